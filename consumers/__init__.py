@@ -1,0 +1,1 @@
+"""Kafka → indicators → points → store."""

@@ -1,0 +1,1 @@
+"""The command line, and the embedded mode that starts everything on one machine."""

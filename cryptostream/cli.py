@@ -1,0 +1,45 @@
+"""The `cryptostream` command. Each command's module is imported only when it is asked for."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from shared.command import guarded
+
+# Command, module under cryptostream.commands, one line of help.
+COMMANDS: Final = {
+    "run": "everything on one machine: broker, source, producers, consumers, store, screen",
+    "produce": "one producer process: exchange to Kafka",
+    "consume": "one consumer process: Kafka to the store",
+    "topics": "create the topics and check them",
+    "simulate": "a Binance-compatible exchange on localhost",
+    "query": "read stored points as a table, CSV or JSON",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of the console script; returns the exit code (DESIGN §4.5)."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(prog="cryptostream", description="Real-time crypto market data.")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    commands = parser.add_subparsers(dest="command", metavar="command", required=True)
+    asked = next((word for word in argv if not word.startswith("-")), None)
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary)
+        command.add_argument(
+            "--debug", action="store_true", default=argparse.SUPPRESS, help="show tracebacks"
+        )
+        if name == asked:
+            module = importlib.import_module(f"cryptostream.commands.{name}")
+            module.add_arguments(command)
+            command.set_defaults(run=module.run)
+    arguments = parser.parse_args(argv)
+    return guarded(lambda: int(arguments.run(arguments)), debug=arguments.debug)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,32 @@
+"""Where `run` keeps its data, and how the other commands find it.
+
+Each kind of source has a directory of its own, so that simulated prices never mix with real ones:
+`data/live`, `data/simulator`, `data/replay`. `data/latest` names the one that was used last.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+DATA_ROOT: Final = Path("data")
+STORE_FILE: Final = "cryptostream.db"
+_LATEST: Final = DATA_ROOT / "latest"
+
+
+def default_data_dir(source_kind: str) -> Path:
+    """Data directory of a source kind: "live", "simulator" or "replay"."""
+    return DATA_ROOT / source_kind
+
+
+def remember_latest(data_dir: Path) -> None:
+    """Make `data_dir` the one that `query` reads when no setting names another."""
+    DATA_ROOT.mkdir(parents=True, exist_ok=True)
+    _LATEST.write_text(str(data_dir.resolve()), encoding="utf-8")
+
+
+def latest_store_path() -> Path | None:
+    """The SQLite file of the last `run` from this directory; None if there was none."""
+    if not _LATEST.exists():
+        return None
+    return Path(_LATEST.read_text(encoding="utf-8").strip()) / STORE_FILE

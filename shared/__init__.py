@@ -1,0 +1,1 @@
+"""What both sides agree on: messages, topics, settings, errors, Kafka set-up, logging, metrics."""

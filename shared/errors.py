@@ -1,0 +1,107 @@
+"""All errors of CryptoStream, as one tree.
+
+    CryptoStreamError                exit 1
+    ├── UsageError                   exit 2: wrong command line
+    ├── SettingsError                exit 2: wrong setting
+    ├── InvalidMessage               a record that breaks its contract; goes to the dead letters
+    ├── ExchangeError                the exchange cannot be used as asked
+    │   ├── UnknownSymbol            exit 2
+    │   ├── ExchangeUnavailable      transient: try again after ``retry_after`` seconds
+    │   └── ExchangeRefused          permanent: place, ban, wrong request
+    ├── BrokerError                  Kafka cannot be used as asked
+    │   └── BrokerUnavailable        transient
+    ├── StoreError
+    │   ├── StoreUnavailable         transient: nothing is lost, try again after ``retry_after`` seconds
+    │   ├── StoreMisconfigured       fatal: wrong URL, token, organisation or bucket
+    │   └── PointsRejected           these points can never be stored; all others are
+    └── RecordingError               exit 2: a file that is not a recording
+
+Every message names the thing, its value and the way out, in one line: it is what the user sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+class CryptoStreamError(Exception):
+    """Base of all errors; ``exit_code`` is the command's exit status (DESIGN §4.5)."""
+
+    exit_code = 1
+
+
+class UsageError(CryptoStreamError):
+    exit_code = 2
+
+
+class SettingsError(CryptoStreamError):
+    exit_code = 2
+
+
+class InvalidMessage(CryptoStreamError):
+    """A message breaks its contract.
+
+    Attributes:
+        field: name of the first field that is wrong, as in DESIGN §4.2.
+    """
+
+    def __init__(self, field: str, value: object, expected: str) -> None:
+        super().__init__(f"{field}: {str(value)[:80]!r} is not {expected}")
+        self.field = field
+
+
+class ExchangeError(CryptoStreamError):
+    pass
+
+
+class UnknownSymbol(ExchangeError):
+    exit_code = 2
+
+
+class ExchangeUnavailable(ExchangeError):
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class ExchangeRefused(ExchangeError):
+    pass
+
+
+class BrokerError(CryptoStreamError):
+    pass
+
+
+class BrokerUnavailable(BrokerError):
+    pass
+
+
+class StoreError(CryptoStreamError):
+    pass
+
+
+class StoreUnavailable(StoreError):
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class StoreMisconfigured(StoreError):
+    pass
+
+
+class PointsRejected(StoreError):
+    """Some points can never be stored; every other point of the same call is stored.
+
+    Attributes:
+        rejected: (point, the store's reason), in the order of the call.
+    """
+
+    def __init__(self, rejected: Sequence[tuple[Any, str]]) -> None:
+        super().__init__(f"{len(rejected)} points rejected by the store, the first because: {rejected[0][1]}")
+        self.rejected = tuple(rejected)
+
+
+class RecordingError(CryptoStreamError):
+    exit_code = 2

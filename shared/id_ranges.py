@@ -1,0 +1,91 @@
+"""Sets of integers kept as sorted, disjoint, inclusive ranges: what completeness is counted with."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
+
+
+class IdRanges:
+    """A set of ids, stored as ranges. Adding a range twice changes nothing.
+
+    Memory grows with the number of holes, not with the number of ids. Kline series use ids
+    `open_time_ms // interval_ms`, so that neighbouring bars have neighbouring ids.
+    """
+
+    __slots__ = ("_firsts", "_lasts")
+
+    def __init__(self, ranges: Iterable[tuple[int, int]] = ()) -> None:
+        self._firsts: list[int] = []
+        self._lasts: list[int] = []
+        for first, last in ranges:
+            self.add(first, last)
+
+    def add(self, first: int, last: int) -> None:
+        """Add the ids `first` to `last`, both inclusive."""
+        if first > last:
+            raise ValueError(f"range {first}–{last} ends before it begins")
+        # All ranges that overlap or touch [first, last] become one.
+        left = bisect_left(self._lasts, first - 1)
+        right = bisect_right(self._firsts, last + 1)
+        if left < right:
+            first = min(first, self._firsts[left])
+            last = max(last, self._lasts[right - 1])
+        self._firsts[left:right] = [first]
+        self._lasts[left:right] = [last]
+
+    def remove(self, first: int, last: int) -> None:
+        """Remove the ids `first` to `last`, both inclusive, where present."""
+        left = bisect_left(self._lasts, first)
+        right = bisect_right(self._firsts, last)
+        if left >= right:
+            return
+        kept = [
+            (f, e) for f, e in ((self._firsts[left], first - 1), (last + 1, self._lasts[right - 1])) if f <= e
+        ]
+        self._firsts[left:right] = [f for f, _ in kept]
+        self._lasts[left:right] = [e for _, e in kept]
+
+    def update(self, other: IdRanges) -> None:
+        for first, last in other:
+            self.add(first, last)
+
+    def intersection_count(self, first: int, last: int) -> int:
+        """How many ids of the set lie in `first` to `last`, both inclusive."""
+        count = 0
+        for index in range(bisect_left(self._lasts, first), len(self._firsts)):
+            if self._firsts[index] > last:
+                break
+            count += min(last, self._lasts[index]) - max(first, self._firsts[index]) + 1
+        return count
+
+    def difference(self, other: IdRanges) -> IdRanges:
+        """The ids of this set that are not in `other`."""
+        result = IdRanges(self)
+        for first, last in other:
+            result.remove(first, last)
+        return result
+
+    def __contains__(self, item: int) -> bool:
+        index = bisect_left(self._lasts, item)
+        return index < len(self._firsts) and self._firsts[index] <= item
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return iter(list(zip(self._firsts, self._lasts, strict=True)))
+
+    def __len__(self) -> int:
+        """Number of ids, not of ranges."""
+        return sum(self._lasts) - sum(self._firsts) + len(self._firsts)
+
+    def __bool__(self) -> bool:
+        return bool(self._firsts)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, IdRanges):
+            return NotImplemented
+        return self._firsts == other._firsts and self._lasts == other._lasts
+
+    __hash__ = None  # type: ignore[assignment]  # mutable
+
+    def __repr__(self) -> str:
+        return f"IdRanges({list(self)})"

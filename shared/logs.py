@@ -1,0 +1,37 @@
+"""Logging to standard error, as text for people or JSON lines for programs."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Literal
+
+import orjson
+
+
+class _JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        entry = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return orjson.dumps(entry).decode()
+
+
+def set_up_logging(level: str, log_format: Literal["text", "json"]) -> None:
+    """Send everything logged to standard error; standard output belongs to commands' results."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        _JsonFormatter()
+        if log_format == "json"
+        else logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", datefmt="%H:%M:%S")
+    )
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    # Their debug output would drown ours.
+    for library in ("websockets", "aiohttp", "urllib3", "asyncio", "Rx"):
+        logging.getLogger(library).setLevel(max(logging.WARNING, logging.getLevelName(level)))

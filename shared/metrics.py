@@ -1,0 +1,104 @@
+"""What services say of themselves: every second on `pipeline.metrics`, and for Prometheus on `METRICS_PORT`."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry, Gauge, start_http_server
+
+METRICS_PERIOD_S: Final = 1.0
+# Quantiles describe the last 10 s, as the `freshness` measurement does (DESIGN §4.3).
+_WINDOW_MS: Final = 10_000
+_SAMPLES: Final = 2_000  # bounds memory per hop; older samples of a busy window go first
+
+
+class ServiceMetrics:
+    """Counters of one service process. Not thread-safe: one per thread that counts.
+
+    Args:
+        service: e.g. "producer", "consumer-klines-1m".
+        instance: a stable slot, never a host name; `INSTANCE` in the environment, "0" by default.
+    """
+
+    def __init__(self, service: str, instance: str | None = None, *, metrics_port: int | None = None) -> None:
+        self.service = service
+        self.instance = instance if instance is not None else os.environ.get("INSTANCE", "0")
+        self._messages = 0
+        self._window: deque[tuple[int, int]] = deque()
+        self._gauges: dict[str, float] = {}
+        self._latencies: dict[tuple[str, str, str], deque[tuple[int, float]]] = {}
+        self._registry = CollectorRegistry()
+        self._exported: dict[str, Gauge] = {}
+        if metrics_port is not None:
+            start_http_server(metrics_port, registry=self._registry)
+
+    def count(self, messages: int) -> None:
+        self._messages += messages
+
+    def gauge(self, name: str, value: float) -> None:
+        """Set a figure of the moment; `lag_messages`, `lag_seconds`, `dead_letters`, `restarts` are known."""
+        self._gauges[name] = value
+
+    def latency(self, exchange: str, stream: str, hop: str, now_ms: int, latency_ms: float) -> None:
+        """One latency of a hop (`socket`, `kafka`, `consumed`, `stored`); negative ones are kept."""
+        key = (exchange, stream, hop)
+        samples = self._latencies.get(key)
+        if samples is None:
+            samples = self._latencies[key] = deque(maxlen=_SAMPLES)
+        samples.append((now_ms, latency_ms))
+
+    def message(self, now_ms: int) -> dict[str, Any]:
+        """The record for `pipeline.metrics`; call it once a period."""
+        self._window.append((now_ms, self._messages))
+        while len(self._window) > 2 and self._window[0][0] < now_ms - _WINDOW_MS:
+            self._window.popleft()
+        (first_ms, first_count), elapsed_ms = self._window[0], now_ms - self._window[0][0]
+        rate = (self._messages - first_count) * 1000 / elapsed_ms if first_ms != now_ms else 0.0
+        message = {
+            "schema": 1,
+            "service": self.service,
+            "instance": self.instance,
+            "time_ms": now_ms,
+            "up": True,
+            "messages": self._messages,
+            "messages_per_s": round(rate, 3),
+            "lag_messages": int(self._gauges.get("lag_messages", 0)),
+            "lag_seconds": self._gauges.get("lag_seconds", 0.0),
+            "dead_letters": int(self._gauges.get("dead_letters", 0)),
+            "restarts": int(self._gauges.get("restarts", 0)),
+            "gauges": dict(self._gauges),
+            "freshness": [
+                {"exchange": exchange, "stream": stream, "hop": hop, **quantiles}
+                for (exchange, stream, hop), samples in self._latencies.items()
+                if (quantiles := _quantiles([ms for at, ms in samples if at >= now_ms - _WINDOW_MS]))
+            ],
+        }
+        self._export(message)
+        return message
+
+    def _export(self, message: dict[str, Any]) -> None:
+        figures = {
+            "messages": message["messages"],
+            "messages_per_s": message["messages_per_s"],
+            **self._gauges,
+        }
+        for name, value in figures.items():
+            if name not in self._exported:
+                self._exported[name] = Gauge(
+                    f"cryptostream_{name}",
+                    name.replace("_", " "),
+                    ["service", "instance"],
+                    registry=self._registry,
+                )
+            self._exported[name].labels(self.service, self.instance).set(value)
+
+
+def _quantiles(samples: list[float]) -> dict[str, float]:
+    """p50, p95 and p99 by the nearest rank; empty without samples."""
+    if not samples:
+        return {}
+    samples.sort()
+    last = len(samples) - 1
+    return {f"p{percent}": samples[round(last * percent / 100)] for percent in (50, 95, 99)}

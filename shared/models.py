@@ -1,0 +1,130 @@
+"""The messages on Kafka (DESIGN §4.2), as pydantic models: the schema, exported to docs/schemas.
+
+The models are the reference. Services use the plain checks of `shared.messages`, which a property test holds
+equal to these models: the same inputs accepted, the same bytes out.
+
+Prices and quantities are the exchange's own decimal strings. Times are milliseconds since the epoch, UTC.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+
+# int64: what line protocol, SQLite and the exchange's own ids hold.
+Int64 = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
+Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
+# No sign, no exponent, ASCII digits: what Binance sends (BINANCE_SPOT.md §4.1).
+DecimalString = Annotated[str, Field(pattern=r"^[0-9]{1,20}(\.[0-9]{1,20})?$")]
+Name = Annotated[str, Field(min_length=1, max_length=64)]
+Level = Annotated[list[DecimalString], Field(min_length=2, max_length=2)]
+Source = Literal["stream", "backfill", "replay"]
+
+
+class Message(BaseModel):
+    """Fields that every message has. Unknown fields are ignored: a newer producer may add some."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True, populate_by_name=True)
+
+    schema_version: Literal[1] = Field(alias="schema")
+    exchange: Name
+    symbol: Name
+    event_time_ms: Count | None
+    received_time_ms: Count
+    source: Source
+
+
+class Kline(Message):
+    """One bar, final if `closed`. Trade ids are null over REST and -1 for a bar without trades."""
+
+    interval: Name
+    open_time_ms: Count
+    close_time_ms: Count
+    open: DecimalString
+    high: DecimalString
+    low: DecimalString
+    close: DecimalString
+    base_volume: DecimalString
+    quote_volume: DecimalString
+    trade_count: Count
+    taker_buy_base_volume: DecimalString
+    taker_buy_quote_volume: DecimalString
+    first_trade_id: Int64 | None
+    last_trade_id: Int64 | None
+    closed: bool
+
+
+class Trade(Message):
+    trade_id: Count
+    price: DecimalString
+    quantity: DecimalString
+    trade_time_ms: Count
+    buyer_is_maker: bool
+
+
+class Depth(Message):
+    """An applied order-book diff (absolute quantities, "0.0…" deletes) or a full snapshot."""
+
+    kind: Literal["diff", "snapshot"]
+    first_update_id: Count
+    final_update_id: Count
+    bids: list[Level]
+    asks: list[Level]
+
+
+class Book(Message):
+    """Top 20 levels of the verified book, best first; both sides empty while not `synced`."""
+
+    update_id: Count
+    bids: list[Level]
+    asks: list[Level]
+    synced: bool
+    age_ms: Int64
+
+
+class Quote(Message):
+    update_id: Count
+    bid_price: DecimalString
+    bid_quantity: DecimalString
+    ask_price: DecimalString
+    ask_quantity: DecimalString
+
+
+LedgerKind = Literal[
+    "expected",
+    "stored",
+    "gap",
+    "repaired",
+    "halted",
+    "offline",
+    "lost",
+    "duplicate",
+    "late",
+    "revised",
+    "unsynced",
+]
+
+
+class Ledger(Message):
+    """A completeness event about the ids `first` to `last` of one stream (open times for klines)."""
+
+    stream: Literal["klines", "trades", "depth", "book", "quotes"]
+    interval: Name | None
+    kind: LedgerKind
+    first: Int64
+    last: Int64
+    count: Count
+    detail: str | None
+
+
+MODELS: dict[str, type[Message]] = {
+    "kline": Kline,
+    "trade": Trade,
+    "depth": Depth,
+    "book": Book,
+    "quote": Quote,
+    "ledger": Ledger,
+}
