@@ -28,7 +28,7 @@ def guarded(work: Callable[[], int], *, debug: bool = False) -> int:
         # `cryptostream query … | head`: the reader has gone. The interpreter must not flush into it again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:  # noqa: BLE001  the last line of defence: no traceback reaches a user
+    except Exception as error:  # the last line of defence: no traceback reaches a user
         if debug:
             raise
         print(f"error: unexpected {type(error).__name__}: {error} (--debug shows where)", file=sys.stderr)  # noqa: T201

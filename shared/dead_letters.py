@@ -6,7 +6,7 @@ Headers = list[tuple[str, str | bytes | None]]
 
 
 def dead_letter_headers(reason: str, source_topic: str, partition: int, offset: int, service: str) -> Headers:
-    """Headers of a record on `pipeline.dead-letters`; its value is the rejected bytes, its key the original's.
+    """Headers of a record on `pipeline.dead-letters`; the value is the rejected bytes, the key theirs.
 
     Args:
         source_topic: the topic the bytes were read from, or `websocket:<stream>` for a frame that never got

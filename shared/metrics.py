@@ -1,4 +1,4 @@
-"""What services say of themselves: every second on `pipeline.metrics`, and for Prometheus on `METRICS_PORT`."""
+"""What services say of themselves: each second on `pipeline.metrics`, and on `METRICS_PORT`."""
 
 from __future__ import annotations
 
