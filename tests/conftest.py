@@ -11,6 +11,8 @@ from typing import TypeVar
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from cryptostream.engines.fetch import EngineUnavailable, find_influxd, find_kafka
 from cryptostream.engines.influxdb import InfluxServer
@@ -18,6 +20,10 @@ from cryptostream.engines.kafka import KafkaServer
 from shared.topics import declared_topics
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# Machines are shared and noisy: no test depends on how long an example takes.
+hypothesis_settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("shared")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
