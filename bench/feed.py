@@ -1,7 +1,7 @@
 """A feed that is never the bottleneck: frames prepared once, written to the socket in large pieces.
 
 It speaks just enough of the protocol for one client: the WebSocket handshake, and the few REST answers that
-a producer asks for when it starts. `python -m bench.feed COUNT` prints its port, then the moment it began to send.
+a producer asks for when it starts. `python -m bench.feed COUNT` prints its port, then when it began to send.
 """
 
 from __future__ import annotations

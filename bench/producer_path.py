@@ -86,7 +86,7 @@ async def _bare_loop(port: int, bootstrap_servers: str, topic: str, count: int) 
 def ours(bootstrap_servers: str, count: int) -> dict[str, float]:
     """One round of the real producer process: from the feed's first byte to the last record on Kafka."""
     feed = Feed(count)
-    before = _records(bootstrap_servers)
+    published = Published(bootstrap_servers)
     environment = {
         **os.environ,
         "BINANCE_REST_URL": f"http://127.0.0.1:{feed.port}",
@@ -105,7 +105,7 @@ def ours(bootstrap_servers: str, count: int) -> dict[str, float]:
             child = psutil.Process(process.pid)
             start = feed.line()["sending_at"]
             cpu = sum(child.cpu_times()[:2])
-            _wait(lambda: _records(bootstrap_servers) - before >= count)
+            _wait(lambda: published() >= count)
             end = time.monotonic()
             used = sum(child.cpu_times()[:2]) - cpu
             resident = child.memory_info().rss / 2**20
@@ -113,6 +113,7 @@ def ours(bootstrap_servers: str, count: int) -> dict[str, float]:
             process.terminate()
             process.wait(20)
             feed.stop()
+            published.close()
     return {"messages_per_s": count / (end - start), "cpu_us": used / count * 1e6, "resident_mb": resident}
 
 
@@ -126,15 +127,30 @@ def _wait(done: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def _records(bootstrap_servers: str) -> int:
-    """Records on the topics that get one for each frame."""
-    consumer = Consumer(consumer_config(bootstrap_servers, "bench-watermarks", "bench"))
-    topics = (TRADES, QUOTES, DEPTH, *(klines_live_topic(interval) for interval in INTERVALS))
-    known = consumer.list_topics(timeout=10).topics
-    total = sum(
-        consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)[1]
-        for topic in topics
-        for partition in known[topic].partitions
-    )
-    consumer.close()
-    return total
+class Published:
+    """Counts records on the topics that get one for each frame, from the moment it is made."""
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        self._consumer = Consumer(consumer_config(bootstrap_servers, "bench-watermarks", "bench"))
+        topics = (TRADES, QUOTES, DEPTH, *(klines_live_topic(interval) for interval in INTERVALS))
+        known = self._consumer.list_topics(timeout=10).topics
+        # One key lives on one partition number; which one shows as soon as there are records.
+        self._places = [
+            TopicPartition(topic, partition) for topic in topics for partition in known[topic].partitions
+        ]
+        self._before = {(place.topic, place.partition): self._end(place) for place in self._places}
+
+    def __call__(self) -> int:
+        moved = {
+            place: self._end(place) - self._before[place.topic, place.partition] for place in self._places
+        }
+        partitions = {place.partition for place, count in moved.items() if count}
+        if partitions:
+            self._places = [place for place in self._places if place.partition in partitions]
+        return sum(moved.values())
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def _end(self, place: TopicPartition) -> int:
+        return int(self._consumer.get_watermark_offsets(place, timeout=10)[1])
