@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from typing import Final, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -14,6 +14,8 @@ from shared.errors import BrokerError, BrokerUnavailable, InvalidMessage
 from shared.kafka import Verdict, consumer_config, verdict
 from shared.messages import decode
 from shared.topics import PROGRESS, TRADES
+
+Answer = TypeVar("Answer")
 
 _TIMEOUT_S: Final = 10.0
 _SILENCE_S: Final = 30.0
@@ -33,9 +35,10 @@ class ProgressReader:
 
     def progress(self, series: frozenset[str]) -> dict[str, Progress]:
         """Newest progress of these series; those that never had any are absent."""
-        metadata = self._consumer.list_topics(PROGRESS, timeout=_TIMEOUT_S).topics[PROGRESS]
+        topics = self._asked(lambda: self._consumer.list_topics(PROGRESS, timeout=_TIMEOUT_S)).topics
+        places = [TopicPartition(PROGRESS, number, 0) for number in topics[PROGRESS].partitions]
         found: dict[str, Progress] = {}
-        for record in self._records([TopicPartition(PROGRESS, number, 0) for number in metadata.partitions]):
+        for record in self._records(places):
             key, value = (record.key() or b"").decode(errors="replace"), record.value()
             if key in series and value is not None:
                 found[key] = decode_progress(value)
@@ -62,12 +65,11 @@ class ProgressReader:
 
     def end_offset(self, topic: str, partition: int) -> int:
         """Offset that the next record of the partition will get at the earliest."""
-        return int(self._asked(lambda: self._watermarks(topic, partition))[1])
+        place = TopicPartition(topic, partition)
+        _, end = self._asked(lambda: self._consumer.get_watermark_offsets(place, timeout=_TIMEOUT_S))
+        return int(end)
 
-    def _watermarks(self, topic: str, partition: int) -> tuple[int, int]:
-        return self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_TIMEOUT_S)
-
-    def _asked(self, ask: Callable[[], tuple[int, int]]) -> tuple[int, int]:
+    def _asked(self, ask: Callable[[], Answer]) -> Answer:
         try:
             return ask()
         except KafkaException as error:
@@ -94,8 +96,8 @@ class ProgressReader:
                     )
             if time.monotonic() - heard_at > _SILENCE_S:
                 raise BrokerUnavailable(
-                    f"KAFKA_BOOTSTRAP_SERVERS: {self._bootstrap_servers} has been silent for {_SILENCE_S:.0f} s"
-                    f" while reading {places[0].topic}; see whether the broker is well"
+                    f"KAFKA_BOOTSTRAP_SERVERS: {self._bootstrap_servers} has been silent for "
+                    f"{_SILENCE_S:.0f} s while reading {places[0].topic}; see whether the broker is well"
                 )
         self._consumer.unassign()
 

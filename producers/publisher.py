@@ -127,6 +127,11 @@ class Publisher:
         if self.failure is not None:
             raise self.failure
 
+    def wait(self, timeout_s: float) -> None:
+        """Like `poll`, but wait for a report; for the time before the event loop has other work."""
+        self._producer.poll(timeout_s)
+        self.poll()
+
     async def room(self) -> None:
         """Wait until nothing waits outside librdkafka's queue; meanwhile the socket is not read."""
         self.poll()

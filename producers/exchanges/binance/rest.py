@@ -7,17 +7,21 @@ import difflib
 import logging
 import random
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import aiohttp
+import orjson
 
 from producers.backoff import Backoff
 from producers.exchanges.binance import weight_budget as weights
 from producers.exchanges.binance.answers import decide, statuses, used_weight, weight_limit
 from producers.exchanges.binance.parse import kline_of_row, snapshot_of_body, trade_of_row
 from producers.exchanges.binance.weight_budget import WeightBudget
-from shared.errors import ExchangeRefused, ExchangeUnavailable, UnknownSymbol
+from shared.errors import ExchangeRefused, ExchangeUnavailable, InvalidMessage, UnknownSymbol
 from shared.messages import DepthMessage, KlineMessage, TradeMessage
+
+Row = TypeVar("Row", KlineMessage, TradeMessage)
+Reject = Callable[[str, str, str, bytes], None]
 
 _LOG = logging.getLogger(__name__)
 
@@ -32,18 +36,21 @@ _MAX_BODY: Final = 64 * 2**20  # all of exchangeInfo is about 20 MB
 class BinanceRest:
     """Public endpoints as methods that return checked messages.
 
-    Every method raises ExchangeUnavailable after some attempts, ExchangeRefused and UnknownSymbol at once,
-    and InvalidMessage for rows that break the contract.
+    Every method raises ExchangeUnavailable after some attempts, ExchangeRefused and UnknownSymbol at once.
 
     Args:
         history_url: host of `historicalTrades`, which the market-data host lacks (BINANCE_SPOT.md §7.1).
         exchange_ms: the exchange's clock, as far as it is known; its minutes are those of the budget.
+        reject: takes rows that break the contract: source, symbol, reason, bytes. They count as missing.
     """
 
-    def __init__(self, rest_url: str, history_url: str, exchange_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, rest_url: str, history_url: str, exchange_ms: Callable[[], int], reject: Reject
+    ) -> None:
         self._rest_url = rest_url
         self._history_url = history_url
         self._exchange_ms = exchange_ms
+        self._reject = reject
         self.budget = WeightBudget()
         self._session: aiohttp.ClientSession | None = None
         self._at_once = asyncio.Semaphore(_AT_ONCE)
@@ -65,17 +72,18 @@ class BinanceRest:
         Raises:
             UnknownSymbol: naming the unknown ones and those that are spelled alike.
         """
-        names = '["' + '","'.join(symbols) + '"]'
-        try:
-            found = await self._exchange_info({"symbols": names})
-        except UnknownSymbol:
-            found = await self._exchange_info({})
+        found = await self.listed_statuses(symbols)
         unknown = [symbol for symbol in symbols if symbol not in found]
-        if unknown and len(found) <= len(symbols):
-            found = await self._exchange_info({})
         if unknown:
             raise UnknownSymbol("; ".join(_explain_unknown(symbol, list(found)) for symbol in unknown))
         return {symbol: found[symbol] for symbol in symbols}
+
+    async def listed_statuses(self, symbols: Sequence[str]) -> dict[str, str]:
+        """Status of those symbols that are listed; if one is not, of all that are."""
+        try:
+            return await self._exchange_info({"symbols": '["' + '","'.join(symbols) + '"]'})
+        except UnknownSymbol:
+            return await self._exchange_info({})
 
     async def klines(
         self, symbol: str, interval: str, first: int, last: int, received_ms: int
@@ -94,7 +102,9 @@ class BinanceRest:
             "limit": "1000",
         }
         rows = await self._get(self._rest_url, "klines", parameters, weights.KLINES_WEIGHT)
-        klines = [kline_of_row(symbol, interval, row, received_ms) for row in _listed(rows, "klines")]
+        klines = self._checked(
+            "klines", symbol, rows, lambda row: kline_of_row(symbol, interval, row, received_ms)
+        )
         return [kline for kline in klines if kline["close_time_ms"] < server_time_ms]
 
     async def trades(
@@ -111,24 +121,41 @@ class BinanceRest:
                 rows = await self._get(
                     self._history_url, "historicalTrades", parameters, weights.TRADES_WEIGHT
                 )
-                return [trade_of_row(symbol, row, received_ms) for row in _listed(rows, "trades")], 0
+                return self._trades_of(symbol, rows, received_ms), 0
             except ExchangeRefused as refusal:
                 self._has_history = False
                 _LOG.warning("%s; only the newest 1,000 trades can be repaired from now on", refusal)
         rows = await self._get(
             self._rest_url, "trades", {"symbol": symbol, "limit": "1000"}, weights.TRADES_WEIGHT
         )
-        newest = [trade_of_row(symbol, row, received_ms) for row in _listed(rows, "trades")]
+        newest = self._trades_of(symbol, rows, received_ms)
         return newest, min((trade["trade_id"] for trade in newest), default=0)
 
     async def depth(self, symbol: str, received_ms: Callable[[], int]) -> DepthMessage:
         """A snapshot of the order book, 1,000 levels a side."""
         parameters = {"symbol": symbol, "limit": str(_SNAPSHOT_LEVELS)}
         body = await self._get(self._rest_url, "depth", parameters, weights.DEPTH_WEIGHT)
-        return snapshot_of_body(symbol, body, received_ms())
+        try:
+            return snapshot_of_body(symbol, body, received_ms())
+        except InvalidMessage as error:
+            self._reject("rest:depth", symbol, str(error), orjson.dumps(body))
+            raise ExchangeUnavailable(f"depth of {symbol}: {error}") from None
+
+    def _trades_of(self, symbol: str, rows: Any, received_ms: int) -> list[TradeMessage]:
+        return self._checked("trades", symbol, rows, lambda row: trade_of_row(symbol, row, received_ms))
+
+    def _checked(self, path: str, symbol: str, rows: Any, read: Callable[[Any], Row]) -> list[Row]:
+        if type(rows) is not list:
+            raise ExchangeUnavailable(f"{path}: the exchange answered with {type(rows).__name__}, not a list")
+        checked: list[Row] = []
+        for row in rows:
+            try:
+                checked.append(read(row))
+            except InvalidMessage as error:
+                self._reject(f"rest:{path}", symbol, str(error), orjson.dumps(row))
+        return checked
 
     async def _exchange_info(self, parameters: dict[str, str]) -> dict[str, str]:
-        parameters = {**parameters, "showPermissionSets": "false"}
         answer = await self._get(self._rest_url, "exchangeInfo", parameters, weights.EXCHANGE_INFO_WEIGHT)
         limit = weight_limit(answer)
         if limit:
@@ -187,14 +214,6 @@ class BinanceRest:
                     raise aiohttp.ClientPayloadError(f"longer than {_MAX_BODY} bytes")
             headers = {name.lower(): value for name, value in response.headers.items()}
             return response.status, headers, bytes(body)
-
-
-def _listed(rows: Any, name: str) -> list[Any]:
-    if type(rows) is not list:
-        raise ExchangeUnavailable(
-            f"{name}: the exchange answered with {type(rows).__name__}, not with a list"
-        )
-    return rows
 
 
 def _explain_unknown(symbol: str, listed: list[str]) -> str:
