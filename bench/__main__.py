@@ -30,18 +30,18 @@ def main() -> int:
     unknown = set(parts) - {"producer", "consumer"}
     if unknown:
         parser.error(f"{', '.join(sorted(unknown))}: no such benchmark; choose from producer, consumer")
-    with tempfile.TemporaryDirectory(prefix="cryptostream-bench-") as directory:
-        with KafkaServer(Path(directory) / "kafka") as kafka:
-            ensure_topics(kafka.bootstrap_servers, producer_path.INTERVALS)
-            fit = _fitness(kafka.bootstrap_servers)
-            result: dict[str, Any] = {"fitness": fit}
-            if "producer" in parts:
-                result["producer"] = _producer(kafka.bootstrap_servers, asked.messages, asked.rounds)
-            if "consumer" in parts:
-                with InfluxServer(Path(directory) / "influx") as influx:
-                    result["consumer"] = _consumer(
-                        kafka.bootstrap_servers, influx, asked.messages, asked.rounds
-                    )
+    with (
+        tempfile.TemporaryDirectory(prefix="cryptostream-bench-") as directory,
+        KafkaServer(Path(directory) / "kafka") as kafka,
+    ):
+        ensure_topics(kafka.bootstrap_servers, producer_path.INTERVALS)
+        fit = _fitness(kafka.bootstrap_servers)
+        result: dict[str, Any] = {"fitness": fit}
+        if "producer" in parts:
+            result["producer"] = _producer(kafka.bootstrap_servers, asked.messages, asked.rounds)
+        if "consumer" in parts:
+            with InfluxServer(Path(directory) / "influx") as influx:
+                result["consumer"] = _consumer(kafka.bootstrap_servers, influx, asked.messages, asked.rounds)
     print(f"written: {report.write('paths', result)}")
     return 0 if fit["fit"] else 1
 
@@ -66,9 +66,7 @@ def _fitness(bootstrap_servers: str) -> dict[str, Any]:
         ],
     )
     if not fit:
-        print(
-            f"VOID: the bare loops must reach {limits.FIT:.0%} of the known figures; the machine is busy or slow."
-        )
+        print(f"VOID: the bare loops must reach {limits.FIT:.0%} of the known figures; the machine is busy.")
     return {"in": best_in, "out": best_out, "fit": fit}
 
 

@@ -1,8 +1,8 @@
 """Consumer path: Kafka → points → InfluxDB acknowledged, beside the bare libraries on the same trades.
 
 The bare loop does the same work by the libraries alone: confluent-kafka reads batches, orjson decodes, an
-f-string makes line protocol, urllib3 posts it gzipped and waits for the answer. Both are timed from outside, by
-InfluxDB's own count of written points, from the first points to the last, so that start-up counts for neither.
+f-string makes line protocol, urllib3 posts it gzipped and waits for the answer. Both are timed from outside,
+by InfluxDB's own count of written points, from the first points to the last: start-up counts for neither.
 """
 
 from __future__ import annotations
