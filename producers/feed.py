@@ -135,10 +135,12 @@ class Feed:
             await self._read(connection)
         except ConnectionClosed as closed:
             frame = closed.rcvd
-            reason = f"connection closed: {frame.code} {frame.reason}" if frame else str(closed)
+            reason = f"connection closed: {frame.code} {frame.reason}".strip() if frame else str(closed)
         finally:
             self._connection = None
             connection.transport.abort()
+            if self._stopping.is_set():
+                reason = "the producer was stopped"
             now_ms = self._clock.message_ms()
             for symbol in dict.fromkeys(stream.symbol for stream in self._streams):
                 instrument = self._instruments[symbol]
