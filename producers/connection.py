@@ -12,8 +12,9 @@ from shared.errors import ExchangeRefused, ExchangeUnavailable
 
 _OPEN_TIMEOUT_S: Final = 10.0
 _CLOSE_TIMEOUT_S: Final = 2.0
-# Frames received and not yet read; above it the socket is not read, so TCP holds the exchange back.
-_QUEUED_FRAMES: Final = 4_096
+# Frames received and not yet read; above it the socket is not read, so TCP holds the exchange back. Longer
+# queues are slower: the frames fall out of the processor's caches before they are parsed.
+_QUEUED_FRAMES: Final = 1_024
 # The largest message that Kafka takes is 1 MB, and a frame may become a dead letter.
 _MAX_FRAME_BYTES: Final = 900_000
 _BLOCK_S: Final = 300.0

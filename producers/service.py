@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import random
 import signal
@@ -95,6 +96,7 @@ class ProducerService:
                 starting.cancel()
                 return 0
             starting.result()
+            _spare_the_collector()
             await self._carry(stopped)
             return 0
         finally:
@@ -289,3 +291,14 @@ def _topics(intervals: Sequence[str]) -> frozenset[str]:
         for topic in declared_topics(intervals)
         if not topic.name.startswith("pipeline.indicator-state")
     )
+
+
+def _spare_the_collector() -> None:
+    """Keep the garbage collector away from what lives as long as the process.
+
+    Messages die by reference count; the collector only walks the libraries' objects again and again, which
+    cost a tenth of the processor time per message in the producer benchmark.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
