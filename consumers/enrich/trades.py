@@ -131,10 +131,10 @@ class TradeEnricher(StatelessEnricher):
 
     # -- seeding from the store (memory broker) --------------------------------------------------------
 
-    def unknown_symbols(self, records: Sequence[Record]) -> dict[tuple[str, str], int | None]:
-        """Symbols of the batch that were never seen, with the first whole minute of their partition."""
+    def unknown_symbols(self, records: Sequence[Record]) -> dict[tuple[str, str], tuple[int, int | None]]:
+        """Symbols of the batch that were never seen: their partition and its first whole minute."""
         return {
-            key: self._whole_from.get(partition)
+            key: (partition, self._whole_from.get(partition))
             for partition, _, message in records
             if (key := (message["exchange"], message["symbol"])) not in self._symbols
         }
