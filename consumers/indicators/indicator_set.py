@@ -6,11 +6,12 @@ import hashlib
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from consumers.indicators.bars import Bar
-from consumers.indicators.step import Indicator, Memory, Step
+from consumers.indicators.step import Indicator, Memory
 from consumers.indicators.windows import Windows, WindowsState
 
 # Raise it when the meaning or the order of stored numbers changes: old states are then refused, and rebuilt from Kafka.
@@ -33,7 +34,7 @@ class Column:
     Attributes:
         name: as stored (DESIGN §4.3).
         make: the function of the indicator that gives the column, called with `parameters`.
-        index: position among the `count` columns of that indicator.
+        index: position among the columns of that indicator.
         warm_up: bars before the first value.
     """
 
@@ -41,7 +42,6 @@ class Column:
     make: Callable[..., Indicator]
     parameters: tuple[tuple[str, int], ...]
     index: int
-    count: int
     warm_up: int
 
 
@@ -56,16 +56,15 @@ class IndicatorSet:
     def __init__(self, columns: Sequence[Column]) -> None:
         self.columns = tuple(column.name for column in columns)
         self.warm_up = {column.name: column.warm_up for column in columns}
-        used = tuple(dict.fromkeys((column.make, column.parameters, column.count) for column in columns))
+        used = tuple(dict.fromkeys((column.make, column.parameters) for column in columns))
         self._windows = Windows()
         for _ in range(2):  # what they need, then where it lies
-            made = [make(self._windows, **dict(parameters)) for make, parameters, _ in used]
+            made: list[Indicator] = [make(self._windows, **dict(parameters)) for make, parameters in used]
             self._windows.arrange()
-        self._steps: tuple[tuple[Step, int], ...] = tuple(
-            (step, count) for (_, step), (_, _, count) in zip(made, used, strict=True)
-        )
-        self._initial = State(self._windows.initial(), tuple(memory for memory, _ in made))
-        self._select = _selection(columns, used)
+        self._steps = tuple(indicator.step for indicator in made)
+        self._closes = tuple((i, indicator.close) for i, indicator in enumerate(made) if indicator.close)
+        self._initial = State(self._windows.initial(), tuple(indicator.initial for indicator in made))
+        self._select = self._selection(columns, used)
         self._numbers = len(list(_flat(self._initial)))
         shape = repr((columns_identity(columns), self._numbers)).encode()
         digest = hashlib.blake2b(shape, digest_size=16).digest()
@@ -78,21 +77,17 @@ class IndicatorSet:
     def step(self, state: State, bar: Bar) -> tuple[State, tuple[float, ...]]:
         """The state after a closed bar, and the values at it: NaN where undefined, ±inf where `ta` gives it."""
         now = self._windows.now(state.windows, bar)
-        memories = []
-        values: list[float] = []
-        for (step, count), memory in zip(self._steps, state.memories, strict=True):
-            memory = step(memory, now)
-            memories.append(memory)
-            values += memory[:count]
-        return State(self._windows.advance(state.windows, now), tuple(memories)), self._select(values)
+        stepped = [step(memory, now) for step, memory in zip(self._steps, state.memories)]  # noqa: B905
+        values = self._select(list(chain.from_iterable(stepped)))
+        for index, close in self._closes:
+            stepped[index] = close(state.memories[index], stepped[index], now)
+        return State(self._windows.advance(state.windows, now), tuple(stepped)), values
 
     def values(self, state: State, bar: Bar) -> tuple[float, ...]:
         """The values at a bar still open: those that `step` would give, without a new state."""
         now = self._windows.now(state.windows, bar)
-        values: list[float] = []
-        for (step, count), memory in zip(self._steps, state.memories, strict=True):
-            values += step(memory, now)[:count]
-        return self._select(values)
+        stepped = [step(memory, now) for step, memory in zip(self._steps, state.memories)]  # noqa: B905
+        return self._select(list(chain.from_iterable(stepped)))
 
     def dump(self, state: State) -> bytes:
         """A state as bytes, bit for bit: header, then float64 numbers, little-endian."""
@@ -123,27 +118,25 @@ class IndicatorSet:
         windows = WindowsState(*(_shaped(part, numbers) for part in self._initial.windows))
         return State(windows, _shaped(self._initial.memories, numbers))
 
+    def _selection(
+        self, columns: Sequence[Column], used: Sequence[tuple[Any, ...]]
+    ) -> Callable[[Sequence[Any]], tuple[float, ...]]:
+        """Picks the columns out of what all steps give. Its length is known from a bar: it is the same for all."""
+        now = self._windows.now(self._initial.windows, Bar(0, 1.0, 1.0, 1.0, 1.0, 1.0))
+        starts = []
+        total = 0
+        for step, memory in zip(self._steps, self._initial.memories, strict=True):
+            starts.append(total)
+            total += len(step(memory, now))
+        places = [starts[used.index((column.make, column.parameters))] + column.index for column in columns]
+        if len(places) == 1:
+            return lambda stepped: (stepped[places[0]],)
+        return itemgetter(*places)
+
 
 def columns_identity(columns: Sequence[Column]) -> tuple[Any, ...]:
     """What two sets must have in common for one to read the other's states."""
     return tuple((column.name, column.make.__qualname__, column.parameters) for column in columns)
-
-
-def _selection(
-    columns: Sequence[Column], used: Sequence[tuple[Any, ...]]
-) -> Callable[[Sequence[float]], tuple[float, ...]]:
-    """Picks and orders the columns out of the values of all indicators in use."""
-    starts: dict[tuple[Any, ...], int] = {}
-    total = 0
-    for indicator in used:
-        starts[indicator] = total
-        total += indicator[2]
-    places = [starts[column.make, column.parameters, column.count] + column.index for column in columns]
-    if places == list(range(total)):
-        return tuple
-    if len(places) == 1:
-        return lambda values: (values[places[0]],)
-    return itemgetter(*places)
 
 
 def _flat(tree: tuple[Any, ...]) -> Iterator[float]:

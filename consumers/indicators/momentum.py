@@ -19,7 +19,7 @@ from consumers.indicators.quantities import (
     TRUE_RANGE,
     VOLUME,
 )
-from consumers.indicators.step import Fading, Indicator, Memory, undefined
+from consumers.indicators.step import Fading, Indicator, Memory, Stepped, moved, without_memory
 from consumers.indicators.trend import ema_weight
 from consumers.indicators.windows import Now, Windows
 
@@ -28,32 +28,38 @@ def rsi(windows: Windows, window: int) -> Indicator:
     """Relative strength index, 0–100; 100 without any loss (Wilder 1978)."""
     gains, losses = windows.average(GAIN, 1.0 / window), windows.average(LOSS, 1.0 / window)
 
-    def step(_memory: Memory, now: Now) -> Memory:
+    def step(_memory: Memory, now: Now) -> Stepped:
         if now[AGE] < window:
             return (nan,)
         loss = now[losses]
         return (100.0 - 100.0 / (1.0 + now[gains] / loss) if loss else 100.0,)
 
-    return undefined(1), step
+    return without_memory(1, step)
 
 
 def stoch_rsi(windows: Windows, window: int, smooth1: int, smooth2: int) -> Indicator:
     """Stochastic of the relative strength index, 0–1, smoothed once (k) and twice (d)."""
-    initial, index = rsi(windows, window)
+    initial, index, _ = rsi(windows, window)
 
-    def step(memory: Memory, now: Now) -> Memory:
-        _, _, _, indices, positions, smoothed = memory
+    def step(memory: Memory, now: Now) -> Stepped:
+        lowest, highest, position_sum, k_sum, _, _, _ = memory
         (value,) = index(initial, now)
-        # The oldest comes first: a window that is not full gives NaN.
-        full = (*indices, value)
-        lowest = min(full)
-        spread = max(full) - lowest
+        highest = max(highest, value)
+        lowest = min(lowest, value)
+        spread = highest - lowest
         position = (value - lowest) / spread if spread else nan
-        k = (sum(positions) + position) / smooth1
-        d = (sum(smoothed) + k) / smooth2
-        return position, k, d, full[1:], (*positions[1:], position), (*smoothed[1:], k)
+        k = (position_sum + position) / smooth1
+        return position, k, (k_sum + k) / smooth2, value
 
-    return (nan, nan, nan, (nan,) * (window - 1), (nan,) * (smooth1 - 1), (nan,) * (smooth2 - 1)), step
+    def close(memory: Memory, stepped: Stepped, _now: Now) -> Memory:
+        _, _, _, _, values, positions, ks = memory
+        position, k, _, value = stepped
+        values, positions, ks = moved(values, value), moved(positions, position), moved(ks, k)
+        # The oldest comes first: a window that is not full gives NaN.
+        return min(values), max(values), sum(positions), sum(ks), values, positions, ks
+
+    empty = (nan,) * (window - 1), (nan,) * (smooth1 - 1), (nan,) * (smooth2 - 1)
+    return Indicator((nan, nan, nan, nan, *empty), step, close)
 
 
 def tsi(windows: Windows, slow: int, fast: int) -> Indicator:
@@ -66,7 +72,7 @@ def tsi(windows: Windows, slow: int, fast: int) -> Indicator:
     second_from = slow + 1  # bars, since the first has no change
     first = second_from + fast - 1
 
-    def step(memory: Memory, now: Now) -> Memory:
+    def step(memory: Memory, now: Now) -> Stepped:
         age = now[AGE]
         if age < second_from:
             return memory
@@ -77,7 +83,7 @@ def tsi(windows: Windows, slow: int, fast: int) -> Indicator:
             return nan, change, distance
         return (change / distance if distance else over_zero(change)) * 100.0, change, distance
 
-    return undefined(3), step
+    return without_memory(3, step)
 
 
 def uo(windows: Windows, window1: int, window2: int, window3: int) -> Indicator:
@@ -88,62 +94,65 @@ def uo(windows: Windows, window1: int, window2: int, window3: int) -> Indicator:
     )
     (pressure1, range1), (pressure2, range2), (pressure3, range3) = pairs
 
-    def step(_memory: Memory, now: Now) -> Memory:
+    def step(_memory: Memory, now: Now) -> Stepped:
         span1, span2, span3 = now[range1], now[range2], now[range3]
         if span1 and span2 and span3:
             parts = 4.0 * (now[pressure1] / span1) + 2.0 * (now[pressure2] / span2) + now[pressure3] / span3
             return (100.0 * parts / 7.0,)
         return (nan,)
 
-    return undefined(1), step
+    return without_memory(1, step)
 
 
 def stochastic(windows: Windows, window: int, smooth: int) -> Indicator:
     """Stochastic oscillator %K, 0–100: where the close lies in the range of the window; and its average %D."""
     highest, lowest = windows.highest(HIGH, window), windows.lowest(LOW, window)
 
-    def step(memory: Memory, now: Now) -> Memory:
-        _, _, recent = memory
+    def step(memory: Memory, now: Now) -> Stepped:
         bottom = now[lowest]
         spread = now[highest] - bottom
         k = 100.0 * (now[CLOSE] - bottom) / spread if spread else nan
-        return k, (sum(recent) + k) / smooth, (*recent[1:], k)
+        return k, (memory[0] + k) / smooth
 
-    return (nan, nan, (nan,) * (smooth - 1)), step
+    def close(memory: Memory, stepped: Stepped, _now: Now) -> Memory:
+        recent = moved(memory[1], stepped[0])
+        return sum(recent), recent
+
+    return Indicator((nan, (nan,) * (smooth - 1)), step, close)
 
 
 def williams_r(windows: Windows, window: int) -> Indicator:
     """Williams %R, -100–0: how far the close lies below the highest high of the window."""
     highest, lowest = windows.highest(HIGH, window), windows.lowest(LOW, window)
 
-    def step(_memory: Memory, now: Now) -> Memory:
+    def step(_memory: Memory, now: Now) -> Stepped:
         top = now[highest]
         spread = top - now[lowest]
         return (-100.0 * (top - now[CLOSE]) / spread if spread else nan,)
 
-    return undefined(1), step
+    return without_memory(1, step)
 
 
 def ao(windows: Windows, window1: int, window2: int) -> Indicator:
     """Awesome oscillator: short less long simple average of the bars' middles, in the quote asset."""
     short, long = windows.sum(MEDIAN, window1), windows.sum(MEDIAN, window2)
 
-    def step(_memory: Memory, now: Now) -> Memory:
+    def step(_memory: Memory, now: Now) -> Stepped:
         return (now[short] / window1 - now[long] / window2,)
 
-    return undefined(1), step
+    return without_memory(1, step)
 
 
 def roc(windows: Windows, window: int) -> Indicator:
     """Rate of change of the close over `window` bars, in percent."""
     closes = windows.past(CLOSE, window + 1)
 
-    def step(_memory: Memory, now: Now) -> Memory:
+    def step(_memory: Memory, now: Now) -> Stepped:
         then = now[closes][-window]
         change = now[CLOSE] - then
         return ((change / then if then else over_zero(change)) * 100.0,)
 
-    return undefined(1), step
+    return without_memory(1, step)
 
 
 def ppo(windows: Windows, slow: int, fast: int, signal: int) -> Indicator:
@@ -162,7 +171,7 @@ def _percentage(windows: Windows, quantity: int, slow: int, fast: int, signal: i
     first = max(slow, fast)
     smoothing = Fading(signal)
 
-    def step(memory: Memory, now: Now) -> Memory:
+    def step(memory: Memory, now: Now) -> Stepped:
         if now[AGE] < first:
             return memory
         level = now[slow_average]
@@ -171,7 +180,7 @@ def _percentage(windows: Windows, quantity: int, slow: int, fast: int, signal: i
         shown = smoothing.shown(smoothed)
         return line, shown, line - shown, smoothed
 
-    return (nan, nan, nan, Fading.INITIAL), step
+    return Indicator((nan, nan, nan, Fading.INITIAL), step)
 
 
 def kama(windows: Windows, window: int) -> Indicator:
@@ -179,7 +188,7 @@ def kama(windows: Windows, window: int) -> Indicator:
     closes, travelled = windows.past(CLOSE, window + 1), windows.sum(DISTANCE, window)
     slowest, fastest = 2.0 / 31.0, 2.0 / 3.0  # weights of averages over 30 and 2 bars, as ta's defaults
 
-    def step(memory: Memory, now: Now) -> Memory:
+    def step(memory: Memory, now: Now) -> Stepped:
         age = now[AGE]
         if age < window:
             return memory
@@ -192,4 +201,4 @@ def kama(windows: Windows, window: int) -> Indicator:
         weight = efficiency * (fastest - slowest) + slowest
         return (average + weight * weight * (close - average),)
 
-    return undefined(1), step
+    return without_memory(1, step)

@@ -67,7 +67,6 @@ def _signal(slow: int, fast: int, signal: int) -> int:
 
 
 _MACD: Final = {"slow": 26, "fast": 12, "signal": 9}
-_ICHIMOKU: Final = {"conversion": 9, "base": 26, "span": 52}
 
 # In the order of `ta.add_all_ta_features`; trend_wma, which it lacks, stands with the other averages.
 INDICATORS: Final = (
@@ -153,8 +152,10 @@ INDICATORS: Final = (
             "trend_ichimoku_base": lambda base, **_: base - 1,
             "trend_ichimoku_a": lambda conversion, base, **_: max(conversion, base) - 1,
             "trend_ichimoku_b": 0,
+            "trend_visual_ichimoku_a": lambda conversion, base, **_: base + max(conversion, base) - 1,
+            "trend_visual_ichimoku_b": lambda base, **_: base,
         },
-        _ICHIMOKU,
+        {"conversion": 9, "base": 26, "span": 52},
     ),
     Declaration(
         trend.stc,
@@ -167,14 +168,6 @@ INDICATORS: Final = (
     ),
     Declaration(turning.adx, {"trend_adx": 0, "trend_adx_pos": 0, "trend_adx_neg": 0}, {"window": 14}),
     Declaration(trend.cci, {"trend_cci": _full}, {"window": 20}),
-    Declaration(
-        trend.visual_ichimoku,
-        {
-            "trend_visual_ichimoku_a": lambda conversion, base, **_: base + max(conversion, base) - 1,
-            "trend_visual_ichimoku_b": lambda base, **_: base,
-        },
-        _ICHIMOKU,
-    ),
     Declaration(
         trend.aroon,
         dict.fromkeys(("trend_aroon_up", "trend_aroon_down", "trend_aroon_ind"), _after_first),
@@ -298,7 +291,6 @@ def _column(base: str, given: Sequence[str]) -> Column:
         declared.make,
         tuple(parameters.items()),
         tuple(declared.columns).index(base),
-        len(declared.columns),
         declared.warm_up(base, parameters),
     )
 

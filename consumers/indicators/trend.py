@@ -20,7 +20,7 @@ from consumers.indicators.quantities import (
     VORTEX_DOWN,
     VORTEX_UP,
 )
-from consumers.indicators.step import Fading, Indicator, Memory, undefined
+from consumers.indicators.step import Fading, Indicator, Memory, Stepped, moved, without_memory
 from consumers.indicators.windows import Now, Windows
 
 
@@ -37,7 +37,7 @@ def macd(windows: Windows, slow: int, fast: int, signal: int) -> Indicator:
     first = max(slow, fast)
     first_signal = first + signal - 1
 
-    def step(memory: Memory, now: Now) -> Memory:
+    def step(memory: Memory, now: Now) -> Stepped:
         age = now[AGE]
         if age < first:
             return memory
@@ -48,40 +48,43 @@ def macd(windows: Windows, slow: int, fast: int, signal: int) -> Indicator:
             return line, nan, nan, smoothed
         return line, smoothed, line - smoothed, smoothed
 
-    return (nan, nan, nan, nan), step
+    return Indicator((nan, nan, nan, nan), step)
 
 
 def sma(windows: Windows, window: int) -> Indicator:
     """Simple moving average of the close."""
     total = windows.sum(CLOSE, window)
 
-    def step(_memory: Memory, now: Now) -> Memory:
+    def step(_memory: Memory, now: Now) -> Stepped:
         return (now[total] / window,)
 
-    return undefined(1), step
+    return without_memory(1, step)
 
 
 def ema(windows: Windows, window: int) -> Indicator:
     """Exponential moving average of the close, from the first close on."""
     average = windows.average(CLOSE, ema_weight(window))
 
-    def step(_memory: Memory, now: Now) -> Memory:
+    def step(_memory: Memory, now: Now) -> Stepped:
         return (now[average] if now[AGE] >= window else nan,)
 
-    return undefined(1), step
+    return without_memory(1, step)
 
 
 def wma(windows: Windows, window: int) -> Indicator:
     """Linearly weighted moving average of the close, the newest weighing most."""
     closes = windows.past(CLOSE, window)
-    before = 1 - window
+    tail = window - 1
     weights = tuple(i * 2 / (window * (window + 1)) for i in range(1, window + 1))
     past_weights, newest_weight = weights[:-1], weights[-1]
 
-    def step(_memory: Memory, now: Now) -> Memory:
-        return (sum(map(mul, past_weights, now[closes][before:])) + newest_weight * now[CLOSE],)
+    def step(memory: Memory, now: Now) -> Stepped:
+        return (memory[0] + newest_weight * now[CLOSE],)
 
-    return undefined(1), step
+    def close(_memory: Memory, _stepped: Stepped, now: Now) -> Memory:
+        return (sum(map(mul, past_weights, moved(now[closes][-tail:], now[CLOSE]))),)
+
+    return Indicator((nan,), step, close)
 
 
 def vortex(windows: Windows, window: int) -> Indicator:
@@ -89,7 +92,7 @@ def vortex(windows: Windows, window: int) -> Indicator:
     up, down = windows.sum(VORTEX_UP, window), windows.sum(VORTEX_DOWN, window)
     ranges = windows.sum(TRUE_RANGE, window)
 
-    def step(_memory: Memory, now: Now) -> Memory:
+    def step(_memory: Memory, now: Now) -> Stepped:
         span = now[ranges]
         if span:
             positive, negative = now[up] / span, now[down] / span
@@ -97,7 +100,7 @@ def vortex(windows: Windows, window: int) -> Indicator:
             positive, negative = over_zero(now[up]), over_zero(now[down])
         return positive, negative, positive - negative
 
-    return undefined(3), step
+    return without_memory(3, step)
 
 
 def trix(windows: Windows, window: int) -> Indicator:
@@ -106,7 +109,7 @@ def trix(windows: Windows, window: int) -> Indicator:
     weight = ema_weight(window)
     second_from, third_from, first = window, 2 * window - 1, 3 * window - 2
 
-    def step(memory: Memory, now: Now) -> Memory:
+    def step(memory: Memory, now: Now) -> Stepped:
         age = now[AGE]
         if age < second_from:
             return memory
@@ -121,7 +124,7 @@ def trix(windows: Windows, window: int) -> Indicator:
         change = thrice - before
         return (change / before if before else over_zero(change)) * 100, twice, thrice
 
-    return undefined(3), step
+    return without_memory(3, step)
 
 
 def mass_index(windows: Windows, fast: int, slow: int) -> Indicator:
@@ -130,20 +133,22 @@ def mass_index(windows: Windows, fast: int, slow: int) -> Indicator:
     weight = ema_weight(fast)
     twice_first = 2 * fast - 1
 
-    def step(memory: Memory, now: Now) -> Memory:
+    def step(memory: Memory, now: Now) -> Stepped:
         age = now[AGE]
         if age < fast:
-            return memory
-        _, twice, ratios = memory
-        once = now[average]
+            return nan, nan, nan
+        once, twice = now[average], memory[0]
         twice = twice + weight * (once - twice) if age > fast else once
-        if age < twice_first:
-            return nan, twice, ratios
-        # Zero over zero while the market has not moved at all; pandas' windows take inf as missing too.
-        ratio = once / twice if twice else nan
-        return sum(ratios) + ratio, twice, (*ratios[1:], ratio)
+        # Zero over zero while the market has not moved at all.
+        ratio = once / twice if twice and age >= twice_first else nan
+        return memory[1] + ratio, twice, ratio
 
-    return (nan, nan, (nan,) * (slow - 1)), step
+    def close(memory: Memory, stepped: Stepped, _now: Now) -> Memory:
+        _, twice, ratio = stepped
+        ratios = moved(memory[2], ratio)
+        return twice, sum(ratios), ratios
+
+    return Indicator((nan, nan, (nan,) * (slow - 1)), step, close)
 
 
 def dpo(windows: Windows, window: int) -> Indicator:
@@ -151,10 +156,10 @@ def dpo(windows: Windows, window: int) -> Indicator:
     lag = int(0.5 * window + 1)
     closes, total = windows.past(CLOSE, max(window, lag + 1)), windows.sum(CLOSE, window)
 
-    def step(_memory: Memory, now: Now) -> Memory:
+    def step(_memory: Memory, now: Now) -> Stepped:
         return (now[closes][-lag] - now[total] / window,)
 
-    return undefined(1), step
+    return without_memory(1, step)
 
 
 def kst(windows: Windows, signal: int) -> Indicator:
@@ -162,71 +167,66 @@ def kst(windows: Windows, signal: int) -> Indicator:
 
     `ta` looks ahead in the first rows (TA.md "Look-ahead"); here they are NaN.
     """
-    # (lag of the rate of change, bars it is averaged over, weight), from ta's defaults
-    rates = ((10, 10, 100.0), (15, 10, 200.0), (20, 10, 300.0), (30, 15, 400.0))
-    closes = windows.past(CLOSE, 31)
-    divisors = tuple(bars / weight for _, bars, weight in rates)
+    # Lags of the four rates of change, and what their sums over 10, 10, 10 and 15 bars are multiplied by: the weights
+    # 1 to 4 and 100 percent, per bar. These are ta's defaults.
+    lags, bars = (10, 15, 20, 30), (10, 10, 10, 15)
+    scale10, scale15, scale20, scale30 = 10.0, 20.0, 30.0, 400.0 / 15.0
+    lag10, lag15, lag20, lag30 = (-lag for lag in lags)
+    closes = windows.past(CLOSE, max(lags) + 1)
 
-    def step(memory: Memory, now: Now) -> Memory:
-        _, _, _, recent, lines = memory
+    def step(memory: Memory, now: Now) -> Stepped:
+        sum10, sum15, sum20, sum30, line_sum, _, _ = memory
         close, past = now[CLOSE], now[closes]
-        then10, then15, then20, then30 = past[-10], past[-15], past[-20], past[-30]
+        then10, then15, then20, then30 = past[lag10], past[lag15], past[lag20], past[lag30]
         rate10 = (close - then10) / then10 if then10 else nan
         rate15 = (close - then15) / then15 if then15 else nan
         rate20 = (close - then20) / then20 if then20 else nan
         rate30 = (close - then30) / then30 if then30 else nan
-        old10, old15, old20, old30 = recent
         line = (
-            (sum(old10) + rate10) / divisors[0]
-            + (sum(old15) + rate15) / divisors[1]
-            + (sum(old20) + rate20) / divisors[2]
-            + (sum(old30) + rate30) / divisors[3]
+            (sum10 + rate10) * scale10
+            + (sum15 + rate15) * scale15
+            + (sum20 + rate20) * scale20
+            + (sum30 + rate30) * scale30
         )
-        smoothed = (sum(lines) + line) / signal
-        recent = (
-            (*old10[1:], rate10),
-            (*old15[1:], rate15),
-            (*old20[1:], rate20),
-            (*old30[1:], rate30),
-        )
-        return line, smoothed, line - smoothed, recent, (*lines[1:], line)
+        smoothed = (line_sum + line) / signal
+        return line, smoothed, line - smoothed, rate10, rate15, rate20, rate30
 
-    empty = tuple((nan,) * (bars - 1) for _, bars, _ in rates)
-    return (nan, nan, nan, empty, (nan,) * (signal - 1)), step
+    def close(memory: Memory, stepped: Stepped, _now: Now) -> Memory:
+        line, rates = stepped[0], stepped[3:]
+        recent = tuple(map(moved, memory[5], rates))
+        lines = moved(memory[6], line)
+        return *map(sum, recent), sum(lines), recent, lines
+
+    empty = tuple((nan,) * (count - 1) for count in bars)
+    return Indicator((nan, nan, nan, nan, nan, empty, (nan,) * (signal - 1)), step, close)
 
 
 def ichimoku(windows: Windows, conversion: int, base: int, span: int) -> Indicator:
-    """Ichimoku: conversion and base line, leading spans A and B as of this bar (not yet shifted)."""
+    """Ichimoku: conversion and base line, leading spans A and B of this bar, and as drawn, those of `base` bars ago.
+
+    `ta` looks ahead in the first rows of the drawn spans (TA.md "Look-ahead"); here they are NaN.
+    """
     high1, low1 = windows.highest(HIGH, conversion), windows.lowest(LOW, conversion)
     high2, low2 = windows.highest(HIGH, base), windows.lowest(LOW, base)
-    high3, low3 = windows.highest(HIGH, span, partial=True), windows.lowest(LOW, span, partial=True)
+    high3, low3 = windows.highest_known(HIGH, span), windows.lowest_known(LOW, span)
 
-    def step(_memory: Memory, now: Now) -> Memory:
+    def step(memory: Memory, now: Now) -> Stepped:
         conversion_line = 0.5 * (now[high1] + now[low1])
         base_line = 0.5 * (now[high2] + now[low2])
+        spans_a, spans_b = memory
         return (
             conversion_line,
             base_line,
             0.5 * (conversion_line + base_line),
             0.5 * (now[high3] + now[low3]),
+            spans_a[0],
+            spans_b[0],
         )
 
-    return undefined(4), step
+    def close(memory: Memory, stepped: Stepped, _now: Now) -> Memory:
+        return moved(memory[0], stepped[2]), moved(memory[1], stepped[3])
 
-
-def visual_ichimoku(windows: Windows, conversion: int, base: int, span: int) -> Indicator:
-    """Ichimoku's leading spans A and B as drawn: those of `base` bars ago.
-
-    `ta` looks ahead in the first rows (TA.md "Look-ahead"); here they are NaN.
-    """
-    initial, lines = ichimoku(windows, conversion, base, span)
-
-    def step(memory: Memory, now: Now) -> Memory:
-        _, _, spans_a, spans_b = memory
-        _, _, span_a, span_b = lines(initial, now)
-        return spans_a[0], spans_b[0], (*spans_a[1:], span_a), (*spans_b[1:], span_b)
-
-    return (nan, nan, (nan,) * base, (nan,) * base), step
+    return Indicator(((nan,) * base, (nan,) * base), step, close)
 
 
 def stc(windows: Windows, slow: int, fast: int, cycle: int, smooth1: int, smooth2: int) -> Indicator:
@@ -236,24 +236,31 @@ def stc(windows: Windows, slow: int, fast: int, cycle: int, smooth1: int, smooth
     first = max(slow, fast)
     smooth_k, smooth_kd = Fading(smooth1), Fading(smooth2)
 
-    def step(memory: Memory, now: Now) -> Memory:
+    def step(memory: Memory, now: Now) -> Stepped:
         if now[AGE] < first:
-            return memory
-        _, lines, inner, smoothed, outer = memory
+            return nan, nan, nan, inner_start, outer_start
+        low, high, inner_low, inner_high, inner, outer, _, _ = memory
         line = now[fast_average] - now[slow_average]
-        inner = smooth_k.step(inner, _stochastic(lines, line))
+        inner = smooth_k.step(inner, _position(line, low, high))
         shown = smooth_k.shown(inner)
-        outer = smooth_kd.step(outer, _stochastic(smoothed, shown))
-        return smooth_kd.shown(outer), (*lines[1:], line), inner, (*smoothed[1:], shown), outer
+        outer = smooth_kd.step(outer, _position(shown, inner_low, inner_high))
+        return smooth_kd.shown(outer), line, shown, inner, outer
 
+    def close(memory: Memory, stepped: Stepped, _now: Now) -> Memory:
+        _, line, shown, inner, outer = stepped
+        lines, showns = moved(memory[6], line), moved(memory[7], shown)
+        # The oldest comes first: a window that is not full gives NaN.
+        return min(lines), max(lines), min(showns), max(showns), inner, outer, lines, showns
+
+    inner_start = outer_start = Fading.INITIAL
     empty = (nan,) * (cycle - 1)
-    return (nan, empty, Fading.INITIAL, empty, Fading.INITIAL), step
+    return Indicator((nan, nan, nan, nan, inner_start, outer_start, empty, empty), step, close)
 
 
-def _stochastic(window: tuple[float, ...], value: float) -> float:
-    """Where `value` lies in the range of itself and the window before it, in percent."""
-    # The oldest comes first: a window that is not full gives NaN.
-    lowest, highest = min((*window, value)), max((*window, value))
+def _position(value: float, lowest: float, highest: float) -> float:
+    """Where `value` lies in the range of itself and the values before it, in percent."""
+    highest = max(highest, value)
+    lowest = min(lowest, value)
     return 100.0 * (value - lowest) / (highest - lowest) if highest != lowest else nan
 
 
@@ -263,7 +270,7 @@ def cci(windows: Windows, window: int) -> Indicator:
     before = 1 - window
     scale = 0.015 / window
 
-    def step(_memory: Memory, now: Now) -> Memory:
+    def step(_memory: Memory, now: Now) -> Stepped:
         value = now[TYPICAL]
         mean = now[total] / window
         typical = now[past][before:]
@@ -274,25 +281,37 @@ def cci(windows: Windows, window: int) -> Indicator:
             return (nan,)
         return (away / (scale * deviation) if deviation else nan,)
 
-    return undefined(1), step
+    return without_memory(1, step)
 
 
 def aroon(windows: Windows, window: int) -> Indicator:
     """Aroon up and down, 0–100: how recent the highest high and lowest low of window + 1 bars are; up - down."""
-    highest, lowest = windows.highest(HIGH, window + 1), windows.lowest(LOW, window + 1)
     highs, lows = windows.past(HIGH, window + 1), windows.past(LOW, window + 1)
 
-    def step(memory: Memory, now: Now) -> Memory:
+    def step(memory: Memory, now: Now) -> Stepped:
+        top, top_place, bottom, bottom_place = memory
         if now[AGE] <= window:
-            return memory
-        up = _place(now[highs], now[highest], window) / window * 100
-        down = _place(now[lows], now[lowest], window) / window * 100
+            return nan, nan, nan
+        up = (window if now[HIGH] > top else top_place) / window * 100
+        down = (window if now[LOW] < bottom else bottom_place) / window * 100
         return up, down, up - down
 
-    return undefined(3), step
+    def close(memory: Memory, _stepped: Stepped, now: Now) -> Memory:
+        # Highest and lowest of the last `window` bars, and how many bars before them the window begins.
+        top, top_place, bottom, bottom_place = memory
+        high, low = now[HIGH], now[LOW]
+        if top_place and not high > top:
+            top_place -= 1.0
+        else:
+            past = moved(now[highs][-window:], high)
+            top = max(past)
+            top_place = float(past.index(top)) if top == top else 0.0
+        if bottom_place and not low < bottom:
+            bottom_place -= 1.0
+        else:
+            past = moved(now[lows][-window:], low)
+            bottom = min(past)
+            bottom_place = float(past.index(bottom)) if bottom == bottom else 0.0
+        return top, top_place, bottom, bottom_place
 
-
-def _place(past: tuple[float, ...], extreme: float, window: int) -> int:
-    """Bars from the start of the window to the first bar at its extreme; `window` if that is the newest."""
-    start = len(past) - window
-    return past.index(extreme, start) - start if extreme in past[start:] else window
+    return Indicator((nan, 0.0, nan, 0.0), step, close)

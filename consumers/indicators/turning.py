@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import nan
 
 from consumers.indicators.quantities import AGE, CLOSE, HIGH, LOW, PREVIOUS_HIGH, PREVIOUS_LOW, TRUE_RANGE
-from consumers.indicators.step import Indicator, Memory
+from consumers.indicators.step import Indicator, Memory, Stepped
 from consumers.indicators.windows import Now, Windows
 
 
@@ -18,7 +18,7 @@ def adx(_windows: Windows, window: int) -> Indicator:
     first_direction = window + 1  # bars, since the first has no movement
     first_average = 2 * window
 
-    def step(memory: Memory, now: Now) -> Memory:
+    def step(memory: Memory, now: Now) -> Stepped:
         average, _, _, ranges, ups, downs, indices = memory
         age = now[AGE]
         if age < 2.0:
@@ -46,7 +46,7 @@ def adx(_windows: Windows, window: int) -> Indicator:
             return 0.0, 0.0, 0.0, ranges, ups, downs, indices
         return average, positive, negative, ranges, ups, downs, indices
 
-    return (0.0,) * 7, step
+    return Indicator((0.0,) * 7, step)
 
 
 def psar(_windows: Windows) -> Indicator:
@@ -56,7 +56,7 @@ def psar(_windows: Windows) -> Indicator:
     """
     step_size, largest = 0.02, 0.20
 
-    def step(memory: Memory, now: Now) -> Memory:
+    def step(memory: Memory, now: Now) -> Stepped:
         _, _, _, _, stop, rising, acceleration, top, bottom, low2, high2 = memory
         age, high, low = now[AGE], now[HIGH], now[LOW]
         if age < 3.0:
@@ -99,4 +99,4 @@ def psar(_windows: Windows) -> Indicator:
             head = nan, stop, 0.0, 1.0 if turned else 0.0
         return *head, stop, rising, acceleration, top, bottom, low1, high1
 
-    return (nan, nan, 0.0, 0.0, nan, 1.0, step_size, nan, nan, nan, nan), step
+    return Indicator((nan, nan, 0.0, 0.0, nan, 1.0, step_size, nan, nan, nan, nan), step)

@@ -15,7 +15,7 @@ from consumers.indicators.quantities import (
     TRUE_RANGE,
     TYPICAL,
 )
-from consumers.indicators.step import Indicator, Memory, undefined
+from consumers.indicators.step import Indicator, Memory, Stepped, moved, without_memory
 from consumers.indicators.windows import Now, Windows
 
 
@@ -25,19 +25,16 @@ def bollinger(windows: Windows, window: int, deviations: int) -> Indicator:
     The deviation is that of the window itself, taken afresh: pandas updates a running variance, whose error reaches
     1e-7 on low prices (TA.md "Numerically delicate").
     """
-    total, past = windows.sum(CLOSE, window), windows.past(CLOSE, window)
-    before = 1 - window
+    past = windows.past(CLOSE, window)
+    tail = window - 1
 
-    def step(_memory: Memory, now: Now) -> Memory:
+    def step(memory: Memory, now: Now) -> Stepped:
+        past_mean, past_squares = memory
         close = now[CLOSE]
-        mean = now[total] / window
-        closes = now[past][before:]
-        away = close - mean
-        past_away = dist(closes, (mean,) * (window - 1))
-        deviation = sqrt((past_away * past_away + away * away) / window)
-        # Rounding of the mean must not make a band around a price that stands still.
-        if deviation <= 1e-12 * mean and min(closes) == max(closes) == close:
-            return close, close, close, 0.0, nan, 0.0, 0.0
+        # One value joins n - 1 of known mean and squared distance from it; both exact while the price stands still.
+        away = close - past_mean
+        mean = past_mean + away / window
+        deviation = sqrt((past_squares + away * away * tail / window) / window)
         high, low = mean + deviations * deviation, mean - deviations * deviation
         spread = high - low
         return (
@@ -50,7 +47,16 @@ def bollinger(windows: Windows, window: int, deviations: int) -> Indicator:
             1.0 if close < low else 0.0,
         )
 
-    return (nan, nan, nan, nan, nan, 0.0, 0.0), step
+    def close(_memory: Memory, _stepped: Stepped, now: Now) -> Memory:
+        closes = moved(now[past][-tail:], now[CLOSE])
+        mean = sum(closes) / tail
+        distance = dist(closes, (mean,) * tail)
+        # Rounding of the mean must not make a band around a price that stands still.
+        if distance <= 1e-12 * mean and min(closes) == max(closes):
+            return now[CLOSE], 0.0
+        return mean, distance * distance
+
+    return Indicator((nan, nan), step, close)
 
 
 def keltner(windows: Windows, window: int) -> Indicator:
@@ -62,7 +68,7 @@ def keltner(windows: Windows, window: int) -> Indicator:
     highs, lows = windows.sum(KELTNER_HIGH, window), windows.sum(KELTNER_LOW, window)
     past_highs, past_lows = windows.past(KELTNER_HIGH, window), windows.past(KELTNER_LOW, window)
 
-    def step(_memory: Memory, now: Now) -> Memory:
+    def step(_memory: Memory, now: Now) -> Stepped:
         age, close = now[AGE], now[CLOSE]
         if age >= window:
             high, low = now[highs] / window, now[lows] / window
@@ -82,7 +88,7 @@ def keltner(windows: Windows, window: int) -> Indicator:
             1.0 if close < low else 0.0,
         )
 
-    return undefined(7), step
+    return without_memory(7, step)
 
 
 def _sum_of_known(window: tuple[float, ...]) -> float:
@@ -94,7 +100,7 @@ def donchian(windows: Windows, window: int) -> Indicator:
     highest, lowest = windows.highest(HIGH, window), windows.lowest(LOW, window)
     total = windows.sum(CLOSE, window)
 
-    def step(_memory: Memory, now: Now) -> Memory:
+    def step(_memory: Memory, now: Now) -> Stepped:
         high, low = now[highest], now[lowest]
         spread = high - low
         mean = now[total] / window
@@ -106,13 +112,13 @@ def donchian(windows: Windows, window: int) -> Indicator:
             (now[CLOSE] - low) / spread if spread else nan,
         )
 
-    return undefined(5), step
+    return without_memory(5, step)
 
 
 def atr(_windows: Windows, window: int) -> Indicator:
     """Average true range in the quote asset (Wilder 1978). As `ta` has it, it begins with 0.0, not NaN."""
 
-    def step(memory: Memory, now: Now) -> Memory:
+    def step(memory: Memory, now: Now) -> Stepped:
         average, total = memory
         age = now[AGE]
         if age > window:
@@ -120,18 +126,21 @@ def atr(_windows: Windows, window: int) -> Indicator:
         total += now[TRUE_RANGE]
         return total / window if age == window else 0.0, total
 
-    return (0.0, 0.0), step
+    return Indicator((0.0, 0.0), step)
 
 
 def ulcer_index(windows: Windows, window: int) -> Indicator:
     """Ulcer index: root mean square of the drawdowns from the highest close of the window, in percent."""
-    highest = windows.highest(CLOSE, window, partial=True)
+    highest = windows.highest_known(CLOSE, window)
 
-    def step(memory: Memory, now: Now) -> Memory:
-        _, squares = memory
+    def step(memory: Memory, now: Now) -> Stepped:
         top = now[highest]
         drawdown = 100.0 * (now[CLOSE] - top) / top if top else nan
         square = drawdown * drawdown
-        return sqrt((sum(squares) + square) / window), (*squares[1:], square)
+        return sqrt((memory[0] + square) / window), square
 
-    return (nan, (nan,) * (window - 1)), step
+    def close(memory: Memory, stepped: Stepped, _now: Now) -> Memory:
+        squares = moved(memory[1], stepped[1])
+        return sum(squares), squares
+
+    return Indicator((nan, (nan,) * (window - 1)), step, close)
