@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
 
-.PHONY: setup run test unit lint bench engines lock clean
+.PHONY: setup run test unit lint bench engines schemas lock clean
 
 setup: $(STAMP)
 
@@ -46,3 +46,7 @@ lock: $(STAMP)
 
 clean:
 	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache
+
+schemas: $(STAMP)
+	@$(BIN)/python -c 'import json, pathlib; from shared.models import MODELS; \
+	  [pathlib.Path(f"docs/schemas/{kind}.json").write_text(json.dumps(model.model_json_schema(), indent=2) + "\n") for kind, model in MODELS.items()]'

@@ -66,7 +66,7 @@ class Settings(BaseSettings):
             # Letters of any script: Binance lists symbols beyond A–Z (BINANCE_SPOT.md §2.1).
             if not symbol.replace("_", "").replace("-", "").replace(".", "").isalnum():
                 raise ValueError(f'"{symbol}" is not a symbol; write them like BTCUSDC,ETHUSDC')
-        return tuple(symbol.upper() for symbol in value)
+        return tuple(dict.fromkeys(symbol.upper() for symbol in value))
 
     @field_validator("intervals")
     @classmethod

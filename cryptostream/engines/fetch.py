@@ -1,0 +1,172 @@
+"""Get the engines' programs: jars by Maven, influxd compiled by Go. Each is fetched once a machine."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from shared.errors import CryptoStreamError
+
+KAFKA_VERSION: Final = "4.1.1"
+LOG4J_VERSION: Final = "2.24.3"
+INFLUXD_VERSION: Final = "2.9.1"
+PKG_CONFIG_VERSION: Final = "0.3.0"
+_MINIMUM_JAVA: Final = 17  # what a Kafka 4 server runs on
+
+Say = Callable[[str], None]
+
+
+class EngineUnavailable(CryptoStreamError):
+    """An engine can neither be found nor made here; the message says what is missing."""
+
+
+def engines_dir() -> Path:
+    """The cache of engines."""
+    named = os.environ.get("CRYPTOSTREAM_ENGINES")
+    if named:
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cryptostream" / "engines"
+
+
+def java() -> str:
+    """Path of a Java that can run Kafka.
+
+    Raises:
+        EngineUnavailable: none on the PATH, or too old.
+    """
+    program = shutil.which("java")
+    if program is None:
+        raise EngineUnavailable(f"java: not on the PATH; Kafka needs a JRE {_MINIMUM_JAVA} or newer")
+    said = subprocess.run([program, "-version"], capture_output=True, text=True, check=False).stderr
+    version = re.search(r'version "(\d+)', said)
+    if version is None or int(version[1]) < _MINIMUM_JAVA:
+        raise EngineUnavailable(
+            f"java: {said.splitlines()[:1]} is too old; Kafka needs {_MINIMUM_JAVA} or newer"
+        )
+    return program
+
+
+def find_kafka() -> Path | None:
+    """Directory of Kafka's jars in the cache; None if they were not fetched yet."""
+    found = sorted(engines_dir().glob(f"kafka-*/libs/kafka_2.13-{KAFKA_VERSION}.jar"))
+    return found[0].parent if found else None
+
+
+def fetch_kafka(say: Say = print) -> Path:
+    """Directory of Kafka's jars, fetched by Maven where the cache has none (43 MB).
+
+    Raises:
+        EngineUnavailable: no Maven, or it cannot download.
+    """
+    libs = find_kafka()
+    if libs is not None:
+        return libs
+    _require("mvn", "Kafka's jars", "Maven")
+    say(f"fetching Apache Kafka {KAFKA_VERSION} by Maven (43 MB, once a machine)")
+    target = engines_dir() / f"kafka-{KAFKA_VERSION}"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Made beside the target and moved: a broken download never looks like a whole one.
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix="kafka-new-") as new:
+        (Path(new) / "pom.xml").write_text(_pom(), encoding="utf-8")
+        goals = ["mvn", "-q", "-B", "dependency:copy-dependencies", f"-DoutputDirectory={new}/libs"]
+        _run(goals, Path(new), {}, "Kafka's jars cannot be fetched")
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir()
+        (Path(new) / "libs").rename(target / "libs")
+    return target / "libs"
+
+
+def find_influxd() -> Path | None:
+    """The influxd program in the cache; None if it was not built yet."""
+    program = engines_dir() / f"influxdb-{INFLUXD_VERSION}" / "bin" / "influxd"
+    return program if os.access(program, os.X_OK) else None
+
+
+def fetch_influxd(say: Say = print) -> Path:
+    """The influxd program, compiled from its Go module where the cache has none (5 to 9 minutes).
+
+    Raises:
+        EngineUnavailable: no Go, Rust or C compiler, or the build fails.
+    """
+    program = find_influxd()
+    if program is not None:
+        return program
+    for tool in ("go", "cargo", "gcc"):
+        _require(tool, "influxd", tool)
+    say(f"compiling influxd {INFLUXD_VERSION} (5 to 9 minutes, once a machine)")
+    directory = engines_dir() / f"influxdb-{INFLUXD_VERSION}"
+    source = directory / "src" / "influxd"
+    for part in (source, directory / "bin", directory / "tools"):
+        part.mkdir(parents=True, exist_ok=True)
+    failed = "influxd cannot be compiled"
+    environment = {
+        "GOTOOLCHAIN": "local",
+        # libflux forbids warnings and pins a compiler: newer ones warn of more (STACK.md §4.2).
+        "RUSTFLAGS": "--cap-lints warn",
+        **_installed_rust(),
+    }
+    _run(
+        ["go", "install", f"github.com/influxdata/pkg-config@v{PKG_CONFIG_VERSION}"],
+        source,
+        {**environment, "GOBIN": str(directory / "tools")},
+        failed,
+    )
+    # influxd's module has `replace` directives, which `go install …@version` refuses; a private module that
+    # merely depends on it builds. The pkg-config wrapper builds libflux and must come before the system's.
+    environment["GOFLAGS"] = "-mod=mod"
+    environment["PATH"] = f"{directory / 'tools'}{os.pathsep}{os.environ['PATH']}"
+    if not (source / "go.mod").exists():
+        _run(["go", "mod", "init", "cryptostream/influxd"], source, environment, failed)
+    module = "github.com/influxdata/influxdb/v2"
+    new = directory / "bin" / "influxd.new"
+    _run(["go", "get", f"{module}@v{INFLUXD_VERSION}"], source, environment, failed)
+    build = ["go", "build", "-tags", "sqlite_foreign_keys,sqlite_json", "-ldflags", "-s -w", "-o", str(new)]
+    _run([*build, f"{module}/cmd/influxd"], source, environment, failed)
+    program = new.with_name("influxd")
+    new.rename(program)
+    return program
+
+
+def _installed_rust() -> dict[str, str]:
+    """The rustup toolchain in use here, so that the build downloads none; empty without rustup."""
+    if shutil.which("rustup") is None:
+        return {}
+    said = subprocess.run(["rustup", "show", "active-toolchain"], capture_output=True, text=True, check=False)
+    return {"RUSTUP_TOOLCHAIN": said.stdout.split()[0]} if said.returncode == 0 else {}
+
+
+def _require(tool: str, purpose: str, name: str) -> None:
+    if shutil.which(tool) is None:
+        raise EngineUnavailable(f"{tool}: not on the PATH; {purpose} cannot be made without {name}")
+
+
+def _run(command: Sequence[str], directory: Path, extra: Mapping[str, str], failed: str) -> None:
+    done = subprocess.run(
+        command, cwd=directory, env={**os.environ, **extra}, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        reason = lines[-1][:300] if lines else f"exit {done.returncode}"
+        raise EngineUnavailable(f"{failed}: {' '.join(command[:3])}: {reason}")
+
+
+def _pom() -> str:
+    # Kafka's logging implementation is not among its dependencies and has to be named.
+    dependencies = "".join(
+        f"<dependency><groupId>{group}</groupId><artifactId>{name}</artifactId><version>{version}</version></dependency>"
+        for group, name, version in (
+            ("org.apache.kafka", "kafka_2.13", KAFKA_VERSION),
+            ("org.apache.logging.log4j", "log4j-core", LOG4J_VERSION),
+            ("org.apache.logging.log4j", "log4j-slf4j-impl", LOG4J_VERSION),
+        )
+    )
+    return (
+        "<project><modelVersion>4.0.0</modelVersion><groupId>cryptostream</groupId><artifactId>kafka</artifactId>"
+        f"<version>1</version><packaging>pom</packaging><dependencies>{dependencies}</dependencies></project>"
+    )

@@ -1,0 +1,120 @@
+"""A real InfluxDB 2 on this machine, set up with organisation, buckets and a token (STACK.md §4.2)."""
+
+from __future__ import annotations
+
+import secrets
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any, Final, Self
+
+import orjson
+
+from cryptostream.engines.fetch import EngineUnavailable, fetch_influxd
+from cryptostream.engines.server import ServerProcess, free_port
+
+ORG: Final = "crypto"
+_TICKS_EXPIRY_S: Final = 7 * 86_400
+_FOUR_WEEKS_S: Final = 28 * 86_400
+
+
+class InfluxServer:
+    """A running influxd with the buckets `market` (no expiry) and `ticks` (7 days).
+
+    Attributes:
+        url, org, token: what a client needs; the token may do everything.
+    """
+
+    def __init__(self, directory: Path, port: int | None = None) -> None:
+        """Build influxd if need be, start it, set it up if the directory is new.
+
+        Raises:
+            EngineUnavailable: it can neither be found nor built, or does not come up.
+        """
+        self.directory = directory.resolve()
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.org = ORG
+        self.token = ""
+        self.server = self._start()
+        self._set_up()
+
+    def restart(self) -> None:
+        """Start again on the same port and data, after `stop()` or `kill()`."""
+        self.server = self._start()
+
+    def stop(self) -> None:
+        self.server.stop()
+
+    def kill(self) -> None:
+        self.server.kill()
+
+    @property
+    def pid(self) -> int:
+        return self.server.pid
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def create_bucket(self, name: str, expiry_s: int = 0, shard_s: int = _FOUR_WEEKS_S) -> None:
+        """A bucket; `expiry_s` 0 keeps points for ever, of whatever age."""
+        organisations = self._call("GET", f"/api/v2/orgs?org={self.org}")
+        rule = {"type": "expire", "everySeconds": expiry_s, "shardGroupDurationSeconds": shard_s}
+        bucket = {"orgID": organisations["orgs"][0]["id"], "name": name, "retentionRules": [rule]}
+        self._call("POST", "/api/v2/buckets", bucket)
+
+    def _start(self) -> ServerProcess:
+        program = fetch_influxd()
+        files = self.directory
+        files.mkdir(parents=True, exist_ok=True)
+        return ServerProcess(
+            "InfluxDB",
+            [
+                str(program),
+                f"--bolt-path={files / 'bolt'}",
+                f"--engine-path={files / 'engine'}",
+                f"--sqlite-path={files / 'sqlite'}",
+                f"--http-bind-address=127.0.0.1:{self.port}",
+                "--reporting-disabled",
+                "--log-level=error",
+            ],
+            files / "influxd.log",
+            self._answers,
+        )
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/ready", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return False
+
+    def _set_up(self) -> None:
+        token_file = self.directory / "token"
+        if token_file.exists():
+            self.token = token_file.read_text(encoding="utf-8")
+            return
+        self.token = secrets.token_urlsafe(32)
+        account = {"username": "admin", "password": secrets.token_urlsafe(24), "org": self.org}
+        self._call("POST", "/api/v2/setup", {**account, "bucket": "market", "token": self.token})
+        self.create_bucket("ticks", _TICKS_EXPIRY_S, 86_400)
+        token_file.touch(mode=0o600)
+        token_file.write_text(self.token, encoding="utf-8")
+
+    def _call(self, method: str, path: str, body: Any = None) -> Any:
+        request = urllib.request.Request(
+            self.url + path,
+            method=method,
+            data=None if body is None else orjson.dumps(body),
+            headers={"Authorization": f"Token {self.token}", "Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return orjson.loads(answer.read() or b"null")
+        except urllib.error.HTTPError as error:
+            raise EngineUnavailable(
+                f"InfluxDB {method} {path}: {error.code} {error.read()[:200]!r}"
+            ) from None

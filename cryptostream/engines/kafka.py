@@ -1,0 +1,129 @@
+"""A real Apache Kafka broker on this machine: one node, KRaft, loopback only (STACK.md §4.1)."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Final, Self
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from cryptostream.engines.fetch import EngineUnavailable, fetch_kafka, java
+from cryptostream.engines.server import ServerProcess, free_port
+
+# One partition for the offsets and no rebalance delay: one machine, and the first consumer joins at once
+# instead of after 3 s. Topics come from `cryptostream topics` alone.
+_PROPERTIES: Final = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller_port}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+inter.broker.listener.name=PLAINTEXT
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+log.dirs={log_dir}
+auto.create.topics.enable=false
+num.partitions=6
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+log.cleaner.dedupe.buffer.size=33554432
+"""
+_LOG4J: Final = (
+    '<Configuration><Appenders><Console name="c"><PatternLayout pattern="%d %p %m (%c)%n"/></Console>'
+    '</Appenders><Loggers><Root level="WARN"><AppenderRef ref="c"/></Root></Loggers></Configuration>'
+)
+
+
+class KafkaServer:
+    """A running broker. Its data stay in `directory`; starting there again goes on with them.
+
+    Attributes:
+        bootstrap_servers: `127.0.0.1:PORT`.
+    """
+
+    def __init__(self, directory: Path, port: int | None = None, *, heap_mb: int = 512) -> None:
+        """Fetch the jars if need be, format the directory if it is new, start, and wait until it answers.
+
+        Raises:
+            EngineUnavailable: no Java, no jars, or the broker does not come up.
+        """
+        self.directory = directory.resolve()
+        self.heap_mb = heap_mb
+        self.port = port or free_port()
+        self.bootstrap_servers = f"127.0.0.1:{self.port}"
+        self.server = self._start()
+
+    def restart(self) -> None:
+        """Start again on the same port and data, after `stop()` or `kill()`."""
+        self.server = self._start()
+
+    def stop(self) -> None:
+        self.server.stop()
+
+    def kill(self) -> None:
+        self.server.kill()
+
+    @property
+    def pid(self) -> int:
+        return self.server.pid
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _start(self) -> ServerProcess:
+        libs = fetch_kafka()
+        program = java()
+        log_dir = self.directory / "log"
+        self.directory.mkdir(parents=True, exist_ok=True)
+        properties = self.directory / "server.properties"
+        properties.write_text(
+            _PROPERTIES.format(port=self.port, controller_port=free_port(), log_dir=log_dir), encoding="utf-8"
+        )
+        log4j = self.directory / "log4j2.xml"
+        log4j.write_text(_LOG4J, encoding="utf-8")
+        classpath = ["-cp", f"{libs}/*"]
+        if not (log_dir / "meta.properties").exists():
+            _format(program, classpath, properties)
+        return ServerProcess(
+            "Kafka",
+            [
+                program,
+                f"-Xmx{self.heap_mb}m",
+                "-Djava.awt.headless=true",
+                f"-Dlog4j2.configurationFile={log4j}",
+                *classpath,
+                "kafka.Kafka",
+                str(properties),
+            ],
+            self.directory / "kafka.log",
+            self._answers,
+        )
+
+    def _answers(self) -> bool:
+        client = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
+        try:
+            return bool(client.list_topics(timeout=2).brokers)
+        except KafkaException:
+            return False
+
+
+def _format(program: str, classpath: list[str], properties: Path) -> None:
+    tool = [program, *classpath, "kafka.tools.StorageTool"]
+    cluster = subprocess.run(
+        [*tool, "random-uuid"], capture_output=True, text=True, check=False
+    ).stdout.strip()
+    done = subprocess.run(
+        [*tool, "format", "-t", cluster, "-c", str(properties)], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise EngineUnavailable(f"Kafka's data directory cannot be formatted: {done.stderr.strip()[-300:]}")

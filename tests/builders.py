@@ -1,0 +1,101 @@
+"""Messages with sensible defaults; tests name only what they are about."""
+
+from __future__ import annotations
+
+from typing import Any
+
+NOW_MS = 1_785_767_100_000  # 2026-08-03T14:25:00Z
+
+
+def _common(**fields: Any) -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "exchange": "binance",
+        "symbol": "BTCUSDC",
+        "event_time_ms": NOW_MS,
+        "received_time_ms": NOW_MS + 5,
+        "source": "stream",
+        **fields,
+    }
+
+
+def kline(**fields: Any) -> dict[str, Any]:
+    """A closed 1m bar."""
+    bar = {
+        "interval": "1m",
+        "open_time_ms": NOW_MS - 60_000,
+        "close_time_ms": NOW_MS - 1,
+        "open": "100.00000000",
+        "high": "102.00000000",
+        "low": "99.00000000",
+        "close": "101.00000000",
+        "base_volume": "10.00000000",
+        "quote_volume": "1005.00000000",
+        "trade_count": 12,
+        "taker_buy_base_volume": "6.00000000",
+        "taker_buy_quote_volume": "603.00000000",
+        "first_trade_id": 1,
+        "last_trade_id": 12,
+        "closed": True,
+    }
+    return _common(**bar) | fields
+
+
+def trade(**fields: Any) -> dict[str, Any]:
+    values = {
+        "trade_id": 1,
+        "price": "100.00000000",
+        "quantity": "0.50000000",
+        "trade_time_ms": NOW_MS,
+        "buyer_is_maker": False,
+    }
+    return _common(**values) | fields
+
+
+def depth(**fields: Any) -> dict[str, Any]:
+    values = {
+        "kind": "diff",
+        "first_update_id": 101,
+        "final_update_id": 105,
+        "bids": [["100.00000000", "1.00000000"]],
+        "asks": [["101.00000000", "0.00000000"]],
+    }
+    return _common(**values) | fields
+
+
+def book(**fields: Any) -> dict[str, Any]:
+    values = {
+        "update_id": 105,
+        "bids": [["100.00000000", "1.00000000"]],
+        "asks": [["101.00000000", "2.00000000"]],
+        "synced": True,
+        "age_ms": 0,
+    }
+    return _common(**values) | fields
+
+
+def quote(**fields: Any) -> dict[str, Any]:
+    values = {
+        "update_id": 105,
+        "bid_price": "100.00000000",
+        "bid_quantity": "1.00000000",
+        "ask_price": "101.00000000",
+        "ask_quantity": "2.00000000",
+    }
+    return _common(event_time_ms=None, **values) | fields
+
+
+def ledger(**fields: Any) -> dict[str, Any]:
+    values = {
+        "stream": "trades",
+        "interval": None,
+        "kind": "expected",
+        "first": 1,
+        "last": 10,
+        "count": 10,
+        "detail": None,
+    }
+    return _common(**values) | fields
+
+
+BUILDERS = {"kline": kline, "trade": trade, "depth": depth, "book": book, "quote": quote, "ledger": ledger}

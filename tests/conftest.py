@@ -1,0 +1,136 @@
+"""Fixtures that several test folders use: recordings, a real Kafka, a real InfluxDB."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+
+from cryptostream.engines.fetch import EngineUnavailable, find_influxd, find_kafka
+from cryptostream.engines.influxdb import InfluxServer
+from cryptostream.engines.kafka import KafkaServer
+from shared.topics import declared_topics
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Machines are shared and noisy: no test depends on how long an example takes.
+hypothesis_settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("shared")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What lies in tests/integration needs an engine; unit tests come first."""
+    for item in items:
+        if "integration" in Path(str(item.path)).relative_to(ROOT).parts:
+            item.add_marker(pytest.mark.integration)
+    items.sort(key=lambda item: item.get_closest_marker("integration") is not None)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Where skips are forbidden, a skipped test is a failed one, with the same reason."""
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    if report.skipped and not _may_skip():
+        report.outcome = "failed"
+        report.longrepr = f"skipped, where CRYPTOSTREAM_FORBID_SKIPS forbids it: {report.longrepr}"
+
+
+@pytest.fixture(scope="session")
+def recordings() -> Path:
+    """Directory of the recorded market data; the test is skipped where there is none."""
+    directory = Path(os.environ.get("CRYPTOSTREAM_DATA") or ROOT.parent / "shared" / "data")
+    if not directory.is_dir():
+        pytest.skip(f"no recordings at {directory}; name their directory by CRYPTOSTREAM_DATA")
+    return directory
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real Kafka: the one named by KAFKA_BOOTSTRAP_SERVERS, else one of our own."""
+    named = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
+    if named:
+        yield named
+        return
+    with real_kafka(tmp_path_factory.mktemp("kafka")) as server:
+        yield server.bootstrap_servers
+
+
+@pytest.fixture(scope="session")
+def kafka_topics(kafka_bootstrap_servers: str) -> str:
+    """A real Kafka on which all topics of the default intervals are declared."""
+    client = AdminClient({"bootstrap.servers": kafka_bootstrap_servers})
+    wanted = [
+        NewTopic(topic.name, num_partitions=6, replication_factor=1, config=topic.config())
+        for topic in declared_topics(("1s", "1m", "15m", "1h", "1d"))
+        if topic.name not in client.list_topics(timeout=10).topics
+    ]
+    for future in client.create_topics(wanted).values() if wanted else ():
+        future.result(30)
+    return kafka_bootstrap_servers
+
+
+@dataclass(frozen=True)
+class Influx:
+    """How to reach an InfluxDB in tests."""
+
+    url: str
+    org: str
+    token: str
+
+
+@pytest.fixture(scope="session")
+def influx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influx]:
+    """A real InfluxDB: the one named by INFLUX_URL and INFLUX_TOKEN, else one of our own."""
+    if os.environ.get("INFLUX_URL"):
+        yield Influx(
+            os.environ["INFLUX_URL"], os.environ.get("INFLUX_ORG", "crypto"), os.environ["INFLUX_TOKEN"]
+        )
+        return
+    with real_influx(tmp_path_factory.mktemp("influx")) as server:
+        yield Influx(server.url, server.org, server.token)
+
+
+def real_kafka(directory: Path) -> KafkaServer:
+    """A broker of the test's own, to be stopped or killed; skips where Kafka cannot be had."""
+    if find_kafka() is None and _may_skip():
+        pytest.skip("Apache Kafka is not in the cache of engines; get it by: make engines")
+    return _start(lambda: KafkaServer(directory))
+
+
+def real_influx(directory: Path) -> InfluxServer:
+    """An InfluxDB of the test's own, to be stopped or killed; skips where it cannot be had."""
+    if find_influxd() is None and _may_skip():
+        pytest.skip("influxd is not in the cache of engines; get it by: make engines")
+    return _start(lambda: InfluxServer(directory))
+
+
+Server = TypeVar("Server")
+
+
+def _start(start: Callable[[], Server]) -> Server:
+    try:
+        return start()
+    except EngineUnavailable as error:
+        if not _may_skip():
+            raise
+        pytest.skip(str(error))
+
+
+def _may_skip() -> bool:
+    """CI sets CRYPTOSTREAM_FORBID_SKIPS: there a missing engine is a failure."""
+    return not os.environ.get("CRYPTOSTREAM_FORBID_SKIPS")
+
+
+@pytest.fixture
+def unique() -> str:
+    """A name that no other test uses, for topics, groups and buckets on shared engines."""
+    return uuid.uuid4().hex[:12]

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.id_ranges import IdRanges
+
+RANGES = st.lists(
+    st.tuples(st.integers(0, 60), st.integers(0, 12)).map(lambda pair: (pair[0], pair[0] + pair[1])),
+    max_size=12,
+)
+
+
+def as_set(ranges: list[tuple[int, int]]) -> set[int]:
+    return {item for first, last in ranges for item in range(first, last + 1)}
+
+
+@given(RANGES)
+def test_ranges_hold_exactly_the_ids_added(ranges: list[tuple[int, int]]) -> None:
+    ids = IdRanges(ranges)
+    assert as_set(list(ids)) == as_set(ranges)
+    assert len(ids) == len(as_set(ranges))
+    assert all((item in ids) == (item in as_set(ranges)) for item in range(-1, 75))
+
+
+@given(RANGES)
+def test_ranges_are_sorted_and_never_touch(ranges: list[tuple[int, int]]) -> None:
+    kept = list(IdRanges(ranges))
+    assert all(last + 1 < first for (_, last), (first, _) in pairwise(kept))
+
+
+@given(RANGES, RANGES)
+def test_adding_in_any_order_and_twice_changes_nothing(
+    one: list[tuple[int, int]], two: list[tuple[int, int]]
+) -> None:
+    assert IdRanges([*one, *two]) == IdRanges([*two, *one, *two])
+
+
+@given(RANGES, RANGES)
+def test_difference_is_set_difference(one: list[tuple[int, int]], two: list[tuple[int, int]]) -> None:
+    assert as_set(list(IdRanges(one).difference(IdRanges(two)))) == as_set(one) - as_set(two)
+
+
+@given(RANGES, st.integers(0, 70), st.integers(0, 20))
+def test_intersection_counts_ids_inside(ranges: list[tuple[int, int]], first: int, length: int) -> None:
+    inside = as_set(ranges) & set(range(first, first + length + 1))
+    assert IdRanges(ranges).intersection_count(first, first + length) == len(inside)

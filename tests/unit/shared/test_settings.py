@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from shared.errors import SettingsError
+from shared.settings import HISTORY_REST_URL, load_settings
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("SYMBOLS", "INTERVALS", "STORE", "BINANCE_REST_URL", "BINANCE_HISTORY_URL", "INFLUX_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("INTERVALS", "1m,7m", 'INTERVALS: "7m" is not an interval of Binance; choose from 1s, 1m, 3m'),
+        ("SYMBOLS", "BTC/USDC", 'SYMBOLS: "BTC/USDC" is not a symbol'),
+        ("SYMBOLS", " , ", "must name at least one"),
+        ("STORE", "mysql", 'STORE: "mysql" is refused'),
+        ("WARMUP_BARS", "-1", 'WARMUP_BARS: "-1" is refused'),
+        ("BINANCE_WS_URL", "stream.example", 'BINANCE_WS_URL: "stream.example" is not a URL'),
+        ("INFLUX_TOKEN_FILE", "/nowhere/token", "INFLUX_TOKEN_FILE: /nowhere/token cannot be read"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_value_and_what_is_allowed(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, expected: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert expected in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_lists_are_split_and_symbols_written_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SYMBOLS", "btcusdc, ethusdc,BTCUSDC")
+    assert load_settings().symbols == ("BTCUSDC", "ETHUSDC")
+
+
+def test_the_command_line_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INTERVALS", "1h")
+    assert load_settings(intervals="1m").intervals == ("1m",)
+    assert load_settings(intervals=None).intervals == ("1h",)
+
+
+def test_a_secret_is_read_from_its_file_and_never_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "token").write_text("s3cret\n", encoding="utf-8")
+    monkeypatch.setenv("INFLUX_TOKEN_FILE", str(tmp_path / "token"))
+    settings = load_settings()
+    assert settings.influx_token.get_secret_value() == "s3cret"
+    assert "s3cret" not in repr(settings)
+
+
+def test_env_file_is_read_and_the_environment_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text("STORE=influxdb\nINTERVALS=1d\n", encoding="utf-8")
+    monkeypatch.setenv("INTERVALS", "1s")
+    settings = load_settings()
+    assert (settings.store, settings.intervals) == ("influxdb", ("1s",))
+
+
+def test_trade_history_is_asked_where_it_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().history_url() == HISTORY_REST_URL
+    monkeypatch.setenv("BINANCE_REST_URL", "http://127.0.0.1:9")
+    assert load_settings().history_url() == "http://127.0.0.1:9"
+    monkeypatch.setenv("BINANCE_HISTORY_URL", "http://127.0.0.1:8/")
+    assert load_settings().history_url() == "http://127.0.0.1:8"
