@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from consumers.indicators.registry import indicator_set
 from consumers.process import ConsumerProcess
 from consumers.stores.factory import open_reader, open_store
-from consumers.stores.shared_store import SharedStore
 from consumers.streams import STREAMS, streams
 from shared.command import guarded
 from shared.errors import UsageError
 from shared.logs import set_up_logging
-from shared.settings import Settings, load_settings
+from shared.settings import load_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,21 +45,17 @@ def run(arguments: argparse.Namespace) -> int:
     settings = load_settings(intervals=arguments.intervals)
     set_up_logging(settings.log_level, settings.log_format)
     names = STREAMS if "all" in arguments.stream else tuple(dict.fromkeys(arguments.stream))
-    shared = SharedStore(open_store(settings)) if settings.store == "sqlite" else None
     process = ConsumerProcess(
         settings,
         streams(names, settings.intervals, memory_broker=arguments.memory_broker),
         indicators=indicator_set(settings.indicators),
-        open_store=shared.lease if shared else lambda: open_store(settings),
+        open_store=lambda: open_store(settings),
+        one_store=settings.store == "sqlite",
         open_reader=lambda: open_reader(settings),
         memory_broker=arguments.memory_broker,
         rebuild_from_store=arguments.rebuild_from_store,
     )
-    try:
-        return process.run()
-    finally:
-        if shared:
-            shared.close()
+    return process.run()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -39,9 +39,7 @@ def known_of(
         committed = {
             at.partition: at for at in consumer.committed(list(partitions), timeout=REQUEST_TIMEOUT_S)
         }
-        bounds = {
-            at.partition: _bounds(consumer, at.topic, at.partition) for at in partitions
-        }
+        bounds = {at.partition: _bounds(consumer, at.topic, at.partition) for at in partitions}
         day_ago = {}
         if with_day_ago:
             asked = [TopicPartition(at.topic, at.partition, day_ago_ms) for at in partitions]
@@ -100,19 +98,19 @@ def read_states(
     states: States = {partition: {} for partition in partitions}
     if not partitions:
         return states
-    reader = connect(
-        config | {"group.id": f"{config['group.id']}.restore", "enable.partition.eof": True}
-    )
+    reader = connect(config | {"group.id": f"{config['group.id']}.restore", "enable.partition.eof": True})
     try:
         reader.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in partitions])
         open_partitions = set(partitions)
         deadline = time.monotonic() + _RESTORE_TIMEOUT_S
         while open_partitions:
             if time.monotonic() > deadline:
-                raise BrokerUnavailable(f"topic {topic} could not be read to its end; see whether the broker is up")
+                raise BrokerUnavailable(
+                    f"topic {topic} could not be read to its end; see whether the broker is up"
+                )
             for message in reader.consume(1000, 0.2):
                 error = message.error()
-                partition = message.partition()
+                partition = int(message.partition() or 0)
                 if error is not None and error.code() == KafkaError._PARTITION_EOF:
                     open_partitions.discard(partition)
                 elif error is None:

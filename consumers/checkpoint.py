@@ -77,7 +77,8 @@ class Checkpoint:
             return False
         self._enricher.state_stored(states)
         # 3. Only now the offsets are committed; a crash before this line repeats work, never skips it.
-        return all([self._commit(topic, offsets) for topic, offsets in positions.items()])
+        accepted = [self._commit(topic, offsets) for topic, offsets in positions.items()]
+        return all(accepted)
 
     def forget(self) -> None:
         """The partitions were given up: what was committed for them is no longer known."""

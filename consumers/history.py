@@ -75,4 +75,3 @@ def _trade(row: Any) -> StoredTrade:
         f"{row['quantity']!r}",
         row["buyer_is_maker"],
     )
-

@@ -61,7 +61,7 @@ class PendingEvents:
         """One message per contiguous range."""
         for (series, kind, detail), ids in self._ids.items():
             for first, last in ids:
-                yield _message(series, kind, first, last, detail, now_ms)
+                yield _message(series, kind, (first, last), detail, now_ms=now_ms)
 
     def clear(self) -> None:
         self._ids.clear()
@@ -71,8 +71,9 @@ class PendingEvents:
 
 
 def _message(
-    series: LedgerSeries, kind: str, first: int, last: int, detail: str | None, now_ms: int
+    series: LedgerSeries, kind: str, ids: tuple[int, int], detail: str | None, *, now_ms: int
 ) -> LedgerMessage:
+    first, last = ids
     return {
         "schema": SCHEMA_VERSION,
         "exchange": series.exchange,

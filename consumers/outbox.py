@@ -57,7 +57,8 @@ class Outbox:
             except BufferError:
                 if time.monotonic() > deadline:
                     raise BrokerUnavailable(
-                        f"Kafka has taken no records for {_ROOM_DEADLINE_S:.0f} s; see whether the broker is up"
+                        f"Kafka has taken no records for {_ROOM_DEADLINE_S:.0f} s; "
+                        "see whether the broker is up"
                     ) from None
                 self._producer.poll(0.1)
         with self._lock:
@@ -118,5 +119,3 @@ def _or_unknown(number: int | None) -> int:
 
 def _as_bytes(content: str | bytes | None) -> bytes | None:
     return content.encode() if isinstance(content, str) else content
-
-

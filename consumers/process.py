@@ -6,13 +6,15 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
+from consumers.backoff import Backoff
 from consumers.enrich.klines import Indicators
 from consumers.history import History, NoHistory, StoreHistory
 from consumers.outbox import Outbox
@@ -20,7 +22,7 @@ from consumers.service import Parts, StreamConsumer
 from consumers.stores.port import Reader, Store
 from consumers.streams import Stream, enricher_of
 from consumers.telemetry import Telemetry
-from shared.errors import BrokerError, BrokerUnavailable, SettingsError
+from shared.errors import BrokerError, BrokerUnavailable, SettingsError, StoreUnavailable
 from shared.kafka import consumer_config, producer_config
 from shared.metrics import ServiceMetrics
 from shared.settings import Settings
@@ -41,7 +43,8 @@ class ConsumerProcess:
     """Runs streams until a signal or the first fatal error.
 
     Args:
-        open_store, open_reader: called once per thread; SQLite's store is one for all, see `__main__`.
+        open_store: called once per thread, or once for all if `one_store` (SQLite has one writer).
+        open_reader: called once per thread that rebuilds from the store.
         rebuild_from_store: read the state of unknown series from the store (memory broker only).
     """
 
@@ -53,9 +56,12 @@ class ConsumerProcess:
         indicators: Indicators,
         open_store: StoreOf,
         open_reader: ReaderOf,
+        one_store: bool = False,
         memory_broker: bool = False,
         rebuild_from_store: bool = False,
     ) -> None:
+        self._one_store = one_store
+        self._shared: Store | None = None
         self._settings = settings
         self._streams = streams
         self._indicators = indicators
@@ -75,6 +81,15 @@ class ConsumerProcess:
             CryptoStreamError: what a thread died of.
         """
         self._require_broker()
+        if self._one_store:
+            self._shared = self._open_store()
+        try:
+            return self._supervise()
+        finally:
+            if self._shared is not None:
+                self._shared.close()
+
+    def _supervise(self) -> int:
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
         producer = Producer(
@@ -146,8 +161,28 @@ class ConsumerProcess:
         is_ledger = stream.name == "ledger"
         return StreamConsumer(parts, self._stop_ledger if is_ledger else self._stop_data, drain=is_ledger)
 
-    def open_store(self) -> Store:
-        return self._open_store()
+    @contextmanager
+    def store(self) -> Iterator[Store | None]:
+        """The store a thread writes to; None if the process stops before there is one."""
+        if self._shared is not None:
+            yield self._shared
+            return
+        store = self._await_store()
+        try:
+            yield store
+        finally:
+            if store is not None:
+                store.close()
+
+    def _await_store(self) -> Store | None:
+        backoff = Backoff()
+        while not self._woken.is_set():
+            try:
+                return self._open_store()
+            except StoreUnavailable as error:
+                log.warning("%s; trying again", error)
+                self._woken.wait(backoff.next_delay_s(error.retry_after))
+        return None
 
     def _history(self, stream: Stream) -> History:
         if not self._rebuild or stream.name not in ("klines", "trades"):
@@ -184,18 +219,16 @@ class ConsumerProcess:
         needed = {topic for stream in self._streams for topic in stream.all_topics}
         missing = sorted((needed | {LEDGER, METRICS, DEAD_LETTERS}) - topics.keys())
         if missing:
+            more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
             raise BrokerError(
-                f"topic {missing[0]} is missing on {address}"
-                f"{f' (and {len(missing) - 1} more)' if len(missing) > 1 else ''}; create it by `cryptostream topics`"
+                f"topic {missing[0]} is missing on {address}{more}; create it by `cryptostream topics`"
             )
 
 
 class _StreamThread(threading.Thread):
     """A thread whose death is the process' concern."""
 
-    def __init__(
-        self, process: ConsumerProcess, stream: Stream, position: int, producer: Producer
-    ) -> None:
+    def __init__(self, process: ConsumerProcess, stream: Stream, position: int, producer: Producer) -> None:
         # A daemon, so that a thread stuck in a request cannot hold the process beyond its 10 s.
         super().__init__(name=stream.label, daemon=True)
         self._process = process
@@ -209,10 +242,8 @@ class _StreamThread(threading.Thread):
 
     def run(self) -> None:
         try:
-            store = self._process.open_store()
-            try:
-                self._process.consumer(self._stream, self._position, self._producer, store).run()
-            finally:
-                store.close()
+            with self._process.store() as store:
+                if store is not None:
+                    self._process.consumer(self._stream, self._position, self._producer, store).run()
         except BaseException as error:  # noqa: BLE001 - handed to the main thread, which raises it
             self._process.failed(error)

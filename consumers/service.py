@@ -346,7 +346,8 @@ class _GroupOffsets:
             committed = self._consumer.commit(offsets=offsets, asynchronous=False)
         except KafkaException as error:
             return self._refused(error.args[0])
-        return all([at.error is None or self._refused(at.error) for at in committed or ()])
+        refused = [at.error for at in committed or () if at.error is not None]
+        return self._refused(refused[0]) if refused else True
 
     @staticmethod
     def _refused(error: KafkaError) -> bool:

@@ -44,7 +44,8 @@ def book_values(bids: Levels, asks: Levels) -> tuple[Value, ...]:
     """Values of a synced book in the order of the measurement's columns.
 
     `imbalance` is (bid_depth − ask_depth) / (bid_depth + ask_depth), from −1 to 1, over the levels given;
-    `spread_bps` is the spread in ten-thousandths of the mid price. What an empty side leaves undefined is None.
+    `spread_bps` is the spread in ten-thousandths of the mid price. What an empty side leaves undefined is
+    None.
     """
     bid_depth, ask_depth = _depth(bids), _depth(asks)
     depth = _EXACT.add(bid_depth, ask_depth)

@@ -186,7 +186,7 @@ class KlineEnricher:
         for partition, offset, message in records:
             key = message_key(message["exchange"], message["symbol"])
             if message["closed"]:
-                self._closed(key, partition, offset, message, points, events)
+                self._closed(key, (partition, offset, message), points, events)
             else:
                 live[key] = message
         # After the closed bars, so that the newest open bar forks from the newest state.
@@ -207,12 +207,11 @@ class KlineEnricher:
     def _closed(
         self,
         key: bytes,
-        partition: int,
-        offset: int,
-        message: KlineMessage,
+        record: tuple[int, int, KlineMessage],
         points: list[Point],
         events: PendingEvents,
     ) -> None:
+        partition, offset, message = record
         series = self._series.get(key) or self._begin(key, partition)
         klines, indicators, _, _, counted = self._tags.get(key) or self._tag(key, message)
         open_time_ms = message["open_time_ms"]

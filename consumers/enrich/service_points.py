@@ -55,7 +55,7 @@ def _require_name(name: str, value: object) -> None:
 
 
 def _require_number(name: str, value: object) -> None:
-    if type(value) not in (int, float) or not abs(value) <= _INT64_MAX:  # type: ignore[operator,arg-type]
+    if type(value) not in (int, float) or not abs(value) <= _INT64_MAX:  # type: ignore[arg-type]
         raise InvalidMessage(name, value, "a number")
 
 

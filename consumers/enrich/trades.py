@@ -57,7 +57,7 @@ class StoredTrade(NamedTuple):
 class _Symbol:
     """One symbol's windows and the tags of its points."""
 
-    __slots__ = ("counted", "newest_minute", "minutes", "partition", "seconds", "seeded", "trades", "windows")
+    __slots__ = ("counted", "minutes", "newest_minute", "partition", "seconds", "seeded", "trades", "windows")
 
     def __init__(self, exchange: str, symbol: str, partition: int, whole_from: int | None) -> None:
         self.partition = partition
