@@ -70,28 +70,43 @@ class Minute:
         first_offset: offset of the first record of the minute; a restart must read from there.
     """
 
-    __slots__ = ("_highest_id", "first_offset", "ids", "seconds", "touched")
+    __slots__ = ("_highest_id", "_ids", "_run_first", "_run_last", "first_offset", "seconds", "touched")
 
     def __init__(self, first_offset: int) -> None:
         self.first_offset = first_offset
-        self.ids = IdRanges()
         self.seconds: dict[int, Sums] = {}
         self.touched: set[int] = set()
+        self._ids = IdRanges()
+        # The newest ids in a row, not yet among `_ids`: trades come in order, and a range is cheaper to add.
+        self._run_first = 0
+        self._run_last = -2
         self._highest_id = -1
 
     def add(self, trade_id: int, second: int, price: str, quantity: str, buyer_is_maker: bool) -> bool:
         """Count a trade; False if its id was counted before."""
         if trade_id > self._highest_id:
             self._highest_id = trade_id
-        elif trade_id in self.ids:
-            return False
-        self.ids.add(trade_id, trade_id)
+            if trade_id != self._run_last + 1:
+                self._end_run()
+                self._run_first = trade_id
+            self._run_last = trade_id
+        else:
+            self._end_run()
+            if trade_id in self._ids:
+                return False
+            self._ids.add(trade_id, trade_id)
         sums = self.seconds.get(second)
         if sums is None:
             sums = self.seconds[second] = Sums()
         sums.add(price, quantity, buyer_is_maker)
         self.touched.add(second)
         return True
+
+    def _end_run(self) -> None:
+        if self._run_first <= self._run_last:
+            self._ids.add(self._run_first, self._run_last)
+        # An id can be 0, so the empty run must not end just before it.
+        self._run_first, self._run_last = 0, -2
 
     def take_touched(self) -> list[int]:
         """Seconds changed since the last call."""
