@@ -70,7 +70,17 @@ class Minute:
         first_offset: offset of the first record of the minute; a restart must read from there.
     """
 
-    __slots__ = ("_highest_id", "_ids", "_run_first", "_run_last", "first_offset", "seconds", "touched")
+    __slots__ = (
+        "_highest_id",
+        "_ids",
+        "_run_first",
+        "_run_last",
+        "_second",
+        "_sums",
+        "first_offset",
+        "seconds",
+        "touched",
+    )
 
     def __init__(self, first_offset: int) -> None:
         self.first_offset = first_offset
@@ -81,6 +91,9 @@ class Minute:
         self._run_first = 0
         self._run_last = -2
         self._highest_id = -1
+        # The second of the last trade, which is nearly always that of the next one.
+        self._second = -1
+        self._sums = Sums()
 
     def add(self, trade_id: int, second: int, price: str, quantity: str, buyer_is_maker: bool) -> bool:
         """Count a trade; False if its id was counted before."""
@@ -95,11 +108,11 @@ class Minute:
             if trade_id in self._ids:
                 return False
             self._ids.add(trade_id, trade_id)
-        sums = self.seconds.get(second)
-        if sums is None:
-            sums = self.seconds[second] = Sums()
-        sums.add(price, quantity, buyer_is_maker)
-        self.touched.add(second)
+        if second != self._second:
+            self._second = second
+            self._sums = self.seconds.setdefault(second, Sums())
+            self.touched.add(second)
+        self._sums.add(price, quantity, buyer_is_maker)
         return True
 
     def _end_run(self) -> None:
@@ -112,6 +125,7 @@ class Minute:
         """Seconds changed since the last call."""
         touched = sorted(self.touched)
         self.touched.clear()
+        self._second = -1
         return touched
 
     def total(self) -> Sums:

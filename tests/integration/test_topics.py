@@ -49,19 +49,21 @@ def test_missing_topics_are_created_and_then_are_ok(broker: str) -> None:
 
 def test_another_partition_count_is_reported_and_never_changed(broker: str) -> None:
     name = klines_topic("3m")
-    AdminClient({"bootstrap.servers": broker}).create_topics([NewTopic(name, 3)])[name].result(30)
+    admin = AdminClient({"bootstrap.servers": broker})
+    admin.create_topics([NewTopic(name, 3)])[name].result(30)
     done = topics(broker, "--intervals", "3m", "--mend")
     assert done.returncode == 1
     (line,) = [line for line in done.stdout.splitlines() if line.startswith(f"{name} ")]
     assert "differs  3 partitions, declared 6; not changed, make the topic anew" in line
-    metadata = AdminClient({"bootstrap.servers": broker}).list_topics(timeout=10)
+    metadata = admin.list_topics(timeout=10)
     assert len(metadata.topics[name].partitions) == 3
 
 
 def test_other_settings_are_reported_and_mended_when_asked(broker: str) -> None:
     name = klines_topic("5m")
     wrong = NewTopic(name, 6, config={"retention.ms": "1000"})
-    AdminClient({"bootstrap.servers": broker}).create_topics([wrong])[name].result(30)
+    admin = AdminClient({"bootstrap.servers": broker})
+    admin.create_topics([wrong])[name].result(30)
     told = topics(broker, "--intervals", "5m")
     assert told.returncode == 1
     assert "retention.ms is 1000, declared -1" in told.stdout
