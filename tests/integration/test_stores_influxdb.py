@@ -169,7 +169,7 @@ def test_a_wrong_set_up_is_one_line_that_names_the_setting(
 
 def test_a_reader_without_permission_or_bucket_names_the_setting(settings: Settings, unique: str) -> None:
     reader = InfluxReader(settings.model_copy(update={"influx_bucket_ticks": unique}))
-    with pytest.raises(StoreMisconfigured, match="^INFLUX_BUCKET_TICKS: "):
+    with pytest.raises(StoreMisconfigured, match=r"^INFLUX_BUCKET_TICKS: "):
         list(reader.read("trade", {}))
 
 
