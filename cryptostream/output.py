@@ -38,9 +38,9 @@ _PRICES: Final = frozenset(("open", "high", "low", "close", "bid", "ask", "mid",
 _MOST_COLUMNS: Final = 12
 _BARS_A_BLOCK: Final = 5
 _WIDTH: Final = 100
-# Prices need theirs; of a volume nobody reads the seventh.
+# Prices need theirs; of a volume nobody reads the sixth.
 _SIGNIFICANT_DIGITS: Final = 9
-_SIGNIFICANT_VOLUME_DIGITS: Final = 6
+_SIGNIFICANT_VOLUME_DIGITS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +128,9 @@ def _lying(rows: Sequence[Row], fields: Sequence[str], selection: Selection, tit
     """One line a row."""
     fields = [name for name in fields if name not in _NOT_IN_TABLES]
     varying = [name for name in selection.tag_names if name not in selection.tags]
-    table = _table(title)
-    table.add_column("time (UTC)", no_wrap=True)
+    date, times = _times(rows)
+    table = _table(f"{title} {date}")
+    table.add_column("UTC", no_wrap=True)
     for name in varying:
         table.add_column(name)
     for name in fields:
@@ -141,7 +142,6 @@ def _lying(rows: Sequence[Row], fields: Sequence[str], selection: Selection, tit
     cells = [
         _cells(name, values, alike=prices if name in _PRICES else values) for name, values in columns.items()
     ]
-    times = _times([int(row["time_ns"] or 0) for row in rows])
     for position, row in enumerate(rows):
         marks = ["" if row["closed"] else "open"] if selection.marked else []
         table.add_row(
@@ -156,9 +156,10 @@ def _lying(rows: Sequence[Row], fields: Sequence[str], selection: Selection, tit
 
 def _upright(rows: Sequence[Row], fields: Sequence[str], title: str) -> Table:
     """One line a field, one column a row: for more fields than a screen is wide."""
-    table = _table(title)
-    table.add_column("time (UTC)", no_wrap=True)
-    for row, text in zip(rows, _times([int(row["time_ns"] or 0) for row in rows]), strict=True):
+    date, times = _times(rows)
+    table = _table(f"{title} {date}")
+    table.add_column("UTC", no_wrap=True)
+    for row, text in zip(rows, times, strict=True):
         table.add_column(text + ("" if row.get("closed", True) else "\n(open)"), justify="right")
     for name in fields:
         values = [row.get(name) for row in rows]
@@ -170,19 +171,21 @@ def _table(title: str) -> Table:
     return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
 
 
-def _times(times_ns: Sequence[int]) -> list[str]:
-    """UTC, as finely as the times need: days, minutes, seconds or milliseconds."""
-    pattern, digits = "%Y-%m-%d", 0
-    for unit_ns, finer in ((86_400 * 10**9, "%Y-%m-%d %H:%M"), (60 * 10**9, "%Y-%m-%d %H:%M:%S")):
-        if any(time_ns % unit_ns for time_ns in times_ns):
-            pattern = finer
+def _times(rows: Sequence[Row]) -> tuple[str, list[str]]:
+    """The date that all rows share (else nothing), and their times as finely as they need it; UTC."""
+    times_ns = [int(row["time_ns"] or 0) for row in rows]
+    moments = [datetime.fromtimestamp(time_ns // 10**9, UTC) for time_ns in times_ns]
+    if not any(time_ns % (86_400 * 10**9) for time_ns in times_ns):
+        return "", [moment.strftime("%Y-%m-%d") for moment in moments]
+    clock = "%H:%M:%S" if any(time_ns % (60 * 10**9) for time_ns in times_ns) else "%H:%M"
+    dates = {moment.strftime("%Y-%m-%d") for moment in moments}
+    pattern = clock if len(dates) == 1 else f"%Y-%m-%d {clock}"
+    texts = [moment.strftime(pattern) for moment in moments]
     if any(time_ns // 10**6 % 1000 for time_ns in times_ns):
-        pattern, digits = "%Y-%m-%d %H:%M:%S", 3
-    return [
-        datetime.fromtimestamp(time_ns // 10**9, UTC).strftime(pattern)
-        + (f".{time_ns // 10**6 % 1000:03d}" if digits else "")
-        for time_ns in times_ns
-    ]
+        texts = [
+            f"{text}.{time_ns // 10**6 % 1000:03d}" for text, time_ns in zip(texts, times_ns, strict=True)
+        ]
+    return dates.pop() if len(dates) == 1 else "", texts
 
 
 def _cells(name: str, values: Sequence[Value | str], *, alike: Sequence[Value | str]) -> list[str]:

@@ -60,6 +60,9 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     store.write([bar(number, measurement=KLINE_LIVE) for number in (29, 30)])
     store.write([bar(0, symbol="XRPUSDC", interval="1h"), *(indicators(number) for number in range(3))])
     store.write([indicators(3, INDICATOR_LIVE), *(trade(number) for number in range(40))])
+    daily = Series(KLINE, ("binance", "BTCUSDC", "1d"))
+    midnight_ns = OPEN_MS // 86_400_000 * 86_400_000 * 10**6
+    store.write([bar(0)._replace(series=daily, time_ns=midnight_ns - n * 86_400 * 10**9) for n in (1, 2)])
     book = Series(BOOK, ("binance", "BTCUSDC"))
     store.write([Point(book, OPEN_MS * 10**6, (1.0, 2.0, 1.5, 1.0, 66.6, 0.1, 5.0, 6.0, True))])
     store.write([Point(book, (OPEN_MS + 1) * 10**6, (*(None,) * 8, False))])
@@ -162,9 +165,11 @@ def test_live_before_a_time_has_no_open_bar(query: Asked) -> None:
 
 def test_the_table_shows_twenty_bars_in_100_columns(query: Asked) -> None:
     code, out, _ = query("klines", "BTCUSDC", "1m")
-    bars = [text for text in out.splitlines() if "2026-08-03" in text]
+    heading, *lines = [text for text in out.splitlines() if text.strip()]
+    bars = [text for text in lines if ":" in text]
+    assert heading.strip() == "kline binance BTCUSDC 1m 2026-08-03"
     assert (code, len(bars)) == (0, 20)
-    assert "2026-08-03 14:54" in bars[-1]
+    assert bars[-1].startswith(" 14:54")
     assert "64,029.50" in bars[-1]
     assert "…" not in out
     assert max(map(len, out.splitlines())) <= 100
@@ -183,7 +188,15 @@ def test_every_kind_has_a_table(query: Asked) -> None:
     for words in (["trades"], ["book"], ["ledger"]):
         code, out, err = query(*words, "BTCUSDC")
         assert (code, err) == (0, "")
-        assert "2026-08-03 14:25" in out
+        assert "BTCUSDC 2026-08-03" in out
+        assert "14:25" in out
+
+
+def test_times_on_several_days_have_their_dates(query: Asked) -> None:
+    _, out, _ = query("klines", "BTCUSDC", "1d")
+    assert "2026-08-01 " in out
+    assert "2026-08-02 " in out
+    assert "00:00" not in out
 
 
 def test_the_ledger_may_be_asked_for_one_interval(query: Asked) -> None:
@@ -197,9 +210,9 @@ def test_the_ledger_may_be_asked_for_one_interval(query: Asked) -> None:
     [
         (
             ["klines", "NOPE", "1m"],
-            "no klines of NOPE 1m; the store holds klines of BTCUSDC (1m), XRPUSDC (1h)",
+            "no klines of NOPE 1m; the store holds klines of BTCUSDC (1m 1d), XRPUSDC (1h)",
         ),
-        (["klines", "XRPUSDC", "1m"], "no klines of XRPUSDC 1m; the store holds klines of BTCUSDC (1m)"),
+        (["klines", "XRPUSDC", "1m"], "no klines of XRPUSDC 1m; the store holds klines of BTCUSDC (1m 1d)"),
         (["trades", "ETHUSDC"], "no trades of ETHUSDC; the store holds trades of BTCUSDC"),
         (["quotes", "BTCUSDC"], "no quotes of BTCUSDC: the store holds no quotes at all yet"),
         (["klines", "BTCUSDC", "1m", "--to", "2020-01-01"], "to 2020-01-01T00:00:00Z; ask for another time"),
