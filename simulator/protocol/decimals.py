@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 WIRE_DECIMALS: Final = 8
@@ -15,7 +16,7 @@ class Decimals:
     def __init__(self, decimals: int) -> None:
         padding = "0" * (WIRE_DECIMALS - decimals)
         if decimals == 0:
-            self._format = lambda value: f"{value}.{padding}"
+            self._format: Callable[[int], str] = lambda value: f"{value}.{padding}"
             return
         scale = 10**decimals
         self._format = lambda value: f"{value // scale}.{value % scale:0{decimals}d}{padding}"

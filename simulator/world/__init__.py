@@ -1,1 +1,1 @@
-"""The seeded market: trades are the only truth, everything else is derived from them or stands beside them."""
+"""The seeded market: trades are the only truth; bars are their sums, the book stands beside them."""

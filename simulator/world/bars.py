@@ -55,12 +55,28 @@ def sum_bars(tape: TradeTape, edges: Sequence[int]) -> list[Bar]:
     totals = [[(high << 32) + low for high, low in zip(*pair, strict=True)] for pair in _pairs(sums)]
     bars = []
     columns = zip(*prices.tolist(), *ids.tolist(), *totals, strict=True)
-    for index, (open_, high, low, last, first_id, last_id, base, quote, buy_base, buy_quote) in enumerate(columns):
+    for index, (open_, high, low, last, first_id, last_id, base, quote, buy_base, buy_quote) in enumerate(
+        columns
+    ):
         begin, end = edges[index], edges[index + 1]
         if first_id >= 0:
             count = last_id - first_id + 1
             bars.append(
-                Bar(begin, end, open_, high, low, last, base, quote, count, buy_base, buy_quote, first_id, last_id)
+                Bar(
+                    begin,
+                    end,
+                    open_,
+                    high,
+                    low,
+                    last,
+                    base,
+                    quote,
+                    count,
+                    buy_base,
+                    buy_quote,
+                    first_id,
+                    last_id,
+                )
             )
             close = last
         elif close is not None:

@@ -1,8 +1,8 @@
 """The order book as a pure function of the 100 ms slot.
 
-Slot k covers the times k·100 … k·100 + 99 ms; the state after it is published at (k + 1)·100 and has the update
-id (k + 1)·8 for every symbol. Which prices hold orders depends on the distance to the touch, how much they hold
-on a hash of price and epoch. Trades of the following slot hit exactly this state's best bid and ask.
+Slot k covers the times k·100 … k·100 + 99 ms; the state after it is published at (k + 1)·100 and has the
+update id (k + 1)·8 for every symbol. Which prices hold orders depends on the distance to the touch, how much
+they hold on a hash of price and epoch. Trades of the following slot hit exactly this state's best bid and ask.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simulator.world.hashing import Int64s, hash_array, hash_key, scaled
 from simulator.world.instruments import Instrument
@@ -20,7 +21,7 @@ from simulator.world.price_path import MINUTE_MS, SLOT_MS, PricePath
 UPDATE_IDS_PER_SLOT: Final = 8
 _SLOTS_PER_MINUTE: Final = MINUTE_MS // SLOT_MS
 _KEPT_STATES: Final = 64
-# (multiples of so many ticks, as far from the touch as so many ticks): all near prices, round ones further out.
+# (multiples of so many ticks, up to so many ticks from the touch): all near prices, round ones further out.
 _REACH: Final = ((1, 60), (10, 2_000), (100, 20_000))
 
 Change = tuple[int, int]
@@ -89,6 +90,15 @@ class OrderBook:
         position = index - minute * _SLOTS_PER_MINUTE
         return self._bids[position], self._asks[position]
 
+    def top(self, slot: int) -> tuple[Change, Change]:
+        """Best bid and ask after a slot, with their quantities: the first entries of `state`."""
+        kept = self._kept.get(slot)
+        if kept is not None:
+            return next(iter(kept.bids.items())), next(iter(kept.asks.items()))
+        bid, ask = self.touch(slot)
+        lots = self._quantities(np.array((bid, ask), dtype=np.int64), slot)[0].tolist()
+        return (bid, lots[0]), (ask, lots[1])
+
     def state(self, slot: int) -> BookState:
         """The whole book after a slot; the last few are kept."""
         kept = self._kept.get(slot)
@@ -110,11 +120,14 @@ class OrderBook:
             parts.append(np.arange(-(-low // step) * step, high + 1, step, dtype=np.int64)[::direction])
             inner = reach + 1
         prices = np.concatenate(parts)
+        lots, occupied = self._quantities(prices, slot)
+        occupied[0] = True  # never the touch, which trades hit
+        return dict(zip(prices[occupied].tolist(), lots[occupied].tolist(), strict=True))
+
+    def _quantities(self, prices: Int64s, slot: int) -> tuple[Int64s, NDArray[np.bool_]]:
         level = hash_array(self._level_key, prices)
         period = self._period << (level & np.uint64(3)).astype(np.int64)
         epoch = (slot + scaled(level, 1_000_000)) // period
         draw = hash_array(self._quantity_key, (prices << 32) | (epoch & 0xFFFFFFFF))
-        occupied = (draw & np.uint64(7)) != 0  # one level in eight is empty
-        occupied[0] = True  # never the touch, which trades hit
-        lots: Int64s = scaled(draw, self._lots) + 1
-        return dict(zip(prices[occupied].tolist(), lots[occupied].tolist(), strict=True))
+        # One level in eight is empty.
+        return scaled(draw, self._lots) + 1, (draw & np.uint64(7)) != 0

@@ -61,7 +61,7 @@ class PricePath:
                 low = _noise(key, cell)
                 value = low + (_noise(key, cell + 1) - low) * (times_ms - cell * scale) // scale
                 fraction += (amplitude * value) >> 15
-        return self._base + ((self._base * fraction) >> 30)
+        return np.asarray(self._base + ((self._base * fraction) >> 30), dtype=np.int64)
 
     def spread_ticks(self, times_ms: Int64s) -> Int64s:
         """Best ask minus best bid: mostly one tick, sometimes up to five."""
