@@ -84,6 +84,7 @@ def spot_frame(received_us: int, message: Any, path: Path, line: int) -> Frame:
         or kind == "markPriceUpdate"
     ):
         raise RecordingError(
-            f"{path}, line {line}: a recording of Binance USD-M futures ({stream}); only Binance spot can be replayed"
+            f"{path}, line {line}: a recording of Binance USD-M futures ({stream}); "
+            "only Binance spot can be replayed"
         )
     return Frame(received_us, stream, orjson.dumps(event))

@@ -41,7 +41,6 @@ _UNIT_SUFFIXES: Final = {
     "MICROSECOND": True,
     "microsecond": True,
 }
-_POLL_SECONDS: Final = 0.005
 
 
 def answer_usually(_request: RestRequest) -> RestAnswer | None:
@@ -155,8 +154,10 @@ class Simulator:
             frozen_ms = exchange.position_ms
         else:
             frozen_ms = self._clock.freeze()
+            await asyncio.sleep(self._clock.seconds_until(frozen_ms))
             while exchange.feed.emitted_until_ms < frozen_ms:
-                await asyncio.sleep(_POLL_SECONDS)
+                self._hub.send(exchange.feed.due(frozen_ms, self._hub.wanted))
+                await asyncio.sleep(0)
         await drained(self._hub)
         self._log.flush()
         self._frozen_ms = frozen_ms
