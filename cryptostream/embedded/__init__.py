@@ -1,1 +1,1 @@
-"""The embedded mode: broker, source, producers, consumers and store on one machine, and a screen (DESIGN §7)."""
+"""The embedded mode: broker, source, producers, consumers, store and a screen on one machine (DESIGN §7)."""

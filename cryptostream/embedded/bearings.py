@@ -1,8 +1,8 @@
 """Where each series stands according to the store: what a run on the memory broker starts from (DESIGN §7).
 
-The memory broker forgets progress and ledger. The store does not: the newest trade ids and open times become the
-producers' bearings, and the ids of each series' newest minute become ledger events again, so that the ledger's row of
-that minute stays whole when the run goes on in the middle of it.
+The memory broker forgets progress and ledger. The store does not: the newest trade ids and open times become
+the producers' bearings, and the ids of each series' newest minute become ledger events again, so that the
+ledger's row of that minute stays whole when the run goes on in the middle of it.
 """
 
 from __future__ import annotations
@@ -50,13 +50,14 @@ def read_bearings(
     """
     bearings = Bearings()
     for symbol in symbols:
-        _read_trades(reader, bearings, exchange, symbol, now_ms)
+        _read_trades(reader, bearings, (exchange, symbol), now_ms)
         for interval in intervals:
-            _read_klines(reader, bearings, exchange, symbol, interval, now_ms)
+            _read_klines(reader, bearings, (exchange, symbol, interval), now_ms)
     return bearings
 
 
-def _read_trades(reader: Reader, bearings: Bearings, exchange: str, symbol: str, now_ms: int) -> None:
+def _read_trades(reader: Reader, bearings: Bearings, series: tuple[str, str], now_ms: int) -> None:
+    exchange, symbol = series
     tags = {"exchange": exchange, "symbol": symbol}
     newest = max((int(row["time_ns"] or 0) for row in reader.read("trade", tags, last=1)), default=None)
     if newest is None:
@@ -65,13 +66,12 @@ def _read_trades(reader: Reader, bearings: Bearings, exchange: str, symbol: str,
     trades = [(int(row["trade_id"] or 0), int(row["time_ns"] or 0)) for row in rows]
     bearings.last_ids[f"{exchange}:{symbol}:trades"] = last_before_a_hole(id_ for id_, _ in trades)
     minute = [trade_id for trade_id, time_ns in trades if time_ns >= newest - newest % _MINUTE_NS]
-    series = (exchange, symbol, "trades", None)
-    bearings.ledger.extend(ledger_events(series, minute, 1, newest // _MS, now_ms))
+    ledger_series = (exchange, symbol, "trades", None)
+    bearings.ledger.extend(ledger_events(ledger_series, minute, 1, newest // _MS, now_ms))
 
 
-def _read_klines(
-    reader: Reader, bearings: Bearings, exchange: str, symbol: str, interval: str, now_ms: int
-) -> None:
+def _read_klines(reader: Reader, bearings: Bearings, series: tuple[str, str, str], now_ms: int) -> None:
+    exchange, symbol, interval = series
     tags = {"exchange": exchange, "symbol": symbol, "interval": interval}
     newest = max((int(row["time_ns"] or 0) for row in reader.read("kline", tags, last=1)), default=None)
     if newest is None:
@@ -79,8 +79,9 @@ def _read_klines(
     bearings.last_ids[f"{exchange}:{symbol}:klines:{interval}"] = newest // _MS
     rows = reader.read("kline", tags, from_ns=newest - newest % _MINUTE_NS)
     opened = [int(row["time_ns"] or 0) // _MS for row in rows]
-    series = (exchange, symbol, "klines", interval)
-    bearings.ledger.extend(ledger_events(series, opened, INTERVAL_MS[interval], newest // _MS, now_ms))
+    step = INTERVAL_MS[interval]
+    ledger_series = (exchange, symbol, "klines", interval)
+    bearings.ledger.extend(ledger_events(ledger_series, opened, step, newest // _MS, now_ms))
 
 
 def last_before_a_hole(ids: Iterable[int]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +13,14 @@ from confluent_kafka.admin import AdminClient
 
 from cryptostream.embedded.options import RunOptions
 from cryptostream.embedded.supervision import GiveUp, RestartPolicy, describe_exit
-from cryptostream.engines.fetch import EngineUnavailable
+from cryptostream.engines.fetch import EngineUnavailable, fetch_kafka, find_kafka, java
 from cryptostream.engines.kafka import KafkaServer
 from shared.errors import BrokerError, BrokerUnavailable
 from shared.topics import declared_topics
 
 BrokerKind = Literal["kafka", "memory", "external"]
 _ANSWER_TIMEOUT_S: Final = 10.0
+_FETCH_TIMEOUT_S: Final = 40.0  # 43 MB; the first prices are promised within 60 s
 
 Say = Callable[[str], None]
 
@@ -81,7 +83,7 @@ class MemoryBroker:
         self._client = AdminClient({"test.mock.num.brokers": 1, "log_level": 3})
         brokers = self._client.list_topics(timeout=_ANSWER_TIMEOUT_S).brokers.values()
         self.address = ",".join(f"{broker.host}:{broker.port}" for broker in brokers)
-        # It makes a topic when it is first asked for it; consumers that subscribe find them all from the start.
+        # It makes a topic when it is first asked for it: consumers that subscribe find them all.
         for topic in declared_topics(intervals):
             self._client.list_topics(topic.name, timeout=_ANSWER_TIMEOUT_S)
 
@@ -170,13 +172,8 @@ def choose_broker(
             stay with the broker.
         refusal: None if a Kafka can be started here, else why not.
     """
-    match options.broker:
-        case "external":
-            return BrokerWish("external", options.address, "as asked", False)
-        case "memory":
-            return BrokerWish("memory", "", "as asked", False)
-        case "kafka":
-            return BrokerWish("kafka", "", "as asked", False)
+    if options.broker != "auto":
+        return BrokerWish(options.broker, options.address, "as asked", False)
     if configured:
         return BrokerWish("external", configured, "KAFKA_BOOTSTRAP_SERVERS is set", False)
     if last_kind == "memory":
@@ -185,6 +182,17 @@ def choose_broker(
     if missing is None:
         return BrokerWish("kafka", "", "Java is here", True)
     return BrokerWish("memory", "", missing, False)
+
+
+def kafka_refusal() -> str | None:
+    """None if a Kafka can be started here, else what is missing for it."""
+    try:
+        java()
+    except EngineUnavailable as error:
+        return str(error)
+    if find_kafka() is None and shutil.which("mvn") is None:
+        return "mvn: not on the PATH, and Kafka's jars are not in the cache (make engines)"
+    return None
 
 
 def start_broker(wish: BrokerWish, directory: Path, intervals: Sequence[str], say: Say) -> Broker:
@@ -200,6 +208,8 @@ def start_broker(wish: BrokerWish, directory: Path, intervals: Sequence[str], sa
         case "memory":
             return MemoryBroker(wish.reason, intervals)
     try:
+        # In `auto` nobody waits for a download that hangs.
+        fetch_kafka(say, timeout_s=_FETCH_TIMEOUT_S if wish.fall_back else None)
         return OwnKafka(wish.reason, directory, say)
     except EngineUnavailable as error:
         if not wish.fall_back:

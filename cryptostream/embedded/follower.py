@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
@@ -55,11 +56,16 @@ class Follower:
     def close(self) -> None:
         self._consumer.close()
 
-    @property
-    def services(self) -> tuple[ServiceView, ...]:
+    def services(self, restarts: Mapping[str, int]) -> tuple[ServiceView, ...]:
+        """What each service said last.
+
+        Args:
+            restarts: of the processes of this run, by their names.
+        """
         now_s = time.monotonic()
         return tuple(
-            _service_view(metrics, now_s - heard_s) for heard_s, metrics in list(self._services.values())
+            _service_view(metrics, now_s - heard_s, restarts.get(f"{metrics['service'].split('-')[0]}s", 0))
+            for heard_s, metrics in self._services.values()
         )
 
     def metrics(self, service: str) -> tuple[float, dict[str, Any]] | None:
@@ -75,8 +81,12 @@ class Follower:
         return int(high)
 
     def _take_metrics(self, value: bytes) -> None:
-        metrics = orjson.loads(value)
-        self._services[metrics["service"], metrics["instance"]] = (time.monotonic(), metrics)
+        try:
+            metrics = orjson.loads(value)
+            _service_view(metrics, 0.0, 0)
+            self._services[metrics["service"], metrics["instance"]] = (time.monotonic(), metrics)
+        except (ValueError, KeyError, TypeError):
+            return  # not a service of ours: a broker may be shared
 
     def _take_ledger(self, value: bytes) -> None:
         try:
@@ -85,7 +95,7 @@ class Follower:
             return  # the ledger consumer sends it to the dead letters, where it is counted
 
 
-def _service_view(metrics: dict[str, Any], age_s: float) -> ServiceView:
+def _service_view(metrics: dict[str, Any], age_s: float, restarts: int) -> ServiceView:
     medians = [entry["p50"] for entry in metrics["freshness"]]
     return ServiceView(
         name=metrics["service"],
@@ -93,7 +103,7 @@ def _service_view(metrics: dict[str, Any], age_s: float) -> ServiceView:
         lag_messages=metrics["lag_messages"],
         lag_seconds=metrics["lag_seconds"],
         dead_letters=metrics["dead_letters"],
-        restarts=metrics["restarts"],
+        restarts=restarts,
         age_s=age_s,
         freshness_ms=max(medians) if medians else None,
     )

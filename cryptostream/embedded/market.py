@@ -73,7 +73,7 @@ Newest = Mapping[tuple[str, str], Row]
 
 
 def newest_rows(reader: Reader, exchange: str, symbol: str) -> dict[tuple[str, str], Row]:
-    """The newest row of each series of a symbol, by (measurement, interval); the interval is "" where none is."""
+    """The newest row of each series of a symbol, by (measurement, interval or "" where there is none)."""
     tags = {"exchange": exchange, "symbol": symbol}
     newest: dict[tuple[str, str], Row] = {}
     for measurement in (*_SYMBOL_MEASUREMENTS, *_BAR_MEASUREMENTS):

@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=["auto"],
         metavar="auto|live|simulator|FILE",
-        help="where market data come from; auto = live Binance, else the simulator; FILE… = recordings to replay",
+        help="auto = live Binance, else the simulator; FILE… = recordings to replay",
     )
     parser.add_argument(
         "--broker",

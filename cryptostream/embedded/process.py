@@ -25,7 +25,7 @@ _ROOT: Final = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A Python module of ours to run, e.g. `producers`, with its arguments and what to set in its environment."""
+    """A Python module of ours to run, e.g. `producers`, with arguments and additions to its environment."""
 
     module: str
     arguments: Sequence[str]

@@ -1,4 +1,4 @@
-"""The live screen: a snapshot laid out for a terminal of a given size. Made for 100×30, fits larger and narrower."""
+"""The live screen: a snapshot laid out for a terminal, made for 100×30, fit for larger and narrower ones."""
 
 from __future__ import annotations
 

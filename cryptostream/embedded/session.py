@@ -14,7 +14,7 @@ from cryptostream.embedded.drain import Drain, DrainState
 from cryptostream.embedded.idle import DEADLINE_S as IDLE_DEADLINE_S
 from cryptostream.embedded.idle import IdleWatch
 from cryptostream.embedded.options import RunOptions
-from cryptostream.embedded.plant import Plant, build_plant
+from cryptostream.embedded.plant import Plant
 from cryptostream.embedded.services import CONSUMERS, PRODUCERS, SIMULATOR
 from cryptostream.embedded.snapshot import Snapshot
 from cryptostream.embedded.source import choose_source, probe_binance
@@ -55,26 +55,26 @@ class Session:
             source = choose_source(options, lambda: probe_binance(settings))
             self._display.say(f"source: {source.kind} ({source.reason})")
             workspace = Workspace(options.data_dir, source.kind)
+            plant = Plant(options, settings, source, workspace, self._display.say)
             try:
-                with build_plant(options, settings, source, workspace, self._display.say) as plant:
-                    return self._work(plant, workspace)
+                return self._work(plant)
+            except BaseException:
+                plant.abort()
+                raise
             finally:
                 workspace.close()
 
-    def _work(self, plant: Plant, workspace: Workspace) -> int:
+    def _work(self, plant: Plant) -> int:
         plant.start()
-        remember_latest(workspace.root)
+        remember_latest(plant.root)
         self._stop.begin()
         self._display.open()
         try:
             self._watch(plant)
             self._wind_down(plant)
-        except BaseException:
-            plant.kill()
-            raise
         finally:
             self._display.close()
-            self._conclude_ledger(plant)
+            self._display.report(plant.ledger)
         return self._conclude(plant)
 
     # While it runs
@@ -184,9 +184,6 @@ class Session:
             self._unclean.append(fault)
 
     # The end
-
-    def _conclude_ledger(self, plant: Plant) -> None:
-        self._display.report(plant.ledger)
 
     def _conclude(self, plant: Plant) -> int:
         # A run that was stopped by hand, or a recording, may have had nothing to count.

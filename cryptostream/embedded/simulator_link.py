@@ -36,14 +36,16 @@ class SimulatorLink:
         if isinstance(event, dict):
             self._events.put(event)
 
-    def tick(self) -> None:
-        """Enter the events that have come."""
-        while not self._events.empty():
-            event = self._events.get()
-            if event.get("event") == "listening":
-                self.port, self.rest_url, self.ws_url = event["port"], event["rest_url"], event["ws_url"]
-            elif event.get("event") == "replay_finished":
-                self.replay_finished = True
+    def tick(self, timeout_s: float = 0.0) -> None:
+        """Enter the events that have come; waits `timeout_s` for the first."""
+        try:
+            event = self._events.get(timeout=timeout_s) if timeout_s else self._events.get_nowait()
+        except queue.Empty:
+            return
+        if event.get("event") == "listening":
+            self.port, self.rest_url, self.ws_url = event["port"], event["rest_url"], event["ws_url"]
+        elif event.get("event") == "replay_finished":
+            self.replay_finished = True
 
     @property
     def listening(self) -> bool:
@@ -57,9 +59,11 @@ class SimulatorLink:
         """
         get_json(f"{self.rest_url}/simulator/freeze", _FREEZE_TIMEOUT_S)
 
-    def trading_symbols(self) -> tuple[str, ...]:
-        """Raises:
-        ExchangeUnavailable: it does not answer.
+    def recorded_symbols(self) -> tuple[str, ...]:
+        """The symbols of the recordings.
+
+        Raises:
+            ExchangeUnavailable: it does not answer.
         """
         listed = get_json(f"{self.rest_url}/api/v3/exchangeInfo", _FREEZE_TIMEOUT_S)["symbols"]
         return tuple(entry["symbol"] for entry in listed)

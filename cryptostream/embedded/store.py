@@ -1,4 +1,4 @@
-"""The store of a run: a SQLite file in the data directory, an InfluxDB named by the settings, or one of our own."""
+"""The store of a run: a SQLite file, an InfluxDB named by the settings, or one of our own."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def start_store(settings: Settings, sqlite_path: Path, influx_dir: Path, *, keep
     """Settle where points go, and start an InfluxDB if none is named.
 
     Args:
-        keep_all: nothing may expire, since the times are those of old recordings: second data go to the bucket
-            without expiry too.
+        keep_all: nothing may expire, since the times are those of old recordings: second data go to the
+            bucket without expiry too.
 
     Raises:
         StoreMisconfigured: InfluxDB is asked for, but none is named and none can be started.
     """
-    environment = {"STORE": settings.store}
+    environment: dict[str, str] = {"STORE": settings.store}
     if keep_all:
         environment["INFLUX_BUCKET_TICKS"] = settings.influx_bucket_market
     if settings.store == "sqlite":
@@ -69,7 +69,9 @@ def start_store(settings: Settings, sqlite_path: Path, influx_dir: Path, *, keep
         "INFLUX_BUCKET_MARKET": "market",
         "INFLUX_BUCKET_TICKS": "market" if keep_all else "ticks",
     }
-    return RunStore(f"InfluxDB {server.url}, started here (data: {_shortest(influx_dir)})", environment, server)
+    return RunStore(
+        f"InfluxDB {server.url}, started here (data: {_shortest(influx_dir)})", environment, server
+    )
 
 
 def _shortest(path: Path) -> str:

@@ -27,7 +27,7 @@ class _Slot:
 
 
 class Supervisor:
-    """Keeps the children running. Call it from one thread only, the one that lives longest (`cryptostream.child`).
+    """Keeps the children running. Call it from the thread that lives longest (`cryptostream.child`).
 
     Args:
         log_path: a child's name to the file for its standard error.
@@ -50,7 +50,7 @@ class Supervisor:
         """Look after the children; call it several times a second.
 
         Raises:
-            CryptoStreamError: a child that the run cannot do without is gone for good; its `exit_code` is the run's.
+            CryptoStreamError: a child is gone for good; the error's `exit_code` is the run's.
         """
         for name, slot in self._slots.items():
             if slot.stopping:
@@ -74,7 +74,7 @@ class Supervisor:
         return slot is not None and slot.child is not None and slot.child.exit_code is None
 
     def settle(self, name: str) -> str | None:
-        """After `ask_to_stop`: end it by force if it still runs. None if it ended cleanly, else what happened."""
+        """After `ask_to_stop`: end it, by force if need be. None if it was clean, else what happened."""
         slot = self._slots.get(name)
         if slot is None or slot.child is None:
             return None

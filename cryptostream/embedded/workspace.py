@@ -79,7 +79,7 @@ class Workspace:
         )
 
     def world(self, seed: int | None) -> tuple[int, int]:
-        """Seed and start (ms since the epoch) of the simulated world; kept, so that the next run continues it.
+        """Seed and start (ms since the epoch) of the simulated world, kept for the next run to continue it.
 
         Raises:
             UsageError: another seed than that of the world in this directory.
