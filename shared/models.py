@@ -29,7 +29,8 @@ class Message(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True, populate_by_name=True)
 
-    schema_version: Literal[1] = Field(alias="schema")
+    # As bounds, because Literal[1] lets `true` through.
+    schema_version: int = Field(alias="schema", ge=SCHEMA_VERSION, le=SCHEMA_VERSION)
     exchange: Name
     symbol: Name
     event_time_ms: Count | None

@@ -34,6 +34,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("integration") is not None)
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Where skips are forbidden, a skipped test is a failed one, with the same reason."""
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    if report.skipped and not _may_skip():
+        report.outcome = "failed"
+        report.longrepr = f"skipped, where CRYPTOSTREAM_FORBID_SKIPS forbids it: {report.longrepr}"
+
+
 @pytest.fixture(scope="session")
 def recordings() -> Path:
     """Directory of the recorded market data; the test is skipped where there is none."""
