@@ -13,6 +13,7 @@ from consumers.completeness import CompletenessLedger
 from cryptostream.embedded.snapshot import LedgerRow, ServiceView
 from shared import messages
 from shared.errors import InvalidMessage
+from shared.intervals import INTERVAL_MS
 from shared.kafka import consumer_config
 from shared.topics import LEDGER, METRICS
 
@@ -74,7 +75,13 @@ class Follower:
 
     @property
     def ledger(self) -> tuple[LedgerRow, ...]:
-        return ()
+        """Completeness of every counted series since the start of the run, trades first."""
+        order = ["", *INTERVAL_MS]
+        rows = [
+            LedgerRow(series.symbol, series.stream, series.interval, *totals)
+            for series, totals in self._ledger.totals().items()
+        ]
+        return tuple(sorted(rows, key=lambda row: (order.index(row.interval), row.symbol)))
 
     def _end(self, place: TopicPartition) -> int:
         _, high = self._consumer.get_watermark_offsets(place, timeout=_TIMEOUT_S)

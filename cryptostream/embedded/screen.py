@@ -16,6 +16,7 @@ from cryptostream.embedded.verdict import merged_by_stream
 _BLOCK_WIDTH: Final = 49  # two symbols side by side on 100 columns
 _NARROW: Final = 40  # below it MACD and ATR give way
 _SIDE_BY_SIDE: Final = 96  # services beside the ledger
+_TALL: Final = 40
 _LOG_LINES: Final = 3
 _STALE_S: Final = 5.0  # services speak once a second
 _ARROWS: Final = {-1: ("▼", "red"), 0: ("·", "dim"), 1: ("▲", "green")}
@@ -31,8 +32,9 @@ def render(snapshot: Snapshot, width: int, height: int) -> RenderableType:
         bottom: list[RenderableType] = [_beside((services, ledger))]
         bottom_height = max(services.row_count, ledger.row_count) + 1
     else:
-        bottom = [ledger, services]
-        bottom_height = services.row_count + ledger.row_count + 2
+        # Prices come first: services give way on a short terminal.
+        bottom = [ledger, services] if height >= _TALL else [ledger]
+        bottom_height = sum(table.row_count + 1 for table in (ledger, services)[: len(bottom)])
     # A blank line before and after the prices.
     room = height - len(header) - bottom_height - 2
     log_lines = snapshot.log_lines[-min(_LOG_LINES, max(0, room)) :]
@@ -95,9 +97,10 @@ def _block(instrument: InstrumentView, width: int) -> RenderableType:
     title.append(*synced)
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
     names = ("close", "RSI", "MACD", "signal", "ATR") if width >= _NARROW else ("close", "RSI")
-    table.add_column("")
-    for name in names:
-        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("", min_width=3)
+    # Of fixed width, so that nothing jumps when a figure changes its length.
+    for name, least in zip(names, (10, 5, 8, 8, 8), strict=False):
+        table.add_column(name, justify="right", no_wrap=True, min_width=least)
     for bar in instrument.bars:
         table.add_row(bar.interval, *_cells(bar)[: len(names)])
     return Group(title, table)
@@ -167,7 +170,7 @@ def _family(name: str) -> str:
 def _ledger_table(rows: Sequence[LedgerRow]) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("ledger", no_wrap=True)
-    for name in ("expected", "stored", "backfilled", "lost", "dupl."):
+    for name in ("expected", "stored", "backfilled", "missing", "dupl."):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         waiting = row.lost > 0
@@ -176,7 +179,7 @@ def _ledger_table(rows: Sequence[LedgerRow]) -> Table:
             f"{row.expected:,}",
             f"{row.stored:,}",
             f"{row.backfilled:,}",
-            # While services run it is what is still on its way.
+            # While services run this is what is still on its way.
             Text(f"{row.lost:,}", style="yellow" if waiting else "green"),
             f"{row.duplicates:,}",
         )
