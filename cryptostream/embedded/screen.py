@@ -170,7 +170,7 @@ def _family(name: str) -> str:
 def _ledger_table(rows: Sequence[LedgerRow]) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("ledger", no_wrap=True)
-    for name in ("expected", "stored", "backfilled", "missing", "dupl."):
+    for name in ("expected", "stored", "filled", "missing", "twice"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         waiting = row.lost > 0
