@@ -111,10 +111,10 @@ class Simulator:
         app.router.add_get("/ws", self._raw)
         app.router.add_get("/ws/{names:.*}", self._raw)
         app.router.add_get("/stream", self._combined)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await self._runner.setup()
         options = self._options
-        site = web.TCPSite(self._runner, options.host, options.port, shutdown_timeout=1.0)
+        site = web.TCPSite(self._runner, options.host, options.port)
         try:
             await site.start()
         except OSError as error:
