@@ -176,7 +176,7 @@ class Simulator:
         unit = request.headers.get("X-MBX-TIME-UNIT")
         asked = RestRequest(path, query, unit, self.now_ms())
         answer = self._options.on_request(asked)
-        if answer is None and endpoint.database:
+        if answer is None and endpoint.database and isinstance(self.exchange, WorldExchange):
             loop = asyncio.get_running_loop()
             answer = await loop.run_in_executor(self._database, rest.answer, self.exchange, asked)
         elif answer is None:
@@ -192,7 +192,9 @@ class Simulator:
         return await self._connect(request, names, combined=False)
 
     async def _combined(self, request: web.Request) -> web.StreamResponse:
-        names = [name for name in request.query.get("streams", "").split("/") if name]
+        # Not `request.query`: there the plus sign of `@kline_1d@+08:00` would be a blank.
+        query = dict(part.partition("=")[::2] for part in request.rel_url.raw_query_string.split("&"))
+        names = [name for name in unquote(query.get("streams", "")).split("/") if name]
         return await self._connect(request, names, combined=True)
 
     async def _connect(self, request: web.Request, names: list[str], *, combined: bool) -> web.StreamResponse:

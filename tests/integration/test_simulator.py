@@ -84,6 +84,10 @@ def test_raw_and_combined_connections_and_control_messages():
                 message = await receive(combined)
                 assert message["stream"] == "btcusdc@trade"
                 assert message["data"]["T"] > START_MS * 1000
+            async with connect(simulator, "/stream?streams=btcusdc@kline_1d@+08:00") as eastern:
+                message = await receive(eastern)
+                assert message["stream"] == "btcusdc@kline_1d@+08:00"
+                assert message["data"]["k"]["t"] % 86_400_000 == 16 * 3_600_000
             async with connect(simulator, "/ws/btcusdc%40trade/xrpusdc@trade") as several:
                 assert await ask(several, method="LIST_SUBSCRIPTIONS", id=5) == {
                     "result": ["btcusdc@trade", "xrpusdc@trade"], "id": 5,
@@ -237,7 +241,7 @@ def test_after_a_freeze_the_log_holds_exactly_what_clients_received(tmp_path):
                 e["close"],
                 e["quote_volume"],
                 e["trade_count"],
-            )  # fmt: skip
+            )
             for e in entries
             if e["kind"] == "kline"
         ]
