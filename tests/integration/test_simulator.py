@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed
 
 from simulator.recordings.files import open_recordings
 from simulator.recordings.player import Player
+from simulator.server import connection
 from simulator.server.app import Simulator, SimulatorOptions
 from simulator.server.connection import ConnectionRules
 from simulator.world.exchange import WorldExchange
@@ -131,6 +132,33 @@ def test_who_answers_pings_stays_connected():
                 message = await socket.receive(timeout=DEADLINE)
                 assert message.type is aiohttp.WSMsgType.PING
                 await socket.pong(message.data)
+
+    asyncio.run(scenario())
+
+
+def test_who_does_not_read_is_dropped_and_others_go_on(monkeypatch):
+    monkeypatch.setattr(connection, "_MOST_WAITING_BYTES", 100_000)
+
+    async def scenario():
+        async with running(world(rate=1_000.0), speed=10.0) as (simulator, http):
+            # Without a reader the socket's buffers fill, then the queue, which is bounded.
+            _, stuck = await asyncio.open_connection("127.0.0.1", simulator.port, limit=1024)
+            stuck.write(
+                b"GET /ws/btcusdc@trade HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+            )
+
+            async def connections() -> int:
+                async with http.get("/simulator/state") as answer:
+                    return (await answer.json())["connections"]
+
+            async with asyncio.timeout(60):
+                for expected in (1, 0):
+                    while await connections() != expected:
+                        await asyncio.sleep(0.02)
+            stuck.close()
+            async with connect(simulator, "/ws/xrpusdc@trade") as reader:
+                await receive(reader)
 
     asyncio.run(scenario())
 
