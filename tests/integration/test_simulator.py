@@ -154,7 +154,7 @@ def test_who_does_not_read_is_dropped_and_others_go_on(monkeypatch):
 
             async with asyncio.timeout(60):
                 for expected in (1, 0):
-                    while await connections() != expected:
+                    while await connections() != expected:  # noqa: ASYNC110
                         await asyncio.sleep(0.02)
             stuck.close()
             async with connect(simulator, "/ws/xrpusdc@trade") as reader:
