@@ -129,7 +129,7 @@ class Simulator:
             clock = WorldClock(0, options.speed) if options.speed else None
             pump = pump_recording(self.exchange, clock, self._hub, self._on_replay_finished)
         else:
-            self._clock = WorldClock(self.exchange.start_ms, options.speed)
+            self._clock = WorldClock(self.exchange.clock_start_ms, options.speed)
             pump = pump_world(self.exchange.feed, self._clock, self._hub)
         self._pump = asyncio.create_task(pump)
         self._pump.add_done_callback(_report)
@@ -223,6 +223,7 @@ class Simulator:
         }
         if isinstance(exchange, Player):
             state |= {"mode": "replay", "frames_played": exchange.played, "finished": exchange.finished}
+            state["recorded_symbols"] = list(exchange.recorded_symbols)
         else:
             state |= {"mode": "world", "seed": exchange.seed, "start_ms": exchange.start_ms}
         return web.json_response(state)
