@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MS",
         help="the world's time at the start, ms since the epoch (default: now)",
     )
+    add("--resume", action="store_true", help="go on with the world of --start: its time is now")
     add("--rate", type=float, default=1.0, help="multiplies the trades from the start on (default: 1)")
     add(
         "--speed",
@@ -74,7 +75,13 @@ def run(arguments: argparse.Namespace) -> int:
         exchange = Player(recording, shift_to(recording, now_ms) if arguments.shift_now else 0)
     else:
         start_ms = now_ms if arguments.start is None else arguments.start
-        exchange = WorldExchange(settings.symbols, arguments.seed, start_ms, arguments.rate)
+        exchange = WorldExchange(
+            settings.symbols,
+            arguments.seed,
+            start_ms,
+            arguments.rate,
+            clock_start_ms=now_ms if arguments.resume else None,
+        )
     options = SimulatorOptions(
         host=arguments.host,
         port=arguments.port,

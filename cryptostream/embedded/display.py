@@ -17,6 +17,7 @@ from cryptostream.embedded.snapshot import InstrumentView, LedgerRow, Snapshot
 _SCREEN_PERIOD_S: Final = 0.25  # 4 updates a second at most
 _STATUS_PERIOD_S: Final = 10.0
 _LINES_KEPT: Final = 200
+_REPORT_WIDTH: Final = 110
 
 
 class Display:
@@ -80,8 +81,9 @@ class Display:
     def report(self, ledger: tuple[LedgerRow, ...]) -> None:
         """The completeness ledger at the end."""
         if ledger:
-            width = None if self._console.is_terminal else 120  # a pipe has no width to fit
-            self._console.print(ledger_report(ledger), width=width)
+            # Whole figures come before whole lines: a narrower terminal wraps it, a pipe has no width to fit.
+            self._console.width = max(self._console.width, _REPORT_WIDTH)
+            self._console.print(ledger_report(ledger))
 
     def conclude(self, text: str) -> None:
         """A line of the result, without a time."""

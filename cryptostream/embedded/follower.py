@@ -7,18 +7,19 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
-from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
 from consumers.completeness import CompletenessLedger
 from cryptostream.embedded.snapshot import LedgerRow, ServiceView
 from shared import messages
-from shared.errors import InvalidMessage
+from shared.errors import BrokerUnavailable, InvalidMessage
 from shared.intervals import INTERVAL_MS
 from shared.kafka import consumer_config
 from shared.topics import LEDGER, METRICS
 
 _TIMEOUT_S: Final = 10.0
 _BATCH: Final = 2_000
+_RETRY_S: Final = 0.1
 
 
 class Follower:
@@ -32,9 +33,9 @@ class Follower:
     def __init__(self, address: str, *, memory: bool) -> None:
         self._ledger = CompletenessLedger()
         self._services: dict[tuple[str, str], tuple[float, dict[str, Any]]] = {}
-        self._consumer = Consumer(
-            consumer_config(address, "cryptostream.run", "cryptostream-run", memory_broker=memory)
-        )
+        config = consumer_config(address, "cryptostream.run", "cryptostream-run", memory_broker=memory)
+        # A broker that goes away is reported by the services; the client's own words would spoil the screen.
+        self._consumer = Consumer({**config, "log_level": 0})
         starts = []
         for topic in (LEDGER, METRICS):
             for partition in self._consumer.list_topics(topic, timeout=_TIMEOUT_S).topics[topic].partitions:
@@ -78,14 +79,33 @@ class Follower:
         """Completeness of every counted series since the start of the run, trades first."""
         order = ["", *INTERVAL_MS]
         rows = [
-            LedgerRow(series.symbol, series.stream, series.interval, *totals)
+            # What a restarted consumer stores once more of an earlier run was not expected in this one.
+            LedgerRow(
+                series.symbol,
+                series.stream,
+                series.interval,
+                *totals._replace(stored=min(totals.stored, totals.expected - totals.lost)),
+            )
             for series, totals in self._ledger.totals().items()
         ]
         return tuple(sorted(rows, key=lambda row: (order.index(row.interval), row.symbol)))
 
     def _end(self, place: TopicPartition) -> int:
-        _, high = self._consumer.get_watermark_offsets(place, timeout=_TIMEOUT_S)
-        return int(high)
+        """Raises:
+        BrokerUnavailable: the partition has no leader for 10 s; a new topic's takes a moment.
+        """
+        give_up_s = time.monotonic() + _TIMEOUT_S
+        while True:
+            try:
+                _, high = self._consumer.get_watermark_offsets(place, timeout=_TIMEOUT_S)
+                return int(high)
+            except KafkaException as error:
+                if time.monotonic() > give_up_s:
+                    raise BrokerUnavailable(
+                        f"{place.topic}: the broker does not say where it ends ({error.args[0].str()}); "
+                        "see its log, or take --broker memory"
+                    ) from None
+                time.sleep(_RETRY_S)
 
     def _take_metrics(self, value: bytes) -> None:
         try:

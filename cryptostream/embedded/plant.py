@@ -12,7 +12,6 @@ import orjson
 from confluent_kafka import Producer
 
 from consumers.stores.factory import open_reader
-from cryptostream.commands.topics import ensure_topics
 from cryptostream.embedded.bearings import Bearings, read_bearings
 from cryptostream.embedded.broker import Broker, choose_broker, kafka_refusal, start_broker
 from cryptostream.embedded.follower import Follower
@@ -33,6 +32,7 @@ from cryptostream.embedded.source import SourceChoice, SourceKind
 from cryptostream.embedded.store import RunStore, start_store
 from cryptostream.embedded.supervisor import Supervisor
 from cryptostream.embedded.workspace import Workspace
+from cryptostream.topics_admin import ensure_topics
 from shared.errors import BrokerUnavailable, ExchangeUnavailable, UnknownSymbol
 from shared.kafka import producer_config
 from shared.messages import encode, message_key
@@ -101,7 +101,7 @@ class Plant:
         memory = broker.kind == "memory"
         wiring = Wiring(symbols, self._settings.intervals, memory, environment)
         if not memory:
-            ensure_topics(broker.address, self._settings.intervals)
+            self._declare_topics(broker)
         self._restore_ledger(wiring, broker)
         self._follower = Follower(broker.address, memory=memory)
         self._start_services(wiring)
@@ -167,6 +167,11 @@ class Plant:
             symbols=self._options.symbols, intervals=self._options.intervals, **named
         )
         return store
+
+    def _declare_topics(self, broker: Broker) -> None:
+        for report in ensure_topics(broker.address, self._settings.intervals):
+            if not report.good:
+                self._say(f"warning: topic {report.name} {report.status}: {report.detail}")
 
     def _await_simulator(self) -> None:
         give_up_s = time.monotonic() + _LISTENING_DEADLINE_S

@@ -66,7 +66,7 @@ def simulator_command(
     port: 0 for a free one.
     """
     arguments = ["--port", str(port), "--symbols", ",".join(symbols)]
-    arguments += ["--seed", str(seed), "--start", str(start_ms)]
+    arguments += ["--seed", str(seed), "--start", str(start_ms), "--resume"]
     if issued_log is not None:
         arguments += ["--log", str(issued_log)]
     return Command(SIMULATOR, arguments, {})

@@ -143,7 +143,7 @@ class Session:
 
     def _silence_source(self, plant: Plant) -> None:
         live = plant.source_kind == "live"
-        if plant.source_kind == "simulator":
+        if not live:
             try:
                 plant.simulator.freeze()
             except CryptoStreamError as error:

@@ -60,10 +60,10 @@ class SimulatorLink:
         get_json(f"{self.rest_url}/simulator/freeze", _FREEZE_TIMEOUT_S)
 
     def recorded_symbols(self) -> tuple[str, ...]:
-        """The symbols of the recordings.
+        """The symbols of the recordings; exchangeInfo may list many more.
 
         Raises:
             ExchangeUnavailable: it does not answer.
         """
-        listed = get_json(f"{self.rest_url}/api/v3/exchangeInfo", _FREEZE_TIMEOUT_S)["symbols"]
-        return tuple(entry["symbol"] for entry in listed)
+        listed = get_json(f"{self.rest_url}/simulator/state", _FREEZE_TIMEOUT_S)["recorded_symbols"]
+        return tuple(listed)

@@ -47,6 +47,7 @@ class Player:
         self._quotes: dict[str, Quotes] = {}
         self._entries = self._symbol_entries()
         self.symbols: Sequence[str] = tuple(entry["symbol"] for entry in self._entries)
+        self.recorded_symbols = self._recorded_symbols()
         self.statuses: dict[str, str] = {}
         self.played = 0
         self.frozen = False
@@ -185,14 +186,18 @@ class Player:
             for entry in self._entries
         ]
 
-    def _symbol_entries(self) -> list[Mapping[str, Any]]:
+    def _recorded_symbols(self) -> tuple[str, ...]:
+        """Symbols with data; a recorded exchangeInfo lists all of the exchange."""
         recording = self._recording
-        recorded = list(recording.exchange_info["symbols"]) if recording.exchange_info else []
         present = {
             stream.partition("@")[0].upper() for stream in {frame.stream for frame in recording.frames}
         }
-        present |= recording.snapshots.keys() | {symbol for symbol, _ in recording.klines}
-        missing = present - {entry["symbol"] for entry in recorded}
+        return tuple(sorted(present | recording.snapshots.keys() | {symbol for symbol, _ in recording.klines}))
+
+    def _symbol_entries(self) -> list[Mapping[str, Any]]:
+        recording = self._recording
+        recorded = list(recording.exchange_info["symbols"]) if recording.exchange_info else []
+        missing = set(self._recorded_symbols()) - {entry["symbol"] for entry in recorded}
         smallest = "0.00000001"
         return recorded + [
             symbol_entry(

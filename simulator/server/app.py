@@ -111,10 +111,10 @@ class Simulator:
         app.router.add_get("/ws", self._raw)
         app.router.add_get("/ws/{names:.*}", self._raw)
         app.router.add_get("/stream", self._combined)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await self._runner.setup()
         options = self._options
-        site = web.TCPSite(self._runner, options.host, options.port, shutdown_timeout=1.0)
+        site = web.TCPSite(self._runner, options.host, options.port)
         try:
             await site.start()
         except OSError as error:
@@ -128,7 +128,7 @@ class Simulator:
             clock = WorldClock(0, options.speed) if options.speed else None
             pump = pump_recording(self.exchange, clock, self._hub, self._on_replay_finished)
         else:
-            self._clock = WorldClock(self.exchange.start_ms, options.speed)
+            self._clock = WorldClock(self.exchange.clock_start_ms, options.speed)
             pump = pump_world(self.exchange.feed, self._clock, self._hub)
         self._pump = asyncio.create_task(pump)
         self._pump.add_done_callback(_report)
@@ -176,7 +176,7 @@ class Simulator:
         unit = request.headers.get("X-MBX-TIME-UNIT")
         asked = RestRequest(path, query, unit, self.now_ms())
         answer = self._options.on_request(asked)
-        if answer is None and endpoint.database:
+        if answer is None and endpoint.database and isinstance(self.exchange, WorldExchange):
             loop = asyncio.get_running_loop()
             answer = await loop.run_in_executor(self._database, rest.answer, self.exchange, asked)
         elif answer is None:
@@ -192,7 +192,9 @@ class Simulator:
         return await self._connect(request, names, combined=False)
 
     async def _combined(self, request: web.Request) -> web.StreamResponse:
-        names = [name for name in request.query.get("streams", "").split("/") if name]
+        # Not `request.query`: there the plus sign of `@kline_1d@+08:00` would be a blank.
+        query = dict(part.partition("=")[::2] for part in request.rel_url.raw_query_string.split("&"))
+        names = [name for name in unquote(query.get("streams", "")).split("/") if name]
         return await self._connect(request, names, combined=True)
 
     async def _connect(self, request: web.Request, names: list[str], *, combined: bool) -> web.StreamResponse:
@@ -224,6 +226,7 @@ class Simulator:
         }
         if isinstance(exchange, Player):
             state |= {"mode": "replay", "frames_played": exchange.played, "finished": exchange.finished}
+            state["recorded_symbols"] = list(exchange.recorded_symbols)
         else:
             state |= {"mode": "world", "seed": exchange.seed, "start_ms": exchange.start_ms}
         return web.json_response(state)

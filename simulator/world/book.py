@@ -57,7 +57,8 @@ def update_id(slot: int) -> int:
 def changes(old: dict[int, int], new: dict[int, int]) -> dict[int, int]:
     """Absolute new quantities of the levels that differ, by price; 0 deletes."""
     found = {price: lots for price, lots in new.items() if old.get(price) != lots}
-    found.update((price, 0) for price in old if price not in new)
+    for price in old.keys() - new.keys():
+        found[price] = 0
     return found
 
 
@@ -73,22 +74,22 @@ class OrderBook:
         self._reach = tuple((step, min(reach, widest)) for step, reach in _REACH)
         self._level_key = hash_key(seed, instrument.symbol, "levels")
         self._quantity_key = hash_key(seed, instrument.symbol, "quantities")
-        self._touch_minute = -1
-        self._bids: list[int] = []
-        self._asks: list[int] = []
+        # (minute, best bids, best asks), replaced as a whole: two threads may ask.
+        self._touches: tuple[int, list[int], list[int]] = (-1, [], [])
         self._kept: OrderedDict[int, BookState] = OrderedDict()
 
     def touch(self, slot: int) -> tuple[int, int]:
         """Best bid and ask, in ticks, after a slot."""
         index = slot + 1
         minute = index // _SLOTS_PER_MINUTE
-        if minute != self._touch_minute:
+        touches = self._touches
+        if minute != touches[0]:
             times = np.arange(_SLOTS_PER_MINUTE, dtype=np.int64) * SLOT_MS + minute * MINUTE_MS
             bids = self._path.bid_ticks(times)
-            self._bids, self._asks = bids.tolist(), (bids + self._path.spread_ticks(times)).tolist()
-            self._touch_minute = minute
+            asks = bids + self._path.spread_ticks(times)
+            self._touches = touches = (minute, bids.tolist(), asks.tolist())
         position = index - minute * _SLOTS_PER_MINUTE
-        return self._bids[position], self._asks[position]
+        return touches[1][position], touches[2][position]
 
     def top(self, slot: int) -> tuple[Level, Level]:
         """Best bid and ask after a slot, with their quantities: the first entries of `state`."""

@@ -17,16 +17,28 @@ from simulator.world.trade_tape import Trades
 class WorldExchange:
     """Markets of several symbols from one seed.
 
+    Args:
+        clock_start_ms: where the streams begin, `start_ms` or later: a later part of the same world.
+
     Attributes:
         feed: what is streamed of them.
         statuses: exchangeInfo's status by symbol; TRADING where nothing is set.
     """
 
-    def __init__(self, symbols: Sequence[str], seed: int, start_ms: int, rate: float) -> None:
+    def __init__(
+        self,
+        symbols: Sequence[str],
+        seed: int,
+        start_ms: int,
+        rate: float,
+        *,
+        clock_start_ms: int | None = None,
+    ) -> None:
         self.seed = seed
         self.start_ms = start_ms
+        self.clock_start_ms = start_ms if clock_start_ms is None else max(start_ms, clock_start_ms)
         self._markets = {symbol: Market(symbol, seed, start_ms, rate) for symbol in symbols}
-        self.feed = WorldFeed(self._markets, start_ms)
+        self.feed = WorldFeed(self._markets, self.clock_start_ms)
         self.statuses: dict[str, str] = {}
 
     @property

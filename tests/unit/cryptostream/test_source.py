@@ -48,7 +48,7 @@ def test_the_simulator_and_recordings_need_no_network(tmp_path):
 @pytest.fixture
 def exchange():
     class Answer(BaseHTTPRequestHandler):
-        def do_GET(self):  # noqa: N802
+        def do_GET(self):
             status = 451 if "forbidden" in self.path else 200
             self.send_response(status)
             self.end_headers()

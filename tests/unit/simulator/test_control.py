@@ -38,6 +38,10 @@ def test_the_combined_property_is_read_and_set(session):
     assert session.combined is False
 
 
+TOO_MANY = "Invalid request: too many parameters"
+NO_STRING = "Invalid request: property name must be a string"
+NO_BOOLEAN = "Invalid value type: expected Boolean"
+BAD_ID = "Invalid request: request ID must be an unsigned integer"
 VARIANT = (
     "Invalid request: unknown variant `X`, expected one of `SUBSCRIBE`, `UNSUBSCRIBE`, `LIST_SUBSCRIPTIONS`, "
     "`SET_PROPERTY`, `GET_PROPERTY` at line 1 column 13"
@@ -51,15 +55,15 @@ VARIANT = (
         ('{"id":4}', 2, "Invalid request: missing field `method` at line 1 column 8", 4),
         ("{", 3, "Invalid JSON: expected value at line 1 column 2", None),
         ("[]", 3, "Invalid JSON: expected value at line 1 column 1", None),
-        ('{"method":"SUBSCRIBE","params":["a@b"]}', 2, "Invalid request: request ID must be an unsigned integer", None),
+        ('{"method":"SUBSCRIBE","params":["a@b"]}', 2, BAD_ID, None),
         ('{"method":"SUBSCRIBE","params":["a@b"],"id":1.5}', 2,
-         "Invalid request: request ID must be an unsigned integer", None),
+         BAD_ID, None),
         ('{"method":"SUBSCRIBE","params":["nonsense"],"id":4}', 2, "Invalid request: invalid stream", 4),
         ('{"method":"SUBSCRIBE","params":[5],"id":4}', 2, "Invalid request: invalid stream", 4),
-        ('{"method":"LIST_SUBSCRIPTIONS","params":["a"],"id":4}', 2, "Invalid request: too many parameters", 4),
+        ('{"method":"LIST_SUBSCRIPTIONS","params":["a"],"id":4}', 2, TOO_MANY, 4),
         ('{"method":"GET_PROPERTY","params":["other"],"id":4}', 0, "Unknown property", 4),
-        ('{"method":"GET_PROPERTY","params":[1],"id":4}', 2, "Invalid request: property name must be a string", 4),
-        ('{"method":"SET_PROPERTY","params":["combined",1],"id":4}', 1, "Invalid value type: expected Boolean", 4),
+        ('{"method":"GET_PROPERTY","params":[1],"id":4}', 2, NO_STRING, 4),
+        ('{"method":"SET_PROPERTY","params":["combined",1],"id":4}', 1, NO_BOOLEAN, 4),
     ],
 )  # fmt: skip
 def test_refusals_have_binances_codes_and_texts_in_the_error_envelope(

@@ -44,7 +44,7 @@ def by_stream(events) -> dict[str, list[dict]]:
 @pytest.fixture(scope="module")
 def five_minutes():
     exchange = world()
-    return exchange, by_stream(played(exchange, START_MS + 300_000))
+    return exchange, by_stream(played(exchange, START_MS + 150_000))
 
 
 @settings(max_examples=10, deadline=None)
@@ -63,11 +63,11 @@ def test_streamed_trades_are_exactly_those_of_rest(five_minutes):
     for symbol in SYMBOLS:
         streamed = streams[f"{symbol.lower()}@trade"]
         first = streamed[0]["t"]
-        rows = exchange.trades(symbol, first, 1000, START_MS + 300_000)
+        rows = exchange.trades(symbol, first, 1000, START_MS + 150_000)
         assert [(e["t"], e["p"], e["q"], e["T"], e["m"]) for e in streamed][:1000] == [
             (row.trade_id, row.price, row.quantity, row.trade_time_ms, row.buyer_is_maker) for row in rows
         ]
-        assert exchange.trades(symbol, first - 1, 1, START_MS + 300_000)[0].trade_time_ms <= START_MS
+        assert exchange.trades(symbol, first - 1, 1, START_MS + 150_000)[0].trade_time_ms <= START_MS
 
 
 def test_aggregates_are_contiguous_and_cover_every_trade(five_minutes):
@@ -100,6 +100,8 @@ def test_a_snapshot_and_the_diffs_rebuild_every_later_snapshot(five_minutes, str
                 else:
                     book[side].pop(price, None)
         last = diff["u"]
+        if diff is not diffs[-1] and len(diffs) > 300 and last // 8 % 7:
+            continue  # of thousands of books a seventh is enough
         later = exchange.depth(symbol, 5000, diff["E"])
         assert later.last_update_id == last
         assert book["b"] == dict(map(tuple, later.bids))
@@ -108,7 +110,7 @@ def test_a_snapshot_and_the_diffs_rebuild_every_later_snapshot(five_minutes, str
 
 def test_slots_without_a_change_are_not_sent(five_minutes):
     _, streams = five_minutes
-    assert len(streams["xrpusdc@depth@100ms"]) < 2_500
+    assert len(streams["xrpusdc@depth@100ms"]) < 1_250
     assert any(diff["u"] - diff["U"] + 1 > 8 for diff in streams["xrpusdc@depth@100ms"])
 
 
@@ -164,7 +166,7 @@ def test_kline_events_keep_their_pace_and_every_bar_opens_once_and_closes_once(f
         finals = [event["k"] for event in events if event["k"]["x"]]
         span = [k["t"] for k in finals]
         if span:
-            rows = exchange.klines(symbol, interval, 0, Span(span[0], span[-1], 1000), START_MS + 300_000)
+            rows = exchange.klines(symbol, interval, 0, Span(span[0], span[-1], 1000), START_MS + 150_000)
             assert [
                 (k["t"], k["o"], k["h"], k["l"], k["c"], k["v"], k["q"], k["n"], k["V"], k["Q"])
                 for k in finals

@@ -24,9 +24,9 @@ def get(exchange):
 @pytest.mark.parametrize(
     ("path", "query", "code", "text"),
     [
-        ("klines", {"interval": "1m"}, -1102, "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed."),
+        ("klines", {"interval": "1m"}, -1102, "Mandatory parameter 'symbol' was not sent"),
         ("klines", {"symbol": "", "interval": "1m"}, -1102, "'symbol'"),
-        ("klines", {"symbol": "btcusdc", "interval": "1m"}, -1100, "Illegal characters found in parameter 'symbol'"),
+        ("klines", {"symbol": "btcusdc", "interval": "1m"}, -1100, "Illegal characters found in"),
         ("klines", {"symbol": "DOGEXX", "interval": "1m"}, -1121, "Invalid symbol."),
         ("klines", {"symbol": "BTCUSDC"}, -1102, "'interval'"),
         ("klines", {"symbol": "BTCUSDC", "interval": "7m"}, -1120, "Invalid interval."),
@@ -159,7 +159,8 @@ def test_the_average_price_is_that_of_the_last_five_minutes(get):
     ("path", "query", "weight"),
     [
         ("depth", {}, 5), ("depth", {"limit": "500"}, 25), ("depth", {"limit": "1000"}, 50),
-        ("depth", {"limit": "5000"}, 250), ("klines", {}, 2), ("trades", {}, 25), ("historicalTrades", {}, 25),
+        ("depth", {"limit": "5000"}, 250), ("klines", {}, 2), ("trades", {}, 25),
+        ("historicalTrades", {}, 25),
         ("aggTrades", {}, 4), ("exchangeInfo", {}, 20), ("time", {}, 1), ("ping", {}, 1),
         ("ticker/price", {"symbol": "X"}, 2), ("ticker/price", {}, 4), ("ticker/24hr", {}, 80),
         ("ticker/24hr", {"symbols": "[" + ",".join(["X"] * 21) + "]"}, 40),
