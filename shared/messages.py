@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import chain
 from typing import Any, Final, Literal, TypedDict, get_args
 
 import orjson
@@ -121,138 +122,133 @@ AnyMessage = KlineMessage | TradeMessage | DepthMessage | BookMessage | QuoteMes
 _INT64_MIN: Final = -(2**63)
 _INT64_MAX: Final = 2**63 - 1
 _is_decimal: Final = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?").fullmatch
-_SOURCES: Final = frozenset(("stream", "backfill", "replay"))
-_LEDGER_STREAMS: Final = frozenset(("klines", "trades", "depth", "book", "quotes"))
-_LEDGER_KINDS: Final = frozenset(get_args(LedgerKind))
 
 
-def _count(message: dict[str, Any], *fields: str) -> None:
-    for field in fields:
-        value = message[field]
-        if type(value) is not int or not 0 <= value <= _INT64_MAX:
-            raise InvalidMessage(field, value, "an integer from 0 to 2^63-1")
+def _are_levels(levels: Any) -> bool:
+    """Whether a value is a list of [price, quantity] pairs of decimal strings; a diff has up to hundreds."""
+    if type(levels) is not list:
+        return False
+    if not levels:
+        return True
+    if set(map(type, levels)) != {list} or set(map(len, levels)) != {2}:
+        return False
+    try:
+        return all(map(_is_decimal, chain.from_iterable(levels)))
+    except TypeError:  # not a string
+        return False
 
 
-def _int64(message: dict[str, Any], *fields: str) -> None:
-    for field in fields:
-        value = message[field]
-        if type(value) is not int or not _INT64_MIN <= value <= _INT64_MAX:
-            raise InvalidMessage(field, value, "a 64-bit integer")
+# Rule: the condition on `value` under which it holds, and how it is called in an error. Exact types are
+# compared, since for Python a bool is an int.
+_RULES: Final[dict[str, tuple[str, str]]] = {
+    "schema": (
+        f"type(value) is int and value == {SCHEMA_VERSION}",
+        f"{SCHEMA_VERSION}, the known schema version",
+    ),
+    "name": ("type(value) is str and 1 <= len(value) <= 64", "a name of 1 to 64 characters"),
+    "name or null": ("value is None or type(value) is str and 1 <= len(value) <= 64", "a name, or null"),
+    "text or null": ("value is None or type(value) is str", "a text, or null"),
+    "count": (f"type(value) is int and 0 <= value <= {_INT64_MAX}", "an integer from 0 to 2^63-1"),
+    "count or null": (
+        f"value is None or type(value) is int and 0 <= value <= {_INT64_MAX}",
+        "an integer from 0 to 2^63-1, or null",
+    ),
+    "int64": (f"type(value) is int and {_INT64_MIN} <= value <= {_INT64_MAX}", "a 64-bit integer"),
+    "int64 or null": (
+        f"value is None or type(value) is int and {_INT64_MIN} <= value <= {_INT64_MAX}",
+        "a 64-bit integer, or null",
+    ),
+    "decimal": ("type(value) is str and is_decimal(value)", "a decimal string"),
+    "flag": ("value is True or value is False", "true or false"),
+    "levels": ("are_levels(value)", "a list of [price, quantity] pairs of decimal strings"),
+    "source": ("type(value) is str and value in SOURCES", "stream, backfill or replay"),
+    "depth kind": ("type(value) is str and value in DEPTH_KINDS", "diff or snapshot"),
+    "ledger stream": ("type(value) is str and value in LEDGER_STREAMS", "a stream that the ledger knows"),
+    "ledger kind": ("type(value) is str and value in LEDGER_KINDS", "a kind that the ledger knows"),
+}
+_NAMES: Final[dict[str, Any]] = {
+    "is_decimal": _is_decimal,
+    "are_levels": _are_levels,
+    "InvalidMessage": InvalidMessage,
+    "SOURCES": frozenset(get_args(Source)),
+    "DEPTH_KINDS": frozenset(("diff", "snapshot")),
+    "LEDGER_STREAMS": frozenset(("klines", "trades", "depth", "book", "quotes")),
+    "LEDGER_KINDS": frozenset(get_args(LedgerKind)),
+}
+
+_COMMON: Final = {
+    "schema": "schema",
+    "exchange": "name",
+    "symbol": "name",
+    "event_time_ms": "count or null",
+    "received_time_ms": "count",
+    "source": "source",
+}
+# The contract of each kind of message: field and rule.
+FIELDS: Final[dict[str, dict[str, str]]] = {
+    "kline": {
+        **_COMMON,
+        "interval": "name",
+        **dict.fromkeys(("open_time_ms", "close_time_ms", "trade_count"), "count"),
+        **dict.fromkeys(("open", "high", "low", "close", "base_volume", "quote_volume"), "decimal"),
+        **dict.fromkeys(("taker_buy_base_volume", "taker_buy_quote_volume"), "decimal"),
+        **dict.fromkeys(("first_trade_id", "last_trade_id"), "int64 or null"),
+        "closed": "flag",
+    },
+    "trade": {
+        **_COMMON,
+        **dict.fromkeys(("trade_id", "trade_time_ms"), "count"),
+        **dict.fromkeys(("price", "quantity"), "decimal"),
+        "buyer_is_maker": "flag",
+    },
+    "depth": {
+        **_COMMON,
+        "kind": "depth kind",
+        **dict.fromkeys(("first_update_id", "final_update_id"), "count"),
+        **dict.fromkeys(("bids", "asks"), "levels"),
+    },
+    "book": {
+        **_COMMON,
+        "update_id": "count",
+        **dict.fromkeys(("bids", "asks"), "levels"),
+        "synced": "flag",
+        "age_ms": "int64",
+    },
+    "quote": {
+        **_COMMON,
+        "update_id": "count",
+        **dict.fromkeys(("bid_price", "bid_quantity", "ask_price", "ask_quantity"), "decimal"),
+    },
+    "ledger": {
+        **_COMMON,
+        "stream": "ledger stream",
+        "interval": "name or null",
+        "kind": "ledger kind",
+        **dict.fromkeys(("first", "last"), "int64"),
+        "count": "count",
+        "detail": "text or null",
+    },
+}
 
 
-def _int64_or_null(message: dict[str, Any], *fields: str) -> None:
-    for field in fields:
-        if message[field] is not None:
-            _int64(message, field)
-
-
-def _decimal(message: dict[str, Any], *fields: str) -> None:
-    for field in fields:
-        value = message[field]
-        if type(value) is not str or not _is_decimal(value):
-            raise InvalidMessage(field, value, "a decimal string")
-
-
-def _flag(message: dict[str, Any], field: str) -> None:
-    if type(message[field]) is not bool:
-        raise InvalidMessage(field, message[field], "true or false")
-
-
-def _name(message: dict[str, Any], *fields: str) -> None:
-    for field in fields:
-        value = message[field]
-        if type(value) is not str or not 1 <= len(value) <= 64:
-            raise InvalidMessage(field, value, "a name of 1 to 64 characters")
-
-
-def _one_of(message: dict[str, Any], field: str, allowed: frozenset[str]) -> None:
-    value = message[field]
-    if type(value) is not str or value not in allowed:
-        raise InvalidMessage(field, value, f"one of {', '.join(sorted(allowed))}")
-
-
-def _levels(message: dict[str, Any], *fields: str) -> None:
-    for field in fields:
-        levels = message[field]
-        if type(levels) is not list:
-            raise InvalidMessage(field, levels, "a list of levels")
-        for level in levels:
-            if type(level) is not list or len(level) != 2:
-                raise InvalidMessage(field, level, "a [price, quantity] pair")
-            price, quantity = level
-            if type(price) is not str or type(quantity) is not str:
-                raise InvalidMessage(field, level, "a pair of decimal strings")
-            if not _is_decimal(price) or not _is_decimal(quantity):
-                raise InvalidMessage(field, level, "a pair of decimal strings")
-
-
-def _common(message: dict[str, Any]) -> None:
-    if type(message["schema"]) is not int or message["schema"] != SCHEMA_VERSION:
-        raise InvalidMessage("schema", message["schema"], f"{SCHEMA_VERSION}, the schema version known here")
-    _name(message, "exchange", "symbol")
-    if message["event_time_ms"] is not None:
-        _count(message, "event_time_ms")
-    _count(message, "received_time_ms")
-    _one_of(message, "source", _SOURCES)
-
-
-def _check_kline(message: dict[str, Any]) -> None:
-    _common(message)
-    _name(message, "interval")
-    _count(message, "open_time_ms", "close_time_ms", "trade_count")
-    _decimal(message, "open", "high", "low", "close", "base_volume", "quote_volume")
-    _decimal(message, "taker_buy_base_volume", "taker_buy_quote_volume")
-    _int64_or_null(message, "first_trade_id", "last_trade_id")
-    _flag(message, "closed")
-
-
-def _check_trade(message: dict[str, Any]) -> None:
-    _common(message)
-    _count(message, "trade_id", "trade_time_ms")
-    _decimal(message, "price", "quantity")
-    _flag(message, "buyer_is_maker")
-
-
-def _check_depth(message: dict[str, Any]) -> None:
-    _common(message)
-    _one_of(message, "kind", frozenset(("diff", "snapshot")))
-    _count(message, "first_update_id", "final_update_id")
-    _levels(message, "bids", "asks")
-
-
-def _check_book(message: dict[str, Any]) -> None:
-    _common(message)
-    _count(message, "update_id")
-    _int64(message, "age_ms")
-    _levels(message, "bids", "asks")
-    _flag(message, "synced")
-
-
-def _check_quote(message: dict[str, Any]) -> None:
-    _common(message)
-    _count(message, "update_id")
-    _decimal(message, "bid_price", "bid_quantity", "ask_price", "ask_quantity")
-
-
-def _check_ledger(message: dict[str, Any]) -> None:
-    _common(message)
-    _one_of(message, "stream", _LEDGER_STREAMS)
-    if message["interval"] is not None:
-        _name(message, "interval")
-    _one_of(message, "kind", _LEDGER_KINDS)
-    _int64(message, "first", "last")
-    _count(message, "count")
-    if message["detail"] is not None and type(message["detail"]) is not str:
-        raise InvalidMessage("detail", message["detail"], "a text or null")
+def _compiled(fields: dict[str, str]) -> Callable[[dict[str, Any]], None]:
+    """One function that holds a message to its fields' rules, unrolled: twice as fast as a loop over them."""
+    lines = ["def check_fields(message):"]
+    for field, rule in fields.items():
+        condition, expected = _RULES[rule]
+        lines += [
+            f"    value = message[{field!r}]",
+            f"    if not ({condition}):",
+            f"        raise InvalidMessage({field!r}, value, {expected!r})",
+        ]
+    made: dict[str, Any] = {}
+    exec("\n".join(lines), dict(_NAMES), made)  # from the two tables above, as namedtuple does
+    function: Callable[[dict[str, Any]], None] = made["check_fields"]
+    return function
 
 
 CHECKS: Final[dict[str, Callable[[dict[str, Any]], None]]] = {
-    "kline": _check_kline,
-    "trade": _check_trade,
-    "depth": _check_depth,
-    "book": _check_book,
-    "quote": _check_quote,
-    "ledger": _check_ledger,
+    kind: _compiled(fields) for kind, fields in FIELDS.items()
 }
 
 
