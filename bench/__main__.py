@@ -1,0 +1,132 @@
+"""`make bench`: producer path and consumer path on a real Kafka and a real InfluxDB, in one run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bench import consumer_path, limits, producer_path, report
+from cryptostream.commands.topics import ensure_topics
+from cryptostream.engines.influxdb import InfluxServer
+from cryptostream.engines.kafka import KafkaServer
+from shared.command import guarded
+
+Round = dict[str, float]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="bench", description="Figures as ratios to the bare libraries.")
+    parser.add_argument("parts", nargs="*", metavar="producer|consumer", help="default: both")
+    parser.add_argument("--messages", type=int, default=200_000, help="messages a round (default 200,000)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of each side, in turn (default 3)")
+    asked = parser.parse_args()
+    parts = asked.parts or ["producer", "consumer"]
+    unknown = set(parts) - {"producer", "consumer"}
+    if unknown:
+        parser.error(f"{', '.join(sorted(unknown))}: no such benchmark; choose from producer, consumer")
+    with (
+        tempfile.TemporaryDirectory(prefix="cryptostream-bench-") as directory,
+        KafkaServer(Path(directory) / "kafka") as kafka,
+    ):
+        ensure_topics(kafka.bootstrap_servers, producer_path.INTERVALS)
+        fit = _fitness(kafka.bootstrap_servers)
+        result: dict[str, Any] = {"fitness": fit}
+        if "producer" in parts:
+            result["producer"] = _producer(kafka.bootstrap_servers, asked.messages, asked.rounds)
+        if "consumer" in parts:
+            with InfluxServer(Path(directory) / "influx") as influx:
+                result["consumer"] = _consumer(kafka.bootstrap_servers, influx, asked.messages, asked.rounds)
+    print(f"written: {report.write('paths', result)}")
+    return 0 if fit["fit"] else 1
+
+
+def _fitness(bootstrap_servers: str) -> dict[str, Any]:
+    limits.create_topic(bootstrap_servers, "bench.limits")
+    rounds = [
+        (
+            limits.bare_in(bootstrap_servers, "bench.limits", 300_000),
+            limits.bare_out(bootstrap_servers, "bench.limits", 200_000),
+        )
+        for _ in range(3)
+    ]
+    best_in, best_out = (max(values) for values in zip(*rounds, strict=True))
+    fit = best_in >= limits.FIT * limits.KNOWN_IN and best_out >= limits.FIT * limits.KNOWN_OUT
+    report.show(
+        "The machine: bare Kafka, 200-byte values (messages/s)",
+        ["", "here", "known", "share"],
+        [
+            ["in", f"{best_in:,.0f}", f"{limits.KNOWN_IN:,}", f"{best_in / limits.KNOWN_IN:.0%}"],
+            ["out", f"{best_out:,.0f}", f"{limits.KNOWN_OUT:,}", f"{best_out / limits.KNOWN_OUT:.0%}"],
+        ],
+    )
+    if not fit:
+        print(f"VOID: the bare loops must reach {limits.FIT:.0%} of the known figures; the machine is busy.")
+    return {"in": best_in, "out": best_out, "fit": fit}
+
+
+def _producer(bootstrap_servers: str, count: int, rounds: int) -> dict[str, Any]:
+    bare, ours = _in_turn(
+        rounds,
+        lambda number: producer_path.bare(bootstrap_servers, f"bench.producer.{number}", count),
+        lambda _: producer_path.ours(bootstrap_servers, count),
+    )
+    return _table("Producer path: socket → parse → check → Kafka acknowledged", count, bare, ours)
+
+
+def _consumer(bootstrap_servers: str, influx: InfluxServer, count: int, rounds: int) -> dict[str, Any]:
+    topic = consumer_path.prepare(bootstrap_servers, count)
+    bare, ours = _in_turn(
+        rounds,
+        lambda _: consumer_path.bare(bootstrap_servers, influx, topic, count),
+        lambda _: consumer_path.ours(bootstrap_servers, influx, count),
+    )
+    return _table("Consumer path, trades: Kafka → points → InfluxDB acknowledged", count, bare, ours)
+
+
+def _in_turn(
+    rounds: int, one: Callable[[int], Round], other: Callable[[int], Round]
+) -> tuple[list[Round], list[Round]]:
+    pairs = [(one(number), other(number)) for number in range(rounds)]
+    return [first for first, _ in pairs], [second for _, second in pairs]
+
+
+def _table(title: str, count: int, bare: list[Round], ours: list[Round]) -> dict[str, Any]:
+    def values(rounds: list[Round], name: str) -> list[float]:
+        return [result[name] for result in rounds]
+
+    def median(rounds: list[Round], name: str) -> float:
+        return statistics.median(values(rounds, name))
+
+    ratio = median(ours, "messages_per_s") / median(bare, "messages_per_s")
+    report.show(
+        f"{title} ({count:,} messages, {len(bare)} rounds in turn, median and range)",
+        ["", "messages/s", "of bare", "CPU µs/message", "resident MB"],
+        [
+            [
+                "bare libraries",
+                report.spread(values(bare, "messages_per_s")),
+                "100%",
+                f"{median(bare, 'cpu_us'):.1f}",
+                "",
+            ],
+            [
+                "CryptoStream",
+                report.spread(values(ours, "messages_per_s")),
+                f"{ratio:.0%}",
+                f"{median(ours, 'cpu_us'):.1f}",
+                f"{max(values(ours, 'resident_mb')):.0f}",
+            ],
+        ],
+    )
+    return {"bare": bare, "ours": ours, "ratio": ratio}
+
+
+if __name__ == "__main__":
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")])
+    sys.exit(guarded(main))

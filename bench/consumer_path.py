@@ -1,0 +1,201 @@
+"""Consumer path: Kafka → points → InfluxDB acknowledged, beside the bare libraries on the same trades.
+
+The bare loop does the same work by the libraries alone: confluent-kafka reads batches, orjson decodes, an
+f-string makes line protocol, urllib3 posts it gzipped and waits for the answer. Both are timed from outside,
+by InfluxDB's own count of written points, from the first points to the last: start-up counts for neither.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+import psutil
+import urllib3
+from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient
+
+from bench.limits import create_topic
+from cryptostream.engines.influxdb import InfluxServer
+from shared.kafka import consumer_config, producer_config
+from shared.messages import encode
+from shared.topics import TRADES
+
+_IDLE_S: Final = 2.0  # no new point for so long: all are written
+_DEADLINE_S: Final = 180.0
+_BATCH: Final = 5_000  # what InfluxDB's manual advises for a request
+# Thirty trades a second, a busy pair's pace; recent, so that no bucket refuses them.
+_SPACING_MS: Final = 33
+
+
+def fill(bootstrap_servers: str, topic: str, count: int) -> None:
+    """Put `count` trades of one symbol on a topic."""
+    producer = Producer(producer_config(bootstrap_servers, "bench"))
+    first_ms = time.time_ns() // 1_000_000 - count * _SPACING_MS
+    for number in range(count):
+        time_ms = first_ms + number * _SPACING_MS
+        value = encode(
+            {
+                "schema": 1,
+                "exchange": "binance",
+                "symbol": "BTCUSDT",
+                "event_time_ms": time_ms + 1,
+                "received_time_ms": time_ms + 5,
+                "source": "stream",
+                "trade_id": number,
+                "price": f"{61_000 + number % 997 / 100:.8f}",
+                "quantity": f"{(number % 4_999 + 1) / 100_000:.8f}",
+                "trade_time_ms": time_ms,
+                "buyer_is_maker": number % 2 == 0,
+            }
+        )
+        while True:
+            try:
+                producer.produce(topic, value, b"binance:BTCUSDT")
+                break
+            except BufferError:
+                producer.poll(0.05)
+        if number % 1_000 == 0:
+            producer.poll(0)
+    producer.flush()
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What InfluxDB saw: points and seconds from its first points to its last."""
+
+    points: int
+    seconds: float
+
+
+class Watch:
+    """Follows InfluxDB's count of written points in a thread of its own."""
+
+    def __init__(self, influx: InfluxServer) -> None:
+        self._url = f"{influx.url}/metrics"
+        self._http = urllib3.PoolManager()
+        self._seen: list[tuple[float, int]] = [(time.monotonic(), self.written())]
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+        self._thread.start()
+
+    def written(self) -> int:
+        text = self._http.request("GET", self._url).data.decode()
+        sums = (line for line in text.splitlines() if line.startswith("storage_writer_ok_points_sum"))
+        return sum(int(float(line.rsplit(" ", 1)[1])) for line in sums)
+
+    def wait_idle(self, at_least: int) -> Pace:
+        """Until `at_least` points have come and no more come; the pace between the first and the last."""
+        give_up = time.monotonic() + _DEADLINE_S
+        while True:
+            moved = [self._seen[0]] + [
+                now for last, now in zip(self._seen, self._seen[1:], strict=False) if now[1] != last[1]
+            ]
+            if moved[-1][1] - moved[0][1] >= at_least and time.monotonic() - moved[-1][0] > _IDLE_S:
+                self._stop.set()
+                (start, first), (end, last) = moved[1], moved[-1]
+                return Pace(last - first, end - start)
+            if time.monotonic() > give_up:
+                raise SystemExit(
+                    f"only {moved[-1][1] - moved[0][1]} of {at_least} points were stored in time"
+                )
+            time.sleep(0.1)
+
+    def _follow(self) -> None:
+        while not self._stop.wait(0.02):
+            self._seen.append((time.monotonic(), self.written()))
+
+
+def bare(bootstrap_servers: str, influx: InfluxServer, topic: str, count: int) -> dict[str, float]:
+    """One round of the bare loop, in this process."""
+    watch = Watch(influx)
+    consumer = Consumer(consumer_config(bootstrap_servers, f"bench-{time.time_ns()}", "bench"))
+    consumer.subscribe([topic])
+    http = urllib3.PoolManager()
+    headers = {"Authorization": f"Token {influx.token}", "Content-Encoding": "gzip"}
+    url = f"{influx.url}/api/v2/write?org={influx.org}&bucket=ticks&precision=ns"
+    read = 0
+    cpu = time.thread_time()
+    while read < count:
+        batch = consumer.consume(_BATCH, timeout=0.2)
+        if not batch:
+            continue
+        body = "\n".join(_line(orjson.loads(record.value() or b"")) for record in batch).encode()
+        answer = http.request("POST", url, body=gzip.compress(body, 1), headers=headers)
+        if answer.status != 204:
+            raise SystemExit(f"InfluxDB answered {answer.status}: {answer.data[:200]!r}")
+        read += len(batch)
+    cpu = time.thread_time() - cpu
+    consumer.close()
+    pace = watch.wait_idle(count)
+    return {"messages_per_s": pace.points / pace.seconds, "cpu_us": cpu / count * 1e6}
+
+
+def _line(trade: dict[str, Any]) -> str:
+    maker = "true" if trade["buyer_is_maker"] else "false"
+    return (
+        f"trade,exchange={trade['exchange']},symbol={trade['symbol']} trade_id={trade['trade_id']}i,"
+        f"price={float(trade['price'])},quantity={float(trade['quantity'])},buyer_is_maker={maker} "
+        f"{trade['trade_time_ms'] * 1_000_000 + trade['trade_id'] % 1_000_000}"
+    )
+
+
+def ours(bootstrap_servers: str, influx: InfluxServer, count: int) -> dict[str, float]:
+    """One round of the real consumer process on `market.trades`."""
+    watch = Watch(influx)
+    process = start_consumer(bootstrap_servers, influx, ["--stream", "trades"])
+    try:
+        child = psutil.Process(process.pid)
+        _until(lambda: watch.written() > 0)
+        cpu = sum(child.cpu_times()[:2])
+        pace = watch.wait_idle(count)
+        used = sum(child.cpu_times()[:2]) - cpu
+        resident = child.memory_info().rss / 2**20
+    finally:
+        process.terminate()
+        process.wait(20)
+    # The next round begins at the first trade again.
+    AdminClient({"bootstrap.servers": bootstrap_servers}).delete_consumer_groups(["cryptostream.trades"])[
+        "cryptostream.trades"
+    ].result(30)
+    # Windows' summaries are points too; the pace is given in trades.
+    return {"messages_per_s": count / pace.seconds, "cpu_us": used / count * 1e6, "resident_mb": resident}
+
+
+def start_consumer(
+    bootstrap_servers: str, influx: InfluxServer, arguments: list[str]
+) -> subprocess.Popen[bytes]:
+    environment = {
+        **os.environ,
+        "KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
+        "STORE": "influxdb",
+        "INFLUX_URL": influx.url,
+        "INFLUX_TOKEN": influx.token,
+        "LOG_LEVEL": "WARNING",
+    }
+    return subprocess.Popen([sys.executable, "-m", "consumers", *arguments], env=environment)
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    give_up = time.monotonic() + _DEADLINE_S
+    while not condition():
+        if time.monotonic() > give_up:
+            raise SystemExit("the consumer did not begin to store in time")
+        time.sleep(0.05)
+
+
+def prepare(bootstrap_servers: str, count: int) -> str:
+    """Fill `market.trades` for our rounds and a topic beside it for the bare ones; its name."""
+    fill(bootstrap_servers, TRADES, count)
+    topic = "bench.trades"
+    create_topic(bootstrap_servers, topic)
+    fill(bootstrap_servers, topic, count)
+    return topic
