@@ -14,7 +14,8 @@ from consumers.indicators.bars import Bar
 from consumers.indicators.step import Indicator, Memory
 from consumers.indicators.windows import Windows, WindowsState
 
-# Raise it when the meaning or the order of stored numbers changes: old states are then refused, and rebuilt from Kafka.
+# Raise it when the meaning or the order of stored numbers changes: old states are then refused, and rebuilt
+# from Kafka.
 STATE_LAYOUT: Final = 1
 _MAGIC: Final = b"CSI"
 _HEADER_BYTES: Final = 20  # magic, layout, and 16 bytes of the digest of the set
@@ -46,11 +47,13 @@ class Column:
 
 
 class IndicatorSet:
-    """Computes its columns bar by bar; pure, holds no state of a series, so one set serves any number of series.
+    """Computes its columns bar by bar; pure, holds no state of a series, so one set serves any number of
+    series.
 
     Attributes:
         columns: names of the values, in their order.
-        warm_up: per column the number of bars before its first value (of those that begin with 0.0 in `ta`: none).
+        warm_up: per column the number of bars before its first value (of those that begin with 0.0 in `ta`:
+            none).
     """
 
     def __init__(self, columns: Sequence[Column]) -> None:

@@ -1,7 +1,7 @@
 """All indicators, declared once: columns, warm-up, parameters with `ta`'s defaults (DESIGN §4.3, STYLE §5).
 
-Adding one is a function in its family's module and an entry in `INDICATORS`; its names in settings, its row in the
-documentation and its parity, fork, restart and bounds tests come from here.
+Adding one is a function in its family's module and an entry in `INDICATORS`; its names in settings, its row
+in the documentation and its parity, fork, restart and bounds tests come from here.
 """
 
 from __future__ import annotations
@@ -28,8 +28,10 @@ class Declaration:
 
     Attributes:
         make: the indicator's function; its docstring's first line describes it.
-        columns: per column the number of bars before its first value, a number or a function of the parameters.
-        parameters: whole numbers of bars or deviations, in the order in which names give them, with `ta`'s defaults.
+        columns: per column the number of bars before its first value, a number or a function of the
+            parameters.
+        parameters: whole numbers of bars or deviations, in the order in which names give them, with `ta`'s
+            defaults.
     """
 
     make: Callable[..., Any]

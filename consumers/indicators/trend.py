@@ -5,7 +5,7 @@ All prices and differences of prices are in the quote asset; oscillators say the
 
 from __future__ import annotations
 
-from math import nan
+from math import isnan, nan
 from operator import mul
 
 from consumers.indicators.ieee import over_zero
@@ -167,8 +167,8 @@ def kst(windows: Windows, signal: int) -> Indicator:
 
     `ta` looks ahead in the first rows (TA.md "Look-ahead"); here they are NaN.
     """
-    # Lags of the four rates of change, and what their sums over 10, 10, 10 and 15 bars are multiplied by: the weights
-    # 1 to 4 and 100 percent, per bar. These are ta's defaults.
+    # Lags of the four rates of change, and what their sums over 10, 10, 10 and 15 bars are multiplied by: the
+    # weights 1 to 4 and 100 percent, per bar. These are ta's defaults.
     lags, bars = (10, 15, 20, 30), (10, 10, 10, 15)
     scale10, scale15, scale20, scale30 = 10.0, 20.0, 30.0, 400.0 / 15.0
     lag10, lag15, lag20, lag30 = (-lag for lag in lags)
@@ -202,7 +202,8 @@ def kst(windows: Windows, signal: int) -> Indicator:
 
 
 def ichimoku(windows: Windows, conversion: int, base: int, span: int) -> Indicator:
-    """Ichimoku: conversion and base line, leading spans A and B of this bar, and as drawn, those of `base` bars ago.
+    """Ichimoku: conversion and base line, leading spans A and B of this bar, and as drawn, those of `base`
+    bars ago.
 
     `ta` looks ahead in the first rows of the drawn spans (TA.md "Look-ahead"); here they are NaN.
     """
@@ -229,7 +230,7 @@ def ichimoku(windows: Windows, conversion: int, base: int, span: int) -> Indicat
     return Indicator(((nan,) * base, (nan,) * base), step, close)
 
 
-def stc(windows: Windows, slow: int, fast: int, cycle: int, smooth1: int, smooth2: int) -> Indicator:
+def stc(windows: Windows, *, slow: int, fast: int, cycle: int, smooth1: int, smooth2: int) -> Indicator:
     """Schaff trend cycle, 0–100: a stochastic of a smoothed stochastic of the MACD line."""
     fast_average = windows.average(CLOSE, ema_weight(fast))
     slow_average = windows.average(CLOSE, ema_weight(slow))
@@ -305,13 +306,13 @@ def aroon(windows: Windows, window: int) -> Indicator:
         else:
             past = moved(now[highs][-window:], high)
             top = max(past)
-            top_place = float(past.index(top)) if top == top else 0.0
+            top_place = float(past.index(top)) if not isnan(top) else 0.0
         if bottom_place and not low < bottom:
             bottom_place -= 1.0
         else:
             past = moved(now[lows][-window:], low)
             bottom = min(past)
-            bottom_place = float(past.index(bottom)) if bottom == bottom else 0.0
+            bottom_place = float(past.index(bottom)) if not isnan(bottom) else 0.0
         return top, top_place, bottom, bottom_place
 
     return Indicator((nan, 0.0, nan, 0.0), step, close)

@@ -79,7 +79,7 @@ def vpt(_windows: Windows) -> Indicator:
 
     def step(memory: Memory, now: Now) -> Stepped:
         before = now[PREVIOUS_CLOSE]
-        if before != before:
+        if now[AGE] < 2.0:
             return memory
         close = now[CLOSE]
         change = (close / before if before else over_zero(close)) - 1.0

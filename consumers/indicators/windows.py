@@ -1,9 +1,10 @@
 """Windows and averages shared by all indicators of a set: each is kept, and computed, once per bar.
 
 Two things make it cheap (TA.md "What it costs"): what several indicators need is kept once; and what does not
-depend on the bar still open (sum, highest and lowest of the last n - 1 closed bars: the tails) is computed when a
-bar closes, so that an open bar costs one addition or comparison each. Sums are taken afresh from the window
-whenever a bar closes, so nothing drifts. Windows start filled with NaN, which goes through sums and extremes
+depend on the bar still open (sum, highest and lowest of the last n - 1 closed bars: the tails) is computed
+when a bar closes, so that an open bar costs one addition or comparison each. Sums are taken afresh from the
+window whenever a bar closes, so nothing drifts. Windows start filled with NaN, which goes through sums and
+extremes
 until it has left: warm-up comes by itself.
 """
 
@@ -48,8 +49,8 @@ class WindowsState(NamedTuple):
 class Windows:
     """Takes requests, gives the position of each answer in `Now`.
 
-    Positions depend on all requests, so indicators are made twice on one object: once to say what they need, and
-    after `arrange` once more to learn where it lies.
+    Positions depend on all requests, so indicators are made twice on one object: once to say what they need,
+    and after `arrange` once more to learn where it lies.
     """
 
     def __init__(self) -> None:

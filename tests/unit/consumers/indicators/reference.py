@@ -2,13 +2,14 @@
 
 |ours - ta's| ≤ 1e-9·|ta's| + noise + 1e-13·(size of the terms); NaN meets NaN, ±inf the same inf.
 
-noise is `ta`'s own rounding at that row: how far its values move when prices and volumes are multiplied by constants
-that must cancel, and for the Bollinger columns, whose running variance drifts, how far they are from the same
-formula on each window afresh. Columns that hang on ties (MFI, ADX, PSAR) have none: there, rescaling changes which
-side of a tie a bar falls on, so they are held to the plain tolerance.
+noise is `ta`'s own rounding at that row: how far its values move when prices and volumes are multiplied by
+constants that must cancel, and where running variances and sums drift (Bollinger; volumes of very different
+sizes), how far they are from the same formula on each window afresh. Columns that hang on ties (MFI, ADX,
+PSAR) have none: there, rescaling changes which side of a tie a bar falls on, so they are held to the plain
+tolerance.
 
-Not compared, but counted: rows in which `ta` looks ahead; rows whose exact value is 0/0, where `ta` has noise over
-noise; flags on rows in which the close equals the band to within rounding.
+Not compared, but counted: rows in which `ta` looks ahead; rows whose exact value is 0/0, where `ta` has noise
+over noise; flags on rows in which the close equals the band to within rounding.
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ def compare(bars: Sequence[Bar]) -> dict[str, Comparison]:
     """Every column of `bars`, row by row from the first bar on."""
     ours, theirs = values_of_ours(bars), values_of_ta(bars)
     rescaled = [values_of_ta(bars, 1.1, 0.7), values_of_ta(bars, 0.3, 1.9)]
-    exact = _bollinger_afresh(bars)
+    exact = {**_bollinger_afresh(bars), **_volume_sums_afresh(bars, theirs)}
     sizes, undefined = _sizes_of_terms(bars), _undefined(bars, theirs)
     results = {}
     for column in ALL_COLUMNS:
@@ -129,6 +130,8 @@ def compare(bars: Sequence[Bar]) -> dict[str, Comparison]:
         ahead = np.zeros(len(bars), dtype=bool)
         ahead[LOOK_AHEAD.get(column, slice(0, 0))] = True
         left_out = undefined.get(column, np.zeros(len(bars), dtype=bool)) & ~ahead
+        if column in exact:  # rounding has made a 0/0 of a value, or a value of a 0/0
+            left_out |= np.isfinite(exact[column]) != np.isfinite(b)
         wrong = np.flatnonzero(~same & ~ahead & ~left_out)
         results[column] = Comparison(
             int((~ahead & ~left_out).sum()),
@@ -153,6 +156,25 @@ def _bollinger_afresh(bars: Sequence[Bar]) -> dict[str, Array]:
             "volatility_bbp": (close[19:] - (mean - 2 * deviation)) / (4 * deviation),
         }
     return {column: np.concatenate((start, values)) for column, values in columns.items()}
+
+
+def _volume_sums_afresh(bars: Sequence[Bar], theirs: pd.DataFrame) -> dict[str, Array]:
+    frame = pd.DataFrame(bars, columns=list(Bar._fields))
+    high, low, close, volume = frame["high"], frame["low"], frame["close"], frame["volume"]
+    flow = (((close - low) - (high - close)) / (high - low)).fillna(0.0) * volume
+    paid = (high + low + close) / 3.0 * volume
+    ease = theirs["volume_em"].where(np.isfinite(theirs["volume_em"]))
+    with np.errstate(all="ignore"):
+        return {
+            "volume_vwap": _sums(paid, 14) / _sums(volume, 14),
+            "volume_cmf": _sums(flow, 20) / _sums(volume, 20),
+            "volume_sma_em": _sums(ease, 14) / 14,
+        }
+
+
+def _sums(values: pd.Series, window: int) -> Array:
+    sums = np.lib.stride_tricks.sliding_window_view(values.to_numpy(), window).sum(axis=1)
+    return np.concatenate((np.full(window - 1, np.nan), sums))
 
 
 def _sizes_of_terms(bars: Sequence[Bar]) -> dict[str, Array]:

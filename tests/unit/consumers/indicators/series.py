@@ -66,7 +66,8 @@ def awkward(draw: st.DrawFn) -> list[Bar]:
             ticks = max(1, ticks + chance.randint(-step, step))
             high = max(opening, ticks) + chance.randint(0, step)
             low = max(1, min(opening, ticks) - chance.randint(0, step))
-            volume = 0.0 if kind == "silent" else chance.choice((0.001, 1.0, 123.456, 1e9)) * chance.random()
+            lots = 0 if kind == "silent" else chance.randint(0, chance.choice((10, 1_000, 10**9, 10**14)))
             prices = (value * tick for value in (opening, high, low, ticks))
-            bars.append(Bar(len(bars) * MINUTE_MS, *prices, volume))
+            # Quantities come in steps of 1e-8 at the finest.
+            bars.append(Bar(len(bars) * MINUTE_MS, *prices, lots / 1e8))
     return bars

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import ta
-from hypothesis import given
+from hypothesis import Phase, given
 from hypothesis import settings as hypothesis_settings
 
 from consumers.indicators.bars import Bar
@@ -63,7 +63,8 @@ def test_all_columns_equal_ta_on_a_month_of_minutes(recordings: Path, pattern: s
         assert result.compared > 0.9 * 40_320, column
 
 
-@hypothesis_settings(max_examples=12)
+# Without shrinking: an example takes half a second of ta, and the message names column and row anyway.
+@hypothesis_settings(max_examples=15, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 @given(awkward())
 def test_all_columns_equal_ta_on_awkward_series(bars: list[Bar]) -> None:
     assert_equal(compare(bars))
@@ -130,7 +131,8 @@ def test_columns_with_other_parameters_equal_ta_with_the_same() -> None:
         rows.append(row)
     ours = pd.DataFrame(rows, columns=list(indicators.columns))
     for stored, (name, series) in zip(indicators.columns, expected.items(), strict=True):
-        # 1e-10: the series' own size times ta's rounding; values near zero are differences of far larger ones.
+        # 1e-10: the series' own size times ta's rounding; values near zero are differences of far larger
+        # ones.
         pd.testing.assert_series_equal(
             ours[stored], series, check_names=False, rtol=1e-9, atol=1e-10, obj=f"{name} as {stored}"
         )
