@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from producers.bearings import read_bearings_file
 from producers.service import Assignment, ProducerService
 from shared.command import guarded
 from shared.errors import SettingsError
@@ -47,7 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
             "or use `cryptostream run`, which brings its own"
         )
     set_up_logging(settings.log_level, settings.log_format)
-    assignment = Assignment(symbols, settings.intervals, arguments.bearings, arguments.memory_broker)
+    bearings = None if arguments.bearings is None else read_bearings_file(arguments.bearings)
+    assignment = Assignment(symbols, settings.intervals, bearings, arguments.memory_broker)
     return asyncio.run(_serve(settings, assignment))
 
 

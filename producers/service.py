@@ -7,15 +7,14 @@ import logging
 import random
 import signal
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final, TypeVar
 
 import orjson
 
 from producers.backoff import Backoff
-from producers.bearings import SeriesBearings, klines_series, read_bearings_file, trades_series
+from producers.bearings import SeriesBearings, klines_series, trades_series
 from producers.clock import Clock
 from producers.exchanges.binance.parse import EXCHANGE
 from producers.exchanges.binance.rest import BinanceRest
@@ -51,12 +50,12 @@ class Assignment:
     """What a producer process carries, and how.
 
     Attributes:
-        bearings_file: where its series stand, for a broker that has no progress topic; None with a real one.
+        bearings: where its series stand, in place of the progress topic; None to use that.
     """
 
     symbols: Sequence[str]
     intervals: Sequence[str]
-    bearings_file: Path | None = None
+    bearings: Mapping[str, SeriesBearings] | None = None
     memory_broker: bool = False
 
 
@@ -199,12 +198,10 @@ class ProducerService:
                 _LOG.warning("%s; trying again in %.1f s", error, delay_s)
                 await asyncio.sleep(delay_s)
 
-    def _bearings(self) -> dict[str, SeriesBearings]:
+    def _bearings(self) -> Mapping[str, SeriesBearings]:
         """Where each series stands. Blocking."""
-        if self._assignment.bearings_file is not None:
-            return read_bearings_file(self._assignment.bearings_file)
-        if self._assignment.memory_broker:
-            return {}
+        if self._assignment.bearings is not None or self._assignment.memory_broker:
+            return self._assignment.bearings or {}
         topics = {
             **{trades_series(EXCHANGE, symbol): (symbol, TRADES) for symbol in self._assignment.symbols},
             **{
