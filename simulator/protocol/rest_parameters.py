@@ -109,7 +109,8 @@ class Parameters:
         value = self.text("timeZone")
         if value is None:
             return 0
-        found = re.fullmatch(r"([+-]?)(\d{1,2})(?::([0-5]\d))?", value)
+        # An unencoded plus sign arrives as a blank.
+        found = re.fullmatch(r"([ +-]?)(\d{1,2})(?::([0-5]\d))?", value)
         offset = 0
         if found:
             offset = int(found[2]) * _HOUR_MS + int(found[3] or 0) * 60_000

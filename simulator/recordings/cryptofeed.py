@@ -37,7 +37,7 @@ def _take_answer(recording: Recording, found: re.Match[str], path: Path, number:
     url = urlsplit(found[1])
     if not _BINANCE_SPOT.match(url.netloc):
         raise RecordingError(
-            f"{path}, line {number}: an answer of {url.netloc}; only recordings of Binance spot can be replayed"
+            f"{path}, line {number}: an answer of {url.netloc}; only Binance spot can be replayed"
         )
     body = orjson.loads(found[4])
     if url.path.endswith("/depth"):

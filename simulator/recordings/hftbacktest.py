@@ -25,7 +25,8 @@ def read(path: Path, lines: Iterator[str]) -> Recording:
             continue
         if "T" in message:
             raise RecordingError(
-                f"{path}, line {number}: an order book of Binance USD-M futures; only Binance spot can be replayed"
+                f"{path}, line {number}: an order book of Binance USD-M futures; "
+                "only Binance spot can be replayed"
             )
         if symbol_in_name is None:
             raise RecordingError(

@@ -109,8 +109,7 @@ class Player:
             case None if "s" in event and "B" in event:
                 self._quotes[event["s"]] = Quotes(event["b"], event["B"], event["a"], event["A"])
 
-    # What was played is the market's present: these need no time.
-    def klines(self, symbol: str, interval: str, offset_ms: int, span: Span, _now_ms: int) -> list[KlineRow]:
+    def klines(self, symbol: str, interval: str, offset_ms: int, span: Span, now_ms: int) -> list[KlineRow]:  # noqa: ARG002
         rows = self._klines.get((symbol, interval), {})
         # Bars of another time zone were not recorded.
         opens = [
@@ -140,14 +139,14 @@ class Player:
         depth = self.depth(symbol, 1, now_ms)
         return Quotes(*depth.bids[0], *depth.asks[0]) if depth and depth.bids and depth.asks else None
 
-    def trades(self, symbol: str, from_id: int | None, limit: int, now_ms: int) -> list[TradeRow]:
+    def trades(self, symbol: str, from_id: int | None, limit: int, now_ms: int) -> list[TradeRow]:  # noqa: ARG002
         rows = self._trades.get(symbol, [])
         if from_id is None:
             return rows[-limit:]
         begin = bisect_left(rows, from_id, key=lambda row: row.trade_id)
         return rows[begin : begin + limit]
 
-    def aggregates(self, symbol: str, from_id: int | None, span: Span, now_ms: int) -> list[AggregateRow]:
+    def aggregates(self, symbol: str, from_id: int | None, span: Span, now_ms: int) -> list[AggregateRow]:  # noqa: ARG002
         rows = self._aggregates.get(symbol, [])
         if from_id is not None:
             rows = rows[bisect_left(rows, from_id, key=lambda row: row.aggregate_id) :]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,6 +85,8 @@ def spot_frame(received_us: int, message: Any, path: Path, line: int) -> Frame:
         or kind == "markPriceUpdate"
     ):
         raise RecordingError(
-            f"{path}, line {line}: a recording of Binance USD-M futures ({stream}); only Binance spot can be replayed"
+            f"{path}, line {line}: a recording of Binance USD-M futures ({stream}); "
+            "only Binance spot can be replayed"
         )
-    return Frame(received_us, stream, orjson.dumps(event))
+    # The copy is as small as its content: orjson's own bytes hold on to a kilobyte each.
+    return Frame(received_us, sys.intern(stream), bytes(memoryview(orjson.dumps(event))))

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from shared.errors import UsageError
 from simulator.protocol.stream_names import parse_stream_name
 from simulator.recordings.recording import Recording
 from simulator.world.calendar import bar_end
 
-_MINUTE_MS = 60_000
+_MINUTE_MS: Final = 60_000
 
 
 def shift_to(recording: Recording, now_ms: int) -> int:
-    """The shift in ms with which the recording starts now, or less than its longest interval before.
+    """The shift in ms with which the recording starts now, or up to a bar earlier.
 
-    A recording of klines alone, which is history, ends now instead. Open times stay multiples of the interval.
+    Bars stay multiples of their interval. A recording of klines alone is history: it ends now instead.
     """
     intervals = {interval for _, interval in recording.klines}
     for name in {frame.stream for frame in recording.frames}:

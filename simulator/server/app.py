@@ -41,7 +41,6 @@ _UNIT_SUFFIXES: Final = {
     "MICROSECOND": True,
     "microsecond": True,
 }
-_POLL_SECONDS: Final = 0.005
 
 
 def answer_usually(_request: RestRequest) -> RestAnswer | None:
@@ -112,10 +111,10 @@ class Simulator:
         app.router.add_get("/ws", self._raw)
         app.router.add_get("/ws/{names:.*}", self._raw)
         app.router.add_get("/stream", self._combined)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await self._runner.setup()
         options = self._options
-        site = web.TCPSite(self._runner, options.host, options.port, shutdown_timeout=1.0)
+        site = web.TCPSite(self._runner, options.host, options.port)
         try:
             await site.start()
         except OSError as error:
@@ -155,8 +154,10 @@ class Simulator:
             frozen_ms = exchange.position_ms
         else:
             frozen_ms = self._clock.freeze()
+            await asyncio.sleep(self._clock.seconds_until(frozen_ms))
             while exchange.feed.emitted_until_ms < frozen_ms:
-                await asyncio.sleep(_POLL_SECONDS)
+                self._hub.send(exchange.feed.due(frozen_ms, self._hub.wanted))
+                await asyncio.sleep(0)
         await drained(self._hub)
         self._log.flush()
         self._frozen_ms = frozen_ms
@@ -175,7 +176,7 @@ class Simulator:
         unit = request.headers.get("X-MBX-TIME-UNIT")
         asked = RestRequest(path, query, unit, self.now_ms())
         answer = self._options.on_request(asked)
-        if answer is None and endpoint.database:
+        if answer is None and endpoint.database and isinstance(self.exchange, WorldExchange):
             loop = asyncio.get_running_loop()
             answer = await loop.run_in_executor(self._database, rest.answer, self.exchange, asked)
         elif answer is None:
@@ -191,7 +192,9 @@ class Simulator:
         return await self._connect(request, names, combined=False)
 
     async def _combined(self, request: web.Request) -> web.StreamResponse:
-        names = [name for name in request.query.get("streams", "").split("/") if name]
+        # Not `request.query`: there the plus sign of `@kline_1d@+08:00` would be a blank.
+        query = dict(part.partition("=")[::2] for part in request.rel_url.raw_query_string.split("&"))
+        names = [name for name in unquote(query.get("streams", "")).split("/") if name]
         return await self._connect(request, names, combined=True)
 
     async def _connect(self, request: web.Request, names: list[str], *, combined: bool) -> web.StreamResponse:

@@ -28,8 +28,12 @@ class WorldClock:
         now = self._start_ms + int((self._monotonic() - self._begun) * 1000 * self._speed)
         return now if self._frozen_ms is None else min(now, self._frozen_ms)
 
+    def seconds_until(self, time_ms: int) -> float:
+        """Real seconds until the world reaches a time."""
+        return max(0.0, (time_ms - self.now_ms()) / 1000 / self._speed)
+
     def freeze(self) -> int:
-        """Stop at once, or up to 60 ms of world time later; returns where. Stopping twice is stopping once."""
+        """Stop now, or up to 60 ms of world time later; returns where. Stopping twice is stopping once."""
         if self._frozen_ms is None:
             now = self.now_ms()
             self._frozen_ms = max(now, now - now % 1000 + _FINALS_MS)

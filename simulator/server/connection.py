@@ -17,8 +17,8 @@ from simulator.server.hub import Hub
 
 logger = logging.getLogger(__name__)
 
-# Frames not yet written: at 5,000 a second a client may fall 20 s behind before it is dropped.
-_MOST_WAITING: Final = 100_000
+# Not yet written: at 5,000 trades a second a client may fall a minute behind before it is dropped.
+_MOST_WAITING_BYTES: Final = 64 * 2**20
 _CLOSE_SECONDS: Final = 2.0
 _LARGEST_FRAME: Final = 65_536
 
@@ -48,6 +48,7 @@ class Connection:
             autoping=False, compress=False, max_msg_size=_LARGEST_FRAME, timeout=_CLOSE_SECONDS
         )
         self._frames: deque[bytes] = deque()
+        self._waiting_bytes = 0
         self._writing = False
         self._wake = asyncio.Event()
         self._limit = FrameLimit()
@@ -57,7 +58,9 @@ class Connection:
         self._reason: tuple[int, bytes] = (WSCloseCode.OK, b"")
 
     def put(self, frame: bytes) -> None:
-        if len(self._frames) >= _MOST_WAITING:
+        self._waiting_bytes += len(frame)
+        if self._waiting_bytes > _MOST_WAITING_BYTES:
+            self._frames.clear()
             self._end(WSCloseCode.POLICY_VIOLATION, b"Slow reader")
             return
         self._frames.append(frame)
@@ -103,7 +106,9 @@ class Connection:
             self._wake.clear()
             while self._frames:
                 self._writing = True
-                await self._socket.send_frame(self._frames.popleft(), WSMsgType.TEXT)
+                frame = self._frames.popleft()
+                await self._socket.send_frame(frame, WSMsgType.TEXT)
+                self._waiting_bytes -= len(frame)
                 self._writing = False
 
     async def _read(self, hub: Hub) -> None:

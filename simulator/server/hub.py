@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
@@ -37,12 +38,14 @@ class Hub:
 
     Attributes:
         wanted: names of all streams with a subscriber; the same object until it changes.
+        listened_to: set once the first stream has a subscriber.
         on_event: pure hook on every event; what it returns is sent instead.
     """
 
     def __init__(self, log: TruthLog, on_event: EventHook = send_unchanged) -> None:
         self.on_event = on_event
         self.wanted: frozenset[str] = frozenset()
+        self.listened_to = asyncio.Event()
         self._log = log
         self._listeners: dict[str, list[Listener]] = {}
         self._connections: list[Listener] = []
@@ -62,7 +65,11 @@ class Hub:
             for name in connection.session.streams:
                 by_stream[name].append(connection)
         self._listeners = dict(by_stream)
-        self.wanted = frozenset(by_stream)
+        wanted = frozenset(by_stream)
+        if wanted != self.wanted:
+            self.wanted = wanted
+        if wanted:
+            self.listened_to.set()
 
     def send(self, events: Iterable[Outgoing]) -> None:
         """Put events on every connection that has subscribed to their stream, and into the log."""

@@ -40,8 +40,7 @@ async def pump_recording(
         clock: measures the recording's time from 0; None plays as fast as the clients take it.
         on_finished: called with the number of frames when the last one is written on all connections.
     """
-    while not hub.wanted:
-        await asyncio.sleep(_TICK_SECONDS)
+    await hub.listened_to.wait()
     begun_ms = clock.now_ms() if clock else 0
     while not player.finished:
         if clock is None:

@@ -44,7 +44,10 @@ class TruthLog:
         event = outgoing.event
         match event.get("e"):
             case "trade":
-                self._trade(event["s"], event["t"], event["p"], event["q"], event["T"], event["m"])
+                self._trade(
+                    event["s"],
+                    TradeRow(event["t"], event["p"], event["q"], "", event["T"], event["m"]),
+                )
             case "kline" if event["k"]["x"] and not outgoing.stream.endswith("@+08:00"):
                 self._kline(event["s"], event["k"]["i"], _row(event["k"]))
             case "depthUpdate" if outgoing.stream.endswith("@depth@100ms"):
@@ -52,7 +55,7 @@ class TruthLog:
 
     def answered_trades(self, symbol: str, rows: Sequence[TradeRow]) -> None:
         for row in rows:
-            self._trade(symbol, row.trade_id, row.price, row.quantity, row.trade_time_ms, row.buyer_is_maker)
+            self._trade(symbol, row)
 
     def answered_klines(self, symbol: str, interval: str, rows: Sequence[KlineRow], now_ms: int) -> None:
         for row in rows:
@@ -70,21 +73,11 @@ class TruthLog:
         if self._file:
             self._file.close()
 
-    def _trade(
-        self, symbol: str, trade_id: int, price: str, quantity: str, time_ms: int, maker: bool
-    ) -> None:
-        if self._first_time(("trade", symbol), trade_id, trade_id):
-            self._write(
-                {
-                    "kind": "trade",
-                    "symbol": symbol,
-                    "trade_id": trade_id,
-                    "price": price,
-                    "quantity": quantity,
-                    "trade_time_ms": time_ms,
-                    "buyer_is_maker": maker,
-                }
-            )
+    def _trade(self, symbol: str, row: TradeRow) -> None:
+        if self._first_time(("trade", symbol), row.trade_id, row.trade_id):
+            entry: dict[str, Any] = {"kind": "trade", "symbol": symbol, **row._asdict()}
+            del entry["quote_quantity"]
+            self._write(entry)
 
     def _kline(self, symbol: str, interval: str, row: KlineRow) -> None:
         # Bars of the calendar's long intervals have no fixed length; their open times are ids of their own.

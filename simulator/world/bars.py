@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 
+from simulator.exchange import Span
 from simulator.world.calendar import bar_edges, bar_end, bar_open, opens_before
 from simulator.world.price_path import MINUTE_MS
 from simulator.world.trade_tape import Trades, TradeTape
@@ -156,10 +157,9 @@ class BarHistory:
         self._running = RunningBars(tape)
         self._kept: dict[tuple[str, int], OrderedDict[int, Bar]] = {}
 
-    def select(
-        self, interval: str, offset_ms: int, start_ms: int | None, end_ms: int | None, limit: int, now_ms: int
-    ) -> list[Bar]:
-        """Bars whose open time lies in start … end, both inclusive, as §7.3 cuts them; the last may be open."""
+    def select(self, interval: str, offset_ms: int, span: Span, now_ms: int) -> list[Bar]:
+        """Bars whose open time lies in the span, as BINANCE_SPOT.md §7.3 cuts it; the last may be open."""
+        start_ms, end_ms, limit = span.start_ms, span.end_ms, span.limit
         newest = bar_open(interval, now_ms if end_ms is None else min(end_ms, now_ms), offset_ms)
         oldest = bar_open(interval, self._tape.history_from_ms + 1, offset_ms)
         if oldest < self._tape.history_from_ms:

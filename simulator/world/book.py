@@ -2,7 +2,7 @@
 
 Slot k covers the times k·100 … k·100 + 99 ms; the state after it is published at (k + 1)·100 and has the
 update id (k + 1)·8 for every symbol. Which prices hold orders depends on the distance to the touch, how much
-they hold on a hash of price and epoch. Trades of the following slot hit exactly this state's best bid and ask.
+they hold on a hash of price and epoch. Trades of the following slot hit exactly this state's touch.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _KEPT_STATES: Final = 64
 # (multiples of so many ticks, up to so many ticks from the touch): all near prices, round ones further out.
 _REACH: Final = ((1, 60), (10, 2_000), (100, 20_000))
 
-Change = tuple[int, int]
+Level = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +54,11 @@ def update_id(slot: int) -> int:
     return (slot + 1) * UPDATE_IDS_PER_SLOT
 
 
-def changes(old: dict[int, int], new: dict[int, int]) -> list[Change]:
-    """Absolute new quantities of the levels that differ; 0 deletes."""
-    found = [(price, lots) for price, lots in new.items() if old.get(price) != lots]
-    found += [(price, 0) for price in old if price not in new]
+def changes(old: dict[int, int], new: dict[int, int]) -> dict[int, int]:
+    """Absolute new quantities of the levels that differ, by price; 0 deletes."""
+    found = {price: lots for price, lots in new.items() if old.get(price) != lots}
+    for price in old.keys() - new.keys():
+        found[price] = 0
     return found
 
 
@@ -73,24 +74,24 @@ class OrderBook:
         self._reach = tuple((step, min(reach, widest)) for step, reach in _REACH)
         self._level_key = hash_key(seed, instrument.symbol, "levels")
         self._quantity_key = hash_key(seed, instrument.symbol, "quantities")
-        self._touch_minute = -1
-        self._bids: list[int] = []
-        self._asks: list[int] = []
+        # (minute, best bids, best asks), replaced as a whole: two threads may ask.
+        self._touches: tuple[int, list[int], list[int]] = (-1, [], [])
         self._kept: OrderedDict[int, BookState] = OrderedDict()
 
     def touch(self, slot: int) -> tuple[int, int]:
         """Best bid and ask, in ticks, after a slot."""
         index = slot + 1
         minute = index // _SLOTS_PER_MINUTE
-        if minute != self._touch_minute:
+        touches = self._touches
+        if minute != touches[0]:
             times = np.arange(_SLOTS_PER_MINUTE, dtype=np.int64) * SLOT_MS + minute * MINUTE_MS
             bids = self._path.bid_ticks(times)
-            self._bids, self._asks = bids.tolist(), (bids + self._path.spread_ticks(times)).tolist()
-            self._touch_minute = minute
+            asks = bids + self._path.spread_ticks(times)
+            self._touches = touches = (minute, bids.tolist(), asks.tolist())
         position = index - minute * _SLOTS_PER_MINUTE
-        return self._bids[position], self._asks[position]
+        return touches[1][position], touches[2][position]
 
-    def top(self, slot: int) -> tuple[Change, Change]:
+    def top(self, slot: int) -> tuple[Level, Level]:
         """Best bid and ask after a slot, with their quantities: the first entries of `state`."""
         kept = self._kept.get(slot)
         if kept is not None:

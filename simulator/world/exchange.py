@@ -47,7 +47,7 @@ class WorldExchange:
 
     def klines(self, symbol: str, interval: str, offset_ms: int, span: Span, now_ms: int) -> list[KlineRow]:
         market = self._markets[symbol]
-        bars = market.history.select(interval, offset_ms, span.start_ms, span.end_ms, span.limit, now_ms)
+        bars = market.history.select(interval, offset_ms, span, now_ms)
         return [_kline_row(market, bar) for bar in bars]
 
     def depth(self, symbol: str, limit: int, now_ms: int) -> Depth:

@@ -132,7 +132,7 @@ class _BookSource:
         # Streams of 1000 ms speak at whole seconds.
         self._slot = slot - (slot + 1) % stream.pace_slots
         self._sent_id = update_id(slot)
-        self._sent: BookState | None = market.book.state(slot) if stream.kind != "bookTicker" else None
+        self._state: BookState = market.book.state(slot)
         self._sent_top: object = None
 
     def until(self, until_ms: int) -> Iterator[Timed]:
@@ -152,13 +152,19 @@ class _BookSource:
                 return self._diff()
 
     def _diff(self) -> dict[str, Any] | None:
-        state = self._market.book.state(self._slot)
-        old = self._sent
-        bids = changes(old.bids, state.bids) if old else []
-        asks = changes(old.asks, state.asks) if old else []
+        # Every level touched since the last diff, with what it holds now: also one that changed and changed
+        # back, since a snapshot taken in between shows the change.
+        bids: dict[int, int] = {}
+        asks: dict[int, int] = {}
+        state = self._state
+        for slot in range(state.slot + 1, self._slot + 1):
+            later = self._market.book.state(slot)
+            bids |= changes(state.bids, later.bids)
+            asks |= changes(state.asks, later.asks)
+            state = later
+        self._state = state
         if not bids and not asks:
             return None
-        self._sent = state
         first_id, self._sent_id = self._sent_id + 1, state.update_id
         return {
             "e": "depthUpdate",
@@ -166,8 +172,8 @@ class _BookSource:
             "s": self._market.symbol,
             "U": first_id,
             "u": self._sent_id,
-            "b": self._levels(sorted(bids, reverse=True)),
-            "a": self._levels(sorted(asks)),
+            "b": self._levels(sorted(bids.items(), reverse=True)),
+            "a": self._levels(sorted(asks.items())),
         }
 
     def _partial(self) -> dict[str, Any] | None:

@@ -119,7 +119,8 @@ class TradeTape:
     def between(self, from_ms: int, until_ms: int) -> Trades:
         """Trades with `from_ms` <= time < `until_ms`, drawn at once: for spans that fit in memory."""
         from_ms = max(from_ms, self.history_from_ms)
-        until_ms = max(until_ms, from_ms)
+        if until_ms <= from_ms:
+            return self._none()
         first, last = from_ms // MINUTE_MS, (until_ms - 1) // MINUTE_MS
         trades = self.minute(first) if first == last else self._draw(first, last + 1)
         begin, end = np.searchsorted(trades.times_ms, (from_ms, until_ms))
@@ -146,14 +147,14 @@ class TradeTape:
             end = int(np.searchsorted(trades.times_ms, time_ms))
             if end:
                 return trades.part(end - 1, end)
-        return self.minute(self._thin_from).part(0, 0)
+        return self._none()
 
     def by_id(self, first_id: int, count: int, until_ms: int) -> Trades:
         """Up to `count` trades from `first_id` on that are not later than `until_ms`."""
         first_id = max(first_id, self.first_id)
         end_id = min(first_id + count, self.id_after(until_ms))
         if end_id <= first_id:
-            return self.minute(self._thin_from).part(0, 0)
+            return self._none()
         first, last = self.minute_of_id(first_id), self.minute_of_id(end_id - 1)
         trades = self.minute(first) if first == last else self._draw(first, last + 1)
         return trades.part(first_id - trades.first_id, end_id - trades.first_id)
@@ -164,6 +165,9 @@ class TradeTape:
             return self.first_id
         trades = self.minute(time_ms // MINUTE_MS)
         return trades.first_id + int(np.searchsorted(trades.times_ms, time_ms, side="right"))
+
+    def _none(self) -> Trades:
+        return self.minute(self._thin_from).part(0, 0)
 
     def _prefix(self, index: int) -> Int64s:
         with self._lock:
@@ -194,7 +198,7 @@ class TradeTape:
         if len(parts) == 1:
             return parts[0]
         return Trades(
-            parts[0].first_id if parts else self.id_at_minute(first),
+            parts[0].first_id,
             *(
                 np.concatenate([getattr(part, column) for part in parts])
                 for column in ("times_ms", "price_ticks", "lots", "buyer_is_maker")
