@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -63,23 +64,25 @@ class MarketWatch:
             reader.close()
 
     def _read(self, reader: Reader) -> tuple[InstrumentView, ...]:
+        newest = newest_rows(reader, self._exchange)
         return tuple(
-            instrument_view(symbol, self._intervals, newest_rows(reader, self._exchange, symbol))
-            for symbol in self._symbols
+            instrument_view(symbol, self._intervals, newest.get(symbol, {})) for symbol in self._symbols
         )
 
 
 Newest = Mapping[tuple[str, str], Row]
 
 
-def newest_rows(reader: Reader, exchange: str, symbol: str) -> dict[tuple[str, str], Row]:
-    """The newest row of each series of a symbol, by (measurement, interval or "" where there is none)."""
-    tags = {"exchange": exchange, "symbol": symbol}
-    newest: dict[tuple[str, str], Row] = {}
+def newest_rows(reader: Reader, exchange: str) -> dict[str, dict[tuple[str, str], Row]]:
+    """The newest row of each series, by symbol and (measurement, interval or "" where there is none).
+
+    One query a measurement, whatever the number of symbols: on InfluxDB each costs tens of milliseconds.
+    """
+    newest: defaultdict[str, dict[tuple[str, str], Row]] = defaultdict(dict)
     for measurement in (*_SYMBOL_MEASUREMENTS, *_BAR_MEASUREMENTS):
-        for row in reader.read(measurement, tags, last=1):
-            newest[measurement, str(row.get("interval") or "")] = row
-    return newest
+        for row in reader.read(measurement, {"exchange": exchange}, last=1):
+            newest[str(row["symbol"])][measurement, str(row.get("interval") or "")] = row
+    return dict(newest)
 
 
 def instrument_view(symbol: str, intervals: Sequence[str], newest: Newest) -> InstrumentView:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import orjson
 from confluent_kafka import Producer
 
-from consumers.stores.factory import open_reader
+from consumers.stores.factory import open_reader, open_store
 from cryptostream.embedded.bearings import Bearings, read_bearings
 from cryptostream.embedded.broker import Broker, choose_broker, kafka_refusal, start_broker
 from cryptostream.embedded.follower import Follower
@@ -166,6 +166,8 @@ class Plant:
         self._reader_settings = load_settings(
             symbols=self._options.symbols, intervals=self._options.intervals, **named
         )
+        # A wrong or absent store is one clear line now, instead of consumers that wait for it.
+        open_store(self._reader_settings).close()
         return store
 
     def _declare_topics(self, broker: Broker) -> None:
@@ -222,8 +224,6 @@ class Plant:
         return path
 
     def _read_bearings(self, wiring: Wiring) -> Bearings:
-        if self._settings.store == "sqlite" and not Path(wiring.environment["SQLITE_PATH"]).exists():
-            return Bearings()
         reader = open_reader(self._reader_settings)
         try:
             return read_bearings(

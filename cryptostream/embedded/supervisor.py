@@ -11,7 +11,8 @@ from cryptostream.embedded.process import Child, Command
 from cryptostream.embedded.supervision import GiveUp, RestartPolicy, describe_exit
 from shared.errors import CryptoStreamError, SettingsError
 
-_LOUD: Final = (" WARNING ", " ERROR ", " CRITICAL ", "error: ")
+# Not its last `error:` line: that one is told with its end.
+_LOUD: Final = (" WARNING ", " ERROR ", " CRITICAL ")
 
 Say = Callable[[str], None]
 
@@ -112,8 +113,9 @@ class Supervisor:
         match slot.policy.exited(exit_code, now_s):
             case GiveUp(code, reason):
                 slot.stopping = True
-                kind = SettingsError if code == SettingsError.exit_code else CryptoStreamError
-                raise kind(f"{name} {reason}: {child.last_error} (log: {self._log_path(name)})")
+                if code == SettingsError.exit_code:
+                    raise SettingsError(child.last_error)  # about what the user wrote, in the service's words
+                raise CryptoStreamError(f"{name} {reason}: {child.last_error} (log: {self._log_path(name)})")
             case restart:
                 self._say(
                     f"{name} {describe_exit(exit_code)} ({child.last_error}); "

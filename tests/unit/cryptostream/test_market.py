@@ -47,7 +47,7 @@ def test_a_store_that_comes_late_is_waited_for(monkeypatch):
         def read(self, measurement, tags, **_):
             if measurement == "indicator_live":
                 read.set()
-            rows = [{"time_ns": 1, "price": 5.0}] if measurement == "trade" else []
+            rows = [{"time_ns": 1, "symbol": "BTCUSDC", "price": 5.0}] if measurement == "trade" else []
             return iter(rows)
 
         def close(self):

@@ -5,13 +5,14 @@ import threading
 from pathlib import Path
 
 import pytest
+from hypothesis import given
 
 from consumers.measurements import INDICATOR
 from consumers.points import Point, Series
 from consumers.stores.sqlite import SqliteStore
 from consumers.stores.sqlite_reader import SqliteReader
 from shared.errors import StoreMisconfigured, StoreUnavailable
-from tests.store_contract import BASE_NS, DAY_NS, StoreContract, bar, trade, trade_ids
+from tests.store_contract import BASE_NS, DAY_NS, ON_ONE_STORE, StoreContract, bar, points, trade, trade_ids
 
 
 class SqlitePlace:
@@ -34,6 +35,13 @@ class TestSqliteStore(StoreContract):
     @pytest.fixture
     def place(self, path: Path) -> SqlitePlace:
         return SqlitePlace(path)
+
+    @ON_ONE_STORE
+    @given(batch=points())
+    def test_every_measurement_comes_back_with_equal_values_and_types(
+        self, place: SqlitePlace, store: SqliteStore, batch: list[Point]
+    ) -> None:
+        self.assert_comes_back(place, store, batch)
 
 
 def open_times(path: Path) -> list[tuple[object, object]]:
