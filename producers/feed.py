@@ -7,7 +7,7 @@ import logging
 import random
 import time
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
@@ -70,6 +70,7 @@ class Feed:
         self.watchdog = Watchdog([stream[:3] for stream in streams], time.monotonic())
         self.reconnects = 0
         self.ignored = 0
+        self.received = 0
 
     async def run(self) -> None:
         """Carry the streams until `stop`.
@@ -134,10 +135,12 @@ class Feed:
             await self._read(connection)
         except ConnectionClosed as closed:
             frame = closed.rcvd
-            reason = f"connection closed: {frame.code} {frame.reason}" if frame else str(closed)
+            reason = f"connection closed: {frame.code} {frame.reason}".strip() if frame else str(closed)
         finally:
             self._connection = None
             connection.transport.abort()
+            if self._stopping.is_set():
+                reason = "the producer was stopped"
             now_ms = self._clock.message_ms()
             for symbol in dict.fromkeys(stream.symbol for stream in self._streams):
                 instrument = self._instruments[symbol]
@@ -146,10 +149,9 @@ class Feed:
 
     async def _read(self, connection: ClientConnection) -> None:
         """The hot loop: receive, parse and check, step the core, publish."""
-        receive, heard = connection.recv, self.watchdog.heard
-        instruments, perform = self._instruments, self._outlet.perform
-        publisher, count = self._outlet.publisher, self._metrics.count
-        measured_at: dict[str, int] = {}
+        receive, instruments, perform = connection.recv, self._instruments, self._outlet.perform
+        publisher = self._outlet.publisher
+        noted_ms: dict[tuple[str, str, str | None], int] = {}
         while True:
             frame = await receive(decode=False)
             now_ms = time.time_ns() // 1_000_000
@@ -158,28 +160,30 @@ class Feed:
                 self._receive_other(parsed, frame)
                 continue
             kind, message = parsed
-            instrument = instruments.get(message["symbol"])
+            symbol = message["symbol"]
+            instrument = instruments.get(symbol)
             if instrument is None:
                 self.ignored += 1
                 continue
-            count(1)
-            heard(message["symbol"], kind, message.get("interval"), time.monotonic())
-            if message["source"] == "replay":
-                self._clock.replay_ms = message["received_time_ms"]
-                self.watchdog.replaying()
-            elif measured_at.get(kind) != now_ms:
-                # At most one a millisecond and kind: enough for quantiles, and free in a flood.
-                measured_at[kind] = now_ms
-                self._measure(kind, message, now_ms)
+            self.received += 1
+            stream = (symbol, kind, message["interval"] if kind == "kline" else None)
+            if noted_ms.get(stream) != now_ms:
+                # At most once a millisecond and stream: enough for pace and latency, and free in a flood.
+                noted_ms[stream] = now_ms
+                self._note(stream, message, now_ms)
             perform(instrument, instrument.receive(kind, message))
             if publisher.congested:
                 await publisher.room()
 
-    def _measure(self, kind: str, message: dict[str, int], now_ms: int) -> None:
+    def _note(self, stream: tuple[str, str, str | None], message: dict[str, Any], now_ms: int) -> None:
+        self.watchdog.heard(stream, time.monotonic())
         event_time_ms = message["event_time_ms"]
-        if event_time_ms is not None:
+        if message["source"] == "replay":
+            self._clock.replay_ms = message["received_time_ms"]
+            self.watchdog.replaying()
+        elif event_time_ms is not None:
             latency_ms = now_ms + self._clock.offset.offset_ms - event_time_ms
-            self._metrics.latency(EXCHANGE, _STREAM_NAMES[kind], "socket", now_ms, latency_ms)
+            self._metrics.latency(EXCHANGE, _STREAM_NAMES[stream[1]], "socket", now_ms, latency_ms)
 
     def _receive_other(self, parsed: Parsed, frame: bytes | str) -> None:
         match parsed:

@@ -92,12 +92,12 @@ class Instrument:
 
     def receive(self, kind: str, message: Any) -> list[Effect]:
         """Take a checked message of the stream; `kind` as in `shared.messages.CHECKS`."""
+        if kind == "quote":
+            return [Publish(QUOTES, message)]
         received_ms, source = message["received_time_ms"], message["source"]
         self._source = source
         if kind == "trade":
             return self._enter(self._trades.receive(message), "trades", None, received_ms, source)
-        if kind == "quote":
-            return [Publish(QUOTES, message)]
         if kind == "depth":
             return self._enter(self._book.receive(message), "depth", None, received_ms, source)
         klines = self._klines.get(message["interval"])

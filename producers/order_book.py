@@ -209,7 +209,9 @@ def _write(side: dict[float, list[str]], levels: Levels, best: float, *, highest
     best_deleted = False
     for level in levels:
         price = float(level[0])
-        if float(level[1]) == 0.0:
+        quantity = level[1]
+        # Most quantities begin with another digit than 0, which is faster to see than a number is to read.
+        if quantity[0] == "0" and float(quantity) == 0.0:
             # Deleting an unknown level is normal: the snapshot ends somewhere (BINANCE_SPOT.md §6.1).
             if side.pop(price, None) is not None and price == best:
                 best_deleted = True

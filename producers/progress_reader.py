@@ -19,6 +19,7 @@ Answer = TypeVar("Answer")
 
 _TIMEOUT_S: Final = 10.0
 _SILENCE_S: Final = 30.0
+_AGAIN_S: Final = 0.2
 _BATCH: Final = 5_000
 
 
@@ -70,12 +71,19 @@ class ProgressReader:
         return int(end)
 
     def _asked(self, ask: Callable[[], Answer]) -> Answer:
-        try:
-            return ask()
-        except KafkaException as error:
-            raise BrokerUnavailable(
-                f"KAFKA_BOOTSTRAP_SERVERS: {self._bootstrap_servers} does not answer ({error.args[0].str()})"
-            ) from None
+        """Ask the broker; again while it only needs a moment, as right after a topic was created."""
+        deadline = time.monotonic() + _TIMEOUT_S
+        while True:
+            try:
+                return ask()
+            except KafkaException as exception:
+                error = exception.args[0]
+                if verdict(error) is Verdict.FATAL or time.monotonic() >= deadline:
+                    raise BrokerUnavailable(
+                        f"KAFKA_BOOTSTRAP_SERVERS: {self._bootstrap_servers} does not answer ({error.str()}); "
+                        "see whether the broker is well"
+                    ) from None
+            self._consumer.poll(_AGAIN_S)
 
     def _records(self, places: list[TopicPartition]) -> Iterator[Message]:
         """All records from these places to the ends of their partitions."""

@@ -76,6 +76,7 @@ class ProducerService:
         self._outlet.start = self._repairs.start
         self._instruments: dict[str, Instrument] = {}
         self._feeds: list[Feed] = []
+        self._counted = 0
         self._stop = asyncio.Event()
 
     async def run(self) -> int:
@@ -285,6 +286,9 @@ class ProducerService:
 
     def _publish_metrics(self) -> None:
         gauge, instruments = self._metrics.gauge, self._instruments.values()
+        received = sum(feed.received for feed in self._feeds)
+        self._metrics.count(received - self._counted)
+        self._counted = received
         pending = sum(instrument.pending_fills for instrument in instruments)
         gauge("pending_fills", pending)
         gauge("warm", float(pending == 0))

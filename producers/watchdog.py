@@ -23,7 +23,6 @@ class Reconnect(NamedTuple):
 
 @dataclass(slots=True)
 class _Pace:
-    interval: str | None  # of klines
     heard_at_s: float
     heard: int = 0
     usual_gap_s: float = 0.0
@@ -40,14 +39,12 @@ class Watchdog:
 
     def __init__(self, streams: Iterable[tuple[str, str, str | None]], now_s: float) -> None:
         """`streams`: (symbol, kind, interval or None) of all that the connection carries."""
-        self._paces: dict[tuple[str, str, str | None], _Pace] = {
-            stream: _Pace(stream[2], now_s) for stream in streams
-        }
+        self._paces: dict[tuple[str, str, str | None], _Pace] = {stream: _Pace(now_s) for stream in streams}
         self._replay = False
 
-    def heard(self, symbol: str, kind: str, interval: str | None, now_s: float) -> None:
+    def heard(self, stream: tuple[str, str, str | None], now_s: float) -> None:
         """An event of this stream came."""
-        pace = self._paces.get((symbol, kind, interval))
+        pace = self._paces.get(stream)
         if pace is None:
             return
         if pace.heard:

@@ -50,8 +50,7 @@ def adx(_windows: Windows, window: int) -> Indicator:
 
 
 def psar(_windows: Windows) -> Indicator:
-    """Parabolic stop and reverse: the stop below a rising market, above a falling one, and 1 on the bar of a
-    turn.
+    """Parabolic stop and reverse: the stop of a rising and a falling market, and 1 on the bar of a turn.
 
     Acceleration 0.02 to 0.2, as `ta`.
     """

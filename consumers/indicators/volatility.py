@@ -97,11 +97,13 @@ def _sum_of_known(window: tuple[float, ...]) -> float:
 
 
 def donchian(windows: Windows, window: int) -> Indicator:
-    """Donchian channel: lowest low, highest high, middle, width in percent of the average close, position 0–1."""
+    """Donchian channel: lowest low, highest high, middle, width in percent of the average, position 0–1."""
     highest, lowest = windows.highest(HIGH, window), windows.lowest(LOW, window)
     total = windows.sum(CLOSE, window)
 
     def step(_memory: Memory, now: Now) -> Stepped:
+        if now[AGE] < window:
+            return nan, nan, nan, nan, nan
         high, low = now[highest], now[lowest]
         spread = high - low
         mean = now[total] / window
@@ -132,7 +134,7 @@ def atr(_windows: Windows, window: int) -> Indicator:
 
 def ulcer_index(windows: Windows, window: int) -> Indicator:
     """Ulcer index: root mean square of the drawdowns from the highest close of the window, in percent."""
-    highest = windows.highest_known(CLOSE, window)
+    highest = windows.highest(CLOSE, window)
 
     def step(memory: Memory, now: Now) -> Stepped:
         top = now[highest]

@@ -10,15 +10,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from typing import Final
 
+import orjson
+from confluent_kafka import Producer
+
 from consumers.stores.port import Reader
+from shared.errors import BrokerUnavailable
 from shared.intervals import INTERVAL_MS
-from shared.messages import LedgerMessage
+from shared.kafka import producer_config
+from shared.messages import LedgerMessage, encode, message_key
 from shared.models import SCHEMA_VERSION
+from shared.topics import LEDGER
 
 _MINUTE_NS: Final = 60_000_000_000
 _MS: Final = 1_000_000
+_FLUSH_S: Final = 10.0
 # How far back trades are looked through for a hole that a killed run was still repairing.
 _HOLES_NS: Final = 10 * _MINUTE_NS
 
@@ -131,3 +139,22 @@ def ledger_events(
         }
         for kind, first, last in spans
     ]
+
+
+def write_bearings(path: Path, bearings: Bearings) -> Path:
+    """Write the last ids as the producers read them (`--bearings`); gives the path back."""
+    path.write_bytes(orjson.dumps(bearings.last_ids))
+    return path
+
+
+def publish_ledger(address: str, events: Sequence[LedgerMessage]) -> None:
+    """Put the ledger events on the broker in memory, before any service does.
+
+    Raises:
+        BrokerUnavailable: it does not take them within 10 s.
+    """
+    producer = Producer(producer_config(address, "cryptostream-run", memory_broker=True))
+    for event in events:
+        producer.produce(LEDGER, encode(event), message_key(event["exchange"], event["symbol"]))
+    if producer.flush(_FLUSH_S):
+        raise BrokerUnavailable(f"{address}: the broker in memory takes no messages; start again")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import queue
 import shutil
+import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +23,8 @@ from shared.topics import declared_topics
 
 BrokerKind = Literal["kafka", "memory", "external"]
 _ANSWER_TIMEOUT_S: Final = 10.0
+_COMING_UP_S: Final = 60.0
+_POLL_S: Final = 0.1
 _FETCH_TIMEOUT_S: Final = 40.0  # 43 MB; the first prices are promised within 60 s
 
 Say = Callable[[str], None]
@@ -110,6 +115,11 @@ class OwnKafka:
         self._say = say
         self._policy = RestartPolicy()
         self._start_at_s: float | None = None
+        self._restarting = threading.Event()
+        # Coming up takes seconds, in which the run goes on. One thread for all restarts: the broker would die
+        # with the thread that started it (`cryptostream.child`).
+        self._orders: queue.SimpleQueue[None] = queue.SimpleQueue()
+        threading.Thread(target=self._restart_as_ordered, daemon=True).start()
         self._server = KafkaServer(directory)
         self.address = self._server.bootstrap_servers
 
@@ -118,10 +128,13 @@ class OwnKafka:
         return self._policy.restarts
 
     def tick(self, now_s: float) -> None:
+        if self._restarting.is_set():
+            return
         if self._start_at_s is not None:
             if now_s >= self._start_at_s:
                 self._start_at_s = None
-                self._restart()
+                self._restarting.set()
+                self._orders.put(None)
             return
         exit_code = self._server.server.process.poll()
         if exit_code is None:
@@ -134,6 +147,9 @@ class OwnKafka:
                 self._start_at_s = now_s + restart.delay_s
 
     def stop(self) -> None:
+        give_up_s = time.monotonic() + _COMING_UP_S
+        while self._restarting.is_set() and time.monotonic() < give_up_s:
+            time.sleep(_POLL_S)
         self._server.stop()
 
     def kill(self) -> None:
@@ -143,12 +159,16 @@ class OwnKafka:
     def _log(self) -> Path:
         return self._server.server.log_file
 
-    def _restart(self) -> None:
-        try:
-            self._server.restart()
-        except EngineUnavailable as error:
-            # Its process has ended: the next tick counts it as one more death.
-            self._say(f"kafka: {error}")
+    def _restart_as_ordered(self) -> None:
+        while True:
+            self._orders.get()
+            try:
+                self._server.restart()
+                self._say("kafka is back")
+            except EngineUnavailable as error:
+                # Its process has ended: the next tick counts it as one more death.
+                self._say(f"kafka: {error}")
+            self._restarting.clear()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,12 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
-from confluent_kafka import Producer
-
 from consumers.stores.factory import open_reader, open_store
-from cryptostream.embedded.bearings import Bearings, read_bearings
+from cryptostream.embedded.bearings import Bearings, publish_ledger, read_bearings, write_bearings
 from cryptostream.embedded.broker import Broker, choose_broker, kafka_refusal, start_broker
 from cryptostream.embedded.follower import Follower
 from cryptostream.embedded.market import MarketWatch
@@ -33,15 +31,11 @@ from cryptostream.embedded.store import RunStore, start_store
 from cryptostream.embedded.supervisor import Supervisor
 from cryptostream.embedded.workspace import Workspace
 from cryptostream.topics_admin import ensure_topics
-from shared.errors import BrokerUnavailable, ExchangeUnavailable, UnknownSymbol
-from shared.kafka import producer_config
-from shared.messages import encode, message_key
+from shared.errors import ExchangeUnavailable, UnknownSymbol
 from shared.settings import Settings, load_settings
-from shared.topics import LEDGER
 
 # Reading a recording of some hundred MB takes a while.
 _LISTENING_DEADLINE_S: Final = 120.0
-_FLUSH_S: Final = 10.0
 _POLL_S: Final = 0.1
 
 Say = Callable[[str], None]
@@ -102,7 +96,8 @@ class Plant:
         wiring = Wiring(symbols, self._settings.intervals, memory, environment)
         if not memory:
             self._declare_topics(broker)
-        self._restore_ledger(wiring, broker)
+        if memory and self._source.kind != "replay":
+            publish_ledger(broker.address, self._read_bearings(wiring).ledger)
         self._follower = Follower(broker.address, memory=memory)
         self._start_services(wiring)
         self._market = MarketWatch(
@@ -208,40 +203,20 @@ class Plant:
                 rebuild_from_store=rebuild, metrics_port=None if ports is None else ports + 1
             ),
         )
-        self.children.start(PRODUCERS, lambda: wiring.producers(self._write_bearings(wiring), ports))
+        self.children.start(PRODUCERS, lambda: wiring.producers(self._bearings(wiring), ports))
 
-    # Bearings
-
-    def _write_bearings(self, wiring: Wiring) -> Path | None:
-        """A fresh file at each start of the producers; None where the progress topic knows better."""
-        replay = self._source.kind == "replay"
-        if not wiring.memory_broker and not replay:
-            return None
-        # A recording is always played from its beginning.
-        last_ids = {} if replay else self._read_bearings(wiring).last_ids
+    def _bearings(self, wiring: Wiring) -> Path | None:
+        """File for the producers, anew at each start; None where the progress topic knows better."""
         path = self._workspace.bearings_path
-        path.write_bytes(orjson.dumps(last_ids))
-        return path
+        if self._source.kind == "replay":
+            # A recording is always played from its beginning.
+            return write_bearings(path, Bearings())
+        return write_bearings(path, self._read_bearings(wiring)) if wiring.memory_broker else None
 
     def _read_bearings(self, wiring: Wiring) -> Bearings:
-        reader = open_reader(self._reader_settings)
-        try:
-            return read_bearings(
-                reader, self._settings.exchange, wiring.symbols, wiring.intervals, time.time_ns() // 1_000_000
-            )
-        finally:
-            reader.close()
-
-    def _restore_ledger(self, wiring: Wiring, broker: Broker) -> None:
-        """Say again what the store holds of each series' newest minute (`cryptostream.embedded.bearings`)."""
-        if not wiring.memory_broker or self._source.kind == "replay":
-            return
-        events = self._read_bearings(wiring).ledger
-        producer = Producer(producer_config(broker.address, "cryptostream-run", memory_broker=True))
-        for event in events:
-            producer.produce(LEDGER, encode(event), message_key(event["exchange"], event["symbol"]))
-        if producer.flush(_FLUSH_S):
-            raise BrokerUnavailable(f"{broker.address}: the broker in memory takes no messages; start again")
+        with closing(open_reader(self._reader_settings)) as reader:
+            now_ms = time.time_ns() // 1_000_000
+            return read_bearings(reader, self._settings.exchange, wiring.symbols, wiring.intervals, now_ms)
 
     # Running
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,9 @@ from shared.errors import CryptoStreamError, SettingsError
 
 # Not its last `error:` line: that one is told with its end.
 _LOUD: Final = (" WARNING ", " ERROR ", " CRITICAL ")
+# Many threads may meet the same trouble, again and again: the log file has it all, the screen has it once.
+_REPEAT_S: Final = 30.0
+_TEXTS_KEPT: Final = 100
 
 Say = Callable[[str], None]
 
@@ -101,9 +105,17 @@ class Supervisor:
         return {name: slot.child.pid for name, slot in self._slots.items() if slot.child is not None}
 
     def _launch(self, name: str, slot: _Slot) -> None:
+        repeated: dict[str, float] = {}
+
         def relay(line: str) -> None:
-            if any(mark in f" {line}" for mark in _LOUD):
-                self._say(f"{name}: {line}")
+            if any(mark in line for mark in _LOUD):
+                text = line.partition(" ")[2]  # its time is ours, too
+                now_s = time.monotonic()
+                if now_s - repeated.get(text, -_REPEAT_S) >= _REPEAT_S:
+                    if len(repeated) >= _TEXTS_KEPT:
+                        repeated.clear()
+                    repeated[text] = now_s
+                    self._say(f"{name}: {text}")
 
         slot.child = Child(slot.make_command(), self._log_path(name), slot.on_output, relay)
 

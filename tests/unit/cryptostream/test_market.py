@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from cryptostream.embedded.market import MarketWatch, instrument_view, moved
+from cryptostream.embedded.market import MarketWatch, instrument_view, moved, newest_rows
 from cryptostream.embedded.snapshot import InstrumentView
 from shared.errors import StoreUnavailable
 
@@ -45,7 +45,7 @@ def test_a_store_that_comes_late_is_waited_for(monkeypatch):
 
     class Reader:
         def read(self, measurement, tags, **_):
-            if measurement == "indicator_live":
+            if measurement == "kline_live":
                 read.set()
             rows = [{"time_ns": 1, "symbol": "BTCUSDC", "price": 5.0}] if measurement == "trade" else []
             return iter(rows)
@@ -65,3 +65,24 @@ def test_a_store_that_comes_late_is_waited_for(monkeypatch):
     assert len(tries) == 3
     assert watch.instruments[0].last_price == 5.0
     assert watch.problem is None
+
+
+def test_indicators_are_sought_only_where_the_newest_bars_are():
+    minute_ns = 60 * 10**9
+    newest_open_ns = 1000 * minute_ns
+    bar = {"symbol": "BTCUSDC", "interval": "1m", "time_ns": newest_open_ns}
+    asked = []
+
+    class Reader:
+        def read(self, measurement, tags, *, from_ns=None, to_ns=None, last=None):
+            asked.append((measurement, dict(tags), from_ns))
+            found = {"kline_live": [bar], "indicator": [{**bar, "momentum_rsi": 60.0}]}
+            return iter(found.get(measurement, []))
+
+        def close(self):
+            pass
+
+    rows = newest_rows(Reader(), "binance")
+    assert rows["BTCUSDC"]["indicator", "1m"]["momentum_rsi"] == 60.0
+    wide = [(tags, from_ns) for name, tags, from_ns in asked if name.startswith("indicator")]
+    assert wide == [({"exchange": "binance", "interval": "1m"}, newest_open_ns - 10 * minute_ns)] * 2

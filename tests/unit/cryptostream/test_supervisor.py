@@ -121,15 +121,17 @@ def test_a_child_is_deaf_to_the_terminals_ctrl_c(children, programs):
     assert os.getpgid(children.pids()["serves"]) != os.getpgid(0)
 
 
-def test_warnings_of_a_child_are_passed_on(children, programs, said):
+def test_warnings_of_a_child_are_passed_on_without_repetition(children, programs, said):
     body = (
         "import sys\n"
         "print('12:00:00 WARNING x: low', file=sys.stderr)\n"
         "print('12:00:01 INFO x: fine', file=sys.stderr)\n"
+        "print('12:00:02 WARNING x: low', file=sys.stderr)\n"
+        "print('12:00:03 ERROR x: out', file=sys.stderr)\n"
     )
     children.start("warns", programs("warns", body + SERVES))
-    until(lambda: bool(said))
-    assert said == ["warns: 12:00:00 WARNING x: low"]
+    until(lambda: len(said) > 1)
+    assert said == ["warns: WARNING x: low", "warns: ERROR x: out"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the request to the kernel is Linux's")

@@ -43,13 +43,38 @@ FLAGS = {
     "volatility_kcli": "volatility_kcl",
 }
 # Powers of (price, volume) that a column grows with; (0, 0) for all others.
-_PRICES = (
-    "volatility_bbm volatility_bbh volatility_bbl volatility_kcc volatility_kch volatility_kcl volatility_dcl "
-    "volatility_dch volatility_dcm volatility_atr trend_macd trend_macd_signal trend_macd_diff trend_sma_fast "
-    "trend_sma_slow trend_ema_fast trend_ema_slow trend_wma trend_dpo trend_ichimoku_conv trend_ichimoku_base "
-    "trend_ichimoku_a trend_ichimoku_b trend_visual_ichimoku_a trend_visual_ichimoku_b trend_psar_up trend_psar_down "
-    "momentum_ao momentum_kama volume_vwap"
-).split()
+_PRICES = [
+    "volatility_bbm",
+    "volatility_bbh",
+    "volatility_bbl",
+    "volatility_kcc",
+    "volatility_kch",
+    "volatility_kcl",
+    "volatility_dcl",
+    "volatility_dch",
+    "volatility_dcm",
+    "volatility_atr",
+    "trend_macd",
+    "trend_macd_signal",
+    "trend_macd_diff",
+    "trend_sma_fast",
+    "trend_sma_slow",
+    "trend_ema_fast",
+    "trend_ema_slow",
+    "trend_wma",
+    "trend_dpo",
+    "trend_ichimoku_conv",
+    "trend_ichimoku_base",
+    "trend_ichimoku_a",
+    "trend_ichimoku_b",
+    "trend_visual_ichimoku_a",
+    "trend_visual_ichimoku_b",
+    "trend_psar_up",
+    "trend_psar_down",
+    "momentum_ao",
+    "momentum_kama",
+    "volume_vwap",
+]
 POWERS = {
     **dict.fromkeys(_PRICES, (1, 0)),
     **dict.fromkeys(("volume_adi", "volume_obv", "volume_vpt"), (0, 1)),
@@ -57,10 +82,18 @@ POWERS = {
     "volume_fi": (1, 1),
 }
 # Columns whose values are a share (0–1), not a percentage.
-_SHARES = (
-    "volume_cmf volatility_bbp volatility_kcp volatility_dcp momentum_stoch_rsi momentum_stoch_rsi_k "
-    "momentum_stoch_rsi_d trend_vortex_ind_pos trend_vortex_ind_neg trend_vortex_ind_diff"
-).split()
+_SHARES = [
+    "volume_cmf",
+    "volatility_bbp",
+    "volatility_kcp",
+    "volatility_dcp",
+    "momentum_stoch_rsi",
+    "momentum_stoch_rsi_k",
+    "momentum_stoch_rsi_d",
+    "trend_vortex_ind_pos",
+    "trend_vortex_ind_neg",
+    "trend_vortex_ind_diff",
+]
 
 
 @dataclass

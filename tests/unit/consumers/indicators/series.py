@@ -50,7 +50,7 @@ def made_up(count: int, *, seed: int = 1, tick: float = 0.01, volume: float = 10
 
 @st.composite
 def awkward(draw: st.DrawFn) -> list[Bar]:
-    """Stretches of walks, standstill, no volume and jumps, at prices from 1e-8 to 1e12, on a coarse grid (ties)."""
+    """Walks, standstill, no volume and jumps, at prices from 1e-8 to 1e12, on a coarse grid (ties)."""
     tick = draw(st.sampled_from((1e-8, 0.01, 1.0, 1e8)))
     bars: list[Bar] = []
     ticks = draw(st.integers(50, 10_000))

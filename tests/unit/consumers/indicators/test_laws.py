@@ -12,8 +12,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from consumers.indicators.bars import Bar
+from consumers.indicators.declarations import INDICATORS, Declaration
 from consumers.indicators.indicator_set import IndicatorSet, State
-from consumers.indicators.registry import ALL_COLUMNS, INDICATORS, Declaration, indicator_set
+from consumers.indicators.registry import ALL_COLUMNS, indicator_set
 from tests.unit.consumers.indicators.series import awkward, made_up
 
 BARS = made_up(200)

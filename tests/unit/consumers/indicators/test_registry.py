@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import ta
 
-from consumers.indicators.registry import ALL_COLUMNS, BY_COLUMN, indicator_set
+from consumers.indicators.declarations import BY_COLUMN, descriptions
+from consumers.indicators.registry import ALL_COLUMNS, indicator_set
 from shared.errors import SettingsError
 from tests.unit.consumers.indicators.reference import values_of_ta
 from tests.unit.consumers.indicators.series import made_up
@@ -98,3 +99,11 @@ def test_no_name_at_all_is_refused() -> None:
 
 def test_every_column_is_declared_once() -> None:
     assert len(BY_COLUMN) == len(ALL_COLUMNS) == 87
+
+
+def test_every_column_has_its_row_of_documentation() -> None:
+    rows = {row.column: row for row in descriptions()}
+    assert tuple(rows) == ALL_COLUMNS
+    assert rows["trend_macd_signal"][1:4] == ("trend", "slow=26 fast=12 signal=9", 33)
+    assert rows["momentum_rsi"].text == "Relative strength index, 0–100; 100 without any loss (Wilder 1978)."
+    assert all(row.text.endswith(".") for row in rows.values())
