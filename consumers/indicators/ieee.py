@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from math import copysign, inf, log, nan
+from math import copysign, inf, isnan, log, nan
 
 
 def over_zero(numerator: float) -> float:
     """numerator / 0.0: NaN for 0/0, else ±inf. Callers write `a / b if b else over_zero(a)`."""
-    if numerator == 0.0 or numerator != numerator:
+    if numerator == 0.0 or isnan(numerator):
         return nan
     return copysign(inf, numerator)
 

@@ -6,7 +6,6 @@ import hashlib
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
@@ -14,14 +13,15 @@ from consumers.indicators.bars import Bar
 from consumers.indicators.step import Indicator, Memory
 from consumers.indicators.windows import Windows, WindowsState
 
-# Raise it when the meaning or the order of stored numbers changes: old states are then refused, and rebuilt from Kafka.
+# Raise it when the meaning or the order of stored numbers changes: old states are then refused, and rebuilt
+# from Kafka.
 STATE_LAYOUT: Final = 1
 _MAGIC: Final = b"CSI"
 _HEADER_BYTES: Final = 20  # magic, layout, and 16 bytes of the digest of the set
 
 
 class State(NamedTuple):
-    """Of one series after its last closed bar: tuples of floats of a shape that the set fixes, never changed in place."""
+    """Of one series after its last closed bar: tuples of floats of a shape that the set fixes."""
 
     windows: WindowsState
     memories: tuple[Memory, ...]
@@ -46,11 +46,13 @@ class Column:
 
 
 class IndicatorSet:
-    """Computes its columns bar by bar; pure, holds no state of a series, so one set serves any number of series.
+    """Computes its columns bar by bar; pure, holds no state of a series, so one set serves any number of
+    series.
 
     Attributes:
         columns: names of the values, in their order.
-        warm_up: per column the number of bars before its first value (of those that begin with 0.0 in `ta`: none).
+        warm_up: per column the number of bars before its first value (of those that begin with 0.0 in `ta`:
+            none).
     """
 
     def __init__(self, columns: Sequence[Column]) -> None:
@@ -75,19 +77,25 @@ class IndicatorSet:
         return self._initial
 
     def step(self, state: State, bar: Bar) -> tuple[State, tuple[float, ...]]:
-        """The state after a closed bar, and the values at it: NaN where undefined, ±inf where `ta` gives it."""
+        """The state after a closed bar, and its values: NaN where undefined, ±inf where `ta` gives it."""
         now = self._windows.now(state.windows, bar)
-        stepped = [step(memory, now) for step, memory in zip(self._steps, state.memories)]  # noqa: B905
-        values = self._select(list(chain.from_iterable(stepped)))
+        stepped = []
+        known: list[Any] = []
+        for step, memory in zip(self._steps, state.memories, strict=True):
+            after = step(memory, now)
+            stepped.append(after)
+            known += after
         for index, close in self._closes:
             stepped[index] = close(state.memories[index], stepped[index], now)
-        return State(self._windows.advance(state.windows, now), tuple(stepped)), values
+        return State(self._windows.advance(state.windows, now), tuple(stepped)), self._select(known)
 
     def values(self, state: State, bar: Bar) -> tuple[float, ...]:
         """The values at a bar still open: those that `step` would give, without a new state."""
         now = self._windows.now(state.windows, bar)
-        stepped = [step(memory, now) for step, memory in zip(self._steps, state.memories)]  # noqa: B905
-        return self._select(list(chain.from_iterable(stepped)))
+        known: list[Any] = []
+        for step, memory in zip(self._steps, state.memories, strict=True):
+            known += step(memory, now)
+        return self._select(known)
 
     def dump(self, state: State) -> bytes:
         """A state as bytes, bit for bit: header, then float64 numbers, little-endian."""
@@ -121,7 +129,7 @@ class IndicatorSet:
     def _selection(
         self, columns: Sequence[Column], used: Sequence[tuple[Any, ...]]
     ) -> Callable[[Sequence[Any]], tuple[float, ...]]:
-        """Picks the columns out of what all steps give. Its length is known from a bar: it is the same for all."""
+        """Picks the columns out of what all steps give, which has one length whatever the bar."""
         now = self._windows.now(self._initial.windows, Bar(0, 1.0, 1.0, 1.0, 1.0, 1.0))
         starts = []
         total = 0

@@ -105,10 +105,12 @@ def uo(windows: Windows, window1: int, window2: int, window3: int) -> Indicator:
 
 
 def stochastic(windows: Windows, window: int, smooth: int) -> Indicator:
-    """Stochastic oscillator %K, 0–100: where the close lies in the range of the window; and its average %D."""
+    """Stochastic oscillator %K, 0–100: where the close lies in the window's range; and its average %D."""
     highest, lowest = windows.highest(HIGH, window), windows.lowest(LOW, window)
 
     def step(memory: Memory, now: Now) -> Stepped:
+        if now[AGE] < window:
+            return nan, nan
         bottom = now[lowest]
         spread = now[highest] - bottom
         k = 100.0 * (now[CLOSE] - bottom) / spread if spread else nan
@@ -126,6 +128,8 @@ def williams_r(windows: Windows, window: int) -> Indicator:
     highest, lowest = windows.highest(HIGH, window), windows.lowest(LOW, window)
 
     def step(_memory: Memory, now: Now) -> Stepped:
+        if now[AGE] < window:
+            return (nan,)
         top = now[highest]
         spread = top - now[lowest]
         return (-100.0 * (top - now[CLOSE]) / spread if spread else nan,)

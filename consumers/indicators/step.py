@@ -1,17 +1,19 @@
 """The shape of an indicator: a step over the shared windows, with a small memory of its own.
 
-An indicator is a function `f(windows, **parameters) -> Indicator`. Its memory is a tuple of floats, and of tuples of
-floats where it has windows of its own, of a shape that never changes, which makes state easy to store.
+An indicator is a function `f(windows, **parameters) -> Indicator`. Its memory is a tuple of floats, and of
+tuples of floats where it has windows of its own, of a shape that never changes, which makes state easy to
+store.
 
-`step(memory, now)` gives a tuple that begins with the values of the columns, always of the same length, and serves
-closed bars and the open bar alike. For most indicators that tuple is the next memory. Where a memory is dear to make
-(windows of the indicator's own), `close(memory, stepped, now)` makes it, and only when a bar closes.
+`step(memory, now)` gives a tuple that begins with the values of the columns, always of the same length, and
+serves closed bars and the open bar alike. For most indicators that tuple is the next memory. Where a memory
+is dear to make (windows of the indicator's own), `close(memory, stepped, now)` makes it, and only when a bar
+closes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import nan
+from math import isnan, nan
 from typing import Any, NamedTuple
 
 from consumers.indicators.windows import Now
@@ -55,10 +57,10 @@ class Fading:
     def step(self, memory: Memory, value: float) -> Memory:
         """The memory after `value`, which may be NaN."""
         average, weight, seen = memory
-        if average != average:
-            return (value, 1.0, 1.0) if value == value else memory
+        if isnan(average):
+            return memory if isnan(value) else (value, 1.0, 1.0)
         weight *= self._past
-        if value != value:
+        if isnan(value):
             return average, weight, seen
         if average != value:
             # At a span of 3 pandas lets the new weight take what the past has lost.

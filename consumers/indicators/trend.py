@@ -1,24 +1,18 @@
-"""Trend indicators, as `ta` 0.11 `trend.py` computes them: averages, oscillators of averages, price levels.
+"""Trend indicators, as `ta` 0.11 `trend.py` computes them: averages of the close and what is made of them.
 
 All prices and differences of prices are in the quote asset; oscillators say their range.
 """
 
 from __future__ import annotations
 
+from itertools import accumulate
 from math import nan
-from operator import mul
 
 from consumers.indicators.ieee import over_zero
 from consumers.indicators.quantities import (
     AGE,
     AMPLITUDE,
     CLOSE,
-    HIGH,
-    LOW,
-    TRUE_RANGE,
-    TYPICAL,
-    VORTEX_DOWN,
-    VORTEX_UP,
 )
 from consumers.indicators.step import Fading, Indicator, Memory, Stepped, moved, without_memory
 from consumers.indicators.windows import Now, Windows
@@ -30,7 +24,7 @@ def ema_weight(span: int) -> float:
 
 
 def macd(windows: Windows, slow: int, fast: int, signal: int) -> Indicator:
-    """Moving average convergence/divergence: fast minus slow average, its signal line, and their difference."""
+    """Moving average convergence/divergence: fast minus slow average, its signal line, the difference."""
     fast_average = windows.average(CLOSE, ema_weight(fast))
     slow_average = windows.average(CLOSE, ema_weight(slow))
     weight = ema_weight(signal)
@@ -75,32 +69,17 @@ def wma(windows: Windows, window: int) -> Indicator:
     """Linearly weighted moving average of the close, the newest weighing most."""
     closes = windows.past(CLOSE, window)
     tail = window - 1
-    weights = tuple(i * 2 / (window * (window + 1)) for i in range(1, window + 1))
-    past_weights, newest_weight = weights[:-1], weights[-1]
+    unit = 2.0 / (window * (window + 1))
 
     def step(memory: Memory, now: Now) -> Stepped:
-        return (memory[0] + newest_weight * now[CLOSE],)
+        return ((memory[0] + window * now[CLOSE]) * unit,)
 
     def close(_memory: Memory, _stepped: Stepped, now: Now) -> Memory:
-        return (sum(map(mul, past_weights, moved(now[closes][-tail:], now[CLOSE]))),)
+        newest_first = moved(now[closes][-tail:], now[CLOSE])[::-1]
+        # Adding up the running sums counts the newest close n - 1 times, the oldest once.
+        return (sum(accumulate(newest_first)),)
 
     return Indicator((nan,), step, close)
-
-
-def vortex(windows: Windows, window: int) -> Indicator:
-    """Vortex: upward and downward movement per true range, and their difference; ±inf without any range."""
-    up, down = windows.sum(VORTEX_UP, window), windows.sum(VORTEX_DOWN, window)
-    ranges = windows.sum(TRUE_RANGE, window)
-
-    def step(_memory: Memory, now: Now) -> Stepped:
-        span = now[ranges]
-        if span:
-            positive, negative = now[up] / span, now[down] / span
-        else:
-            positive, negative = over_zero(now[up]), over_zero(now[down])
-        return positive, negative, positive - negative
-
-    return without_memory(3, step)
 
 
 def trix(windows: Windows, window: int) -> Indicator:
@@ -167,8 +146,8 @@ def kst(windows: Windows, signal: int) -> Indicator:
 
     `ta` looks ahead in the first rows (TA.md "Look-ahead"); here they are NaN.
     """
-    # Lags of the four rates of change, and what their sums over 10, 10, 10 and 15 bars are multiplied by: the weights
-    # 1 to 4 and 100 percent, per bar. These are ta's defaults.
+    # Lags of the four rates of change, and what their sums over 10, 10, 10 and 15 bars are multiplied by: the
+    # weights 1 to 4 and 100 percent, per bar. These are ta's defaults.
     lags, bars = (10, 15, 20, 30), (10, 10, 10, 15)
     scale10, scale15, scale20, scale30 = 10.0, 20.0, 30.0, 400.0 / 15.0
     lag10, lag15, lag20, lag30 = (-lag for lag in lags)
@@ -201,35 +180,7 @@ def kst(windows: Windows, signal: int) -> Indicator:
     return Indicator((nan, nan, nan, nan, nan, empty, (nan,) * (signal - 1)), step, close)
 
 
-def ichimoku(windows: Windows, conversion: int, base: int, span: int) -> Indicator:
-    """Ichimoku: conversion and base line, leading spans A and B of this bar, and as drawn, those of `base` bars ago.
-
-    `ta` looks ahead in the first rows of the drawn spans (TA.md "Look-ahead"); here they are NaN.
-    """
-    high1, low1 = windows.highest(HIGH, conversion), windows.lowest(LOW, conversion)
-    high2, low2 = windows.highest(HIGH, base), windows.lowest(LOW, base)
-    high3, low3 = windows.highest_known(HIGH, span), windows.lowest_known(LOW, span)
-
-    def step(memory: Memory, now: Now) -> Stepped:
-        conversion_line = 0.5 * (now[high1] + now[low1])
-        base_line = 0.5 * (now[high2] + now[low2])
-        spans_a, spans_b = memory
-        return (
-            conversion_line,
-            base_line,
-            0.5 * (conversion_line + base_line),
-            0.5 * (now[high3] + now[low3]),
-            spans_a[0],
-            spans_b[0],
-        )
-
-    def close(memory: Memory, stepped: Stepped, _now: Now) -> Memory:
-        return moved(memory[0], stepped[2]), moved(memory[1], stepped[3])
-
-    return Indicator(((nan,) * base, (nan,) * base), step, close)
-
-
-def stc(windows: Windows, slow: int, fast: int, cycle: int, smooth1: int, smooth2: int) -> Indicator:
+def stc(windows: Windows, *, slow: int, fast: int, cycle: int, smooth1: int, smooth2: int) -> Indicator:
     """Schaff trend cycle, 0–100: a stochastic of a smoothed stochastic of the MACD line."""
     fast_average = windows.average(CLOSE, ema_weight(fast))
     slow_average = windows.average(CLOSE, ema_weight(slow))
@@ -262,56 +213,3 @@ def _position(value: float, lowest: float, highest: float) -> float:
     highest = max(highest, value)
     lowest = min(lowest, value)
     return 100.0 * (value - lowest) / (highest - lowest) if highest != lowest else nan
-
-
-def cci(windows: Windows, window: int) -> Indicator:
-    """Commodity channel index: distance of the typical price from its average, in 0.015 mean deviations."""
-    total, past = windows.sum(TYPICAL, window), windows.past(TYPICAL, window)
-    before = 1 - window
-    scale = 0.015 / window
-
-    def step(_memory: Memory, now: Now) -> Stepped:
-        value = now[TYPICAL]
-        mean = now[total] / window
-        typical = now[past][before:]
-        away = value - mean
-        deviation = sum([abs(other - mean) for other in typical]) + abs(away)
-        # Rounding of the mean must not make a value of a market that stands still (0/0).
-        if deviation <= window * 1e-12 * mean and min(typical) == max(typical) == value:
-            return (nan,)
-        return (away / (scale * deviation) if deviation else nan,)
-
-    return without_memory(1, step)
-
-
-def aroon(windows: Windows, window: int) -> Indicator:
-    """Aroon up and down, 0–100: how recent the highest high and lowest low of window + 1 bars are; up - down."""
-    highs, lows = windows.past(HIGH, window + 1), windows.past(LOW, window + 1)
-
-    def step(memory: Memory, now: Now) -> Stepped:
-        top, top_place, bottom, bottom_place = memory
-        if now[AGE] <= window:
-            return nan, nan, nan
-        up = (window if now[HIGH] > top else top_place) / window * 100
-        down = (window if now[LOW] < bottom else bottom_place) / window * 100
-        return up, down, up - down
-
-    def close(memory: Memory, _stepped: Stepped, now: Now) -> Memory:
-        # Highest and lowest of the last `window` bars, and how many bars before them the window begins.
-        top, top_place, bottom, bottom_place = memory
-        high, low = now[HIGH], now[LOW]
-        if top_place and not high > top:
-            top_place -= 1.0
-        else:
-            past = moved(now[highs][-window:], high)
-            top = max(past)
-            top_place = float(past.index(top)) if top == top else 0.0
-        if bottom_place and not low < bottom:
-            bottom_place -= 1.0
-        else:
-            past = moved(now[lows][-window:], low)
-            bottom = min(past)
-            bottom_place = float(past.index(bottom)) if bottom == bottom else 0.0
-        return top, top_place, bottom, bottom_place
-
-    return Indicator((nan, 0.0, nan, 0.0), step, close)

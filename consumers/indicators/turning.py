@@ -12,8 +12,8 @@ from consumers.indicators.windows import Now, Windows
 def adx(_windows: Windows, window: int) -> Indicator:
     """Average directional index, positive and negative direction, 0–100 (Wilder 1978).
 
-    As `ta` has it they begin with 0.0, not NaN. The sums follow `ta`'s order of operations: directions are decided by
-    comparisons that rounding can tip.
+    As `ta` has it they begin with 0.0, not NaN. The sums follow `ta`'s order of operations: directions are
+    decided by comparisons that rounding can tip.
     """
     first_direction = window + 1  # bars, since the first has no movement
     first_average = 2 * window
@@ -50,7 +50,7 @@ def adx(_windows: Windows, window: int) -> Indicator:
 
 
 def psar(_windows: Windows) -> Indicator:
-    """Parabolic stop and reverse: the stop below a rising market, above a falling one, and 1 on the bar of a turn.
+    """Parabolic stop and reverse: the stop of a rising and a falling market, and 1 on the bar of a turn.
 
     Acceleration 0.02 to 0.2, as `ta`.
     """

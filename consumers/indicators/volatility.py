@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import dist, nan, sqrt
+from math import dist, isnan, nan, sqrt
 
 from consumers.indicators.ieee import over_zero
 from consumers.indicators.quantities import (
@@ -22,8 +22,8 @@ from consumers.indicators.windows import Now, Windows
 def bollinger(windows: Windows, window: int, deviations: int) -> Indicator:
     """Bollinger bands: middle, high, low, width in percent, %b, and 1 while the close is above/below a band.
 
-    The deviation is that of the window itself, taken afresh: pandas updates a running variance, whose error reaches
-    1e-7 on low prices (TA.md "Numerically delicate").
+    The deviation is that of the window itself, taken afresh: pandas updates a running variance, whose error
+    reaches 1e-7 on low prices (TA.md "Numerically delicate").
     """
     past = windows.past(CLOSE, window)
     tail = window - 1
@@ -31,7 +31,8 @@ def bollinger(windows: Windows, window: int, deviations: int) -> Indicator:
     def step(memory: Memory, now: Now) -> Stepped:
         past_mean, past_squares = memory
         close = now[CLOSE]
-        # One value joins n - 1 of known mean and squared distance from it; both exact while the price stands still.
+        # One value joins n - 1 of known mean and squared distance from it; both exact while the price stands
+        # still.
         away = close - past_mean
         mean = past_mean + away / window
         deviation = sqrt((past_squares + away * away * tail / window) / window)
@@ -92,15 +93,17 @@ def keltner(windows: Windows, window: int) -> Indicator:
 
 
 def _sum_of_known(window: tuple[float, ...]) -> float:
-    return sum([value for value in window if value == value])
+    return sum([value for value in window if not isnan(value)])
 
 
 def donchian(windows: Windows, window: int) -> Indicator:
-    """Donchian channel: lowest low, highest high, middle, width in percent of the average close, position 0–1."""
+    """Donchian channel: lowest low, highest high, middle, width in percent of the average, position 0–1."""
     highest, lowest = windows.highest(HIGH, window), windows.lowest(LOW, window)
     total = windows.sum(CLOSE, window)
 
     def step(_memory: Memory, now: Now) -> Stepped:
+        if now[AGE] < window:
+            return nan, nan, nan, nan, nan
         high, low = now[highest], now[lowest]
         spread = high - low
         mean = now[total] / window
@@ -131,7 +134,7 @@ def atr(_windows: Windows, window: int) -> Indicator:
 
 def ulcer_index(windows: Windows, window: int) -> Indicator:
     """Ulcer index: root mean square of the drawdowns from the highest close of the window, in percent."""
-    highest = windows.highest_known(CLOSE, window)
+    highest = windows.highest(CLOSE, window)
 
     def step(memory: Memory, now: Now) -> Stepped:
         top = now[highest]

@@ -25,7 +25,7 @@ from consumers.indicators.windows import Now, Windows
 
 
 def adi(_windows: Windows) -> Indicator:
-    """Accumulation/distribution: running sum, from the first bar on, of the volume times where the bar closed."""
+    """Accumulation/distribution: sum, from the first bar on, of the volume times where the bar closed."""
 
     def step(memory: Memory, now: Now) -> Stepped:
         return (memory[0] + now[MONEY_FLOW_VOLUME],)
@@ -75,11 +75,11 @@ def ease_of_movement(windows: Windows, window: int) -> Indicator:
 
 
 def vpt(_windows: Windows) -> Indicator:
-    """Volume-price trend: running sum, from the second bar on, of the relative change of the close times volume."""
+    """Volume-price trend: sum, from the second bar on, of the close's relative change times the volume."""
 
     def step(memory: Memory, now: Now) -> Stepped:
         before = now[PREVIOUS_CLOSE]
-        if before != before:
+        if now[AGE] < 2.0:
             return memory
         close = now[CLOSE]
         change = (close / before if before else over_zero(close)) - 1.0
@@ -113,7 +113,7 @@ def mfi(windows: Windows, window: int) -> Indicator:
 
 
 def nvi(_windows: Windows) -> Indicator:
-    """Negative volume index: from 1000 at the first bar, the close's relative changes on bars of falling volume."""
+    """Negative volume index: from 1000 on, the close's relative changes on bars of falling volume."""
 
     def step(memory: Memory, now: Now) -> Stepped:
         if not now[PREVIOUS_VOLUME] > now[VOLUME]:

@@ -30,6 +30,8 @@ def open_store(
         SettingsError: SQLITE_PATH is not set.
         StoreUnavailable, StoreMisconfigured: the store cannot be used.
     """
+    if settings.influx_bucket_market == settings.influx_bucket_ticks:
+        ticks_expiry_ns = None  # one bucket for both has no expiry, whatever the store
     if settings.store == "sqlite":
         return SqliteStore(_sqlite_path(settings), ticks_expiry_ns=ticks_expiry_ns, clock_ns=clock_ns)
     store = InfluxStore(settings, ticks_expiry_ns=ticks_expiry_ns, clock_ns=clock_ns)

@@ -107,7 +107,7 @@ class InfluxReader:
         while end > begin and any(
             len(newest[series]) < last and first < end for series, (first, _) in spans.items()
         ):
-            for found in reversed(self._window(selection, max(end - width, begin), end)):
+            for found in reversed(self._window(selection, max(end - width, begin), end, last)):
                 rows = newest.setdefault(selection.series_of(found), [])
                 if len(rows) < last:
                     rows.append(found)
@@ -131,10 +131,13 @@ class InfluxReader:
             spans[series] = (min(first, time_ns), max(latest, time_ns))
         return spans
 
-    def _window(self, selection: _Selection, start: int, stop: int) -> list[Row]:
-        """All rows of one window, in order."""
+    def _window(self, selection: _Selection, start: int, stop: int, last: int | None = None) -> list[Row]:
+        """All rows of one window, in order; or at least the `last` of each series."""
+        # Cut before the pivot, where it is cheap: the newest `last` values of each field hold all fields of
+        # the newest `last` rows. What a sparse field adds is older than those.
+        cut = f" |> tail(n: {last})" if last is not None else ""
         flux = (
-            f'{selection.flux(start, stop)} |> drop(columns: ["_start", "_stop", "_measurement"])'
+            f'{selection.flux(start, stop)}{cut} |> drop(columns: ["_start", "_stop", "_measurement"])'
             ' |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")'
         )
         return sorted((selection.row(fields) for fields in self._query(flux, selection)), key=selection.order)

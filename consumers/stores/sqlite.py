@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,14 +15,8 @@ from consumers.points import Point, Series
 from consumers.stores.expiry import TICKS_EXPIRY_NS, ClockNs, oldest_kept_ns, system_clock_ns
 from consumers.stores.series_cache import SeriesCache
 from consumers.stores.sqlite_errors import errors_named
-from consumers.stores.sqlite_schema import (
-    APPLICATION_ID,
-    create_table,
-    missing_columns,
-    quoted,
-    series_of,
-    upsert,
-)
+from consumers.stores.sqlite_file import open_file
+from consumers.stores.sqlite_schema import missing_columns, quoted, series_of, upsert
 from consumers.stores.storable import (
     INT64_MAX,
     INT64_MIN,
@@ -33,7 +26,7 @@ from consumers.stores.storable import (
     storable_values,
     why_tags_are_refused,
 )
-from shared.errors import PointsRejected, StoreMisconfigured
+from shared.errors import PointsRejected
 
 _PRUNE_PERIOD_NS: Final = 3_600 * 10**9
 # Rows deleted in one transaction: another writer waits no longer than for these.
@@ -94,7 +87,7 @@ class SqliteStore:
         self._plans = SeriesCache(_plan)
         # Measurements whose columns the tables are known to have, by identity (each is held by its entry).
         self._prepared: dict[int, Measurement] = {}
-        self._connection = _open(path, busy_timeout_s)
+        self._connection = open_file(path, busy_timeout_s)
         self._prune_at_ns = 0
         try:
             self._prune(clock_ns())
@@ -211,45 +204,6 @@ class SqliteStore:
                 f"DELETE FROM {table} WHERE {series} AND time_ns < ?", (*tags, min(next_ns, oldest_ns))
             )
             return deleted.rowcount
-
-
-def _open(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreMisconfigured(
-            f"SQLITE_PATH: {path}: its directory cannot be made ({error.strerror}); name another"
-        ) from None
-    with errors_named(path):
-        connection = sqlite3.connect(
-            path, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False
-        )
-        try:
-            _set_up(connection, path)
-        except BaseException:
-            connection.close()
-            raise
-    return connection
-
-
-def _set_up(connection: sqlite3.Connection, path: Path) -> None:
-    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if tables and application_id != APPLICATION_ID:
-        raise StoreMisconfigured(
-            f"SQLITE_PATH: {path}: is another program's database; name another file, or move this one away"
-        )
-    # A reader never waits for the writer, nor the writer for it; a commit survives the end of the process,
-    # a power cut may take the last ones (they are read from Kafka again only if not yet committed there).
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("BEGIN IMMEDIATE")
-    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    for measurement in MEASUREMENTS.values():
-        connection.execute(create_table(measurement))
-        for statement in missing_columns(connection, measurement):
-            connection.execute(statement)
-    connection.execute("COMMIT")
 
 
 def _plan(series: Series) -> _Plan:

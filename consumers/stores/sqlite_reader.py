@@ -12,7 +12,8 @@ from consumers.measurements import Measurement, Value
 from consumers.stores.port import Row
 from consumers.stores.rows import known_measurement, row, row_order
 from consumers.stores.sqlite_errors import errors_named
-from consumers.stores.sqlite_schema import APPLICATION_ID, column_names, quoted, series_of
+from consumers.stores.sqlite_file import APPLICATION_ID
+from consumers.stores.sqlite_schema import column_names, quoted, series_of
 from consumers.stores.storable import TIME_MAX_NS, TIME_MIN_NS
 from shared.errors import StoreMisconfigured
 

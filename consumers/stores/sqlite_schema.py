@@ -7,8 +7,6 @@ from typing import Final
 
 from consumers.measurements import Measurement
 
-# "CrSt": tells our files from those of other programs (PRAGMA application_id).
-APPLICATION_ID: Final = 0x43725374
 _SQL_TYPES: Final = {"float": "REAL", "int": "INTEGER", "bool": "INTEGER"}
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import orjson
 import pytest
 import urllib3
+from hypothesis import given
 
 from consumers.measurements import TRADE
 from consumers.points import Point, Series
@@ -15,7 +16,7 @@ from consumers.stores.sqlite_reader import SqliteReader
 from shared.errors import PointsRejected, StoreMisconfigured
 from shared.settings import Settings
 from tests.conftest import Influx
-from tests.store_contract import BASE_NS, DAY_NS, StoreContract, bar, trade, trade_ids
+from tests.store_contract import BASE_NS, DAY_NS, ON_ONE_STORE, StoreContract, bar, points, trade, trade_ids
 
 
 class InfluxPlace:
@@ -74,6 +75,13 @@ class TestInfluxStore(StoreContract):
     @pytest.fixture
     def place(self, settings: Settings) -> InfluxPlace:
         return InfluxPlace(settings)
+
+    @ON_ONE_STORE
+    @given(batch=points())
+    def test_every_measurement_comes_back_with_equal_values_and_types(
+        self, place: InfluxPlace, store: InfluxStore, batch: list[Point]
+    ) -> None:
+        self.assert_comes_back(place, store, batch)
 
 
 def test_both_stores_give_equal_rows(settings: Settings, tmp_path: Path) -> None:
@@ -169,7 +177,7 @@ def test_a_wrong_set_up_is_one_line_that_names_the_setting(
 
 def test_a_reader_without_permission_or_bucket_names_the_setting(settings: Settings, unique: str) -> None:
     reader = InfluxReader(settings.model_copy(update={"influx_bucket_ticks": unique}))
-    with pytest.raises(StoreMisconfigured, match="^INFLUX_BUCKET_TICKS: "):
+    with pytest.raises(StoreMisconfigured, match=r"^INFLUX_BUCKET_TICKS: "):
         list(reader.read("trade", {}))
 
 

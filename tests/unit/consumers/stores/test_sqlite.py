@@ -5,13 +5,14 @@ import threading
 from pathlib import Path
 
 import pytest
+from hypothesis import given
 
 from consumers.measurements import INDICATOR
 from consumers.points import Point, Series
 from consumers.stores.sqlite import SqliteStore
 from consumers.stores.sqlite_reader import SqliteReader
 from shared.errors import StoreMisconfigured, StoreUnavailable
-from tests.store_contract import BASE_NS, DAY_NS, StoreContract, bar, trade, trade_ids
+from tests.store_contract import BASE_NS, DAY_NS, ON_ONE_STORE, StoreContract, bar, points, trade, trade_ids
 
 
 class SqlitePlace:
@@ -34,6 +35,13 @@ class TestSqliteStore(StoreContract):
     @pytest.fixture
     def place(self, path: Path) -> SqlitePlace:
         return SqlitePlace(path)
+
+    @ON_ONE_STORE
+    @given(batch=points())
+    def test_every_measurement_comes_back_with_equal_values_and_types(
+        self, place: SqlitePlace, store: SqliteStore, batch: list[Point]
+    ) -> None:
+        self.assert_comes_back(place, store, batch)
 
 
 def open_times(path: Path) -> list[tuple[object, object]]:
@@ -127,7 +135,7 @@ def test_a_full_disk_is_transient_and_loses_nothing_that_was_stored(path: Path) 
 def test_a_file_that_is_no_database_is_a_wrong_setting(tmp_path: Path) -> None:
     text = tmp_path / "text.db"
     text.write_text("time,open\n" * 200, encoding="utf-8")
-    with pytest.raises(StoreMisconfigured, match="SQLITE_PATH: .*text.db: it is not an SQLite database"):
+    with pytest.raises(StoreMisconfigured, match=r"SQLITE_PATH: .*text.db: it is not an SQLite database"):
         SqliteStore(text)
     assert text.read_text(encoding="utf-8").startswith("time,open\n")
 
@@ -145,11 +153,11 @@ def test_another_programs_database_is_a_wrong_setting(tmp_path: Path) -> None:
 
 def test_a_path_that_cannot_be_is_a_wrong_setting(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StoreMisconfigured, match="SQLITE_PATH: .*directory cannot be made"):
+    with pytest.raises(StoreMisconfigured, match=r"SQLITE_PATH: .*directory cannot be made"):
         SqliteStore(tmp_path / "file" / "store.db")
-    with pytest.raises(StoreMisconfigured, match="SQLITE_PATH: .*cannot be opened"):
+    with pytest.raises(StoreMisconfigured, match=r"SQLITE_PATH: .*cannot be opened"):
         SqliteStore(tmp_path)
-    with pytest.raises(StoreMisconfigured, match="SQLITE_PATH: .*does not exist"):
+    with pytest.raises(StoreMisconfigured, match=r"SQLITE_PATH: .*does not exist"):
         SqliteReader(tmp_path / "missing.db")
 
 

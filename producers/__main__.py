@@ -1,0 +1,70 @@
+"""`python -m producers`, and the command `cryptostream produce`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from producers.bearings import read_bearings_file
+from producers.service import Assignment, ProducerService
+from shared.command import guarded
+from shared.errors import SettingsError
+from shared.logs import set_up_logging
+from shared.settings import Settings, load_settings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("--symbols", help="symbols of this process, like BTCUSDC,ETHUSDC (default: SYMBOLS)")
+    parser.add_argument("--intervals", help="kline intervals, like 1s,1m (default: INTERVALS)")
+    parser.add_argument(
+        "--bearings",
+        type=Path,
+        metavar="FILE",
+        help="JSON object of series and their last ids, in place of the progress topic",
+    )
+    parser.add_argument(
+        "--memory-broker",
+        action="store_true",
+        help="the broker is librdkafka's in-memory one: topics create themselves, progress is not kept",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Carry the symbols until SIGTERM or SIGINT; 0 if everything received was delivered.
+
+    Raises:
+        CryptoStreamError: one line for the user.
+    """
+    settings = load_settings(intervals=arguments.intervals)
+    # The deployment's symbols say when it is our turn to start; --symbols, which of them are ours.
+    symbols = load_settings(symbols=arguments.symbols).symbols if arguments.symbols else settings.symbols
+    if not settings.kafka_bootstrap_servers:
+        raise SettingsError(
+            "KAFKA_BOOTSTRAP_SERVERS: is not set; name the brokers, like localhost:9092, "
+            "or use `cryptostream run`, which brings its own"
+        )
+    set_up_logging(settings.log_level, settings.log_format)
+    bearings = None if arguments.bearings is None else read_bearings_file(arguments.bearings)
+    assignment = Assignment(symbols, settings.intervals, bearings, arguments.memory_broker)
+    return asyncio.run(_serve(settings, assignment))
+
+
+async def _serve(settings: Settings, assignment: Assignment) -> int:
+    return await ProducerService(settings, assignment).run()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of `python -m producers`."""
+    parser = argparse.ArgumentParser(prog="python -m producers", description="Exchange to Kafka.")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    add_arguments(parser)
+    arguments = parser.parse_args(argv)
+    return guarded(lambda: run(arguments), debug=arguments.debug)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,138 @@
+"""What of the local order book goes to Kafka: diffs, snapshots, the top at a steady pace, and its outages."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from producers.effects import Effect, FetchSnapshot, LedgerEvent, Publish
+from producers.order_book import Apply, BookEffect, BookSync, NeedSnapshot, Resync, Synced
+from shared.messages import BookMessage, DepthMessage
+from shared.models import SCHEMA_VERSION
+from shared.topics import BOOK, DEPTH
+
+BOOK_LEVELS: Final = 20
+# A full snapshot of our own book each hour lets a reader of `market.depth` start in the middle (DESIGN §4.1).
+SNAPSHOT_INTERVAL_MS: Final = 3_600_000
+
+
+class BookFeed:
+    """Turns the synchroniser's effects into messages. All windows run in message time (DESIGN §4.2).
+
+    Args:
+        book_interval_ms: least time between two messages on `market.book`.
+    """
+
+    def __init__(self, symbol: str, book_interval_ms: int) -> None:
+        self._symbol = symbol
+        self._book_interval_ms = book_interval_ms
+        self._sync = BookSync()
+        self._newest: DepthMessage | None = None  # newest diff applied
+        self._book_ms = 0  # message time of the last `market.book`
+        self._snapshot_ms = 0
+        self._lost_ms: int | None = None
+        self._lost_ids = (0, 0)
+
+    @property
+    def synced(self) -> bool:
+        return self._sync.synced
+
+    def receive(self, diff: DepthMessage) -> list[Effect]:
+        """Take a diff of the stream."""
+        return self._effects(self._sync.receive(diff), diff)
+
+    def receive_snapshot(self, snapshot: DepthMessage | None) -> list[Effect]:
+        """Take a snapshot of REST; None if it could not be had."""
+        if snapshot is None:
+            return self._effects(self._sync.snapshot_failed(), None)
+        return self._effects(self._sync.receive_snapshot(snapshot), None)
+
+    def lose(self, reason: str) -> list[Effect]:
+        """The stream broke."""
+        return self._effects(self._sync.lose(reason), None)
+
+    def _effects(self, book_effects: list[BookEffect], diff: DepthMessage | None) -> list[Effect]:
+        effects: list[Effect] = []
+        for effect in book_effects:
+            match effect:
+                case Apply(applied):
+                    effects.append(Publish(DEPTH, applied))
+                    self._newest = applied
+                case Synced(snapshot):
+                    effects.append(Publish(DEPTH, snapshot))
+                    effects += self._synced_again(diff or snapshot)
+                case Resync():
+                    effects += self._lost(effect, diff)
+                case NeedSnapshot(delay_s):
+                    effects.append(FetchSnapshot(self._symbol, delay_s))
+        if self._sync.synced and self._newest is not None:
+            effects += self._due(self._newest)
+        return effects
+
+    def _due(self, newest: DepthMessage) -> list[Effect]:
+        now_ms = newest["received_time_ms"]
+        effects: list[Effect] = []
+        if now_ms - self._book_ms >= self._book_interval_ms:
+            self._book_ms = now_ms
+            top = self._sync.top(BOOK_LEVELS)
+            if top is not None:
+                effects.append(Publish(BOOK, self._book(newest, top.bids, top.asks, synced=True)))
+        if now_ms - self._snapshot_ms >= SNAPSHOT_INTERVAL_MS:
+            self._snapshot_ms = now_ms
+            full = self._sync.full()
+            if full is not None:
+                own: DepthMessage = {
+                    **newest,
+                    "kind": "snapshot",
+                    "first_update_id": full.update_id,
+                    "final_update_id": full.update_id,
+                    "bids": full.bids,
+                    "asks": full.asks,
+                }
+                effects.append(Publish(DEPTH, own))
+        return effects
+
+    def _book(
+        self, newest: DepthMessage, bids: list[list[str]], asks: list[list[str]], *, synced: bool
+    ) -> BookMessage:
+        return {
+            "schema": SCHEMA_VERSION,
+            "exchange": newest["exchange"],
+            "symbol": self._symbol,
+            "event_time_ms": newest["event_time_ms"],
+            "received_time_ms": newest["received_time_ms"],
+            "source": newest["source"],
+            "update_id": self._sync.update_id,
+            "bids": bids,
+            "asks": asks,
+            "synced": synced,
+            "age_ms": 0,
+        }
+
+    def _synced_again(self, cause: DepthMessage) -> list[Effect]:
+        # The exchange's own snapshot has just been published; ours is due an hour later.
+        self._snapshot_ms = cause["received_time_ms"]
+        self._book_ms = 0
+        lost_ms, self._lost_ms = self._lost_ms, None
+        if lost_ms is None:
+            return []
+        after_ms = cause["received_time_ms"] - lost_ms
+        detail = f"synced again after {after_ms} ms"
+        return [LedgerEvent("unsynced", *self._lost_ids, cause["event_time_ms"], detail)]
+
+    def _lost(self, resync: Resync, diff: DepthMessage | None) -> list[Effect]:
+        newest = self._newest
+        if newest is None:
+            return []
+        last_event_ms = newest["event_time_ms"] or 0
+        event_ms = (diff or newest)["event_time_ms"] or 0
+        unsynced = self._book(diff or newest, [], [], synced=False)
+        # Never the time of a point already written: its other fields would seem to belong to this one.
+        unsynced["event_time_ms"] = max(event_ms, last_event_ms + 1)
+        unsynced["update_id"] = resync.last_good_id
+        unsynced["age_ms"] = unsynced["received_time_ms"] - newest["received_time_ms"]
+        self._lost_ms = unsynced["received_time_ms"]
+        self._lost_ids = (resync.last_good_id, resync.offending_id)
+        return [
+            Publish(BOOK, unsynced),
+            LedgerEvent("unsynced", *self._lost_ids, unsynced["event_time_ms"], resync.reason),
+        ]

@@ -1,0 +1,76 @@
+"""What the cores of a producer want done: the only way in which they reach the outside.
+
+A core returns these values; the shell carries them out and answers with another event.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+
+class Publish(NamedTuple):
+    """Send a message to a topic.
+
+    Attributes:
+        progress_id: the id that this series has reached, without a hole below it, once the record is
+            delivered; None for records that do not move it.
+    """
+
+    topic: str
+    message: Any
+    progress_id: int | None = None
+
+
+class FetchSnapshot(NamedTuple):
+    """Get the order book over REST, `delay_s` seconds from now; answer: `Instrument.receive_snapshot`."""
+
+    symbol: str
+    delay_s: float
+
+
+class FillKlines(NamedTuple):
+    """Get finished bars over REST: open times `first` to `last`, both inclusive, at most one page.
+
+    Answer: `Instrument.receive_kline_rows` with the same bounds.
+    """
+
+    symbol: str
+    interval: str
+    first: int
+    last: int
+    delay_s: float
+
+
+class FillTrades(NamedTuple):
+    """Get the trades with ids `first` to `last`, both inclusive, at most one page.
+
+    Answer: `Instrument.receive_trade_rows` with the same bounds.
+    """
+
+    symbol: str
+    first: int
+    last: int
+    delay_s: float
+
+
+class LedgerEvent(NamedTuple):
+    """Something about the completeness of ids `first` to `last` (open times for klines).
+
+    Attributes:
+        time_ms: where it belongs in the exchange's time; None for klines, whose ids are times.
+    """
+
+    kind: str
+    first: int
+    last: int
+    time_ms: int | None = None
+    detail: str | None = None
+
+
+Effect = Publish | FetchSnapshot | FillKlines | FillTrades | LedgerEvent
+
+# Rows of one REST answer: the limit of klines and trades (BINANCE_SPOT.md §8.4, §8.6).
+PAGE: Final = 1_000
+# Seconds to wait before asking again for what REST did not have yet; its database trails the stream by 1–5 s
+# (BINANCE_SPOT.md §9). After the last of them it is lost.
+RETRY_DELAYS_S: Final = (1.0, 2.0, 3.0, 4.0, 5.0)

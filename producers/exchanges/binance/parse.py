@@ -1,0 +1,317 @@
+"""Binance's spot wire format to the messages of the contract; the one place that knows its letters.
+
+Pure: frames and REST rows in, checked messages out. Source: BINANCE_SPOT.md §2.5, §3, §4, §8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Literal, NamedTuple
+
+import orjson
+
+from shared.errors import InvalidMessage
+from shared.intervals import INTERVAL_MS
+from shared.messages import DepthMessage, KlineMessage, QuoteMessage, Source, TradeMessage, check
+from shared.models import SCHEMA_VERSION
+
+EXCHANGE: Final = "binance"
+
+# Milliseconds reach 10^14 in the year 5138, microseconds had passed it in 1973.
+_MICROSECONDS_FROM: Final = 10**14
+
+
+class StreamMessage(NamedTuple):
+    """A checked message; `kind` as in `shared.messages.CHECKS`."""
+
+    kind: Literal["kline", "trade", "depth", "quote"]
+    message: Any
+
+
+class Rejected(NamedTuple):
+    """The frame breaks the contract and belongs to the dead letters."""
+
+    stream: str
+    reason: str
+
+
+class ServerShutdown(NamedTuple):
+    """The server will end the connection soon (BINANCE_SPOT.md §2.5)."""
+
+
+class ControlReply(NamedTuple):
+    """The answer to SUBSCRIBE and the like; `error` is None if it was accepted."""
+
+    request_id: int | str | None
+    error: str | None
+
+
+class Ignored(NamedTuple):
+    """An event of a kind that is not ours to carry."""
+
+    kind: str
+
+
+Parsed = StreamMessage | Rejected | ServerShutdown | ControlReply | Ignored
+
+
+def parse_frame(frame: bytes | str, now_ms: int) -> Parsed:
+    """Read one frame of a combined connection.
+
+    Args:
+        now_ms: when it was received; the envelope's own `receivedTime`, which our simulator adds in replay,
+            goes before it and makes the source `replay`.
+    """
+    try:
+        envelope = orjson.loads(frame)
+    except orjson.JSONDecodeError as error:
+        return Rejected("", f"not JSON: {error}")
+    if type(envelope) is not dict:
+        return Rejected("", "not a JSON object")
+    event = envelope.get("data")
+    if type(event) is not dict:
+        return _without_event(envelope)
+    kind = event.get("e")
+    reader = _READERS.get(kind) if type(kind) is str else None
+    if reader is None:
+        # Quotes have neither type nor time: only the stream's name tells (BINANCE_SPOT.md §4.8).
+        if kind is not None or not str(envelope.get("stream")).endswith("@bookTicker"):
+            return ServerShutdown() if kind == "serverShutdown" else Ignored(str(kind)[:80])
+        reader = _read_quote
+    received_ms = envelope.get("receivedTime")
+    try:
+        if received_ms is None:
+            parsed = reader(event, now_ms, "stream")
+        else:
+            parsed = reader(event, received_ms, "replay")
+        check(parsed.kind, parsed.message)
+    except (InvalidMessage, KeyError, TypeError, AttributeError) as error:
+        return Rejected(str(envelope.get("stream", "")), _reason(error))
+    return parsed
+
+
+def _reason(error: Exception) -> str:
+    match error:
+        case KeyError():
+            return f"field {error.args[0]!r} is missing"
+        case TypeError() | AttributeError():
+            return f"a field of the wrong type: {error}"
+        case _:
+            return str(error)
+
+
+def _without_event(envelope: dict[str, Any]) -> Parsed:
+    if envelope.get("e") == "serverShutdown":
+        return ServerShutdown()
+    # Two shapes of errors are known, wrapped and bare (BINANCE_SPOT.md §3.1).
+    error = envelope.get("error", envelope if "code" in envelope else None)
+    if type(error) is dict:
+        return ControlReply(envelope.get("id"), f"{error.get('msg')} (code {error.get('code')})")
+    if "result" in envelope:
+        return ControlReply(envelope.get("id"), None)
+    if type(envelope.get("e")) is str:
+        return Ignored(envelope["e"][:80])
+    return Rejected(str(envelope.get("stream", "")), "neither an event nor a control reply")
+
+
+def _ms(time: int) -> int:
+    """A time of the exchange in milliseconds, whichever unit it came in (BINANCE_SPOT.md §2.4)."""
+    return time if time < _MICROSECONDS_FROM else time // 1000
+
+
+def _read_trade(event: dict[str, Any], received_ms: int, source: Source) -> StreamMessage:
+    event_time, trade_time = event["E"], event["T"]
+    message: TradeMessage = {
+        "schema": SCHEMA_VERSION,
+        "exchange": EXCHANGE,
+        "symbol": event["s"],
+        "event_time_ms": event_time if event_time < _MICROSECONDS_FROM else event_time // 1000,
+        "received_time_ms": received_ms,
+        "source": source,
+        "trade_id": event["t"],
+        "price": event["p"],
+        "quantity": event["q"],
+        "trade_time_ms": trade_time if trade_time < _MICROSECONDS_FROM else trade_time // 1000,
+        "buyer_is_maker": event["m"],
+    }
+    return StreamMessage("trade", message)
+
+
+def _read_depth(event: dict[str, Any], received_ms: int, source: Source) -> StreamMessage:
+    message: DepthMessage = {
+        "schema": SCHEMA_VERSION,
+        "exchange": EXCHANGE,
+        "symbol": event["s"],
+        "event_time_ms": _ms(event["E"]),
+        "received_time_ms": received_ms,
+        "source": source,
+        "kind": "diff",
+        "first_update_id": event["U"],
+        "final_update_id": event["u"],
+        "bids": event["b"],
+        "asks": event["a"],
+    }
+    if message["final_update_id"] < message["first_update_id"]:
+        raise InvalidMessage("final_update_id", event["u"], f"at least first_update_id ({event['U']})")
+    return StreamMessage("depth", message)
+
+
+def _read_quote(event: dict[str, Any], received_ms: int, source: Source) -> StreamMessage:
+    message: QuoteMessage = {
+        "schema": SCHEMA_VERSION,
+        "exchange": EXCHANGE,
+        "symbol": event["s"],
+        "event_time_ms": None,
+        "received_time_ms": received_ms,
+        "source": source,
+        "update_id": event["u"],
+        "bid_price": event["b"],
+        "bid_quantity": event["B"],
+        "ask_price": event["a"],
+        "ask_quantity": event["A"],
+    }
+    return StreamMessage("quote", message)
+
+
+def _read_kline(event: dict[str, Any], received_ms: int, source: Source) -> StreamMessage:
+    bar = event["k"]
+    interval = bar["i"]
+    open_time_ms = _ms(bar["t"])
+    message: KlineMessage = {
+        "schema": SCHEMA_VERSION,
+        "exchange": EXCHANGE,
+        "symbol": event["s"],
+        "event_time_ms": _ms(event["E"]),
+        "received_time_ms": received_ms,
+        "source": source,
+        "interval": interval,
+        "open_time_ms": open_time_ms,
+        "close_time_ms": _close_time_ms(interval, open_time_ms),
+        "open": bar["o"],
+        "high": bar["h"],
+        "low": bar["l"],
+        "close": bar["c"],
+        "base_volume": bar["v"],
+        "quote_volume": bar["q"],
+        "trade_count": bar["n"],
+        "taker_buy_base_volume": bar["V"],
+        "taker_buy_quote_volume": bar["Q"],
+        "first_trade_id": bar["f"],
+        "last_trade_id": bar["L"],
+        "closed": bar["x"],
+    }
+    return StreamMessage("kline", message)
+
+
+_READERS: Final[dict[str, Callable[[dict[str, Any], int, Source], StreamMessage]]] = {
+    "trade": _read_trade,
+    "depthUpdate": _read_depth,
+    "kline": _read_kline,
+}
+
+
+def _close_time_ms(interval: str, open_time_ms: int) -> int:
+    """Last millisecond of a bar, computed: the wire's own differs by unit (BINANCE_SPOT.md §2.4)."""
+    step = INTERVAL_MS.get(interval)
+    if step is None:
+        raise InvalidMessage("interval", interval, "an interval of fixed length")
+    if open_time_ms % step:
+        raise InvalidMessage("open_time_ms", open_time_ms, f"a multiple of {interval}")
+    return open_time_ms + step - 1
+
+
+def kline_of_row(symbol: str, interval: str, row: Any, received_ms: int) -> KlineMessage:
+    """A finished bar of `/api/v3/klines`: open, high, low, close, unlike the stream's order (§8.6).
+
+    Raises:
+        InvalidMessage: the row breaks the contract.
+    """
+    _expect_list(row, 11, "kline row")
+    open_time_ms = _time_of("open_time_ms", row[0])
+    message: KlineMessage = {
+        "schema": SCHEMA_VERSION,
+        "exchange": EXCHANGE,
+        "symbol": symbol,
+        "event_time_ms": None,
+        "received_time_ms": received_ms,
+        "source": "backfill",
+        "interval": interval,
+        "open_time_ms": open_time_ms,
+        "close_time_ms": _close_time_ms(interval, open_time_ms),
+        "open": row[1],
+        "high": row[2],
+        "low": row[3],
+        "close": row[4],
+        "base_volume": row[5],
+        "quote_volume": row[7],
+        "trade_count": row[8],
+        "taker_buy_base_volume": row[9],
+        "taker_buy_quote_volume": row[10],
+        "first_trade_id": None,
+        "last_trade_id": None,
+        "closed": True,
+    }
+    check("kline", message)
+    return message
+
+
+def trade_of_row(symbol: str, row: Any, received_ms: int) -> TradeMessage:
+    """A trade of `/api/v3/historicalTrades` or `/api/v3/trades` (§8.4).
+
+    Raises:
+        InvalidMessage: the row breaks the contract.
+    """
+    if type(row) is not dict:
+        raise InvalidMessage("trade row", row, "a JSON object")
+    message: TradeMessage = {
+        "schema": SCHEMA_VERSION,
+        "exchange": EXCHANGE,
+        "symbol": symbol,
+        "event_time_ms": None,
+        "received_time_ms": received_ms,
+        "source": "backfill",
+        "trade_id": row.get("id"),  # type: ignore[typeddict-item]  # checked below, as all of them
+        "price": row.get("price"),  # type: ignore[typeddict-item]
+        "quantity": row.get("qty"),  # type: ignore[typeddict-item]
+        "trade_time_ms": _time_of("trade_time_ms", row.get("time")),
+        "buyer_is_maker": row.get("isBuyerMaker"),  # type: ignore[typeddict-item]
+    }
+    check("trade", message)
+    return message
+
+
+def snapshot_of_body(symbol: str, body: Any, received_ms: int) -> DepthMessage:
+    """The book of `/api/v3/depth` (§8.3).
+
+    Raises:
+        InvalidMessage: the body breaks the contract.
+    """
+    if type(body) is not dict:
+        raise InvalidMessage("depth", body, "a JSON object")
+    last_update_id = body.get("lastUpdateId")
+    message: DepthMessage = {
+        "schema": SCHEMA_VERSION,
+        "exchange": EXCHANGE,
+        "symbol": symbol,
+        "event_time_ms": None,
+        "received_time_ms": received_ms,
+        "source": "backfill",
+        "kind": "snapshot",
+        "first_update_id": last_update_id,  # type: ignore[typeddict-item]
+        "final_update_id": last_update_id,  # type: ignore[typeddict-item]
+        "bids": body.get("bids"),  # type: ignore[typeddict-item]
+        "asks": body.get("asks"),  # type: ignore[typeddict-item]
+    }
+    check("depth", message)
+    return message
+
+
+def _time_of(name: str, value: Any) -> int:
+    if type(value) is not int:
+        raise InvalidMessage(name, value, "a time in ms or µs")
+    return _ms(value)
+
+
+def _expect_list(row: Any, length: int, name: str) -> None:
+    if type(row) is not list or len(row) < length:
+        raise InvalidMessage(name, row, f"a list of at least {length} values")

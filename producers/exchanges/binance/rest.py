@@ -1,0 +1,222 @@
+"""Binance's REST interface: one client, one weight budget, bounded retries."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import logging
+import random
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
+
+import aiohttp
+import orjson
+
+from producers.backoff import Backoff
+from producers.exchanges.binance import weight_budget as weights
+from producers.exchanges.binance.answers import decide, statuses, used_weight, weight_limit
+from producers.exchanges.binance.parse import kline_of_row, snapshot_of_body, trade_of_row
+from producers.exchanges.binance.weight_budget import WeightBudget
+from shared.errors import ExchangeRefused, ExchangeUnavailable, InvalidMessage, UnknownSymbol
+from shared.messages import DepthMessage, KlineMessage, TradeMessage
+
+Row = TypeVar("Row", KlineMessage, TradeMessage)
+Reject = Callable[[str, str, str, bytes], None]
+
+_LOG = logging.getLogger(__name__)
+
+# The server itself gives up after 10 s (BINANCE_SPOT.md §7.2).
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=15, connect=5)
+_ATTEMPTS: Final = 4
+_AT_ONCE: Final = 4
+_SNAPSHOT_LEVELS: Final = 1_000
+_MAX_BODY: Final = 64 * 2**20  # all of exchangeInfo is about 20 MB
+
+
+class BinanceRest:
+    """Public endpoints as methods that return checked messages.
+
+    Every method raises ExchangeUnavailable after some attempts, ExchangeRefused and UnknownSymbol at once.
+
+    Args:
+        history_url: host of `historicalTrades`, which the market-data host lacks (BINANCE_SPOT.md §7.1).
+        exchange_ms: the exchange's clock, as far as it is known; its minutes are those of the budget.
+        reject: takes rows that break the contract: source, symbol, reason, bytes. They count as missing.
+    """
+
+    def __init__(
+        self, rest_url: str, history_url: str, exchange_ms: Callable[[], int], reject: Reject
+    ) -> None:
+        self._rest_url = rest_url
+        self._history_url = history_url
+        self._exchange_ms = exchange_ms
+        self._reject = reject
+        self.budget = WeightBudget()
+        self._session: aiohttp.ClientSession | None = None
+        self._at_once = asyncio.Semaphore(_AT_ONCE)
+        self._closed_until_ms = 0  # no probing while the exchange says wait
+        self._has_history = True
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def time_ms(self) -> int:
+        """The exchange's clock."""
+        answer = await self._get(self._rest_url, "time", {}, weights.TIME_WEIGHT)
+        return int(answer["serverTime"])
+
+    async def statuses(self, symbols: Sequence[str]) -> dict[str, str]:
+        """Status of each symbol (BINANCE_SPOT.md §10).
+
+        Raises:
+            UnknownSymbol: naming the unknown ones and those that are spelled alike.
+        """
+        found = await self.listed_statuses(symbols)
+        unknown = [symbol for symbol in symbols if symbol not in found]
+        if unknown:
+            raise UnknownSymbol("; ".join(_explain_unknown(symbol, list(found)) for symbol in unknown))
+        return {symbol: found[symbol] for symbol in symbols}
+
+    async def listed_statuses(self, symbols: Sequence[str]) -> dict[str, str]:
+        """Status of those symbols that are listed; if one is not, of all that are."""
+        try:
+            return await self._exchange_info({"symbols": '["' + '","'.join(symbols) + '"]'})
+        except UnknownSymbol:
+            return await self._exchange_info({})
+
+    async def klines(
+        self, symbol: str, interval: str, first: int, last: int, received_ms: int
+    ) -> list[KlineMessage]:
+        """Finished bars with open times from `first` to `last`, ascending, at most one page.
+
+        A bar counts as finished if it ended before the exchange's time, taken before the request
+        (BINANCE_SPOT.md §9, trap 17).
+        """
+        server_time_ms = await self.time_ms()
+        parameters = {
+            "symbol": symbol,
+            "interval": interval,
+            "startTime": str(first),
+            "endTime": str(last),
+            "limit": "1000",
+        }
+        rows = await self._get(self._rest_url, "klines", parameters, weights.KLINES_WEIGHT)
+        klines = self._checked(
+            "klines", symbol, rows, lambda row: kline_of_row(symbol, interval, row, received_ms)
+        )
+        return [kline for kline in klines if kline["close_time_ms"] < server_time_ms]
+
+    async def trades(
+        self, symbol: str, first: int, last: int, received_ms: int
+    ) -> tuple[list[TradeMessage], int]:
+        """Trades with ids from `first` to `last`, at most one page; and the lowest id that can be had.
+
+        Where `historicalTrades` is not served, the newest 1,000 are all there is: then the second value is
+        the lowest of them, otherwise 0.
+        """
+        if self._has_history:
+            parameters = {"symbol": symbol, "fromId": str(first), "limit": str(min(1_000, last - first + 1))}
+            try:
+                rows = await self._get(
+                    self._history_url, "historicalTrades", parameters, weights.TRADES_WEIGHT
+                )
+                return self._trades_of(symbol, rows, received_ms), 0
+            except ExchangeRefused as refusal:
+                self._has_history = False
+                _LOG.warning("%s; only the newest 1,000 trades can be repaired from now on", refusal)
+        rows = await self._get(
+            self._rest_url, "trades", {"symbol": symbol, "limit": "1000"}, weights.TRADES_WEIGHT
+        )
+        newest = self._trades_of(symbol, rows, received_ms)
+        return newest, min((trade["trade_id"] for trade in newest), default=0)
+
+    async def depth(self, symbol: str, received_ms: Callable[[], int]) -> DepthMessage:
+        """A snapshot of the order book, 1,000 levels a side."""
+        parameters = {"symbol": symbol, "limit": str(_SNAPSHOT_LEVELS)}
+        body = await self._get(self._rest_url, "depth", parameters, weights.DEPTH_WEIGHT)
+        try:
+            return snapshot_of_body(symbol, body, received_ms())
+        except InvalidMessage as error:
+            self._reject("rest:depth", symbol, str(error), orjson.dumps(body))
+            raise ExchangeUnavailable(f"depth of {symbol}: {error}") from None
+
+    def _trades_of(self, symbol: str, rows: Any, received_ms: int) -> list[TradeMessage]:
+        return self._checked("trades", symbol, rows, lambda row: trade_of_row(symbol, row, received_ms))
+
+    def _checked(self, path: str, symbol: str, rows: Any, read: Callable[[Any], Row]) -> list[Row]:
+        if type(rows) is not list:
+            raise ExchangeUnavailable(f"{path}: the exchange answered with {type(rows).__name__}, not a list")
+        checked: list[Row] = []
+        for row in rows:
+            try:
+                checked.append(read(row))
+            except InvalidMessage as error:
+                self._reject(f"rest:{path}", symbol, str(error), orjson.dumps(row))
+        return checked
+
+    async def _exchange_info(self, parameters: dict[str, str]) -> dict[str, str]:
+        answer = await self._get(self._rest_url, "exchangeInfo", parameters, weights.EXCHANGE_INFO_WEIGHT)
+        limit = weight_limit(answer)
+        if limit:
+            self.budget.set_limit(limit)
+        return statuses(answer)
+
+    async def _get(self, base: str, path: str, parameters: dict[str, str], weight: int) -> Any:
+        backoff = Backoff(random.random, first_s=0.5, cap_s=8.0)
+        while True:
+            try:
+                return await self._get_once(base, path, parameters, weight)
+            except ExchangeUnavailable as error:
+                if backoff.failures + 1 >= _ATTEMPTS or error.retry_after:
+                    raise
+                await asyncio.sleep(backoff.failed())
+
+    async def _get_once(self, base: str, path: str, parameters: dict[str, str], weight: int) -> Any:
+        request = f"GET {base}/api/v3/{path}"
+        async with self._at_once:
+            await self._await_budget(weight, request)
+            self.budget.started(weight, self._exchange_ms())
+            used: int | None = None
+            try:
+                status, headers, body = await self._send(f"{base}/api/v3/{path}", parameters)
+                used = used_weight(headers)
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                reason = str(error) or type(error).__name__
+                raise ExchangeUnavailable(f"{request}: no answer ({reason})") from None
+            finally:
+                self.budget.finished(weight, self._exchange_ms(), used)
+        try:
+            return decide(status, headers, body, request)
+        except ExchangeUnavailable as error:
+            if error.retry_after:
+                self._closed_until_ms = self._exchange_ms() + int(error.retry_after * 1000)
+            raise
+
+    async def _await_budget(self, weight: int, request: str) -> None:
+        closed_ms = self._closed_until_ms - self._exchange_ms()
+        if closed_ms > 0:
+            raise ExchangeUnavailable(f"{request}: the exchange asked to wait", closed_ms / 1000)
+        wait_ms = self.budget.wait_ms(weight, self._exchange_ms())
+        if wait_ms:
+            # Spread over the first seconds of the minute: all containers wait for the same one.
+            await asyncio.sleep(wait_ms / 1000 + random.random() * 2)
+            await self._await_budget(weight, request)
+
+    async def _send(self, url: str, parameters: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=_TIMEOUT)
+        async with self._session.get(url, params=parameters) as response:
+            body = bytearray()
+            async for piece in response.content.iter_chunked(2**16):
+                body += piece
+                if len(body) > _MAX_BODY:
+                    raise aiohttp.ClientPayloadError(f"longer than {_MAX_BODY} bytes")
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            return response.status, headers, bytes(body)
+
+
+def _explain_unknown(symbol: str, listed: list[str]) -> str:
+    near = difflib.get_close_matches(symbol, listed, n=3, cutoff=0.6)
+    hint = f"did you mean {', '.join(near)}?" if near else "see its exchangeInfo for those it has"
+    return f'SYMBOLS: "{symbol}" is not traded on Binance; {hint}'

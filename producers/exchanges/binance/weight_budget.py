@@ -1,0 +1,94 @@
+"""REST weight: how much may be spent, and when (BINANCE_SPOT.md §7.5, §8.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+KLINES_WEIGHT: Final = 2
+DEPTH_WEIGHT: Final = 50  # 501 to 1,000 levels
+TRADES_WEIGHT: Final = 25
+EXCHANGE_INFO_WEIGHT: Final = 20
+TIME_WEIGHT: Final = 1
+
+DEFAULT_LIMIT: Final = 6_000
+# The other half is for whoever else sits behind the same IP.
+SHARE: Final = 0.5
+_MINUTE_MS: Final = 60_000
+
+
+class WeightBudget:
+    """Half of the exchange's limit per calendar minute of its clock.
+
+    All containers behind one IP share one count, but no memory: the header of each answer tells what all of
+    them have used. Requests on their way are added, since no header counts them yet.
+    """
+
+    def __init__(self, limit: int = DEFAULT_LIMIT) -> None:
+        self._limit = limit
+        self._minute = -1
+        self._used = 0
+        self._in_flight = 0
+
+    @property
+    def used(self) -> int:
+        """Weight used by the IP in the current minute, as last heard."""
+        return self._used
+
+    @property
+    def allowed(self) -> int:
+        return int(self._limit * SHARE)
+
+    def set_limit(self, limit: int) -> None:
+        """Take the limit of exchangeInfo's `rateLimits`."""
+        self._limit = limit
+
+    def wait_ms(self, weight: int, now_ms: int) -> int:
+        """How long to wait before a request of this weight; 0 to send it now.
+
+        Args:
+            now_ms: the exchange's time, whose minutes count.
+        """
+        self._turn(now_ms)
+        if self._in_flight == 0 and self._used == 0:
+            return 0  # a single request heavier than the budget must not wait for ever
+        if self._used + self._in_flight + weight <= self.allowed:
+            return 0
+        return _MINUTE_MS - now_ms % _MINUTE_MS
+
+    def started(self, weight: int, now_ms: int) -> None:
+        """A request has been sent."""
+        self._turn(now_ms)
+        self._in_flight += weight
+
+    def finished(self, weight: int, now_ms: int, used: int | None) -> None:
+        """Its answer came; `used` is what the header says, None without one."""
+        self._turn(now_ms)
+        self._in_flight -= weight
+        # Answers may come in another order than they were counted in: within a minute it only grows.
+        self._used = max(self._used, used) if used is not None else self._used + weight
+
+    def _turn(self, now_ms: int) -> None:
+        minute = now_ms // _MINUTE_MS
+        if minute != self._minute:
+            self._minute, self._used = minute, 0
+
+
+def starting_weight(intervals: Sequence[str], warmup_bars: int) -> int:
+    """Weight that one symbol spends at its start: warm-up, server times, snapshot, exchangeInfo."""
+    pages = max(1, -(-warmup_bars // 1_000))
+    return len(intervals) * pages * (KLINES_WEIGHT + TIME_WEIGHT) + DEPTH_WEIGHT + EXCHANGE_INFO_WEIGHT
+
+
+def start_delay_s(position: int, weight: int, limit: int = DEFAULT_LIMIT) -> float:
+    """Seconds that a process waits, so that all containers together start under half the limit.
+
+    Containers do not know of each other, but all know the same list of symbols: the one that stands at
+    `position` in it starts when those before it have spent their `weight` each, at the allowed pace.
+    """
+    return position * weight / (limit * SHARE / 60)
+
+
+def status_period_s(symbols: int) -> float:
+    """Seconds between two looks at exchangeInfo: together never more than a tenth of the limit a minute."""
+    return max(60.0, symbols * EXCHANGE_INFO_WEIGHT / (DEFAULT_LIMIT * 0.1) * 60)

@@ -1,0 +1,210 @@
+"""One symbol of an exchange: composes the cores of its streams.
+
+Everything that happens to the symbol is one call of a method here, and everything that follows from it is in
+the effects returned. No sockets, clocks or files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from producers.bearings import SeriesBearings, klines_series, trades_series
+from producers.book_feed import BookFeed
+from producers.effects import Effect, LedgerEvent, Publish
+from producers.halts import Halts
+from producers.kline_sequence import KlineSequence
+from producers.ledger_events import LedgerEvents
+from producers.trade_sequence import TradeSequence
+from shared.id_ranges import IdRanges
+from shared.messages import DepthMessage, KlineMessage, Source, TradeMessage
+from shared.topics import LEDGER, QUOTES, TRADES
+
+# What was not published, but is known to have been issued.
+_ISSUED_UNSEEN: Final = frozenset(("lost", "halted", "offline"))
+
+
+class Instrument:
+    """The streams of one symbol.
+
+    Args:
+        book_interval_ms: least time between two messages on `market.book`.
+        warmup_bars: closed bars to get for a series that has none yet.
+    """
+
+    def __init__(
+        self, exchange: str, symbol: str, intervals: Sequence[str], *, book_interval_ms: int, warmup_bars: int
+    ) -> None:
+        self.exchange = exchange
+        self.symbol = symbol
+        self._warmup_bars = warmup_bars
+        self._halts = Halts()
+        self._klines = {interval: KlineSequence(symbol, interval, self._halts) for interval in intervals}
+        self._trades = TradeSequence(symbol)
+        self._book = BookFeed(symbol, book_interval_ms)
+        self._ledger = LedgerEvents(exchange, symbol)
+        self._source: Source = "stream"
+
+    @property
+    def synced(self) -> bool:
+        """The local book is exact."""
+        return self._book.synced
+
+    @property
+    def pending_fills(self) -> int:
+        """How many series await an answer of REST."""
+        return sum(klines.filling for klines in self._klines.values()) + self._trades.filling
+
+    @property
+    def missing_trades(self) -> int:
+        return self._trades.missing
+
+    @property
+    def halted(self) -> bool:
+        return self._halts.halted
+
+    def begin(self, bearings: Mapping[str, SeriesBearings], server_time_ms: int) -> list[Effect]:
+        """Start all series from where they stand.
+
+        Args:
+            bearings: by series name; a series without any is warmed up.
+            server_time_ms: the exchange's clock.
+        """
+        effects: list[Effect] = []
+        for interval, klines in self._klines.items():
+            known = bearings.get(klines_series(self.exchange, self.symbol, interval))
+            last_open_time_ms = None if known is None else max((known.last_id, *(i for i, _ in known.later)))
+            if known is not None:
+                # A producer that was killed may not have said it; saying it twice changes nothing.
+                for open_time_ms, _ in known.later:
+                    self._expect("klines", interval, open_time_ms, open_time_ms, server_time_ms)
+            raised = klines.begin(last_open_time_ms, server_time_ms, self._warmup_bars)
+            effects += self._enter(raised, "klines", interval, server_time_ms, "backfill")
+        known = bearings.get(trades_series(self.exchange, self.symbol))
+        if known is not None:
+            for trade_id, time_ms in sorted(known.later):
+                self._expect("trades", None, trade_id, time_ms, server_time_ms)
+            later = IdRanges((trade_id, trade_id) for trade_id, _ in known.later)
+            time_ms = max((time_ms for _, time_ms in known.later), default=server_time_ms)
+            raised = self._trades.begin(known.last_id, later, time_ms)
+            effects += self._enter(raised, "trades", None, server_time_ms, "backfill")
+        return effects
+
+    def receive(self, kind: str, message: Any) -> list[Effect]:
+        """Take a checked message of the stream; `kind` as in `shared.messages.CHECKS`."""
+        if kind == "quote":
+            return [Publish(QUOTES, message)]
+        received_ms, source = message["received_time_ms"], message["source"]
+        self._source = source
+        if kind == "trade":
+            return self._enter(self._trades.receive(message), "trades", None, received_ms, source)
+        if kind == "depth":
+            return self._enter(self._book.receive(message), "depth", None, received_ms, source)
+        klines = self._klines.get(message["interval"])
+        if klines is None:
+            return []
+        return self._enter(klines.receive(message), "klines", message["interval"], received_ms, source)
+
+    def receive_kline_rows(
+        self, interval: str, first: int, last: int, rows: Sequence[KlineMessage], now_ms: int
+    ) -> list[Effect]:
+        """Take the answer to `FillKlines`."""
+        raised = self._klines[interval].receive_rows(first, last, rows)
+        return self._enter(raised, "klines", interval, now_ms, "backfill")
+
+    def receive_trade_rows(
+        self, first: int, last: int, rows: Sequence[TradeMessage], now_ms: int, oldest_available: int = 0
+    ) -> list[Effect]:
+        """Take the answer to `FillTrades`; see `TradeSequence.receive_rows`."""
+        raised = self._trades.receive_rows(first, last, rows, oldest_available)
+        return self._enter(raised, "trades", None, now_ms, "backfill")
+
+    def receive_snapshot(self, snapshot: DepthMessage | None, now_ms: int) -> list[Effect]:
+        """Take the answer to `FetchSnapshot`, None if there was none."""
+        return self._enter(self._book.receive_snapshot(snapshot), "depth", None, now_ms, self._source)
+
+    def receive_status(self, status: str, now_ms: int) -> None:
+        """Take the symbol's status of exchangeInfo."""
+        self._halts.receive_status(status, now_ms)
+
+    def disconnected(self, reason: str, now_ms: int) -> list[Effect]:
+        """The connection that carried the streams has ended."""
+        return self._enter(self._book.lose(reason), "depth", None, now_ms, self._source)
+
+    def tick(self) -> list[Publish]:
+        """The completeness events gathered since the last call; call it about once a second."""
+        return [Publish(LEDGER, message) for message in self._ledger.flush()]
+
+    def _enter(
+        self, effects: list[Effect], stream: str, interval: str | None, now_ms: int, source: Source
+    ) -> list[Effect]:
+        """Enter into the ledger what the effects say of completeness; the rest is for the shell."""
+        outward: list[Effect] = []
+        for effect in effects:
+            if type(effect) is LedgerEvent:
+                self._enter_event(effect, stream, interval, now_ms, source)
+                continue
+            outward.append(effect)
+            if type(effect) is Publish:
+                if effect.topic == TRADES:
+                    self._enter_trade(effect.message)
+                elif stream == "klines" and effect.message["closed"]:
+                    self._enter_bar(effect.message)
+        return outward
+
+    def _enter_trade(self, trade: TradeMessage) -> None:
+        trade_id = trade["trade_id"]
+        for kind in ("expected", "repaired") if trade["source"] == "backfill" else ("expected",):
+            self._ledger.add(
+                kind,
+                "trades",
+                None,
+                trade_id,
+                trade_id,
+                event_time_ms=trade["trade_time_ms"],
+                received_time_ms=trade["received_time_ms"],
+                source=trade["source"],
+            )
+
+    def _enter_bar(self, kline: KlineMessage) -> None:
+        open_time_ms = kline["open_time_ms"]
+        for kind in ("expected", "repaired") if kline["source"] == "backfill" else ("expected",):
+            self._ledger.add(
+                kind,
+                "klines",
+                kline["interval"],
+                open_time_ms,
+                open_time_ms,
+                event_time_ms=open_time_ms,
+                received_time_ms=kline["received_time_ms"],
+                source=kline["source"],
+            )
+
+    def _enter_event(
+        self, event: LedgerEvent, stream: str, interval: str | None, now_ms: int, source: Source
+    ) -> None:
+        time_ms = event.time_ms if event.time_ms is not None or interval is None else event.last
+        for kind in ("expected", event.kind) if event.kind in _ISSUED_UNSEEN else (event.kind,):
+            self._ledger.add(
+                kind,
+                stream,
+                interval,
+                event.first,
+                event.last,
+                event_time_ms=time_ms,
+                received_time_ms=now_ms,
+                source=source,
+                detail=event.detail if kind == event.kind else None,
+            )
+
+    def _expect(self, stream: str, interval: str | None, ident: int, time_ms: int, now_ms: int) -> None:
+        self._ledger.add(
+            "expected",
+            stream,
+            interval,
+            ident,
+            ident,
+            event_time_ms=time_ms,
+            received_time_ms=now_ms,
+            source="backfill",
+        )

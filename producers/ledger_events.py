@@ -1,0 +1,88 @@
+"""Completeness events of one instrument, joined to ranges before they go to `pipeline.ledger`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from shared.intervals import INTERVAL_MS
+from shared.messages import LedgerMessage, Source
+from shared.models import SCHEMA_VERSION
+
+_MINUTE_MS: Final = 60_000
+# Kinds of which one may come with every message.
+_JOINED: Final = frozenset(("expected", "repaired", "duplicate"))
+
+
+class LedgerEvents:
+    """Joins neighbouring ids of the same kind; `flush` gives what has come up to now.
+
+    A range of trades never crosses a minute of trade time, so that each minute has its own ids;
+    `event_time_ms` is the trade time of its last id. Ranges of bars hold open times and `event_time_ms` is
+    the last of them.
+    """
+
+    def __init__(self, exchange: str, symbol: str) -> None:
+        self._exchange = exchange
+        self._symbol = symbol
+        self._open: dict[tuple[str, str | None, str], LedgerMessage] = {}
+        self._complete: list[LedgerMessage] = []
+
+    def add(
+        self,
+        kind: str,
+        stream: str,
+        interval: str | None,
+        first: int,
+        last: int,
+        *,
+        event_time_ms: int | None,
+        received_time_ms: int,
+        source: Source,
+        detail: str | None = None,
+    ) -> None:
+        """Enter the ids `first` to `last`, both inclusive (open times for klines)."""
+        step = INTERVAL_MS[interval] if interval is not None else 1
+        series = (stream, interval, kind)
+        if kind in _JOINED:
+            before = self._open.get(series)
+            if before is not None and before["last"] + step == first and before["source"] == source:
+                before_ms = before["event_time_ms"]
+                same_minute = (
+                    stream != "trades"
+                    or before_ms is None
+                    or event_time_ms is None
+                    or before_ms // _MINUTE_MS == event_time_ms // _MINUTE_MS
+                )
+                if same_minute:
+                    before["last"] = last
+                    before["count"] += (last - first) // step + 1
+                    before["event_time_ms"] = event_time_ms
+                    before["received_time_ms"] = received_time_ms
+                    return
+        message: LedgerMessage = {
+            "schema": SCHEMA_VERSION,
+            "exchange": self._exchange,
+            "symbol": self._symbol,
+            "event_time_ms": event_time_ms,
+            "received_time_ms": received_time_ms,
+            "source": source,
+            "stream": stream,
+            "interval": interval,
+            "kind": kind,
+            "first": first,
+            "last": last,
+            "count": (last - first) // step + 1,
+            "detail": detail,
+        }
+        if kind not in _JOINED:
+            self._complete.append(message)
+            return
+        if series in self._open:
+            self._complete.append(self._open[series])
+        self._open[series] = message
+
+    def flush(self) -> list[LedgerMessage]:
+        """All events since the last call."""
+        events = [*self._complete, *self._open.values()]
+        self._complete, self._open = [], {}
+        return events

@@ -1,0 +1,228 @@
+"""The local order book of one instrument, kept in step with the exchange's diffs.
+
+Source of the rules: BINANCE_SPOT.md §6.1, in the strict reading of §6.2.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from typing import Final, NamedTuple
+
+from shared.messages import DepthMessage, Levels
+
+# 100 s of diffs at 100 ms: far longer than a snapshot takes; older ones make the snapshot too old instead.
+BUFFERED_DIFFS: Final = 1_000
+# A side of 10,000 levels is 350 kB as JSON, so that a full snapshot stays below Kafka's 1 MB a message.
+MAX_LEVELS: Final = 10_000
+# Applied diffs after which a book counts as stable, and the back-off of snapshots starts anew (10 s).
+_STABLE_AFTER: Final = 100
+_MAX_DELAY_S: Final = 60.0
+
+
+class Apply(NamedTuple):
+    """The diff is part of the book now."""
+
+    diff: DepthMessage
+
+
+class Synced(NamedTuple):
+    """The book is exact from here on; it began with this snapshot."""
+
+    snapshot: DepthMessage
+
+
+class Resync(NamedTuple):
+    """The book is thrown away.
+
+    Attributes:
+        last_good_id: update id up to which it was right.
+        offending_id: first update id of the diff that broke it; `last_good_id` where no diff did.
+    """
+
+    reason: str
+    last_good_id: int
+    offending_id: int
+
+
+class NeedSnapshot(NamedTuple):
+    """A REST snapshot is wanted `delay_s` seconds from now; one at a time is asked for."""
+
+    delay_s: float
+
+
+class BookTop(NamedTuple):
+    """Best levels of both sides, best first, as the exchange's own strings."""
+
+    update_id: int
+    bids: Levels
+    asks: Levels
+
+
+BookEffect = Apply | Synced | Resync | NeedSnapshot
+
+
+class BookSync:
+    """Brings snapshot and diffs together; says nothing about the book while it is not exact."""
+
+    def __init__(self) -> None:
+        self._bids: dict[float, list[str]] = {}
+        self._asks: dict[float, list[str]] = {}
+        self._best_bid = 0.0
+        self._best_ask = float("inf")
+        self._id = 0
+        self._snapshot: DepthMessage | None = None  # loaded, but no diff has followed on it yet
+        self._synced = False
+        self._buffer: deque[DepthMessage] = deque(maxlen=BUFFERED_DIFFS)
+        self._asking = False
+        self._failures = 0
+        self._applied = 0
+
+    @property
+    def synced(self) -> bool:
+        return self._synced
+
+    @property
+    def update_id(self) -> int:
+        """Last update id that the book contains."""
+        return self._id
+
+    def top(self, levels: int) -> BookTop | None:
+        """The best levels, or None while the book is not exact."""
+        if not self._synced:
+            return None
+        return BookTop(
+            self._id,
+            [self._bids[price] for price in heapq.nlargest(levels, self._bids)],
+            [self._asks[price] for price in heapq.nsmallest(levels, self._asks)],
+        )
+
+    def full(self) -> BookTop | None:
+        """All levels known, best first, or None while the book is not exact."""
+        if not self._synced:
+            return None
+        return BookTop(
+            self._id,
+            [self._bids[price] for price in sorted(self._bids, reverse=True)],
+            [self._asks[price] for price in sorted(self._asks)],
+        )
+
+    def receive(self, diff: DepthMessage) -> list[BookEffect]:
+        """Take one diff of the stream, in the order of arrival."""
+        if self._synced:
+            if diff["first_update_id"] == self._id + 1:
+                return self._apply(diff)
+            return self._receive_out_of_step(diff)
+        if self._snapshot is not None:
+            return self._start(diff)
+        self._buffer.append(diff)
+        return self._ask()
+
+    def receive_snapshot(self, snapshot: DepthMessage) -> list[BookEffect]:
+        """Take the answer to `NeedSnapshot`."""
+        self._asking = False
+        if self._synced or self._snapshot is not None:
+            return []
+        last_update_id = snapshot["final_update_id"]
+        if self._buffer and last_update_id + 1 < self._buffer[0]["first_update_id"]:
+            self._failures += 1
+            return self._ask()
+        self._load(snapshot)
+        effects: list[BookEffect] = []
+        buffered, self._buffer = self._buffer, deque(maxlen=BUFFERED_DIFFS)
+        for diff in buffered:
+            effects += self.receive(diff)
+        return effects
+
+    def snapshot_failed(self) -> list[BookEffect]:
+        """The snapshot could not be had: ask again, later each time."""
+        self._asking = False
+        self._failures += 1
+        return self._ask()
+
+    def lose(self, reason: str) -> list[BookEffect]:
+        """Give the book up because the stream broke; the next diff begins a new synchronisation."""
+        was_synced, last_good_id = self._synced, self._id
+        self._clear()
+        return [Resync(reason, last_good_id, last_good_id)] if was_synced else []
+
+    def _ask(self) -> list[BookEffect]:
+        if self._asking or self._synced or not self._buffer:
+            return []
+        self._asking = True
+        return [NeedSnapshot(min(_MAX_DELAY_S, 2.0 ** (self._failures - 1)) if self._failures else 0.0)]
+
+    def _load(self, snapshot: DepthMessage) -> None:
+        self._bids = {float(level[0]): level for level in snapshot["bids"]}
+        self._asks = {float(level[0]): level for level in snapshot["asks"]}
+        self._best_bid = max(self._bids, default=0.0)
+        self._best_ask = min(self._asks, default=float("inf"))
+        self._id = snapshot["final_update_id"]
+        self._snapshot = snapshot
+
+    def _start(self, diff: DepthMessage) -> list[BookEffect]:
+        """The first diff after a snapshot must contain the update that follows it."""
+        if diff["final_update_id"] <= self._id:
+            return []
+        if diff["first_update_id"] > self._id + 1:
+            return self._resync(f"update id {self._id + 1} is missing after the snapshot", diff)
+        assert self._snapshot is not None
+        synced, self._snapshot, self._synced, self._applied = Synced(self._snapshot), None, True, 0
+        return [synced, *self._apply(diff)]
+
+    def _receive_out_of_step(self, diff: DepthMessage) -> list[BookEffect]:
+        if diff["final_update_id"] <= self._id:
+            return []  # stale: its values are in the book already
+        if diff["first_update_id"] <= self._id:
+            # Quantities are absolute, so an overlap is harmless; it appears when a stream is opened again.
+            return self._apply(diff)
+        return self._resync(f"update id {self._id + 1} is missing", diff)
+
+    def _apply(self, diff: DepthMessage) -> list[BookEffect]:
+        self._best_bid = _write(self._bids, diff["bids"], self._best_bid, highest=True)
+        self._best_ask = _write(self._asks, diff["asks"], self._best_ask, highest=False)
+        if self._best_bid >= self._best_ask:
+            return self._resync(f"crossed: bid {self._best_bid} is not below ask {self._best_ask}", diff)
+        self._id = diff["final_update_id"]
+        self._applied += 1
+        if self._applied == _STABLE_AFTER:
+            self._failures = 0
+        return [Apply(diff)]
+
+    def _resync(self, reason: str, diff: DepthMessage) -> list[BookEffect]:
+        was_synced, last_good_id, offending_id = self._synced, self._id, diff["first_update_id"]
+        self._clear()
+        self._failures += 1
+        self._buffer.append(diff)
+        effects: list[BookEffect] = [Resync(reason, last_good_id, offending_id)] if was_synced else []
+        return effects + self._ask()
+
+    def _clear(self) -> None:
+        self._bids, self._asks = {}, {}
+        self._best_bid, self._best_ask = 0.0, float("inf")
+        self._snapshot, self._synced = None, False
+        self._buffer.clear()
+
+
+def _write(side: dict[float, list[str]], levels: Levels, best: float, *, highest: bool) -> float:
+    """Write a diff's levels into one side; its best price afterwards."""
+    best_deleted = False
+    for level in levels:
+        price = float(level[0])
+        quantity = level[1]
+        # Most quantities begin with another digit than 0, which is faster to see than a number is to read.
+        if quantity[0] == "0" and float(quantity) == 0.0:
+            # Deleting an unknown level is normal: the snapshot ends somewhere (BINANCE_SPOT.md §6.1).
+            if side.pop(price, None) is not None and price == best:
+                best_deleted = True
+        else:
+            side[price] = level
+            if price > best if highest else price < best:
+                best = price
+    if len(side) > MAX_LEVELS:
+        farthest = heapq.nsmallest if highest else heapq.nlargest
+        for price in farthest(len(side) - MAX_LEVELS, side):
+            del side[price]
+    if best_deleted and best not in side:
+        return max(side, default=0.0) if highest else min(side, default=float("inf"))
+    return best

@@ -1,0 +1,133 @@
+"""Carries the cores' messages to Kafka, and follows how far each series has come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from producers.bearings import klines_series, trades_series
+from producers.clock import Clock
+from producers.effects import Effect, Publish
+from producers.instrument import Instrument
+from producers.progress import Progress, ProgressLog
+from producers.publisher import Delivered, Publisher
+from shared.dead_letters import dead_letter_headers
+from shared.messages import encode, message_key
+from shared.metrics import ServiceMetrics
+from shared.topics import DEAD_LETTERS, LEDGER, PROGRESS, TRADES, klines_topic
+
+SERVICE: Final = "producer"
+# Deliveries are followed ten times a second and topic, which tells latency and progress well enough.
+_FOLLOW_MS: Final = 100
+
+
+class Outlet:
+    """Everything that leaves the process, besides its metrics.
+
+    Attributes:
+        progress: None where there is no progress topic (the in-memory broker).
+        start: begins what is not a message: snapshots and fills.
+    """
+
+    def __init__(self, exchange: str, publisher: Publisher, metrics: ServiceMetrics, clock: Clock) -> None:
+        self._exchange = exchange
+        self.publisher = publisher
+        self.progress: ProgressLog | None = None
+        self.start: Callable[[Instrument, Effect], None] | None = None
+        self.dead_letters = 0
+        self._metrics = metrics
+        self._clock = clock
+        self._series: dict[tuple[str, str], str] = {}
+        self._keys: dict[str, bytes] = {}
+        self._followed_ms: dict[tuple[str, str], int] = {}
+        self._last_ids: dict[str, int] = {}
+        self._ledger_outstanding = 0
+
+    def carry(self, instrument: Instrument, intervals: Iterable[str]) -> None:
+        """Make an instrument's series known."""
+        exchange, symbol = instrument.exchange, instrument.symbol
+        self._keys[symbol] = message_key(exchange, symbol)
+        self._series[symbol, TRADES] = trades_series(exchange, symbol)
+        for interval in intervals:
+            self._series[symbol, klines_topic(interval)] = klines_series(exchange, symbol, interval)
+
+    def perform(self, instrument: Instrument, effects: Iterable[Effect]) -> None:
+        """Send the messages among the effects and begin the rest."""
+        symbol = instrument.symbol
+        key = self._keys[symbol]
+        for effect in effects:
+            if type(effect) is not Publish:
+                if self.start is not None:
+                    self.start(instrument, effect)
+                continue
+            topic, message, progress_id = effect
+            place = (symbol, topic)
+            received_ms = message["received_time_ms"]
+            if progress_id is not None:
+                self._last_ids[self._series[place]] = progress_id
+            elif topic == TRADES:
+                # A hole is open: the series has no last id that says all.
+                self._last_ids.pop(self._series[place], None)
+            if abs(received_ms - self._followed_ms.get(place, 0)) < _FOLLOW_MS and (
+                progress_id is None or topic == TRADES
+            ):
+                self.publisher.send(topic, key, encode(message))
+                continue
+            self._followed_ms[place] = received_ms
+            self.publisher.send(topic, key, encode(message), self._follow(effect, place))
+
+    def _follow(self, effect: Publish, place: tuple[str, str]) -> Delivered:
+        topic, message, progress_id = effect
+        received_ms, exchange = message["received_time_ms"], message["exchange"]
+        event_time_ms = message.get("trade_time_ms", message["event_time_ms"])
+        live = message["source"] == "stream"
+
+        def delivered(partition: int, offset: int) -> None:
+            now_ms = self._clock.now_ms()
+            if live:
+                stream = topic.removeprefix("market.").split(".")[0]
+                self._metrics.latency(exchange, stream, "kafka", now_ms, now_ms - received_ms)
+            if self.progress is not None and progress_id is not None:
+                reached = Progress(progress_id, topic, partition, offset, event_time_ms, now_ms)
+                self.progress.reached(self._series[place], reached)
+
+        return delivered
+
+    def settle(self, ledger: Iterable[tuple[Instrument, list[Publish]]]) -> None:
+        """Once a second: send completeness events, and progress in the order that a kill cannot break.
+
+        Args:
+            ledger: what `Instrument.tick` gave.
+        """
+        # 1. The ledger events of the last call are delivered: the progress staged with them may be written.
+        if self.progress is not None and not self._ledger_outstanding:
+            self.write_progress(self.progress.settled())
+            # 2. What is delivered by now has its ledger events among those sent next; only they are awaited.
+            self.progress.stage()
+        for instrument, events in ledger:
+            key = self._keys[instrument.symbol]
+            for event in events:
+                self._ledger_outstanding += 1
+                self.publisher.send(LEDGER, key, encode(event.message), self._ledger_delivered)
+
+    def _ledger_delivered(self, _partition: int, _offset: int) -> None:
+        self._ledger_outstanding -= 1
+
+    def write_progress(self, progress: dict[str, Progress]) -> None:
+        for series, reached in progress.items():
+            self.publisher.send(PROGRESS, series.encode(), reached.encode())
+
+    def write_final_progress(self) -> None:
+        """Everything is delivered and the process ends."""
+        if self.progress is not None:
+            self.write_progress(self.progress.final(self._last_ids, self._clock.now_ms()))
+
+    def reject(self, source: str, symbol: str, reason: str, value: bytes) -> None:
+        """Send bytes that break the contract to the dead letters, unchanged.
+
+        Args:
+            source: `websocket:<stream>` or `rest:<path>`.
+        """
+        self.dead_letters += 1
+        headers = dead_letter_headers(reason, source, -1, -1, SERVICE)
+        self.publisher.send(DEAD_LETTERS, message_key(self._exchange, symbol), value, headers=headers)

@@ -1,0 +1,180 @@
+"""The one way to Kafka: idempotent, with back-pressure, and every delivery error judged in one place."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from shared.errors import BrokerError, BrokerUnavailable
+from shared.kafka import Verdict, producer_config, verdict
+
+_LOG = logging.getLogger(__name__)
+
+# Called with partition and offset when the broker has the record.
+Delivered = Callable[[int, int], None]
+Headers = list[tuple[str, str | bytes | None]]
+
+_START_TIMEOUT_S: Final = 10.0
+_POLL_S: Final = 0.02
+_FLUSH_SLICE_S: Final = 0.1
+
+
+class Publisher:
+    """Hands records to librdkafka; use from one thread.
+
+    `send` never blocks: when the queue is full, records wait in order and `congested` is true. The caller
+    must then await `room` before it takes the next frame, so that at most one frame's records wait here.
+    """
+
+    def __init__(self, bootstrap_servers: str, *, memory_broker: bool = False) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self._memory_broker = memory_broker
+        config = producer_config(bootstrap_servers, "cryptostream-producer", memory_broker=memory_broker)
+        self._producer = Producer({**config, "error_cb": self._judge, "on_delivery": self._report})
+        self._overflow: deque[tuple[str, bytes, bytes, Delivered | None, Headers | None]] = deque()
+        self.failure: BrokerError | None = None
+        self.sent = 0
+        self.delivered = 0
+        self.retriable_errors = 0
+
+    @property
+    def congested(self) -> bool:
+        return bool(self._overflow)
+
+    @property
+    def outstanding(self) -> int:
+        """Records that the broker has not acknowledged yet."""
+        return self.sent - self.delivered
+
+    def start(self, topics: frozenset[str]) -> None:
+        """Make sure that the broker answers and has the topics.
+
+        Raises:
+            BrokerUnavailable: no answer within 10 s.
+            BrokerError: a topic is missing.
+        """
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while True:
+            try:
+                known = self._producer.list_topics(timeout=max(1.0, deadline - time.monotonic())).topics
+                break
+            except KafkaException as error:
+                if time.monotonic() >= deadline:
+                    raise BrokerUnavailable(
+                        f'KAFKA_BOOTSTRAP_SERVERS: no broker answers at "{self._bootstrap_servers}" '
+                        f"({error.args[0].str()}); start one or correct the address"
+                    ) from None
+        if self._memory_broker:
+            return
+        missing = sorted(topic for topic in topics if topic not in known)
+        if missing:
+            raise BrokerError(
+                f"topic {missing[0]} does not exist on {self._bootstrap_servers}"
+                f"{f' ({len(missing) - 1} more are missing)' if len(missing) > 1 else ''};"
+                " create the topics with: cryptostream topics"
+            )
+
+    def partitions(self, topic: str) -> int:
+        """Number of partitions of a topic."""
+        return len(self._producer.list_topics(topic, timeout=_START_TIMEOUT_S).topics[topic].partitions)
+
+    def send(
+        self,
+        topic: str,
+        key: bytes,
+        value: bytes,
+        delivered: Delivered | None = None,
+        headers: Headers | None = None,
+    ) -> None:
+        """Queue one record; `delivered` is called, from `poll`, when the broker has it."""
+        self.sent += 1
+        if self._overflow or not self._produce(topic, key, value, delivered, headers):
+            self._overflow.append((topic, key, value, delivered, headers))
+
+    def _produce(
+        self, topic: str, key: bytes, value: bytes, delivered: Delivered | None, headers: Headers | None
+    ) -> bool:
+        try:
+            if delivered is None and headers is None:
+                self._producer.produce(topic, value, key)
+            else:
+                self._producer.produce(
+                    topic, value, key, on_delivery=self._report_to(delivered), headers=headers
+                )
+        except BufferError:
+            return False
+        except KafkaException as error:
+            # A record too large, or a producer that has failed for good.
+            self._judge(error.args[0])
+            self.delivered += 1
+        return True
+
+    def poll(self) -> None:
+        """Take delivery reports and move what waits.
+
+        Raises:
+            BrokerError: a delivery failed in a way that nothing here can mend.
+        """
+        self._producer.poll(0)
+        while self._overflow and self._produce(*self._overflow[0]):
+            self._overflow.popleft()
+        if self.failure is not None:
+            raise self.failure
+
+    def wait(self, timeout_s: float) -> None:
+        """Like `poll`, but wait for a report; for the time before the event loop has other work."""
+        self._producer.poll(timeout_s)
+        self.poll()
+
+    async def room(self) -> None:
+        """Wait until nothing waits outside librdkafka's queue; meanwhile the socket is not read."""
+        self.poll()
+        while self._overflow:
+            await asyncio.sleep(_POLL_S)
+            self.poll()
+
+    async def flush(self, timeout_s: float) -> int:
+        """Wait until everything is delivered, at most `timeout_s`; how many records are not."""
+        deadline = time.monotonic() + timeout_s
+        self.poll()
+        while self.outstanding and time.monotonic() < deadline:
+            await asyncio.to_thread(self._producer.flush, _FLUSH_SLICE_S)
+            self.poll()
+        return self.outstanding
+
+    def _report_to(self, delivered: Delivered | None) -> Callable[[KafkaError | None, Message], None]:
+        def report(error: KafkaError | None, record: Message) -> None:
+            self._report(error, record)
+            partition, offset = record.partition(), record.offset()
+            if error is None and delivered is not None and partition is not None and offset is not None:
+                delivered(partition, offset)
+
+        return report
+
+    def _report(self, error: KafkaError | None, record: Any) -> None:
+        self.delivered += 1
+        if error is not None:
+            self._fail(error, f"a record for {record.topic()} cannot be delivered")
+
+    def _judge(self, error: KafkaError) -> None:
+        """Client errors: librdkafka goes on by itself after all but the fatal ones."""
+        if verdict(error) is Verdict.FATAL:
+            self._fail(error, "the producer cannot go on")
+            return
+        if not self.retriable_errors:
+            _LOG.warning("Kafka: %s; librdkafka goes on trying", error.str())
+        self.retriable_errors += 1
+
+    def _fail(self, error: KafkaError, what: str) -> None:
+        # A report means that librdkafka has given up on the record, retriable or not: going on would leave
+        # a hole that nobody repairs, a restart repairs it.
+        if self.failure is None:
+            self.failure = BrokerError(
+                f"Kafka at {self._bootstrap_servers}: {what}: {error.str()}; see `cryptostream topics`"
+            )

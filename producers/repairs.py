@@ -1,0 +1,125 @@
+"""Carries out what the cores ask of REST: snapshots, missing bars, missing trades."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Coroutine
+from typing import Any, Final
+
+from producers.backoff import Backoff
+from producers.clock import Clock
+from producers.effects import Effect, FetchSnapshot, FillKlines, FillTrades
+from producers.exchanges.binance.rest import BinanceRest
+from producers.instrument import Instrument
+from producers.outlet import Outlet
+from shared.errors import ExchangeRefused, ExchangeUnavailable, UnknownSymbol
+from shared.messages import DepthMessage
+
+_LOG = logging.getLogger(__name__)
+
+_FIRST_S: Final = 1.0
+
+
+class Repairs:
+    """One task per effect. The cores never have more than one per series in hand, so neither has this."""
+
+    def __init__(self, rest: BinanceRest, outlet: Outlet, clock: Clock) -> None:
+        self._rest = rest
+        self._outlet = outlet
+        self._clock = clock
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
+        self._failure: BaseException | None = None
+
+    def start(self, instrument: Instrument, effect: Effect) -> None:
+        """Begin what the effect asks for; its answer goes back to the instrument."""
+        if self._stopping:
+            return
+        match effect:
+            case FetchSnapshot():
+                self._spawn(self._fetch_snapshot(instrument, effect))
+            case FillKlines():
+                self._spawn(self._fill_klines(instrument, effect))
+            case FillTrades():
+                self._spawn(self._fill_trades(instrument, effect))
+
+    async def finish(self, timeout_s: float) -> None:
+        """Let what is in flight end within `timeout_s`; the rest is found again at the next start."""
+        self._stopping = True
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout_s)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def check(self) -> None:
+        """Raise what a task has failed with: a mistake of ours, for all others are answers."""
+        if self._failure is not None:
+            raise self._failure
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and self._failure is None:
+            self._failure = task.exception()
+
+    async def _fetch_snapshot(self, instrument: Instrument, effect: FetchSnapshot) -> None:
+        await asyncio.sleep(effect.delay_s)
+        snapshot: DepthMessage | None = None
+        try:
+            snapshot = await self._rest.depth(instrument.symbol, self._clock.message_ms)
+        except (ExchangeUnavailable, ExchangeRefused, UnknownSymbol) as error:
+            _LOG.warning("%s: no snapshot of the order book: %s", instrument.symbol, error)
+        effects = instrument.receive_snapshot(snapshot, self._clock.message_ms())
+        await self._perform(instrument, effects)
+
+    async def _fill_klines(self, instrument: Instrument, effect: FillKlines) -> None:
+        async def ask() -> list[Any]:
+            now_ms = self._clock.message_ms()
+            return await self._rest.klines(effect.symbol, effect.interval, effect.first, effect.last, now_ms)
+
+        rows = await self._until_answered(instrument, effect, ask, [])
+        effects = instrument.receive_kline_rows(
+            effect.interval, effect.first, effect.last, rows, self._clock.message_ms()
+        )
+        await self._perform(instrument, effects)
+
+    async def _fill_trades(self, instrument: Instrument, effect: FillTrades) -> None:
+        async def ask() -> tuple[list[Any], int]:
+            return await self._rest.trades(effect.symbol, effect.first, effect.last, self._clock.message_ms())
+
+        rows, oldest = await self._until_answered(instrument, effect, ask, ([], 0))
+        effects = instrument.receive_trade_rows(
+            effect.first, effect.last, rows, self._clock.message_ms(), oldest
+        )
+        await self._perform(instrument, effects)
+
+    async def _until_answered(
+        self, instrument: Instrument, effect: FillKlines | FillTrades, ask: Any, nothing: Any
+    ) -> Any:
+        """Ask until the exchange answers; `nothing` if it answers that it never will.
+
+        A series waits as long as it takes: nothing is given up because the exchange is down.
+        """
+        await asyncio.sleep(effect.delay_s)
+        backoff = Backoff(random.random, first_s=_FIRST_S)
+        while True:
+            try:
+                return await ask()
+            except ExchangeUnavailable as error:
+                if not backoff.failures:
+                    _LOG.warning("%s: cannot fill yet: %s", instrument.symbol, error)
+                await asyncio.sleep(backoff.failed(error.retry_after or 0.0))
+            except (ExchangeRefused, UnknownSymbol) as error:
+                _LOG.warning("%s: cannot fill: %s", instrument.symbol, error)
+                return nothing
+
+    async def _perform(self, instrument: Instrument, effects: list[Effect]) -> None:
+        self._outlet.perform(instrument, effects)
+        await self._outlet.publisher.room()

@@ -1,0 +1,319 @@
+"""One producer process: its parts, its start, its seconds and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import signal
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, TypeVar
+
+import orjson
+
+from producers.backoff import Backoff
+from producers.bearings import SeriesBearings, klines_series, trades_series
+from producers.clock import Clock
+from producers.exchanges.binance.parse import EXCHANGE
+from producers.exchanges.binance.rest import BinanceRest
+from producers.exchanges.binance.streams import connections
+from producers.exchanges.binance.weight_budget import start_delay_s, starting_weight, status_period_s
+from producers.feed import Feed
+from producers.instrument import Instrument
+from producers.outlet import SERVICE, Outlet
+from producers.progress import Progress, ProgressLog, partition_of
+from producers.progress_reader import ProgressReader
+from producers.publisher import Publisher
+from producers.repairs import Repairs
+from shared.errors import BrokerUnavailable, ExchangeUnavailable
+from shared.messages import message_key
+from shared.metrics import METRICS_PERIOD_S, ServiceMetrics
+from shared.settings import Settings
+from shared.topics import METRICS, TRADES, declared_topics, klines_topic
+
+_LOG = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+
+_POLL_S: Final = 0.02
+_CLOCK_PERIOD_S: Final = 60.0
+# The whole end takes 10 s at most: 2 for the connection, 4 for fills, the rest for Kafka.
+_STOP_S: Final = 9.5
+_FILLS_S: Final = 4.0
+_MARKERS_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What a producer process carries, and how.
+
+    Attributes:
+        bearings: where its series stand, in place of the progress topic; None to use that.
+    """
+
+    symbols: Sequence[str]
+    intervals: Sequence[str]
+    bearings: Mapping[str, SeriesBearings] | None = None
+    memory_broker: bool = False
+
+
+class ProducerService:
+    """Owns the sockets and calls the cores."""
+
+    def __init__(self, settings: Settings, assignment: Assignment) -> None:
+        self._settings = settings
+        self._assignment = assignment
+        self._clock = Clock()
+        self._metrics = ServiceMetrics(SERVICE, metrics_port=settings.metrics_port)
+        self._publisher = Publisher(settings.kafka_bootstrap_servers, memory_broker=assignment.memory_broker)
+        self._outlet = Outlet(EXCHANGE, self._publisher, self._metrics, self._clock)
+        self._rest = BinanceRest(
+            settings.binance_rest_url, settings.history_url(), self._clock.exchange_ms, self._outlet.reject
+        )
+        self._repairs = Repairs(self._rest, self._outlet, self._clock)
+        self._outlet.start = self._repairs.start
+        self._instruments: dict[str, Instrument] = {}
+        self._feeds: list[Feed] = []
+        self._counted = 0
+        self._stop = asyncio.Event()
+
+    async def run(self) -> int:
+        """Carry the streams until SIGTERM or SIGINT; the exit code.
+
+        Raises:
+            CryptoStreamError: what cannot be mended here.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        stopped = asyncio.create_task(self._stop.wait())
+        starting = asyncio.create_task(self._start())
+        try:
+            await asyncio.wait((starting, stopped), return_when=asyncio.FIRST_COMPLETED)
+            if not starting.done():
+                starting.cancel()
+                return 0
+            starting.result()
+            await self._carry(stopped)
+            return 0
+        finally:
+            stopped.cancel()
+            await self._rest.close()
+
+    async def _start(self) -> None:
+        """Everything that must be known before the first event."""
+        # 1. Broker and topics.
+        intervals = self._assignment.intervals
+        await asyncio.to_thread(self._publisher.start, _topics(intervals))
+        # 2. Our turn among all the containers that start now.
+        await self._await_turn()
+        # 3. Symbols, as the exchange knows them, and its clock.
+        symbols = self._assignment.symbols
+        statuses = await self._patiently(lambda: self._rest.statuses(symbols))
+        # 4. Where each series stands.
+        bearings = await asyncio.to_thread(self._bearings)
+        await self._patiently(self._measure_clock)
+        # 5. The cores begin; what they miss is asked for while the streams are opened.
+        for symbol in symbols:
+            instrument = Instrument(
+                EXCHANGE,
+                symbol,
+                intervals,
+                book_interval_ms=self._settings.book_interval_ms,
+                warmup_bars=self._settings.warmup_bars,
+            )
+            self._instruments[symbol] = instrument
+            self._outlet.carry(instrument, intervals)
+            self._receive_status(instrument, statuses[symbol])
+            self._outlet.perform(instrument, instrument.begin(bearings, self._clock.exchange_ms()))
+        self._feeds = [
+            Feed(
+                self._settings.binance_ws_url,
+                streams,
+                instruments=self._instruments,
+                outlet=self._outlet,
+                metrics=self._metrics,
+                clock=self._clock,
+            )
+            for streams in connections(symbols, intervals)
+        ]
+
+    async def _carry(self, stopped: asyncio.Task[bool]) -> None:
+        """Run until stopped, or until a part fails with what cannot be mended."""
+        feeds = [asyncio.create_task(feed.run()) for feed in self._feeds]
+        others = [
+            asyncio.create_task(work) for work in (self._poll(), self._each_second(), self._watch_exchange())
+        ]
+        try:
+            done, _ = await asyncio.wait((stopped, *feeds, *others), return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {stopped}:
+                task.result()
+            await self._end(feeds, others[1:])
+        finally:
+            for task in (*feeds, *others):
+                task.cancel()
+            await asyncio.gather(*feeds, *others, return_exceptions=True)
+
+    async def _end(self, feeds: Sequence[asyncio.Task[None]], timers: Sequence[asyncio.Task[None]]) -> None:
+        deadline = time.monotonic() + _STOP_S
+        # 1. Stop reading; what was received is still published.
+        for task in timers:
+            task.cancel()
+        await asyncio.gather(*(feed.stop() for feed in self._feeds))
+        await asyncio.wait(feeds, timeout=1.0)
+        # 2. Let the fills in flight end.
+        await self._repairs.finish(_FILLS_S)
+        # 3. Say what has been issued, and wait for the broker.
+        self._outlet.settle((instrument, instrument.tick()) for instrument in self._instruments.values())
+        left = await self._publisher.flush(deadline - time.monotonic() - 1.0)
+        if left:
+            raise BrokerUnavailable(
+                f"{left} records were not delivered to {self._settings.kafka_bootstrap_servers} in time;"
+                " the next start gets them from the exchange again"
+            )
+        # 4. Only now may the progress say that nothing lies above it.
+        self._outlet.write_final_progress()
+        await self._publisher.flush(deadline - time.monotonic())
+        _LOG.info("stopped: %d records delivered", self._publisher.delivered)
+
+    async def _await_turn(self) -> None:
+        deployed, first = self._settings.symbols, self._assignment.symbols[0]
+        position = deployed.index(first) if first in deployed else 0
+        delay_s = start_delay_s(
+            position, starting_weight(self._assignment.intervals, self._settings.warmup_bars)
+        )
+        if delay_s:
+            _LOG.info("starting in %.1f s, after the symbols before %s", delay_s, first)
+            await asyncio.sleep(delay_s)
+
+    async def _patiently(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Ask until the exchange answers; transient trouble is no reason to end a service."""
+        backoff = Backoff(random.random)
+        while True:
+            try:
+                return await ask()
+            except ExchangeUnavailable as error:
+                delay_s = backoff.failed(error.retry_after or 0.0)
+                _LOG.warning("%s; trying again in %.1f s", error, delay_s)
+                await asyncio.sleep(delay_s)
+
+    def _bearings(self) -> Mapping[str, SeriesBearings]:
+        """Where each series stands. Blocking."""
+        if self._assignment.bearings is not None or self._assignment.memory_broker:
+            return self._assignment.bearings or {}
+        topics = {
+            **{trades_series(EXCHANGE, symbol): (symbol, TRADES) for symbol in self._assignment.symbols},
+            **{
+                klines_series(EXCHANGE, symbol, interval): (symbol, klines_topic(interval))
+                for symbol in self._assignment.symbols
+                for interval in self._assignment.intervals
+            },
+        }
+        reader = ProgressReader(self._settings.kafka_bootstrap_servers)
+        try:
+            progress = reader.progress(frozenset(topics))
+            bearings = reader.bearings(progress)
+            now_ms = self._clock.now_ms()
+            markers: dict[str, Progress] = {}
+            for series, (symbol, topic) in topics.items():
+                known = progress.get(series)
+                if known is None:
+                    partition = partition_of(message_key(EXCHANGE, symbol), self._publisher.partitions(topic))
+                    end = reader.end_offset(topic, partition)
+                    markers[series] = Progress(None, topic, partition, end, None, now_ms)
+                elif known.stopped:
+                    markers[series] = replace(known, stopped=False, updated_ms=now_ms)
+        finally:
+            reader.close()
+        self._mark(markers)
+        self._outlet.progress = ProgressLog({**progress, **markers})
+        return bearings
+
+    def _mark(self, markers: dict[str, Progress]) -> None:
+        """From now on records may follow: no reader may believe that nothing lies above the progress."""
+        self._outlet.write_progress(markers)
+        deadline = time.monotonic() + _MARKERS_S
+        while self._publisher.outstanding:
+            if time.monotonic() > deadline:
+                raise BrokerUnavailable(
+                    f"KAFKA_BOOTSTRAP_SERVERS: {self._settings.kafka_bootstrap_servers} has not taken"
+                    f" {self._publisher.outstanding} records in {_MARKERS_S:.0f} s; see whether it is well"
+                )
+            self._publisher.wait(0.1)
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(_POLL_S)
+            self._publisher.poll()
+            self._repairs.check()
+
+    async def _each_second(self) -> None:
+        while True:
+            await asyncio.sleep(METRICS_PERIOD_S)
+            self._outlet.settle((instrument, instrument.tick()) for instrument in self._instruments.values())
+            for feed in self._feeds:
+                feed.judge()
+            self._publish_metrics()
+
+    async def _watch_exchange(self) -> None:
+        """Its clock each minute, and the symbols' status as often as all processes together may."""
+        period_s = status_period_s(max(len(self._settings.symbols), len(self._instruments)))
+        looked_at = time.monotonic()
+        while True:
+            await asyncio.sleep(_CLOCK_PERIOD_S)
+            try:
+                await self._measure_clock()
+                if time.monotonic() - looked_at >= period_s - _CLOCK_PERIOD_S / 2:
+                    looked_at = time.monotonic()
+                    found = await self._rest.listed_statuses(tuple(self._instruments))
+                    for symbol, instrument in self._instruments.items():
+                        self._receive_status(instrument, found.get(symbol, "DELISTED"))
+            except ExchangeUnavailable as error:
+                _LOG.warning("%s; asking again in a minute", error)
+
+    def _receive_status(self, instrument: Instrument, status: str) -> None:
+        was_halted = instrument.halted
+        instrument.receive_status(status, self._clock.exchange_ms())
+        if instrument.halted != was_halted:
+            _LOG.warning("%s: the exchange says %s", instrument.symbol, status)
+
+    async def _measure_clock(self) -> None:
+        sent_ms = self._clock.now_ms()
+        server_time_ms = await self._rest.time_ms()
+        self._clock.offset.receive(sent_ms, server_time_ms, self._clock.now_ms())
+
+    def _publish_metrics(self) -> None:
+        gauge, instruments = self._metrics.gauge, self._instruments.values()
+        received = sum(feed.received for feed in self._feeds)
+        self._metrics.count(received - self._counted)
+        self._counted = received
+        pending = sum(instrument.pending_fills for instrument in instruments)
+        gauge("pending_fills", pending)
+        gauge("warm", float(pending == 0))
+        gauge("missing_trades", sum(instrument.missing_trades for instrument in instruments))
+        gauge("books", len(instruments))
+        gauge("synced_books", sum(instrument.synced for instrument in instruments))
+        gauge("queue_length", self._publisher.outstanding)
+        gauge("dead_letters", self._outlet.dead_letters)
+        gauge("ignored", sum(feed.ignored for feed in self._feeds))
+        gauge("reconnects", sum(feed.reconnects for feed in self._feeds))
+        gauge("kafka_errors", self._publisher.retriable_errors)
+        gauge("used_weight", self._rest.budget.used)
+        gauge("clock_offset_ms", self._clock.offset.offset_ms)
+        now_s = time.monotonic()
+        for feed in self._feeds:
+            for name, age_ms in feed.watchdog.ages_ms(now_s).items():
+                gauge(f"age_ms_{name}", round(age_ms))
+        message = self._metrics.message(self._clock.now_ms())
+        self._publisher.send(METRICS, SERVICE.encode(), orjson.dumps(message))
+
+
+def _topics(intervals: Sequence[str]) -> frozenset[str]:
+    """The topics that a producer writes."""
+    return frozenset(
+        topic.name
+        for topic in declared_topics(intervals)
+        if not topic.name.startswith("pipeline.indicator-state")
+    )

@@ -1,0 +1,324 @@
+"""Producer processes between a small exchange and a real Kafka: stopped, killed, cut off, started again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+from producers.bearings import trades_series
+from producers.progress import decode_progress, partition_of
+from shared.kafka import consumer_config
+from shared.messages import message_key
+from shared.topics import BOOK, DEAD_LETTERS, DEPTH, LEDGER, METRICS, PROGRESS, TRADES, klines_topic
+from tests.builders import NOW_MS
+from tests.integration.fake_exchange import MINUTE_MS, FakeExchange, fake_exchange
+
+ROOT = Path(__file__).resolve().parents[2]
+KLINES = klines_topic("1m")
+
+
+class Reader:
+    """Reads the records of one symbol from a topic's beginning."""
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        config = consumer_config(bootstrap_servers, "test-reader", "test-reader")
+        self._consumer = Consumer({**config, "enable.partition.eof": True})
+
+    def records(self, topic: str, key: str | None = None) -> list[Any]:
+        partitions = self._consumer.list_topics(topic, timeout=10).topics[topic].partitions
+        self._consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
+        unread, found = set(partitions), []
+        while unread:
+            for message in self._consumer.consume(1000, 0.1):
+                error = message.error()
+                if error is None:
+                    if key is None or (message.key() or b"").decode() == key:
+                        found.append(message)
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    unread.discard(message.partition() or 0)
+        return found
+
+    def messages(self, topic: str, symbol: str) -> list[Any]:
+        return [orjson.loads(record.value()) for record in self.records(topic, f"binance:{symbol}")]
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+class Run:
+    """A producer process."""
+
+    def __init__(self, exchange: FakeExchange, bootstrap_servers: str, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "producers", *arguments],
+            cwd=ROOT,
+            env={**os.environ, **exchange.environment(bootstrap_servers)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def stop(self) -> int:
+        """SIGTERM; its exit code."""
+        begun = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(20)
+        assert time.monotonic() - begun < 10.5
+        return code
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
+
+
+@pytest.fixture
+def exchange(unique: str) -> Iterator[FakeExchange]:
+    """A market of its own for each test, since all share one Kafka."""
+    with fake_exchange(NOW_MS + 30_000) as running:
+        running.symbol = f"T{unique.upper()}"
+        yield running
+
+
+@pytest.fixture
+def reader(kafka_topics: str) -> Iterator[Reader]:
+    reading = Reader(kafka_topics)
+    yield reading
+    reading.close()
+
+
+@pytest.fixture
+def start(exchange: FakeExchange, kafka_topics: str) -> Iterator[Callable[..., Run]]:
+    runs: list[Run] = []
+
+    def started(*arguments: str) -> Run:
+        run = Run(exchange, kafka_topics, *arguments)
+        runs.append(run)
+        until(lambda: exchange.connected == 1, "the producer is connected", run)
+        return run
+
+    yield started
+    for run in runs:
+        if run.process.poll() is None:
+            run.kill()
+
+
+def until(condition: Callable[[], bool], what: str, run: Run | None = None, timeout_s: float = 30.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if run is not None and run.process.poll() is not None:
+            assert run.process.stderr is not None
+            raise AssertionError(f"the producer has ended: {run.process.stderr.read()}")
+        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
+        time.sleep(0.1)
+
+
+def open_times(reader: Reader, exchange: FakeExchange) -> list[int]:
+    """Bars on the topic, in minutes from the start of the exchange."""
+    return [(bar["open_time_ms"] - NOW_MS) // MINUTE_MS for bar in reader.messages(KLINES, exchange.symbol)]
+
+
+def trade_ids(reader: Reader, exchange: FakeExchange) -> list[int]:
+    return [trade["trade_id"] for trade in reader.messages(TRADES, exchange.symbol)]
+
+
+def said(reader: Reader, exchange: FakeExchange, kind: str, stream: str) -> set[int]:
+    """All ids that the ledger has of a kind (numbers of minutes for bars)."""
+    ids: set[int] = set()
+    for event in reader.messages(LEDGER, exchange.symbol):
+        if event["kind"] == kind and event["stream"] == stream:
+            first, last = event["first"], event["last"]
+            if stream == "klines":
+                first, last = ((time_ms - NOW_MS) // MINUTE_MS for time_ms in (first, last))
+            ids.update(range(first, last + 1))
+    return ids
+
+
+def test_bars_are_warmed_up_filled_and_published_once_in_order(
+    start: Callable[..., Run], exchange: FakeExchange, reader: Reader
+) -> None:
+    run = start()
+    until(lambda: open_times(reader, exchange) == [-5, -4, -3, -2, -1], "the warm-up", run)
+    exchange.close_bar()
+    exchange.close_bar(streamed=False)
+    exchange.close_bar()
+    until(lambda: open_times(reader, exchange) == list(range(-5, 3)), "the hole is filled", run)
+    assert run.stop() == 0
+    assert said(reader, exchange, "expected", "klines") == set(range(-5, 3))
+    assert said(reader, exchange, "gap", "klines") == {1}
+    assert said(reader, exchange, "repaired", "klines") == {-5, -4, -3, -2, -1, 1}
+
+
+def test_a_restart_goes_on_from_the_progress(
+    start: Callable[..., Run], exchange: FakeExchange, reader: Reader
+) -> None:
+    run = start()
+    first = exchange.trade()
+    exchange.close_bar()
+    until(lambda: open_times(reader, exchange)[-1:] == [0], "the bar", run)
+    until(lambda: trade_ids(reader, exchange) == [first], "the trade", run)
+    assert run.stop() == 0
+    progress = reader.records(PROGRESS, trades_series("binance", exchange.symbol))[-1]
+    assert decode_progress(progress.value()).last_id == first
+    assert decode_progress(progress.value()).stopped
+    exchange.close_bar(streamed=False)
+    away = exchange.trade(streamed=False)
+    run = start()
+    back = exchange.trade()
+    until(lambda: open_times(reader, exchange) == list(range(-5, 2)), "the bar of the absence", run)
+    until(lambda: len(trade_ids(reader, exchange)) == 3, "the trade of the absence", run)
+    assert run.stop() == 0
+    assert trade_ids(reader, exchange) == [first, back, away]
+    assert said(reader, exchange, "expected", "trades") == {first, away, back}
+
+
+def test_a_killed_producer_repeats_nothing_and_forgets_nothing(
+    start: Callable[..., Run], exchange: FakeExchange, reader: Reader
+) -> None:
+    issued = []
+    for round_number in range(3):
+        run = start()
+        # Killed as soon as the records are there: before, while and after progress is written.
+        issued += [exchange.trade() for _ in range(50)]
+        exchange.close_bar()
+        until(lambda: issued[-1] in trade_ids(reader, exchange), "the trades", run)
+        until(lambda: round_number in open_times(reader, exchange), "the bar", run)
+        run.kill()
+        until(lambda: exchange.connected == 0, "the connection is gone")
+        issued += [exchange.trade(streamed=False) for _ in range(5)]
+    run = start()
+    issued.append(exchange.trade())
+    until(lambda: len(trade_ids(reader, exchange)) >= len(issued), "all trades", run)
+    assert run.stop() == 0
+    assert sorted(trade_ids(reader, exchange)) == issued
+    assert open_times(reader, exchange) == list(range(-5, 3))
+    assert said(reader, exchange, "expected", "trades") == set(issued)
+    assert said(reader, exchange, "expected", "klines") == set(range(-5, 3))
+
+
+def test_a_cut_connection_costs_no_trade_and_the_book_says_when_it_was_not_exact(
+    start: Callable[..., Run], exchange: FakeExchange, reader: Reader
+) -> None:
+    run = start()
+    issued = [exchange.trade()]
+
+    def synced() -> bool:
+        exchange.change_book()
+        return any(message["synced"] for message in reader.messages(BOOK, exchange.symbol))
+
+    until(synced, "a synced book", run)
+    exchange.cut()
+    until(lambda: exchange.connected == 0, "the connection is gone")
+    issued.append(exchange.trade(streamed=False))
+    until(lambda: exchange.connected == 1, "a new connection", run)
+    issued.append(exchange.trade())
+
+    def synced_again() -> bool:
+        exchange.change_book()
+        return [m["synced"] for m in reader.messages(BOOK, exchange.symbol)][-2:] == [False, True]
+
+    until(synced_again, "the book is exact again", run)
+    until(lambda: len(trade_ids(reader, exchange)) == 3, "the missed trade", run)
+    assert run.stop() == 0
+    assert sorted(trade_ids(reader, exchange)) == issued
+    assert said(reader, exchange, "repaired", "trades") == {issued[1]}
+    assert said(reader, exchange, "unsynced", "depth")
+    depth = reader.messages(DEPTH, exchange.symbol)
+    assert depth[0]["kind"] == "snapshot"
+    assert sum(message["kind"] == "snapshot" for message in depth) == 2
+
+
+def test_a_host_without_history_repairs_from_the_newest_trades(
+    start: Callable[..., Run], exchange: FakeExchange, reader: Reader
+) -> None:
+    exchange.without_history = True
+    run = start()
+    issued = [exchange.trade(), exchange.trade(streamed=False), exchange.trade()]
+    until(lambda: len(trade_ids(reader, exchange)) == 3, "the missed trade", run)
+    assert run.stop() == 0
+    assert sorted(trade_ids(reader, exchange)) == issued
+
+
+def test_a_broken_frame_goes_to_the_dead_letters_unchanged(
+    start: Callable[..., Run], exchange: FakeExchange, reader: Reader
+) -> None:
+    run = start()
+    stream = f"{exchange.symbol.lower()}@trade"
+    broken = orjson.dumps({"stream": stream, "data": {"e": "trade", "s": exchange.symbol}}).decode()
+    exchange.frame(broken)
+    key = f"binance:{exchange.symbol}"
+    until(lambda: len(reader.records(DEAD_LETTERS, key)) == 1, "the dead letter", run)
+    letter = reader.records(DEAD_LETTERS, key)[0]
+    assert letter.value().decode() == broken
+    assert dict(letter.headers())["source_topic"].decode() == f"websocket:{stream}"
+    issued = exchange.trade()
+    until(lambda: trade_ids(reader, exchange) == [issued], "the next trade", run)
+    assert run.stop() == 0
+
+
+def test_a_key_lies_on_the_partition_that_our_arithmetic_gives(
+    start: Callable[..., Run], exchange: FakeExchange, reader: Reader
+) -> None:
+    run = start()
+    exchange.trade()
+    key = message_key("binance", exchange.symbol)
+    until(lambda: len(reader.records(TRADES, key.decode())) == 1, "the trade", run)
+    assert reader.records(TRADES, key.decode())[0].partition() == partition_of(key, 6)
+    until(lambda: bool(reader.records(METRICS, "producer")), "metrics", run)
+    gauges = orjson.loads(reader.records(METRICS, "producer")[-1].value())["gauges"]
+    assert {"warm", "pending_fills", "queue_length", "synced_books", "books"} <= set(gauges)
+    assert run.stop() == 0
+
+
+def failed(exchange: FakeExchange, *arguments: str, **environment: str) -> tuple[int, str]:
+    """Exit code and last line of a producer that cannot start."""
+    done = subprocess.run(
+        [sys.executable, "-m", "producers", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **exchange.environment("127.0.0.1:1"), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stderr.strip().splitlines()[-1]
+
+
+def test_an_unknown_symbol_is_named_with_one_that_is_spelled_alike(
+    exchange: FakeExchange, kafka_topics: str
+) -> None:
+    misspelled = exchange.symbol[:-1] + "ZZ"
+    code, line = failed(exchange, "--symbols", misspelled, KAFKA_BOOTSTRAP_SERVERS=kafka_topics)
+    assert code == 2
+    assert misspelled in line
+    assert exchange.symbol in line
+
+
+def test_a_broker_that_is_down_is_named_with_the_way_out(exchange: FakeExchange) -> None:
+    code, line = failed(exchange)
+    assert code == 1
+    assert line.startswith('error: KAFKA_BOOTSTRAP_SERVERS: no broker answers at "127.0.0.1:1"')
+
+
+def test_a_missing_topic_is_named_with_the_command_that_makes_it(
+    exchange: FakeExchange, kafka_topics: str
+) -> None:
+    code, line = failed(exchange, "--intervals", "3m", KAFKA_BOOTSTRAP_SERVERS=kafka_topics)
+    assert code == 1
+    assert "market.klines" in line
+    assert "cryptostream topics" in line
+
+
+def test_brokers_that_are_not_named_are_asked_for(exchange: FakeExchange) -> None:
+    code, line = failed(exchange, KAFKA_BOOTSTRAP_SERVERS="")
+    assert code == 2
+    assert line.startswith("error: KAFKA_BOOTSTRAP_SERVERS: is not set")

@@ -1,0 +1,229 @@
+"""Closed bars: each once, in order, without a hole, whatever the stream loses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from producers.effects import PAGE, RETRY_DELAYS_S, FillKlines, LedgerEvent, Publish
+from producers.halts import Halts
+from producers.kline_sequence import WAITING_BARS, KlineSequence
+from tests.builders import NOW_MS, kline
+
+MINUTE = 60_000
+
+
+def bar(number: int, **fields: Any) -> Any:
+    """Bar `number`, counted from the one that is open at NOW_MS."""
+    open_time_ms = NOW_MS + number * MINUTE
+    values = {
+        "open_time_ms": open_time_ms,
+        "close_time_ms": open_time_ms + MINUTE - 1,
+        "event_time_ms": open_time_ms + MINUTE + 3,
+    }
+    return kline(**values | fields)
+
+
+def row(number: int, **fields: Any) -> Any:
+    return bar(number, **{"source": "backfill", "event_time_ms": None, **fields})
+
+
+def begun(warmup_bars: int = 0) -> KlineSequence:
+    sequence = KlineSequence("BTCUSDC", "1m", Halts())
+    sequence.begin(None, NOW_MS, warmup_bars)
+    return sequence
+
+
+def published(effects: Any) -> list[int]:
+    """Numbers of the closed bars published."""
+    return [
+        (effect.message["open_time_ms"] - NOW_MS) // MINUTE
+        for effect in effects
+        if isinstance(effect, Publish) and effect.message["closed"]
+    ]
+
+
+def live(effects: Any) -> list[int]:
+    return [
+        (effect.message["open_time_ms"] - NOW_MS) // MINUTE
+        for effect in effects
+        if isinstance(effect, Publish) and not effect.message["closed"]
+    ]
+
+
+def fills(effects: Any) -> list[tuple[int, int]]:
+    return [
+        ((effect.first - NOW_MS) // MINUTE, (effect.last - NOW_MS) // MINUTE)
+        for effect in effects
+        if isinstance(effect, FillKlines)
+    ]
+
+
+def events(effects: Any) -> list[tuple[str, int, int]]:
+    return [
+        (effect.kind, (effect.first - NOW_MS) // MINUTE, (effect.last - NOW_MS) // MINUTE)
+        for effect in effects
+        if isinstance(effect, LedgerEvent)
+    ]
+
+
+def answer(sequence: KlineSequence, first: int, last: int, numbers: Any) -> Any:
+    return sequence.receive_rows(
+        NOW_MS + first * MINUTE, NOW_MS + last * MINUTE, [row(number) for number in numbers]
+    )
+
+
+def test_a_bar_that_is_next_is_published_at_once() -> None:
+    sequence = begun()
+    assert published(sequence.receive(bar(0))) == [0]
+    assert published(sequence.receive(bar(1))) == [1]
+
+
+def test_a_later_bar_waits_until_rest_has_filled_the_hole() -> None:
+    sequence = begun()
+    sequence.receive(bar(0))
+    effects = sequence.receive(bar(3))
+    assert (published(effects), fills(effects), events(effects)) == ([], [(1, 2)], [("gap", 1, 2)])
+    assert published(sequence.receive(bar(4))) == []
+    assert published(answer(sequence, 1, 2, [1, 2])) == [1, 2, 3, 4]
+    assert not sequence.filling
+
+
+def test_a_series_without_bars_is_warmed_up_before_live_bars() -> None:
+    sequence = KlineSequence("BTCUSDC", "1m", Halts())
+    effects = sequence.begin(None, NOW_MS + 5_000, 3)
+    assert fills(effects) == [(-3, -1)]
+    assert published(sequence.receive(bar(0))) == []
+    effects = answer(sequence, -3, -1, [-3, -2, -1])
+    assert published(effects) == [-3, -2, -1, 0]
+    assert events(effects) == []
+
+
+def test_what_rest_does_not_have_before_its_first_row_is_not_missing() -> None:
+    sequence = KlineSequence("BTCUSDC", "1m", Halts())
+    sequence.begin(None, NOW_MS, 10)
+    effects = answer(sequence, -10, -1, [-2, -1])
+    assert (published(effects), events(effects), fills(effects)) == ([-2, -1], [], [])
+
+
+def test_a_series_that_rest_knows_nothing_of_begins_with_the_stream() -> None:
+    sequence = KlineSequence("BTCUSDC", "1m", Halts())
+    sequence.begin(None, NOW_MS, 10)
+    assert answer(sequence, -10, -1, []) == []
+    assert not sequence.filling
+    assert published(sequence.receive(bar(5))) == [5]
+
+
+def test_a_restart_fills_from_the_last_bar_page_by_page() -> None:
+    sequence = KlineSequence("BTCUSDC", "1m", Halts())
+    effects = sequence.begin(NOW_MS - 2_001 * MINUTE, NOW_MS, 5)
+    assert (fills(effects), events(effects)) == ([(-2_000, -1_001)], [])
+    effects = answer(sequence, -2_000, -1_001, range(-2_000, -1_000))
+    assert len(published(effects)) == PAGE
+    assert fills(effects) == [(-1_000, -1)]
+
+
+def test_a_bar_that_rest_never_has_is_lost_after_the_retries_and_the_series_goes_on() -> None:
+    sequence = begun()
+    sequence.receive(bar(0))
+    effects = sequence.receive(bar(2))
+    delays = []
+    for _ in RETRY_DELAYS_S:
+        effects = answer(sequence, 1, 1, [])
+        delays += [effect.delay_s for effect in effects if isinstance(effect, FillKlines)]
+    assert tuple(delays) == RETRY_DELAYS_S
+    effects = answer(sequence, 1, 1, [])
+    assert (events(effects), published(effects)) == ([("lost", 1, 1)], [2])
+
+
+def test_a_bar_missing_while_the_exchange_was_closed_is_halted_not_lost() -> None:
+    halts = Halts()
+    halts.receive_status("TRADING", NOW_MS - 3_600_000)
+    sequence = KlineSequence("BTCUSDC", "1m", halts)
+    sequence.begin(None, NOW_MS, 0)
+    sequence.receive(bar(0))
+    halts.receive_status("BREAK", NOW_MS + 100 * MINUTE)
+    halts.receive_status("TRADING", NOW_MS + 110 * MINUTE)
+    sequence.receive(bar(120))
+    for _ in range(len(RETRY_DELAYS_S) + 1):
+        effects = answer(sequence, 1, 119, [])
+    assert events(effects) == [("halted", 96, 114), ("lost", 1, 95), ("lost", 115, 119)]
+    assert published(effects) == [120]
+
+
+def test_bars_at_the_end_that_rest_does_not_have_yet_are_asked_for_again_and_never_lost() -> None:
+    sequence = KlineSequence("BTCUSDC", "1m", Halts())
+    sequence.begin(NOW_MS - 3 * MINUTE, NOW_MS, 0)
+    effects = answer(sequence, -2, -1, [-2])
+    assert (published(effects), fills(effects)) == ([-2], [(-1, -1)])
+    for _ in RETRY_DELAYS_S:
+        effects = answer(sequence, -1, -1, [])
+    assert (events(effects), fills(effects)) == ([], [])
+    assert not sequence.filling
+
+
+def test_repetitions_are_dropped_and_other_contents_entered_as_revised() -> None:
+    sequence = begun()
+    sequence.receive(bar(0))
+    assert events(sequence.receive(bar(0))) == [("duplicate", 0, 0)]
+    assert events(sequence.receive(bar(0, close="101.50000000"))) == [("revised", 0, 0)]
+
+
+def test_open_updates_go_through_and_coalesce_while_a_fill_runs() -> None:
+    sequence = begun()
+    assert live(sequence.receive(bar(0, closed=False, event_time_ms=NOW_MS))) == [0]
+    sequence.receive(bar(0))
+    sequence.receive(bar(2))
+    assert sequence.receive(bar(3, closed=False, close="1.0")) == []
+    assert sequence.receive(bar(3, closed=False, close="2.0")) == []
+    effects = answer(sequence, 1, 1, [1])
+    assert (published(effects), live(effects)) == ([1, 2], [3])
+    assert effects[-1].message["close"] == "2.0"
+
+
+def test_an_open_bar_well_under_way_proves_that_a_final_was_missed() -> None:
+    sequence = begun()
+    early = bar(1, closed=False, event_time_ms=NOW_MS + MINUTE + 1_000)
+    assert fills(sequence.receive(early)) == []
+    late = bar(1, closed=False, event_time_ms=NOW_MS + MINUTE + 6_000)
+    assert fills(sequence.receive(late)) == [(0, 0)]
+
+
+def test_waiting_bars_are_bounded_and_the_rest_is_fetched_again() -> None:
+    sequence = begun()
+    for number in range(1, WAITING_BARS + 50):
+        sequence.receive(bar(number))
+    effects = answer(sequence, 0, 0, [0])
+    assert len(published(effects)) == WAITING_BARS + 1
+    assert fills(effects) == [(WAITING_BARS + 1, WAITING_BARS + 49)]
+
+
+@given(choices=st.data(), count=st.integers(1, 60), warmup=st.integers(0, 5))
+def test_every_open_time_is_published_once_in_order_under_any_loss_order_and_repetition(
+    choices: st.DataObject, count: int, warmup: int
+) -> None:
+    sequence = KlineSequence("BTCUSDC", "1m", Halts())
+    asked = fills(sequence.begin(None, NOW_MS, warmup))
+    stream = [number for number in range(count) if choices.draw(st.integers(0, 3))]
+    stream += choices.draw(st.lists(st.sampled_from(stream), max_size=5)) if stream else []
+    stream = choices.draw(st.permutations(stream)) if choices.draw(st.booleans()) else stream
+    stream.append(count)
+    out: list[int] = []
+    pending = list(stream)
+    while pending or asked:
+        if asked and (not pending or choices.draw(st.booleans())):
+            first, last = asked.pop()
+            have = [n for n in range(first, last + 1) if n <= count and choices.draw(st.integers(0, 4))]
+            effects = answer(sequence, first, last, have)
+        else:
+            effects = sequence.receive(bar(pending.pop(0)))
+        for effect in effects:
+            out += published([effect])
+            out += [n for kind, a, b in events([effect]) if kind == "lost" for n in range(a, b + 1)]
+        asked += fills(effects)
+        assert len(asked) <= 1
+    assert out == list(range(out[0], count + 1))
+    # Where there is nothing to warm up from, the series may begin later.
+    assert out[0] <= 0 or warmup

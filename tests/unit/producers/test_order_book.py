@@ -1,0 +1,197 @@
+"""The synchroniser by its published vectors (BINANCE_SPOT.md §6.3) and by its law."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from producers.order_book import Apply, BookSync, NeedSnapshot, Resync, Synced
+from tests.builders import depth
+
+
+def diff(first: int, last: int, bids: Any = (), asks: Any = ()) -> Any:
+    return depth(first_update_id=first, final_update_id=last, bids=list(bids), asks=list(asks))
+
+
+def snapshot(last_update_id: int, bids: Any = (["100.0", "1"],), asks: Any = (["101.0", "1"],)) -> Any:
+    return depth(
+        kind="snapshot",
+        first_update_id=last_update_id,
+        final_update_id=last_update_id,
+        bids=list(bids),
+        asks=list(asks),
+    )
+
+
+def applied(effects: Any) -> list[int]:
+    return [effect.diff["final_update_id"] for effect in effects if isinstance(effect, Apply)]
+
+
+EVENTS = (diff(990, 996), diff(997, 1003), diff(1004, 1004), diff(1006, 1010))
+
+
+@pytest.mark.parametrize(
+    ("last_update_id", "expected", "gap"),
+    [
+        (989, [996, 1003, 1004], True),
+        (995, [996, 1003, 1004], True),
+        (996, [1003, 1004], True),
+        (1000, [1003, 1004], True),
+        (1008, [1010], False),
+    ],
+)
+def test_the_worked_vectors(last_update_id: int, expected: list[int], gap: bool) -> None:
+    book = BookSync()
+    for event in EVENTS:
+        book.receive(event)
+    effects = book.receive_snapshot(snapshot(last_update_id))
+    assert applied(effects) == expected
+    assert any(isinstance(effect, Resync) for effect in effects) is gap
+    assert book.synced is not gap
+
+
+def test_a_snapshot_older_than_the_first_diff_is_fetched_again() -> None:
+    book = BookSync()
+    assert book.receive(EVENTS[0]) == [NeedSnapshot(0.0)]
+    effects = book.receive_snapshot(snapshot(985))
+    assert [type(effect) for effect in effects] == [NeedSnapshot]
+    assert effects[0].delay_s > 0
+    assert not book.synced
+
+
+def test_a_snapshot_that_ends_where_the_gap_is_rebuilds_the_book() -> None:
+    book = BookSync()
+    for event in EVENTS:
+        book.receive(event)
+    effects = book.receive_snapshot(snapshot(1004))
+    assert applied(effects) == []
+    assert not book.synced
+    assert any(isinstance(effect, NeedSnapshot) for effect in effects)
+
+
+def test_a_snapshot_newer_than_all_diffs_waits_for_the_one_that_follows() -> None:
+    book = BookSync()
+    for event in EVENTS:
+        book.receive(event)
+    assert book.receive_snapshot(snapshot(2000)) == []
+    assert book.top(20) is None
+    effects = book.receive(diff(1999, 2001))
+    assert [type(effect) for effect in effects] == [Synced, Apply]
+    assert book.synced
+
+
+def test_a_skipped_update_id_unsyncs_the_book_and_names_both_ends() -> None:
+    book = BookSync()
+    book.receive(diff(101, 105))
+    book.receive_snapshot(snapshot(100))
+    effects = book.receive(diff(107, 110))
+    assert effects == [Resync("update id 106 is missing", 105, 107), NeedSnapshot(1.0)]
+    assert not book.synced
+    assert book.top(20) is None
+
+
+def test_a_crossed_book_is_thrown_away() -> None:
+    book = BookSync()
+    book.receive(diff(101, 105))
+    book.receive_snapshot(snapshot(100))
+    effects = book.receive(diff(106, 106, bids=[["101.5", "1"]]))
+    assert isinstance(effects[0], Resync)
+    assert "crossed" in effects[0].reason
+    assert book.top(1) is None
+
+
+def test_a_lost_connection_ends_the_synchronisation() -> None:
+    book = BookSync()
+    book.receive(diff(101, 105))
+    book.receive_snapshot(snapshot(100))
+    assert book.lose("connection closed") == [Resync("connection closed", 105, 105)]
+    assert book.receive(diff(106, 107)) == [NeedSnapshot(0.0)]
+
+
+def test_levels_are_the_exchanges_own_strings_best_first() -> None:
+    book = BookSync()
+    book.receive(diff(101, 105, bids=[["99.50000000", "2.0"], ["100.0", "0.00000000"]]))
+    book.receive_snapshot(snapshot(100, bids=[["100.0", "1"], ["99.0", "3"]]))
+    top = book.top(20)
+    assert top is not None
+    assert top.bids == [["99.50000000", "2.0"], ["99.0", "3"]]
+    assert top.asks == [["101.0", "1"]]
+
+
+class Exchange:
+    """A true book, its diffs, and its snapshots at any id."""
+
+    def __init__(self, steps: list[tuple[int, int, int]]) -> None:
+        self.diffs: list[Any] = []
+        self.states: dict[int, tuple[dict[int, int], dict[int, int]]] = {}
+        bids, asks = {50: 1}, {60: 1}
+        update_id = 100
+        self.states[update_id] = (dict(bids), dict(asks))
+        for offset, quantity, width in steps:
+            first = update_id + 1
+            changes: tuple[list[list[str]], list[list[str]]] = ([], [])
+            for change in range(width):
+                update_id += 1
+                side, price = (0, 50 - offset) if (offset + change) % 2 else (1, 60 + offset)
+                (bids, asks)[side][price] = quantity
+                if quantity == 0:
+                    del (bids, asks)[side][price]
+                changes[side].append([str(price), str(quantity)])
+                self.states[update_id] = (dict(bids), dict(asks))
+            self.diffs.append(diff(first, update_id, changes[0], changes[1]))
+
+    def snapshot(self, update_id: int) -> Any:
+        bids, asks = self.states[update_id]
+        return snapshot(update_id, _levels(bids, reverse=True), _levels(asks))
+
+
+def _levels(side: dict[int, int], *, reverse: bool = False) -> list[list[str]]:
+    return [[str(price), str(side[price])] for price in sorted(side, reverse=reverse)]
+
+
+steps = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 3), st.integers(1, 4)), min_size=3, max_size=40)
+
+
+@given(steps=steps, choices=st.data())
+def test_whatever_is_lost_and_whenever_snapshots_come_the_book_is_never_wrong_while_synced(
+    steps: list[tuple[int, int, int]], choices: st.DataObject
+) -> None:
+    exchange = Exchange(steps)
+    book, asked = BookSync(), False
+    for event in exchange.diffs:
+        if choices.draw(st.integers(0, 9)) == 0:
+            continue  # lost on the way
+        effects = book.receive(event)
+        asked = asked or any(isinstance(effect, NeedSnapshot) for effect in effects)
+        if asked and choices.draw(st.booleans()):
+            update_id = choices.draw(st.sampled_from(sorted(exchange.states)))
+            effects = book.receive_snapshot(exchange.snapshot(update_id))
+            asked = any(isinstance(effect, NeedSnapshot) for effect in effects)
+        full = book.full()
+        if full is not None:
+            bids, asks = exchange.states[full.update_id]
+            assert (full.bids, full.asks) == (_levels(bids, reverse=True), _levels(asks))
+
+
+@given(steps=steps, choices=st.data())
+def test_without_loss_any_interleaving_of_snapshot_and_diffs_ends_in_the_same_book(
+    steps: list[tuple[int, int, int]], choices: st.DataObject
+) -> None:
+    exchange = Exchange(steps)
+    update_id = choices.draw(st.sampled_from(sorted(exchange.states)[:-1]))
+    last = exchange.diffs[-1]["final_update_id"]
+    # The answer comes at any time after the snapshot's first diff was sent.
+    arrives_after = choices.draw(st.integers(1, len(exchange.diffs)))
+    book = BookSync()
+    for number, event in enumerate(exchange.diffs, start=1):
+        book.receive(event)
+        if number == arrives_after:
+            book.receive_snapshot(exchange.snapshot(update_id))
+    full = book.full()
+    if update_id < last:
+        assert full is not None
+        bids, asks = exchange.states[last]
+        assert (full.update_id, full.bids, full.asks) == (last, _levels(bids, reverse=True), _levels(asks))

@@ -1,0 +1,241 @@
+"""Binance's frames and rows as messages of the contract, and what is not one."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from producers.exchanges.binance.parse import (
+    ControlReply,
+    Ignored,
+    Rejected,
+    ServerShutdown,
+    StreamMessage,
+    kline_of_row,
+    parse_frame,
+    snapshot_of_body,
+    trade_of_row,
+)
+from shared.errors import InvalidMessage
+from shared.models import MODELS
+from tests.builders import NOW_MS
+
+TRADE = {
+    "e": "trade",
+    "E": 1785767103218,
+    "s": "ETHUSDT",
+    "t": 2300000101,
+    "p": "3120.45000000",
+    "q": "0.75000000",
+    "T": 1785767103217,
+    "m": False,
+    "M": True,
+}
+DIFF = {
+    "e": "depthUpdate",
+    "E": 1785767103300,
+    "s": "ETHUSDT",
+    "U": 98000000300,
+    "u": 98000000321,
+    "b": [["3120.44000000", "12.00000000"]],
+    "a": [],
+}
+QUOTE = {
+    "u": 98000000321,
+    "s": "ETHUSDT",
+    "b": "3120.44000000",
+    "B": "12.00000000",
+    "a": "3120.45000000",
+    "A": "3.10000000",
+}
+KLINE: dict[str, Any] = {
+    "e": "kline",
+    "E": 1785767160003,
+    "s": "ETHUSDT",
+    "k": {
+        "t": 1785767100000,
+        "T": 1785767159999,
+        "s": "ETHUSDT",
+        "i": "1m",
+        "f": 2300000050,
+        "L": 2300000131,
+        "o": "3119.90000000",
+        "c": "3120.50000000",
+        "h": "3121.00000000",
+        "l": "3119.50000000",
+        "v": "131.00000000",
+        "n": 82,
+        "x": True,
+        "q": "408762.90000000",
+        "V": "70.00000000",
+        "Q": "218430.00000000",
+        "B": "0",
+    },
+}
+STREAMS = {
+    "trade": ("ethusdt@trade", TRADE),
+    "depth": ("ethusdt@depth@100ms", DIFF),
+    "quote": ("ethusdt@bookTicker", QUOTE),
+    "kline": ("ethusdt@kline_1m", KLINE),
+}
+
+
+def frame(stream: str, data: Any, **extra: Any) -> bytes:
+    return orjson.dumps({"stream": stream, "data": data, **extra})
+
+
+def parsed(kind: str, **extra: Any) -> Any:
+    stream, data = STREAMS[kind]
+    answer = parse_frame(frame(stream, data, **extra), NOW_MS)
+    assert isinstance(answer, StreamMessage)
+    assert answer.kind == kind
+    return answer.message
+
+
+@pytest.mark.parametrize("kind", STREAMS)
+def test_a_frame_becomes_a_message_of_the_contract_in_its_key_order(kind: str) -> None:
+    message = parsed(kind)
+    assert list(message) == [field.alias or name for name, field in MODELS[kind].model_fields.items()]
+    MODELS[kind].model_validate(message)
+    assert (message["source"], message["received_time_ms"]) == ("stream", NOW_MS)
+
+
+def test_the_letters_of_a_bar_are_named_rightly() -> None:
+    message = parsed("kline")
+    named = {name: message[name] for name in ("open", "high", "low", "close", "base_volume", "quote_volume")}
+    assert named == {
+        "open": "3119.90000000",
+        "high": "3121.00000000",
+        "low": "3119.50000000",
+        "close": "3120.50000000",
+        "base_volume": "131.00000000",
+        "quote_volume": "408762.90000000",
+    }
+    assert (message["taker_buy_base_volume"], message["first_trade_id"]) == ("70.00000000", 2300000050)
+
+
+def test_a_replayed_frame_keeps_the_recordings_receive_time() -> None:
+    message = parsed("trade", receivedTime=1785767103225)
+    assert (message["source"], message["received_time_ms"]) == ("replay", 1785767103225)
+
+
+@pytest.mark.parametrize("kind", ["trade", "depth", "kline"])
+def test_microseconds_and_milliseconds_give_the_same_message(kind: str) -> None:
+    stream, data = STREAMS[kind]
+    micro = copy.deepcopy(data)
+    for place in (micro, micro.get("k", {})):
+        for letter in ("E", "T", "t"):
+            if letter in place and place[letter] > 10**12:
+                place[letter] *= 1000
+    answer = parse_frame(frame(stream, micro), NOW_MS)
+    assert isinstance(answer, StreamMessage)
+    assert answer.message == parsed(kind)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        ({**TRADE, "p": "-1"}, "price"),
+        ({**TRADE, "t": "7"}, "trade_id"),
+        ({key: value for key, value in TRADE.items() if key != "q"}, "'q' is missing"),
+        ({**TRADE, "T": None}, "wrong type"),
+        ({**DIFF, "b": [["1.0"]]}, "bids"),
+        ({**DIFF, "u": 1}, "final_update_id"),
+        ({**KLINE, "k": None}, "wrong type"),
+        ({**KLINE, "k": {**KLINE["k"], "i": "7m"}}, "interval"),
+        ({**KLINE, "k": {**KLINE["k"], "i": ["1m"]}}, "wrong type"),
+        ({**KLINE, "k": {**KLINE["k"], "t": 1785767100001}}, "open_time_ms"),
+    ],
+)
+def test_a_frame_that_breaks_the_contract_is_rejected_with_its_reason(data: Any, reason: str) -> None:
+    answer = parse_frame(frame("ethusdt@trade", data), NOW_MS)
+    assert isinstance(answer, Rejected)
+    assert answer.stream == "ethusdt@trade"
+    assert reason in answer.reason
+
+
+@pytest.mark.parametrize("junk", [b"", b"\xff\xfe", b"{", b"[1]", b"null", b"{}", b'{"data":7}'])
+def test_what_is_no_event_is_rejected(junk: bytes) -> None:
+    assert isinstance(parse_frame(junk, NOW_MS), Rejected)
+
+
+@pytest.mark.parametrize("receivedTime", ["x", -1, 1.5, [], True])
+def test_a_wrong_receive_time_is_rejected(receivedTime: Any) -> None:  # noqa: N803
+    assert isinstance(parse_frame(frame("s", TRADE, receivedTime=receivedTime), NOW_MS), Rejected)
+
+
+@pytest.mark.parametrize(
+    "data", [{**TRADE, "e": "aggTrade"}, {"e": ["trade"]}, {"e": {}}, {"lastUpdateId": 1}]
+)
+def test_events_of_other_kinds_are_ignored(data: Any) -> None:
+    assert isinstance(parse_frame(frame("ethusdt@depth20", data), NOW_MS), Ignored)
+
+
+def test_unknown_fields_are_ignored() -> None:
+    assert parse_frame(frame("ethusdt@trade", {**TRADE, "new": 1}, more=2), NOW_MS) == StreamMessage(
+        "trade", parsed("trade")
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"e":"serverShutdown","E":1785767100000}',
+        '{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1785767100000}}',
+    ],
+)
+def test_the_servers_farewell_is_known_in_both_envelopes(text: str) -> None:
+    assert parse_frame(text, NOW_MS) == ServerShutdown()
+
+
+def test_control_replies_are_known_in_both_shapes() -> None:
+    assert parse_frame('{"result":null,"id":7}', NOW_MS) == ControlReply(7, None)
+    wrapped = parse_frame('{"error":{"code":2,"msg":"Invalid request"},"id":4}', NOW_MS)
+    bare = parse_frame('{"code":2,"msg":"Invalid request","id":4}', NOW_MS)
+    assert wrapped == bare == ControlReply(4, "Invalid request (code 2)")
+
+
+def test_a_row_of_klines_has_another_order_than_the_stream() -> None:
+    bar = KLINE["k"]
+    row = [bar[letter] for letter in ("t", "o", "h", "l", "c", "v", "T", "q", "n", "V", "Q", "B")]
+    message: dict[str, Any] = dict(kline_of_row("ETHUSDT", "1m", row, NOW_MS))
+    streamed = parsed("kline")
+    differing = {name for name in streamed if message[name] != streamed[name]}
+    assert differing == {"event_time_ms", "source", "first_trade_id", "last_trade_id"}
+
+
+@pytest.mark.parametrize("row", [None, [], [1] * 11, {"a": 1}])
+def test_a_broken_row_of_klines_raises(row: Any) -> None:
+    with pytest.raises(InvalidMessage):
+        kline_of_row("ETHUSDT", "1m", row, NOW_MS)
+
+
+@pytest.mark.parametrize("row", [None, [], {}, {"id": 1, "time": "x"}])
+def test_a_broken_row_of_trades_raises(row: Any) -> None:
+    with pytest.raises(InvalidMessage):
+        trade_of_row("ETHUSDT", row, NOW_MS)
+
+
+def rest(recordings: Path, name: str) -> Any:
+    return json.loads(
+        (recordings / "binance_spot_rest" / f"nautilus_http_spot_market_{name}.json").read_text()
+    )
+
+
+def test_recorded_rest_answers_are_read(recordings: Path) -> None:
+    trades = [trade_of_row("BTCUSDT", row, NOW_MS) for row in rest(recordings, "historical_trades")]
+    ids = [trade["trade_id"] for trade in trades]
+    assert ids == list(range(ids[0], ids[0] + 10))
+    klines = [kline_of_row("BTCUSDT", "1m", row, NOW_MS) for row in rest(recordings, "klines")]
+    steps = {
+        after["open_time_ms"] - before["open_time_ms"]
+        for before, after in zip(klines, klines[1:], strict=False)
+    }
+    assert (len(klines), steps) == (10, {60_000})
+    snapshot = snapshot_of_body("BTCUSDT", rest(recordings, "depth"), NOW_MS)
+    assert (snapshot["final_update_id"], len(snapshot["bids"])) == (14527958487, 10)

@@ -1,0 +1,139 @@
+"""Trades: every id once, holes repaired late or given up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from producers.effects import PAGE, RETRY_DELAYS_S, FillTrades, LedgerEvent, Publish
+from producers.trade_sequence import TRADE_FILL_BOUND, TradeSequence
+from shared.id_ranges import IdRanges
+from tests.builders import NOW_MS, trade
+
+
+def stream(trade_id: int) -> Any:
+    return trade(trade_id=trade_id, trade_time_ms=NOW_MS + trade_id)
+
+
+def row(trade_id: int) -> Any:
+    return trade(trade_id=trade_id, trade_time_ms=NOW_MS + trade_id, source="backfill", event_time_ms=None)
+
+
+def published(effects: Any) -> list[int]:
+    return [effect.message["trade_id"] for effect in effects if isinstance(effect, Publish)]
+
+
+def fills(effects: Any) -> list[tuple[int, int]]:
+    return [(effect.first, effect.last) for effect in effects if isinstance(effect, FillTrades)]
+
+
+def events(effects: Any) -> list[tuple[str, int, int]]:
+    return [(effect.kind, effect.first, effect.last) for effect in effects if isinstance(effect, LedgerEvent)]
+
+
+@pytest.fixture
+def trades() -> TradeSequence:
+    sequence = TradeSequence("BTCUSDC")
+    sequence.receive(stream(100))
+    return sequence
+
+
+def test_a_series_begins_with_the_first_trade_seen() -> None:
+    effects = TradeSequence("BTCUSDC").receive(stream(100))
+    assert (published(effects), events(effects)) == ([100], [])
+
+
+def test_a_hole_does_not_hold_later_trades_back(trades: TradeSequence) -> None:
+    effects = trades.receive(stream(104))
+    assert (published(effects), fills(effects), events(effects)) == ([104], [(101, 103)], [("gap", 101, 103)])
+    assert published(trades.receive_rows(101, 103, [row(101), row(102), row(103)])) == [101, 102, 103]
+    assert trades.missing == 0
+
+
+def test_an_id_seen_before_is_dropped_and_counted(trades: TradeSequence) -> None:
+    assert events(trades.receive(stream(100))) == [("duplicate", 100, 100)]
+
+
+def test_progress_is_claimed_only_while_no_id_is_missing(trades: TradeSequence) -> None:
+    assert trades.receive(stream(101))[0].progress_id == 101  # type: ignore[union-attr]
+    assert trades.receive(stream(103))[0].progress_id is None  # type: ignore[union-attr]
+    assert trades.receive(stream(104))[0].progress_id is None  # type: ignore[union-attr]
+    trades.receive_rows(102, 102, [row(102)])
+    assert trades.receive(stream(105))[0].progress_id == 105  # type: ignore[union-attr]
+
+
+def test_an_id_that_rest_never_has_is_lost_after_the_retries(trades: TradeSequence) -> None:
+    trades.receive(stream(103))
+    for _ in RETRY_DELAYS_S:
+        effects = trades.receive_rows(101, 102, [row(101)])
+        assert fills(effects) == [(102, 102)]
+    effects = trades.receive_rows(102, 102, [])
+    assert (events(effects), fills(effects)) == ([("lost", 102, 102)], [])
+    lost = effects[0]
+    assert isinstance(lost, LedgerEvent)
+    assert lost.time_ms == NOW_MS + 103
+
+
+def test_ids_older_than_the_newest_that_the_exchange_gives_are_lost_at_once(trades: TradeSequence) -> None:
+    trades.receive(stream(200))
+    effects = trades.receive_rows(101, 199, [row(number) for number in range(150, 201)], oldest_available=150)
+    assert published(effects) == list(range(150, 200))
+    assert events(effects) == [("lost", 101, 149)]
+
+
+def test_a_restart_fills_what_came_while_we_were_off() -> None:
+    sequence = TradeSequence("BTCUSDC")
+    assert sequence.begin(100) == []
+    effects = sequence.receive(stream(150))
+    assert (published(effects), fills(effects)) == ([150], [(101, 149)])
+
+
+def test_a_restart_knows_what_was_published_above_an_open_hole() -> None:
+    sequence = TradeSequence("BTCUSDC")
+    assert fills(sequence.begin(100, [(105, 110)])) == [(101, 104)]
+    assert events(sequence.receive(stream(107))) == [("duplicate", 107, 107)]
+    assert published(sequence.receive(stream(111))) == [111]
+
+
+def test_after_a_long_absence_only_the_newest_are_fetched_and_the_rest_is_offline() -> None:
+    sequence = TradeSequence("BTCUSDC")
+    sequence.begin(100)
+    first = 101 + TRADE_FILL_BOUND + 500
+    effects = sequence.receive(stream(first))
+    assert ("offline", 101, 600) in events(effects)
+    assert fills(effects) == [(601, 600 + PAGE)]
+
+
+@given(choices=st.data(), count=st.integers(2, 80))
+def test_every_id_is_published_once_or_lost_under_any_loss_order_and_repetition(
+    choices: st.DataObject, count: int
+) -> None:
+    sequence = TradeSequence("BTCUSDC")
+    seen = [number for number in range(1, count) if choices.draw(st.integers(0, 2))]
+    seen += choices.draw(st.lists(st.sampled_from(seen), max_size=5)) if seen else []
+    seen = choices.draw(st.permutations(seen)) if choices.draw(st.booleans()) else seen
+    pending = [0, *seen, count]
+    asked: list[tuple[int, int]] = []
+    out: list[int] = []
+    lost = IdRanges()
+    while pending or asked:
+        if asked and (not pending or choices.draw(st.booleans())):
+            first, last = asked.pop()
+            have = [number for number in range(first, last + 1) if choices.draw(st.integers(0, 4))]
+            effects = sequence.receive_rows(first, last, [row(number) for number in have])
+        else:
+            effects = sequence.receive(stream(pending.pop(0)))
+        out += published(effects)
+        asked += fills(effects)
+        assert len(asked) <= 1
+        for kind, low, high in events(effects):
+            if kind == "lost":
+                lost.add(low, high)
+    assert len(out) == len(set(out))
+    assert IdRanges((number, number) for number in out).difference(lost) == IdRanges(
+        (number, number) for number in out
+    )
+    assert len(out) + len(lost) == count + 1
