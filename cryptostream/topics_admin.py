@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -28,12 +29,13 @@ Status = Literal["ok", "created", "mended", "differs", "missing"]
 
 @dataclass(frozen=True, slots=True)
 class TopicReport:
-    """How a declared topic stands; `detail` says what differs."""
+    """How a declared topic stands; `detail` says what differs, `mendable` whether `mend` would help."""
 
     name: str
     status: Status
     partitions: int
     detail: str = ""
+    mendable: bool = False
 
     @property
     def good(self) -> bool:
@@ -142,10 +144,25 @@ def _configs(admin: AdminClient, names: Sequence[str]) -> dict[str, dict[str, st
         return {}
     resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
     configs: dict[str, dict[str, str]] = {}
-    for resource, future in admin.describe_configs(resources, request_timeout=TIMEOUT_S).items():
+    for resource, future in _described(admin, resources).items():
         _succeeded(future, resource.name, "described")
         configs[resource.name] = {entry.name: str(entry.value) for entry in future.result().values()}
     return configs
+
+
+def _described(admin: AdminClient, resources: list[Any]) -> dict[Any, Future[Any]]:
+    """A broker that is told of a new topic a moment late is asked again."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        futures: dict[Any, Future[Any]] = admin.describe_configs(resources, request_timeout=TIMEOUT_S)
+        errors = [future.exception(_CREATE_TIMEOUT_S) for future in futures.values()]
+        late = any(
+            isinstance(error, KafkaException) and error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART
+            for error in errors
+        )
+        if not late or time.monotonic() > deadline:
+            return futures
+        admin.poll(0.2)
 
 
 def _checked(admin: AdminClient, topic: Topic, found: Found, partitions: int, *, mend: bool) -> TopicReport:
@@ -160,7 +177,7 @@ def _checked(admin: AdminClient, topic: Topic, found: Found, partitions: int, *,
     )
     detail = "; ".join(filter(None, (count, settings)))
     if count or (wrong and not mend):
-        return TopicReport(topic.name, "differs", found.partitions, detail)
+        return TopicReport(topic.name, "differs", found.partitions, detail, mendable=bool(wrong) and not mend)
     return TopicReport(topic.name, "mended" if wrong else "ok", found.partitions, detail)
 
 

@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     print_table(reports, sys.stdout)
     if arguments.memory_broker or all(report.good for report in reports):
         return 0
-    if any("declared" in report.detail and "retention" in report.detail for report in reports):
+    if any(report.mendable for report in reports):
         print("settings are set as declared by: cryptostream topics --mend", file=sys.stderr)  # noqa: T201
     return 1
 
