@@ -155,7 +155,7 @@ class ConsumerProcess:
             store=store,
             outbox=outbox,
             history=self._history(stream),
-            telemetry=Telemetry(self._metrics(stream, position), outbox, stream.name),
+            telemetry=Telemetry(self._metrics(stream, position), outbox, store, stream.name),
             memory_broker=self._memory_broker,
         )
         is_ledger = stream.name == "ledger"

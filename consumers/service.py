@@ -133,7 +133,10 @@ class StreamConsumer:
             if message.error() is not None:
                 self._judge(message)
                 continue
-            topic, partition, offset = _place(message)
+            topic, partition, offset = message.topic(), message.partition(), message.offset()
+            assert topic is not None
+            assert partition is not None
+            assert offset is not None
             read = positions.get(topic)
             if read is not None:
                 # A batch may hold records of an assignment that ended while it was gathered.
@@ -355,10 +358,6 @@ class _GroupOffsets:
             raise BrokerError(f"offsets cannot be committed: {error.str()}; see `cryptostream topics`")
         log.warning("offsets are not committed now: %s", error.str())
         return False
-
-
-def _place(message: Message) -> tuple[str, int, int]:
-    return message.topic(), message.partition(), message.offset()  # type: ignore[return-value]
 
 
 def _described(point: Point) -> dict[str, Any]:

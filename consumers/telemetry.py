@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -10,8 +11,11 @@ from confluent_kafka import Consumer, TopicPartition
 
 from consumers.enrich.port import Record
 from consumers.outbox import Outbox
+from consumers.stores.port import Store
 from shared.metrics import METRICS_PERIOD_S, ServiceMetrics
 from shared.topics import METRICS
+
+log: Final = logging.getLogger(__name__)
 
 # Enough for quantiles of 10 s, few enough not to be seen in the rate.
 _SAMPLES_PER_BATCH: Final = 20
@@ -20,12 +24,14 @@ _SAMPLES_PER_BATCH: Final = 20
 class Telemetry:
     """Counts batches, and sends a record to `pipeline.metrics` each second."""
 
-    def __init__(self, metrics: ServiceMetrics, outbox: Outbox, stream: str) -> None:
+    def __init__(self, metrics: ServiceMetrics, outbox: Outbox, store: Store, stream: str) -> None:
         self._metrics = metrics
+        self._store = store
         self._outbox = outbox
         self._stream = stream
         self._next = 0.0
         self._received_ms = 0
+        self._expired = 0
 
     def consumed(self, records: Sequence[Record], now_ms: int) -> None:
         """A batch was read."""
@@ -56,6 +62,10 @@ class Telemetry:
         behind_ms = now_ms - self._received_ms if lag and self._received_ms else 0
         self._metrics.gauge("lag_seconds", max(behind_ms, 0) / 1000)
         self._metrics.gauge("dead_letters", self._outbox.dead_letters)
+        self._metrics.gauge("expired", self._store.expired)
+        if self._store.expired and not self._expired:
+            log.warning("%s: points older than their bucket keeps are not stored", self._metrics.service)
+        self._expired = self._store.expired
         self._outbox.send_json(METRICS, self._metrics.service.encode(), self._metrics.message(now_ms))
 
     def _latencies(self, records: Sequence[Record], hop: str, now_ms: int) -> None:

@@ -70,33 +70,62 @@ class Minute:
         first_offset: offset of the first record of the minute; a restart must read from there.
     """
 
-    __slots__ = ("_highest_id", "first_offset", "ids", "seconds", "touched")
+    __slots__ = (
+        "_highest_id",
+        "_ids",
+        "_run_first",
+        "_run_last",
+        "_second",
+        "_sums",
+        "first_offset",
+        "seconds",
+        "touched",
+    )
 
     def __init__(self, first_offset: int) -> None:
         self.first_offset = first_offset
-        self.ids = IdRanges()
         self.seconds: dict[int, Sums] = {}
         self.touched: set[int] = set()
+        self._ids = IdRanges()
+        # The newest ids in a row, not yet among `_ids`: trades come in order, and a range is cheaper to add.
+        self._run_first = 0
+        self._run_last = -2
         self._highest_id = -1
+        # The second of the last trade, which is nearly always that of the next one.
+        self._second = -1
+        self._sums = Sums()
 
     def add(self, trade_id: int, second: int, price: str, quantity: str, buyer_is_maker: bool) -> bool:
         """Count a trade; False if its id was counted before."""
         if trade_id > self._highest_id:
             self._highest_id = trade_id
-        elif trade_id in self.ids:
-            return False
-        self.ids.add(trade_id, trade_id)
-        sums = self.seconds.get(second)
-        if sums is None:
-            sums = self.seconds[second] = Sums()
-        sums.add(price, quantity, buyer_is_maker)
-        self.touched.add(second)
+            if trade_id != self._run_last + 1:
+                self._end_run()
+                self._run_first = trade_id
+            self._run_last = trade_id
+        else:
+            self._end_run()
+            if trade_id in self._ids:
+                return False
+            self._ids.add(trade_id, trade_id)
+        if second != self._second:
+            self._second = second
+            self._sums = self.seconds.setdefault(second, Sums())
+            self.touched.add(second)
+        self._sums.add(price, quantity, buyer_is_maker)
         return True
+
+    def _end_run(self) -> None:
+        if self._run_first <= self._run_last:
+            self._ids.add(self._run_first, self._run_last)
+        # An id can be 0, so the empty run must not end just before it.
+        self._run_first, self._run_last = 0, -2
 
     def take_touched(self) -> list[int]:
         """Seconds changed since the last call."""
         touched = sorted(self.touched)
         self.touched.clear()
+        self._second = -1
         return touched
 
     def total(self) -> Sums:

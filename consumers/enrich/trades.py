@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from consumers.enrich.port import Commit, Enriched, Known, Record, Start, StatelessEnricher, require_time
-from consumers.enrich.trade_windows import MINUTE_MS, SECOND_MS, Windows
+from consumers.enrich.trade_windows import MINUTE_MS, SECOND_MS, Minute, Windows
 from consumers.ledger_events import LedgerSeries, PendingEvents
 from consumers.measurements import TRADE, TRADE_SUMMARY, Value
 from consumers.points import Point, Series
@@ -20,6 +20,8 @@ from shared.id_ranges import IdRanges
 from shared.messages import TradeMessage, decode
 
 _IDS_PER_MS: Final = 1_000_000
+# A point without the call of its constructor, which would be half of its cost: there is one per trade.
+_point = tuple.__new__
 _TOO_LATE: Final = "too late for its trade_summary; the trade itself is stored"
 
 
@@ -57,7 +59,18 @@ class StoredTrade(NamedTuple):
 class _Symbol:
     """One symbol's windows and the tags of its points."""
 
-    __slots__ = ("counted", "minutes", "newest_minute", "partition", "seconds", "seeded", "trades", "windows")
+    __slots__ = (
+        "counted",
+        "current",
+        "current_number",
+        "minutes",
+        "newest_minute",
+        "partition",
+        "seconds",
+        "seeded",
+        "trades",
+        "windows",
+    )
 
     def __init__(self, exchange: str, symbol: str, partition: int, whole_from: int | None) -> None:
         self.partition = partition
@@ -66,6 +79,9 @@ class _Symbol:
         self.seconds = Series(TRADE_SUMMARY, (exchange, symbol, "1s"))
         self.minutes = Series(TRADE_SUMMARY, (exchange, symbol, "1m"))
         self.windows = Windows(whole_from)
+        # The minute of the last trade, which is nearly always that of the next one.
+        self.current: Minute | None = None
+        self.current_number = -1
         self.newest_minute = -1  # of trades that came by stream, in order
         self.seeded = IdRanges()
 
@@ -168,10 +184,13 @@ class TradeEnricher(StatelessEnricher):
             time_ms = message["trade_time_ms"]
             price, quantity, is_maker = message["price"], message["quantity"], message["buyer_is_maker"]
             points.append(
-                Point(
-                    symbol.trades,
-                    time_ms * 1_000_000 + trade_id % _IDS_PER_MS,
-                    (trade_id, float(price), float(quantity), is_maker),
+                _point(
+                    Point,
+                    (
+                        symbol.trades,
+                        time_ms * 1_000_000 + trade_id % _IDS_PER_MS,
+                        (trade_id, float(price), float(quantity), is_maker),
+                    ),
                 )
             )
             ids = batches.get(symbol)
@@ -182,7 +201,10 @@ class TradeEnricher(StatelessEnricher):
             number = second // 60
             if number > symbol.newest_minute and message["source"] != "backfill":
                 symbol.newest_minute = number
-            minute = symbol.windows.minute(number, offset)
+            minute = symbol.current
+            if minute is None or number != symbol.current_number:
+                minute = symbol.current = symbol.windows.minute(number, offset)
+                symbol.current_number = number
             if minute is None:
                 if offset < self._read_before.get(partition, 0):
                     continue  # read again after a restart; it was in time then

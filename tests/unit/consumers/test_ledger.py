@@ -41,7 +41,7 @@ def test_a_row_does_not_wait_for_ever() -> None:
     points: list[Point] = []
     for second in range(LONGEST_WAIT_MS // 1000 + 1):
         points += enricher.receive([event("expected", 1, second + 1)], 1000 * second).points
-    assert [tuple(point.values)[0] for point in points] == [LONGEST_WAIT_MS // 1000 + 1]
+    assert [next(iter(point.values)) for point in points] == [LONGEST_WAIT_MS // 1000 + 1]
 
 
 def test_a_stop_writes_what_waits() -> None:
