@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from shared.kafka import producer_config
 from tests.conftest import ROOT
@@ -103,6 +104,13 @@ def committed(bootstrap_servers: str, group: str, topic: str) -> dict[int, int]:
     return {at.partition: at.offset for at in answers if at.offset >= 0}
 
 
+def members(bootstrap_servers: str, group: str) -> int:
+    """How many consumers of a group have partitions."""
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    description = admin.describe_consumer_groups([group])[group].result(10)
+    return sum(bool(member.assignment.topic_partitions) for member in description.members)
+
+
 def rows(path: Path, query: str) -> list[tuple[Any, ...]]:
     """Rows of a store that someone may be writing; none while its tables are not made."""
     if not path.exists():
@@ -111,7 +119,7 @@ def rows(path: Path, query: str) -> list[tuple[Any, ...]]:
     try:
         return connection.execute(query).fetchall()
     except sqlite3.OperationalError as error:
-        if "no such table" not in str(error):
+        if "no such" not in str(error):  # table or column
             raise
         return []
     finally:

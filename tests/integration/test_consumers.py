@@ -29,6 +29,7 @@ from tests.conftest import ROOT, real_kafka
 from tests.integration.consumer_harness import (
     committed,
     consuming,
+    members,
     publish,
     read_all,
     rows,
@@ -131,13 +132,13 @@ def test_points_after_kills_equal_those_of_an_undisturbed_run(kafka: KafkaServer
     assert committed(broker, "cryptostream.klines.1m", klines_topic("1m")).items() >= high.items()
 
 
-def undisturbed_indicators() -> dict[tuple[str, int], list[float | None]]:
+def undisturbed_indicators(symbols: Sequence[str] = SYMBOLS) -> dict[tuple[str, int], list[float | None]]:
     """What the indicator set gives over the same bars, without Kafka, state or crash."""
     indicators = indicator_set(("all",))
     columns = [indicators.columns.index(name) for name in ("momentum_rsi", "volume_obv", "others_cr")]
     expected: dict[tuple[str, int], list[float | None]] = {}
-    states = {symbol: indicators.initial() for symbol in SYMBOLS}
-    for _, _, bar in bars():
+    states = {symbol: indicators.initial() for symbol in symbols}
+    for _, _, bar in bars(symbols):
         numbers = (float(bar[name]) for name in ("open", "high", "low", "close", "base_volume"))
         states[bar["symbol"]], values = indicators.step(
             states[bar["symbol"]], Bar(bar["open_time_ms"], *numbers)
@@ -167,6 +168,34 @@ def assert_equal_to_an_undisturbed_run(
     for name in names:
         assert after_kills[name] == without[name], name
     assert len(without["trade_summary"]) == (5 + 300) * len(SYMBOLS)
+
+
+def test_partitions_are_handed_over_with_their_state(kafka: KafkaServer, tmp_path: Path) -> None:
+    broker, first_store, second_store = kafka.bootstrap_servers, tmp_path / "1.db", tmp_path / "2.db"
+    symbols = tuple(f"HAND{number}" for number in range(8))
+    all_bars = bars(symbols)
+    half = len(all_bars) // 2
+    options = ("--stream", "klines", "--intervals", "1m")
+    query = "select symbol, time_ns, volume_obv from indicator where symbol like 'HAND%'"
+
+    def stored() -> dict[tuple[str, int], float]:
+        both = rows(first_store, query) + rows(second_store, query)
+        return {(symbol, time_ns): value for symbol, time_ns, value in both}
+
+    with consuming(broker, first_store, *options) as first:
+        publish(broker, all_bars[:half])
+        until(lambda: len(stored()) == half, "the first half")
+        with consuming(broker, second_store, *options) as second:
+            # What arrives during the hand-over belongs to one of them or, harmlessly, to both.
+            publish(broker, all_bars[half : half + 400])
+            until(lambda: members(broker, "cryptostream.klines.1m") == 2, "both to have partitions")
+            publish(broker, all_bars[half + 400 :])
+            until(lambda: len(stored()) == len(all_bars), "all bars")
+            assert second.stop()[0] == 0
+        assert first.stop()[0] == 0
+    expected = {key: values[1] for key, values in undisturbed_indicators(symbols).items()}
+    assert stored() == expected
+    assert rows(second_store, "select 1 from kline") != []
 
 
 def test_a_bad_message_goes_to_the_dead_letters_and_the_rest_goes_on(
