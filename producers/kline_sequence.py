@@ -98,7 +98,9 @@ class KlineSequence:
     def _begin_with(self, rows: Sequence[KlineMessage], last: int) -> None:
         """What REST does not have before its first row was never issued: a listing, or a short recording."""
         if rows:
-            self._next, self._warm_up_from = rows[0]["open_time_ms"], None
+            # The stream may already have given an earlier bar than REST has.
+            self._next = min([rows[0]["open_time_ms"], *self._waiting])
+            self._warm_up_from = None
         elif last < self._known_last:
             self._warm_up_from = last + self._step
         else:

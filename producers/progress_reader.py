@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from producers.bearings import SeriesBearings
-from producers.progress import Progress, bearings_from, decode_progress
+from producers.bearings import SeriesBearings, klines_series, trades_series
+from producers.progress import Progress, bearings_from, decode_progress, partition_of
+from producers.publisher import LIBRDKAFKA_LOG
 from shared.errors import BrokerError, BrokerUnavailable, InvalidMessage
 from shared.kafka import Verdict, consumer_config, verdict
-from shared.messages import decode
-from shared.topics import PROGRESS, TRADES
+from shared.messages import decode, message_key
+from shared.topics import PROGRESS, TRADES, klines_topic
 
 Answer = TypeVar("Answer")
 
@@ -23,21 +25,55 @@ _AGAIN_S: Final = 0.2
 _BATCH: Final = 5_000
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where the series of a process stand.
+
+    Attributes:
+        progress: what the progress topic says.
+        bearings: what the data topics hold.
+        markers: progress to be written before the first record of this run.
+    """
+
+    progress: dict[str, Progress]
+    bearings: dict[str, SeriesBearings]
+    markers: dict[str, Progress]
+
+
 class ProgressReader:
     """Reads once, at the start; commits nothing. Blocking: call it in a thread of its own."""
 
     def __init__(self, bootstrap_servers: str) -> None:
         self._bootstrap_servers = bootstrap_servers
         config = consumer_config(bootstrap_servers, "cryptostream.producer-bearings", "cryptostream-bearings")
-        self._consumer = Consumer({**config, "enable.partition.eof": True})
+        self._consumer = Consumer({**config, "enable.partition.eof": True}, logger=LIBRDKAFKA_LOG)
 
     def close(self) -> None:
         self._consumer.close()
 
+    def standing(self, exchange: str, symbols: Sequence[str], intervals: Sequence[str]) -> Standing:
+        """Where all series of these symbols stand."""
+        places = {trades_series(exchange, symbol): (symbol, TRADES) for symbol in symbols}
+        for interval in intervals:
+            for symbol in symbols:
+                places[klines_series(exchange, symbol, interval)] = (symbol, klines_topic(interval))
+        progress = self.progress(frozenset(places))
+        bearings = self.bearings(progress)
+        now_ms = time.time_ns() // 1_000_000
+        markers: dict[str, Progress] = {}
+        for series, (symbol, topic) in places.items():
+            known = progress.get(series)
+            if known is None:
+                partition = partition_of(message_key(exchange, symbol), len(self._partitions(topic)))
+                end = self.end_offset(topic, partition)
+                markers[series] = Progress(None, topic, partition, end, None, now_ms)
+            elif known.stopped:
+                markers[series] = replace(known, stopped=False, updated_ms=now_ms)
+        return Standing(progress, bearings, markers)
+
     def progress(self, series: frozenset[str]) -> dict[str, Progress]:
         """Newest progress of these series; those that never had any are absent."""
-        topics = self._asked(lambda: self._consumer.list_topics(PROGRESS, timeout=_TIMEOUT_S)).topics
-        places = [TopicPartition(PROGRESS, number, 0) for number in topics[PROGRESS].partitions]
+        places = [TopicPartition(PROGRESS, number, 0) for number in self._partitions(PROGRESS)]
         found: dict[str, Progress] = {}
         for record in self._records(places):
             key, value = (record.key() or b"").decode(errors="replace"), record.value()
@@ -70,6 +106,10 @@ class ProgressReader:
         _, end = self._asked(lambda: self._consumer.get_watermark_offsets(place, timeout=_TIMEOUT_S))
         return int(end)
 
+    def _partitions(self, topic: str) -> list[int]:
+        topics = self._asked(lambda: self._consumer.list_topics(topic, timeout=_TIMEOUT_S)).topics
+        return list(topics[topic].partitions)
+
     def _asked(self, ask: Callable[[], Answer]) -> Answer:
         """Ask the broker; again while it only needs a moment, as right after a topic was created."""
         deadline = time.monotonic() + _TIMEOUT_S
@@ -80,8 +120,8 @@ class ProgressReader:
                 error = exception.args[0]
                 if verdict(error) is Verdict.FATAL or time.monotonic() >= deadline:
                     raise BrokerUnavailable(
-                        f"KAFKA_BOOTSTRAP_SERVERS: {self._bootstrap_servers} does not answer ({error.str()}); "
-                        "see whether the broker is well"
+                        f"KAFKA_BOOTSTRAP_SERVERS: {self._bootstrap_servers} does not answer ({error.str()});"
+                        " see whether the broker is well"
                     ) from None
             self._consumer.poll(_AGAIN_S)
 

@@ -16,6 +16,10 @@ from shared.kafka import Verdict, producer_config, verdict
 
 _LOG = logging.getLogger(__name__)
 
+# Each attempt at a dead broker is a line of librdkafka's; ours comes once, from `_judge`.
+LIBRDKAFKA_LOG: Final = logging.getLogger("librdkafka")
+LIBRDKAFKA_LOG.setLevel(logging.CRITICAL)
+
 # Called with partition and offset when the broker has the record.
 Delivered = Callable[[int, int], None]
 Headers = list[tuple[str, str | bytes | None]]
@@ -36,7 +40,8 @@ class Publisher:
         self._bootstrap_servers = bootstrap_servers
         self._memory_broker = memory_broker
         config = producer_config(bootstrap_servers, "cryptostream-producer", memory_broker=memory_broker)
-        self._producer = Producer({**config, "error_cb": self._judge, "on_delivery": self._report})
+        callbacks = {"error_cb": self._judge, "on_delivery": self._report}
+        self._producer = Producer({**config, **callbacks}, logger=LIBRDKAFKA_LOG)
         self._overflow: deque[tuple[str, bytes, bytes, Delivered | None, Headers | None]] = deque()
         self.failure: BrokerError | None = None
         self.sent = 0
@@ -79,10 +84,6 @@ class Publisher:
                 f"{f' ({len(missing) - 1} more are missing)' if len(missing) > 1 else ''};"
                 " create the topics with: cryptostream topics"
             )
-
-    def partitions(self, topic: str) -> int:
-        """Number of partitions of a topic."""
-        return len(self._producer.list_topics(topic, timeout=_START_TIMEOUT_S).topics[topic].partitions)
 
     def send(
         self,
@@ -127,10 +128,21 @@ class Publisher:
         if self.failure is not None:
             raise self.failure
 
-    def wait(self, timeout_s: float) -> None:
-        """Like `poll`, but wait for a report; for the time before the event loop has other work."""
-        self._producer.poll(timeout_s)
-        self.poll()
+    def flush_now(self, timeout_s: float) -> None:
+        """Deliver everything sent so far. Blocking: for the time before the event loop has other work.
+
+        Raises:
+            BrokerUnavailable: not delivered within `timeout_s`.
+        """
+        deadline = time.monotonic() + timeout_s
+        while self.outstanding:
+            if time.monotonic() > deadline:
+                raise BrokerUnavailable(
+                    f"KAFKA_BOOTSTRAP_SERVERS: {self._bootstrap_servers} has not taken {self.outstanding}"
+                    f" records in {timeout_s:.0f} s; see whether the broker is well"
+                )
+            self._producer.poll(_FLUSH_SLICE_S)
+            self.poll()
 
     async def room(self) -> None:
         """Wait until nothing waits outside librdkafka's queue; meanwhile the socket is not read."""

@@ -8,13 +8,13 @@ import random
 import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import orjson
 
 from producers.backoff import Backoff
-from producers.bearings import SeriesBearings, klines_series, trades_series
+from producers.bearings import SeriesBearings
 from producers.clock import Clock
 from producers.exchanges.binance.parse import EXCHANGE
 from producers.exchanges.binance.rest import BinanceRest
@@ -23,15 +23,14 @@ from producers.exchanges.binance.weight_budget import start_delay_s, starting_we
 from producers.feed import Feed
 from producers.instrument import Instrument
 from producers.outlet import SERVICE, Outlet
-from producers.progress import Progress, ProgressLog, partition_of
+from producers.progress import ProgressLog
 from producers.progress_reader import ProgressReader
 from producers.publisher import Publisher
 from producers.repairs import Repairs
-from shared.errors import BrokerUnavailable, ExchangeUnavailable
-from shared.messages import message_key
+from shared.errors import BrokerError, BrokerUnavailable, ExchangeUnavailable
 from shared.metrics import METRICS_PERIOD_S, ServiceMetrics
 from shared.settings import Settings
-from shared.topics import METRICS, TRADES, declared_topics, klines_topic
+from shared.topics import METRICS, declared_topics
 
 _LOG = logging.getLogger(__name__)
 
@@ -148,9 +147,11 @@ class ProducerService:
         ]
         try:
             done, _ = await asyncio.wait((stopped, *feeds, *others), return_when=asyncio.FIRST_COMPLETED)
-            for task in done - {stopped}:
-                task.result()
-            await self._end(feeds, others[1:])
+            failure = next((error for task in done - {stopped} if (error := task.exception())), None)
+            if not isinstance(failure, BrokerError):
+                await self._end(feeds, others[1:])
+            if failure is not None:
+                raise failure
         finally:
             for task in (*feeds, *others):
                 task.cancel()
@@ -203,45 +204,16 @@ class ProducerService:
         """Where each series stands. Blocking."""
         if self._assignment.bearings is not None or self._assignment.memory_broker:
             return self._assignment.bearings or {}
-        topics = {
-            **{trades_series(EXCHANGE, symbol): (symbol, TRADES) for symbol in self._assignment.symbols},
-            **{
-                klines_series(EXCHANGE, symbol, interval): (symbol, klines_topic(interval))
-                for symbol in self._assignment.symbols
-                for interval in self._assignment.intervals
-            },
-        }
         reader = ProgressReader(self._settings.kafka_bootstrap_servers)
         try:
-            progress = reader.progress(frozenset(topics))
-            bearings = reader.bearings(progress)
-            now_ms = self._clock.now_ms()
-            markers: dict[str, Progress] = {}
-            for series, (symbol, topic) in topics.items():
-                known = progress.get(series)
-                if known is None:
-                    partition = partition_of(message_key(EXCHANGE, symbol), self._publisher.partitions(topic))
-                    end = reader.end_offset(topic, partition)
-                    markers[series] = Progress(None, topic, partition, end, None, now_ms)
-                elif known.stopped:
-                    markers[series] = replace(known, stopped=False, updated_ms=now_ms)
+            standing = reader.standing(EXCHANGE, self._assignment.symbols, self._assignment.intervals)
         finally:
             reader.close()
-        self._mark(markers)
-        self._outlet.progress = ProgressLog({**progress, **markers})
-        return bearings
-
-    def _mark(self, markers: dict[str, Progress]) -> None:
-        """From now on records may follow: no reader may believe that nothing lies above the progress."""
-        self._outlet.write_progress(markers)
-        deadline = time.monotonic() + _MARKERS_S
-        while self._publisher.outstanding:
-            if time.monotonic() > deadline:
-                raise BrokerUnavailable(
-                    f"KAFKA_BOOTSTRAP_SERVERS: {self._settings.kafka_bootstrap_servers} has not taken"
-                    f" {self._publisher.outstanding} records in {_MARKERS_S:.0f} s; see whether it is well"
-                )
-            self._publisher.wait(0.1)
+        # From now on records may follow: no reader may believe that nothing lies above the progress.
+        self._outlet.write_progress(standing.markers)
+        self._publisher.flush_now(_MARKERS_S)
+        self._outlet.progress = ProgressLog({**standing.progress, **standing.markers})
+        return standing.bearings
 
     async def _poll(self) -> None:
         while True:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
@@ -67,7 +67,8 @@ class IndicatorSet:
         self._closes = tuple((i, indicator.close) for i, indicator in enumerate(made) if indicator.close)
         self._initial = State(self._windows.initial(), tuple(indicator.initial for indicator in made))
         self._select = self._selection(columns, used)
-        self._numbers = len(list(_flat(self._initial)))
+        self._shape = (tuple(self._initial.windows), self._initial.memories)
+        self._numbers = len(_flat(self._shape))
         shape = repr((columns_identity(columns), self._numbers)).encode()
         digest = hashlib.blake2b(shape, digest_size=16).digest()
         self._header = _MAGIC + bytes((STATE_LAYOUT,)) + digest
@@ -99,7 +100,9 @@ class IndicatorSet:
 
     def dump(self, state: State) -> bytes:
         """A state as bytes, bit for bit: header, then float64 numbers, little-endian."""
-        return self._header + struct.pack(f"<{self._numbers}d", *_flat(state))
+        return self._header + struct.pack(
+            f"<{self._numbers}d", *_flat((tuple(state.windows), state.memories))
+        )
 
     def load(self, data: bytes) -> State:
         """The state that `dump` wrote.
@@ -122,9 +125,9 @@ class IndicatorSet:
             raise ValueError(
                 f"indicator state has {len(data)} bytes, not {_HEADER_BYTES + 8 * self._numbers}"
             )
-        numbers = iter(struct.unpack_from(f"<{self._numbers}d", data, _HEADER_BYTES))
-        windows = WindowsState(*(_shaped(part, numbers) for part in self._initial.windows))
-        return State(windows, _shaped(self._initial.memories, numbers))
+        numbers = struct.unpack_from(f"<{self._numbers}d", data, _HEADER_BYTES)
+        (windows, memories), _ = _shaped(self._shape, numbers, 0)
+        return State(WindowsState(*windows), memories)
 
     def _selection(
         self, columns: Sequence[Column], used: Sequence[tuple[Any, ...]]
@@ -147,15 +150,29 @@ def columns_identity(columns: Sequence[Column]) -> tuple[Any, ...]:
     return tuple((column.name, column.make.__qualname__, column.parameters) for column in columns)
 
 
-def _flat(tree: tuple[Any, ...]) -> Iterator[float]:
+def _flat(tree: tuple[Any, ...]) -> list[float]:
+    if tuple not in map(type, tree):
+        return list(tree)
+    numbers: list[float] = []
     for branch in tree:
-        if isinstance(branch, tuple):
-            yield from _flat(branch)
+        if type(branch) is tuple:
+            numbers += _flat(branch)
         else:
-            yield branch
+            numbers.append(branch)
+    return numbers
 
 
-def _shaped(template: tuple[Any, ...], numbers: Iterator[float]) -> tuple[Any, ...]:
-    return tuple(
-        _shaped(branch, numbers) if isinstance(branch, tuple) else next(numbers) for branch in template
-    )
+def _shaped(template: tuple[Any, ...], numbers: tuple[float, ...], start: int) -> tuple[tuple[Any, ...], int]:
+    """The numbers from `start` on in the shape of the template, and where the rest begins."""
+    if tuple not in map(type, template):
+        end = start + len(template)
+        return numbers[start:end], end
+    tree: list[Any] = []
+    for branch in template:
+        if type(branch) is tuple:
+            shaped, start = _shaped(branch, numbers, start)
+            tree.append(shaped)
+        else:
+            tree.append(numbers[start])
+            start += 1
+    return tuple(tree), start

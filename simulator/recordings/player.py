@@ -192,7 +192,9 @@ class Player:
         present = {
             stream.partition("@")[0].upper() for stream in {frame.stream for frame in recording.frames}
         }
-        return tuple(sorted(present | recording.snapshots.keys() | {symbol for symbol, _ in recording.klines}))
+        return tuple(
+            sorted(present | recording.snapshots.keys() | {symbol for symbol, _ in recording.klines})
+        )
 
     def _symbol_entries(self) -> list[Mapping[str, Any]]:
         recording = self._recording

@@ -1,4 +1,4 @@
-"""A small exchange for the producer's tests: a few endpoints, frames on demand, and a log of what it issued."""
+"""A small exchange for the tests of producers: a few endpoints, frames on demand, time that stands still."""
 
 from __future__ import annotations
 

@@ -8,19 +8,32 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from producers.bearings import trades_series
 from producers.progress import decode_progress, partition_of
 from shared.kafka import consumer_config
 from shared.messages import message_key
-from shared.topics import BOOK, DEAD_LETTERS, DEPTH, LEDGER, METRICS, PROGRESS, TRADES, klines_topic
+from shared.topics import (
+    BOOK,
+    DEAD_LETTERS,
+    DEPTH,
+    LEDGER,
+    METRICS,
+    PROGRESS,
+    TRADES,
+    declared_topics,
+    klines_topic,
+)
 from tests.builders import NOW_MS
+from tests.conftest import real_kafka
 from tests.integration.fake_exchange import MINUTE_MS, FakeExchange, fake_exchange
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -183,14 +196,17 @@ def test_a_restart_goes_on_from_the_progress(
 def test_a_killed_producer_repeats_nothing_and_forgets_nothing(
     start: Callable[..., Run], exchange: FakeExchange, reader: Reader
 ) -> None:
-    issued = []
-    for round_number in range(3):
+    issued: list[int] = []
+
+    def all_there(bar: int) -> bool:
+        return issued[-1] in trade_ids(reader, exchange) and bar in open_times(reader, exchange)
+
+    for number in range(3):
         run = start()
         # Killed as soon as the records are there: before, while and after progress is written.
         issued += [exchange.trade() for _ in range(50)]
         exchange.close_bar()
-        until(lambda: issued[-1] in trade_ids(reader, exchange), "the trades", run)
-        until(lambda: round_number in open_times(reader, exchange), "the bar", run)
+        until(partial(all_there, number), "trades and bar", run)
         run.kill()
         until(lambda: exchange.connected == 0, "the connection is gone")
         issued += [exchange.trade(streamed=False) for _ in range(5)]
@@ -276,6 +292,34 @@ def test_a_key_lies_on_the_partition_that_our_arithmetic_gives(
     gauges = orjson.loads(reader.records(METRICS, "producer")[-1].value())["gauges"]
     assert {"warm", "pending_fills", "queue_length", "synced_books", "books"} <= set(gauges)
     assert run.stop() == 0
+
+
+def test_a_broker_that_dies_and_comes_back_costs_nothing_and_one_that_stays_away_is_named(
+    exchange: FakeExchange, tmp_path: Path
+) -> None:
+    with real_kafka(tmp_path / "kafka") as broker:
+        client = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+        topics = [NewTopic(topic.name, 6, 1, config=topic.config()) for topic in declared_topics(("1m",))]
+        for future in client.create_topics(topics).values():
+            future.result(30)
+        run = Run(exchange, broker.bootstrap_servers)
+        until(lambda: exchange.connected == 1, "the producer is connected", run)
+        issued = [exchange.trade() for _ in range(20)]
+        broker.kill()
+        issued += [exchange.trade() for _ in range(20)]
+        broker.restart()
+        issued += [exchange.trade() for _ in range(20)]
+        reader = Reader(broker.bootstrap_servers)
+        until(lambda: len(trade_ids(reader, exchange)) >= 60, "all trades", run, 60.0)
+        assert trade_ids(reader, exchange) == issued
+        reader.close()
+        broker.kill()
+        exchange.trade()
+        assert run.stop() == 1
+        assert run.process.stderr is not None
+        line = run.process.stderr.read().strip().splitlines()[-1]
+        assert "records were not delivered" in line
+        assert broker.bootstrap_servers in line
 
 
 def failed(exchange: FakeExchange, *arguments: str, **environment: str) -> tuple[int, str]:

@@ -15,7 +15,7 @@ import orjson
 from producers.backoff import Backoff
 from producers.exchanges.binance import weight_budget as weights
 from producers.exchanges.binance.answers import decide, statuses, used_weight, weight_limit
-from producers.exchanges.binance.parse import kline_of_row, snapshot_of_body, trade_of_row
+from producers.exchanges.binance.rows import kline_of_row, snapshot_of_body, trade_of_row
 from producers.exchanges.binance.weight_budget import WeightBudget
 from shared.errors import ExchangeRefused, ExchangeUnavailable, InvalidMessage, UnknownSymbol
 from shared.messages import DepthMessage, KlineMessage, TradeMessage

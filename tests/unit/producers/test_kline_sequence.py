@@ -116,6 +116,16 @@ def test_a_series_that_rest_knows_nothing_of_begins_with_the_stream() -> None:
     assert published(sequence.receive(bar(5))) == [5]
 
 
+def test_a_series_begins_with_a_bar_of_the_stream_that_is_older_than_what_rest_has() -> None:
+    sequence = KlineSequence("BTCUSDC", "1m", Halts())
+    sequence.begin(None, NOW_MS, 1)
+    sequence.receive(bar(0))
+    sequence.receive(bar(2))
+    assert fills(answer(sequence, -1, -1, [])) == [(0, 2)]
+    effects = answer(sequence, 0, 2, [1])
+    assert (published(effects), sequence.filling) == ([0, 1, 2], False)
+
+
 def test_a_restart_fills_from_the_last_bar_page_by_page() -> None:
     sequence = KlineSequence("BTCUSDC", "1m", Halts())
     effects = sequence.begin(NOW_MS - 2_001 * MINUTE, NOW_MS, 5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,9 @@ from producers.exchanges.binance.parse import (
     Rejected,
     ServerShutdown,
     StreamMessage,
-    kline_of_row,
     parse_frame,
-    snapshot_of_body,
-    trade_of_row,
 )
+from producers.exchanges.binance.rows import kline_of_row, snapshot_of_body, trade_of_row
 from shared.errors import InvalidMessage
 from shared.models import MODELS
 from tests.builders import NOW_MS
@@ -232,10 +231,7 @@ def test_recorded_rest_answers_are_read(recordings: Path) -> None:
     ids = [trade["trade_id"] for trade in trades]
     assert ids == list(range(ids[0], ids[0] + 10))
     klines = [kline_of_row("BTCUSDT", "1m", row, NOW_MS) for row in rest(recordings, "klines")]
-    steps = {
-        after["open_time_ms"] - before["open_time_ms"]
-        for before, after in zip(klines, klines[1:], strict=False)
-    }
+    steps = {after["open_time_ms"] - before["open_time_ms"] for before, after in pairwise(klines)}
     assert (len(klines), steps) == (10, {60_000})
     snapshot = snapshot_of_body("BTCUSDT", rest(recordings, "depth"), NOW_MS)
     assert (snapshot["final_update_id"], len(snapshot["bids"])) == (14527958487, 10)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import orjson
 import pytest
 
 from producers.effects import Effect, FetchSnapshot, Publish
-from producers.exchanges.binance.parse import StreamMessage, parse_frame, snapshot_of_body
+from producers.exchanges.binance.parse import StreamMessage, parse_frame
+from producers.exchanges.binance.rows import snapshot_of_body
 from producers.instrument import Instrument
 from producers.order_book import Apply, BookSync, Resync
 from shared.topics import BOOK, DEPTH, TRADES
@@ -118,10 +120,7 @@ def test_the_busy_instrument_publishes_every_trade_once_and_replays_its_book(rec
     assert (expected[0][0], expected[-1][1]) == (3735683259, 3735703162)
     assert [first for first, _ in expected[1:]] == [last + 1 for _, last in expected[:-1]]
     assert (len(depth), depth[0]["kind"]) == (6_494, "snapshot")
-    gaps = [
-        after["received_time_ms"] - before["received_time_ms"]
-        for before, after in zip(books, books[1:], strict=False)
-    ]
+    gaps = [after["received_time_ms"] - before["received_time_ms"] for before, after in pairwise(books)]
     assert len(books) > 600
     assert min(gaps) >= 1_000
     assert all(book["synced"] and len(book["bids"]) == len(book["asks"]) == 20 for book in books)

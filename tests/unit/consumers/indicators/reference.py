@@ -144,7 +144,7 @@ def compare(bars: Sequence[Bar]) -> dict[str, Comparison]:
     ours, theirs = values_of_ours(bars), values_of_ta(bars)
     rescaled = [values_of_ta(bars, 1.1, 0.7), values_of_ta(bars, 0.3, 1.9)]
     exact = {**_bollinger_afresh(bars), **_volume_sums_afresh(bars, theirs)}
-    sizes, undefined = _sizes_of_terms(bars), _undefined(bars, theirs)
+    sizes, undefined = _sizes_of_terms(bars, theirs), _undefined(bars, theirs)
     results = {}
     for column in ALL_COLUMNS:
         a, b = ours[column].to_numpy(), theirs[column].to_numpy()
@@ -210,7 +210,7 @@ def _sums(values: pd.Series, window: int) -> Array:
     return np.concatenate((np.full(window - 1, np.nan), sums))
 
 
-def _sizes_of_terms(bars: Sequence[Bar]) -> dict[str, Array]:
+def _sizes_of_terms(bars: Sequence[Bar], theirs: pd.DataFrame) -> dict[str, Array]:
     """How large the numbers are that are added up in a column, so far."""
     frame = pd.DataFrame(bars, columns=list(Bar._fields))
     price = frame["high"].cummax().to_numpy()
@@ -218,10 +218,15 @@ def _sizes_of_terms(bars: Sequence[Bar]) -> dict[str, Array]:
     force = (frame["close"].diff().abs() * frame["volume"]).fillna(0.0).cummax().to_numpy()
     by_powers = {(1, 0): price, (0, 1): volume, (1, 1): force, (2, -1): np.zeros(len(bars))}
     percent, one = np.full(len(bars), 100.0), np.ones(len(bars))
-    return {
+    sizes = {
         column: by_powers[POWERS[column]] if column in POWERS else one if column in _SHARES else percent
         for column in ALL_COLUMNS
     }
+    # What is added up here are prices in units of the width of the band.
+    for name, high, low in (("volatility_bbp", "bbh", "bbl"), ("volatility_kcp", "kch", "kcl")):
+        width = (theirs[f"volatility_{high}"] - theirs[f"volatility_{low}"]).to_numpy()
+        sizes[name] = np.divide(price, width, out=np.ones(len(bars)), where=width > 0.0)
+    return sizes
 
 
 def _undefined(bars: Sequence[Bar], theirs: pd.DataFrame) -> dict[str, Array]:

@@ -1,0 +1,107 @@
+"""Rows of Binance's REST answers to the messages of the contract. Pure. Source: BINANCE_SPOT.md §8."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from producers.exchanges.binance.parse import EXCHANGE, close_time_ms, in_ms
+from shared.errors import InvalidMessage
+from shared.messages import DepthMessage, KlineMessage, TradeMessage, check
+from shared.models import SCHEMA_VERSION
+
+
+def kline_of_row(symbol: str, interval: str, row: Any, received_ms: int) -> KlineMessage:
+    """A finished bar of `/api/v3/klines`: open, high, low, close, unlike the stream's order (§8.6).
+
+    Raises:
+        InvalidMessage: the row breaks the contract.
+    """
+    _expect_list(row, 11, "kline row")
+    open_time_ms = _time_of("open_time_ms", row[0])
+    message: KlineMessage = {
+        "schema": SCHEMA_VERSION,
+        "exchange": EXCHANGE,
+        "symbol": symbol,
+        "event_time_ms": None,
+        "received_time_ms": received_ms,
+        "source": "backfill",
+        "interval": interval,
+        "open_time_ms": open_time_ms,
+        "close_time_ms": close_time_ms(interval, open_time_ms),
+        "open": row[1],
+        "high": row[2],
+        "low": row[3],
+        "close": row[4],
+        "base_volume": row[5],
+        "quote_volume": row[7],
+        "trade_count": row[8],
+        "taker_buy_base_volume": row[9],
+        "taker_buy_quote_volume": row[10],
+        "first_trade_id": None,
+        "last_trade_id": None,
+        "closed": True,
+    }
+    check("kline", message)
+    return message
+
+
+def trade_of_row(symbol: str, row: Any, received_ms: int) -> TradeMessage:
+    """A trade of `/api/v3/historicalTrades` or `/api/v3/trades` (§8.4).
+
+    Raises:
+        InvalidMessage: the row breaks the contract.
+    """
+    if type(row) is not dict:
+        raise InvalidMessage("trade row", row, "a JSON object")
+    message: TradeMessage = {
+        "schema": SCHEMA_VERSION,
+        "exchange": EXCHANGE,
+        "symbol": symbol,
+        "event_time_ms": None,
+        "received_time_ms": received_ms,
+        "source": "backfill",
+        "trade_id": row.get("id"),  # type: ignore[typeddict-item]  # checked below, as all of them
+        "price": row.get("price"),  # type: ignore[typeddict-item]
+        "quantity": row.get("qty"),  # type: ignore[typeddict-item]
+        "trade_time_ms": _time_of("trade_time_ms", row.get("time")),
+        "buyer_is_maker": row.get("isBuyerMaker"),  # type: ignore[typeddict-item]
+    }
+    check("trade", message)
+    return message
+
+
+def snapshot_of_body(symbol: str, body: Any, received_ms: int) -> DepthMessage:
+    """The book of `/api/v3/depth` (§8.3).
+
+    Raises:
+        InvalidMessage: the body breaks the contract.
+    """
+    if type(body) is not dict:
+        raise InvalidMessage("depth", body, "a JSON object")
+    last_update_id = body.get("lastUpdateId")
+    message: DepthMessage = {
+        "schema": SCHEMA_VERSION,
+        "exchange": EXCHANGE,
+        "symbol": symbol,
+        "event_time_ms": None,
+        "received_time_ms": received_ms,
+        "source": "backfill",
+        "kind": "snapshot",
+        "first_update_id": last_update_id,  # type: ignore[typeddict-item]
+        "final_update_id": last_update_id,  # type: ignore[typeddict-item]
+        "bids": body.get("bids"),  # type: ignore[typeddict-item]
+        "asks": body.get("asks"),  # type: ignore[typeddict-item]
+    }
+    check("depth", message)
+    return message
+
+
+def _time_of(name: str, value: Any) -> int:
+    if type(value) is not int:
+        raise InvalidMessage(name, value, "a time in ms or µs")
+    return in_ms(value)
+
+
+def _expect_list(row: Any, length: int, name: str) -> None:
+    if type(row) is not list or len(row) < length:
+        raise InvalidMessage(name, row, f"a list of at least {length} values")

@@ -1,0 +1,77 @@
+"""Every status of the exchange's REST interface, decided."""
+
+from __future__ import annotations
+
+import pytest
+
+from producers.exchanges.binance.answers import decide, used_weight, weight_limit
+from shared.errors import ExchangeError, ExchangeRefused, ExchangeUnavailable, UnknownSymbol
+
+REQUEST = "GET http://host/api/v3/klines"
+
+
+def error_of(status: int, body: bytes = b"{}", **headers: str) -> ExchangeError:
+    with pytest.raises(ExchangeError) as raised:
+        decide(status, {name.replace("_", "-"): value for name, value in headers.items()}, body, REQUEST)
+    assert "\n" not in str(raised.value)
+    return raised.value
+
+
+def test_a_good_answer_is_decoded() -> None:
+    assert decide(200, {}, b"[1]", REQUEST) == [1]
+
+
+@pytest.mark.parametrize("status", [418, 429])
+def test_limits_are_waited_for_as_long_as_the_exchange_says(status: int) -> None:
+    error = error_of(status, retry_after="17")
+    assert isinstance(error, ExchangeUnavailable)
+    assert error.retry_after == 17.0
+
+
+def test_a_limit_that_names_no_time_lasts_a_minute() -> None:
+    error = error_of(429)
+    assert isinstance(error, ExchangeUnavailable)
+    assert error.retry_after == 60.0
+
+
+def test_a_firewall_that_speaks_html_is_waited_for() -> None:
+    error = error_of(403, b"<html>")
+    assert isinstance(error, ExchangeUnavailable)
+    assert error.retry_after == 300.0
+
+
+@pytest.mark.parametrize("status", [500, 502, 503])
+def test_failures_of_the_exchange_are_transient(status: int) -> None:
+    error = error_of(status, b"<html>\nBad gateway")
+    assert isinstance(error, ExchangeUnavailable)
+    assert error.retry_after is None
+
+
+@pytest.mark.parametrize(
+    ("status", "body"), [(451, b"{}"), (404, b""), (400, b'{"code":-1102,"msg":"x"}'), (400, b"<")]
+)
+def test_what_will_never_be_served_is_refused(status: int, body: bytes) -> None:
+    assert isinstance(error_of(status, body), ExchangeRefused)
+
+
+def test_an_unknown_symbol_is_told_apart() -> None:
+    assert isinstance(error_of(400, b'{"code":-1121,"msg":"Invalid symbol."}'), UnknownSymbol)
+
+
+def test_junk_with_a_good_status_is_transient() -> None:
+    assert isinstance(error_of(200, b"<html>"), ExchangeUnavailable)
+
+
+def test_the_used_weight_is_read_from_the_header() -> None:
+    assert used_weight({"x-mbx-used-weight-1m": "42"}) == 42
+    assert used_weight({}) is None
+    assert used_weight({"x-mbx-used-weight-1m": "many"}) is None
+
+
+def test_the_limit_is_the_one_of_exchange_info() -> None:
+    limits = [
+        {"rateLimitType": "RAW_REQUESTS", "interval": "MINUTE", "intervalNum": 5, "limit": 300_000},
+        {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6_000},
+    ]
+    assert weight_limit({"rateLimits": limits}) == 6_000
+    assert weight_limit({}) is None

@@ -1,0 +1,186 @@
+"""One symbol as a whole: topics, ledger and restart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from producers.bearings import SeriesBearings
+from producers.effects import FetchSnapshot, FillKlines, FillTrades, Publish
+from producers.instrument import Instrument
+from shared.messages import check
+from shared.topics import BOOK, DEPTH, LEDGER, QUOTES, TRADES, klines_live_topic, klines_topic
+from tests.builders import NOW_MS, depth, kline, quote, trade
+
+MINUTE = 60_000
+
+
+@pytest.fixture
+def instrument() -> Instrument:
+    made = Instrument("binance", "BTCUSDC", ["1m"], book_interval_ms=1_000, warmup_bars=0)
+    made.begin({}, NOW_MS)
+    return made
+
+
+def topics(effects: Any) -> list[str]:
+    return [effect.topic for effect in effects if isinstance(effect, Publish)]
+
+
+def ledger(instrument: Instrument) -> list[Any]:
+    published = instrument.tick()
+    for effect in published:
+        assert effect.topic == LEDGER
+        check("ledger", effect.message)
+    return [effect.message for effect in published]
+
+
+def said(events: list[Any]) -> list[tuple[str, str, int, int, int]]:
+    return [
+        (event["stream"], event["kind"], event["first"], event["last"], event["count"]) for event in events
+    ]
+
+
+def snapshot(last_update_id: int, **fields: Any) -> Any:
+    ids = {"first_update_id": last_update_id, "final_update_id": last_update_id}
+    sides = {"bids": [["99.0", "1.0"]], "asks": [["101.0", "1.0"]]}
+    return depth(kind="snapshot", source="backfill", event_time_ms=None, **ids, **sides) | fields
+
+
+def diff(first: int, last: int, at_ms: int = 0) -> Any:
+    return depth(
+        first_update_id=first,
+        final_update_id=last,
+        bids=[],
+        asks=[],
+        event_time_ms=NOW_MS + at_ms,
+        received_time_ms=NOW_MS + at_ms + 5,
+    )
+
+
+def test_each_kind_goes_to_its_topic(instrument: Instrument) -> None:
+    assert topics(instrument.receive("trade", trade())) == [TRADES]
+    assert topics(instrument.receive("quote", quote())) == [QUOTES]
+    assert topics(instrument.receive("kline", kline(open_time_ms=NOW_MS))) == [klines_topic("1m")]
+    live = kline(open_time_ms=NOW_MS + MINUTE, closed=False, event_time_ms=NOW_MS + MINUTE)
+    assert topics(instrument.receive("kline", live)) == [klines_live_topic("1m")]
+
+
+def test_bars_of_an_interval_that_is_not_ours_are_left_out(instrument: Instrument) -> None:
+    assert instrument.receive("kline", kline(interval="5m")) == []
+
+
+def test_expected_trades_are_joined_and_never_cross_a_minute(instrument: Instrument) -> None:
+    for number in range(1, 7):
+        time_ms = NOW_MS + (number // 4) * MINUTE
+        instrument.receive("trade", trade(trade_id=number, trade_time_ms=time_ms))
+    events = ledger(instrument)
+    assert said(events) == [("trades", "expected", 1, 3, 3), ("trades", "expected", 4, 6, 3)]
+    assert [event["event_time_ms"] for event in events] == [NOW_MS, NOW_MS + MINUTE]
+    assert ledger(instrument) == []
+
+
+def test_a_repaired_trade_is_expected_and_repaired_in_its_own_minute(instrument: Instrument) -> None:
+    instrument.receive("trade", trade(trade_id=1))
+    instrument.receive("trade", trade(trade_id=3, trade_time_ms=NOW_MS + MINUTE))
+    ledger(instrument)
+    row = trade(trade_id=2, source="backfill", event_time_ms=None)
+    instrument.receive_trade_rows(2, 2, [row], NOW_MS)
+    events = ledger(instrument)
+    assert said(events) == [("trades", "expected", 2, 2, 1), ("trades", "repaired", 2, 2, 1)]
+    assert {event["event_time_ms"] for event in events} == {NOW_MS}
+
+
+def test_expected_bars_are_counted_as_bars(instrument: Instrument) -> None:
+    for number in range(3):
+        instrument.receive("kline", kline(open_time_ms=NOW_MS + number * MINUTE))
+    assert said(ledger(instrument)) == [("klines", "expected", NOW_MS, NOW_MS + 2 * MINUTE, 3)]
+
+
+def test_a_restart_says_again_what_a_kill_may_have_left_unsaid() -> None:
+    instrument = Instrument("binance", "BTCUSDC", ["1m"], book_interval_ms=1_000, warmup_bars=5)
+    bearings = {
+        "binance:BTCUSDC:trades": SeriesBearings(10, [(11, NOW_MS), (13, NOW_MS + MINUTE)]),
+        "binance:BTCUSDC:klines:1m": SeriesBearings(NOW_MS - 4 * MINUTE, [(NOW_MS - 3 * MINUTE, 0)]),
+    }
+    effects = instrument.begin(bearings, NOW_MS)
+    assert [(e.first, e.last) for e in effects if isinstance(e, FillTrades)] == [(12, 12)]
+    fills = [(e.first, e.last) for e in effects if isinstance(e, FillKlines)]
+    assert fills == [(NOW_MS - 2 * MINUTE, NOW_MS - MINUTE)]
+    assert sorted(said(ledger(instrument))) == [
+        ("klines", "expected", NOW_MS - 3 * MINUTE, NOW_MS - 3 * MINUTE, 1),
+        ("trades", "expected", 11, 11, 1),
+        ("trades", "expected", 13, 13, 1),
+    ]
+
+
+def synced(instrument: Instrument) -> list[str]:
+    [wanted] = instrument.receive("depth", diff(101, 105))
+    assert isinstance(wanted, FetchSnapshot)
+    return topics(instrument.receive_snapshot(snapshot(100), NOW_MS))
+
+
+def test_the_depth_topic_alone_replays_the_book(instrument: Instrument) -> None:
+    assert synced(instrument) == [DEPTH, DEPTH, BOOK]
+    assert topics(instrument.receive("depth", diff(106, 107, 500))) == [DEPTH]
+    assert topics(instrument.receive("depth", diff(90, 100, 500))) == []
+
+
+def test_the_top_is_published_once_an_interval_of_message_time(instrument: Instrument) -> None:
+    synced(instrument)
+    assert topics(instrument.receive("depth", diff(106, 106, 999))) == [DEPTH]
+    assert topics(instrument.receive("depth", diff(107, 107, 1_000))) == [DEPTH, BOOK]
+
+
+def test_our_own_full_book_is_published_each_hour(instrument: Instrument) -> None:
+    synced(instrument)
+    effects = instrument.receive("depth", diff(106, 107, 3_600_000))
+    assert topics(effects) == [DEPTH, BOOK, DEPTH]
+    own: Any = effects[-1]
+    assert (own.message["kind"], own.message["final_update_id"]) == ("snapshot", 107)
+    assert own.message["bids"] == [["99.0", "1.0"]]
+    check("depth", own.message)
+
+
+def test_a_lost_book_says_so_once_with_cause_and_end(instrument: Instrument) -> None:
+    synced(instrument)
+    effects = instrument.receive("depth", diff(108, 110, 300))
+    assert topics(effects) == [BOOK]
+    unsynced: Any = effects[0]
+    check("book", unsynced.message)
+    assert not unsynced.message["synced"]
+    assert (unsynced.message["bids"], unsynced.message["age_ms"]) == ([], 300)
+    [event] = ledger(instrument)
+    assert (event["kind"], event["first"], event["last"]) == ("unsynced", 105, 108)
+    assert event["detail"] == "update id 106 is missing"
+    instrument.receive_snapshot(snapshot(110, received_time_ms=NOW_MS + 400), NOW_MS + 400)
+    instrument.receive("depth", diff(111, 112, 900))
+    [event] = ledger(instrument)
+    assert (event["kind"], event["detail"]) == ("unsynced", "synced again after 600 ms")
+    assert instrument.synced
+
+
+def test_a_lost_connection_unsyncs_the_book_at_a_time_of_its_own(instrument: Instrument) -> None:
+    synced(instrument)
+    effects: Any = instrument.disconnected("connection closed: 1001", NOW_MS + 50)
+    assert topics(effects) == [BOOK]
+    assert effects[0].message["event_time_ms"] == NOW_MS + 1
+    assert instrument.disconnected("again", NOW_MS) == []
+
+
+def test_a_snapshot_that_cannot_be_had_is_asked_for_again_later(instrument: Instrument) -> None:
+    instrument.receive("depth", diff(101, 105))
+    delays = []
+    for _ in range(9):
+        [wanted] = instrument.receive_snapshot(None, NOW_MS)
+        assert isinstance(wanted, FetchSnapshot)
+        delays.append(wanted.delay_s)
+    assert delays == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]
+
+
+def test_pending_fills_are_counted_per_series(instrument: Instrument) -> None:
+    instrument.receive("trade", trade(trade_id=1))
+    assert instrument.pending_fills == 0
+    instrument.receive("trade", trade(trade_id=5))
+    instrument.receive("kline", kline(open_time_ms=NOW_MS + MINUTE))
+    assert (instrument.pending_fills, instrument.missing_trades) == (2, 3)

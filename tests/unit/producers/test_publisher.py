@@ -1,0 +1,29 @@
+"""Back-pressure and start of the publisher, without a broker."""
+
+from __future__ import annotations
+
+import pytest
+
+from producers.publisher import Publisher
+from shared.errors import BrokerUnavailable
+from shared.kafka import producer_config
+
+NOWHERE = "127.0.0.1:1"
+
+
+def test_a_full_queue_holds_the_caller_back_and_loses_nothing() -> None:
+    publisher = Publisher(NOWHERE)
+    records = producer_config(NOWHERE, "x")["queue.buffering.max.messages"] + 3
+    for _ in range(records):
+        publisher.send("market.trades", b"key", b"value")
+    assert publisher.congested
+    publisher.poll()
+    assert publisher.congested
+    assert publisher.outstanding == records
+
+
+def test_a_broker_that_takes_nothing_is_named() -> None:
+    publisher = Publisher(NOWHERE)
+    publisher.send("market.trades", b"key", b"value")
+    with pytest.raises(BrokerUnavailable, match=r"KAFKA_BOOTSTRAP_SERVERS: 127\.0\.0\.1:1 has not taken 1 "):
+        publisher.flush_now(0.3)

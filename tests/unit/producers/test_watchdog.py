@@ -1,0 +1,67 @@
+"""Silent streams: each by its own pace, and a quiet market is not a dead connection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from producers.watchdog import Watchdog
+
+SECOND, MINUTE, HOUR = ("X", "kline", "1s"), ("X", "kline", "1m"), ("X", "kline", "1h")
+TRADE: Any = ("X", "trade", None)
+
+
+def silent(watchdog: Watchdog, now_s: float) -> bool:
+    return watchdog.judge(now_s) is not None
+
+
+def test_one_second_bars_may_be_silent_for_ten_seconds() -> None:
+    watchdog = Watchdog([SECOND], 0.0)
+    watchdog.heard(SECOND, 5.0)
+    assert not silent(watchdog, 14.0)
+    verdict = watchdog.judge(15.5)
+    assert verdict is not None
+    assert verdict.reason == "X kline_1s: silent for 10 s"
+
+
+def test_a_stream_that_never_speaks_is_found_out_too() -> None:
+    watchdog = Watchdog([MINUTE], 0.0)
+    assert not silent(watchdog, 129.0)
+    assert silent(watchdog, 131.0)
+
+
+def test_a_thin_market_is_quiet_while_its_bars_arrive() -> None:
+    watchdog = Watchdog([MINUTE, TRADE, HOUR], 0.0)
+    watchdog.heard(TRADE, 1.0)
+    watchdog.heard(HOUR, 1.0)
+    watchdog.heard(MINUTE, 3_000.0)
+    assert not silent(watchdog, 3_100.0)
+
+
+def test_without_bars_a_stream_is_measured_by_its_own_pace() -> None:
+    watchdog = Watchdog([TRADE], 0.0)
+    for now_s in range(0, 200, 10):
+        watchdog.heard(TRADE, float(now_s))
+    assert not silent(watchdog, 190 + 199.0)
+    assert silent(watchdog, 190 + 201.0)
+
+
+def test_a_busy_stream_is_given_a_minute() -> None:
+    watchdog = Watchdog([TRADE], 0.0)
+    for step in range(100):
+        watchdog.heard(TRADE, step / 10)
+    assert not silent(watchdog, 69.0)
+    assert silent(watchdog, 71.0)
+
+
+def test_halted_symbols_and_recordings_may_be_silent() -> None:
+    watchdog = Watchdog([SECOND], 0.0)
+    assert watchdog.judge(1_000.0, frozenset(("X",))) is None
+    watchdog.replaying()
+    assert not silent(watchdog, 1_000.0)
+
+
+def test_ages_are_those_of_the_newest_events() -> None:
+    watchdog = Watchdog([SECOND, ("Y", "kline", "1s"), TRADE], 0.0)
+    watchdog.heard(SECOND, 1.0)
+    watchdog.heard(("Y", "kline", "1s"), 3.0)
+    assert watchdog.ages_ms(4.0) == {"kline_1s": 3_000.0}
