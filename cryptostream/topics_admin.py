@@ -86,32 +86,58 @@ def ensure_topics(
         BrokerError: it refused.
     """
     admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
-    try:
-        present = admin.list_topics(timeout=TIMEOUT_S).topics
-    except KafkaException:
-        raise BrokerUnavailable(
-            f"KAFKA_BOOTSTRAP_SERVERS: no Kafka answers at {bootstrap_servers}; "
-            "start it or name another address"
-        ) from None
+    present = _partition_counts(admin, bootstrap_servers)
     declared = declared_topics(intervals)
     if report_only:
         return [_presence(topic, present) for topic in declared]
     missing = [topic for topic in declared if topic.name not in present]
     created = _create(admin, missing, partitions)
     reports = {topic.name: TopicReport(topic.name, "created", partitions) for topic in created}
+    if missing:
+        present = _all_present(admin, bootstrap_servers, declared)
     there = [topic for topic in declared if topic.name not in reports]
     configs = _configs(admin, [topic.name for topic in there])
     for topic in there:
-        count = len(present[topic.name].partitions) if topic.name in present else partitions
-        found = Found(count, configs[topic.name])
+        found = Found(present[topic.name], configs[topic.name])
         reports[topic.name] = _checked(admin, topic, found, partitions, mend=mend)
     return [reports[topic.name] for topic in declared]
 
 
-def _presence(topic: Topic, present: Mapping[str, Any]) -> TopicReport:
+def _partition_counts(admin: AdminClient, bootstrap_servers: str) -> dict[str, int]:
+    try:
+        topics = admin.list_topics(timeout=TIMEOUT_S).topics
+    except KafkaException:
+        raise BrokerUnavailable(
+            f"KAFKA_BOOTSTRAP_SERVERS: no Kafka answers at {bootstrap_servers}; "
+            "start it or name another address"
+        ) from None
+    return {name: len(topic.partitions) for name, topic in topics.items()}
+
+
+def _all_present(admin: AdminClient, bootstrap_servers: str, declared: Sequence[Topic]) -> dict[str, int]:
+    """Partition counts once all topics are known to the broker that is asked.
+
+    The controller has a new topic a moment before the brokers do, and a service started in that moment would
+    find it missing.
+    """
+    deadline = time.monotonic() + _CREATE_TIMEOUT_S
+    while True:
+        present = _partition_counts(admin, bootstrap_servers)
+        absent = [topic.name for topic in declared if topic.name not in present]
+        if not absent:
+            return present
+        if time.monotonic() > deadline:
+            raise BrokerUnavailable(
+                f"topic {absent[0]} was created, but {bootstrap_servers} does not know it "
+                f"after {_CREATE_TIMEOUT_S:.0f} s; see the broker's log"
+            )
+        admin.poll(0.2)
+
+
+def _presence(topic: Topic, present: Mapping[str, int]) -> TopicReport:
     if topic.name not in present:
         return TopicReport(topic.name, "missing", 0, "appears with its first record")
-    return TopicReport(topic.name, "ok", len(present[topic.name].partitions))
+    return TopicReport(topic.name, "ok", present[topic.name])
 
 
 def _create(admin: AdminClient, topics: Sequence[Topic], partitions: int) -> list[Topic]:
