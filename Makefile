@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
 
-.PHONY: setup run test unit lint bench engines schemas lock clean
+.PHONY: setup run test unit lint bench engines schemas docs lock clean
 
 setup: $(STAMP)
 
@@ -50,3 +50,6 @@ clean:
 schemas: $(STAMP)
 	@$(BIN)/python -c 'import json, pathlib; from shared.models import MODELS; \
 	  [pathlib.Path(f"docs/schemas/{kind}.json").write_text(json.dumps(model.model_json_schema(), indent=2) + "\n") for kind, model in MODELS.items()]'
+
+docs: $(STAMP) schemas
+	@$(BIN)/python -m docs.make_indicators

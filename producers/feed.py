@@ -139,13 +139,16 @@ class Feed:
         finally:
             self._connection = None
             connection.transport.abort()
-            if self._stopping.is_set():
-                reason = "the producer was stopped"
-            now_ms = self._clock.message_ms()
-            for symbol in dict.fromkeys(stream.symbol for stream in self._streams):
-                instrument = self._instruments[symbol]
-                self._outlet.perform(instrument, instrument.disconnected(reason, now_ms))
+            if not self._stopping.is_set():
+                self._give_books_up(reason)
         return reason
+
+    def _give_books_up(self, reason: str) -> None:
+        """Not at an orderly stop: there the last book published stays true for its time."""
+        now_ms = self._clock.message_ms()
+        for symbol in dict.fromkeys(stream.symbol for stream in self._streams):
+            instrument = self._instruments[symbol]
+            self._outlet.perform(instrument, instrument.disconnected(reason, now_ms))
 
     async def _read(self, connection: ClientConnection) -> None:
         """The hot loop: receive, parse and check, step the core, publish."""

@@ -59,6 +59,17 @@ class IdRanges:
             count += min(last, self._lasts[index]) - max(first, self._firsts[index]) + 1
         return count
 
+    def within(self, first: int, last: int) -> Iterator[tuple[int, int]]:
+        """The ranges of the set, cut to `first` to `last`, both inclusive."""
+        for index in range(bisect_left(self._lasts, first), len(self._firsts)):
+            if self._firsts[index] > last:
+                break
+            yield max(first, self._firsts[index]), min(last, self._lasts[index])
+
+    def range_count(self) -> int:
+        """Number of ranges: what memory grows with."""
+        return len(self._firsts)
+
     def difference(self, other: IdRanges) -> IdRanges:
         """The ids of this set that are not in `other`."""
         result = IdRanges(self)

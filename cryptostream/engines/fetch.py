@@ -58,8 +58,11 @@ def find_kafka() -> Path | None:
     return found[0].parent if found else None
 
 
-def fetch_kafka(say: Say = print) -> Path:
+def fetch_kafka(say: Say = print, *, timeout_s: float | None = None) -> Path:
     """Directory of Kafka's jars, fetched by Maven where the cache has none (43 MB).
+
+    Args:
+        timeout_s: how long the download may take.
 
     Raises:
         EngineUnavailable: no Maven, or it cannot download.
@@ -75,7 +78,7 @@ def fetch_kafka(say: Say = print) -> Path:
     with tempfile.TemporaryDirectory(dir=target.parent, prefix="kafka-new-") as new:
         (Path(new) / "pom.xml").write_text(_pom(), encoding="utf-8")
         goals = ["mvn", "-q", "-B", "dependency:copy-dependencies", f"-DoutputDirectory={new}/libs"]
-        _run(goals, Path(new), {}, "Kafka's jars cannot be fetched")
+        _run(goals, Path(new), {}, "Kafka's jars cannot be fetched", timeout_s)
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir()
         (Path(new) / "libs").rename(target / "libs")
@@ -146,10 +149,25 @@ def _require(tool: str, purpose: str, name: str) -> None:
         raise EngineUnavailable(f"{tool}: not on the PATH; {purpose} cannot be made without {name}")
 
 
-def _run(command: Sequence[str], directory: Path, extra: Mapping[str, str], failed: str) -> None:
-    done = subprocess.run(
-        command, cwd=directory, env={**os.environ, **extra}, capture_output=True, text=True, check=False
-    )
+def _run(
+    command: Sequence[str],
+    directory: Path,
+    extra: Mapping[str, str],
+    failed: str,
+    timeout_s: float | None = None,
+) -> None:
+    try:
+        done = subprocess.run(
+            command,
+            cwd=directory,
+            env={**os.environ, **extra},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout_s,
+        )
+    except subprocess.TimeoutExpired:
+        raise EngineUnavailable(f"{failed}: {command[0]} took longer than {timeout_s:g} s") from None
     if done.returncode != 0:
         lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
         reason = lines[-1][:300] if lines else f"exit {done.returncode}"

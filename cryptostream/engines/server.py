@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Final
 
+from cryptostream.child import bound_to_parent
 from cryptostream.engines.fetch import EngineUnavailable
 
 _POLL_S: Final = 0.1
@@ -29,7 +30,7 @@ def port_open(port: int) -> bool:
 
 
 class ServerProcess:
-    """A child process that serves on the loopback address and writes its output to a log file."""
+    """A child process that serves on the loopback address, logs to a file, and dies with us."""
 
     def __init__(
         self,
@@ -51,7 +52,7 @@ class ServerProcess:
         log_file.parent.mkdir(parents=True, exist_ok=True)
         self._log: IO[bytes] = log_file.open("wb")
         self.process = subprocess.Popen(
-            command,
+            bound_to_parent(command),
             stdout=self._log,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,

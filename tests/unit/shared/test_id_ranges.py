@@ -47,3 +47,11 @@ def test_difference_is_set_difference(one: list[tuple[int, int]], two: list[tupl
 def test_intersection_counts_ids_inside(ranges: list[tuple[int, int]], first: int, length: int) -> None:
     inside = as_set(ranges) & set(range(first, first + length + 1))
     assert IdRanges(ranges).intersection_count(first, first + length) == len(inside)
+
+
+@given(RANGES, st.integers(0, 70), st.integers(0, 20))
+def test_ranges_within_bounds_are_cut_to_them(ranges: list[tuple[int, int]], first: int, length: int) -> None:
+    ids = IdRanges(ranges)
+    inside = as_set(ranges) & set(range(first, first + length + 1))
+    assert as_set(list(ids.within(first, first + length))) == inside
+    assert ids.range_count() == len(list(ids))

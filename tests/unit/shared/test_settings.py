@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from shared.errors import SettingsError
-from shared.settings import HISTORY_REST_URL, load_settings
+from shared.settings import HISTORY_REST_URL, Settings, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -72,3 +72,8 @@ def test_trade_history_is_asked_where_it_is_served(monkeypatch: pytest.MonkeyPat
     assert load_settings().history_url() == "http://127.0.0.1:9"
     monkeypatch.setenv("BINANCE_HISTORY_URL", "http://127.0.0.1:8/")
     assert load_settings().history_url() == "http://127.0.0.1:8"
+
+
+def test_every_setting_is_documented() -> None:
+    documented = (Path(__file__).resolve().parents[3] / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert [name for name in Settings.model_fields if f"`{name.upper()}`" not in documented] == []

@@ -1,0 +1,129 @@
+"""What Kafka knows of the partitions that are assigned to us: offsets, bounds, state records."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+
+from consumers.enrich.kline_series import snapshot_offset
+from consumers.enrich.port import Known
+from shared.errors import BrokerUnavailable
+
+REQUEST_TIMEOUT_S: Final = 10.0
+# 50 series a partition at 16 kB, and a few not yet compacted copies of each, are read in well under a second.
+_RESTORE_TIMEOUT_S: Final = 120.0
+_DAY_MS: Final = 24 * 3_600_000
+
+States = dict[int, dict[bytes, bytes]]
+
+
+def known_of(
+    consumer: Consumer,
+    partitions: Sequence[TopicPartition],
+    *,
+    states: States,
+    now_ms: int,
+    with_day_ago: bool,
+    memory_broker: bool = False,
+) -> dict[int, Known]:
+    """By partition number, all that decides where to read one topic's partitions from.
+
+    Raises:
+        BrokerUnavailable: the broker does not answer.
+    """
+    day_ago_ms = now_ms - _DAY_MS
+    try:
+        committed = {
+            at.partition: at for at in consumer.committed(list(partitions), timeout=REQUEST_TIMEOUT_S)
+        }
+        bounds = {at.partition: _bounds(consumer, at.topic, at.partition) for at in partitions}
+        day_ago = {}
+        if with_day_ago:
+            asked = [TopicPartition(at.topic, at.partition, day_ago_ms) for at in partitions]
+            day_ago = {
+                at.partition: at.offset for at in consumer.offsets_for_times(asked, timeout=REQUEST_TIMEOUT_S)
+            }
+    except KafkaException as error:
+        raise BrokerUnavailable(f"Kafka does not tell offsets: {error.args[0].str()}") from None
+    known = {}
+    for partition, (low, high) in bounds.items():
+        at = committed[partition]
+        offset = day_ago.get(partition, -1)
+        known[partition] = Known(
+            low,
+            # The memory broker's end of a partition is not to be trusted (STACK.md §4.3).
+            2**63 - 1 if memory_broker else high,
+            committed=at.offset if at.offset >= 0 else None,
+            metadata=at.metadata or "",
+            snapshots=states.get(partition, {}),
+            # No record that young: the end.
+            day_ago=offset if offset >= 0 else high,
+            day_ago_ms=day_ago_ms,
+        )
+    return known
+
+
+def end_of(consumer: Consumer, topic: str, partition: int) -> int:
+    """Offset of the next record to come. Raises BrokerUnavailable."""
+    return _bounds(consumer, topic, partition)[1]
+
+
+def _bounds(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
+    try:
+        bounds = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=REQUEST_TIMEOUT_S)
+    except KafkaException as error:
+        raise BrokerUnavailable(f"{topic}: Kafka does not tell its offsets: {error.args[0].str()}") from None
+    if bounds is None:
+        raise BrokerUnavailable(f"{topic}: Kafka does not tell its offsets in {REQUEST_TIMEOUT_S:.0f} s")
+    return bounds
+
+
+def read_states(
+    config: dict[str, Any],
+    topic: str,
+    partitions: Sequence[int],
+    connect: Callable[[dict[str, Any]], Consumer] = Consumer,
+) -> States:
+    """The newest state record of each key, by partition; the partitions are read to their end.
+
+    A consumer that was cut off may have written an older state after its successor wrote a newer one:
+    the highest offset counts, not the last record.
+
+    Raises:
+        BrokerUnavailable: the broker does not answer, or not to the end in time.
+    """
+    states: States = {partition: {} for partition in partitions}
+    if not partitions:
+        return states
+    reader = connect(config | {"group.id": f"{config['group.id']}.restore", "enable.partition.eof": True})
+    try:
+        reader.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in partitions])
+        open_partitions = set(partitions)
+        deadline = time.monotonic() + _RESTORE_TIMEOUT_S
+        while open_partitions:
+            if time.monotonic() > deadline:
+                raise BrokerUnavailable(
+                    f"topic {topic} could not be read to its end; see whether the broker is up"
+                )
+            for message in reader.consume(1000, 0.2):
+                error = message.error()
+                partition = int(message.partition() or 0)
+                if error is not None and error.code() == KafkaError._PARTITION_EOF:
+                    open_partitions.discard(partition)
+                elif error is None:
+                    _keep_newest(states[partition], message.key(), message.value())
+    finally:
+        reader.close()
+    return states
+
+
+def _keep_newest(states: dict[bytes, bytes], key: bytes | None, value: bytes | None) -> None:
+    if key is None:
+        return
+    if value is None:
+        states.pop(key, None)
+    elif key not in states or snapshot_offset(value) >= snapshot_offset(states[key]):
+        states[key] = value

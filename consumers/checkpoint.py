@@ -1,0 +1,100 @@
+"""When offsets may be committed (DESIGN §5.2)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+from consumers.enrich.port import Commit, Enricher
+from consumers.ledger_events import PendingEvents
+from shared.messages import encode, message_key
+from shared.topics import LEDGER
+
+log: Final = logging.getLogger(__name__)
+
+# A broker on the same machine acknowledges within milliseconds; one that needs longer than this is asked
+# again at the next checkpoint.
+FLUSH_TIMEOUT_S: Final = 5.0
+
+# topic → partition → position (the offset after the last record that is stored)
+Positions = Mapping[str, Mapping[int, int]]
+
+
+class Records(Protocol):
+    """What a checkpoint needs of the outbox."""
+
+    def send(
+        self, topic: str, key: bytes | None, value: bytes | None, *, partition: int | None = None
+    ) -> None: ...
+    def flush(self, timeout_s: float) -> bool: ...
+
+
+class Offsets(Protocol):
+    """What a checkpoint needs of the consumer."""
+
+    def commit(self, topic: str, commits: Mapping[int, Commit]) -> bool:
+        """Commit; False if the group would not have it now, and it should be tried again."""
+
+
+class Checkpoint:
+    """Makes everything durable that belongs to the offsets, then commits them.
+
+    Args:
+        topic: the source topic that the enricher's state belongs to.
+        state_topic: None where no state is kept.
+    """
+
+    def __init__(
+        self, enricher: Enricher, records: Records, offsets: Offsets, *, topic: str, state_topic: str | None
+    ) -> None:
+        self._enricher = enricher
+        self._records = records
+        self._offsets = offsets
+        self._topic = topic
+        self._state_topic = state_topic
+        self._committed: dict[str, dict[int, Commit]] = {}
+        self.events = PendingEvents()
+
+    def run(self, positions: Positions, now_ms: int, *, everything: bool = False) -> bool:
+        """One checkpoint; False if it has to be repeated.
+
+        Args:
+            positions: records before these are stored (Store.write has returned).
+            everything: snapshot all state, for a stop or a hand-over.
+        """
+        # 1. Everything before `positions` is in the store, and the ledger may hear of it.
+        for message in self.events.messages(now_ms):
+            key = message_key(message["exchange"], message["symbol"])
+            self._records.send(LEDGER, key, encode(message))
+        self.events.clear()
+        # 2. The state that belongs to these offsets is on the state topic, and with the events acknowledged.
+        states = self._enricher.state_due(now_ms, everything=everything) if self._state_topic else []
+        for state in states:
+            self._records.send(str(self._state_topic), state.key, state.value, partition=state.partition)
+        if not self._records.flush(FLUSH_TIMEOUT_S):
+            log.warning("Kafka has not acknowledged state and ledger yet; offsets are not committed")
+            return False
+        self._enricher.state_stored(states)
+        # 3. Only now the offsets are committed; a crash before this line repeats work, never skips it.
+        accepted = [self._commit(topic, offsets) for topic, offsets in positions.items()]
+        return all(accepted)
+
+    def forget(self) -> None:
+        """The partitions were given up: what was committed for them is no longer known."""
+        self._committed.clear()
+
+    def _commit(self, topic: str, positions: Mapping[int, int]) -> bool:
+        before = self._committed.setdefault(topic, {})
+        commits = {
+            partition: commit
+            for partition, position in positions.items()
+            if (commit := self._committable(topic, partition, position)) != before.get(partition)
+        }
+        if commits and not self._offsets.commit(topic, commits):
+            return False
+        before.update(commits)
+        return True
+
+    def _committable(self, topic: str, partition: int, position: int) -> Commit:
+        return self._enricher.committable(partition, position) if topic == self._topic else Commit(position)

@@ -1,0 +1,1 @@
+"""Messages → points: one pure enricher per stream."""

@@ -1,0 +1,83 @@
+"""Top of the verified order book → `book` points (DESIGN §4.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Context, Decimal
+from typing import Final
+
+from consumers.enrich.port import Enriched, Record, StatelessEnricher, require_time
+from consumers.ledger_events import PendingEvents
+from consumers.measurements import BOOK, Value
+from consumers.points import Point, Series
+from shared.messages import BookMessage, Levels, decode
+
+# Prices and quantities have at most 40 digits (shared.models.DecimalString): sums and differences are exact.
+_EXACT: Final = Context(prec=60)
+_NOT_SYNCED: Final[tuple[Value, ...]] = (None,) * 8 + (False,)
+
+
+class BookEnricher(StatelessEnricher):
+    """Every book message is one point; while the book is not synced, only that is said."""
+
+    def __init__(self) -> None:
+        self._series: dict[tuple[str, str], Series] = {}
+
+    def decode(self, topic: str, value: bytes | None) -> BookMessage:  # noqa: ARG002
+        message: BookMessage = decode("book", value)
+        require_time("event_time_ms", _time_ms(message))
+        return message
+
+    def receive(self, records: Sequence[Record], now_ms: int) -> Enriched:  # noqa: ARG002
+        return Enriched([self._point(message) for _, _, message in records], PendingEvents())
+
+    def _point(self, message: BookMessage) -> Point:
+        key = (message["exchange"], message["symbol"])
+        series = self._series.get(key)
+        if series is None:
+            series = self._series[key] = Series(BOOK, key)
+        values = book_values(message["bids"], message["asks"]) if message["synced"] else _NOT_SYNCED
+        return Point(series, _time_ms(message) * 1_000_000, values)
+
+
+def book_values(bids: Levels, asks: Levels) -> tuple[Value, ...]:
+    """Values of a synced book in the order of the measurement's columns.
+
+    `imbalance` is (bid_depth − ask_depth) / (bid_depth + ask_depth), from −1 to 1, over the levels given;
+    `spread_bps` is the spread in ten-thousandths of the mid price. What an empty side leaves undefined is
+    None.
+    """
+    bid_depth, ask_depth = _depth(bids), _depth(asks)
+    depth = _EXACT.add(bid_depth, ask_depth)
+    imbalance = float((bid_depth - ask_depth) / depth) if depth else None
+    bid = Decimal(bids[0][0]) if bids else None
+    ask = Decimal(asks[0][0]) if asks else None
+    mid = spread = spread_bps = None
+    if bid is not None and ask is not None:
+        exact_mid, exact_spread = _EXACT.add(bid, ask) / 2, _EXACT.subtract(ask, bid)
+        mid, spread = float(exact_mid), float(exact_spread)
+        spread_bps = float(exact_spread / exact_mid * 10_000) if exact_mid else None
+    return (
+        None if bid is None else float(bid),
+        None if ask is None else float(ask),
+        mid,
+        spread,
+        spread_bps,
+        imbalance,
+        float(bid_depth),
+        float(ask_depth),
+        True,
+    )
+
+
+def _depth(levels: Levels) -> Decimal:
+    depth = Decimal(0)
+    for _, quantity in levels:
+        depth = _EXACT.add(depth, Decimal(quantity))
+    return depth
+
+
+def _time_ms(message: BookMessage) -> int:
+    """Event time of the last diff; a book that never saw one has only the time of its arrival."""
+    event_time_ms = message["event_time_ms"]
+    return message["received_time_ms"] if event_time_ms is None else event_time_ms

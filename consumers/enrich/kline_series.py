@@ -1,0 +1,129 @@
+"""State of one kline series, and its record on the state topic (DESIGN §4.1, §5.2, §5.5)."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from consumers.measurements import Value
+
+SNAPSHOT_SCHEMA: Final = 1
+# Enough to tell a repeated bar from a revised one: repeats come from retries and restarts of a producer.
+RECENT_BARS: Final = 16
+
+
+class KlineSeries:
+    """How far a series has come.
+
+    Attributes:
+        key: record key, `exchange:symbol`.
+        state: state of the indicators after the last bar.
+        first_open_time_ms: open time of the first bar; indicators that sum from the start sum from here.
+        last_open_time_ms: open time of the last bar; -1 before the first one.
+        offset: offset of the last record absorbed; -1 if unknown.
+        recent: checksums of the last bars by open time.
+        dirty_from: offset of the first record that no snapshot contains; None if there is none.
+        dirty_bars: bars that no snapshot contains.
+        snapshot_ms: when the last snapshot was made (the caller's clock).
+    """
+
+    __slots__ = (
+        "dirty_bars",
+        "dirty_from",
+        "first_open_time_ms",
+        "key",
+        "last_open_time_ms",
+        "offset",
+        "partition",
+        "recent",
+        "reread_until_ms",
+        "snapshot_ms",
+        "state",
+        "superseded_origin_ms",
+    )
+
+    def __init__(self, key: bytes, partition: int, state: Any) -> None:
+        self.key = key
+        self.partition = partition
+        self.state = state
+        self.first_open_time_ms = -1
+        self.last_open_time_ms = -1
+        self.offset = -1
+        self.recent: dict[int, int] = {}
+        self.dirty_from: int | None = None
+        self.dirty_bars = 0
+        self.snapshot_ms = 0
+        # Origin of a state that could not be used: if the rebuilt one begins elsewhere, the ledger says so.
+        self.superseded_origin_ms: int | None = None
+        # Bars up to here came from the store; their records are read again, not repeated.
+        self.reread_until_ms = -1
+
+    def remember(self, open_time_ms: int, checksum: int) -> None:
+        self.recent[open_time_ms] = checksum
+        if len(self.recent) > RECENT_BARS:
+            del self.recent[next(iter(self.recent))]
+
+    def absorbed(self, offset: int) -> None:
+        """Note that the record at `offset` is in the state now."""
+        self.offset = offset
+        self.dirty_bars += 1
+        if self.dirty_from is None:
+            self.dirty_from = offset
+
+
+class Snapshot(NamedTuple):
+    """A state record, taken apart; `state` are the bytes of the indicators' state."""
+
+    offset: int
+    first_open_time_ms: int
+    last_open_time_ms: int
+    recent: dict[int, int]
+    state: bytes
+
+
+def checksum(values: tuple[Value, ...]) -> int:
+    """Checksum of a bar's stored values, the same in every process."""
+    return zlib.crc32(struct.pack(f"<{len(values)}d", *map(float, values)))  # type: ignore[arg-type]
+
+
+def dump_snapshot(series: KlineSeries, state: bytes) -> bytes:
+    """A line of JSON, then the state's bytes."""
+    header = {
+        "schema": SNAPSHOT_SCHEMA,
+        "offset": series.offset,
+        "first_open_time_ms": series.first_open_time_ms,
+        "last_open_time_ms": series.last_open_time_ms,
+        "recent": list(series.recent.items()),
+    }
+    return orjson.dumps(header) + b"\n" + state
+
+
+def load_snapshot(value: bytes) -> Snapshot:
+    """Inverse of `dump_snapshot`. Raises ValueError for anything else, and for another version."""
+    line, newline, state = value.partition(b"\n")
+    if not newline:
+        raise ValueError("no header line")
+    header = orjson.loads(line)
+    try:
+        if header["schema"] != SNAPSHOT_SCHEMA:
+            raise ValueError(f"schema {header['schema']} is not {SNAPSHOT_SCHEMA}")
+        return Snapshot(
+            int(header["offset"]),
+            int(header["first_open_time_ms"]),
+            int(header["last_open_time_ms"]),
+            {int(open_time_ms): int(crc) for open_time_ms, crc in header["recent"]},
+            state,
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"header lacks {error}") from None
+
+
+def snapshot_offset(value: bytes) -> int:
+    """Offset that a state record belongs to; -1 if it cannot be read."""
+    try:
+        return load_snapshot(value).offset
+    except ValueError:
+        return -1

@@ -1,0 +1,318 @@
+"""Klines of one interval → `kline`, `indicator` and their live twins (DESIGN §4.3, §5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, Protocol
+
+from consumers.enrich.kline_series import (
+    KlineSeries,
+    Snapshot,
+    checksum,
+    dump_snapshot,
+    load_snapshot,
+)
+from consumers.enrich.port import Commit, Enriched, Known, Record, Start, StateRecord, require_time
+from consumers.indicators.bars import Bar
+from consumers.ledger_events import LedgerSeries, PendingEvents
+from consumers.measurements import INDICATOR, INDICATOR_LIVE, KLINE, KLINE_LIVE, Value
+from consumers.points import Point, Series
+from shared.errors import InvalidMessage
+from shared.intervals import interval_ms
+from shared.messages import KlineMessage, decode, message_key
+from shared.topics import klines_topic
+
+# A snapshot of all indicators is some 16 kB: one per series and half minute, sooner only when catching up.
+SNAPSHOT_PERIOD_MS: Final = 30_000
+SNAPSHOT_BARS: Final = 60
+
+
+class Indicators(Protocol):
+    """What the enricher asks of an indicator set (`consumers.indicators.registry.IndicatorSet`)."""
+
+    @property
+    def columns(self) -> tuple[str, ...]: ...
+    def initial(self) -> Any: ...
+    def step(self, state: Any, bar: Bar) -> tuple[Any, tuple[float, ...]]: ...
+    def values(self, state: Any, bar: Bar) -> tuple[float, ...]: ...
+    def dump(self, state: Any) -> bytes: ...
+    def load(self, data: bytes) -> Any: ...
+
+
+class KlineEnricher:
+    """Closed bars step the indicators; the open bar gets its values from a fork of the closed state.
+
+    Args:
+        live_interval_ms: at most one live point per series in so many ms of message time.
+        keeps_state: snapshots are written (not on the memory broker).
+        rebuilt_from_store: states come by `seed`, so that reading goes on at the committed offset.
+    """
+
+    def __init__(
+        self,
+        interval: str,
+        indicators: Indicators,
+        *,
+        live_interval_ms: int,
+        keeps_state: bool = True,
+        rebuilt_from_store: bool = False,
+    ) -> None:
+        self._interval = interval
+        self._interval_ms = interval_ms(interval)
+        self._closed_topic = klines_topic(interval)
+        self._indicators = indicators
+        self._live_interval_ms = live_interval_ms
+        self._keeps_state = keeps_state
+        self._rebuilt_from_store = rebuilt_from_store
+        self._series: dict[bytes, KlineSeries] = {}
+        self._superseded: dict[bytes, int] = {}
+        self._tags: dict[bytes, tuple[Series, Series, Series, Series, LedgerSeries]] = {}
+        self._live: dict[bytes, tuple[int, int]] = {}  # open time and time of the last live point
+        self._indicator = INDICATOR.with_columns(indicators.columns)
+        self._indicator_live = INDICATOR_LIVE.with_columns(indicators.columns)
+
+    def decode(self, topic: str, value: bytes | None) -> KlineMessage:
+        message: KlineMessage = decode("kline", value)
+        if message["interval"] != self._interval:
+            raise InvalidMessage("interval", message["interval"], f"{self._interval}, the topic's interval")
+        open_time_ms = message["open_time_ms"]
+        require_time("open_time_ms", open_time_ms)
+        if open_time_ms % self._interval_ms:
+            raise InvalidMessage("open_time_ms", open_time_ms, f"a multiple of {self._interval_ms} ms")
+        if message["closed"] != (topic == self._closed_topic):
+            raise InvalidMessage("closed", message["closed"], f"as topic {topic} says")
+        return message
+
+    # -- partitions and state --------------------------------------------------------------------------
+
+    def assign(self, partition: int, known: Known) -> Start:
+        resume = known.resume
+        if not self._keeps_state:
+            return Start(resume if self._rebuilt_from_store else known.low)
+        unusable = [
+            f"{key.decode(errors='replace')}: {reason}"
+            for key, value in known.snapshots.items()
+            if (reason := self._restore(partition, key, value, known.high)) is not None
+        ]
+        if unusable and resume > known.low:
+            return Start(known.low, f"rebuilding indicators from the topic ({'; '.join(unusable[:3])})")
+        if not known.snapshots and resume > known.low:
+            return Start(known.low, "no indicator state, rebuilding it from the topic")
+        if known.committed is not None and resume != known.committed:
+            return Start(resume, f"committed offset {known.committed} is out of range, reading from {resume}")
+        return Start(resume)
+
+    def revoke(self, partition: int) -> None:
+        for key in [key for key, series in self._series.items() if series.partition == partition]:
+            del self._series[key]
+            self._live.pop(key, None)
+            self._superseded.pop(key, None)
+
+    def _restore(self, partition: int, key: bytes, value: bytes, high: int) -> str | None:
+        """Take up a snapshot; the reason if it cannot be used."""
+        try:
+            snapshot: Snapshot = load_snapshot(value)
+        except ValueError as error:
+            return str(error)
+        try:
+            state = self._indicators.load(snapshot.state)
+        except ValueError as error:
+            self._superseded[key] = snapshot.first_open_time_ms
+            return str(error)
+        series = KlineSeries(key, partition, state)
+        series.first_open_time_ms = snapshot.first_open_time_ms
+        series.last_open_time_ms = snapshot.last_open_time_ms
+        series.recent = snapshot.recent
+        # A topic that was made anew counts from 0 again: then open times alone tell what is new.
+        series.offset = snapshot.offset if snapshot.offset < high else -1
+        self._series[key] = series
+        return None
+
+    def unknown_series(self, records: Sequence[Record]) -> dict[tuple[str, str], int]:
+        """Series of the batch without a state, with their partition; they may be seeded."""
+        return {
+            (message["exchange"], message["symbol"]): partition
+            for partition, _, message in records
+            if message_key(message["exchange"], message["symbol"]) not in self._series
+        }
+
+    def seed(self, exchange: str, symbol: str, partition: int, bars: Iterable[Bar]) -> None:
+        """Begin a series with bars that the store has, in order."""
+        series = self._begin(message_key(exchange, symbol), partition)
+        for bar in bars:
+            series.state, _ = self._indicators.step(series.state, bar)
+            if series.first_open_time_ms < 0:
+                series.first_open_time_ms = bar.open_time_ms
+            series.last_open_time_ms = series.reread_until_ms = bar.open_time_ms
+
+    def state_due(self, now_ms: int, *, everything: bool) -> list[StateRecord]:
+        if not self._keeps_state:
+            return []
+        due = []
+        for series in self._series.values():
+            if series.dirty_from is None:
+                continue
+            # The half minute runs from the first checkpoint that finds the series changed.
+            series.snapshot_ms = series.snapshot_ms or now_ms
+            waited = now_ms - series.snapshot_ms >= SNAPSHOT_PERIOD_MS
+            if everything or waited or series.dirty_bars >= SNAPSHOT_BARS:
+                value = dump_snapshot(series, self._indicators.dump(series.state))
+                due.append(StateRecord(series.partition, series.key, value))
+                series.snapshot_ms = now_ms
+        return due
+
+    def state_stored(self, records: Sequence[StateRecord]) -> None:
+        for record in records:
+            series = self._series[record.key]
+            series.dirty_from, series.dirty_bars = None, 0
+
+    def committable(self, partition: int, position: int) -> Commit:
+        """Never past the oldest snapshot of the partition (DESIGN §5.2)."""
+        if not self._keeps_state:
+            return Commit(position)
+        held = (
+            series.dirty_from
+            for series in self._series.values()
+            if series.partition == partition and series.dirty_from is not None
+        )
+        return Commit(min(held, default=position))
+
+    # -- the batch -------------------------------------------------------------------------------------
+
+    def receive(self, records: Sequence[Record], now_ms: int) -> Enriched:  # noqa: ARG002
+        points: list[Point] = []
+        events = PendingEvents()
+        live: dict[bytes, KlineMessage] = {}
+        for partition, offset, message in records:
+            key = message_key(message["exchange"], message["symbol"])
+            if message["closed"]:
+                self._closed(key, (partition, offset, message), points, events)
+            else:
+                live[key] = message
+        # After the closed bars, so that the newest open bar forks from the newest state.
+        for key, message in live.items():
+            self._open(key, message, points)
+        return Enriched(points, events)
+
+    def finish(self) -> Enriched:
+        return Enriched([], PendingEvents())
+
+    def ledger_id(self, point: Point) -> tuple[LedgerSeries, int] | None:
+        if point.series.measurement is not KLINE:
+            return None
+        exchange, symbol, interval = point.series.tags
+        series = LedgerSeries(exchange, symbol, "klines", interval)
+        return series, point.time_ns // 1_000_000 // self._interval_ms
+
+    def _closed(
+        self,
+        key: bytes,
+        record: tuple[int, int, KlineMessage],
+        points: list[Point],
+        events: PendingEvents,
+    ) -> None:
+        partition, offset, message = record
+        series = self._series.get(key) or self._begin(key, partition)
+        klines, indicators, _, _, counted = self._tags.get(key) or self._tag(key, message)
+        open_time_ms = message["open_time_ms"]
+        number = open_time_ms // self._interval_ms
+        if offset <= series.offset:
+            # Read again after a restart. It is stored, but whether the ledger was told is not known.
+            events.add(counted, "stored", number, number)
+            return
+        values = _values(message)
+        time_ns = open_time_ms * 1_000_000
+        if open_time_ms <= series.last_open_time_ms:
+            self._again(series, counted, open_time_ms, values, events)
+            points.append(Point(klines, time_ns, values))
+        else:
+            bar = _bar(open_time_ms, values)
+            series.state, indicator_values = self._indicators.step(series.state, bar)
+            series.last_open_time_ms = open_time_ms
+            points.append(Point(klines, time_ns, values))
+            points.append(Point(indicators, time_ns, indicator_values))
+            if series.first_open_time_ms < 0:
+                self._first(series, counted, open_time_ms, events)
+        series.remember(open_time_ms, checksum(values))
+        series.absorbed(offset)
+        events.add(counted, "stored", number, number)
+
+    def _again(
+        self,
+        series: KlineSeries,
+        counted: LedgerSeries,
+        open_time_ms: int,
+        values: tuple[Value, ...],
+        events: PendingEvents,
+    ) -> None:
+        """A bar that indicators have passed: they are not computed again, the stored bar is."""
+        number = open_time_ms // self._interval_ms
+        if open_time_ms <= series.reread_until_ms:
+            return
+        if series.recent.get(open_time_ms) == checksum(values):
+            events.add(counted, "duplicate", number, number)
+        else:
+            events.add(counted, "revised", number, number, "the bar came again with other values")
+
+    def _first(
+        self, series: KlineSeries, counted: LedgerSeries, open_time_ms: int, events: PendingEvents
+    ) -> None:
+        series.first_open_time_ms = open_time_ms
+        origin_ms = series.superseded_origin_ms
+        if origin_ms is not None and origin_ms != open_time_ms:
+            number = open_time_ms // self._interval_ms
+            detail = f"indicators were rebuilt and sum from {open_time_ms} instead of {origin_ms}"
+            events.add(counted, "revised", number, number, detail)
+
+    def _open(self, key: bytes, message: KlineMessage, points: list[Point]) -> None:
+        open_time_ms, now_ms = message["open_time_ms"], message["received_time_ms"]
+        series = self._series.get(key)
+        if series is not None and open_time_ms <= series.last_open_time_ms:
+            return
+        last_open_time_ms, last_ms = self._live.get(key, (-1, 0))
+        if open_time_ms == last_open_time_ms and 0 <= now_ms - last_ms < self._live_interval_ms:
+            return
+        self._live[key] = (open_time_ms, now_ms)
+        _, _, klines, indicators, _ = self._tags.get(key) or self._tag(key, message)
+        values = _values(message)
+        points.append(Point(klines, open_time_ms * 1_000_000, values))
+        if series is not None and series.last_open_time_ms == open_time_ms - self._interval_ms:
+            bar = _bar(open_time_ms, values)
+            points.append(
+                Point(indicators, open_time_ms * 1_000_000, self._indicators.values(series.state, bar))
+            )
+
+    def _begin(self, key: bytes, partition: int) -> KlineSeries:
+        series = self._series[key] = KlineSeries(key, partition, self._indicators.initial())
+        series.superseded_origin_ms = self._superseded.pop(key, None)
+        return series
+
+    def _tag(self, key: bytes, message: KlineMessage) -> tuple[Series, Series, Series, Series, LedgerSeries]:
+        tags = (message["exchange"], message["symbol"], self._interval)
+        self._tags[key] = (
+            Series(KLINE, tags),
+            Series(self._indicator, tags),
+            Series(KLINE_LIVE, tags),
+            Series(self._indicator_live, tags),
+            LedgerSeries(message["exchange"], message["symbol"], "klines", self._interval),
+        )
+        return self._tags[key]
+
+
+def _values(message: KlineMessage) -> tuple[Value, ...]:
+    """In the order of the measurement's columns."""
+    return (
+        float(message["open"]),
+        float(message["high"]),
+        float(message["low"]),
+        float(message["close"]),
+        float(message["base_volume"]),
+        float(message["quote_volume"]),
+        float(message["taker_buy_base_volume"]),
+        float(message["taker_buy_quote_volume"]),
+        message["trade_count"],
+    )
+
+
+def _bar(open_time_ms: int, values: Any) -> Bar:
+    return Bar(open_time_ms, *values[:5])

@@ -1,0 +1,111 @@
+"""Messages of `pipeline.metrics` (shared.metrics) → `service` and `freshness` points."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+
+from consumers.enrich.port import MAX_TIME_MS
+from consumers.measurements import FRESHNESS, SERVICE
+from consumers.points import Point, Series
+from shared.errors import InvalidMessage
+
+SLOT_MS: Final = 10_000
+_NUMBERS: Final = ("messages_per_s", "lag_messages", "lag_seconds", "dead_letters", "restarts")
+_QUANTILES: Final = ("p50", "p95", "p99")
+_INT64_MAX: Final = 2**63 - 1
+
+Quantiles = tuple[float, float, float]
+
+
+def decode_metrics(value: bytes | None) -> dict[str, Any]:
+    """Bytes to a checked metrics message. Raises InvalidMessage."""
+    try:
+        message = orjson.loads(value or b"")
+    except orjson.JSONDecodeError as error:
+        raise InvalidMessage("metrics", value, f"JSON ({error})") from None
+    if type(message) is not dict:
+        raise InvalidMessage("metrics", message, "a JSON object")
+    for name in ("service", "instance"):
+        _require_name(name, message.get(name))
+    time_ms = message.get("time_ms")
+    if type(time_ms) is not int or not 0 <= time_ms <= MAX_TIME_MS:
+        raise InvalidMessage("time_ms", time_ms, "a time in milliseconds")
+    if type(message.get("up")) is not bool:
+        raise InvalidMessage("up", message.get("up"), "true or false")
+    for name in _NUMBERS:
+        _require_number(name, message.get(name))
+    hops = message.get("freshness")
+    if type(hops) is not list:
+        raise InvalidMessage("freshness", hops, "a list of hops")
+    for hop in hops:
+        if type(hop) is not dict:
+            raise InvalidMessage("freshness", hop, "a list of hops")
+        for name in ("exchange", "stream", "hop"):
+            _require_name(name, hop.get(name))
+        for name in _QUANTILES:
+            _require_number(name, hop.get(name))
+    return message
+
+
+def _require_name(name: str, value: object) -> None:
+    if type(value) is not str or not 1 <= len(value) <= 64:
+        raise InvalidMessage(name, value, "a name of 1 to 64 characters")
+
+
+def _require_number(name: str, value: object) -> None:
+    if type(value) not in (int, float) or not abs(value) <= _INT64_MAX:  # type: ignore[arg-type]
+        raise InvalidMessage(name, value, "a number")
+
+
+class ServicePoints:
+    """Points in slots of 10 s; within a slot the last message of a service wins.
+
+    Several services may report the same hop (one consumer per interval): the slowest one is shown, since
+    quantiles cannot be added.
+    """
+
+    def __init__(self) -> None:
+        self._series: dict[tuple[str, ...], Series] = {}
+        # Of the newest slot only: hop → service → quantiles.
+        self._hops: dict[tuple[str, ...], dict[str, Quantiles]] = {}
+        self._slot_ms = -1
+
+    def points(self, message: dict[str, Any]) -> list[Point]:
+        slot_ms = message["time_ms"] - message["time_ms"] % SLOT_MS
+        if slot_ms > self._slot_ms:
+            self._slot_ms = slot_ms
+            self._hops.clear()
+        time_ns = slot_ms * 1_000_000
+        service, instance = message["service"], message["instance"]
+        points = [
+            Point(
+                self._tagged(SERVICE.name, service, instance),
+                time_ns,
+                (
+                    float(message["messages_per_s"]),
+                    int(message["lag_messages"]),
+                    float(message["lag_seconds"]),
+                    int(message["dead_letters"]),
+                    int(message["restarts"]),
+                    message["up"],
+                ),
+            )
+        ]
+        for hop in message["freshness"]:
+            tags = (hop["exchange"], hop["stream"], hop["hop"], instance)
+            quantiles = (float(hop["p50"]), float(hop["p95"]), float(hop["p99"]))
+            if slot_ms == self._slot_ms:
+                reported = self._hops.setdefault(tags, {})
+                reported[service] = quantiles
+                quantiles = max(reported.values(), key=lambda of: of[1])
+            points.append(Point(self._tagged(FRESHNESS.name, *tags), time_ns, quantiles))
+        return points
+
+    def _tagged(self, measurement: str, *tags: str) -> Series:
+        series = self._series.get((measurement, *tags))
+        if series is None:
+            of = SERVICE if measurement == SERVICE.name else FRESHNESS
+            series = self._series[measurement, *tags] = Series(of, tags)
+        return series

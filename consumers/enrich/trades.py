@@ -1,0 +1,265 @@
+"""Trades → `trade` and `trade_summary` points (DESIGN §4.3, §5).
+
+Sums of the last minutes live in memory only. They are rebuilt after a restart by reading again: offsets are
+committed up to the first record of the oldest open minute, and with them the number of that minute, from
+which on every window is known whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+from consumers.enrich.port import Commit, Enriched, Known, Record, Start, StatelessEnricher, require_time
+from consumers.enrich.trade_windows import MINUTE_MS, SECOND_MS, Minute, Windows
+from consumers.ledger_events import LedgerSeries, PendingEvents
+from consumers.measurements import TRADE, TRADE_SUMMARY, Value
+from consumers.points import Point, Series
+from shared.id_ranges import IdRanges
+from shared.messages import TradeMessage, decode
+
+_IDS_PER_MS: Final = 1_000_000
+# A point without the call of its constructor, which would be half of its cost: there is one per trade.
+_point = tuple.__new__
+_TOO_LATE: Final = "too late for its trade_summary; the trade itself is stored"
+
+
+class _Noted(NamedTuple):
+    """What is committed along with an offset.
+
+    Attributes:
+        whole_from: first minute of which every record lies at or after the offset.
+        read_before: records before this offset were stored already.
+    """
+
+    whole_from: int
+    read_before: int
+
+    def text(self) -> str:
+        return f"minute={self.whole_from} read={self.read_before}"
+
+    @classmethod
+    def parse(cls, text: str) -> _Noted | None:
+        """Inverse of `text`; None for what someone else committed."""
+        matched = re.fullmatch(r"minute=([0-9]{1,12}) read=([0-9]{1,18})", text)
+        return cls(int(matched[1]), int(matched[2])) if matched else None
+
+
+class StoredTrade(NamedTuple):
+    """A trade as the store has it, to rebuild windows without Kafka's history."""
+
+    trade_id: int
+    trade_time_ms: int
+    price: str
+    quantity: str
+    buyer_is_maker: bool
+
+
+class _Symbol:
+    """One symbol's windows and the tags of its points."""
+
+    __slots__ = (
+        "counted",
+        "current",
+        "current_number",
+        "minutes",
+        "newest_minute",
+        "partition",
+        "seconds",
+        "seeded",
+        "trades",
+        "windows",
+    )
+
+    def __init__(self, exchange: str, symbol: str, partition: int, whole_from: int | None) -> None:
+        self.partition = partition
+        self.counted = LedgerSeries(exchange, symbol, "trades")
+        self.trades = Series(TRADE, (exchange, symbol))
+        self.seconds = Series(TRADE_SUMMARY, (exchange, symbol, "1s"))
+        self.minutes = Series(TRADE_SUMMARY, (exchange, symbol, "1m"))
+        self.windows = Windows(whole_from)
+        # The minute of the last trade, which is nearly always that of the next one.
+        self.current: Minute | None = None
+        self.current_number = -1
+        self.newest_minute = -1  # of trades that came by stream, in order
+        self.seeded = IdRanges()
+
+
+class TradeEnricher(StatelessEnricher):
+    """Each trade is a point; each batch writes again the windows it touched, whole."""
+
+    def __init__(self) -> None:
+        self._symbols: dict[tuple[str, str], _Symbol] = {}
+        self._whole_from: dict[int, int | None] = {}
+        self._read_before: dict[int, int] = {}
+        self._unknown: set[int] = set()
+
+    def decode(self, topic: str, value: bytes | None) -> TradeMessage:  # noqa: ARG002
+        message: TradeMessage = decode("trade", value)
+        require_time("trade_time_ms", message["trade_time_ms"])
+        return message
+
+    # -- partitions ------------------------------------------------------------------------------------
+
+    def assign(self, partition: int, known: Known) -> Start:
+        start = known.resume
+        noted = _Noted.parse(known.metadata) if start == known.committed else None
+        self._unknown.discard(partition)
+        self._whole_from[partition] = noted.whole_from if noted else None
+        self._read_before[partition] = noted.read_before if noted else 0
+        if noted is None and start > 0:
+            # Older records are gone or were never noted: the first minute that is seen may be a part of one.
+            self._unknown.add(partition)
+        if known.committed is not None and start != known.committed:
+            return Start(start, f"committed offset {known.committed} is out of range, reading from {start}")
+        return Start(start)
+
+    def revoke(self, partition: int) -> None:
+        self._whole_from.pop(partition, None)
+        self._read_before.pop(partition, None)
+        self._unknown.discard(partition)
+        for key in [key for key, symbol in self._symbols.items() if symbol.partition == partition]:
+            del self._symbols[key]
+
+    def committable(self, partition: int, position: int) -> Commit:
+        """The first record of the oldest minute that may still grow.
+
+        Symbols of a partition advance together: a minute is open for a minute after another symbol began the
+        next one. So an idle symbol holds nothing back.
+        """
+        symbols = [symbol for symbol in self._symbols.values() if symbol.partition == partition]
+        newest = max((symbol.newest_minute for symbol in symbols), default=-1)
+        if newest < 0:
+            whole_from = self._whole_from.get(partition)
+            return Commit(position, "" if whole_from is None else _Noted(whole_from, position).text())
+        oldest_open = max(newest - 1, self._whole_from.get(partition) or 0)
+        offset = min(
+            (
+                minute.first_offset
+                for symbol in symbols
+                for number, minute in symbol.windows.items()
+                if number >= oldest_open and minute.first_offset >= 0
+            ),
+            default=position,
+        )
+        return Commit(min(offset, position), _Noted(oldest_open, position).text())
+
+    # -- seeding from the store (memory broker) --------------------------------------------------------
+
+    def unknown_symbols(self, records: Sequence[Record]) -> dict[tuple[str, str], tuple[int, int | None]]:
+        """Symbols of the batch that were never seen: their partition and its first whole minute."""
+        return {
+            key: (partition, self._whole_from.get(partition))
+            for partition, _, message in records
+            if (key := (message["exchange"], message["symbol"])) not in self._symbols
+        }
+
+    def seed(
+        self, exchange: str, symbol: str, partition: int, first_minute: int, trades: Iterable[StoredTrade]
+    ) -> None:
+        """Begin a symbol with the trades that the store has from `first_minute` on."""
+        state = self._symbols[exchange, symbol] = _Symbol(exchange, symbol, partition, first_minute)
+        for trade in trades:
+            number, second = divmod(trade.trade_time_ms // SECOND_MS, 60)
+            minute = state.windows.minute(number, -1)
+            if minute is not None:
+                minute.add(
+                    trade.trade_id, number * 60 + second, trade.price, trade.quantity, trade.buyer_is_maker
+                )
+                minute.take_touched()
+            state.seeded.add(trade.trade_id, trade.trade_id)
+
+    # -- the batch -------------------------------------------------------------------------------------
+
+    def receive(self, records: Sequence[Record], now_ms: int) -> Enriched:  # noqa: ARG002
+        points: list[Point] = []
+        events = PendingEvents()
+        symbols = self._symbols
+        batches: dict[_Symbol, list[int]] = {}
+        for partition, offset, message in records:
+            key = (message["exchange"], message["symbol"])
+            symbol = symbols.get(key) or self._first_of(key, partition, message)
+            trade_id = message["trade_id"]
+            time_ms = message["trade_time_ms"]
+            price, quantity, is_maker = message["price"], message["quantity"], message["buyer_is_maker"]
+            points.append(
+                _point(
+                    Point,
+                    (
+                        symbol.trades,
+                        time_ms * 1_000_000 + trade_id % _IDS_PER_MS,
+                        (trade_id, float(price), float(quantity), is_maker),
+                    ),
+                )
+            )
+            ids = batches.get(symbol)
+            if ids is None:
+                ids = batches[symbol] = []
+            ids.append(trade_id)
+            second = time_ms // SECOND_MS
+            number = second // 60
+            if number > symbol.newest_minute and message["source"] != "backfill":
+                symbol.newest_minute = number
+            minute = symbol.current
+            if minute is None or number != symbol.current_number:
+                minute = symbol.current = symbol.windows.minute(number, offset)
+                symbol.current_number = number
+            if minute is None:
+                if offset < self._read_before.get(partition, 0):
+                    continue  # read again after a restart; it was in time then
+                events.add(symbol.counted, "late", trade_id, trade_id, _TOO_LATE)
+            elif (
+                not minute.add(trade_id, second, price, quantity, is_maker) and trade_id not in symbol.seeded
+            ):
+                events.add(symbol.counted, "duplicate", trade_id, trade_id)
+        for symbol, ids in batches.items():
+            events.add_ranges(symbol.counted, "stored", _runs(ids))
+            points += _summaries(symbol)
+        return Enriched(points, events)
+
+    def ledger_id(self, point: Point) -> tuple[LedgerSeries, int] | None:
+        if point.series.measurement is not TRADE:
+            return None
+        exchange, symbol = point.series.tags
+        trade_id = point.values[0]
+        assert isinstance(trade_id, int)
+        return LedgerSeries(exchange, symbol, "trades"), trade_id
+
+    def _first_of(self, key: tuple[str, str], partition: int, message: TradeMessage) -> _Symbol:
+        whole_from = self._whole_from.get(partition)
+        if partition in self._unknown:
+            # Two minutes on: symbols of a partition are seconds apart. Repairs are late, so their own time
+            # says nothing about what was read; that of their arrival does.
+            seen_ms = max(message["trade_time_ms"], message["received_time_ms"])
+            whole_from = self._whole_from[partition] = seen_ms // MINUTE_MS + 2
+            self._unknown.discard(partition)
+        symbol = self._symbols[key] = _Symbol(*key, partition, whole_from)
+        return symbol
+
+
+def _summaries(symbol: _Symbol) -> list[Point]:
+    points = []
+    for number, minute in symbol.windows.items():
+        seconds = minute.take_touched()
+        if not seconds:
+            continue
+        for second in seconds:
+            values: tuple[Value, ...] = minute.seconds[second].values()
+            points.append(Point(symbol.seconds, second * SECOND_MS * 1_000_000, values))
+        points.append(Point(symbol.minutes, number * MINUTE_MS * 1_000_000, minute.total().values()))
+    return points
+
+
+def _runs(ids: list[int]) -> list[tuple[int, int]]:
+    """Ids in the order of arrival as ranges: in order, so there are few of them."""
+    runs: list[tuple[int, int]] = []
+    first = last = ids[0]
+    for trade_id in ids:
+        if trade_id - last > 1 or trade_id < first:
+            runs.append((first, last))
+            first = last = trade_id
+        elif trade_id > last:
+            last = trade_id
+    runs.append((first, last))
+    return runs

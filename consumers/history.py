@@ -1,0 +1,77 @@
+"""States from the store, where Kafka keeps none (the memory broker; DESIGN §5.4, §7)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
+
+from consumers.enrich.klines import KlineEnricher
+from consumers.enrich.port import Enricher, Record
+from consumers.enrich.trade_windows import MINUTE_MS
+from consumers.enrich.trades import StoredTrade, TradeEnricher
+from consumers.indicators.bars import Bar
+from consumers.stores.port import Reader
+
+log: Final = logging.getLogger(__name__)
+
+
+class History(Protocol):
+    """Gives an enricher what the store knows of series that it meets for the first time."""
+
+    def seed(self, enricher: Enricher, records: Sequence[Record]) -> None: ...
+
+
+class NoHistory:
+    """On a real broker: services rebuild from Kafka and never read the store."""
+
+    def seed(self, enricher: Enricher, records: Sequence[Record]) -> None:
+        """Nothing is read."""
+
+
+class StoreHistory:
+    """Reads closed bars and the newest minutes of trades through the `Reader` port."""
+
+    def __init__(self, reader: Reader, interval: str | None = None) -> None:
+        self._reader = reader
+        self._interval = interval
+
+    def seed(self, enricher: Enricher, records: Sequence[Record]) -> None:
+        if isinstance(enricher, KlineEnricher):
+            self._seed_klines(enricher, records)
+        elif isinstance(enricher, TradeEnricher):
+            self._seed_trades(enricher, records)
+
+    def _seed_klines(self, enricher: KlineEnricher, records: Sequence[Record]) -> None:
+        for (exchange, symbol), partition in enricher.unknown_series(records).items():
+            tags = {"exchange": exchange, "symbol": symbol, "interval": str(self._interval)}
+            enricher.seed(exchange, symbol, partition, map(_bar, self._reader.read("kline", tags)))
+            log.info("%s %s: indicators rebuilt from the store", symbol, self._interval)
+
+    def _seed_trades(self, enricher: TradeEnricher, records: Sequence[Record]) -> None:
+        for (exchange, symbol), (partition, whole_from) in enricher.unknown_symbols(records).items():
+            tags = {"exchange": exchange, "symbol": symbol}
+            last = [_trade(row) for row in self._reader.read("trade", tags, last=1)]
+            if not last:
+                continue
+            minute = last[0].trade_time_ms // MINUTE_MS
+            first = minute if whole_from is None else min(minute, whole_from)
+            trades = map(_trade, self._reader.read("trade", tags, from_ns=first * MINUTE_MS * 1_000_000))
+            enricher.seed(exchange, symbol, partition, first, trades)
+
+
+def _bar(row: Any) -> Bar:
+    return Bar(
+        row["time_ns"] // 1_000_000, row["open"], row["high"], row["low"], row["close"], row["base_volume"]
+    )
+
+
+def _trade(row: Any) -> StoredTrade:
+    # The shortest decimal that is this float64 is the exchange's own, up to 15 digits.
+    return StoredTrade(
+        row["trade_id"],
+        row["time_ns"] // 1_000_000,
+        f"{row['price']!r}",
+        f"{row['quantity']!r}",
+        row["buyer_is_maker"],
+    )

@@ -1,0 +1,41 @@
+"""Returns, as `ta` 0.11 `others.py` computes them: in percent, of one bar whatever its interval."""
+
+from __future__ import annotations
+
+from math import nan
+
+from consumers.indicators.ieee import logarithm, over_zero
+from consumers.indicators.quantities import AGE, CLOSE, PREVIOUS_CLOSE
+from consumers.indicators.step import Indicator, Memory, Stepped, without_memory
+from consumers.indicators.windows import Now, Windows
+
+
+def daily_return(_windows: Windows) -> Indicator:
+    """Return since the bar before, in percent ("daily" in `ta`'s words)."""
+
+    def step(_memory: Memory, now: Now) -> Stepped:
+        close, before = now[CLOSE], now[PREVIOUS_CLOSE]
+        return (((close / before if before else over_zero(close)) - 1.0) * 100.0,)
+
+    return without_memory(1, step)
+
+
+def daily_log_return(_windows: Windows) -> Indicator:
+    """Logarithmic return since the bar before, in percent."""
+
+    def step(memory: Memory, now: Now) -> Stepped:
+        level = logarithm(now[CLOSE])
+        return (level - memory[1]) * 100.0, level
+
+    return Indicator((nan, nan), step)
+
+
+def cumulative_return(_windows: Windows) -> Indicator:
+    """Return since the first bar of the series, in percent."""
+
+    def step(memory: Memory, now: Now) -> Stepped:
+        close = now[CLOSE]
+        origin = close if now[AGE] == 1.0 else memory[1]
+        return ((close / origin if origin else over_zero(close)) - 1.0) * 100.0, origin
+
+    return Indicator((nan, nan), step)

@@ -1,0 +1,215 @@
+"""Trend indicators, as `ta` 0.11 `trend.py` computes them: averages of the close and what is made of them.
+
+All prices and differences of prices are in the quote asset; oscillators say their range.
+"""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from math import nan
+
+from consumers.indicators.ieee import over_zero
+from consumers.indicators.quantities import (
+    AGE,
+    AMPLITUDE,
+    CLOSE,
+)
+from consumers.indicators.step import Fading, Indicator, Memory, Stepped, moved, without_memory
+from consumers.indicators.windows import Now, Windows
+
+
+def ema_weight(span: int) -> float:
+    """The weight of the newest value in an exponential average over `span` bars."""
+    return 2.0 / (span + 1.0)
+
+
+def macd(windows: Windows, slow: int, fast: int, signal: int) -> Indicator:
+    """Moving average convergence/divergence: fast minus slow average, its signal line, the difference."""
+    fast_average = windows.average(CLOSE, ema_weight(fast))
+    slow_average = windows.average(CLOSE, ema_weight(slow))
+    weight = ema_weight(signal)
+    first = max(slow, fast)
+    first_signal = first + signal - 1
+
+    def step(memory: Memory, now: Now) -> Stepped:
+        age = now[AGE]
+        if age < first:
+            return memory
+        line = now[fast_average] - now[slow_average]
+        smoothed = memory[3]
+        smoothed = smoothed + weight * (line - smoothed) if age > first else line
+        if age < first_signal:
+            return line, nan, nan, smoothed
+        return line, smoothed, line - smoothed, smoothed
+
+    return Indicator((nan, nan, nan, nan), step)
+
+
+def sma(windows: Windows, window: int) -> Indicator:
+    """Simple moving average of the close."""
+    total = windows.sum(CLOSE, window)
+
+    def step(_memory: Memory, now: Now) -> Stepped:
+        return (now[total] / window,)
+
+    return without_memory(1, step)
+
+
+def ema(windows: Windows, window: int) -> Indicator:
+    """Exponential moving average of the close, from the first close on."""
+    average = windows.average(CLOSE, ema_weight(window))
+
+    def step(_memory: Memory, now: Now) -> Stepped:
+        return (now[average] if now[AGE] >= window else nan,)
+
+    return without_memory(1, step)
+
+
+def wma(windows: Windows, window: int) -> Indicator:
+    """Linearly weighted moving average of the close, the newest weighing most."""
+    closes = windows.past(CLOSE, window)
+    tail = window - 1
+    unit = 2.0 / (window * (window + 1))
+
+    def step(memory: Memory, now: Now) -> Stepped:
+        return ((memory[0] + window * now[CLOSE]) * unit,)
+
+    def close(_memory: Memory, _stepped: Stepped, now: Now) -> Memory:
+        newest_first = moved(now[closes][-tail:], now[CLOSE])[::-1]
+        # Adding up the running sums counts the newest close n - 1 times, the oldest once.
+        return (sum(accumulate(newest_first)),)
+
+    return Indicator((nan,), step, close)
+
+
+def trix(windows: Windows, window: int) -> Indicator:
+    """Change of a triple exponential average, in percent."""
+    average = windows.average(CLOSE, ema_weight(window))
+    weight = ema_weight(window)
+    second_from, third_from, first = window, 2 * window - 1, 3 * window - 2
+
+    def step(memory: Memory, now: Now) -> Stepped:
+        age = now[AGE]
+        if age < second_from:
+            return memory
+        _, twice, thrice = memory
+        once = now[average]
+        twice = twice + weight * (once - twice) if age > second_from else once
+        if age < third_from:
+            return nan, twice, nan
+        before, thrice = thrice, (thrice + weight * (twice - thrice) if age > third_from else twice)
+        if age <= first:
+            return nan, twice, thrice
+        change = thrice - before
+        return (change / before if before else over_zero(change)) * 100, twice, thrice
+
+    return without_memory(3, step)
+
+
+def mass_index(windows: Windows, fast: int, slow: int) -> Indicator:
+    """Mass index: sum over `slow` bars of the average amplitude relative to its own average."""
+    average = windows.average(AMPLITUDE, ema_weight(fast))
+    weight = ema_weight(fast)
+    twice_first = 2 * fast - 1
+
+    def step(memory: Memory, now: Now) -> Stepped:
+        age = now[AGE]
+        if age < fast:
+            return nan, nan, nan
+        once, twice = now[average], memory[0]
+        twice = twice + weight * (once - twice) if age > fast else once
+        # Zero over zero while the market has not moved at all.
+        ratio = once / twice if twice and age >= twice_first else nan
+        return memory[1] + ratio, twice, ratio
+
+    def close(memory: Memory, stepped: Stepped, _now: Now) -> Memory:
+        _, twice, ratio = stepped
+        ratios = moved(memory[2], ratio)
+        return twice, sum(ratios), ratios
+
+    return Indicator((nan, nan, (nan,) * (slow - 1)), step, close)
+
+
+def dpo(windows: Windows, window: int) -> Indicator:
+    """Detrended price: the close half a window ago less the simple average."""
+    lag = int(0.5 * window + 1)
+    closes, total = windows.past(CLOSE, max(window, lag + 1)), windows.sum(CLOSE, window)
+
+    def step(_memory: Memory, now: Now) -> Stepped:
+        return (now[closes][-lag] - now[total] / window,)
+
+    return without_memory(1, step)
+
+
+def kst(windows: Windows, signal: int) -> Indicator:
+    """Know sure thing: weighted sum of four smoothed rates of change in percent, its average, the difference.
+
+    `ta` looks ahead in the first rows (TA.md "Look-ahead"); here they are NaN.
+    """
+    # Lags of the four rates of change, and what their sums over 10, 10, 10 and 15 bars are multiplied by: the
+    # weights 1 to 4 and 100 percent, per bar. These are ta's defaults.
+    lags, bars = (10, 15, 20, 30), (10, 10, 10, 15)
+    scale10, scale15, scale20, scale30 = 10.0, 20.0, 30.0, 400.0 / 15.0
+    lag10, lag15, lag20, lag30 = (-lag for lag in lags)
+    closes = windows.past(CLOSE, max(lags) + 1)
+
+    def step(memory: Memory, now: Now) -> Stepped:
+        sum10, sum15, sum20, sum30, line_sum, _, _ = memory
+        close, past = now[CLOSE], now[closes]
+        then10, then15, then20, then30 = past[lag10], past[lag15], past[lag20], past[lag30]
+        rate10 = (close - then10) / then10 if then10 else nan
+        rate15 = (close - then15) / then15 if then15 else nan
+        rate20 = (close - then20) / then20 if then20 else nan
+        rate30 = (close - then30) / then30 if then30 else nan
+        line = (
+            (sum10 + rate10) * scale10
+            + (sum15 + rate15) * scale15
+            + (sum20 + rate20) * scale20
+            + (sum30 + rate30) * scale30
+        )
+        smoothed = (line_sum + line) / signal
+        return line, smoothed, line - smoothed, rate10, rate15, rate20, rate30
+
+    def close(memory: Memory, stepped: Stepped, _now: Now) -> Memory:
+        line, rates = stepped[0], stepped[3:]
+        recent = tuple(map(moved, memory[5], rates))
+        lines = moved(memory[6], line)
+        return *map(sum, recent), sum(lines), recent, lines
+
+    empty = tuple((nan,) * (count - 1) for count in bars)
+    return Indicator((nan, nan, nan, nan, nan, empty, (nan,) * (signal - 1)), step, close)
+
+
+def stc(windows: Windows, *, slow: int, fast: int, cycle: int, smooth1: int, smooth2: int) -> Indicator:
+    """Schaff trend cycle, 0–100: a stochastic of a smoothed stochastic of the MACD line."""
+    fast_average = windows.average(CLOSE, ema_weight(fast))
+    slow_average = windows.average(CLOSE, ema_weight(slow))
+    first = max(slow, fast)
+    smooth_k, smooth_kd = Fading(smooth1), Fading(smooth2)
+
+    def step(memory: Memory, now: Now) -> Stepped:
+        if now[AGE] < first:
+            return nan, nan, nan, inner_start, outer_start
+        low, high, inner_low, inner_high, inner, outer, _, _ = memory
+        line = now[fast_average] - now[slow_average]
+        inner = smooth_k.step(inner, _position(line, low, high))
+        shown = smooth_k.shown(inner)
+        outer = smooth_kd.step(outer, _position(shown, inner_low, inner_high))
+        return smooth_kd.shown(outer), line, shown, inner, outer
+
+    def close(memory: Memory, stepped: Stepped, _now: Now) -> Memory:
+        _, line, shown, inner, outer = stepped
+        lines, showns = moved(memory[6], line), moved(memory[7], shown)
+        # The oldest comes first: a window that is not full gives NaN.
+        return min(lines), max(lines), min(showns), max(showns), inner, outer, lines, showns
+
+    inner_start = outer_start = Fading.INITIAL
+    empty = (nan,) * (cycle - 1)
+    return Indicator((nan, nan, nan, nan, inner_start, outer_start, empty, empty), step, close)
+
+
+def _position(value: float, lowest: float, highest: float) -> float:
+    """Where `value` lies in the range of itself and the values before it, in percent."""
+    highest = max(highest, value)
+    lowest = min(lowest, value)
+    return 100.0 * (value - lowest) / (highest - lowest) if highest != lowest else nan

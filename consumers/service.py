@@ -1,0 +1,370 @@
+"""One stream's consumer: Kafka → enricher → store → checkpoint. The loop is here, the thinking is not."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from consumers.assignment import end_of, known_of, read_states
+from consumers.backoff import Backoff
+from consumers.checkpoint import Checkpoint
+from consumers.enrich.port import Commit, Enriched, Enricher, Known, Record
+from consumers.history import History
+from consumers.ledger_events import PendingEvents
+from consumers.outbox import Outbox
+from consumers.points import Point
+from consumers.stores.port import Store
+from consumers.streams import Stream
+from consumers.telemetry import Telemetry
+from shared.errors import BrokerError, BrokerUnavailable, InvalidMessage, PointsRejected, StoreUnavailable
+from shared.kafka import Verdict, verdict
+
+log: Final = logging.getLogger(__name__)
+
+BATCH_MESSAGES: Final = 2_000
+POLL_S: Final = 0.1
+CHECKPOINT_PERIOD_S: Final = 1.0
+# InfluxDB and SQLite both take so many in one request or transaction.
+WRITE_POINTS: Final = 5_000
+# A stop lasts 10 s at most: a store that is down gets three of them for the batch in hand.
+STOP_STORE_S: Final = 3.0
+DRAIN_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a consumer is put together from."""
+
+    stream: Stream
+    enricher: Enricher
+    consumer: Consumer
+    config: dict[str, Any]
+    store: Store
+    outbox: Outbox
+    history: History
+    telemetry: Telemetry
+    memory_broker: bool = False
+    clock: Callable[[], float] = time.time
+
+
+class StreamConsumer:
+    """Runs until `stop` is set; then finishes what it has in hand (DESIGN §5.2).
+
+    Everything that was read is stored before the next batch is read, so that memory holds one batch.
+    """
+
+    def __init__(self, parts: Parts, stop: threading.Event, *, drain: bool = False) -> None:
+        """Args: drain: at the stop, read to the present end of the topics first."""
+        self._parts = parts
+        self._stream = parts.stream
+        self._enricher = parts.enricher
+        self._consumer = parts.consumer
+        self._outbox = parts.outbox
+        self._telemetry = parts.telemetry
+        self._stop = stop
+        self._drain = drain
+        self._backoff = Backoff()
+        self._positions: dict[str, dict[int, int]] = {topic: {} for topic in parts.stream.topics}
+        self._carried: list[Message] = []
+        self._storing = False  # a batch is between the enricher and the store
+        self._given_up = False  # its partitions were taken from us meanwhile
+        self._stop_deadline = 0.0
+        self._next_checkpoint = 0.0
+        self._last_error: str | None = None
+        self._checkpoint = Checkpoint(
+            parts.enricher,
+            parts.outbox,
+            _GroupOffsets(parts.consumer),
+            topic=parts.stream.topic,
+            state_topic=parts.stream.state_topic,
+        )
+
+    def run(self) -> None:
+        """Consume until told to stop.
+
+        Raises:
+            BrokerError, StoreMisconfigured: nothing this process can do mends it.
+        """
+        self._consumer.subscribe(
+            list(self._stream.topics),
+            on_assign=self._on_assign,
+            on_revoke=self._on_revoke,
+            on_lost=self._on_lost,
+        )
+        try:
+            while not self._stop.is_set():
+                self._turn(self._next_batch())
+            self._wind_up()
+        finally:
+            # `close` gives the partitions back by `_on_revoke`: after an error nothing more may be committed.
+            self._positions.clear()
+            self._consumer.close()
+
+    # -- the loop --------------------------------------------------------------------------------------
+
+    def _next_batch(self) -> list[Message]:
+        if self._carried:
+            batch, self._carried = self._carried, []
+            return batch
+        return self._consumer.consume(BATCH_MESSAGES, POLL_S)
+
+    def _turn(self, messages: Sequence[Message]) -> None:
+        records = self._records(messages)
+        self._parts.history.seed(self._enricher, records)
+        now_ms = self._now_ms()
+        self._telemetry.consumed(records, now_ms)
+        enriched = self._enricher.receive(records, now_ms)
+        if not self._store(enriched):
+            return
+        self._telemetry.stored(records, self._now_ms())
+        self._periodically()
+
+    def _records(self, messages: Sequence[Message]) -> list[Record]:
+        """Decode a batch; what breaks its contract goes to the dead letters, and is passed."""
+        records: list[Record] = []
+        decode, positions = self._enricher.decode, self._positions
+        for message in messages:
+            if message.error() is not None:
+                self._judge(message)
+                continue
+            topic, partition, offset = message.topic(), message.partition(), message.offset()
+            assert topic is not None
+            assert partition is not None
+            assert offset is not None
+            read = positions.get(topic)
+            if read is not None:
+                # A batch may hold records of an assignment that ended while it was gathered.
+                if offset < read.get(partition, offset + 1):
+                    continue
+                read[partition] = offset + 1
+            try:
+                value: Any = message.value()
+                records.append((partition, offset, decode(topic, value)))
+            except InvalidMessage as error:
+                self._outbox.dead_letter(message, str(error))
+        return records
+
+    def _judge(self, message: Message) -> None:
+        error = message.error()
+        if error is None or error.code() == KafkaError._PARTITION_EOF:
+            return
+        # On the memory broker a topic is there from its first record on.
+        missing = error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
+        if verdict(error) is Verdict.FATAL and not (missing and self._parts.memory_broker):
+            raise BrokerError(f"{self._stream.label}: {error.str()}; see `cryptostream topics`")
+        if error.str() != self._last_error:
+            self._last_error = error.str()
+            log.warning("%s: %s; going on", self._stream.label, self._last_error)
+
+    def _periodically(self) -> None:
+        now = time.monotonic()
+        self._telemetry.report(self._consumer, self._positions, self._now_ms())
+        if now >= self._next_checkpoint:
+            self._checkpoint.run(self._positions, self._now_ms())
+            self._next_checkpoint = time.monotonic() + CHECKPOINT_PERIOD_S
+
+    def _wind_up(self) -> None:
+        """Store what is held back, checkpoint, commit; the partitions are given back by `close`."""
+        if self._given_up:
+            return
+        if self._drain:
+            self._read_to_end()
+        if self._store(self._enricher.finish()):
+            self._checkpoint.run(self._positions, self._now_ms(), everything=True)
+            self._telemetry.report(self._consumer, self._positions, self._now_ms(), now=True)
+            self._outbox.flush(1.0)
+
+    def _read_to_end(self) -> None:
+        try:
+            ends = {
+                (topic, partition): end_of(self._consumer, topic, partition)
+                for topic, partitions in self._positions.items()
+                for partition in partitions
+            }
+        except BrokerUnavailable as error:
+            log.warning("%s: stopping without the last records: %s", self._stream.label, error)
+            return
+        deadline = time.monotonic() + DRAIN_S
+        while time.monotonic() < deadline and any(
+            self._positions[topic].get(partition, end) < end for (topic, partition), end in ends.items()
+        ):
+            self._turn(self._next_batch())
+
+    # -- the store -------------------------------------------------------------------------------------
+
+    def _store(self, enriched: Enriched) -> bool:
+        """Make points durable, however long it takes; False if they were given up.
+
+        Given up they are not lost: no offset is committed for them, and they are read again.
+        """
+        self._storing = True
+        try:
+            for first in range(0, len(enriched.points), WRITE_POINTS):
+                if not self._write(enriched.points[first : first + WRITE_POINTS], enriched.events):
+                    return False
+        finally:
+            self._storing = False
+        self._checkpoint.events.update(enriched.events)
+        return True
+
+    def _write(self, points: Sequence[Point], events: PendingEvents) -> bool:
+        paused = False
+        while True:
+            try:
+                self._parts.store.write(points)
+            except StoreUnavailable as error:
+                if not paused:
+                    log.warning("%s: %s; paused, nothing is lost", self._stream.label, error)
+                    paused = self._pause()
+                if not self._wait(self._backoff.next_delay_s(error.retry_after)):
+                    log.warning(
+                        "%s: gave up %d points; they will be read again", self._stream.label, len(points)
+                    )
+                    return False
+                continue
+            except PointsRejected as error:
+                self._reject(error, events)
+            self._backoff.reset()
+            if paused:
+                log.info("%s: the store is back", self._stream.label)
+                self._consumer.resume(self._consumer.assignment())
+            return True
+
+    def _reject(self, error: PointsRejected, events: PendingEvents) -> None:
+        for point, reason in error.rejected:
+            self._outbox.dead_point(self._stream.topic, _described(point), reason)
+            counted = self._enricher.ledger_id(point)
+            if counted is not None:
+                events.remove(counted[0], "stored", counted[1])
+
+    def _pause(self) -> bool:
+        self._consumer.pause(self._consumer.assignment())
+        return True
+
+    def _wait(self, seconds: float) -> bool:
+        """Wait while staying in the group; False if it is no use to go on."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if self._stop.is_set():
+                self._stop_deadline = self._stop_deadline or time.monotonic() + STOP_STORE_S
+                if time.monotonic() >= self._stop_deadline:
+                    self._given_up = True
+            if self._given_up:
+                self._given_up = self._stop.is_set()
+                return False
+            # What arrives although the partitions are paused was fetched before: it is the next batch.
+            self._carried += self._consumer.consume(1, min(left, POLL_S))
+            self._telemetry.report(self._consumer, self._positions, self._now_ms())
+        return True
+
+    # -- the group -------------------------------------------------------------------------------------
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        now_ms = self._now_ms()
+        assigned: list[TopicPartition] = []
+        for topic in self._stream.topics:
+            of_topic = [at for at in partitions if at.topic == topic]
+            for partition, known in self._known(consumer, topic, of_topic, now_ms).items():
+                offset = self._start(topic, partition, known)
+                self._positions[topic][partition] = offset
+                assigned.append(TopicPartition(topic, partition, offset))
+                if topic == self._stream.topic and self._stream.live_topic:
+                    assigned.append(TopicPartition(self._stream.live_topic, partition, OFFSET_END))
+        consumer.assign(assigned)
+        # A store that was down when the partitions last were ours must not leave them paused.
+        consumer.resume(assigned)
+
+    def _known(
+        self, consumer: Consumer, topic: str, partitions: list[TopicPartition], now_ms: int
+    ) -> Mapping[int, Known]:
+        stateful = topic == self._stream.topic
+        states = {}
+        if stateful and self._stream.state_topic:
+            numbers = [at.partition for at in partitions]
+            states = read_states(self._parts.config, self._stream.state_topic, numbers)
+        day_ago = stateful and self._stream.name == "ledger" and not self._parts.memory_broker
+        return known_of(
+            consumer,
+            partitions,
+            states=states,
+            now_ms=now_ms,
+            with_day_ago=day_ago,
+            memory_broker=self._parts.memory_broker,
+        )
+
+    def _start(self, topic: str, partition: int, known: Known) -> int:
+        if topic != self._stream.topic:
+            return known.resume
+        start = self._enricher.assign(partition, known)
+        if start.note:
+            log.info("%s partition %d: %s", topic, partition, start.note)
+        return start.offset
+
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:  # noqa: ARG002
+        if self._storing:
+            # The enricher is ahead of the store: nothing may be committed, the next owner reads it again.
+            self._given_up = True
+        elif any(self._positions.values()):
+            self._checkpoint.run(self._positions, self._now_ms(), everything=True)
+        self._forget(partitions)
+
+    def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:  # noqa: ARG002
+        # Someone else has them already: what we would commit could be behind what he did.
+        self._given_up = self._storing
+        self._checkpoint.events.clear()
+        self._forget(partitions)
+
+    def _forget(self, partitions: Sequence[TopicPartition]) -> None:
+        for at in partitions:
+            self._positions.get(at.topic, {}).pop(at.partition, None)
+            if at.topic == self._stream.topic:
+                self._enricher.revoke(at.partition)
+        self._carried.clear()
+        self._checkpoint.forget()
+
+    def _now_ms(self) -> int:
+        return int(self._parts.clock() * 1000)
+
+
+class _GroupOffsets:
+    """The consumer group's offsets, as a checkpoint commits them."""
+
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
+
+    def commit(self, topic: str, commits: Mapping[int, Commit]) -> bool:
+        offsets = [
+            TopicPartition(topic, partition, commit.offset, commit.metadata)
+            if commit.metadata
+            else TopicPartition(topic, partition, commit.offset)
+            for partition, commit in commits.items()
+        ]
+        try:
+            committed = self._consumer.commit(offsets=offsets, asynchronous=False)
+        except KafkaException as error:
+            return self._refused(error.args[0])
+        refused = [at.error for at in committed or () if at.error is not None]
+        return self._refused(refused[0]) if refused else True
+
+    @staticmethod
+    def _refused(error: KafkaError) -> bool:
+        if verdict(error) is Verdict.FATAL:
+            raise BrokerError(f"offsets cannot be committed: {error.str()}; see `cryptostream topics`")
+        log.warning("offsets are not committed now: %s", error.str())
+        return False
+
+
+def _described(point: Point) -> dict[str, Any]:
+    measurement = point.series.measurement
+    return {
+        "measurement": measurement.name,
+        "tags": dict(zip(measurement.tags, point.series.tags, strict=True)),
+        "time_ns": point.time_ns,
+        "fields": dict(zip((column.name for column in measurement.columns), point.values, strict=False)),
+    }

@@ -1,0 +1,59 @@
+"""The store that the settings name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from consumers.stores.expiry import TICKS_EXPIRY_NS, ClockNs, system_clock_ns
+from consumers.stores.influxdb import InfluxStore
+from consumers.stores.influxdb_reader import InfluxReader
+from consumers.stores.port import Reader, Store
+from consumers.stores.sqlite import SqliteStore
+from consumers.stores.sqlite_reader import SqliteReader
+from shared.errors import SettingsError
+from shared.settings import Settings
+
+
+def open_store(
+    settings: Settings,
+    *,
+    ticks_expiry_ns: int | None = TICKS_EXPIRY_NS,
+    clock_ns: ClockNs = system_clock_ns,
+) -> Store:
+    """The store to write to; an InfluxDB is asked at once whether it is there and the token may write.
+
+    Args:
+        ticks_expiry_ns: how long `ticks` keeps points, None for ever (a replay of old recordings).
+        clock_ns: nanoseconds since the epoch.
+
+    Raises:
+        SettingsError: SQLITE_PATH is not set.
+        StoreUnavailable, StoreMisconfigured: the store cannot be used.
+    """
+    if settings.influx_bucket_market == settings.influx_bucket_ticks:
+        ticks_expiry_ns = None  # one bucket for both has no expiry, whatever the store
+    if settings.store == "sqlite":
+        return SqliteStore(_sqlite_path(settings), ticks_expiry_ns=ticks_expiry_ns, clock_ns=clock_ns)
+    store = InfluxStore(settings, ticks_expiry_ns=ticks_expiry_ns, clock_ns=clock_ns)
+    try:
+        store.check()
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def open_reader(settings: Settings) -> Reader:
+    """The store to read from.
+
+    Raises:
+        SettingsError: SQLITE_PATH is not set.
+        StoreUnavailable, StoreMisconfigured: the store cannot be used.
+    """
+    return SqliteReader(_sqlite_path(settings)) if settings.store == "sqlite" else InfluxReader(settings)
+
+
+def _sqlite_path(settings: Settings) -> Path:
+    if settings.sqlite_path is None:
+        raise SettingsError("SQLITE_PATH: not set; name the file of the store, or set STORE=influxdb")
+    return settings.sqlite_path

@@ -1,0 +1,185 @@
+"""InfluxDB 2 as a store: line protocol over `/api/v2/write`, every answer decided in one switch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+from consumers.measurements import SERVICE, BucketRole
+from consumers.points import Point, Series
+from consumers.stores.expiry import TICKS_EXPIRY_NS, ClockNs, oldest_kept_ns, system_clock_ns
+from consumers.stores.influxdb_answers import Answer, misconfigured, unavailable
+from consumers.stores.influxdb_session import InfluxSession
+from consumers.stores.line_protocol import LineEncoder
+from shared.errors import PointsRejected
+from shared.settings import Settings
+
+# InfluxDB's manual: 5,000 lines is the batch it writes best. 1 MB keeps a wide request within a second.
+MAX_LINES: Final = 5_000
+MAX_BYTES: Final = 1_000_000
+_BUCKET_SETTING: Final[dict[BucketRole, str]] = {
+    "market": "INFLUX_BUCKET_MARKET",
+    "ticks": "INFLUX_BUCKET_TICKS",
+}
+# In the message of a 422 about points older than the bucket keeps (InfluxDB 2.9.1, `PartialWriteError`).
+_BEYOND_RETENTION: Final = "retention policy"
+_ANY_POINT: Final = Point(Series(SERVICE, ("", "")), 0, (None,) * len(SERVICE.columns))
+
+
+class _Line(NamedTuple):
+    point: Point
+    text: bytes
+
+
+class _Verdict:
+    """What became of the points of one `write` that were not stored."""
+
+    def __init__(self) -> None:
+        self.rejected: list[tuple[Point, str]] = []
+        self.expired = 0
+        self._found_too_old_ns: dict[BucketRole, int] = {}
+
+    def without_expired(self, role: BucketRole, lines: Sequence[_Line]) -> Sequence[_Line]:
+        """The lines newer than the newest one that the bucket has found too old; the others are counted."""
+        too_old_ns = self._found_too_old_ns.get(role)
+        if too_old_ns is None:
+            return lines
+        kept = [line for line in lines if line.point.time_ns > too_old_ns]
+        self.expired += len(lines) - len(kept)
+        return kept
+
+    def refuse(self, role: BucketRole, line: _Line, answer: Answer) -> None:
+        """A single line was refused, for its age or for what it is."""
+        if answer.message is not None and _BEYOND_RETENTION in answer.message:
+            self.expired += 1
+            self._found_too_old_ns[role] = line.point.time_ns
+        else:
+            self.rejected.append((line.point, answer.described()))
+
+
+class InfluxStore:
+    """A `Store` on InfluxDB 2; keeps connections alive, never retries by itself.
+
+    Args:
+        settings: INFLUX_URL, INFLUX_ORG, INFLUX_TOKEN, INFLUX_BUCKET_MARKET, INFLUX_BUCKET_TICKS. Both
+            buckets being one means that it has no expiry.
+        ticks_expiry_ns: how long the bucket of `ticks` keeps points, None for ever.
+        clock_ns: nanoseconds since the epoch.
+
+    Raises:
+        StoreMisconfigured: the token is missing or cannot be sent.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        ticks_expiry_ns: int | None = TICKS_EXPIRY_NS,
+        clock_ns: ClockNs = system_clock_ns,
+    ) -> None:
+        self._settings = settings
+        self._buckets: dict[BucketRole, str] = {
+            "market": settings.influx_bucket_market,
+            "ticks": settings.influx_bucket_ticks,
+        }
+        one_bucket = settings.influx_bucket_market == settings.influx_bucket_ticks
+        self._ticks_expiry_ns = None if one_bucket else ticks_expiry_ns
+        self._clock_ns = clock_ns
+        self._encoder = LineEncoder()
+        self._expired = 0
+        self._session = InfluxSession(settings)
+
+    @property
+    def expired(self) -> int:
+        """Points not written so far because they are older than their bucket keeps."""
+        return self._expired
+
+    def write(self, points: Sequence[Point]) -> None:
+        """Make points durable; see `Store.write`."""
+        verdict = _Verdict()
+        for role, lines in self._lines(points, verdict).items():
+            for batch in _batches(lines):
+                self._send(role, batch, verdict)
+        # Counted only now: a call that fails is made again, with the same points.
+        self._expired += verdict.expired
+        if verdict.rejected:
+            order = {id(point): position for position, point in enumerate(points)}
+            verdict.rejected.sort(key=lambda pair: order[id(pair[0])])
+            raise PointsRejected(verdict.rejected)
+
+    def check(self) -> None:
+        """See whether the server is there and the token may write to both buckets; stores nothing.
+
+        Raises:
+            StoreUnavailable, StoreMisconfigured: as `write`.
+        """
+        for role in dict.fromkeys(self._buckets):
+            # A comment stores nothing; organisation, bucket and permission are looked at all the same.
+            self._send(role, [_Line(_ANY_POINT, b"# check")], _Verdict())
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def _lines(self, points: Sequence[Point], verdict: _Verdict) -> dict[BucketRole, list[_Line]]:
+        now_ns = self._clock_ns()
+        oldest_ns = oldest_kept_ns("ticks", now_ns, self._ticks_expiry_ns)
+        lines: dict[BucketRole, list[_Line]] = {"market": [], "ticks": []}
+        encoder = self._encoder
+        for point in points:
+            role = encoder.role(point.series)
+            if role == "ticks" and oldest_ns is not None and point.time_ns < oldest_ns:
+                verdict.expired += 1
+                continue
+            try:
+                text = encoder.line(point)
+            except PointsRejected as error:
+                verdict.rejected += error.rejected
+                continue
+            if text:
+                lines[role].append(_Line(point, text))
+        return lines
+
+    def _send(self, role: BucketRole, lines: Sequence[_Line], verdict: _Verdict) -> None:
+        """Write lines to one bucket; those that can never be stored end in `verdict`."""
+        lines = verdict.without_expired(role, lines)
+        if not lines:
+            return
+        answer = self._session.write(self._buckets[role], b"\n".join([line.text for line in lines]))
+        match answer.status:
+            case 204:
+                return
+            case 413 | 400 | 422 if answer.status == 413 or answer.message is not None:
+                # Halve until single lines are decided: the server's count is not to be trusted.
+                if len(lines) == 1:
+                    verdict.refuse(role, lines[0], answer)
+                    return
+                for half in _halves(lines):
+                    self._send(role, half, verdict)
+            case 401 | 403 | 404:
+                raise misconfigured(answer, self._settings, _BUCKET_SETTING[role], "write")
+            case _:  # 429, 5xx, and what we do not know: a 400 that is not InfluxDB's own rejects no point
+                raise unavailable(answer, self._settings)
+
+
+def _batches(lines: Sequence[_Line]) -> Iterator[Sequence[_Line]]:
+    """The lines in their order, in requests of bounded size (a single longer line goes alone)."""
+    start = size = 0
+    for position, line in enumerate(lines):
+        length = len(line.text) + 1
+        if position > start and (position - start >= MAX_LINES or size + length > MAX_BYTES):
+            yield lines[start:position]
+            start, size = position, 0
+        size += length
+    if lines:
+        yield lines[start:]
+
+
+def _halves(lines: Sequence[_Line]) -> tuple[Sequence[_Line], Sequence[_Line]]:
+    """The newer half first, so that the first line found too old decides all older ones.
+
+    The sort is stable: lines of one identity stay in their order, the last written wins.
+    """
+    newest_first = sorted(lines, key=lambda line: line.point.time_ns, reverse=True)
+    middle = len(newest_first) // 2
+    return newest_first[:middle], newest_first[middle:]

@@ -1,0 +1,102 @@
+"""What InfluxDB's answers mean: which error each one is, and which setting is to blame (STACK.md §2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+import urllib3
+from influxdb_client.rest import ApiException
+
+from shared.errors import StoreError, StoreMisconfigured, StoreUnavailable
+from shared.settings import Settings
+
+# A server that asks for more is asked again sooner.
+_LONGEST_RETRY_AFTER_S: Final = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer other than success.
+
+    Attributes:
+        message: InfluxDB's own words; None if the answer is not InfluxDB's (a proxy, another server).
+    """
+
+    status: int
+    message: str | None
+    retry_after: float | None
+
+    def described(self) -> str:
+        return f"{self.status} {self.message or 'without a message of InfluxDB'}"
+
+
+def answer_of(error: ApiException) -> Answer:
+    """The answer that the client has turned into an exception."""
+    headers: Any = error.headers or {}
+    return Answer(int(error.status or 0), _message(error.body), _seconds(headers.get("Retry-After")))
+
+
+def _message(body: Any) -> str | None:
+    try:
+        parsed = orjson.loads(body or b"")
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(parsed, dict) or "code" not in parsed or not isinstance(parsed.get("message"), str):
+        return None
+    return " ".join(parsed["message"].split())
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    try:
+        seconds = float(retry_after) if retry_after is not None else None
+    except ValueError:  # the header's other form, a date, which InfluxDB does not send
+        return None
+    if seconds is None or not seconds >= 0:
+        return None
+    return min(seconds, _LONGEST_RETRY_AFTER_S)
+
+
+def misconfigured(answer: Answer, settings: Settings, bucket_setting: str, may: str) -> StoreMisconfigured:
+    """The error for 401, 403 and 404, naming the setting to blame.
+
+    Args:
+        bucket_setting: name of the setting that holds the bucket asked for.
+        may: what the token should allow, "write" or "read".
+    """
+    bucket = getattr(settings, bucket_setting.lower())
+    url, message = settings.influx_url, answer.message
+    if message is None:
+        blame = f"INFLUX_URL: {url} answers {answer.status}, but not as InfluxDB does; name an InfluxDB 2"
+    elif answer.status == 401:
+        blame = f"INFLUX_TOKEN: refused by {url} ({message}); give one that may {may} bucket {bucket}"
+    elif answer.status == 404 and "organization" in message:
+        blame = (
+            f"INFLUX_ORG: {settings.influx_org} is not an organisation that the token belongs to ({message})"
+        )
+    elif answer.status == 404 and "bucket" in message:
+        blame = f"{bucket_setting}: the token sees no bucket {bucket} ({message}); create it or name another"
+    else:
+        blame = f"INFLUX_TOKEN: may not {may} bucket {bucket} ({message}); give one that may"
+    return StoreMisconfigured(blame)
+
+
+def unavailable(answer: Answer, settings: Settings) -> StoreUnavailable:
+    """The error for every answer that time may change, and for those that nobody knows."""
+    return StoreUnavailable(
+        f"INFLUX_URL: {settings.influx_url} answers {answer.described()}; nothing is lost, try again later",
+        answer.retry_after,
+    )
+
+
+def unreachable(error: urllib3.exceptions.HTTPError | OSError, settings: Settings) -> StoreError:
+    """The error where there was no whole answer: refused, timed out, cut, or a URL that is none."""
+    if isinstance(error, urllib3.exceptions.LocationValueError):
+        return StoreMisconfigured(
+            f"INFLUX_URL: {settings.influx_url} is not a URL that can be used ({error})"
+        )
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return StoreUnavailable(
+        f"INFLUX_URL: no answer from {settings.influx_url} ({reason}); is InfluxDB running there?"
+    )

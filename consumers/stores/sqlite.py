@@ -1,0 +1,246 @@
+"""SQLite as a store: one file, a table per measurement, one transaction a write."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from consumers.measurements import MEASUREMENTS, BucketRole, Measurement
+from consumers.points import Point, Series
+from consumers.stores.expiry import TICKS_EXPIRY_NS, ClockNs, oldest_kept_ns, system_clock_ns
+from consumers.stores.series_cache import SeriesCache
+from consumers.stores.sqlite_errors import errors_named
+from consumers.stores.sqlite_file import open_file
+from consumers.stores.sqlite_schema import missing_columns, quoted, series_of, upsert
+from consumers.stores.storable import (
+    INT64_MAX,
+    INT64_MIN,
+    TIME_MAX_NS,
+    TIME_MIN_NS,
+    rejection,
+    storable_values,
+    why_tags_are_refused,
+)
+from shared.errors import PointsRejected
+
+_PRUNE_PERIOD_NS: Final = 3_600 * 10**9
+# Rows deleted in one transaction: another writer waits no longer than for these.
+_PRUNE_ROWS: Final = 50_000
+_BUSY_TIMEOUT_S: Final = 5.0
+
+_Parameters = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How one series is stored.
+
+    Attributes:
+        types: types that all values have in a point without anything unusual.
+        integers: positions of the int columns.
+        refused: why no point of the series can be stored.
+    """
+
+    measurement: Measurement
+    role: BucketRole
+    upsert: str
+    types: tuple[type, ...]
+    integers: tuple[int, ...]
+    refused: str | None
+
+
+class SqliteStore:
+    """A `Store` on one SQLite file; makes the file, its directory and its tables where they are missing.
+
+    May be used by several threads; one process at a time writes a file.
+
+    Args:
+        path: SQLITE_PATH.
+        ticks_expiry_ns: how long `ticks` keeps points, None for ever; older ones are deleted when the file is
+            opened and once an hour.
+        clock_ns: nanoseconds since the epoch.
+        busy_timeout_s: how long to wait for another process that writes.
+
+    Raises:
+        StoreUnavailable: locked, full or read-only.
+        StoreMisconfigured: not a path or file that can be used.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        ticks_expiry_ns: int | None = TICKS_EXPIRY_NS,
+        clock_ns: ClockNs = system_clock_ns,
+        busy_timeout_s: float = _BUSY_TIMEOUT_S,
+    ) -> None:
+        self._path = path
+        self._ticks_expiry_ns = ticks_expiry_ns
+        self._clock_ns = clock_ns
+        self._expired = 0
+        self._lock = threading.Lock()
+        self._plans = SeriesCache(_plan)
+        # Measurements whose columns the tables are known to have, by identity (each is held by its entry).
+        self._prepared: dict[int, Measurement] = {}
+        self._connection = open_file(path, busy_timeout_s)
+        self._prune_at_ns = 0
+        try:
+            self._prune(clock_ns())
+        except BaseException:
+            self._connection.close()
+            raise
+
+    @property
+    def expired(self) -> int:
+        """Points not written so far because they are older than their bucket keeps."""
+        return self._expired
+
+    def write(self, points: Sequence[Point]) -> None:
+        """Make points durable; see `Store.write`."""
+        now_ns = self._clock_ns()
+        with self._lock:
+            self._prune(now_ns)
+            groups, rejected, expired = self._sorted_out(points, now_ns)
+            if groups:
+                with self._transaction():
+                    for plan, parameters in groups:
+                        self._prepare(plan.measurement)
+                        self._connection.executemany(plan.upsert, parameters)
+            # Counted only now: a call that fails is made again, with the same points.
+            self._expired += expired
+        if rejected:
+            raise PointsRejected(rejected)
+
+    def close(self) -> None:
+        """Close the file; its write-ahead log goes into it."""
+        with self._lock, errors_named(self._path):
+            self._connection.close()
+
+    def _sorted_out(
+        self, points: Sequence[Point], now_ns: int
+    ) -> tuple[list[tuple[_Plan, list[_Parameters]]], list[tuple[Point, str]], int]:
+        """What to execute, in an order that keeps that of the points of each table; rejected; expired."""
+        oldest_ns = oldest_kept_ns("ticks", now_ns, self._ticks_expiry_ns)
+        groups: list[tuple[_Plan, list[_Parameters]]] = []
+        latest: dict[str, tuple[_Plan, list[_Parameters]]] = {}
+        rejected: list[tuple[Point, str]] = []
+        expired = 0
+        for point in points:
+            plan = self._plans.get(point.series)
+            if plan.role == "ticks" and oldest_ns is not None and point.time_ns < oldest_ns:
+                expired += 1
+                continue
+            try:
+                parameters = _parameters(plan, point)
+            except PointsRejected as error:
+                rejected += error.rejected
+                continue
+            if parameters is None:
+                continue
+            group = latest.get(plan.measurement.name)
+            # Another set of indicator columns is another statement.
+            if group is None or group[0].upsert != plan.upsert:
+                group = latest[plan.measurement.name] = (plan, [])
+                groups.append(group)
+            group[1].append(parameters)
+        return groups, rejected, expired
+
+    def _prepare(self, measurement: Measurement) -> None:
+        """Have all columns of the measurement in its table; inside the transaction that needs them."""
+        if id(measurement) in self._prepared:
+            return
+        for statement in missing_columns(self._connection, measurement):
+            self._connection.execute(statement)
+        if len(self._prepared) > len(MEASUREMENTS) * 10:
+            self._prepared.clear()
+        self._prepared[id(measurement)] = measurement
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with errors_named(self._path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                # Columns added in it are gone as well. A full disk has already rolled it back.
+                self._prepared.clear()
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def _prune(self, now_ns: int) -> None:
+        """Delete what the bucket `ticks` would have expired; at most once an hour."""
+        oldest_ns = oldest_kept_ns("ticks", now_ns, self._ticks_expiry_ns)
+        if oldest_ns is None or now_ns < self._prune_at_ns:
+            return
+        for measurement in MEASUREMENTS.values():
+            with errors_named(self._path):
+                expiring = [
+                    tags
+                    for tags in series_of(self._connection, measurement)
+                    if measurement.bucket(tags) == "ticks"
+                ]
+            for tags in expiring:
+                while self._prune_some(measurement, tags, oldest_ns) == _PRUNE_ROWS:
+                    pass
+        self._prune_at_ns = now_ns + _PRUNE_PERIOD_NS
+
+    def _prune_some(self, measurement: Measurement, tags: tuple[str, ...], oldest_ns: int) -> int:
+        """Delete a bounded number of a series' oldest rows; how many."""
+        table = quoted(measurement.name)
+        series = " AND ".join(f"{quoted(tag)} = ?" for tag in measurement.tags)
+        with self._transaction():
+            (next_ns,) = self._connection.execute(
+                f"SELECT time_ns FROM {table} WHERE {series} ORDER BY time_ns LIMIT 1 OFFSET ?",
+                (*tags, _PRUNE_ROWS),
+            ).fetchone() or (oldest_ns,)
+            deleted = self._connection.execute(
+                f"DELETE FROM {table} WHERE {series} AND time_ns < ?", (*tags, min(next_ns, oldest_ns))
+            )
+            return deleted.rowcount
+
+
+def _plan(series: Series) -> _Plan:
+    measurement = series.measurement
+    types: dict[str, type] = {"float": float, "int": int, "bool": bool}
+    return _Plan(
+        measurement=measurement,
+        role=measurement.bucket(series.tags),
+        upsert=upsert(measurement) if measurement.columns else "",
+        types=tuple(types[column.type] for column in measurement.columns),
+        integers=tuple(
+            position for position, column in enumerate(measurement.columns) if column.type == "int"
+        ),
+        refused=why_tags_are_refused(series),
+    )
+
+
+def _parameters(plan: _Plan, point: Point) -> _Parameters | None:
+    """The statement's parameters; None for a point without a field to store.
+
+    Raises:
+        PointsRejected: the point can never be stored.
+    """
+    if plan.refused is not None:
+        raise rejection(point, plan.refused)
+    series, time_ns, values = point
+    usual = (
+        tuple(map(type, values)) == plan.types
+        and all(INT64_MIN <= values[position] <= INT64_MAX for position in plan.integers)  # type: ignore[operator]
+        and type(time_ns) is int
+        and TIME_MIN_NS <= time_ns <= TIME_MAX_NS
+        # One look at all values: NaN and ±inf stay in a sum.
+        and math.isfinite(sum(values))  # type: ignore[arg-type]
+    )
+    if usual and values:
+        return (*series.tags, time_ns, *values)
+    checked = storable_values(point)
+    if all(value is None for value in checked):
+        return None
+    return (*series.tags, time_ns, *checked)

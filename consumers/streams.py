@@ -1,0 +1,119 @@
+"""The streams that consumers serve, declared once: topics, group, enricher."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from consumers.enrich.book import BookEnricher
+from consumers.enrich.klines import Indicators, KlineEnricher
+from consumers.enrich.ledger import LedgerEnricher
+from consumers.enrich.port import Enricher
+from consumers.enrich.quotes import QuoteEnricher
+from consumers.enrich.trades import TradeEnricher
+from shared.topics import (
+    BOOK,
+    LEDGER,
+    METRICS,
+    QUOTES,
+    TRADES,
+    indicator_state_topic,
+    klines_live_topic,
+    klines_topic,
+)
+
+STREAMS: Final = ("klines", "trades", "book", "quotes", "ledger")
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One consumer's work.
+
+    Attributes:
+        topic: the source, read through the consumer group; its partitions carry the enricher's state.
+        also: further topics of the group, read from the committed offset, without state.
+        live_topic: read from its end on the same partitions; best effort, never committed.
+        state_topic: where snapshots go, on the same partitions.
+    """
+
+    name: str
+    interval: str | None
+    topic: str
+    also: tuple[str, ...] = ()
+    live_topic: str | None = None
+    state_topic: str | None = None
+
+    @property
+    def label(self) -> str:
+        """`klines.1m`, `trades`: the end of the consumer group's name."""
+        return f"{self.name}.{self.interval}" if self.interval else self.name
+
+    @property
+    def group(self) -> str:
+        return f"cryptostream.{self.label}"
+
+    @property
+    def service(self) -> str:
+        """`consumer-klines-1m`: what metrics and dead letters call it."""
+        return f"consumer-{self.label.replace('.', '-')}"
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Topics of the consumer group."""
+        return (self.topic, *self.also)
+
+    @property
+    def all_topics(self) -> tuple[str, ...]:
+        """Every topic that is read."""
+        return (*self.topics, *filter(None, (self.live_topic, self.state_topic)))
+
+
+def streams(names: Sequence[str], intervals: Sequence[str], *, memory_broker: bool) -> tuple[Stream, ...]:
+    """One stream for each name; for klines one for each interval."""
+    plain = {
+        "trades": Stream("trades", None, TRADES),
+        "book": Stream("book", None, BOOK),
+        "quotes": Stream("quotes", None, QUOTES),
+        "ledger": Stream("ledger", None, LEDGER, also=(METRICS,)),
+    }
+    result: list[Stream] = []
+    for name in names:
+        if name in plain:
+            result.append(plain[name])
+        else:
+            result += [_klines(interval, memory_broker) for interval in intervals]
+    return tuple(result)
+
+
+def _klines(interval: str, memory_broker: bool) -> Stream:
+    return Stream(
+        "klines",
+        interval,
+        klines_topic(interval),
+        live_topic=klines_live_topic(interval),
+        # Nothing survives the memory broker, and it cannot compact (DESIGN §7).
+        state_topic=None if memory_broker else indicator_state_topic(interval),
+    )
+
+
+def enricher_of(
+    stream: Stream, indicators: Indicators, *, live_interval_ms: int, rebuilt_from_store: bool
+) -> Enricher:
+    match stream.name:
+        case "klines":
+            return KlineEnricher(
+                str(stream.interval),
+                indicators,
+                live_interval_ms=live_interval_ms,
+                keeps_state=stream.state_topic is not None,
+                rebuilt_from_store=rebuilt_from_store,
+            )
+        case "trades":
+            return TradeEnricher()
+        case "book":
+            return BookEnricher()
+        case "quotes":
+            return QuoteEnricher()
+        case _:
+            return LedgerEnricher()

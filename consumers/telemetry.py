@@ -1,0 +1,86 @@
+"""What a consumer says of itself once a second: rate, lag, latencies, dead letters."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from confluent_kafka import Consumer, TopicPartition
+
+from consumers.enrich.port import Record
+from consumers.outbox import Outbox
+from consumers.stores.port import Store
+from shared.metrics import METRICS_PERIOD_S, ServiceMetrics
+from shared.topics import METRICS
+
+log: Final = logging.getLogger(__name__)
+
+# Enough for quantiles of 10 s, few enough not to be seen in the rate.
+_SAMPLES_PER_BATCH: Final = 20
+
+
+class Telemetry:
+    """Counts batches, and sends a record to `pipeline.metrics` each second."""
+
+    def __init__(self, metrics: ServiceMetrics, outbox: Outbox, store: Store, stream: str) -> None:
+        self._metrics = metrics
+        self._store = store
+        self._outbox = outbox
+        self._stream = stream
+        self._next = 0.0
+        self._received_ms = 0
+        self._expired = 0
+
+    def consumed(self, records: Sequence[Record], now_ms: int) -> None:
+        """A batch was read."""
+        self._metrics.count(len(records))
+        if records:
+            self._received_ms = records[-1][2].get("received_time_ms", now_ms)
+        self._latencies(records, "consumed", now_ms)
+
+    def stored(self, records: Sequence[Record], now_ms: int) -> None:
+        """All of the batch is in the store."""
+        self._latencies(records, "stored", now_ms)
+
+    def report(
+        self,
+        consumer: Consumer,
+        positions: Mapping[str, Mapping[int, int]],
+        now_ms: int,
+        *,
+        now: bool = False,
+    ) -> None:
+        """Send the figures if a period has passed, or `now`."""
+        moment = time.monotonic()
+        if moment < self._next and not now:
+            return
+        self._next = moment + METRICS_PERIOD_S
+        lag = _lag(consumer, positions)
+        self._metrics.gauge("lag_messages", lag)
+        behind_ms = now_ms - self._received_ms if lag and self._received_ms else 0
+        self._metrics.gauge("lag_seconds", max(behind_ms, 0) / 1000)
+        self._metrics.gauge("dead_letters", self._outbox.dead_letters)
+        self._metrics.gauge("expired", self._store.expired)
+        if self._store.expired and not self._expired:
+            log.warning("%s: points older than their bucket keeps are not stored", self._metrics.service)
+        self._expired = self._store.expired
+        self._outbox.send_json(METRICS, self._metrics.service.encode(), self._metrics.message(now_ms))
+
+    def _latencies(self, records: Sequence[Record], hop: str, now_ms: int) -> None:
+        for _, _, message in records[:: max(1, len(records) // _SAMPLES_PER_BATCH)]:
+            if message.get("source") == "stream" and "stream" not in message:
+                latency_ms = now_ms - message["received_time_ms"]
+                self._metrics.latency(message["exchange"], self._stream, hop, now_ms, latency_ms)
+
+
+def _lag(consumer: Consumer, positions: Mapping[str, Mapping[int, int]]) -> int:
+    """Records between what is read and what the broker has, as far as fetches have told."""
+    lag = 0
+    for topic, partitions in positions.items():
+        for partition, position in partitions.items():
+            bounds = consumer.get_watermark_offsets(TopicPartition(topic, partition), cached=True)
+            if bounds is not None and bounds[1] > position:
+                lag += bounds[1] - position
+    return lag

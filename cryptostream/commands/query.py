@@ -1,0 +1,222 @@
+"""`cryptostream query`: stored points as a table for people, as CSV or JSON for programs (DESIGN §4.5)."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import chain
+from pathlib import Path
+from typing import Final
+
+from consumers.stores.factory import open_reader
+from consumers.stores.port import Reader, Row
+from cryptostream.data_dir import STORE_FILE, latest_store_path
+from cryptostream.output import Selection, write_csv, write_json, write_table
+from shared.errors import UsageError
+from shared.intervals import INTERVAL_MS
+from shared.settings import Settings, load_settings
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What one word of the command line reads."""
+
+    measurement: str
+    live: str | None = None
+    interval: bool | None = False  # needed, allowed (None) or not
+
+
+KINDS: Final = {
+    "klines": _Kind("kline", live="kline_live", interval=True),
+    "indicators": _Kind("indicator", live="indicator_live", interval=True),
+    "trades": _Kind("trade"),
+    "book": _Kind("book"),
+    "quotes": _Kind("quote"),
+    "ledger": _Kind("ledger", interval=None),
+}
+_TABLE_LAST: Final = 20
+# Five bars of all indicators fill 100 columns.
+_TABLE_LAST_INDICATORS: Final = 5
+# A table is held in memory; of a longer range the newest rows are shown.
+_TABLE_MOST: Final = 1_000
+_MS: Final = 10**6
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument("kind", choices=KINDS, help="what to read")
+    parser.add_argument("symbol", metavar="SYMBOL", help="like BTCUSDC")
+    parser.add_argument(
+        "interval",
+        metavar="INTERVAL",
+        nargs="?",
+        help="like 1m; klines and indicators need it, ledger may have it",
+    )
+    parser.add_argument(
+        "--last",
+        type=_count,
+        metavar="N",
+        help=f"the newest N (tables: {_TABLE_LAST} if nothing else is said)",
+    )
+    time_help = "ISO 8601 (UTC where it names no zone) or milliseconds since the epoch"
+    parser.add_argument(
+        "--from", dest="from_ns", type=_time_ns, metavar="TIME", help=f"first time; {time_help}"
+    )
+    parser.add_argument("--to", dest="to_ns", type=_time_ns, metavar="TIME", help="end, itself not included")
+    parser.add_argument("--live", action="store_true", help="the open bar too, marked as such")
+    parser.add_argument("--format", choices=("table", "csv", "json"), default="table", help="default: table")
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="data directory of a run")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read and print; exit code 1 where nothing is found."""
+    kind = KINDS[args.kind]
+    _check_usage(args, kind)
+    settings = store_settings(args.data_dir)
+    tags = {"exchange": settings.exchange, "symbol": args.symbol.upper()}
+    if args.interval:
+        tags["interval"] = args.interval
+    with closing(open_reader(settings)) as reader:
+        last = args.last or _default_last(args)
+        rows = iter(_rows(reader, kind, tags, args, last))
+        first = next(rows, None)
+        if first is None:
+            sys.stderr.write(f"error: {_nothing_found(reader, kind, args)}\n")
+            return 1
+        selection = Selection(kind.measurement, tags, marked=args.live)
+        found = chain((first,), rows)
+        if args.format == "table":
+            shown = write_table(found, selection, sys.stdout)
+            if args.last is None and shown >= _TABLE_MOST:
+                sys.stderr.write(f"only the newest {shown:,}: --last N shows more, --format csv all\n")
+        else:
+            columns = selection.columns or _columns(_rows(reader, kind, tags, args, last))
+            write = write_csv if args.format == "csv" else write_json
+            write(found, selection, columns, sys.stdout)
+    return 0
+
+
+def store_settings(data_dir: Path | None) -> Settings:
+    """Settings of the store to read: a run's directory, else what is set, else the last run's.
+
+    Raises:
+        UsageError: there is no store yet.
+    """
+    if data_dir is not None:
+        path = data_dir / STORE_FILE
+        if not path.is_file():
+            raise UsageError(f"--data-dir: {data_dir} holds no {STORE_FILE}; name the directory of a run")
+        return load_settings(store="sqlite", sqlite_path=path)
+    settings = load_settings()
+    if settings.store == "influxdb" or settings.sqlite_path is not None:
+        return settings
+    latest = latest_store_path()
+    if latest is None or not latest.is_file():
+        raise UsageError(
+            "nothing is stored yet: start with `make run`, or name a store"
+            " (--data-dir DIR, SQLITE_PATH, STORE=influxdb)"
+        )
+    return load_settings(store="sqlite", sqlite_path=latest)
+
+
+def _check_usage(args: argparse.Namespace, kind: _Kind) -> None:
+    if args.interval is not None and args.interval not in INTERVAL_MS:
+        raise UsageError(f"INTERVAL: {args.interval!r} is not one; choose from {', '.join(INTERVAL_MS)}")
+    if kind.interval is True and args.interval is None:
+        raise UsageError(
+            f"{args.kind}: need an INTERVAL, like: cryptostream query {args.kind} {args.symbol} 1m"
+        )
+    if kind.interval is False and args.interval is not None:
+        raise UsageError(f"{args.kind}: have no INTERVAL; leave {args.interval} out")
+    if args.live and kind.live is None:
+        raise UsageError(f"--live: {args.kind} have no open bar; it is for klines and indicators")
+    if args.from_ns is not None and args.to_ns is not None and args.from_ns >= args.to_ns:
+        raise UsageError("--from: is not before --to; swap them")
+
+
+def _default_last(args: argparse.Namespace) -> int | None:
+    if args.format != "table":
+        return None
+    if args.from_ns is not None or args.to_ns is not None:
+        return _TABLE_MOST
+    return _TABLE_LAST_INDICATORS if args.kind == "indicators" else _TABLE_LAST
+
+
+def _rows(
+    reader: Reader, kind: _Kind, tags: dict[str, str], args: argparse.Namespace, last: int | None
+) -> Iterator[Row]:
+    """The stored rows, then the open bar's if asked for; each bar says whether it is `closed` then."""
+    newest_ns = -1
+    for row in reader.read(kind.measurement, tags, from_ns=args.from_ns, to_ns=args.to_ns, last=last):
+        newest_ns = int(row["time_ns"] or 0)
+        yield row | {"closed": True} if args.live else row
+    if not args.live or kind.live is None:
+        return
+    for row in reader.read(kind.measurement, tags, last=1):
+        newest_ns = int(row["time_ns"] or 0)
+    # A live point whose bar has closed meanwhile is history; the closed bar stands for it.
+    start_ns = max(newest_ns + 1, args.from_ns or 0)
+    for row in reader.read(kind.live, tags, from_ns=start_ns, to_ns=args.to_ns):
+        yield row | {"closed": False}
+
+
+def _columns(rows: Iterable[Row]) -> tuple[str, ...]:
+    """Names of all fields that the rows have, in one order for both stores."""
+    names: set[str] = set()
+    for row in rows:
+        names.update(row)
+    return tuple(sorted(names))
+
+
+def _nothing_found(reader: Reader, kind: _Kind, args: argparse.Namespace) -> str:
+    asked = " ".join(filter(None, (args.kind, "of", args.symbol.upper(), args.interval)))
+    held: dict[str, list[str]] = {}
+    for row in reader.read(kind.measurement, {}, last=1):
+        intervals = held.setdefault(str(row["symbol"]), [])
+        if row.get("interval"):
+            intervals.append(str(row["interval"]))
+    if not held:
+        return f"no {asked}: the store holds no {args.kind} at all yet"
+    known = held.get(args.symbol.upper())
+    if known is not None and (not args.interval or args.interval in known):
+        return f"no {asked} from {_iso(args.from_ns)} to {_iso(args.to_ns)}; ask for another time"
+    order = list(INTERVAL_MS)
+    listed = ", ".join(
+        f"{symbol} ({' '.join(sorted(set(intervals), key=order.index))})" if intervals else symbol
+        for symbol, intervals in sorted(held.items())
+    )
+    return f"no {asked}; the store holds {args.kind} of {listed}"
+
+
+def _iso(time_ns: int | None) -> str:
+    if time_ns is None:
+        return "…"
+    return datetime.fromtimestamp(time_ns // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 10**9:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a count from 1")
+    return int(text)
+
+
+def _time_ns(text: str) -> int:
+    """Nanoseconds of a time on the command line."""
+    if text.isascii() and text.isdigit() and len(text) > 8:
+        time_ms = int(text)
+    else:
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not a time; write it like 2026-08-03T14:25 or 1785767100000"
+            ) from None
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+        time_ms = round(moment.timestamp() * 1000)
+    if not 0 <= time_ms * _MS < 2**63:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time from 1970 to 2262")
+    return time_ms * _MS

@@ -1,0 +1,50 @@
+"""`cryptostream topics`: creates the declared topics and checks them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import TextIO
+
+from cryptostream.topics_admin import TopicReport, ensure_topics
+from shared.errors import SettingsError
+from shared.settings import load_settings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--intervals", help="kline intervals, like 1s,1m (default: INTERVALS)")
+    parser.add_argument("--mend", action="store_true", help="set settings that differ as declared")
+    parser.add_argument(
+        "--memory-broker",
+        action="store_true",
+        help="only report: the in-memory broker makes topics by itself",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Exit code 1 if a topic is not as declared."""
+    settings = load_settings(intervals=arguments.intervals)
+    if not settings.kafka_bootstrap_servers:
+        raise SettingsError("KAFKA_BOOTSTRAP_SERVERS: not set; name the broker as host:port")
+    reports = ensure_topics(
+        settings.kafka_bootstrap_servers,
+        settings.intervals,
+        mend=arguments.mend,
+        report_only=arguments.memory_broker,
+    )
+    print_table(reports, sys.stdout)
+    if arguments.memory_broker or all(report.good for report in reports):
+        return 0
+    if any(report.mendable for report in reports):
+        print("settings are set as declared by: cryptostream topics --mend", file=sys.stderr)  # noqa: T201
+    return 1
+
+
+def print_table(reports: Sequence[TopicReport], out: TextIO) -> None:
+    """One aligned line per topic."""
+    width = max((len(report.name) for report in reports), default=5)
+    print(f"{'topic':<{width}}  {'partitions':>10}  status", file=out)
+    for report in reports:
+        line = f"{report.name:<{width}}  {report.partitions:>10}  {report.status:<7}  {report.detail}"
+        print(line.rstrip(), file=out)

@@ -1,0 +1,160 @@
+"""Where each series stands according to the store: what a run on the memory broker starts from (DESIGN §7).
+
+The memory broker forgets progress and ledger. The store does not: the newest trade ids and open times become
+the producers' bearings, and the ids of each series' newest minute become ledger events again, so that the
+ledger's row of that minute stays whole when the run goes on in the middle of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import orjson
+from confluent_kafka import Producer
+
+from consumers.stores.port import Reader
+from shared.errors import BrokerUnavailable
+from shared.intervals import INTERVAL_MS
+from shared.kafka import producer_config
+from shared.messages import LedgerMessage, encode, message_key
+from shared.models import SCHEMA_VERSION
+from shared.topics import LEDGER
+
+_MINUTE_NS: Final = 60_000_000_000
+_MS: Final = 1_000_000
+_FLUSH_S: Final = 10.0
+# How far back trades are looked through for a hole that a killed run was still repairing.
+_HOLES_NS: Final = 10 * _MINUTE_NS
+
+
+@dataclass(frozen=True, slots=True)
+class Bearings:
+    """What the store knows.
+
+    Attributes:
+        last_ids: `binance:BTCUSDC:trades` → trade id up to which nothing is missing;
+            `binance:BTCUSDC:klines:1m` → open time of the last closed bar, in ms.
+        ledger: `expected` and `stored` events of the newest minute of each series.
+    """
+
+    last_ids: dict[str, int] = field(default_factory=dict)
+    ledger: list[LedgerMessage] = field(default_factory=list)
+
+
+def read_bearings(
+    reader: Reader, exchange: str, symbols: Sequence[str], intervals: Sequence[str], now_ms: int
+) -> Bearings:
+    """Read the bearings of all series.
+
+    Args:
+        now_ms: receive time of the ledger events.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    bearings = Bearings()
+    for symbol in symbols:
+        _read_trades(reader, bearings, (exchange, symbol), now_ms)
+        for interval in intervals:
+            _read_klines(reader, bearings, (exchange, symbol, interval), now_ms)
+    return bearings
+
+
+def _read_trades(reader: Reader, bearings: Bearings, series: tuple[str, str], now_ms: int) -> None:
+    exchange, symbol = series
+    tags = {"exchange": exchange, "symbol": symbol}
+    newest = max((int(row["time_ns"] or 0) for row in reader.read("trade", tags, last=1)), default=None)
+    if newest is None:
+        return
+    rows = reader.read("trade", tags, from_ns=newest - _HOLES_NS)
+    trades = [(int(row["trade_id"] or 0), int(row["time_ns"] or 0)) for row in rows]
+    bearings.last_ids[f"{exchange}:{symbol}:trades"] = last_before_a_hole(id_ for id_, _ in trades)
+    minute = [trade_id for trade_id, time_ns in trades if time_ns >= newest - newest % _MINUTE_NS]
+    ledger_series = (exchange, symbol, "trades", None)
+    bearings.ledger.extend(ledger_events(ledger_series, minute, 1, newest // _MS, now_ms))
+
+
+def _read_klines(reader: Reader, bearings: Bearings, series: tuple[str, str, str], now_ms: int) -> None:
+    exchange, symbol, interval = series
+    tags = {"exchange": exchange, "symbol": symbol, "interval": interval}
+    newest = max((int(row["time_ns"] or 0) for row in reader.read("kline", tags, last=1)), default=None)
+    if newest is None:
+        return
+    bearings.last_ids[f"{exchange}:{symbol}:klines:{interval}"] = newest // _MS
+    rows = reader.read("kline", tags, from_ns=newest - newest % _MINUTE_NS)
+    opened = [int(row["time_ns"] or 0) // _MS for row in rows]
+    step = INTERVAL_MS[interval]
+    ledger_series = (exchange, symbol, "klines", interval)
+    bearings.ledger.extend(ledger_events(ledger_series, opened, step, newest // _MS, now_ms))
+
+
+def last_before_a_hole(ids: Iterable[int]) -> int:
+    """The id up to which none is missing, seen from the lowest; ids in any order, at least one."""
+    ordered = sorted(set(ids))
+    for before, after in pairwise(ordered):
+        if after != before + 1:
+            return before
+    return ordered[-1]
+
+
+def ledger_events(
+    series: tuple[str, str, str, str | None], ids: Sequence[int], step: int, event_time_ms: int, now_ms: int
+) -> list[LedgerMessage]:
+    """`expected` from the first to the last id and `stored` for each run of ids that are there.
+
+    Args:
+        series: exchange, symbol, stream, interval.
+        step: distance of neighbouring ids: 1, or the interval in ms for open times.
+    """
+    if not ids:
+        return []
+    ordered = sorted(set(ids))
+    runs = [[ordered[0], ordered[0]]]
+    for item in ordered[1:]:
+        if item == runs[-1][1] + step:
+            runs[-1][1] = item
+        else:
+            runs.append([item, item])
+    spans = [("expected", ordered[0], ordered[-1]), *(("stored", first, last) for first, last in runs)]
+    exchange, symbol, stream, interval = series
+    return [
+        {
+            "schema": SCHEMA_VERSION,
+            "exchange": exchange,
+            "symbol": symbol,
+            "event_time_ms": event_time_ms,
+            "received_time_ms": now_ms,
+            "source": "stream",
+            "stream": stream,
+            "interval": interval,
+            "kind": kind,
+            "first": first,
+            "last": last,
+            "count": (last - first) // step + 1,
+            "detail": "of an earlier run",
+        }
+        for kind, first, last in spans
+    ]
+
+
+def write_bearings(path: Path, bearings: Bearings) -> Path:
+    """Write the last ids as the producers read them (`--bearings`); gives the path back."""
+    path.write_bytes(orjson.dumps(bearings.last_ids))
+    return path
+
+
+def publish_ledger(address: str, events: Sequence[LedgerMessage]) -> None:
+    """Put the ledger events on the broker in memory, before any service does.
+
+    Raises:
+        BrokerUnavailable: it does not take them within 10 s.
+    """
+    producer = Producer(producer_config(address, "cryptostream-run", memory_broker=True))
+    for event in events:
+        producer.produce(LEDGER, encode(event), message_key(event["exchange"], event["symbol"]))
+    if producer.flush(_FLUSH_S):
+        raise BrokerUnavailable(f"{address}: the broker in memory takes no messages; start again")

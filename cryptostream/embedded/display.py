@@ -1,0 +1,112 @@
+"""What the user sees of a run: the live screen on a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final
+
+from rich.console import Console
+from rich.live import Live
+
+from cryptostream.embedded.screen import duration, grouped_services, ledger_report, price, render
+from cryptostream.embedded.snapshot import InstrumentView, LedgerRow, Snapshot
+
+_SCREEN_PERIOD_S: Final = 0.25  # 4 updates a second at most
+_STATUS_PERIOD_S: Final = 10.0
+_LINES_KEPT: Final = 200
+_REPORT_WIDTH: Final = 110
+
+
+class Display:
+    """Shows events as they come and the state from time to time. `say` may be called from any thread.
+
+    Args:
+        screen: use the alternate screen of the terminal; without it every event is one line of output.
+    """
+
+    def __init__(self, console: Console, *, screen: bool) -> None:
+        self._console = console
+        self._screen = screen
+        self._live: Live | None = None
+        self._next_s = 0.0
+        self._lines: deque[str] = deque(maxlen=_LINES_KEPT)
+        self._unsaid: deque[str] = deque(maxlen=_LINES_KEPT)
+        self._lock = threading.Lock()
+
+    def open(self) -> None:
+        """Take the terminal over, if there is one."""
+        if self._screen:
+            self._live = Live(console=self._console, screen=True, auto_refresh=False)
+            self._live.start()
+
+    def close(self) -> None:
+        """Give the terminal back; the last events stay readable on it."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+            for line in list(self._unsaid):
+                self._print(line)
+            self._unsaid.clear()
+
+    def say(self, text: str) -> None:
+        """One event."""
+        line = f"{datetime.now(UTC):%H:%M:%S} {text}"
+        with self._lock:
+            self._lines.append(line)
+            if self._live is None:
+                self._print(line)
+            else:
+                self._unsaid.append(line)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        return tuple(self._lines)
+
+    def update(self, now_s: float, make_snapshot: Callable[[], Snapshot]) -> None:
+        """Show the state, if it is time to."""
+        if now_s < self._next_s:
+            return
+        if self._live is not None:
+            self._next_s = now_s + _SCREEN_PERIOD_S
+            width, height = self._console.size
+            self._live.update(render(make_snapshot(), width, height), refresh=True)
+        else:
+            if self._next_s:
+                self.say(status_line(make_snapshot()))
+            self._next_s = now_s + _STATUS_PERIOD_S
+
+    def report(self, ledger: tuple[LedgerRow, ...]) -> None:
+        """The completeness ledger at the end."""
+        if ledger:
+            # Whole figures come before whole lines: a narrower terminal wraps it, a pipe has no width to fit.
+            self._console.width = max(self._console.width, _REPORT_WIDTH)
+            self._console.print(ledger_report(ledger))
+
+    def conclude(self, text: str) -> None:
+        """A line of the result, without a time."""
+        self._print(text)
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def status_line(snapshot: Snapshot) -> str:
+    """The state in one line, for logs and pipes."""
+    expected = sum(row.expected for row in snapshot.ledger)
+    waiting = sum(row.lost for row in snapshot.ledger)
+    rate = sum(s.messages_per_s for s in snapshot.services if s.name.startswith("producer"))
+    lag = sum(line.lag_messages for line in grouped_services(snapshot.services))
+    prices = "  ".join(_quote(instrument) for instrument in snapshot.instruments)
+    return (
+        f"{snapshot.phase}, up {duration(snapshot.uptime_s)}: {rate:,.0f} msg/s, lag {lag:,}, "
+        f"ledger {expected - waiting:,}/{expected:,}{'  ' if prices else ''}{prices}"
+    )
+
+
+def _quote(instrument: InstrumentView) -> str:
+    # The shortest interval whose RSI is known: it moves first.
+    rsi = next((f" RSI {bar.interval} {bar.rsi:.0f}" for bar in instrument.bars if bar.rsi is not None), "")
+    return f"{instrument.symbol} {price(instrument.last_price)}{rsi}"

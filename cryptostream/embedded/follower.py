@@ -1,0 +1,136 @@
+"""What the services say, as the run hears it: completeness events and metrics, read without a group."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+
+from consumers.completeness import CompletenessLedger
+from cryptostream.embedded.snapshot import LedgerRow, ServiceView
+from shared import messages
+from shared.errors import BrokerUnavailable, InvalidMessage
+from shared.intervals import INTERVAL_MS
+from shared.kafka import consumer_config
+from shared.topics import LEDGER, METRICS
+
+_TIMEOUT_S: Final = 10.0
+_BATCH: Final = 2_000
+_RETRY_S: Final = 0.1
+
+
+class Follower:
+    """Reads `pipeline.ledger` and `pipeline.metrics` from where they end at the start of the run.
+
+    Args:
+        memory: the broker is this run's own and new: read from the beginning (its watermarks are not to be
+            trusted, STACK.md §4.3).
+    """
+
+    def __init__(self, address: str, *, memory: bool) -> None:
+        self._ledger = CompletenessLedger()
+        self._services: dict[tuple[str, str], tuple[float, dict[str, Any]]] = {}
+        config = consumer_config(address, "cryptostream.run", "cryptostream-run", memory_broker=memory)
+        # A broker that goes away is reported by the services; the client's own words would spoil the screen.
+        self._consumer = Consumer({**config, "log_level": 0})
+        starts = []
+        for topic in (LEDGER, METRICS):
+            for partition in self._consumer.list_topics(topic, timeout=_TIMEOUT_S).topics[topic].partitions:
+                place = TopicPartition(topic, partition)
+                place.offset = OFFSET_BEGINNING if memory else self._end(place)
+                starts.append(place)
+        self._consumer.assign(starts)
+
+    def poll(self, timeout_s: float) -> None:
+        """Take what has come; waits `timeout_s` for it."""
+        for record in self._consumer.consume(_BATCH, timeout_s):
+            value = record.value()
+            if record.error() is not None or value is None:
+                continue  # the services meet the same broker, and report it
+            if record.topic() == METRICS:
+                self._take_metrics(value)
+            else:
+                self._take_ledger(value)
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def services(self, restarts: Mapping[str, int]) -> tuple[ServiceView, ...]:
+        """What each service said last.
+
+        Args:
+            restarts: of the processes of this run, by their names.
+        """
+        now_s = time.monotonic()
+        return tuple(
+            _service_view(metrics, now_s - heard_s, restarts.get(f"{metrics['service'].split('-')[0]}s", 0))
+            for heard_s, metrics in self._services.values()
+        )
+
+    def metrics(self, service: str) -> tuple[float, dict[str, Any]] | None:
+        """When a service was heard last (monotonic seconds), and its message."""
+        return next((said for (name, _), said in self._services.items() if name == service), None)
+
+    @property
+    def ledger(self) -> tuple[LedgerRow, ...]:
+        """Completeness of every counted series since the start of the run, trades first."""
+        order = ["", *INTERVAL_MS]
+        rows = [
+            # What a restarted consumer stores once more of an earlier run was not expected in this one.
+            LedgerRow(
+                series.symbol,
+                series.stream,
+                series.interval,
+                *totals._replace(stored=min(totals.stored, totals.expected - totals.lost)),
+            )
+            for series, totals in self._ledger.totals().items()
+        ]
+        return tuple(sorted(rows, key=lambda row: (order.index(row.interval), row.symbol)))
+
+    def _end(self, place: TopicPartition) -> int:
+        """Raises:
+        BrokerUnavailable: the partition has no leader for 10 s; a new topic's takes a moment.
+        """
+        give_up_s = time.monotonic() + _TIMEOUT_S
+        while True:
+            try:
+                _, high = self._consumer.get_watermark_offsets(place, timeout=_TIMEOUT_S)
+                return int(high)
+            except KafkaException as error:
+                if time.monotonic() > give_up_s:
+                    raise BrokerUnavailable(
+                        f"{place.topic}: the broker does not say where it ends ({error.args[0].str()}); "
+                        "see its log, or take --broker memory"
+                    ) from None
+                time.sleep(_RETRY_S)
+
+    def _take_metrics(self, value: bytes) -> None:
+        try:
+            metrics = orjson.loads(value)
+            _service_view(metrics, 0.0, 0)
+            self._services[metrics["service"], metrics["instance"]] = (time.monotonic(), metrics)
+        except (ValueError, KeyError, TypeError):
+            return  # not a service of ours: a broker may be shared
+
+    def _take_ledger(self, value: bytes) -> None:
+        try:
+            self._ledger.receive(messages.decode("ledger", value))
+        except InvalidMessage:
+            return  # the ledger consumer sends it to the dead letters, where it is counted
+
+
+def _service_view(metrics: dict[str, Any], age_s: float, restarts: int) -> ServiceView:
+    medians = [entry["p50"] for entry in metrics["freshness"]]
+    return ServiceView(
+        name=metrics["service"],
+        messages_per_s=metrics["messages_per_s"],
+        lag_messages=metrics["lag_messages"],
+        lag_seconds=metrics["lag_seconds"],
+        dead_letters=metrics["dead_letters"],
+        restarts=restarts,
+        age_s=age_s,
+        freshness_ms=max(medians) if medians else None,
+    )

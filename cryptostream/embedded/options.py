@@ -1,0 +1,142 @@
+"""What `cryptostream run` was asked for, checked before anything is started."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from shared.errors import RecordingError, UsageError
+
+SourceWord = Literal["auto", "live", "simulator", "replay"]
+BrokerWord = Literal["auto", "kafka", "memory", "external"]
+_SOURCES: Final[tuple[SourceWord, ...]] = ("auto", "live", "simulator")
+_BROKERS: Final[tuple[BrokerWord, ...]] = ("auto", "kafka", "memory")
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """The command line of `run`.
+
+    Attributes:
+        recordings: files to replay; empty unless `source` is "replay".
+        address: HOST:PORT of the broker; empty unless `broker` is "external".
+        duration_s: seconds from the services' start; None is until stopped.
+        speed: of a replay; 0 is as fast as it goes.
+        seed: of the simulated world; None takes the data directory's, or 1.
+        issued_log: where the simulator writes what it issued.
+    """
+
+    source: SourceWord
+    recordings: tuple[Path, ...]
+    broker: BrokerWord
+    address: str
+    store: str | None
+    symbols: str | None
+    intervals: str | None
+    duration_s: float | None
+    speed: float
+    shift_now: bool
+    data_dir: Path | None
+    screen: bool
+    seed: int | None
+    issued_log: Path | None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `run` (DESIGN §4.5)."""
+    parser.add_argument(
+        "--source",
+        nargs="+",
+        default=["auto"],
+        metavar="auto|live|simulator|FILE",
+        help="auto = live Binance, else the simulator; FILE… = recordings to replay",
+    )
+    parser.add_argument(
+        "--broker",
+        default="auto",
+        metavar="auto|kafka|memory|HOST:PORT",
+        help="auto = KAFKA_BOOTSTRAP_SERVERS, else a Kafka of its own, else one in memory",
+    )
+    parser.add_argument("--store", choices=("sqlite", "influxdb"), help="default: STORE, else sqlite")
+    parser.add_argument("--symbols", metavar="A,B,…", help="default: SYMBOLS; in a replay those recorded")
+    parser.add_argument("--intervals", metavar="1s,1m,…", help="default: INTERVALS")
+    parser.add_argument("--duration", type=float, metavar="S", help="stop after so many seconds")
+    parser.add_argument("--speed", type=float, metavar="X", help="speed of a replay (0: as fast as it goes)")
+    parser.add_argument("--shift-now", action="store_true", help="shift a replay's times to now")
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="default: data/live|simulator|replay")
+    parser.add_argument("--no-ui", action="store_true", help="plain lines instead of the screen")
+    parser.add_argument("--seed", type=int, metavar="N", help="seed of the simulated market")
+    parser.add_argument("--issued-log", type=Path, metavar="FILE", help="log of what the simulator issued")
+
+
+def read_options(arguments: argparse.Namespace) -> RunOptions:
+    """The checked options.
+
+    Raises:
+        UsageError: words that do not fit together; the message says what does.
+        RecordingError: a file to replay that is not there.
+    """
+    source, recordings = _source(arguments.source)
+    broker, address = _broker(arguments.broker)
+    if arguments.duration is not None and not arguments.duration > 0:
+        raise UsageError(f"--duration {arguments.duration:g}: give seconds, more than 0")
+    if arguments.speed is not None and not 0 <= arguments.speed < float("inf"):
+        raise UsageError(
+            f"--speed {arguments.speed:g}: give a factor such as 20, or 0 for as fast as it goes"
+        )
+    if source != "replay":
+        for given, name in ((arguments.speed is not None, "--speed"), (arguments.shift_now, "--shift-now")):
+            if given:
+                raise UsageError(f"{name}: only for recordings; name their files by --source FILE…")
+    if source not in ("auto", "simulator"):
+        for given, name in ((arguments.seed, "--seed"), (arguments.issued_log, "--issued-log")):
+            if given is not None:
+                raise UsageError(f"{name} {given}: only for the simulator; add --source simulator")
+    return RunOptions(
+        source=source,
+        recordings=recordings,
+        broker=broker,
+        address=address,
+        store=arguments.store,
+        symbols=arguments.symbols,
+        intervals=arguments.intervals,
+        duration_s=arguments.duration,
+        speed=1.0 if arguments.speed is None else arguments.speed,
+        shift_now=arguments.shift_now,
+        data_dir=arguments.data_dir,
+        screen=not arguments.no_ui,
+        seed=arguments.seed,
+        issued_log=arguments.issued_log,
+    )
+
+
+def _source(words: list[str]) -> tuple[SourceWord, tuple[Path, ...]]:
+    for kind in _SOURCES:
+        if words == [kind]:
+            return kind, ()
+    files = tuple(Path(word) for word in words)
+    for file in files:
+        if str(file) in _SOURCES:
+            raise UsageError(f"--source {' '.join(words)}: name either {file} or files, not both")
+        if not file.is_file():
+            raise RecordingError(
+                f"--source {file}: no such file; name recordings, or one of {', '.join(_SOURCES)}"
+            )
+    return "replay", files
+
+
+def _broker(word: str) -> tuple[BrokerWord, str]:
+    for kind in _BROKERS:
+        if word == kind:
+            return kind, ""
+    hosts = word.split(",")
+    if not all(_is_host_and_port(host) for host in hosts):
+        raise UsageError(f"--broker {word}: choose from {', '.join(_BROKERS)}, or name a Kafka by HOST:PORT")
+    return "external", word
+
+
+def _is_host_and_port(word: str) -> bool:
+    host, _, port = word.rpartition(":")
+    return bool(host) and port.isascii() and port.isdigit() and 0 < int(port) < 65_536

@@ -1,0 +1,297 @@
+"""The parts of a run: source, broker, store, topics, services, and what listens to them."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+
+from consumers.stores.factory import open_reader, open_store
+from cryptostream.embedded.bearings import Bearings, publish_ledger, read_bearings, write_bearings
+from cryptostream.embedded.broker import Broker, choose_broker, kafka_refusal, start_broker
+from cryptostream.embedded.follower import Follower
+from cryptostream.embedded.market import MarketWatch
+from cryptostream.embedded.options import RunOptions
+from cryptostream.embedded.process import Command
+from cryptostream.embedded.services import (
+    CONSUMERS,
+    PRODUCERS,
+    SIMULATOR,
+    Wiring,
+    replay_command,
+    simulator_command,
+)
+from cryptostream.embedded.simulator_link import SimulatorLink
+from cryptostream.embedded.snapshot import InstrumentView, LedgerRow, ServiceView
+from cryptostream.embedded.source import SourceChoice, SourceKind
+from cryptostream.embedded.store import RunStore, start_store
+from cryptostream.embedded.supervisor import Supervisor
+from cryptostream.embedded.workspace import Workspace
+from cryptostream.topics_admin import ensure_topics
+from shared.errors import ExchangeUnavailable, UnknownSymbol
+from shared.settings import Settings, load_settings
+
+# Reading a recording of some hundred MB takes a while.
+_LISTENING_DEADLINE_S: Final = 120.0
+_POLL_S: Final = 0.1
+
+Say = Callable[[str], None]
+
+
+class Plant:
+    """Everything that runs. `start` it, `tick` it several times a second, then `stop`, `abort` or `kill` it.
+
+    Attributes:
+        children: the simulator, the producers and the consumers.
+        simulator: where it listens, if it is the source.
+        title_lines: source, broker and store, with the reasons for them.
+    """
+
+    def __init__(
+        self, options: RunOptions, settings: Settings, source: SourceChoice, workspace: Workspace, say: Say
+    ) -> None:
+        self._options = options
+        self._settings = settings
+        self._source = source
+        self._workspace = workspace
+        self._say = say
+        self._broker: Broker | None = None
+        self._store: RunStore | None = None
+        self._follower: Follower | None = None
+        self._market: MarketWatch | None = None
+        self._reader_settings = settings
+        self.simulator = SimulatorLink()
+        self.children = Supervisor(workspace.log_path, say)
+        self.title_lines: tuple[str, ...] = ()
+
+    # Starting, in this order
+
+    def start(self) -> None:
+        """Start everything; when it returns, the services are coming up.
+
+        Raises:
+            CryptoStreamError: a part cannot be started; `abort` the rest.
+        """
+        if self._workspace.low_disk is not None:
+            self._say(f"warning: {self._workspace.low_disk}")
+        self._start_simulator()
+        broker = self._start_broker()
+        store = self._start_store()
+        environment = {**store.environment, "KAFKA_BOOTSTRAP_SERVERS": broker.address}
+        symbols = self._settings.symbols
+        if self._source.kind != "live":
+            self._await_simulator()
+            urls = dict.fromkeys(("BINANCE_REST_URL", "BINANCE_HISTORY_URL"), self.simulator.rest_url)
+            environment |= {**urls, "BINANCE_WS_URL": self.simulator.ws_url}
+            if self._source.kind == "replay":
+                symbols = self._recorded_symbols()
+        self.title_lines = (
+            f"source: {self._source.kind} ({self._source.reason})",
+            f"broker: {broker.kind} ({broker.reason})   store: {store.title}",
+        )
+        memory = broker.kind == "memory"
+        wiring = Wiring(symbols, self._settings.intervals, memory, environment)
+        if not memory:
+            self._declare_topics(broker)
+        if memory and self._source.kind != "replay":
+            publish_ledger(broker.address, self._read_bearings(wiring).ledger)
+        self._follower = Follower(broker.address, memory=memory)
+        self._start_services(wiring)
+        self._market = MarketWatch(
+            lambda: open_reader(self._reader_settings),
+            self._settings.exchange,
+            symbols,
+            self._settings.intervals,
+        )
+
+    def _start_simulator(self) -> None:
+        if self._source.kind == "simulator":
+            seed, start_ms = self._workspace.world(self._options.seed)
+            self._say(f"simulator: seed {seed}, a world that began at {start_ms} ms")
+
+            def command() -> Command:
+                return simulator_command(
+                    self.simulator.port, self._settings.symbols, seed, start_ms, self._options.issued_log
+                )
+        elif self._source.kind == "replay":
+
+            def command() -> Command:
+                options = self._options
+                return replay_command(
+                    self.simulator.port, options.recordings, options.speed, shift_now=options.shift_now
+                )
+        else:
+            return
+        self.children.start(SIMULATOR, command, self.simulator.on_output)
+
+    def _start_broker(self) -> Broker:
+        wish = choose_broker(
+            self._options,
+            self._settings.kafka_bootstrap_servers,
+            self._workspace.last_broker,
+            kafka_refusal,
+        )
+        directory = self._workspace.kafka_dir
+        if wish.kind == "kafka" and self._source.kind == "replay":
+            # A recording is a world of its own: offsets and indicator states of another have no say in it.
+            shutil.rmtree(directory, ignore_errors=True)
+        if wish.kind == "kafka" and self._workspace.last_broker == "memory" and not directory.exists():
+            self._say(
+                "warning: the last run here had its broker in memory; "
+                "what happened between that run and this one is not fetched"
+            )
+        broker = self._broker = start_broker(wish, directory, self._settings.intervals, self._say)
+        self._say(f"broker: {broker.kind} at {broker.address} ({broker.reason})")
+        self._workspace.remember_broker(broker.kind)
+        return broker
+
+    def _start_store(self) -> RunStore:
+        keep_all = self._source.kind == "replay" and not self._options.shift_now
+        workspace = self._workspace
+        store = self._store = start_store(
+            self._settings, workspace.store_path, workspace.influx_dir, keep_all=keep_all
+        )
+        self._say(f"store: {store.title}")
+        if keep_all:
+            self._say("the recordings keep their own times, so nothing expires: second data stay, too")
+        named = {name.lower(): value for name, value in store.environment.items() if value}
+        self._reader_settings = load_settings(
+            symbols=self._options.symbols, intervals=self._options.intervals, **named
+        )
+        # A wrong or absent store is one clear line now, instead of consumers that wait for it.
+        open_store(self._reader_settings).close()
+        return store
+
+    def _declare_topics(self, broker: Broker) -> None:
+        for report in ensure_topics(broker.address, self._settings.intervals):
+            if not report.good:
+                self._say(f"warning: topic {report.name} {report.status}: {report.detail}")
+
+    def _await_simulator(self) -> None:
+        give_up_s = time.monotonic() + _LISTENING_DEADLINE_S
+        while not self.simulator.listening:
+            now_s = time.monotonic()
+            if now_s > give_up_s:
+                raise ExchangeUnavailable(
+                    f"simulator: does not listen after {_LISTENING_DEADLINE_S:g} s "
+                    f"(log: {self._workspace.log_path(SIMULATOR)})"
+                )
+            self.children.tick(now_s)
+            self.simulator.tick(_POLL_S)
+
+    def _recorded_symbols(self) -> tuple[str, ...]:
+        recorded = self.simulator.recorded_symbols()
+        if self._options.symbols is None:
+            return recorded
+        for symbol in self._settings.symbols:
+            if symbol not in recorded:
+                raise UnknownSymbol(
+                    f"--symbols {symbol}: not in the recordings; they hold {', '.join(recorded)}"
+                )
+        return self._settings.symbols
+
+    def _start_services(self, wiring: Wiring) -> None:
+        ports = self._settings.metrics_port
+        rebuild = wiring.memory_broker and self._source.kind != "replay"
+        self.children.start(
+            CONSUMERS,
+            # Two processes cannot serve one port.
+            lambda: wiring.consumers(
+                rebuild_from_store=rebuild, metrics_port=None if ports is None else ports + 1
+            ),
+        )
+        self.children.start(PRODUCERS, lambda: wiring.producers(self._bearings(wiring), ports))
+
+    def _bearings(self, wiring: Wiring) -> Path | None:
+        """File for the producers, anew at each start; None where the progress topic knows better."""
+        path = self._workspace.bearings_path
+        if self._source.kind == "replay":
+            # A recording is always played from its beginning.
+            return write_bearings(path, Bearings())
+        return write_bearings(path, self._read_bearings(wiring)) if wiring.memory_broker else None
+
+    def _read_bearings(self, wiring: Wiring) -> Bearings:
+        with closing(open_reader(self._reader_settings)) as reader:
+            now_ms = time.time_ns() // 1_000_000
+            return read_bearings(reader, self._settings.exchange, wiring.symbols, wiring.intervals, now_ms)
+
+    # Running
+
+    def tick(self, timeout_s: float) -> None:
+        """Look after everything; takes about `timeout_s`.
+
+        Raises:
+            CryptoStreamError: a part that the run cannot do without is gone for good.
+        """
+        if self._follower is not None:
+            self._follower.poll(timeout_s)
+        self.simulator.tick()
+        now_s = time.monotonic()
+        if self._broker is not None:
+            self._broker.tick(now_s)
+        self.children.tick(now_s)
+
+    @property
+    def source_kind(self) -> SourceKind:
+        return self._source.kind
+
+    @property
+    def broker_kind(self) -> str:
+        return self._broker.kind if self._broker is not None else "none"
+
+    @property
+    def root(self) -> Path:
+        return self._workspace.root
+
+    @property
+    def instruments(self) -> tuple[InstrumentView, ...]:
+        return self._market.instruments if self._market is not None else ()
+
+    @property
+    def services(self) -> tuple[ServiceView, ...]:
+        return self._follower.services(self.children.restarts()) if self._follower is not None else ()
+
+    @property
+    def ledger(self) -> tuple[LedgerRow, ...]:
+        return self._follower.ledger if self._follower is not None else ()
+
+    def metrics(self, service: str) -> tuple[float, dict[str, Any]] | None:
+        """When a service was heard last (monotonic seconds), and what it said."""
+        return self._follower.metrics(service) if self._follower is not None else None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        market = self._market.problem if self._market is not None else None
+        return tuple(filter(None, (self._workspace.low_disk, market)))
+
+    # Ending
+
+    def stop(self) -> None:
+        """The children have ended; now what they stood on."""
+        self._let_go()
+        for part in (self._store, self._broker):
+            if part is not None:
+                part.stop()
+
+    def abort(self) -> None:
+        """End the children at once, the rest in order. Nothing acknowledged is lost (DESIGN §5.4)."""
+        self.children.kill_all()
+        self.stop()
+
+    def kill(self) -> None:
+        """End everything at once."""
+        self.children.kill_all()
+        self._let_go()
+        for part in (self._store, self._broker):
+            if part is not None:
+                part.kill()
+
+    def _let_go(self) -> None:
+        if self._follower is not None:
+            self._follower.poll(0.5)  # the consumers' last words
+            self._follower.close()
+        if self._market is not None:
+            self._market.close()

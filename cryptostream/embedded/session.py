@@ -1,0 +1,195 @@
+"""One run of the embedded mode, from its start to its verdict."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from rich.console import Console
+
+from cryptostream.data_dir import remember_latest
+from cryptostream.embedded.display import Display
+from cryptostream.embedded.drain import Drain, DrainState
+from cryptostream.embedded.idle import DEADLINE_S as IDLE_DEADLINE_S
+from cryptostream.embedded.idle import IdleWatch
+from cryptostream.embedded.options import RunOptions
+from cryptostream.embedded.plant import Plant
+from cryptostream.embedded.services import CONSUMERS, PRODUCERS, SIMULATOR
+from cryptostream.embedded.snapshot import Snapshot
+from cryptostream.embedded.source import choose_source, probe_binance
+from cryptostream.embedded.stop_request import StopRequest
+from cryptostream.embedded.verdict import judge
+from cryptostream.embedded.workspace import Workspace
+from shared.errors import CryptoStreamError
+from shared.settings import load_settings
+
+_TICK_S: Final = 0.1
+# Services flush within 10 s (DESIGN §4.5); a busy machine gets some more.
+_STOP_DEADLINE_S: Final = 20.0
+_LIVE_IDLE_DEADLINE_S: Final = 5.0
+_PRODUCER_METRICS: Final = "producer"
+
+
+class Session:
+    """Starts everything, watches it, stops it in order, and says whether anything was lost."""
+
+    def __init__(self, options: RunOptions) -> None:
+        self._options = options
+        console = Console()
+        self._display = Display(console, screen=options.screen and console.is_terminal)
+        self._stop = StopRequest()
+        self._phase = "starting"
+        self._began_s = time.monotonic()
+        self._unclean: list[str] = []
+
+    def run(self) -> int:
+        """The exit code: 0 only if the promises of DESIGN §5 held.
+
+        Raises:
+            CryptoStreamError: the run could not start, or could not go on.
+        """
+        options = self._options
+        settings = load_settings(symbols=options.symbols, intervals=options.intervals, store=options.store)
+        with self._stop:
+            source = choose_source(options, lambda: probe_binance(settings))
+            self._display.say(f"source: {source.kind} ({source.reason})")
+            workspace = Workspace(options.data_dir, source.kind)
+            plant = Plant(options, settings, source, workspace, self._display.say)
+            try:
+                return self._work(plant)
+            except BaseException:
+                plant.abort()
+                raise
+            finally:
+                workspace.close()
+
+    def _work(self, plant: Plant) -> int:
+        plant.start()
+        remember_latest(plant.root)
+        self._stop.begin()
+        self._display.open()
+        try:
+            self._watch(plant)
+            self._wind_down(plant)
+        finally:
+            self._display.close()
+            self._display.report(plant.ledger)
+        return self._conclude(plant)
+
+    # While it runs
+
+    def _watch(self, plant: Plant) -> None:
+        self._phase = "running"
+        began_s = time.monotonic()
+        duration_s = self._options.duration_s
+        while not self._stop.asked:
+            self._tick(plant)
+            if duration_s is not None and time.monotonic() - began_s >= duration_s:
+                self._display.say(f"stopping after {duration_s:g} s, as asked")
+                return
+            if plant.simulator.replay_finished:
+                self._display.say("the recordings are at their end")
+                return
+        self._display.say("stopping in order; Ctrl-C again stops at once")
+
+    def _tick(self, plant: Plant) -> None:
+        plant.tick(_TICK_S)
+        self._display.update(time.monotonic(), lambda: self._snapshot(plant))
+
+    def _wait(self, plant: Plant, condition: Callable[[], bool], deadline_s: float) -> bool:
+        """Whether the condition came true in time; a hastened stop does not wait."""
+        give_up_s = time.monotonic() + deadline_s
+        while not condition():
+            if self._stop.hastened or time.monotonic() > give_up_s:
+                return False
+            self._tick(plant)
+        return True
+
+    def _snapshot(self, plant: Plant) -> Snapshot:
+        return Snapshot(
+            title_lines=plant.title_lines,
+            phase=self._phase,
+            uptime_s=time.monotonic() - self._began_s,
+            instruments=plant.instruments,
+            services=plant.services,
+            ledger=plant.ledger,
+            log_lines=self._display.lines,
+            warnings=plant.warnings,
+        )
+
+    # Stopping in order
+
+    def _wind_down(self, plant: Plant) -> None:
+        # 1. The source falls silent, and everything it gave is published.
+        # 2. The producers say their last and end.
+        # 3. The store has all of it.
+        # 4. Only now the consumers end, then what they stood on.
+        for phase, step in (
+            ("stopping: source", self._silence_source),
+            ("stopping: producers", self._end_producers),
+            ("stopping: waiting for the store", self._drain),
+            ("stopping: consumers", self._end_consumers),
+        ):
+            if not self._stop.hastened:
+                self._phase = phase
+                step(plant)
+        if self._stop.hastened:
+            self._unclean.append("stopped at once by the second Ctrl-C: what was on its way is not stored")
+            plant.kill()
+        else:
+            self._end(plant, SIMULATOR)
+            plant.stop()
+
+    def _silence_source(self, plant: Plant) -> None:
+        live = plant.source_kind == "live"
+        if not live:
+            try:
+                plant.simulator.freeze()
+            except CryptoStreamError as error:
+                self._display.say(f"the simulator cannot be frozen: {error}")
+        idle = IdleWatch(time.monotonic(), source_silent=not live)
+
+        def settled() -> bool:
+            heard = plant.metrics(_PRODUCER_METRICS)
+            if heard is None:
+                return False
+            return idle.receive(heard[0], heard[1]["messages"], heard[1]["gauges"])
+
+        if not self._wait(plant, settled, _LIVE_IDLE_DEADLINE_S if live else IDLE_DEADLINE_S):
+            self._display.say("the producers are still fetching; what they cannot finish is counted as lost")
+
+    def _end_producers(self, plant: Plant) -> None:
+        self._end(plant, PRODUCERS)
+
+    def _drain(self, plant: Plant) -> None:
+        drain = Drain(time.monotonic())
+
+        def decided() -> bool:
+            rows = plant.ledger
+            expected, missing = sum(row.expected for row in rows), sum(row.lost for row in rows)
+            return drain.step(time.monotonic(), expected, missing) is not DrainState.WAITING
+
+        self._wait(plant, decided, float("inf"))
+
+    def _end_consumers(self, plant: Plant) -> None:
+        self._end(plant, CONSUMERS)
+
+    def _end(self, plant: Plant, name: str) -> None:
+        children = plant.children
+        children.ask_to_stop(name)
+        self._wait(plant, lambda: not children.running(name), _STOP_DEADLINE_S)
+        fault = children.settle(name)
+        if fault is not None:
+            self._unclean.append(fault)
+
+    # The end
+
+    def _conclude(self, plant: Plant) -> int:
+        # A run that was stopped by hand, or a recording, may have had nothing to count.
+        awaited = not self._stop.asked and plant.source_kind != "replay"
+        verdict = judge(plant.ledger, self._unclean, data_awaited=awaited)
+        for fault in verdict.faults:
+            self._display.conclude(f"  {fault}")
+        self._display.conclude(f"{verdict.line} [broker: {plant.broker_kind}; data: {plant.root}]")
+        return verdict.exit_code

@@ -1,0 +1,96 @@
+"""Where the market data of a run come from: live Binance, the simulator, or recordings."""
+
+from __future__ import annotations
+
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import orjson
+
+from cryptostream.embedded.options import RunOptions
+from shared.errors import ExchangeUnavailable
+from shared.settings import Settings
+
+SourceKind = Literal["live", "simulator", "replay"]
+PROBE_TIMEOUT_S: Final = 5.0
+_WAY_OUT: Final = "check the network, or take --source simulator"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceChoice:
+    """The source, and why it was taken."""
+
+    kind: SourceKind
+    reason: str
+
+
+def choose_source(options: RunOptions, probe: Callable[[], str | None]) -> SourceChoice:
+    """Settle `--source`.
+
+    Args:
+        probe: None if live Binance answers, else why it cannot be used.
+
+    Raises:
+        ExchangeUnavailable: `--source live`, and it cannot be used.
+    """
+    match options.source:
+        case "simulator":
+            return SourceChoice("simulator", "as asked")
+        case "replay":
+            count = len(options.recordings)
+            return SourceChoice("replay", f"{count} recording{'s' if count != 1 else ''}")
+        case "live":
+            refusal = probe()
+            if refusal is not None:
+                raise ExchangeUnavailable(f"--source live: {refusal}; {_WAY_OUT}")
+            return SourceChoice("live", "as asked")
+        case _:
+            refusal = probe()
+            if refusal is None:
+                return SourceChoice("live", "Binance answers")
+            return SourceChoice("simulator", refusal)
+
+
+def probe_binance(settings: Settings) -> str | None:
+    """None if the exchange's REST host answers a ping within 5 s, else why it cannot be used."""
+    url = f"{settings.binance_rest_url}/api/v3/ping"
+    said: list[str | None] = []
+
+    def ask() -> None:
+        try:
+            get_json(url, PROBE_TIMEOUT_S)
+            said.append(None)
+        except ExchangeUnavailable as error:
+            said.append(str(error))
+
+    # On a thread: name resolution knows no time-out.
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(PROBE_TIMEOUT_S + 0.5)
+    return said[0] if said else f"{url} did not answer within {PROBE_TIMEOUT_S:g} s"
+
+
+def get_json(url: str, timeout_s: float) -> Any:
+    """GET a JSON body, without proxies: the services use none either.
+
+    Raises:
+        ExchangeUnavailable: no such answer; the message names URL and cause.
+    """
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=timeout_s) as answer:
+            return orjson.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        raise ExchangeUnavailable(f"{url} refuses with HTTP {error.code} {error.reason}") from None
+    except urllib.error.URLError as error:
+        raise ExchangeUnavailable(f"{url} cannot be reached ({_cause(error.reason)})") from None
+    except (OSError, ValueError) as error:
+        raise ExchangeUnavailable(f"{url} cannot be used ({_cause(error)})") from None
+
+
+def _cause(reason: object) -> str:
+    return str(getattr(reason, "strerror", None) or reason)

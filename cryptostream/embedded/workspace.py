@@ -1,0 +1,154 @@
+"""A run's data directory: one run at a time, one kind of source for ever."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import IO, Any, Final
+
+import orjson
+
+from cryptostream.data_dir import STORE_FILE, default_data_dir
+from shared.errors import UsageError
+
+LOW_DISK_BYTES: Final = 10**9
+DEFAULT_SEED: Final = 1
+
+
+class Workspace:
+    """The data directory of a run, locked against a second one.
+
+    Attributes:
+        root: absolute path.
+    """
+
+    def __init__(self, data_dir: Path | None, source_kind: str) -> None:
+        """Make the directory if it is new, and lock it.
+
+        Args:
+            source_kind: "live", "simulator" or "replay".
+
+        Raises:
+            UsageError: it cannot be written, another run uses it, or it holds another kind of source.
+        """
+        self.root = (data_dir or default_data_dir(source_kind)).resolve()
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.root / "run.lock").open("a+", encoding="ascii")
+        except OSError as error:
+            raise UsageError(
+                f"--data-dir {self.root}: cannot be written ({error.strerror}); name another directory"
+            ) from None
+        self._take(self._lock)
+        self._keep_kind(source_kind)
+
+    def close(self) -> None:
+        """Let the next run have the directory."""
+        self._lock.close()
+
+    @property
+    def store_path(self) -> Path:
+        return self.root / STORE_FILE
+
+    @property
+    def kafka_dir(self) -> Path:
+        return self.root / "kafka"
+
+    @property
+    def influx_dir(self) -> Path:
+        return self.root / "influxdb"
+
+    @property
+    def bearings_path(self) -> Path:
+        return self.root / "bearings.json"
+
+    def log_path(self, name: str) -> Path:
+        return self.root / "logs" / f"{name}.log"
+
+    @property
+    def low_disk(self) -> str | None:
+        """A warning while the disk is nearly full."""
+        free = shutil.disk_usage(self.root).free
+        if free >= LOW_DISK_BYTES:
+            return None
+        return (
+            f"disk: only {free // 10**6} MB free at {self.root}; make room, or the store will have to pause"
+        )
+
+    def world(self, seed: int | None) -> tuple[int, int]:
+        """Seed and start (ms since the epoch) of the simulated world, kept for the next run to continue it.
+
+        Raises:
+            UsageError: another seed than that of the world in this directory.
+        """
+        path = self.root / "simulator.json"
+        kept = _read(path)
+        if not kept:
+            kept = {"seed": DEFAULT_SEED if seed is None else seed, "start_ms": time.time_ns() // 1_000_000}
+            _write(path, kept)
+        if seed is not None and seed != kept["seed"]:
+            raise UsageError(
+                f"--seed {seed}: {self.root} holds the world of seed {kept['seed']}; "
+                "name another directory by --data-dir, or leave --seed out"
+            )
+        return int(kept["seed"]), int(kept["start_ms"])
+
+    @property
+    def last_broker(self) -> str | None:
+        """Kind of the broker of the last run here: "kafka", "memory" or "external"."""
+        return _read(self.root / "source.json").get("broker")
+
+    def remember_broker(self, kind: str) -> None:
+        path = self.root / "source.json"
+        _write(path, {**_read(path), "broker": kind})
+
+    def _take(self, lock: IO[str]) -> None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.seek(0)
+            owner = lock.read().strip() or "unknown"
+            lock.close()
+            raise UsageError(
+                f"{self.root} is in use by another run (process {owner}); stop that one, "
+                "or name another directory by --data-dir DIR"
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+
+    def _keep_kind(self, source_kind: str) -> None:
+        path = self.root / "source.json"
+        kept = _read(path)
+        kind = kept.get("kind", source_kind)
+        if kind != source_kind:
+            self.close()
+            raise UsageError(
+                f"{self.root} holds data of the source {kind}, which {source_kind} data would mix with; "
+                f"name another directory by --data-dir DIR, or take --source {kind}"
+            )
+        _write(path, {**kept, "kind": source_kind})
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        kept = orjson.loads(path.read_bytes())
+    except orjson.JSONDecodeError:
+        kept = None
+    if not isinstance(kept, dict):
+        raise UsageError(
+            f"{path}: is damaged; delete it if the directory's data may be mixed, else name another"
+        )
+    return kept
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    # Beside and renamed: a run killed here leaves the old file or the new one, never half of it.
+    new = path.with_suffix(".new")
+    new.write_bytes(orjson.dumps(content))
+    new.replace(path)

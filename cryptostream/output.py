@@ -1,0 +1,217 @@
+"""Rows of a store as a table for people, or as CSV and JSON for programs."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Final, TextIO
+
+import orjson
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from consumers.measurements import MEASUREMENTS, Value
+from consumers.stores.port import Row
+
+_TIME_NAMES: Final = {
+    "kline": "open_time_ms",
+    "indicator": "open_time_ms",
+    "trade": "trade_time_ms",
+}
+_SHORT: Final = {
+    "base_volume": "volume",
+    "quote_volume": "quote",
+    "taker_buy_base_volume": "taker buy",
+    "trade_count": "trades",
+    "buyer_is_maker": "side",
+    "spread_bps": "bps",
+}
+# Left out of tables, where 100 columns are all there is; CSV and JSON have everything.
+_NOT_IN_TABLES: Final = frozenset(("taker_buy_quote_volume",))
+# Prices side by side have the same decimals.
+_PRICES: Final = frozenset(("open", "high", "low", "close", "bid", "ask", "mid", "bid_price", "ask_price"))
+# More fields than this do not fit side by side: fields become lines, bars become columns.
+_MOST_COLUMNS: Final = 12
+_BARS_A_BLOCK: Final = 5
+_WIDTH: Final = 100
+# Prices need theirs; of a volume nobody reads the sixth.
+_SIGNIFICANT_DIGITS: Final = 9
+_SIGNIFICANT_VOLUME_DIGITS: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What was asked for.
+
+    Attributes:
+        tags: the tags that are the same in all rows.
+        marked: rows say whether their bar is closed.
+    """
+
+    measurement: str
+    tags: dict[str, str]
+    marked: bool = False
+
+    @property
+    def time_name(self) -> str:
+        return _TIME_NAMES.get(self.measurement, "time_ms")
+
+    @property
+    def tag_names(self) -> tuple[str, ...]:
+        return MEASUREMENTS[self.measurement].tags
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Declared fields; none for indicators, whose fields are those that rows have."""
+        return tuple(column.name for column in MEASUREMENTS[self.measurement].columns)
+
+    def fields_of(self, names: Iterable[str]) -> list[str]:
+        """Those of the names that are fields, in their order."""
+        others = ("time_ns", "closed", *self.tag_names)
+        return [name for name in names if name not in others]
+
+
+def write_csv(rows: Iterable[Row], selection: Selection, columns: Sequence[str], out: TextIO) -> None:
+    """A line of names, then a line a row; what a row lacks is empty. Streams."""
+    names = _names(selection, columns)
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([_text(value) for value in _record(row, names).values()] for row in rows)
+
+
+def write_json(rows: Iterable[Row], selection: Selection, columns: Sequence[str], out: TextIO) -> None:
+    """One array of objects, one a line; what a row lacks is null. Streams."""
+    names = _names(selection, columns)
+    separator = "[\n"
+    for row in rows:
+        out.write(separator + orjson.dumps(_record(row, names)).decode())
+        separator = ",\n"
+    out.write("\n]\n")
+
+
+def write_table(rows: Iterable[Row], selection: Selection, out: TextIO) -> int:
+    """A table of at most 100 columns where it is not a terminal; returns how many rows there were."""
+    held = list(rows)
+    console = Console(file=out, width=None if out.isatty() else _WIDTH, highlight=False, soft_wrap=False)
+    fields = selection.fields_of(selection.columns or sorted({name for row in held for name in row}))
+    title = " ".join((selection.measurement, *selection.tags.values()))
+    if len(fields) > _MOST_COLUMNS:
+        bars = iter(held)
+        while block := list(islice(bars, _BARS_A_BLOCK)):
+            console.print(_upright(block, fields, title))
+    else:
+        console.print(_lying(held, fields, selection, title))
+    return len(held)
+
+
+def _names(selection: Selection, columns: Sequence[str]) -> list[str]:
+    marks = ["closed"] if selection.marked else []
+    return [selection.time_name, *selection.tag_names, *selection.fields_of(columns), *marks]
+
+
+def _record(row: Row, names: Sequence[str]) -> dict[str, Value | str]:
+    time_name, *others = names
+    return {time_name: int(row["time_ns"] or 0) // 10**6, **{name: row.get(name) for name in others}}
+
+
+def _text(value: Value | str) -> str:
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _lying(rows: Sequence[Row], fields: Sequence[str], selection: Selection, title: str) -> Table:
+    """One line a row."""
+    fields = [name for name in fields if name not in _NOT_IN_TABLES]
+    varying = [name for name in selection.tag_names if name not in selection.tags]
+    date, times = _times(rows)
+    table = _table(f"{title} {date}")
+    table.add_column("UTC", no_wrap=True)
+    for name in varying:
+        table.add_column(name)
+    for name in fields:
+        table.add_column(_SHORT.get(name, name.replace("_", " ")), justify="right", no_wrap=len(name) < 12)
+    if selection.marked:
+        table.add_column("")
+    columns = {name: [row.get(name) for row in rows] for name in fields}
+    prices = [price for name in fields if name in _PRICES for price in columns[name]]
+    cells = [
+        _cells(name, values, alike=prices if name in _PRICES else values) for name, values in columns.items()
+    ]
+    for position, row in enumerate(rows):
+        marks = ["" if row["closed"] else "open"] if selection.marked else []
+        table.add_row(
+            times[position],
+            *(str(row[name]) for name in varying),
+            *(column[position] for column in cells),
+            *marks,
+            style=None if row.get("closed", True) else "dim",
+        )
+    return table
+
+
+def _upright(rows: Sequence[Row], fields: Sequence[str], title: str) -> Table:
+    """One line a field, one column a row: for more fields than a screen is wide."""
+    date, times = _times(rows)
+    table = _table(f"{title} {date}")
+    table.add_column("UTC", no_wrap=True)
+    for row, text in zip(rows, times, strict=True):
+        table.add_column(text + ("" if row.get("closed", True) else "\n(open)"), justify="right")
+    for name in fields:
+        values = [row.get(name) for row in rows]
+        table.add_row(name, *_cells(name, values, alike=values))
+    return table
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+
+
+def _times(rows: Sequence[Row]) -> tuple[str, list[str]]:
+    """The date that all rows share (else nothing), and their times as finely as they need it; UTC."""
+    times_ns = [int(row["time_ns"] or 0) for row in rows]
+    moments = [datetime.fromtimestamp(time_ns // 10**9, UTC) for time_ns in times_ns]
+    if not any(time_ns % (86_400 * 10**9) for time_ns in times_ns):
+        return "", [moment.strftime("%Y-%m-%d") for moment in moments]
+    clock = "%H:%M:%S" if any(time_ns % (60 * 10**9) for time_ns in times_ns) else "%H:%M"
+    dates = {moment.strftime("%Y-%m-%d") for moment in moments}
+    pattern = clock if len(dates) == 1 else f"%Y-%m-%d {clock}"
+    texts = [moment.strftime(pattern) for moment in moments]
+    if any(time_ns // 10**6 % 1000 for time_ns in times_ns):
+        texts = [
+            f"{text}.{time_ns // 10**6 % 1000:03d}" for text, time_ns in zip(texts, times_ns, strict=True)
+        ]
+    return dates.pop() if len(dates) == 1 else "", texts
+
+
+def _cells(name: str, values: Sequence[Value | str], *, alike: Sequence[Value | str]) -> list[str]:
+    """A column's values, with the decimals that those `alike` need, so that they can be compared by eye."""
+    if name == "buyer_is_maker":
+        return ["–" if value is None else "sell" if value else "buy" for value in values]
+    floats = [value for value in alike if isinstance(value, float)]
+    decimals = max((_decimals(value) for value in floats), default=0)
+    whole = len(f"{max(map(abs, floats), default=0):.0f}")
+    significant = _SIGNIFICANT_VOLUME_DIGITS if name.endswith("_volume") else _SIGNIFICANT_DIGITS
+    decimals = max(0, min(decimals, 8, significant - whole))
+    return [_cell(value, decimals) for value in values]
+
+
+def _cell(value: Value | str, decimals: int) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:,.{decimals}f}" if abs(value) < 10**13 else f"{value:.6g}"
+    return f"{value:,}" if isinstance(value, int) and abs(value) < 10**7 else str(value)
+
+
+def _decimals(value: float) -> int:
+    """How many decimals the shortest form of a number has."""
+    mantissa, _, exponent = repr(value).partition("e")
+    fraction = mantissa.partition(".")[2].rstrip("0")
+    return max(0, len(fraction) - int(exponent or 0))

@@ -1,0 +1,217 @@
+"""Creates the declared topics and checks the ones that are there (DESIGN §4.1)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its types leave these out
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
+
+from shared.errors import BrokerError, BrokerUnavailable
+from shared.topics import DEFAULT_PARTITIONS, Topic, declared_topics
+
+TIMEOUT_S: Final = 10.0
+_CREATE_TIMEOUT_S: Final = 30.0
+
+Status = Literal["ok", "created", "mended", "differs", "missing"]
+
+
+@dataclass(frozen=True, slots=True)
+class TopicReport:
+    """How a declared topic stands; `detail` says what differs, `mendable` whether `mend` would help."""
+
+    name: str
+    status: Status
+    partitions: int
+    detail: str = ""
+    mendable: bool = False
+
+    @property
+    def good(self) -> bool:
+        return self.status in ("ok", "created", "mended")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A topic as the broker has it."""
+
+    partitions: int
+    config: Mapping[str, str]
+
+
+def differences(topic: Topic, found: Found, partitions: int) -> tuple[str | None, dict[str, str]]:
+    """What differs from the declaration: the partition count, and settings with their declared values.
+
+    The count is never changed: it would send a key to another partition than its history, and away from
+    its state (DESIGN §4.1).
+    """
+    count = None
+    if found.partitions != partitions:
+        count = f"{found.partitions} partitions, declared {partitions}; not changed, make the topic anew"
+    wrong = {
+        name: value
+        for name, value in topic.config().items()
+        if name in found.config and found.config[name] != value
+    }
+    return count, wrong
+
+
+def ensure_topics(
+    bootstrap_servers: str,
+    intervals: Sequence[str],
+    *,
+    mend: bool = False,
+    partitions: int = DEFAULT_PARTITIONS,
+    report_only: bool = False,
+) -> list[TopicReport]:
+    """Create the missing topics, check the others.
+
+    Args:
+        mend: set settings that differ to their declared values.
+        report_only: change nothing (the memory broker cannot declare topics).
+
+    Raises:
+        BrokerUnavailable: no broker at this address.
+        BrokerError: it refused.
+    """
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    present = _partition_counts(admin, bootstrap_servers)
+    declared = declared_topics(intervals)
+    if report_only:
+        return [_presence(topic, present) for topic in declared]
+    missing = [topic for topic in declared if topic.name not in present]
+    created = _create(admin, missing, partitions)
+    reports = {topic.name: TopicReport(topic.name, "created", partitions) for topic in created}
+    if missing:
+        present = _all_present(admin, bootstrap_servers, declared)
+    there = [topic for topic in declared if topic.name not in reports]
+    configs = _configs(admin, [topic.name for topic in there])
+    for topic in there:
+        found = Found(present[topic.name], configs[topic.name])
+        reports[topic.name] = _checked(admin, topic, found, partitions, mend=mend)
+    return [reports[topic.name] for topic in declared]
+
+
+def _partition_counts(admin: AdminClient, bootstrap_servers: str) -> dict[str, int]:
+    try:
+        topics = admin.list_topics(timeout=TIMEOUT_S).topics
+    except KafkaException:
+        raise BrokerUnavailable(
+            f"KAFKA_BOOTSTRAP_SERVERS: no Kafka answers at {bootstrap_servers}; "
+            "start it or name another address"
+        ) from None
+    return {name: len(topic.partitions) for name, topic in topics.items()}
+
+
+def _all_present(admin: AdminClient, bootstrap_servers: str, declared: Sequence[Topic]) -> dict[str, int]:
+    """Partition counts once all topics are known to the broker that is asked.
+
+    The controller has a new topic a moment before the brokers do, and a service started in that moment would
+    find it missing.
+    """
+    deadline = time.monotonic() + _CREATE_TIMEOUT_S
+    while True:
+        present = _partition_counts(admin, bootstrap_servers)
+        absent = [topic.name for topic in declared if topic.name not in present]
+        if not absent:
+            return present
+        if time.monotonic() > deadline:
+            raise BrokerUnavailable(
+                f"topic {absent[0]} was created, but {bootstrap_servers} does not know it "
+                f"after {_CREATE_TIMEOUT_S:.0f} s; see the broker's log"
+            )
+        admin.poll(0.2)
+
+
+def _presence(topic: Topic, present: Mapping[str, int]) -> TopicReport:
+    if topic.name not in present:
+        return TopicReport(topic.name, "missing", 0, "appears with its first record")
+    return TopicReport(topic.name, "ok", present[topic.name])
+
+
+def _create(admin: AdminClient, topics: Sequence[Topic], partitions: int) -> list[Topic]:
+    """Create topics; those that someone else created meanwhile are left out."""
+    if not topics:
+        return []
+    # The broker's own default for replicas: one on a laptop, three on a cluster.
+    wanted = [
+        NewTopic(topic.name, num_partitions=partitions, replication_factor=-1, config=topic.config())
+        for topic in topics
+    ]
+    futures = admin.create_topics(wanted, request_timeout=_CREATE_TIMEOUT_S)
+    return [topic for topic in topics if _succeeded(futures[topic.name], topic.name, "created")]
+
+
+def _succeeded(future: Future[Any], name: str, what: str) -> bool:
+    try:
+        future.result(_CREATE_TIMEOUT_S)
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
+            return False
+        raise BrokerError(f"topic {name} cannot be {what}: {error.args[0].str()}") from None
+    except TimeoutError:
+        raise BrokerUnavailable(f"topic {name} was not {what} in {_CREATE_TIMEOUT_S:.0f} s") from None
+    return True
+
+
+def _configs(admin: AdminClient, names: Sequence[str]) -> dict[str, dict[str, str]]:
+    if not names:
+        return {}
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+    configs: dict[str, dict[str, str]] = {}
+    for resource, future in _described(admin, resources).items():
+        _succeeded(future, resource.name, "described")
+        configs[resource.name] = {entry.name: str(entry.value) for entry in future.result().values()}
+    return configs
+
+
+def _described(admin: AdminClient, resources: list[Any]) -> dict[Any, Future[Any]]:
+    """A broker that is told of a new topic a moment late is asked again."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        futures: dict[Any, Future[Any]] = admin.describe_configs(resources, request_timeout=TIMEOUT_S)
+        errors = [future.exception(_CREATE_TIMEOUT_S) for future in futures.values()]
+        late = any(
+            isinstance(error, KafkaException) and error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART
+            for error in errors
+        )
+        if not late or time.monotonic() > deadline:
+            return futures
+        admin.poll(0.2)
+
+
+def _checked(admin: AdminClient, topic: Topic, found: Found, partitions: int, *, mend: bool) -> TopicReport:
+    count, wrong = differences(topic, found, partitions)
+    if wrong and mend:
+        _mend(admin, topic.name, wrong)
+    settings = "; ".join(
+        f"{name} was {found.config[name]}, is {value}"
+        if mend
+        else f"{name} is {found.config[name]}, declared {value}"
+        for name, value in wrong.items()
+    )
+    detail = "; ".join(filter(None, (count, settings)))
+    if count or (wrong and not mend):
+        return TopicReport(topic.name, "differs", found.partitions, detail, mendable=bool(wrong) and not mend)
+    return TopicReport(topic.name, "mended" if wrong else "ok", found.partitions, detail)
+
+
+def _mend(admin: AdminClient, name: str, declared: Mapping[str, str]) -> None:
+    entries = [
+        ConfigEntry(setting, value, incremental_operation=AlterConfigOpType.SET)
+        for setting, value in declared.items()
+    ]
+    resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
+    for future in admin.incremental_alter_configs([resource], request_timeout=TIMEOUT_S).values():
+        _succeeded(future, name, "mended")

@@ -1,0 +1,168 @@
+"""`python -m simulator` and `cryptostream simulate`: arguments, signals, what is said on standard output."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+import time
+from pathlib import Path
+
+import orjson
+
+from shared.command import guarded
+from shared.errors import UsageError
+from shared.logs import set_up_logging
+from shared.settings import load_settings
+from simulator.recordings.files import open_recordings
+from simulator.recordings.player import Player
+from simulator.recordings.shift import shift_to
+from simulator.server.app import Simulator, SimulatorOptions
+from simulator.server.connection import ConnectionRules
+from simulator.world.exchange import WorldExchange
+
+# A minute of a busy symbol then holds a million trades; beyond that a minute no longer fits its draw.
+_HIGHEST_RATE = 2_000.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments, without `--debug`, which every command has."""
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    add("--port", type=int, default=0, help="port to listen on; 0 takes a free one (default)")
+    add("--symbols", help="comma-separated, any names (default: the settings')")
+    add("--seed", type=int, default=1, help="another seed, another market (default: %(default)s)")
+    add(
+        "--start",
+        type=int,
+        metavar="MS",
+        help="the world's time at the start, ms since the epoch (default: now)",
+    )
+    add("--resume", action="store_true", help="go on with the world of --start: its time is now")
+    add("--rate", type=float, default=1.0, help="multiplies the trades from the start on (default: 1)")
+    add(
+        "--speed",
+        type=float,
+        default=1.0,
+        help="world seconds in a real second; in replay 0 = as fast as taken",
+    )
+    add("--replay", nargs="+", type=Path, metavar="FILE", help="serve recordings instead of a seeded market")
+    add("--shift-now", action="store_true", help="move the recording's times to now")
+    add("--log", type=Path, metavar="FILE", help="write what was issued, as JSON lines")
+    add("--market-data-only", action="store_true", help="only the endpoints of the market-data host")
+    add("--ping-interval", type=float, default=20.0, metavar="S", help="seconds (default: %(default)s)")
+    add("--pong-timeout", type=float, default=60.0, metavar="S", help="seconds (default: %(default)s)")
+    add("--connection-age", type=float, default=86_400.0, metavar="S", help="seconds a connection lives")
+    add(
+        "--announce-shutdown", action="store_true", help="send serverShutdown before a connection ends of age"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until SIGTERM or SIGINT; the exit code.
+
+    Raises:
+        UsageError, SettingsError, RecordingError: a wrong argument, setting or file.
+    """
+    _check(arguments)
+    settings = load_settings(symbols=arguments.symbols)
+    set_up_logging(settings.log_level, settings.log_format)
+    now_ms = time.time_ns() // 1_000_000
+    exchange: WorldExchange | Player
+    if arguments.replay:
+        recording = open_recordings(arguments.replay)
+        exchange = Player(recording, shift_to(recording, now_ms) if arguments.shift_now else 0)
+    else:
+        start_ms = now_ms if arguments.start is None else arguments.start
+        exchange = WorldExchange(
+            settings.symbols,
+            arguments.seed,
+            start_ms,
+            arguments.rate,
+            clock_start_ms=now_ms if arguments.resume else None,
+        )
+    options = SimulatorOptions(
+        host=arguments.host,
+        port=arguments.port,
+        speed=arguments.speed,
+        market_data_only=arguments.market_data_only,
+        log=arguments.log,
+        rules=ConnectionRules(
+            ping_interval=arguments.ping_interval,
+            pong_timeout=arguments.pong_timeout,
+            age=arguments.connection_age,
+            announce_shutdown=arguments.announce_shutdown,
+        ),
+    )
+    asyncio.run(_serve(exchange, options))
+    return 0
+
+
+async def _serve(exchange: WorldExchange | Player, options: SimulatorOptions) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    simulator = Simulator(
+        exchange, options, lambda frames: _say({"event": "replay_finished", "frames": frames})
+    )
+    await simulator.start()
+    address = f"{options.host}:{simulator.port}"
+    _say(
+        {
+            "event": "listening",
+            "port": simulator.port,
+            "rest_url": f"http://{address}",
+            "ws_url": f"ws://{address}",
+        }
+    )
+    await stop.wait()
+    await simulator.stop()
+
+
+def _say(event: dict[str, object]) -> None:
+    sys.stdout.write(orjson.dumps(event).decode() + "\n")
+    sys.stdout.flush()
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    if not 0 <= arguments.port <= 65_535:
+        raise UsageError(f"--port {arguments.port} is not a port; choose 1 to 65535, or 0 for a free one")
+    if not 0 < arguments.rate <= _HIGHEST_RATE:
+        raise UsageError(
+            f"--rate {arguments.rate:g} is not possible; choose above 0, up to {_HIGHEST_RATE:g}"
+        )
+    if not (0 < arguments.speed <= 1_000 or (arguments.speed == 0 and arguments.replay)):
+        raise UsageError(
+            f"--speed {arguments.speed:g} is not possible; choose above 0, up to 1000 (0: in replay only)"
+        )
+    # Binance's own history begins in 2017; years beyond 2100 are a wrong unit.
+    if arguments.start is not None and not 1_483_228_800_000 <= arguments.start <= 4_102_444_800_000:
+        raise UsageError(
+            f"--start {arguments.start} is not a time in ms between 2017 and 2100, like 1785767100000"
+        )
+    for name in ("ping_interval", "pong_timeout", "connection_age"):
+        if not getattr(arguments, name) > 0:
+            raise UsageError(
+                f"--{name.replace('_', '-')} {getattr(arguments, name):g} is not above 0 seconds"
+            )
+    if arguments.shift_now and not arguments.replay:
+        raise UsageError("--shift-now moves a recording; name one with --replay FILE")
+    if arguments.replay and (arguments.start is not None or arguments.rate != 1.0):
+        raise UsageError("--start and --rate belong to the seeded market; leave them out with --replay")
+
+
+def main() -> int:
+    """Entry point of `python -m simulator`."""
+    parser = argparse.ArgumentParser(
+        prog="simulator", description="A Binance-compatible exchange on localhost."
+    )
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    add_arguments(parser)
+    arguments = parser.parse_args()
+    return guarded(lambda: run(arguments), debug=arguments.debug)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

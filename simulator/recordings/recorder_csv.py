@@ -1,0 +1,80 @@
+"""CSV of a recorder that flattened events, times in microseconds (the recordings' README §2.7, §3.6)."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from shared.errors import RecordingError
+from simulator.recordings.recording import Frame, Recording
+
+_EIGHT_PLACES: Final = Decimal("1.00000000")
+# A last event so long after its predecessor is an artefact of the recorder's end of day, not a diff.
+_NOT_GENUINE_US: Final = 3_600_000_000
+
+
+def read(path: Path, lines: Iterator[str]) -> Recording:
+    """Trades, or diffs from one row for each level."""
+    table = csv.DictReader(lines)
+    columns = table.fieldnames or ()
+    if "TradeId" in columns:
+        return Recording(frames=[_trade(row) for row in table])
+    if "FirstUpdateId" in columns:
+        return Recording(frames=_diffs(table))
+    raise RecordingError(
+        f"{path}: neither a TradeId nor a FirstUpdateId column; expected a recorder's trades or diffs"
+    )
+
+
+def _trade(row: Mapping[str, str]) -> Frame:
+    event = {
+        "e": "trade",
+        "E": int(row["EventTime"]) // 1000,
+        "s": row["Symbol"],
+        "t": int(row["TradeId"]),
+        "p": _wire(row["Price"]),
+        "q": _wire(row["Quantity"]),
+        "T": int(row["TransactionTime"]) // 1000,
+        "m": row["IsBuyerMarketMaker"] in ("1", "True"),
+        "M": True,
+    }
+    return _frame(row, event)
+
+
+def _diffs(table: Iterator[Mapping[str, str]]) -> list[Frame]:
+    frames: list[Frame] = []
+    for _, group in groupby(
+        table, lambda row: (row["FirstUpdateId"], row["FinalUpdateId"], row["EventTime"])
+    ):
+        rows = list(group)
+        sides: tuple[list[list[str]], list[list[str]]] = ([], [])
+        for row in rows:
+            sides[row["IsAsk"] == "1"].append([_wire(row["Price"]), _wire(row["Quantity"])])
+        event = {
+            "e": "depthUpdate",
+            "E": int(rows[0]["EventTime"]) // 1000,
+            "s": rows[0]["Symbol"],
+            "U": int(rows[0]["FirstUpdateId"]),
+            "u": int(rows[0]["FinalUpdateId"]),
+            "b": sides[0],
+            "a": sides[1],
+        }
+        frames.append(_frame(rows[0], event))
+    if len(frames) > 1 and frames[-1].received_us - frames[-2].received_us > _NOT_GENUINE_US:
+        frames.pop()
+    return frames
+
+
+def _frame(row: Mapping[str, str], event: Mapping[str, Any]) -> Frame:
+    return Frame(int(row["TimestampOfReceive"]), row["Stream"], orjson.dumps(event))
+
+
+def _wire(text: str) -> str:
+    # The recorder dropped trailing zeros; the wire has always 8 places.
+    return str(Decimal(text).quantize(_EIGHT_PLACES))

@@ -1,0 +1,92 @@
+"""What a recording is once it is read, whatever its format."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from shared.errors import RecordingError
+from simulator.exchange import Depth, KlineRow
+
+
+class Frame(NamedTuple):
+    """One received frame.
+
+    Attributes:
+        received_us: receive time in microseconds since the epoch.
+        stream: its name in the combined envelope.
+        body: the raw event, JSON.
+    """
+
+    received_us: int
+    stream: str
+    body: bytes
+
+
+@dataclass(slots=True)
+class Recording:
+    """Frames in receive-time order and the REST answers that belong to them.
+
+    Attributes:
+        snapshots: by symbol, (receive time in µs, book), in time order.
+        klines: by (symbol, interval) and open time in ms.
+        exchange_info: the newest recorded answer.
+    """
+
+    frames: list[Frame] = field(default_factory=list)
+    snapshots: dict[str, list[tuple[int, Depth]]] = field(default_factory=dict)
+    klines: dict[tuple[str, str], dict[int, KlineRow]] = field(default_factory=dict)
+    exchange_info: Mapping[str, Any] | None = None
+
+    def add_snapshot(self, symbol: str, received_us: int, body: Mapping[str, Any]) -> None:
+        depth = Depth(int(body["lastUpdateId"]), body["bids"], body["asks"])
+        self.snapshots.setdefault(symbol, []).append((received_us, depth))
+
+
+def joined(parts: Iterable[Recording]) -> Recording:
+    """Several files as one recording, in receive-time order."""
+    whole = Recording()
+    for part in parts:
+        whole.frames += part.frames
+        for symbol, snapshots in part.snapshots.items():
+            whole.snapshots.setdefault(symbol, []).extend(snapshots)
+        for series, rows in part.klines.items():
+            whole.klines.setdefault(series, {}).update(rows)
+        whole.exchange_info = part.exchange_info or whole.exchange_info
+    whole.frames.sort(key=lambda frame: frame.received_us)
+    for snapshots in whole.snapshots.values():
+        snapshots.sort(key=lambda snapshot: snapshot[0])
+    return whole
+
+
+def spot_frame(received_us: int, message: Any, path: Path, line: int) -> Frame:
+    """A frame from a decoded combined message.
+
+    Raises:
+        RecordingError: the message is no combined frame, or not of Binance spot: judged by what only futures
+            have (`pu`, typed book tickers, order types on trades; the recordings' README §2.8).
+    """
+    if not isinstance(message, dict) or "stream" not in message or not isinstance(message.get("data"), dict):
+        raise RecordingError(
+            f'{path}, line {line}: not a frame of Binance spot; expected {{"stream":…,"data":…}} '
+            "(recordings of other exchanges cannot be replayed)"
+        )
+    event, stream = message["data"], message["stream"]
+    kind = event.get("e")
+    if (
+        "pu" in event
+        or kind == "bookTicker"
+        or (kind == "trade" and "X" in event)
+        or kind == "markPriceUpdate"
+    ):
+        raise RecordingError(
+            f"{path}, line {line}: a recording of Binance USD-M futures ({stream}); "
+            "only Binance spot can be replayed"
+        )
+    # The copy is as small as its content: orjson's own bytes hold on to a kilobyte each.
+    return Frame(received_us, sys.intern(stream), bytes(memoryview(orjson.dumps(event))))

@@ -1,0 +1,119 @@
+"""The log of what was issued: each trade, closed bar and diff once, as JSON lines."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from shared.errors import UsageError
+from shared.id_ranges import IdRanges
+from shared.intervals import INTERVAL_MS
+from simulator.exchange import KlineRow, TradeRow
+from simulator.protocol.envelopes import Outgoing
+from simulator.world.calendar import INTERVALS
+
+_BUFFERED_LINES: Final = 5_000
+
+
+class TruthLog:
+    """Writes what clients were given; without a path it only counts.
+
+    Memory grows with the holes in what was issued, not with its size.
+
+    Attributes:
+        counts: entries by kind.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.counts = {"trade": 0, "kline": 0, "depth": 0}
+        self._issued: defaultdict[tuple[str, ...], IdRanges] = defaultdict(IdRanges)
+        self._lines: list[bytes] = []
+        try:
+            self._file = path.open("wb") if path else None
+        except OSError as error:
+            raise UsageError(
+                f"--log {path} cannot be written ({error.strerror}); name a file in a directory that exists"
+            ) from None
+
+    def sent(self, outgoing: Outgoing) -> None:
+        """Enter an event that was put on at least one connection's stream."""
+        event = outgoing.event
+        match event.get("e"):
+            case "trade":
+                self._trade(
+                    event["s"],
+                    TradeRow(event["t"], event["p"], event["q"], "", event["T"], event["m"]),
+                )
+            case "kline" if event["k"]["x"] and not outgoing.stream.endswith("@+08:00"):
+                self._kline(event["s"], event["k"]["i"], _row(event["k"]))
+            case "depthUpdate" if outgoing.stream.endswith("@depth@100ms"):
+                self._depth(event)
+
+    def answered_trades(self, symbol: str, rows: Sequence[TradeRow]) -> None:
+        for row in rows:
+            self._trade(symbol, row)
+
+    def answered_klines(self, symbol: str, interval: str, rows: Sequence[KlineRow], now_ms: int) -> None:
+        for row in rows:
+            if row.close_time_ms < now_ms:
+                self._kline(symbol, interval, row)
+
+    def flush(self) -> None:
+        if self._file:
+            self._file.writelines(self._lines)
+            self._file.flush()
+        self._lines.clear()
+
+    def close(self) -> None:
+        self.flush()
+        if self._file:
+            self._file.close()
+
+    def _trade(self, symbol: str, row: TradeRow) -> None:
+        if self._first_time(("trade", symbol), row.trade_id, row.trade_id):
+            entry: dict[str, Any] = {"kind": "trade", "symbol": symbol, **row._asdict()}
+            del entry["quote_quantity"]
+            self._write(entry)
+
+    def _kline(self, symbol: str, interval: str, row: KlineRow) -> None:
+        # Bars of the calendar's long intervals have no fixed length; their open times are ids of their own.
+        length = INTERVAL_MS.get(interval, 1)
+        if interval in INTERVALS and self._first_time(
+            ("kline", symbol, interval), *([row.open_time_ms // length] * 2)
+        ):
+            self._write({"kind": "kline", "symbol": symbol, "interval": interval, **row._asdict()})
+
+    def _depth(self, event: Mapping[str, Any]) -> None:
+        if self._first_time(("depth", event["s"]), event["U"], event["u"]):
+            self._write(
+                {
+                    "kind": "depth",
+                    "symbol": event["s"],
+                    "first_update_id": event["U"],
+                    "final_update_id": event["u"],
+                    "event_time_ms": event["E"],
+                }
+            )
+
+    def _first_time(self, series: tuple[str, ...], first: int, last: int) -> bool:
+        issued = self._issued[series]
+        if last in issued:
+            return False
+        issued.add(first, last)
+        return True
+
+    def _write(self, entry: Mapping[str, Any]) -> None:
+        self.counts[str(entry["kind"])] += 1
+        if self._file is None:
+            return
+        self._lines.append(orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE))
+        if len(self._lines) >= _BUFFERED_LINES:
+            self.flush()
+
+
+def _row(kline: Mapping[str, Any]) -> KlineRow:
+    return KlineRow(*(kline[letter] for letter in ("t", "o", "h", "l", "c", "v", "T", "q", "n", "V", "Q")))

@@ -1,0 +1,167 @@
+"""The seeded world as an `Exchange`: REST answers from the same functions that feed the streams."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from simulator.exchange import AggregateRow, Depth, KlineRow, Quotes, Span, TradeRow, Window
+from simulator.protocol.exchange_info import symbol_entry
+from simulator.world.bars import Bar
+from simulator.world.book import slot_at
+from simulator.world.feed import WorldFeed
+from simulator.world.market import Market
+from simulator.world.trade_tape import Trades
+
+
+class WorldExchange:
+    """Markets of several symbols from one seed.
+
+    Args:
+        clock_start_ms: where the streams begin, `start_ms` or later: a later part of the same world.
+
+    Attributes:
+        feed: what is streamed of them.
+        statuses: exchangeInfo's status by symbol; TRADING where nothing is set.
+    """
+
+    def __init__(
+        self,
+        symbols: Sequence[str],
+        seed: int,
+        start_ms: int,
+        rate: float,
+        *,
+        clock_start_ms: int | None = None,
+    ) -> None:
+        self.seed = seed
+        self.start_ms = start_ms
+        self.clock_start_ms = start_ms if clock_start_ms is None else max(start_ms, clock_start_ms)
+        self._markets = {symbol: Market(symbol, seed, start_ms, rate) for symbol in symbols}
+        self.feed = WorldFeed(self._markets, self.clock_start_ms)
+        self.statuses: dict[str, str] = {}
+
+    @property
+    def symbols(self) -> Sequence[str]:
+        return tuple(self._markets)
+
+    def klines(self, symbol: str, interval: str, offset_ms: int, span: Span, now_ms: int) -> list[KlineRow]:
+        market = self._markets[symbol]
+        bars = market.history.select(interval, offset_ms, span, now_ms)
+        return [_kline_row(market, bar) for bar in bars]
+
+    def depth(self, symbol: str, limit: int, now_ms: int) -> Depth:
+        market = self._markets[symbol]
+        state = market.book.state(slot_at(now_ms))
+        bids, asks = (
+            [[market.price(price), market.quantity(lots)] for price, lots in list(side.items())[:limit]]
+            for side in (state.bids, state.asks)
+        )
+        return Depth(state.update_id, bids, asks)
+
+    def quotes(self, symbol: str, now_ms: int) -> Quotes:
+        market = self._markets[symbol]
+        (bid, bid_lots), (ask, ask_lots) = market.book.top(slot_at(now_ms))
+        price, quantity = market.price, market.quantity
+        return Quotes(price(bid), quantity(bid_lots), price(ask), quantity(ask_lots))
+
+    def trades(self, symbol: str, from_id: int | None, limit: int, now_ms: int) -> list[TradeRow]:
+        market = self._markets[symbol]
+        if from_id is None:
+            from_id = market.tape.id_after(now_ms) - limit
+        return _trade_rows(market, market.tape.by_id(from_id, limit, now_ms))
+
+    def aggregates(self, symbol: str, from_id: int | None, span: Span, now_ms: int) -> list[AggregateRow]:
+        market = self._markets[symbol]
+        tape, limit = market.tape, span.limit
+        until_ms = now_ms if span.end_ms is None else min(span.end_ms, now_ms)
+        if from_id is not None:
+            first_id = from_id + market.aggregate_offset
+        elif span.start_ms is not None:
+            first_id = tape.id_after(span.start_ms - 1)
+        else:
+            first_id = tape.id_after(until_ms) - limit
+        return [
+            AggregateRow(
+                row.trade_id - market.aggregate_offset,
+                row.price,
+                row.quantity,
+                row.trade_id,
+                row.trade_id,
+                row.trade_time_ms,
+                row.buyer_is_maker,
+            )
+            for row in _trade_rows(market, tape.by_id(first_id, limit, until_ms))
+        ]
+
+    def window(self, symbol: str, from_ms: int, now_ms: int) -> Window:
+        market = self._markets[symbol]
+        total = market.history.over(from_ms, now_ms)
+        last = market.tape.last_before(now_ms + 1)
+        previous = market.tape.last_before(from_ms)
+        price, quantity, quote = market.price, market.quantity, market.quote
+        return Window(
+            price(total.open),
+            price(total.high),
+            price(total.low),
+            price(total.close),
+            quantity(int(last.lots[0])),
+            price(int(previous.price_ticks[0]) if len(previous) else 0),
+            quantity(total.base),
+            quote(total.quote),
+            total.first_id,
+            total.last_id,
+            total.count,
+            int(last.times_ms[0]),
+        )
+
+    def symbol_entries(self) -> list[Mapping[str, Any]]:
+        return [
+            symbol_entry(
+                symbol,
+                market.instrument.base_asset,
+                market.instrument.quote_asset,
+                tick_size=market.price(1),
+                step_size=market.quantity(1),
+                status=self.statuses.get(symbol, "TRADING"),
+            )
+            for symbol, market in self._markets.items()
+        ]
+
+
+def _kline_row(market: Market, bar: Bar) -> KlineRow:
+    price, quantity, quote = market.price, market.quantity, market.quote
+    return KlineRow(
+        bar.open_ms,
+        price(bar.open),
+        price(bar.high),
+        price(bar.low),
+        price(bar.close),
+        quantity(bar.base),
+        bar.end_ms - 1,
+        quote(bar.quote),
+        bar.count,
+        quantity(bar.buy_base),
+        quote(bar.buy_quote),
+    )
+
+
+def _trade_rows(market: Market, trades: Trades) -> list[TradeRow]:
+    columns = zip(
+        trades.times_ms.tolist(),
+        trades.price_ticks.tolist(),
+        trades.lots.tolist(),
+        trades.buyer_is_maker.tolist(),
+        strict=True,
+    )
+    return [
+        TradeRow(
+            trades.first_id + index,
+            market.price(price),
+            market.quantity(lots),
+            market.quote(price * lots),
+            time_ms,
+            maker,
+        )
+        for index, (time_ms, price, lots, maker) in enumerate(columns)
+    ]

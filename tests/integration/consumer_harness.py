@@ -1,0 +1,131 @@
+"""Consumer processes on a real broker, with topics and groups of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from shared.kafka import producer_config
+from tests.conftest import ROOT
+
+DEADLINE_S = 60.0
+
+
+def until(condition: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S) -> Any:
+    """Wait for a condition; its value."""
+    deadline = time.monotonic() + deadline_s
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.05)  # between two looks at the condition
+    raise AssertionError(f"waited {deadline_s:.0f} s for {what}")
+
+
+class ConsumerRun:
+    """One `python -m consumers` process."""
+
+    def __init__(self, arguments: Sequence[str], environment: dict[str, str]) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "consumers", *arguments],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "LOG_LEVEL": "INFO", **environment},
+            cwd=ROOT,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.communicate()
+
+    def stop(self, timeout_s: float = 10.0) -> tuple[int, str]:
+        """SIGTERM; exit code and what it logged. Ten seconds are all a stop may take."""
+        self.process.send_signal(signal.SIGTERM)
+        _, errors = self.process.communicate(timeout=timeout_s)
+        return self.process.returncode, errors
+
+
+@contextmanager
+def consuming(bootstrap_servers: str, path: Path, *arguments: str, **more: str) -> Iterator[ConsumerRun]:
+    run = ConsumerRun(
+        arguments,
+        {"KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers, "STORE": "sqlite", "SQLITE_PATH": str(path), **more},
+    )
+    try:
+        yield run
+    finally:
+        if run.process.poll() is None:
+            run.process.kill()
+            # Shown by pytest where a test fails.
+            print(run.process.communicate()[1])
+
+
+def publish(bootstrap_servers: str, records: Sequence[tuple[str, bytes, Any]]) -> None:
+    """(topic, key, message or bytes), delivered when this returns."""
+    producer = Producer(producer_config(bootstrap_servers, "test"))
+    for topic, key, message in records:
+        value = message if isinstance(message, bytes) else orjson.dumps(message)
+        producer.produce(topic, key=key, value=value)
+        producer.poll(0)
+    assert producer.flush(30) == 0
+
+
+def read_all(bootstrap_servers: str, topic: str) -> list[Message]:
+    """Everything on a topic."""
+    consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": "test-reader"})
+    partitions = [TopicPartition(topic, number, 0) for number in range(6)]
+    left = sum(consumer.get_watermark_offsets(at, timeout=10)[1] for at in partitions)
+    consumer.assign(partitions)
+    messages: list[Message] = []
+    deadline = time.monotonic() + DEADLINE_S
+    while len(messages) < left and time.monotonic() < deadline:
+        messages += [message for message in consumer.consume(1000, 0.2) if message.error() is None]
+    consumer.close()
+    return messages
+
+
+def committed(bootstrap_servers: str, group: str, topic: str) -> dict[int, int]:
+    """Committed offsets by partition, of partitions that have one."""
+    consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": group})
+    answers = consumer.committed([TopicPartition(topic, number) for number in range(6)], timeout=10)
+    consumer.close()
+    return {at.partition: at.offset for at in answers if at.offset >= 0}
+
+
+def members(bootstrap_servers: str, group: str) -> int:
+    """How many consumers of a group have partitions."""
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    description = admin.describe_consumer_groups([group])[group].result(10)
+    return sum(bool(member.assignment.topic_partitions) for member in description.members)
+
+
+def rows(path: Path, query: str) -> list[tuple[Any, ...]]:
+    """Rows of a store that someone may be writing; none while its tables are not made."""
+    if not path.exists():
+        return []
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)
+    try:
+        return connection.execute(query).fetchall()
+    except sqlite3.OperationalError as error:
+        if "no such" not in str(error):  # table or column
+            raise
+        return []
+    finally:
+        connection.close()
+
+
+def stored_points(path: Path, *measurements: str) -> dict[str, list[tuple[Any, ...]]]:
+    """All rows of these measurements, in the order of their identity."""
+    return {name: sorted(rows(path, f'select * from "{name}"'), key=repr) for name in measurements}

@@ -1,0 +1,256 @@
+"""`cryptostream run` as a user starts it: real services, the simulator's own log as the truth."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from cryptostream.engines.fetch import find_kafka
+from shared.intervals import INTERVAL_MS
+
+ROOT = Path(__file__).resolve().parents[2]
+SYMBOLS = ("BTCUSDC", "SOLUSDC")
+INTERVALS = ("1s", "1m")
+KLINE_FIELDS = (
+    *("open", "high", "low", "close", "base_volume", "quote_volume"),
+    *("taker_buy_base_volume", "taker_buy_quote_volume", "trade_count"),
+)
+
+
+class Run:
+    """A started `cryptostream run --no-ui` in a directory of the test."""
+
+    def __init__(self, directory: Path, *words: str, **environment: str) -> None:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("KAFKA_")}
+        self.output = directory / "output.txt"
+        with self.output.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "cryptostream.cli", "run", "--no-ui", *words],
+                cwd=directory,
+                env={**inherited, "PYTHONPATH": str(ROOT), **environment},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def wait(self, deadline_s: float = 180.0) -> int:
+        return self.process.wait(deadline_s)
+
+    @property
+    def said(self) -> str:
+        return self.output.read_text(encoding="utf-8")
+
+    def child(self, module: str) -> psutil.Process | None:
+        """The running service of this module."""
+        for child in psutil.Process(self.process.pid).children():
+            # One that was killed stays a zombie until the run looks after it.
+            if child.status() != psutil.STATUS_ZOMBIE and module in child.cmdline():
+                return child
+        return None
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
+    runs: list[Run] = []
+
+    def start(*words: str, **environment: str) -> Run:
+        runs.append(Run(tmp_path, *words, **environment))
+        return runs[-1]
+
+    yield start
+    for run in runs:
+        run.end()
+
+
+def until(condition: Callable[[], bool], what: str, deadline_s: float = 90.0) -> None:
+    give_up = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < give_up, f"waited in vain: {what}"
+        time.sleep(0.05)
+
+
+def rows(database: Path, query: str) -> list[dict[str, Any]]:
+    with sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True) as connection:
+        connection.row_factory = sqlite3.Row
+        return [dict(row) for row in connection.execute(query)]
+
+
+def count(database: Path, table: str) -> int:
+    if not database.exists():
+        return 0
+    try:
+        return int(rows(database, f"SELECT count(*) AS n FROM {table}")[0]["n"])
+    except sqlite3.OperationalError:  # the table comes with its first point
+        return 0
+
+
+def assert_store_equals_log(database: Path, *logs: Path) -> None:
+    """Every trade and closed bar that was issued is stored once, with its values, and nothing else is."""
+    issued = [json.loads(line) for log in logs for line in log.read_text(encoding="utf-8").splitlines()]
+    trades = {(e["symbol"], e["trade_id"]): e for e in issued if e["kind"] == "trade"}
+    stored = rows(database, "SELECT * FROM trade")
+    assert len(stored) == len({(row["symbol"], row["trade_id"]) for row in stored})
+    assert {(row["symbol"], row["trade_id"]) for row in stored} == trades.keys()
+    for row in stored:
+        trade = trades[row["symbol"], row["trade_id"]]
+        assert (row["price"], row["quantity"]) == (float(trade["price"]), float(trade["quantity"]))
+        assert row["time_ns"] // 1_000_000 == trade["trade_time_ms"]
+        assert bool(row["buyer_is_maker"]) == trade["buyer_is_maker"]
+    bars = {(e["symbol"], e["interval"], e["open_time_ms"]): e for e in issued if e["kind"] == "kline"}
+    klines = {bar_key(row): row for row in rows(database, "SELECT * FROM kline")}
+    assert klines.keys() == bars.keys()
+    for key, bar in bars.items():
+        assert [float(bar[field]) for field in KLINE_FIELDS] == [klines[key][field] for field in KLINE_FIELDS]
+
+
+def bar_key(row: dict[str, Any]) -> tuple[str, str, int]:
+    return row["symbol"], row["interval"], row["time_ns"] // 1_000_000
+
+
+def assert_nothing_missing_between(database: Path) -> None:
+    """No bar and no trade id is left out, and each bar has its indicators."""
+    series = defaultdict(list)
+    for row in rows(database, "SELECT symbol, interval, time_ns FROM kline ORDER BY time_ns"):
+        series[row["symbol"], row["interval"]].append(row["time_ns"] // 1_000_000)
+    for (_, interval), times in series.items():
+        assert {after - before for before, after in pairwise(times)} == {INTERVAL_MS[interval]}
+    ids = defaultdict(list)
+    for row in rows(database, "SELECT symbol, trade_id FROM trade ORDER BY trade_id"):
+        ids[row["symbol"]].append(row["trade_id"])
+    for trade_ids in ids.values():
+        assert trade_ids == list(range(trade_ids[0], trade_ids[-1] + 1))
+    indicators = {bar_key(row) for row in rows(database, "SELECT symbol, interval, time_ns FROM indicator")}
+    assert indicators == {
+        bar_key(row) for row in rows(database, "SELECT symbol, interval, time_ns FROM kline")
+    }
+
+
+SIMULATED = ("--source", "simulator", "--symbols", ",".join(SYMBOLS), "--intervals", ",".join(INTERVALS))
+
+
+def test_a_simulated_run_stores_what_was_issued_and_the_next_one_goes_on(start, tmp_path):
+    words = (*SIMULATED, "--broker", "memory", "--data-dir", "data")
+    database = tmp_path / "data" / "cryptostream.db"
+    first = start(*words, "--duration", "8", "--issued-log", "first.jsonl", WARMUP_BARS="100")
+    assert first.wait() == 0, first.said
+    assert "broker: memory" in first.said and "nothing lost" in first.said
+    assert_store_equals_log(database, tmp_path / "first.jsonl")
+    second = start(*words, "--duration", "8", "--issued-log", "second.jsonl", WARMUP_BARS="100")
+    assert second.wait() == 0, second.said
+    assert_store_equals_log(database, tmp_path / "first.jsonl", tmp_path / "second.jsonl")
+    assert_nothing_missing_between(database)
+    assert all(row["expected"] == row["stored"] for row in rows(database, "SELECT * FROM ledger"))
+
+
+def test_killed_services_are_started_again_and_nothing_is_lost_on_a_real_broker(start, tmp_path):
+    if find_kafka() is None and not os.environ.get("CRYPTOSTREAM_FORBID_SKIPS"):
+        pytest.skip("Apache Kafka is not in the cache of engines; get it by: make engines")
+    words = (*SIMULATED, "--broker", "kafka", "--data-dir", "data", "--issued-log", "log.jsonl")
+    database = tmp_path / "data" / "cryptostream.db"
+    run = start(*words, WARMUP_BARS="100")
+    until(lambda: count(database, "trade") > 5, f"trades are stored\n{run.said}")
+    for module in ("producers", "consumers"):
+        victim = run.child(module)
+        assert victim is not None
+        victim.kill()
+        until(lambda gone=victim, name=module: run.child(name) not in (None, gone), f"{module} is back")
+        before = count(database, "trade")
+        until(lambda least=before: count(database, "trade") > least + 5, f"it stores again\n{run.said}")
+    run.process.send_signal(signal.SIGINT)
+    assert run.wait() == 0, run.said
+    assert run.said.count("starting it again") == 2
+    assert_store_equals_log(database, tmp_path / "log.jsonl")
+    assert_nothing_missing_between(database)
+
+
+def test_a_replay_stores_every_trade_of_the_recordings(start, tmp_path, recordings):
+    folder = recordings / "binance_spot_ws"
+    files = [str(folder / f"hft_btcusdt_{day}.gz") for day in ("20240808", "20240809")]
+    run = start("--source", *files, "--speed", "0", "--broker", "memory", "--data-dir", "data")
+    assert run.wait() == 0, run.said
+    stored = rows(tmp_path / "data" / "cryptostream.db", "SELECT trade_id FROM trade ORDER BY trade_id")
+    # 19,904 trades without a hole: README of the recordings, §1.
+    assert [row["trade_id"] for row in stored] == list(range(3735683259, 3735703162 + 1))
+
+
+def test_a_killed_run_leaves_no_process_behind_and_the_next_one_completes_it(start, tmp_path):
+    words = (*SIMULATED, "--broker", "memory", "--data-dir", "data")
+    database = tmp_path / "data" / "cryptostream.db"
+    run = start(*words, WARMUP_BARS="100")
+    until(lambda: count(database, "trade") > 5, f"trades are stored\n{run.said}")
+    children = psutil.Process(run.process.pid).children(recursive=True)
+    assert len(children) == 3
+    run.process.kill()
+    run.wait()
+    until(lambda: not any(child.is_running() for child in children), "the children are gone", 10)
+    again = start(*words, "--duration", "8", WARMUP_BARS="100")
+    assert again.wait() == 0, again.said
+    assert_nothing_missing_between(database)
+
+
+def test_a_second_ctrl_c_ends_at_once_with_failure(start):
+    run = start(*SIMULATED, "--broker", "memory", "--data-dir", "data", WARMUP_BARS="100")
+    until(lambda: "ledger" in run.said, "it runs")
+    run.process.send_signal(signal.SIGINT)
+    until(lambda: "stopping in order" in run.said, "it stops")
+    run.process.send_signal(signal.SIGINT)
+    assert run.wait(15) == 1
+    assert "stopped at once" in run.said
+
+
+def test_two_runs_side_by_side_do_not_meet(start, tmp_path):
+    common = (*SIMULATED, "--broker", "memory", "--duration", "6")
+    runs = [
+        start(*common, "--data-dir", name, "--issued-log", f"{name}.jsonl", WARMUP_BARS="50")
+        for name in ("one", "two")
+    ]
+    for name, run in zip(("one", "two"), runs, strict=True):
+        assert run.wait() == 0, run.said
+        assert_store_equals_log(tmp_path / name / "cryptostream.db", tmp_path / f"{name}.jsonl")
+
+
+NOWHERE = "127.0.0.1:9"  # the discard port: nobody listens
+SIMULATOR = ("--source", "simulator", "--broker", "memory")
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "error"),
+    [
+        (("--source", "nothing.gz"), {}, "2: --source nothing.gz: no such file"),
+        (("--source", "text.txt", "--broker", "memory"), {}, "2: text.txt: not a recording"),
+        ((*SIMULATOR, "--intervals", "7m"), {}, '2: INTERVALS: "7m" is not an interval'),
+        (("--source", "live"), {"BINANCE_REST_URL": f"http://{NOWHERE}"}, "1: --source live: "),
+        (("--source", "simulator", "--broker", NOWHERE), {}, f"1: --broker {NOWHERE}: no Kafka"),
+        (
+            (*SIMULATOR, "--store", "influxdb"),
+            {"INFLUX_TOKEN": "t", "INFLUX_URL": f"http://{NOWHERE}"},
+            f"1: INFLUX_URL: no answer from http://{NOWHERE}",
+        ),
+        (SIMULATOR, {"SQLITE_PATH": "text.txt"}, "1: SQLITE_PATH: "),
+    ],
+)
+def test_what_cannot_work_ends_with_one_clear_line(start, tmp_path, words, environment, error):
+    (tmp_path / "text.txt").write_text("no recording, no database\n" * 100, encoding="utf-8")
+    exit_code, _, line = error.partition(": ")
+    run = start(*words, "--data-dir", "data", **environment)
+    assert run.wait(60) == int(exit_code)
+    errors = [said for said in run.said.splitlines() if "error:" in said]
+    assert len(errors) == 1 and errors[0].startswith(f"error: {line}"), run.said
+    assert "Traceback" not in run.said

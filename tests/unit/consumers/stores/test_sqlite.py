@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+
+from consumers.measurements import INDICATOR
+from consumers.points import Point, Series
+from consumers.stores.sqlite import SqliteStore
+from consumers.stores.sqlite_reader import SqliteReader
+from shared.errors import StoreMisconfigured, StoreUnavailable
+from tests.store_contract import BASE_NS, DAY_NS, ON_ONE_STORE, StoreContract, bar, points, trade, trade_ids
+
+
+class SqlitePlace:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def open(self, *, ticks_expiry_ns: int | None = 7 * DAY_NS) -> SqliteStore:
+        return SqliteStore(self.path, ticks_expiry_ns=ticks_expiry_ns)
+
+    def reader(self) -> SqliteReader:
+        return SqliteReader(self.path)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "store ? 100%.db"
+
+
+class TestSqliteStore(StoreContract):
+    @pytest.fixture
+    def place(self, path: Path) -> SqlitePlace:
+        return SqlitePlace(path)
+
+    @ON_ONE_STORE
+    @given(batch=points())
+    def test_every_measurement_comes_back_with_equal_values_and_types(
+        self, place: SqlitePlace, store: SqliteStore, batch: list[Point]
+    ) -> None:
+        self.assert_comes_back(place, store, batch)
+
+
+def open_times(path: Path) -> list[tuple[object, object]]:
+    return [(row["interval"], row["time_ns"]) for row in SqliteReader(path).read("kline", {})]
+
+
+def test_expired_second_data_is_deleted_at_opening_and_once_an_hour(path: Path) -> None:
+    now_ns = BASE_NS
+    store = SqliteStore(path, clock_ns=lambda: now_ns)
+    store.write([bar("A", "1s", 0), bar("A", "1m", 0), trade("A", 1), trade("B", 2)])
+    now_ns = BASE_NS + 7 * DAY_NS + 1800 * 10**9
+    store.write([trade("A", 3, at_ns=now_ns)])
+    assert trade_ids(SqliteReader(path).read("trade", {})) == [3]
+    assert open_times(path) == [("1m", BASE_NS)]
+
+    kept_ns = now_ns
+    now_ns += 7 * DAY_NS - 60 * 10**9
+    store.write([])
+    now_ns += 120 * 10**9
+    store.write([])
+    assert trade_ids(SqliteReader(path).read("trade", {})) == [3], "pruned twice within an hour"
+    store.close()
+    SqliteStore(path, clock_ns=lambda: now_ns).close()
+    assert list(SqliteReader(path).read("trade", {}, from_ns=kept_ns)) == []
+
+
+def test_without_expiry_nothing_is_deleted_or_refused(path: Path) -> None:
+    store = SqliteStore(path, ticks_expiry_ns=None, clock_ns=lambda: BASE_NS)
+    store.write([trade("A", 1, at_ns=1)])
+    store.close()
+    SqliteStore(path, ticks_expiry_ns=None, clock_ns=lambda: BASE_NS + 99 * DAY_NS).close()
+    assert trade_ids(SqliteReader(path).read("trade", {})) == [1]
+    assert store.expired == 0
+
+
+def test_columns_of_new_indicators_come_by_themselves_also_after_a_failed_write(path: Path) -> None:
+    tags = ("binance", "A", "1m")
+    store = SqliteStore(path, busy_timeout_s=0.05)
+    store.write([Point(Series(INDICATOR.with_columns(("momentum_rsi",)), tags), BASE_NS, (50.0,))])
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    later = Point(Series(INDICATOR.with_columns(("trend_kst",)), tags), BASE_NS, (7.0,))
+    with pytest.raises(StoreUnavailable, match="another process writes"):
+        store.write([later])
+    other.execute("ROLLBACK")
+    store.write([later])
+    (row,) = SqliteReader(path).read("indicator", {})
+    assert (row["momentum_rsi"], row["trend_kst"]) == (50.0, 7.0)
+
+
+def test_a_reader_works_while_a_writer_is_in_its_transaction(path: Path) -> None:
+    store = SqliteStore(path)
+    store.write([trade("A", 1)])
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("DELETE FROM trade")
+    assert trade_ids(SqliteReader(path).read("trade", {})) == [1]
+    other.execute("ROLLBACK")
+
+
+def test_several_threads_may_write(path: Path) -> None:
+    store = SqliteStore(path)
+    threads = [
+        threading.Thread(target=lambda name=name: [store.write([trade(name, n)]) for n in range(20)])
+        for name in ("A", "B", "C", "D")
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    for name in ("A", "B", "C", "D"):
+        assert trade_ids(SqliteReader(path).read("trade", {"symbol": name})) == list(range(20))
+
+
+def test_a_full_disk_is_transient_and_loses_nothing_that_was_stored(path: Path) -> None:
+    store = SqliteStore(path)
+    store.write([trade("A", 1)])
+    pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
+    store._connection.execute(f"PRAGMA max_page_count = {pages + 2}")
+    with pytest.raises(
+        StoreUnavailable, match=r"SQLITE_PATH: .* the disk is full; free some space"
+    ) as caught:
+        store.write([trade("A", number) for number in range(2, 5000)])
+    assert caught.value.retry_after is not None
+    assert trade_ids(SqliteReader(path).read("trade", {})) == [1]
+    store._connection.execute("PRAGMA max_page_count = 1000000")
+    store.write([trade("A", number) for number in range(2, 5000)])
+    assert trade_ids(SqliteReader(path).read("trade", {}, last=1)) == [4999]
+
+
+def test_a_file_that_is_no_database_is_a_wrong_setting(tmp_path: Path) -> None:
+    text = tmp_path / "text.db"
+    text.write_text("time,open\n" * 200, encoding="utf-8")
+    with pytest.raises(StoreMisconfigured, match=r"SQLITE_PATH: .*text.db: it is not an SQLite database"):
+        SqliteStore(text)
+    assert text.read_text(encoding="utf-8").startswith("time,open\n")
+
+
+def test_another_programs_database_is_a_wrong_setting(tmp_path: Path) -> None:
+    foreign = tmp_path / "foreign.db"
+    connection = sqlite3.connect(foreign)
+    connection.execute("CREATE TABLE trade (x)")
+    connection.close()
+    with pytest.raises(StoreMisconfigured, match="another program's database"):
+        SqliteStore(foreign)
+    with pytest.raises(StoreMisconfigured, match="not a store of CryptoStream"):
+        SqliteReader(foreign)
+
+
+def test_a_path_that_cannot_be_is_a_wrong_setting(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreMisconfigured, match=r"SQLITE_PATH: .*directory cannot be made"):
+        SqliteStore(tmp_path / "file" / "store.db")
+    with pytest.raises(StoreMisconfigured, match=r"SQLITE_PATH: .*cannot be opened"):
+        SqliteStore(tmp_path)
+    with pytest.raises(StoreMisconfigured, match=r"SQLITE_PATH: .*does not exist"):
+        SqliteReader(tmp_path / "missing.db")
+
+
+def test_a_store_that_cannot_be_written_is_transient(path: Path) -> None:
+    store = SqliteStore(path)
+    store._connection.execute("PRAGMA query_only = ON")
+    with pytest.raises(StoreUnavailable, match="give the file and its directory write permission"):
+        store.write([trade("A", 1)])

@@ -1,0 +1,182 @@
+"""The completeness ledger is set arithmetic: twice is once, order is nothing, lost is what is left."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumers.completeness import CompletenessLedger, Minute, MinuteRow, Totals
+from consumers.ledger_events import LedgerSeries
+from tests.builders import NOW_MS, ledger
+
+TRADES = LedgerSeries("binance", "BTCUSDC", "trades")
+SECONDS = LedgerSeries("binance", "BTCUSDC", "klines", "1s")
+HOURS = LedgerSeries("binance", "BTCUSDC", "klines", "1h")
+
+
+def entered(*messages: dict[str, Any], max_ranges: int = 10_000) -> CompletenessLedger:
+    completeness = CompletenessLedger(max_ranges)
+    for message in messages:
+        assert completeness.receive(message) is None  # type: ignore[arg-type]
+    return completeness
+
+
+def event(kind: str, first: int, last: int, **fields: Any) -> dict[str, Any]:
+    return ledger(kind=kind, first=first, last=last, count=last - first + 1, **fields)
+
+
+def bars(kind: str, first_ms: int, last_ms: int, interval: str) -> dict[str, Any]:
+    return event(kind, first_ms, last_ms, stream="klines", interval=interval)
+
+
+def test_lost_is_what_was_expected_and_is_not_accounted_for() -> None:
+    completeness = entered(
+        event("expected", 1, 100),
+        event("stored", 1, 50),
+        event("halted", 61, 70),
+        event("offline", 71, 80),
+        event("repaired", 41, 50),
+        event("duplicate", 7, 7),
+    )
+    assert completeness.totals() == {
+        TRADES: Totals(100, 50, 10, 10, 10, 30, 1, ((51, 60), (81, 100))),
+    }
+
+
+def test_what_a_producer_calls_lost_was_expected() -> None:
+    assert entered(event("lost", 5, 6)).totals()[TRADES].lost == 2
+
+
+def test_a_minute_of_trades_has_the_ids_that_were_expected_in_it() -> None:
+    completeness = entered(
+        event("expected", 1, 60, event_time_ms=NOW_MS),
+        event("expected", 61, 90, event_time_ms=NOW_MS + 59_999),
+        event("expected", 91, 95, event_time_ms=NOW_MS + 60_000),
+        event("stored", 1, 93),
+        event("duplicate", 92, 92),
+    )
+    first, second = Minute(TRADES, NOW_MS), Minute(TRADES, NOW_MS + 60_000)
+    assert completeness.rows([first, second]) == {
+        first: MinuteRow(90, 90, 0, 0, 0, 0),
+        second: MinuteRow(5, 3, 0, 0, 2, 1),
+    }
+    assert completeness.take_changed() == [first, second]
+    assert completeness.take_changed() == []
+
+
+def test_what_was_stored_before_it_was_expected_counts_in_its_minute() -> None:
+    completeness = entered(event("stored", 1, 5), event("expected", 1, 5))
+    assert completeness.rows(completeness.take_changed()) == {
+        Minute(TRADES, NOW_MS): MinuteRow(5, 5, 0, 0, 0, 0)
+    }
+
+
+def test_a_minute_of_klines_has_the_bars_that_open_in_it() -> None:
+    completeness = entered(
+        bars("expected", NOW_MS, NOW_MS + 61_000, "1s"),
+        bars("stored", NOW_MS + 1_000, NOW_MS + 61_000, "1s"),
+    )
+    rows = completeness.rows(completeness.take_changed())
+    assert rows == {
+        Minute(SECONDS, NOW_MS): MinuteRow(60, 59, 0, 0, 1, 0),
+        Minute(SECONDS, NOW_MS + 60_000): MinuteRow(2, 2, 0, 0, 0, 0),
+    }
+    assert completeness.totals()[SECONDS].lost_ranges == ((NOW_MS, NOW_MS),)
+
+
+def test_long_bars_appear_in_the_minutes_that_they_open_in() -> None:
+    hour_ms = NOW_MS - NOW_MS % 3_600_000
+    completeness = entered(bars("expected", hour_ms, hour_ms + 2 * 3_600_000, "1h"))
+    assert completeness.take_changed() == [Minute(HOURS, hour_ms + n * 3_600_000) for n in range(3)]
+    assert completeness.rows([Minute(HOURS, hour_ms + 60_000)]) == {}
+
+
+def test_minutes_are_kept_for_seven_days() -> None:
+    week_ms = 7 * 24 * 3_600_000
+    completeness = entered(event("expected", 1, 1), event("expected", 2, 2, event_time_ms=NOW_MS + week_ms))
+    assert completeness.rows([Minute(TRADES, NOW_MS)]) == {}
+    assert completeness.totals()[TRADES].expected == 2
+    completeness = entered(bars("expected", NOW_MS - 10**12 + 10**12 % 60_000, NOW_MS, "1m"))
+    assert len(completeness.take_changed()) == 7 * 24 * 60
+
+
+def test_streams_without_ids_are_not_counted() -> None:
+    assert entered(event("unsynced", 1, 2, stream="depth")).totals() == {}
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"first": 2, "last": 1}, "ends before it begins"),
+        ({"stream": "klines", "interval": None}, "interval None is not one of"),
+        ({"stream": "klines", "interval": "7m"}, "interval '7m' is not one of"),
+        ({"interval": "1m"}, "stream trades has no interval"),
+    ],
+)
+def test_an_event_that_makes_no_sense_is_left_out(fields: dict[str, Any], reason: str) -> None:
+    completeness = CompletenessLedger()
+    assert reason in str(completeness.receive(ledger(**fields)))  # type: ignore[arg-type]
+    assert completeness.totals() == {}
+
+
+def test_memory_is_bounded_and_what_is_settled_stays_counted() -> None:
+    completeness = CompletenessLedger(max_ranges=10)
+    for number in range(100):
+        completeness.receive(event("expected", 10 * number, 10 * number + 4))  # type: ignore[arg-type]
+        completeness.receive(event("stored", 10 * number, 10 * number + 3))  # type: ignore[arg-type]
+    totals = completeness.totals()[TRADES]
+    assert (totals.expected, totals.lost) == (500, 100)
+    assert len(totals.lost_ranges) <= 10
+    before = completeness.totals()
+    completeness.receive(event("stored", 0, 4))  # type: ignore[arg-type]
+    assert completeness.totals() == before
+
+
+KINDS = ("expected", "stored", "repaired", "halted", "offline", "duplicate", "lost", "gap")
+EVENTS = st.lists(
+    st.builds(
+        lambda kind, first, length: event(kind, first, first + length, event_time_ms=NOW_MS),
+        st.sampled_from(KINDS),
+        st.integers(0, 60),
+        st.integers(0, 15),
+    ),
+    max_size=25,
+)
+
+
+@given(EVENTS, st.randoms())
+def test_order_and_repetition_change_nothing(messages: list[dict[str, Any]], chance: Any) -> None:
+    once = entered(*messages)
+    shuffled = messages * 2
+    chance.shuffle(shuffled)
+    assert entered(*shuffled).totals() == once.totals()
+
+
+@given(EVENTS)
+def test_totals_are_those_of_plain_sets(messages: list[dict[str, Any]]) -> None:
+    sets: dict[str, set[int]] = {kind: set() for kind in KINDS}
+    for message in messages:
+        sets[message["kind"]] |= set(range(message["first"], message["last"] + 1))
+    expected = sets["expected"] | sets["lost"]
+    totals = entered(*messages).totals().get(TRADES, Totals(0, 0, 0, 0, 0, 0, 0))
+    assert totals[:7] == (
+        len(expected),
+        len(sets["stored"]),
+        len(sets["repaired"]),
+        len(sets["halted"]),
+        len(sets["offline"]),
+        len(expected - sets["stored"] - sets["halted"] - sets["offline"]),
+        len(sets["duplicate"]),
+    )
+
+
+@given(EVENTS)
+def test_rows_change_only_where_they_say_so(messages: list[dict[str, Any]]) -> None:
+    completeness, written = CompletenessLedger(), dict[Minute, MinuteRow]()
+    for message in messages:
+        completeness.receive(message)  # type: ignore[arg-type]
+        written |= completeness.rows(completeness.take_changed())
+    assert written == completeness.rows([Minute(TRADES, NOW_MS)])

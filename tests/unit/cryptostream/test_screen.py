@@ -1,0 +1,133 @@
+"""The screen as text, at the sizes it is made for."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from cryptostream.embedded.display import status_line
+from cryptostream.embedded.screen import ledger_report, render
+from cryptostream.embedded.snapshot import BarView, InstrumentView, LedgerRow, ServiceView, Snapshot
+
+INTERVALS = ("1s", "1m", "15m", "1h", "1d")
+
+
+def instrument(symbol: str, last_price: float, direction: int = 1) -> InstrumentView:
+    bars = tuple(
+        BarView(interval, last_price, 55.12, 12.3456, -3.2, last_price / 1000, open=interval == "1d")
+        for interval in INTERVALS
+    )
+    return InstrumentView(
+        symbol, last_price, direction, last_price * 0.9999, last_price * 1.0001, 2.0, True, bars
+    )
+
+
+def service(name: str, **changed: float) -> ServiceView:
+    view = ServiceView(name, 1234.5, 3, 0.1, 0, 0, 0.4, 12.0)
+    return replace(view, **changed)
+
+
+@pytest.fixture
+def snapshot() -> Snapshot:
+    services = [service(f"consumer-klines-{interval}") for interval in INTERVALS]
+    services += [service(f"consumer-{stream}") for stream in ("trades", "book", "quotes", "ledger")]
+    ledger = [
+        LedgerRow(symbol, "klines", interval, expected=1100, stored=1100, backfilled=1000)
+        for symbol in ("BTCUSDC", "ETHUSDC")
+        for interval in INTERVALS
+    ]
+    return Snapshot(
+        title_lines=(
+            "source: simulator (no network: " + "very long reason " * 10,
+            "broker: memory (mvn: not on the PATH)   store: SQLite data/simulator/cryptostream.db",
+        ),
+        phase="running",
+        uptime_s=3725.0,
+        instruments=(
+            instrument("BTCUSDC", 61602.01),
+            instrument("ETHUSDC", 2651.07, -1),
+            instrument("XRPUSDC", 0.612345),
+            instrument("SOLUSDC", 151.234, 0),
+        ),
+        services=(*services, service("producer", messages_per_s=987.0)),
+        ledger=(*ledger, LedgerRow("BTCUSDC", "trades", "", expected=5000, stored=4990, lost=10)),
+        log_lines=tuple(f"12:00:0{second} event {second}" for second in range(9)),
+    )
+
+
+def drawn(snapshot: Snapshot, width: int, height: int) -> list[str]:
+    console = Console(file=io.StringIO(), width=width, height=height, force_terminal=False)
+    console.print(render(snapshot, width, height))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue().splitlines()
+
+
+def test_everything_that_is_promised_stands_on_100_by_30(snapshot):
+    lines = drawn(snapshot, 100, 30)
+    text = "\n".join(lines)
+    assert len(lines) <= 30 and max(map(len, lines)) <= 100
+    for symbol in ("BTCUSDC 61,602.01 ▲", "ETHUSDC 2,651.07 ▼", "XRPUSDC 0.612345 ▲", "SOLUSDC 151.234 ·"):
+        assert symbol in text
+    for part in ("RSI", "MACD", "signal", "ATR", "55.1", "2.00bp", "producer", "klines ×5", "running"):
+        assert part in text
+    assert "up 1:02:05" in text
+    assert "simulator" in text and "memory" in text
+    assert "trades" in text and "4,990" in text
+    assert "event 8" in text
+
+
+def test_each_interval_has_its_row_for_each_symbol(snapshot):
+    lines = drawn(snapshot, 100, 30)
+    for interval in INTERVALS:
+        assert sum(line.split()[:1] == [interval] for line in lines) == 2  # two symbols side by side
+
+
+@pytest.mark.parametrize(("width", "height"), [(60, 24), (80, 24), (100, 30), (140, 50), (200, 60), (40, 12)])
+def test_no_size_is_overrun_in_width(snapshot, width, height):
+    assert max(map(len, drawn(snapshot, width, height))) <= width
+
+
+@pytest.mark.parametrize(("width", "height"), [(100, 30), (120, 40), (200, 60)])
+def test_no_usual_size_is_overrun_in_height(snapshot, width, height):
+    assert len(drawn(snapshot, width, height)) <= height
+
+
+def test_symbols_without_room_are_named(snapshot):
+    many = replace(snapshot, instruments=tuple(instrument(f"COIN{n}USDC", 10.0 + n) for n in range(20)))
+    lines = drawn(many, 100, 30)
+    assert len(lines) <= 30
+    assert any("more: COIN4USDC" in line for line in lines)
+
+
+def test_a_taller_terminal_shows_more_of_the_log(snapshot):
+    assert sum("event" in line for line in drawn(snapshot, 100, 40)) > sum(
+        "event" in line for line in drawn(snapshot, 100, 30)
+    )
+
+
+def test_an_empty_start_can_be_drawn():
+    lines = drawn(Snapshot((), "starting", 0.0), 100, 30)
+    assert "starting" in lines[0]
+
+
+def test_the_status_line_says_the_state_in_one_line(snapshot):
+    line = status_line(snapshot)
+    assert "\n" not in line
+    assert "ledger 15,990/16,000" in line
+    assert "BTCUSDC 61,602.01 RSI 1s 55" in line
+    assert "987 msg/s" in line
+
+
+def test_the_report_has_a_line_for_each_series(snapshot):
+    console = Console(file=io.StringIO(), width=120)
+    console.print(ledger_report(snapshot.ledger))
+    lines = console.file.getvalue().splitlines()
+    assert lines[0].split() == [
+        *("stream", "interval", "symbol", "expected", "stored"),
+        *("backfilled", "halted", "offline", "lost", "duplicates"),
+    ]
+    assert len(lines) == 1 + len(snapshot.ledger)
+    assert lines[-1].split() == ["trades", "–", "BTCUSDC", "5,000", "4,990", "0", "0", "0", "10", "0"]

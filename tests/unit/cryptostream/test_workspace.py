@@ -1,0 +1,68 @@
+"""The data directory of a run: locked, of one kind, with one simulated world."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from cryptostream.embedded.workspace import Workspace
+from shared.errors import UsageError
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    workspace = Workspace(tmp_path / "run", "simulator")
+    yield workspace
+    workspace.close()
+
+
+def test_two_runs_cannot_share_a_directory(workspace, tmp_path):
+    with pytest.raises(UsageError, match=rf"in use by another run \(process {os.getpid()}\)"):
+        Workspace(tmp_path / "run", "simulator")
+
+
+def test_a_closed_run_leaves_the_directory_to_the_next(workspace, tmp_path):
+    workspace.close()
+    Workspace(tmp_path / "run", "simulator").close()
+
+
+def test_another_kind_of_source_is_refused(workspace, tmp_path):
+    workspace.close()
+    with pytest.raises(UsageError, match=r"holds data of the source simulator.*--data-dir"):
+        Workspace(tmp_path / "run", "live")
+    Workspace(tmp_path / "run", "simulator").close()  # the refusal left neither lock nor trace
+
+
+def test_the_world_stays_the_same(workspace, tmp_path):
+    first = workspace.world(7)
+    assert first[0] == 7
+    assert workspace.world(None) == first
+    assert workspace.world(7) == first
+
+
+def test_another_seed_is_refused_where_a_world_is_kept(workspace):
+    workspace.world(7)
+    with pytest.raises(UsageError, match=r"--seed 8: .* holds the world of seed 7"):
+        workspace.world(8)
+
+
+def test_a_damaged_note_is_named(workspace):
+    (workspace.root / "simulator.json").write_text("{", encoding="ascii")
+    with pytest.raises(UsageError, match=r"simulator\.json: is damaged"):
+        workspace.world(None)
+
+
+def test_the_broker_of_the_last_run_is_known_beside_the_kind(workspace, tmp_path):
+    assert workspace.last_broker is None
+    workspace.remember_broker("memory")
+    workspace.close()
+    again = Workspace(tmp_path / "run", "simulator")
+    assert again.last_broker == "memory"
+    again.close()
+
+
+def test_a_directory_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=r"cannot be written.*name another directory"):
+        Workspace(tmp_path / "file" / "below", "live")

@@ -1,0 +1,228 @@
+import gzip
+import zipfile
+from itertools import pairwise
+
+import orjson
+import pytest
+
+from shared.errors import RecordingError, UsageError
+from simulator.exchange import Span
+from simulator.recordings.files import open_recordings
+from simulator.recordings.player import Player
+from simulator.recordings.shift import shift_to
+
+ALL = 10**6
+
+
+def everything(player: Player) -> list:
+    wanted = frozenset(frame.stream for frame in player._recording.frames)
+    return player.next_frames(ALL, wanted)
+
+
+def rebuilt(player: Player, symbol: str, stream: str) -> tuple[str, str, int]:
+    """Best bid, best ask and the number of diffs applied by Binance's procedure; fails on a hole."""
+    depth = player.depth(symbol, 5000, player.first_ms)
+    book = {"b": dict(map(tuple, depth.bids)), "a": dict(map(tuple, depth.asks))}
+    last, applied = depth.last_update_id, 0
+    for outgoing in everything(player):
+        diff = outgoing.event
+        if outgoing.stream != stream or diff["u"] <= last:
+            continue
+        assert diff["U"] <= last + 1
+        for side in "ba":
+            book[side].update(map(tuple, diff[side]))
+            book[side] = {price: quantity for price, quantity in book[side].items() if float(quantity)}
+        last, applied = diff["u"], applied + 1
+    return max(book["b"], key=float), min(book["a"], key=float), applied
+
+
+class TestRealRecordings:
+    """What must come out of each file stands in the recordings' README §1, §2."""
+
+    def test_hftbacktest_joined_over_midnight(self, recordings):
+        files = [recordings / "binance_spot_ws" / f"hft_btcusdt_2024080{day}.gz" for day in (8, 9)]
+        recording = open_recordings(list(reversed(files)))
+        assert len(recording.frames) == 99_574 - 1
+        assert [len(snapshots) for snapshots in recording.snapshots.values()] == [1]
+        player = Player(recording)
+        before = player.trades("BTCUSDT", None, 1000, 0)
+        trades = [event.event["t"] for event in player.next_frames(ALL, frozenset({"btcusdt@trade"}))]
+        assert before == []
+        assert trades == list(range(3735683259, 3735703162 + 1))
+        (row,) = player.trades("BTCUSDT", 3735690000, 1, 0)
+        assert row.trade_id == 3735690000
+        assert player.finished and player.position_ms == recording.frames[-1].received_us // 1000
+
+    def test_one_session_of_cryptofeed_in_three_files(self, recordings):
+        folder = recordings / "binance_spot_ws"
+        parts = ("ws", "http", "0_exchangeInfo")
+        recording = open_recordings([folder / f"cf_20211012_BINANCE.{part}.txt.gz" for part in parts])
+        player = Player(recording)
+        assert len(player.symbols) == 1_695
+        assert sum(entry["status"] == "BREAK" for entry in player.symbol_entries()) == 433
+        expected = {"NKNUSDT": 149, "BLZETH": 9, "LRCBTC": 13, "RUNEEUR": 1}
+        for symbol, applied in expected.items():
+            assert rebuilt(Player(recording), symbol, f"{symbol.lower()}@depth@100ms")[2] == applied
+
+    def test_cryptofeed_with_the_old_depth_url(self, recordings):
+        recording = open_recordings([recordings / "binance_spot_ws" / "cf_20210404_BINANCE-ee25be.txt.gz"])
+        assert len(recording.frames) == 4_716
+        assert rebuilt(Player(recording), "DOTUSDT", "dotusdt@depth@100ms") == (
+            "43.49510000",
+            "43.49860000",
+            871,
+        )
+        player = Player(recording)
+        everything(player)
+        (closed,) = player.klines("BTCUSDT", "1m", 0, Span(None, None, 500), 0)
+        assert closed.close_time_ms == closed.open_time_ms + 59_999
+        rows = player.aggregates("BTCUSDT", None, Span(None, None, ALL), 0)
+        assert len(rows) == 1_227
+        assert all(b.aggregate_id == a.aggregate_id + 1 for a, b in pairwise(rows))
+
+    def test_json_lines_without_receive_times(self, recordings):
+        folder = recordings / "binance_spot_ws"
+        frames = open_recordings([folder / "at_btcusdt_mixed_20251114.jsonl"]).frames
+        assert [frame.received_us // 1000 - 1763130936114 for frame in frames] == [-100, 0, 100]
+        frames = open_recordings([folder / "ph_20260906_single_frames.jsonl"]).frames
+        assert [frame.stream for frame in frames] == ["btcusdt@kline_1m", "btcusdt@depth20@100ms"]
+
+    def test_recorder_csv_in_milliseconds_and_without_its_false_last_diff(self, recordings):
+        folder = recordings / "binance_spot_csv_recorder"
+        recording = open_recordings(sorted(folder.iterdir()))
+        events = [orjson.loads(frame.body) for frame in recording.frames]
+        trades = [event for event in events if event["e"] == "trade"]
+        diffs = [event for event in events if event["e"] == "depthUpdate"]
+        assert [trade["t"] for trade in trades] == list(range(348656870, 348666869 + 1))
+        assert (trades[0]["T"], trades[0]["p"], trades[0]["m"]) == (1741046401271, "0.23120000", True)
+        assert len(diffs) == 2_833 - 1
+        assert all(after["U"] == before["u"] + 1 for before, after in pairwise(diffs))
+
+    def test_spot_archives_in_both_units_are_one_hour_grid(self, recordings):
+        files = sorted((recordings / "binance_spot_archive").glob("BTCUSDT-1h-*"))
+        player = Player(open_recordings(files))
+        rows = player.klines("BTCUSDT", "1h", 0, Span(0, None, ALL), 0)
+        assert len(rows) == 5_088
+        assert all(after.open_time_ms - before.open_time_ms == 3_600_000 for before, after in pairwise(rows))
+        assert all(row.close_time_ms == row.open_time_ms + 3_599_999 for row in rows)
+        assert player.position_ms == rows[-1].close_time_ms + 1
+        assert player.klines("BTCUSDT", "1h", 0, Span(None, rows[9].open_time_ms, 3), 0) == rows[7:10]
+
+    def test_futures_archives_serve_as_history(self, recordings):
+        recording = open_recordings([recordings / "binance_usdm_archive" / "LTCUSDT-1m-2026-02.csv.gz"])
+        rows = recording.klines[("LTCUSDT", "1m")]
+        assert len(rows) == 40_320
+        assert rows[1769904000000].open == "59.49000000"
+
+    @pytest.mark.parametrize(
+        ("name", "what"),
+        [
+            ("binance_usdm_ws/hft_usdm_btcusdt_20240718.gz", "USD-M futures"),
+            ("coinbase/cf_20260809_COINBASE_advancedtrade.jsonl.gz", "COINBASE"),
+            ("kraken/cf_20210417_KRAKEN.ws.50.txt.gz", "not a frame of Binance spot"),
+            ("kraken/cf_20210417_KRAKEN.0_AssetPairs.txt.gz", "api.kraken.com"),
+            ("README.md", "not a recording"),
+        ],
+    )
+    def test_what_is_not_binance_spot_is_refused_by_name(self, recordings, name, what):
+        with pytest.raises(RecordingError, match=what) as refused:
+            open_recordings([recordings / name])
+        assert str(recordings / name) in str(refused.value)
+        assert "\n" not in str(refused.value)
+
+
+FRAME = (
+    b'{"stream":"xusd@trade","data":'
+    b'{"e":"trade","E":1000,"s":"XUSD","t":1,"p":"2.0","q":"3.0","T":999,"m":true}}'
+)
+KLINES = b"1700000000000,1,3,0.5,2,10,1700003599999,20,5,4,8,0\n"
+
+
+@pytest.fixture
+def frame_file(tmp_path):
+    path = tmp_path / "frames.jsonl"
+    path.write_bytes(FRAME + b"\n\n")
+    return path
+
+
+def test_zipped_archives_are_read(tmp_path):
+    path = tmp_path / "XUSD-1h-2023-11.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("XUSD-1h-2023-11.csv", KLINES)
+    (row,) = open_recordings([path]).klines[("XUSD", "1h")].values()
+    assert (row.open_time_ms, row.high, row.trade_count) == (1700000000000, "3.00000000", 5)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("empty.gz", gzip.compress(b"")),
+        ("truncated.gz", gzip.compress(FRAME * 50)[:-20]),
+        ("binary", b"\x00\xff\xfe" * 30),
+        ("half.jsonl", FRAME[:-9]),
+        ("wrong-name.csv", KLINES),
+        ("XUSD-1h-2023.csv", b"1700000000000,1,3\n"),
+        ("XUSD-1h-2023.csv", KLINES.replace(b"0.5", b"low")),
+        ("recorder.csv", b"TimestampOfReceive,Stream\n1,2\n"),
+        ("recorder.csv", b"TimestampOfReceive,Stream,EventTime,TradeId\nx,y,z,1\n"),
+        ("damaged.zip", b"PK\x03\x04nonsense"),
+    ],
+)
+def test_damaged_files_give_one_line_that_names_them(tmp_path, name, content):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(RecordingError) as refused:
+        open_recordings([path])
+    assert str(path) in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(RecordingError, match=r"nowhere\.gz: cannot be read"):
+        open_recordings([tmp_path / "nowhere.gz"])
+
+
+def test_a_shift_moves_every_time_and_keeps_bars_aligned(tmp_path, frame_file):
+    archive = tmp_path / "XUSD-1h-2023-11.csv"
+    archive.write_bytes(KLINES)
+    recording = open_recordings([frame_file, archive])
+    now_ms = 1_785_767_130_000
+    shift = shift_to(recording, now_ms)
+    player = Player(recording, shift)
+    assert shift % 3_600_000 == 0
+    assert now_ms - 3_600_000 < player.first_ms <= now_ms
+    (trade,) = everything(player)
+    assert (trade.event["E"], trade.event["T"], trade.received_time_ms) == (
+        1000 + shift,
+        999 + shift,
+        1000 + shift,
+    )
+    (row,) = player.klines("XUSD", "1h", 0, Span(None, None, 5), now_ms)
+    assert (row.open_time_ms, row.close_time_ms) == (1700000000000 + shift, 1700003599999 + shift)
+    assert player.trades("XUSD", None, 5, now_ms)[0].trade_time_ms == 999 + shift
+
+
+def test_history_alone_is_shifted_to_end_now(tmp_path):
+    archive = tmp_path / "XUSD-1h-2023-11.csv"
+    archive.write_bytes(KLINES)
+    recording = open_recordings([archive])
+    player = Player(recording, shift_to(recording, 1_785_767_130_000))
+    assert 1_785_767_130_000 - 3_600_000 < player.position_ms <= 1_785_767_130_000
+
+
+def test_months_cannot_be_shifted(tmp_path):
+    archive = tmp_path / "XUSD-1mo-2023-11.csv"
+    archive.write_bytes(KLINES)
+    with pytest.raises(UsageError, match="--shift-now"):
+        shift_to(open_recordings([archive]), 1_785_767_130_000)
+
+
+def test_frames_come_by_time_and_only_those_wanted(frame_file, tmp_path):
+    second = tmp_path / "second.jsonl"
+    second.write_bytes(FRAME.replace(b'"E":1000', b'"E":1500').replace(b"xusd@trade", b"xusd@aggTrade"))
+    player = Player(open_recordings([second, frame_file]))
+    wanted = frozenset({"xusd@trade"})
+    assert player.due(999, wanted) == []
+    assert [event.stream for event in player.due(1000, wanted)] == ["xusd@trade"]
+    assert player.due(1499, wanted) == [] and player.position_ms == 1499
+    assert player.due(9999, wanted) == []
+    assert player.finished and player.position_ms == 1500
