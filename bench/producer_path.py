@@ -17,7 +17,7 @@ from typing import IO, Any
 
 import orjson
 import psutil
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from websockets.asyncio.client import connect
 
 from bench.feed import stream_names
@@ -51,13 +51,15 @@ class Feed:
         self.process.wait()
 
 
-def bare(bootstrap_servers: str, topic: str, count: int) -> dict[str, float]:
-    """One round of the bare loop, in this process."""
-    create_topic(bootstrap_servers, topic)
+def bare(bootstrap_servers: str, prefix: str, count: int) -> dict[str, float]:
+    """One round of the bare loop, in this process; each stream has a topic, as the contract has it."""
+    topics = {name: f"{prefix}.{name.replace('@', '.')}" for name in stream_names()}
+    for topic in topics.values():
+        create_topic(bootstrap_servers, topic)
     feed = Feed(count)
     try:
         cpu = time.process_time()
-        end = asyncio.run(_bare_loop(feed.port, bootstrap_servers, topic, count))
+        end = asyncio.run(_bare_loop(feed.port, bootstrap_servers, topics, count))
         return {
             "messages_per_s": count / (end - feed.line()["sending_at"]),
             "cpu_us": (time.process_time() - cpu) / count * 1e6,
@@ -66,12 +68,13 @@ def bare(bootstrap_servers: str, topic: str, count: int) -> dict[str, float]:
         feed.stop()
 
 
-async def _bare_loop(port: int, bootstrap_servers: str, topic: str, count: int) -> float:
+async def _bare_loop(port: int, bootstrap_servers: str, topics: dict[str, str], count: int) -> float:
     producer = Producer(producer_config(bootstrap_servers, "bench"))
     url = f"ws://127.0.0.1:{port}/stream?streams={'/'.join(stream_names())}"
     async with connect(url, compression=None, max_queue=1024, ping_interval=None) as connection:
         for number in range(count):
-            value = orjson.dumps(orjson.loads(await connection.recv(decode=False))["data"])
+            envelope = orjson.loads(await connection.recv(decode=False))
+            topic, value = topics[envelope["stream"]], orjson.dumps(envelope["data"])
             try:
                 producer.produce(topic, value, b"key")
             except BufferError:
@@ -124,7 +127,7 @@ def _wait(done: Callable[[], bool]) -> None:
             raise SystemExit(
                 "the producer did not publish every frame in time; is something else using the broker?"
             )
-        time.sleep(0.02)
+        time.sleep(0.1)
 
 
 class Published:
@@ -134,7 +137,6 @@ class Published:
         self._consumer = Consumer(consumer_config(bootstrap_servers, "bench-watermarks", "bench"))
         topics = (TRADES, QUOTES, DEPTH, *(klines_live_topic(interval) for interval in INTERVALS))
         known = self._consumer.list_topics(timeout=10).topics
-        # One key lives on one partition number; which one shows as soon as there are records.
         self._places = [
             TopicPartition(topic, partition) for topic in topics for partition in known[topic].partitions
         ]
@@ -146,6 +148,7 @@ class Published:
         }
         partitions = {place.partition for place, count in moved.items() if count}
         if partitions:
+            # One key lives on one partition number. Asking less leaves the processor to what is measured.
             self._places = [place for place in self._places if place.partition in partitions]
         return sum(moved.values())
 
@@ -153,4 +156,12 @@ class Published:
         self._consumer.close()
 
     def _end(self, place: TopicPartition) -> int:
-        return int(self._consumer.get_watermark_offsets(place, timeout=10)[1])
+        give_up = time.monotonic() + 10
+        while True:
+            try:
+                return int(self._consumer.get_watermark_offsets(place, timeout=10)[1])
+            except KafkaException as error:
+                # A topic made a moment ago may have no leader yet.
+                if error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION or time.monotonic() > give_up:
+                    raise
+                time.sleep(0.1)
