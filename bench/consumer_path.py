@@ -31,6 +31,7 @@ from shared.topics import TRADES
 
 _IDLE_S: Final = 2.0  # no new point for so long: all are written
 _DEADLINE_S: Final = 180.0
+_GROUP: Final = "cryptostream.trades"
 _BATCH: Final = 5_000  # what InfluxDB's manual advises for a request
 # Thirty trades a second, a busy pair's pace; recent, so that no bucket refuses them.
 _SPACING_MS: Final = 33
@@ -163,9 +164,8 @@ def ours(bootstrap_servers: str, influx: InfluxServer, count: int) -> dict[str, 
         process.terminate()
         process.wait(20)
     # The next round begins at the first trade again.
-    AdminClient({"bootstrap.servers": bootstrap_servers}).delete_consumer_groups(["cryptostream.trades"])[
-        "cryptostream.trades"
-    ].result(30)
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    admin.delete_consumer_groups([_GROUP])[_GROUP].result(30)
     # Windows' summaries are points too; the pace is given in trades.
     return {"messages_per_s": count / pace.seconds, "cpu_us": used / count * 1e6, "resident_mb": resident}
 

@@ -66,7 +66,7 @@ def through_the_stack(
     }
     created = cryptostream(["topics"], tmp_path, environment)
     assert created.returncode == 0, created.stderr
-    with simulator(["--replay", *map(str, files)]) as exchange:
+    with simulator(["--speed", "20", "--replay", *map(str, files)]) as exchange:
         environment |= {"BINANCE_REST_URL": exchange["rest_url"], "BINANCE_WS_URL": exchange["ws_url"]}
         with (
             service("producers", ["--symbols", symbol], environment) as producer,
