@@ -42,6 +42,9 @@ def main() -> int:
         if "consumer" in parts:
             with InfluxServer(Path(directory) / "influx") as influx:
                 result["consumer"] = _consumer(kafka.bootstrap_servers, influx, asked.messages, asked.rounds)
+                resident_mb = consumer_path.klines_resident_mb(kafka.bootstrap_servers, influx)
+                result["klines_resident_mb"] = resident_mb
+                print(f"Consumer of 1m bars, all indicators, four symbols: {resident_mb:.0f} MB resident")
     print(f"written: {report.write('paths', result)}")
     return 0 if fit["fit"] else 1
 

@@ -26,8 +26,8 @@ from confluent_kafka.admin import AdminClient
 from bench.limits import create_topic
 from cryptostream.engines.influxdb import InfluxServer
 from shared.kafka import consumer_config, producer_config
-from shared.messages import encode
-from shared.topics import TRADES
+from shared.messages import KlineMessage, encode
+from shared.topics import TRADES, klines_topic
 
 _IDLE_S: Final = 2.0  # no new point for so long: all are written
 _DEADLINE_S: Final = 180.0
@@ -164,10 +164,55 @@ def ours(bootstrap_servers: str, influx: InfluxServer, count: int) -> dict[str, 
         process.terminate()
         process.wait(20)
     # The next round begins at the first trade again.
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 3})
     admin.delete_consumer_groups([_GROUP])[_GROUP].result(30)
     # Windows' summaries are points too; the pace is given in trades.
     return {"messages_per_s": count / pace.seconds, "cpu_us": used / count * 1e6, "resident_mb": resident}
+
+
+def klines_resident_mb(bootstrap_servers: str, influx: InfluxServer, bars: int = 5_000) -> float:
+    """Resident memory of a consumer of one interval: `bars` bars of four symbols, all indicators."""
+    producer = Producer(producer_config(bootstrap_servers, "bench"))
+    start_ms = (time.time_ns() // 1_000_000 // 60_000 - bars) * 60_000
+    for number in range(bars):
+        for symbol in ("BTCUSDC", "ETHUSDC", "XRPUSDC", "SOLUSDC"):
+            message = _bar(symbol, start_ms + number * 60_000, 100 + number % 17)
+            producer.produce(klines_topic("1m"), encode(message), f"binance:{symbol}".encode())
+    producer.flush()
+    watch = Watch(influx)
+    process = start_consumer(bootstrap_servers, influx, ["--stream", "klines", "--intervals", "1m"])
+    try:
+        watch.wait_idle(2 * 4 * bars)  # a bar and its indicators are two points
+        return psutil.Process(process.pid).memory_info().rss / 2**20
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _bar(symbol: str, open_time_ms: int, price: int) -> KlineMessage:
+    return {
+        "schema": 1,
+        "exchange": "binance",
+        "symbol": symbol,
+        "event_time_ms": open_time_ms + 60_002,
+        "received_time_ms": open_time_ms + 60_005,
+        "source": "stream",
+        "interval": "1m",
+        "open_time_ms": open_time_ms,
+        "close_time_ms": open_time_ms + 59_999,
+        "open": f"{price}.00000000",
+        "high": f"{price + 2}.00000000",
+        "low": f"{price - 1}.00000000",
+        "close": f"{price + 1}.00000000",
+        "base_volume": "10.00000000",
+        "quote_volume": f"{price * 10}.00000000",
+        "trade_count": 12,
+        "taker_buy_base_volume": "6.00000000",
+        "taker_buy_quote_volume": f"{price * 6}.00000000",
+        "first_trade_id": 1,
+        "last_trade_id": 12,
+        "closed": True,
+    }
 
 
 def start_consumer(

@@ -18,7 +18,7 @@ _VALUE: Final = b"x" * 200
 
 
 def create_topic(bootstrap_servers: str, name: str) -> None:
-    client = AdminClient({"bootstrap.servers": bootstrap_servers})
+    client = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 3})
     for future in client.create_topics([NewTopic(name, num_partitions=1, replication_factor=1)]).values():
         future.result(30)
 
