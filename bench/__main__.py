@@ -23,8 +23,8 @@ Round = dict[str, float]
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description="Figures as ratios to the bare libraries.")
     parser.add_argument("parts", nargs="*", metavar="producer|consumer", help="default: both")
-    parser.add_argument("--messages", type=int, default=200_000, help="messages a round (default 200,000)")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of each side, in turn (default 3)")
+    parser.add_argument("--messages", type=int, default=100_000, help="messages a round (default 100,000)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of each side, in turn (default 5)")
     asked = parser.parse_args()
     parts = asked.parts or ["producer", "consumer"]
     unknown = set(parts) - {"producer", "consumer"}
@@ -95,7 +95,8 @@ def _consumer(bootstrap_servers: str, influx: InfluxServer, count: int, rounds: 
 def _in_turn(
     rounds: int, one: Callable[[int], Round], other: Callable[[int], Round]
 ) -> tuple[list[Round], list[Round]]:
-    pairs = [(one(number), other(number)) for number in range(rounds)]
+    # The first pair warms up the servers and is not counted.
+    pairs = [(one(number), other(number)) for number in range(rounds + 1)][1:]
     return [first for first, _ in pairs], [second for _, second in pairs]
 
 

@@ -206,23 +206,22 @@ class BookSync:
 
 def _write(side: dict[float, list[str]], levels: Levels, best: float, *, highest: bool) -> float:
     """Write a diff's levels into one side; its best price afterwards."""
-    best_deleted = False
-    for level in levels:
-        price = float(level[0])
-        quantity = level[1]
-        # Most quantities begin with another digit than 0, which is faster to see than a number is to read.
-        if quantity[0] == "0" and float(quantity) == 0.0:
-            # Deleting an unknown level is normal: the snapshot ends somewhere (BINANCE_SPOT.md §6.1).
-            if side.pop(price, None) is not None and price == best:
-                best_deleted = True
-        else:
-            side[price] = level
-            if price > best if highest else price < best:
-                best = price
+    if not levels:
+        return best
+    prices, quantities = ([float(text) for text in texts] for texts in zip(*levels, strict=True))
+    side.update(zip(prices, levels, strict=True))
+    latest = dict(zip(prices, quantities, strict=True))  # of a price named twice, the last holds
+    deleted = [price for price, quantity in latest.items() if quantity == 0.0]
+    for price in deleted:
+        # It may have been unknown: the snapshot ends somewhere (BINANCE_SPOT.md §6.1).
+        del side[price]
+    if len(deleted) < len(latest):
+        added = latest.keys() - deleted if deleted else latest
+        best = max(best, *added) if highest else min(best, *added)
     if len(side) > MAX_LEVELS:
         farthest = heapq.nsmallest if highest else heapq.nlargest
         for price in farthest(len(side) - MAX_LEVELS, side):
             del side[price]
-    if best_deleted and best not in side:
+    if deleted and best not in side:
         return max(side, default=0.0) if highest else min(side, default=float("inf"))
     return best

@@ -39,7 +39,7 @@ class Outlet:
         self._clock = clock
         self._series: dict[tuple[str, str], str] = {}
         self._keys: dict[str, bytes] = {}
-        self._followed_ms: dict[tuple[str, str], int] = {}
+        self._followed_ms: dict[str, dict[str, int]] = {}
         self._last_ids: dict[str, int] = {}
         self._ledger_outstanding = 0
 
@@ -47,6 +47,7 @@ class Outlet:
         """Make an instrument's series known."""
         exchange, symbol = instrument.exchange, instrument.symbol
         self._keys[symbol] = message_key(exchange, symbol)
+        self._followed_ms[symbol] = {}
         self._series[symbol, TRADES] = trades_series(exchange, symbol)
         for interval in intervals:
             self._series[symbol, klines_topic(interval)] = klines_series(exchange, symbol, interval)
@@ -54,27 +55,26 @@ class Outlet:
     def perform(self, instrument: Instrument, effects: Iterable[Effect]) -> None:
         """Send the messages among the effects and begin the rest."""
         symbol = instrument.symbol
-        key = self._keys[symbol]
+        key, followed_ms = self._keys[symbol], self._followed_ms[symbol]
         for effect in effects:
             if type(effect) is not Publish:
                 if self.start is not None:
                     self.start(instrument, effect)
                 continue
             topic, message, progress_id = effect
-            place = (symbol, topic)
             received_ms = message["received_time_ms"]
             if progress_id is not None:
-                self._last_ids[self._series[place]] = progress_id
+                self._last_ids[self._series[symbol, topic]] = progress_id
             elif topic == TRADES:
                 # A hole is open: the series has no last id that says all.
-                self._last_ids.pop(self._series[place], None)
-            if abs(received_ms - self._followed_ms.get(place, 0)) < _FOLLOW_MS and (
+                self._last_ids.pop(self._series[symbol, topic], None)
+            if abs(received_ms - followed_ms.get(topic, 0)) < _FOLLOW_MS and (
                 progress_id is None or topic == TRADES
             ):
                 self.publisher.send(topic, key, encode(message))
                 continue
-            self._followed_ms[place] = received_ms
-            self.publisher.send(topic, key, encode(message), self._follow(effect, place))
+            followed_ms[topic] = received_ms
+            self.publisher.send(topic, key, encode(message), self._follow(effect, (symbol, topic)))
 
     def _follow(self, effect: Publish, place: tuple[str, str]) -> Delivered:
         topic, message, progress_id = effect

@@ -121,7 +121,9 @@ AnyMessage = KlineMessage | TradeMessage | DepthMessage | BookMessage | QuoteMes
 
 _INT64_MIN: Final = -(2**63)
 _INT64_MAX: Final = 2**63 - 1
-_is_decimal: Final = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?").fullmatch
+_DECIMAL: Final = r"[0-9]{1,20}(?:\.[0-9]{1,20})?"
+_is_decimal: Final = re.compile(_DECIMAL).fullmatch
+_are_decimals: Final = re.compile(f"{_DECIMAL}(?:,{_DECIMAL})*+").fullmatch
 
 
 def _are_levels(levels: Any) -> bool:
@@ -133,9 +135,11 @@ def _are_levels(levels: Any) -> bool:
     if set(map(type, levels)) != {list} or set(map(len, levels)) != {2}:
         return False
     try:
-        return all(map(_is_decimal, chain.from_iterable(levels)))
+        # All of them in one pass: a comma can only be one of those put between them.
+        joined = ",".join(chain.from_iterable(levels))
     except TypeError:  # not a string
         return False
+    return joined.count(",") == 2 * len(levels) - 1 and _are_decimals(joined) is not None
 
 
 # Rule: the condition on `value` under which it holds, and how it is called in an error. Exact types are
