@@ -6,6 +6,7 @@ import csv
 import gzip
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from cryptostream.engines.influxdb import InfluxServer
 from cryptostream.engines.kafka import KafkaServer
 from shared.settings import load_settings
 from tests.conftest import real_influx, real_kafka
-from tests.services import cryptostream, service, simulator, wait_for
+from tests.services import cryptostream, service, simulator, start, wait_for
 from tests.unit.consumers.indicators.reference import LOOK_AHEAD, values_of_ta
 
 ARCHIVED_HOURS = 5_088
@@ -68,25 +69,42 @@ def through_the_stack(
     assert created.returncode == 0, created.stderr
     with simulator(["--speed", "20", "--replay", *map(str, files)]) as exchange:
         environment |= {"BINANCE_REST_URL": exchange["rest_url"], "BINANCE_WS_URL": exchange["ws_url"]}
-        with (
-            service("producers", ["--symbols", symbol], environment) as producer,
-            service("consumers", ["--stream", "klines", "--intervals", interval], environment) as consumer,
-        ):
-            tags = {"symbol": symbol, "interval": interval}
+        tags = {"symbol": symbol, "interval": interval}
 
-            def stored() -> bool:
-                # Bars and their indicators are written together, but are two points each.
-                return len(read(database, "indicator", tags)) >= series["bars"]
+        def stored(bars: int) -> bool:
+            # Bars and their indicators are written together, but are two points each.
+            return len(read(database, "indicator", tags)) >= bars
 
-            wait_for(f"{series['bars']} bars in InfluxDB", stored, 120, (producer, consumer))
+        killed_at: list[int] = []
+        consume = ["--stream", "klines", "--intervals", interval]
+        with service("producers", ["--symbols", symbol], environment) as producer:
+            for _ in range(series.get("kills", 0)):
+                consumer = start("consumers", consume, environment)
+                before = newest(database, tags)
+                wait_for("more bars", lambda: newest(database, tags) > before, 120, (producer, consumer))  # noqa: B023
+                consumer.kill()
+                consumer.wait()
+                killed_at.append(len(read(database, "kline", tags)))
+            with service("consumers", consume, environment) as consumer:
+                everything = partial(stored, series["bars"])
+                wait_for(f"{series['bars']} bars in InfluxDB", everything, 120, (producer, consumer))
+    # Kills that all come when nothing is left to do would prove nothing.
+    assert not killed_at or min(killed_at) < series["bars"], killed_at
     return read(database, "kline", tags)
 
 
-def read(database: InfluxServer, measurement: str, tags: dict[str, str]) -> list[dict[str, Any]]:
+def newest(database: InfluxServer, tags: dict[str, str]) -> int:
+    """Time of the newest bar stored, 0 for none."""
+    return max((row["time_ns"] for row in read(database, "kline", tags, last=1)), default=0)
+
+
+def read(
+    database: InfluxServer, measurement: str, tags: dict[str, str], last: int | None = None
+) -> list[dict[str, Any]]:
     settings = load_settings(store="influxdb", influx_url=database.url, influx_token=database.token)
     reader = open_reader(settings)
     try:
-        return list(reader.read(measurement, tags))
+        return list(reader.read(measurement, tags, last=last))
     finally:
         reader.close()
 
@@ -105,8 +123,23 @@ def test_archived_hours_come_back_equal_and_so_do_their_indicators(
     files = sorted(recordings.glob(_SPOT_HOURS))
     series = {"symbol": "BTCUSDT", "interval": "1h", "bars": ARCHIVED_HOURS, "warmup": ARCHIVED_HOURS}
     stored = through_the_stack(kafka, database, tmp_path, files, series)
+    assert_equal_to_the_archive(database, stored, archive_rows(files))
 
-    rows = archive_rows(files)
+
+def test_a_consumer_killed_twice_leaves_no_bar_out_and_no_indicator_wrong(
+    tmp_path: Path, recordings: Path
+) -> None:
+    files = sorted(recordings.glob(_SPOT_HOURS))
+    with real_kafka(tmp_path / "kafka") as kafka, real_influx(tmp_path / "influx") as database:
+        series = {"symbol": "BTCUSDT", "interval": "1h", "bars": ARCHIVED_HOURS, "warmup": ARCHIVED_HOURS}
+        stored = through_the_stack(kafka, database, tmp_path, files, {**series, "kills": 2})
+        assert_equal_to_the_archive(database, stored, archive_rows(files))
+
+
+def assert_equal_to_the_archive(
+    database: InfluxServer, stored: list[dict[str, Any]], rows: list[list[str]]
+) -> None:
+    """Every bar of the file, each once, and indicators as `ta` has them from the first bar on."""
     assert len(stored) == len(rows) == ARCHIVED_HOURS
     for point, row in zip(stored, rows, strict=True):
         # Milliseconds until 2024, microseconds since 2025.
@@ -117,22 +150,15 @@ def test_archived_hours_come_back_equal_and_so_do_their_indicators(
     bars = [Bar(0, *(float(row[at]) for at in (1, 2, 3, 4, 5))) for row in rows]
     reference = values_of_ta(bars)
     points = read(database, "indicator", {"symbol": "BTCUSDT", "interval": "1h"})
+    assert [point["time_ns"] for point in points] == [point["time_ns"] for point in stored]
     compared = 0
-    for column in (
-        "momentum_rsi",
-        "trend_macd_diff",
-        "trend_ema_fast",
-        "volatility_atr",
-        "volume_obv",
-        "trend_psar_up",
-    ):
+    for column in _COLUMNS:
         ahead = LOOK_AHEAD.get(column, slice(0, 0))
         for row, (point, expected) in enumerate(zip(points, reference[column], strict=True)):
             if not ahead.start <= row < ahead.stop:
                 # What `ta` has not, the point leaves out.
-                assert point.get(column, float("nan")) == pytest.approx(
-                    expected, rel=1e-9, abs=1e-7, nan_ok=True
-                )
+                value = point.get(column, float("nan"))
+                assert value == pytest.approx(expected, rel=1e-9, abs=1e-7, nan_ok=True)
                 compared += 1
     assert compared == len(_COLUMNS) * ARCHIVED_HOURS
 
