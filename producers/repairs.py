@@ -114,7 +114,7 @@ class Repairs:
 
         issued, never = await self._until_answered(instrument, ask, ([], []))
         effects = instrument.receive_trade_proof(effect, issued, never, self._clock.message_ms())
-        await self._perform(instrument, effects)
+        self._outlet.perform(instrument, effects)
 
     async def _audit_book(self, instrument: Instrument) -> None:
         snapshot: DepthMessage | None = None
@@ -123,8 +123,9 @@ class Repairs:
                 snapshot = await self._rest.depth(instrument.symbol, self._clock.message_ms)
             except (ExchangeUnavailable, ExchangeRefused, UnknownSymbol) as error:
                 _LOG.warning("%s: the order book cannot be audited now: %s", instrument.symbol, error)
+        await self._outlet.publisher.room()
         effects = instrument.receive_audit_snapshot(snapshot, self._clock.message_ms())
-        await self._perform(instrument, effects)
+        self._outlet.perform(instrument, effects)
 
     async def _until_answered(self, instrument: Instrument, ask: Any, nothing: Any) -> Any:
         """Ask until the exchange answers; `nothing` if it answers that it never will.
