@@ -301,6 +301,12 @@ class ProducerService:
         gauge("missing_trades", sum(instrument.missing_trades for instrument in instruments))
         gauge("books", len(instruments))
         gauge("synced_books", sum(instrument.synced for instrument in instruments))
+        audits = [instrument.book_audits for instrument in instruments]
+        gauge("book_audits", sum(count for count, _ in audits))
+        gauge("book_drift_levels", sum(levels for _, levels in audits))
+        bars = [instrument.audited_bars for instrument in instruments]
+        for index, name in enumerate(("audited_bars", "different_bars", "unaudited_bars")):
+            gauge(name, sum(counts[index] for counts in bars))
         gauge("queue_length", self._publisher.outstanding)
         gauge("dead_letters", self._outlet.dead_letters)
         gauge("ignored", sum(feed.ignored for feed in self._feeds))
