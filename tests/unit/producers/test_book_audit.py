@@ -195,9 +195,9 @@ def sell_off(best: int, to: int) -> dict[str, Any]:
 
 def test_a_book_whose_prices_come_near_the_end_of_its_range_takes_a_fresh_one_before() -> None:
     live = Live(*around(5_000), uniform=0.9)
+    assert AuditBook("BTCUSDC") not in live.change()
+    assert AuditBook("BTCUSDC") in live.change(**sell_off(5_000, 4_200))
     live.change()
-    live.change(**sell_off(5_000, 4_200))
-    assert AuditBook("BTCUSDC") in live.change()
     bids, asks = ladder(4_200, -1, SNAPSHOT_LEVELS), ladder(5_001, 1, SNAPSHOT_LEVELS)
     live.feed.receive_audit_snapshot(snapshot(live.update_id - 1, bids, asks))
     live.change()

@@ -222,7 +222,7 @@ def test_a_longer_bar_may_come_before_its_last_minute_and_is_unaudited_where_one
     assert counts(audit) == (0, 0, 0)
     for minute in minutes:
         audit.receive_bar(minute)
-    audit.receive_bar(bar(1, {i: (100, 5, True) for i in (104, 105, 106)}, interval="3m"))
+    audit.receive_bar(bar(1, dict.fromkeys((104, 105, 106), (100, 5, True)), interval="3m"))
     assert said(audit) == []
     assert counts(audit) == (6, 0, 2)
 
