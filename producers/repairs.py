@@ -81,8 +81,9 @@ class Repairs:
             snapshot = await self._rest.depth(instrument.symbol, self._clock.message_ms)
         except (ExchangeUnavailable, ExchangeRefused, UnknownSymbol) as error:
             _LOG.warning("%s: no snapshot of the order book: %s", instrument.symbol, error)
+        await self._outlet.publisher.room()
         effects = instrument.receive_snapshot(snapshot, self._clock.message_ms())
-        await self._perform(instrument, effects)
+        self._outlet.perform(instrument, effects)
 
     async def _fill_klines(self, instrument: Instrument, effect: FillKlines) -> None:
         async def ask() -> list[Any]:
@@ -94,7 +95,7 @@ class Repairs:
         effects = instrument.receive_kline_rows(
             effect.interval, effect.first, effect.last, rows, self._clock.message_ms()
         )
-        await self._perform(instrument, effects)
+        self._outlet.perform(instrument, effects)
 
     async def _fill_trades(self, instrument: Instrument, effect: FillTrades) -> None:
         async def ask() -> tuple[list[Any], int]:
@@ -105,7 +106,7 @@ class Repairs:
         effects = instrument.receive_trade_rows(
             effect.first, effect.last, rows, self._clock.message_ms(), oldest
         )
-        await self._perform(instrument, effects)
+        self._outlet.perform(instrument, effects)
 
     async def _prove_trades(self, instrument: Instrument, effect: ProveTrades) -> None:
         async def ask() -> Any:
@@ -113,7 +114,7 @@ class Repairs:
 
         issued, never = await self._until_answered(instrument, ask, ([], []))
         effects = instrument.receive_trade_proof(effect, issued, never, self._clock.message_ms())
-        await self._perform(instrument, effects)
+        self._outlet.perform(instrument, effects)
 
     async def _audit_book(self, instrument: Instrument) -> None:
         snapshot: DepthMessage | None = None
@@ -122,8 +123,9 @@ class Repairs:
                 snapshot = await self._rest.depth(instrument.symbol, self._clock.message_ms)
             except (ExchangeUnavailable, ExchangeRefused, UnknownSymbol) as error:
                 _LOG.warning("%s: the order book cannot be audited now: %s", instrument.symbol, error)
+        await self._outlet.publisher.room()
         effects = instrument.receive_audit_snapshot(snapshot, self._clock.message_ms())
-        await self._perform(instrument, effects)
+        self._outlet.perform(instrument, effects)
 
     async def _until_answered(self, instrument: Instrument, ask: Any, nothing: Any) -> Any:
         """Ask until the exchange answers; `nothing` if it answers that it never will.
@@ -133,7 +135,10 @@ class Repairs:
         backoff = Backoff(random.random, first_s=_FIRST_S)
         while True:
             try:
-                return await ask()
+                answer = await ask()
+                # The answer to it may be followed by the next request at once: one answer waits here at most.
+                await self._outlet.publisher.room()
+                return answer
             except ExchangeUnavailable as error:
                 if not backoff.failures:
                     _LOG.warning("%s: cannot fill yet: %s", instrument.symbol, error)
@@ -141,7 +146,3 @@ class Repairs:
             except (ExchangeRefused, UnknownSymbol) as error:
                 _LOG.warning("%s: cannot fill: %s", instrument.symbol, error)
                 return nothing
-
-    async def _perform(self, instrument: Instrument, effects: list[Effect]) -> None:
-        self._outlet.perform(instrument, effects)
-        await self._outlet.publisher.room()
