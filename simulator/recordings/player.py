@@ -86,7 +86,7 @@ class Player:
             self.position_ms = received_us // 1000 + self._shift_ms
             self.played += 1
             if stream in wanted:
-                events.append(Outgoing(stream, event, self.position_ms))
+                events.append(Outgoing(stream, event, self.position_ms, time_ms=self.position_ms))
         return events
 
     def _learn(self, event: Mapping[str, Any]) -> None:

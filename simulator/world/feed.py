@@ -50,8 +50,9 @@ class WorldFeed:
             for time_ms, rank, payload in source.until(until_ms)
         ]
         self.emitted_until_ms = max(until_ms, self.emitted_until_ms)
-        events.sort(key=lambda event: event[:2])
-        return [Outgoing(name, payload) for _, _, name, payload in events]
+        # By name too: which of two events of one instant comes first must not be by chance.
+        events.sort(key=lambda event: event[:3])
+        return [Outgoing(name, payload, time_ms=time_ms) for time_ms, _, name, payload in events]
 
     def _begin_and_end(self, wanted: frozenset[str]) -> None:
         for name in self._sources.keys() - wanted:
