@@ -15,6 +15,7 @@ from shared.command import guarded
 from shared.errors import UsageError
 from shared.logs import set_up_logging
 from shared.settings import load_settings
+from simulator.faults.market import halts_by_symbol
 from simulator.faults.script import check_symbols, parse_script
 from simulator.recordings.files import open_recordings
 from simulator.recordings.player import Player
@@ -99,20 +100,25 @@ def run(arguments: argparse.Namespace) -> int:
     set_up_logging(settings.log_level, settings.log_format)
     now_ms = time.time_ns() // 1_000_000
     exchange: WorldExchange | Player
+    seeds = (arguments.fault_seed, script.seed, arguments.seed)
+    fault_seed = next(seed for seed in seeds if seed is not None)
     if arguments.replay:
+        if any(fault.kind == "halt" for fault in script.faults):
+            raise UsageError("fault halt belongs to the seeded market; leave it out with --replay")
         recording = open_recordings(arguments.replay)
         exchange = Player(recording, shift_to(recording, now_ms) if arguments.shift_now else 0)
     else:
         start_ms = now_ms if arguments.start is None else arguments.start
+        clock_start_ms = max(start_ms, now_ms) if arguments.resume else start_ms
         exchange = WorldExchange(
             settings.symbols,
             arguments.seed,
             start_ms,
             arguments.rate,
-            clock_start_ms=now_ms if arguments.resume else None,
+            clock_start_ms=clock_start_ms,
+            halts=halts_by_symbol(script.faults, fault_seed, clock_start_ms, settings.symbols),
         )
     check_symbols(script.faults, exchange.symbols)
-    seeds = (arguments.fault_seed, script.seed, arguments.seed)
     options = SimulatorOptions(
         host=arguments.host,
         port=arguments.port,
@@ -127,7 +133,7 @@ def run(arguments: argparse.Namespace) -> int:
             shutdown_lead=arguments.shutdown_lead,
         ),
         faults=script.faults,
-        fault_seed=next(seed for seed in seeds if seed is not None),
+        fault_seed=fault_seed,
         hold=arguments.hold,
         freeze_at=arguments.freeze_at,
     )

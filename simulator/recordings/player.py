@@ -179,7 +179,7 @@ class Player:
             rows[-1].trade_time_ms,
         )
 
-    def symbol_entries(self) -> list[Mapping[str, Any]]:
+    def symbol_entries(self, now_ms: int) -> list[Mapping[str, Any]]:  # noqa: ARG002
         """As recorded, else made up for the symbols that occur; all TRADING unless set otherwise."""
         return [
             {**entry, "status": self.statuses.get(entry["symbol"], entry["status"])}

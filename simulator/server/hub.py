@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from simulator.faults.events import Effect, EventFaults, Fire, Hit, Send
+from simulator.faults.market import unissued
 from simulator.faults.script import Fault
 from simulator.faults.tally import Tally
 from simulator.faults.targets import is_final, strikes, target_of
@@ -46,7 +47,6 @@ class Hub:
         faults: None when nothing is scripted.
         log: what it keeps an account of is wanted for ever once it has had a subscriber: the exchange
             issues it whether anyone listens or not.
-        on_market: called when a fault of the market begins.
 
     Attributes:
         wanted: names of all streams to be fed; the same object until it changes.
@@ -60,7 +60,6 @@ class Hub:
         faults: EventFaults | None = None,
         *,
         connections_awaited: int = 1,
-        on_market: Callable[[Fire], None] = lambda _fire: None,
     ) -> None:
         self.wanted: frozenset[str] = frozenset()
         self.listened_to = asyncio.Event()
@@ -68,7 +67,6 @@ class Hub:
         self._tally = tally
         self._faults = faults
         self._connections_awaited = connections_awaited
-        self._on_market = on_market
         self._listeners: dict[str, list[Listener]] = {}
         self._connections: list[Listener] = []
         # Streams that nobody has since a fault ended their last connection.
@@ -159,7 +157,9 @@ class Hub:
                 self._strike(fault)
             case Fire(fault):
                 self._tally.fired(fault)
-                self._on_market(effect)
+                if fault.kind == "halt":
+                    for record, count in unissued(effect, self.wanted).items():
+                        self._tally.hit(fault, record, count)
 
     def _deliver(self, event: Outgoing) -> None:
         listeners = self._listeners.get(event.stream)
