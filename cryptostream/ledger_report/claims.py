@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from consumers.completeness import CompletenessLedger, refusal
 from consumers.ledger_events import LedgerSeries
 from consumers.measurements import KLINE
 from cryptostream.ledger_report.report import Note, SeriesReport
-from cryptostream.ledger_report.span import Span
+from cryptostream.ledger_report.span import MINUTE_MS, Span
 from shared.id_ranges import IdRanges
 from shared.messages import LedgerMessage
 
@@ -32,11 +33,16 @@ class Claims:
 
     Args:
         oldest_kept_ms: older points are gone from the bucket `ticks`; None if it keeps everything.
+        watched_ids: trade ids of which the time is asked for, by `time_span`.
     """
 
-    def __init__(self, span: Span, oldest_kept_ms: int | None) -> None:
+    def __init__(
+        self, span: Span, oldest_kept_ms: int | None, *, watched_ids: tuple[int, int] | None = None
+    ) -> None:
         self._span = span
         self._oldest_kept_ms = oldest_kept_ms
+        self._watched_ids = watched_ids
+        self._watched_ms: tuple[int, int] | None = None
         self._ledger = CompletenessLedger(_MAX_RANGES)
         self._series: dict[LedgerSeries, None] = {}
         self._dated: dict[LedgerSeries, IdRanges] = {}  # trades of the time asked for
@@ -87,6 +93,29 @@ class Claims:
     def ever_stored(self, series: LedgerSeries) -> IdRanges:
         """The same for all time, not to be changed."""
         return self._ledger.ranges(series)["stored"] if series in self._series else IdRanges()
+
+    def halted(self, series: LedgerSeries) -> IdRanges:
+        """Bars that never were, for the exchange was closed; not to be changed."""
+        return self._ledger.ranges(series)["halted"]
+
+    def last_expected(self, series: LedgerSeries) -> int:
+        """The highest id known to have been issued when the topic ended."""
+        return self._ends[series]
+
+    def id_range(self, series: LedgerSeries) -> tuple[int, int] | None:
+        """First and last id of the time asked for; None if the ledger dates no trades to it."""
+        windows = self._windows(series, _EVER[1])
+        return (windows[0][0], windows[-1][1]) if windows else None
+
+    def time_span(self, series: LedgerSeries) -> Span:
+        """The time asked for, or that of the watched ids as far as the ledger dates them, in minutes."""
+        span = Span(
+            series.symbol, series.stream, series.interval or None, self._span.from_ms, self._span.to_ms
+        )
+        if self._watched_ms is None:
+            return span
+        earliest, latest = (time_ms // MINUTE_MS * MINUTE_MS for time_ms in self._watched_ms)
+        return replace(span, from_ms=earliest, to_ms=latest + MINUTE_MS)
 
     def without_indicators(self, series: LedgerSeries) -> IdRanges:
         """Bars that came after later ones: indicators are not computed for them."""
@@ -171,6 +200,9 @@ class Claims:
             self._expired[series] = max(last, self._expired.get(series, last))
         if self._span.timed and self._span.holds_time(time_ms):
             self._dated.setdefault(series, IdRanges()).add(first, last)
+        if self._watched_ids is not None and first <= self._watched_ids[1] and last >= self._watched_ids[0]:
+            earliest, latest = self._watched_ms or (time_ms, time_ms)
+            self._watched_ms = (min(earliest, time_ms), max(latest, time_ms))
 
     def _note(self, series: LedgerSeries, message: LedgerMessage) -> None:
         time_ms = message["first"] if series.stream == "klines" else message["event_time_ms"]

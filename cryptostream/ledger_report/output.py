@@ -114,7 +114,9 @@ def _texts(report: SeriesReport) -> tuple[str, ...]:
 def _lost_lines(reports: Sequence[SeriesReport]) -> Iterator[str]:
     for report in reports:
         if report.lost:
-            shown = _shown(report.series, report.lost_ranges[-_LOST_SHOWN:], by_minutes=report.by_minutes)
+            shown = shown_ranges(
+                report.series, report.lost_ranges[-_LOST_SHOWN:], by_minutes=report.by_minutes
+            )
             more = len(report.lost_ranges) - _LOST_SHOWN
             newest = f", the newest of {len(report.lost_ranges):,} ranges" if more > 0 else ""
             yield f"lost: {_name(report.series)}: {report.lost:,}: {shown}{newest}"
@@ -133,7 +135,7 @@ def _note_lines(survey: Survey) -> Iterator[str]:
 
 
 def _note_text(note: Note) -> str:
-    where = _shown(note.series, ((note.first, note.last),))
+    where = shown_ranges(note.series, ((note.first, note.last),))
     at = f" at {iso(note.time_ms)}" if note.time_ms is not None and not note.series.interval else ""
     return f"{where}{at}{f' ({note.detail})' if note.detail else ''}"
 
@@ -153,11 +155,12 @@ def _verdict(survey: Survey) -> str:
 
 
 def _ranges_of(recount: Recount, short: Shortfall) -> str:
-    shown = _shown(recount.series, short.ranges[:_LOST_SHOWN], by_minutes=recount.by_minutes)
+    shown = shown_ranges(recount.series, short.ranges[:_LOST_SHOWN], by_minutes=recount.by_minutes)
     return shown + (", …" if len(short.ranges) > _LOST_SHOWN else "")
 
 
-def _shown(series: LedgerSeries, ranges: Sequence[Range], *, by_minutes: bool = False) -> str:
+def shown_ranges(series: LedgerSeries, ranges: Sequence[Range], *, by_minutes: bool = False) -> str:
+    """Ranges in the ledger's units as text: ids, open times, or minutes."""
     times = by_minutes or bool(series.interval)
     word = "minutes" if by_minutes else "open times" if series.interval else "ids"
     texts = (

@@ -56,14 +56,19 @@ class Claimed:
 NOTHING_CLAIMED: Final = Claimed(IdRanges(), IdRanges(), -(2**63))
 
 
-def count_points(reader: Reader, series: LedgerSeries, span: Span, advance: Advance) -> Found:
+def count_points(
+    reader: Reader, series: LedgerSeries, span: Span, advance: Advance, *, with_indicators: bool = True
+) -> Found:
     """Read a series' points once, as a stream."""
     found = Found()
     if series.stream == "trades":
         rows = rows_of(reader, TRADE.name, series, span)
         _collect(found.ids, (int(row["trade_id"] or 0) for row in rows), found, advance)
         return found
-    for ids, name in ((found.ids, KLINE.name), (found.with_indicators, INDICATOR.name)):
+    measurements = [(found.ids, KLINE.name)]
+    if with_indicators:
+        measurements.append((found.with_indicators, INDICATOR.name))
+    for ids, name in measurements:
         bars = rows_of(reader, name, series, span)
         _collect(ids, (_bar_id(row, series) for row in bars), found, advance)
     return found
