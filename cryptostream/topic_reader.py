@@ -40,6 +40,9 @@ def broker_address(settings: Settings) -> str:
 class TopicReader:
     """A connection to a real broker; commits nothing.
 
+    Attributes:
+        brokers: how many there are.
+
     Raises:
         BrokerUnavailable: no broker answers there.
         BrokerError: it is the in-memory one, which keeps nothing that could be read.
@@ -67,6 +70,7 @@ class TopicReader:
                 f"KAFKA_BOOTSTRAP_SERVERS: {bootstrap_servers} is an in-memory broker, which keeps nothing; "
                 "this needs a real Kafka (cryptostream run --broker kafka)"
             )
+        self.brokers = len(metadata.brokers)
         self._partitions = {name: sorted(topic.partitions) for name, topic in metadata.topics.items()}
 
     def close(self) -> None:

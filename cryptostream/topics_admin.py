@@ -103,6 +103,26 @@ def ensure_topics(
     return [reports[topic.name] for topic in declared]
 
 
+def check_topics(
+    bootstrap_servers: str, intervals: Sequence[str], *, partitions: int = DEFAULT_PARTITIONS
+) -> list[TopicReport]:
+    """How the declared topics stand; changes nothing.
+
+    Raises:
+        BrokerUnavailable, BrokerError: as `ensure_topics`.
+    """
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    present = _partition_counts(admin, bootstrap_servers)
+    declared = declared_topics(intervals)
+    configs = _configs(admin, [topic.name for topic in declared if topic.name in present])
+    return [
+        _checked(admin, topic, Found(present[topic.name], configs[topic.name]), partitions, mend=False)
+        if topic.name in present
+        else TopicReport(topic.name, "missing", 0)
+        for topic in declared
+    ]
+
+
 def _partition_counts(admin: AdminClient, bootstrap_servers: str) -> dict[str, int]:
     try:
         topics = admin.list_topics(timeout=TIMEOUT_S).topics
