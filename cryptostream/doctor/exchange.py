@@ -156,10 +156,8 @@ async def _get(session: aiohttp.ClientSession, base: str, path: str, parameters:
             headers = {name.lower(): value for name, value in response.headers.items()}
             return decide(response.status, headers, body, request)
     except (aiohttp.ClientError, TimeoutError, OSError, orjson.JSONDecodeError) as error:
-        reason = str(error) or type(error).__name__
-        raise ExchangeUnavailable(
-            f"{request}: no answer ({reason}); check the network, or {_HOSTS}"
-        ) from None
+        reason = str(getattr(error, "os_error", error)) or type(error).__name__
+        raise ExchangeUnavailable(f"{request}: no answer ({reason}); {_MEND}") from None
 
 
 def _short(error: ExchangeError) -> str:

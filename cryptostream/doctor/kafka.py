@@ -12,6 +12,7 @@ from cryptostream.topics_admin import TopicReport, check_topics
 from shared.settings import Settings
 
 _NAMED: Final = 3
+_ANSWER_S: Final = 5.0
 
 
 def checks(settings: Settings) -> list[Check]:
@@ -34,7 +35,9 @@ def _broker(settings: Settings) -> Sequence[Finding]:
 
 
 def _topics(settings: Settings) -> Sequence[Finding]:
-    return topic_findings(check_topics(settings.kafka_bootstrap_servers, settings.intervals))
+    return topic_findings(
+        check_topics(settings.kafka_bootstrap_servers, settings.intervals, timeout_s=_ANSWER_S)
+    )
 
 
 def topic_findings(reports: Sequence[TopicReport]) -> list[Finding]:
