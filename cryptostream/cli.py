@@ -18,6 +18,10 @@ COMMANDS: Final = {
     "topics": "create the topics and check them",
     "simulate": "a Binance-compatible exchange on localhost",
     "query": "read stored points as a table, CSV or JSON",
+    "ledger": "what is complete, what is lost; --verify counts the store again",
+    "repair": "fetch what is missing over REST and publish it",
+    "dead-letters": "list, show and replay rejected bytes",
+    "doctor": "check settings, exchange, Kafka, store and disk, and say how to mend each",
 }
 
 
@@ -34,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "--debug", action="store_true", default=argparse.SUPPRESS, help="show tracebacks"
         )
         if name == asked:
-            module = importlib.import_module(f"cryptostream.commands.{name}")
+            module = importlib.import_module(f"cryptostream.commands.{name.replace('-', '_')}")
             module.add_arguments(command)
             command.set_defaults(run=module.run)
     arguments = parser.parse_args(argv)
