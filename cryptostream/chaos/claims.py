@@ -1,4 +1,4 @@
-"""What the services claim on `pipeline.ledger`, as sets of ids: to watch a run, and to catch a lie after it."""
+"""What the services claim on `pipeline.ledger`, as sets of ids: to watch a run, to catch a lie after it."""
 
 from __future__ import annotations
 
@@ -57,6 +57,14 @@ class Claims:
         for excuse in _EXCUSES:
             left = left.difference(kinds[excuse])
         return left
+
+    def altered_bars(self) -> dict[tuple[str, str], IdRanges]:
+        """Bars that are said to differ from what else is known of them, by symbol and interval."""
+        return {
+            (series.symbol, series.interval): self._ids[series]["revised"]
+            for series in self.series()
+            if series.stream == "klines"
+        }
 
     def holes(self) -> Iterator[Hole]:
         """Missing ids with a stored one above them: what is only on its way to the store is none."""

@@ -1,4 +1,4 @@
-"""Two sets of rows side by side, to the last bit: what is missing, there twice, not to be there, or different.
+"""Two sets of rows side by side, to the last bit: what is missing, there twice, unknown or different.
 
 Pure. The first few of each kind are named, the rest is counted.
 """

@@ -15,6 +15,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from consumers.streams import STREAMS, streams
+from cryptostream.chaos.scenarios import Engine
 from cryptostream.engines.influxdb import InfluxServer
 from cryptostream.engines.kafka import KafkaServer
 from cryptostream.topics_admin import ensure_topics
@@ -99,18 +100,18 @@ class Engines:
         named = {name.lower(): value for name, value in self.environment().items() if value}
         return load_settings(symbols=",".join(symbols), intervals=",".join(intervals), **named)
 
-    def freeze(self, name: str) -> None:
-        """SIGSTOP for "kafka" or "influx": it stays connected and answers nothing."""
-        os.kill(self._server(name).pid, signal.SIGSTOP)
+    def engine(self, name: Engine) -> KafkaServer | InfluxServer:
+        return self.kafka if name == "kafka" else self.influx
 
-    def thaw(self, name: str) -> None:
-        os.kill(self._server(name).pid, signal.SIGCONT)
+    def freeze(self, name: Engine) -> None:
+        """SIGSTOP: it stays connected and answers nothing."""
+        os.kill(self.engine(name).pid, signal.SIGSTOP)
+
+    def thaw(self, name: Engine) -> None:
+        os.kill(self.engine(name).pid, signal.SIGCONT)
 
     def pids(self) -> dict[str, int]:
         return {"kafka": self.kafka.pid, "influxd": self.influx.pid}
-
-    def _server(self, name: str) -> KafkaServer | InfluxServer:
-        return self.kafka if name == "kafka" else self.influx
 
     def _buckets(self) -> tuple[str, str]:
         return f"market-{self._scenario}", f"ticks-{self._scenario}"

@@ -57,6 +57,7 @@ def read_export(
     """
     export = Export(window, columns)
     span = {"from_ns": window.begin_ms * _NS_A_MS, "to_ns": window.end_ms * _NS_A_MS}
+    kinds: list[tuple[str, tuple[str, ...], dict[BarSeries, dict[int, Numbers]]]]
     for symbol in symbols:
         export.trades[symbol] = [
             TradePoint(

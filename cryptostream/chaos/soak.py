@@ -95,12 +95,19 @@ def soak(
     say: Say,
     progress: Callable[[SoakResult], None],
 ) -> SoakResult:
-    """Run for `duration_s` real seconds; `progress` is given the figures every five minutes and at the end."""
+    """Run for `duration_s` real seconds; `progress` gets the figures every five minutes and at the end."""
     session = Session(engines, market, StackOptions(speed), directory, say)
     result = SoakResult(datetime.now(UTC), speed, len(market.symbols), defaultdict(list), [])
     try:
         session.start()
-        _sample_until(session, engines, result, duration_s, directory / "samples.jsonl", progress)
+        _sample_until(
+            session,
+            engines,
+            result,
+            duration_s=duration_s,
+            samples_file=directory / "samples.jsonl",
+            progress=progress,
+        )
         drained = session.end()
         result.restarts = tuple(session.stack.processes.unasked)
         result.complaints = drained.complaints
@@ -117,6 +124,7 @@ def _sample_until(
     session: Session,
     engines: Engines,
     result: SoakResult,
+    *,
     duration_s: float,
     samples_file: Path,
     progress: Callable[[SoakResult], None],
@@ -160,7 +168,7 @@ def soak_page(result: SoakResult) -> str:
     lines = [
         "# Soak",
         "",
-        "`make soak`: a seeded market on real Kafka and real InfluxDB for an hour, without disturbance. Every "
+        "`make soak`: a seeded market on real Kafka and real InfluxDB for an hour, undisturbed. Every "
         "10 s the resident memory and the open files of each process are read; the slope is by least squares "
         "over everything after the first ten minutes. A service may grow by "
         f"{MOST_MB_AN_HOUR:g} MB an hour and {MOST_FILES} files; the engines are shown, not judged.",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from cryptostream.chaos.differences import Differences
+from cryptostream.chaos.differences import Differences, Kind
+from cryptostream.chaos.truth import BarSeries
 from shared.id_ranges import IdRanges
 from shared.intervals import INTERVAL_MS
 
@@ -37,13 +39,19 @@ class TradeLaw:
 
 
 class KlineLaw:
-    """`market.klines.<interval>` of one symbol: closed bars, each once, in order, without a hole."""
+    """`market.klines.<interval>` of one symbol: closed bars, each once, in order.
+
+    Attributes:
+        first_ms: open time of the first bar.
+        holes: ids (open time divided by the interval) of absent bars: the ledger must excuse them.
+    """
 
     def __init__(self, symbol: str, interval: str) -> None:
         self._topic = f"market.klines.{interval}"
         self._symbol = symbol
         self._unit = INTERVAL_MS[interval]
         self.first_ms: int | None = None
+        self.holes = IdRanges()
         self._last_ms: int | None = None
 
     def receive(self, message: Mapping[str, Any]) -> Differences:
@@ -54,11 +62,10 @@ class KlineLaw:
         if last_ms is None:
             self.first_ms = open_ms
         elif open_ms <= last_ms:
-            kind = "twice" if open_ms == last_ms else "broken"
-            differences.add(self._topic, kind, f"{self._symbol} {open_ms} comes after {last_ms}")  # type: ignore[arg-type]
+            kind: Kind = "twice" if open_ms == last_ms else "broken"
+            differences.add(self._topic, kind, f"{self._symbol} {open_ms} comes after {last_ms}")
         elif open_ms != last_ms + self._unit:
-            count = (open_ms - last_ms) // self._unit - 1
-            differences.add(self._topic, "missing", f"{self._symbol} {last_ms + self._unit}", count)
+            self.holes.add(last_ms // self._unit + 1, open_ms // self._unit - 1)
         self._last_ms = max(open_ms, last_ms or 0)
         return differences
 
@@ -145,3 +152,24 @@ class DepthLaw:
                 example = f"{self._symbol} {book['update_id']} {name} from level {at}"
                 differences.add("market.book", "different", example)
         return differences
+
+
+@dataclass(slots=True)
+class TopicReport:
+    """What the topics hold.
+
+    Attributes:
+        trades: ids on `market.trades` by symbol.
+        firsts_ms: open time of the first bar of each series. bar_holes: bars between that are not there.
+        books: of `market.book` compared with the replay of `market.depth`; `unreplayed` could not be.
+        depth_holes: places where the replay of a book begins anew.
+    """
+
+    differences: Differences = field(default_factory=Differences)
+    trades: dict[str, IdRanges] = field(default_factory=dict)
+    firsts_ms: dict[BarSeries, int] = field(default_factory=dict)
+    bar_holes: dict[BarSeries, IdRanges] = field(default_factory=dict)
+    books: int = 0
+    unreplayed: int = 0
+    depth_holes: int = 0
+    dead_letters: int = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from consumers.indicators.bars import Bar
@@ -9,24 +10,35 @@ from consumers.indicators.indicator_set import IndicatorSet
 from cryptostream.chaos.claims import Claims
 from cryptostream.chaos.differences import Differences, compare_bars, compare_trades
 from cryptostream.chaos.export import Export
+from cryptostream.chaos.market import Window
+from cryptostream.chaos.topic_laws import TopicReport
 from cryptostream.chaos.truth import BAR_FIELDS, BarSeries, Numbers, Truth
 from shared.id_ranges import IdRanges
 from shared.intervals import INTERVAL_MS
 
 _NS_A_MS = 1_000_000
-_LIMIT = float("inf")
 
 
-def against_truth(export: Export, truth: Truth) -> Differences:
-    """The trades and bars of the export's window against those that were issued."""
+def against_truth(
+    export: Export, truth: Truth, altered: Mapping[BarSeries, IdRanges] | None = None
+) -> Differences:
+    """The trades and bars of the export's window against those that were issued.
+
+    Args:
+        altered: bars (open times divided by the interval) that the ledger says are not as issued.
+    """
     differences, window = Differences(), export.window
     for symbol, found in export.trades.items():
         issued = (t for t in truth.trades[symbol].values() if window.has(t.time_ns // _NS_A_MS))
         differences.update(compare_trades(issued, found, symbol))
     for series, bars in export.bars.items():
         unit = INTERVAL_MS[series[1]]
-        expected = {at: bar for at, bar in truth.bars[series].items() if window.has_bar(at, unit)}
-        differences.update(compare_bars("kline", expected, bars, BAR_FIELDS, " ".join(series)))
+        left_out = (altered or {}).get(series, IdRanges())
+        expected, found_bars = (
+            {at: bar for at, bar in rows.items() if window.has_bar(at, unit) and at // unit not in left_out}
+            for rows in (truth.bars[series], bars)
+        )
+        differences.update(compare_bars("kline", expected, found_bars, BAR_FIELDS, " ".join(series)))
     return differences
 
 
@@ -63,9 +75,7 @@ def recomputed(indicators: IndicatorSet, bars: Mapping[int, Numbers], first_ms: 
         numbers = (bar[name] or 0.0 for name in ("open", "high", "low", "close", "base_volume"))
         state, computed = indicators.step(state, Bar(open_ms, *numbers))
         # What is not a number is not stored (DESIGN §4.3).
-        values[open_ms] = tuple(
-            value if value == value and abs(value) != _LIMIT else None for value in computed
-        )
+        values[open_ms] = tuple(value if math.isfinite(value) else None for value in computed)
     return values
 
 
@@ -87,6 +97,24 @@ def against_bars(
         expected = {at: numbers for at, numbers in values.items() if window.has_bar(at, unit)}
         label = " ".join(series)
         differences.update(compare_bars("indicator", expected, found, export.columns, label))
+    return differences
+
+
+def against_topics(topics: TopicReport, truth: Truth, claims: Claims, window: Window) -> Differences:
+    """The topics against what was issued, and their holes against what the ledger excuses."""
+    differences = Differences()
+    for symbol, trades in truth.trades.items():
+        on_topic = topics.trades.get(symbol, IdRanges())
+        for trade in trades.values():
+            if window.has(trade.time_ns // _NS_A_MS) and trade.trade_id not in on_topic:
+                differences.add("market.trades", "missing", f"{symbol} {trade.trade_id}")
+    for series in claims.series():
+        left = topics.bar_holes.get((series.symbol, series.interval), IdRanges())
+        for excuse in ("halted", "offline", "lost"):
+            left = left.difference(claims.ids(series, excuse))
+        for first, last in left:
+            example = f"{series.symbol} {first * series.unit}"
+            differences.add(f"market.klines.{series.interval}", "missing", example, last - first + 1)
     return differences
 
 
