@@ -84,4 +84,5 @@ def read_export(
 
 
 def _numbers(row: Row, names: Sequence[str]) -> Numbers:
-    return tuple(None if row.get(name) is None else float(row[name] or 0) for name in names)
+    # Not `or 0`: a negative zero stays one.
+    return tuple(None if (number := row.get(name)) is None else float(number) for name in names)

@@ -50,12 +50,16 @@ def services_of(intervals: Iterable[str]) -> tuple[str, ...]:
 
 
 def incomplete_because(
-    reports: Mapping[str, Report], services: Iterable[str], since_ms: int, holes: int
+    reports: Mapping[str, Report], services: Iterable[str], since_ms: int, holes: int, *, market_open: bool
 ) -> str | None:
     """The first reason why the stack is not complete; None if it is.
 
     Complete is: every service has reported since `since_ms`, nothing waits for a fill, all books are
     synchronised, no consumer is a second behind, and no id is missing below a stored one.
+
+    Args:
+        holes: ids missing below a stored one.
+        market_open: no book can be synchronised in a market that has stopped.
     """
     for service in services:
         report = reports.get(service)
@@ -67,7 +71,7 @@ def incomplete_because(
     for name in ("pending_fills", "missing_trades"):
         if gauges.get(name, 0):
             return f"{name} is {gauges[name]:g}"
-    if gauges.get("synced_books", 0) < gauges.get("books", 1):
+    if market_open and gauges.get("synced_books", 0) < gauges.get("books", 1):
         return f"{gauges.get('synced_books', 0):g} of {gauges.get('books', 0):g} books are synchronised"
     return f"{holes} ids are missing" if holes else None
 

@@ -55,6 +55,7 @@ class Session:
         self._engines = engines
         self._market = market
         self._services = services_of(market.intervals)
+        self._market_open = True
         self.stack = Stack(engines, market, options, directory, say)
         self.watch = Watch(engines.kafka.bootstrap_servers)
 
@@ -79,11 +80,14 @@ class Session:
     def incomplete_because(self, since_ms: int) -> str | None:
         """Why the stack is not complete; only reports after `since_ms` count."""
         holes = sum(hole.last - hole.first + 1 for hole in self.watch.claims.holes())
-        return incomplete_because(self.watch.reports, self._services, since_ms, holes)
+        return incomplete_because(
+            self.watch.reports, self._services, since_ms, holes, market_open=self._market_open
+        )
 
     def end(self) -> Drained:
         """Freeze the market, let everything arrive, end the services and the exchange."""
         frozen_ms = self.stack.freeze()
+        self._market_open = False
         began_s = time.monotonic()
         undrained = self._drain()
         seconds = time.monotonic() - began_s
