@@ -18,7 +18,9 @@ MINUTE = 60_000
 
 @pytest.fixture
 def instrument() -> Instrument:
-    made = Instrument("binance", "BTCUSDC", ["1m"], book_interval_ms=1_000, warmup_bars=0)
+    made = Instrument(
+        "binance", "BTCUSDC", ["1m"], book_interval_ms=1_000, warmup_bars=0, book_audit_ms=10**12
+    )
     made.begin({}, NOW_MS)
     return made
 
@@ -109,6 +111,7 @@ def test_a_restart_says_again_what_a_kill_may_have_left_unsaid() -> None:
     assert fills == [(NOW_MS - 2 * MINUTE, NOW_MS - MINUTE)]
     assert sorted(said(ledger(instrument))) == [
         ("klines", "expected", NOW_MS - 3 * MINUTE, NOW_MS - 3 * MINUTE, 1),
+        ("klines", "gap", NOW_MS - 2 * MINUTE, NOW_MS - MINUTE, 2),
         ("trades", "expected", 11, 11, 1),
         ("trades", "expected", 13, 13, 1),
     ]
@@ -117,7 +120,9 @@ def test_a_restart_says_again_what_a_kill_may_have_left_unsaid() -> None:
 def synced(instrument: Instrument) -> list[str]:
     [wanted] = instrument.receive("depth", diff(101, 105))
     assert isinstance(wanted, FetchSnapshot)
-    return topics(instrument.receive_snapshot(snapshot(100), NOW_MS))
+    published = topics(instrument.receive_snapshot(snapshot(100), NOW_MS))
+    instrument.tick()
+    return published
 
 
 def test_the_depth_topic_alone_replays_the_book(instrument: Instrument) -> None:

@@ -69,6 +69,11 @@ def events(effects: Any) -> list[tuple[str, int, int]]:
     ]
 
 
+def causes(effects: Any) -> list[tuple[str, int, int, str | None]]:
+    details = [effect.detail for effect in effects if isinstance(effect, LedgerEvent)]
+    return [(*event, detail) for event, detail in zip(events(effects), details, strict=True)]
+
+
 def answer(sequence: KlineSequence, first: int, last: int, numbers: Any) -> Any:
     return sequence.receive_rows(
         NOW_MS + first * MINUTE, NOW_MS + last * MINUTE, [row(number) for number in numbers]
@@ -129,7 +134,7 @@ def test_a_series_begins_with_a_bar_of_the_stream_that_is_older_than_what_rest_h
 def test_a_restart_fills_from_the_last_bar_page_by_page() -> None:
     sequence = KlineSequence("BTCUSDC", "1m", Halts())
     effects = sequence.begin(NOW_MS - 2_001 * MINUTE, NOW_MS, 5)
-    assert (fills(effects), events(effects)) == ([(-2_000, -1_001)], [])
+    assert (fills(effects), causes(effects)) == ([(-2_000, -1_001)], [("gap", -2_000, -1, "offline")])
     effects = answer(sequence, -2_000, -1_001, range(-2_000, -1_000))
     assert len(published(effects)) == PAGE
     assert fills(effects) == [(-1_000, -1)]
@@ -159,7 +164,7 @@ def test_a_bar_missing_while_the_exchange_was_closed_is_halted_not_lost() -> Non
     sequence.receive(bar(120))
     for _ in range(len(RETRY_DELAYS_S) + 1):
         effects = answer(sequence, 1, 119, [])
-    assert events(effects) == [("halted", 96, 114), ("lost", 1, 95), ("lost", 115, 119)]
+    assert events(effects) == [("lost", 1, 95), ("halted", 96, 114), ("lost", 115, 119)]
     assert published(effects) == [120]
 
 
