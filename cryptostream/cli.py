@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "consume": "one consumer process: Kafka to the store",
     "topics": "create the topics and check them",
     "simulate": "a Binance-compatible exchange on localhost",
+    "chaos": "break a whole stack on purpose and judge the promises",
     "query": "read stored points as a table, CSV or JSON",
     "ledger": "what is complete, what is lost; --verify counts the store again",
     "repair": "fetch what is missing over REST and publish it",
