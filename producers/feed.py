@@ -6,29 +6,17 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Final, TypeVar
-
-from websockets.exceptions import ConnectionClosed
 
 from producers.backoff import Backoff
 from producers.clock import Clock
-from producers.connection import Link, open_connection, why_closed
-from producers.exchanges.binance.parse import (
-    EXCHANGE,
-    ControlReply,
-    Ignored,
-    Parsed,
-    Rejected,
-    ServerShutdown,
-    StreamMessage,
-    parse_frame,
-)
+from producers.connection import Link, open_connection
 from producers.exchanges.binance.streams import Stream, open_with
 from producers.instrument import Instrument
 from producers.outlet import Outlet
-from producers.overlap import StreamId
-from producers.rollover import Rollover, Take
+from producers.reader import FrameReader
+from producers.rollover import Rollover
 from producers.watchdog import Watchdog
 from shared.errors import ExchangeError, ExchangeUnavailable
 from shared.metrics import ServiceMetrics
@@ -45,7 +33,6 @@ _SPREAD: Final = 600 / CONNECTION_AGE_S
 _GOOD_AFTER_S: Final = 30.0
 # An exchange may announce the end of each new connection at once; 300 in 5 minutes are allowed per IP (§2.3).
 _BETWEEN_OPENINGS_S: Final = 2.0
-_STREAM_NAMES: Final = {"kline": "klines", "trade": "trades", "depth": "depth", "quote": "quotes"}
 
 
 class Feed:
@@ -75,8 +62,8 @@ class Feed:
         self._streams = streams
         self._instruments = instruments
         self._outlet = outlet
-        self._metrics = metrics
         self._clock = clock
+        self._reader = FrameReader(instruments, outlet, metrics, clock, self._announced)
         self._connection_age_s = connection_age_s
         self._stopping = asyncio.Event()
         self._admitted = asyncio.Event()  # cleared while no connection is wanted
@@ -88,8 +75,16 @@ class Feed:
         self._opened_s = -_BETWEEN_OPENINGS_S
         self.reconnects = 0
         self.rollovers = 0
-        self.ignored = 0
-        self.received = 0
+
+    @property
+    def received(self) -> int:
+        """Messages that went to the instruments."""
+        return self._reader.received
+
+    @property
+    def ignored(self) -> int:
+        """Frames that are not ours to carry."""
+        return self._reader.ignored
 
     @property
     def watchdog(self) -> Watchdog:
@@ -159,6 +154,9 @@ class Feed:
             link.silent = link.watchdog.silent(now_s)
             self._leave(link, verdict.reason)
 
+    def _announced(self, link: Link) -> None:
+        self._leave(link, "the exchange announces the end of this connection")
+
     def _leave(self, link: Link, reason: str) -> None:
         """The next connection is wanted in place of this one."""
         if link.leaving is not None or self._stopping.is_set():
@@ -190,7 +188,7 @@ class Feed:
                 if self._stopping.is_set():
                     link.close()
                 if link.leaving is None or self._stopping.is_set():
-                    ended = await self._until_interrupted(self._read(link))
+                    ended = await self._until_interrupted(self._reader.read(link))
                     if ended is not None:
                         reason = ended
                         return reason
@@ -218,8 +216,8 @@ class Feed:
             link,
             [stream[:3] for stream in self._streams],
             open_next=self._open,
-            read=self._read_through,
-            pass_on=self._pass_on,
+            read=self._reader.read_through,
+            pass_on=self._reader.pass_on,
         )
         try:
             following = await self._until_interrupted(rollover.run())
@@ -247,83 +245,3 @@ class Feed:
         for symbol in dict.fromkeys(stream.symbol for stream in self._streams):
             instrument = self._instruments[symbol]
             self._outlet.perform(instrument, instrument.disconnected(reason, now_ms))
-
-    async def _read(self, link: Link) -> str:
-        """The hot loop: receive, parse and check, step the core, publish; why the connection ended."""
-        receive, instruments, perform = link.receive, self._instruments, self._outlet.perform
-        publisher = self._outlet.publisher
-        noted_ms: dict[StreamId, int] = {}
-        try:
-            while True:
-                frame = await receive(decode=False)
-                now_ms = time.time_ns() // 1_000_000
-                parsed = parse_frame(frame, now_ms)
-                if type(parsed) is not StreamMessage:
-                    self._receive_other(parsed, frame, link)
-                    continue
-                kind, message = parsed
-                symbol = message["symbol"]
-                instrument = instruments.get(symbol)
-                if instrument is None:
-                    self.ignored += 1
-                    continue
-                self.received += 1
-                stream = (symbol, kind, message["interval"] if kind == "kline" else None)
-                if noted_ms.get(stream) != now_ms:
-                    # At most once a millisecond and stream: enough for pace and latency, and free in a flood.
-                    noted_ms[stream] = now_ms
-                    self._note(link, stream, message, now_ms)
-                perform(instrument, instrument.receive(kind, message))
-                if publisher.congested:
-                    await publisher.room()
-        except ConnectionClosed as closed:
-            return why_closed(closed)
-
-    async def _read_through(self, link: Link, take: Take) -> str:
-        """The loop of a rollover: what goes on is for the merge to say; why the connection ended."""
-        publisher = self._outlet.publisher
-        try:
-            while True:
-                frame = await link.receive(decode=False)
-                now_ms = time.time_ns() // 1_000_000
-                parsed = parse_frame(frame, now_ms)
-                if type(parsed) is not StreamMessage:
-                    self._receive_other(parsed, frame, link)
-                    continue
-                kind, message = parsed
-                stream = (message["symbol"], kind, message["interval"] if kind == "kline" else None)
-                self._note(link, stream, message, now_ms)
-                self._pass_on(take(stream, parsed))
-                if publisher.congested:
-                    await publisher.room()
-        except ConnectionClosed as closed:
-            return why_closed(closed)
-
-    def _pass_on(self, messages: Iterable[StreamMessage]) -> None:
-        for kind, message in messages:
-            self.received += 1
-            instrument = self._instruments[message["symbol"]]
-            self._outlet.perform(instrument, instrument.receive(kind, message))
-
-    def _note(self, link: Link, stream: StreamId, message: dict[str, Any], now_ms: int) -> None:
-        link.watchdog.heard(stream, time.monotonic())
-        event_time_ms = message["event_time_ms"]
-        if message["source"] == "replay":
-            self._clock.replay_ms = message["received_time_ms"]
-            link.watchdog.replaying()
-        elif event_time_ms is not None:
-            latency_ms = now_ms + self._clock.offset.offset_ms - event_time_ms
-            self._metrics.latency(EXCHANGE, _STREAM_NAMES[stream[1]], "socket", now_ms, latency_ms)
-
-    def _receive_other(self, parsed: Parsed, frame: bytes | str, link: Link) -> None:
-        match parsed:
-            case Rejected(stream, reason):
-                value = frame if isinstance(frame, bytes) else frame.encode()
-                symbol = stream.partition("@")[0].upper()
-                self._outlet.reject(f"websocket:{stream}", symbol, reason, value)
-            case ServerShutdown():
-                self._leave(link, "the exchange announces the end of this connection")
-            case ControlReply(request_id, error) if error is not None:
-                _LOG.warning("subscription %s refused: %s", request_id, error)
-            case Ignored():
-                self.ignored += 1
