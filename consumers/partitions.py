@@ -126,9 +126,7 @@ class Partitions:
         live = self._stream.live_topic
         return [TopicPartition(live, partition, OFFSET_END)] if live and topic == self._stream.topic else []
 
-    def _known(
-        self, topic: str, partitions: Sequence[TopicPartition], now_ms: int
-    ) -> Mapping[int, Known]:
+    def _known(self, topic: str, partitions: Sequence[TopicPartition], now_ms: int) -> Mapping[int, Known]:
         stateful = topic == self._stream.topic
         states = {}
         if stateful and self._stream.state_topic:

@@ -143,7 +143,10 @@ def test_holes_survive_a_restart_and_are_bounded() -> None:
     (series,) = after._series.values()
     assert series.holes.range_count() == MAX_HOLES
     newest = 2 * MAX_HOLES + 3
-    assert events(after.receive([bar(998, newest)], 0)) == [("late", newest, newest), ("stored", newest, newest)]
+    assert events(after.receive([bar(998, newest)], 0)) == [
+        ("late", newest, newest),
+        ("stored", newest, newest),
+    ]
 
 
 def test_offsets_are_never_committed_past_the_oldest_snapshot() -> None:
