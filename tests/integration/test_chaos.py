@@ -8,9 +8,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
+from cryptostream.chaos.differences import Kind
 from cryptostream.chaos.engines import Engines
 from cryptostream.chaos.market import Market, start_before
 from cryptostream.chaos.result import Result
@@ -82,38 +85,41 @@ def test_rollovers_cost_nothing_and_are_not_noticed(runner: Runner) -> None:
     assert_kept(runner.run(scenario))
 
 
-SABOTAGE = "tests.integration.sabotage"
+class Sabotage(NamedTuple):
+    """A mechanism that is taken out of a service, and what a scenario must then find."""
+
+    mechanism: str
+    service: str
+    scenario: str
+    what: str
+    kind: Kind
+
+    @property
+    def modules(self) -> Modules:
+        return Modules(**{self.service: ("tests.integration.sabotage", self.mechanism, self.service)})
 
 
 @pytest.mark.parametrize(
-    ("mechanism", "service", "scenario", "what", "kind"),
+    "sabotage",
     [
-        ("repair", "producers", "skip", "trade", "missing"),
-        ("dedupe", "producers", "duplicate", "market.trades", "twice"),
-        ("checkpoint", "consumers", "kill-trades", "trade", "missing"),
+        Sabotage("repair", "producers", "skip", "trade", "missing"),
+        Sabotage("dedupe", "producers", "duplicate", "market.trades", "twice"),
+        Sabotage("checkpoint", "consumers", "kill-trades", "trade", "missing"),
     ],
+    ids=lambda sabotage: sabotage.mechanism,
 )
 def test_without_the_mechanism_the_same_run_is_red(
-    engines: Engines,
-    market: Market,
-    runner: Runner,
-    tmp_path_factory: pytest.TempPathFactory,
-    mechanism: str,
-    service: str,
-    scenario: str,
-    what: str,
-    kind: str,
+    engines: Engines, market: Market, runner: Runner, tmp_path: Path, sabotage: Sabotage
 ) -> None:
-    modules = Modules(**{service: (SABOTAGE, mechanism, service)})
     sabotaged = Runner(
         engines,
         market,
-        tmp_path_factory.mktemp(mechanism),
+        tmp_path,
         print,
         kills=_KILLS,
-        modules=modules,
+        modules=sabotage.modules,
         undisturbed=runner.undisturbed(),
     )
-    result = sabotaged.run(SCENARIOS[scenario])
+    result = sabotaged.run(SCENARIOS[sabotage.scenario])
     assert result.error is None
-    assert result.differences.count(what, kind) > 0  # type: ignore[arg-type]
+    assert result.differences.count(sabotage.what, sabotage.kind) > 0
