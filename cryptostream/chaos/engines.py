@@ -30,23 +30,30 @@ _DAY_S: Final = 86_400
 
 
 class Engines:
-    """Both servers, in `directory`.
+    """Both servers; they end with this.
 
     Attributes:
         kafka, influx: to be killed, frozen and started again by scenarios.
     """
 
-    def __init__(self, directory: Path) -> None:
-        """Raises:
-        EngineUnavailable: one of them cannot be had here.
-        """
-        self.kafka = KafkaServer(directory / "kafka")
-        try:
-            self.influx = InfluxServer(directory / "influx")
-        except BaseException:
-            self.kafka.kill()
-            raise
+    def __init__(self, kafka: KafkaServer, influx: InfluxServer) -> None:
+        self.kafka = kafka
+        self.influx = influx
         self._scenario = 0
+
+    @classmethod
+    def start(cls, directory: Path) -> Self:
+        """Both of them new, in `directory`.
+
+        Raises:
+            EngineUnavailable: one of them cannot be had here.
+        """
+        kafka = KafkaServer(directory / "kafka")
+        try:
+            return cls(kafka, InfluxServer(directory / "influx"))
+        except BaseException:
+            kafka.kill()
+            raise
 
     def __enter__(self) -> Self:
         return self

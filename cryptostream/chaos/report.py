@@ -60,6 +60,7 @@ def as_json(results: Sequence[Result]) -> list[dict[str, Any]]:
             "recoveries_s": [round(seconds, 2) for seconds in result.recoveries_s],
             "most_mb": {name: round(most, 1) for name, most in result.most_mb.items()},
             "seconds": round(result.seconds, 1),
+            "verdict": result.verdict,
             "broken": result.broken(),
         }
         for result in results
@@ -77,7 +78,7 @@ def _matrix(results: Sequence[Result], at: datetime) -> str:
     lines = [
         f"Last run: {at:%Y-%m-%d %H:%M} UTC, {len(results)} scenarios, "
         f"{sum(result.kills for result in results)} kills, "
-        f"{sum(not result.broken() for result in results)} kept every promise.",
+        f"{sum(result.verdict == 'kept' for result in results)} kept every promise.",
         "",
         f"| {' | '.join(_HEADER)} |",
         f"|---|{'--:|' * (len(_HEADER) - 1)}",
@@ -109,7 +110,7 @@ def _cells(result: Result) -> tuple[str, ...]:
         *counts,
         str(result.lost),
         *((f"{recovery[0]:.1f}", f"{recovery[1]:.1f}") if recovery else ("–", "–")),
-        "BROKEN" if result.broken() else "kept",
+        result.verdict,
     )
 
 

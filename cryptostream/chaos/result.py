@@ -66,6 +66,16 @@ class Result:
         ]
         return lines
 
+    @property
+    def too_slow(self) -> bool:
+        """The machine could not carry the market at the rate that the promises are made for."""
+        return self.error is None and self.messages_per_s < self.scenario.least_rate
+
+    @property
+    def verdict(self) -> str:
+        """In one word or two."""
+        return "BROKEN" if self.broken() else "too slow" if self.too_slow else "kept"
+
     def recovery(self) -> tuple[float, float] | None:
         """Median and longest, in seconds."""
         times = sorted(self.recoveries_s)

@@ -39,6 +39,7 @@ class Runner:
     Args:
         kills: of each scenario that kills.
         modules: what is started as producers and consumers.
+        undisturbed: the store of the undisturbed market, if it is known already.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Runner:
         *,
         kills: int = 5,
         modules: Modules | None = None,
+        undisturbed: Export | None = None,
     ) -> None:
         self._engines = engines
         self._market = market
@@ -57,7 +59,7 @@ class Runner:
         self._say = say
         self._kills = kills
         self._modules = modules or Modules()
-        self._undisturbed: Export | None = None
+        self._undisturbed = undisturbed
 
     def undisturbed(self) -> Export:
         """The store of the market when nothing is broken; run once.

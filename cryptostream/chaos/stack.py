@@ -30,6 +30,8 @@ DATA_CONSUMERS: Final = tuple(name for name in CONSUMERS if name != LEDGER)
 
 _LISTENING_S: Final = 60.0
 _CONTROL_TIMEOUT_S: Final = 30.0
+# On a busy machine the market is behind its clock, and what is due has to be sent first.
+_FREEZE_TIMEOUT_S: Final = 180.0
 _STOP_S: Final = 15.0
 _POLL_S: Final = 0.05
 
@@ -127,7 +129,7 @@ class Stack:
 
     def freeze(self) -> int:
         """Stop the market; its last instant in ms. All that was issued has been sent when this returns."""
-        answer = get_json(f"{self._link.rest_url}/simulator/freeze", _CONTROL_TIMEOUT_S)
+        answer = get_json(f"{self._link.rest_url}/simulator/freeze", _FREEZE_TIMEOUT_S)
         return int(answer["frozen_at_ms"])
 
     def stop_services(self) -> list[str]:

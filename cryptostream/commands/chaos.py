@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace, scenarios: Sequence[Scenario], directory: Path) -> int:
     say = _sayer()
-    with Engines(directory / "engines") as engines:
+    with Engines.start(directory / "engines") as engines:
         if not scenarios:
             return _soak(arguments, engines, directory, say)
         market = Market(start_before(time.time_ns() // 1_000_000), seed=arguments.seed)
@@ -80,12 +80,12 @@ def _run(arguments: argparse.Namespace, scenarios: Sequence[Scenario], directory
         sys.stdout.write(orjson.dumps(as_json(results), option=orjson.OPT_INDENT_2).decode() + "\n")
     else:
         sys.stdout.write(as_table(results))
-    return 1 if any(result.broken() for result in results) else 0
+    return 1 if any(result.broken() or result.too_slow for result in results) else 0
 
 
 def _tell(result: Result, say: Callable[[str], None]) -> None:
     broken = result.broken()
-    say(f"{result.scenario.name}: {'BROKEN' if broken else 'kept'} in {result.seconds:.0f} s")
+    say(f"{result.scenario.name}: {result.verdict} in {result.seconds:.0f} s")
     for line in broken:
         say(f"  {line}")
 
