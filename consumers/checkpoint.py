@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
+
+from confluent_kafka import TopicPartition
 
 from consumers.enrich.port import Commit, Enricher
 from consumers.ledger_events import PendingEvents
@@ -80,9 +82,10 @@ class Checkpoint:
         accepted = [self._commit(topic, offsets) for topic, offsets in positions.items()]
         return all(accepted)
 
-    def forget(self) -> None:
-        """The partitions were given up: what was committed for them is no longer known."""
-        self._committed.clear()
+    def forget(self, partitions: Iterable[TopicPartition]) -> None:
+        """Partitions were given up: what was committed for them is no longer known."""
+        for at in partitions:
+            self._committed.get(at.topic, {}).pop(at.partition, None)
 
     def _commit(self, topic: str, positions: Mapping[int, int]) -> bool:
         before = self._committed.setdefault(topic, {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 import time
@@ -140,7 +141,11 @@ class ConsumerProcess:
         settings = self._settings
         outbox = Outbox(producer, stream.service)
         config = consumer_config(
-            settings.kafka_bootstrap_servers, stream.group, stream.service, memory_broker=self._memory_broker
+            settings.kafka_bootstrap_servers,
+            stream.group,
+            stream.service,
+            memory_broker=self._memory_broker,
+            slot=self._slot(stream),
         )
         parts = Parts(
             stream=stream,
@@ -160,6 +165,11 @@ class ConsumerProcess:
         )
         is_ledger = stream.name == "ledger"
         return StreamConsumer(parts, self._stop_ledger if is_ledger else self._stop_data, drain=is_ledger)
+
+    def _slot(self, stream: Stream) -> str | None:
+        """Static membership where the environment names the slot; replicas without one are dynamic."""
+        instance = os.environ.get("INSTANCE")
+        return f"{stream.service}-{instance}" if instance and not self._memory_broker else None
 
     @contextmanager
     def store(self) -> Iterator[Store | None]:

@@ -9,15 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from consumers.assignment import end_of, known_of, read_states
+from consumers.assignment import end_of
 from consumers.backoff import Backoff
 from consumers.checkpoint import Checkpoint
-from consumers.enrich.port import Commit, Enriched, Enricher, Known, Record
+from consumers.enrich.port import Commit, Enriched, Enricher, Record
 from consumers.history import History
 from consumers.ledger_events import PendingEvents
 from consumers.outbox import Outbox
+from consumers.partitions import Partitions
 from consumers.points import Point
 from consumers.stores.port import Store
 from consumers.streams import Stream
@@ -70,10 +71,13 @@ class StreamConsumer:
         self._stop = stop
         self._drain = drain
         self._backoff = Backoff()
-        self._positions: dict[str, dict[int, int]] = {topic: {} for topic in parts.stream.topics}
+        self._partitions = Partitions(
+            parts.stream, parts.enricher, parts.consumer, parts.config, memory_broker=parts.memory_broker
+        )
+        self._positions = self._partitions.positions
         self._carried: list[Message] = []
         self._storing = False  # a batch is between the enricher and the store
-        self._given_up = False  # its partitions were taken from us meanwhile
+        self._given_up = False  # the batch, since partitions were taken from us meanwhile
         self._stop_deadline = 0.0
         self._next_checkpoint = 0.0
         self._last_error: str | None = None
@@ -103,7 +107,7 @@ class StreamConsumer:
             self._wind_up()
         finally:
             # `close` gives the partitions back by `_on_revoke`: after an error nothing more may be committed.
-            self._positions.clear()
+            self._partitions.abandon()
             self._consumer.close()
 
     # -- the loop --------------------------------------------------------------------------------------
@@ -121,6 +125,10 @@ class StreamConsumer:
         self._telemetry.consumed(records, now_ms)
         enriched = self._enricher.receive(records, now_ms)
         if not self._store(enriched):
+            if not self._stop.is_set():
+                # The enricher is ahead of the store, also for the partitions that stayed with us.
+                self._carried.clear()
+                self._partitions.start_over(self._now_ms())
             return
         self._telemetry.stored(records, self._now_ms())
         self._periodically()
@@ -221,11 +229,13 @@ class StreamConsumer:
             except StoreUnavailable as error:
                 if not paused:
                     log.warning("%s: %s; paused, nothing is lost", self._stream.label, error)
-                    paused = self._pause()
+                    paused = True
+                    self._partitions.pause()
                 if not self._wait(self._backoff.next_delay_s(error.retry_after)):
                     log.warning(
                         "%s: gave up %d points; they will be read again", self._stream.label, len(points)
                     )
+                    self._partitions.resume()
                     return False
                 continue
             except PointsRejected as error:
@@ -233,7 +243,7 @@ class StreamConsumer:
             self._backoff.reset()
             if paused:
                 log.info("%s: the store is back", self._stream.label)
-                self._consumer.resume(self._consumer.assignment())
+                self._partitions.resume()
             return True
 
     def _reject(self, error: PointsRejected, events: PendingEvents) -> None:
@@ -242,10 +252,6 @@ class StreamConsumer:
             counted = self._enricher.ledger_id(point)
             if counted is not None:
                 events.remove(counted[0], "stored", counted[1])
-
-    def _pause(self) -> bool:
-        self._consumer.pause(self._consumer.assignment())
-        return True
 
     def _wait(self, seconds: float) -> bool:
         """Wait while staying in the group; False if it is no use to go on."""
@@ -265,46 +271,8 @@ class StreamConsumer:
 
     # -- the group -------------------------------------------------------------------------------------
 
-    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        now_ms = self._now_ms()
-        assigned: list[TopicPartition] = []
-        for topic in self._stream.topics:
-            of_topic = [at for at in partitions if at.topic == topic]
-            for partition, known in self._known(consumer, topic, of_topic, now_ms).items():
-                offset = self._start(topic, partition, known)
-                self._positions[topic][partition] = offset
-                assigned.append(TopicPartition(topic, partition, offset))
-                if topic == self._stream.topic and self._stream.live_topic:
-                    assigned.append(TopicPartition(self._stream.live_topic, partition, OFFSET_END))
-        consumer.assign(assigned)
-        # A store that was down when the partitions last were ours must not leave them paused.
-        consumer.resume(assigned)
-
-    def _known(
-        self, consumer: Consumer, topic: str, partitions: list[TopicPartition], now_ms: int
-    ) -> Mapping[int, Known]:
-        stateful = topic == self._stream.topic
-        states = {}
-        if stateful and self._stream.state_topic:
-            numbers = [at.partition for at in partitions]
-            states = read_states(self._parts.config, self._stream.state_topic, numbers)
-        day_ago = stateful and self._stream.name == "ledger" and not self._parts.memory_broker
-        return known_of(
-            consumer,
-            partitions,
-            states=states,
-            now_ms=now_ms,
-            with_day_ago=day_ago,
-            memory_broker=self._parts.memory_broker,
-        )
-
-    def _start(self, topic: str, partition: int, known: Known) -> int:
-        if topic != self._stream.topic:
-            return known.resume
-        start = self._enricher.assign(partition, known)
-        if start.note:
-            log.info("%s partition %d: %s", topic, partition, start.note)
-        return start.offset
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:  # noqa: ARG002
+        self._partitions.take(partitions, self._now_ms())
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:  # noqa: ARG002
         if self._storing:
@@ -321,12 +289,9 @@ class StreamConsumer:
         self._forget(partitions)
 
     def _forget(self, partitions: Sequence[TopicPartition]) -> None:
-        for at in partitions:
-            self._positions.get(at.topic, {}).pop(at.partition, None)
-            if at.topic == self._stream.topic:
-                self._enricher.revoke(at.partition)
-        self._carried.clear()
-        self._checkpoint.forget()
+        self._partitions.give(partitions)
+        self._carried = [at for at in self._carried if self._partitions.holds(at.topic(), at.partition())]
+        self._checkpoint.forget(partitions)
 
     def _now_ms(self) -> int:
         return int(self._parts.clock() * 1000)

@@ -49,7 +49,7 @@ class BookAudit:
         self._asked = False
 
     def due(self, now_ms: int, *, urgent: bool) -> bool:
-        """Whether to begin with the next diff; `urgent` where the book needs a wider view soon."""
+        """Whether to begin now; `urgent` where the book needs a wider view soon."""
         if self._due_ms is None:
             self._plan(now_ms)
         assert self._due_ms is not None
@@ -58,7 +58,7 @@ class BookAudit:
         return urgent or now_ms >= self._due_ms
 
     def begin(self, now_ms: int) -> None:
-        """Listen from the next diff on."""
+        """Listen from now on."""
         self._fresh = BookSync()
         self._plan(now_ms)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Context, Decimal, localcontext
+from itertools import compress
 from operator import mul
 from typing import Any, Final, NamedTuple
 
@@ -18,8 +19,8 @@ from shared.messages import KlineMessage, TradeMessage
 
 # Trades kept for bars that are still open, or wait for a repair: 30 MB.
 MAX_TRADES: Final = 100_000
-# Bars that wait: a quarter of an hour of seconds, or the warm-up of all intervals at a time.
-MAX_BARS: Final = 5_000
+# Bars that wait: a quarter of an hour of seconds.
+MAX_BARS: Final = 1_000
 _MINUTE_MS: Final = 60_000
 _MINUTES: Final = 1_500  # a day, the longest interval, and some
 # Sums of a day of products with 16 decimals stay exact.
@@ -51,18 +52,18 @@ def candle_of(trades: Iterable[Trade]) -> Candle:
     prices_text, quantities_text, makers = zip(*trades, strict=True)
     prices, quantities = list(map(Decimal, prices_text)), list(map(Decimal, quantities_text))
     quotes = list(map(mul, prices, quantities))
-    taken = [index for index, is_maker in enumerate(makers) if not is_maker]
     zero = Decimal(0)
+    base_volume, quote_volume = sum(quantities, zero), sum(quotes, zero)
     return Candle(
         prices[0],
         max(prices),
         min(prices),
         prices[-1],
-        sum(quantities, zero),
-        sum(quotes, zero),
+        base_volume,
+        quote_volume,
         len(prices),
-        sum(map(quantities.__getitem__, taken), zero),
-        sum(map(quotes.__getitem__, taken), zero),
+        base_volume - sum(compress(quantities, makers), zero),
+        quote_volume - sum(compress(quotes, makers), zero),
     )
 
 
@@ -120,7 +121,8 @@ class CandleAudit:
 
     def __init__(self, intervals: Sequence[str]) -> None:
         self._base = next((interval for interval in ("1s", "1m") if interval in intervals), None)
-        self._trades: dict[int, Trade] = {}
+        self._recent: deque[TradeMessage] = deque(maxlen=MAX_TRADES)  # since the last `judge`
+        self._trades: dict[int, Trade] = {}  # by id, not yet claimed by a bar
         self._bars: deque[KlineMessage] = deque()  # of the base interval, in order
         self._longer: deque[KlineMessage] = deque()
         self._seconds: list[Candle | None] = []  # of the minute that is being built
@@ -133,8 +135,8 @@ class CandleAudit:
 
     def receive_trade(self, trade: TradeMessage) -> None:
         """Take a published trade, in any order."""
-        # No more than this: it is done for every trade of a busy market.
-        self._trades[trade["trade_id"]] = (trade["price"], trade["quantity"], trade["buyer_is_maker"])
+        # No more than this: it is done for every trade of a busy market, the rest once a second.
+        self._recent.append(trade)
 
     def receive_bar(self, kline: KlineMessage) -> None:
         """Take a published closed bar; those of one interval come in order."""
@@ -155,6 +157,9 @@ class CandleAudit:
             (interval, event) for each bar that says otherwise than its trades.
         """
         events: list[tuple[str, LedgerEvent]] = []
+        for trade in self._recent:
+            self._trades[trade["trade_id"]] = (trade["price"], trade["quantity"], trade["buyer_is_maker"])
+        self._recent.clear()
         with localcontext(_EXACT):
             while self._bars:
                 full = len(self._bars) > MAX_BARS or len(self._trades) > MAX_TRADES
@@ -176,7 +181,7 @@ class CandleAudit:
             if self._next_id is None or kline["open_time_ms"] != self._next_ms:
                 return None
             first, last = self._next_id, self._next_id + kline["trade_count"] - 1
-        return (first, last) if 0 <= last - first < MAX_TRADES else None
+        return (first, last) if first >= 0 and 0 <= last - first < MAX_TRADES else None
 
     def _waits(self, kline: KlineMessage, awaits: Callable[[int, int], bool]) -> bool:
         ids = self._ids_of(kline) if kline["trade_count"] else None

@@ -10,6 +10,10 @@ from confluent_kafka import KafkaError
 # Kept for Java's clients too: the same key lands on the same partition, whoever writes (DESIGN §4.1).
 PARTITIONER: Final = "murmur2_random"
 SESSION_TIMEOUT_MS: Final = 10_000
+# Members learn by a heartbeat that the group changes: so long do partitions of one that left lie idle.
+HEARTBEAT_MS: Final = 1_000
+# Longest time between two polls; a store's request and a restore of state stay well below.
+MAX_POLL_INTERVAL_MS: Final = 300_000
 
 Config = dict[str, Any]
 
@@ -39,10 +43,22 @@ def producer_config(bootstrap_servers: str, client_id: str, *, memory_broker: bo
 
 
 def consumer_config(
-    bootstrap_servers: str, group: str, client_id: str, *, memory_broker: bool = False
+    bootstrap_servers: str,
+    group: str,
+    client_id: str,
+    *,
+    memory_broker: bool = False,
+    slot: str | None = None,
 ) -> Config:
-    """Offsets are committed by hand, after the store's acknowledgement (DESIGN §5.2)."""
-    return {
+    """Offsets are committed by hand, after the store's acknowledgement (DESIGN §5.2).
+
+    Args:
+        slot: name of the one member that ever holds it: a restart within the session's time-out gets its
+            partitions back at once, without a rebalance. None for replicas that come and go: they leave the
+            group when they are closed, and the others take over.
+    """
+    static = {} if slot is None else {"group.instance.id": slot}
+    return static | {
         "bootstrap.servers": bootstrap_servers,
         "group.id": group,
         "client.id": client_id,
@@ -50,9 +66,10 @@ def consumer_config(
         "enable.auto.offset.store": False,
         "auto.offset.reset": "earliest",
         "session.timeout.ms": SESSION_TIMEOUT_MS,
-        "heartbeat.interval.ms": 3_000,
-        "max.poll.interval.ms": 300_000,
-        "partition.assignment.strategy": "range",
+        "heartbeat.interval.ms": HEARTBEAT_MS,
+        "max.poll.interval.ms": MAX_POLL_INTERVAL_MS,
+        # What stays with its owner goes on being read while the rest moves (KIP-429).
+        "partition.assignment.strategy": "cooperative-sticky",
         # Bounded memory: librdkafka prefetches 64 MB a partition otherwise.
         "queued.max.messages.kbytes": 8_192,
         "fetch.max.bytes": 8_388_608,

@@ -9,10 +9,13 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from consumers.measurements import Value
+from shared.id_ranges import IdRanges
 
 SNAPSHOT_SCHEMA: Final = 1
 # Enough to tell a repeated bar from a revised one: repeats come from retries and restarts of a producer.
 RECENT_BARS: Final = 16
+# Holes are rare, since producers fill them before later bars; the oldest beyond these are forgotten.
+MAX_HOLES: Final = 100
 
 
 class KlineSeries:
@@ -25,6 +28,7 @@ class KlineSeries:
         last_open_time_ms: open time of the last bar; -1 before the first one.
         offset: offset of the last record absorbed; -1 if unknown.
         recent: checksums of the last bars by open time.
+        holes: ids (open time ÷ interval) between the first and the last bar that never came.
         dirty_from: offset of the first record that no snapshot contains; None if there is none.
         dirty_bars: bars that no snapshot contains.
         snapshot_ms: when the last snapshot was made (the caller's clock).
@@ -34,6 +38,7 @@ class KlineSeries:
         "dirty_bars",
         "dirty_from",
         "first_open_time_ms",
+        "holes",
         "key",
         "last_open_time_ms",
         "offset",
@@ -53,6 +58,7 @@ class KlineSeries:
         self.last_open_time_ms = -1
         self.offset = -1
         self.recent: dict[int, int] = {}
+        self.holes = IdRanges()
         self.dirty_from: int | None = None
         self.dirty_bars = 0
         self.snapshot_ms = 0
@@ -65,6 +71,22 @@ class KlineSeries:
         self.recent[open_time_ms] = checksum
         if len(self.recent) > RECENT_BARS:
             del self.recent[next(iter(self.recent))]
+
+    def advance(self, open_time_ms: int, interval_ms: int) -> None:
+        """Go on to a bar later than the last one, noting what lies between them."""
+        if 0 <= self.last_open_time_ms < open_time_ms - interval_ms:
+            self.holes.add(self.last_open_time_ms // interval_ms + 1, open_time_ms // interval_ms - 1)
+            if self.holes.range_count() > MAX_HOLES:
+                first, last = next(iter(self.holes))
+                self.holes.remove(first, last)
+        self.last_open_time_ms = open_time_ms
+
+    def fill(self, open_time_ms: int, interval_ms: int) -> bool:
+        """Note a bar not later than the last one; whether it has never come before."""
+        number = open_time_ms // interval_ms
+        new = open_time_ms < self.first_open_time_ms or number in self.holes
+        self.holes.remove(number, number)
+        return new
 
     def absorbed(self, offset: int) -> None:
         """Note that the record at `offset` is in the state now."""
@@ -81,6 +103,7 @@ class Snapshot(NamedTuple):
     first_open_time_ms: int
     last_open_time_ms: int
     recent: dict[int, int]
+    holes: IdRanges
     state: bytes
 
 
@@ -97,6 +120,7 @@ def dump_snapshot(series: KlineSeries, state: bytes) -> bytes:
         "first_open_time_ms": series.first_open_time_ms,
         "last_open_time_ms": series.last_open_time_ms,
         "recent": list(series.recent.items()),
+        "holes": list(series.holes),
     }
     return orjson.dumps(header) + b"\n" + state
 
@@ -115,6 +139,7 @@ def load_snapshot(value: bytes) -> Snapshot:
             int(header["first_open_time_ms"]),
             int(header["last_open_time_ms"]),
             {int(open_time_ms): int(crc) for open_time_ms, crc in header["recent"]},
+            IdRanges((int(first), int(last)) for first, last in header["holes"]),
             state,
         )
     except (KeyError, TypeError) as error:

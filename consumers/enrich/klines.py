@@ -25,6 +25,8 @@ from shared.topics import klines_topic
 # A snapshot of all indicators is some 16 kB: one per series and half minute, sooner only when catching up.
 SNAPSHOT_PERIOD_MS: Final = 30_000
 SNAPSHOT_BARS: Final = 60
+_TOO_LATE: Final = "too late for the indicators, which went on without it; the bar itself is stored"
+_TOO_OLD: Final = "the bar came again so late that its first values are no longer known; it is stored"
 
 
 class Indicators(Protocol):
@@ -123,6 +125,7 @@ class KlineEnricher:
         series.first_open_time_ms = snapshot.first_open_time_ms
         series.last_open_time_ms = snapshot.last_open_time_ms
         series.recent = snapshot.recent
+        series.holes = snapshot.holes
         # A topic that was made anew counts from 0 again: then open times alone tell what is new.
         series.offset = snapshot.offset if snapshot.offset < high else -1
         self._series[key] = series
@@ -143,7 +146,8 @@ class KlineEnricher:
             series.state, _ = self._indicators.step(series.state, bar)
             if series.first_open_time_ms < 0:
                 series.first_open_time_ms = bar.open_time_ms
-            series.last_open_time_ms = series.reread_until_ms = bar.open_time_ms
+            series.advance(bar.open_time_ms, self._interval_ms)
+            series.reread_until_ms = bar.open_time_ms
 
     def state_due(self, now_ms: int, *, everything: bool) -> list[StateRecord]:
         if not self._keeps_state:
@@ -223,12 +227,12 @@ class KlineEnricher:
         values = _values(message)
         time_ns = open_time_ms * 1_000_000
         if open_time_ms <= series.last_open_time_ms:
-            self._again(series, counted, open_time_ms, values, events)
+            self._not_later(series, counted, open_time_ms, values, events)
             points.append(Point(klines, time_ns, values))
         else:
             bar = _bar(open_time_ms, values)
             series.state, indicator_values = self._indicators.step(series.state, bar)
-            series.last_open_time_ms = open_time_ms
+            series.advance(open_time_ms, self._interval_ms)
             points.append(Point(klines, time_ns, values))
             points.append(Point(indicators, time_ns, indicator_values))
             if series.first_open_time_ms < 0:
@@ -237,7 +241,7 @@ class KlineEnricher:
         series.absorbed(offset)
         events.add(counted, "stored", number, number)
 
-    def _again(
+    def _not_later(
         self,
         series: KlineSeries,
         counted: LedgerSeries,
@@ -245,11 +249,15 @@ class KlineEnricher:
         values: tuple[Value, ...],
         events: PendingEvents,
     ) -> None:
-        """A bar that indicators have passed: they are not computed again, the stored bar is."""
+        """A bar that the indicators have passed: the bar is stored, they are not computed again."""
         number = open_time_ms // self._interval_ms
         if open_time_ms <= series.reread_until_ms:
             return
-        if series.recent.get(open_time_ms) == checksum(values):
+        if series.fill(open_time_ms, self._interval_ms):
+            events.add(counted, "late", number, number, _TOO_LATE)
+        elif (before := series.recent.get(open_time_ms)) is None:
+            events.add(counted, "late", number, number, _TOO_OLD)
+        elif before == checksum(values):
             events.add(counted, "duplicate", number, number)
         else:
             events.add(counted, "revised", number, number, "the bar came again with other values")

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from consumers.measurements import MEASUREMENTS, BucketRole, Measurement
 from consumers.points import Point, Series
+from consumers.stores.disk import DiskGuard
 from consumers.stores.expiry import TICKS_EXPIRY_NS, ClockNs, oldest_kept_ns, system_clock_ns
 from consumers.stores.series_cache import SeriesCache
 from consumers.stores.sqlite_errors import errors_named
@@ -65,6 +66,7 @@ class SqliteStore:
             opened and once an hour.
         clock_ns: nanoseconds since the epoch.
         busy_timeout_s: how long to wait for another process that writes.
+        disk: asked before each write.
 
     Raises:
         StoreUnavailable: locked, full or read-only.
@@ -78,8 +80,10 @@ class SqliteStore:
         ticks_expiry_ns: int | None = TICKS_EXPIRY_NS,
         clock_ns: ClockNs = system_clock_ns,
         busy_timeout_s: float = _BUSY_TIMEOUT_S,
+        disk: DiskGuard | None = None,
     ) -> None:
         self._path = path
+        self._disk = disk or DiskGuard(path.parent)
         self._ticks_expiry_ns = ticks_expiry_ns
         self._clock_ns = clock_ns
         self._expired = 0
@@ -104,7 +108,9 @@ class SqliteStore:
         """Make points durable; see `Store.write`."""
         now_ns = self._clock_ns()
         with self._lock:
+            # Also while the disk is full: what has expired makes room for what comes.
             self._prune(now_ns)
+            self._disk.require_space()
             groups, rejected, expired = self._sorted_out(points, now_ns)
             if groups:
                 with self._transaction():

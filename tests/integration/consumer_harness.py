@@ -111,6 +111,13 @@ def members(bootstrap_servers: str, group: str) -> int:
     return sum(bool(member.assignment.topic_partitions) for member in description.members)
 
 
+def member_ids(bootstrap_servers: str, group: str) -> set[str]:
+    """Ids that the broker gave to the group's present members; one that was expelled gets another."""
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    description = admin.describe_consumer_groups([group])[group].result(10)
+    return {member.member_id for member in description.members}
+
+
 def rows(path: Path, query: str) -> list[tuple[Any, ...]]:
     """Rows of a store that someone may be writing; none while its tables are not made."""
     if not path.exists():

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
+from confluent_kafka import TopicPartition
 
 from consumers.checkpoint import Checkpoint
 from consumers.enrich.klines import KlineEnricher
@@ -133,7 +134,7 @@ def test_what_is_committed_is_not_committed_again() -> None:
     point.run({TOPIC: {0: 0}}, 0)
     point.run({TOPIC: {0: 0}}, 0)
     assert broker.steps.count("commit") == 1
-    point.forget()
+    point.forget([TopicPartition(TOPIC, 0)])
     point.run({TOPIC: {0: 0}}, 0)
     assert broker.steps.count("commit") == 2
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consumers.enrich.kline_series import MAX_HOLES, RECENT_BARS
 from consumers.enrich.klines import SNAPSHOT_BARS, SNAPSHOT_PERIOD_MS, KlineEnricher
 from consumers.enrich.port import Enriched, Known, Record
 from consumers.indicators.bars import Bar
@@ -107,6 +108,45 @@ def test_a_bar_with_other_values_is_revised_and_stored_but_indicators_stay() -> 
 
 def test_indicators_go_on_over_a_hole() -> None:
     assert values(fresh().receive([bar(0, 0), bar(1, 5)], 0), "indicator") == [(100.0,), (200.0,)]
+
+
+def test_a_bar_that_fills_a_hole_late_is_stored_and_moves_no_indicator() -> None:
+    enricher = fresh()
+    enricher.receive([bar(0, 0), bar(1, 3)], 0)
+    late = enricher.receive([bar(2, 1, "7")], 0)
+    assert [kline_values[3] for kline_values in values(late, "kline")] == [7.0]
+    assert values(late, "indicator") == []
+    assert events(late) == [("late", 1, 1), ("stored", 1, 1)]
+    # Once it is here, it is a bar like any other.
+    assert ("duplicate", 1, 1) in events(enricher.receive([bar(3, 1, "7")], 0))
+    assert ("revised", 1, 1) in events(enricher.receive([bar(4, 1, "8")], 0))
+    assert values(enricher.receive([bar(5, 4)], 0), "indicator") == [(300.0,)]
+
+
+def test_a_bar_before_the_first_is_late_too() -> None:
+    enricher = fresh()
+    enricher.receive([bar(0, 5)], 0)
+    assert events(enricher.receive([bar(1, 2)], 0)) == [("late", 2, 2), ("stored", 2, 2)]
+
+
+def test_a_repeat_older_than_what_is_remembered_is_called_neither_equal_nor_revised() -> None:
+    enricher = fresh()
+    enricher.receive([bar(n, n) for n in range(RECENT_BARS + 1)], 0)
+    assert events(enricher.receive([bar(99, 0)], 0)) == [("late", 0, 0), ("stored", 0, 0)]
+
+
+def test_holes_survive_a_restart_and_are_bounded() -> None:
+    before = fresh()
+    before.receive([bar(n, 2 * n) for n in range(MAX_HOLES + 3)], 0)
+    snapshots = {state.key: state.value for state in before.state_due(0, everything=True)}
+    after = fresh(Known(0, 999, committed=0, snapshots=snapshots))
+    (series,) = after._series.values()
+    assert series.holes.range_count() == MAX_HOLES
+    newest = 2 * MAX_HOLES + 3
+    assert events(after.receive([bar(998, newest)], 0)) == [
+        ("late", newest, newest),
+        ("stored", newest, newest),
+    ]
 
 
 def test_offsets_are_never_committed_past_the_oldest_snapshot() -> None:

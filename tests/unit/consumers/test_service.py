@@ -89,8 +89,11 @@ class FakeConsumer:
     def get_watermark_offsets(self, at: Any, timeout: float = 0, cached: bool = False) -> tuple[int, int]:
         return 0, len(self.log)
 
-    def assign(self, partitions: Sequence[TopicPartition]) -> None:
+    def incremental_assign(self, partitions: Sequence[TopicPartition]) -> None:
         self.position = partitions[0].offset
+
+    def incremental_unassign(self, partitions: Sequence[TopicPartition]) -> None:
+        assert [(at.topic, at.partition) for at in partitions] == [(TRADES, 0)]
 
     def assignment(self) -> list[TopicPartition]:
         return [TopicPartition(TRADES, 0)]
