@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
 
-.PHONY: setup run test unit lint bench engines schemas docs lock clean
+.PHONY: setup run test unit lint bench engines chaos soak schemas docs lock clean
 
 setup: $(STAMP)
 
@@ -53,3 +53,11 @@ schemas: $(STAMP)
 
 docs: $(STAMP) schemas
 	@$(BIN)/python -m docs.make_indicators
+
+# Breaks a whole stack on purpose (docs/faults.md); with ARGS only that: make chaos ARGS="kill-producer --kills 5"
+chaos: $(STAMP)
+	@$(BIN)/cryptostream chaos $(if $(ARGS),$(ARGS),--kills 50 --write docs/faults.md)
+
+# An hour at twenty times the speed (docs/soak.md).
+soak: $(STAMP)
+	@$(BIN)/cryptostream chaos soak --duration 3600 --speed 20 --write docs/soak.md $(ARGS)

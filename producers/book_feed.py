@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
-from producers.effects import Effect, FetchSnapshot, LedgerEvent, Publish
+from producers.book_audit import MEAN_INTERVAL_MS, BookAudit, differing_levels
+from producers.effects import AuditBook, Effect, FetchSnapshot, LedgerEvent, Publish
 from producers.order_book import Apply, BookEffect, BookSync, NeedSnapshot, Resync, Synced
 from shared.messages import BookMessage, DepthMessage
 from shared.models import SCHEMA_VERSION
@@ -20,17 +22,31 @@ class BookFeed:
 
     Args:
         book_interval_ms: least time between two messages on `market.book`.
+        random, audit_interval_ms: see `BookAudit`.
+
+    Attributes:
+        audits: how often the book was compared with a fresh snapshot.
+        drift_levels: levels that differed the last time.
     """
 
-    def __init__(self, symbol: str, book_interval_ms: int) -> None:
+    def __init__(
+        self,
+        symbol: str,
+        book_interval_ms: int,
+        random: Callable[[], float],
+        audit_interval_ms: int = MEAN_INTERVAL_MS,
+    ) -> None:
         self._symbol = symbol
         self._book_interval_ms = book_interval_ms
         self._sync = BookSync()
         self._newest: DepthMessage | None = None  # newest diff applied
         self._book_ms = 0  # message time of the last `market.book`
         self._snapshot_ms = 0
+        # Since when, and with which update ids, the book is not exact; no ids before the first diff.
         self._lost_ms: int | None = None
-        self._lost_ids = (0, 0)
+        self._lost_ids: tuple[int, int] | None = None
+        self._audit = BookAudit(random, audit_interval_ms)
+        self.audits = self.drift_levels = 0
 
     @property
     def synced(self) -> bool:
@@ -38,7 +54,11 @@ class BookFeed:
 
     def receive(self, diff: DepthMessage) -> list[Effect]:
         """Take a diff of the stream."""
-        return self._effects(self._sync.receive(diff), diff)
+        effects = self._begun(diff) if self._lost_ids is None else []
+        effects += self._effects(self._sync.receive(diff), diff)
+        if self._audit.receive(diff):
+            effects.append(AuditBook(self._symbol))
+        return effects + self._audited()
 
     def receive_snapshot(self, snapshot: DepthMessage | None) -> list[Effect]:
         """Take a snapshot of REST; None if it could not be had."""
@@ -46,9 +66,34 @@ class BookFeed:
             return self._effects(self._sync.snapshot_failed(), None)
         return self._effects(self._sync.receive_snapshot(snapshot), None)
 
+    def receive_audit_snapshot(self, snapshot: DepthMessage | None) -> list[Effect]:
+        """Take the answer to `AuditBook`; None if there is none for now."""
+        self._audit.receive_snapshot(snapshot)
+        return self._audited()
+
     def lose(self, reason: str) -> list[Effect]:
-        """The stream broke."""
+        """The stream broke, or the book cannot be believed."""
+        self._audit.give_up()
         return self._effects(self._sync.lose(reason), None)
+
+    def _begun(self, diff: DepthMessage) -> list[Effect]:
+        """Nothing is known of the book before the first diff: whatever span a stop left open goes on here."""
+        first = diff["first_update_id"]
+        self._lost_ms, self._lost_ids = diff["received_time_ms"], (first, first)
+        return [LedgerEvent("unsynced", first, first, diff["event_time_ms"], "the producer has started")]
+
+    def _audited(self) -> list[Effect]:
+        """Compare, as soon as the fresh book stands where ours does."""
+        fresh = self._audit.ready(self._sync) if self._sync.synced else None
+        if fresh is None or self._newest is None:
+            return []
+        self.audits += 1
+        self.drift_levels = differing_levels(self._sync, fresh)
+        if self.drift_levels:
+            return self.lose(f"{self.drift_levels} levels differ from a fresh snapshot")
+        # The fresh book knows the prices around those of today: what follows is replayed from it.
+        self._sync.adopt(fresh)
+        return self._own_snapshot(self._newest)
 
     def _effects(self, book_effects: list[BookEffect], diff: DepthMessage | None) -> list[Effect]:
         effects: list[Effect] = []
@@ -61,6 +106,7 @@ class BookFeed:
                     effects.append(Publish(DEPTH, snapshot))
                     effects += self._synced_again(diff or snapshot)
                 case Resync():
+                    self._audit.give_up()
                     effects += self._lost(effect, diff)
                 case NeedSnapshot(delay_s):
                     effects.append(FetchSnapshot(self._symbol, delay_s))
@@ -74,22 +120,33 @@ class BookFeed:
         if now_ms - self._book_ms >= self._book_interval_ms:
             self._book_ms = now_ms
             top = self._sync.top(BOOK_LEVELS)
-            if top is not None:
-                effects.append(Publish(BOOK, self._book(newest, top.bids, top.asks, synced=True)))
+            if top is None:
+                return []
+            # A recording has no later snapshot: there the book stays what its diffs make of the first one.
+            if newest["source"] != "replay":
+                if not self._sync.knows(top, BOOK_LEVELS):
+                    return self.lose("prices have left the range that the snapshot covered")
+                if self._audit.due(now_ms, urgent=self._sync.near_edge):
+                    self._audit.begin(now_ms)
+            effects.append(Publish(BOOK, self._book(newest, top.bids, top.asks, synced=True)))
         if now_ms - self._snapshot_ms >= SNAPSHOT_INTERVAL_MS:
-            self._snapshot_ms = now_ms
-            full = self._sync.full()
-            if full is not None:
-                own: DepthMessage = {
-                    **newest,
-                    "kind": "snapshot",
-                    "first_update_id": full.update_id,
-                    "final_update_id": full.update_id,
-                    "bids": full.bids,
-                    "asks": full.asks,
-                }
-                effects.append(Publish(DEPTH, own))
+            effects += self._own_snapshot(newest)
         return effects
+
+    def _own_snapshot(self, newest: DepthMessage) -> list[Effect]:
+        full = self._sync.full()
+        if full is None:
+            return []
+        self._snapshot_ms = newest["received_time_ms"]
+        own: DepthMessage = {
+            **newest,
+            "kind": "snapshot",
+            "first_update_id": full.update_id,
+            "final_update_id": full.update_id,
+            "bids": full.bids,
+            "asks": full.asks,
+        }
+        return [Publish(DEPTH, own)]
 
     def _book(
         self, newest: DepthMessage, bids: list[list[str]], asks: list[list[str]], *, synced: bool
@@ -113,7 +170,7 @@ class BookFeed:
         self._snapshot_ms = cause["received_time_ms"]
         self._book_ms = 0
         lost_ms, self._lost_ms = self._lost_ms, None
-        if lost_ms is None:
+        if lost_ms is None or self._lost_ids is None:
             return []
         after_ms = cause["received_time_ms"] - lost_ms
         detail = f"synced again after {after_ms} ms"

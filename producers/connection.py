@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Sequence
 from typing import Final
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidHandshake, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
+from producers.exchanges.binance.streams import Stream
+from producers.watchdog import Watchdog
 from shared.errors import ExchangeRefused, ExchangeUnavailable
 
 _OPEN_TIMEOUT_S: Final = 10.0
@@ -19,6 +23,46 @@ _QUEUED_FRAMES: Final = 1_024
 _MAX_FRAME_BYTES: Final = 900_000
 _BLOCK_S: Final = 300.0
 _LIMIT_S: Final = 60.0
+
+
+class Link:
+    """An open connection, its age, and how its streams are doing.
+
+    Attributes:
+        due_s: when to open the next one, in seconds of the monotonic clock.
+        leaving: why the next one is wanted; None while it is not.
+        silent: streams that it has stopped carrying.
+    """
+
+    def __init__(self, connection: ClientConnection, streams: Sequence[Stream], age_s: float) -> None:
+        self._connection = connection
+        self._closing: asyncio.Task[None] | None = None
+        self.receive = connection.recv
+        self.opened_s = time.monotonic()
+        self.due_s = self.opened_s + age_s
+        self.watchdog = Watchdog([stream[:3] for stream in streams], self.opened_s)
+        self.leaving: str | None = None
+        self.silent: frozenset[tuple[str, str, str | None]] = frozenset()
+
+    def close(self) -> asyncio.Task[None]:
+        """Begin to close; what has been received can still be read. Ends within some seconds."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._connection.close())
+        return self._closing
+
+    @property
+    def closing(self) -> bool:
+        return self._closing is not None
+
+    def drop(self) -> None:
+        """Nothing more is wanted of it."""
+        self._connection.transport.abort()
+
+
+def why_closed(closed: ConnectionClosed) -> str:
+    """The end of a connection in words."""
+    frame = closed.rcvd
+    return f"connection closed: {frame.code} {frame.reason}".strip() if frame else str(closed)
 
 
 async def open_connection(url: str, subscribe_frames: Sequence[bytes]) -> ClientConnection:
@@ -46,8 +90,11 @@ async def open_connection(url: str, subscribe_frames: Sequence[bytes]) -> Client
     except (InvalidHandshake, OSError, TimeoutError) as error:
         reason = str(error) or type(error).__name__
         raise ExchangeUnavailable(f"{host}: no connection ({reason}); see BINANCE_WS_URL") from None
-    for frame in subscribe_frames:
-        await connection.send(frame, text=True)
+    try:
+        for frame in subscribe_frames:
+            await connection.send(frame, text=True)
+    except ConnectionClosed as closed:
+        raise ExchangeUnavailable(f"{host}: {why_closed(closed)} while subscribing") from None
     return connection
 
 

@@ -53,6 +53,30 @@ class FillTrades(NamedTuple):
     delay_s: float
 
 
+class ProveTrades(NamedTuple):
+    """Find out over REST's aggTrades whether the ids `first` to `last`, which it does not have as trades,
+    were ever issued; they lie between the times `begin_ms` and `end_ms`.
+
+    Answer: `Instrument.receive_trade_proof` with the same bounds and `reason`, why they are given up.
+    """
+
+    symbol: str
+    first: int
+    last: int
+    begin_ms: int
+    end_ms: int
+    reason: str
+
+
+class AuditBook(NamedTuple):
+    """Get the order book over REST to compare ours with it, if the weight budget has room; not urgent.
+
+    Answer: `Instrument.receive_audit_snapshot`.
+    """
+
+    symbol: str
+
+
 class LedgerEvent(NamedTuple):
     """Something about the completeness of ids `first` to `last` (open times for klines).
 
@@ -67,7 +91,7 @@ class LedgerEvent(NamedTuple):
     detail: str | None = None
 
 
-Effect = Publish | FetchSnapshot | FillKlines | FillTrades | LedgerEvent
+Effect = Publish | FetchSnapshot | FillKlines | FillTrades | ProveTrades | AuditBook | LedgerEvent
 
 # Rows of one REST answer: the limit of klines and trades (BINANCE_SPOT.md §8.4, §8.6).
 PAGE: Final = 1_000

@@ -1,4 +1,4 @@
-"""One connection to the exchange: opened, read, watched and opened again until the process stops."""
+"""One set of streams, carried by connection after connection until the process stops."""
 
 from __future__ import annotations
 
@@ -6,45 +6,45 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
-
-from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 from producers.backoff import Backoff
 from producers.clock import Clock
-from producers.connection import open_connection
-from producers.exchanges.binance.parse import (
-    EXCHANGE,
-    ControlReply,
-    Ignored,
-    Parsed,
-    Rejected,
-    ServerShutdown,
-    StreamMessage,
-    parse_frame,
-)
+from producers.connection import Link, open_connection
 from producers.exchanges.binance.streams import Stream, open_with
 from producers.instrument import Instrument
 from producers.outlet import Outlet
+from producers.reader import FrameReader
+from producers.rollover import Rollover
 from producers.watchdog import Watchdog
-from shared.errors import ExchangeUnavailable
+from shared.errors import ExchangeError, ExchangeUnavailable
 from shared.metrics import ServiceMetrics
 
 _LOG = logging.getLogger(__name__)
 
+Result = TypeVar("Result")
+
+# The exchange cuts a connection after 24 h (BINANCE_SPOT.md §2.2); up to 10 min earlier than this, so that
+# processes started together do not roll over together.
+CONNECTION_AGE_S: Final = 23.5 * 3600
+_SPREAD: Final = 600 / CONNECTION_AGE_S
 # A connection that lived as long was a good one; the next failure waits from the beginning again.
 _GOOD_AFTER_S: Final = 30.0
-_STREAM_NAMES: Final = {"kline": "klines", "trade": "trades", "depth": "depth", "quote": "quotes"}
+# An exchange may announce the end of each new connection at once; 300 in 5 minutes are allowed per IP (§2.3).
+_BETWEEN_OPENINGS_S: Final = 2.0
 
 
 class Feed:
     """Reads the streams of some instruments.
 
+    The next connection is opened before the exchange cuts this one, when it announces the end, and when a
+    stream falls silent; both are read until the next one has taken over (`Rollover`).
+
     Args:
         streams: what this connection carries.
         instruments: by symbol.
+        connection_age_s: after how long, less a small random part, the next connection is opened.
     """
 
     def __init__(
@@ -56,21 +56,40 @@ class Feed:
         outlet: Outlet,
         metrics: ServiceMetrics,
         clock: Clock,
+        connection_age_s: float = CONNECTION_AGE_S,
     ) -> None:
         self._url, self._subscribe_frames = open_with(websocket_url, streams)
         self._streams = streams
         self._instruments = instruments
         self._outlet = outlet
-        self._metrics = metrics
         self._clock = clock
+        self._reader = FrameReader(instruments, outlet, metrics, clock, self._announced)
+        self._connection_age_s = connection_age_s
         self._stopping = asyncio.Event()
-        self._connection: ClientConnection | None = None
-        self._closing: asyncio.Task[None] | None = None
-        self._shut_down = False
-        self.watchdog = Watchdog([stream[:3] for stream in streams], time.monotonic())
+        self._admitted = asyncio.Event()  # cleared while no connection is wanted
+        self._admitted.set()
+        self._refusal = ""
+        self._link: Link | None = None  # what is read, or was read last
+        self._rollover: Rollover | None = None
+        self._reading: asyncio.Task[Any] | None = None
+        self._opened_s = -_BETWEEN_OPENINGS_S
         self.reconnects = 0
-        self.ignored = 0
-        self.received = 0
+        self.rollovers = 0
+
+    @property
+    def received(self) -> int:
+        """Messages that went to the instruments."""
+        return self._reader.received
+
+    @property
+    def ignored(self) -> int:
+        """Frames that are not ours to carry."""
+        return self._reader.ignored
+
+    @property
+    def watchdog(self) -> Watchdog:
+        """How the streams of the present connection are doing."""
+        return Watchdog((), time.monotonic()) if self._link is None else self._link.watchdog
 
     async def run(self) -> None:
         """Carry the streams until `stop`.
@@ -80,16 +99,18 @@ class Feed:
         """
         backoff = Backoff(random.random)
         while not self._stopping.is_set():
-            opened_at = time.monotonic()
-            retry_after_s = 0.0
+            await self._admitted.wait()
+            opened_at, retry_after_s = time.monotonic(), 0.0
             try:
-                reason = await self._carry()
+                reason = await self._carry(await self._open())
             except ExchangeUnavailable as error:
                 reason, retry_after_s = str(error), error.retry_after or 0.0
             if self._stopping.is_set():
                 return
+            if not self._admitted.is_set():
+                continue
             self.reconnects += 1
-            if time.monotonic() - opened_at > _GOOD_AFTER_S or self._shut_down:
+            if time.monotonic() - opened_at > _GOOD_AFTER_S:
                 backoff.succeeded()
             delay_s = backoff.failed(retry_after_s)
             _LOG.warning("%s; connecting again in %.1f s", reason, delay_s)
@@ -98,19 +119,52 @@ class Feed:
     async def stop(self) -> None:
         """Close the connection; what has been received is still read."""
         self._stopping.set()
-        self._close()
-        if self._closing is not None:
-            await self._closing
+        self._admitted.set()
+        if self._rollover is not None:
+            self._rollover.stop()
+        if self._link is not None:
+            await self._link.close()
+
+    def suspend(self, reason: str) -> None:
+        """Close the connection and give the books up; none is opened until `resume`.
+
+        What was received and not yet read is not: it is missing from the sequences, which get it again.
+        """
+        self._refusal = reason
+        self._admitted.clear()
+        if self._reading is not None:
+            self._reading.cancel()
+
+    def resume(self) -> None:
+        """Connect again after `suspend`."""
+        self._admitted.set()
 
     def judge(self) -> None:
-        """Once a second: end a connection of which a stream has fallen silent."""
-        if self._connection is None or self._closing is not None:
+        """Once a second: leave a connection that is old, or of which a stream has fallen silent."""
+        link = self._link
+        if link is None or link.leaving is not None or link.closing or self._reading is None:
+            return
+        now_s = time.monotonic()
+        if now_s >= link.due_s:
+            self._leave(link, f"the connection is {(now_s - link.opened_s) / 3600:.1f} h old")
             return
         halted = frozenset(symbol for symbol, instrument in self._instruments.items() if instrument.halted)
-        verdict = self.watchdog.judge(time.monotonic(), halted)
+        verdict = link.watchdog.judge(now_s, halted)
         if verdict is not None:
-            _LOG.warning("%s", verdict.reason)
-            self._close()
+            link.silent = link.watchdog.silent(now_s)
+            self._leave(link, verdict.reason)
+
+    def _announced(self, link: Link) -> None:
+        self._leave(link, "the exchange announces the end of this connection")
+
+    def _leave(self, link: Link, reason: str) -> None:
+        """The next connection is wanted in place of this one."""
+        if link.leaving is not None or self._stopping.is_set():
+            return
+        link.leaving = reason
+        if self._rollover is None and self._reading is not None:
+            # Nothing is lost by it: a frame is taken from the connection's queue or it is not.
+            self._reading.cancel()
 
     async def _pause(self, delay_s: float) -> None:
         try:
@@ -118,30 +172,72 @@ class Feed:
         except TimeoutError:
             return
 
-    def _close(self) -> None:
-        if self._connection is not None and self._closing is None:
-            self._closing = asyncio.create_task(self._connection.close())
-
-    async def _carry(self) -> str:
-        """One connection's life; why it ended."""
+    async def _open(self) -> Link:
+        await self._pause(self._opened_s + _BETWEEN_OPENINGS_S - time.monotonic())
+        self._opened_s = time.monotonic()
         connection = await open_connection(self._url, self._subscribe_frames)
-        self._connection, self._closing, self._shut_down = connection, None, False
-        self.watchdog = Watchdog([stream[:3] for stream in self._streams], time.monotonic())
         _LOG.info("connected: %d streams", len(self._streams))
+        return Link(connection, self._streams, self._connection_age_s * (1 - _SPREAD * random.random()))
+
+    async def _carry(self, link: Link) -> str:
+        """Read connection after connection, until one ends and no next one carries on; why it ended."""
         reason = "the connection was cut"
         try:
-            if self._stopping.is_set():
-                self._close()
-            await self._read(connection)
-        except ConnectionClosed as closed:
-            frame = closed.rcvd
-            reason = f"connection closed: {frame.code} {frame.reason}".strip() if frame else str(closed)
+            while self._admitted.is_set():
+                self._link = link
+                if self._stopping.is_set():
+                    link.close()
+                if link.leaving is None or self._stopping.is_set():
+                    ended = await self._until_interrupted(self._reader.read(link))
+                    if ended is not None:
+                        reason = ended
+                        return reason
+                    continue
+                following, reason = await self._roll_over(link)
+                if following is None:
+                    return reason
+                link = following
+            await link.close()
+            reason = self._refusal
+            return reason
+        except ExchangeError as error:
+            reason = str(error)
+            raise
         finally:
-            self._connection = None
-            connection.transport.abort()
+            link.drop()
             if not self._stopping.is_set():
                 self._give_books_up(reason)
-        return reason
+
+    async def _roll_over(self, link: Link) -> tuple[Link | None, str]:
+        """The connection that carries on in place of this one, or None and why there is none."""
+        _LOG.info("%s; opening the next connection", link.leaving)
+        begun_s = time.monotonic()
+        rollover = self._rollover = Rollover(
+            link,
+            [stream[:3] for stream in self._streams],
+            open_next=self._open,
+            read=self._reader.read_through,
+            pass_on=self._reader.pass_on,
+        )
+        try:
+            following = await self._until_interrupted(rollover.run())
+        finally:
+            self._rollover = None
+        if following is None:
+            return None, rollover.reason if self._admitted.is_set() else self._refusal
+        self.rollovers += 1
+        _LOG.info("the next connection has taken over after %.1f s", time.monotonic() - begun_s)
+        return following, ""
+
+    async def _until_interrupted(self, work: Coroutine[Any, Any, Result]) -> Result | None:
+        """What `work` gives; None if `suspend` or `_leave` has ended it."""
+        task = self._reading = asyncio.create_task(work)
+        try:
+            await asyncio.wait((task,))
+        finally:
+            self._reading = None
+            task.cancel()
+        return None if task.cancelled() else task.result()
 
     def _give_books_up(self, reason: str) -> None:
         """Not at an orderly stop: there the last book published stays true for its time."""
@@ -149,56 +245,3 @@ class Feed:
         for symbol in dict.fromkeys(stream.symbol for stream in self._streams):
             instrument = self._instruments[symbol]
             self._outlet.perform(instrument, instrument.disconnected(reason, now_ms))
-
-    async def _read(self, connection: ClientConnection) -> None:
-        """The hot loop: receive, parse and check, step the core, publish."""
-        receive, instruments, perform = connection.recv, self._instruments, self._outlet.perform
-        publisher = self._outlet.publisher
-        noted_ms: dict[tuple[str, str, str | None], int] = {}
-        while True:
-            frame = await receive(decode=False)
-            now_ms = time.time_ns() // 1_000_000
-            parsed = parse_frame(frame, now_ms)
-            if type(parsed) is not StreamMessage:
-                self._receive_other(parsed, frame)
-                continue
-            kind, message = parsed
-            symbol = message["symbol"]
-            instrument = instruments.get(symbol)
-            if instrument is None:
-                self.ignored += 1
-                continue
-            self.received += 1
-            stream = (symbol, kind, message["interval"] if kind == "kline" else None)
-            if noted_ms.get(stream) != now_ms:
-                # At most once a millisecond and stream: enough for pace and latency, and free in a flood.
-                noted_ms[stream] = now_ms
-                self._note(stream, message, now_ms)
-            perform(instrument, instrument.receive(kind, message))
-            if publisher.congested:
-                await publisher.room()
-
-    def _note(self, stream: tuple[str, str, str | None], message: dict[str, Any], now_ms: int) -> None:
-        self.watchdog.heard(stream, time.monotonic())
-        event_time_ms = message["event_time_ms"]
-        if message["source"] == "replay":
-            self._clock.replay_ms = message["received_time_ms"]
-            self.watchdog.replaying()
-        elif event_time_ms is not None:
-            latency_ms = now_ms + self._clock.offset.offset_ms - event_time_ms
-            self._metrics.latency(EXCHANGE, _STREAM_NAMES[stream[1]], "socket", now_ms, latency_ms)
-
-    def _receive_other(self, parsed: Parsed, frame: bytes | str) -> None:
-        match parsed:
-            case Rejected(stream, reason):
-                value = frame if isinstance(frame, bytes) else frame.encode()
-                symbol = stream.partition("@")[0].upper()
-                self._outlet.reject(f"websocket:{stream}", symbol, reason, value)
-            case ServerShutdown():
-                self._shut_down = True
-                _LOG.warning("the exchange announces the end of this connection")
-                self._close()
-            case ControlReply(request_id, error) if error is not None:
-                _LOG.warning("subscription %s refused: %s", request_id, error)
-            case Ignored():
-                self.ignored += 1

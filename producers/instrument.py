@@ -6,12 +6,15 @@ the effects returned. No sockets, clocks or files.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import random
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from producers.bearings import SeriesBearings, klines_series, trades_series
+from producers.book_audit import MEAN_INTERVAL_MS
 from producers.book_feed import BookFeed
-from producers.effects import Effect, LedgerEvent, Publish
+from producers.candle_audit import CandleAudit
+from producers.effects import Effect, LedgerEvent, ProveTrades, Publish
 from producers.halts import Halts
 from producers.kline_sequence import KlineSequence
 from producers.ledger_events import LedgerEvents
@@ -30,20 +33,32 @@ class Instrument:
     Args:
         book_interval_ms: least time between two messages on `market.book`.
         warmup_bars: closed bars to get for a series that has none yet.
+        uniform: random numbers on [0, 1) for the times of book audits.
+        book_audit_ms: mean time between two of them.
     """
 
     def __init__(
-        self, exchange: str, symbol: str, intervals: Sequence[str], *, book_interval_ms: int, warmup_bars: int
+        self,
+        exchange: str,
+        symbol: str,
+        intervals: Sequence[str],
+        *,
+        book_interval_ms: int,
+        warmup_bars: int,
+        uniform: Callable[[], float] = random.random,
+        book_audit_ms: int = MEAN_INTERVAL_MS,
     ) -> None:
         self.exchange = exchange
         self.symbol = symbol
         self._warmup_bars = warmup_bars
         self._halts = Halts()
         self._klines = {interval: KlineSequence(symbol, interval, self._halts) for interval in intervals}
-        self._trades = TradeSequence(symbol)
-        self._book = BookFeed(symbol, book_interval_ms)
+        self._trades = TradeSequence(symbol, self._halts)
+        self._candles = CandleAudit(intervals)
+        self._book = BookFeed(symbol, book_interval_ms, uniform, book_audit_ms)
         self._ledger = LedgerEvents(exchange, symbol)
         self._source: Source = "stream"
+        self._bar_ms = 0  # when the newest closed bar was received
 
     @property
     def synced(self) -> bool:
@@ -58,6 +73,16 @@ class Instrument:
     @property
     def missing_trades(self) -> int:
         return self._trades.missing
+
+    @property
+    def book_audits(self) -> tuple[int, int]:
+        """How often the book was compared with a fresh snapshot, and levels that differed the last time."""
+        return self._book.audits, self._book.drift_levels
+
+    @property
+    def audited_bars(self) -> tuple[int, int, int]:
+        """Closed bars held to their trades, those of them that differ, and those that could not be held."""
+        return self._candles.audited, self._candles.different, self._candles.unaudited
 
     @property
     def halted(self) -> bool:
@@ -119,6 +144,21 @@ class Instrument:
         raised = self._trades.receive_rows(first, last, rows, oldest_available)
         return self._enter(raised, "trades", None, now_ms, "backfill")
 
+    def receive_trade_proof(
+        self,
+        asked: ProveTrades,
+        issued: Sequence[tuple[int, int]],
+        never: Sequence[tuple[int, int]],
+        now_ms: int,
+    ) -> list[Effect]:
+        """Take the answer to `ProveTrades`; see `TradeSequence.receive_proof`."""
+        raised = self._trades.receive_proof(asked, issued, never)
+        return self._enter(raised, "trades", None, now_ms, "backfill")
+
+    def receive_audit_snapshot(self, snapshot: DepthMessage | None, now_ms: int) -> list[Effect]:
+        """Take the answer to `AuditBook`, None if there is none for now."""
+        return self._enter(self._book.receive_audit_snapshot(snapshot), "depth", None, now_ms, self._source)
+
     def receive_snapshot(self, snapshot: DepthMessage | None, now_ms: int) -> list[Effect]:
         """Take the answer to `FetchSnapshot`, None if there was none."""
         return self._enter(self._book.receive_snapshot(snapshot), "depth", None, now_ms, self._source)
@@ -133,6 +173,8 @@ class Instrument:
 
     def tick(self) -> list[Publish]:
         """The completeness events gathered since the last call; call it about once a second."""
+        for interval, event in self._candles.judge(self._trades.awaits):
+            self._enter_event(event, "klines", interval, self._bar_ms, self._source)
         return [Publish(LEDGER, message) for message in self._ledger.flush()]
 
     def _enter(
@@ -154,6 +196,7 @@ class Instrument:
 
     def _enter_trade(self, trade: TradeMessage) -> None:
         trade_id = trade["trade_id"]
+        self._candles.receive_trade(trade)
         for kind in ("expected", "repaired") if trade["source"] == "backfill" else ("expected",):
             self._ledger.add(
                 kind,
@@ -167,7 +210,8 @@ class Instrument:
             )
 
     def _enter_bar(self, kline: KlineMessage) -> None:
-        open_time_ms = kline["open_time_ms"]
+        open_time_ms, self._bar_ms = kline["open_time_ms"], kline["received_time_ms"]
+        self._candles.receive_bar(kline)
         for kind in ("expected", "repaired") if kline["source"] == "backfill" else ("expected",):
             self._ledger.add(
                 kind,

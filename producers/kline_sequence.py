@@ -5,12 +5,12 @@ Source of the rules: BINANCE_SPOT.md §4.5, §9.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from producers.effects import PAGE, RETRY_DELAYS_S, Effect, FillKlines, LedgerEvent, Publish
+from producers.gaps import KIND_BY_CAUSE, Hole, Place, holes_of_bars, place
 from producers.halts import Halts
-from shared.id_ranges import IdRanges
 from shared.intervals import interval_ms, open_time_ms
 from shared.messages import KlineMessage
 from shared.topics import klines_live_topic, klines_topic
@@ -19,15 +19,27 @@ from shared.topics import klines_live_topic, klines_topic
 WAITING_BARS: Final = 10_000
 # A final may come some seconds after the border; an open bar older than this proves that it was missed.
 FINAL_GRACE_MS: Final = 5_000
-_REMEMBERED: Final = 64  # published bars whose content is kept to tell a repetition from a revision
+_REMEMBERED: Final = 64  # published bars that are kept to tell a repetition from a revision
+# What a bar says, whichever way it came.
+_CONTENT: Final = (
+    "open",
+    "high",
+    "low",
+    "close",
+    "base_volume",
+    "quote_volume",
+    "trade_count",
+    "taker_buy_base_volume",
+    "taker_buy_quote_volume",
+)
 
 
 class KlineSequence:
     """One series of bars.
 
     A bar that is next is published; a later one waits while REST is asked for those before it. An open time
-    that REST does not have, though a later bar exists, is given up after the retries: `halted` where
-    exchangeInfo said so, else `lost`.
+    that REST does not have, though a later bar exists, is given up after the retries, as what it is missing
+    for (`producers.gaps`).
 
     Args:
         halts: read only; when the exchange was closed.
@@ -47,10 +59,13 @@ class KlineSequence:
         self._waiting: dict[int, KlineMessage] = {}
         self._known_last = -1  # the newest bar known, or by the exchange's clock supposed, to be closed
         self._announced = -1  # holes up to here have been entered as `gap`, or are no news
+        self._offline_last = -1  # bars up to here closed while we were switched off
+        self._trade_id: int | None = None  # of the newest trade in the bars published, where they tell
         self._filling = False
+        self._page_last = -1  # what REST is, or was last, asked for ends here
         self._attempt = 0
         self._live: KlineMessage | None = None  # latest update of the open bar, held back while filling
-        self._published: dict[int, tuple[Any, ...]] = {}
+        self._published: dict[int, KlineMessage] = {}
 
     @property
     def filling(self) -> bool:
@@ -68,6 +83,7 @@ class KlineSequence:
         self._known_last = self._announced = current - self._step
         if last_open_time_ms is not None:
             self._next = last_open_time_ms + self._step
+            self._offline_last, self._announced = self._known_last, last_open_time_ms
         elif warmup_bars > 0:
             self._warm_up_from = max(0, current - warmup_bars * self._step)
         else:
@@ -81,6 +97,7 @@ class KlineSequence:
     def receive_rows(self, first: int, last: int, rows: Sequence[KlineMessage]) -> list[Effect]:
         """Take the finished bars that REST has between the open times `first` and `last`, ascending."""
         self._filling = False
+        effects: list[Effect] = []
         if self._warm_up_from is not None:
             self._begin_with(rows, last)
         for row in rows:
@@ -88,7 +105,9 @@ class KlineSequence:
             if self._next is not None and max(first, self._next) <= open_time <= last:
                 # The final of the stream, if it is there, is the one nobody can have read too early.
                 self._waiting.setdefault(open_time, row)
-        effects = self._drain()
+            else:
+                effects += self._revision(row)
+        effects += self._drain()
         if self._next is not None and self._next <= last:
             effects += self._missing(last)
         else:
@@ -112,13 +131,14 @@ class KlineSequence:
         if self._next is None and self._warm_up_from is None:
             self._next = open_time
         if open_time == self._next:
-            return [self._publish(kline), *self._drain(), *self._settle()]
-        if self._next is not None and open_time < self._next:
-            return [self._repetition(kline)]
+            return [*self._lateness(kline), self._publish(kline), *self._drain(), *self._settle()]
+        known = None if self._next is None else self._next - self._step
+        if known is not None and place(known, open_time, open_time, self._step) is Place.SEEN:
+            return self._repetition(kline)
         self._known_last = max(self._known_last, open_time)
         if len(self._waiting) < WAITING_BARS:
             self._waiting.setdefault(open_time, kline)
-        return self._settle()
+        return [*self._lateness(kline), *self._settle()]
 
     def _receive_open(self, kline: KlineMessage) -> list[Effect]:
         open_time = kline["open_time_ms"]
@@ -134,17 +154,42 @@ class KlineSequence:
             effects += self._settle()
         return effects
 
-    def _repetition(self, kline: KlineMessage) -> LedgerEvent:
+    def _lateness(self, kline: KlineMessage) -> list[Effect]:
+        event_time, closed_at = kline["event_time_ms"], kline["close_time_ms"] + 1
+        if event_time is None or event_time - closed_at <= FINAL_GRACE_MS:
+            return []
+        open_time = kline["open_time_ms"]
+        detail = f"came {event_time - closed_at} ms after its close"
+        return [LedgerEvent("late", open_time, open_time, detail=detail)]
+
+    def _revision(self, kline: KlineMessage) -> list[Effect]:
+        """What the bar says differently from the one published, if it does."""
+        before: Any = self._published.get(kline["open_time_ms"], kline)
+        now: Any = kline
+        changes = [
+            f"{name} {before[name]}, now {now[name]}" for name in _CONTENT if before[name] != now[name]
+        ]
+        if not changes:
+            return []
+        open_time = kline["open_time_ms"]
+        return [LedgerEvent("revised", open_time, open_time, detail="; ".join(changes))]
+
+    def _repetition(self, kline: KlineMessage) -> list[Effect]:
+        if revision := self._revision(kline):
+            return revision
         open_time = kline["open_time_ms"]
         before = self._published.get(open_time)
-        if before is None or before == _content(kline):
-            return LedgerEvent("duplicate", open_time, open_time)
-        return LedgerEvent("revised", open_time, open_time, detail=f"close {before[3]}, now {kline['close']}")
+        if before is not None and before["source"] == "backfill":
+            self._published[open_time] = kline  # late once; after that it is a repetition
+            return [LedgerEvent("late", open_time, open_time, detail="came after it was filled over REST")]
+        return [LedgerEvent("duplicate", open_time, open_time)]
 
     def _publish(self, kline: KlineMessage) -> Publish:
         open_time = kline["open_time_ms"]
         self._next = open_time + self._step
-        self._published[open_time] = _content(kline)
+        if kline["trade_count"]:
+            self._trade_id = kline["last_trade_id"]  # over REST nobody tells
+        self._published[open_time] = kline
         if len(self._published) > _REMEMBERED:
             del self._published[next(iter(self._published))]
         return Publish(self._topic, kline, open_time)
@@ -162,62 +207,79 @@ class KlineSequence:
         if self._attempt <= len(RETRY_DELAYS_S):
             return []
         self._attempt = 0
+        # All of the page was asked for as often.
+        effects: list[Effect] = []
+        while self._waiting and self._next <= last:
+            hole_last = min(last, min(self._waiting) - self._step)
+            effects += self._given_up(self._next, hole_last)
+            self._next = hole_last + self._step
+            effects += self._drain()
         if not self._waiting:
             # Nothing later is known: perhaps the exchange stands still. The next bar will tell.
             self._known_last = self._next - self._step
-            return []
-        hole_last = min(last, min(self._waiting) - self._step)
-        effects = self._give_up(self._next, hole_last)
-        self._next = hole_last + self._step
-        return effects + self._drain()
+        return effects
 
-    def _give_up(self, first: int, last: int) -> list[Effect]:
-        halted = self._halts.halted_bars(first, last, self._step)
-        lost = IdRanges([(first // self._step, last // self._step)]).difference(halted)
+    def _given_up(self, first: int, last: int) -> list[Effect]:
         return [
-            *self._events("halted", halted),
-            *self._events("lost", lost),
+            LedgerEvent(kind, hole.first, hole.last, detail=None if kind == "lost" else hole.cause)
+            for hole in self._holes(first, last)
+            if (kind := KIND_BY_CAUSE[hole.cause]) is not None
         ]
 
-    def _events(self, kind: str, bars: Iterable[tuple[int, int]]) -> list[Effect]:
-        return [LedgerEvent(kind, first * self._step, last * self._step) for first, last in bars]
+    def _holes(self, first: int, last: int) -> Iterator[Hole]:
+        """The missing bars `first` to `last`, neither of whose neighbours is missing, by cause."""
+        before = self._trade_id if first == self._next else None
+        later = sorted(open_time for open_time in self._waiting if open_time > last)
+        traded = (bar for bar in map(self._waiting.__getitem__, later) if bar["trade_count"])
+        after = next((bar["first_trade_id"] for bar in traded), None)
+        no_trades = before is not None and after == before + 1
+        return holes_of_bars(
+            first, last, self._step, no_trades=no_trades, halts=self._halts, offline_last=self._offline_last
+        )
 
     def _settle(self) -> list[Effect]:
         """Ask for what is missing now; with nothing missing, let the latest open update go."""
         if self._filling:
             return []
         first = self._warm_up_from if self._next is None else self._next
-        last = (
-            min(self._waiting) - self._step if self._waiting and self._next is not None else self._known_last
-        )
-        if first is not None and first <= last:
-            return self._fill(first, last)
+        if first is not None and first <= self._missing_last(first):
+            return self._fill(first)
         live, self._live = self._live, None
         if live is None or (self._next is not None and live["open_time_ms"] < self._next):
             return []
         return [Publish(self._live_topic, live)]
 
-    def _fill(self, first: int, last: int) -> list[Effect]:
+    def _missing_last(self, first: int) -> int:
+        """Newest missing bar of the page from `first` on, where one is missing."""
+        last = min(self._known_last, first + (PAGE - 1) * self._step)
+        if self._next is not None:
+            while last in self._waiting:
+                last -= self._step
+        return last
+
+    def _fill(self, first: int) -> list[Effect]:
         self._filling = True
-        effects: list[Effect] = []
-        if last > self._announced:
-            effects.append(LedgerEvent("gap", max(first, self._announced + self._step), last))
-            self._announced = last
-        page_last = min(last, first + (PAGE - 1) * self._step)
+        if not self._attempt:
+            # What is found missing later waits its turn: a page is given up as a whole.
+            self._page_last = self._missing_last(first)
+        effects = self._announce(first)
         delay_s = RETRY_DELAYS_S[self._attempt - 1] if self._attempt else 0.0
-        return [*effects, FillKlines(self._symbol, self._interval, first, page_last, delay_s)]
+        return [*effects, FillKlines(self._symbol, self._interval, first, self._page_last, delay_s)]
 
-
-def _content(kline: KlineMessage) -> tuple[Any, ...]:
-    """What a bar says, whichever way it came."""
-    return (
-        kline["open"],
-        kline["high"],
-        kline["low"],
-        kline["close"],
-        kline["base_volume"],
-        kline["quote_volume"],
-        kline["trade_count"],
-        kline["taker_buy_base_volume"],
-        kline["taker_buy_quote_volume"],
-    )
+    def _announce(self, first: int) -> list[Effect]:
+        """Enter what is newly found missing."""
+        effects: list[Effect] = []
+        begin = max(first, self._announced + self._step)
+        while begin <= self._known_last:
+            later = [open_time for open_time in self._waiting if open_time >= begin]
+            end = min(later, default=self._known_last + self._step) - self._step
+            if begin <= end:
+                effects += [
+                    LedgerEvent("gap", hole.first, hole.last, detail=hole.cause)
+                    for hole in self._holes(begin, end)
+                ]
+            begin = end + self._step
+            while begin in self._waiting:
+                begin += self._step
+        self._announced = max(self._announced, self._known_last)
+        return effects

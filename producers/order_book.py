@@ -6,13 +6,18 @@ Source of the rules: BINANCE_SPOT.md §6.1, in the strict reading of §6.2.
 from __future__ import annotations
 
 import heapq
+import math
 from collections import deque
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+from producers.gaps import Place, place
 from shared.messages import DepthMessage, Levels
 
 # 100 s of diffs at 100 ms: far longer than a snapshot takes; older ones make the snapshot too old instead.
 BUFFERED_DIFFS: Final = 1_000
+# Levels a side that a snapshot is asked for; where it has fewer, it has all there are.
+SNAPSHOT_LEVELS: Final = 1_000
 # A side of 10,000 levels is 350 kB as JSON, so that a full snapshot stays below Kafka's 1 MB a message.
 MAX_LEVELS: Final = 10_000
 # Applied diffs after which a book counts as stable, and the back-off of snapshots starts anew (10 s).
@@ -63,13 +68,19 @@ BookEffect = Apply | Synced | Resync | NeedSnapshot
 
 
 class BookSync:
-    """Brings snapshot and diffs together; says nothing about the book while it is not exact."""
+    """Brings snapshot and diffs together; says nothing about the book while it is not exact.
+
+    A level beyond the last price of the snapshot is unknown until a diff names it (BINANCE_SPOT.md §6.4), so
+    the book is exact only inside the snapshot's price range.
+    """
 
     def __init__(self) -> None:
         self._bids: dict[float, list[str]] = {}
         self._asks: dict[float, list[str]] = {}
         self._best_bid = 0.0
         self._best_ask = float("inf")
+        self._lowest, self._highest = 0.0, float("inf")  # all levels between are known
+        self._near_edge = (0.0, float("inf"))  # best prices beyond these come near the end of that
         self._id = 0
         self._snapshot: DepthMessage | None = None  # loaded, but no diff has followed on it yet
         self._synced = False
@@ -87,8 +98,23 @@ class BookSync:
         """Last update id that the book contains."""
         return self._id
 
+    @property
+    def known_range(self) -> tuple[float, float]:
+        """Lowest and highest price between which every level is known."""
+        return self._lowest, self._highest
+
+    @property
+    def near_edge(self) -> bool:
+        """Prices have moved over most of the way to where levels are unknown."""
+        return self._best_bid < self._near_edge[0] or self._best_ask > self._near_edge[1]
+
+    @property
+    def sides(self) -> tuple[Mapping[float, list[str]], Mapping[float, list[str]]]:
+        """Bids and asks by price; read only."""
+        return self._bids, self._asks
+
     def top(self, levels: int) -> BookTop | None:
-        """The best levels, or None while the book is not exact."""
+        """The best levels known, or None while the book is not exact; see `knows`."""
         if not self._synced:
             return None
         return BookTop(
@@ -97,15 +123,27 @@ class BookSync:
             [self._asks[price] for price in heapq.nsmallest(levels, self._asks)],
         )
 
+    def knows(self, top: BookTop, levels: int) -> bool:
+        """Whether the `levels` best of both sides lie in the known range, so that none can be left out."""
+        bids_known = len(top.bids) == levels and float(top.bids[-1][0]) >= self._lowest
+        asks_known = len(top.asks) == levels and float(top.asks[-1][0]) <= self._highest
+        # A side of which everything is known may have fewer levels.
+        return (bids_known or not self._lowest) and (asks_known or self._highest == float("inf"))
+
     def full(self) -> BookTop | None:
-        """All levels known, best first, or None while the book is not exact."""
+        """All levels of the known range, best first, or None while the book is not exact."""
         if not self._synced:
             return None
-        return BookTop(
-            self._id,
-            [self._bids[price] for price in sorted(self._bids, reverse=True)],
-            [self._asks[price] for price in sorted(self._asks)],
-        )
+        bids = sorted((price for price in self._bids if price >= self._lowest), reverse=True)
+        asks = sorted(price for price in self._asks if price <= self._highest)
+        return BookTop(self._id, [self._bids[price] for price in bids], [self._asks[price] for price in asks])
+
+    def adopt(self, fresh: BookSync) -> None:
+        """Take over the levels of another book of the same update id, which knows the prices of today."""
+        self._bids, self._asks = fresh._bids, fresh._asks
+        self._best_bid, self._best_ask = fresh._best_bid, fresh._best_ask
+        self._lowest, self._highest = fresh._lowest, fresh._highest
+        self._near_edge = fresh._near_edge
 
     def receive(self, diff: DepthMessage) -> list[BookEffect]:
         """Take one diff of the stream, in the order of arrival."""
@@ -123,8 +161,7 @@ class BookSync:
         self._asking = False
         if self._synced or self._snapshot is not None:
             return []
-        last_update_id = snapshot["final_update_id"]
-        if self._buffer and last_update_id + 1 < self._buffer[0]["first_update_id"]:
+        if self._buffer and _place(snapshot["final_update_id"], self._buffer[0]) is Place.BEYOND:
             self._failures += 1
             return self._ask()
         self._load(snapshot)
@@ -157,30 +194,43 @@ class BookSync:
         self._asks = {float(level[0]): level for level in snapshot["asks"]}
         self._best_bid = max(self._bids, default=0.0)
         self._best_ask = min(self._asks, default=float("inf"))
+        cut_bids, cut_asks = len(self._bids) >= SNAPSHOT_LEVELS, len(self._asks) >= SNAPSHOT_LEVELS
+        self._lowest = min(self._bids) if cut_bids else 0.0
+        self._highest = max(self._asks) if cut_asks else float("inf")
+        # Three quarters of the way; an end that is open is never near.
+        self._near_edge = (
+            self._lowest + (self._best_bid - self._lowest) / 4 if cut_bids else 0.0,
+            self._highest - (self._highest - self._best_ask) / 4 if cut_asks else float("inf"),
+        )
         self._id = snapshot["final_update_id"]
         self._snapshot = snapshot
 
     def _start(self, diff: DepthMessage) -> list[BookEffect]:
         """The first diff after a snapshot must contain the update that follows it."""
-        if diff["final_update_id"] <= self._id:
+        where = _place(self._id, diff)
+        if where is Place.SEEN:
             return []
-        if diff["first_update_id"] > self._id + 1:
+        if where is Place.BEYOND:
             return self._resync(f"update id {self._id + 1} is missing after the snapshot", diff)
         assert self._snapshot is not None
         synced, self._snapshot, self._synced, self._applied = Synced(self._snapshot), None, True, 0
         return [synced, *self._apply(diff)]
 
     def _receive_out_of_step(self, diff: DepthMessage) -> list[BookEffect]:
-        if diff["final_update_id"] <= self._id:
-            return []  # stale: its values are in the book already
-        if diff["first_update_id"] <= self._id:
-            # Quantities are absolute, so an overlap is harmless; it appears when a stream is opened again.
-            return self._apply(diff)
-        return self._resync(f"update id {self._id + 1} is missing", diff)
+        match _place(self._id, diff):
+            case Place.SEEN:
+                return []  # stale: its values are in the book already
+            case Place.JOINS:
+                # Quantities are absolute, so an overlap is harmless; it comes when a stream is opened again.
+                return self._apply(diff)
+            case Place.BEYOND:
+                return self._resync(f"update id {self._id + 1} is missing", diff)
 
     def _apply(self, diff: DepthMessage) -> list[BookEffect]:
         self._best_bid = _write(self._bids, diff["bids"], self._best_bid, highest=True)
         self._best_ask = _write(self._asks, diff["asks"], self._best_ask, highest=False)
+        if len(self._bids) > MAX_LEVELS or len(self._asks) > MAX_LEVELS:
+            self._drop_farthest()
         if self._best_bid >= self._best_ask:
             return self._resync(f"crossed: bid {self._best_bid} is not below ask {self._best_ask}", diff)
         self._id = diff["final_update_id"]
@@ -197,11 +247,24 @@ class BookSync:
         effects: list[BookEffect] = [Resync(reason, last_good_id, offending_id)] if was_synced else []
         return effects + self._ask()
 
+    def _drop_farthest(self) -> None:
+        """Keep each side within its bound; what is dropped is unknown from now on."""
+        for price in heapq.nsmallest(len(self._bids) - MAX_LEVELS, self._bids):
+            del self._bids[price]
+            self._lowest = max(self._lowest, math.nextafter(price, math.inf))
+        for price in heapq.nlargest(len(self._asks) - MAX_LEVELS, self._asks):
+            del self._asks[price]
+            self._highest = min(self._highest, math.nextafter(price, 0.0))
+
     def _clear(self) -> None:
         self._bids, self._asks = {}, {}
         self._best_bid, self._best_ask = 0.0, float("inf")
         self._snapshot, self._synced = None, False
         self._buffer.clear()
+
+
+def _place(update_id: int, diff: DepthMessage) -> Place:
+    return place(update_id, diff["first_update_id"], diff["final_update_id"])
 
 
 def _write(side: dict[float, list[str]], levels: Levels, best: float, *, highest: bool) -> float:
@@ -218,10 +281,6 @@ def _write(side: dict[float, list[str]], levels: Levels, best: float, *, highest
     if len(deleted) < len(latest):
         added = latest.keys() - deleted if deleted else latest
         best = max(best, *added) if highest else min(best, *added)
-    if len(side) > MAX_LEVELS:
-        farthest = heapq.nsmallest if highest else heapq.nlargest
-        for price in farthest(len(side) - MAX_LEVELS, side):
-            del side[price]
     if deleted and best not in side:
         return max(side, default=0.0) if highest else min(side, default=float("inf"))
     return best

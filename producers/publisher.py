@@ -34,15 +34,24 @@ class Publisher:
 
     `send` never blocks: when the queue is full, records wait in order and `congested` is true. The caller
     must then await `room` before it takes the next frame, so that at most one frame's records wait here.
+
+    Args:
+        queue_messages: how many records librdkafka's queue takes; None for what `producer_config` says.
     """
 
-    def __init__(self, bootstrap_servers: str, *, memory_broker: bool = False) -> None:
+    def __init__(
+        self, bootstrap_servers: str, *, memory_broker: bool = False, queue_messages: int | None = None
+    ) -> None:
         self._bootstrap_servers = bootstrap_servers
         self._memory_broker = memory_broker
         config = producer_config(bootstrap_servers, "cryptostream-producer", memory_broker=memory_broker)
+        if queue_messages is not None:
+            config["queue.buffering.max.messages"] = queue_messages
+        self.queue_messages: int = config["queue.buffering.max.messages"]
         callbacks = {"error_cb": self._judge, "on_delivery": self._report}
         self._producer = Producer({**config, **callbacks}, logger=LIBRDKAFKA_LOG)
         self._overflow: deque[tuple[str, bytes, bytes, Delivered | None, Headers | None]] = deque()
+        self._congested_since_s: float | None = None
         self.failure: BrokerError | None = None
         self.sent = 0
         self.delivered = 0
@@ -51,6 +60,11 @@ class Publisher:
     @property
     def congested(self) -> bool:
         return bool(self._overflow)
+
+    @property
+    def congested_s(self) -> float:
+        """For how long no record at all has found room, in seconds."""
+        return 0.0 if self._congested_since_s is None else time.monotonic() - self._congested_since_s
 
     @property
     def outstanding(self) -> int:
@@ -96,6 +110,8 @@ class Publisher:
         """Queue one record; `delivered` is called, from `poll`, when the broker has it."""
         self.sent += 1
         if self._overflow or not self._produce(topic, key, value, delivered, headers):
+            if self._congested_since_s is None:
+                self._congested_since_s = time.monotonic()
             self._overflow.append((topic, key, value, delivered, headers))
 
     def _produce(
@@ -125,6 +141,7 @@ class Publisher:
         self._producer.poll(0)
         while self._overflow and self._produce(*self._overflow[0]):
             self._overflow.popleft()
+            self._congested_since_s = time.monotonic() if self._overflow else None
         if self.failure is not None:
             raise self.failure
 

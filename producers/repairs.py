@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from producers.backoff import Backoff
 from producers.clock import Clock
-from producers.effects import Effect, FetchSnapshot, FillKlines, FillTrades
+from producers.effects import AuditBook, Effect, FetchSnapshot, FillKlines, FillTrades, ProveTrades
 from producers.exchanges.binance.rest import BinanceRest
+from producers.exchanges.binance.weight_budget import DEPTH_WEIGHT
 from producers.instrument import Instrument
 from producers.outlet import Outlet
 from shared.errors import ExchangeRefused, ExchangeUnavailable, UnknownSymbol
@@ -44,6 +45,10 @@ class Repairs:
                 self._spawn(self._fill_klines(instrument, effect))
             case FillTrades():
                 self._spawn(self._fill_trades(instrument, effect))
+            case ProveTrades():
+                self._spawn(self._prove_trades(instrument, effect))
+            case AuditBook():
+                self._spawn(self._audit_book(instrument))
 
     async def finish(self, timeout_s: float) -> None:
         """Let what is in flight end within `timeout_s`; the rest is found again at the next start."""
@@ -76,42 +81,64 @@ class Repairs:
             snapshot = await self._rest.depth(instrument.symbol, self._clock.message_ms)
         except (ExchangeUnavailable, ExchangeRefused, UnknownSymbol) as error:
             _LOG.warning("%s: no snapshot of the order book: %s", instrument.symbol, error)
+        await self._outlet.publisher.room()
         effects = instrument.receive_snapshot(snapshot, self._clock.message_ms())
-        await self._perform(instrument, effects)
+        self._outlet.perform(instrument, effects)
 
     async def _fill_klines(self, instrument: Instrument, effect: FillKlines) -> None:
         async def ask() -> list[Any]:
             now_ms = self._clock.message_ms()
             return await self._rest.klines(effect.symbol, effect.interval, effect.first, effect.last, now_ms)
 
-        rows = await self._until_answered(instrument, effect, ask, [])
+        await asyncio.sleep(effect.delay_s)
+        rows = await self._until_answered(instrument, ask, [])
         effects = instrument.receive_kline_rows(
             effect.interval, effect.first, effect.last, rows, self._clock.message_ms()
         )
-        await self._perform(instrument, effects)
+        self._outlet.perform(instrument, effects)
 
     async def _fill_trades(self, instrument: Instrument, effect: FillTrades) -> None:
         async def ask() -> tuple[list[Any], int]:
             return await self._rest.trades(effect.symbol, effect.first, effect.last, self._clock.message_ms())
 
-        rows, oldest = await self._until_answered(instrument, effect, ask, ([], 0))
+        await asyncio.sleep(effect.delay_s)
+        rows, oldest = await self._until_answered(instrument, ask, ([], 0))
         effects = instrument.receive_trade_rows(
             effect.first, effect.last, rows, self._clock.message_ms(), oldest
         )
-        await self._perform(instrument, effects)
+        self._outlet.perform(instrument, effects)
 
-    async def _until_answered(
-        self, instrument: Instrument, effect: FillKlines | FillTrades, ask: Any, nothing: Any
-    ) -> Any:
+    async def _prove_trades(self, instrument: Instrument, effect: ProveTrades) -> None:
+        async def ask() -> Any:
+            return await self._rest.issued_trades(effect.symbol, effect.begin_ms, effect.end_ms)
+
+        issued, never = await self._until_answered(instrument, ask, ([], []))
+        effects = instrument.receive_trade_proof(effect, issued, never, self._clock.message_ms())
+        self._outlet.perform(instrument, effects)
+
+    async def _audit_book(self, instrument: Instrument) -> None:
+        snapshot: DepthMessage | None = None
+        if self._rest.budget.spare(DEPTH_WEIGHT, self._clock.exchange_ms()):
+            try:
+                snapshot = await self._rest.depth(instrument.symbol, self._clock.message_ms)
+            except (ExchangeUnavailable, ExchangeRefused, UnknownSymbol) as error:
+                _LOG.warning("%s: the order book cannot be audited now: %s", instrument.symbol, error)
+        await self._outlet.publisher.room()
+        effects = instrument.receive_audit_snapshot(snapshot, self._clock.message_ms())
+        self._outlet.perform(instrument, effects)
+
+    async def _until_answered(self, instrument: Instrument, ask: Any, nothing: Any) -> Any:
         """Ask until the exchange answers; `nothing` if it answers that it never will.
 
         A series waits as long as it takes: nothing is given up because the exchange is down.
         """
-        await asyncio.sleep(effect.delay_s)
         backoff = Backoff(random.random, first_s=_FIRST_S)
         while True:
             try:
-                return await ask()
+                answer = await ask()
+                # The answer to it may be followed by the next request at once: one answer waits here at most.
+                await self._outlet.publisher.room()
+                return answer
             except ExchangeUnavailable as error:
                 if not backoff.failures:
                     _LOG.warning("%s: cannot fill yet: %s", instrument.symbol, error)
@@ -119,7 +146,3 @@ class Repairs:
             except (ExchangeRefused, UnknownSymbol) as error:
                 _LOG.warning("%s: cannot fill: %s", instrument.symbol, error)
                 return nothing
-
-    async def _perform(self, instrument: Instrument, effects: list[Effect]) -> None:
-        self._outlet.perform(instrument, effects)
-        await self._outlet.publisher.room()

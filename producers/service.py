@@ -21,12 +21,13 @@ from producers.exchanges.binance.parse import EXCHANGE
 from producers.exchanges.binance.rest import BinanceRest
 from producers.exchanges.binance.streams import connections
 from producers.exchanges.binance.weight_budget import start_delay_s, starting_weight, status_period_s
-from producers.feed import Feed
+from producers.feed import CONNECTION_AGE_S, Feed
 from producers.instrument import Instrument
 from producers.outlet import SERVICE, Outlet
 from producers.progress import ProgressLog
 from producers.progress_reader import ProgressReader
 from producers.publisher import Publisher
+from producers.repair_mode import REASON, Change, RepairMode
 from producers.repairs import Repairs
 from shared.errors import BrokerError, BrokerUnavailable, ExchangeUnavailable
 from shared.metrics import METRICS_PERIOD_S, ServiceMetrics
@@ -51,12 +52,16 @@ class Assignment:
 
     Attributes:
         bearings: where its series stand, in place of the progress topic; None to use that.
+        queue_messages: bound of the queue to Kafka; None for the usual one.
+        connection_age_s: after how long a connection is replaced; see `Feed`.
     """
 
     symbols: Sequence[str]
     intervals: Sequence[str]
     bearings: Mapping[str, SeriesBearings] | None = None
     memory_broker: bool = False
+    queue_messages: int | None = None
+    connection_age_s: float = CONNECTION_AGE_S
 
 
 class ProducerService:
@@ -67,7 +72,12 @@ class ProducerService:
         self._assignment = assignment
         self._clock = Clock()
         self._metrics = ServiceMetrics(SERVICE, metrics_port=settings.metrics_port)
-        self._publisher = Publisher(settings.kafka_bootstrap_servers, memory_broker=assignment.memory_broker)
+        self._publisher = Publisher(
+            settings.kafka_bootstrap_servers,
+            memory_broker=assignment.memory_broker,
+            queue_messages=assignment.queue_messages,
+        )
+        self._repair_mode = RepairMode(self._publisher.queue_messages)
         self._outlet = Outlet(EXCHANGE, self._publisher, self._metrics, self._clock)
         self._rest = BinanceRest(
             settings.binance_rest_url, settings.history_url(), self._clock.exchange_ms, self._outlet.reject
@@ -137,6 +147,7 @@ class ProducerService:
                 outlet=self._outlet,
                 metrics=self._metrics,
                 clock=self._clock,
+                connection_age_s=self._assignment.connection_age_s,
             )
             for streams in connections(symbols, intervals)
         ]
@@ -169,7 +180,7 @@ class ProducerService:
         # 2. Let the fills in flight end.
         await self._repairs.finish(_FILLS_S)
         # 3. Say what has been issued, and wait for the broker.
-        self._outlet.settle((instrument, instrument.tick()) for instrument in self._instruments.values())
+        self._settle()
         left = await self._publisher.flush(deadline - time.monotonic() - 1.0)
         if left:
             raise BrokerUnavailable(
@@ -226,10 +237,31 @@ class ProducerService:
     async def _each_second(self) -> None:
         while True:
             await asyncio.sleep(METRICS_PERIOD_S)
-            self._outlet.settle((instrument, instrument.tick()) for instrument in self._instruments.values())
+            if not self._publisher.congested:
+                # Else the events stay with the instruments, joined to ranges, until there is room.
+                self._settle()
             for feed in self._feeds:
                 feed.judge()
+            self._judge_queue()
             self._publish_metrics()
+
+    def _settle(self) -> None:
+        self._outlet.settle((instrument, instrument.tick()) for instrument in self._instruments.values())
+
+    def _judge_queue(self) -> None:
+        match self._repair_mode.step(self._publisher.congested_s, self._publisher.outstanding):
+            case Change.SUSPEND:
+                _LOG.warning(
+                    "%s: %d wait; the exchange is not read until it does, the hole is then filled over REST",
+                    REASON,
+                    self._publisher.outstanding,
+                )
+                for feed in self._feeds:
+                    feed.suspend(REASON)
+            case Change.RESUME:
+                _LOG.warning("Kafka takes records again; connecting to the exchange")
+                for feed in self._feeds:
+                    feed.resume()
 
     async def _watch_exchange(self) -> None:
         """Its clock each minute, and the symbols' status as often as all processes together may."""
@@ -269,10 +301,19 @@ class ProducerService:
         gauge("missing_trades", sum(instrument.missing_trades for instrument in instruments))
         gauge("books", len(instruments))
         gauge("synced_books", sum(instrument.synced for instrument in instruments))
+        audits = [instrument.book_audits for instrument in instruments]
+        gauge("book_audits", sum(count for count, _ in audits))
+        gauge("book_drift_levels", sum(levels for _, levels in audits))
+        bars = [instrument.audited_bars for instrument in instruments]
+        for index, name in enumerate(("audited_bars", "different_bars", "unaudited_bars")):
+            gauge(name, sum(counts[index] for counts in bars))
         gauge("queue_length", self._publisher.outstanding)
         gauge("dead_letters", self._outlet.dead_letters)
         gauge("ignored", sum(feed.ignored for feed in self._feeds))
         gauge("reconnects", sum(feed.reconnects for feed in self._feeds))
+        gauge("rollovers", sum(feed.rollovers for feed in self._feeds))
+        gauge("repair_mode", float(self._repair_mode.active))
+        gauge("repair_modes", self._repair_mode.entered)
         gauge("kafka_errors", self._publisher.retriable_errors)
         gauge("used_weight", self._rest.budget.used)
         gauge("clock_offset_ms", self._clock.offset.offset_ms)
@@ -281,7 +322,9 @@ class ProducerService:
             for name, age_ms in feed.watchdog.ages_ms(now_s).items():
                 gauge(f"age_ms_{name}", round(age_ms))
         message = self._metrics.message(self._clock.now_ms())
-        self._publisher.send(METRICS, SERVICE.encode(), orjson.dumps(message))
+        if not self._publisher.congested:
+            # Those of a second without room are worth nothing later.
+            self._publisher.send(METRICS, SERVICE.encode(), orjson.dumps(message))
 
 
 def _topics(intervals: Sequence[str]) -> frozenset[str]:

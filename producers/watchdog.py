@@ -11,12 +11,14 @@ KLINE_1S_SILENCE_S: Final = 10.0
 # All other intervals: a bar of one minute has at least one event a minute; the rest follow its trades.
 KLINE_SILENCE_S: Final = 130.0
 QUIET_SILENCE_S: Final = 60.0
+# Once one stream is found silent: others that have said nothing for so long have most likely ended with it.
+SUSPECT_SILENCE_S: Final = 5.0
 _PACES: Final = 20
 _LEARNING: Final = 0.05  # weight of the newest gap in the usual one
 
 
 class Reconnect(NamedTuple):
-    """Open the connection again."""
+    """Open the next connection."""
 
     reason: str
 
@@ -79,6 +81,12 @@ class Watchdog:
                 name = f"kline_{interval}" if interval else kind
                 return Reconnect(f"{symbol} {name}: silent for {silence_s:.0f} s")
         return None
+
+    def silent(self, now_s: float) -> frozenset[tuple[str, str, str | None]]:
+        """The streams of a connection already found guilty that should not be waited for."""
+        return frozenset(
+            stream for stream, pace in self._paces.items() if now_s - pace.heard_at_s >= SUSPECT_SILENCE_S
+        )
 
     def ages_ms(self, now_s: float) -> dict[str, float]:
         """Age of the newest event of each kind of stream, the oldest symbol's counting."""

@@ -7,6 +7,7 @@
     ├── ExchangeError                the exchange cannot be used as asked
     │   ├── UnknownSymbol            exit 2
     │   ├── ExchangeUnavailable      transient: try again after ``retry_after`` seconds
+    │   │   └── ExchangeBlocked      by one host's firewall; other hosts may answer
     │   └── ExchangeRefused          permanent: place, ban, wrong request
     ├── BrokerError                  Kafka cannot be used as asked
     │   └── BrokerUnavailable        transient
@@ -63,6 +64,10 @@ class ExchangeUnavailable(ExchangeError):
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class ExchangeBlocked(ExchangeUnavailable):
+    pass
 
 
 class ExchangeRefused(ExchangeError):

@@ -15,6 +15,8 @@ from shared.command import guarded
 from shared.errors import UsageError
 from shared.logs import set_up_logging
 from shared.settings import load_settings
+from simulator.faults.market import halts_by_symbol
+from simulator.faults.script import check_symbols, parse_script
 from simulator.recordings.files import open_recordings
 from simulator.recordings.player import Player
 from simulator.recordings.shift import shift_to
@@ -57,6 +59,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--announce-shutdown", action="store_true", help="send serverShutdown before a connection ends of age"
     )
+    add("--shutdown-lead", type=float, default=0.0, metavar="S", help="how many seconds before")
+    add(
+        "--hold",
+        type=int,
+        nargs="?",
+        const=1,
+        default=0,
+        metavar="N",
+        help="the world's clock stands at its start until N connections (default: 1) have subscribed",
+    )
+    add(
+        "--freeze-at", type=float, metavar="S", help="world seconds after the start at which the market stops"
+    )
+    add("--faults", type=Path, metavar="FILE", help="a script of faults (docs/simulator.md)")
+    add(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="KIND[:key=value,…]",
+        help="one more fault, like skip:streams=trade,probability=0.01; may be repeated",
+    )
+    add(
+        "--fault-seed",
+        type=int,
+        metavar="N",
+        help="of the faults' draws (default: the script's, else --seed)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -66,22 +95,30 @@ def run(arguments: argparse.Namespace) -> int:
         UsageError, SettingsError, RecordingError: a wrong argument, setting or file.
     """
     _check(arguments)
+    script = parse_script(arguments.faults, arguments.fault)
     settings = load_settings(symbols=arguments.symbols)
     set_up_logging(settings.log_level, settings.log_format)
     now_ms = time.time_ns() // 1_000_000
     exchange: WorldExchange | Player
+    seeds = (arguments.fault_seed, script.seed, arguments.seed)
+    fault_seed = next(seed for seed in seeds if seed is not None)
     if arguments.replay:
+        if any(fault.kind == "halt" for fault in script.faults):
+            raise UsageError("fault halt belongs to the seeded market; leave it out with --replay")
         recording = open_recordings(arguments.replay)
         exchange = Player(recording, shift_to(recording, now_ms) if arguments.shift_now else 0)
     else:
         start_ms = now_ms if arguments.start is None else arguments.start
+        clock_start_ms = max(start_ms, now_ms) if arguments.resume else start_ms
         exchange = WorldExchange(
             settings.symbols,
             arguments.seed,
             start_ms,
             arguments.rate,
-            clock_start_ms=now_ms if arguments.resume else None,
+            clock_start_ms=clock_start_ms,
+            halts=halts_by_symbol(script.faults, fault_seed, clock_start_ms, settings.symbols),
         )
+    check_symbols(script.faults, exchange.symbols)
     options = SimulatorOptions(
         host=arguments.host,
         port=arguments.port,
@@ -93,7 +130,12 @@ def run(arguments: argparse.Namespace) -> int:
             pong_timeout=arguments.pong_timeout,
             age=arguments.connection_age,
             announce_shutdown=arguments.announce_shutdown,
+            shutdown_lead=arguments.shutdown_lead,
         ),
+        faults=script.faults,
+        fault_seed=fault_seed,
+        hold=arguments.hold,
+        freeze_at=arguments.freeze_at,
     )
     asyncio.run(_serve(exchange, options))
     return 0
@@ -147,10 +189,27 @@ def _check(arguments: argparse.Namespace) -> None:
             raise UsageError(
                 f"--{name.replace('_', '-')} {getattr(arguments, name):g} is not above 0 seconds"
             )
+    if not 0 <= arguments.shutdown_lead <= arguments.connection_age:
+        raise UsageError(
+            f"--shutdown-lead {arguments.shutdown_lead:g} is not between 0 and --connection-age "
+            f"{arguments.connection_age:g}"
+        )
+    if arguments.hold < 0:
+        raise UsageError(f"--hold {arguments.hold} is not a number of connections")
+    if arguments.freeze_at is not None and not arguments.freeze_at > 0:
+        raise UsageError(f"--freeze-at {arguments.freeze_at:g} is not above 0 seconds")
+    _check_replay(arguments)
+
+
+def _check_replay(arguments: argparse.Namespace) -> None:
     if arguments.shift_now and not arguments.replay:
         raise UsageError("--shift-now moves a recording; name one with --replay FILE")
     if arguments.replay and (arguments.start is not None or arguments.rate != 1.0):
         raise UsageError("--start and --rate belong to the seeded market; leave them out with --replay")
+    if arguments.replay and (arguments.hold or arguments.freeze_at is not None):
+        raise UsageError(
+            "--hold and --freeze-at belong to the seeded market; a replay waits for its first client"
+        )
 
 
 def main() -> int:

@@ -120,5 +120,5 @@ class Exchange(Protocol):
 
     def window(self, symbol: str, from_ms: int, now_ms: int) -> Window: ...
 
-    def symbol_entries(self) -> list[Mapping[str, Any]]:
+    def symbol_entries(self, now_ms: int) -> list[Mapping[str, Any]]:
         """The `symbols` array of exchangeInfo."""

@@ -105,7 +105,7 @@ def _exchange_info(call: _Call) -> RestAnswer:
         raise BadRequest(-1122, "Invalid symbolStatus.")
     if chosen and (permissions or status):
         raise BadRequest(-1128, "Combination of optional parameters invalid.")
-    entries = call.exchange.symbol_entries()
+    entries = call.exchange.symbol_entries(call.now_ms)
     if chosen:
         entries = [entry for entry in entries if entry["symbol"] in chosen[0]]
     if status:

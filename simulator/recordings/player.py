@@ -86,7 +86,7 @@ class Player:
             self.position_ms = received_us // 1000 + self._shift_ms
             self.played += 1
             if stream in wanted:
-                events.append(Outgoing(stream, event, self.position_ms))
+                events.append(Outgoing(stream, event, self.position_ms, time_ms=self.position_ms))
         return events
 
     def _learn(self, event: Mapping[str, Any]) -> None:
@@ -179,7 +179,7 @@ class Player:
             rows[-1].trade_time_ms,
         )
 
-    def symbol_entries(self) -> list[Mapping[str, Any]]:
+    def symbol_entries(self, now_ms: int) -> list[Mapping[str, Any]]:  # noqa: ARG002
         """As recorded, else made up for the symbols that occur; all TRADING unless set otherwise."""
         return [
             {**entry, "status": self.statuses.get(entry["symbol"], entry["status"])}

@@ -5,35 +5,35 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
 
-import orjson
 from aiohttp import web
 
 from shared.errors import UsageError
-from simulator.protocol import rest
+from simulator.faults.events import EventFaults
+from simulator.faults.requests import RequestFaults
+from simulator.faults.script import Fault
+from simulator.faults.tally import Tally
 from simulator.protocol.control import MOST_STREAMS, ControlSession
-from simulator.protocol.rest import ENDPOINTS, RestAnswer, RestRequest
 from simulator.protocol.stream_names import well_formed
-from simulator.protocol.weights import LIMIT_PER_MINUTE, Refused, WeightCounter
 from simulator.recordings.player import Player
 from simulator.server.clock import WorldClock
 from simulator.server.connection import Connection, ConnectionRules
-from simulator.server.hub import EventHook, Hub, send_unchanged
-from simulator.server.pumps import drained, pump_recording, pump_world
+from simulator.server.hub import Hub
+from simulator.server.pumps import drained, pump_recording, pump_world, send_due
+from simulator.server.rest_service import RestService, refused_unit
 from simulator.server.truth_log import TruthLog
 from simulator.world.exchange import WorldExchange
+from simulator.world.feed import WorldFeed
 
 logger = logging.getLogger(__name__)
 
-# The pure hook before a REST answer: an answer of its own, or None to let the exchange answer.
-RestHook = Callable[[RestRequest], RestAnswer | None]
-
+# How late a market that stops by itself may be drained; where it stops is exact.
+_FREEZE_CHECK_SECONDS: Final = 0.02
 _UNIT_SUFFIXES: Final = {
     None: False,
     "MILLISECOND": False,
@@ -43,11 +43,6 @@ _UNIT_SUFFIXES: Final = {
 }
 
 
-def answer_usually(_request: RestRequest) -> RestAnswer | None:
-    """The hook before a REST answer when nothing is to happen there."""
-    return None
-
-
 @dataclass(frozen=True, slots=True)
 class SimulatorOptions:
     """How a simulator is run.
@@ -55,7 +50,10 @@ class SimulatorOptions:
     Attributes:
         port: 0 takes a free one.
         speed: world seconds in a real second; 0 (recordings only): as fast as the clients take it.
-        on_event, on_request: the places for scripted faults.
+        faults: what goes wrong, in the script's order.
+        fault_seed: of their draws.
+        hold: the world's clock stands at its start until so many connections have subscribed; 0: it runs.
+        freeze_at: world seconds after the start at which the market stops by itself.
     """
 
     host: str = "127.0.0.1"
@@ -64,8 +62,10 @@ class SimulatorOptions:
     market_data_only: bool = False
     log: Path | None = None
     rules: ConnectionRules = field(default_factory=ConnectionRules)
-    on_event: EventHook = send_unchanged
-    on_request: RestHook = answer_usually
+    faults: Sequence[Fault] = ()
+    fault_seed: int = 1
+    hold: int = 0
+    freeze_at: float | None = None
 
 
 class Simulator:
@@ -89,12 +89,26 @@ class Simulator:
         self.port = options.port
         self._options = options
         self._on_replay_finished = on_replay_finished
-        self._log = TruthLog(options.log)
-        self._hub = Hub(self._log, options.on_event)
-        self._weights = WeightCounter()
+        self._begin_ms = exchange.first_ms if isinstance(exchange, Player) else exchange.clock_start_ms
+        self._log = TruthLog(options.log, exchange.symbols)
+        self._tally = Tally(options.faults, _wall_ms)
+        plan = (options.faults, options.fault_seed, self._begin_ms)
+        self._hub = Hub(
+            self._log,
+            self._tally,
+            EventFaults(*plan) if options.faults else None,
+            connections_awaited=max(1, options.hold),
+        )
+        self._rest = RestService(
+            exchange,
+            self._log,
+            self._tally,
+            RequestFaults(*plan) if options.faults else None,
+            self.now_ms,
+            market_data_only=options.market_data_only,
+        )
         self._connections: set[Connection] = set()
-        # History is summed here, one request at a time, while the streams go on.
-        self._database = ThreadPoolExecutor(max_workers=1, thread_name_prefix="history")
+        self._tasks: list[asyncio.Task[None]] = []
         self._frozen_ms: int | None = None
 
     async def start(self) -> None:
@@ -107,7 +121,8 @@ class Simulator:
         app.router.add_get("/simulator/freeze", self._freeze)
         app.router.add_post("/simulator/freeze", self._freeze)
         app.router.add_get("/simulator/state", self._state)
-        app.router.add_get("/api/v3/{path:.+}", self._rest)
+        app.router.add_get("/simulator/faults", self._faults)
+        app.router.add_get("/api/v3/{path:.+}", self._rest.answer)
         app.router.add_get("/ws", self._raw)
         app.router.add_get("/ws/{names:.*}", self._raw)
         app.router.add_get("/stream", self._combined)
@@ -128,18 +143,27 @@ class Simulator:
             clock = WorldClock(0, options.speed) if options.speed else None
             pump = pump_recording(self.exchange, clock, self._hub, self._on_replay_finished)
         else:
-            self._clock = WorldClock(self.exchange.clock_start_ms, options.speed)
+            self._clock = WorldClock(self._begin_ms, options.speed, held=options.hold > 0)
             pump = pump_world(self.exchange.feed, self._clock, self._hub)
-        self._pump = asyncio.create_task(pump)
-        self._pump.add_done_callback(_report)
+            if options.freeze_at is not None:
+                stop_ms = self._clock.freeze(self._begin_ms + round(options.freeze_at * 1000))
+                self._start_task(self._freeze_when_due(self.exchange.feed, stop_ms))
+        self._start_task(pump)
+
+    def _start_task(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        task.add_done_callback(_report)
+        self._tasks.append(task)
 
     async def stop(self) -> None:
         """Close all connections and the log."""
-        self._pump.cancel()
+        for task in self._tasks:
+            task.cancel()
         for connection in tuple(self._connections):
             connection.end()
         await self._runner.cleanup()
-        self._database.shutdown(cancel_futures=True)
+        self._rest.close()
+        self._log.faults(self._tally.listed())
         self._log.close()
 
     def now_ms(self) -> int:
@@ -156,36 +180,19 @@ class Simulator:
             frozen_ms = self._clock.freeze()
             await asyncio.sleep(self._clock.seconds_until(frozen_ms))
             while exchange.feed.emitted_until_ms < frozen_ms:
-                self._hub.send(exchange.feed.due(frozen_ms, self._hub.wanted))
+                send_due(exchange.feed, frozen_ms, self._hub)
                 await asyncio.sleep(0)
+        self._hub.release()
         await drained(self._hub)
+        self._log.faults(self._tally.listed())
         self._log.flush()
         self._frozen_ms = frozen_ms
         return frozen_ms
 
-    async def _rest(self, request: web.Request) -> web.Response:
-        path = request.match_info["path"]
-        endpoint = ENDPOINTS.get(path)
-        if endpoint is None or (self._options.market_data_only and not endpoint.market_data):
-            return web.Response(status=404)
-        query = [(name, value) for name, value in request.query.items()]
-        wall_ms = time.time_ns() // 1_000_000
-        charged = self._weights.charge(request.remote or "", endpoint.weight(dict(query)), wall_ms)
-        if isinstance(charged, Refused):
-            return _refused(charged)
-        unit = request.headers.get("X-MBX-TIME-UNIT")
-        asked = RestRequest(path, query, unit, self.now_ms())
-        answer = self._options.on_request(asked)
-        if answer is None and endpoint.database and isinstance(self.exchange, WorldExchange):
-            loop = asyncio.get_running_loop()
-            answer = await loop.run_in_executor(self._database, rest.answer, self.exchange, asked)
-        elif answer is None:
-            answer = rest.answer(self.exchange, asked)
-        if answer.trades:
-            self._log.answered_trades(*answer.trades)
-        if answer.klines:
-            self._log.answered_klines(*answer.klines, now_ms=asked.now_ms)
-        return _response(answer.status, answer.body, charged.used_weight, answer.headers)
+    async def _freeze_when_due(self, feed: WorldFeed, stop_ms: int) -> None:
+        while feed.emitted_until_ms < stop_ms:  # noqa: ASYNC110 - a held clock tells nobody when it starts
+            await asyncio.sleep(_FREEZE_CHECK_SECONDS)
+        await self.freeze()
 
     async def _raw(self, request: web.Request) -> web.StreamResponse:
         names = [name for name in unquote(request.match_info.get("names", "")).split("/") if name]
@@ -200,26 +207,29 @@ class Simulator:
     async def _connect(self, request: web.Request, names: list[str], *, combined: bool) -> web.StreamResponse:
         unit = request.query.get("timeUnit")
         if unit not in _UNIT_SUFFIXES:
-            refused = rest.refusal(-1194, "Invalid value for time unit.")
-            return _response(refused.status, refused.body, 0, {})
+            return refused_unit()
         if len(names) > MOST_STREAMS or not all(well_formed(name) for name in names):
             return web.Response(status=400)
         session = ControlSession(names, combined=combined)
-        connection = Connection(session, self._options.rules, microseconds=_UNIT_SUFFIXES[unit])
+        connection = Connection(session, self._options.rules, self._hub, microseconds=_UNIT_SUFFIXES[unit])
         self._connections.add(connection)
         try:
-            return await connection.serve(request, self._hub)
+            return await connection.serve(request)
         finally:
             self._connections.discard(connection)
 
     async def _freeze(self, _request: web.Request) -> web.Response:
         return web.json_response({"frozen_at_ms": await self.freeze()})
 
+    async def _faults(self, _request: web.Request) -> web.Response:
+        return web.json_response(self._tally.listed())
+
     async def _state(self, _request: web.Request) -> web.Response:
         exchange = self.exchange
         state: dict[str, Any] = {
             "symbols": list(exchange.symbols),
             "now_ms": self.now_ms(),
+            "world_elapsed_s": (self.now_ms() - self._begin_ms) / 1000,
             "frozen_at_ms": self._frozen_ms,
             "connections": self._hub.connections,
             "issued": self._log.counts,
@@ -229,37 +239,14 @@ class Simulator:
             state["recorded_symbols"] = list(exchange.recorded_symbols)
         else:
             state |= {"mode": "world", "seed": exchange.seed, "start_ms": exchange.start_ms}
+            state["held"] = self._clock.held
         return web.json_response(state)
-
-
-def _response(status: int, body: Any, used_weight: int, headers: Any) -> web.Response:
-    return web.Response(
-        status=status,
-        body=orjson.dumps(body),
-        content_type="application/json",
-        headers={
-            "X-MBX-USED-WEIGHT": str(used_weight),
-            "X-MBX-USED-WEIGHT-1M": str(used_weight),
-            **headers,
-        },
-    )
-
-
-def _refused(refused: Refused) -> web.Response:
-    if refused.banned_until_ms is None:
-        text = (
-            f"Too much request weight used; current limit is {LIMIT_PER_MINUTE} request weight per 1 MINUTE. "
-            "Please use WebSocket Streams for live updates to avoid polling the API."
-        )
-    else:
-        text = (
-            f"Way too much request weight used; IP banned until {refused.banned_until_ms}. "
-            "Please use WebSocket Streams for live updates to avoid bans."
-        )
-    body = {"code": -1003, "msg": text}
-    return _response(refused.status, body, refused.used_weight, {"Retry-After": str(refused.retry_after_s)})
 
 
 def _report(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()):
         logger.error("the market has stopped: %s: %s", type(error).__name__, error)
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import socket
+import struct
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -11,6 +14,8 @@ from typing import Final
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from simulator.faults.link import Link
+from simulator.faults.script import Fault
 from simulator.protocol.control import ControlSession, FrameLimit
 from simulator.protocol.envelopes import Outgoing
 from simulator.server.hub import Hub
@@ -21,6 +26,8 @@ logger = logging.getLogger(__name__)
 _MOST_WAITING_BYTES: Final = 64 * 2**20
 _CLOSE_SECONDS: Final = 2.0
 _LARGEST_FRAME: Final = 65_536
+# Linger on, for no time: closing such a socket resets the connection.
+_RESET: Final = struct.pack("ii", 1, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,66 +36,115 @@ class ConnectionRules:
 
     Attributes:
         announce_shutdown: send serverShutdown before a connection ends of age.
+        shutdown_lead: how long before.
     """
 
     ping_interval: float = 20.0
     pong_timeout: float = 60.0
     age: float = 86_400.0
     announce_shutdown: bool = False
+    shutdown_lead: float = 0.0
 
 
 class Connection:
-    """A listener of the hub on a socket."""
+    """A listener of the hub on a socket.
 
-    def __init__(self, session: ControlSession, rules: ConnectionRules, *, microseconds: bool) -> None:
+    Attributes:
+        struck_by: the last fault that ends or silences it.
+        leaving: a fault has announced its end.
+    """
+
+    def __init__(
+        self, session: ControlSession, rules: ConnectionRules, hub: Hub, *, microseconds: bool
+    ) -> None:
         self.session = session
-        self.microseconds = microseconds
+        self.struck_by: Fault | None = None
+        self.leaving = False
+        self._microseconds = microseconds
         self._rules = rules
+        self._hub = hub
         self._socket = web.WebSocketResponse(
-            autoping=False, compress=False, max_msg_size=_LARGEST_FRAME, timeout=_CLOSE_SECONDS
+            autoping=False,
+            autoclose=False,
+            compress=False,
+            max_msg_size=_LARGEST_FRAME,
+            timeout=_CLOSE_SECONDS,
         )
-        self._frames: deque[bytes] = deque()
+        self._transport: asyncio.Transport | None = None
+        # What is to be sent, since when; an event, or the bytes of an acknowledgement.
+        self._queue: deque[tuple[Outgoing | bytes, int, float]] = deque()
         self._waiting_bytes = 0
         self._writing = False
         self._wake = asyncio.Event()
         self._limit = FrameLimit()
+        self._link = Link()
         # Payloads of pings not yet answered, and when each was sent.
         self._pings: dict[bytes, float] = {}
         self._ended = asyncio.Event()
         self._reason: tuple[int, bytes] = (WSCloseCode.OK, b"")
+        born = time.monotonic()
+        self._dies_s = born + rules.age
+        self._announced_s = self._dies_s - rules.shutdown_lead if rules.announce_shutdown else math.inf
+        self._plan_changed = asyncio.Event()
 
-    def put(self, frame: bytes) -> None:
-        self._waiting_bytes += len(frame)
-        if self._waiting_bytes > _MOST_WAITING_BYTES:
-            self._frames.clear()
+    def put(self, event: Outgoing) -> None:
+        now = time.monotonic()
+        if self._ended.is_set() or self._link.silent_for(now):
+            self._hub.lost(event, self)
+            return
+        size = len(self._frame(event))
+        if self._waiting_bytes + size > _MOST_WAITING_BYTES:
+            self._hub.lost(event, self)
             self._end(WSCloseCode.POLICY_VIOLATION, b"Slow reader")
             return
-        self._frames.append(frame)
-        self._wake.set()
+        self._enqueue(event, size, now)
+
+    def strike(self, fault: Fault) -> None:
+        """Suffer a fault of connections."""
+        now = time.monotonic()
+        if fault.kind != "slow":
+            self.struck_by = fault
+        match fault.kind:
+            case "drop":
+                self._end(WSCloseCode.ABNORMAL_CLOSURE, b"")
+                self._reset()
+            case "silent":
+                self._link.silence(fault, now)
+                self._throw_away_queue()
+            case "slow":
+                self._link.slow_down(fault, now)
+            case "shutdown":
+                self.leaving = True
+                self._announced_s, self._dies_s = now, now + fault.options["lead"]
+                self._plan_changed.set()
+            case _:
+                self._end(WSCloseCode.GOING_AWAY, b"")
 
     @property
     def waiting(self) -> int:
-        return 0 if self._ended.is_set() else len(self._frames) + self._writing
+        return 0 if self._ended.is_set() else len(self._queue) + self._writing
 
-    async def serve(self, request: web.Request, hub: Hub) -> web.WebSocketResponse:
+    async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """Speak with the client until one side ends it."""
         await self._socket.prepare(request)
-        hub.join(self)
+        self._transport = request.transport
+        self._hub.join(self)
         work = [
             asyncio.create_task(step)
-            for step in (self._write(), self._read(hub), self._keep_alive(), self._ended.wait())
+            for step in (self._write(), self._read(), self._keep_alive(), self._ended.wait())
         ]
         try:
             await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._ended.set()
-            hub.leave(self)
+            self._hub.leave(self)
+            self._throw_away_queue()
             for task in work:
                 task.cancel()
             for result in await asyncio.gather(*work, return_exceptions=True):
                 if isinstance(result, Exception) and not isinstance(result, ConnectionError):
                     logger.error("connection ended by %s: %s", type(result).__name__, result)
-            await self._close(request)
+            await self._close()
         return self._socket
 
     def end(self) -> None:
@@ -100,20 +156,56 @@ class Connection:
             self._reason = (code, reason)
             self._ended.set()
 
+    def _frame(self, event: Outgoing) -> bytes:
+        return event.encoded(combined=self.session.combined, microseconds=self._microseconds)
+
+    def _enqueue(self, content: Outgoing | bytes, size: int, now: float) -> None:
+        self._waiting_bytes += size
+        self._queue.append((content, size, now))
+        self._wake.set()
+
+    def _throw_away_queue(self) -> None:
+        while self._queue:
+            content, size, _ = self._queue.popleft()
+            self._waiting_bytes -= size
+            if isinstance(content, Outgoing):
+                self._hub.lost(content, self)
+
     async def _write(self) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self._frames:
+            while self._queue:
+                waiting = self._queue[0]
+                if self._link.slowed_by is not None:
+                    await self._crawl(*waiting)
+                    if not self._queue or self._queue[0] is not waiting:
+                        continue  # it was thrown away meanwhile
+                content, size, _ = self._queue.popleft()
+                self._waiting_bytes -= size
                 self._writing = True
-                frame = self._frames.popleft()
+                frame = self._frame(content) if isinstance(content, Outgoing) else content
                 await self._socket.send_frame(frame, WSMsgType.TEXT)
-                self._waiting_bytes -= len(frame)
                 self._writing = False
 
-    async def _read(self, hub: Hub) -> None:
+    async def _crawl(self, content: Outgoing | bytes, size: int, queued: float) -> None:
+        """Wait as long as a slow link takes for a frame."""
+        fault, now = self._link.slowed_by, time.monotonic()
+        wait_s = self._link.wait_s(size, queued, now)
+        if wait_s and fault is not None and isinstance(content, Outgoing):
+            self._hub.delayed(content, fault)
+            await asyncio.sleep(wait_s)
+
+    async def _read(self) -> None:
         while True:
             message = await self._socket.receive()
+            silent_s = self._link.silent_for(time.monotonic())
+            if silent_s and message.type is not WSMsgType.PONG:
+                # Half-open: nothing is answered, not even a close.
+                if message.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
+                    await asyncio.sleep(silent_s)
+                    return
+                continue
             if message.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
                 return
             if self._limit.exceeded(time.monotonic()):
@@ -125,8 +217,9 @@ class Connection:
                 case WSMsgType.PONG:
                     self._answered(bytes(message.data))
                 case WSMsgType.TEXT:
-                    self.put(self.session.receive(message.data))
-                    hub.subscriptions_changed()
+                    acknowledgement = self.session.receive(message.data)
+                    self._enqueue(acknowledgement, len(acknowledgement), time.monotonic())
+                    self._hub.subscriptions_changed()
                 case _:
                     self._end(WSCloseCode.UNSUPPORTED_DATA, b"Text frames only")
                     return
@@ -139,45 +232,59 @@ class Connection:
             del self._pings[payload]
 
     async def _keep_alive(self) -> None:
-        born = last_ping = time.monotonic()
+        last_ping = time.monotonic()
         while True:
             now = time.monotonic()
             oldest = next(iter(self._pings.values()), now)
             if now - oldest >= self._rules.pong_timeout:
                 self._end(WSCloseCode.POLICY_VIOLATION, b"Pong timeout")
                 return
-            if now - born >= self._rules.age:
+            if now >= self._announced_s:
+                self._announced_s = math.inf
                 await self._announce_shutdown()
+            if now >= self._dies_s:
                 self._end(WSCloseCode.GOING_AWAY, b"")
                 return
             if now - last_ping >= self._rules.ping_interval:
-                payload = str(time.time_ns() // 1_000_000).encode()
-                self._pings[payload] = last_ping = now
-                await self._socket.ping(payload)
-            await asyncio.sleep(
-                max(
-                    0.001,
-                    min(
-                        oldest + self._rules.pong_timeout,
-                        born + self._rules.age,
-                        last_ping + self._rules.ping_interval,
-                    )
-                    - now,
-                )
+                last_ping = now
+                await self._ping(now)
+            next_s = min(
+                oldest + self._rules.pong_timeout,
+                self._announced_s,
+                self._dies_s,
+                last_ping + self._rules.ping_interval,
             )
+            try:
+                await asyncio.wait_for(self._plan_changed.wait(), max(0.001, next_s - now))
+            except TimeoutError:
+                continue
+            self._plan_changed.clear()
+
+    async def _ping(self, now: float) -> None:
+        if not self._link.silent_for(now):
+            payload = str(time.time_ns() // 1_000_000).encode()
+            self._pings[payload] = now
+            await self._socket.ping(payload)
 
     async def _announce_shutdown(self) -> None:
-        if self._rules.announce_shutdown:
-            event = Outgoing("!serverShutdown", {"e": "serverShutdown", "E": time.time_ns() // 1_000_000})
-            await self._socket.send_frame(
-                event.encoded(combined=self.session.combined, microseconds=self.microseconds), WSMsgType.TEXT
-            )
+        event = Outgoing("!serverShutdown", {"e": "serverShutdown", "E": time.time_ns() // 1_000_000})
+        await self._socket.send_frame(self._frame(event), WSMsgType.TEXT)
 
-    async def _close(self, request: web.Request) -> None:
+    def _reset(self) -> None:
+        """Break the TCP connection; what is not yet written is gone."""
+        if self._transport is not None:
+            link = self._transport.get_extra_info("socket")
+            if link is not None:
+                link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            self._transport.abort()
+
+    async def _close(self) -> None:
         code, reason = self._reason
+        if code == WSCloseCode.ABNORMAL_CLOSURE:
+            return  # reset already
         try:
             await asyncio.wait_for(self._socket.close(code=code, message=reason), _CLOSE_SECONDS)
         except (TimeoutError, ConnectionError):
             # A reader so slow that not even the close frame goes out.
-            if request.transport is not None:
-                request.transport.abort()
+            if self._transport is not None:
+                self._transport.abort()

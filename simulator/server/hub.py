@@ -4,29 +4,36 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
+from simulator.faults.events import Effect, EventFaults, Fire, Hit, Send
+from simulator.faults.market import unissued
+from simulator.faults.script import Fault
+from simulator.faults.tally import Tally
+from simulator.faults.targets import is_final, strikes, target_of
 from simulator.protocol.control import ControlSession
 from simulator.protocol.envelopes import Outgoing
 from simulator.server.truth_log import TruthLog
 
-EventHook = Callable[[Outgoing], Sequence[Outgoing]]
-
-
-def send_unchanged(outgoing: Outgoing) -> Sequence[Outgoing]:
-    """The hook between 'event made' and 'event sent' when nothing is to happen there."""
-    return (outgoing,)
-
 
 class Listener(Protocol):
-    """A connection as the hub sees it."""
+    """A connection as the hub sees it.
+
+    Attributes:
+        struck_by: the last fault that ends or silences it.
+        leaving: it has announced its end; what others get too is sent twice.
+    """
 
     session: ControlSession
-    microseconds: bool
+    struck_by: Fault | None
+    leaving: bool
 
-    def put(self, frame: bytes) -> None:
-        """Queue a frame; must not block."""
+    def put(self, event: Outgoing) -> None:
+        """Queue an event, or say `lost` to the hub; must not block."""
+
+    def strike(self, fault: Fault) -> None:
+        """Suffer a fault of connections."""
 
     @property
     def waiting(self) -> int:
@@ -36,19 +43,34 @@ class Listener(Protocol):
 class Hub:
     """All connections and their subscriptions.
 
+    Args:
+        faults: None when nothing is scripted.
+        log: what it keeps an account of is wanted for ever once it has had a subscriber: the exchange
+            issues it whether anyone listens or not.
+
     Attributes:
-        wanted: names of all streams with a subscriber; the same object until it changes.
-        listened_to: set once the first stream has a subscriber.
-        on_event: pure hook on every event; what it returns is sent instead.
+        wanted: names of all streams to be fed; the same object until it changes.
+        listened_to: set once enough connections have subscribed.
     """
 
-    def __init__(self, log: TruthLog, on_event: EventHook = send_unchanged) -> None:
-        self.on_event = on_event
+    def __init__(
+        self,
+        log: TruthLog,
+        tally: Tally,
+        faults: EventFaults | None = None,
+        *,
+        connections_awaited: int = 1,
+    ) -> None:
         self.wanted: frozenset[str] = frozenset()
         self.listened_to = asyncio.Event()
         self._log = log
+        self._tally = tally
+        self._faults = faults
+        self._connections_awaited = connections_awaited
         self._listeners: dict[str, list[Listener]] = {}
         self._connections: list[Listener] = []
+        # Streams that nobody has since a fault ended their last connection.
+        self._cut_by: dict[str, Fault] = {}
 
     def join(self, listener: Listener) -> None:
         self._connections.append(listener)
@@ -57,6 +79,10 @@ class Hub:
     def leave(self, listener: Listener) -> None:
         self._connections.remove(listener)
         self.subscriptions_changed()
+        if listener.struck_by is not None:
+            self._cut_by |= dict.fromkeys(
+                listener.session.streams.keys() - self._listeners.keys(), listener.struck_by
+            )
 
     def subscriptions_changed(self) -> None:
         """To be called after a session's streams have changed."""
@@ -65,26 +91,41 @@ class Hub:
             for name in connection.session.streams:
                 by_stream[name].append(connection)
         self._listeners = dict(by_stream)
-        wanted = frozenset(by_stream)
+        for name in self._cut_by.keys() & by_stream.keys():
+            del self._cut_by[name]
+        wanted = frozenset(by_stream) | frozenset(name for name in self.wanted if self._log.follows(name))
         if wanted != self.wanted:
             self.wanted = wanted
-        if wanted:
+        subscribed = sum(1 for connection in self._connections if connection.session.streams)
+        if subscribed >= self._connections_awaited:
             self.listened_to.set()
 
-    def send(self, events: Iterable[Outgoing]) -> None:
-        """Put events on every connection that has subscribed to their stream, and into the log."""
+    def send(self, events: Sequence[Outgoing], until_ms: int) -> None:
+        """Enter the market's events up to a time into the log, and send what the faults leave of them."""
         for event in events:
-            for outgoing in self.on_event(event):
-                listeners = self._listeners.get(outgoing.stream)
-                if not listeners:
-                    continue
-                self._log.sent(outgoing)
-                for listener in listeners:
-                    listener.put(
-                        outgoing.encoded(
-                            combined=listener.session.combined, microseconds=listener.microseconds
-                        )
-                    )
+            self._log.issued(event)
+        if self._faults is None:
+            for event in events:
+                self._deliver(event)
+            return
+        for effect in self._faults.step(events, until_ms):
+            self._obey(effect)
+
+    def release(self) -> None:
+        """Send what faults hold back: the market has come to its end."""
+        if self._faults is not None:
+            for effect in self._faults.release():
+                self._obey(effect)
+
+    def lost(self, event: Outgoing, listener: Listener) -> None:
+        """A connection has thrown away an event that was put on it."""
+        event.receivers -= 1
+        if not event.receivers:
+            self._missed(event, listener.struck_by, listener.struck_by)
+
+    def delayed(self, event: Outgoing, fault: Fault) -> None:
+        """A connection sends an event later because of a fault."""
+        self._count(fault, event)
 
     @property
     def connections(self) -> int:
@@ -94,3 +135,66 @@ class Hub:
     def waiting(self) -> int:
         """The longest queue of frames not yet written to a connection."""
         return max((listener.waiting for listener in self._connections), default=0)
+
+    def _obey(self, effect: Effect) -> None:
+        match effect:
+            case Send(event):
+                self._deliver(event)
+            case Hit(fault, event, first, withheld, marked):
+                # Without a listener it is missed anyway.
+                if event.stream not in self._listeners:
+                    if withheld:
+                        self._missed(event, None, self._cut_by.get(event.stream))
+                    return
+                if first:
+                    self._tally.fired(fault)
+                else:
+                    self._tally.goes_on(fault)
+                self._count(fault, event)
+                if marked:
+                    self._log.struck(fault.kind, event, withheld=withheld)
+            case Fire(fault) if fault.declared.place == "connection":
+                self._strike(fault)
+            case Fire(fault):
+                self._tally.fired(fault)
+                if fault.kind == "halt":
+                    for record, count in unissued(effect, self.wanted).items():
+                        self._tally.hit(fault, record, count)
+
+    def _deliver(self, event: Outgoing) -> None:
+        listeners = self._listeners.get(event.stream)
+        if not listeners:
+            self._missed(event, None, self._cut_by.get(event.stream))
+            return
+        event.receivers = len(listeners)
+        for listener in listeners:
+            if listener.leaving and len(listeners) > 1 and listener.struck_by is not None:
+                self._count(listener.struck_by, event)
+            listener.put(event)
+
+    def _missed(self, event: Outgoing, named: Fault | None, counted: Fault | None) -> None:
+        if not event.genuine:
+            return
+        self._log.struck(named.kind if named else "disconnected", event, withheld=True)
+        if counted is not None:
+            self._count(counted, event)
+
+    def _strike(self, fault: Fault) -> None:
+        struck = [
+            connection
+            for connection in self._connections
+            if any(
+                target is not None and strikes(fault, target)
+                for target in map(target_of, connection.session.streams)
+            )
+        ]
+        if struck:
+            self._tally.fired(fault)
+        for connection in struck:
+            connection.strike(fault)
+
+    def _count(self, fault: Fault, event: Outgoing) -> None:
+        target = target_of(event.stream)
+        if target is not None:
+            is_live = target.kind == "kline" and not is_final(event.event)
+            self._tally.hit(fault, "kline_live" if is_live else target.kind)

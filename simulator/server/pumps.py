@@ -24,11 +24,19 @@ _ROOM_FRAMES: Final = 1_000
 
 async def pump_world(feed: WorldFeed, clock: WorldClock, hub: Hub) -> None:
     """Send what the world has due, for ever. Lateness is made up in order; nothing is skipped."""
+    if clock.held:
+        await hub.listened_to.wait()
+        clock.release()
     while True:
         now_ms = clock.now_ms()
-        hub.send(feed.due(now_ms, hub.wanted))
+        send_due(feed, now_ms, hub)
         # Late: go on at once, but let the connections write in between.
         await asyncio.sleep(0 if feed.emitted_until_ms < now_ms else _TICK_SECONDS)
+
+
+def send_due(feed: WorldFeed, until_ms: int, hub: Hub) -> None:
+    """Send the next events up to a time; where `feed.emitted_until_ms` is before it then, there are more."""
+    hub.send(feed.due(until_ms, hub.wanted), feed.emitted_until_ms)
 
 
 async def pump_recording(
@@ -45,13 +53,14 @@ async def pump_recording(
     while not player.finished:
         if clock is None:
             if hub.waiting < _ROOM_FRAMES:
-                hub.send(player.next_frames(_BATCH_FRAMES, hub.wanted))
+                hub.send(player.next_frames(_BATCH_FRAMES, hub.wanted), player.position_ms)
                 await asyncio.sleep(0)
             else:
                 await asyncio.sleep(_TICK_SECONDS)
             continue
-        hub.send(player.due(player.first_ms + clock.now_ms() - begun_ms, hub.wanted))
+        hub.send(player.due(player.first_ms + clock.now_ms() - begun_ms, hub.wanted), player.position_ms)
         await asyncio.sleep(_TICK_SECONDS)
+    hub.release()
     await drained(hub)
     on_finished(player.played)
 

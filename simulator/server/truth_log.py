@@ -1,4 +1,4 @@
-"""The log of what was issued: each trade, closed bar and diff once, as JSON lines."""
+"""The log, as JSON lines: what was issued, each trade, closed bar and diff once, and what was withheld."""
 
 from __future__ import annotations
 
@@ -13,14 +13,29 @@ from shared.errors import UsageError
 from shared.id_ranges import IdRanges
 from shared.intervals import INTERVAL_MS
 from simulator.exchange import KlineRow, TradeRow
+from simulator.faults.targets import Target, is_final, target_of
 from simulator.protocol.envelopes import Outgoing
 from simulator.world.calendar import INTERVALS
 
 _BUFFERED_LINES: Final = 5_000
 
 
+class _Run:
+    """Neighbouring records that met the same fate: one line."""
+
+    __slots__ = ("first", "following", "last")
+
+    def __init__(self, first: int, last: int, following: int) -> None:
+        self.first = first
+        self.last = last
+        self.following = following
+
+
 class TruthLog:
-    """Writes what clients were given; without a path it only counts.
+    """Writes what the market has issued and what faults did to it; without a path it only counts.
+
+    Args:
+        symbols: those of the market.
 
     Memory grows with the holes in what was issued, not with its size.
 
@@ -28,10 +43,12 @@ class TruthLog:
         counts: entries by kind.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, symbols: Sequence[str]) -> None:
+        self._symbols = frozenset(symbols)
         self.counts = {"trade": 0, "kline": 0, "depth": 0}
         self._issued: defaultdict[tuple[str, ...], IdRanges] = defaultdict(IdRanges)
         self._lines: list[bytes] = []
+        self._runs: dict[tuple[str, str, Target], _Run] = {}
         try:
             self._file = path.open("wb") if path else None
         except OSError as error:
@@ -39,8 +56,16 @@ class TruthLog:
                 f"--log {path} cannot be written ({error.strerror}); name a file in a directory that exists"
             ) from None
 
-    def sent(self, outgoing: Outgoing) -> None:
-        """Enter an event that was put on at least one connection's stream."""
+    def follows(self, stream: str) -> bool:
+        """Whether everything on this stream is to be entered, once someone has asked for it."""
+        target = target_of(stream)
+        # Of symbols that are not there nothing is issued, whatever clients ask for.
+        if target is None or target.kind == "quote" or target.symbol not in self._symbols:
+            return False
+        return target.kind != "depth" or stream.endswith("@100ms")
+
+    def issued(self, outgoing: Outgoing) -> None:
+        """Enter an event of the market, whoever gets it."""
         event = outgoing.event
         match event.get("e"):
             case "trade":
@@ -53,6 +78,38 @@ class TruthLog:
             case "depthUpdate" if outgoing.stream.endswith("@depth@100ms"):
                 self._depth(event)
 
+    def struck(self, fault: str, outgoing: Outgoing, *, withheld: bool) -> None:
+        """Enter that an event was withheld, or altered or delayed; open bars are no records."""
+        target, event = target_of(outgoing.stream), outgoing.event
+        if target is None:
+            return
+        match target.kind:
+            case "trade":
+                first = last = event["t"]
+                following = last + 1
+            case "kline":
+                if not is_final(event):
+                    return
+                first = last = event["k"]["t"]
+                following = event["k"]["T"] + 1
+            case "depth":
+                first, last, following = event["U"], event["u"], event["u"] + 1
+            case _:
+                first, last, following = event["u"], event["u"], -1
+        key = ("withheld" if withheld else "altered", fault, target)
+        run = self._runs.get(key)
+        if run is not None and run.following == first:
+            run.last, run.following = last, following
+            return
+        if run is not None:
+            self._write_run(key, run)
+        self._runs[key] = _Run(first, last, following)
+
+    def faults(self, listed: Sequence[Mapping[str, Any]]) -> None:
+        """Enter what every fault has done, as `GET /simulator/faults` tells it."""
+        self._close_runs()
+        self._line({"kind": "faults", "faults": listed})
+
     def answered_trades(self, symbol: str, rows: Sequence[TradeRow]) -> None:
         for row in rows:
             self._trade(symbol, row)
@@ -63,6 +120,10 @@ class TruthLog:
                 self._kline(symbol, interval, row)
 
     def flush(self) -> None:
+        self._close_runs()
+        self._write_lines()
+
+    def _write_lines(self) -> None:
         if self._file:
             self._file.writelines(self._lines)
             self._file.flush()
@@ -108,11 +169,26 @@ class TruthLog:
 
     def _write(self, entry: Mapping[str, Any]) -> None:
         self.counts[str(entry["kind"])] += 1
+        self._line(entry)
+
+    def _line(self, entry: Mapping[str, Any]) -> None:
         if self._file is None:
             return
         self._lines.append(orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE))
         if len(self._lines) >= _BUFFERED_LINES:
-            self.flush()
+            self._write_lines()
+
+    def _close_runs(self) -> None:
+        for key, run in self._runs.items():
+            self._write_run(key, run)
+        self._runs.clear()
+
+    def _write_run(self, key: tuple[str, str, Target], run: _Run) -> None:
+        kind, fault, target = key
+        entry: dict[str, Any] = {"kind": kind, "fault": fault, "stream": target.kind, "symbol": target.symbol}
+        if target.interval:
+            entry["interval"] = target.interval
+        self._line({**entry, "first": run.first, "last": run.last})
 
 
 def _row(kline: Mapping[str, Any]) -> KlineRow:

@@ -165,15 +165,21 @@ class BarHistory:
         if oldest < self._tape.history_from_ms:
             oldest = bar_end(interval, oldest, offset_ms)
         if start_ms is None:
-            first = max(oldest, opens_before(interval, newest, limit - 1, offset_ms))
+            length = bar_end(interval, newest, offset_ms) - newest
+            skipped = self._tape.halts.covered_bars(oldest, length)
+            first = max(oldest, opens_before(interval, newest, limit - 1 + skipped, offset_ms))
         else:
             first = max(oldest, bar_open(interval, start_ms, offset_ms))
             if first < start_ms:
                 first = bar_end(interval, first, offset_ms)
         opens: list[int] = []
-        while first <= newest and len(opens) < limit:
-            opens.append(first)
-            first = bar_end(interval, first, offset_ms)
+        while first <= newest and (start_ms is None or len(opens) < limit):
+            end = bar_end(interval, first, offset_ms)
+            # A bar without a moment of trading does not exist (BINANCE_SPOT.md §9).
+            if not self._tape.halts.cover(first, min(end, now_ms + 1)):
+                opens.append(first)
+            first = end
+        opens = opens[-limit:]
         if not opens:
             return []
         if bar_end(interval, opens[-1], offset_ms) > now_ms:
@@ -208,7 +214,10 @@ class BarHistory:
                 index += 1
                 continue
             first = index
-            while index < len(opens) and opens[index] not in found:
+            # Neighbours only: halts leave bars out.
+            following = opens[index]
+            while index < len(opens) and opens[index] not in found and opens[index] == following:
+                following = bar_end(interval, following, offset_ms)
                 index += 1
             edges = bar_edges(interval, opens[first], index - first, offset_ms)
             for bar in sum_bars(self._tape, edges):

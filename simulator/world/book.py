@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.world.halts import Halts
 from simulator.world.hashing import Int64s, hash_array, hash_key, scaled
 from simulator.world.instruments import Instrument
 from simulator.world.price_path import MINUTE_MS, SLOT_MS, PricePath
@@ -63,9 +64,12 @@ def changes(old: dict[int, int], new: dict[int, int]) -> dict[int, int]:
 
 
 class OrderBook:
-    """The book of one symbol at any time."""
+    """The book of one symbol at any time; in a halt as it stood before."""
 
-    def __init__(self, instrument: Instrument, seed: int, path: PricePath) -> None:
+    def __init__(
+        self, instrument: Instrument, seed: int, path: PricePath, halts: Halts | None = None
+    ) -> None:
+        self.halts = halts or Halts()
         self._path = path
         self._period = instrument.book_period_slots
         self._lots = instrument.typical_lots * 4
@@ -93,6 +97,7 @@ class OrderBook:
 
     def top(self, slot: int) -> tuple[Level, Level]:
         """Best bid and ask after a slot, with their quantities: the first entries of `state`."""
+        slot = self.halts.live_slot(slot)
         kept = self._kept.get(slot)
         if kept is not None:
             return next(iter(kept.bids.items())), next(iter(kept.asks.items()))
@@ -102,6 +107,7 @@ class OrderBook:
 
     def state(self, slot: int) -> BookState:
         """The whole book after a slot; the last few are kept."""
+        slot = self.halts.live_slot(slot)
         kept = self._kept.get(slot)
         if kept is not None:
             return kept

@@ -10,6 +10,7 @@ from simulator.protocol.exchange_info import symbol_entry
 from simulator.world.bars import Bar
 from simulator.world.book import slot_at
 from simulator.world.feed import WorldFeed
+from simulator.world.halts import Halts
 from simulator.world.market import Market
 from simulator.world.trade_tape import Trades
 
@@ -19,10 +20,11 @@ class WorldExchange:
 
     Args:
         clock_start_ms: where the streams begin, `start_ms` or later: a later part of the same world.
+        halts: by symbol, when it is in BREAK.
 
     Attributes:
         feed: what is streamed of them.
-        statuses: exchangeInfo's status by symbol; TRADING where nothing is set.
+        statuses: exchangeInfo's status by symbol; where nothing is set, BREAK in a halt, else TRADING.
     """
 
     def __init__(
@@ -33,11 +35,14 @@ class WorldExchange:
         rate: float,
         *,
         clock_start_ms: int | None = None,
+        halts: Mapping[str, Halts] | None = None,
     ) -> None:
         self.seed = seed
         self.start_ms = start_ms
         self.clock_start_ms = start_ms if clock_start_ms is None else max(start_ms, clock_start_ms)
-        self._markets = {symbol: Market(symbol, seed, start_ms, rate) for symbol in symbols}
+        self._markets = {
+            symbol: Market(symbol, seed, start_ms, rate, (halts or {}).get(symbol)) for symbol in symbols
+        }
         self.feed = WorldFeed(self._markets, self.clock_start_ms)
         self.statuses: dict[str, str] = {}
 
@@ -115,7 +120,11 @@ class WorldExchange:
             int(last.times_ms[0]),
         )
 
-    def symbol_entries(self) -> list[Mapping[str, Any]]:
+    def _status(self, market: Market, now_ms: int) -> str:
+        usual = "TRADING" if market.halts.end_of(now_ms) is None else "BREAK"
+        return self.statuses.get(market.symbol, usual)
+
+    def symbol_entries(self, now_ms: int) -> list[Mapping[str, Any]]:
         return [
             symbol_entry(
                 symbol,
@@ -123,7 +132,7 @@ class WorldExchange:
                 market.instrument.quote_asset,
                 tick_size=market.price(1),
                 step_size=market.quantity(1),
-                status=self.statuses.get(symbol, "TRADING"),
+                status=self._status(market, now_ms),
             )
             for symbol, market in self._markets.items()
         ]

@@ -12,17 +12,13 @@ from typing import Any, Final, Protocol
 
 from simulator.protocol.envelopes import Outgoing
 from simulator.protocol.stream_names import StreamName, parse_stream_name
-from simulator.world.bars import Bar
 from simulator.world.book import BookState, changes, published_ms, slot_at, update_id
-from simulator.world.calendar import bar_end, bar_open
-from simulator.world.hashing import hash_one
+from simulator.world.kline_feed import KlineSource, Timed
 from simulator.world.market import Market
 from simulator.world.price_path import MINUTE_MS
 
 # At most so much world time in one go: what a busy market fills of the caller's queues stays small.
 _STEP_MS: Final = 500
-
-Timed = tuple[int, int, dict[str, Any]]  # time, rank among equals, payload
 
 
 class _Source(Protocol):
@@ -50,8 +46,9 @@ class WorldFeed:
             for time_ms, rank, payload in source.until(until_ms)
         ]
         self.emitted_until_ms = max(until_ms, self.emitted_until_ms)
-        events.sort(key=lambda event: event[:2])
-        return [Outgoing(name, payload) for _, _, name, payload in events]
+        # By name too: which of two events of one instant comes first must not be by chance.
+        events.sort(key=lambda event: event[:3])
+        return [Outgoing(name, payload, time_ms=time_ms) for time_ms, _, name, payload in events]
 
     def _begin_and_end(self, wanted: frozenset[str]) -> None:
         for name in self._sources.keys() - wanted:
@@ -70,7 +67,7 @@ def _source(market: Market, stream: StreamName, after_ms: int) -> _Source:
         case "trade" | "aggTrade":
             return _TradeSource(market, after_ms, aggregate=stream.kind == "aggTrade")
         case "kline":
-            return _KlineSource(market, stream, after_ms)
+            return KlineSource(market, stream, after_ms)
         case _:
             return _BookSource(market, stream, after_ms)
 
@@ -131,13 +128,15 @@ class _BookSource:
         slot = slot_at(after_ms)
         # Streams of 1000 ms speak at whole seconds.
         self._slot = slot - (slot + 1) % stream.pace_slots
-        self._sent_id = update_id(slot)
         self._state: BookState = market.book.state(slot)
+        self._sent_id = self._state.update_id
         self._sent_top: object = None
 
     def until(self, until_ms: int) -> Iterator[Timed]:
         while published_ms(self._slot + self._stream.pace_slots) <= until_ms:
             self._slot += self._stream.pace_slots
+            if self._market.halts.end_of(published_ms(self._slot)) is not None:
+                continue
             payload = self._payload()
             if payload is not None:
                 yield published_ms(self._slot), 0, payload
@@ -207,92 +206,3 @@ class _BookSource:
     def _levels(self, levels: Any) -> list[list[str]]:
         price, quantity = self._market.price, self._market.quantity
         return [[price(ticks), quantity(lots)] for ticks, lots in levels]
-
-
-class _KlineSource:
-    """Kline events: when a bar opens, on change and at a pace, and once it has closed.
-
-    Source: BINANCE_SPOT.md §4.5, §15.7.
-    """
-
-    def __init__(self, market: Market, stream: StreamName, after_ms: int) -> None:
-        self._market = market
-        self._stream = stream
-        self._pace_ms = 1_000 if stream.interval == "1s" else 2_000
-        self._open = bar_open(stream.interval, after_ms, stream.offset_ms)
-        previous = bar_open(stream.interval, self._open - 1, stream.offset_ms)
-        if self._final_ms(previous) > after_ms:
-            self._open = previous
-        self._end = bar_end(stream.interval, self._open, stream.offset_ms)
-        self._update = -1
-        self._sent_count: int | None = None
-        self._next_ms = self._advance(after_ms)
-
-    def until(self, until_ms: int) -> Iterator[Timed]:
-        while self._next_ms <= until_ms:
-            time_ms = self._next_ms
-            if time_ms >= self._end:
-                bar = self._market.running.at(self._open, self._end, self._end - 1)
-                yield time_ms, 2, self._event(bar, time_ms, closed=True)
-                self._open, self._end = (
-                    self._end,
-                    bar_end(self._stream.interval, self._end, self._stream.offset_ms),
-                )
-                self._update, self._sent_count = -1, None
-            else:
-                bar = self._market.running.at(self._open, self._end, time_ms)
-                if bar.count != self._sent_count:
-                    self._sent_count = bar.count
-                    yield time_ms, 2, self._event(bar, time_ms, closed=False)
-            self._next_ms = self._advance(time_ms)
-
-    def _final_ms(self, open_ms: int) -> int:
-        end = bar_end(self._stream.interval, open_ms, self._stream.offset_ms)
-        return end + 1 + hash_one(self._market.delay_key, end) % 50
-
-    def _opening_ms(self) -> int:
-        return self._open + 2 + hash_one(self._market.delay_key, self._open) % 50
-
-    def _advance(self, after_ms: int) -> int:
-        """The next time at which this bar may speak."""
-        if after_ms >= self._end:
-            return self._final_ms(self._open)
-        # Steps of the pace and a little more, with a jitter below that little: never faster than the pace.
-        step = self._pace_ms + 50
-        opening = self._opening_ms()
-        self._update = max(self._update + 1, (after_ms - opening - 50) // step)
-        while True:
-            jitter = hash_one(self._market.delay_key, self._open + self._update) % 50 if self._update else 0
-            due = opening + self._update * step + jitter
-            if due > after_ms:
-                break
-            self._update += 1
-        return due if due < self._end else self._final_ms(self._open)
-
-    def _event(self, bar: Bar, time_ms: int, *, closed: bool) -> dict[str, Any]:
-        market = self._market
-        price, quantity, quote = market.price, market.quantity, market.quote
-        return {
-            "e": "kline",
-            "E": time_ms,
-            "s": market.symbol,
-            "k": {
-                "t": bar.open_ms,
-                "T": bar.end_ms - 1,
-                "s": market.symbol,
-                "i": self._stream.interval,
-                "f": bar.first_id,
-                "L": bar.last_id,
-                "o": price(bar.open),
-                "c": price(bar.close),
-                "h": price(bar.high),
-                "l": price(bar.low),
-                "v": quantity(bar.base),
-                "n": bar.count,
-                "x": closed,
-                "q": quote(bar.quote),
-                "V": quantity(bar.buy_base),
-                "Q": quote(bar.buy_quote),
-                "B": "0",
-            },
-        }

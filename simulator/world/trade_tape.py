@@ -7,6 +7,7 @@ Three regions, with contiguous ids across them:
 * live: from the minute of the start on, that pace times the rate.
 
 A minute's trades are drawn at once and never depend on another minute's; ids come from prefix sums of counts.
+In a halt there are none: those drawn for it are left out, and ids go on after it as if nothing had been.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.world.halts import Halts
 from simulator.world.hashing import Int64s, hash_array, hash_key, scaled
 from simulator.world.instruments import Instrument
 from simulator.world.price_path import MINUTE_MS, SLOT_MS, PricePath
@@ -64,12 +66,15 @@ class Trades:
 class TradeTape:
     """All trades of one symbol. Safe to ask from two threads."""
 
-    def __init__(self, instrument: Instrument, seed: int, start_ms: int, rate: float) -> None:
+    def __init__(
+        self, instrument: Instrument, seed: int, start_ms: int, rate: float, halts: Halts | None = None
+    ) -> None:
         symbol = instrument.symbol
         dense_from_ms = start_ms - start_ms % _DAY_MS - _DENSE_DAYS * _DAY_MS
         self.history_from_ms = dense_from_ms - _THIN_DAYS * _DAY_MS
         self.path = PricePath(seed, symbol, instrument.base_price_ticks)
         self.first_id = 1_000_000_000 + hash_key(seed, symbol, "first trade id") % 4_000_000_000
+        self.halts = halts or Halts()
         self._instrument = instrument
         self._thin_from = self.history_from_ms // MINUTE_MS
         self._dense_from = dense_from_ms // MINUTE_MS
@@ -139,14 +144,13 @@ class TradeTape:
     def last_before(self, time_ms: int) -> Trades:
         """The newest trade before a time, as columns of one; empty at the beginning of history."""
         minute = time_ms // MINUTE_MS
-        # Every minute has a trade, so the previous one is always enough.
-        for candidate in (minute, minute - 1):
-            if candidate < self._thin_from:
-                break
-            trades = self.minute(candidate)
+        while minute >= self._thin_from:
+            trades = self.minute(minute)
             end = int(np.searchsorted(trades.times_ms, time_ms))
             if end:
                 return trades.part(end - 1, end)
+            # Every minute has a trade, but for halts.
+            minute -= 1
         return self._none()
 
     def by_id(self, first_id: int, count: int, until_ms: int) -> Trades:
@@ -176,7 +180,7 @@ class TradeTape:
                 return known
             beyond = max(index + 1, len(known) + 1440)
             first = self._dense_from + len(known) - 1
-            counts = self._dense_counts(np.arange(first, self._dense_from + beyond - 1, dtype=np.int64))
+            counts = self._kept_counts(np.arange(first, self._dense_from + beyond - 1, dtype=np.int64))
             self._counts_before = np.concatenate((known, known[-1] + np.cumsum(counts)))
             return self._counts_before
 
@@ -186,6 +190,27 @@ class TradeTape:
         usual = self._instrument.trades_per_minute
         pace = np.where(minutes >= self._live_from, max(1, round(usual * self._rate)), usual)
         return np.maximum(pace * percent // 100, 1)
+
+    def _kept_counts(self, minutes: Int64s) -> Int64s:
+        counts = self._dense_counts(minutes)
+        if self.halts:
+            for index, minute in enumerate(minutes.tolist()):
+                if self.halts.touches_minute(minute):
+                    times = self._times(*self._counters(minutes[index : index + 1]))
+                    counts[index] = int(self.halts.live(times).sum())
+        return counts
+
+    def _counters(self, minutes: Int64s) -> tuple[Int64s, Int64s]:
+        """For each trade drawn in these dense minutes: its minute, and the counter of its draws."""
+        counts = self._dense_counts(minutes)
+        of_minute = np.repeat(minutes, counts)
+        begins = np.repeat(np.cumsum(counts) - counts, counts)
+        return of_minute, (of_minute << _POSITION_BITS) + np.arange(len(of_minute), dtype=np.int64) - begins
+
+    def _times(self, of_minute: Int64s, counters: Int64s) -> Int64s:
+        times = of_minute * MINUTE_MS + scaled(hash_array(self._time_key, counters), MINUTE_MS)
+        times.sort()  # minutes are disjoint and ascending: each keeps its own
+        return times
 
     def _draw(self, first: int, end: int) -> Trades:
         first = max(first, self._thin_from)
@@ -205,17 +230,22 @@ class TradeTape:
             ),
         )
 
+    def _empty(self, minute: int) -> Trades:
+        none = np.zeros(0, dtype=np.int64)
+        return Trades(self.id_at_minute(minute), none, none, none, none.astype(np.bool_))
+
     def _draw_region(self, first: int, end: int, *, thin: bool) -> Trades:
         minutes = np.arange(first, end, dtype=np.int64)
         if thin:
             of_minute, counters = minutes, minutes << _POSITION_BITS
         else:
-            counts = self._dense_counts(minutes)
-            of_minute = np.repeat(minutes, counts)
-            begins = np.repeat(np.cumsum(counts) - counts, counts)
-            counters = (of_minute << _POSITION_BITS) + np.arange(len(of_minute), dtype=np.int64) - begins
-        times = of_minute * MINUTE_MS + scaled(hash_array(self._time_key, counters), MINUTE_MS)
-        times.sort()  # minutes are disjoint and ascending: each keeps its own
+            of_minute, counters = self._counters(minutes)
+        times = self._times(of_minute, counters)
+        if self.halts:
+            kept = self.halts.live(times)
+            times, counters = times[kept], counters[kept]
+            if not len(times):
+                return self._empty(first)
         draws = hash_array(self._size_key, counters)
         buyer_is_maker = (draws & np.uint64(1)).astype(np.bool_)
         # Sizes double with probability one half, six times at most: few large trades among many small.

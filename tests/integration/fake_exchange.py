@@ -184,10 +184,12 @@ class FakeExchange:
         return runner.cleanup
 
 
+Exchange = TypeVar("Exchange", bound=FakeExchange)
+
+
 @contextmanager
-def fake_exchange(now_ms: int) -> Iterator[FakeExchange]:
-    """A running exchange on a free port."""
-    exchange = FakeExchange(now_ms)
+def serving(exchange: Exchange) -> Iterator[Exchange]:
+    """Run an exchange on a free port."""
     loop = exchange._loop
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -199,3 +201,10 @@ def fake_exchange(now_ms: int) -> Iterator[FakeExchange]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()
+
+
+@contextmanager
+def fake_exchange(now_ms: int) -> Iterator[FakeExchange]:
+    """A running exchange on a free port."""
+    with serving(FakeExchange(now_ms)) as running:
+        yield running

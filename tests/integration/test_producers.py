@@ -3,94 +3,32 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import orjson
 import pytest
-from confluent_kafka import Consumer, KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from producers.bearings import trades_series
 from producers.progress import decode_progress, partition_of
-from shared.kafka import consumer_config
 from shared.messages import message_key
 from shared.topics import (
     BOOK,
     DEAD_LETTERS,
     DEPTH,
-    LEDGER,
     METRICS,
     PROGRESS,
     TRADES,
     declared_topics,
-    klines_topic,
 )
 from tests.builders import NOW_MS
 from tests.conftest import real_kafka
-from tests.integration.fake_exchange import MINUTE_MS, FakeExchange, fake_exchange
-
-ROOT = Path(__file__).resolve().parents[2]
-KLINES = klines_topic("1m")
-
-
-class Reader:
-    """Reads the records of one symbol from a topic's beginning."""
-
-    def __init__(self, bootstrap_servers: str) -> None:
-        config = consumer_config(bootstrap_servers, "test-reader", "test-reader")
-        self._consumer = Consumer({**config, "enable.partition.eof": True})
-
-    def records(self, topic: str, key: str | None = None) -> list[Any]:
-        partitions = self._consumer.list_topics(topic, timeout=10).topics[topic].partitions
-        self._consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
-        unread, found = set(partitions), []
-        while unread:
-            for message in self._consumer.consume(1000, 0.1):
-                error = message.error()
-                if error is None:
-                    if key is None or (message.key() or b"").decode() == key:
-                        found.append(message)
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    unread.discard(message.partition() or 0)
-        return found
-
-    def messages(self, topic: str, symbol: str) -> list[Any]:
-        return [orjson.loads(record.value()) for record in self.records(topic, f"binance:{symbol}")]
-
-    def close(self) -> None:
-        self._consumer.close()
-
-
-class Run:
-    """A producer process."""
-
-    def __init__(self, exchange: FakeExchange, bootstrap_servers: str, *arguments: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "producers", *arguments],
-            cwd=ROOT,
-            env={**os.environ, **exchange.environment(bootstrap_servers)},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def stop(self) -> int:
-        """SIGTERM; its exit code."""
-        begun = time.monotonic()
-        self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(20)
-        assert time.monotonic() - begun < 10.5
-        return code
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait(10)
+from tests.integration.fake_exchange import FakeExchange, fake_exchange
+from tests.integration.producer_harness import ROOT, Reader, Run, open_times, said, trade_ids, until
 
 
 @pytest.fixture
@@ -122,37 +60,6 @@ def start(exchange: FakeExchange, kafka_topics: str) -> Iterator[Callable[..., R
     for run in runs:
         if run.process.poll() is None:
             run.kill()
-
-
-def until(condition: Callable[[], bool], what: str, run: Run | None = None, timeout_s: float = 30.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        if run is not None and run.process.poll() is not None:
-            assert run.process.stderr is not None
-            raise AssertionError(f"the producer has ended: {run.process.stderr.read()}")
-        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
-        time.sleep(0.1)
-
-
-def open_times(reader: Reader, exchange: FakeExchange) -> list[int]:
-    """Bars on the topic, in minutes from the start of the exchange."""
-    return [(bar["open_time_ms"] - NOW_MS) // MINUTE_MS for bar in reader.messages(KLINES, exchange.symbol)]
-
-
-def trade_ids(reader: Reader, exchange: FakeExchange) -> list[int]:
-    return [trade["trade_id"] for trade in reader.messages(TRADES, exchange.symbol)]
-
-
-def said(reader: Reader, exchange: FakeExchange, kind: str, stream: str) -> set[int]:
-    """All ids that the ledger has of a kind (numbers of minutes for bars)."""
-    ids: set[int] = set()
-    for event in reader.messages(LEDGER, exchange.symbol):
-        if event["kind"] == kind and event["stream"] == stream:
-            first, last = event["first"], event["last"]
-            if stream == "klines":
-                first, last = ((time_ms - NOW_MS) // MINUTE_MS for time_ms in (first, last))
-            ids.update(range(first, last + 1))
-    return ids
 
 
 def test_bars_are_warmed_up_filled_and_published_once_in_order(

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from shared.errors import ExchangeRefused, ExchangeUnavailable, UnknownSymbol
+from shared.errors import ExchangeBlocked, ExchangeRefused, ExchangeUnavailable, UnknownSymbol
 
 # A firewall's block and a limit without Retry-After both last minutes.
 _BLOCK_S: Final = 300.0
@@ -25,6 +25,7 @@ def decide(status: int, headers: Mapping[str, str], body: bytes, request: str) -
 
     Raises:
         ExchangeUnavailable: transient; `retry_after` where nothing must be asked before.
+        ExchangeBlocked: transient, but only this host is concerned.
         ExchangeRefused: this request, or this place, will never be served.
         UnknownSymbol: the exchange does not list the symbol.
     """
@@ -33,9 +34,9 @@ def decide(status: int, headers: Mapping[str, str], body: bytes, request: str) -
             return _decoded(body, request)
         case 400 if _code(body) == _UNKNOWN_SYMBOL:
             raise UnknownSymbol(f"{request}: the exchange does not know this symbol; see its exchangeInfo")
-        case 403:
-            # The content delivery network speaks here, often in HTML.
-            raise ExchangeUnavailable(f"{request}: blocked by the exchange's firewall (403)", _BLOCK_S)
+        case 403 if _code(body) is None:
+            # The content delivery network speaks here, often in HTML; the exchange itself would give a code.
+            raise ExchangeBlocked(f"{request}: blocked by the exchange's firewall (403)", _BLOCK_S)
         case 418 | 429:
             retry_after = _seconds(headers.get("retry-after"), _LIMIT_S)
             what = "this IP is banned" if status == 418 else "too much weight used by this IP"

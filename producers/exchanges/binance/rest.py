@@ -7,6 +7,7 @@ import difflib
 import logging
 import random
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, Final, TypeVar
 
 import aiohttp
@@ -15,12 +16,18 @@ import orjson
 from producers.backoff import Backoff
 from producers.exchanges.binance import weight_budget as weights
 from producers.exchanges.binance.answers import decide, statuses, used_weight, weight_limit
-from producers.exchanges.binance.rows import kline_of_row, snapshot_of_body, trade_of_row
+from producers.exchanges.binance.rows import (
+    ids_of_aggregate,
+    kline_of_row,
+    snapshot_of_body,
+    trade_of_row,
+)
 from producers.exchanges.binance.weight_budget import WeightBudget
-from shared.errors import ExchangeRefused, ExchangeUnavailable, InvalidMessage, UnknownSymbol
+from producers.order_book import SNAPSHOT_LEVELS
+from shared.errors import ExchangeBlocked, ExchangeRefused, ExchangeUnavailable, InvalidMessage, UnknownSymbol
 from shared.messages import DepthMessage, KlineMessage, TradeMessage
 
-Row = TypeVar("Row", KlineMessage, TradeMessage)
+Row = TypeVar("Row", KlineMessage, TradeMessage, tuple[int, int, int])
 Reject = Callable[[str, str, str, bytes], None]
 
 _LOG = logging.getLogger(__name__)
@@ -29,7 +36,7 @@ _LOG = logging.getLogger(__name__)
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=15, connect=5)
 _ATTEMPTS: Final = 4
 _AT_ONCE: Final = 4
-_SNAPSHOT_LEVELS: Final = 1_000
+_HISTORY_AGAIN_MS: Final = 300_000
 _MAX_BODY: Final = 64 * 2**20  # all of exchangeInfo is about 20 MB
 
 
@@ -54,8 +61,9 @@ class BinanceRest:
         self.budget = WeightBudget()
         self._session: aiohttp.ClientSession | None = None
         self._at_once = asyncio.Semaphore(_AT_ONCE)
-        self._closed_until_ms = 0  # no probing while the exchange says wait
-        self._has_history = True
+        # No probing while the exchange says wait: by host, since a firewall's block concerns but one.
+        self._closed_until_ms: dict[str, int] = {}
+        self._no_history_until_ms = 0
 
     async def close(self) -> None:
         if self._session is not None:
@@ -112,28 +120,48 @@ class BinanceRest:
     ) -> tuple[list[TradeMessage], int]:
         """Trades with ids from `first` to `last`, at most one page; and the lowest id that can be had.
 
-        Where `historicalTrades` is not served, the newest 1,000 are all there is: then the second value is
-        the lowest of them, otherwise 0.
+        While `historicalTrades` is refused, the newest 1,000 are all there is: then the second value is the
+        lowest of them, otherwise 0.
         """
-        if self._has_history:
+        if self._exchange_ms() >= self._no_history_until_ms:
             parameters = {"symbol": symbol, "fromId": str(first), "limit": str(min(1_000, last - first + 1))}
             try:
                 rows = await self._get(
                     self._history_url, "historicalTrades", parameters, weights.TRADES_WEIGHT
                 )
                 return self._trades_of(symbol, rows, received_ms), 0
-            except ExchangeRefused as refusal:
-                self._has_history = False
-                _LOG.warning("%s; only the newest 1,000 trades can be repaired from now on", refusal)
+            except (ExchangeRefused, ExchangeBlocked) as refusal:
+                # A missing path, a missing key, a firewall: whichever it is, it may be mended some day.
+                self._no_history_until_ms = self._exchange_ms() + _HISTORY_AGAIN_MS
+                _LOG.warning("%s; for some minutes only the newest 1,000 trades can be repaired", refusal)
         rows = await self._get(
             self._rest_url, "trades", {"symbol": symbol, "limit": "1000"}, weights.TRADES_WEIGHT
         )
         newest = self._trades_of(symbol, rows, received_ms)
         return newest, min((trade["trade_id"] for trade in newest), default=0)
 
+    async def issued_trades(
+        self, symbol: str, begin_ms: int, end_ms: int
+    ) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        """Ranges of trade ids that aggTrades between these times name, and ranges that never were trades.
+
+        Neighbouring aggregates whose trade ids do not join prove that nothing was issued in between
+        (BINANCE_SPOT.md §4.3, §5 law 1). One page: where it ends, so does the proof.
+        """
+        parameters = {"symbol": symbol, "startTime": str(begin_ms), "endTime": str(end_ms), "limit": "1000"}
+        rows = await self._get(self._rest_url, "aggTrades", parameters, weights.AGGREGATES_WEIGHT)
+        # Invalidated duplicates carry no ids (§4.3).
+        named = [ids for ids in self._checked("aggTrades", symbol, rows, ids_of_aggregate) if ids[1] >= 0]
+        never = [
+            (before[2] + 1, after[1] - 1)
+            for before, after in pairwise(named)
+            if after[0] == before[0] + 1 and after[1] > before[2] + 1
+        ]
+        return [(first, last) for _, first, last in named if first <= last], never
+
     async def depth(self, symbol: str, received_ms: Callable[[], int]) -> DepthMessage:
-        """A snapshot of the order book, 1,000 levels a side."""
-        parameters = {"symbol": symbol, "limit": str(_SNAPSHOT_LEVELS)}
+        """A snapshot of the order book, SNAPSHOT_LEVELS a side."""
+        parameters = {"symbol": symbol, "limit": str(SNAPSHOT_LEVELS)}
         body = await self._get(self._rest_url, "depth", parameters, weights.DEPTH_WEIGHT)
         try:
             return snapshot_of_body(symbol, body, received_ms())
@@ -175,7 +203,7 @@ class BinanceRest:
     async def _get_once(self, base: str, path: str, parameters: dict[str, str], weight: int) -> Any:
         request = f"GET {base}/api/v3/{path}"
         async with self._at_once:
-            await self._await_budget(weight, request)
+            await self._await_budget(base, weight, request)
             self.budget.started(weight, self._exchange_ms())
             used: int | None = None
             try:
@@ -190,18 +218,20 @@ class BinanceRest:
             return decide(status, headers, body, request)
         except ExchangeUnavailable as error:
             if error.retry_after:
-                self._closed_until_ms = self._exchange_ms() + int(error.retry_after * 1000)
+                until_ms = self._exchange_ms() + int(error.retry_after * 1000)
+                hosts = {base} if isinstance(error, ExchangeBlocked) else {self._rest_url, self._history_url}
+                self._closed_until_ms.update(dict.fromkeys(hosts, until_ms))
             raise
 
-    async def _await_budget(self, weight: int, request: str) -> None:
-        closed_ms = self._closed_until_ms - self._exchange_ms()
+    async def _await_budget(self, base: str, weight: int, request: str) -> None:
+        closed_ms = self._closed_until_ms.get(base, 0) - self._exchange_ms()
         if closed_ms > 0:
             raise ExchangeUnavailable(f"{request}: the exchange asked to wait", closed_ms / 1000)
         wait_ms = self.budget.wait_ms(weight, self._exchange_ms())
         if wait_ms:
             # Spread over the first seconds of the minute: all containers wait for the same one.
             await asyncio.sleep(wait_ms / 1000 + random.random() * 2)
-            await self._await_budget(weight, request)
+            await self._await_budget(base, weight, request)
 
     async def _send(self, url: str, parameters: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
         if self._session is None:

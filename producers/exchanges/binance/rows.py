@@ -70,6 +70,20 @@ def trade_of_row(symbol: str, row: Any, received_ms: int) -> TradeMessage:
     return message
 
 
+def ids_of_aggregate(row: Any) -> tuple[int, int, int]:
+    """Aggregate id, first and last trade id of a row of `/api/v3/aggTrades` (§8.5).
+
+    Raises:
+        InvalidMessage: the row breaks the contract.
+    """
+    if type(row) is not dict:
+        raise InvalidMessage("aggregate row", row, "a JSON object")
+    ids = (row.get("a"), row.get("f"), row.get("l"))
+    if not all(type(ident) is int for ident in ids):
+        raise InvalidMessage("aggregate row", row, "an object with integers `a`, `f` and `l`")
+    return ids  # type: ignore[return-value]  # checked one by one
+
+
 def snapshot_of_body(symbol: str, body: Any, received_ms: int) -> DepthMessage:
     """The book of `/api/v3/depth` (§8.3).
 

@@ -8,6 +8,7 @@ from typing import Final
 KLINES_WEIGHT: Final = 2
 DEPTH_WEIGHT: Final = 50  # 501 to 1,000 levels
 TRADES_WEIGHT: Final = 25
+AGGREGATES_WEIGHT: Final = 4
 EXCHANGE_INFO_WEIGHT: Final = 20
 TIME_WEIGHT: Final = 1
 
@@ -55,6 +56,11 @@ class WeightBudget:
         if self._used + self._in_flight + weight <= self.allowed:
             return 0
         return _MINUTE_MS - now_ms % _MINUTE_MS
+
+    def spare(self, weight: int, now_ms: int) -> bool:
+        """Whether a request that nothing waits for may be sent: it leaves half of the share to the others."""
+        self._turn(now_ms)
+        return self._used + self._in_flight + weight <= self.allowed // 2
 
     def started(self, weight: int, now_ms: int) -> None:
         """A request has been sent."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from producers.bearings import SeriesBearings
-from producers.effects import FetchSnapshot, FillKlines, FillTrades, Publish
+from producers.effects import FetchSnapshot, FillKlines, FillTrades, ProveTrades, Publish
 from producers.instrument import Instrument
 from shared.messages import check
 from shared.topics import BOOK, DEPTH, LEDGER, QUOTES, TRADES, klines_live_topic, klines_topic
@@ -18,7 +18,9 @@ MINUTE = 60_000
 
 @pytest.fixture
 def instrument() -> Instrument:
-    made = Instrument("binance", "BTCUSDC", ["1m"], book_interval_ms=1_000, warmup_bars=0)
+    made = Instrument(
+        "binance", "BTCUSDC", ["1m"], book_interval_ms=1_000, warmup_bars=0, book_audit_ms=10**12
+    )
     made.begin({}, NOW_MS)
     return made
 
@@ -109,6 +111,7 @@ def test_a_restart_says_again_what_a_kill_may_have_left_unsaid() -> None:
     assert fills == [(NOW_MS - 2 * MINUTE, NOW_MS - MINUTE)]
     assert sorted(said(ledger(instrument))) == [
         ("klines", "expected", NOW_MS - 3 * MINUTE, NOW_MS - 3 * MINUTE, 1),
+        ("klines", "gap", NOW_MS - 2 * MINUTE, NOW_MS - MINUTE, 2),
         ("trades", "expected", 11, 11, 1),
         ("trades", "expected", 13, 13, 1),
     ]
@@ -117,7 +120,9 @@ def test_a_restart_says_again_what_a_kill_may_have_left_unsaid() -> None:
 def synced(instrument: Instrument) -> list[str]:
     [wanted] = instrument.receive("depth", diff(101, 105))
     assert isinstance(wanted, FetchSnapshot)
-    return topics(instrument.receive_snapshot(snapshot(100), NOW_MS))
+    published = topics(instrument.receive_snapshot(snapshot(100), NOW_MS))
+    instrument.tick()
+    return published
 
 
 def test_the_depth_topic_alone_replays_the_book(instrument: Instrument) -> None:
@@ -184,3 +189,38 @@ def test_pending_fills_are_counted_per_series(instrument: Instrument) -> None:
     instrument.receive("trade", trade(trade_id=5))
     instrument.receive("kline", kline(open_time_ms=NOW_MS + MINUTE))
     assert (instrument.pending_fills, instrument.missing_trades) == (2, 3)
+
+
+def test_the_first_synchronisation_is_a_span_with_its_cause_and_its_end(instrument: Instrument) -> None:
+    instrument.receive("depth", diff(101, 105))
+    instrument.receive_snapshot(snapshot(100, received_time_ms=NOW_MS + 300), NOW_MS + 300)
+    details = [(event["kind"], event["detail"]) for event in ledger(instrument)]
+    assert details == [("unsynced", "the producer has started"), ("unsynced", "synced again after 295 ms")]
+
+
+def test_a_bar_that_says_otherwise_than_its_trades_is_entered_as_revised(instrument: Instrument) -> None:
+    instrument.receive("trade", trade(trade_id=7, price="100.0", quantity="2.0"))
+    prices = dict.fromkeys(("open", "high", "low"), "100.0")
+    volumes = {"base_volume": "2.0", "quote_volume": "200.0"}
+    taken = {"taker_buy_base_volume": "2.0", "taker_buy_quote_volume": "200.0"}
+    ids = {"first_trade_id": 7, "last_trade_id": 7, "trade_count": 1}
+    bar = kline(open_time_ms=NOW_MS, close="100.5", **prices, **volumes, **taken, **ids)
+    instrument.receive("kline", bar)
+    revised = [event for event in ledger(instrument) if event["kind"] == "revised"]
+    assert [(event["stream"], event["interval"], event["first"]) for event in revised] == [
+        ("klines", "1m", NOW_MS)
+    ]
+    assert revised[0]["detail"] == "trades say close 100.0"
+    assert instrument.audited_bars == (1, 1, 0)
+
+
+def test_ids_that_were_never_issued_are_neither_expected_nor_lost(instrument: Instrument) -> None:
+    instrument.receive("trade", trade(trade_id=1))
+    instrument.receive("trade", trade(trade_id=4))
+    ledger(instrument)
+    effects: Any = []
+    while not any(isinstance(effect, ProveTrades) for effect in effects):
+        effects = instrument.receive_trade_rows(2, 3, [], NOW_MS)
+    instrument.receive_trade_proof(effects[-1], [], [(2, 3)], NOW_MS)
+    assert ledger(instrument) == []
+    assert instrument.missing_trades == 0

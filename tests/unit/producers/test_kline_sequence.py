@@ -69,6 +69,11 @@ def events(effects: Any) -> list[tuple[str, int, int]]:
     ]
 
 
+def causes(effects: Any) -> list[tuple[str, int, int, str | None]]:
+    details = [effect.detail for effect in effects if isinstance(effect, LedgerEvent)]
+    return [(*event, detail) for event, detail in zip(events(effects), details, strict=True)]
+
+
 def answer(sequence: KlineSequence, first: int, last: int, numbers: Any) -> Any:
     return sequence.receive_rows(
         NOW_MS + first * MINUTE, NOW_MS + last * MINUTE, [row(number) for number in numbers]
@@ -129,7 +134,7 @@ def test_a_series_begins_with_a_bar_of_the_stream_that_is_older_than_what_rest_h
 def test_a_restart_fills_from_the_last_bar_page_by_page() -> None:
     sequence = KlineSequence("BTCUSDC", "1m", Halts())
     effects = sequence.begin(NOW_MS - 2_001 * MINUTE, NOW_MS, 5)
-    assert (fills(effects), events(effects)) == ([(-2_000, -1_001)], [])
+    assert (fills(effects), causes(effects)) == ([(-2_000, -1_001)], [("gap", -2_000, -1, "offline")])
     effects = answer(sequence, -2_000, -1_001, range(-2_000, -1_000))
     assert len(published(effects)) == PAGE
     assert fills(effects) == [(-1_000, -1)]
@@ -159,7 +164,7 @@ def test_a_bar_missing_while_the_exchange_was_closed_is_halted_not_lost() -> Non
     sequence.receive(bar(120))
     for _ in range(len(RETRY_DELAYS_S) + 1):
         effects = answer(sequence, 1, 119, [])
-    assert events(effects) == [("halted", 96, 114), ("lost", 1, 95), ("lost", 115, 119)]
+    assert events(effects) == [("lost", 1, 95), ("halted", 96, 114), ("lost", 115, 119)]
     assert published(effects) == [120]
 
 
@@ -237,3 +242,96 @@ def test_every_open_time_is_published_once_in_order_under_any_loss_order_and_rep
     assert out == list(range(out[0], count + 1))
     # Where there is nothing to warm up from, the series may begin later.
     assert out[0] <= 0 or warmup
+
+
+def ids(first: int, last: int) -> dict[str, int]:
+    return {"first_trade_id": first, "last_trade_id": last}
+
+
+def exhausted(sequence: KlineSequence, first: int, last: int, numbers: Any = ()) -> Any:
+    """The effects after REST has given no more than these bars, as often as it is asked."""
+    for _ in range(len(RETRY_DELAYS_S) + 1):
+        effects = answer(sequence, first, last, numbers)
+    return effects
+
+
+def test_a_bar_that_rest_lacks_from_the_time_we_were_off_is_offline_not_lost() -> None:
+    sequence = KlineSequence("BTCUSDC", "1m", Halts())
+    effects = sequence.begin(NOW_MS - 4 * MINUTE, NOW_MS, 5)
+    assert causes(effects) == [("gap", -3, -1, "offline")]
+    effects = exhausted(sequence, -3, -1, [-1])
+    assert (causes(effects), published(effects)) == ([("offline", -3, -2, "offline")], [-1])
+
+
+def test_a_halt_that_goes_on_when_we_start_is_halted_back_to_the_last_bar_known() -> None:
+    halts = Halts()
+    halts.receive_status("BREAK", NOW_MS)
+    sequence = KlineSequence("BTCUSDC", "1m", halts)
+    sequence.begin(NOW_MS - 100 * MINUTE, NOW_MS, 5)
+    exhausted(sequence, -99, -1)
+    halts.receive_status("TRADING", NOW_MS + 10 * MINUTE)
+    sequence.receive(bar(11))
+    effects = exhausted(sequence, -99, 10)
+    assert (events(effects), published(effects)) == ([("halted", -99, 10)], [11])
+
+
+def test_bars_that_the_exchange_leaves_out_since_there_was_no_trade_are_not_expected() -> None:
+    sequence = begun()
+    sequence.receive(bar(0, **ids(1, 12)))
+    sequence.receive(bar(1, trade_count=0, **ids(-1, -1)))
+    effects = sequence.receive(bar(4, **ids(13, 20)))
+    assert causes(effects) == [("gap", 2, 3, "no trades")]
+    effects = exhausted(sequence, 2, 3)
+    assert (events(effects), published(effects)) == ([], [4])
+
+
+def test_a_trade_between_two_bars_makes_those_between_them_lost() -> None:
+    sequence = begun()
+    sequence.receive(bar(0, **ids(1, 12)))
+    assert causes(sequence.receive(bar(2, **ids(14, 20)))) == [("gap", 1, 1, "missed")]
+    assert events(exhausted(sequence, 1, 1)) == [("lost", 1, 1)]
+
+
+def test_holes_of_one_page_are_asked_for_and_given_up_together() -> None:
+    sequence = begun()
+    sequence.receive(bar(0))
+    assert fills(sequence.receive(bar(2))) == [(1, 1)]
+    effects = sequence.receive(bar(4))
+    effects += sequence.receive(bar(7))
+    assert fills(effects) == []
+    effects = answer(sequence, 1, 1, [1])
+    assert (published(effects), fills(effects)) == ([1, 2], [(3, 6)])
+    effects = exhausted(sequence, 3, 6, [5])
+    assert (events(effects), published(effects)) == ([("lost", 3, 3), ("lost", 6, 6)], [4, 5, 7])
+    assert not sequence.filling
+
+
+def test_a_final_long_after_its_close_is_published_and_entered_as_late() -> None:
+    sequence = begun()
+    late = bar(0, event_time_ms=NOW_MS + MINUTE + 7_000)
+    effects = sequence.receive(late)
+    assert (published(effects), causes(effects)) == ([0], [("late", 0, 0, "came 7000 ms after its close")])
+
+
+def test_a_final_after_its_fill_is_late_once_and_then_a_repetition() -> None:
+    sequence = begun()
+    sequence.receive(bar(1))
+    answer(sequence, 0, 0, [0])
+    assert causes(sequence.receive(bar(0))) == [("late", 0, 0, "came after it was filled over REST")]
+    assert events(sequence.receive(bar(0))) == [("duplicate", 0, 0)]
+
+
+def test_a_revision_names_every_field_that_differs() -> None:
+    sequence = begun()
+    sequence.receive(bar(0))
+    [event] = causes(sequence.receive(bar(0, close="101.5", trade_count=13)))
+    assert event == ("revised", 0, 0, "close 101.00000000, now 101.5; trade_count 12, now 13")
+
+
+def test_a_row_of_rest_that_differs_from_the_bar_published_is_a_revision() -> None:
+    sequence = begun()
+    sequence.receive(bar(1))
+    sequence.receive(bar(0))
+    rows = [row(0, high="103.0"), row(1)]
+    effects = sequence.receive_rows(NOW_MS, NOW_MS, rows)
+    assert causes(effects) == [("revised", 0, 0, "high 102.00000000, now 103.0")]

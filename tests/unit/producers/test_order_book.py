@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.order_book import Apply, BookSync, NeedSnapshot, Resync, Synced
+from producers.order_book import (
+    MAX_LEVELS,
+    SNAPSHOT_LEVELS,
+    Apply,
+    BookSync,
+    NeedSnapshot,
+    Resync,
+    Synced,
+)
 from tests.builders import depth
 
 
@@ -195,3 +203,60 @@ def test_without_loss_any_interleaving_of_snapshot_and_diffs_ends_in_the_same_bo
         assert full is not None
         bids, asks = exchange.states[last]
         assert (full.update_id, full.bids, full.asks) == (last, _levels(bids, reverse=True), _levels(asks))
+
+
+def ladders(low: int, high: int) -> dict[str, Any]:
+    """Sides of as many levels as a snapshot is asked for: there may be more behind them."""
+    count = SNAPSHOT_LEVELS
+    return {
+        "bids": [[str(low - number), "1"] for number in range(count)],
+        "asks": [[str(high + number), "1"] for number in range(count)],
+    }
+
+
+def cut_off() -> BookSync:
+    book = BookSync()
+    book.receive(diff(101, 101))
+    book.receive_snapshot(snapshot(100, **ladders(5_000, 5_001)))
+    return book
+
+
+def test_a_snapshot_with_as_many_levels_as_asked_for_is_known_to_end_somewhere() -> None:
+    assert cut_off().known_range == (4_001.0, 6_000.0)
+    book = BookSync()
+    book.receive(diff(101, 101))
+    book.receive_snapshot(snapshot(100))
+    assert book.known_range == (0.0, float("inf"))
+
+
+def test_levels_beyond_the_snapshot_are_named_by_diffs_but_do_not_make_the_range_known() -> None:
+    book = cut_off()
+    gone = [[str(price), "0"] for price in range(5_000, 4_010, -1)]
+    book.receive(diff(102, 102, bids=[*gone, ["3999", "5"], ["3000", "5"]]))
+    top = book.top(12)
+    assert top is not None
+    assert book.near_edge
+    assert book.knows(top, 10) is False  # it has twelve; two of them lie beyond
+    assert book.knows(book.top(10), 10)  # type: ignore[arg-type]
+    full = book.full()
+    assert full is not None
+    assert full.bids[-1] == ["4001", "1"]
+
+
+def test_a_side_of_which_all_is_known_may_have_few_levels() -> None:
+    book = BookSync()
+    book.receive(diff(101, 101))
+    book.receive_snapshot(snapshot(100))
+    top = book.top(20)
+    assert top is not None
+    assert book.knows(top, 20)
+
+
+def test_levels_are_bounded_and_what_is_dropped_is_unknown() -> None:
+    book = BookSync()
+    book.receive(diff(101, 101))
+    book.receive_snapshot(snapshot(100, bids=[["20000", "1"]], asks=[["20001", "1"]]))
+    book.receive(diff(102, 102, bids=[[str(price), "1"] for price in range(5, 5 + MAX_LEVELS)]))
+    assert len(book.sides[0]) == MAX_LEVELS
+    lowest, highest = book.known_range
+    assert (5 < lowest < 6, highest) == (True, float("inf"))

@@ -6,19 +6,19 @@ import pytest
 
 from producers.publisher import Publisher
 from shared.errors import BrokerUnavailable
-from shared.kafka import producer_config
 
 NOWHERE = "127.0.0.1:1"
 
 
 def test_a_full_queue_holds_the_caller_back_and_loses_nothing() -> None:
-    publisher = Publisher(NOWHERE)
-    records = producer_config(NOWHERE, "x")["queue.buffering.max.messages"] + 3
+    publisher = Publisher(NOWHERE, queue_messages=100)
+    records = 103
+    assert publisher.congested_s == 0.0
     for _ in range(records):
         publisher.send("market.trades", b"key", b"value")
-    assert publisher.congested
     publisher.poll()
     assert publisher.congested
+    assert publisher.congested_s > 0.0
     assert publisher.outstanding == records
 
 

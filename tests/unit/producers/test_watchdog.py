@@ -65,3 +65,10 @@ def test_ages_are_those_of_the_newest_events() -> None:
     watchdog.heard(SECOND, 1.0)
     watchdog.heard(("Y", "kline", "1s"), 3.0)
     assert watchdog.ages_ms(4.0) == {"kline_1s": 3_000.0}
+
+
+def test_of_a_guilty_connection_only_streams_that_spoke_lately_are_waited_for() -> None:
+    watchdog = Watchdog([SECOND, TRADE], 0.0)
+    watchdog.heard(SECOND, 1.0)
+    watchdog.heard(TRADE, 8.0)
+    assert watchdog.silent(12.0) == {SECOND}

@@ -59,7 +59,7 @@ class TestRealRecordings:
         recording = open_recordings([folder / f"cf_20211012_BINANCE.{part}.txt.gz" for part in parts])
         player = Player(recording)
         assert len(player.symbols) == 1_695
-        assert sum(entry["status"] == "BREAK" for entry in player.symbol_entries()) == 433
+        assert sum(entry["status"] == "BREAK" for entry in player.symbol_entries(0)) == 433
         expected = {"NKNUSDT": 149, "BLZETH": 9, "LRCBTC": 13, "RUNEEUR": 1}
         for symbol, applied in expected.items():
             assert rebuilt(Player(recording), symbol, f"{symbol.lower()}@depth@100ms")[2] == applied

@@ -1,0 +1,79 @@
+"""What the services claim on `pipeline.ledger`, as sets of ids: to watch a run, to catch a lie after it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from consumers.ledger_events import LedgerSeries
+from shared.id_ranges import IdRanges
+from shared.messages import LedgerMessage
+
+_EXCUSES: Final = frozenset(("halted", "offline"))
+_COUNTED: Final = frozenset(("klines", "trades"))
+
+
+class Hole(NamedTuple):
+    """Ids `first` to `last` of a series that are expected and not stored."""
+
+    series: LedgerSeries
+    first: int
+    last: int
+
+
+class Claims:
+    """Sets of ids by series and kind. Kline ids are open times divided by the interval.
+
+    Attributes:
+        events: how many events of each (stream, kind) came.
+    """
+
+    def __init__(self) -> None:
+        self.events: defaultdict[tuple[str, str], int] = defaultdict(int)
+        self._ids: defaultdict[LedgerSeries, defaultdict[str, IdRanges]] = defaultdict(
+            lambda: defaultdict(IdRanges)
+        )
+
+    def receive(self, message: LedgerMessage) -> None:
+        self.events[message["stream"], message["kind"]] += 1
+        if message["stream"] in _COUNTED:
+            interval = message["interval"] or ""
+            series = LedgerSeries(message["exchange"], message["symbol"], message["stream"], interval)
+            self._ids[series][message["kind"]].add(
+                message["first"] // series.unit, message["last"] // series.unit
+            )
+
+    def series(self) -> tuple[LedgerSeries, ...]:
+        return tuple(self._ids)
+
+    def ids(self, series: LedgerSeries, kind: str) -> IdRanges:
+        return self._ids[series][kind]
+
+    def missing(self, series: LedgerSeries) -> IdRanges:
+        """Expected, not stored, and not excused."""
+        kinds = self._ids[series]
+        left = kinds["expected"].difference(kinds["stored"])
+        for excuse in _EXCUSES:
+            left = left.difference(kinds[excuse])
+        return left
+
+    def altered_bars(self) -> dict[tuple[str, str], IdRanges]:
+        """Bars that are said to differ from what else is known of them, by symbol and interval."""
+        return {
+            (series.symbol, series.interval): self._ids[series]["revised"]
+            for series in self.series()
+            if series.stream == "klines"
+        }
+
+    def holes(self) -> Iterator[Hole]:
+        """Missing ids with a stored one above them: what is only on its way to the store is none."""
+        for series in self.series():
+            newest = max((last for _, last in self._ids[series]["stored"]), default=None)
+            if newest is not None:
+                for first, last in self.missing(series):
+                    if first < newest:
+                        yield Hole(series, first, min(last, newest))
+
+    def missing_count(self) -> int:
+        return sum(len(self.missing(series)) for series in self.series())

@@ -1,0 +1,118 @@
+"""Results for people and programs: a table, JSON, and the matrix of docs/faults.md. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from cryptostream.chaos.differences import Kind
+from cryptostream.chaos.result import Result
+from cryptostream.chaos.scenarios import Scenario
+
+BEGIN: Final = "<!-- results: written by make chaos -->"
+END: Final = "<!-- end of results -->"
+_STREAMS: Final = ("trade", "kline", "depth", "quote", "rest")
+_MEASUREMENTS: Final = ("trade", "kline", "indicator")
+_KINDS: Final[tuple[Kind, ...]] = ("missing", "twice", "different")
+
+
+def listed(scenarios: Iterable[Scenario]) -> str:
+    """One line a scenario: name, what it does."""
+    rows = [(scenario.name, scenario.about) for scenario in scenarios]
+    width = max(len(name) for name, _ in rows)
+    return "".join(f"{name:<{width}}  {about}\n" for name, about in rows)
+
+
+def as_table(results: Sequence[Result]) -> str:
+    """For a terminal; what was broken follows below."""
+    rows = [_HEADER, *(_cells(result) for result in results)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    lines += [f"{result.scenario.name}: {line}" for result in results for line in result.broken()]
+    return "\n".join(lines) + "\n"
+
+
+def as_json(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """One object a scenario."""
+    return [
+        {
+            "scenario": result.scenario.name,
+            "fired": result.fired,
+            "records": dict(result.records),
+            "kills": result.kills,
+            "kills_in_a_start": result.early_kills,
+            "rollovers": result.rollovers,
+            "messages_per_s": round(result.messages_per_s, 1),
+            "rows_compared": result.rows,
+            "books_compared": result.books,
+            "differences": {
+                f"{what} {kind}": number for (what, kind), number in result.differences.counts.items()
+            },
+            "lost": result.lost,
+            "dead_letters": result.dead_letters,
+            "recoveries_s": [round(seconds, 2) for seconds in result.recoveries_s],
+            "most_mb": {name: round(most, 1) for name, most in result.most_mb.items()},
+            "seconds": round(result.seconds, 1),
+            "verdict": result.verdict,
+            "broken": result.broken(),
+        }
+        for result in results
+    ]
+
+
+def as_page(page: str, results: Sequence[Result], at: datetime) -> str:
+    """The page with the results between its markers; a page without markers gets them at its end."""
+    before, found, rest = page.partition(BEGIN)
+    after = rest.partition(END)[2] if found else ""
+    return f"{before.rstrip()}\n\n{BEGIN}\n\n{_matrix(results, at)}\n{END}\n{after.lstrip()}".lstrip()
+
+
+def _matrix(results: Sequence[Result], at: datetime) -> str:
+    lines = [
+        f"Last run: {at:%Y-%m-%d %H:%M} UTC, {len(results)} scenarios, "
+        f"{sum(result.kills for result in results)} kills, "
+        f"{sum(result.verdict == 'kept' for result in results)} kept every promise.",
+        "",
+        f"| {' | '.join(_HEADER)} |",
+        f"|---|{'--:|' * (len(_HEADER) - 1)}",
+        *(f"| {' | '.join(_cells(result))} |" for result in results),
+    ]
+    broken = [f"- {result.scenario.name}: {line}" for result in results for line in result.broken()]
+    return "\n".join([*lines, "", *broken, *([""] if broken else [])])
+
+
+_HEADER: Final = (
+    *("scenario", "fired", *_STREAMS, "kills", "msg/s", "rows"),
+    *(f"{name} m/t/d" for name in _MEASUREMENTS),
+    *("lost", "recovery s p50", "max", "verdict"),
+)
+
+
+def _cells(result: Result) -> tuple[str, ...]:
+    recovery = result.recovery()
+    counts = (
+        "/".join(str(result.differences.count(name, kind)) for kind in _KINDS) for name in _MEASUREMENTS
+    )
+    return (
+        result.scenario.name,
+        _some(result.fired),
+        *(_some(result.records[stream]) for stream in _STREAMS),
+        _some(result.kills),
+        f"{result.messages_per_s:,.0f}",
+        f"{result.rows:,}",
+        *counts,
+        str(result.lost),
+        *((f"{recovery[0]:.1f}", f"{recovery[1]:.1f}") if recovery else ("–", "–")),
+        result.verdict,
+    )
+
+
+def _some(number: int) -> str:
+    return f"{number:,}" if number else "–"

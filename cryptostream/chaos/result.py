@@ -1,0 +1,82 @@
+"""What a scenario showed, and whether every promise was kept. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from cryptostream.chaos.differences import Differences
+from cryptostream.chaos.scenarios import Scenario
+
+# A process keeps its queues (64 MB of records towards Kafka, one batch towards the store) on top of what it
+# needs to stand still.
+MOST_MB = 300.0
+
+
+@dataclass(slots=True)
+class Result:
+    """Figures of one run of a scenario.
+
+    Attributes:
+        fired: of the fault that the scenario is about. records: records hit by stream, of all its faults.
+        kills: and of those in a start, `early_kills`.
+        recoveries_s: from a disturbance to completeness.
+        lost: ids that the ledger gives up.
+        rows: of the store that were compared.
+        most_mb: the largest resident memory of each service.
+    """
+
+    scenario: Scenario
+    fired: int = 0
+    silent_faults: tuple[str, ...] = ()
+    records: Counter[str] = field(default_factory=Counter)
+    kills: int = 0
+    early_kills: int = 0
+    rollovers: int = 0
+    messages_per_s: float = 0.0
+    recoveries_s: list[float] = field(default_factory=list)
+    drain_s: float = 0.0
+    seconds: float = 0.0
+    rows: int = 0
+    books: int = 0
+    lost: int = 0
+    dead_letters: int = 0
+    most_mb: dict[str, float] = field(default_factory=dict)
+    differences: Differences = field(default_factory=Differences)
+    complaints: list[str] = field(default_factory=list)
+    error: str | None = None
+
+    def broken(self) -> list[str]:
+        """One line for each promise that was not kept; none: all were."""
+        if self.error is not None:
+            return [self.error]
+        scenario = self.scenario
+        lines = [*self.complaints, *self.differences.lines()]
+        lines += [f"{fault} never fired" for fault in self.silent_faults]
+        if self.lost:
+            lines.append(f"{self.lost} ids are lost")
+        if scenario.kill is not None and not self.kills:
+            lines.append("nothing was killed")
+        if self.rollovers < scenario.rollovers:
+            lines.append(f"{self.rollovers} rollovers, not {scenario.rollovers}")
+        lines += [
+            f"{name} held {most:.0f} MB, more than {MOST_MB:.0f}"
+            for name, most in self.most_mb.items()
+            if most > MOST_MB
+        ]
+        return lines
+
+    @property
+    def too_slow(self) -> bool:
+        """The machine could not carry the market at the rate that the promises are made for."""
+        return self.error is None and self.messages_per_s < self.scenario.least_rate
+
+    @property
+    def verdict(self) -> str:
+        """In one word or two."""
+        return "BROKEN" if self.broken() else "too slow" if self.too_slow else "kept"
+
+    def recovery(self) -> tuple[float, float] | None:
+        """Median and longest, in seconds."""
+        times = sorted(self.recoveries_s)
+        return (times[len(times) // 2], times[-1]) if times else None

@@ -1,0 +1,248 @@
+"""The scenarios, declared once: what is broken, when, and what the ledger must say of it. Plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from shared.errors import UsageError
+
+UNDISTURBED: Final = "undisturbed"
+Engine = Literal["kafka", "influx"]
+# Which bars the stored indicators are computed anew from.
+Bars = Literal["issued", "stored"]
+
+# World seconds: faults begin once everything is at work, and end early enough to be recovered from.
+_FROM_S: Final = 20
+_TO_S: Final = 110
+WINDOW_S: Final = 150
+_SPEED: Final = 10.0
+# Real seconds: a connection is renewed several times in every run.
+_CONNECTION_AGE_S: Final = 6.0
+_SHUTDOWN_LEAD_S: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """An engine is away for some real seconds: stopped in order and started again, or frozen."""
+
+    engine: Engine
+    how: Literal["stop", "freeze"]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One way of breaking a stack.
+
+    Attributes:
+        about: in words, for `--list` and the docs.
+        faults: of the simulator, the first one being what the scenario is about.
+        kill: a process or an engine that is killed again and again.
+        speed: world seconds in a real second.
+        window_s: world seconds that the run lasts at least.
+        connection_age_s: real seconds after which the exchange ends a connection.
+        same_market: its trades and bars are those of the undisturbed run.
+        indicators_of: bars that the indicators are judged by.
+        ledger: (stream, kind) of events that must be there. never: of those that must not.
+        altered_bars: bars may differ where the ledger says `revised`.
+        dead_letters: every record that was hit must be among them.
+        rollovers: least number of connections that took over from another.
+        least_rate: messages a second that must have come.
+    """
+
+    name: str
+    about: str
+    faults: tuple[str, ...] = ()
+    kill: str | None = None
+    outage: Outage | None = None
+    speed: float = _SPEED
+    window_s: float = WINDOW_S
+    connection_age_s: float | None = _CONNECTION_AGE_S
+    rollovers: int = 0
+    same_market: bool = True
+    indicators_of: Bars = "issued"
+    ledger: tuple[tuple[str, str], ...] = ()
+    never: tuple[tuple[str, str], ...] = ()
+    altered_bars: bool = False
+    dead_letters: bool = False
+    least_rate: float = 500.0
+
+    def exchange_arguments(self) -> list[str]:
+        """Of the simulator, beyond those of the market."""
+        arguments = ["--hold"]
+        if self.connection_age_s is not None:
+            arguments += ["--connection-age", f"{self.connection_age_s:g}"]
+            arguments += ["--announce-shutdown", "--shutdown-lead", f"{_SHUTDOWN_LEAD_S:g}"]
+        return arguments + [part for fault in self.faults for part in ("--fault", fault)]
+
+
+def _during(kind: str, **keys: object) -> str:
+    """A fault between the two times."""
+    pairs = {"from": _FROM_S, "to": _TO_S, **keys}
+    return f"{kind}:" + ",".join(f"{key}={value}" for key, value in pairs.items())
+
+
+# What makes a producer ask REST in mid-run: a cut leaves holes and an order book to be fetched.
+_CUTS: Final = _during("drop", every=20)
+_SKIPS: Final = _during("skip", probability=0.01, streams="trade+kline")
+
+
+def _event(
+    kind: str,
+    about: str,
+    probability: float,
+    *,
+    ledger: tuple[tuple[str, str], ...] = (),
+    dead_letters: bool = False,
+    **keys: object,
+) -> Scenario:
+    fault = _during(kind, probability=probability, **keys)
+    return Scenario(kind.replace("_", "-"), about, (fault,), ledger=ledger, dead_letters=dead_letters)
+
+
+def _rest(kind: str, about: str, *, every: float = 5, provoked_by: str = _CUTS, **keys: object) -> Scenario:
+    return Scenario(kind.replace("_", "-"), about, (_during(kind, every=every, **keys), provoked_by))
+
+
+_GAPS: Final = (("trades", "gap"), ("klines", "gap"))
+
+CONNECTION_FAULTS: Final = (
+    Scenario("drop", "the connection is cut without a word", (_CUTS,), ledger=(("depth", "unsynced"),)),
+    Scenario(
+        "silent",
+        "half-open: the connection stays, nothing comes",
+        (_during("silent", every=60, duration=14),),
+        connection_age_s=None,
+    ),
+    Scenario("slow", "a slow link", (_during("slow", every=40, duration=3, bytes_per_s=40000),)),
+    Scenario("shutdown", "serverShutdown, then the end", (_during("shutdown", every=30, lead=2),)),
+    Scenario("early-close", "a clean end long before the 24 h", (_during("early_close", every=30),)),
+)
+EVENT_FAULTS: Final = (
+    _event("duplicate", "events come twice", 0.05),
+    _event("reorder", "events overtake each other", 0.02, distance=2),
+    _event("skip", "events never come", 0.01, ledger=_GAPS),
+    _event("malformed", "frames that are not JSON", 0.01, dead_letters=True),
+    _event("truncated", "frames that are cut", 0.01, dead_letters=True),
+    _event("wrong_type", "fields of another JSON type", 0.01, dead_letters=True),
+    _event("missing_field", "fields that are not there", 0.01, dead_letters=True),
+    _event("unknown_field", "fields that nobody knows", 0.05),
+    _event("late_kline", "final bars come late", 0.1, delay=3),
+    _event("missing_kline", "final bars never come", 0.1, ledger=(("klines", "gap"),)),
+    _event("revised_kline", "a second final bar with other content", 0.1, ledger=(("klines", "revised"),)),
+    Scenario(
+        "wrong-kline",
+        "final bars that are not those of their trades",
+        (_during("wrong_kline", probability=0.05),),
+        indicators_of="stored",
+        ledger=(("klines", "revised"),),
+        altered_bars=True,
+    ),
+)
+REST_FAULTS: Final = (
+    _rest("rest_429", "REST refuses for a moment", retry_after=1),
+    _rest("rest_418", "REST bans for some seconds", every=40, retry_after=3),
+    _rest("rest_5xx", "REST answers with server errors"),
+    _rest("rest_timeout", "REST does not answer", every=30, duration=3),
+    _rest("rest_garbage", "REST answers with what is no answer"),
+    _rest("rest_old_snapshot", "order-book snapshots from the past"),
+    _rest("rest_cut", "REST answers that break off"),
+    _rest("historical_trades_refused", "only the newest trades can be had", provoked_by=_SKIPS),
+)
+MARKET_FAULTS: Final = (
+    Scenario(
+        "halt",
+        "the exchange closes a symbol, then all",
+        ("halt:at=40,duration=20,symbols=ETHUSDC", "halt:at=80,duration=15"),
+        same_market=False,
+        ledger=(("klines", "halted"),),
+    ),
+    Scenario("clock-skew", "the exchange's clock is wrong", (_during("clock_skew", offset_ms=1500),)),
+)
+FAULTS: Final = (*CONNECTION_FAULTS, *EVENT_FAULTS, *REST_FAULTS, *MARKET_FAULTS)
+
+
+def _gentler(fault: str) -> str:
+    """The same fault less often: all of them together must leave a market."""
+    kind, _, keys = fault.partition(":")
+    pairs = dict(pair.split("=") for pair in keys.split(","))
+    if "probability" in pairs:
+        pairs["probability"] = f"{float(pairs['probability']) / 4:g}"
+    if "every" in pairs:
+        pairs["every"] = f"{float(pairs['every']) * 2:g}"
+    return f"{kind}:" + ",".join(f"{key}={value}" for key, value in pairs.items())
+
+
+ALL: Final = Scenario(
+    "all",
+    "every fault at once, but those that change the market or a bar's content",
+    tuple(
+        _gentler(scenario.faults[0])
+        for scenario in FAULTS
+        if scenario.same_market and not scenario.altered_bars
+    ),
+    window_s=200,
+)
+KILLS: Final = tuple(
+    Scenario(f"kill-{process}", about, kill=process)
+    for process, about in (
+        ("producer", "kill -9 of the producer"),
+        ("klines", "kill -9 of the consumer of bars"),
+        ("trades", "kill -9 of the consumer of trades"),
+        ("book", "kill -9 of the consumer of books and quotes"),
+        ("ledger", "kill -9 of the consumer of the ledger"),
+        ("kafka", "kill -9 of the broker, which starts again on the same data"),
+        ("influx", "kill -9 of InfluxDB, which starts again on the same data"),
+    )
+)
+# A window of world time does for the undisturbed run, so these only need to last as long as they take.
+OUTAGES: Final = (
+    Scenario(
+        "broker-stopped",
+        "Kafka is away for 60 s",
+        outage=Outage("kafka", "stop", 60),
+        speed=30.0,
+        least_rate=2_000,
+    ),
+    Scenario(
+        "store-stopped",
+        "InfluxDB is away for 120 s",
+        outage=Outage("influx", "stop", 120),
+        speed=30.0,
+        least_rate=2_000,
+    ),
+    Scenario(
+        "store-frozen",
+        "InfluxDB accepts and never answers for 120 s",
+        outage=Outage("influx", "freeze", 120),
+        speed=30.0,
+        least_rate=2_000,
+    ),
+)
+ROLLOVER: Final = Scenario(
+    "rollover",
+    "ten announced ends of the connection",
+    speed=16.0,
+    window_s=800,
+    connection_age_s=4.0,
+    rollovers=10,
+    never=(("trades", "gap"), ("trades", "duplicate"), ("klines", "gap")),
+    least_rate=1_000,
+)
+SCENARIOS: Final[dict[str, Scenario]] = {
+    scenario.name: scenario for scenario in (*FAULTS, ALL, *KILLS, *OUTAGES, ROLLOVER)
+}
+
+
+def chosen(names: Iterable[str]) -> tuple[Scenario, ...]:
+    """The scenarios of these names; all if there is none.
+
+    Raises:
+        UsageError: a name is unknown.
+    """
+    for name in names:
+        if name not in SCENARIOS:
+            raise UsageError(f"scenario {name!r} is not known; choose from {', '.join(SCENARIOS)}, soak")
+    return tuple(SCENARIOS[name] for name in names) or tuple(SCENARIOS.values())

@@ -1,0 +1,81 @@
+"""What the exchange issued, from its log, in the form in which a store must have it. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import orjson
+
+from shared.id_ranges import IdRanges
+
+# The fields of `kline` in their order (DESIGN §4.3).
+BAR_FIELDS = (
+    "open",
+    "high",
+    "low",
+    "close",
+    "base_volume",
+    "quote_volume",
+    "taker_buy_base_volume",
+    "taker_buy_quote_volume",
+    "trade_count",
+)
+_NS_A_MS = 1_000_000
+
+Numbers = tuple[float | None, ...]
+BarSeries = tuple[str, str]  # symbol, interval
+
+
+class TradePoint(NamedTuple):
+    """A `trade` point: times are nanoseconds, as DESIGN §4.3 makes them from time and id."""
+
+    trade_id: int
+    time_ns: int
+    price: float
+    quantity: float
+    buyer_is_maker: bool
+
+
+class Truth:
+    """All that was issued, and what was withheld or altered on its way.
+
+    Attributes:
+        trades: by symbol and id. bars: by series and open time. depth: update ids by symbol.
+        withheld: records by (fault, stream).
+    """
+
+    def __init__(self) -> None:
+        self.trades: defaultdict[str, dict[int, TradePoint]] = defaultdict(dict)
+        self.bars: defaultdict[BarSeries, dict[int, Numbers]] = defaultdict(dict)
+        self.depth: defaultdict[str, IdRanges] = defaultdict(IdRanges)
+        self.withheld: Counter[tuple[str, str]] = Counter()
+
+    def receive(self, entry: Mapping[str, Any]) -> None:
+        """Take an entry of the log; kinds that say nothing of records are passed over."""
+        match entry["kind"]:
+            case "trade":
+                trade_id = entry["trade_id"]
+                self.trades[entry["symbol"]][trade_id] = TradePoint(
+                    trade_id,
+                    entry["trade_time_ms"] * _NS_A_MS + trade_id % _NS_A_MS,
+                    float(entry["price"]),
+                    float(entry["quantity"]),
+                    entry["buyer_is_maker"],
+                )
+            case "kline":
+                numbers = tuple(float(entry[name]) for name in BAR_FIELDS)
+                self.bars[entry["symbol"], entry["interval"]][entry["open_time_ms"]] = numbers
+            case "depth":
+                self.depth[entry["symbol"]].add(entry["first_update_id"], entry["final_update_id"])
+            case "withheld":
+                self.withheld[entry["fault"], entry["stream"]] += 1
+
+
+def read_truth(lines: Iterable[bytes]) -> Truth:
+    """The log as the simulator wrote it, one JSON object a line."""
+    truth = Truth()
+    for line in lines:
+        truth.receive(orjson.loads(line))
+    return truth

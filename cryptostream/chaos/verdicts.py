@@ -1,0 +1,146 @@
+"""Judges a run: the store against what was issued and against the undisturbed run. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from consumers.indicators.bars import Bar
+from consumers.indicators.indicator_set import IndicatorSet
+from cryptostream.chaos.claims import Claims
+from cryptostream.chaos.differences import Differences, compare_bars, compare_trades
+from cryptostream.chaos.export import Export
+from cryptostream.chaos.market import Window
+from cryptostream.chaos.topic_laws import TopicReport
+from cryptostream.chaos.truth import BAR_FIELDS, BarSeries, Numbers, Truth
+from shared.id_ranges import IdRanges
+from shared.intervals import INTERVAL_MS
+
+_NS_A_MS = 1_000_000
+
+
+def against_truth(
+    export: Export, truth: Truth, altered: Mapping[BarSeries, IdRanges] | None = None
+) -> Differences:
+    """The trades and bars of the export's window against those that were issued.
+
+    Args:
+        altered: bars (open times divided by the interval) that the ledger says are not as issued.
+    """
+    differences, window = Differences(), export.window
+    for symbol, found in export.trades.items():
+        issued = (t for t in truth.trades[symbol].values() if window.has(t.time_ns // _NS_A_MS))
+        differences.update(compare_trades(issued, found, symbol))
+    for series, bars in export.bars.items():
+        unit = INTERVAL_MS[series[1]]
+        left_out = (altered or {}).get(series, IdRanges())
+        expected, found_bars = (
+            {at: bar for at, bar in rows.items() if window.has_bar(at, unit) and at // unit not in left_out}
+            for rows in (truth.bars[series], bars)
+        )
+        differences.update(compare_bars("kline", expected, found_bars, BAR_FIELDS, " ".join(series)))
+    return differences
+
+
+def against_export(export: Export, other: Export) -> Differences:
+    """Two exports over the window that both have."""
+    differences = Differences()
+    window = export.window.cut(other.window)
+    for symbol, found in export.trades.items():
+        both = [
+            [trade for trade in trades if window.has(trade.time_ns // _NS_A_MS)]
+            for trades in (other.trades[symbol], found)
+        ]
+        differences.update(compare_trades(both[0], both[1], symbol))
+    for what, names, mine, others in (
+        ("kline", BAR_FIELDS, export.bars, other.bars),
+        ("indicator", export.columns, export.indicators, other.indicators),
+    ):
+        for series, bars in mine.items():
+            unit = INTERVAL_MS[series[1]]
+            wanted, has = (
+                {at: numbers for at, numbers in rows.items() if window.has_bar(at, unit)}
+                for rows in (others[series], bars)
+            )
+            differences.update(compare_bars(what, wanted, has, names, " ".join(series)))
+    return differences
+
+
+def recomputed(indicators: IndicatorSet, bars: Mapping[int, Numbers], first_ms: int) -> dict[int, Numbers]:
+    """The values that a series of bars has, computed bar by bar from `first_ms` on."""
+    state = indicators.initial()
+    values: dict[int, Numbers] = {}
+    for open_ms in sorted(at for at in bars if at >= first_ms):
+        bar = dict(zip(BAR_FIELDS, bars[open_ms], strict=True))
+        numbers = (bar[name] or 0.0 for name in ("open", "high", "low", "close", "base_volume"))
+        state, computed = indicators.step(state, Bar(open_ms, *numbers))
+        # What is not a number is not stored (DESIGN §4.3).
+        values[open_ms] = tuple(value if math.isfinite(value) else None for value in computed)
+    return values
+
+
+def against_bars(
+    export: Export,
+    bars: Mapping[BarSeries, Mapping[int, Numbers]],
+    firsts_ms: Mapping[BarSeries, int],
+    indicators: IndicatorSet,
+) -> Differences:
+    """The stored indicators against those computed anew from bars.
+
+    Args:
+        firsts_ms: open time of the first bar that each series has on its topic: sums begin there.
+    """
+    differences, window = Differences(), export.window
+    for series, found in export.indicators.items():
+        unit = INTERVAL_MS[series[1]]
+        values = recomputed(indicators, bars[series], firsts_ms.get(series, window.begin_ms))
+        expected = {at: numbers for at, numbers in values.items() if window.has_bar(at, unit)}
+        label = " ".join(series)
+        differences.update(compare_bars("indicator", expected, found, export.columns, label))
+    return differences
+
+
+def against_topics(topics: TopicReport, truth: Truth, claims: Claims, window: Window) -> Differences:
+    """The topics against what was issued, and their holes against what the ledger excuses."""
+    differences = Differences()
+    for symbol, trades in truth.trades.items():
+        on_topic = topics.trades.get(symbol, IdRanges())
+        for trade in trades.values():
+            if window.has(trade.time_ns // _NS_A_MS) and trade.trade_id not in on_topic:
+                differences.add("market.trades", "missing", f"{symbol} {trade.trade_id}")
+    for series in claims.series():
+        left = topics.bar_holes.get((series.symbol, series.interval), IdRanges())
+        for excuse in ("halted", "offline", "lost"):
+            left = left.difference(claims.ids(series, excuse))
+        for first, last in left:
+            example = f"{series.symbol} {first * series.unit}"
+            differences.add(f"market.klines.{series.interval}", "missing", example, last - first + 1)
+    return differences
+
+
+def against_claims(export: Export, claims: Claims) -> Differences:
+    """The ledger against the store: nothing lost, nothing claimed that is not there, nothing left out."""
+    differences = Differences()
+    for series in claims.series():
+        label = " ".join(filter(None, (series.symbol, series.stream, series.interval)))
+        for first, last in claims.missing(series):
+            differences.add("ledger", "missing", f"{label} {first * series.unit}", last - first + 1)
+        has = IdRanges()
+        if series.stream == "trades":
+            for trade in export.trades.get(series.symbol, ()):
+                has.add(trade.trade_id, trade.trade_id)
+        else:
+            for open_ms in export.bars.get((series.symbol, series.interval), ()):
+                has.add(open_ms // series.unit, open_ms // series.unit)
+        if not has:
+            continue
+        first, last = next(iter(has))[0], max(last for _, last in has)
+        claimed = IdRanges(claims.ids(series, "stored").within(first, last))
+        expected = IdRanges(claims.ids(series, "expected").within(first, last))
+        for begin, end in claimed.difference(has):
+            differences.add("ledger", "unknown", f"{label} {begin * series.unit} claimed", end - begin + 1)
+        for begin, end in has.difference(expected):
+            differences.add(
+                "ledger", "broken", f"{label} {begin * series.unit} not expected", end - begin + 1
+            )
+    return differences

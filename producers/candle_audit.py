@@ -1,0 +1,279 @@
+"""Candles built from our trades against the exchange's closed bars (BINANCE_SPOT.md §5, laws 2–6, 11). Pure.
+
+The shortest interval, 1s or 1m, is built from trades, by the trade ids that the bar names; minutes are
+built from seconds, and longer intervals from minutes. A bar of which not all trades are known is unaudited.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from decimal import Context, Decimal, localcontext
+from itertools import compress
+from operator import mul
+from typing import Any, Final, NamedTuple
+
+from producers.effects import LedgerEvent
+from shared.intervals import INTERVAL_MS
+from shared.messages import KlineMessage, TradeMessage
+
+# Trades kept for bars that are still open, or wait for a repair: 30 MB.
+MAX_TRADES: Final = 100_000
+# Bars that wait: a quarter of an hour of seconds.
+MAX_BARS: Final = 1_000
+_MINUTE_MS: Final = 60_000
+_MINUTES: Final = 1_500  # a day, the longest interval, and some
+# Sums of a day of products with 16 decimals stay exact.
+_EXACT: Final = Context(prec=60)
+# Prices and volumes come with 8 decimals (BINANCE_SPOT.md §4.1).
+_SMALLEST: Final = Decimal("0.00000001")
+
+
+class Candle(NamedTuple):
+    """What trades say of a bar, by the names of the contract. Without trades its prices are the close of the
+    bar before, None where that is not known."""
+
+    open: Decimal | None
+    high: Decimal | None
+    low: Decimal | None
+    close: Decimal | None
+    base_volume: Decimal
+    quote_volume: Decimal
+    trade_count: int
+    taker_buy_base_volume: Decimal
+    taker_buy_quote_volume: Decimal
+
+
+Trade = tuple[str, str, bool]  # price, quantity, whether the buyer is the maker
+
+
+def candle_of(trades: Iterable[Trade]) -> Candle:
+    """The candle of some trades, at least one, in the order of their ids; exact."""
+    prices_text, quantities_text, makers = zip(*trades, strict=True)
+    prices, quantities = list(map(Decimal, prices_text)), list(map(Decimal, quantities_text))
+    quotes = list(map(mul, prices, quantities))
+    zero = Decimal(0)
+    base_volume, quote_volume = sum(quantities, zero), sum(quotes, zero)
+    return Candle(
+        prices[0],
+        max(prices),
+        min(prices),
+        prices[-1],
+        base_volume,
+        quote_volume,
+        len(prices),
+        base_volume - sum(compress(quantities, makers), zero),
+        quote_volume - sum(compress(quotes, makers), zero),
+    )
+
+
+def flat_candle(close: Decimal | None) -> Candle:
+    """A bar without trades after one that closed at `close`."""
+    zero = Decimal(0)
+    return Candle(close, close, close, close, zero, zero, 0, zero, zero)
+
+
+def joined(candles: Sequence[Candle]) -> Candle:
+    """The candle of the whole time of some neighbours, at least one."""
+    traded = [candle for candle in candles if candle.trade_count]
+    if not traded:
+        return candles[0]
+    zero = Decimal(0)
+    return Candle(
+        traded[0].open,
+        max(candle.high for candle in traded if candle.high is not None),
+        min(candle.low for candle in traded if candle.low is not None),
+        traded[-1].close,
+        sum((candle.base_volume for candle in traded), zero),
+        sum((candle.quote_volume for candle in traded), zero),
+        sum(candle.trade_count for candle in traded),
+        sum((candle.taker_buy_base_volume for candle in traded), zero),
+        sum((candle.taker_buy_quote_volume for candle in traded), zero),
+    )
+
+
+def differences(kline: KlineMessage, candle: Candle, *, rounded: bool = False) -> list[str]:
+    """What the trades say otherwise than the bar: `close 1.23`.
+
+    Args:
+        rounded: price × quantity has more than 8 decimals, so the exchange has rounded each of them.
+    """
+    bar: Any = kline
+    found: list[str] = []
+    for name, value in zip(Candle._fields, candle, strict=True):
+        if value is None:
+            continue
+        deviation = abs(Decimal(bar[name]) - value)
+        allowed = candle.trade_count * _SMALLEST if rounded and "quote" in name else 0
+        if deviation > allowed:
+            found.append(f"{name} {value:f}" if type(value) is Decimal else f"{name} {value}")
+    return found
+
+
+class CandleAudit:
+    """All intervals of one symbol.
+
+    Attributes:
+        audited: bars held to their trades, those that differ included.
+        different: bars that say otherwise than their trades.
+        unaudited: bars of which not all trades are known.
+    """
+
+    def __init__(self, intervals: Sequence[str]) -> None:
+        self._base = next((interval for interval in ("1s", "1m") if interval in intervals), None)
+        self._recent: deque[TradeMessage] = deque(maxlen=MAX_TRADES)  # since the last `judge`
+        self._trades: dict[int, Trade] = {}  # by id, not yet claimed by a bar
+        self._bars: deque[KlineMessage] = deque()  # of the base interval, in order
+        self._longer: deque[KlineMessage] = deque()
+        self._seconds: list[Candle | None] = []  # of the minute that is being built
+        self._minutes: dict[int, Candle | None] = {}  # by open time
+        self._next_id: int | None = None  # first trade id after the bars judged, if they tell
+        self._next_ms = -1  # open time of the base bar after those judged
+        self._close: Decimal | None = None
+        self._rounded = False
+        self.audited = self.different = self.unaudited = 0
+
+    def receive_trade(self, trade: TradeMessage) -> None:
+        """Take a published trade, in any order."""
+        # No more than this: it is done for every trade of a busy market, the rest once a second.
+        self._recent.append(trade)
+
+    def receive_bar(self, kline: KlineMessage) -> None:
+        """Take a published closed bar; those of one interval come in order."""
+        interval = kline["interval"]
+        if self._base is None or INTERVAL_MS[interval] < INTERVAL_MS[self._base]:
+            self.unaudited += 1
+            return
+        waiting = self._bars if interval == self._base else self._longer
+        waiting.append(kline)
+
+    def judge(self, awaits: Callable[[int, int], bool]) -> list[tuple[str, LedgerEvent]]:
+        """Compare the bars whose trades are all here; call it about once a second.
+
+        Args:
+            awaits: whether some of a range of trade ids may still come.
+
+        Returns:
+            (interval, event) for each bar that says otherwise than its trades.
+        """
+        events: list[tuple[str, LedgerEvent]] = []
+        for trade in self._recent:
+            self._trades[trade["trade_id"]] = (trade["price"], trade["quantity"], trade["buyer_is_maker"])
+        self._recent.clear()
+        with localcontext(_EXACT):
+            while self._bars:
+                full = len(self._bars) > MAX_BARS or len(self._trades) > MAX_TRADES
+                if not full and self._waits(self._bars[0], awaits):
+                    break
+                self._judge_base(self._bars.popleft(), events)
+            self._judge_longer(events)
+        if len(self._trades) > MAX_TRADES:
+            # No bar has claimed them: the bars have stopped, or nobody subscribed to short ones.
+            for trade_id in sorted(self._trades)[: len(self._trades) - MAX_TRADES // 2]:
+                del self._trades[trade_id]
+        return events
+
+    def _ids_of(self, kline: KlineMessage) -> tuple[int, int] | None:
+        """First and last trade id of a bar with trades; None if nobody knows."""
+        first, last = kline["first_trade_id"], kline["last_trade_id"]
+        if first is None or last is None:
+            # Over REST a bar names no ids, but they follow on those of the bar before (law 2).
+            if self._next_id is None or kline["open_time_ms"] != self._next_ms:
+                return None
+            first, last = self._next_id, self._next_id + kline["trade_count"] - 1
+        return (first, last) if first >= 0 and 0 <= last - first < MAX_TRADES else None
+
+    def _waits(self, kline: KlineMessage, awaits: Callable[[int, int], bool]) -> bool:
+        ids = self._ids_of(kline) if kline["trade_count"] else None
+        return ids is not None and awaits(*ids)
+
+    def _judge_base(self, kline: KlineMessage, events: list[tuple[str, LedgerEvent]]) -> None:
+        open_time, step = kline["open_time_ms"], INTERVAL_MS[kline["interval"]]
+        if open_time != self._next_ms:
+            self._next_id = self._close = None
+        candle: Candle | None = None
+        if not kline["trade_count"]:
+            candle = flat_candle(self._close)
+            self._enter(kline, differences(kline, candle), events)
+        elif (ids := self._ids_of(kline)) is None:
+            self._next_id = None
+            self.unaudited += 1
+        else:
+            candle = self._judge_trades(kline, *ids, events)
+        self._close = candle.close if candle is not None else None
+        self._next_ms = open_time + step
+        self._gather(open_time, step, candle)
+
+    def _judge_trades(
+        self, kline: KlineMessage, first: int, last: int, events: list[tuple[str, LedgerEvent]]
+    ) -> Candle | None:
+        stray = self._drop_before(first)
+        expected_id, self._next_id = self._next_id, last + 1
+        trades = [self._trades.pop(trade_id, None) for trade_id in range(first, last + 1)]
+        known = [trade for trade in trades if trade is not None]
+        found = (
+            [f"trades {stray[0]} to {stray[-1]} are in no bar"] if stray and expected_id is not None else []
+        )
+        if expected_id is not None and first < expected_id:
+            found.append(f"trades up to {expected_id - 1} are in the bar before")
+        candle = candle_of(known) if len(known) == len(trades) else None
+        if candle is not None:
+            wrong = differences(kline, candle, rounded=self._rounded)
+            if not self._rounded and any("quote" in name for name in wrong) and _is_rounded(known):
+                self._rounded = True
+                wrong = differences(kline, candle, rounded=True)
+            found += wrong
+        if candle is None and not found:
+            self.unaudited += 1
+        else:
+            self._enter(kline, found, events)
+        return candle
+
+    def _drop_before(self, first: int) -> list[int]:
+        """Trades that no bar has claimed."""
+        if first == self._next_id:
+            return []
+        stray = sorted(trade_id for trade_id in self._trades if trade_id < first)
+        for trade_id in stray:
+            del self._trades[trade_id]
+        return stray
+
+    def _gather(self, open_time: int, step: int, candle: Candle | None) -> None:
+        """Keep the candle for the intervals that are built from it."""
+        minute = open_time - open_time % _MINUTE_MS
+        if open_time == minute:
+            self._seconds.clear()
+        self._seconds.append(candle)
+        if self._next_ms % _MINUTE_MS == 0:
+            parts = [part for part in self._seconds if part is not None]
+            self._minutes[minute] = joined(parts) if len(parts) == _MINUTE_MS // step else None
+            if len(self._minutes) > _MINUTES:
+                del self._minutes[next(iter(self._minutes))]
+
+    def _judge_longer(self, events: list[tuple[str, LedgerEvent]]) -> None:
+        waiting: deque[KlineMessage] = deque()
+        while self._longer:
+            kline = self._longer.popleft()
+            first, end = kline["open_time_ms"], kline["close_time_ms"] + 1
+            if end > self._next_ms and len(self._longer) + len(waiting) < MAX_BARS:
+                waiting.append(kline)
+                continue
+            minutes = [self._minutes.get(minute) for minute in range(first, end, _MINUTE_MS)]
+            parts = [minute for minute in minutes if minute is not None]
+            if len(parts) < len(minutes):
+                self.unaudited += 1
+            else:
+                self._enter(kline, differences(kline, joined(parts), rounded=self._rounded), events)
+        self._longer = waiting
+
+    def _enter(self, kline: KlineMessage, found: list[str], events: list[tuple[str, LedgerEvent]]) -> None:
+        self.audited += 1
+        if found:
+            self.different += 1
+            open_time = kline["open_time_ms"]
+            detail = f"trades say {'; '.join(found)}"
+            events.append((kline["interval"], LedgerEvent("revised", open_time, open_time, detail=detail)))
+
+
+def _is_rounded(trades: Iterable[Trade]) -> bool:
+    return any(Decimal(price) * Decimal(quantity) % _SMALLEST for price, quantity, _ in trades)

@@ -1,0 +1,170 @@
+"""The way from one connection to the next: both are read until the next one has taken over by sequence."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any, Final
+
+from producers.backoff import Backoff
+from producers.connection import Link
+from producers.exchanges.binance.parse import StreamMessage
+from producers.overlap import Overlap, Side, StreamId
+from shared.errors import ExchangeError, ExchangeUnavailable
+
+_LOG = logging.getLogger(__name__)
+
+_TICK_S: Final = 0.1
+# Longer than the grace for quiet streams: what the next connection does not carry by then, it does not carry.
+_PATIENCE_S: Final = 60.0
+
+Take = Callable[[StreamId, StreamMessage], Sequence[StreamMessage]]
+
+
+class Rollover:
+    """Reads two connections through one merge. At most one next connection is open or being opened.
+
+    Args:
+        old: the connection to leave; not being read by anybody else.
+        open_next: opens a connection that carries the same streams.
+        read: reads a link to its end, by way of `Take`; the reason of the end.
+        pass_on: what to do with what comes out of the merge.
+    """
+
+    def __init__(
+        self,
+        old: Link,
+        streams: Iterable[StreamId],
+        *,
+        open_next: Callable[[], Coroutine[Any, Any, Link]],
+        read: Callable[[Link, Take], Coroutine[Any, Any, str]],
+        pass_on: Callable[[Iterable[StreamMessage]], None],
+    ) -> None:
+        self._streams = tuple(streams)
+        self._open_next = open_next
+        self._read = read
+        self._pass_on = pass_on
+        self._links = {Side.OLD: old}
+        self._reading: dict[Side, asyncio.Task[str]] = {}
+        self._opening: asyncio.Task[Link] | None = None
+        self._dialling = False
+        self._backoff = Backoff(random.random)
+        self._overlap = Overlap(self._streams, old.silent)
+        self._give_up_s = 0.0
+        self._stopping = False
+        self.reason = ""
+
+    async def run(self) -> Link | None:
+        """The connection that carries on; None if none does: then `reason` says why.
+
+        Raises:
+            ExchangeError: the old connection has ended, and the next one cannot be opened.
+        """
+        self._start_reading(Side.OLD)
+        self._open(0.0)
+        carries_on: Link | None = None
+        try:
+            while carries_on is None and (self._reading or self._opening is not None):
+                tasks = [*self._reading.values(), *([self._opening] if self._opening else [])]
+                await asyncio.wait(tasks, timeout=_TICK_S, return_when=asyncio.FIRST_COMPLETED)
+                self._take_ends()
+                self._take_opened()
+                self._pass_on(self._overlap.tick(time.monotonic()))
+                carries_on = self._next_step()
+            return carries_on
+        finally:
+            await self._let_go(carries_on)
+
+    def stop(self) -> None:
+        """Close both connections; what has been received is still read, and `run` ends."""
+        self._stopping = True
+        if self._opening is not None:
+            self._opening.cancel()
+        for link in self._links.values():
+            link.close()
+
+    def _next_step(self) -> Link | None:
+        """Close what is not needed any more; the connection that carries on by itself, if one does."""
+        overlap, late = self._overlap, time.monotonic() > self._give_up_s
+        if self._stopping:
+            return None
+        if len(self._reading) == 2:
+            if overlap.taken_over:
+                self._links[Side.OLD].close()
+            elif late and not self._links[Side.NEXT].closing:
+                names = ", ".join(f"{symbol} {interval or kind}" for symbol, kind, interval in overlap.behind)
+                _LOG.warning("the next connection does not carry %s; keeping the old one", names)
+                self._links[Side.NEXT].close()
+        elif Side.NEXT in self._reading:
+            if overlap.settled or late:
+                return self._links[Side.NEXT]
+        elif self._reading and self._opening is None and (overlap.settled or late):
+            # The next connection was cut; only the old one is left, and it is still to be left.
+            self._overlap = Overlap(self._streams, self._links[Side.OLD].silent)
+            self._open(self._backoff.failed())
+        return None
+
+    def _start_reading(self, side: Side) -> None:
+        def take(stream: StreamId, message: StreamMessage) -> Sequence[StreamMessage]:
+            return self._overlap.receive(side, stream, message)
+
+        self._reading[side] = asyncio.create_task(self._read(self._links[side], take))
+
+    def _take_ends(self) -> None:
+        for side in Side:
+            task = self._reading.get(side)
+            if task is not None and task.done():
+                del self._reading[side]
+                self.reason = task.result()
+                self._links.pop(side).drop()
+                self._pass_on(self._overlap.ended(side))
+        if self._opening is not None and not self._reading and not self._dialling:
+            # Nothing carries the streams, and the next attempt may be far off.
+            self._opening.cancel()
+
+    def _open(self, delay_s: float) -> None:
+        async def opened() -> Link:
+            self._dialling = not delay_s
+            await asyncio.sleep(delay_s)
+            self._dialling = True
+            return await self._open_next()
+
+        self._opening = asyncio.create_task(opened())
+
+    def _take_opened(self) -> None:
+        task = self._opening
+        if task is None or not task.done():
+            return
+        self._opening = None
+        if task.cancelled():
+            return
+        try:
+            self._links[Side.NEXT] = task.result()
+        except ExchangeError as error:
+            if Side.OLD not in self._reading:
+                raise
+            retry_after_s = error.retry_after if isinstance(error, ExchangeUnavailable) else None
+            delay_s = self._backoff.failed(retry_after_s or 0.0)
+            _LOG.warning("%s; keeping the old connection, trying again in %.1f s", error, delay_s)
+            self._open(delay_s)
+            return
+        if self._stopping:
+            self._links[Side.NEXT].close()
+        self._give_up_s = time.monotonic() + _PATIENCE_S
+        self._start_reading(Side.NEXT)
+
+    async def _let_go(self, kept: Link | None) -> None:
+        """End everything but the connection that carries on, which is no longer read here."""
+        tasks = [*self._reading.values(), *([self._opening] if self._opening else [])]
+        for task in tasks:
+            task.cancel()
+        for ended in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(ended, Link):
+                ended.drop()
+        for link in self._links.values():
+            if link is not kept:
+                await link.close()
+                link.drop()

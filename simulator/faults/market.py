@@ -1,0 +1,46 @@
+"""Halts: the one fault that changes the market itself, and so must be known before it begins."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from shared.intervals import INTERVAL_MS
+from simulator.faults.events import Fire
+from simulator.faults.schedule import Draw, spans
+from simulator.faults.script import Fault
+from simulator.faults.targets import strikes, target_of
+from simulator.world.halts import Halts
+from simulator.world.price_path import SLOT_MS
+
+
+def halts_by_symbol(
+    faults: Sequence[Fault], seed: int, begin_ms: int, symbols: Sequence[str]
+) -> Mapping[str, Halts]:
+    """When each symbol's market stands still."""
+    return {
+        symbol: Halts(
+            (begin, round(end))
+            for fault in faults
+            if fault.kind == "halt" and (not fault.symbols or symbol in fault.symbols)
+            for begin, end in spans(fault, Draw(seed, fault), begin_ms)
+        )
+        for symbol in symbols
+    }
+
+
+def unissued(halt: Fire, streams: Iterable[str]) -> Mapping[str, int]:
+    """How many bars and book updates a halt prevents on these streams, by kind."""
+    counts: Counter[str] = Counter()
+    span_ms = round(halt.until_ms) - halt.at_ms
+    for stream in streams:
+        target = target_of(stream)
+        if target is None or not strikes(halt.fault, target):
+            continue
+        length_ms = INTERVAL_MS.get(target.interval)
+        if length_ms:
+            first = -(-halt.at_ms // length_ms) * length_ms
+            counts["kline"] += max(0, round(halt.until_ms) - first) // length_ms
+        elif target.kind == "depth":
+            counts["depth"] += span_ms // SLOT_MS
+    return counts

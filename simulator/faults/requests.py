@@ -1,0 +1,173 @@
+"""The faults of REST, decided for each request; pure: waiting and cutting are left to the server."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from simulator.faults.kinds import GARBAGE_SHAPES, ONLY_PATH, SERVER_ERRORS
+from simulator.faults.schedule import Draw, Occasions, Strike, spans
+from simulator.faults.script import Fault
+from simulator.protocol.rest import RestAnswer, RestRequest
+
+_PAGE: Final = b"<html><head><title>%s</title></head><body><center><h1>%s</h1></center></body></html>\r\n"
+_JSON: Final = "application/json"
+_HTML: Final = "text/html"
+# Rows of the wrong shape for every endpoint that answers with a list; for the others not a list.
+_GARBAGE: Final[Mapping[str, tuple[bytes, str]]] = {
+    "html": (_PAGE % (b"Welcome", b"Please wait"), _HTML),
+    "text": (b"upstream connect error", _JSON),
+    "null": (b"null", _JSON),
+    "object": (b'{"data":"none"}', _JSON),
+    "rows": (b'[["x",null],{"id":"one"},7]', _JSON),
+}
+# 500 and 503 come from the exchange in JSON, the others from what stands before it (BINANCE_SPOT.md §7.6).
+_ERRORS: Final[Mapping[int, tuple[bytes, str]]] = {
+    500: (b'{"code":-1000,"msg":"An unknown error occurred while processing the request."}', _JSON),
+    502: (_PAGE % (b"502 Bad Gateway", b"502 Bad Gateway"), _HTML),
+    503: (b'{"code":-1008,"msg":"Server is currently overloaded with other requests."}', _JSON),
+    504: (_PAGE % (b"504 Gateway Time-out", b"504 Gateway Time-out"), _HTML),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Verbatim:
+    """An answer in place of the exchange's, with a body that need not be JSON."""
+
+    status: int
+    body: bytes
+    content_type: str = _JSON
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Disturbance(NamedTuple):
+    """What becomes of one request.
+
+    Attributes:
+        first: it begins a firing.
+        instead: the whole answer; None: the exchange's own.
+        hold_s: real seconds until the answer is sent.
+        cut: only half of the body is sent, then the connection breaks.
+        age_ms: the exchange answers as of so long ago.
+    """
+
+    fault: Fault
+    first: bool
+    instead: Verbatim | None = None
+    hold_s: float = 0.0
+    cut: bool = False
+    age_ms: int = 0
+
+
+class RequestFaults:
+    """Decides about requests by endpoint, symbol and how many came before, not by when they come."""
+
+    def __init__(self, faults: Sequence[Fault], seed: int, begin_ms: int) -> None:
+        self._armed = [
+            # A duration is how long an answer is held, where it is held.
+            (fault, draw, Occasions(fault, draw, begin_ms, lasting=fault.kind != "rest_timeout"))
+            for fault in faults
+            if fault.declared.place == "request"
+            for draw in (Draw(seed, fault),)
+        ]
+        self._skews = [
+            (fault, spans(fault, Draw(seed, fault), begin_ms))
+            for fault in faults
+            if fault.kind == "clock_skew"
+        ]
+        self._seen: Counter[str] = Counter()
+
+    def meet(self, request: RestRequest) -> Disturbance | None:
+        """Decide one request of a known endpoint."""
+        symbol = dict(request.query).get("symbol", "")
+        series = f"{request.path} {symbol}"
+        self._seen[series] += 1
+        number = self._seen[series]
+        for fault, draw, occasions in self._armed:
+            if not _meant(fault, request.path, symbol):
+                continue
+            strike = occasions.meet(request.now_ms, series, number)
+            if strike is not Strike.NO:
+                drawn = draw.number(series + "#", number)
+                return _disturbed(fault, strike is Strike.FIRST, request, drawn)
+        return None
+
+    def skew(self, request: RestRequest, answer: RestAnswer) -> tuple[RestAnswer, Fault | None]:
+        """The answer of a server whose clock is wrong, and whose fault it is.
+
+        A clock ahead calls the open bar finished: such a bar is left out, as a slow database does
+        (BINANCE_SPOT.md §9), so that who trusts `serverTime` is never given half a bar.
+        """
+        for fault, covered in self._skews:
+            if any(begin <= request.now_ms < end for begin, end in covered):
+                offset_ms = round(fault.options["offset_ms"])
+                changed = _skewed(request, answer, offset_ms)
+                if changed is not answer:
+                    return changed, fault
+        return answer, None
+
+
+def _meant(fault: Fault, path: str, symbol: str) -> bool:
+    only = ONLY_PATH.get(fault.kind)
+    if only is not None and path != only:
+        return False
+    return (not fault.paths or path in fault.paths) and (not fault.symbols or symbol in fault.symbols)
+
+
+def _disturbed(fault: Fault, first: bool, request: RestRequest, draw: int) -> Disturbance:
+    options = fault.options
+    plain = Disturbance(fault, first)
+    match fault.kind:
+        case "rest_timeout":
+            return plain._replace(hold_s=fault.duration_s)
+        case "rest_old_snapshot":
+            return plain._replace(age_ms=round(options["age"] * 1000))
+        case "rest_cut":
+            return plain._replace(cut=True)
+        case "rest_5xx":
+            status = options["status"] or SERVER_ERRORS[draw % len(SERVER_ERRORS)]
+            instead = Verbatim(status, *_ERRORS[status])
+        case "rest_garbage":
+            shape = options["shape"] or GARBAGE_SHAPES[draw % len(GARBAGE_SHAPES)]
+            instead = Verbatim(200, *_GARBAGE[shape])
+        case "historical_trades_refused":
+            # As the market-data-only host, which does not have the endpoint (BINANCE_SPOT.md §7.1).
+            instead = Verbatim(404, b"", "text/plain")
+        case _:
+            instead = _limited(fault, request.now_ms)
+    return plain._replace(instead=instead)
+
+
+def _limited(fault: Fault, now_ms: int) -> Verbatim:
+    retry_after = fault.options["retry_after"]
+    if fault.kind == "rest_429":
+        status, text = (
+            429,
+            "Too much request weight used; current limit is 6000 request weight per 1 MINUTE. ",
+        )
+        text += "Please use WebSocket Streams for live updates to avoid polling the API."
+    else:
+        until_ms = now_ms + int(retry_after * 1000)
+        status, text = 418, f"Way too much request weight used; IP banned until {until_ms}. "
+        text += "Please use WebSocket Streams for live updates to avoid bans."
+    body = orjson.dumps({"code": -1003, "msg": text})
+    return Verbatim(status, body, headers={"Retry-After": str(int(retry_after))})
+
+
+def _skewed(request: RestRequest, answer: RestAnswer, offset_ms: int) -> RestAnswer:
+    body: Any = answer.body
+    if isinstance(body, dict) and "serverTime" in body:
+        scale = 1000 if body["serverTime"] > 10**14 else 1
+        return replace(answer, body={**body, "serverTime": body["serverTime"] + offset_ms * scale})
+    if answer.klines is None or not isinstance(body, list):
+        return answer
+    symbol, interval, rows = answer.klines
+    open_rows = [row for row in rows if request.now_ms <= row.close_time_ms < request.now_ms + offset_ms]
+    if not open_rows:
+        return answer
+    # Only the newest row can be open.
+    return replace(answer, body=body[:-1], klines=(symbol, interval, rows[:-1]))

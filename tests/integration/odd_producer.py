@@ -1,0 +1,44 @@
+"""A producer process with a bound, or a fault, that no command line gives."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+
+from producers import rollover
+from producers.exchanges.binance.parse import StreamMessage
+from producers.overlap import Overlap, Side, StreamId
+from producers.service import Assignment, ProducerService
+from shared.command import guarded
+from shared.logs import set_up_logging
+from shared.settings import load_settings
+
+
+class WithoutMerge(Overlap):
+    """Lets everything through, from whichever connection it comes."""
+
+    def receive(self, side: Side, stream: StreamId, message: StreamMessage) -> list[StreamMessage]:
+        super().receive(side, stream, message)
+        return [message]
+
+
+def run(arguments: argparse.Namespace) -> int:
+    settings = load_settings()
+    set_up_logging("INFO", "text")
+    if arguments.without_merge:
+        rollover.Overlap = WithoutMerge  # type: ignore[misc]
+    assignment = Assignment(settings.symbols, settings.intervals, queue_messages=arguments.queue)
+
+    async def serve() -> int:
+        return await ProducerService(settings, assignment).run()
+
+    return asyncio.run(serve())
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--queue", type=int)
+    parser.add_argument("--without-merge", action="store_true")
+    given = parser.parse_args()
+    sys.exit(guarded(lambda: run(given), debug=True))

@@ -1,0 +1,67 @@
+"""Results as a table, as JSON and in a page."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+
+from cryptostream.chaos.report import BEGIN, END, as_json, as_page, as_table, listed
+from cryptostream.chaos.result import MOST_MB, Result
+from cryptostream.chaos.scenarios import SCENARIOS
+
+AT = datetime(2026, 11, 21, 15, 30, tzinfo=UTC)
+
+
+def result(name: str = "skip", **figures: object) -> Result:
+    values = {
+        "fired": 59,
+        "records": Counter(trade=3, kline=1),
+        "messages_per_s": 640.0,
+        "rows": 7164,
+        "recoveries_s": [3.0, 1.0, 2.0],
+    }
+    return Result(SCENARIOS[name], **{**values, **figures})  # type: ignore[arg-type]
+
+
+def test_a_run_that_kept_its_promises_says_so():
+    kept = result()
+    assert kept.broken() == []
+    assert kept.recovery() == (2.0, 3.0)
+    line = as_table([kept]).splitlines()[1]
+    assert line.split()[0] == "skip"
+    assert line.split()[-3:] == ["2.0", "3.0", "kept"]
+
+
+def test_whatever_breaks_a_promise_is_named():
+    differing = result()
+    differing.differences.add("trade", "missing", "BTCUSDC 5")
+    assert differing.broken() == ["trade: 1 missing: BTCUSDC 5"]
+    assert result(lost=2).broken() == ["2 ids are lost"]
+    assert result(silent_faults=("skip",)).broken() == ["skip never fired"]
+    assert result(most_mb={"producer": MOST_MB + 1}).broken()[0].startswith("producer held 301 MB")
+    assert result(messages_per_s=499.0).verdict == "too slow"
+    assert result("kill-ledger").broken() == ["nothing was killed"]
+    assert result("rollover", messages_per_s=1_200.0, rollovers=9).broken() == ["9 rollovers, not 10"]
+    assert result(error="no broker").broken() == ["no broker"]
+
+
+def test_json_has_the_figures():
+    (entry,) = as_json([result()])
+    assert entry["records"] == {"trade": 3, "kline": 1}
+    assert entry["recoveries_s"] == [3.0, 1.0, 2.0]
+    assert entry["broken"] == []
+
+
+def test_results_replace_those_of_the_last_run_and_nothing_else():
+    page = f"# Faults\n\nBefore.\n\n{BEGIN}\nold\n{END}\n\nAfter.\n"
+    written = as_page(page, [result()], AT)
+    assert written.startswith("# Faults\n\nBefore.\n")
+    assert written.endswith(f"{END}\nAfter.\n")
+    assert "old" not in written
+    assert "Last run: 2026-11-21 15:30 UTC, 1 scenarios, 0 kills, 1 kept every promise." in written
+    assert as_page(written, [result()], AT) == written
+
+
+def test_the_list_names_every_scenario():
+    lines = listed(SCENARIOS.values()).splitlines()
+    assert [line.split()[0] for line in lines] == list(SCENARIOS)

@@ -1,0 +1,63 @@
+"""The declared scenarios are whole, and the simulator understands them."""
+
+from __future__ import annotations
+
+import pytest
+
+from cryptostream.chaos.market import Market, Window, start_before
+from cryptostream.chaos.scenarios import ALL, FAULTS, KILLS, SCENARIOS, chosen
+from cryptostream.chaos.stack import CONSUMERS, PRODUCER
+from shared.errors import UsageError
+from simulator.faults.kinds import KINDS
+from simulator.faults.script import parse_script
+
+
+def test_every_kind_of_fault_has_a_scenario_about_it():
+    about = {scenario.faults[0].partition(":")[0] for scenario in FAULTS}
+    assert about == set(KINDS)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=lambda scenario: scenario.name)
+def test_the_simulator_takes_every_script(scenario):
+    assert len(parse_script(None, scenario.faults).faults) == len(scenario.faults)
+
+
+def test_faults_end_before_the_window_does():
+    for scenario in (*FAULTS, ALL):
+        for fault in parse_script(None, scenario.faults).faults:
+            end_s = fault.from_s if fault.once else fault.to_s
+            assert end_s < scenario.window_s, fault
+
+
+def test_every_process_and_both_engines_are_killed():
+    assert {scenario.kill for scenario in KILLS} == {PRODUCER, *CONSUMERS, "kafka", "influx"}
+
+
+def test_scenarios_are_chosen_by_name_and_none_is_all():
+    assert [scenario.name for scenario in chosen(["drop", "all"])] == ["drop", "all"]
+    assert len(chosen([])) == len(SCENARIOS)
+    with pytest.raises(UsageError, match="scenario 'dropp' is not known; choose from drop, silent"):
+        chosen(["dropp"])
+
+
+def test_a_market_begins_shortly_before_a_quarter_and_within_what_second_data_keep():
+    now_ms = 1_795_262_316_789
+    start_ms = start_before(now_ms)
+    quarter_ms = -(-start_ms // 900_000) * 900_000
+    assert 60_000 < quarter_ms - start_ms < 120_000
+    assert now_ms - 7 * 86_400_000 < start_ms < now_ms
+    # What the services need to subscribe does not end a bar of a second.
+    assert start_ms % 1000 == 100
+
+
+def test_the_arguments_of_a_market_are_those_of_the_simulator():
+    arguments = Market(5, symbols=("A", "B"), seed=3).arguments()
+    assert arguments == ["--symbols", "A,B", "--seed", "3", "--start", "5", "--rate", "1"]
+
+
+def test_a_window_has_the_bars_that_close_within():
+    window = Window(1_000, 5_000)
+    assert window.has_bar(4_000, 1_000)
+    assert not window.has_bar(4_001, 1_000)
+    assert not window.has_bar(999, 1_000)
+    assert window.cut(Window(0, 3_000)) == Window(1_000, 3_000)

@@ -1,0 +1,314 @@
+"""Candles of trades against the exchange's bars: equal ones pass, every other is named."""
+
+from __future__ import annotations
+
+import gzip
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from producers.candle_audit import MAX_BARS, MAX_TRADES, CandleAudit, candle_of
+from shared.intervals import INTERVAL_MS
+from tests.builders import NOW_MS, kline, trade
+
+MINUTE = 60_000
+FIELDS = (
+    "open",
+    "high",
+    "low",
+    "close",
+    "base_volume",
+    "quote_volume",
+    "trade_count",
+    "taker_buy_base_volume",
+    "taker_buy_quote_volume",
+)
+# (price in cents, quantity in thousandths, whether the buyer is the maker)
+Made = tuple[int, int, bool]
+made = st.tuples(st.integers(1, 10**7), st.integers(1, 10**6), st.booleans())
+
+
+def text(value: Decimal) -> str:
+    return f"{value:.8f}"
+
+
+def issued(trade_id: int, of: Made) -> Any:
+    price, quantity, maker = of
+    return trade(
+        trade_id=trade_id,
+        price=text(Decimal(price) / 100),
+        quantity=text(Decimal(quantity) / 1000),
+        buyer_is_maker=maker,
+    )
+
+
+def bar(number: int, trades: dict[int, Made], close: str = "1.00000000", interval: str = "1m") -> Any:
+    """Bar `number` from NOW_MS on as an exchange makes it, in the plainest way."""
+    step = INTERVAL_MS[interval]
+    open_time_ms = NOW_MS + number * step
+    times = {"interval": interval, "open_time_ms": open_time_ms, "close_time_ms": open_time_ms + step - 1}
+    prices = [Decimal(price) / 100 for price, _, _ in trades.values()]
+    rows = [(Decimal(p) / 100, Decimal(q) / 1000, maker) for p, q, maker in trades.values()]
+    values: dict[str, Any] = {
+        "open": text(prices[0]) if prices else close,
+        "high": text(max(prices)) if prices else close,
+        "low": text(min(prices)) if prices else close,
+        "close": text(prices[-1]) if prices else close,
+        "base_volume": text(sum((q for _, q, _ in rows), Decimal(0))),
+        "quote_volume": text(sum((p * q for p, q, _ in rows), Decimal(0))),
+        "trade_count": len(rows),
+        "taker_buy_base_volume": text(sum((q for _, q, maker in rows if not maker), Decimal(0))),
+        "taker_buy_quote_volume": text(sum((p * q for p, q, maker in rows if not maker), Decimal(0))),
+        "first_trade_id": min(trades, default=-1),
+        "last_trade_id": max(trades, default=-1),
+    }
+    return kline(**times, **values)
+
+
+def complete(_first: int, _last: int) -> bool:
+    return False
+
+
+def said(audit: CandleAudit, awaits: Any = complete) -> list[tuple[str, int, str | None]]:
+    """(interval, number of the bar from NOW_MS on, what is wrong) of what is judged now."""
+    return [
+        (interval, (event.first - NOW_MS) // INTERVAL_MS[interval], event.detail)
+        for interval, event in audit.judge(awaits)
+    ]
+
+
+def counts(audit: CandleAudit) -> tuple[int, int, int]:
+    return audit.audited, audit.different, audit.unaudited
+
+
+def market(sizes: list[list[Made]], interval: str = "1m") -> tuple[dict[int, Made], list[Any]]:
+    """Trades from id 101 on and the bars that hold them."""
+    trades: dict[int, Made] = {}
+    bars = []
+    close = "1.00000000"
+    for number, of_bar in enumerate(sizes):
+        mine = {101 + len(trades) + index: one for index, one in enumerate(of_bar)}
+        trades |= mine
+        bars.append(bar(number, mine, close, interval))
+        close = bars[-1]["close"]
+    return trades, bars
+
+
+def fed(trades: dict[int, Made], bars: list[Any], intervals: tuple[str, ...] = ("1m",)) -> CandleAudit:
+    audit = CandleAudit(intervals)
+    for trade_id, one in trades.items():
+        audit.receive_trade(issued(trade_id, one))
+    for one_bar in bars:
+        audit.receive_bar(one_bar)
+    return audit
+
+
+@given(sizes=st.lists(st.lists(made, max_size=6), min_size=1, max_size=8))
+def test_bars_equal_to_their_trades_pass(sizes: list[list[Made]]) -> None:
+    audit = fed(*market(sizes))
+    assert said(audit) == []
+    assert counts(audit) == (len(sizes), 0, 0)
+
+
+@given(
+    sizes=st.lists(st.lists(made, min_size=1, max_size=6), min_size=1, max_size=5),
+    choices=st.data(),
+    field=st.sampled_from(FIELDS),
+)
+def test_one_field_that_is_wrong_is_found_and_named(
+    sizes: list[list[Made]], choices: st.DataObject, field: str
+) -> None:
+    trades, bars = market(sizes)
+    number = choices.draw(st.integers(0, len(bars) - 1))
+    right = bars[number][field]
+    bars[number][field] = (
+        right + 1 if field == "trade_count" else text(Decimal(right) + Decimal("0.00000001"))
+    )
+    audit = fed(trades, bars)
+    [(interval, found, detail)] = said(audit)
+    assert (interval, found) == ("1m", number)
+    assert detail is not None
+    assert detail.startswith(f"trades say {field} ")
+    assert Decimal(detail.split()[-1]) == Decimal(right)
+    assert counts(audit) == (len(bars), 1, 0)
+
+
+@given(field=st.sampled_from(FIELDS))
+def test_a_bar_without_trades_repeats_the_close_before(field: str) -> None:
+    trades, bars = market([[(100, 5, True)], []])
+    bars[1][field] = 1 if field == "trade_count" else "7.00000000"
+    audit = fed(trades, bars)
+    said(audit)
+    # A count says that there were trades, but not which.
+    assert counts(audit) == ((1, 0, 1) if field == "trade_count" else (2, 1, 0))
+
+
+def test_a_bar_waits_for_trades_that_may_still_come_and_takes_them_in_any_order() -> None:
+    trades, bars = market([[(100, 5, True), (101, 6, False), (99, 1, True)]])
+    late = trades.pop(102)
+    audit = fed(trades, bars)
+    assert said(audit, lambda first, last: first <= 102 <= last) == []
+    assert counts(audit) == (0, 0, 0)
+    audit.receive_trade(issued(102, late))
+    assert said(audit) == []
+    assert counts(audit) == (1, 0, 0)
+
+
+def test_a_bar_of_which_a_trade_is_lost_is_unaudited() -> None:
+    trades, bars = market([[(100, 5, True), (101, 6, False)], [(100, 5, True)]])
+    del trades[102]
+    audit = fed(trades, bars)
+    assert said(audit) == []
+    assert counts(audit) == (1, 0, 1)
+
+
+def test_a_bar_of_rest_is_held_to_the_trades_that_follow_on_the_bar_before() -> None:
+    trades, bars = market([[(100, 5, True)], [(101, 6, False), (102, 1, True)], [(99, 5, True)]])
+    bars[1] |= {"first_trade_id": None, "last_trade_id": None, "source": "backfill"}
+    audit = fed(trades, bars)
+    assert said(audit) == []
+    assert counts(audit) == (3, 0, 0)
+
+
+def test_a_bar_of_rest_after_nothing_known_is_unaudited() -> None:
+    trades, bars = market([[(100, 5, True)]])
+    bars[0] |= {"first_trade_id": None, "last_trade_id": None}
+    assert said(audit := fed(trades, bars)) == []
+    assert counts(audit) == (0, 0, 1)
+
+
+def test_trades_that_no_bar_claims_are_named() -> None:
+    trades, bars = market([[(100, 5, True)], [(100, 7, True)], [(101, 6, False)]])
+    bars[1] = bar(1, {}, bars[0]["close"])  # it says there were none
+    assert [(number, detail) for _, number, detail in said(fed(trades, bars))] == [
+        (2, "trades say trades 102 to 102 are in no bar")
+    ]
+
+
+def test_a_trade_that_two_bars_claim_is_named() -> None:
+    trades, bars = market([[(100, 5, True), (100, 1, False)], [(101, 6, False)]])
+    bars[1]["first_trade_id"] = 102
+    assert said(fed(trades, bars)) == [("1m", 1, "trades say trades up to 102 are in the bar before")]
+
+
+def test_minutes_are_built_from_seconds_and_longer_bars_from_minutes() -> None:
+    trades, seconds = market(
+        [[(100 + number % 7, 1 + number % 5, number % 3 == 0)] for number in range(180)], "1s"
+    )
+    ids = sorted(trades)
+    minutes = [bar(n, {i: trades[i] for i in ids[n * 60 : n * 60 + 60]}) for n in range(3)]
+    whole = bar(0, trades, interval="3m")
+    audit = fed(trades, [*seconds, *minutes, whole], ("1s", "1m", "3m"))
+    assert said(audit) == []
+    assert counts(audit) == (184, 0, 0)
+    whole["high"] = "9.00000000"
+    minutes[1]["low"] = "9.00000000"
+    assert said(fed(trades, [*seconds, *minutes, whole], ("1s", "1m", "3m"))) == [
+        ("1m", 1, "trades say low 1.00000000"),
+        ("3m", 0, "trades say high 1.06000000"),
+    ]
+
+
+def test_a_longer_bar_may_come_before_its_last_minute_and_is_unaudited_where_one_is() -> None:
+    trades, minutes = market([[(100, 5, True)]] * 6)
+    del trades[105]
+    audit = CandleAudit(("1m", "3m"))
+    audit.receive_bar(bar(0, {i: trades[i] for i in (101, 102, 103)}, interval="3m"))
+    for trade_id, one in trades.items():
+        audit.receive_trade(issued(trade_id, one))
+    assert said(audit) == []
+    assert counts(audit) == (0, 0, 0)
+    for minute in minutes:
+        audit.receive_bar(minute)
+    audit.receive_bar(bar(1, dict.fromkeys((104, 105, 106), (100, 5, True)), interval="3m"))
+    assert said(audit) == []
+    assert counts(audit) == (6, 0, 2)
+
+
+def test_quote_volumes_that_the_exchange_must_round_may_differ_by_the_rounding_only() -> None:
+    price, quantity = "0.01234567", "0.00300000"  # their product has 11 decimals
+    values = {"open": price, "high": price, "low": price, "close": price, "trade_count": 2}
+    ids = {
+        "open_time_ms": NOW_MS,
+        "close_time_ms": NOW_MS + MINUTE - 1,
+        "first_trade_id": 1,
+        "last_trade_id": 2,
+    }
+    volumes = {"base_volume": "0.00600000", "taker_buy_base_volume": "0.00600000"}
+
+    def judged(quote_volume: str) -> list[Any]:
+        audit = CandleAudit(("1m",))
+        for trade_id in (1, 2):
+            audit.receive_trade(trade(trade_id=trade_id, price=price, quantity=quantity))  # type: ignore[arg-type]
+        quotes = {"quote_volume": quote_volume, "taker_buy_quote_volume": quote_volume}
+        audit.receive_bar(kline(**values, **ids, **volumes, **quotes))  # type: ignore[arg-type]
+        return said(audit)
+
+    assert judged("0.00007406") == []  # twice 0.00003703701, each cut off
+    assert len(judged("0.00007403")) == 1
+
+
+def test_ids_that_make_no_sense_cost_neither_time_nor_memory() -> None:
+    trades, bars = market([[(100, 5, True)]])
+    bars[0]["last_trade_id"] = 2**62
+    assert said(audit := fed(trades, bars)) == []
+    assert counts(audit) == (0, 0, 1)
+
+
+def test_without_a_short_interval_nothing_is_audited() -> None:
+    trades, _ = market([[(100, 5, True)]])
+    audit = fed(trades, [bar(0, trades, interval="15m")], ("15m", "1h"))
+    assert said(audit) == []
+    assert counts(audit) == (0, 0, 1)
+
+
+def test_what_waits_is_bounded() -> None:
+    audit = CandleAudit(("1m",))
+    for number in range(MAX_BARS + 10):
+        audit.receive_bar(bar(number, {number + 1: (100, 5, True)}))
+    said(audit, lambda _first, _last: True)
+    assert counts(audit) == (0, 0, 10)
+    for trade_id in range(10**6, 10**6 + MAX_TRADES + 10):
+        audit.receive_trade(trade(trade_id=trade_id))  # type: ignore[arg-type]
+        if trade_id % MAX_TRADES == MAX_TRADES // 2:
+            said(audit, lambda _first, _last: True)
+    said(audit)
+    assert len(audit._trades) <= MAX_TRADES
+
+
+@pytest.mark.parametrize("maker", [True, False])
+def test_only_trades_whose_seller_was_the_maker_are_taker_buys(maker: bool) -> None:
+    candle = candle_of([("2.0", "3.0", maker)])
+    assert (candle.taker_buy_base_volume, candle.taker_buy_quote_volume) == ((0, 0) if maker else (3, 6))
+
+
+@pytest.mark.parametrize(
+    ("minute", "prices", "base_volume", "trade_count"),
+    [
+        ("23:55", ("61828.00", "61860.80", "61780.00", "61782.25"), "15.07702", 1_255),
+        ("00:04", ("61637.26", "61691.64", "61602.00", "61607.99"), "30.31600", 1_461),
+    ],
+)
+def test_recorded_trades_make_the_candles_that_the_recordings_readme_gives(
+    recordings: Path, minute: str, prices: tuple[str, ...], base_volume: str, trade_count: int
+) -> None:
+    day = "2024-08-08" if minute > "12" else "2024-08-09"
+    number = int(datetime.fromisoformat(f"{day}T{minute}+00:00").timestamp()) // 60
+    trades = []
+    for name in ("hft_btcusdt_20240808.gz", "hft_btcusdt_20240809.gz"):
+        with gzip.open(recordings / "binance_spot_ws" / name, "rb") as lines:
+            events = (
+                orjson.loads(line.split(b" ", 1)[1]).get("data", {}) for line in lines if b"@trade" in line
+            )
+            trades += [
+                (event["p"], event["q"], event["m"]) for event in events if event["T"] // MINUTE == number
+            ]
+    candle = candle_of(trades)
+    assert (candle.open, candle.high, candle.low, candle.close) == tuple(map(Decimal, prices))
+    assert (candle.base_volume, candle.trade_count) == (Decimal(base_volume), trade_count)

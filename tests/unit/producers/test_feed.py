@@ -1,0 +1,351 @@
+"""A feed between a scripted server and a list: connections replaced, cut and refused, unseen from outside."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import orjson
+import pytest
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+
+from producers import rollover
+from producers.clock import Clock
+from producers.effects import Effect, Publish
+from producers.exchanges.binance.streams import streams_of
+from producers.feed import Feed
+from producers.instrument import Instrument
+from shared.metrics import ServiceMetrics
+from shared.topics import TRADES
+
+SYMBOL = "BTCUSDC"
+
+
+class Exchange:
+    """Sends each trade on all of its connections, but to each of them only what it is told to."""
+
+    def __init__(self) -> None:
+        self.connections: list[ServerConnection] = []
+        self.attempts = 0
+        self.refusing = False  # with an answer
+        self.cutting = False  # as soon as they are open
+        self.muting = False  # the connections to come
+        self.mute: set[ServerConnection] = set()
+        self._trade_id = 0
+        self._server: Server | None = None
+
+    async def start(self) -> str:
+        self._server = await serve(
+            self._accept, "127.0.0.1", 0, process_request=self._answer, close_timeout=0.2
+        )
+        return f"ws://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    async def stop(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        await self._server.wait_closed()
+
+    def _answer(self, connection: ServerConnection, _request: Request) -> Response | None:
+        self.attempts += 1
+        return connection.respond(503, "") if self.refusing else None
+
+    async def _accept(self, connection: ServerConnection) -> None:
+        if self.cutting:
+            connection.transport.abort()
+            return
+        self.connections.append(connection)
+        if self.muting:
+            self.mute.add(connection)
+        with suppress(ConnectionClosed):
+            await connection.wait_closed()
+        self.connections.remove(connection)
+
+    async def trade(self) -> int:
+        self._trade_id += 1
+        event = {"e": "trade", "E": 1, "s": SYMBOL, "t": self._trade_id, "T": 1, "p": "1.0", "q": "1.0"}
+        await self.send(
+            "trade", {**event, "m": False}, to=[c for c in self.connections if c not in self.mute]
+        )
+        return self._trade_id
+
+    async def send(self, stream: str, event: Any, to: Iterable[ServerConnection] | None = None) -> None:
+        text = orjson.dumps({"stream": f"{SYMBOL.lower()}@{stream}", "data": event}).decode()
+        for connection in list(self.connections if to is None else to):
+            with suppress(ConnectionClosed):
+                await connection.send(text)
+
+    async def announce_shutdown(self) -> None:
+        await self.send("x", {"e": "serverShutdown", "E": 1}, to=self.connections[:1])
+
+
+class Published:
+    """The outlet of a feed; has room when told so."""
+
+    def __init__(self) -> None:
+        self.publisher: Any = self
+        self.congested = False
+        self.has_room = asyncio.Event()
+        self.trade_ids: list[int] = []
+        self.others: list[Effect] = []
+
+    def perform(self, _instrument: Instrument, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            if type(effect) is Publish and effect.topic == TRADES:
+                self.trade_ids.append(effect.message["trade_id"])
+            else:
+                self.others.append(effect)
+
+    async def room(self) -> None:
+        await self.has_room.wait()
+
+
+class Stage:
+    """A running feed with an exchange that trades without end."""
+
+    def __init__(self, exchange: Exchange, outlet: Published, feed: Feed, instrument: Instrument) -> None:
+        self.exchange = exchange
+        self.outlet = outlet
+        self.feed = feed
+        self.instrument = instrument
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(30):
+            while not condition():  # noqa: ASYNC110 -- many conditions, none of which is announced
+                await asyncio.sleep(0.01)
+
+    async def until_carried(self, more: int = 50) -> None:
+        wanted = len(self.outlet.trade_ids) + more
+        await self.until(lambda: len(self.outlet.trade_ids) >= wanted)
+
+    def assert_seamless(self) -> None:
+        ids = self.outlet.trade_ids
+        assert ids == list(range(ids[0], ids[0] + len(ids)))
+        assert self.outlet.others == []
+        kinds = {event.message["kind"] for event in self.instrument.tick()}
+        assert kinds == {"expected"}
+
+
+@asynccontextmanager
+async def stage(**options: Any) -> Any:
+    exchange, outlet, instruments = Exchange(), Published(), {}
+    instruments[SYMBOL] = Instrument("binance", SYMBOL, (), book_interval_ms=1_000, warmup_bars=0)
+    trades = [stream for stream in streams_of(SYMBOL, ()) if stream.kind == "trade"]
+    feed = Feed(
+        await exchange.start(),
+        options.pop("streams", trades),
+        instruments=instruments,
+        outlet=outlet,  # type: ignore[arg-type]
+        metrics=ServiceMetrics("test"),
+        clock=Clock(),
+        **options,
+    )
+
+    async def trade_on() -> None:
+        while True:
+            await exchange.trade()
+            await asyncio.sleep(0.002)
+
+    async def judge() -> None:
+        while True:
+            feed.judge()
+            await asyncio.sleep(0.05)
+
+    tasks = [asyncio.create_task(work) for work in (feed.run(), trade_on(), judge())]
+    try:
+        yield Stage(exchange, outlet, feed, instruments[SYMBOL])
+        await feed.stop()
+        await asyncio.wait_for(tasks[0], 10)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await exchange.stop()
+
+
+@pytest.fixture(autouse=True)
+def _without_spacing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("producers.feed._BETWEEN_OPENINGS_S", 0.0)
+
+
+def test_an_announced_end_is_not_seen_outside() -> None:
+    async def play() -> None:
+        async with stage() as running:
+            for number in range(1, 4):
+                await running.until_carried()
+                await running.exchange.announce_shutdown()
+                await running.until(lambda number=number: running.feed.rollovers == number)
+                await running.until(lambda: len(running.exchange.connections) == 1)
+            await running.until_carried()
+            running.assert_seamless()
+            assert running.feed.reconnects == 0
+
+    asyncio.run(play())
+
+
+def test_a_connection_is_replaced_before_it_is_too_old() -> None:
+    async def play() -> None:
+        async with stage(connection_age_s=0.5) as running:
+            await running.until(lambda: running.feed.rollovers >= 2)
+            running.assert_seamless()
+            assert running.feed.reconnects == 0
+
+    asyncio.run(play())
+
+
+def test_an_announced_end_without_any_notice_costs_no_reconnect() -> None:
+    async def play() -> None:
+        async with stage() as running:
+            await running.until_carried()
+            old = running.exchange.connections[0]
+            await running.exchange.announce_shutdown()
+            await old.close()
+            await running.until(lambda: running.feed.rollovers == 1)
+            await running.until_carried()
+            assert running.feed.reconnects == 0
+            ids = running.outlet.trade_ids
+            assert ids == sorted(set(ids))
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("fault", ["refusing", "cutting"])
+def test_a_next_connection_that_cannot_be_had_leaves_the_old_one_as_it_is(fault: str) -> None:
+    async def play() -> None:
+        async with stage() as running:
+            await running.until_carried()
+            setattr(running.exchange, fault, True)
+            await running.exchange.announce_shutdown()
+            await running.until(lambda: running.exchange.attempts >= 3)
+            assert running.feed.rollovers == 0
+            setattr(running.exchange, fault, False)
+            await running.until(lambda: running.feed.rollovers == 1)
+            await running.until_carried()
+            running.assert_seamless()
+            assert running.feed.reconnects == 0
+
+    asyncio.run(play())
+
+
+def test_what_the_next_connection_has_brought_goes_on_when_the_old_one_is_cut(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("producers.overlap.GRACE_S", 1e9)
+
+    async def play() -> None:
+        async with stage() as running:
+            await running.until_carried()
+            exchange = running.exchange
+            await exchange.announce_shutdown()
+            old = exchange.connections[0]
+            exchange.mute.add(old)
+            await running.until(lambda: len(exchange.connections) == 2)
+            first = await exchange.trade()
+            carried = len(running.outlet.trade_ids)
+            await old.close()
+            await running.until(lambda: running.feed.rollovers == 1)
+            await running.until_carried()
+            ids = running.outlet.trade_ids[carried:]
+            assert first in ids
+            assert ids == list(range(ids[0], ids[0] + len(ids)))
+            assert running.feed.reconnects == 0
+
+    asyncio.run(play())
+
+
+def test_a_next_connection_that_is_mute_does_not_take_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollover, "_PATIENCE_S", 0.5)
+
+    async def play() -> None:
+        async with stage() as running:
+            await running.until_carried()
+            exchange = running.exchange
+            exchange.muting = True
+            await exchange.announce_shutdown()
+            await running.until(lambda: len(exchange.connections) == 2)
+            muted = exchange.connections[1]
+            exchange.muting = False
+            await running.until(lambda: muted not in exchange.connections)
+            await running.until(lambda: running.feed.rollovers == 1)
+            await running.until_carried()
+            running.assert_seamless()
+
+    asyncio.run(play())
+
+
+def test_a_silent_connection_is_replaced_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("producers.watchdog.QUIET_SILENCE_S", 0.5)
+    monkeypatch.setattr("producers.watchdog.SUSPECT_SILENCE_S", 0.3)
+    monkeypatch.setattr("producers.overlap.GRACE_S", 1e9)
+
+    async def play() -> None:
+        async with stage() as running:
+            await running.until_carried()
+            running.exchange.mute.add(running.exchange.connections[0])
+            await running.until(lambda: running.feed.rollovers == 1)
+            await running.until_carried()
+            assert running.feed.reconnects == 0
+            ids = running.outlet.trade_ids
+            assert ids == sorted(set(ids))
+
+    asyncio.run(play())
+
+
+def test_a_cut_without_a_next_connection_gives_the_books_up_and_connects_again() -> None:
+    async def play() -> None:
+        async with stage() as running:
+            await running.until_carried()
+            await running.exchange.connections[0].close()
+            await running.until(lambda: running.feed.reconnects == 1)
+            await running.until_carried()
+            assert running.feed.rollovers == 0
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("rolling", [False, True])
+def test_suspended_it_has_no_connection_until_it_is_resumed(rolling: bool) -> None:
+    async def play() -> None:
+        async with stage() as running:
+            await running.until_carried()
+            exchange, outlet = running.exchange, running.outlet
+            if rolling:
+                exchange.refusing = True
+                await exchange.announce_shutdown()
+                await running.until(lambda: exchange.attempts >= 2)
+                exchange.refusing = False
+            outlet.congested = True
+            running.feed.suspend("Kafka takes no records")
+            await running.until(lambda: not exchange.connections)
+            opened, carried = exchange.attempts, len(outlet.trade_ids)
+            await exchange.trade()
+            await asyncio.sleep(0.6)
+            assert (exchange.attempts, len(outlet.trade_ids)) == (opened, carried)
+            outlet.congested = False
+            outlet.has_room.set()
+            running.feed.resume()
+            await running.until_carried()
+            ids = outlet.trade_ids
+            assert ids == sorted(set(ids))
+            assert running.feed.reconnects == 0
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("suspended", [False, True])
+def test_it_stops_while_it_waits(suspended: bool) -> None:
+    async def play() -> None:
+        async with stage() as running:
+            await running.until_carried()
+            if suspended:
+                running.feed.suspend("Kafka takes no records")
+                await running.until(lambda: not running.exchange.connections)
+            else:
+                running.exchange.refusing = True
+                await running.exchange.announce_shutdown()
+                await running.until(lambda: running.exchange.attempts >= 2)
+
+    asyncio.run(play())

@@ -1,0 +1,126 @@
+"""Repair of trades over REST: where they come from, and what aggTrades prove."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+import pytest
+from aiohttp import web
+
+from producers.exchanges.binance.rest import BinanceRest
+from shared.errors import ExchangeUnavailable
+from tests.builders import NOW_MS
+
+TRADE = {"price": "1.0", "qty": "1.0", "time": NOW_MS, "isBuyerMaker": False}
+# What a host answers that will not give historicalTrades to us.
+REFUSALS = {
+    "401": (401, b'{"code":-2014,"msg":"API-key format invalid."}'),
+    "400 -2015": (400, b'{"code":-2015,"msg":"Invalid API-key, IP, or permissions for action."}'),
+    "403 by its firewall": (403, b"<html>Request blocked</html>"),
+    "403 by itself": (403, b'{"code":-2015,"msg":"no"}'),
+    "404": (404, b""),
+}
+
+
+class Host:
+    def __init__(self) -> None:
+        self.answers: dict[str, tuple[int, bytes]] = {"trades": (200, _rows(range(500, 1_500)))}
+        self.asked: list[str] = []
+        self.now_ms = NOW_MS
+
+    @asynccontextmanager
+    async def rest(self) -> AsyncIterator[BinanceRest]:
+        """A client whose history has a host of its own, as with the market-data-only one."""
+
+        async def answered(request: web.Request) -> web.Response:
+            path = request.match_info["path"]
+            self.asked.append(path)
+            status, body = self.answers.get(path, (404, b""))
+            return web.Response(status=status, body=body, content_type="application/json")
+
+        application = web.Application()
+        application.router.add_get("/api/v3/{path}", answered)
+        runner = web.AppRunner(application)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        port = runner.addresses[0][1]
+        rejected: list[Any] = []
+        rest = BinanceRest(
+            f"http://127.0.0.1:{port}",
+            f"http://localhost:{port}",
+            lambda: self.now_ms,
+            lambda *letter: rejected.append(letter),
+        )
+        try:
+            yield rest
+        finally:
+            await rest.close()
+            await runner.cleanup()
+
+
+def _rows(ids: Any) -> bytes:
+    return orjson.dumps([{"id": trade_id, **TRADE} for trade_id in ids])
+
+
+def run(host: Host, work: Callable[[BinanceRest], Any]) -> Any:
+    async def carried() -> Any:
+        async with host.rest() as rest:
+            return await work(rest)
+
+    return asyncio.run(carried())
+
+
+def test_history_gives_any_trade() -> None:
+    host = Host()
+    host.answers["historicalTrades"] = (200, _rows(range(7, 10)))
+    rows, oldest = run(host, lambda rest: rest.trades("BTCUSDC", 7, 9, NOW_MS))
+    assert ([row["trade_id"] for row in rows], oldest) == ([7, 8, 9], 0)
+
+
+@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
+def test_where_history_is_refused_the_newest_trades_are_taken_and_it_is_tried_again_later(
+    refusal: tuple[int, bytes],
+) -> None:
+    host = Host()
+    host.answers["historicalTrades"] = refusal
+
+    async def work(rest: BinanceRest) -> None:
+        for _ in range(2):
+            rows, oldest = await rest.trades("BTCUSDC", 7, 9, NOW_MS)
+            assert (len(rows), oldest) == (1_000, 500)
+        host.now_ms += 600_000
+        host.answers["historicalTrades"] = (200, _rows([7]))
+        rows, oldest = await rest.trades("BTCUSDC", 7, 7, NOW_MS)
+        assert ([row["trade_id"] for row in rows], oldest) == ([7], 0)
+
+    run(host, work)
+    assert host.asked == ["historicalTrades", "trades", "trades", "historicalTrades"]
+
+
+def test_too_many_requests_are_no_refusal_and_no_host_is_asked_until_it_is_over() -> None:
+    host = Host()
+    host.answers["historicalTrades"] = (429, b'{"code":-1003,"msg":"Too many requests"}')
+
+    async def work(rest: BinanceRest) -> None:
+        for _ in range(2):
+            with pytest.raises(ExchangeUnavailable):
+                await rest.trades("BTCUSDC", 7, 9, NOW_MS)
+        with pytest.raises(ExchangeUnavailable):
+            await rest.time_ms()
+
+    run(host, work)
+    assert host.asked == ["historicalTrades"]
+
+
+def test_neighbouring_aggregates_that_do_not_join_prove_that_nothing_was_issued_between() -> None:
+    host = Host()
+    ids = [(1, 100, 102), (2, 106, 110), (3, -1, -1), (4, 120, 121), (5, 122, 122)]
+    host.answers["aggTrades"] = (200, orjson.dumps([{"a": a, "f": f, "l": last} for a, f, last in ids]))
+    issued, never = run(host, lambda rest: rest.issued_trades("BTCUSDC", NOW_MS, NOW_MS + 1))
+    assert issued == [(100, 102), (106, 110), (120, 121), (122, 122)]
+    # Between 110 and 120 lies an aggregate of which nothing is known.
+    assert never == [(103, 105)]
