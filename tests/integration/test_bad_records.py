@@ -139,16 +139,15 @@ def test_every_bad_record_is_put_aside_and_every_good_one_is_stored(
             query = f"select 1 from {table} where symbol = '{SYMBOL}'"
             until(lambda query=query: len(rows(store, query)) == each, f"every {table}")
         until(lambda: len(read_all(broker, DEAD_LETTERS)) >= BAD, "all dead letters", 120)
+        expected = f"select sum(expected) from ledger where symbol = '{SYMBOL}' and stream = 'trades'"
+        until(lambda: rows(store, expected) == [(each,)], "the ledger's good records")
+        counted = "select sum(n) from (select max(dead_letters) as n from service group by service)"
+        until(lambda: rows(store, counted) == [(BAD,)], "every dead letter to be counted")
+        quotes = f"select 1 from quote where symbol = '{SYMBOL}'"
+        until(lambda: len(rows(store, quotes)) == each, "every quote")
         code, errors = run.stop()
         assert code == 0, errors
     assert_all_letters(broker, bad)
-    quotes = rows(store, f"select 1 from quote where symbol = '{SYMBOL}'")
-    assert len(quotes) == each
-    assert rows(
-        store, f"select sum(expected) from ledger where symbol = '{SYMBOL}' and stream = 'trades'"
-    ) == [(each,)]
-    counted = rows(store, "select service, max(dead_letters) from service group by service")
-    assert sum(dead for _, dead in counted) == BAD
 
 
 def assert_all_letters(broker: str, bad: Counter[str]) -> None:

@@ -307,6 +307,12 @@ def test_without_polling_the_same_outage_costs_the_membership(
     assert not before & after
 
 
+@pytest.fixture
+def _patient_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch is gathered for so long that it has records of all partitions, of those that stay as well."""
+    monkeypatch.setattr("consumers.service.POLL_S", 2.0)
+
+
 def rebalance_in_an_outage(site: Site, records: list[Sent], log: pytest.LogCaptureFixture) -> None:
     """A second consumer comes while the first has a batch in hand that the store does not take."""
     with running(site.settings):
@@ -326,6 +332,7 @@ def rebalance_in_an_outage(site: Site, records: list[Sent], log: pytest.LogCaptu
             until(lambda: first.read_up() and second.read_up(), "all to be read")
 
 
+@pytest.mark.usefixtures("_patient_polls")
 def test_a_rebalance_in_an_outage_loses_nothing(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     records = site.trades(ALL)
     rebalance_in_an_outage(site, records, caplog)
@@ -333,6 +340,7 @@ def test_a_rebalance_in_an_outage_loses_nothing(site: Site, caplog: pytest.LogCa
     assert site.exported() == undisturbed(records)
 
 
+@pytest.mark.usefixtures("_patient_polls")
 def test_without_starting_over_the_same_rebalance_loses_trades(
     site: Site, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
