@@ -262,18 +262,24 @@ class StreamConsumer:
     def _wait(self, seconds: float) -> bool:
         """Wait while staying in the group; False if it is no use to go on."""
         until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
-            if self._stop.is_set():
-                self._stop_deadline = self._stop_deadline or time.monotonic() + STOP_STORE_S
-                if time.monotonic() >= self._stop_deadline:
-                    self._given_up = True
-            if self._given_up:
-                self._given_up = self._stop.is_set()
-                return False
+        # Looked at after the last poll too: partitions taken away in it have another writer now, whose newer
+        # sums the points in hand would overwrite.
+        while not self._gives_up():
+            left = until - time.monotonic()
+            if left <= 0:
+                return True
             # What arrives although the partitions are paused was fetched before: it is the next batch.
             self._carried += self._consumer.consume(1, min(left, POLL_S))
             self._telemetry.report(self._consumer, self._positions, self._now_ms())
-        return True
+        self._given_up = self._stop.is_set()
+        return False
+
+    def _gives_up(self) -> bool:
+        if self._stop.is_set():
+            self._stop_deadline = self._stop_deadline or time.monotonic() + STOP_STORE_S
+            if time.monotonic() >= self._stop_deadline:
+                self._given_up = True
+        return self._given_up
 
     # -- the group -------------------------------------------------------------------------------------
 

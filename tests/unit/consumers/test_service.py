@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -215,6 +216,26 @@ def test_partitions_taken_away_while_the_store_is_down_are_not_committed() -> No
     bench.kafka.on_poll = taken
     bench.service.run()
     # They came back, and were read again from the beginning.
+    assert bench.store.ids() == [0, 1, 2, 3, 4]
+
+
+def test_points_in_hand_are_not_written_after_their_partitions_were_taken_away() -> None:
+    """Taken away in the last poll of the wait, with the store up again: its next owner has newer sums."""
+    bench = Bench()
+    bench.store.moods = [down(0.01)]
+
+    def taken() -> None:
+        if bench.kafka.paused:
+            time.sleep(0.02)  # longer than the whole wait
+            bench.kafka.on_poll = lambda: None
+            writes.append(bench.store.writes)
+            bench.kafka.revoke()
+
+    writes: list[int] = []
+    bench.kafka.on_poll = taken
+    bench.service.run()
+    # Written next is what was read again: one record, one write, for each of the five.
+    assert bench.store.writes == writes[0] + 5
     assert bench.store.ids() == [0, 1, 2, 3, 4]
 
 
