@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -95,6 +95,10 @@ class FakeExchange:
         """Send anything."""
         self._call(self._broadcast(text))
 
+    def frames(self, frames: Iterable[bytes]) -> None:
+        """Send anything, as binary frames."""
+        self._call(self._broadcast_all(frames), timeout_s=120)
+
     def cut(self) -> None:
         """End all connections."""
         self._call(self._cut())
@@ -165,12 +169,17 @@ class FakeExchange:
         for socket in self._sockets:
             await socket.send_str(text)
 
+    async def _broadcast_all(self, frames: Iterable[bytes]) -> None:
+        for frame in frames:
+            for socket in self._sockets:
+                await socket.send_bytes(frame)
+
     async def _cut(self) -> None:
         for socket in list(self._sockets):
             await socket.close()
 
-    def _call(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+    def _call(self, work: Coroutine[Any, Any, T], timeout_s: float = 10) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout_s)
 
     async def _serve(self) -> Callable[[], Coroutine[Any, Any, None]]:
         application = web.Application()

@@ -17,8 +17,8 @@ from shared.models import SCHEMA_VERSION
 
 EXCHANGE: Final = "binance"
 
-# Milliseconds reach 10^14 in the year 5138, microseconds had passed it in 1973.
-_MICROSECONDS_FROM: Final = 10**14
+# The year 2262, where int64 nanoseconds end; microseconds had passed this number in 1970.
+_LATEST_MS: Final = 2**63 // 1_000_000
 
 
 class StreamMessage(NamedTuple):
@@ -74,9 +74,10 @@ def parse_frame(frame: bytes | str, now_ms: int) -> Parsed:
     kind = event.get("e")
     reader = _READERS.get(kind) if type(kind) is str else None
     if reader is None:
+        stream = str(envelope.get("stream", ""))
         # Quotes have neither type nor time: only the stream's name tells (BINANCE_SPOT.md §4.8).
-        if kind is not None or not str(envelope.get("stream")).endswith("@bookTicker"):
-            return ServerShutdown() if kind == "serverShutdown" else Ignored(str(kind)[:80])
+        if "e" in event or not stream.endswith("@bookTicker"):
+            return _of_no_reader(stream, event)
         reader = _read_quote
     received_ms = envelope.get("receivedTime")
     try:
@@ -88,6 +89,17 @@ def parse_frame(frame: bytes | str, now_ms: int) -> Parsed:
     except (InvalidMessage, KeyError, TypeError, AttributeError) as error:
         return Rejected(str(envelope.get("stream", "")), _reason(error))
     return parsed
+
+
+def _of_no_reader(stream: str, event: dict[str, Any]) -> Parsed:
+    """An event that is not ours to carry, or one of ours whose type is lost."""
+    kind = event.get("e")
+    if type(kind) is str:
+        return ServerShutdown() if kind == "serverShutdown" else Ignored(kind[:80])
+    # Partial books come without a type, too (BINANCE_SPOT.md §4.10).
+    if "e" in event or stream.endswith(("@trade", "@depth@100ms")) or "@kline_" in stream:
+        return Rejected(stream, "an event without a type")
+    return Ignored(stream[:80])
 
 
 def _reason(error: Exception) -> str:
@@ -115,8 +127,16 @@ def _without_event(envelope: dict[str, Any]) -> Parsed:
 
 
 def in_ms(time: int) -> int:
-    """A time of the exchange in milliseconds, whichever unit it came in (BINANCE_SPOT.md §2.4)."""
-    return time if time < _MICROSECONDS_FROM else time // 1000
+    """A time of the exchange in milliseconds, whichever unit it came in (BINANCE_SPOT.md §2.4).
+
+    Raises:
+        InvalidMessage: later than 2262 in either unit.
+    """
+    if time < _LATEST_MS:
+        return time
+    if time >= _LATEST_MS * 1000:
+        raise InvalidMessage("time", time, "a time before 2262 in milliseconds or microseconds")
+    return time // 1000
 
 
 def _read_trade(event: dict[str, Any], received_ms: int, source: Source) -> StreamMessage:
@@ -125,13 +145,13 @@ def _read_trade(event: dict[str, Any], received_ms: int, source: Source) -> Stre
         "schema": SCHEMA_VERSION,
         "exchange": EXCHANGE,
         "symbol": event["s"],
-        "event_time_ms": event_time if event_time < _MICROSECONDS_FROM else event_time // 1000,
+        "event_time_ms": event_time if event_time < _LATEST_MS else in_ms(event_time),
         "received_time_ms": received_ms,
         "source": source,
         "trade_id": event["t"],
         "price": event["p"],
         "quantity": event["q"],
-        "trade_time_ms": trade_time if trade_time < _MICROSECONDS_FROM else trade_time // 1000,
+        "trade_time_ms": trade_time if trade_time < _LATEST_MS else in_ms(trade_time),
         "buyer_is_maker": event["m"],
     }
     return StreamMessage("trade", message)
