@@ -59,7 +59,7 @@ class Window:
 
     def has_bar(self, open_time_ms: int, interval_ms: int) -> bool:
         """Whether a bar closes within."""
-        return self.begin_ms <= open_time_ms and open_time_ms + interval_ms <= self.end_ms
+        return self.begin_ms < open_time_ms + interval_ms <= self.end_ms
 
     def cut(self, other: Window) -> Window:
         """What both have."""

@@ -59,5 +59,6 @@ def test_a_window_has_the_bars_that_close_within():
     window = Window(1_000, 5_000)
     assert window.has_bar(4_000, 1_000)
     assert not window.has_bar(4_001, 1_000)
-    assert not window.has_bar(999, 1_000)
+    assert window.has_bar(1, 1_000)
+    assert not window.has_bar(0, 1_000)
     assert window.cut(Window(0, 3_000)) == Window(1_000, 3_000)
