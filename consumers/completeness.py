@@ -103,6 +103,21 @@ class CompletenessLedger:
         """Drop a series that another consumer counts now."""
         self._accounts.pop(series, None)
 
+    def ranges(self, series: LedgerSeries) -> dict[str, IdRanges]:
+        """A series' sets, not to be changed: expected, stored, repaired, halted, offline, duplicates.
+
+        What is settled is no longer in them.
+        """
+        account = self._accounts[series]
+        return {
+            "expected": account.expected,
+            "stored": account.stored,
+            "repaired": account.repaired,
+            "halted": account.halted,
+            "offline": account.offline,
+            "duplicates": account.duplicates,
+        }
+
     def totals(self) -> dict[LedgerSeries, Totals]:
         return {series: account.totals() for series, account in self._accounts.items()}
 

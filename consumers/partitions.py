@@ -96,7 +96,7 @@ class Partitions:
             self.take(held, now_ms)
 
     def holds(self, topic: str | None, partition: int | None) -> bool:
-        """Whether records of this partition are ours to read; those of the live topic go with its source's."""
+        """Whether a partition's records are ours to read; the live topic goes with its source."""
         source = self._stream.topic if topic == self._stream.live_topic else topic
         return partition in self.positions.get(str(source), {})
 

@@ -162,6 +162,12 @@ class StreamConsumer:
         error = message.error()
         if error is None or error.code() == KafkaError._PARTITION_EOF:
             return
+        slot = self._parts.config.get("group.instance.id")
+        if error.code() == KafkaError._FATAL and slot is not None:
+            raise BrokerError(
+                f"INSTANCE: another process took the slot {slot} ({error.str()}); "
+                "give each replica a name of its own, or none"
+            )
         # On the memory broker a topic is there from its first record on.
         missing = error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
         if verdict(error) is Verdict.FATAL and not (missing and self._parts.memory_broker):

@@ -19,6 +19,10 @@ COMMANDS: Final = {
     "simulate": "a Binance-compatible exchange on localhost",
     "chaos": "break a whole stack on purpose and judge the promises",
     "query": "read stored points as a table, CSV or JSON",
+    "ledger": "what is complete, what is lost; --verify counts the store again",
+    "repair": "fetch what is missing over REST and publish it",
+    "dead-letters": "list, show and replay rejected bytes",
+    "doctor": "check settings, exchange, Kafka, store and disk, and say how to mend each",
 }
 
 
@@ -35,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "--debug", action="store_true", default=argparse.SUPPRESS, help="show tracebacks"
         )
         if name == asked:
-            module = importlib.import_module(f"cryptostream.commands.{name}")
+            module = importlib.import_module(f"cryptostream.commands.{name.replace('-', '_')}")
             module.add_arguments(command)
             command.set_defaults(run=module.run)
     arguments = parser.parse_args(argv)

@@ -9,8 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+import orjson
+
 DATA_ROOT: Final = Path("data")
 STORE_FILE: Final = "cryptostream.db"
+SOURCE_FILE: Final = "source.json"
 _LATEST: Final = DATA_ROOT / "latest"
 
 
@@ -30,3 +33,12 @@ def latest_store_path() -> Path | None:
     if not _LATEST.exists():
         return None
     return Path(_LATEST.read_text(encoding="utf-8").strip()) / STORE_FILE
+
+
+def broker_outlives_run(data_dir: Path) -> bool:
+    """Whether the last run of this directory used somebody's broker, which is there after its end too."""
+    try:
+        kept = orjson.loads((data_dir / SOURCE_FILE).read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return False
+    return isinstance(kept, dict) and kept.get("broker") == "external"

@@ -11,6 +11,7 @@ from typing import Final, TextIO
 
 import orjson
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
@@ -215,3 +216,22 @@ def _decimals(value: float) -> int:
     mantissa, _, exponent = repr(value).partition("e")
     fraction = mantissa.partition(".")[2].rstrip("0")
     return max(0, len(fraction) - int(exponent or 0))
+
+
+def write_columns(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], out: TextIO, *, right: Iterable[str] = ()
+) -> None:
+    """Rows of texts under their headings, aligned; those named in `right` end at one edge. No frame.
+
+    The last column may be of any length.
+    """
+    numbers = {position for position, heading in enumerate(headings) if heading in set(right)}
+    widths = [max(cell_len(row[position]) for row in (headings, *rows)) for position in range(len(headings))]
+    for row in (headings, *rows) if any(headings) else rows:
+        cells = [
+            (" " * (width - cell_len(text)) + text)
+            if position in numbers
+            else text + " " * (width - cell_len(text))
+            for position, (text, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        out.write("  ".join(cells).rstrip() + "\n")

@@ -103,9 +103,38 @@ def ensure_topics(
     return [reports[topic.name] for topic in declared]
 
 
-def _partition_counts(admin: AdminClient, bootstrap_servers: str) -> dict[str, int]:
+def check_topics(
+    bootstrap_servers: str,
+    intervals: Sequence[str],
+    *,
+    partitions: int = DEFAULT_PARTITIONS,
+    timeout_s: float = TIMEOUT_S,
+) -> list[TopicReport]:
+    """How the declared topics stand; changes nothing.
+
+    Args:
+        timeout_s: how long a broker may take to answer at all.
+
+    Raises:
+        BrokerUnavailable, BrokerError: as `ensure_topics`.
+    """
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    present = _partition_counts(admin, bootstrap_servers, timeout_s)
+    declared = declared_topics(intervals)
+    configs = _configs(admin, [topic.name for topic in declared if topic.name in present])
+    return [
+        _checked(admin, topic, Found(present[topic.name], configs[topic.name]), partitions, mend=False)
+        if topic.name in present
+        else TopicReport(topic.name, "missing", 0)
+        for topic in declared
+    ]
+
+
+def _partition_counts(
+    admin: AdminClient, bootstrap_servers: str, timeout_s: float = TIMEOUT_S
+) -> dict[str, int]:
     try:
-        topics = admin.list_topics(timeout=TIMEOUT_S).topics
+        topics = admin.list_topics(timeout=timeout_s).topics
     except KafkaException:
         raise BrokerUnavailable(
             f"KAFKA_BOOTSTRAP_SERVERS: no Kafka answers at {bootstrap_servers}; "

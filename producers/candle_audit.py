@@ -19,8 +19,8 @@ from shared.messages import KlineMessage, TradeMessage
 
 # Trades kept for bars that are still open, or wait for a repair: 30 MB.
 MAX_TRADES: Final = 100_000
-# Bars that wait: a quarter of an hour of seconds, or the warm-up of all intervals at a time.
-MAX_BARS: Final = 5_000
+# Bars that wait: a quarter of an hour of seconds.
+MAX_BARS: Final = 1_000
 _MINUTE_MS: Final = 60_000
 _MINUTES: Final = 1_500  # a day, the longest interval, and some
 # Sums of a day of products with 16 decimals stay exact.

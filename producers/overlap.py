@@ -94,8 +94,6 @@ class _Join:
             return self._receive_of_source(span, message)
         if self.source is Side.OLD and (self._follows(span) or not self._patient):
             return [*self.change_source(), *self._receive_of_source(span, message)]
-        if self._position is not None and span.last <= self._position:
-            return []
         self.held.append((span, message))
         return self._catch_up()
 

@@ -7,13 +7,13 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 from typing import Final
 
 from consumers.stores.factory import open_reader
 from consumers.stores.port import Reader, Row
+from cryptostream.arguments import add_data_dir, add_format, add_times, count, iso
 from cryptostream.data_dir import STORE_FILE, latest_store_path
 from cryptostream.output import Selection, write_csv, write_json, write_table
 from shared.errors import UsageError
@@ -43,7 +43,6 @@ _TABLE_LAST: Final = 20
 _TABLE_LAST_INDICATORS: Final = 5
 # A table is held in memory; of a longer range the newest rows are shown.
 _TABLE_MOST: Final = 1_000
-_MS: Final = 10**6
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,18 +57,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--last",
-        type=_count,
+        type=count,
         metavar="N",
         help=f"the newest N (tables: {_TABLE_LAST} if nothing else is said)",
     )
-    time_help = "ISO 8601 (UTC where it names no zone) or milliseconds since the epoch"
-    parser.add_argument(
-        "--from", dest="from_ns", type=_time_ns, metavar="TIME", help=f"first time; {time_help}"
-    )
-    parser.add_argument("--to", dest="to_ns", type=_time_ns, metavar="TIME", help="end, itself not included")
+    add_times(parser)
     parser.add_argument("--live", action="store_true", help="the open bar too, marked as such")
-    parser.add_argument("--format", choices=("table", "csv", "json"), default="table", help="default: table")
-    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="data directory of a run")
+    add_format(parser, "csv", "json")
+    add_data_dir(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -183,40 +178,11 @@ def _nothing_found(reader: Reader, kind: _Kind, args: argparse.Namespace) -> str
         return f"no {asked}: the store holds no {args.kind} at all yet"
     known = held.get(args.symbol.upper())
     if known is not None and (not args.interval or args.interval in known):
-        return f"no {asked} from {_iso(args.from_ns)} to {_iso(args.to_ns)}; ask for another time"
+        begin, end = ("…" if ns is None else iso(ns // 10**6) for ns in (args.from_ns, args.to_ns))
+        return f"no {asked} from {begin} to {end}; ask for another time"
     order = list(INTERVAL_MS)
     listed = ", ".join(
         f"{symbol} ({' '.join(sorted(set(intervals), key=order.index))})" if intervals else symbol
         for symbol, intervals in sorted(held.items())
     )
     return f"no {asked}; the store holds {args.kind} of {listed}"
-
-
-def _iso(time_ns: int | None) -> str:
-    if time_ns is None:
-        return "…"
-    return datetime.fromtimestamp(time_ns // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 10**9:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a count from 1")
-    return int(text)
-
-
-def _time_ns(text: str) -> int:
-    """Nanoseconds of a time on the command line."""
-    if text.isascii() and text.isdigit() and len(text) > 8:
-        time_ms = int(text)
-    else:
-        try:
-            moment = datetime.fromisoformat(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(
-                f"{text!r} is not a time; write it like 2026-08-03T14:25 or 1785767100000"
-            ) from None
-        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-        time_ms = round(moment.timestamp() * 1000)
-    if not 0 <= time_ms * _MS < 2**63:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time from 1970 to 2262")
-    return time_ms * _MS

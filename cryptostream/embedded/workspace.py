@@ -11,7 +11,7 @@ from typing import IO, Any, Final
 
 import orjson
 
-from cryptostream.data_dir import STORE_FILE, default_data_dir
+from cryptostream.data_dir import SOURCE_FILE, STORE_FILE, default_data_dir
 from shared.errors import UsageError
 
 LOW_DISK_BYTES: Final = 10**9
@@ -99,10 +99,10 @@ class Workspace:
     @property
     def last_broker(self) -> str | None:
         """Kind of the broker of the last run here: "kafka", "memory" or "external"."""
-        return _read(self.root / "source.json").get("broker")
+        return _read(self.root / SOURCE_FILE).get("broker")
 
     def remember_broker(self, kind: str) -> None:
-        path = self.root / "source.json"
+        path = self.root / SOURCE_FILE
         _write(path, {**_read(path), "broker": kind})
 
     def _take(self, lock: IO[str]) -> None:
@@ -121,7 +121,7 @@ class Workspace:
         lock.flush()
 
     def _keep_kind(self, source_kind: str) -> None:
-        path = self.root / "source.json"
+        path = self.root / SOURCE_FILE
         kept = _read(path)
         kind = kept.get("kind", source_kind)
         if kind != source_kind:

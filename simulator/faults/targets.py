@@ -46,7 +46,9 @@ def strikes(fault: Fault, target: Target) -> bool:
 
 
 def is_final(event: Mapping[str, Any]) -> bool:
-    return event.get("e") == "kline" and event["k"]["x"] is True
+    """Whether an event closes a bar; altered ones may lack any field."""
+    bar = event.get("k")
+    return isinstance(bar, dict) and bar.get("x") is True
 
 
 def identity_of(kind: str, event: Mapping[str, Any]) -> int:

@@ -90,7 +90,7 @@ class Simulator:
         self._options = options
         self._on_replay_finished = on_replay_finished
         self._begin_ms = exchange.first_ms if isinstance(exchange, Player) else exchange.clock_start_ms
-        self._log = TruthLog(options.log)
+        self._log = TruthLog(options.log, exchange.symbols)
         self._tally = Tally(options.faults, _wall_ms)
         plan = (options.faults, options.fault_seed, self._begin_ms)
         self._hub = Hub(

@@ -34,13 +34,17 @@ class _Run:
 class TruthLog:
     """Writes what the market has issued and what faults did to it; without a path it only counts.
 
+    Args:
+        symbols: those of the market.
+
     Memory grows with the holes in what was issued, not with its size.
 
     Attributes:
         counts: entries by kind.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, symbols: Sequence[str]) -> None:
+        self._symbols = frozenset(symbols)
         self.counts = {"trade": 0, "kline": 0, "depth": 0}
         self._issued: defaultdict[tuple[str, ...], IdRanges] = defaultdict(IdRanges)
         self._lines: list[bytes] = []
@@ -55,7 +59,8 @@ class TruthLog:
     def follows(self, stream: str) -> bool:
         """Whether everything on this stream is to be entered, once someone has asked for it."""
         target = target_of(stream)
-        if target is None or target.kind == "quote":
+        # Of symbols that are not there nothing is issued, whatever clients ask for.
+        if target is None or target.kind == "quote" or target.symbol not in self._symbols:
             return False
         return target.kind != "depth" or stream.endswith("@100ms")
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, MemberDescription
 
 from shared.kafka import producer_config
 from tests.conftest import ROOT
@@ -106,9 +106,21 @@ def committed(bootstrap_servers: str, group: str, topic: str) -> dict[int, int]:
 
 def members(bootstrap_servers: str, group: str) -> int:
     """How many consumers of a group have partitions."""
+    return sum(bool(member.assignment.topic_partitions) for member in _members(bootstrap_servers, group))
+
+
+def member_ids(bootstrap_servers: str, group: str) -> set[str]:
+    """Ids that the broker gave to the group's present members; one that was expelled gets another."""
+    return {member.member_id for member in _members(bootstrap_servers, group)}
+
+
+def _members(bootstrap_servers: str, group: str) -> list[MemberDescription]:
     admin = AdminClient({"bootstrap.servers": bootstrap_servers})
-    description = admin.describe_consumer_groups([group])[group].result(10)
-    return sum(bool(member.assignment.topic_partitions) for member in description.members)
+    described = admin.describe_consumer_groups([group], request_timeout=5)[group]
+    try:
+        return list(described.result(DEADLINE_S).members)
+    except KafkaException:  # a new broker has no coordinator for a while
+        return []
 
 
 def rows(path: Path, query: str) -> list[tuple[Any, ...]]:

@@ -379,6 +379,12 @@ def test_the_command_says_where_it_listens_and_ends_on_sigterm(tmp_path):
         (("--symbols", "A B"), "SYMBOLS"),
         (("--shift-now",), "--shift-now"),
         (("--log", "no/such/directory/file"), "--log"),
+        (("--hold", "-1"), "--hold -1"),
+        (("--freeze-at", "0"), "--freeze-at 0"),
+        (("--shutdown-lead", "9", "--connection-age", "5"), "--shutdown-lead 9"),
+        (("--fault", "explode"), "explode"),
+        (("--fault", "skip:symbols=NOPEUSDC"), "NOPEUSDC"),
+        (("--faults", "pyproject.toml"), "--faults pyproject.toml"),
     ],
 )
 def test_wrong_arguments_give_one_line_and_exit_2(arguments, what):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
+from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -282,3 +286,29 @@ def test_what_waits_is_bounded() -> None:
 def test_only_trades_whose_seller_was_the_maker_are_taker_buys(maker: bool) -> None:
     candle = candle_of([("2.0", "3.0", maker)])
     assert (candle.taker_buy_base_volume, candle.taker_buy_quote_volume) == ((0, 0) if maker else (3, 6))
+
+
+@pytest.mark.parametrize(
+    ("minute", "prices", "base_volume", "trade_count"),
+    [
+        ("23:55", ("61828.00", "61860.80", "61780.00", "61782.25"), "15.07702", 1_255),
+        ("00:04", ("61637.26", "61691.64", "61602.00", "61607.99"), "30.31600", 1_461),
+    ],
+)
+def test_recorded_trades_make_the_candles_that_the_recordings_readme_gives(
+    recordings: Path, minute: str, prices: tuple[str, ...], base_volume: str, trade_count: int
+) -> None:
+    day = "2024-08-08" if minute > "12" else "2024-08-09"
+    number = int(datetime.fromisoformat(f"{day}T{minute}+00:00").timestamp()) // 60
+    trades = []
+    for name in ("hft_btcusdt_20240808.gz", "hft_btcusdt_20240809.gz"):
+        with gzip.open(recordings / "binance_spot_ws" / name, "rb") as lines:
+            events = (
+                orjson.loads(line.split(b" ", 1)[1]).get("data", {}) for line in lines if b"@trade" in line
+            )
+            trades += [
+                (event["p"], event["q"], event["m"]) for event in events if event["T"] // MINUTE == number
+            ]
+    candle = candle_of(trades)
+    assert (candle.open, candle.high, candle.low, candle.close) == tuple(map(Decimal, prices))
+    assert (candle.base_volume, candle.trade_count) == (Decimal(base_volume), trade_count)

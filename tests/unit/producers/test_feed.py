@@ -11,6 +11,7 @@ import orjson
 import pytest
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
 
 from producers import rollover
 from producers.clock import Clock
@@ -29,15 +30,18 @@ class Exchange:
 
     def __init__(self) -> None:
         self.connections: list[ServerConnection] = []
-        self.opened = 0
-        self.refusing = False
+        self.attempts = 0
+        self.refusing = False  # with an answer
+        self.cutting = False  # as soon as they are open
         self.muting = False  # the connections to come
         self.mute: set[ServerConnection] = set()
         self._trade_id = 0
         self._server: Server | None = None
 
     async def start(self) -> str:
-        self._server = await serve(self._accept, "127.0.0.1", 0, close_timeout=0.2)
+        self._server = await serve(
+            self._accept, "127.0.0.1", 0, process_request=self._answer, close_timeout=0.2
+        )
         return f"ws://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     async def stop(self) -> None:
@@ -45,9 +49,12 @@ class Exchange:
         self._server.close()
         await self._server.wait_closed()
 
+    def _answer(self, connection: ServerConnection, _request: Request) -> Response | None:
+        self.attempts += 1
+        return connection.respond(503, "") if self.refusing else None
+
     async def _accept(self, connection: ServerConnection) -> None:
-        self.opened += 1
-        if self.refusing:
+        if self.cutting:
             connection.transport.abort()
             return
         self.connections.append(connection)
@@ -205,18 +212,45 @@ def test_an_announced_end_without_any_notice_costs_no_reconnect() -> None:
     asyncio.run(play())
 
 
-def test_a_next_connection_that_cannot_be_opened_leaves_the_old_one_as_it_is() -> None:
+@pytest.mark.parametrize("fault", ["refusing", "cutting"])
+def test_a_next_connection_that_cannot_be_had_leaves_the_old_one_as_it_is(fault: str) -> None:
     async def play() -> None:
         async with stage() as running:
             await running.until_carried()
-            running.exchange.refusing = True
+            setattr(running.exchange, fault, True)
             await running.exchange.announce_shutdown()
-            await running.until(lambda: running.exchange.opened >= 3)
+            await running.until(lambda: running.exchange.attempts >= 3)
             assert running.feed.rollovers == 0
-            running.exchange.refusing = False
+            setattr(running.exchange, fault, False)
             await running.until(lambda: running.feed.rollovers == 1)
             await running.until_carried()
             running.assert_seamless()
+            assert running.feed.reconnects == 0
+
+    asyncio.run(play())
+
+
+def test_what_the_next_connection_has_brought_goes_on_when_the_old_one_is_cut(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("producers.overlap.GRACE_S", 1e9)
+
+    async def play() -> None:
+        async with stage() as running:
+            await running.until_carried()
+            exchange = running.exchange
+            await exchange.announce_shutdown()
+            old = exchange.connections[0]
+            exchange.mute.add(old)
+            await running.until(lambda: len(exchange.connections) == 2)
+            first = await exchange.trade()
+            carried = len(running.outlet.trade_ids)
+            await old.close()
+            await running.until(lambda: running.feed.rollovers == 1)
+            await running.until_carried()
+            ids = running.outlet.trade_ids[carried:]
+            assert first in ids
+            assert ids == list(range(ids[0], ids[0] + len(ids)))
             assert running.feed.reconnects == 0
 
     asyncio.run(play())
@@ -245,6 +279,7 @@ def test_a_next_connection_that_is_mute_does_not_take_over(monkeypatch: pytest.M
 def test_a_silent_connection_is_replaced_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("producers.watchdog.QUIET_SILENCE_S", 0.5)
     monkeypatch.setattr("producers.watchdog.SUSPECT_SILENCE_S", 0.3)
+    monkeypatch.setattr("producers.overlap.GRACE_S", 1e9)
 
     async def play() -> None:
         async with stage() as running:
@@ -280,15 +315,15 @@ def test_suspended_it_has_no_connection_until_it_is_resumed(rolling: bool) -> No
             if rolling:
                 exchange.refusing = True
                 await exchange.announce_shutdown()
-                await running.until(lambda: exchange.opened >= 2)
+                await running.until(lambda: exchange.attempts >= 2)
                 exchange.refusing = False
             outlet.congested = True
             running.feed.suspend("Kafka takes no records")
             await running.until(lambda: not exchange.connections)
-            opened, carried = exchange.opened, len(outlet.trade_ids)
+            opened, carried = exchange.attempts, len(outlet.trade_ids)
             await exchange.trade()
             await asyncio.sleep(0.6)
-            assert (exchange.opened, len(outlet.trade_ids)) == (opened, carried)
+            assert (exchange.attempts, len(outlet.trade_ids)) == (opened, carried)
             outlet.congested = False
             outlet.has_room.set()
             running.feed.resume()
@@ -311,6 +346,6 @@ def test_it_stops_while_it_waits(suspended: bool) -> None:
             else:
                 running.exchange.refusing = True
                 await running.exchange.announce_shutdown()
-                await running.until(lambda: running.exchange.opened >= 2)
+                await running.until(lambda: running.exchange.attempts >= 2)
 
     asyncio.run(play())

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import pytest
 
-from producers.effects import Effect, FetchSnapshot, Publish
+from producers.effects import AuditBook, Effect, FetchSnapshot, Publish
 from producers.exchanges.binance.parse import StreamMessage, parse_frame
 from producers.exchanges.binance.rows import snapshot_of_body
 from producers.instrument import Instrument
@@ -126,6 +126,31 @@ def test_the_busy_instrument_publishes_every_trade_once_and_replays_its_book(rec
     assert len(books) > 600
     assert min(gaps) >= 1_000
     assert all(book["synced"] and len(book["bids"]) == len(book["asks"]) == 20 for book in books)
+
+
+def test_prices_leave_a_snapshot_within_minutes_and_a_fresh_one_is_asked_for_before(recordings: Path) -> None:
+    instrument = Instrument(
+        "binance", "BTCUSDT", ["1m"], book_interval_ms=1_000, warmup_bars=0, book_audit_ms=10**12
+    )
+    asked_ms: list[int] = []
+    for received_ms, symbol, body in hft(recordings, "hft_btcusdt_20240808.gz"):
+        if symbol is not None:
+            instrument.receive_snapshot(
+                snapshot_of_body(symbol, orjson.loads(body), received_ms), received_ms
+            )
+            continue
+        parsed = parse_frame(body, received_ms)
+        assert isinstance(parsed, StreamMessage)
+        if parsed.kind == "depth":
+            effects = instrument.receive("depth", parsed.message)
+            asked_ms += [received_ms] * (AuditBook("BTCUSDT") in effects)
+            lost = [effect for effect in effects if isinstance(effect, Publish) and effect.topic == BOOK]
+            if lost and not lost[-1].message["synced"]:
+                break
+    causes = [event.message["detail"] for event in instrument.tick() if event.message["kind"] == "unsynced"]
+    # Nobody has answered, so that at last the book has to say that it does not know any more.
+    assert causes[-1] == "prices have left the range that the snapshot covered"
+    assert asked_ms[0] < received_ms
 
 
 @pytest.mark.parametrize(

@@ -74,3 +74,12 @@ def test_staggered_starts_stay_under_half_the_limit_in_every_minute(containers: 
 @pytest.mark.parametrize("symbols", [1, 30, 300])
 def test_looking_at_the_status_takes_at_most_a_tenth_of_the_limit(symbols: int) -> None:
     assert symbols * 20 * 60 / status_period_s(symbols) <= 600
+
+
+def test_what_nothing_waits_for_leaves_half_of_the_share_to_repairs() -> None:
+    budget = WeightBudget(6_000)
+    budget.finished(0, NOW_MS, 1_450)
+    assert budget.spare(50, NOW_MS)
+    budget.started(50, NOW_MS)
+    assert not budget.spare(50, NOW_MS)
+    assert budget.wait_ms(50, NOW_MS) == 0

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import itertools
+import os
 import sqlite3
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -9,9 +13,11 @@ from hypothesis import given
 
 from consumers.measurements import INDICATOR
 from consumers.points import Point, Series
+from consumers.stores.disk import DiskGuard, Space
 from consumers.stores.sqlite import SqliteStore
 from consumers.stores.sqlite_reader import SqliteReader
 from shared.errors import StoreMisconfigured, StoreUnavailable
+from tests.conftest import ROOT
 from tests.store_contract import BASE_NS, DAY_NS, ON_ONE_STORE, StoreContract, bar, points, trade, trade_ids
 
 
@@ -130,6 +136,82 @@ def test_a_full_disk_is_transient_and_loses_nothing_that_was_stored(path: Path) 
     store._connection.execute("PRAGMA max_page_count = 1000000")
     store.write([trade("A", number) for number in range(2, 5000)])
     assert trade_ids(SqliteReader(path).read("trade", {}, last=1)) == [4999]
+
+
+def test_a_disk_that_fills_at_any_point_never_damages_the_file(path: Path) -> None:
+    """One page more each time: it runs full in tables, in new columns, in the middle of rows."""
+    store = SqliteStore(path)
+    pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
+    refused = 0
+    for extra in range(40):
+        store._connection.execute(f"PRAGMA max_page_count = {pages + extra}")
+        later = Series(INDICATOR.with_columns((f"momentum_rsi_{extra}",)), ("binance", "A", "1m"))
+        batch = [*(trade("A", number) for number in range(300)), Point(later, BASE_NS, (1.0,))]
+        try:
+            store.write(batch)
+        except StoreUnavailable:
+            refused += 1
+            assert trade_ids(SqliteReader(path).read("trade", {})) == []
+            assert store._connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        else:
+            break
+    assert refused > 3
+    assert trade_ids(SqliteReader(path).read("trade", {})) == list(range(300))
+    store.close()
+
+
+FILL_THE_DISK = """
+import resource, signal, sqlite3, sys
+from pathlib import Path
+from consumers.stores.sqlite import SqliteStore
+from shared.errors import StoreUnavailable
+from tests.store_contract import trade
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+store = SqliteStore(Path(sys.argv[1]))
+store.write([trade("A", 1)])
+refused = 0
+for kilobytes in range(160, 1200, 40):
+    # No file may grow beyond this: the operating system refuses the write, in the log or in the file itself.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (kilobytes * 1024, resource.RLIM_INFINITY))
+    try:
+        store.write([trade("A", number) for number in range(2, 8000)])
+        break
+    except StoreUnavailable:
+        refused += 1
+        assert store._connection.execute("SELECT count(*) FROM trade").fetchall() == [(1,)]
+        assert store._connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+store.write([trade("A", number) for number in range(2, 8000)])
+assert store._connection.execute("SELECT count(*) FROM trade").fetchall() == [(7999,)]
+assert store._connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+store.close()
+print(refused)
+"""
+
+
+def test_writes_that_the_system_refuses_are_rolled_back_and_go_on_later(path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FILL_THE_DISK, str(path)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 3
+
+
+def test_a_nearly_full_disk_pauses_before_anything_is_written(path: Path) -> None:
+    free = [0]
+    disk = DiskGuard(path.parent, space=lambda _: Space(10**12, free[0]), clock=itertools.count().__next__)
+    store = SqliteStore(path, disk=disk)
+    with pytest.raises(StoreUnavailable, match="SQLITE_PATH: the disk under"):
+        store.write([trade("A", 1)])
+    assert trade_ids(SqliteReader(path).read("trade", {})) == []
+    free[0] = 10**12
+    store.write([trade("A", 1)])
+    assert trade_ids(SqliteReader(path).read("trade", {})) == [1]
 
 
 def test_a_file_that_is_no_database_is_a_wrong_setting(tmp_path: Path) -> None:

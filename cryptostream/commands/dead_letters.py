@@ -1,0 +1,146 @@
+"""`cryptostream dead-letters`: list, show and replay what was rejected (DESIGN §4.5, §5.6)."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from typing import Final
+
+from consumers.stores.factory import open_store
+from cryptostream.arguments import add_format, add_times, count
+from cryptostream.commands.query import store_settings
+from cryptostream.dead_letters.box import LetterBox
+from cryptostream.dead_letters.judge import Judge, Obsolete, StillBroken
+from cryptostream.dead_letters.letter import Choice, Letter, Place
+from cryptostream.dead_letters.output import show_letter, verdict_text, write_csv, write_json, write_table
+from cryptostream.dead_letters.replay import Done, Replay
+from cryptostream.topic_reader import TopicReader, broker_address
+from producers.publisher import Publisher
+from shared.errors import UsageError
+from shared.id_ranges import IdRanges
+from shared.settings import Settings, load_settings
+from shared.topics import LEDGER, PROGRESS
+
+_LAST: Final = 20
+_BROKEN_NAMED: Final = 20
+_WRITERS: Final = {"table": write_table, "csv": write_csv, "json": write_json}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    listing = actions.add_parser("list", help="the newest letters")
+    listing.add_argument(
+        "--last", type=count, default=_LAST, metavar="N", help=f"how many (default: {_LAST})"
+    )
+    _add_source(listing)
+    listing.add_argument("--reason", metavar="TEXT", help="only those whose reason has this text")
+    add_times(listing)
+    add_format(listing, "csv", "json")
+    showing = actions.add_parser("show", help="one letter: its headers and bytes")
+    showing.add_argument("place", metavar="PARTITION@OFFSET", help="as `list` shows it")
+    replaying = actions.add_parser("replay", help="send letters back that pass the contract by now")
+    replaying.add_argument("places", metavar="PARTITION@OFFSET", nargs="*", help="as `list` shows them")
+    replaying.add_argument("--all", action="store_true", help="all letters")
+    _add_source(replaying)
+    replaying.add_argument("--dry-run", action="store_true", help="only say what would be done")
+
+
+def _add_source(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--topic",
+        metavar="SOURCE",
+        help="only those from there: a topic, websocket, rest, or one stream like websocket:btcusdc@trade",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit code 0; 1 if a letter that was to be replayed still breaks the contract."""
+    places = [Place.parse(text) for text in _places(args)]
+    if args.action == "replay" and sum((bool(places), args.all, args.topic is not None)) != 1:
+        raise UsageError("replay: say which letters: PARTITION@OFFSET…, --all, or --topic SOURCE")
+    settings = load_settings()
+    with closing(TopicReader(broker_address(settings))) as topics:
+        box = LetterBox(topics)
+        match args.action:
+            case "list":
+                return _list(box, args)
+            case "show":
+                show_letter(box.at(places)[0], sys.stdout)
+                return 0
+            case _:
+                return _replay(box, places, args, settings)
+
+
+def _places(args: argparse.Namespace) -> list[str]:
+    return [args.place] if args.action == "show" else getattr(args, "places", [])
+
+
+def _list(box: LetterBox, args: argparse.Namespace) -> int:
+    from_ms, to_ms = (None if time_ns is None else time_ns // 10**6 for time_ns in (args.from_ns, args.to_ns))
+    choice = Choice(args.topic, args.reason, from_ms, to_ms)
+    letters = box.newest(args.last, choice)
+    if not letters and args.format == "table":
+        sys.stdout.write(f"no dead letters{' of that kind' if choice.picky else ''}\n")
+        return 0
+    _WRITERS[args.format](letters, box.replayed(), sys.stdout)
+    return 0
+
+
+def _replay(box: LetterBox, places: list[Place], args: argparse.Namespace, settings: Settings) -> int:
+    replayed = box.replayed()
+    letters: Iterable[Letter] = box.at(places) if places else box.letters(Choice(source=args.topic))
+    before: Counter[str] = Counter()
+    fresh = _fresh(letters, replayed, before)
+    if args.dry_run:
+        judge = Judge()
+        done: Iterable[Done] = (Done(letter, judge.judge(letter, letter.time_ms)) for letter in fresh)
+        return _report(done, before, dry_run=True)
+    publisher = Publisher(broker_address(settings))
+    publisher.start(frozenset((LEDGER, PROGRESS)))
+    with closing(
+        Replay(publisher, replayed, box.first_readable, lambda: open_store(store_settings(None)))
+    ) as replay:
+        return _report(replay.run(fresh), before, dry_run=False)
+
+
+def _fresh(
+    letters: Iterable[Letter], replayed: dict[int, IdRanges], before: Counter[str]
+) -> Iterator[Letter]:
+    """Letters that were not replayed before; the others are counted."""
+    for letter in letters:
+        if letter.place.offset in replayed.get(letter.place.partition, IdRanges()):
+            before["replayed"] += 1
+        else:
+            yield letter
+
+
+def _report(done: Iterable[Done], before: Counter[str], *, dry_run: bool) -> int:
+    counts: Counter[str] = Counter()
+    for letter, verdict in done:
+        kind = (
+            "broken"
+            if isinstance(verdict, StillBroken)
+            else "obsolete"
+            if isinstance(verdict, Obsolete)
+            else "passed"
+        )
+        counts[kind] += 1
+        if kind != "broken" and dry_run:
+            sys.stdout.write(f"{letter.place}: {verdict_text(verdict)}\n")
+        if kind == "broken" and counts[kind] <= _BROKEN_NAMED:
+            sys.stdout.write(f"{letter.place}: stays: {verdict_text(verdict)}\n")
+    if counts["broken"] > _BROKEN_NAMED:
+        sys.stdout.write(f"… and {counts['broken'] - _BROKEN_NAMED:,} more that stay\n")
+    said = [f"{counts['passed']:,} {'would be replayed' if dry_run else 'replayed'}"]
+    if counts["obsolete"]:
+        said.append(f"{counts['obsolete']:,} nobody needs any more")
+    if before["replayed"]:
+        said.append(f"{before['replayed']:,} had been replayed before")
+    if counts["broken"]:
+        said.append(f"{counts['broken']:,} still break the contract and stay")
+    sys.stdout.write(", ".join(said) + "\n")
+    return 1 if counts["broken"] else 0

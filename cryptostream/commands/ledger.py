@@ -1,0 +1,73 @@
+"""`cryptostream ledger`: what is complete, what is lost, whether the store agrees (DESIGN §4.5, §5)."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Final
+
+from cryptostream.arguments import add_data_dir, add_format, add_times
+from cryptostream.commands.query import store_settings
+from cryptostream.data_dir import broker_outlives_run
+from cryptostream.ledger_report.output import write_csv, write_json, write_table
+from cryptostream.ledger_report.span import Span
+from cryptostream.ledger_report.survey import survey
+from shared.errors import UsageError
+from shared.intervals import INTERVAL_MS
+from shared.settings import Settings, load_settings
+
+_WRITERS: Final = {"table": write_table, "csv": write_csv, "json": write_json}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument("--symbol", metavar="SYMBOL", help="only this one, like BTCUSDC")
+    parser.add_argument("--stream", choices=("klines", "trades"), help="only this one")
+    parser.add_argument("--interval", metavar="INTERVAL", help="only klines of this one, like 1m")
+    add_times(parser)
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="count the store's points again and hold them against the claims",
+    )
+    add_format(parser, "csv", "json")
+    add_data_dir(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit code 0 if nothing is lost and, where it was asked, the store agrees; else 1."""
+    span = _span(args)
+    settings = _settings(args)
+    use_broker = args.data_dir is None or broker_outlives_run(args.data_dir)
+    found = survey(settings, span, use_broker=use_broker, verify=args.verify)
+    if not found.series and not found.recounts:
+        asked = " ".join(filter(None, (span.symbol, span.stream, span.interval)))
+        sys.stderr.write(
+            f"error: the ledger has nothing{f' of {asked}' if asked else ''}"
+            f"{' in that time' if span.timed else ''} ({found.source});"
+            " ask for another, or start with `make run`\n"
+        )
+        return 1
+    _WRITERS[args.format](found, sys.stdout)
+    return 0 if found.complete else 1
+
+
+def _span(args: argparse.Namespace) -> Span:
+    if args.interval is not None and args.interval not in INTERVAL_MS:
+        raise UsageError(f"--interval: {args.interval!r} is not one; choose from {', '.join(INTERVAL_MS)}")
+    if args.interval is not None and args.stream == "trades":
+        raise UsageError("--interval: trades have none; leave it out, or take --stream klines")
+    if args.from_ns is not None and args.to_ns is not None and args.from_ns >= args.to_ns:
+        raise UsageError("--from: is not before --to; swap them")
+    return Span.of(args.symbol, args.stream, args.interval, from_ns=args.from_ns, to_ns=args.to_ns)
+
+
+def _settings(args: argparse.Namespace) -> Settings:
+    """With a broker the store is only asked for freshness and by --verify: it may be missing till then."""
+    try:
+        return store_settings(args.data_dir)
+    except UsageError:
+        settings = load_settings()
+        if args.data_dir is not None or not settings.kafka_bootstrap_servers:
+            raise
+        return settings

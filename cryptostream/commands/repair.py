@@ -1,0 +1,176 @@
+"""`cryptostream repair`: fetches over REST what a series is missing (DESIGN §4.5, §5)."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Final
+
+from consumers.ledger_events import LedgerSeries
+from consumers.stores.factory import open_reader
+from cryptostream.arguments import TIME_HELP, time_ns
+from cryptostream.commands.query import store_settings
+from cryptostream.ledger_report.claims import Claims
+from cryptostream.ledger_report.output import shown_ranges
+from cryptostream.ledger_report.recount import count_points
+from cryptostream.ledger_report.span import Span
+from cryptostream.ledger_report.survey import oldest_kept_ms, read_claims
+from cryptostream.progress_line import ProgressLine
+from cryptostream.repair.fetch import Repair
+from cryptostream.repair.plan import Known, missing
+from cryptostream.topic_reader import TopicReader, broker_address
+from producers.publisher import Publisher
+from shared.errors import CryptoStreamError, StoreError, UsageError
+from shared.id_ranges import IdRanges
+from shared.intervals import INTERVAL_MS
+from shared.settings import Settings, load_settings
+from shared.topics import DEAD_LETTERS, LEDGER, TRADES, klines_topic
+
+# Trade ids have ten digits, milliseconds of this century thirteen.
+_IDS_BELOW: Final = 10**12
+_RANGES_SHOWN: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is to be looked at: a span of time, or trade ids (both inclusive)."""
+
+    span: Span
+    ids: tuple[int, int] | None = None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument("symbol", metavar="SYMBOL", help="like BTCUSDC")
+    parser.add_argument("stream", choices=("klines", "trades"))
+    parser.add_argument("interval", metavar="INTERVAL", nargs="?", help="of klines, like 1m")
+    parser.add_argument(
+        "--from", dest="first", required=True, metavar="TIME|ID", help=f"first time or trade id; {TIME_HELP}"
+    )
+    parser.add_argument(
+        "--to",
+        dest="last",
+        required=True,
+        metavar="TIME|ID",
+        help="end, not included; a trade id is included",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only say what is missing")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit code 0 if nothing is missing any more, 1 if REST cannot give it all."""
+    asked = _asked(args)
+    settings = load_settings()
+    with closing(TopicReader(broker_address(settings))) as topics:
+        claims = Claims(asked.span, oldest_kept_ms(settings), watched_ids=asked.ids)
+        read_claims(topics, claims)
+    series = _series(claims, asked.span)
+    first, last = _range(claims, series, asked)
+    ids = missing(first, last, _known(claims, series))
+    sys.stdout.write(
+        f"{_name(series)}: {last - first + 1 if last >= first else 0:,} looked at, {len(ids):,} missing"
+        f"{_ranges(series, ids)}\n"
+    )
+    if args.dry_run or not ids:
+        return 0
+    return asyncio.run(_repair(settings, series, ids))
+
+
+async def _repair(settings: Settings, series: LedgerSeries, ids: IdRanges) -> int:
+    publisher = Publisher(broker_address(settings))
+    topic = TRADES if series.stream == "trades" else klines_topic(series.interval)
+    publisher.start(frozenset((topic, LEDGER, DEAD_LETTERS)))
+    repair = Repair(settings, series, publisher)
+    failure: CryptoStreamError | None = None
+    try:
+        await repair.run(ids)
+    except CryptoStreamError as error:
+        failure = error
+    finally:
+        await repair.close()
+    left = ids.difference(repair.repaired)
+    budget = repair.rest.budget
+    sys.stdout.write(
+        f"repaired: {len(repair.repaired):,}{_ranges(series, repair.repaired)}"
+        f" (published on {topic}; weight {budget.used:,} of {budget.allowed:,} a minute)\n"
+    )
+    if repair.rejected:
+        sys.stdout.write(f"dead letters: {repair.rejected:,} rows of REST break the contract\n")
+    if failure is not None:
+        raise failure
+    if left:
+        sys.stdout.write(f"REST cannot give: {len(left):,}{_ranges(series, left)}\n")
+    return 1 if left else 0
+
+
+def _asked(args: argparse.Namespace) -> Asked:
+    symbol = args.symbol.upper()
+    if args.stream == "klines" and args.interval not in INTERVAL_MS:
+        raise UsageError(f"INTERVAL: {args.interval!r} is not one; choose from {', '.join(INTERVAL_MS)}")
+    if args.stream == "trades" and args.interval is not None:
+        raise UsageError(f"INTERVAL: trades have none; leave {args.interval} out")
+    ids = [text.isascii() and text.isdigit() and int(text) < _IDS_BELOW for text in (args.first, args.last)]
+    if any(ids) and args.stream == "klines":
+        raise UsageError("--from, --to: klines are named by times, like 2026-08-03T14:25")
+    if any(ids) != all(ids):
+        raise UsageError("--from, --to: one is a trade id and the other a time; give two of a kind")
+    if all(ids):
+        first, last = int(args.first), int(args.last)
+        if first > last:
+            raise UsageError("--from: is not before --to; swap them")
+        return Asked(Span(symbol, "trades"), (first, last))
+    try:
+        from_ns, to_ns = time_ns(args.first), time_ns(args.last)
+    except argparse.ArgumentTypeError as error:
+        raise UsageError(f"--from, --to: {error}") from None
+    if from_ns >= to_ns:
+        raise UsageError("--from: is not before --to; swap them")
+    return Asked(Span.of(symbol, args.stream, args.interval, from_ns=from_ns, to_ns=to_ns))
+
+
+def _series(claims: Claims, span: Span) -> LedgerSeries:
+    if not claims.series:
+        name = " ".join(filter(None, (span.symbol, span.stream, span.interval)))
+        raise UsageError(
+            f"the ledger knows no {name}; a series begins with its producer (cryptostream produce),"
+            " and `cryptostream ledger` shows those there are"
+        )
+    return claims.series[0]
+
+
+def _range(claims: Claims, series: LedgerSeries, asked: Asked) -> tuple[int, int]:
+    """Ids to look at; what was never known to be issued is the producer's to fetch."""
+    found = claims.id_range(series) if asked.ids is None else asked.ids
+    if found is None:
+        raise UsageError(f"--from, --to: the ledger has no {_name(series)} of that time; ask for another")
+    return found[0], min(found[1], claims.last_expected(series))
+
+
+def _known(claims: Claims, series: LedgerSeries) -> Known:
+    found: IdRanges | None = None
+    try:
+        with (
+            closing(open_reader(store_settings(None))) as reader,
+            ProgressLine("counting the store", "points") as line,
+        ):
+            found = count_points(
+                reader, series, claims.time_span(series), line.advance, with_indicators=False
+            ).ids
+    except (StoreError, UsageError) as error:
+        sys.stderr.write(f"warning: {error}; going by the ledger alone\n")
+    return Known(claims.ever_stored(series), claims.halted(series), found, claims.expired(series))
+
+
+def _ranges(series: LedgerSeries, ids: IdRanges) -> str:
+    if not ids:
+        return ""
+    ranges = [(first * series.unit, last * series.unit) for first, last in list(ids)[:_RANGES_SHOWN]]
+    more = ids.range_count() - _RANGES_SHOWN
+    return f": {shown_ranges(series, ranges)}{f' and {more:,} more ranges' if more > 0 else ''}"
+
+
+def _name(series: LedgerSeries) -> str:
+    return " ".join(filter(None, (series.symbol, series.stream, series.interval)))

@@ -1,0 +1,1 @@
+"""Dead letters: reading them, judging whether they pass by now, and sending them back."""

@@ -1,0 +1,191 @@
+"""Claims from the `ledger` measurement, where there is no broker to ask: counts by minute.
+
+A row says how many ids of its minute were expected and stored, not which; `offline` is not in it
+(DESIGN §4.3).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Final
+
+from consumers.ledger_events import LedgerSeries
+from consumers.measurements import INDICATOR, KLINE, LEDGER, TRADE
+from consumers.stores.port import Reader, Row
+from cryptostream.ledger_report.recount import Advance, rows_of
+from cryptostream.ledger_report.report import Range, Recount, SeriesReport, Shortfall
+from cryptostream.ledger_report.span import MINUTE_MS, Span
+
+# The ledger's consumer writes a row when its minute has been quiet for 5 s, at the latest after a minute.
+_SETTLED_MS: Final = 2 * MINUTE_MS
+_RANGES_KEPT: Final = 1_000
+_RANGES_NAMED: Final = 20
+_NS_PER_MS: Final = 10**6
+
+
+@dataclass(slots=True)
+class _Sums:
+    expected: int = 0
+    stored: int = 0
+    backfilled: int = 0
+    halted: int = 0
+    lost: int = 0
+    duplicates: int = 0
+    on_their_way: int = 0
+    lost_minutes: deque[Range] = field(default_factory=lambda: deque(maxlen=_RANGES_KEPT))
+
+
+def reports_from_minutes(reader: Reader, span: Span, now_ms: int) -> list[SeriesReport]:
+    """How each series stands, by the rows of the store.
+
+    Args:
+        now_ms: what is lost in rows of the last two minutes may still be on its way.
+    """
+    tags = {"symbol": span.symbol, "stream": span.stream, "interval": span.interval}
+    wanted = {name: value for name, value in tags.items() if value is not None}
+    sums: dict[LedgerSeries, _Sums] = {}
+    for row in reader.read(LEDGER.name, wanted, from_ns=span.from_ns, to_ns=span.to_ns):
+        series = LedgerSeries(*(str(row[name] or "") for name in LEDGER.tags))
+        _add(sums.setdefault(series, _Sums()), row, now_ms)
+    return [
+        SeriesReport(
+            series,
+            of.expected,
+            of.stored,
+            of.backfilled,
+            of.halted,
+            None,
+            of.lost,
+            of.duplicates,
+            lost_ranges=tuple(of.lost_minutes),
+            on_their_way=of.on_their_way,
+            by_minutes=True,
+        )
+        for series, of in sorted(sums.items(), key=lambda item: SeriesReport.order(item[0]))
+    ]
+
+
+def _add(sums: _Sums, row: Row, now_ms: int) -> None:
+    for name in ("expected", "stored", "backfilled", "halted", "duplicates"):
+        setattr(sums, name, getattr(sums, name) + int(row.get(name) or 0))
+    lost, minute_ms = int(row.get("lost") or 0), _minute_ms(row)
+    if not lost:
+        return
+    if minute_ms > now_ms - _SETTLED_MS:
+        sums.on_their_way += lost
+        return
+    sums.lost += lost
+    kept = sums.lost_minutes
+    if kept and kept[-1][1] + MINUTE_MS == minute_ms:
+        kept[-1] = (kept[-1][0], minute_ms)
+    else:
+        kept.append((minute_ms, minute_ms))
+
+
+@dataclass(slots=True)
+class _Differences:
+    count: int = 0
+    ranges: list[Range] = field(default_factory=list)
+
+    def add(self, minute_ms: int, count: int) -> None:
+        self.count += count
+        if self.ranges and self.ranges[-1][1] + MINUTE_MS == minute_ms:
+            self.ranges[-1] = (self.ranges[-1][0], minute_ms)
+        elif len(self.ranges) < _RANGES_NAMED:
+            self.ranges.append((minute_ms, minute_ms))
+
+    def done(self) -> Shortfall:
+        return Shortfall(self.count, tuple(self.ranges))
+
+
+def recount_minutes(
+    reader: Reader,
+    series: LedgerSeries,
+    span: Span,
+    *,
+    oldest_kept_ms: int | None,
+    leading_bare: bool,
+    advance: Advance,
+) -> Recount:
+    """Count each minute's points, and hold them against its row; all of them are read as streams.
+
+    Args:
+        oldest_kept_ms: older points of the bucket `ticks` may be gone; None if it keeps everything.
+        leading_bare: the first bars may have no indicators, since those chosen need some bars to begin.
+    """
+    bars = series.stream == "klines"
+    expires = not bars or KLINE.bucket((series.exchange, series.symbol, series.interval)) == "ticks"
+    kept_from_ms = oldest_kept_ms + MINUTE_MS if expires and oldest_kept_ms is not None else 0
+    tags = dict(zip(LEDGER.tags, series, strict=True))
+    claims = _by_minute(
+        reader.read(LEDGER.name, tags, from_ns=span.from_ns, to_ns=span.to_ns),
+        lambda rows: sum(int(row.get("stored") or 0) for row in rows),
+    )
+
+    def counted(measurement: str) -> Iterator[tuple[int, int]]:
+        def count(rows: Iterator[Row]) -> int:
+            total = sum(1 for _ in rows)
+            advance(total)
+            return total
+
+        return _by_minute(rows_of(reader, measurement, series, span), count)
+
+    points = counted(KLINE.name if bars else TRADE.name)
+    indicators = counted(INDICATOR.name) if bars else iter(())
+    missing, bare, unclaimed = _Differences(), _Differences(), _Differences()
+    checked = expired = 0
+    begun = not leading_bare
+    surplus: deque[tuple[int, int]] = deque()  # more points than claims, in minutes that are still young
+    claimed_ms = 0
+    for minute_ms, (claimed, found, computed) in _joined(claims, points, indicators):
+        checked += claimed
+        claimed_ms = minute_ms if claimed else claimed_ms
+        short = max(claimed - found, 0)
+        if minute_ms < kept_from_ms:
+            expired += short
+            continue
+        if short:
+            missing.add(minute_ms, short)
+        begun = begun or bool(computed)
+        if bars and begun and min(found, claimed) > computed:
+            bare.add(minute_ms, min(found, claimed) - computed)
+        if found > claimed:
+            surplus.append((minute_ms, found - claimed))
+        while surplus and surplus[0][0] < max(minute_ms - _SETTLED_MS, claimed_ms - MINUTE_MS):
+            unclaimed.add(*surplus.popleft())
+    return Recount(
+        series,
+        checked,
+        missing=missing.done(),
+        without_indicators=bare.done(),
+        unclaimed=unclaimed.done(),
+        on_their_way=sum(count for _, count in surplus),
+        expired=expired,
+        by_minutes=True,
+    )
+
+
+def _by_minute(rows: Iterator[Row], value: Callable[[Iterator[Row]], int]) -> Iterator[tuple[int, int]]:
+    for minute_ms, of_minute in groupby(rows, key=_minute_ms):
+        yield minute_ms, value(of_minute)
+
+
+def _joined(*streams: Iterator[tuple[int, int]]) -> Iterator[tuple[int, list[int]]]:
+    """Values of ascending streams by their minute; 0 where a stream has none."""
+    heads = [next(stream, None) for stream in streams]
+    while any(head is not None for head in heads):
+        minute_ms = min(head[0] for head in heads if head is not None)
+        values = [0] * len(streams)
+        for position, head in enumerate(heads):
+            if head is not None and head[0] == minute_ms:
+                values[position] = head[1]
+                heads[position] = next(streams[position], None)
+        yield minute_ms, values
+
+
+def _minute_ms(row: Row) -> int:
+    time_ms = int(row["time_ns"] or 0) // _NS_PER_MS
+    return time_ms - time_ms % MINUTE_MS

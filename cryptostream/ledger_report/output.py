@@ -1,0 +1,202 @@
+"""A survey as a table for people, as CSV and JSON for programs."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, TextIO
+
+import orjson
+
+from consumers.ledger_events import LedgerSeries
+from cryptostream.arguments import iso
+from cryptostream.ledger_report.report import Note, Range, Recount, SeriesReport, Shortfall
+from cryptostream.ledger_report.survey import Survey
+from cryptostream.output import write_columns
+
+_COUNTS: Final = ("expected", "stored", "backfilled", "halted", "offline", "lost", "duplicates")
+_LOST_SHOWN: Final = 5
+_NOTES_SHOWN: Final = 3
+
+
+def write_table(survey: Survey, out: TextIO) -> None:
+    """Series, what is wrong with them, and freshness; the verdict last."""
+    rows = [_texts(report) for report in survey.series]
+    write_columns(("symbol", "stream", "interval", *_COUNTS), rows, out, right=_COUNTS)
+    for line in (*_lost_lines(survey.series), *_note_lines(survey)):
+        out.write(line + "\n")
+    if survey.freshness:
+        out.write("\n")
+        write_columns(
+            ("freshness (ms)", "hop", "p50", "p95", "p99"),
+            [
+                (hop.stream, hop.hop, *(f"{value:,.0f}" for value in (hop.p50, hop.p95, hop.p99)))
+                for hop in survey.freshness
+            ],
+            out,
+            right=("p50", "p95", "p99"),
+        )
+    elif survey.store_error is not None:
+        out.write(f"\nfreshness: not known; {survey.store_error}\n")
+    out.write("\n")
+    for recount in survey.recounts or ():
+        for line in disagreements(recount):
+            out.write(line + "\n")
+    out.write(f"{_verdict(survey)}\nclaims: {survey.source}\n")
+
+
+def write_csv(survey: Survey, out: TextIO) -> None:
+    """One line a series; what the source does not tell is empty."""
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(
+        (*LedgerSeries._fields, *_COUNTS, "missing_in_store", "without_indicators", "unclaimed_in_store")
+    )
+    recounts = {recount.series: recount for recount in survey.recounts or ()}
+    for report in survey.series:
+        recount = recounts.get(report.series)
+        counted = (
+            ("", "", "")
+            if recount is None
+            else (recount.missing.count, recount.without_indicators.count, recount.unclaimed.count)
+        )
+        counts = (getattr(report, name) for name in _COUNTS)
+        writer.writerow((*report.series, *("" if count is None else count for count in counts), *counted))
+
+
+def write_json(survey: Survey, out: TextIO) -> None:
+    """One object with everything."""
+    content = {
+        "source": survey.source,
+        "complete": survey.complete,
+        "series": [_series_json(report) for report in survey.series],
+        "found": [
+            {**note.series._asdict(), **{k: v for k, v in note._asdict().items() if k != "series"}}
+            for note in survey.notes
+        ],
+        "freshness": survey.freshness,
+        "verification": None
+        if survey.recounts is None
+        else [{**recount.series._asdict(), **_recount_json(recount)} for recount in survey.recounts],
+    }
+    out.write(orjson.dumps(content, option=orjson.OPT_INDENT_2).decode() + "\n")
+
+
+def disagreements(recount: Recount) -> Iterator[str]:
+    """One line for each way in which the store is not what the ledger claims."""
+    name = _name(recount.series)
+    for what, short in (
+        ("claimed as stored are not in the store", recount.missing),
+        ("have no indicator point", recount.without_indicators),
+        ("in the store are in no claim", recount.unclaimed),
+    ):
+        if short.count:
+            yield f"{name}: {short.count:,} {what}: {_ranges_of(recount, short)}"
+    if recount.stored_twice:
+        yield f"{name}: {recount.stored_twice:,} points have an id that another point has too"
+    if recount.cut_short:
+        yield f"{name}: the store has too many holes to count them all; counted up to the last one named"
+    if recount.expired:
+        yield f"{name}: {recount.expired:,} claimed are older than the store keeps, and not counted"
+    if recount.on_their_way:
+        yield f"{name}: {recount.on_their_way:,} in the store are too new to be claimed already"
+
+
+def _texts(report: SeriesReport) -> tuple[str, ...]:
+    counts = (getattr(report, name) for name in _COUNTS)
+    return (
+        report.series.symbol,
+        report.series.stream,
+        report.series.interval,
+        *("–" if count is None else f"{count:,}" for count in counts),
+    )
+
+
+def _lost_lines(reports: Sequence[SeriesReport]) -> Iterator[str]:
+    for report in reports:
+        if report.lost:
+            shown = shown_ranges(
+                report.series, report.lost_ranges[-_LOST_SHOWN:], by_minutes=report.by_minutes
+            )
+            more = len(report.lost_ranges) - _LOST_SHOWN
+            newest = f", the newest of {len(report.lost_ranges):,} ranges" if more > 0 else ""
+            yield f"lost: {_name(report.series)}: {report.lost:,}: {shown}{newest}"
+        if report.on_their_way:
+            yield f"on their way: {_name(report.series)}: {report.on_their_way:,} of the last two minutes"
+
+
+def _note_lines(survey: Survey) -> Iterator[str]:
+    for (series, kind), count in survey.note_counts.items():
+        notes = [note for note in survey.notes if note.series == series and note.kind == kind]
+        if not notes:
+            continue
+        shown = "; ".join(_note_text(note) for note in notes[-_NOTES_SHOWN:])
+        newest = f" (newest {_NOTES_SHOWN} of {count:,})" if count > _NOTES_SHOWN else ""
+        yield f"{kind}: {_name(series)}{newest}: {shown}"
+
+
+def _note_text(note: Note) -> str:
+    where = shown_ranges(note.series, ((note.first, note.last),))
+    at = f" at {iso(note.time_ms)}" if note.time_ms is not None and not note.series.interval else ""
+    return f"{where}{at}{f' ({note.detail})' if note.detail else ''}"
+
+
+def _verdict(survey: Survey) -> str:
+    lost = sum(report.lost for report in survey.series)
+    wrong = [recount for recount in survey.recounts or () if not recount.agrees]
+    said = [f"{lost:,} lost" if lost else "nothing lost"]
+    if survey.recounts is not None:
+        checked = sum(recount.checked for recount in survey.recounts)
+        said.append(
+            f"THE STORE DISAGREES in {len(wrong)} of {len(survey.recounts)} series"
+            if wrong
+            else f"the store has all of {checked:,} claimed"
+        )
+    return f"{'complete' if survey.complete else 'NOT COMPLETE'}: {', '.join(said)}"
+
+
+def _ranges_of(recount: Recount, short: Shortfall) -> str:
+    shown = shown_ranges(recount.series, short.ranges[:_LOST_SHOWN], by_minutes=recount.by_minutes)
+    return shown + (", …" if len(short.ranges) > _LOST_SHOWN else "")
+
+
+def shown_ranges(series: LedgerSeries, ranges: Sequence[Range], *, by_minutes: bool = False) -> str:
+    """Ranges in the ledger's units as text: ids, open times, or minutes."""
+    times = by_minutes or bool(series.interval)
+    word = "minutes" if by_minutes else "open times" if series.interval else "ids"
+    texts = (
+        tuple(iso(value) if times else str(value) for value in dict.fromkeys((first, last)))
+        for first, last in ranges
+    )
+    return f"{word} {', '.join(' – '.join(pair) if times else '–'.join(pair) for pair in texts)}"
+
+
+def _name(series: LedgerSeries) -> str:
+    return " ".join(filter(None, (series.symbol, series.stream, series.interval)))
+
+
+def _series_json(report: SeriesReport) -> dict[str, Any]:
+    return {
+        **report.series._asdict(),
+        **{name: getattr(report, name) for name in _COUNTS},
+        "on_their_way": report.on_their_way,
+        "lost_ranges": report.lost_ranges,
+        "lost_ranges_are": "minutes"
+        if report.by_minutes
+        else "open times"
+        if report.series.interval
+        else "ids",
+    }
+
+
+def _recount_json(recount: Recount) -> dict[str, Any]:
+    return {
+        "agrees": recount.agrees,
+        "checked": recount.checked,
+        "missing": recount.missing,
+        "without_indicators": recount.without_indicators,
+        "stored_twice": recount.stored_twice,
+        "unclaimed": recount.unclaimed,
+        "on_their_way": recount.on_their_way,
+        "expired": recount.expired,
+        "cut_short": recount.cut_short,
+    }

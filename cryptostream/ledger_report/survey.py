@@ -1,0 +1,239 @@
+"""Gathers a report: claims from the topic or the store, freshness and the recount from the store."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Final
+
+from confluent_kafka import Message
+
+from consumers.ledger_events import LedgerSeries
+from consumers.measurements import FRESHNESS, KLINE, TRADE
+from consumers.stores.expiry import TICKS_EXPIRY_NS
+from consumers.stores.factory import open_reader
+from consumers.stores.port import Reader
+from cryptostream.ledger_report.claims import Claims
+from cryptostream.ledger_report.minutes import recount_minutes, reports_from_minutes
+from cryptostream.ledger_report.recount import NOTHING_CLAIMED, Claimed, Found, compare, count_points
+from cryptostream.ledger_report.report import Freshness, Note, Recount, SeriesReport
+from cryptostream.ledger_report.span import Span
+from cryptostream.progress_line import ProgressLine
+from cryptostream.topic_reader import TopicReader
+from shared.errors import BrokerError, InvalidMessage, SettingsError, StoreError
+from shared.messages import decode
+from shared.settings import Settings
+from shared.topics import LEDGER
+
+# `stored` follows `expected` within a second or two, `stored` the store within one (DESIGN §5.2).
+SETTLE_S: Final = 6.0
+# A topic that has had nothing for so long has nothing on its way.
+_QUIET_MS: Final = 60_000
+_FRESH_NS: Final = 60 * 10**9
+_HOPS: Final = ("socket", "kafka", "consumed", "stored")
+_NS_PER_MS: Final = 10**6
+
+
+@dataclass(slots=True)
+class Survey:
+    """Everything that `cryptostream ledger` shows.
+
+    Attributes:
+        source: where the claims come from, in words.
+        store_error: why freshness is not shown.
+        recounts: None if the store was not counted again.
+    """
+
+    source: str
+    series: list[SeriesReport]
+    notes: list[Note]
+    note_counts: dict[tuple[LedgerSeries, str], int]
+    freshness: list[Freshness]
+    store_error: str | None = None
+    recounts: list[Recount] | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Nothing is lost, and the store agrees as far as it was asked."""
+        return not any(report.lost for report in self.series) and all(
+            recount.agrees for recount in self.recounts or ()
+        )
+
+
+def survey(settings: Settings, span: Span, *, use_broker: bool, verify: bool) -> Survey:
+    """Read claims, and the store.
+
+    Raises:
+        BrokerError, StoreError, SettingsError: what is needed cannot be read.
+    """
+    topics = _ledger_topic(settings) if use_broker else None
+    if topics is None:
+        with closing(open_reader(settings)) as reader:
+            return _from_store(settings, reader, span, verify=verify)
+    with closing(topics):
+        claims = Claims(span, oldest_kept_ms(settings))
+        read_claims(topics, claims)
+        found = Survey(f"topic {LEDGER} at {topics.bootstrap_servers}", claims.reports(), [], {}, [])
+        try:
+            with closing(open_reader(settings)) as reader:
+                found.freshness = newest_freshness(reader, span.stream)
+                if verify:
+                    found.recounts = _recounts(settings, reader, span, topics, claims)
+        except (StoreError, SettingsError) as error:
+            if verify:
+                raise
+            found.store_error = str(error)
+        found.notes, found.note_counts = claims.notes(), claims.note_counts()
+        return found
+
+
+def oldest_kept_ms(settings: Settings) -> int | None:
+    """Times before this are gone from the bucket `ticks`; None if nothing expires."""
+    if settings.influx_bucket_market == settings.influx_bucket_ticks:
+        return None
+    return (time.time_ns() - TICKS_EXPIRY_NS) // _NS_PER_MS
+
+
+def read_claims(topics: TopicReader, claims: Claims) -> None:
+    """All events up to the end of the topic, and what settles those on their way there."""
+    bounds = topics.bounds(LEDGER)
+    newest_ms = 0
+    with ProgressLine(
+        f"reading {LEDGER}", "events", sum(high - low for low, high in bounds.values())
+    ) as line:
+        for message in topics.to_end({place: low for place, (low, _) in bounds.items()}):
+            newest_ms = max(newest_ms, message.timestamp()[1])
+            _receive(claims, (message,))
+            line.advance()
+    claims.end()
+    deadline = time.monotonic() + SETTLE_S
+    while (
+        claims.undecided
+        and time.time_ns() // _NS_PER_MS - newest_ms < _QUIET_MS
+        and time.monotonic() < deadline
+    ):
+        _receive(claims, topics.more())
+
+
+def newest_freshness(reader: Reader, stream: str | None) -> list[Freshness]:
+    """Each hop's newest latencies, without those of services that ended long before the others."""
+    tags = {} if stream is None else {"stream": stream}
+    rows = list(reader.read(FRESHNESS.name, tags, last=1))
+    newest_ns = max((int(row["time_ns"] or 0) for row in rows), default=0)
+    slowest: dict[tuple[str, str], Freshness] = {}
+    for row in rows:
+        if int(row["time_ns"] or 0) < newest_ns - _FRESH_NS:
+            continue
+        quantiles = (float(row.get(name) or 0.0) for name in ("p50", "p95", "p99"))
+        hop = Freshness(str(row["stream"]), str(row["hop"]), *quantiles)
+        # Of several instances the slowest is shown: quantiles cannot be added.
+        before = slowest.get((hop.stream, hop.hop), hop)
+        slowest[hop.stream, hop.hop] = max(before, hop, key=lambda of: of.p95)
+    order = {hop: position for position, hop in enumerate(_HOPS)}
+    return sorted(slowest.values(), key=lambda hop: (hop.stream, order.get(hop.hop, len(order))))
+
+
+def _ledger_topic(settings: Settings) -> TopicReader | None:
+    """The broker with the ledger, None if there is none; a broker that should be there is missed aloud."""
+    if not settings.kafka_bootstrap_servers:
+        return None
+    try:
+        topics = TopicReader(settings.kafka_bootstrap_servers)
+    except BrokerError as error:
+        sys.stderr.write(f"warning: {error}; counting by the store's minute rows instead\n")
+        return None
+    if topics.has(LEDGER):
+        return topics
+    topics.close()
+    sys.stderr.write(
+        f"warning: {settings.kafka_bootstrap_servers} has no topic {LEDGER}; "
+        "counting by the store's minute rows instead\n"
+    )
+    return None
+
+
+def _from_store(settings: Settings, reader: Reader, span: Span, *, verify: bool) -> Survey:
+    reports = reports_from_minutes(reader, span, time.time_ns() // _NS_PER_MS)
+    found = Survey("minute rows of the store", reports, [], {}, newest_freshness(reader, span.stream))
+    if verify:
+        with ProgressLine("counting the store", "points") as line:
+            found.recounts = [
+                recount_minutes(
+                    reader,
+                    series,
+                    span,
+                    oldest_kept_ms=oldest_kept_ms(settings),
+                    leading_bare=_leading_bare(settings),
+                    advance=line.advance,
+                )
+                for series in _to_count(reader, span, [report.series for report in reports])
+            ]
+    return found
+
+
+def _recounts(
+    settings: Settings, reader: Reader, span: Span, topics: TopicReader, claims: Claims
+) -> list[Recount]:
+    # 1. What is claimed now must be found.
+    claimed = {
+        series: Claimed(claims.stored(series), claims.without_indicators(series), claims.expired(series))
+        if series in claims.series
+        else NOTHING_CLAIMED
+        for series in _to_count(reader, span, claims.series)
+    }
+    # 2. Count the store.
+    with ProgressLine("counting the store", "points") as line:
+        found = {series: count_points(reader, series, span, line.advance) for series in claimed}
+    # 3. What was found must have been claimed, by now or very soon.
+    _await_claims(topics, claims, found)
+    return [
+        compare(
+            series,
+            claimed[series],
+            found[series],
+            claims.ever_stored(series),
+            leading_bare=_leading_bare(settings),
+        )
+        for series in claimed
+    ]
+
+
+def _to_count(reader: Reader, span: Span, claimed: Iterable[LedgerSeries]) -> list[LedgerSeries]:
+    """Series with claims, and those that only the store has."""
+    wanted = set(claimed)
+    for measurement, stream in ((TRADE.name, "trades"), (KLINE.name, "klines")):
+        tags = {} if span.symbol is None else {"symbol": span.symbol}
+        for row in reader.read(measurement, tags, from_ns=span.from_ns, to_ns=span.to_ns, last=1):
+            series = LedgerSeries(
+                str(row["exchange"]), str(row["symbol"]), stream, str(row.get("interval") or "")
+            )
+            if span.holds(series):
+                wanted.add(series)
+    return sorted(wanted, key=SeriesReport.order)
+
+
+def _await_claims(topics: TopicReader, claims: Claims, found: dict[LedgerSeries, Found]) -> None:
+    deadline = time.monotonic() + SETTLE_S
+    while time.monotonic() < deadline:
+        come = topics.more()
+        _receive(claims, come)
+        if not come and not any(
+            points.ids.difference(claims.ever_stored(series)) for series, points in found.items()
+        ):
+            return
+
+
+def _receive(claims: Claims, messages: Iterable[Message]) -> None:
+    for message in messages:
+        try:
+            claims.receive(decode("ledger", message.value()))
+        except InvalidMessage:
+            continue  # the ledger's consumer has sent it to the dead letters, where it is counted
+
+
+def _leading_bare(settings: Settings) -> bool:
+    """Whether the first bars may have no indicator at all: of all indicators some have a value at once."""
+    return "all" not in settings.indicators

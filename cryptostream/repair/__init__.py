@@ -1,0 +1,1 @@
+"""Fetching over REST what a series is missing."""

@@ -1,0 +1,163 @@
+"""Replicas come, go and are killed while messages flow: every stored value is that of an undisturbed run."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+
+from consumers.streams import streams
+from cryptostream.engines.influxdb import InfluxServer
+from cryptostream.engines.kafka import KafkaServer
+from cryptostream.topics_admin import ensure_topics
+from shared.kafka import producer_config
+from shared.settings import Settings
+from tests.conftest import real_influx, real_kafka
+from tests.integration.consumer_harness import ConsumerRun, member_ids, members, until
+from tests.integration.streaming import (
+    Sent,
+    bars,
+    count,
+    environment,
+    exported,
+    influx_settings,
+    send,
+    trades,
+    undisturbed,
+)
+
+INTERVALS = ("1s", "1m")
+GROUPS = [stream.group for stream in streams(("klines", "trades"), INTERVALS, memory_broker=False)]
+SYMBOLS = [f"SCALE{number}USDC" for number in range(12)]
+TRADES, SECONDS, MINUTES = 600, 240, 120
+SLICES = 200
+START_MS = (int(time.time()) // 60 - 180) * 60_000
+
+
+@pytest.fixture(scope="module")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+    with real_kafka(tmp_path_factory.mktemp("kafka")) as server:
+        ensure_topics(server.bootstrap_servers, INTERVALS)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def influxd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfluxServer]:
+    with real_influx(tmp_path_factory.mktemp("influx")) as server:
+        yield server
+
+
+@pytest.fixture
+def settings(kafka: KafkaServer, influxd: InfluxServer) -> Settings:
+    return influx_settings(kafka.bootstrap_servers, influxd)
+
+
+def market() -> list[Sent]:
+    """All records in slices of time, so that every slice has trades and bars of every symbol."""
+    streams = (
+        trades(SYMBOLS, TRADES, START_MS),
+        bars(SYMBOLS, "1s", SECONDS, START_MS),
+        bars(SYMBOLS, "1m", MINUTES, START_MS),
+    )
+    return [
+        record
+        for part in range(SLICES)
+        for of in streams
+        for record in of[part * len(of) // SLICES : (part + 1) * len(of) // SLICES]
+    ]
+
+
+@contextmanager
+def flowing(bootstrap_servers: str, records: list[Sent]) -> Iterator[None]:
+    """Records are published slice by slice until the block ends, then the rest of them at once."""
+    producer = Producer(producer_config(bootstrap_servers, "test"))
+    hurry = threading.Event()
+
+    def publish() -> None:
+        for part in range(SLICES):
+            send(producer, records[part * len(records) // SLICES : (part + 1) * len(records) // SLICES])
+            hurry.wait(0.2)
+
+    thread = threading.Thread(target=publish)
+    thread.start()
+    try:
+        yield
+    finally:
+        hurry.set()
+        thread.join()
+
+
+@contextmanager
+def replica(settings: Settings, **more: str) -> Iterator[ConsumerRun]:
+    options = ("--stream", "klines", "--stream", "trades", "--intervals", ",".join(INTERVALS))
+    run = ConsumerRun(options, environment(settings) | {"INSTANCE": ""} | more)
+    try:
+        yield run
+    finally:
+        if run.process.poll() is None:
+            run.process.kill()
+            print(run.process.communicate()[1])
+
+
+def share(settings: Settings, replicas: int) -> None:
+    until(
+        lambda: all(members(settings.kafka_bootstrap_servers, group) == replicas for group in GROUPS),
+        f"{replicas} replicas with partitions of every group",
+    )
+
+
+def test_scaling_out_a_crash_and_scaling_in_change_no_value(settings: Settings) -> None:
+    broker = settings.kafka_bootstrap_servers
+    records = market()
+    with ExitStack() as replicas:
+        first = replicas.enter_context(replica(settings))
+        share(settings, 1)
+        with flowing(broker, records):
+            until(lambda: count(settings, "trade", SYMBOLS[:1]), "the first trades")
+            second, third = (replicas.enter_context(replica(settings)) for _ in range(2))
+            share(settings, 3)
+            third.kill()
+            share(settings, 2)
+            code, errors = second.stop()
+            assert code == 0, errors
+            # It has left: nobody waits for its session to end.
+            assert [len(member_ids(broker, group)) for group in GROUPS] == [1] * len(GROUPS)
+            share(settings, 1)
+        until(lambda: count(settings, "trade", SYMBOLS) == TRADES * len(SYMBOLS), "all trades")
+        until(lambda: count(settings, "kline", SYMBOLS) == (SECONDS + MINUTES) * len(SYMBOLS), "all bars")
+        code, errors = first.stop()
+        assert code == 0, errors
+    found, expected = exported(settings, SYMBOLS), undisturbed(records, INTERVALS)
+    assert found.keys() == expected.keys()
+    assert found == expected
+
+
+def test_a_slot_gets_its_partitions_back_without_a_rebalance(settings: Settings, tmp_path: Path) -> None:
+    """Static membership: the one replica of a named slot is killed and started again."""
+    broker = settings.kafka_bootstrap_servers
+    with replica(settings, INSTANCE="7") as first:
+        share(settings, 1)
+        first.kill()
+    with replica(settings, INSTANCE="7") as second:
+        until(lambda: count(settings, "trade", ["SLOTUSDC"]) or feed(broker), "the trades of the slot")
+        assert [len(member_ids(broker, group)) for group in GROUPS] == [1] * len(GROUPS)
+        assert second.stop()[0] == 0
+
+
+def feed(broker: str) -> None:
+    send(Producer(producer_config(broker, "test")), trades(["SLOTUSDC"], 1, START_MS + 600_000))
+
+
+def test_a_slot_that_is_used_twice_is_one_clear_line(settings: Settings) -> None:
+    with replica(settings, INSTANCE="8") as first:
+        share(settings, 1)
+        with replica(settings, INSTANCE="8"):
+            _, errors = first.process.communicate(timeout=60)
+    assert first.process.returncode == 1
+    last = errors.splitlines()[-1]
+    assert last.startswith("error: INSTANCE: ")

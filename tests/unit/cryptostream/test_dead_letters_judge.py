@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from consumers.measurements import INDICATOR, TRADE
+from cryptostream.dead_letters.judge import Judge, Obsolete, Republish, StillBroken, StorePoint, Verdict
+from cryptostream.dead_letters.letter import Choice, Letter, Place
+from shared.dead_letters import Origin
+from shared.errors import UsageError
+from shared.topics import QUOTES, TRADES, klines_live_topic, klines_topic
+from tests.builders import BUILDERS, NOW_MS, kline, quote, trade
+
+NOON_MS = 1_785_758_400_000
+JUDGE = Judge()
+
+
+def letter(value: Any, source: str, *, offset: int = -1, key: bytes | None = b"binance:BTCUSDC") -> Letter:
+    content = value if isinstance(value, bytes) or value is None else orjson.dumps(value)
+    return Letter(
+        Place(1, 7), NOW_MS + 99, key, content, Origin("why", source, 0 if offset >= 0 else -1, offset, "x")
+    )
+
+
+def judged(*args: Any, **fields: Any) -> Verdict:
+    return JUDGE.judge(letter(*args, **fields), NOW_MS)
+
+
+@pytest.mark.parametrize(
+    ("topic", "message"),
+    [
+        (TRADES, trade(added_later="kept")),
+        (klines_topic("1m"), kline()),
+        (QUOTES, quote()),
+        ("market.book", BUILDERS["book"]()),
+        ("pipeline.ledger", BUILDERS["ledger"]()),
+    ],
+)
+def test_a_record_that_passes_goes_back_to_its_topic_as_backfill(topic: str, message: dict[str, Any]) -> None:
+    verdict = judged(message, topic, offset=5)
+    assert isinstance(verdict, Republish)
+    assert (verdict.topic, verdict.key) == (topic, b"binance:BTCUSDC")
+    assert orjson.loads(verdict.value) == message | {"source": "backfill"}
+
+
+def test_a_replayed_record_stays_one() -> None:
+    verdict = judged(trade(source="replay"), TRADES, offset=5)
+    assert isinstance(verdict, Republish)
+    assert orjson.loads(verdict.value)["source"] == "replay"
+
+
+@pytest.mark.parametrize(
+    ("value", "topic", "reason"),
+    [
+        (b"\xff", TRADES, "JSON"),
+        (None, TRADES, "JSON"),
+        (trade(price="1e5"), TRADES, "price"),
+        (kline(interval="1h"), klines_topic("1m"), "interval"),
+        (trade(), "market.nonsense", "no consumer reads"),
+        (trade(), "", "nowhere known"),
+    ],
+)
+def test_a_record_that_breaks_the_contract_stays_with_its_reason(value: Any, topic: str, reason: str) -> None:
+    verdict = judged(value, topic, offset=5)
+    assert isinstance(verdict, StillBroken)
+    assert reason in verdict.reason
+
+
+def test_an_update_of_an_open_bar_is_needed_by_nobody_any_more() -> None:
+    assert isinstance(judged(kline(closed=False), klines_live_topic("1m"), offset=5), Obsolete)
+
+
+def frame(event: dict[str, Any], name: str = "btcusdc@trade") -> dict[str, Any]:
+    return {"stream": name, "data": event}
+
+
+TRADE_EVENT = {
+    "e": "trade",
+    "E": NOW_MS,
+    "s": "BTCUSDC",
+    "t": 9,
+    "p": "1.5",
+    "q": "2.5",
+    "T": NOW_MS - 1,
+    "m": True,
+    "M": True,
+}
+
+
+def test_a_frame_that_is_understood_by_now_goes_where_the_producer_would_send_it() -> None:
+    verdict = judged(frame(TRADE_EVENT), "websocket:btcusdc@trade", key=b"binance:")
+    assert isinstance(verdict, Republish)
+    assert (verdict.topic, verdict.key) == (TRADES, b"binance:BTCUSDC")
+    message = orjson.loads(verdict.value)
+    # It was received when it was put aside, and it is not fresh.
+    assert (message["received_time_ms"], message["source"]) == (NOW_MS + 99, "backfill")
+    assert [(event["kind"], event["first"], event["last"]) for event in verdict.events] == [
+        ("expected", 9, 9),
+        ("repaired", 9, 9),
+    ]
+
+
+def test_frames_that_are_still_wrong_or_of_no_use_are_not_sent() -> None:
+    assert isinstance(judged(frame(TRADE_EVENT | {"p": 1}), "websocket:btcusdc@trade"), StillBroken)
+    assert isinstance(judged(b"{", "websocket:"), StillBroken)
+    diff = {"e": "depthUpdate", "E": NOW_MS, "s": "BTCUSDC", "U": 1, "u": 2, "b": [], "a": []}
+    assert isinstance(judged(frame(diff), "websocket:btcusdc@depth@100ms"), Obsolete)
+    assert isinstance(judged({"result": None, "id": 1}, "websocket:"), Obsolete)
+
+
+def test_rows_of_rest_find_their_interval_and_topic() -> None:
+    row = [NOON_MS, "1.0", "2.0", "0.5", "1.5", "10.0", NOON_MS + 899_999, "15.0", 3, "5.0", "7.5", "0"]
+    verdict = judged(row, "rest:klines")
+    assert isinstance(verdict, Republish)
+    assert verdict.topic == klines_topic("15m")
+    assert (verdict.events[0]["first"], verdict.events[0]["interval"]) == (NOON_MS, "15m")
+    sold = {"id": 4, "price": "1.5", "qty": "2.0", "quoteQty": "3", "time": NOW_MS, "isBuyerMaker": True}
+    verdict = judged(sold, "rest:trades")
+    assert isinstance(verdict, Republish)
+    assert verdict.topic == TRADES
+    for value, source in ((row[:5], "rest:klines"), ([1, 2], "rest:trades"), (b"<html>", "rest:trades")):
+        assert isinstance(judged(value, source), StillBroken)
+
+
+def description(**changes: Any) -> dict[str, Any]:
+    return {
+        "measurement": "trade",
+        "tags": {"exchange": "binance", "symbol": "BTCUSDC"},
+        "time_ns": NOW_MS * 10**6,
+        "fields": {"trade_id": 4, "price": 1.5, "quantity": 2.0, "buyer_is_maker": True},
+        **changes,
+    }
+
+
+def test_a_point_that_can_be_stored_is_stored_and_claimed() -> None:
+    verdict = judged(description(), TRADES, key=None)
+    assert isinstance(verdict, StorePoint)
+    assert verdict.point.series.measurement is TRADE
+    assert verdict.point.values == (4, 1.5, 2.0, True)
+    assert [(event["kind"], event["first"]) for event in verdict.events] == [("stored", 4)]
+
+
+def test_a_point_of_indicators_has_the_columns_that_it_names() -> None:
+    tags = {"exchange": "binance", "symbol": "BTCUSDC", "interval": "1m"}
+    point = description(measurement="indicator", tags=tags, fields={"momentum_rsi": 50.5, "volume_adi": None})
+    verdict = judged(point, klines_topic("1m"), key=None)
+    assert isinstance(verdict, StorePoint)
+    assert verdict.point.series.measurement == INDICATOR.with_columns(("momentum_rsi", "volume_adi"))
+    assert verdict.events == ()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"measurement": "nonsense"},
+        {"tags": {}},
+        {"fields": {"trade_id": 4}},
+        {"fields": {"trade_id": 4.5, "price": 1.5, "quantity": 2.0, "buyer_is_maker": True}},
+        {"fields": {"trade_id": 4, "price": 1.5, "quantity": 2.0, "buyer_is_maker": True, "more": 1}},
+        {"time_ns": -1},
+        {"time_ns": None},
+    ],
+)
+def test_a_point_that_can_not_be_stored_stays(changes: dict[str, Any]) -> None:
+    assert isinstance(judged(description(**changes), TRADES, key=None), StillBroken)
+
+
+@pytest.mark.parametrize("text", ["", "3", "3@", "@3", "a@1", "-1@2", "1@2@3", "1@" + "9" * 30])
+def test_a_place_is_partition_and_offset(text: str) -> None:
+    with pytest.raises(UsageError, match="PARTITION@OFFSET"):
+        Place.parse(text)
+    assert str(Place.parse("3@17")) == "3@17"
+
+
+def test_letters_are_chosen_by_source_reason_and_time() -> None:
+    mine = letter(trade(), "websocket:btcusdc@trade")
+    assert Choice(source="websocket").holds(mine)
+    assert Choice(source="websocket:btcusdc@trade", reason="WH").holds(mine)
+    assert not Choice(source="web").holds(mine)
+    assert not Choice(reason="other").holds(mine)
+    assert not Choice(to_ms=mine.time_ms).holds(mine)
+    assert Choice(from_ms=mine.time_ms).holds(mine)

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from typing import Any
+
+from consumers.ledger_events import LedgerSeries
+from cryptostream.ledger_report.claims import Claims
+from cryptostream.ledger_report.report import SeriesReport
+from cryptostream.ledger_report.span import Span
+from tests.builders import NOW_MS, ledger
+
+MINUTE_MS = 60_000
+FIRST_MS = NOW_MS - NOW_MS % MINUTE_MS
+TRADES = LedgerSeries("binance", "BTCUSDC", "trades")
+BARS = LedgerSeries("binance", "BTCUSDC", "klines", "1m")
+
+
+def claims_of(*events: dict[str, Any], span: Span | None = None, oldest_kept_ms: int | None = None) -> Claims:
+    claims = Claims(span or Span(), oldest_kept_ms)
+    for event in events:
+        claims.receive(event)  # type: ignore[arg-type]
+    claims.end()
+    return claims
+
+
+def bars(kind: str, first: int, last: int, **fields: Any) -> dict[str, Any]:
+    """An event about minutes, counted from FIRST_MS."""
+    return ledger(
+        stream="klines",
+        interval="1m",
+        kind=kind,
+        first=FIRST_MS + first * MINUTE_MS,
+        last=FIRST_MS + last * MINUTE_MS,
+        **fields,
+    )
+
+
+def only(claims: Claims) -> SeriesReport:
+    (report,) = claims.reports()
+    return report
+
+
+def test_what_is_neither_stored_nor_excused_is_lost() -> None:
+    report = only(
+        claims_of(
+            ledger(kind="expected", first=1, last=100),
+            ledger(kind="stored", first=1, last=60),
+            ledger(kind="repaired", first=50, last=60),
+            ledger(kind="offline", first=61, last=70),
+            ledger(kind="halted", first=71, last=80),
+            ledger(kind="duplicate", first=3, last=4),
+        )
+    )
+    assert (report.expected, report.stored, report.backfilled, report.offline) == (100, 60, 11, 10)
+    assert (report.halted, report.duplicates, report.lost) == (10, 2, 20)
+    assert report.lost_ranges == ((81, 100),)
+
+
+def test_what_is_expected_after_the_end_of_the_topic_is_not_asked_for() -> None:
+    claims = claims_of(ledger(kind="expected", first=1, last=10), ledger(kind="stored", first=1, last=8))
+    assert claims.undecided
+    claims.receive(ledger(kind="expected", first=11, last=20))  # type: ignore[arg-type]
+    claims.receive(ledger(kind="stored", first=9, last=15))  # type: ignore[arg-type]
+    assert not claims.undecided
+    report = only(claims)
+    assert (report.expected, report.stored, report.lost) == (10, 10, 0)
+    assert list(claims.stored(TRADES)) == [(1, 15)]
+
+
+def test_a_span_of_time_cuts_bars_by_their_open_time_and_trades_by_their_minute() -> None:
+    span = Span.of(
+        "btcusdc", from_ns=(FIRST_MS + MINUTE_MS + 5) * 10**6, to_ns=(FIRST_MS + 3 * MINUTE_MS) * 10**6
+    )
+    claims = claims_of(
+        bars("expected", 0, 9),
+        bars("stored", 0, 1),
+        *(
+            ledger(first=minute * 10, last=minute * 10 + 9, event_time_ms=FIRST_MS + minute * MINUTE_MS + 30)
+            for minute in range(5)
+        ),
+        ledger(kind="stored", first=0, last=24),
+        span=span,
+    )
+    trades, klines = claims.reports()
+    assert (trades.expected, trades.stored, trades.lost_ranges) == (20, 15, ((25, 29),))
+    second = FIRST_MS + 2 * MINUTE_MS
+    assert (klines.expected, klines.stored, klines.lost_ranges) == (2, 1, ((second, second),))
+
+
+def test_only_the_series_asked_for_are_counted() -> None:
+    events = (bars("expected", 0, 1), ledger(), ledger(symbol="ETHUSDC"))
+    assert claims_of(*events, span=Span("BTCUSDC")).series == [BARS, TRADES]
+    assert claims_of(*events, span=Span(stream="klines", interval="1m")).series == [BARS]
+    assert claims_of(*events, span=Span(interval="1h")).series == []
+
+
+def test_gaps_and_unsynced_spans_are_noted_and_late_bars_have_no_indicators() -> None:
+    claims = claims_of(
+        *(ledger(kind="gap", first=n, last=n, detail=f"hole {n}") for n in range(30)),
+        ledger(stream="depth", kind="unsynced", first=5, last=9, detail="update id 6 is missing"),
+        bars("late", 4, 5),
+    )
+    assert claims.note_counts()[TRADES, "gap"] == 30
+    gaps = [note for note in claims.notes() if note.kind == "gap"]
+    assert (len(gaps), gaps[-1].detail) == (20, "hole 29")
+    assert [note.detail for note in claims.notes() if note.kind == "unsynced"] == ["update id 6 is missing"]
+    assert len(claims.without_indicators(BARS)) == 2
+
+
+def test_trades_dated_before_the_oldest_kept_may_have_expired() -> None:
+    claims = claims_of(
+        ledger(first=1, last=10, event_time_ms=FIRST_MS),
+        ledger(first=11, last=20, event_time_ms=FIRST_MS + MINUTE_MS),
+        oldest_kept_ms=FIRST_MS + 1,
+    )
+    assert claims.expired(TRADES) == 10
+    # Bars of a minute are kept for ever.
+    assert claims.expired(BARS) < 0
+
+
+def test_an_event_that_makes_no_sense_is_left_out() -> None:
+    assert claims_of(ledger(first=9, last=1), ledger(stream="klines", interval="7m")).series == []
+
+
+def test_more_holes_than_are_kept_are_counted_all_the_same() -> None:
+    claims = Claims(Span(), None)
+    claims.receive(ledger(kind="expected", first=0, last=400_000))  # type: ignore[arg-type]
+    for number in range(0, 300_000, 2):
+        claims.receive(ledger(kind="stored", first=number, last=number))  # type: ignore[arg-type]
+    claims.end()
+    report = only(claims)
+    assert (report.expected, report.stored, report.lost) == (400_001, 150_000, 250_001)

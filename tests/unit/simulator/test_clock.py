@@ -1,0 +1,40 @@
+from simulator.server.clock import WorldClock
+
+
+class Time:
+    def __init__(self) -> None:
+        self.now_s = 50.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def test_a_held_clock_stands_at_its_start_until_it_is_released():
+    time = Time()
+    clock = WorldClock(10_000, 2.0, time, held=True)
+    time.now_s += 7
+    assert (clock.held, clock.now_ms()) == (True, 10_000)
+    clock.release()
+    time.now_s += 1.5
+    clock.release()
+    assert (clock.held, clock.now_ms()) == (False, 13_000)
+
+
+def test_a_clock_stops_at_a_time_that_was_set_before_and_finals_are_through():
+    time = Time()
+    clock = WorldClock(10_000, 1.0, time)
+    assert clock.freeze(12_000) == 12_060
+    time.now_s += 30
+    assert clock.now_ms() == 12_060
+    # Stopping again, or later, changes nothing.
+    assert clock.freeze() == clock.freeze(20_000) == 12_060
+
+
+def test_an_earlier_stop_goes_before_a_later_one_and_a_held_clock_stops_where_it_stands():
+    time = Time()
+    clock = WorldClock(10_000, 1.0, time)
+    clock.freeze(60_000)
+    time.now_s += 1.5
+    assert clock.freeze() == 11_500
+    held = WorldClock(10_000, 1.0, time, held=True)
+    assert held.freeze() == 10_000
