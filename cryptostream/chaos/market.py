@@ -25,7 +25,7 @@ class Market:
     symbols: tuple[str, ...] = ("BTCUSDC", "ETHUSDC", "XRPUSDC", "SOLUSDC")
     intervals: tuple[str, ...] = ("1s", "1m", "15m")
     seed: int = 1
-    rate: float = 1.0
+    rate: float = 3.0
     warmup_bars: int = 100
 
     def arguments(self) -> list[str]:

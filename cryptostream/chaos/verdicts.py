@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from consumers.indicators.bars import Bar
 from consumers.indicators.indicator_set import IndicatorSet
-from cryptostream.chaos.claims import Claims
+from cryptostream.chaos.claims import NO_TRADES, Claims
 from cryptostream.chaos.differences import Differences, compare_bars, compare_trades
 from cryptostream.chaos.export import Export
 from cryptostream.chaos.market import Window
@@ -116,7 +116,7 @@ def against_topics(topics: TopicReport, truth: Truth, claims: Claims, window: Wi
                 differences.add("market.trades", "broken", example, last - first + 1)
             continue
         left = topics.bar_holes.get((series.symbol, series.interval), IdRanges())
-        for excuse in ("halted", "offline", "lost"):
+        for excuse in ("halted", "offline", "lost", NO_TRADES):
             left = left.difference(claims.ids(series, excuse))
         for first, last in left:
             example = f"{series.symbol} {first * series.unit}"
