@@ -69,6 +69,12 @@ class Scenario:
     dead_letters: bool = False
     least_rate: float = 500.0
 
+    @property
+    def engine_dies(self) -> bool:
+        """A service may then end too, with a clear line, to be started again: a broker that lost its memory
+        of a group, for one, fences the group's own members."""
+        return self.kill in ("kafka", "influx") or self.outage is not None
+
     def exchange_arguments(self) -> list[str]:
         """Of the simulator, beyond those of the market."""
         arguments = ["--hold"]
