@@ -192,7 +192,8 @@ class CandleAudit:
         if open_time != self._next_ms:
             self._next_id = self._close = None
         candle: Candle | None = None
-        if not kline["trade_count"]:
+        if not kline["trade_count"] or kline["first_trade_id"] == -1:
+            # By its count or by its ids without trades; if they disagree, one of them is wrong.
             candle = flat_candle(self._close)
             self._enter(kline, differences(kline, candle), events)
         elif (ids := self._ids_of(kline)) is None:

@@ -11,6 +11,8 @@ from shared.id_ranges import IdRanges
 from shared.messages import LedgerMessage
 
 _EXCUSES: Final = frozenset(("halted", "offline"))
+# Why a bar was never issued, in the detail of a `gap`: bars without trades that the exchange left out.
+NO_TRADES: Final = "no trades"
 _COUNTED: Final = frozenset(("klines", "trades"))
 
 
@@ -23,7 +25,8 @@ class Hole(NamedTuple):
 
 
 class Claims:
-    """Sets of ids by series and kind. Kline ids are open times divided by the interval.
+    """Sets of ids by series and kind, and one more for `NO_TRADES`; ids of bars are open times divided by the
+    interval.
 
     Attributes:
         events: how many events of each (stream, kind) came.
@@ -40,9 +43,10 @@ class Claims:
         if message["stream"] in _COUNTED:
             interval = message["interval"] or ""
             series = LedgerSeries(message["exchange"], message["symbol"], message["stream"], interval)
-            self._ids[series][message["kind"]].add(
-                message["first"] // series.unit, message["last"] // series.unit
-            )
+            first, last = message["first"] // series.unit, message["last"] // series.unit
+            self._ids[series][message["kind"]].add(first, last)
+            if message["detail"] == NO_TRADES:
+                self._ids[series][NO_TRADES].add(first, last)
 
     def series(self) -> tuple[LedgerSeries, ...]:
         return tuple(self._ids)

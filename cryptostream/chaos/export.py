@@ -56,7 +56,7 @@ def read_export(
         StoreUnavailable, StoreMisconfigured: as the reader.
     """
     export = Export(window, columns)
-    span = {"from_ns": window.begin_ms * _NS_A_MS, "to_ns": window.end_ms * _NS_A_MS}
+    end_ns = window.end_ms * _NS_A_MS
     kinds: list[tuple[str, tuple[str, ...], dict[BarSeries, dict[int, Numbers]]]]
     for symbol in symbols:
         export.trades[symbol] = [
@@ -67,17 +67,21 @@ def read_export(
                 float(row["quantity"] or 0),
                 bool(row["buyer_is_maker"]),
             )
-            for row in reader.read("trade", {"symbol": symbol}, **span)
+            for row in reader.read(
+                "trade", {"symbol": symbol}, from_ns=window.begin_ms * _NS_A_MS, to_ns=end_ns
+            )
         ]
         for interval in intervals:
             tags = {"symbol": symbol, "interval": interval}
+            # The first bar that closes within may have begun before.
+            from_ns = (window.begin_ms - INTERVAL_MS[interval]) * _NS_A_MS
             kinds = [("kline", BAR_FIELDS, export.bars)]
             if indicators:
                 kinds.append(("indicator", columns, export.indicators))
             for measurement, names, found in kinds:
                 found[symbol, interval] = {
                     open_ms: _numbers(row, names)
-                    for row in reader.read(measurement, tags, **span)
+                    for row in reader.read(measurement, tags, from_ns=from_ns, to_ns=end_ns)
                     if window.has_bar(open_ms := int(row["time_ns"] or 0) // _NS_A_MS, INTERVAL_MS[interval])
                 }
     return export

@@ -25,7 +25,7 @@ class Market:
     symbols: tuple[str, ...] = ("BTCUSDC", "ETHUSDC", "XRPUSDC", "SOLUSDC")
     intervals: tuple[str, ...] = ("1s", "1m", "15m")
     seed: int = 1
-    rate: float = 1.0
+    rate: float = 3.0
     warmup_bars: int = 100
 
     def arguments(self) -> list[str]:
@@ -59,7 +59,7 @@ class Window:
 
     def has_bar(self, open_time_ms: int, interval_ms: int) -> bool:
         """Whether a bar closes within."""
-        return self.begin_ms <= open_time_ms and open_time_ms + interval_ms <= self.end_ms
+        return self.begin_ms < open_time_ms + interval_ms <= self.end_ms
 
     def cut(self, other: Window) -> Window:
         """What both have."""

@@ -60,6 +60,7 @@ def as_json(results: Sequence[Result]) -> list[dict[str, Any]]:
             "recoveries_s": [round(seconds, 2) for seconds in result.recoveries_s],
             "most_mb": {name: round(most, 1) for name, most in result.most_mb.items()},
             "seconds": round(result.seconds, 1),
+            "ends": list(result.ends),
             "verdict": result.verdict,
             "broken": result.broken(),
         }

@@ -23,6 +23,7 @@ class Result:
         recoveries_s: from a disturbance to completeness.
         lost: ids that the ledger gives up.
         rows: of the store that were compared.
+        ends: of services that nobody asked for.
         most_mb: the largest resident memory of each service.
     """
 
@@ -44,6 +45,7 @@ class Result:
     most_mb: dict[str, float] = field(default_factory=dict)
     differences: Differences = field(default_factory=Differences)
     complaints: list[str] = field(default_factory=list)
+    ends: tuple[str, ...] = ()
     error: str | None = None
 
     def broken(self) -> list[str]:
@@ -52,6 +54,8 @@ class Result:
             return [self.error]
         scenario = self.scenario
         lines = [*self.complaints, *self.differences.lines()]
+        if not scenario.engine_dies:
+            lines += self.ends
         lines += [f"{fault} never fired" for fault in self.silent_faults]
         if self.lost:
             lines.append(f"{self.lost} ids are lost")

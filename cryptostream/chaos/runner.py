@@ -100,7 +100,8 @@ class Runner:
             _count(result, session.stack.faults() if scenario.faults else [])
             drained = session.end()
             result.drain_s = drained.seconds
-            result.complaints += [*drained.complaints, *session.stack.processes.unasked]
+            result.complaints += drained.complaints
+            result.ends = tuple(session.stack.processes.unasked)
             export = self._judge(session, scenario, result, drained.window)
         finally:
             session.close()

@@ -16,12 +16,17 @@ BOOK_LEVELS: Final = 20
 
 
 class TradeLaw:
-    """`market.trades` of one symbol: no id twice, and those of the stream in order."""
+    """`market.trades` of one symbol: no id twice, and those of the stream in order.
+
+    Attributes:
+        late: ids of the stream that came after higher ones: they must have been known as a hole.
+    """
 
     def __init__(self, symbol: str) -> None:
         self._symbol = symbol
         self._newest = -1
         self.ids = IdRanges()
+        self.late = IdRanges()
 
     def receive(self, message: Mapping[str, Any]) -> Differences:
         differences = Differences()
@@ -29,9 +34,7 @@ class TradeLaw:
         if trade_id in self.ids:
             differences.add("market.trades", "twice", f"{self._symbol} {trade_id} ({source})")
         elif source == "stream" and trade_id < self._newest:
-            differences.add(
-                "market.trades", "broken", f"{self._symbol} {trade_id} comes after {self._newest}"
-            )
+            self.late.add(trade_id, trade_id)
         self.ids.add(trade_id, trade_id)
         if source == "stream":
             self._newest = max(self._newest, trade_id)
@@ -160,6 +163,7 @@ class TopicReport:
 
     Attributes:
         trades: ids on `market.trades` by symbol.
+        late_trades: those of the stream that came after higher ones.
         firsts_ms: open time of the first bar of each series. bar_holes: bars between that are not there.
         books: of `market.book` compared with the replay of `market.depth`; `unreplayed` could not be.
         depth_holes: places where the replay of a book begins anew.
@@ -167,6 +171,7 @@ class TopicReport:
 
     differences: Differences = field(default_factory=Differences)
     trades: dict[str, IdRanges] = field(default_factory=dict)
+    late_trades: dict[str, IdRanges] = field(default_factory=dict)
     firsts_ms: dict[BarSeries, int] = field(default_factory=dict)
     bar_holes: dict[BarSeries, IdRanges] = field(default_factory=dict)
     books: int = 0

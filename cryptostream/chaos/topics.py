@@ -44,6 +44,7 @@ def _trades(reader: _TopicReader, report: TopicReport) -> None:
         law = laws.setdefault(message["symbol"], TradeLaw(message["symbol"]))
         report.differences.update(law.receive(message))
     report.trades = {symbol: law.ids for symbol, law in laws.items()}
+    report.late_trades = {symbol: law.late for symbol, law in laws.items()}
 
 
 def _bars(reader: _TopicReader, interval: str, report: TopicReport) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from consumers.indicators.bars import Bar
 from consumers.indicators.indicator_set import IndicatorSet
-from cryptostream.chaos.claims import Claims
+from cryptostream.chaos.claims import NO_TRADES, Claims
 from cryptostream.chaos.differences import Differences, compare_bars, compare_trades
 from cryptostream.chaos.export import Export
 from cryptostream.chaos.market import Window
@@ -109,8 +109,14 @@ def against_topics(topics: TopicReport, truth: Truth, claims: Claims, window: Wi
             if window.has(trade.time_ns // _NS_A_MS) and trade.trade_id not in on_topic:
                 differences.add("market.trades", "missing", f"{symbol} {trade.trade_id}")
     for series in claims.series():
+        if series.stream == "trades":
+            late = topics.late_trades.get(series.symbol, IdRanges())
+            for first, last in late.difference(claims.ids(series, "gap")):
+                example = f"{series.symbol} {first} is late and was no hole"
+                differences.add("market.trades", "broken", example, last - first + 1)
+            continue
         left = topics.bar_holes.get((series.symbol, series.interval), IdRanges())
-        for excuse in ("halted", "offline", "lost"):
+        for excuse in ("halted", "offline", "lost", NO_TRADES):
             left = left.difference(claims.ids(series, excuse))
         for first, last in left:
             example = f"{series.symbol} {first * series.unit}"

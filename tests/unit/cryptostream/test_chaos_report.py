@@ -42,6 +42,8 @@ def test_whatever_breaks_a_promise_is_named():
     assert result(messages_per_s=499.0).verdict == "too slow"
     assert result("kill-ledger").broken() == ["nothing was killed"]
     assert result("rollover", messages_per_s=1_200.0, rollovers=9).broken() == ["9 rollovers, not 10"]
+    assert result(ends=("ledger ended",)).broken() == ["ledger ended"]
+    assert result("kill-kafka", kills=5, ends=("ledger ended",)).broken() == []
     assert result(error="no broker").broken() == ["no broker"]
 
 

@@ -52,12 +52,13 @@ def test_a_market_begins_shortly_before_a_quarter_and_within_what_second_data_ke
 
 def test_the_arguments_of_a_market_are_those_of_the_simulator():
     arguments = Market(5, symbols=("A", "B"), seed=3).arguments()
-    assert arguments == ["--symbols", "A,B", "--seed", "3", "--start", "5", "--rate", "1"]
+    assert arguments == ["--symbols", "A,B", "--seed", "3", "--start", "5", "--rate", "3"]
 
 
 def test_a_window_has_the_bars_that_close_within():
     window = Window(1_000, 5_000)
     assert window.has_bar(4_000, 1_000)
     assert not window.has_bar(4_001, 1_000)
-    assert not window.has_bar(999, 1_000)
+    assert window.has_bar(1, 1_000)
+    assert not window.has_bar(0, 1_000)
     assert window.cut(Window(0, 3_000)) == Window(1_000, 3_000)

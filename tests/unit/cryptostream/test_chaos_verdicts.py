@@ -144,6 +144,14 @@ def test_holes_of_a_topic_must_be_excused(truth: Truth):
     assert dict(found.counts) == {("market.klines.1m", "missing"): 1}
 
 
+def test_a_trade_may_be_late_only_where_a_hole_was_known(truth: Truth):
+    report = TopicReport(
+        trades={SERIES[0]: IdRanges([(0, 39)])}, late_trades={SERIES[0]: IdRanges([(20, 21)])}
+    )
+    made = claims(ledger(kind="gap", first=20, last=20, count=1))
+    assert dict(against_topics(report, truth, made, WINDOW).counts) == {("market.trades", "broken"): 1}
+
+
 def test_a_trade_that_never_reached_its_topic_is_found(truth: Truth):
     report = TopicReport(trades={SERIES[0]: IdRanges([(0, 11), (13, 39)])})
     assert dict(against_topics(report, truth, Claims(), WINDOW).counts) == {("market.trades", "missing"): 1}
