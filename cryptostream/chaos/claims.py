@@ -71,13 +71,17 @@ class Claims:
         }
 
     def holes(self) -> Iterator[Hole]:
-        """Missing ids with a stored one above them: what is only on its way to the store is none."""
+        """Awaited ids with a stored one above them: what is only on its way to the store is none."""
         for series in self.series():
             newest = max((last for _, last in self._ids[series]["stored"]), default=None)
             if newest is not None:
-                for first, last in self.missing(series):
+                for first, last in self._awaited(series):
                     if first < newest:
                         yield Hole(series, first, min(last, newest))
 
-    def missing_count(self) -> int:
-        return sum(len(self.missing(series)) for series in self.series())
+    def awaited_count(self) -> int:
+        """Ids that may still be stored: missing, and not given up."""
+        return sum(len(self._awaited(series)) for series in self.series())
+
+    def _awaited(self, series: LedgerSeries) -> IdRanges:
+        return self.missing(series).difference(self._ids[series]["lost"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -49,8 +49,17 @@ def services_of(intervals: Iterable[str]) -> tuple[str, ...]:
     return (_PRODUCER, *(f"consumer-{stream}" for stream in streams))
 
 
+def unheard(reports: Mapping[str, Report], services: Sequence[str], since_ms: int) -> str | None:
+    """The first service that has not reported since then, in words; None if all have."""
+    for service in services:
+        report = reports.get(service)
+        if report is None or report.time_ms < since_ms:
+            return f"{service} has not reported yet"
+    return None
+
+
 def incomplete_because(
-    reports: Mapping[str, Report], services: Iterable[str], since_ms: int, holes: int, *, market_open: bool
+    reports: Mapping[str, Report], services: Sequence[str], since_ms: int, holes: int, *, market_open: bool
 ) -> str | None:
     """The first reason why the stack is not complete; None if it is.
 
@@ -61,10 +70,10 @@ def incomplete_because(
         holes: ids missing below a stored one.
         market_open: no book can be synchronised in a market that has stopped.
     """
-    for service in services:
-        report = reports.get(service)
-        if report is None or report.time_ms < since_ms:
-            return f"{service} has not reported yet"
+    silent = unheard(reports, services, since_ms)
+    if silent is not None:
+        return silent
+    for service, report in reports.items():
         if report.lag_messages and report.lag_s >= _LAG_S:
             return f"{service} is {report.lag_s:.1f} s behind"
     gauges = reports[_PRODUCER].gauges

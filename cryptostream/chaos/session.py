@@ -12,7 +12,7 @@ from consumers.indicators.registry import indicator_set
 from consumers.stores.factory import open_reader
 from cryptostream.chaos.engines import Engines
 from cryptostream.chaos.export import Export, read_export
-from cryptostream.chaos.health import Quiet, incomplete_because, services_of
+from cryptostream.chaos.health import Quiet, incomplete_because, services_of, unheard
 from cryptostream.chaos.market import Market, Window
 from cryptostream.chaos.processes import Say
 from cryptostream.chaos.stack import Stack, StackOptions
@@ -67,7 +67,7 @@ class Session:
         """
         self.stack.start()
         deadline = time.monotonic() + READY_S
-        while (reason := self.incomplete_because(0)) is not None:
+        while (reason := unheard(self.watch.reports, self._services, since_ms=0)) is not None:
             if time.monotonic() > deadline:
                 raise CryptoStreamError(f"the stack is not at work after {READY_S:.0f} s: {reason}")
             self.tick()
@@ -106,7 +106,7 @@ class Session:
         while True:
             self.tick()
             settled = quiet.receive(self.watch.reports.get("producer"))
-            missing = self.watch.claims.missing_count()
+            missing = self.watch.claims.awaited_count()
             behind = self.incomplete_because(since_ms)
             if settled and not missing and behind is None:
                 return None

@@ -26,7 +26,18 @@ def test_what_is_expected_and_not_stored_is_missing_unless_it_is_excused():
         ledger(kind="offline", first=8, last=8),
     )
     assert list(made.missing(TRADES)) == [(5, 5), (9, 10)]
-    assert made.missing_count() == 3
+    assert made.awaited_count() == 3
+
+
+def test_what_is_given_up_is_missing_and_no_longer_awaited():
+    made = claims(
+        ledger(first=1, last=10),
+        ledger(kind="stored", first=4, last=10),
+        ledger(kind="lost", first=1, last=2),
+    )
+    assert list(made.missing(TRADES)) == [(1, 3)]
+    assert made.awaited_count() == 1
+    assert [(hole.first, hole.last) for hole in made.holes()] == [(3, 3)]
 
 
 def test_only_what_lies_below_a_stored_id_is_a_hole():
