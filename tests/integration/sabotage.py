@@ -55,7 +55,7 @@ def no_checkpoint() -> None:
 
     def store(consumer: StreamConsumer, enriched: Any) -> bool:
         if enriched.points:
-            consumer._checkpoint.run(consumer._positions, consumer._now_ms())
+            consumer._checkpoint.run(consumer._positions, consumer._now_ms(), everything=True)
             time.sleep(_A_WRITE_S)
         return original(consumer, enriched)
 

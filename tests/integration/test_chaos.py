@@ -106,7 +106,7 @@ class Sabotage(NamedTuple):
     [
         Sabotage("repair", "producers", "skip", "trade", "missing"),
         Sabotage("dedupe", "producers", "duplicate", "market.trades", "twice"),
-        Sabotage("checkpoint", "consumers", "kill-trades", "trade", "missing"),
+        Sabotage("checkpoint", "consumers", "kill-klines", "kline", "missing"),
     ],
     ids=lambda sabotage: sabotage.mechanism,
 )

@@ -15,7 +15,7 @@ from consumers.streams import streams
 from cryptostream.engines.influxdb import InfluxServer
 from cryptostream.engines.kafka import KafkaServer
 from cryptostream.topics_admin import ensure_topics
-from shared.kafka import producer_config
+from shared.kafka import SESSION_TIMEOUT_MS, producer_config
 from shared.settings import Settings
 from tests.conftest import real_influx, real_kafka
 from tests.integration.consumer_harness import ConsumerRun, member_ids, members, until
@@ -125,8 +125,12 @@ def test_scaling_out_a_crash_and_scaling_in_change_no_value(settings: Settings) 
             share(settings, 2)
             code, errors = second.stop()
             assert code == 0, errors
-            # It has left: nobody waits for its session to end.
-            assert [len(member_ids(broker, group)) for group in GROUPS] == [1] * len(GROUPS)
+            # It has left: without that it stays a member until its session of 10 s has ended.
+            until(
+                lambda: [len(member_ids(broker, group)) for group in GROUPS] == [1] * len(GROUPS),
+                "the replica to have left",
+                deadline_s=SESSION_TIMEOUT_MS / 1000 - 2,
+            )
             share(settings, 1)
         until(lambda: count(settings, "trade", SYMBOLS) == TRADES * len(SYMBOLS), "all trades")
         until(lambda: count(settings, "kline", SYMBOLS) == (SECONDS + MINUTES) * len(SYMBOLS), "all bars")
@@ -153,11 +157,14 @@ def feed(broker: str) -> None:
     send(Producer(producer_config(broker, "test")), trades(["SLOTUSDC"], 1, START_MS + 600_000))
 
 
-def test_a_slot_that_is_used_twice_is_one_clear_line(settings: Settings) -> None:
+def test_a_slot_that_is_used_twice_ends_one_of_them_with_a_clear_line(settings: Settings) -> None:
     with replica(settings, INSTANCE="8") as first:
         share(settings, 1)
-        with replica(settings, INSTANCE="8"):
-            _, errors = first.process.communicate(timeout=60)
-    assert first.process.returncode == 1
-    last = errors.splitlines()[-1]
-    assert last.startswith("error: INSTANCE: ")
+        with replica(settings, INSTANCE="8") as second:
+            ended = until(
+                lambda: next((run for run in (first, second) if run.process.poll() is not None), None),
+                "one of the two to end",
+            )
+            _, errors = ended.process.communicate()
+    assert ended.process.returncode == 1
+    assert errors.splitlines()[-1].startswith("error: INSTANCE: another process took the slot consumer-")
