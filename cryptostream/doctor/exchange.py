@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import aiohttp
-import orjson
 
 from cryptostream.doctor.finding import Check, Finding
 from producers.clock import Clock
 from producers.connection import open_connection
-from producers.exchanges.binance.answers import decide, statuses
+from producers.exchanges.binance.answers import Answer, decide, exchange_info, rows_of, server_time
 from producers.exchanges.binance.parse import Rejected, StreamMessage, parse_frame
 from producers.exchanges.binance.streams import open_with, streams_of
 from producers.halts import TRADING
@@ -44,8 +43,8 @@ async def _rest(settings: Settings) -> Sequence[Finding]:
     async with _session() as session:
         for _ in range(_CLOCK_SAMPLES):
             sent_ms = clock.now_ms()
-            answer = await _get(session, url, "time", {})
-            clock.offset.receive(sent_ms, int(answer["serverTime"]), clock.now_ms())
+            server_time_ms = await _get(session, url, "time", {}, server_time)
+            clock.offset.receive(sent_ms, server_time_ms, clock.now_ms())
     return (
         Finding("exchange rest", "ok", f"{url} answers in {clock.offset.round_trip_ms} ms"),
         clock_finding(clock.offset.offset_ms),
@@ -69,13 +68,12 @@ async def _symbols(settings: Settings) -> Sequence[Finding]:
     symbols, url = settings.symbols, settings.binance_rest_url
     async with _session() as session:
         try:
-            listed = statuses(
-                await _get(session, url, "exchangeInfo", {"symbols": '["' + '","'.join(symbols) + '"]'})
-            )
+            named = {"symbols": '["' + '","'.join(symbols) + '"]'}
+            info = await _get(session, url, "exchangeInfo", named, exchange_info)
         except (UnknownSymbol, ExchangeRefused):
             # One unknown symbol refuses them all: the whole list tells which one, and how it may be meant.
-            listed = statuses(await _get(session, url, "exchangeInfo", {}))
-    return symbol_findings(symbols, listed)
+            info = await _get(session, url, "exchangeInfo", {}, exchange_info)
+    return symbol_findings(symbols, info.statuses)
 
 
 def symbol_findings(symbols: Sequence[str], listed: dict[str, str]) -> list[Finding]:
@@ -103,7 +101,8 @@ async def _history(settings: Settings) -> Sequence[Finding]:
     url = settings.history_url()
     try:
         async with _session() as session:
-            await _get(session, url, "historicalTrades", {"symbol": settings.symbols[0], "limit": "1"})
+            newest = {"symbol": settings.symbols[0], "limit": "1"}
+            await _get(session, url, "historicalTrades", newest, rows_of)
     except UnknownSymbol:
         return (Finding("exchange history", "ok", f"{url} answers"),)
     except ExchangeError as error:
@@ -143,7 +142,13 @@ def _session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(timeout=_TIMEOUT)
 
 
-async def _get(session: aiohttp.ClientSession, base: str, path: str, parameters: dict[str, str]) -> Any:
+async def _get(
+    session: aiohttp.ClientSession,
+    base: str,
+    path: str,
+    parameters: dict[str, str],
+    read: Callable[[Any], Answer],
+) -> Answer:
     """One attempt: a check is about now.
 
     Raises:
@@ -154,8 +159,8 @@ async def _get(session: aiohttp.ClientSession, base: str, path: str, parameters:
         async with session.get(f"{base}/api/v3/{path}", params=parameters) as response:
             body = await response.read()
             headers = {name.lower(): value for name, value in response.headers.items()}
-            return decide(response.status, headers, body, request)
-    except (aiohttp.ClientError, TimeoutError, OSError, orjson.JSONDecodeError) as error:
+            return decide(response.status, headers, body, request, read)
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
         reason = str(getattr(error, "os_error", error)) or type(error).__name__
         raise ExchangeUnavailable(f"{request}: no answer ({reason}); {_MEND}") from None
 

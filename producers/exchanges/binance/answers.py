@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple, TypeVar
 
 import orjson
 
-from shared.errors import ExchangeBlocked, ExchangeRefused, ExchangeUnavailable, UnknownSymbol
+from shared.errors import ExchangeBlocked, ExchangeRefused, ExchangeUnavailable, InvalidMessage, UnknownSymbol
+
+Answer = TypeVar("Answer")
 
 # A firewall's block and a limit without Retry-After both last minutes.
 _BLOCK_S: Final = 300.0
@@ -16,12 +18,15 @@ _UNKNOWN_SYMBOL: Final = -1121
 USED_WEIGHT: Final = "x-mbx-used-weight-1m"
 
 
-def decide(status: int, headers: Mapping[str, str], body: bytes, request: str) -> Any:
-    """The decoded body of a good answer.
+def decide(
+    status: int, headers: Mapping[str, str], body: bytes, request: str, read: Callable[[Any], Answer]
+) -> Answer:
+    """What a good answer says.
 
     Args:
         headers: with names in lower case.
         request: method and path, for the messages.
+        read: of the decoded body; InvalidMessage if it is not what was asked for.
 
     Raises:
         ExchangeUnavailable: transient; `retry_after` where nothing must be asked before.
@@ -31,7 +36,7 @@ def decide(status: int, headers: Mapping[str, str], body: bytes, request: str) -
     """
     match status:
         case 200:
-            return _decoded(body, request)
+            return _answered(body, request, read)
         case 400 if _code(body) == _UNKNOWN_SYMBOL:
             raise UnknownSymbol(f"{request}: the exchange does not know this symbol; see its exchangeInfo")
         case 403 if _code(body) is None:
@@ -58,9 +63,63 @@ def used_weight(headers: Mapping[str, str]) -> int | None:
     return int(value) if value.isdecimal() else None
 
 
-def weight_limit(exchange_info: Mapping[str, Any]) -> int | None:
-    """REQUEST_WEIGHT per minute of exchangeInfo's `rateLimits`: the truth about the limit."""
-    for limit in exchange_info.get("rateLimits", ()):
+class ExchangeInfo(NamedTuple):
+    """What is used of `exchangeInfo`: weight a minute if it is told, and symbol → status."""
+
+    weight_limit: int | None
+    statuses: dict[str, str]
+
+
+def exchange_info(answer: Any) -> ExchangeInfo:
+    """Lenient but for what is needed, since new fields come often (BINANCE_SPOT.md §8.2).
+
+    Raises:
+        InvalidMessage: it lists no symbols.
+    """
+    listed = object_of(answer).get("symbols")
+    if type(listed) is not list or not all(type(symbol) is dict for symbol in listed):
+        raise InvalidMessage("symbols", listed, "a list of objects")
+    found = {str(symbol.get("symbol")): str(symbol.get("status")) for symbol in listed}
+    return ExchangeInfo(_weight_limit(answer), found)
+
+
+def server_time(answer: Any) -> int:
+    """The exchange's clock from `/api/v3/time`, ms since the epoch.
+
+    Raises:
+        InvalidMessage: it tells no time.
+    """
+    time_ms = object_of(answer).get("serverTime")
+    if type(time_ms) is not int:
+        raise InvalidMessage("serverTime", time_ms, "a time in ms")
+    return time_ms
+
+
+def rows_of(answer: Any) -> list[Any]:
+    """Rows, not yet checked one by one.
+
+    Raises:
+        InvalidMessage: it is no list.
+    """
+    if type(answer) is not list:
+        raise InvalidMessage("answer", answer, "a list")
+    return answer
+
+
+def object_of(answer: Any) -> dict[str, Any]:
+    """A JSON object, its fields not yet checked.
+
+    Raises:
+        InvalidMessage: it is none.
+    """
+    if type(answer) is not dict:
+        raise InvalidMessage("answer", answer, "a JSON object")
+    return answer
+
+
+def _weight_limit(info: Mapping[str, Any]) -> int | None:
+    """REQUEST_WEIGHT per minute of `rateLimits`: the truth about the limit."""
+    for limit in info.get("rateLimits") or ():
         if limit.get("rateLimitType") == "REQUEST_WEIGHT" and limit.get("interval") == "MINUTE":
             count, per = limit.get("limit"), limit.get("intervalNum", 1)
             if type(count) is int and type(per) is int and per > 0:
@@ -68,18 +127,14 @@ def weight_limit(exchange_info: Mapping[str, Any]) -> int | None:
     return None
 
 
-def statuses(exchange_info: Mapping[str, Any]) -> dict[str, str]:
-    """Symbol → status; lenient, since new fields come often (BINANCE_SPOT.md §8.2)."""
-    return {
-        str(symbol.get("symbol")): str(symbol.get("status")) for symbol in exchange_info.get("symbols", ())
-    }
-
-
-def _decoded(body: bytes, request: str) -> Any:
+def _answered(body: bytes, request: str, read: Callable[[Any], Answer]) -> Answer:
+    """Junk with a good status comes from what stands before the exchange, now and then: it is transient."""
     try:
-        return orjson.loads(body)
+        return read(orjson.loads(body))
     except orjson.JSONDecodeError:
         raise ExchangeUnavailable(f"{request}: answered with something that is not JSON") from None
+    except InvalidMessage as error:
+        raise ExchangeUnavailable(f"{request}: answered with something else: {error}") from None
 
 
 def _code(body: bytes) -> int | None:

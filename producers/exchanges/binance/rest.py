@@ -15,7 +15,15 @@ import orjson
 
 from producers.backoff import Backoff
 from producers.exchanges.binance import weight_budget as weights
-from producers.exchanges.binance.answers import decide, statuses, used_weight, weight_limit
+from producers.exchanges.binance.answers import (
+    Answer,
+    decide,
+    exchange_info,
+    object_of,
+    rows_of,
+    server_time,
+    used_weight,
+)
 from producers.exchanges.binance.rows import (
     ids_of_aggregate,
     kline_of_row,
@@ -71,8 +79,7 @@ class BinanceRest:
 
     async def time_ms(self) -> int:
         """The exchange's clock."""
-        answer = await self._get(self._rest_url, "time", {}, weights.TIME_WEIGHT)
-        return int(answer["serverTime"])
+        return await self._get(self._rest_url, "time", {}, weights.TIME_WEIGHT, server_time)
 
     async def statuses(self, symbols: Sequence[str]) -> dict[str, str]:
         """Status of each symbol (BINANCE_SPOT.md §10).
@@ -109,7 +116,7 @@ class BinanceRest:
             "endTime": str(last),
             "limit": "1000",
         }
-        rows = await self._get(self._rest_url, "klines", parameters, weights.KLINES_WEIGHT)
+        rows = await self._get(self._rest_url, "klines", parameters, weights.KLINES_WEIGHT, rows_of)
         klines = self._checked(
             "klines", symbol, rows, lambda row: kline_of_row(symbol, interval, row, received_ms)
         )
@@ -127,7 +134,7 @@ class BinanceRest:
             parameters = {"symbol": symbol, "fromId": str(first), "limit": str(min(1_000, last - first + 1))}
             try:
                 rows = await self._get(
-                    self._history_url, "historicalTrades", parameters, weights.TRADES_WEIGHT
+                    self._history_url, "historicalTrades", parameters, weights.TRADES_WEIGHT, rows_of
                 )
                 return self._trades_of(symbol, rows, received_ms), 0
             except (ExchangeRefused, ExchangeBlocked) as refusal:
@@ -135,7 +142,7 @@ class BinanceRest:
                 self._no_history_until_ms = self._exchange_ms() + _HISTORY_AGAIN_MS
                 _LOG.warning("%s; for some minutes only the newest 1,000 trades can be repaired", refusal)
         rows = await self._get(
-            self._rest_url, "trades", {"symbol": symbol, "limit": "1000"}, weights.TRADES_WEIGHT
+            self._rest_url, "trades", {"symbol": symbol, "limit": "1000"}, weights.TRADES_WEIGHT, rows_of
         )
         newest = self._trades_of(symbol, rows, received_ms)
         return newest, min((trade["trade_id"] for trade in newest), default=0)
@@ -149,7 +156,7 @@ class BinanceRest:
         (BINANCE_SPOT.md §4.3, §5 law 1). One page: where it ends, so does the proof.
         """
         parameters = {"symbol": symbol, "startTime": str(begin_ms), "endTime": str(end_ms), "limit": "1000"}
-        rows = await self._get(self._rest_url, "aggTrades", parameters, weights.AGGREGATES_WEIGHT)
+        rows = await self._get(self._rest_url, "aggTrades", parameters, weights.AGGREGATES_WEIGHT, rows_of)
         # Invalidated duplicates carry no ids (§4.3).
         named = [ids for ids in self._checked("aggTrades", symbol, rows, ids_of_aggregate) if ids[1] >= 0]
         never = [
@@ -162,19 +169,17 @@ class BinanceRest:
     async def depth(self, symbol: str, received_ms: Callable[[], int]) -> DepthMessage:
         """A snapshot of the order book, SNAPSHOT_LEVELS a side."""
         parameters = {"symbol": symbol, "limit": str(SNAPSHOT_LEVELS)}
-        body = await self._get(self._rest_url, "depth", parameters, weights.DEPTH_WEIGHT)
+        body = await self._get(self._rest_url, "depth", parameters, weights.DEPTH_WEIGHT, object_of)
         try:
             return snapshot_of_body(symbol, body, received_ms())
         except InvalidMessage as error:
             self._reject("rest:depth", symbol, str(error), orjson.dumps(body))
             raise ExchangeUnavailable(f"depth of {symbol}: {error}") from None
 
-    def _trades_of(self, symbol: str, rows: Any, received_ms: int) -> list[TradeMessage]:
+    def _trades_of(self, symbol: str, rows: list[Any], received_ms: int) -> list[TradeMessage]:
         return self._checked("trades", symbol, rows, lambda row: trade_of_row(symbol, row, received_ms))
 
-    def _checked(self, path: str, symbol: str, rows: Any, read: Callable[[Any], Row]) -> list[Row]:
-        if type(rows) is not list:
-            raise ExchangeUnavailable(f"{path}: the exchange answered with {type(rows).__name__}, not a list")
+    def _checked(self, path: str, symbol: str, rows: list[Any], read: Callable[[Any], Row]) -> list[Row]:
         checked: list[Row] = []
         for row in rows:
             try:
@@ -184,23 +189,28 @@ class BinanceRest:
         return checked
 
     async def _exchange_info(self, parameters: dict[str, str]) -> dict[str, str]:
-        answer = await self._get(self._rest_url, "exchangeInfo", parameters, weights.EXCHANGE_INFO_WEIGHT)
-        limit = weight_limit(answer)
-        if limit:
-            self.budget.set_limit(limit)
-        return statuses(answer)
+        info = await self._get(
+            self._rest_url, "exchangeInfo", parameters, weights.EXCHANGE_INFO_WEIGHT, exchange_info
+        )
+        if info.weight_limit:
+            self.budget.set_limit(info.weight_limit)
+        return info.statuses
 
-    async def _get(self, base: str, path: str, parameters: dict[str, str], weight: int) -> Any:
+    async def _get(
+        self, base: str, path: str, parameters: dict[str, str], weight: int, read: Callable[[Any], Answer]
+    ) -> Answer:
         backoff = Backoff(random.random, first_s=0.5, cap_s=8.0)
         while True:
             try:
-                return await self._get_once(base, path, parameters, weight)
+                return await self._get_once(base, path, parameters, weight, read)
             except ExchangeUnavailable as error:
                 if backoff.failures + 1 >= _ATTEMPTS or error.retry_after:
                     raise
                 await asyncio.sleep(backoff.failed())
 
-    async def _get_once(self, base: str, path: str, parameters: dict[str, str], weight: int) -> Any:
+    async def _get_once(
+        self, base: str, path: str, parameters: dict[str, str], weight: int, read: Callable[[Any], Answer]
+    ) -> Answer:
         request = f"GET {base}/api/v3/{path}"
         async with self._at_once:
             await self._await_budget(base, weight, request)
@@ -215,7 +225,7 @@ class BinanceRest:
             finally:
                 self.budget.finished(weight, self._exchange_ms(), used)
         try:
-            return decide(status, headers, body, request)
+            return decide(status, headers, body, request, read)
         except ExchangeUnavailable as error:
             if error.retry_after:
                 until_ms = self._exchange_ms() + int(error.retry_after * 1000)

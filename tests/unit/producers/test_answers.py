@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
-from producers.exchanges.binance.answers import decide, used_weight, weight_limit
+from producers.exchanges.binance.answers import (
+    decide,
+    exchange_info,
+    object_of,
+    rows_of,
+    server_time,
+    used_weight,
+)
 from shared.errors import ExchangeError, ExchangeRefused, ExchangeUnavailable, UnknownSymbol
 
 REQUEST = "GET http://host/api/v3/klines"
@@ -12,13 +22,19 @@ REQUEST = "GET http://host/api/v3/klines"
 
 def error_of(status: int, body: bytes = b"{}", **headers: str) -> ExchangeError:
     with pytest.raises(ExchangeError) as raised:
-        decide(status, {name.replace("_", "-"): value for name, value in headers.items()}, body, REQUEST)
+        decide(
+            status,
+            {name.replace("_", "-"): value for name, value in headers.items()},
+            body,
+            REQUEST,
+            object_of,
+        )
     assert "\n" not in str(raised.value)
     return raised.value
 
 
 def test_a_good_answer_is_decoded() -> None:
-    assert decide(200, {}, b"[1]", REQUEST) == [1]
+    assert decide(200, {}, b"[1]", REQUEST, rows_of) == [1]
 
 
 @pytest.mark.parametrize("status", [418, 429])
@@ -58,8 +74,19 @@ def test_an_unknown_symbol_is_told_apart() -> None:
     assert isinstance(error_of(400, b'{"code":-1121,"msg":"Invalid symbol."}'), UnknownSymbol)
 
 
-def test_junk_with_a_good_status_is_transient() -> None:
-    assert isinstance(error_of(200, b"<html>"), ExchangeUnavailable)
+@pytest.mark.parametrize(
+    ("read", "bodies"),
+    [
+        (exchange_info, [b"null", b"[]", b'{"data":"none"}', b'{"symbols":[null]}', b'{"symbols":{}}']),
+        (server_time, [b"null", b"[]", b'{"data":"none"}', b'{"serverTime":"1"}', b'{"serverTime":true}']),
+        (rows_of, [b"null", b"{}", b"7"]),
+        (object_of, [b"null", b"[]", b"7"]),
+    ],
+)
+def test_junk_with_a_good_status_is_transient(read: Callable[[Any], Any], bodies: list[bytes]) -> None:
+    for body in (b"<html>", b"", *bodies):
+        with pytest.raises(ExchangeUnavailable, match=REQUEST):
+            decide(200, {}, body, REQUEST, read)
 
 
 def test_the_used_weight_is_read_from_the_header() -> None:
@@ -73,5 +100,5 @@ def test_the_limit_is_the_one_of_exchange_info() -> None:
         {"rateLimitType": "RAW_REQUESTS", "interval": "MINUTE", "intervalNum": 5, "limit": 300_000},
         {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6_000},
     ]
-    assert weight_limit({"rateLimits": limits}) == 6_000
-    assert weight_limit({}) is None
+    assert exchange_info({"rateLimits": limits, "symbols": []}).weight_limit == 6_000
+    assert exchange_info({"symbols": []}).weight_limit is None
