@@ -13,17 +13,18 @@ from typing import Final, Literal, NamedTuple
 
 from producers.halts import Halts
 from shared.id_ranges import IdRanges
+from shared.models import LedgerKind
 
 # Why ids are missing: we did not get them; exchangeInfo said closed; the bars on both sides prove that no
 # trade lies between; we were switched off.
 Cause = Literal["missed", "halted", "no trades", "offline"]
 
-# What a hole is in the ledger when the exchange has nothing to fill it with; bars without trades that the
-# exchange has left out were never issued, so nobody expects them.
-KIND_BY_CAUSE: Final[dict[Cause, str | None]] = {
+# What a hole is in the ledger when the exchange has nothing to fill it with. Bars without trades that it has
+# left out were never issued, so nobody expects them: they stay a gap, whose cause may only be known now.
+KIND_BY_CAUSE: Final[dict[Cause, LedgerKind]] = {
     "missed": "lost",
     "halted": "halted",
-    "no trades": None,
+    "no trades": "gap",
     "offline": "offline",
 }
 

@@ -221,9 +221,8 @@ class KlineSequence:
 
     def _given_up(self, first: int, last: int) -> list[Effect]:
         return [
-            LedgerEvent(kind, hole.first, hole.last, detail=None if kind == "lost" else hole.cause)
+            LedgerEvent(KIND_BY_CAUSE[hole.cause], hole.first, hole.last, detail=_detail(hole))
             for hole in self._holes(first, last)
-            if (kind := KIND_BY_CAUSE[hole.cause]) is not None
         ]
 
     def _holes(self, first: int, last: int) -> Iterator[Hole]:
@@ -283,3 +282,7 @@ class KlineSequence:
                 begin += self._step
         self._announced = max(self._announced, self._known_last)
         return effects
+
+
+def _detail(hole: Hole) -> str | None:
+    return None if hole.cause == "missed" else hole.cause

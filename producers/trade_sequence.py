@@ -196,7 +196,6 @@ class TradeSequence:
             edge = self._edge_of(high)
             cause = cause_of_trades(edge.before_ms, edge.after_ms, offline=edge.offline, halts=self._halts)
             kind = KIND_BY_CAUSE[cause]
-            assert kind is not None  # "no trades" is said of bars only
             count = proved.intersection_count(low, high)
             detail = f"{reason}; aggTrades prove {count} of them" if count else reason
             effects.append(LedgerEvent(kind, low, high, edge.after_ms, detail))

@@ -282,7 +282,7 @@ def test_bars_that_the_exchange_leaves_out_since_there_was_no_trade_are_not_expe
     effects = sequence.receive(bar(4, **ids(13, 20)))
     assert causes(effects) == [("gap", 2, 3, "no trades")]
     effects = exhausted(sequence, 2, 3)
-    assert (events(effects), published(effects)) == ([], [4])
+    assert (causes(effects), published(effects)) == ([("gap", 2, 3, "no trades")], [4])
 
 
 def test_a_trade_between_two_bars_makes_those_between_them_lost() -> None:
