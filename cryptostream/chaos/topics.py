@@ -15,8 +15,10 @@ from shared.kafka import consumer_config
 from shared.topics import BOOK, DEAD_LETTERS, DEPTH, TRADES, klines_topic
 
 _TIMEOUT_S: Final = 10.0
-_SILENCES: Final = 30
+# A batch is waited for to the end of its time, the last of each topic in vain.
 _BATCH: Final = 5_000
+_BATCH_S: Final = 0.1
+_SILENCES: Final = 300
 
 
 def read_topics(bootstrap_servers: str, intervals: Sequence[str]) -> TopicReport:
@@ -89,7 +91,7 @@ class _TopicReader:
         self._consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in partitions])
         unread, silences = set(partitions), 0
         while unread:
-            batch = self._consumer.consume(_BATCH, 1.0)
+            batch = self._consumer.consume(_BATCH, _BATCH_S)
             silences = 0 if batch else silences + 1
             if silences > _SILENCES:
                 raise BrokerUnavailable(f"{topic} cannot be read to its end: Kafka is silent")
