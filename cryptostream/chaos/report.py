@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from cryptostream.chaos.differences import Kind
 from cryptostream.chaos.result import Result
-from cryptostream.chaos.scenarios import Scenario
+from cryptostream.chaos.scenarios import SCENARIOS, Scenario
 
 BEGIN: Final = "<!-- results: written by make chaos -->"
 END: Final = "<!-- end of results -->"
@@ -69,21 +69,34 @@ def as_json(results: Sequence[Result]) -> list[dict[str, Any]]:
 
 
 def as_page(page: str, results: Sequence[Result], at: datetime) -> str:
-    """The page with the results between its markers; a page without markers gets them at its end."""
+    """The page with the results between its markers; a page without markers gets them at its end.
+
+    Scenarios that were not run keep the row, and its date, that they have on the page.
+    """
     before, found, rest = page.partition(BEGIN)
-    after = rest.partition(END)[2] if found else ""
-    return f"{before.rstrip()}\n\n{BEGIN}\n\n{_matrix(results, at)}\n{END}\n{after.lstrip()}".lstrip()
+    former, _, after = rest.partition(END) if found else ("", "", "")
+    matrix = _matrix(_rows_of(former), results, at)
+    return f"{before.rstrip()}\n\n{BEGIN}\n\n{matrix}\n{END}\n{after.lstrip()}".lstrip()
 
 
-def _matrix(results: Sequence[Result], at: datetime) -> str:
+def _rows_of(former: str) -> dict[str, str]:
+    """The rows that a page has, by scenario."""
+    rows = (line for line in former.splitlines() if line.startswith("| "))
+    return {row[2:].partition(" |")[0]: row for row in rows}
+
+
+def _matrix(rows: dict[str, str], results: Sequence[Result], at: datetime) -> str:
+    rows |= {
+        result.scenario.name: f"| {' | '.join((*_cells(result), f'{at:%Y-%m-%d}'))} |" for result in results
+    }
     lines = [
         f"Last run: {at:%Y-%m-%d %H:%M} UTC, {len(results)} scenarios, "
         f"{sum(result.kills for result in results)} kills, "
         f"{sum(result.verdict == 'kept' for result in results)} kept every promise.",
         "",
-        f"| {' | '.join(_HEADER)} |",
-        f"|---|{'--:|' * (len(_HEADER) - 1)}",
-        *(f"| {' | '.join(_cells(result))} |" for result in results),
+        f"| {' | '.join((*_HEADER, 'run on'))} |",
+        f"|---|{'--:|' * len(_HEADER)}",
+        *(rows[name] for name in SCENARIOS if name in rows),
     ]
     broken = [f"- {result.scenario.name}: {line}" for result in results for line in result.broken()]
     return "\n".join([*lines, "", *broken, *([""] if broken else [])])

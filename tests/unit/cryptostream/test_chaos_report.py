@@ -67,3 +67,13 @@ def test_results_replace_those_of_the_last_run_and_nothing_else():
 def test_the_list_names_every_scenario():
     lines = listed(SCENARIOS.values()).splitlines()
     assert [line.split()[0] for line in lines] == list(SCENARIOS)
+
+
+def test_a_part_of_the_scenarios_leaves_the_rows_of_the_others_with_their_dates():
+    page = as_page("", [result("skip"), result("drop")], AT)
+    later = AT.replace(day=22)
+    rows = [line for line in as_page(page, [result("skip")], later).splitlines() if line.startswith("| ")]
+    assert [(row.split()[1], row.split()[-2]) for row in rows[1:]] == [
+        ("drop", "2026-11-21"),
+        ("skip", "2026-11-22"),
+    ]
