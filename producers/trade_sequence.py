@@ -133,7 +133,7 @@ class TradeSequence:
         """Take the trades that REST has between the ids `first` and `last`, ascending; more are welcome.
 
         Args:
-            oldest_available: REST has none below this id, and never will.
+            oldest_available: REST has none below this id, for now.
         """
         self._filling = False
         effects: list[Effect] = []
@@ -143,12 +143,12 @@ class TradeSequence:
                 self._missing.remove(trade_id, trade_id)
                 effects.append(Publish(TRADES, row))
         unavailable_last = min(oldest_available - 1, last)
-        if self._missing.intersection_count(first, unavailable_last):
-            return effects + self._prove(first, unavailable_last, "older than what the exchange gives")
         if not self._missing.intersection_count(first, last):
             self._attempt = 0
         elif self._attempt < len(RETRY_DELAYS_S):
             self._attempt += 1
+        elif self._missing.intersection_count(first, unavailable_last):
+            return effects + self._prove(first, unavailable_last, "older than what the exchange gives")
         else:
             return effects + self._prove(first, last, "the exchange does not have it")
         return effects + self._fill()

@@ -128,24 +128,31 @@ class BinanceRest:
         """Trades with ids from `first` to `last`, at most one page; and the lowest id that can be had.
 
         While `historicalTrades` is refused, the newest 1,000 are all there is: then the second value is the
-        lowest of them, otherwise 0.
+        lowest of them, otherwise 0. What they do not reach is asked for once more all the same: a missing
+        path, a missing key, a firewall, whichever it is, may be mended some day.
         """
-        if self._exchange_ms() >= self._no_history_until_ms:
-            parameters = {"symbol": symbol, "fromId": str(first), "limit": str(min(1_000, last - first + 1))}
-            try:
-                rows = await self._get(
-                    self._history_url, "historicalTrades", parameters, weights.TRADES_WEIGHT, rows_of
-                )
-                return self._trades_of(symbol, rows, received_ms), 0
-            except (ExchangeRefused, ExchangeBlocked) as refusal:
-                # A missing path, a missing key, a firewall: whichever it is, it may be mended some day.
-                self._no_history_until_ms = self._exchange_ms() + _HISTORY_AGAIN_MS
-                _LOG.warning("%s; for some minutes only the newest 1,000 trades can be repaired", refusal)
-        rows = await self._get(
-            self._rest_url, "trades", {"symbol": symbol, "limit": "1000"}, weights.TRADES_WEIGHT, rows_of
-        )
-        newest = self._trades_of(symbol, rows, received_ms)
-        return newest, min((trade["trade_id"] for trade in newest), default=0)
+        newest: list[TradeMessage] | None = None
+        if self._exchange_ms() < self._no_history_until_ms:
+            newest = await self._newest_trades(symbol, received_ms)
+            if _lowest(newest) <= first or self._closed_ms(self._history_url) > 0:
+                return newest, _lowest(newest)
+        parameters = {"symbol": symbol, "fromId": str(first), "limit": str(min(1_000, last - first + 1))}
+        try:
+            rows = await self._get(
+                self._history_url, "historicalTrades", parameters, weights.TRADES_WEIGHT, rows_of
+            )
+            return self._trades_of(symbol, rows, received_ms), 0
+        except (ExchangeRefused, ExchangeBlocked) as refusal:
+            self._no_history_until_ms = self._exchange_ms() + _HISTORY_AGAIN_MS
+            if newest is None:
+                _LOG.warning("%s; for some minutes the newest 1,000 trades are asked for first", refusal)
+                newest = await self._newest_trades(symbol, received_ms)
+        return newest, _lowest(newest)
+
+    async def _newest_trades(self, symbol: str, received_ms: int) -> list[TradeMessage]:
+        parameters = {"symbol": symbol, "limit": "1000"}
+        rows = await self._get(self._rest_url, "trades", parameters, weights.TRADES_WEIGHT, rows_of)
+        return self._trades_of(symbol, rows, received_ms)
 
     async def issued_trades(
         self, symbol: str, begin_ms: int, end_ms: int
@@ -234,7 +241,7 @@ class BinanceRest:
             raise
 
     async def _await_budget(self, base: str, weight: int, request: str) -> None:
-        closed_ms = self._closed_until_ms.get(base, 0) - self._exchange_ms()
+        closed_ms = self._closed_ms(base)
         if closed_ms > 0:
             raise ExchangeUnavailable(f"{request}: the exchange asked to wait", closed_ms / 1000)
         wait_ms = self.budget.wait_ms(weight, self._exchange_ms())
@@ -242,6 +249,10 @@ class BinanceRest:
             # Spread over the first seconds of the minute: all containers wait for the same one.
             await asyncio.sleep(wait_ms / 1000 + random.random() * 2)
             await self._await_budget(base, weight, request)
+
+    def _closed_ms(self, base: str) -> int:
+        """How long nothing may be asked of a host; 0 or less: it may."""
+        return self._closed_until_ms.get(base, 0) - self._exchange_ms()
 
     async def _send(self, url: str, parameters: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
         if self._session is None:
@@ -260,3 +271,7 @@ def _explain_unknown(symbol: str, listed: list[str]) -> str:
     near = difflib.get_close_matches(symbol, listed, n=3, cutoff=0.6)
     hint = f"did you mean {', '.join(near)}?" if near else "see its exchangeInfo for those it has"
     return f'SYMBOLS: "{symbol}" is not traded on Binance; {hint}'
+
+
+def _lowest(trades: Sequence[TradeMessage]) -> int:
+    return min((trade["trade_id"] for trade in trades), default=0)

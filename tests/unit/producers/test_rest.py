@@ -82,7 +82,7 @@ def test_history_gives_any_trade() -> None:
 
 
 @pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
-def test_where_history_is_refused_the_newest_trades_are_taken_and_it_is_tried_again_later(
+def test_where_history_is_refused_the_newest_trades_are_taken_first_and_it_is_tried_again_later(
     refusal: tuple[int, bytes],
 ) -> None:
     host = Host()
@@ -90,7 +90,7 @@ def test_where_history_is_refused_the_newest_trades_are_taken_and_it_is_tried_ag
 
     async def work(rest: BinanceRest) -> None:
         for _ in range(2):
-            rows, oldest = await rest.trades("BTCUSDC", 7, 9, NOW_MS)
+            rows, oldest = await rest.trades("BTCUSDC", 600, 609, NOW_MS)
             assert (len(rows), oldest) == (1_000, 500)
         host.now_ms += 600_000
         host.answers["historicalTrades"] = (200, _rows([7]))
@@ -99,6 +99,34 @@ def test_where_history_is_refused_the_newest_trades_are_taken_and_it_is_tried_ag
 
     run(host, work)
     assert host.asked == ["historicalTrades", "trades", "trades", "historicalTrades"]
+
+
+def test_what_the_newest_trades_do_not_reach_is_asked_of_history_though_it_was_refused() -> None:
+    host = Host()
+
+    async def work(rest: BinanceRest) -> None:
+        host.answers["historicalTrades"] = REFUSALS["404"]
+        _, oldest = await rest.trades("BTCUSDC", 7, 9, NOW_MS)
+        assert oldest == 500
+        host.answers["historicalTrades"] = (200, _rows(range(7, 10)))
+        rows, oldest = await rest.trades("BTCUSDC", 7, 9, NOW_MS)
+        assert ([row["trade_id"] for row in rows], oldest) == ([7, 8, 9], 0)
+
+    run(host, work)
+    assert host.asked == ["historicalTrades", "trades", "trades", "historicalTrades"]
+
+
+def test_a_firewall_of_the_history_host_is_not_asked_again_while_it_blocks() -> None:
+    host = Host()
+    host.answers["historicalTrades"] = REFUSALS["403 by its firewall"]
+
+    async def work(rest: BinanceRest) -> None:
+        for _ in range(2):
+            _, oldest = await rest.trades("BTCUSDC", 7, 9, NOW_MS)
+            assert oldest == 500
+
+    run(host, work)
+    assert host.asked == ["historicalTrades", "trades", "trades"]
 
 
 def test_too_many_requests_are_no_refusal_and_no_host_is_asked_until_it_is_over() -> None:

@@ -84,11 +84,24 @@ def test_an_id_that_rest_never_has_is_lost_after_the_retries(trades: TradeSequen
     assert lost.time_ms == NOW_MS + 103
 
 
-def test_ids_older_than_the_newest_that_the_exchange_gives_are_lost_at_once(trades: TradeSequence) -> None:
+def test_ids_older_than_the_newest_that_the_exchange_gives_are_asked_for_again_and_then_lost(
+    trades: TradeSequence,
+) -> None:
     trades.receive(stream(200))
-    effects = trades.receive_rows(101, 199, [row(number) for number in range(150, 201)], oldest_available=150)
+    newest = [row(number) for number in range(150, 201)]
+    effects = trades.receive_rows(101, 199, newest, oldest_available=150)
     assert published(effects) == list(range(150, 200))
+    for _ in RETRY_DELAYS_S:
+        assert fills(effects) == [(101, 149)]
+        effects = trades.receive_rows(101, 149, newest, oldest_available=150)
     assert events(answered(trades, effects)) == [("lost", 101, 149)]
+
+
+def test_ids_that_the_exchange_gives_again_after_a_refusal_are_not_lost(trades: TradeSequence) -> None:
+    trades.receive(stream(200))
+    trades.receive_rows(101, 199, [row(number) for number in range(150, 201)], oldest_available=150)
+    effects = trades.receive_rows(101, 149, [row(number) for number in range(101, 150)])
+    assert (published(effects), trades.missing) == (list(range(101, 150)), 0)
 
 
 def test_a_restart_fills_what_came_while_we_were_off() -> None:
