@@ -15,12 +15,13 @@ from producers.exchanges.binance.rest import BinanceRest
 from producers.exchanges.binance.weight_budget import DEPTH_WEIGHT
 from producers.instrument import Instrument
 from producers.outlet import Outlet
-from shared.errors import ExchangeRefused, ExchangeUnavailable, UnknownSymbol
+from shared.errors import ExchangeRefused, ExchangeUnavailable, ExchangeUnreadable, UnknownSymbol
 from shared.messages import DepthMessage
 
 _LOG = logging.getLogger(__name__)
 
 _FIRST_S: Final = 1.0
+_UNREADABLE: Final = 5  # answers in which no row can be read
 
 
 class Repairs:
@@ -128,10 +129,11 @@ class Repairs:
         self._outlet.perform(instrument, effects)
 
     async def _until_answered(self, instrument: Instrument, ask: Any, nothing: Any) -> Any:
-        """Ask until the exchange answers; `nothing` if it answers that it never will.
+        """Ask until the exchange answers; `nothing` if it never will, or only with what nobody can read.
 
         A series waits as long as it takes: nothing is given up because the exchange is down.
         """
+        unreadable = 0
         backoff = Backoff(random.random, first_s=_FIRST_S)
         while True:
             try:
@@ -142,6 +144,11 @@ class Repairs:
             except ExchangeUnavailable as error:
                 if not backoff.failures:
                     _LOG.warning("%s: cannot fill yet: %s", instrument.symbol, error)
+                unreadable += isinstance(error, ExchangeUnreadable)
+                if unreadable >= _UNREADABLE:
+                    # A row that is wrong for good must not hold up all that comes after it.
+                    _LOG.warning("%s: cannot fill: %s", instrument.symbol, error)
+                    return nothing
                 await asyncio.sleep(backoff.failed(error.retry_after or 0.0))
             except (ExchangeRefused, UnknownSymbol) as error:
                 _LOG.warning("%s: cannot fill: %s", instrument.symbol, error)

@@ -70,6 +70,10 @@ class ExchangeBlocked(ExchangeUnavailable):
     pass
 
 
+class ExchangeUnreadable(ExchangeUnavailable):
+    """It answered with rows, and not one of them keeps its contract."""
+
+
 class ExchangeRefused(ExchangeError):
     pass
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from consumers.indicators.registry import indicator_set
+from cryptostream.chaos.claims import Claims
 from cryptostream.chaos.disturber import Disturber
 from cryptostream.chaos.engines import Engines
 from cryptostream.chaos.export import Export
@@ -20,7 +21,7 @@ from cryptostream.chaos.session import Session
 from cryptostream.chaos.stack import Modules, StackOptions
 from cryptostream.chaos.topic_laws import TopicReport
 from cryptostream.chaos.topics import read_topics
-from cryptostream.chaos.truth import Truth
+from cryptostream.chaos.truth import BarSeries, Truth
 from cryptostream.chaos.verdicts import (
     against_bars,
     against_claims,
@@ -29,6 +30,8 @@ from cryptostream.chaos.verdicts import (
     against_truth,
 )
 from shared.errors import CryptoStreamError
+from shared.id_ranges import IdRanges
+from shared.intervals import INTERVAL_MS
 
 _UNDISTURBED = Scenario(UNDISTURBED, "nothing is broken", window_s=WINDOW_S, connection_age_s=None)
 
@@ -115,8 +118,7 @@ class Runner:
         result.rows, result.books, result.dead_letters = export.rows, topics.books, topics.dead_letters
         result.lost = sum(len(claims.ids(series, "lost")) for series in claims.series())
         differences = result.differences
-        altered = claims.altered_bars() if scenario.altered_bars else None
-        differences.update(against_truth(export, truth, altered))
+        differences.update(against_truth(export, truth, _altered(scenario, claims, self._market)))
         bars = _bars(scenario, truth, export)
         indicators = indicator_set(("all",))
         differences.update(against_bars(export, bars, topics.firsts_ms, indicators))
@@ -127,7 +129,21 @@ class Runner:
         return export
 
 
-def _bars(scenario: Scenario, truth: Truth, export: Export) -> dict[tuple[str, str], dict[int, Any]]:
+def _altered(scenario: Scenario, claims: Claims, market: Market) -> dict[BarSeries, IdRanges]:
+    """Bars that may differ from those issued: those said to be revised, and those that had begun before the
+    producer saw a trade, which it has nothing to compare with (they count as `unaudited_bars`)."""
+    if not scenario.altered_bars:
+        return {}
+    altered = claims.altered_bars()
+    for symbol in market.symbols:
+        for interval in market.intervals:
+            begun = market.start_ms // INTERVAL_MS[interval]
+            series = symbol, interval
+            altered[series] = IdRanges([*altered.get(series, ()), (begun, begun)])
+    return altered
+
+
+def _bars(scenario: Scenario, truth: Truth, export: Export) -> dict[BarSeries, dict[int, Any]]:
     """Those that the indicators are judged by; what came before the window was issued over REST."""
     if scenario.indicators_of == "issued":
         return dict(truth.bars)

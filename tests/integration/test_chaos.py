@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
+from cryptostream.chaos import disturber, session
 from cryptostream.chaos.differences import Kind
 from cryptostream.chaos.engines import Engines
 from cryptostream.chaos.market import Market, start_before
@@ -26,6 +27,7 @@ from tests.conftest import real_influx, real_kafka
 pytestmark = pytest.mark.timeout(900)
 _KILLS = 5
 _SPEED = 15.0
+_SOON_S = 25.0
 
 
 @pytest.fixture(scope="module")
@@ -111,8 +113,16 @@ class Sabotage(NamedTuple):
     ids=lambda sabotage: sabotage.mechanism,
 )
 def test_without_the_mechanism_the_same_run_is_red(
-    engines: Engines, market: Market, runner: Runner, tmp_path: Path, sabotage: Sabotage
+    engines: Engines,
+    market: Market,
+    runner: Runner,
+    tmp_path: Path,
+    sabotage: Sabotage,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # What is missing for good need not be waited for as long.
+    monkeypatch.setattr(disturber, "_RECOVERY_S", _SOON_S)
+    monkeypatch.setattr(session, "DRAIN_S", _SOON_S)
     sabotaged = Runner(
         engines,
         market,

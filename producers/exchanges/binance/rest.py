@@ -32,7 +32,14 @@ from producers.exchanges.binance.rows import (
 )
 from producers.exchanges.binance.weight_budget import WeightBudget
 from producers.order_book import SNAPSHOT_LEVELS
-from shared.errors import ExchangeBlocked, ExchangeRefused, ExchangeUnavailable, InvalidMessage, UnknownSymbol
+from shared.errors import (
+    ExchangeBlocked,
+    ExchangeRefused,
+    ExchangeUnavailable,
+    ExchangeUnreadable,
+    InvalidMessage,
+    UnknownSymbol,
+)
 from shared.messages import DepthMessage, KlineMessage, TradeMessage
 
 Row = TypeVar("Row", KlineMessage, TradeMessage, tuple[int, int, int])
@@ -56,7 +63,8 @@ class BinanceRest:
     Args:
         history_url: host of `historicalTrades`, which the market-data host lacks (BINANCE_SPOT.md §7.1).
         exchange_ms: the exchange's clock, as far as it is known; its minutes are those of the budget.
-        reject: takes rows that break the contract: source, symbol, reason, bytes. They count as missing.
+        reject: takes rows that break the contract: source, symbol, reason, bytes. They count as missing; an
+            answer of nothing else is ExchangeUnreadable.
     """
 
     def __init__(
@@ -193,6 +201,9 @@ class BinanceRest:
                 checked.append(read(row))
             except InvalidMessage as error:
                 self._reject(f"rest:{path}", symbol, str(error), orjson.dumps(row))
+        if rows and not checked:
+            # That there are rows must not be taken for an answer that there are none.
+            raise ExchangeUnreadable(f"{path} of {symbol}: none of {len(rows)} rows can be read")
         return checked
 
     async def _exchange_info(self, parameters: dict[str, str]) -> dict[str, str]:

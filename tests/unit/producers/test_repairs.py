@@ -6,11 +6,15 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
+import pytest
+
+import producers.repairs
 from producers.clock import Clock
-from producers.effects import Effect, FillTrades, Publish
+from producers.effects import Effect, FillKlines, FillTrades, Publish
 from producers.instrument import Instrument
 from producers.repairs import Repairs
-from tests.builders import trade
+from shared.errors import ExchangeUnreadable
+from tests.builders import kline, trade
 
 
 class Rest:
@@ -63,5 +67,49 @@ def test_a_long_hole_is_not_fetched_while_there_is_no_room() -> None:
                 await asyncio.sleep(0.01)
         assert sorted(outlet.published) == list(range(2, 5_002))
         await repairs.finish(1.0)
+
+    asyncio.run(play())
+
+
+class UnreadableRest:
+    """Answers `junk` times with rows that nobody can read, then with the bars asked for."""
+
+    def __init__(self, junk: int) -> None:
+        self.junk = junk
+        self.asked = 0
+
+    async def klines(self, _symbol: str, interval: str, first: int, _last: int, _now_ms: int) -> list[Any]:
+        self.asked += 1
+        if self.asked <= self.junk:
+            raise ExchangeUnreadable("klines: none of 3 rows can be read")
+        return [kline(interval=interval, open_time_ms=first, close_time_ms=first + 59_999, source="backfill")]
+
+
+@pytest.mark.parametrize(("junk", "published"), [(2, 1), (10**6, 0)])
+def test_rows_that_cannot_be_read_are_asked_for_again_but_not_for_ever(
+    junk: int, published: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(producers.repairs, "_FIRST_S", 0.001)
+
+    async def play() -> None:
+        rest, outlet = UnreadableRest(junk), Outlet()
+        outlet.has_room.set()
+        answers: list[tuple[str, Any]] = []
+
+        class Told:
+            symbol = "BTCUSDC"
+
+            def receive_kline_rows(
+                self, interval: str, _first: int, _last: int, rows: Any, _now: int
+            ) -> list:
+                answers.append((interval, rows))
+                return []
+
+        repairs: Any = Repairs(rest, outlet, Clock())  # type: ignore[arg-type]
+        repairs.start(Told(), FillKlines("BTCUSDC", "1m", 0, 0, 0.0))
+        async with asyncio.timeout(10):
+            while not answers:  # noqa: ASYNC110 -- the task is the repairs' own
+                await asyncio.sleep(0.005)
+        assert [len(rows) for _, rows in answers] == [published]
 
     asyncio.run(play())

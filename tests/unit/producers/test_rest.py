@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from producers.exchanges.binance.rest import BinanceRest
-from shared.errors import ExchangeUnavailable
+from shared.errors import ExchangeUnavailable, ExchangeUnreadable
 from tests.builders import NOW_MS
 
 TRADE = {"price": "1.0", "qty": "1.0", "time": NOW_MS, "isBuyerMaker": False}
@@ -152,3 +152,14 @@ def test_neighbouring_aggregates_that_do_not_join_prove_that_nothing_was_issued_
     assert issued == [(100, 102), (106, 110), (120, 121), (122, 122)]
     # Between 110 and 120 lies an aggregate of which nothing is known.
     assert never == [(103, 105)]
+
+
+def test_rows_of_junk_are_no_answer_that_there_is_nothing() -> None:
+    host = Host()
+    host.answers["historicalTrades"] = (200, b'[["x",null],{"id":"one"},7]')
+
+    async def work(rest: BinanceRest) -> None:
+        with pytest.raises(ExchangeUnreadable, match="none of 3 rows"):
+            await rest.trades("BTCUSDC", 7, 9, NOW_MS)
+
+    run(host, work)
