@@ -103,6 +103,14 @@ class Sabotage(NamedTuple):
         return Modules(**{self.service: ("tests.integration.sabotage", self.mechanism, self.service)})
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is missing for good need not be waited for as long."""
+    monkeypatch.setattr(disturber, "_RECOVERY_S", _SOON_S)
+    monkeypatch.setattr(session, "DRAIN_S", _SOON_S)
+
+
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     "sabotage",
     [
@@ -113,16 +121,8 @@ class Sabotage(NamedTuple):
     ids=lambda sabotage: sabotage.mechanism,
 )
 def test_without_the_mechanism_the_same_run_is_red(
-    engines: Engines,
-    market: Market,
-    runner: Runner,
-    tmp_path: Path,
-    sabotage: Sabotage,
-    monkeypatch: pytest.MonkeyPatch,
+    engines: Engines, market: Market, runner: Runner, tmp_path: Path, sabotage: Sabotage
 ) -> None:
-    # What is missing for good need not be waited for as long.
-    monkeypatch.setattr(disturber, "_RECOVERY_S", _SOON_S)
-    monkeypatch.setattr(session, "DRAIN_S", _SOON_S)
     sabotaged = Runner(
         engines,
         market,
