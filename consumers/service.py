@@ -5,25 +5,27 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from consumers.assignment import end_of
 from consumers.backoff import Backoff
+from consumers.batch_write import BatchWrite, Writer
 from consumers.checkpoint import Checkpoint
-from consumers.enrich.port import Commit, Enriched, Enricher, Record
+from consumers.enrich.port import Enriched, Enricher, Record
+from consumers.group_offsets import GroupOffsets
 from consumers.history import History
-from consumers.ledger_events import PendingEvents
 from consumers.outbox import Outbox
 from consumers.partitions import Partitions
 from consumers.points import Point
 from consumers.stores.port import Store
 from consumers.streams import Stream
 from consumers.telemetry import Telemetry
-from shared.errors import BrokerError, BrokerUnavailable, InvalidMessage, PointsRejected, StoreUnavailable
+from shared.errors import BrokerError, BrokerUnavailable, InvalidMessage, StoreUnavailable
 from shared.kafka import Verdict, verdict
 
 log: Final = logging.getLogger(__name__)
@@ -31,8 +33,6 @@ log: Final = logging.getLogger(__name__)
 BATCH_MESSAGES: Final = 2_000
 POLL_S: Final = 0.1
 CHECKPOINT_PERIOD_S: Final = 1.0
-# InfluxDB and SQLite both take so many in one request or transaction.
-WRITE_POINTS: Final = 5_000
 # A stop lasts 10 s at most: a store that is down gets three of them for the batch in hand.
 STOP_STORE_S: Final = 3.0
 DRAIN_S: Final = 5.0
@@ -57,7 +57,8 @@ class Parts:
 class StreamConsumer:
     """Runs until `stop` is set; then finishes what it has in hand (DESIGN §5.2).
 
-    Everything that was read is stored before the next batch is read, so that memory holds one batch.
+    While one batch is on its way to the store the next one is read and computed, and no more: memory holds
+    two. Offsets are committed, and partitions given back, only with nothing on its way.
     """
 
     def __init__(self, parts: Parts, stop: threading.Event, *, drain: bool = False) -> None:
@@ -76,7 +77,9 @@ class StreamConsumer:
         )
         self._positions = self._partitions.positions
         self._carried: list[Message] = []
-        self._storing = False  # a batch is between the enricher and the store
+        self._writer = Writer(parts.stream.label)
+        self._writing: tuple[BatchWrite, Future[None]] | None = None  # what is on its way
+        self._retrying = False  # what was on its way is tried again and again
         self._given_up = False  # the batch, since partitions were taken from us meanwhile
         self._stop_deadline = 0.0
         self._next_checkpoint = 0.0
@@ -84,7 +87,7 @@ class StreamConsumer:
         self._checkpoint = Checkpoint(
             parts.enricher,
             parts.outbox,
-            _GroupOffsets(parts.consumer),
+            GroupOffsets(parts.consumer),
             topic=parts.stream.topic,
             state_topic=parts.stream.state_topic,
         )
@@ -109,6 +112,7 @@ class StreamConsumer:
             # `close` gives the partitions back by `_on_revoke`: after an error nothing more may be committed.
             self._partitions.abandon()
             self._consumer.close()
+            self._writer.close()
 
     # -- the loop --------------------------------------------------------------------------------------
 
@@ -124,13 +128,13 @@ class StreamConsumer:
         now_ms = self._now_ms()
         self._telemetry.consumed(records, now_ms)
         enriched = self._enricher.receive(records, now_ms)
-        if not self._store(enriched):
+        if not self._settle():
             if not self._stop.is_set():
                 # The enricher is ahead of the store, also for the partitions that stayed with us.
                 self._carried.clear()
                 self._partitions.start_over(self._now_ms())
             return
-        self._telemetry.stored(records, self._now_ms())
+        self._begin(enriched, records)
         self._periodically()
 
     def _records(self, messages: Sequence[Message]) -> list[Record]:
@@ -179,7 +183,8 @@ class StreamConsumer:
     def _periodically(self) -> None:
         now = time.monotonic()
         self._telemetry.report(self._consumer, self._positions, self._now_ms())
-        if now >= self._next_checkpoint:
+        # Without the store nothing can be checkpointed: the next turn sees to it.
+        if now >= self._next_checkpoint and self._finished():
             self._checkpoint.run(self._positions, self._now_ms())
             self._next_checkpoint = time.monotonic() + CHECKPOINT_PERIOD_S
 
@@ -189,7 +194,10 @@ class StreamConsumer:
             return
         if self._drain:
             self._read_to_end()
-        if self._store(self._enricher.finish()):
+        if not self._settle():
+            return
+        self._begin(self._enricher.finish(), [])
+        if self._settle():
             self._checkpoint.run(self._positions, self._now_ms(), everything=True)
             self._telemetry.report(self._consumer, self._positions, self._now_ms(), now=True)
             self._outbox.flush(1.0)
@@ -212,52 +220,74 @@ class StreamConsumer:
 
     # -- the store -------------------------------------------------------------------------------------
 
-    def _store(self, enriched: Enriched) -> bool:
-        """Make points durable, however long it takes; False if they were given up.
+    def _begin(self, enriched: Enriched, records: Sequence[Record]) -> None:
+        """Send a batch on its way; the one before it must have arrived."""
+        batch = BatchWrite(self._parts.store, enriched, records, self._now_ms)
+        self._writing = batch, self._writer.begin(batch)
 
-        Given up they are not lost: no offset is committed for them, and they are read again.
-        """
-        self._storing = True
-        try:
-            for first in range(0, len(enriched.points), WRITE_POINTS):
-                if not self._write(enriched.points[first : first + WRITE_POINTS], enriched.events):
-                    return False
-        finally:
-            self._storing = False
-        self._checkpoint.events.update(enriched.events)
+    def _finished(self) -> bool:
+        """Wait for what is on its way; False if the store could not take it, and it is still in hand."""
+        if self._writing is None:
+            return True
+        batch, written = self._writing
+        if isinstance(written.exception(), StoreUnavailable):
+            return False
+        self._writing = None
+        written.result()
+        self._arrived(batch)
         return True
 
-    def _write(self, points: Sequence[Point], events: PendingEvents) -> bool:
-        paused = False
-        while True:
-            try:
-                self._parts.store.write(points)
-            except StoreUnavailable as error:
-                if not paused:
-                    log.warning("%s: %s; paused, nothing is lost", self._stream.label, error)
-                    paused = True
-                    self._partitions.pause()
-                if not self._wait(self._backoff.next_delay_s(error.retry_after)):
-                    log.warning(
-                        "%s: gave up %d points; they will be read again", self._stream.label, len(points)
-                    )
-                    self._partitions.resume()
-                    return False
-                continue
-            except PointsRejected as error:
-                self._reject(error, events)
-            self._backoff.reset()
-            if paused:
-                log.info("%s: the store is back", self._stream.label)
-                self._partitions.resume()
-            return True
+    def _settle(self) -> bool:
+        """Make durable what is on its way, however long it takes; False if it was given up.
 
-    def _reject(self, error: PointsRejected, events: PendingEvents) -> None:
-        for point, reason in error.rejected:
+        Given up it is not lost: no offset is committed for it, and it is read again.
+        """
+        if self._given_up:
+            # Partitions were taken away while the store was down.
+            self._given_up, self._writing = self._stop.is_set(), None
+            return False
+        if self._finished():
+            return True
+        assert self._writing is not None
+        (batch, written), self._writing = self._writing, None
+        error = written.exception()
+        assert isinstance(error, StoreUnavailable)
+        self._retrying = True
+        try:
+            arrived = self._try_again(batch, error)
+        finally:
+            self._retrying = False
+        if arrived:
+            self._arrived(batch)
+        return arrived
+
+    def _try_again(self, batch: BatchWrite, error: StoreUnavailable) -> bool:
+        log.warning("%s: %s; paused, nothing is lost", self._stream.label, error)
+        self._partitions.pause()
+        while self._wait(self._backoff.next_delay_s(error.retry_after)):
+            try:
+                batch.run()
+            except StoreUnavailable as again:
+                error = again
+                continue
+            log.info("%s: the store is back", self._stream.label)
+            self._partitions.resume()
+            return True
+        log.warning("%s: gave up %d points; they will be read again", self._stream.label, batch.left)
+        self._partitions.resume()
+        return False
+
+    def _arrived(self, batch: BatchWrite) -> None:
+        """All of a batch is durable, but for what can never be."""
+        self._backoff.reset()
+        events = batch.enriched.events
+        for point, reason in batch.rejected:
             self._outbox.dead_point(self._stream.topic, _described(point), reason)
             counted = self._enricher.ledger_id(point)
             if counted is not None:
                 events.remove(counted[0], "stored", counted[1])
+        self._checkpoint.events.update(events)
+        self._telemetry.stored(batch.records, batch.stored_ms or self._now_ms())
 
     def _wait(self, seconds: float) -> bool:
         """Wait while staying in the group; False if it is no use to go on."""
@@ -287,7 +317,7 @@ class StreamConsumer:
         self._partitions.take(partitions, self._now_ms())
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:  # noqa: ARG002
-        if self._storing:
+        if self._retrying or not self._finished():
             # The enricher is ahead of the store: nothing may be committed, the next owner reads it again.
             self._given_up = True
         elif any(self._positions.values()):
@@ -296,7 +326,7 @@ class StreamConsumer:
 
     def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:  # noqa: ARG002
         # Someone else has them already: what we would commit could be behind what he did.
-        self._given_up = self._storing
+        self._given_up = self._retrying or not self._finished()
         self._checkpoint.events.clear()
         self._forget(partitions)
 
@@ -307,34 +337,6 @@ class StreamConsumer:
 
     def _now_ms(self) -> int:
         return int(self._parts.clock() * 1000)
-
-
-class _GroupOffsets:
-    """The consumer group's offsets, as a checkpoint commits them."""
-
-    def __init__(self, consumer: Consumer) -> None:
-        self._consumer = consumer
-
-    def commit(self, topic: str, commits: Mapping[int, Commit]) -> bool:
-        offsets = [
-            TopicPartition(topic, partition, commit.offset, commit.metadata)
-            if commit.metadata
-            else TopicPartition(topic, partition, commit.offset)
-            for partition, commit in commits.items()
-        ]
-        try:
-            committed = self._consumer.commit(offsets=offsets, asynchronous=False)
-        except KafkaException as error:
-            return self._refused(error.args[0])
-        refused = [at.error for at in committed or () if at.error is not None]
-        return self._refused(refused[0]) if refused else True
-
-    @staticmethod
-    def _refused(error: KafkaError) -> bool:
-        if verdict(error) is Verdict.FATAL:
-            raise BrokerError(f"offsets cannot be committed: {error.str()}; see `cryptostream topics`")
-        log.warning("offsets are not committed now: %s", error.str())
-        return False
 
 
 def _described(point: Point) -> dict[str, Any]:

@@ -51,15 +51,15 @@ def no_dedupe() -> None:
 
 def no_checkpoint() -> None:
     """Offsets are committed before the store has the points; a store takes its time."""
-    original = StreamConsumer._store
+    original = StreamConsumer._begin
 
-    def store(consumer: StreamConsumer, enriched: Any) -> bool:
+    def begin(consumer: StreamConsumer, enriched: Any, records: Any) -> None:
         if enriched.points:
             consumer._checkpoint.run(consumer._positions, consumer._now_ms(), everything=True)
             time.sleep(_A_WRITE_S)
-        return original(consumer, enriched)
+        original(consumer, enriched, records)
 
-    StreamConsumer._store = store  # type: ignore[method-assign]
+    StreamConsumer._begin = begin  # type: ignore[method-assign]
 
 
 MECHANISMS: dict[str, Callable[[], None]] = {

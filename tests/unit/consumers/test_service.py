@@ -147,7 +147,7 @@ class MoodyStore(MemoryStore):
                 raise self.moods.pop(0)
         super().write(points)
 
-    def ids(self) -> list[Any]:
+    def ids(self) -> list[int]:
         return [values[0] for values in self.of("trade").values()]
 
 
@@ -190,6 +190,82 @@ def test_everything_is_stored_and_committed_at_the_stop() -> None:
     assert bench.kafka.offset == 0
     assert bench.kafka.commits[-1].endswith("read=5")
     assert bench.kafka.closed
+
+
+def test_the_next_batch_is_read_while_one_is_written_and_no_further_one() -> None:
+    bench = Bench()
+    store, written = bench.store.write, threading.Event()
+    seen: list[tuple[int, int]] = []
+
+    def slow(points: Sequence[Point]) -> None:
+        if points and not written.is_set():
+            # The one being written and the next are read; whoever waited for a third would see no end.
+            while bench.kafka.position < 2:
+                time.sleep(0.001)
+            time.sleep(0.05)
+            seen.append((bench.kafka.position, len(bench.store.ids())))
+            written.set()
+        store(points)
+
+    bench.store.write = slow  # type: ignore[method-assign]
+    bench.service.run()
+    assert seen == [(2, 0)]
+    assert bench.store.ids() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("revoked_at", [2, 3, 4, None])
+def test_no_offset_is_committed_before_its_points_are_stored(
+    revoked_at: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("consumers.service.CHECKPOINT_PERIOD_S", 0.0)
+    bench = Bench()
+    store, commit = bench.store.write, bench.kafka.commit
+    seen: list[tuple[int, int]] = []
+
+    def slow(points: Sequence[Point]) -> None:
+        time.sleep(0.01)
+        store(points)
+
+    def noted(offsets: Sequence[TopicPartition], asynchronous: bool) -> list[TopicPartition]:
+        read = (offsets[0].metadata or "read=0").rpartition("read=")[2]
+        seen.append((int(read), len(bench.store.ids())))
+        return commit(offsets, asynchronous)
+
+    def revoke() -> None:
+        if bench.kafka.position == revoked_at:
+            bench.kafka.on_poll = lambda: None
+            bench.kafka.revoke()
+            # What was on its way has arrived, and goes with the partition.
+            assert seen[-1] == (revoked_at, revoked_at)
+
+    bench.store.write, bench.kafka.commit = slow, noted  # type: ignore[method-assign]
+    bench.kafka.on_poll = revoke
+    bench.service.run()
+    assert all(read <= stored for read, stored in seen), seen
+    assert seen[-1] == (5, 5)
+
+
+def test_partitions_taken_away_while_a_write_is_about_to_fail_are_not_committed() -> None:
+    bench = Bench()
+    store = bench.store.write
+
+    def failing(points: Sequence[Point]) -> None:
+        if points:
+            bench.store.write = store  # type: ignore[method-assign]
+            time.sleep(0.05)
+            raise down()
+        store(points)
+
+    def taken() -> None:
+        if bench.kafka.position == 1:
+            bench.kafka.on_poll = lambda: None
+            bench.kafka.revoke()
+            assert set(bench.kafka.commits) <= {""}
+
+    bench.store.write = failing  # type: ignore[method-assign]
+    bench.kafka.on_poll = taken
+    bench.service.run()
+    assert bench.store.ids() == [0, 1, 2, 3, 4]
 
 
 def test_a_store_that_is_down_pauses_and_the_same_points_are_tried_again() -> None:
