@@ -54,4 +54,4 @@ def rows_of_ta(columns: Sequence[str], bars: Iterable[Bar]) -> Iterator[Row]:
         warnings.simplefilter("ignore")  # it divides by zero as a matter of course
         frame = ta.add_all_ta_features(frame, "open", "high", "low", "close", "volume")
         frame["trend_wma"] = ta.trend.WMAIndicator(frame["close"], 9).wma()
-    yield from zip(held, frame[list(columns)].itertuples(index=False, name=None), strict=True)
+    return zip(held, frame[list(columns)].itertuples(index=False, name=None), strict=True)

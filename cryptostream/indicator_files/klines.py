@@ -45,8 +45,9 @@ _NEEDED: Final = (
 _EXPECTED: Final = (
     "expected a kline archive of Binance, or what `cryptostream query klines … --format csv` or json prints"
 )
-# Milliseconds have 13 digits until the year 2286.
+# Until the year 2286 milliseconds have 13 digits, and microseconds since 2001 have 16.
 _LARGEST_MS: Final = 10**13
+_LEAST_US: Final = 10**15
 
 _Cells = Sequence[Any]
 
@@ -199,7 +200,7 @@ class _Row:
 def _time_ms(value: Any) -> int:
     """Milliseconds of a time in milliseconds or microseconds. Raises ValueError for anything else."""
     time_ms = int(value)
-    if time_ms >= _LARGEST_MS:
+    if time_ms >= _LEAST_US:
         time_ms //= 1000
     if not 0 <= time_ms < _LARGEST_MS:
         raise ValueError(value)

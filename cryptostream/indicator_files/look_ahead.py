@@ -28,12 +28,12 @@ class LookAhead(NamedTuple):
 
 
 def cuts(count: int) -> list[int]:
-    """After how many bars the series is cut: each time half as many again, and before its last bar."""
+    """After how many bars the series is cut: each time twice as many, and before its last bar."""
     places = []
     place = _FIRST_CUT
     while place < count - 1:
         places.append(place)
-        place += place // 2
+        place *= 2
     return [*places, count - 1] if count > _FIRST_CUT else []
 
 
