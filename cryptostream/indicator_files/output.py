@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -72,22 +71,20 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         CryptoStreamError: it cannot be written.
     """
-    if path.exists() and not path.is_file():  # a pipe or a device cannot be replaced
-        with _writable(path) as file:
-            yield file
-        return
-    unfinished = path.with_name(f"{path.name}.unfinished")
+    path = path.resolve()  # what a link points to is replaced, not the link
+    # A pipe or a device cannot be replaced.
+    replaceable = path.is_file() or not path.exists()
+    written = path.with_name(f"{path.name}.unfinished") if replaceable else path
     try:
-        with _writable(unfinished) as file:
-            yield file
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def _writable(path: Path) -> IO[bytes]:
-    try:
-        return path.open("wb")
+        with written.open("wb") as file:
+            try:
+                yield file
+            except BaseException:
+                if replaceable:
+                    written.unlink()
+                raise
+        if replaceable:
+            written.replace(path)
     except OSError as error:
-        reason = error.strerror or os.strerror(error.errno or 0)
+        reason = error.strerror or str(error)
         raise CryptoStreamError(f"--output: {path} cannot be written ({reason}); name another file") from None

@@ -69,6 +69,7 @@ class Joint:
     interval: str | None = None
     notes: Notes = field(default_factory=Notes)
     _symbol: str = ""
+    _named: Text | None = None
     _last: Bar | None = None
 
     def take(self, text: Text, row: FileBar) -> Bar | None:
@@ -96,12 +97,13 @@ class Joint:
         return bar
 
     def _check_symbol(self, text: Text, row: FileBar) -> None:
-        title = _ARCHIVE_TITLE.match(text.title)
-        symbol = row.symbol or (title[1].upper() if title else "")
-        if not symbol:
-            return
+        symbol = row.symbol
+        if not symbol and text is not self._named:
+            self._named = text
+            title = _ARCHIVE_TITLE.match(text.title)
+            symbol = title[1].upper() if title else ""
         self._symbol = self._symbol or symbol
-        if symbol != self._symbol:
+        if symbol and symbol != self._symbol:
             raise text.error(
                 row.line, f"a bar of {symbol} after bars of {self._symbol}: name one symbol's files"
             )

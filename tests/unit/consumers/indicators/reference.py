@@ -104,8 +104,9 @@ class Comparison:
         compared: rows held against the reference.
         look_ahead, undefined: rows left out, see the module.
         wrong: rows that differ: (row, ours, `ta`'s, tolerance).
-        largest: largest relative difference of the rows compared, where `ta`'s value is finite and not 0.
-        used: largest share of the tolerance that a compared row takes up.
+        largest: largest difference of the rows compared, relative to `ta`'s value or to the size of the terms,
+            whichever is larger.
+        noisy: rows compared that differ by more than 1e-9·|ta's|, so that they are equal to within noise.
     """
 
     compared: int
@@ -113,7 +114,7 @@ class Comparison:
     undefined: int
     wrong: list[tuple[int, float, float, float]]
     largest: float
-    used: float
+    noisy: int
 
 
 def values_of_ta(bars: Sequence[Bar], price: float = 1.0, volume: float = 1.0) -> pd.DataFrame:
@@ -171,14 +172,15 @@ def compare(bars: Sequence[Bar]) -> dict[str, Comparison]:
             left_out |= np.isfinite(exact[column]) != np.isfinite(b)
         wrong = np.flatnonzero(~same & ~ahead & ~left_out)
         held = ~ahead & ~left_out & np.isfinite(a) & np.isfinite(b)
-        off, by, allowed = np.abs(a - b)[held], np.abs(b)[held], tolerance[held]
+        off, by = np.abs(a - b)[held], np.abs(b)[held]
+        size = np.maximum(by, sizes[column][held])
         results[column] = Comparison(
             int((~ahead & ~left_out).sum()),
             int(ahead.sum()),
             int(left_out.sum()),
             [(int(row), float(a[row]), float(b[row]), float(tolerance[row])) for row in wrong],
-            float(np.max(np.divide(off, by, out=np.zeros_like(off), where=by > 0.0), initial=0.0)),
-            float(np.max(np.divide(off, allowed, out=np.zeros_like(off), where=off > 0.0), initial=0.0)),
+            float(np.max(np.divide(off, size, out=np.zeros_like(off), where=size > 0.0), initial=0.0)),
+            int((off > 1e-9 * by).sum()),
         )
     return results
 
