@@ -38,7 +38,8 @@ printed as CSV or JSON. Several files are one series, in order of time whatever 
 
 ```
 $ cryptostream indicators BTCUSDT-1m-2025-07-13.zip --indicators 'momentum_rsi,trend_sma_fast(50)' | tail -2
-@TAIL@
+1752451080000,64.94937470170684,118751.75959999999
+1752451140000,67.39030745562359,118763.4864
 $ cryptostream query klines BTCUSDC 1m --format csv > klines.csv
 $ cryptostream indicators klines.csv --output indicators.csv
 $ cryptostream indicators BTCUSDT-1h-2024-*.zip --format parquet --output 2024.parquet
@@ -46,7 +47,8 @@ $ cryptostream indicators BTCUSDT-1h-2024-*.zip --format parquet --output 2024.p
 
 - One row a bar, `open_time_ms` first. CSV: NaN is empty, infinity `inf`. Parquet (`pip install
   'cryptostream[parquet]'`): null for NaN. A file named by `--output` appears whole or not at all.
-- Memory does not grow with the series; 40,320 bars with all columns: @COST@.
+- Memory does not grow with the series; 40,320 bars with all columns take 24 MB
+  (195 MB as Parquet, most of it the library) and some 9 s of a shared core.
 - The interval follows from the bars; `--interval` says it where they do not.
 - A bar that stands twice in a row with the same values (at the border of two files) counts once, an open
   bar is left out, and indicators go on over a hole, as the services do; each is noted on standard error.
@@ -57,20 +59,38 @@ $ cryptostream indicators BTCUSDT-1h-2024-*.zip --format parquet --output 2024.p
 
 ```
 $ cryptostream indicators BTCUSDT-1m-2025-07-13.zip --check-lookahead
-@AHEAD@
+no column uses a later bar (1,440 bars, 87 columns; cut at 7 places)
 $ cryptostream indicators BTCUSDT-1m-2025-07-13.zip --check-lookahead --engine ta
-@AHEADTA@
+column                   rows that change  first  last
+trend_kst                             264     14   479
+trend_kst_sig                         620     14   860
+trend_kst_diff                        610     15   860
+trend_visual_ichimoku_a                26      0    25
+trend_visual_ichimoku_b                26      0    25
+
+5 columns use later bars (1,440 bars, 87 columns; cut at 7 places)
 ```
 
 `--check-lookahead` computes the series up to several cuts, without and with quite other bars after them, and
-compares every value before the cut bit for bit; exit code 1 if one differs.
+compares every value before the cut bit for bit; exit code 1 if one differs. (Behind
+row 51 `ta`'s `trend_kst*` change in their last digits only, which its running sums carry on.)
 
 `--check-warmup` computes again from several later bars and shows after how many bars each column equals that
 of the run from the first bar, and stays so:
 
 ```
 $ cryptostream indicators BTCUSDT-1h-20*.zip --check-warmup
-@WARM@
+column          declared warm-up  stable after
+trend_sma_slow                25  25
+trend_ema_slow                25  210
+trend_stc                     71  590
+momentum_rsi                  13  271
+volatility_atr                 0  197
+volume_obv                     0  never (sums from the first bar)
+
+In bars before the value. 5 later starts, each followed for 1,420 of 5,088 bars;
+stable: from there on equal to the run from the first bar,
+to 1e-09 of the value or 1e-12 of the column's largest.
 ```
 
 A window is stable when it is full; an exponential average forgets to 1e-9 in some ten times its window;

@@ -149,9 +149,9 @@ def _check_warm_up(indicators: IndicatorSet, texts: list[Text], joint: Joint) ->
         ("column", "declared warm-up", "stable after"), rows, sys.stdout, right=("declared warm-up",)
     )
     sys.stdout.write(
-        f"\nBars before the value; {STARTS} later starts, each followed for {followed:,} of {count:,} bars."
-        " Stable: from there on equal to the run from the\nfirst bar,"
-        f" to {RELATIVE:g} of the value or {OF_THE_LARGEST:g} of the column's largest.\n"
+        f"\nIn bars before the value. {STARTS} later starts, each followed for {followed:,} of {count:,} bars;\n"
+        "stable: from there on equal to the run from the first bar,\n"
+        f"to {RELATIVE:g} of the value or {OF_THE_LARGEST:g} of the column's largest.\n"
     )
     _say(joint)
     return 0
@@ -168,10 +168,7 @@ def _check_look_ahead(
         )
     compute = partial(_computed, args, indicators)
     found = check_look_ahead(compute, indicators.columns, bars)
-    checked = (
-        f"{len(bars):,} bars, {len(indicators.columns)} columns; cut at {len(places)} places,"
-        " without later bars and with quite other ones"
-    )
+    checked = f"{len(bars):,} bars, {len(indicators.columns)} columns; cut at {len(places)} places"
     if found:
         rows = [(column, f"{count:,}", f"{first:,}", f"{last:,}") for column, count, first, last in found]
         headings = ("column", "rows that change", "first", "last")

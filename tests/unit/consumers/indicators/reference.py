@@ -104,8 +104,8 @@ class Comparison:
         compared: rows held against the reference.
         look_ahead, undefined: rows left out, see the module.
         wrong: rows that differ: (row, ours, `ta`'s, tolerance).
-        largest: largest difference of the rows compared, relative to `ta`'s value or to the size of the terms,
-            whichever is larger.
+        largest: largest difference of the rows compared, relative to `ta`'s value or to the size of the
+            terms, whichever is larger.
         noisy: rows compared that differ by more than 1e-9·|ta's|, so that they are equal to within noise.
     """
 
