@@ -72,11 +72,11 @@ trend_visual_ichimoku_b                26      0    25
 ```
 
 `--check-lookahead` computes the series up to several cuts, without and with quite other bars after them, and
-compares every value before the cut bit for bit; exit code 1 if one differs. (Behind
-row 51 `ta`'s `trend_kst*` change in their last digits only, which its running sums carry on.)
+compares every value before the cut bit for bit; exit code 1 if one differs. (Behind row 51 the `trend_kst*`
+of `ta` change in their last digits only, which its running sums carry on.)
 
 `--check-warmup` computes again from several later bars and shows after how many bars each column equals that
-of the run from the first bar, and stays so:
+of the run from the first bar, and stays so (some of its rows):
 
 ```
 $ cryptostream indicators BTCUSDT-1h-20*.zip --check-warmup

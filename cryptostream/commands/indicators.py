@@ -149,7 +149,8 @@ def _check_warm_up(indicators: IndicatorSet, texts: list[Text], joint: Joint) ->
         ("column", "declared warm-up", "stable after"), rows, sys.stdout, right=("declared warm-up",)
     )
     sys.stdout.write(
-        f"\nIn bars before the value. {STARTS} later starts, each followed for {followed:,} of {count:,} bars;\n"
+        f"\nIn bars before the value. {STARTS} later starts,"
+        f" each followed for {followed:,} of {count:,} bars;\n"
         "stable: from there on equal to the run from the first bar,\n"
         f"to {RELATIVE:g} of the value or {OF_THE_LARGEST:g} of the column's largest.\n"
     )
