@@ -96,12 +96,10 @@ DATA_SETS: Final = (
         lambda: recorded(RECORDINGS, USDM_AVAX_MINUTES),
     ),
     DataSet("flat", "a price that stands still for 200 bars", _flat, True),
-    DataSet("silent", "200 bars without volume", _silent, True),
+    DataSet("silent", "200 bars without volume", _silent),
     DataSet("gaps", "missing bars and prices that jump up to tenfold", _gaps, True),
-    DataSet(
-        "huge", "prices of 1e12, volumes of 1e12", lambda: made_up(1_000, seed=6, tick=1e8, volume=1e12), True
-    ),
-    DataSet("tiny", "prices of 1e-4 in steps of 1e-8", lambda: made_up(1_000, seed=7, tick=1e-8), True),
+    DataSet("huge", "prices of 1e12, volumes of 1e12", lambda: made_up(1_000, seed=6, tick=1e8, volume=1e12)),
+    DataSet("tiny", "prices of 1e-4 in steps of 1e-8", lambda: made_up(1_000, seed=7, tick=1e-8)),
     DataSet("long", f"{LONG:,} bars of a walk with flat and silent ones", lambda: made_up(LONG, seed=8)),
 )
 
