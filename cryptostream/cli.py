@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "simulate": "a Binance-compatible exchange on localhost",
     "chaos": "break a whole stack on purpose and judge the promises",
     "query": "read stored points as a table, CSV or JSON",
+    "indicators": "indicators of klines in files, as CSV or Parquet; checks of warm-up and look-ahead",
     "ledger": "what is complete, what is lost; --verify counts the store again",
     "repair": "fetch what is missing over REST and publish it",
     "dead-letters": "list, show and replay rejected bytes",

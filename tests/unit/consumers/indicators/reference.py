@@ -104,12 +104,17 @@ class Comparison:
         compared: rows held against the reference.
         look_ahead, undefined: rows left out, see the module.
         wrong: rows that differ: (row, ours, `ta`'s, tolerance).
+        largest: largest difference of the rows compared, relative to `ta`'s value or to the size of the
+            terms, whichever is larger.
+        noisy: rows compared that differ by more than 1e-9·|ta's|, so that they are equal to within noise.
     """
 
     compared: int
     look_ahead: int
     undefined: int
     wrong: list[tuple[int, float, float, float]]
+    largest: float
+    noisy: int
 
 
 def values_of_ta(bars: Sequence[Bar], price: float = 1.0, volume: float = 1.0) -> pd.DataFrame:
@@ -166,11 +171,16 @@ def compare(bars: Sequence[Bar]) -> dict[str, Comparison]:
         if column in exact:  # rounding has made a 0/0 of a value, or a value of a 0/0
             left_out |= np.isfinite(exact[column]) != np.isfinite(b)
         wrong = np.flatnonzero(~same & ~ahead & ~left_out)
+        held = ~ahead & ~left_out & np.isfinite(a) & np.isfinite(b)
+        off, by = np.abs(a - b)[held], np.abs(b)[held]
+        size = np.maximum(by, sizes[column][held])
         results[column] = Comparison(
             int((~ahead & ~left_out).sum()),
             int(ahead.sum()),
             int(left_out.sum()),
             [(int(row), float(a[row]), float(b[row]), float(tolerance[row])) for row in wrong],
+            float(np.max(np.divide(off, size, out=np.zeros_like(off), where=size > 0.0), initial=0.0)),
+            int((off > 1e-9 * by).sum()),
         )
     return results
 
