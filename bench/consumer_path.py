@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 
 from bench.limits import create_topic
+from consumers.indicators.bars import Bar
 from cryptostream.engines.influxdb import InfluxServer
 from shared.kafka import consumer_config, producer_config
 from shared.messages import KlineMessage, encode
@@ -93,14 +94,14 @@ class Watch:
         sums = (line for line in text.splitlines() if line.startswith("storage_writer_ok_points_sum"))
         return sum(int(float(line.rsplit(" ", 1)[1])) for line in sums)
 
-    def wait_idle(self, at_least: int) -> Pace:
-        """Until `at_least` points have come and no more come; the pace between the first and the last."""
+    def wait_idle(self, at_least: int, idle_s: float = _IDLE_S) -> Pace:
+        """Until `at_least` points have come and none for `idle_s`; the pace from the first to the last."""
         give_up = time.monotonic() + _DEADLINE_S
         while True:
             moved = [self._seen[0]] + [
                 now for last, now in zip(self._seen, self._seen[1:], strict=False) if now[1] != last[1]
             ]
-            if moved[-1][1] - moved[0][1] >= at_least and time.monotonic() - moved[-1][0] > _IDLE_S:
+            if moved[-1][1] - moved[0][1] >= at_least and time.monotonic() - moved[-1][0] > idle_s:
                 self._stop.set()
                 (start, first), (end, last) = moved[1], moved[-1]
                 return Pace(last - first, end - start)
@@ -176,7 +177,9 @@ def klines_resident_mb(bootstrap_servers: str, influx: InfluxServer, bars: int =
     start_ms = (time.time_ns() // 1_000_000 // 60_000 - bars) * 60_000
     for number in range(bars):
         for symbol in ("BTCUSDC", "ETHUSDC", "XRPUSDC", "SOLUSDC"):
-            message = _bar(symbol, start_ms + number * 60_000, 100 + number % 17)
+            price = 100.0 + number % 17
+            bar = Bar(start_ms + number * 60_000, price, price + 2, price - 1, price + 1, 10.0)
+            message = bar_message(symbol, bar.open_time_ms, bar)
             producer.produce(klines_topic("1m"), encode(message), f"binance:{symbol}".encode())
     producer.flush()
     watch = Watch(influx)
@@ -189,7 +192,8 @@ def klines_resident_mb(bootstrap_servers: str, influx: InfluxServer, bars: int =
         process.wait(20)
 
 
-def _bar(symbol: str, open_time_ms: int, price: int) -> KlineMessage:
+def bar_message(symbol: str, open_time_ms: int, bar: Bar) -> KlineMessage:
+    """A closed bar of a minute as it is on Kafka."""
     return {
         "schema": 1,
         "exchange": "binance",
@@ -200,15 +204,15 @@ def _bar(symbol: str, open_time_ms: int, price: int) -> KlineMessage:
         "interval": "1m",
         "open_time_ms": open_time_ms,
         "close_time_ms": open_time_ms + 59_999,
-        "open": f"{price}.00000000",
-        "high": f"{price + 2}.00000000",
-        "low": f"{price - 1}.00000000",
-        "close": f"{price + 1}.00000000",
-        "base_volume": "10.00000000",
-        "quote_volume": f"{price * 10}.00000000",
+        "open": f"{bar.open:.8f}",
+        "high": f"{bar.high:.8f}",
+        "low": f"{bar.low:.8f}",
+        "close": f"{bar.close:.8f}",
+        "base_volume": f"{bar.volume:.8f}",
+        "quote_volume": f"{bar.close * bar.volume:.8f}",
         "trade_count": 12,
-        "taker_buy_base_volume": "6.00000000",
-        "taker_buy_quote_volume": f"{price * 6}.00000000",
+        "taker_buy_base_volume": f"{bar.volume / 2:.8f}",
+        "taker_buy_quote_volume": f"{bar.close * bar.volume / 2:.8f}",
         "first_trade_id": 1,
         "last_trade_id": 12,
         "closed": True,
@@ -216,8 +220,12 @@ def _bar(symbol: str, open_time_ms: int, price: int) -> KlineMessage:
 
 
 def start_consumer(
-    bootstrap_servers: str, influx: InfluxServer, arguments: list[str]
+    bootstrap_servers: str,
+    influx: InfluxServer,
+    arguments: list[str],
+    settings: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[bytes]:
+    """The real consumer process."""
     environment = {
         **os.environ,
         "KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
@@ -225,6 +233,7 @@ def start_consumer(
         "INFLUX_URL": influx.url,
         "INFLUX_TOKEN": influx.token,
         "LOG_LEVEL": "WARNING",
+        **(settings or {}),
     }
     return subprocess.Popen([sys.executable, "-m", "consumers", *arguments], env=environment)
 

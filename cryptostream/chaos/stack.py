@@ -93,14 +93,18 @@ class Stack:
                 raise ExchangeUnavailable(f"the simulator does not listen after {_LISTENING_S:.0f} s")
             self._link.tick(_POLL_S)
             self.processes.tick(time.monotonic())
+        self.start_consumers()
+        intervals, symbols = ",".join(self._market.intervals), ",".join(self._market.symbols)
+        self._service(
+            PRODUCER, self._options.modules.producers, ["--symbols", symbols, "--intervals", intervals]
+        )
+
+    def start_consumers(self) -> None:
+        """A process for each kind of stream; `start` does it."""
         intervals = ",".join(self._market.intervals)
         for name, streams in CONSUMERS.items():
             chosen = [part for stream in streams for part in ("--stream", stream)]
             self._service(name, self._options.modules.consumers, [*chosen, "--intervals", intervals])
-        symbols = ",".join(self._market.symbols)
-        self._service(
-            PRODUCER, self._options.modules.producers, ["--symbols", symbols, "--intervals", intervals]
-        )
 
     def _service(self, name: str, module: Sequence[str], arguments: Sequence[str]) -> None:
         environment = {
