@@ -25,7 +25,7 @@ def vortex(windows: Windows, window: int) -> Indicator:
             positive, negative = over_zero(now[up]), over_zero(now[down])
         return positive, negative, positive - negative
 
-    return without_memory(3, step)
+    return without_memory(step)
 
 
 def ichimoku(windows: Windows, conversion: int, base: int, span: int) -> Indicator:
@@ -41,14 +41,13 @@ def ichimoku(windows: Windows, conversion: int, base: int, span: int) -> Indicat
         age = now[AGE]
         conversion_line = 0.5 * (now[high1] + now[low1]) if age >= conversion else nan
         base_line = 0.5 * (now[high2] + now[low2]) if age >= base else nan
-        spans_a, spans_b = memory
         return (
             conversion_line,
             base_line,
             0.5 * (conversion_line + base_line),
             0.5 * (now[high3] + now[low3]),
-            spans_a[0],
-            spans_b[0],
+            memory[0][0],
+            memory[1][0],
         )
 
     def close(memory: Memory, stepped: Stepped, _now: Now) -> Memory:
@@ -59,7 +58,7 @@ def ichimoku(windows: Windows, conversion: int, base: int, span: int) -> Indicat
 
 def cci(windows: Windows, window: int) -> Indicator:
     """Commodity channel index: distance of the typical price from its average, in 0.015 mean deviations."""
-    past = windows.past(TYPICAL, window)
+    typicals = windows.tail(TYPICAL, window)
     tail = window - 1
     scale = 0.015 / window
 
@@ -77,15 +76,19 @@ def cci(windows: Windows, window: int) -> Indicator:
 
     def close(_memory: Memory, _stepped: Stepped, now: Now) -> Memory:
         origin = now[TYPICAL]
-        ranked = sorted([value - origin for value in moved(now[past][-tail:], origin)])
-        return origin, tuple(ranked), tuple(accumulate(ranked, initial=0.0))
+        ranked = tuple(_ranked(now[typicals], origin))
+        return origin, ranked, tuple(accumulate(ranked, initial=0.0))
 
     return Indicator((nan, (nan,) * tail, (nan,) * window), step, close)
 
 
+def _ranked(values: tuple[float, ...], origin: float) -> list[float]:
+    return sorted([value - origin for value in values])
+
+
 def aroon(windows: Windows, window: int) -> Indicator:
     """Aroon up and down, 0–100: how recent the extremes of window + 1 bars are; their difference."""
-    highs, lows = windows.past(HIGH, window + 1), windows.past(LOW, window + 1)
+    highs, lows = windows.tail(HIGH, window + 1), windows.tail(LOW, window + 1)
 
     def step(memory: Memory, now: Now) -> Stepped:
         top, top_place, bottom, bottom_place = memory
@@ -102,15 +105,15 @@ def aroon(windows: Windows, window: int) -> Indicator:
         if top_place and not high > top:
             top_place -= 1.0
         else:
-            past = moved(now[highs][-window:], high)
-            top = max(past)
-            top_place = float(past.index(top)) if not isnan(top) else 0.0
+            recent = now[highs]
+            top = max(recent)
+            top_place = float(recent.index(top)) if not isnan(top) else 0.0
         if bottom_place and not low < bottom:
             bottom_place -= 1.0
         else:
-            past = moved(now[lows][-window:], low)
-            bottom = min(past)
-            bottom_place = float(past.index(bottom)) if not isnan(bottom) else 0.0
+            recent = now[lows]
+            bottom = min(recent)
+            bottom_place = float(recent.index(bottom)) if not isnan(bottom) else 0.0
         return top, top_place, bottom, bottom_place
 
     return Indicator((nan, 0.0, nan, 0.0), step, close)
