@@ -15,8 +15,9 @@ from typing import Any
 
 from consumers.indicators.bars import Bar
 from consumers.indicators.inline import Numbered, Writer, name, width
-from consumers.indicators.quantities import BEFORE_THE_FIRST_BAR, COUNT, quantities
+from consumers.indicators.quantities import AGE, BEFORE_THE_FIRST_BAR, COUNT, quantities
 from consumers.indicators.step import Indicator
+from consumers.indicators.tidy import renamed, settled, slots, without_copies, without_unused
 from consumers.indicators.windows import Window, Windows
 
 State = tuple[tuple[float, ...], tuple[Window, ...]]
@@ -31,13 +32,11 @@ class Composed:
         initial: the state before the first bar.
         values: the chosen columns at a bar, given the state before it.
         step: the state after a bar, and the same columns.
-        source: of both functions, to be read.
     """
 
     initial: State
     values: Callable[[State, Bar], tuple[float, ...]]
     step: Callable[[State, Bar], tuple[State, tuple[float, ...]]]
-    source: str
 
 
 def compose(windows: Windows, indicators: Sequence[Indicator], chosen: Sequence[tuple[int, int]]) -> Composed:
@@ -51,52 +50,43 @@ def compose(windows: Windows, indicators: Sequence[Indicator], chosen: Sequence[
     """
     writer = Writer()
     writer.scope["isnan"] = isnan
-    kept = windows.initial()
-    results = [[f"r{i}_{k}" for k in range(width(indicator.step))] for i, indicator in enumerate(indicators)]
-    memories = [[f"m{i}_{k}" for k in range(len(indicator.initial))] for i, indicator in enumerate(indicators)]
-    for indicator, memory in zip(indicators, memories, strict=True):
-        kept.update(zip(memory, indicator.initial, strict=True))
-
+    before, after = windows.initial(), windows.after()
     bar = [name(variable) for variable in ("time", "open", "high", "low", "close", "volume")]
-    before = [name(f"b{place}") for place in range(len(BEFORE_THE_FIRST_BAR))]
-    now = writer.call(quantities, (before, bar), [f"n{quantity}" for quantity in range(COUNT)])
+    kept = [name(f"b{place}") for place in range(len(BEFORE_THE_FIRST_BAR))]
+    now = _parsed(f"{bar[place].id} = bar[{place}]" for place in range(2, 6))
+    now += writer.call(quantities, (kept, bar), [f"n{quantity}" for quantity in range(COUNT)])
     now += _parsed(windows.now())
     closing = _parsed(windows.tails())
     for i, indicator in enumerate(indicators):
-        memory, result = [name(m) for m in memories[i]], [name(r) for r in results[i]]
-        now += writer.call(indicator.step, (memory, Numbered()), results[i])
+        memory = [f"m{i}_{k}" for k in range(len(indicator.initial))]
+        results = [f"r{i}_{k}" for k in range(width(indicator.step))]
+        memory_before = [name(variable) for variable in memory]
+        now += writer.call(indicator.step, (memory_before, Numbered()), results)
+        memory_after = results[len(results) - len(memory) :]
         if indicator.close:
-            after = [f"a{i}_{k}" for k in range(len(memory))]
-            closing += writer.call(indicator.close, (memory, result, Numbered()), after)
-        else:
-            after = results[i][len(results[i]) - len(memory) :]
-        closing += _parsed(f"{m} = {a}" for m, a in zip(memories[i], after, strict=True))
-    closing += _parsed(windows.advance())
-
-    numbers = [variable for variable, value in kept.items() if not isinstance(value, tuple)]
-    series = [variable for variable, value in kept.items() if isinstance(value, tuple)]
-    start = _parsed(
-        [
-            *(f"{variable} = bar[{place}]" for place, variable in enumerate(("high", "low", "close", "volume"), 2)),
-            f"{_tuple(numbers)} = state[0]",
-        ]
-    )
-    values = _tuple(results[i][k] for i, k in chosen)
-    unpacked = [f"windows = state[1]", *(f"{w} = windows[{place}]" for place, w in enumerate(series))]
-    open_bar = _function(
-        "values", start + _parsed(unpacked) + now, f"return {values}"
-    )
-    closed_bar = _function(
-        "step",
-        start + _parsed([f"{_tuple(series)} = state[1]"] if series else []) + now + closing,
-        f"return ({_tuple(numbers)}, {_tuple(series)}), {values}",
-    )
-    module = ast.fix_missing_locations(ast.Module([open_bar, closed_bar], []))
-    source = ast.unparse(module)
+            memory_after = [f"a{i}_{k}" for k in range(len(memory))]
+            stepped = [name(variable) for variable in results]
+            closing += writer.call(indicator.close, (memory_before, stepped, Numbered()), memory_after)
+        before.update(zip(memory, indicator.initial, strict=True))
+        after.update(zip(memory, memory_after, strict=True))
+    closing += _parsed(windows.next())
+    numbers = [variable for variable, value in before.items() if not isinstance(value, tuple)]
+    series = [variable for variable, value in before.items() if isinstance(value, tuple)]
+    row = _tuple(f'r{i}_{k}' for i, k in chosen)
+    state = f"{_tuple(after[variable] for variable in numbers)}, {_tuple(after[variable] for variable in series)}"
+    # An open bar needs few of the windows.
+    few = [f"{variable} = windows[{place}]" for place, variable in enumerate(series)]
+    unpacked = f"{', '.join(numbers)}, = state[0]"
+    functions = {
+        "values": _parsed([unpacked, "windows = state[1]", *few]) + now + _parsed([f"result = {row}"]),
+        "step": _parsed([unpacked, f"{', '.join(series)}, = state[1]" if series else ""]) + now + _parsed([f"row = {row}"])
+        + closing + _parsed([f"result = ({state}), row"]),
+    }
     scope = dict(writer.scope)
-    exec(compile(source, "<indicators>", "exec"), scope)
-    initial = tuple(kept[variable] for variable in numbers), tuple(kept[variable] for variable in series)
-    return Composed(initial, scope["values"], scope["step"], source)  # type: ignore[arg-type]
+    for called, body in functions.items():
+        exec(compile(_module(called, body), "<indicators>", "exec"), scope)
+    initial = tuple(before[variable] for variable in numbers), tuple(before[variable] for variable in series)
+    return Composed(initial, scope["values"], scope["step"])  # type: ignore[arg-type]
 
 
 def _parsed(lines: Iterable[str]) -> list[ast.stmt]:
@@ -104,38 +94,23 @@ def _parsed(lines: Iterable[str]) -> list[ast.stmt]:
 
 
 def _tuple(variables: Iterable[str]) -> str:
-    return f"({''.join(f'{variable}, ' for variable in variables)})"
+    """Source of a tuple, in pieces: the interpreter makes one of more than 30 by way of a list."""
+    names = list(variables)
+    pieces = [names[start : start + 30] for start in range(0, len(names), 30)] or [[]]
+    return " + ".join(f"({''.join(f'{variable}, ' for variable in piece)})" for piece in pieces)
 
 
-def _function(called: str, body: list[ast.stmt], last: str) -> ast.stmt:
-    (definition,) = _parsed([f"def {called}(state, bar): pass"])
-    assert isinstance(definition, ast.FunctionDef)
-    returned = _parsed([f"def f(): {last}"])[0].body[0]
-    needed = _names(returned)
-    definition.body = [*_without_unused(body, needed), returned]
-    return definition
+def _module(called: str, body: list[ast.stmt]) -> ast.Module:
+    """A function of `body`, twice: as it is, and for series so long that nothing is warming up any more."""
+    warm, bars = settled(body, (f"n{AGE}", f"b{AGE}"))
+    module = ast.parse(f"def {called}(state, bar):\n if state[0][{AGE}] > {bars}: 0\n else: 0\n return result")
+    (function,) = module.body
+    assert isinstance(function, ast.FunctionDef) and isinstance(function.body[0], ast.If)
+    function.body[0].body, function.body[0].orelse = _lean(warm), _lean(body)
+    return ast.fix_missing_locations(module)
 
 
-def _without_unused(body: Sequence[ast.stmt], needed: set[str]) -> list[ast.stmt]:
-    """The statements without those that change nothing in `needed`, to which what they need is added."""
-    kept: list[ast.stmt] = []
-    for statement in reversed(body):
-        if isinstance(statement, ast.If):
-            other = set(needed)
-            then = _without_unused(statement.body, needed)
-            otherwise = _without_unused(statement.orelse, other)
-            needed |= other
-            if then or otherwise:
-                needed |= _names(statement.test)
-                kept.append(ast.If(statement.test, then or [ast.Pass()], otherwise))
-        elif isinstance(statement, ast.Assign):
-            written = _names(statement.targets[0])
-            if written & needed:
-                needed -= written
-                needed |= _names(statement.value)
-                kept.append(statement)
-    return kept[::-1]
-
-
-def _names(node: ast.AST) -> set[str]:
-    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+def _lean(body: list[ast.stmt]) -> list[ast.stmt]:
+    body = without_unused(body, {"result"})
+    body = without_unused(renamed(body, without_copies(body)), {"result"})
+    return renamed(body, {**slots(body), "result": "result"})

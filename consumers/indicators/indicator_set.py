@@ -57,7 +57,7 @@ class IndicatorSet:
         made = [make(windows, **dict(parameters)) for make, parameters in used]
         chosen = [(used.index((column.make, column.parameters)), column.index) for column in columns]
         composed = compose(windows, made, chosen)
-        self._initial, self.step, self.values = composed.initial, composed.step, composed.values; self.source=composed.source
+        self._initial, self.step, self.values = composed.initial, composed.step, composed.values
         numbers, series = self._initial
         self._lengths = tuple(map(len, series))
         self._numbers = len(numbers) + sum(self._lengths)

@@ -55,7 +55,9 @@ def stoch_rsi(windows: Windows, window: int, smooth1: int, smooth2: int) -> Indi
     def close(memory: Memory, stepped: Stepped, _now: Now) -> Memory:
         _, _, _, _, values, positions, ks = memory
         position, k, _, value = stepped
-        values, positions, ks = moved(values, value), moved(positions, position), moved(ks, k)
+        values = moved(values, value)
+        positions = moved(positions, position)
+        ks = moved(ks, k)
         # The oldest comes first: a window that is not full gives NaN.
         return min(values), max(values), sum(positions), sum(ks), values, positions, ks
 

@@ -51,7 +51,9 @@ def ichimoku(windows: Windows, conversion: int, base: int, span: int) -> Indicat
         )
 
     def close(memory: Memory, stepped: Stepped, _now: Now) -> Memory:
-        return moved(memory[0], stepped[2]), moved(memory[1], stepped[3])
+        spans_a = moved(memory[0], stepped[2])
+        spans_b = moved(memory[1], stepped[3])
+        return spans_a, spans_b
 
     return Indicator(((nan,) * base, (nan,) * base), step, close)
 

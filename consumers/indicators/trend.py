@@ -118,7 +118,7 @@ def mass_index(windows: Windows, fast: int, slow: int) -> Indicator:
         once, twice = now[average], memory[0]
         twice = twice + weight * (once - twice) if age > fast else once
         # Zero over zero while the market has not moved at all.
-        ratio = once / twice if twice and age >= twice_first else nan
+        ratio = once / twice if age >= twice_first and twice else nan
         return memory[1] + ratio, twice, ratio
 
     def close(memory: Memory, stepped: Stepped, _now: Now) -> Memory:
@@ -172,8 +172,10 @@ def kst(windows: Windows, signal: int) -> Indicator:
     def close(memory: Memory, stepped: Stepped, _now: Now) -> Memory:
         line, _, _, rate10, rate15, rate20, rate30 = stepped
         _, _, _, _, _, rates10, rates15, rates20, rates30, lines = memory
-        rates10, rates15 = moved(rates10, rate10), moved(rates15, rate15)
-        rates20, rates30 = moved(rates20, rate20), moved(rates30, rate30)
+        rates10 = moved(rates10, rate10)
+        rates15 = moved(rates15, rate15)
+        rates20 = moved(rates20, rate20)
+        rates30 = moved(rates30, rate30)
         lines = moved(lines, line)
         return (
             sum(rates10),
@@ -222,7 +224,8 @@ def stc(windows: Windows, *, slow: int, fast: int, cycle: int, smooth1: int, smo
 
     def close(memory: Memory, stepped: Stepped, _now: Now) -> Memory:
         _, line, shown, k, k_weight, k_seen, kd, kd_weight, kd_seen = stepped
-        lines, showns = moved(memory[10], line), moved(memory[11], shown)
+        lines = moved(memory[10], line)
+        showns = moved(memory[11], shown)
         return (
             # The oldest comes first: a window that is not full gives NaN.
             min(lines),

@@ -8,7 +8,7 @@ extremes until it has left: warm-up comes by itself.
 
 All is given as source, for the one function that a set of indicators becomes (`compose.py`). Its variables:
 n3 what is known at a bar under number 3; b0 a quantity of the bar before; t7 the tail, or the average so far,
-behind number 7; w2 the window of quantity 2, and v2 the same after the bar.
+behind number 7, and x7 the next one; w2 the window of quantity 2, and v2 the next one.
 """
 
 from __future__ import annotations
@@ -101,26 +101,33 @@ class Windows:
         for (quantity, length), number in self._tails.items():
             yield f"n{number} = {self._tail(quantity, length)}"
 
-    def advance(self) -> Iterator[str]:
-        """Source of the variables that a series keeps, after the bar."""
+    def next(self) -> Iterator[str]:
+        """Source of what follows from the windows after the bar: x7 comes after t7."""
         for quantity in self._lengths:
             # Sums of one quantity are nested: each is the next shorter one and what lies before it.
             shorter, end = "", ""
             for length, number in sorted((n, number) for (q, n), number in self._sums.items() if q == quantity):
                 cut = f"v{quantity}[{1 - length}:{end}]" if end else self._tail(quantity, length)
-                yield f"t{number} = {shorter}sum({cut})"
-                shorter, end = f"t{number} + ", str(1 - length)
+                yield f"x{number} = {shorter}sum({cut})"
+                shorter, end = f"x{number} + ", str(1 - length)
         # An extreme changes if the new value goes beyond it, or if it is the one that leaves. NaN never is.
         for kind, beyond, extreme in ((self._highest, "<", "max"), (self._lowest, ">", "min")):
             for (quantity, length), number in kind.items():
-                tail, value = f"t{number}", f"n{quantity}"
-                yield f"if not {value} {beyond} {tail}:"
-                yield f"    {tail} = {value}"
-                yield f"elif w{quantity}[{1 - length}] == {tail}:"
-                yield f"    {tail} = {extreme}({self._tail(quantity, length)})"
-        yield from (f"t{number} = n{number}" for number in self._averages.values())
-        yield from (f"w{quantity} = v{quantity}" for quantity in self._lengths)
-        yield from (f"b{place} = n{quantity}" for place, quantity in enumerate(KEPT))
+                yield f"x{number} = t{number}"
+                yield f"if not n{quantity} {beyond} t{number}:"
+                yield f"    x{number} = n{quantity}"
+                yield f"elif w{quantity}[{1 - length}] == t{number}:"
+                yield f"    x{number} = {extreme}({self._tail(quantity, length)})"
+
+    def after(self) -> dict[str, str]:
+        """The variables that a series keeps, with those that hold their next values."""
+        tails = (*self._sums.values(), *self._highest.values(), *self._lowest.values())
+        return {
+            **{f"b{place}": f"n{quantity}" for place, quantity in enumerate(KEPT)},
+            **{f"t{number}": f"x{number}" for number in tails},
+            **{f"t{number}": f"n{number}" for number in self._averages.values()},
+            **{f"w{quantity}": f"v{quantity}" for quantity in self._lengths},
+        }
 
     def _windowed(self, kind: dict[tuple[int, int], int], quantity: int, length: int) -> int:
         self._lengths[quantity] = max(self._lengths.get(quantity, 0), length - 1)
