@@ -72,15 +72,20 @@ def compose(windows: Windows, indicators: Sequence[Indicator], chosen: Sequence[
     closing += _parsed(windows.next())
     numbers = [variable for variable, value in before.items() if not isinstance(value, tuple)]
     series = [variable for variable, value in before.items() if isinstance(value, tuple)]
-    row = _tuple(f'r{i}_{k}' for i, k in chosen)
-    state = f"{_tuple(after[variable] for variable in numbers)}, {_tuple(after[variable] for variable in series)}"
+    row = _tuple(f"r{i}_{k}" for i, k in chosen)
+    state = (
+        f"{_tuple(after[variable] for variable in numbers)}, {_tuple(after[variable] for variable in series)}"
+    )
     # An open bar needs few of the windows.
     few = [f"{variable} = windows[{place}]" for place, variable in enumerate(series)]
     unpacked = f"{', '.join(numbers)}, = state[0]"
     functions = {
         "values": _parsed([unpacked, "windows = state[1]", *few]) + now + _parsed([f"result = {row}"]),
-        "step": _parsed([unpacked, f"{', '.join(series)}, = state[1]" if series else ""]) + now + _parsed([f"row = {row}"])
-        + closing + _parsed([f"result = ({state}), row"]),
+        "step": _parsed([unpacked, f"{', '.join(series)}, = state[1]" if series else ""])
+        + now
+        + _parsed([f"row = {row}"])
+        + closing
+        + _parsed([f"result = ({state}), row"]),
     }
     scope = dict(writer.scope)
     for called, body in functions.items():
@@ -103,7 +108,9 @@ def _tuple(variables: Iterable[str]) -> str:
 def _module(called: str, body: list[ast.stmt]) -> ast.Module:
     """A function of `body`, twice: as it is, and for series so long that nothing is warming up any more."""
     warm, bars = settled(body, (f"n{AGE}", f"b{AGE}"))
-    module = ast.parse(f"def {called}(state, bar):\n if state[0][{AGE}] > {bars}: 0\n else: 0\n return result")
+    module = ast.parse(
+        f"def {called}(state, bar):\n if state[0][{AGE}] > {bars}: 0\n else: 0\n return result"
+    )
     (function,) = module.body
     assert isinstance(function, ast.FunctionDef) and isinstance(function.body[0], ast.If)
     function.body[0].body, function.body[0].orelse = _lean(warm), _lean(body)

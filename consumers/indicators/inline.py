@@ -45,7 +45,9 @@ class Writer:
         self.scope: dict[str, Any] = {}
         self._calls = 0
 
-    def call(self, function: Callable[..., Any], arguments: Sequence[Argument], results: Sequence[str]) -> list[ast.stmt]:
+    def call(
+        self, function: Callable[..., Any], arguments: Sequence[Argument], results: Sequence[str]
+    ) -> list[ast.stmt]:
         """The statements of a call that leaves what the function returns in the variables `results`.
 
         Raises:
@@ -166,7 +168,8 @@ class _Call(ast.NodeTransformer):
         if any(isinstance(part, ast.Starred) for part in parts) or len(parts) != len(self._results):
             raise self._cannot(value, f"a return of other than {len(self._results)} values")
         return [
-            assign(result, self.visit(deepcopy(part))) for result, part in zip(self._results, parts, strict=True)
+            assign(result, self.visit(deepcopy(part)))
+            for result, part in zip(self._results, parts, strict=True)
         ]
 
     def _assignment(self, target: ast.expr, value: ast.expr) -> list[ast.stmt]:
@@ -200,7 +203,9 @@ class _Call(ast.NodeTransformer):
         if isinstance(value, ast.Name):
             known = self._known.get(value.id)
             return known if isinstance(known, list) else None
-        if isinstance(value, ast.Tuple) and not any(isinstance(node, ast.Name) and self._stores[node.id] > 1 for node in ast.walk(value)):
+        if isinstance(value, ast.Tuple) and not any(
+            isinstance(node, ast.Name) and self._stores[node.id] > 1 for node in ast.walk(value)
+        ):
             return [self.visit(deepcopy(part)) for part in value.elts]
         return None
 
@@ -208,7 +213,11 @@ class _Call(ast.NodeTransformer):
         written = []
         for variable, value in zip(variables, values, strict=True):
             # What never changes needs no second name.
-            if self._stores[variable] == 1 and isinstance(value, ast.Name) and not value.id.endswith(self._suffix):
+            if (
+                self._stores[variable] == 1
+                and isinstance(value, ast.Name)
+                and not value.id.endswith(self._suffix)
+            ):
                 self._known[variable] = value
             else:
                 written.append(assign(self._own(variable), value))
@@ -285,4 +294,8 @@ def _returns(body: Sequence[ast.stmt]) -> bool:
 
 def _as_float(node: ast.expr) -> ast.expr:
     """Whole numbers in arithmetic as floats, which they become anyhow: the interpreter is faster that way."""
-    return ast.Constant(float(node.value)) if isinstance(node, ast.Constant) and type(node.value) is int else node
+    return (
+        ast.Constant(float(node.value))
+        if isinstance(node, ast.Constant) and type(node.value) is int
+        else node
+    )

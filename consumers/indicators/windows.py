@@ -106,7 +106,9 @@ class Windows:
         for quantity in self._lengths:
             # Sums of one quantity are nested: each is the next shorter one and what lies before it.
             shorter, end = "", ""
-            for length, number in sorted((n, number) for (q, n), number in self._sums.items() if q == quantity):
+            for length, number in sorted(
+                (n, number) for (q, n), number in self._sums.items() if q == quantity
+            ):
                 cut = f"v{quantity}[{1 - length}:{end}]" if end else self._tail(quantity, length)
                 yield f"x{number} = {shorter}sum({cut})"
                 shorter, end = f"x{number} + ", str(1 - length)
