@@ -19,7 +19,7 @@ from consumers.indicators.quantities import (
     TRUE_RANGE,
     VOLUME,
 )
-from consumers.indicators.step import Indicator, Memory, Stepped, faded, moved, without_memory
+from consumers.indicators.step import Indicator, Memory, Stepped, faded, highest_of, lowest_of, moved, without_memory
 from consumers.indicators.trend import ema_weight
 from consumers.indicators.windows import Now, Windows
 
@@ -53,13 +53,15 @@ def stoch_rsi(windows: Windows, window: int, smooth1: int, smooth2: int) -> Indi
         return position, k, (k_sum + k) / smooth2, value
 
     def close(memory: Memory, stepped: Stepped, _now: Now) -> Memory:
-        _, _, _, _, values, positions, ks = memory
+        lowest, highest, _, _, values, positions, ks = memory
         position, k, _, value = stepped
+        left = values[0]
         values = moved(values, value)
         positions = moved(positions, position)
         ks = moved(ks, k)
-        # The oldest comes first: a window that is not full gives NaN.
-        return min(values), max(values), sum(positions), sum(ks), values, positions, ks
+        lowest = lowest_of(values, lowest, left)
+        highest = highest_of(values, highest, left)
+        return lowest, highest, sum(positions), sum(ks), values, positions, ks
 
     empty = (nan,) * (window - 1), (nan,) * (smooth1 - 1), (nan,) * (smooth2 - 1)
     return Indicator((nan, nan, nan, nan, *empty), step, close)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from itertools import accumulate
+from bisect import bisect_left, insort
 from math import isnan, nan
 
 from consumers.indicators.ieee import over_zero
@@ -60,32 +59,46 @@ def ichimoku(windows: Windows, conversion: int, base: int, span: int) -> Indicat
 
 def cci(windows: Windows, window: int) -> Indicator:
     """Commodity channel index: distance of the typical price from its average, in 0.015 mean deviations."""
-    typicals = windows.tail(TYPICAL, window)
+    typicals, past = windows.tail(TYPICAL, window), windows.past(TYPICAL, window)
     tail = window - 1
     scale = 0.015 / window
 
     def step(memory: Memory, now: Now) -> Stepped:
-        # Prices are taken relative to the last closed one: exactly 0 while the market stands still (0/0).
-        origin, ranked, sums = memory
+        # The last n - 1 prices, in order of size, relative to one of them or nearly: nothing is cancelled.
+        origin, total, ranked = memory
         value = now[TYPICAL] - origin
-        total = sums[tail]
+        if ranked[0] == value == ranked[-1]:  # 0/0 while the market stands still
+            return (nan,)
         mean = (total + value) / window
         below = bisect_left(ranked, mean)
-        under = sums[below]
+        under = sum(ranked[:below])
         # Of the values below the mean it is the distance up to it, of the others the distance down to it.
         deviation = (mean * below - under) + (total - under - mean * (tail - below)) + abs(value - mean)
         return ((value - mean) / (scale * deviation) if deviation else nan,)
 
-    def close(_memory: Memory, _stepped: Stepped, now: Now) -> Memory:
-        origin = now[TYPICAL]
-        ranked = tuple(_ranked(now[typicals], origin))
-        return origin, ranked, tuple(accumulate(ranked, initial=0.0))
+    def close(memory: Memory, _stepped: Stepped, now: Now) -> Memory:
+        origin, _, ranked = memory
+        age, typical = now[AGE], now[TYPICAL]
+        if age <= window or age % window == 0.0:
+            origin = typical
+            ranked = tuple(_ranked(now[typicals], origin))
+        else:
+            left = now[past][-tail] - origin
+            ranked = tuple(_exchanged(ranked, left, typical - origin))
+        return origin, sum(ranked), ranked
 
-    return Indicator((nan, (nan,) * tail, (nan,) * window), step, close)
+    return Indicator((nan, nan, (nan,) * tail), step, close)
 
 
 def _ranked(values: tuple[float, ...], origin: float) -> list[float]:
     return sorted([value - origin for value in values])
+
+
+def _exchanged(ranked: tuple[float, ...], old: float, new: float) -> list[float]:
+    values = list(ranked)
+    del values[bisect_left(values, old)]
+    insort(values, new)
+    return values
 
 
 def aroon(windows: Windows, window: int) -> Indicator:

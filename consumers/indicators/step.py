@@ -50,6 +50,22 @@ def moved(window: tuple[float, ...], value: float) -> tuple[float, ...]:
     return window[1:] + (value,)  # noqa: RUF005  twice as fast as unpacking
 
 
+def lowest_of(window: tuple[float, ...], before: float, left: float) -> float:
+    """Lowest of a window, given the lowest before its newest value came and `left` left it; NaN if not full.
+
+    Only the oldest values may be missing.
+    """
+    return before if before < window[-1] and before < left else min(window)
+
+
+def highest_of(window: tuple[float, ...], before: float, left: float) -> float:
+    """Highest of a window, given the highest before its newest value came and `left` left it; NaN if not full.
+
+    Only the oldest values may be missing.
+    """
+    return before if before > window[-1] and before > left else max(window)
+
+
 def faded(average: float, weight: float, seen: float, value: float, span: int) -> tuple[float, float, float]:
     """Exponential average of a series with holes, as pandas' `ewm(adjust=False, ignore_na=False)`.
 

@@ -14,7 +14,7 @@ from consumers.indicators.quantities import (
     AMPLITUDE,
     CLOSE,
 )
-from consumers.indicators.step import Indicator, Memory, Stepped, faded, moved, without_memory
+from consumers.indicators.step import Indicator, Memory, Stepped, faded, highest_of, lowest_of, moved, without_memory
 from consumers.indicators.windows import Now, Windows
 
 
@@ -224,14 +224,19 @@ def stc(windows: Windows, *, slow: int, fast: int, cycle: int, smooth1: int, smo
 
     def close(memory: Memory, stepped: Stepped, _now: Now) -> Memory:
         _, line, shown, k, k_weight, k_seen, kd, kd_weight, kd_seen = stepped
-        lines = moved(memory[10], line)
-        showns = moved(memory[11], shown)
+        low, high, inner_low, inner_high, _, _, _, _, _, _, lines, showns = memory
+        left, inner_left = lines[0], showns[0]
+        lines = moved(lines, line)
+        showns = moved(showns, shown)
+        low = lowest_of(lines, low, left)
+        high = highest_of(lines, high, left)
+        inner_low = lowest_of(showns, inner_low, inner_left)
+        inner_high = highest_of(showns, inner_high, inner_left)
         return (
-            # The oldest comes first: a window that is not full gives NaN.
-            min(lines),
-            max(lines),
-            min(showns),
-            max(showns),
+            low,
+            high,
+            inner_low,
+            inner_high,
             k,
             k_weight,
             k_seen,
