@@ -23,7 +23,6 @@ one function (`inline.py`). For that they keep to:
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import isnan
 from typing import Any, NamedTuple
 
 from consumers.indicators.windows import Now
@@ -79,12 +78,13 @@ def faded(average: float, weight: float, seen: float, value: float, span: int) -
     Returns:
         The next average, weight and count.
     """
-    if isnan(average):
-        if isnan(value):
+    missing = value != value  # noqa: PLR0124  NaN; several times faster than a call
+    if not seen:
+        if missing:
             return average, weight, seen
         return value, 1.0, 1.0
     weight *= 1.0 - 2.0 / (span + 1.0)
-    if isnan(value):
+    if missing:
         return average, weight, seen
     if average != value:
         # At a span of 3 pandas lets the new weight take what the past has lost.

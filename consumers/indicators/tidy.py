@@ -25,13 +25,21 @@ def without_unused(body: Sequence[ast.stmt], needed: set[str]) -> list[ast.stmt]
             if then or otherwise:
                 needed |= _names(statement.test, ast.Load)
                 kept.append(ast.If(statement.test, then or [ast.Pass()], otherwise))
-        else:
+        elif not _changes_nothing(statement):
             written = _names(statement, ast.Store)
             if written & needed:
                 needed -= written
                 needed |= _names(statement, ast.Load)
                 kept.append(statement)
     return kept[::-1]
+
+
+def _changes_nothing(statement: ast.stmt) -> bool:
+    """Whether it assigns a variable to itself, which is what is left of a copy."""
+    match statement:
+        case ast.Assign(targets=[ast.Name(id=target)], value=ast.Name(id=value)):
+            return target == value
+    return False
 
 
 def without_copies(body: Sequence[ast.stmt]) -> dict[str, str]:
