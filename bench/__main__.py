@@ -27,7 +27,7 @@ def main() -> int:
     if sys.argv[1:2] == ["indicators"]:
         return indicators.main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="bench", description="Figures as ratios to the bare libraries.")
-    parser.add_argument("parts", nargs="*", metavar="producer|consumer", help="default: both; or indicators, alone")
+    parser.add_argument("parts", nargs="*", metavar="producer|consumer", help="default: both")
     parser.add_argument("--messages", type=int, default=100_000, help="messages a round (default 100,000)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each side, in turn (default 5)")
     asked = parser.parse_args()

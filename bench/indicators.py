@@ -1,7 +1,7 @@
-"""Indicators: what a bar costs, beside what a user would otherwise compute it with (`make bench ARGS=indicators`).
+"""Indicators: what a bar costs, and what it costs by what a user would pick instead.
 
-Needs neither Kafka nor InfluxDB. All sides run in turn in one process, on one core, each round anew; median and
-range of the rounds are shown. `--long` adds memory over a million bars.
+`make bench ARGS=indicators` needs neither Kafka nor InfluxDB. All sides run in turn in one process; times are
+CPU times, median and range of the rounds are shown. `--long` adds memory over a million bars.
 """
 
 from __future__ import annotations
@@ -64,7 +64,9 @@ def main(arguments: list[str]) -> int:
         [[name, _spread(values)] for name, values in rounds.items()],
     )
     memory = _memory(_LONG if asked.long else 2_000)
-    report.show("Memory of a series, all indicators", ["", "kB"], [[k, f"{v:,.1f}"] for k, v in memory.items()])
+    report.show(
+        "Memory of a series, all indicators", ["", "kB"], [[k, f"{v:,.1f}"] for k, v in memory.items()]
+    )
     print(f"written: {report.write('indicators', {'us': rounds, 'memory_kb': memory})}")
     return 0
 

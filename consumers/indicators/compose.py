@@ -14,7 +14,8 @@ from math import isnan
 from typing import Any
 
 from consumers.indicators.bars import Bar
-from consumers.indicators.inline import Numbered, Writer, name, width
+from consumers.indicators.definition import width
+from consumers.indicators.inline import Numbered, Writer, name
 from consumers.indicators.quantities import AGE, BEFORE_THE_FIRST_BAR, COUNT, quantities
 from consumers.indicators.step import Indicator
 from consumers.indicators.tidy import renamed, settled, slots, without_copies, without_unused
@@ -48,50 +49,76 @@ def compose(windows: Windows, indicators: Sequence[Indicator], chosen: Sequence[
     Raises:
         CannotInlineError: a step does not keep to the rules (`step.py`).
     """
+    written = _written_out(windows, indicators)
+    numbers = [variable for variable, value in written.before.items() if not isinstance(value, tuple)]
+    series = [variable for variable, value in written.before.items() if isinstance(value, tuple)]
+    row = _tuple(f"r{i}_{k}" for i, k in chosen)
+    next_numbers, next_series = (
+        _tuple(written.after[variable] for variable in variables) for variables in (numbers, series)
+    )
+    known = _parsed([f"{', '.join(numbers)}, = state[0]"])
+    all_windows = _parsed([f"{', '.join(series)}, = state[1]"] if series else [])
+    # An open bar needs few of the windows.
+    few_windows = _parsed(f"{variable} = state[1][{place}]" for place, variable in enumerate(series))
+    last = _parsed([f"result = ({next_numbers}, {next_series}), row"])
+    functions = {
+        "values": [*known, *few_windows, *written.now, *_parsed([f"result = {row}"])],
+        "step": [*known, *all_windows, *written.now, *_parsed([f"row = {row}"]), *written.closing, *last],
+    }
+    scope = dict(written.scope)
+    for called, body in functions.items():
+        exec(compile(_module(called, body), "<indicators>", "exec"), scope)
+    initial = tuple(
+        tuple(written.before[variable] for variable in variables) for variables in (numbers, series)
+    )
+    return Composed(initial, scope["values"], scope["step"])  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class _Written:
+    """A set written out: what a bar gives, what follows once it has closed, and the state's variables.
+
+    Attributes:
+        now, closing: statements.
+        before: the variables of the state, with their values before the first bar.
+        after: the variables that hold their next values.
+        scope: the objects that the statements name.
+    """
+
+    now: list[ast.stmt]
+    closing: list[ast.stmt]
+    before: dict[str, Any]
+    after: dict[str, str]
+    scope: dict[str, Any]
+
+
+def _written_out(windows: Windows, indicators: Sequence[Indicator]) -> _Written:
     writer = Writer()
     writer.scope["isnan"] = isnan
-    before, after = windows.initial(), windows.after()
-    bar = [name(variable) for variable in ("time", "open", "high", "low", "close", "volume")]
-    kept = [name(f"b{place}") for place in range(len(BEFORE_THE_FIRST_BAR))]
-    now = _parsed(f"{bar[place].id} = bar[{place}]" for place in range(2, 6))
-    now += writer.call(quantities, (kept, bar), [f"n{quantity}" for quantity in range(COUNT)])
+    before, after = dict(windows.initial()), windows.after()
+    fields = ("time", "open", "high", "low", "close", "volume")
+    kept = _names(f"b{place}" for place in range(len(BEFORE_THE_FIRST_BAR)))
+    now = _parsed(f"{field} = bar[{place}]" for place, field in enumerate(fields))
+    now += writer.call(quantities, (kept, _names(fields)), [f"n{quantity}" for quantity in range(COUNT)])
     now += _parsed(windows.now())
     closing = _parsed(windows.tails())
     for i, indicator in enumerate(indicators):
         memory = [f"m{i}_{k}" for k in range(len(indicator.initial))]
         results = [f"r{i}_{k}" for k in range(width(indicator.step))]
-        memory_before = [name(variable) for variable in memory]
-        now += writer.call(indicator.step, (memory_before, Numbered()), results)
+        now += writer.call(indicator.step, (_names(memory), Numbered()), results)
         memory_after = results[len(results) - len(memory) :]
         if indicator.close:
             memory_after = [f"a{i}_{k}" for k in range(len(memory))]
-            stepped = [name(variable) for variable in results]
-            closing += writer.call(indicator.close, (memory_before, stepped, Numbered()), memory_after)
+            arguments = _names(memory), _names(results), Numbered()
+            closing += writer.call(indicator.close, arguments, memory_after)
         before.update(zip(memory, indicator.initial, strict=True))
         after.update(zip(memory, memory_after, strict=True))
     closing += _parsed(windows.next())
-    numbers = [variable for variable, value in before.items() if not isinstance(value, tuple)]
-    series = [variable for variable, value in before.items() if isinstance(value, tuple)]
-    row = _tuple(f"r{i}_{k}" for i, k in chosen)
-    state = (
-        f"{_tuple(after[variable] for variable in numbers)}, {_tuple(after[variable] for variable in series)}"
-    )
-    # An open bar needs few of the windows.
-    few = [f"{variable} = windows[{place}]" for place, variable in enumerate(series)]
-    unpacked = f"{', '.join(numbers)}, = state[0]"
-    functions = {
-        "values": _parsed([unpacked, "windows = state[1]", *few]) + now + _parsed([f"result = {row}"]),
-        "step": _parsed([unpacked, f"{', '.join(series)}, = state[1]" if series else ""])
-        + now
-        + _parsed([f"row = {row}"])
-        + closing
-        + _parsed([f"result = ({state}), row"]),
-    }
-    scope = dict(writer.scope)
-    for called, body in functions.items():
-        exec(compile(_module(called, body), "<indicators>", "exec"), scope)
-    initial = tuple(before[variable] for variable in numbers), tuple(before[variable] for variable in series)
-    return Composed(initial, scope["values"], scope["step"])  # type: ignore[arg-type]
+    return _Written(now, closing, before, after, writer.scope)
+
+
+def _names(variables: Iterable[str]) -> list[ast.expr]:
+    return [name(variable) for variable in variables]
 
 
 def _parsed(lines: Iterable[str]) -> list[ast.stmt]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from itertools import accumulate, chain, pairwise
 from typing import Any, Final
 
-from consumers.indicators.bars import Bar
 from consumers.indicators.compose import State, compose
 from consumers.indicators.step import Indicator
 from consumers.indicators.windows import Windows
@@ -47,6 +46,9 @@ class IndicatorSet:
         columns: names of the values, in their order.
         warm_up: per column the number of bars before its first value (of those that begin with 0.0 in `ta`:
             none).
+        values: from a state and a bar still open its values, NaN where undefined, ±inf where `ta` gives it:
+            those that `step` would give, without a new state.
+        step: from a state and a closed bar the next state, and the values.
     """
 
     def __init__(self, columns: Sequence[Column]) -> None:

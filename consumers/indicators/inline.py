@@ -10,19 +10,15 @@ from __future__ import annotations
 import ast
 import builtins
 import inspect
-import textwrap
 from collections import Counter
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from functools import lru_cache
 from math import isfinite
 from typing import Any, Final
 
+from consumers.indicators.definition import CannotInlineError, definition
+
 OURS: Final = "consumers.indicators."
-
-
-class CannotInlineError(TypeError):
-    """A function uses what cannot be written out; the message says what, and where."""
 
 
 class Numbered:
@@ -54,11 +50,11 @@ class Writer:
             CannotInlineError: the function does not keep to the rules.
         """
         self._calls += 1
-        return _Call(self, function, arguments, results, f"_{self._calls}").statements()
+        return _Call(self, function, arguments, results, f"__{self._calls}").statements()
 
     def constant(self, called: str, value: object) -> ast.expr:
         """How the value of a variable from outside is written: numbers as such, all else by its name."""
-        if type(value) in (int, bool) or (type(value) is float and isfinite(value)):
+        if isinstance(value, int | float) and isfinite(value):
             return ast.Constant(value)
         if self.scope.setdefault(called, value) is not value:
             called = f"{called}_{id(value)}"
@@ -74,34 +70,6 @@ def assign(variable: str, value: ast.expr) -> ast.stmt:
     return ast.Assign([ast.Name(variable, ast.Store())], value, lineno=0)
 
 
-def width(function: Callable[..., Any]) -> int:
-    """How many elements the tuple has that `function` returns."""
-    widths = {
-        len(node.value.elts)
-        for node in ast.walk(_definition(function))
-        if isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple)
-    }
-    if len(widths) != 1:
-        raise CannotInlineError(f"{function.__qualname__} must return tuples of one length")
-    return widths.pop()
-
-
-def _definition(function: Callable[..., Any]) -> ast.FunctionDef:
-    return _parsed(inspect.unwrap(function).__code__)
-
-
-@lru_cache(maxsize=512)
-def _parsed(code: Any) -> ast.FunctionDef:
-    try:
-        source = textwrap.dedent(inspect.getsource(code))
-    except OSError as error:
-        raise CannotInlineError(f"the source of {code.co_qualname} is needed: {error}") from None
-    (definition,) = ast.parse(source).body
-    if not isinstance(definition, ast.FunctionDef):
-        raise CannotInlineError(f"{code.co_qualname} is not a plain function")
-    return definition
-
-
 class _Call(ast.NodeTransformer):
     """One function written out once. (The methods `visit_…` are named by `ast`.)"""
 
@@ -114,7 +82,7 @@ class _Call(ast.NodeTransformer):
         suffix: str,
     ) -> None:
         self._writer, self._function, self._results, self._suffix = writer, function, results, suffix
-        self._definition = _definition(function)
+        self._definition = definition(function)
         code = function.__code__
         self._variables = {*code.co_varnames, *code.co_cellvars}
         closure = zip(code.co_freevars, function.__closure__ or (), strict=True)
@@ -177,26 +145,32 @@ class _Call(ast.NodeTransformer):
         if not all(isinstance(part, ast.Name) for part in targets):
             raise self._cannot(target, "an assignment to other than variables")
         variables = [part.id for part in targets if isinstance(part, ast.Name)]
-        if isinstance(value, ast.Call) and (called := self._ours(value.func)) and not value.keywords:
-            before: list[ast.stmt] = []
-            arguments: list[Argument] = []
+        if isinstance(value, ast.Call) and not value.keywords and (called := self._ours(value.func)):
             results = [self._own(variable) + "_" for variable in variables]
-            for number, part in enumerate(value.args):
-                known = self._known.get(part.id) if isinstance(part, ast.Name) else None
-                argument = known if known is not None else self.visit(deepcopy(part))
-                if isinstance(argument, ast.expr) and not isinstance(argument, ast.Name | ast.Constant):
-                    before.append(assign(f"{results[0]}{number}", argument))
-                    argument = name(f"{results[0]}{number}")
-                arguments.append(argument)
-            written = before + self._writer.call(called, arguments, results)
+            written = self._nested_call(called, value.args, results)
             return written + self._store(variables, [name(result) for result in results])
         if isinstance(target, ast.Tuple):
             parts = self._parts(value)
             if parts is None or len(parts) != len(variables):
-                own = [ast.Name(self._own(variable), ast.Store()) for variable in variables]
+                own: list[ast.expr] = [ast.Name(self._own(variable), ast.Store()) for variable in variables]
                 return [ast.Assign([ast.Tuple(own, ast.Store())], self.visit(deepcopy(value)), lineno=0)]
             return self._store(variables, parts)
         return self._store(variables, [self.visit(deepcopy(value))])
+
+    def _nested_call(
+        self, called: Callable[..., Any], given: Sequence[ast.expr], results: Sequence[str]
+    ) -> list[ast.stmt]:
+        written: list[ast.stmt] = []
+        arguments: list[Argument] = []
+        for number, part in enumerate(given):
+            known = self._known.get(part.id) if isinstance(part, ast.Name) else None
+            argument = known if known is not None else self.visit(deepcopy(part))
+            if isinstance(argument, ast.expr) and not isinstance(argument, ast.Name | ast.Constant):
+                variable = f"{results[0]}{number}"
+                written.append(assign(variable, argument))
+                argument = name(variable)
+            arguments.append(argument)
+        return written + self._writer.call(called, arguments, results)
 
     def _parts(self, value: ast.expr) -> Parts | None:
         """The elements of a tuple, if they can be assigned one by one."""
@@ -223,7 +197,7 @@ class _Call(ast.NodeTransformer):
                 written.append(assign(self._own(variable), value))
         return written
 
-    def visit_Name(self, node: ast.Name) -> ast.expr:  # noqa: N802
+    def visit_Name(self, node: ast.Name) -> ast.expr:
         known = self._known.get(node.id)
         if known is not None:
             if not isinstance(known, ast.expr):
@@ -237,7 +211,7 @@ class _Call(ast.NodeTransformer):
             return node
         raise self._cannot(node, f"the unknown name {node.id}")
 
-    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:  # noqa: N802
+    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
         known = self._known.get(node.value.id) if isinstance(node.value, ast.Name) else None
         outer, self._whole_numbers = self._whole_numbers, True
         index = self.visit(node.slice)
@@ -248,13 +222,13 @@ class _Call(ast.NodeTransformer):
             raise self._cannot(node, "an index that is not constant")
         return known.variable(index.value) if isinstance(known, Numbered) else known[index.value]
 
-    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:  # noqa: N802
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
         self.generic_visit(node)
         if not self._whole_numbers and not isinstance(node.left, ast.Tuple):
             node.left, node.right = _as_float(node.left), _as_float(node.right)
         return node
 
-    def visit_Compare(self, node: ast.Compare) -> ast.expr:  # noqa: N802
+    def visit_Compare(self, node: ast.Compare) -> ast.expr:
         self.generic_visit(node)
         node.left, node.comparators = _as_float(node.left), [_as_float(part) for part in node.comparators]
         return node

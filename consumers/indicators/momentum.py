@@ -19,7 +19,16 @@ from consumers.indicators.quantities import (
     TRUE_RANGE,
     VOLUME,
 )
-from consumers.indicators.step import Indicator, Memory, Stepped, faded, highest_of, lowest_of, moved, without_memory
+from consumers.indicators.step import (
+    Indicator,
+    Memory,
+    Stepped,
+    faded,
+    highest_of,
+    lowest_of,
+    moved,
+    without_memory,
+)
 from consumers.indicators.trend import ema_weight
 from consumers.indicators.windows import Now, Windows
 

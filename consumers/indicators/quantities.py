@@ -1,7 +1,7 @@
 """What one bar and the one before it give: the series that windows and averages run over.
 
-They are computed once per bar, those that are used, in the very order of float64 operations that `ta` uses where a
-comparison hangs on the last bit (typical price, directional movement: TA.md "Numerically delicate").
+They are computed once per bar, those that are used, in the very order of float64 operations that `ta` uses
+where a comparison hangs on the last bit (typical price, directional movement: TA.md "Numerically delicate").
 """
 
 from __future__ import annotations

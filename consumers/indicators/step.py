@@ -50,17 +50,17 @@ def moved(window: tuple[float, ...], value: float) -> tuple[float, ...]:
 
 
 def lowest_of(window: tuple[float, ...], before: float, left: float) -> float:
-    """Lowest of a window, given the lowest before its newest value came and `left` left it; NaN if not full.
+    """Lowest of a window, given the lowest before its newest value came and `left` left it.
 
-    Only the oldest values may be missing.
+    Only the oldest values may be missing (NaN); then it is NaN.
     """
     return before if before < window[-1] and before < left else min(window)
 
 
 def highest_of(window: tuple[float, ...], before: float, left: float) -> float:
-    """Highest of a window, given the highest before its newest value came and `left` left it; NaN if not full.
+    """Highest of a window, given the highest before its newest value came and `left` left it.
 
-    Only the oldest values may be missing.
+    Only the oldest values may be missing (NaN); then it is NaN.
     """
     return before if before > window[-1] and before > left else max(window)
 

@@ -75,7 +75,7 @@ def slots(body: Sequence[ast.stmt]) -> dict[str, str]:
             continue
         while busy and busy[0][0] < start:
             free.append(heappop(busy)[1])
-        slot = free.pop() if free else f"x{len(busy)}"
+        slot = free.pop() if free else f"_{len(busy)}"
         heappush(busy, (end, slot))
         shared[variable] = slot
     return shared
@@ -97,7 +97,7 @@ class _Settling(ast.NodeTransformer):
         self._growing = growing
         self.largest = 0.0
 
-    def visit_Compare(self, node: ast.Compare) -> ast.expr:  # noqa: N802  named by ast, as those below
+    def visit_Compare(self, node: ast.Compare) -> ast.expr:
         match node:
             case ast.Compare(ast.Name(id=variable), [operator], [ast.Constant(value=float(bound))]):
                 if variable in self._growing:
@@ -105,7 +105,7 @@ class _Settling(ast.NodeTransformer):
                     return ast.Constant(isinstance(operator, ast.Gt | ast.GtE | ast.NotEq))
         return node
 
-    def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:  # noqa: N802
+    def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
         self.generic_visit(node)
         first, *rest = node.values
         if not isinstance(first, ast.Constant):
@@ -114,13 +114,13 @@ class _Settling(ast.NodeTransformer):
             return first
         return ast.BoolOp(node.op, rest) if len(rest) > 1 else rest[0]
 
-    def visit_IfExp(self, node: ast.IfExp) -> ast.expr:  # noqa: N802
+    def visit_IfExp(self, node: ast.IfExp) -> ast.expr:
         self.generic_visit(node)
         if isinstance(node.test, ast.Constant):
             return node.body if node.test.value else node.orelse
         return node
 
-    def visit_If(self, node: ast.If) -> ast.stmt | list[ast.stmt]:  # noqa: N802
+    def visit_If(self, node: ast.If) -> ast.stmt | list[ast.stmt]:
         self.generic_visit(node)
         if isinstance(node.test, ast.Constant):
             return node.body if node.test.value else node.orelse

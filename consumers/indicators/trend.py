@@ -14,7 +14,16 @@ from consumers.indicators.quantities import (
     AMPLITUDE,
     CLOSE,
 )
-from consumers.indicators.step import Indicator, Memory, Stepped, faded, highest_of, lowest_of, moved, without_memory
+from consumers.indicators.step import (
+    Indicator,
+    Memory,
+    Stepped,
+    faded,
+    highest_of,
+    lowest_of,
+    moved,
+    without_memory,
+)
 from consumers.indicators.windows import Now, Windows
 
 

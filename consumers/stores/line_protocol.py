@@ -33,8 +33,8 @@ from consumers.stores.storable import (
 
 # Up to here one orjson call a value is faster than one for all and a split.
 _NARROW_COLUMNS: Final = 16
-# JSON with names in capitals becomes line protocol by one pass over its bytes: small letters for capitals, `=`
-# for `:`, one byte for null (the n's in it are the only ones, since names are in capitals and numbers have e).
+# JSON with names in capitals becomes line protocol by one pass over its bytes: small letters for capitals,
+# `=` for `:`, one byte for null (its n is the only one, since names are in capitals and numbers have e).
 _SIMPLE_NAME: Final = re.compile(r"[a-z0-9_]+")
 _MISSING: Final = b"\0"
 _TO_LINE: Final = bytes.maketrans(
@@ -180,7 +180,7 @@ def _fill_floats(names: tuple[str, ...]) -> _Fill:
     """
 
     capitals = tuple(name.upper() for name in names)
-    blank = dict.fromkeys(capitals, 0.0)  # of the size of all: a dict that grows costs more
+    blank: dict[str, Value] = dict.fromkeys(capitals, 0.0)  # of the size of all: a dict that grows costs more
 
     def fill(encoding: _Encoding, point: Point) -> bytes | None:
         _, time_ns, values = point

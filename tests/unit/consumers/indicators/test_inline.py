@@ -9,7 +9,7 @@ import pytest
 
 from consumers.indicators.bars import Bar
 from consumers.indicators.compose import compose
-from consumers.indicators.inline import CannotInlineError
+from consumers.indicators.definition import CannotInlineError
 from consumers.indicators.quantities import AGE, CLOSE, HIGH, LOW
 from consumers.indicators.step import Indicator, Memory, Stepped
 from consumers.indicators.windows import Now, Windows

@@ -23,7 +23,6 @@ from tests.unit.consumers.indicators.series import (
     recorded,
 )
 
-
 HOURS = 1_200
 
 

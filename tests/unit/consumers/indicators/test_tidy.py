@@ -18,7 +18,9 @@ def written(body: list[ast.stmt]) -> str:
 def test_what_the_result_does_not_need_goes() -> None:
     needed = {"result"}
     body = parsed("a = x\nb = a\nif y:\n    c = 1\n    result = b\nelse:\n    result = 2\nd = z")
-    assert written(without_unused(body, needed)) == "a = x\nb = a\nif y:\n    result = b\nelse:\n    result = 2"
+    assert (
+        written(without_unused(body, needed)) == "a = x\nb = a\nif y:\n    result = b\nelse:\n    result = 2"
+    )
     assert needed == {"x", "y"}
 
 
@@ -46,8 +48,7 @@ def test_variables_share_a_slot_only_one_after_the_other() -> None:
 
 
 def test_conditions_on_the_age_are_settled_and_others_are_not() -> None:
-    body, bars = settled(
-        parsed("if n < 9.0:\n    a = 1\nelse:\n    a = 2 if n == 30.0 else 3\nif n >= 4.0 and x:\n    b = n\n"), ["n"]
-    )
+    text = "if n < 9.0:\n    a = 1\nelse:\n    a = 2 if n == 30.0 else 3\nif n >= 4.0 and x:\n    b = n"
+    body, bars = settled(parsed(text), ["n"])
     assert written(body) == "a = 3\nif x:\n    b = n"
     assert bars == 30.0
