@@ -15,6 +15,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+import psutil
+
 from bench import report
 from consumers.indicators.bars import Bar
 from consumers.indicators.indicator_set import IndicatorSet
@@ -39,6 +41,7 @@ SERIES: Final = 300
 _WARM: Final = 100  # bars before the clock starts: no indicator is warming up any more
 _WINDOW: Final = 500  # bars that `ta` and pandas are given anew for each bar
 _LONG: Final = 1_000_000
+_TRACED: Final = 20
 
 Work = Callable[[], float]
 """One round: microseconds per bar (or line, or state)."""
@@ -48,7 +51,9 @@ def main(arguments: list[str]) -> int:
     """Run it, print the tables, write the JSON."""
     parser = argparse.ArgumentParser(prog="bench indicators")
     parser.add_argument("--rounds", type=int, default=15, help="rounds of each side, in turn (default 15)")
-    parser.add_argument("--long", action="store_true", help="memory over 1,000,000 bars too (some minutes)")
+    parser.add_argument(
+        "--long", action="store_true", help="memory over 1,000,000 bars too (a minute or two)"
+    )
     asked = parser.parse_args(arguments)
     bars = walk(_WINDOW + 1_000)
     works = {**_ours(bars), **_others(bars)}
@@ -63,7 +68,7 @@ def main(arguments: list[str]) -> int:
         ["", "µs"],
         [[name, _spread(values)] for name, values in rounds.items()],
     )
-    memory = _memory(_LONG if asked.long else 2_000)
+    memory = _memory(bars, asked.long)
     report.show(
         "Memory of a series, all indicators", ["", "kB"], [[k, f"{v:,.1f}"] for k, v in memory.items()]
     )
@@ -114,17 +119,17 @@ def _warm(indicators: IndicatorSet, bars: list[Bar], count: int) -> Iterator[Any
     for number in range(count):
         state = indicators.initial()
         for bar in bars[number : number + _WARM]:
-            state, _ = indicators.step(state, bar)
+            state, _ = indicators.step(state, _own(bar))
         yield state
 
 
 def _closed(indicators: IndicatorSet, states: list[Any], bars: list[Bar]) -> Work:
     def work() -> float:
-        step, taken = indicators.step, bars[_WARM : _WARM + max(3, 600 // len(states))]
+        step, taken = indicators.step, _taken(states, bars)
         start = time.process_time_ns()
-        for bar in taken:
-            for place, state in enumerate(states):
-                states[place], _ = step(state, bar)
+        for each in taken:
+            for place, bar in enumerate(each):
+                states[place], _ = step(states[place], bar)
         return (time.process_time_ns() - start) / 1e3 / len(taken) / len(states)
 
     return work
@@ -132,14 +137,19 @@ def _closed(indicators: IndicatorSet, states: list[Any], bars: list[Bar]) -> Wor
 
 def _open(indicators: IndicatorSet, states: list[Any], bars: list[Bar]) -> Work:
     def work() -> float:
-        values, taken = indicators.values, bars[_WARM : _WARM + max(3, 600 // len(states))]
+        values, taken = indicators.values, _taken(states, bars)
         start = time.process_time_ns()
-        for bar in taken:
-            for state in states:
+        for each in taken:
+            for state, bar in zip(states, each, strict=True):
                 values(state, bar)
         return (time.process_time_ns() - start) / 1e3 / len(taken) / len(states)
 
     return work
+
+
+def _taken(states: list[Any], bars: list[Bar]) -> list[list[Bar]]:
+    """Bars of a round, for each series its own."""
+    return [[_own(bar) for _ in states] for bar in bars[_WARM : _WARM + max(3, 600 // len(states))]]
 
 
 def _repeated(action: Callable[[], object], times: int = 1_000) -> Work:
@@ -266,18 +276,24 @@ def _talib(bars: list[Bar]) -> dict[str, Work]:
     return {f"TA-Lib stream, the usual six, of {_WINDOW} bars": _repeated(recompute, 300)}
 
 
-def _memory(count: int) -> dict[str, float]:
-    """Kilobytes of a series after 1,000 bars and after `count`, its bars not counted."""
-    indicators, bars = indicator_set(), walk(5_000)
-    sizes = {}
+def _memory(bars: list[Bar], long: bool) -> dict[str, float]:
+    """Kilobytes of a series; with `long` also what a process grows by over a million bars of one series."""
+    indicators = indicator_set()
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
-    state = indicators.initial()
-    for number in range(count):
-        # Bars that nobody else holds: their numbers are the state's own.
-        bar = bars[number % 5_000]
-        state, _ = indicators.step(state, Bar(0, *(price + 0.0 for price in bar[1:])))
-        if number + 1 in (1_000, count):
-            sizes[f"after {number + 1:,} bars"] = (tracemalloc.get_traced_memory()[0] - before) / 1_000
+    states = list(_warm(indicators, bars, _TRACED))
+    sizes = {"a series": (tracemalloc.get_traced_memory()[0] - before) / 1_000 / len(states)}
     tracemalloc.stop()
+    if long:
+        state, process = states[0], psutil.Process()
+        for number in range(_LONG):
+            state, _ = indicators.step(state, _own(bars[number % len(bars)]))
+            if number == _LONG // 100:
+                resident = process.memory_info().rss
+        sizes[f"growth of the process over {_LONG:,} bars"] = (process.memory_info().rss - resident) / 1_000
     return sizes
+
+
+def _own(bar: Bar) -> Bar:
+    """The same bar with numbers that nobody else holds, as one from the wire has them."""
+    return Bar(bar.open_time_ms, *(number + 0.0 for number in bar[1:]))

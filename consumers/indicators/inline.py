@@ -63,10 +63,12 @@ class Writer:
 
 
 def name(variable: str) -> ast.expr:
+    """A variable that is read."""
     return ast.Name(variable, ast.Load())
 
 
 def assign(variable: str, value: ast.expr) -> ast.stmt:
+    """The statement `variable = value`."""
     return ast.Assign([ast.Name(variable, ast.Store())], value, lineno=0)
 
 
@@ -115,7 +117,7 @@ class _Call(ast.NodeTransformer):
                     return written + self._return(value)
                 case ast.If(test=test, body=then, orelse=otherwise):
                     condition = self.visit(deepcopy(test))
-                    if any(isinstance(node, ast.Return) for part in then for node in ast.walk(part)):
+                    if any(isinstance(node, ast.Return) for node in ast.walk(statement)):
                         rest = [*otherwise, *body[index + 1 :]]
                         if not _returns(then) or not _returns(rest):
                             raise self._cannot(statement, "an `if` that returns on some of its ways only")

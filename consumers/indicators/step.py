@@ -14,7 +14,7 @@ one function (`inline.py`). For that they keep to:
 
 - assignments, `if`/`elif`/`else` and `return` of a tuple; no loops, comprehensions or lambdas: those go into
   functions of their own;
-- an `if` that returns does so on all its ways;
+- an `if` that returns does so on all ways through its first branch (and then what follows is its `else`);
 - `memory`, `stepped` and `now` are only unpacked, or indexed by a constant;
 - a call of one of our functions that stands alone on the right of an assignment is written out as well, so
   that function keeps to these rules; every other call stays a call.

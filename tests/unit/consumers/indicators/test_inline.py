@@ -84,6 +84,14 @@ def returns_on_some_ways(memory: Memory, now: Now) -> Stepped:
     return (now[CLOSE],)
 
 
+def returns_from_an_else_only(memory: Memory, now: Now) -> Stepped:
+    if now[AGE] > 1.0:
+        close = now[CLOSE]
+    else:
+        return (1.0,)
+    return (close,)
+
+
 def takes_memory_whole(memory: Memory, now: Now) -> Stepped:
     return (len(memory),)
 
@@ -105,6 +113,7 @@ def returns_tuples_of_several_lengths(memory: Memory, now: Now) -> Stepped:
         (loops, "for"),
         (comprehends, "x cannot|comprehension"),
         (returns_on_some_ways, "an `if` that returns on some of its ways only"),
+        (returns_from_an_else_only, "an `if` that returns on some of its ways only"),
         (takes_memory_whole, "memory used as a whole"),
         (indexes_by_a_variable, "an index that is not constant"),
         (returns_tuples_of_several_lengths, "must return tuples of one length"),
