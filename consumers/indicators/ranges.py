@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from math import isnan, nan
+from math import inf, isnan, nan
 
 from consumers.indicators.ieee import over_zero
 from consumers.indicators.quantities import AGE, HIGH, LOW, TRUE_RANGE, TYPICAL, VORTEX_DOWN, VORTEX_UP
@@ -64,7 +64,7 @@ def cci(windows: Windows, window: int) -> Indicator:
     scale = 0.015 / window
 
     def step(memory: Memory, now: Now) -> Stepped:
-        # The last n - 1 prices, in order of size, relative to one of them or nearly: nothing is cancelled.
+        # The last n - 1 prices, in order of size, relative to a price not long ago: little is cancelled.
         origin, total, ranked = memory
         value = now[TYPICAL] - origin
         if ranked[0] == value == ranked[-1]:  # 0/0 while the market stands still
@@ -77,9 +77,10 @@ def cci(windows: Windows, window: int) -> Indicator:
         return ((value - mean) / (scale * deviation) if deviation else nan,)
 
     def close(memory: Memory, _stepped: Stepped, now: Now) -> Memory:
-        origin, _, ranked = memory
-        age, typical = now[AGE], now[TYPICAL]
-        if age <= window or age % window == 0.0:
+        origin, total, ranked = memory
+        typical = now[TYPICAL]
+        # Where a value is missing (NaN: warm-up) or infinite there is no order to be mended.
+        if now[AGE] % window == 0.0 or not -inf < total < inf:
             origin = typical
             ranked = tuple(_ranked(now[typicals], origin))
         else:
