@@ -1,4 +1,7 @@
-"""`make bench`: producer path and consumer path on a real Kafka and a real InfluxDB, in one run."""
+"""`make bench`: producer path and consumer path on a real Kafka and a real InfluxDB, in one run.
+
+`make bench ARGS=indicators` needs neither (bench/indicators.py, with options of its own).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import consumer_path, limits, producer_path, report
+from bench import consumer_path, indicators, limits, producer_path, report
 from cryptostream.commands.topics import ensure_topics
 from cryptostream.engines.influxdb import InfluxServer
 from cryptostream.engines.kafka import KafkaServer
@@ -21,6 +24,8 @@ Round = dict[str, float]
 
 
 def main() -> int:
+    if sys.argv[1:2] == ["indicators"]:
+        return indicators.main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="bench", description="Figures as ratios to the bare libraries.")
     parser.add_argument("parts", nargs="*", metavar="producer|consumer", help="default: both")
     parser.add_argument("--messages", type=int, default=100_000, help="messages a round (default 100,000)")

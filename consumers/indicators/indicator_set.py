@@ -6,25 +6,18 @@ import hashlib
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
-from typing import Any, Final, NamedTuple
+from itertools import accumulate, chain, pairwise
+from typing import Any, Final
 
-from consumers.indicators.bars import Bar
-from consumers.indicators.step import Indicator, Memory
-from consumers.indicators.windows import Windows, WindowsState
+from consumers.indicators.compose import State, compose
+from consumers.indicators.step import Indicator
+from consumers.indicators.windows import Windows
 
 # Raise it when the meaning or the order of stored numbers changes: old states are then refused, and rebuilt
 # from Kafka.
-STATE_LAYOUT: Final = 1
+STATE_LAYOUT: Final = 2
 _MAGIC: Final = b"CSI"
 _HEADER_BYTES: Final = 20  # magic, layout, and 16 bytes of the digest of the set
-
-
-class State(NamedTuple):
-    """Of one series after its last closed bar: tuples of floats of a shape that the set fixes."""
-
-    windows: WindowsState
-    memories: tuple[Memory, ...]
 
 
 @dataclass(frozen=True)
@@ -53,22 +46,23 @@ class IndicatorSet:
         columns: names of the values, in their order.
         warm_up: per column the number of bars before its first value (of those that begin with 0.0 in `ta`:
             none).
+        values: from a state and a bar still open its values, NaN where undefined, ±inf where `ta` gives it:
+            those that `step` would give, without a new state.
+        step: from a state and a closed bar the next state, and the values.
     """
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self.columns = tuple(column.name for column in columns)
         self.warm_up = {column.name: column.warm_up for column in columns}
         used = tuple(dict.fromkeys((column.make, column.parameters) for column in columns))
-        self._windows = Windows()
-        for _ in range(2):  # what they need, then where it lies
-            made: list[Indicator] = [make(self._windows, **dict(parameters)) for make, parameters in used]
-            self._windows.arrange()
-        self._steps = tuple(indicator.step for indicator in made)
-        self._closes = tuple((i, indicator.close) for i, indicator in enumerate(made) if indicator.close)
-        self._initial = State(self._windows.initial(), tuple(indicator.initial for indicator in made))
-        self._select = self._selection(columns, used)
-        self._shape = (tuple(self._initial.windows), self._initial.memories)
-        self._numbers = len(_flat(self._shape))
+        windows = Windows()
+        made = [make(windows, **dict(parameters)) for make, parameters in used]
+        chosen = [(used.index((column.make, column.parameters)), column.index) for column in columns]
+        composed = compose(windows, made, chosen)
+        self._initial, self.step, self.values = composed.initial, composed.step, composed.values
+        numbers, series = self._initial
+        self._lengths = tuple(map(len, series))
+        self._numbers = len(numbers) + sum(self._lengths)
         shape = repr((columns_identity(columns), self._numbers)).encode()
         digest = hashlib.blake2b(shape, digest_size=16).digest()
         self._header = _MAGIC + bytes((STATE_LAYOUT,)) + digest
@@ -77,32 +71,10 @@ class IndicatorSet:
         """The state of a series without any bar."""
         return self._initial
 
-    def step(self, state: State, bar: Bar) -> tuple[State, tuple[float, ...]]:
-        """The state after a closed bar, and its values: NaN where undefined, ±inf where `ta` gives it."""
-        now = self._windows.now(state.windows, bar)
-        stepped = []
-        known: list[Any] = []
-        for step, memory in zip(self._steps, state.memories, strict=True):
-            after = step(memory, now)
-            stepped.append(after)
-            known += after
-        for index, close in self._closes:
-            stepped[index] = close(state.memories[index], stepped[index], now)
-        return State(self._windows.advance(state.windows, now), tuple(stepped)), self._select(known)
-
-    def values(self, state: State, bar: Bar) -> tuple[float, ...]:
-        """The values at a bar still open: those that `step` would give, without a new state."""
-        now = self._windows.now(state.windows, bar)
-        known: list[Any] = []
-        for step, memory in zip(self._steps, state.memories, strict=True):
-            known += step(memory, now)
-        return self._select(known)
-
     def dump(self, state: State) -> bytes:
         """A state as bytes, bit for bit: header, then float64 numbers, little-endian."""
-        return self._header + struct.pack(
-            f"<{self._numbers}d", *_flat((tuple(state.windows), state.memories))
-        )
+        numbers, series = state
+        return self._header + struct.pack(f"<{self._numbers}d", *numbers, *chain.from_iterable(series))
 
     def load(self, data: bytes) -> State:
         """The state that `dump` wrote.
@@ -126,53 +98,10 @@ class IndicatorSet:
                 f"indicator state has {len(data)} bytes, not {_HEADER_BYTES + 8 * self._numbers}"
             )
         numbers = struct.unpack_from(f"<{self._numbers}d", data, _HEADER_BYTES)
-        (windows, memories), _ = _shaped(self._shape, numbers, 0)
-        return State(WindowsState(*windows), memories)
-
-    def _selection(
-        self, columns: Sequence[Column], used: Sequence[tuple[Any, ...]]
-    ) -> Callable[[Sequence[Any]], tuple[float, ...]]:
-        """Picks the columns out of what all steps give, which has one length whatever the bar."""
-        now = self._windows.now(self._initial.windows, Bar(0, 1.0, 1.0, 1.0, 1.0, 1.0))
-        starts = []
-        total = 0
-        for step, memory in zip(self._steps, self._initial.memories, strict=True):
-            starts.append(total)
-            total += len(step(memory, now))
-        places = [starts[used.index((column.make, column.parameters))] + column.index for column in columns]
-        if len(places) == 1:
-            return lambda stepped: (stepped[places[0]],)
-        return itemgetter(*places)
+        ends = [*accumulate(self._lengths, initial=self._numbers - sum(self._lengths))]
+        return numbers[: ends[0]], tuple(numbers[start:end] for start, end in pairwise(ends))
 
 
 def columns_identity(columns: Sequence[Column]) -> tuple[Any, ...]:
     """What two sets must have in common for one to read the other's states."""
     return tuple((column.name, column.make.__qualname__, column.parameters) for column in columns)
-
-
-def _flat(tree: tuple[Any, ...]) -> list[float]:
-    if tuple not in map(type, tree):
-        return list(tree)
-    numbers: list[float] = []
-    for branch in tree:
-        if type(branch) is tuple:
-            numbers += _flat(branch)
-        else:
-            numbers.append(branch)
-    return numbers
-
-
-def _shaped(template: tuple[Any, ...], numbers: tuple[float, ...], start: int) -> tuple[tuple[Any, ...], int]:
-    """The numbers from `start` on in the shape of the template, and where the rest begins."""
-    if tuple not in map(type, template):
-        end = start + len(template)
-        return numbers[start:end], end
-    tree: list[Any] = []
-    for branch in template:
-        if type(branch) is tuple:
-            shaped, start = _shaped(branch, numbers, start)
-            tree.append(shaped)
-        else:
-            tree.append(numbers[start])
-            start += 1
-    return tuple(tree), start

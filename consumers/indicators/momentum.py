@@ -19,7 +19,16 @@ from consumers.indicators.quantities import (
     TRUE_RANGE,
     VOLUME,
 )
-from consumers.indicators.step import Fading, Indicator, Memory, Stepped, moved, without_memory
+from consumers.indicators.step import (
+    Indicator,
+    Memory,
+    Stepped,
+    faded,
+    highest_of,
+    lowest_of,
+    moved,
+    without_memory,
+)
 from consumers.indicators.trend import ema_weight
 from consumers.indicators.windows import Now, Windows
 
@@ -34,29 +43,34 @@ def rsi(windows: Windows, window: int) -> Indicator:
         loss = now[losses]
         return (100.0 - 100.0 / (1.0 + now[gains] / loss) if loss else 100.0,)
 
-    return without_memory(1, step)
+    return without_memory(step)
 
 
 def stoch_rsi(windows: Windows, window: int, smooth1: int, smooth2: int) -> Indicator:
     """Stochastic of the relative strength index, 0–1, smoothed once (k) and twice (d)."""
-    initial, index, _ = rsi(windows, window)
+    index = rsi(windows, window).step
 
     def step(memory: Memory, now: Now) -> Stepped:
         lowest, highest, position_sum, k_sum, _, _, _ = memory
-        (value,) = index(initial, now)
-        highest = max(highest, value)
-        lowest = min(lowest, value)
+        (value,) = index((), now)
+        # With the NaN of a window that is not full yet these stay NaN.
+        highest = value if value > highest else highest
+        lowest = value if value < lowest else lowest
         spread = highest - lowest
         position = (value - lowest) / spread if spread else nan
         k = (position_sum + position) / smooth1
         return position, k, (k_sum + k) / smooth2, value
 
     def close(memory: Memory, stepped: Stepped, _now: Now) -> Memory:
-        _, _, _, _, values, positions, ks = memory
+        lowest, highest, _, _, values, positions, ks = memory
         position, k, _, value = stepped
-        values, positions, ks = moved(values, value), moved(positions, position), moved(ks, k)
-        # The oldest comes first: a window that is not full gives NaN.
-        return min(values), max(values), sum(positions), sum(ks), values, positions, ks
+        left = values[0]
+        values = moved(values, value)
+        positions = moved(positions, position)
+        ks = moved(ks, k)
+        lowest = lowest_of(values, lowest, left)
+        highest = highest_of(values, highest, left)
+        return lowest, highest, sum(positions), sum(ks), values, positions, ks
 
     empty = (nan,) * (window - 1), (nan,) * (smooth1 - 1), (nan,) * (smooth2 - 1)
     return Indicator((nan, nan, nan, nan, *empty), step, close)
@@ -75,15 +89,15 @@ def tsi(windows: Windows, slow: int, fast: int) -> Indicator:
     def step(memory: Memory, now: Now) -> Stepped:
         age = now[AGE]
         if age < second_from:
-            return memory
-        _, change, distance = memory
+            return nan, nan, nan
+        change, distance = memory
         change = change + weight * (now[changes] - change) if age > second_from else now[changes]
         distance = distance + weight * (now[distances] - distance) if age > second_from else now[distances]
         if age < first:
             return nan, change, distance
         return (change / distance if distance else over_zero(change)) * 100.0, change, distance
 
-    return without_memory(3, step)
+    return Indicator((nan, nan), step)
 
 
 def uo(windows: Windows, window1: int, window2: int, window3: int) -> Indicator:
@@ -101,7 +115,7 @@ def uo(windows: Windows, window1: int, window2: int, window3: int) -> Indicator:
             return (100.0 * parts / 7.0,)
         return (nan,)
 
-    return without_memory(1, step)
+    return without_memory(step)
 
 
 def stochastic(windows: Windows, window: int, smooth: int) -> Indicator:
@@ -134,7 +148,7 @@ def williams_r(windows: Windows, window: int) -> Indicator:
         spread = top - now[lowest]
         return (-100.0 * (top - now[CLOSE]) / spread if spread else nan,)
 
-    return without_memory(1, step)
+    return without_memory(step)
 
 
 def ao(windows: Windows, window1: int, window2: int) -> Indicator:
@@ -144,7 +158,7 @@ def ao(windows: Windows, window1: int, window2: int) -> Indicator:
     def step(_memory: Memory, now: Now) -> Stepped:
         return (now[short] / window1 - now[long] / window2,)
 
-    return without_memory(1, step)
+    return without_memory(step)
 
 
 def roc(windows: Windows, window: int) -> Indicator:
@@ -156,7 +170,7 @@ def roc(windows: Windows, window: int) -> Indicator:
         change = now[CLOSE] - then
         return ((change / then if then else over_zero(change)) * 100.0,)
 
-    return without_memory(1, step)
+    return without_memory(step)
 
 
 def ppo(windows: Windows, slow: int, fast: int, signal: int) -> Indicator:
@@ -173,18 +187,18 @@ def _percentage(windows: Windows, quantity: int, slow: int, fast: int, signal: i
     fast_average = windows.average(quantity, ema_weight(fast))
     slow_average = windows.average(quantity, ema_weight(slow))
     first = max(slow, fast)
-    smoothing = Fading(signal)
 
     def step(memory: Memory, now: Now) -> Stepped:
         if now[AGE] < first:
-            return memory
+            return nan, nan, nan, nan, 1.0, 0.0
+        smoothed, weight, seen = memory
         level = now[slow_average]
         line = (now[fast_average] - level) / level * 100.0 if level else nan
-        smoothed = smoothing.step(memory[3], line)
-        shown = smoothing.shown(smoothed)
-        return line, shown, line - shown, smoothed
+        smoothed, weight, seen = faded(smoothed, weight, seen, line, signal)
+        shown = smoothed if seen >= signal else nan
+        return line, shown, line - shown, smoothed, weight, seen
 
-    return Indicator((nan, nan, nan, Fading.INITIAL), step)
+    return Indicator((nan, 1.0, 0.0), step)
 
 
 def kama(windows: Windows, window: int) -> Indicator:
@@ -195,7 +209,7 @@ def kama(windows: Windows, window: int) -> Indicator:
     def step(memory: Memory, now: Now) -> Stepped:
         age = now[AGE]
         if age < window:
-            return memory
+            return (nan,)
         close = now[CLOSE]
         if age == window:
             return (close,)
@@ -205,4 +219,4 @@ def kama(windows: Windows, window: int) -> Indicator:
         weight = efficiency * (fastest - slowest) + slowest
         return (average + weight * weight * (close - average),)
 
-    return without_memory(1, step)
+    return Indicator((nan,), step)

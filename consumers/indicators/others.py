@@ -17,7 +17,7 @@ def daily_return(_windows: Windows) -> Indicator:
         close, before = now[CLOSE], now[PREVIOUS_CLOSE]
         return (((close / before if before else over_zero(close)) - 1.0) * 100.0,)
 
-    return without_memory(1, step)
+    return without_memory(step)
 
 
 def daily_log_return(_windows: Windows) -> Indicator:
@@ -25,9 +25,9 @@ def daily_log_return(_windows: Windows) -> Indicator:
 
     def step(memory: Memory, now: Now) -> Stepped:
         level = logarithm(now[CLOSE])
-        return (level - memory[1]) * 100.0, level
+        return (level - memory[0]) * 100.0, level
 
-    return Indicator((nan, nan), step)
+    return Indicator((nan,), step)
 
 
 def cumulative_return(_windows: Windows) -> Indicator:
@@ -35,7 +35,7 @@ def cumulative_return(_windows: Windows) -> Indicator:
 
     def step(memory: Memory, now: Now) -> Stepped:
         close = now[CLOSE]
-        origin = close if now[AGE] == 1.0 else memory[1]
+        origin = close if now[AGE] == 1.0 else memory[0]
         return ((close / origin if origin else over_zero(close)) - 1.0) * 100.0, origin
 
-    return Indicator((nan, nan), step)
+    return Indicator((nan,), step)

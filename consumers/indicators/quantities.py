@@ -1,7 +1,7 @@
 """What one bar and the one before it give: the series that windows and averages run over.
 
-They are computed once per bar, all of them, in the very order of float64 operations that `ta` uses where a
-comparison hangs on the last bit (typical price, directional movement: TA.md "Numerically delicate").
+They are computed once per bar, those that are used, in the very order of float64 operations that `ta` uses
+where a comparison hangs on the last bit (typical price, directional movement: TA.md "Numerically delicate").
 """
 
 from __future__ import annotations
@@ -48,13 +48,15 @@ COUNT: Final = 29
 
 Quantities = tuple[float, ...]
 
-BEFORE_THE_FIRST_BAR: Final[Quantities] = (0.0,) + (nan,) * (COUNT - 1)
+# What the next bar needs of this one.
+KEPT: Final = (AGE, HIGH, LOW, CLOSE, VOLUME, TYPICAL)
+BEFORE_THE_FIRST_BAR: Final[Quantities] = (0.0, nan, nan, nan, nan, nan)
 
 
 def quantities(before: Quantities, bar: Bar) -> Quantities:
-    """The quantities of `bar`, given those of the bar before it."""
+    """The quantities of `bar`, given those `KEPT` of the bar before it (written out: see step.py)."""
     _, _, high, low, close, volume = bar
-    age, previous_high, previous_low, previous_close, previous_volume, previous_typical = before[:6]
+    age, previous_high, previous_low, previous_close, previous_volume, previous_typical = before
     typical = (high + low + close) / 3.0
     typical_volume = typical * volume
     amplitude = high - low

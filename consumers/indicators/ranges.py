@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from itertools import accumulate
-from math import isnan, nan
+from bisect import bisect_left, insort
+from math import inf, isnan, nan
 
 from consumers.indicators.ieee import over_zero
 from consumers.indicators.quantities import AGE, HIGH, LOW, TRUE_RANGE, TYPICAL, VORTEX_DOWN, VORTEX_UP
@@ -25,7 +24,7 @@ def vortex(windows: Windows, window: int) -> Indicator:
             positive, negative = over_zero(now[up]), over_zero(now[down])
         return positive, negative, positive - negative
 
-    return without_memory(3, step)
+    return without_memory(step)
 
 
 def ichimoku(windows: Windows, conversion: int, base: int, span: int) -> Indicator:
@@ -41,51 +40,71 @@ def ichimoku(windows: Windows, conversion: int, base: int, span: int) -> Indicat
         age = now[AGE]
         conversion_line = 0.5 * (now[high1] + now[low1]) if age >= conversion else nan
         base_line = 0.5 * (now[high2] + now[low2]) if age >= base else nan
-        spans_a, spans_b = memory
         return (
             conversion_line,
             base_line,
             0.5 * (conversion_line + base_line),
             0.5 * (now[high3] + now[low3]),
-            spans_a[0],
-            spans_b[0],
+            memory[0][0],
+            memory[1][0],
         )
 
     def close(memory: Memory, stepped: Stepped, _now: Now) -> Memory:
-        return moved(memory[0], stepped[2]), moved(memory[1], stepped[3])
+        spans_a = moved(memory[0], stepped[2])
+        spans_b = moved(memory[1], stepped[3])
+        return spans_a, spans_b
 
     return Indicator(((nan,) * base, (nan,) * base), step, close)
 
 
 def cci(windows: Windows, window: int) -> Indicator:
     """Commodity channel index: distance of the typical price from its average, in 0.015 mean deviations."""
-    past = windows.past(TYPICAL, window)
+    typicals, past = windows.tail(TYPICAL, window), windows.past(TYPICAL, window)
     tail = window - 1
     scale = 0.015 / window
 
     def step(memory: Memory, now: Now) -> Stepped:
-        # Prices are taken relative to the last closed one: exactly 0 while the market stands still (0/0).
-        origin, ranked, sums = memory
+        # The last n - 1 prices, in order of size, relative to a price not long ago: little is cancelled.
+        origin, total, ranked = memory
         value = now[TYPICAL] - origin
-        total = sums[tail]
+        if ranked[0] == value == ranked[-1]:  # 0/0 while the market stands still
+            return (nan,)
         mean = (total + value) / window
         below = bisect_left(ranked, mean)
-        under = sums[below]
+        under = sum(ranked[:below])
         # Of the values below the mean it is the distance up to it, of the others the distance down to it.
         deviation = (mean * below - under) + (total - under - mean * (tail - below)) + abs(value - mean)
         return ((value - mean) / (scale * deviation) if deviation else nan,)
 
-    def close(_memory: Memory, _stepped: Stepped, now: Now) -> Memory:
-        origin = now[TYPICAL]
-        ranked = sorted([value - origin for value in moved(now[past][-tail:], origin)])
-        return origin, tuple(ranked), tuple(accumulate(ranked, initial=0.0))
+    def close(memory: Memory, _stepped: Stepped, now: Now) -> Memory:
+        origin, total, ranked = memory
+        typical = now[TYPICAL]
+        # Where a value is missing (NaN: warm-up) or infinite there is no order to be mended.
+        if now[AGE] % window == 0.0 or not -inf < total < inf:
+            origin = typical
+            ranked = tuple(_ranked(now[typicals], origin))
+        else:
+            left = now[past][-tail] - origin
+            ranked = tuple(_exchanged(ranked, left, typical - origin))
+        return origin, sum(ranked), ranked
 
-    return Indicator((nan, (nan,) * tail, (nan,) * window), step, close)
+    return Indicator((nan, nan, (nan,) * tail), step, close)
+
+
+def _ranked(values: tuple[float, ...], origin: float) -> list[float]:
+    return sorted([value - origin for value in values])
+
+
+def _exchanged(ranked: tuple[float, ...], old: float, new: float) -> list[float]:
+    values = list(ranked)
+    del values[bisect_left(values, old)]
+    insort(values, new)
+    return values
 
 
 def aroon(windows: Windows, window: int) -> Indicator:
     """Aroon up and down, 0–100: how recent the extremes of window + 1 bars are; their difference."""
-    highs, lows = windows.past(HIGH, window + 1), windows.past(LOW, window + 1)
+    highs, lows = windows.tail(HIGH, window + 1), windows.tail(LOW, window + 1)
 
     def step(memory: Memory, now: Now) -> Stepped:
         top, top_place, bottom, bottom_place = memory
@@ -102,15 +121,15 @@ def aroon(windows: Windows, window: int) -> Indicator:
         if top_place and not high > top:
             top_place -= 1.0
         else:
-            past = moved(now[highs][-window:], high)
-            top = max(past)
-            top_place = float(past.index(top)) if not isnan(top) else 0.0
+            recent = now[highs]
+            top = max(recent)
+            top_place = float(recent.index(top)) if not isnan(top) else 0.0
         if bottom_place and not low < bottom:
             bottom_place -= 1.0
         else:
-            past = moved(now[lows][-window:], low)
-            bottom = min(past)
-            bottom_place = float(past.index(bottom)) if not isnan(bottom) else 0.0
+            recent = now[lows]
+            bottom = min(recent)
+            bottom_place = float(recent.index(bottom)) if not isnan(bottom) else 0.0
         return top, top_place, bottom, bottom_place
 
     return Indicator((nan, 0.0, nan, 0.0), step, close)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from consumers.indicators.declarations import ALL_COLUMNS, BY_COLUMN, FAMILIES
@@ -29,6 +30,11 @@ def indicator_set(names: Sequence[str] = ("all",)) -> IndicatorSet:
     Raises:
         SettingsError: a name or parameter is wrong; the message says what was meant, or is allowed.
     """
+    return _made(columns_of(names))
+
+
+def columns_of(names: Sequence[str]) -> tuple[Column, ...]:
+    """The columns of these names, as `indicator_set` has them."""
     columns: dict[str, Column] = {}
     for name in names:
         for column in _columns(name.strip()):
@@ -37,7 +43,13 @@ def indicator_set(names: Sequence[str] = ("all",)) -> IndicatorSet:
         raise SettingsError(
             'INDICATORS: "" names no indicator; write all, a family or columns like momentum_rsi'
         )
-    return IndicatorSet(tuple(columns.values()))
+    return tuple(columns.values())
+
+
+@lru_cache(maxsize=64)
+def _made(columns: tuple[Column, ...]) -> IndicatorSet:
+    # Composing the full set takes a few tenths of a second; a set holds no state, and may be shared.
+    return IndicatorSet(columns)
 
 
 def _columns(name: str) -> list[Column]:

@@ -14,7 +14,16 @@ from consumers.indicators.quantities import (
     AMPLITUDE,
     CLOSE,
 )
-from consumers.indicators.step import Fading, Indicator, Memory, Stepped, moved, without_memory
+from consumers.indicators.step import (
+    Indicator,
+    Memory,
+    Stepped,
+    faded,
+    highest_of,
+    lowest_of,
+    moved,
+    without_memory,
+)
 from consumers.indicators.windows import Now, Windows
 
 
@@ -34,15 +43,15 @@ def macd(windows: Windows, slow: int, fast: int, signal: int) -> Indicator:
     def step(memory: Memory, now: Now) -> Stepped:
         age = now[AGE]
         if age < first:
-            return memory
+            return nan, nan, nan, nan
         line = now[fast_average] - now[slow_average]
-        smoothed = memory[3]
+        smoothed = memory[0]
         smoothed = smoothed + weight * (line - smoothed) if age > first else line
         if age < first_signal:
             return line, nan, nan, smoothed
         return line, smoothed, line - smoothed, smoothed
 
-    return Indicator((nan, nan, nan, nan), step)
+    return Indicator((nan,), step)
 
 
 def sma(windows: Windows, window: int) -> Indicator:
@@ -52,7 +61,7 @@ def sma(windows: Windows, window: int) -> Indicator:
     def step(_memory: Memory, now: Now) -> Stepped:
         return (now[total] / window,)
 
-    return without_memory(1, step)
+    return without_memory(step)
 
 
 def ema(windows: Windows, window: int) -> Indicator:
@@ -62,22 +71,20 @@ def ema(windows: Windows, window: int) -> Indicator:
     def step(_memory: Memory, now: Now) -> Stepped:
         return (now[average] if now[AGE] >= window else nan,)
 
-    return without_memory(1, step)
+    return without_memory(step)
 
 
 def wma(windows: Windows, window: int) -> Indicator:
     """Linearly weighted moving average of the close, the newest weighing most."""
-    closes = windows.past(CLOSE, window)
-    tail = window - 1
+    closes = windows.tail(CLOSE, window)
     unit = 2.0 / (window * (window + 1))
 
     def step(memory: Memory, now: Now) -> Stepped:
         return ((memory[0] + window * now[CLOSE]) * unit,)
 
     def close(_memory: Memory, _stepped: Stepped, now: Now) -> Memory:
-        newest_first = moved(now[closes][-tail:], now[CLOSE])[::-1]
-        # Adding up the running sums counts the newest close n - 1 times, the oldest once.
-        return (sum(accumulate(newest_first)),)
+        # Adding up the running sums, newest first, counts the newest close n - 1 times, the oldest once.
+        return (sum(accumulate(now[closes][::-1])),)
 
     return Indicator((nan,), step, close)
 
@@ -91,19 +98,20 @@ def trix(windows: Windows, window: int) -> Indicator:
     def step(memory: Memory, now: Now) -> Stepped:
         age = now[AGE]
         if age < second_from:
-            return memory
-        _, twice, thrice = memory
+            return nan, nan, nan
+        twice, thrice = memory
         once = now[average]
         twice = twice + weight * (once - twice) if age > second_from else once
         if age < third_from:
             return nan, twice, nan
-        before, thrice = thrice, (thrice + weight * (twice - thrice) if age > third_from else twice)
+        before = thrice
+        thrice = thrice + weight * (twice - thrice) if age > third_from else twice
         if age <= first:
             return nan, twice, thrice
         change = thrice - before
         return (change / before if before else over_zero(change)) * 100, twice, thrice
 
-    return without_memory(3, step)
+    return Indicator((nan, nan), step)
 
 
 def mass_index(windows: Windows, fast: int, slow: int) -> Indicator:
@@ -119,7 +127,7 @@ def mass_index(windows: Windows, fast: int, slow: int) -> Indicator:
         once, twice = now[average], memory[0]
         twice = twice + weight * (once - twice) if age > fast else once
         # Zero over zero while the market has not moved at all.
-        ratio = once / twice if twice and age >= twice_first else nan
+        ratio = once / twice if age >= twice_first and twice else nan
         return memory[1] + ratio, twice, ratio
 
     def close(memory: Memory, stepped: Stepped, _now: Now) -> Memory:
@@ -138,7 +146,7 @@ def dpo(windows: Windows, window: int) -> Indicator:
     def step(_memory: Memory, now: Now) -> Stepped:
         return (now[closes][-lag] - now[total] / window,)
 
-    return without_memory(1, step)
+    return without_memory(step)
 
 
 def kst(windows: Windows, signal: int) -> Indicator:
@@ -154,7 +162,7 @@ def kst(windows: Windows, signal: int) -> Indicator:
     closes = windows.past(CLOSE, max(lags) + 1)
 
     def step(memory: Memory, now: Now) -> Stepped:
-        sum10, sum15, sum20, sum30, line_sum, _, _ = memory
+        sum10, sum15, sum20, sum30, line_sum, _, _, _, _, _ = memory
         close, past = now[CLOSE], now[closes]
         then10, then15, then20, then30 = past[lag10], past[lag15], past[lag20], past[lag30]
         rate10 = (close - then10) / then10 if then10 else nan
@@ -171,13 +179,28 @@ def kst(windows: Windows, signal: int) -> Indicator:
         return line, smoothed, line - smoothed, rate10, rate15, rate20, rate30
 
     def close(memory: Memory, stepped: Stepped, _now: Now) -> Memory:
-        line, rates = stepped[0], stepped[3:]
-        recent = tuple(map(moved, memory[5], rates))
-        lines = moved(memory[6], line)
-        return *map(sum, recent), sum(lines), recent, lines
+        line, _, _, rate10, rate15, rate20, rate30 = stepped
+        _, _, _, _, _, rates10, rates15, rates20, rates30, lines = memory
+        rates10 = moved(rates10, rate10)
+        rates15 = moved(rates15, rate15)
+        rates20 = moved(rates20, rate20)
+        rates30 = moved(rates30, rate30)
+        lines = moved(lines, line)
+        return (
+            sum(rates10),
+            sum(rates15),
+            sum(rates20),
+            sum(rates30),
+            sum(lines),
+            rates10,
+            rates15,
+            rates20,
+            rates30,
+            lines,
+        )
 
-    empty = tuple((nan,) * (count - 1) for count in bars)
-    return Indicator((nan, nan, nan, nan, nan, empty, (nan,) * (signal - 1)), step, close)
+    windows_of_rates = ((nan,) * (count - 1) for count in bars)
+    return Indicator((*(nan,) * 5, *windows_of_rates, (nan,) * (signal - 1)), step, close)
 
 
 def stc(windows: Windows, *, slow: int, fast: int, cycle: int, smooth1: int, smooth2: int) -> Indicator:
@@ -185,31 +208,60 @@ def stc(windows: Windows, *, slow: int, fast: int, cycle: int, smooth1: int, smo
     fast_average = windows.average(CLOSE, ema_weight(fast))
     slow_average = windows.average(CLOSE, ema_weight(slow))
     first = max(slow, fast)
-    smooth_k, smooth_kd = Fading(smooth1), Fading(smooth2)
 
     def step(memory: Memory, now: Now) -> Stepped:
         if now[AGE] < first:
-            return nan, nan, nan, inner_start, outer_start
-        low, high, inner_low, inner_high, inner, outer, _, _ = memory
+            return nan, nan, nan, nan, 1.0, 0.0, nan, 1.0, 0.0
+        low, high, inner_low, inner_high, k, k_weight, k_seen, kd, kd_weight, kd_seen, _, _ = memory
         line = now[fast_average] - now[slow_average]
-        inner = smooth_k.step(inner, _position(line, low, high))
-        shown = smooth_k.shown(inner)
-        outer = smooth_kd.step(outer, _position(shown, inner_low, inner_high))
-        return smooth_kd.shown(outer), line, shown, inner, outer
+        position = _position(line, low, high)
+        k, k_weight, k_seen = faded(k, k_weight, k_seen, position, smooth1)
+        shown = k if k_seen >= smooth1 else nan
+        position = _position(shown, inner_low, inner_high)
+        kd, kd_weight, kd_seen = faded(kd, kd_weight, kd_seen, position, smooth2)
+        return (
+            kd if kd_seen >= smooth2 else nan,
+            line,
+            shown,
+            k,
+            k_weight,
+            k_seen,
+            kd,
+            kd_weight,
+            kd_seen,
+        )
 
     def close(memory: Memory, stepped: Stepped, _now: Now) -> Memory:
-        _, line, shown, inner, outer = stepped
-        lines, showns = moved(memory[6], line), moved(memory[7], shown)
-        # The oldest comes first: a window that is not full gives NaN.
-        return min(lines), max(lines), min(showns), max(showns), inner, outer, lines, showns
+        _, line, shown, k, k_weight, k_seen, kd, kd_weight, kd_seen = stepped
+        low, high, inner_low, inner_high, _, _, _, _, _, _, lines, showns = memory
+        left, inner_left = lines[0], showns[0]
+        lines = moved(lines, line)
+        showns = moved(showns, shown)
+        low = lowest_of(lines, low, left)
+        high = highest_of(lines, high, left)
+        inner_low = lowest_of(showns, inner_low, inner_left)
+        inner_high = highest_of(showns, inner_high, inner_left)
+        return (
+            low,
+            high,
+            inner_low,
+            inner_high,
+            k,
+            k_weight,
+            k_seen,
+            kd,
+            kd_weight,
+            kd_seen,
+            lines,
+            showns,
+        )
 
-    inner_start = outer_start = Fading.INITIAL
     empty = (nan,) * (cycle - 1)
-    return Indicator((nan, nan, nan, nan, inner_start, outer_start, empty, empty), step, close)
+    return Indicator((nan, nan, nan, nan, nan, 1.0, 0.0, nan, 1.0, 0.0, empty, empty), step, close)
 
 
 def _position(value: float, lowest: float, highest: float) -> float:
     """Where `value` lies in the range of itself and the values before it, in percent."""
-    highest = max(highest, value)
-    lowest = min(lowest, value)
+    highest = value if value > highest else highest
+    lowest = value if value < lowest else lowest
     return 100.0 * (value - lowest) / (highest - lowest) if highest != lowest else nan

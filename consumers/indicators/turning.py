@@ -22,7 +22,7 @@ def adx(_windows: Windows, window: int) -> Indicator:
         average, _, _, ranges, ups, downs, indices = memory
         age = now[AGE]
         if age < 2.0:
-            return memory
+            return 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
         up, down = now[HIGH] - now[PREVIOUS_HIGH], now[PREVIOUS_LOW] - now[LOW]
         rise = up if up > down and up > 0.0 else 0.0
         fall = down if down > up and down > 0.0 else 0.0
@@ -57,7 +57,7 @@ def psar(_windows: Windows) -> Indicator:
     step_size, largest = 0.02, 0.20
 
     def step(memory: Memory, now: Now) -> Stepped:
-        _, _, _, _, stop, rising, acceleration, top, bottom, low2, high2 = memory
+        stop, rising, acceleration, top, bottom, low2, high2 = memory
         age, high, low = now[AGE], now[HIGH], now[LOW]
         if age < 3.0:
             if age < 2.0:
@@ -93,10 +93,9 @@ def psar(_windows: Windows) -> Indicator:
                 if low < bottom:
                     bottom, acceleration = low, min(acceleration + step_size, largest)
                 stop = high2 if high2 > stop else high1 if high1 > stop else stop
+        turn = 1.0 if turned else 0.0
         if rising:
-            head = stop, nan, 1.0 if turned else 0.0, 0.0
-        else:
-            head = nan, stop, 0.0, 1.0 if turned else 0.0
-        return *head, stop, rising, acceleration, top, bottom, low1, high1
+            return stop, nan, turn, 0.0, stop, rising, acceleration, top, bottom, low1, high1
+        return nan, stop, 0.0, turn, stop, rising, acceleration, top, bottom, low1, high1
 
-    return Indicator((nan, nan, 0.0, 0.0, nan, 1.0, step_size, nan, nan, nan, nan), step)
+    return Indicator((nan, 1.0, step_size, nan, nan, nan, nan), step)

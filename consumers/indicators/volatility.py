@@ -25,7 +25,7 @@ def bollinger(windows: Windows, window: int, deviations: int) -> Indicator:
     The deviation is that of the window itself, taken afresh: pandas updates a running variance, whose error
     reaches 1e-7 on low prices (TA.md "Numerically delicate").
     """
-    past = windows.past(CLOSE, window)
+    closes = windows.tail(CLOSE, window)
     tail = window - 1
 
     def step(memory: Memory, now: Now) -> Stepped:
@@ -49,11 +49,11 @@ def bollinger(windows: Windows, window: int, deviations: int) -> Indicator:
         )
 
     def close(_memory: Memory, _stepped: Stepped, now: Now) -> Memory:
-        closes = moved(now[past][-tail:], now[CLOSE])
-        mean = sum(closes) / tail
-        distance = dist(closes, (mean,) * tail)
+        recent = now[closes]
+        mean = sum(recent) / tail
+        distance = dist(recent, (mean,) * tail)
         # Rounding of the mean must not make a band around a price that stands still.
-        if distance <= 1e-12 * mean and min(closes) == max(closes):
+        if distance <= 1e-12 * mean and min(recent) == max(recent):
             return now[CLOSE], 0.0
         return mean, distance * distance
 
@@ -89,7 +89,7 @@ def keltner(windows: Windows, window: int) -> Indicator:
             1.0 if close < low else 0.0,
         )
 
-    return without_memory(7, step)
+    return without_memory(step)
 
 
 def _sum_of_known(window: tuple[float, ...]) -> float:
@@ -115,7 +115,7 @@ def donchian(windows: Windows, window: int) -> Indicator:
             (now[CLOSE] - low) / spread if spread else nan,
         )
 
-    return without_memory(5, step)
+    return without_memory(step)
 
 
 def atr(_windows: Windows, window: int) -> Indicator:

@@ -51,7 +51,7 @@ def cmf(windows: Windows, window: int) -> Indicator:
         total = now[volume]
         return (now[flow] / total if total else nan,)
 
-    return without_memory(1, step)
+    return without_memory(step)
 
 
 def force_index(windows: Windows, window: int) -> Indicator:
@@ -61,7 +61,7 @@ def force_index(windows: Windows, window: int) -> Indicator:
     def step(_memory: Memory, now: Now) -> Stepped:
         return (now[average] if now[AGE] > window else nan,)
 
-    return without_memory(1, step)
+    return without_memory(step)
 
 
 def ease_of_movement(windows: Windows, window: int) -> Indicator:
@@ -71,7 +71,7 @@ def ease_of_movement(windows: Windows, window: int) -> Indicator:
     def step(_memory: Memory, now: Now) -> Stepped:
         return now[EASE_OF_MOVEMENT], now[total] / window
 
-    return without_memory(2, step)
+    return without_memory(step)
 
 
 def vpt(_windows: Windows) -> Indicator:
@@ -80,13 +80,13 @@ def vpt(_windows: Windows) -> Indicator:
     def step(memory: Memory, now: Now) -> Stepped:
         before = now[PREVIOUS_CLOSE]
         if now[AGE] < 2.0:
-            return memory
+            return nan, 0.0
         close = now[CLOSE]
         change = (close / before if before else over_zero(close)) - 1.0
-        total = memory[1] + change * now[VOLUME]
+        total = memory[0] + change * now[VOLUME]
         return total, total
 
-    return Indicator((nan, 0.0), step)
+    return Indicator((0.0,), step)
 
 
 def vwap(windows: Windows, window: int) -> Indicator:
@@ -97,7 +97,7 @@ def vwap(windows: Windows, window: int) -> Indicator:
         total = now[volume]
         return (now[paid] / total if total else over_zero(now[paid]),)
 
-    return without_memory(1, step)
+    return without_memory(step)
 
 
 def mfi(windows: Windows, window: int) -> Indicator:
@@ -109,7 +109,7 @@ def mfi(windows: Windows, window: int) -> Indicator:
         ratio = inflow / outflow if outflow else over_zero(inflow)
         return (100.0 - 100.0 / (1.0 + ratio),)
 
-    return without_memory(1, step)
+    return without_memory(step)
 
 
 def nvi(_windows: Windows) -> Indicator:
@@ -117,7 +117,7 @@ def nvi(_windows: Windows) -> Indicator:
 
     def step(memory: Memory, now: Now) -> Stepped:
         if not now[PREVIOUS_VOLUME] > now[VOLUME]:
-            return memory
+            return (memory[0],)
         close, before = now[CLOSE], now[PREVIOUS_CLOSE]
         change = (close / before if before else over_zero(close)) - 1.0
         return (memory[0] * (1.0 + change),)

@@ -4,191 +4,143 @@ Two things make it cheap (TA.md "What it costs"): what several indicators need i
 depend on the bar still open (sum, highest and lowest of the last n - 1 closed bars: the tails) is computed
 when a bar closes, so that an open bar costs one addition or comparison each. Sums are taken afresh from the
 window whenever a bar closes, so nothing drifts. Windows start filled with NaN, which goes through sums and
-extremes
-until it has left: warm-up comes by itself.
+extremes until it has left: warm-up comes by itself.
+
+All is given as source, for the one function that a set of indicators becomes (`compose.py`). Its variables:
+n3 what is known at a bar under number 3; b0 a quantity of the bar before; t7 the tail, or the average so far,
+behind number 7, and x7 the next one; w2 the window of quantity 2, and v2 the next one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from math import isnan, nan
-from operator import add, itemgetter
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterator, Sequence
+from math import nan
+from typing import Any, Final
 
-from consumers.indicators.bars import Bar
-from consumers.indicators.quantities import AGE, BEFORE_THE_FIRST_BAR, COUNT, Quantities, quantities
+from consumers.indicators.quantities import AGE, BEFORE_THE_FIRST_BAR, COUNT, KEPT
 
 Now = Sequence[Any]
-"""All that is known at a bar: its quantities, then what was asked of `Windows`, each at its position."""
+"""All that is known at a bar, by number: its quantities, then what was asked of `Windows`."""
 
 Window = tuple[float, ...]
 
 LONGEST_WINDOW: Final = 500  # bounds the state of a series; ta's longest default is 52
 
 
-class WindowsState(NamedTuple):
-    """Of a series, after its last closed bar.
-
-    Attributes:
-        before: quantities of the last closed bar.
-        windows: per windowed quantity its last values, oldest first.
-        sums, highest, lowest: per request, over the last n - 1 bars.
-        averages: exponential averages after the last bar.
-    """
-
-    before: Quantities
-    windows: tuple[Window, ...]
-    sums: tuple[float, ...]
-    highest: tuple[float, ...]
-    lowest: tuple[float, ...]
-    averages: tuple[float, ...]
-
-
 class Windows:
-    """Takes requests, gives the position of each answer in `Now`.
-
-    Positions depend on all requests, so indicators are made twice on one object: once to say what they need,
-    and after `arrange` once more to learn where it lies.
-    """
+    """Takes requests, gives the number of each answer in `Now`."""
 
     def __init__(self) -> None:
+        self._next = COUNT
         self._lengths: dict[int, int] = {}
-        self._window_at: dict[int, int] = {}
         self._sums: dict[tuple[int, int], int] = {}
         self._highest: dict[tuple[int, int], int] = {}
         self._lowest: dict[tuple[int, int], int] = {}
         self._averages: dict[tuple[int, float], int] = {}
+        self._pasts: dict[tuple[int, int], int] = {}
+        self._tails: dict[tuple[int, int], int] = {}
 
     def sum(self, quantity: int, length: int) -> int:
         """Sum over the last `length` bars; NaN while there are fewer."""
-        self.past(quantity, length)
-        return self._sums.setdefault((quantity, length), 0)
+        return self._windowed(self._sums, quantity, length)
 
     def highest(self, quantity: int, length: int) -> int:
         """Highest of the last `length` bars, or of those there are; the caller hides a warm-up."""
-        self.past(quantity, length)
-        return self._highest.setdefault((quantity, length), 0)
+        return self._windowed(self._highest, quantity, length)
 
     def lowest(self, quantity: int, length: int) -> int:
         """Lowest of the last `length` bars, or of those there are; the caller hides a warm-up."""
-        self.past(quantity, length)
-        return self._lowest.setdefault((quantity, length), 0)
+        return self._windowed(self._lowest, quantity, length)
+
+    def past(self, quantity: int, length: int) -> int:
+        """The closed bars before this one: at least `length - 1` values, oldest first (NaN: none yet)."""
+        return self._windowed(self._pasts, quantity, length)
+
+    def tail(self, quantity: int, length: int) -> int:
+        """The last `length - 1` bars up to this one, oldest first (NaN: none yet); known to `close` only."""
+        return self._windowed(self._tails, quantity, length)
 
     def average(self, quantity: int, alpha: float) -> int:
         """Exponential average from the first value on (pandas' `adjust=False`).
 
         The caller hides its warm-up. The quantity must have no NaN after its first value.
         """
-        return self._averages.setdefault((quantity, alpha), 0)
+        return self._number(self._averages, (quantity, alpha))
 
-    def past(self, quantity: int, length: int) -> int:
-        """The closed bars before this one: at least `length - 1` values, oldest first (NaN: none yet)."""
-        self._lengths[quantity] = max(self._lengths.get(quantity, 0), length - 1)
-        return self._window_at.setdefault(quantity, 0)
+    def initial(self) -> dict[str, float | Window]:
+        """The variables that a series keeps, with their values before its first bar."""
+        kept: dict[str, float | Window] = {f"b{i}": x for i, x in enumerate(BEFORE_THE_FIRST_BAR)}
+        for kind in (self._sums, self._highest, self._lowest, self._averages):
+            kept.update((f"t{number}", nan) for number in kind.values())
+        kept.update((f"w{quantity}", (nan,) * length) for quantity, length in self._lengths.items())
+        return kept
 
-    def arrange(self) -> None:
-        """Give every request its position. Later requests must be repetitions of earlier ones."""
-        self._windowed = tuple(self._lengths)
-        place = {quantity: index for index, quantity in enumerate(self._windowed)}
-        # Sums of one quantity are nested: each is the next shorter one and what lies before it.
-        self._sums = dict.fromkeys(sorted(self._sums, key=lambda request: (place[request[0]], request[1])), 0)
-        self._cuts = tuple(
-            _nested([n for q, n in self._sums if q == quantity]) for quantity in self._windowed
-        )
-        kinds: tuple[dict[Any, int], ...] = (self._sums, self._highest, self._lowest, self._averages)
-        position = COUNT
-        for kind in kinds:
-            for request in kind:
-                kind[request] = position
-                position += 1
-        self._window_at = {quantity: position + index for quantity, index in place.items()}
-        self._averages_start = position - len(self._averages)
-        self._alphas = tuple(alpha for _, alpha in self._averages)
-        self._pick_summed, self._pick_averaged = _picker(self._sums), _picker(self._averages)
-        self._pick_highest, self._pick_lowest = _picker(self._highest), _picker(self._lowest)
-        self._highest_in = tuple((place[q], 1 - n, slice(1 - n, None)) for q, n in self._highest)
-        self._lowest_in = tuple((place[q], 1 - n, slice(1 - n, None)) for q, n in self._lowest)
+    def now(self) -> Iterator[str]:
+        """Source of what is known at a bar, closed or still open, once its quantities are."""
+        for (quantity, _), number in self._pasts.items():
+            yield f"n{number} = w{quantity}"
+        for (quantity, _), number in self._sums.items():
+            yield f"n{number} = t{number} + n{quantity}"
+        # Comparisons with the NaN of a tail without any bar are false.
+        for (quantity, _), number in self._highest.items():
+            yield f"n{number} = t{number} if t{number} > n{quantity} else n{quantity}"
+        for (quantity, _), number in self._lowest.items():
+            yield f"n{number} = t{number} if t{number} < n{quantity} else n{quantity}"
+        if self._averages:
+            yield f"if b{AGE} < 2.0:"  # changes have their first value at the second bar
+            for (quantity, _), number in self._averages.items():
+                yield f"    t{number} = n{quantity} if isnan(t{number}) else t{number}"
+        # In this form the average of a constant stays exactly constant, as pandas has it.
+        for (quantity, alpha), number in self._averages.items():
+            yield f"n{number} = t{number} + {alpha!r} * (n{quantity} - t{number})"
 
-    def initial(self) -> WindowsState:
-        """The state of a series without any bar."""
-        return WindowsState(
-            BEFORE_THE_FIRST_BAR,
-            tuple((nan,) * self._lengths[quantity] for quantity in self._windowed),
-            (nan,) * len(self._sums),
-            (nan,) * len(self._highest),
-            (nan,) * len(self._lowest),
-            (nan,) * len(self._averages),
-        )
+    def tails(self) -> Iterator[str]:
+        """Source of the windows after the bar, and of the tails of them that were asked for."""
+        for quantity in self._lengths:
+            yield f"v{quantity} = w{quantity}[1:] + (n{quantity},)"
+        for (quantity, length), number in self._tails.items():
+            yield f"n{number} = {self._tail(quantity, length)}"
 
-    def now(self, state: WindowsState, bar: Bar) -> Now:
-        """What is known at `bar`, closed or still open, after the closed bars in `state`."""
-        before, windows, sums, highest, lowest, averages = state
-        of = quantities(before, bar)
-        averaged = self._pick_averaged(of)
-        if before[AGE] < 2.0:  # changes have their first value at the second bar
-            averages = tuple(
-                x if isnan(average) else average for x, average in zip(averaged, averages, strict=True)
-            )
-        return [
-            *of,
-            *map(add, sums, self._pick_summed(of)),
-            # Comparisons with the NaN of a tail without any bar are false.
-            *[tail if tail > x else x for x, tail in zip(self._pick_highest(of), highest, strict=True)],
-            *[tail if tail < x else x for x, tail in zip(self._pick_lowest(of), lowest, strict=True)],
-            # In this form the average of a constant stays exactly constant, as pandas has it.
-            *[
-                average + alpha * (x - average)
-                for x, alpha, average in zip(averaged, self._alphas, averages, strict=True)
-            ],
-            *windows,
-        ]
-
-    def advance(self, state: WindowsState, now: Now) -> WindowsState:
-        """The state after the bar of which `now` tells has closed."""
-        old = state.windows
-        windows: list[Window] = []
-        sums: list[float] = []
-        for quantity, window, cuts in zip(self._windowed, old, self._cuts, strict=True):
-            moved = window[1:] + (now[quantity],)  # noqa: RUF005  twice as fast as unpacking
-            windows.append(moved)
-            total = 0.0
-            for cut in cuts:
-                total += sum(moved[cut])
-                sums.append(total)
+    def next(self) -> Iterator[str]:
+        """Source of what follows from the windows after the bar: x7 comes after t7."""
+        for quantity in self._lengths:
+            # Sums of one quantity are nested: each is the next shorter one and what lies before it.
+            shorter, end = "", ""
+            for length, number in sorted(
+                (n, number) for (q, n), number in self._sums.items() if q == quantity
+            ):
+                cut = f"v{quantity}[{1 - length}:{end}]" if end else self._tail(quantity, length)
+                yield f"x{number} = {shorter}sum({cut})"
+                shorter, end = f"x{number} + ", str(1 - length)
         # An extreme changes if the new value goes beyond it, or if it is the one that leaves. NaN never is.
-        highest: list[float] = []
-        for (place, leaves, cut), tail in zip(self._highest_in, state.highest, strict=True):
-            window = windows[place]
-            if not (x := window[-1]) < tail:
-                highest.append(x)
-            else:
-                highest.append(max(window[cut]) if old[place][leaves] >= tail else tail)
-        lowest: list[float] = []
-        for (place, leaves, cut), tail in zip(self._lowest_in, state.lowest, strict=True):
-            window = windows[place]
-            if not (x := window[-1]) > tail:
-                lowest.append(x)
-            else:
-                lowest.append(min(window[cut]) if old[place][leaves] <= tail else tail)
-        return WindowsState(
-            tuple(now[:COUNT]),
-            tuple(windows),
-            tuple(sums),
-            tuple(highest),
-            tuple(lowest),
-            tuple(now[self._averages_start : self._averages_start + len(self._alphas)]),
-        )
+        for kind, beyond, extreme in ((self._highest, "<", "max"), (self._lowest, ">", "min")):
+            for (quantity, length), number in kind.items():
+                yield f"x{number} = t{number}"
+                yield f"if not n{quantity} {beyond} t{number}:"
+                yield f"    x{number} = n{quantity}"
+                yield f"elif w{quantity}[{1 - length}] == t{number}:"
+                yield f"    x{number} = {extreme}({self._tail(quantity, length)})"
 
+    def after(self) -> dict[str, str]:
+        """The variables that a series keeps, with those that hold their next values."""
+        tails = (*self._sums.values(), *self._highest.values(), *self._lowest.values())
+        return {
+            **{f"b{place}": f"n{quantity}" for place, quantity in enumerate(KEPT)},
+            **{f"t{number}": f"x{number}" for number in tails},
+            **{f"t{number}": f"n{number}" for number in self._averages.values()},
+            **{f"w{quantity}": f"v{quantity}" for quantity in self._lengths},
+        }
 
-def _nested(lengths: Sequence[int]) -> tuple[slice, ...]:
-    """Slices of a window whose running total is the sum over each tail of length n - 1, shortest first."""
-    starts = [1 - length for length in lengths]
-    return tuple(slice(start, stop) for start, stop in zip(starts, (None, *starts), strict=False))
+    def _windowed(self, kind: dict[tuple[int, int], int], quantity: int, length: int) -> int:
+        self._lengths[quantity] = max(self._lengths.get(quantity, 0), length - 1)
+        return self._number(kind, (quantity, length))
 
+    def _number(self, kind: dict[Any, int], request: tuple[int, Any]) -> int:
+        if request not in kind:
+            kind[request] = self._next
+            self._next += 1
+        return kind[request]
 
-def _picker(requests: Iterable[tuple[int, Any]]) -> Callable[[Quantities], Sequence[float]]:
-    """`itemgetter` of the requests' quantities that gives a sequence for any number of them."""
-    positions = [quantity for quantity, _ in requests]
-    if len(positions) >= 2:
-        return itemgetter(*positions)
-    return lambda of: [of[position] for position in positions]
+    def _tail(self, quantity: int, length: int) -> str:
+        whole = self._lengths[quantity] == length - 1
+        return f"v{quantity}" if whole else f"v{quantity}[{1 - length}:]"

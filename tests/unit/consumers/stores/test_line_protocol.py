@@ -127,6 +127,29 @@ def test_every_field_reads_back_as_the_same_value(data: st.DataObject) -> None:
     assert found == stored
 
 
+NAMES = tuple(f"trend_null_one_e_{number}" for number in range(17))
+
+
+@pytest.mark.parametrize("names", [NAMES, (*NAMES[:16], "Of_other_letters"), (*NAMES[:16], "a b:c")])
+@given(values=st.tuples(*[st.floats() | st.just(math.nan)] * 17))
+def test_wide_points_leave_out_what_is_missing_wherever_it_stands(
+    names: tuple[str, ...], values: tuple[float, ...]
+) -> None:
+    text = line(Series(INDICATOR.with_columns(names), ("binance", "B", "1m")), *values)
+    written = {
+        name.replace(" ", "\\ "): value
+        for name, value in zip(names, values, strict=True)
+        if math.isfinite(value)
+    }
+    head, end = "indicator,exchange=binance,symbol=B,interval=1m ", " 17"
+    if not written:
+        assert text == ""
+        return
+    assert text.startswith(head) and text.endswith(end)
+    found = [field.split("=") for field in text.removeprefix(head).removesuffix(end).split(",")]
+    assert [(name, float(value)) for name, value in found] == list(written.items())
+
+
 def test_a_series_is_written_alike_whichever_of_its_copies_is_used() -> None:
     encoder = LineEncoder()
     lines = {
