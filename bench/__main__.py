@@ -1,6 +1,6 @@
 """`make bench`: producer path and consumer path on a real Kafka and a real InfluxDB, in one run.
 
-`make bench ARGS=indicators` needs neither (bench/indicators.py, with options of its own).
+The others are asked for by name and have options of their own: `make bench ARGS="indicators --help"`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,19 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from bench import consumer_path, indicators, limits, producer_path, report
+from bench import (
+    consumer_path,
+    end_to_end,
+    indicators,
+    limits,
+    producer_path,
+    quix,
+    report,
+    scale,
+    store,
+)
 from cryptostream.commands.topics import ensure_topics
 from cryptostream.engines.influxdb import InfluxServer
 from cryptostream.engines.kafka import KafkaServer
@@ -22,10 +32,18 @@ from shared.command import guarded
 
 Round = dict[str, float]
 
+_BY_NAME: Final[dict[str, Callable[[list[str]], int]]] = {
+    "indicators": indicators.main,
+    "store": store.main,
+    "end-to-end": end_to_end.main,
+    "quix": quix.main,
+    "scale": scale.main,
+}
+
 
 def main() -> int:
-    if sys.argv[1:2] == ["indicators"]:
-        return indicators.main(sys.argv[2:])
+    if sys.argv[1:] and sys.argv[1] in _BY_NAME:
+        return _BY_NAME[sys.argv[1]](sys.argv[2:])
     parser = argparse.ArgumentParser(prog="bench", description="Figures as ratios to the bare libraries.")
     parser.add_argument("parts", nargs="*", metavar="producer|consumer", help="default: both")
     parser.add_argument("--messages", type=int, default=100_000, help="messages a round (default 100,000)")
@@ -34,7 +52,8 @@ def main() -> int:
     parts = asked.parts or ["producer", "consumer"]
     unknown = set(parts) - {"producer", "consumer"}
     if unknown:
-        parser.error(f"{', '.join(sorted(unknown))}: no such benchmark; choose from producer, consumer")
+        known = ", ".join(("producer", "consumer", *_BY_NAME))
+        parser.error(f"{', '.join(sorted(unknown))}: no such benchmark; choose from {known}")
     result: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="cryptostream-bench-") as directory:
         # A broker of its own for each part: what one leaves behind would be work for the other.
