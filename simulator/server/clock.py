@@ -1,4 +1,7 @@
-"""The world's clock: real time from a chosen start, at a chosen speed, until it is stopped."""
+"""The world's clock: real time from a chosen start, at a chosen speed, until it is stopped.
+
+It waits for the market's events: on a busy machine the world goes slower, instead of running away from them.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from typing import Final
 
 # A bar's final event follows its border by at most 50 ms; the market stops only when none is pending.
 _FINALS_MS: Final = 60
+# Real seconds of market that may be due and not sent; a machine that cannot keep up gets a slower market.
+_MOST_BEHIND_S: Final = 1.0
 
 
 class WorldClock:
@@ -31,6 +36,8 @@ class WorldClock:
         self._monotonic = monotonic
         self._begun = None if held else monotonic()
         self._frozen_ms: int | None = None
+        self._latest_ms = start_ms  # told so far; time never goes back
+        self._limit_ms: int | None = None
 
     @property
     def held(self) -> bool:
@@ -44,8 +51,17 @@ class WorldClock:
     def now_ms(self) -> int:
         if self._begun is None:
             return self.start_ms
-        now = self.start_ms + int((self._monotonic() - self._begun) * 1000 * self._speed)
-        return now if self._frozen_ms is None else min(now, self._frozen_ms)
+        moment = self._monotonic()
+        now = self.start_ms + int((moment - self._begun) * 1000 * self._speed)
+        if self._limit_ms is not None and now > self._limit_ms:
+            now = max(self._limit_ms, self._latest_ms)
+            self._begun = moment - (now - self.start_ms) / 1000 / self._speed
+        self._latest_ms = now if self._frozen_ms is None else min(now, self._frozen_ms)
+        return self._latest_ms
+
+    def sent(self, until_ms: int) -> None:
+        """Events up to a time have left; with more than a real second of them due, time stands still."""
+        self._limit_ms = until_ms + int(_MOST_BEHIND_S * 1000 * self._speed)
 
     def seconds_until(self, time_ms: int) -> float:
         """Real seconds until the world reaches a time."""

@@ -30,6 +30,7 @@ async def pump_world(feed: WorldFeed, clock: WorldClock, hub: Hub) -> None:
     while True:
         now_ms = clock.now_ms()
         send_due(feed, now_ms, hub)
+        clock.sent(feed.emitted_until_ms)
         # Late: go on at once, but let the connections write in between.
         await asyncio.sleep(0 if feed.emitted_until_ms < now_ms else _TICK_SECONDS)
 

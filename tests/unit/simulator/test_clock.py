@@ -38,3 +38,30 @@ def test_an_earlier_stop_goes_before_a_later_one_and_a_held_clock_stops_where_it
     assert clock.freeze() == 11_500
     held = WorldClock(10_000, 1.0, time, held=True)
     assert held.freeze() == 10_000
+
+
+def test_a_world_whose_events_leave_in_time_is_never_held_back():
+    time = Time()
+    clock = WorldClock(10_000, 20.0, time)
+    for _ in range(100):
+        time.now_s += 0.7
+        clock.sent(clock.now_ms())
+    assert clock.now_ms() == 10_000 + round(100 * 0.7 * 20_000)
+
+
+def test_a_world_that_cannot_send_as_fast_goes_slower_and_never_back():
+    time = Time()
+    clock = WorldClock(0, 20.0, time)
+    sent_ms, told = 0, [0]
+    for _ in range(1_000):
+        time.now_s += 0.1
+        sent_ms += 500  # 5 world seconds in a real one
+        told.append(clock.now_ms())
+        clock.sent(sent_ms)
+    assert told == sorted(told)
+    # A real second ahead of its events at most.
+    assert 0 < told[-1] - sent_ms <= 20_000
+    # Once they have caught up, it goes at its speed again.
+    clock.sent(told[-1])
+    time.now_s += 0.5
+    assert abs(clock.now_ms() - told[-1] - 10_000) <= 1  # of rounding
