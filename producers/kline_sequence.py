@@ -187,12 +187,23 @@ class KlineSequence:
     def _publish(self, kline: KlineMessage) -> Publish:
         open_time = kline["open_time_ms"]
         self._next = open_time + self._step
-        if kline["trade_count"]:
-            self._trade_id = kline["last_trade_id"]  # over REST nobody tells
+        self._trade_id = self._newest_trade(kline)
         self._published[open_time] = kline
         if len(self._published) > _REMEMBERED:
             del self._published[next(iter(self._published))]
         return Publish(self._topic, kline, open_time)
+
+    def _newest_trade(self, kline: KlineMessage) -> int | None:
+        """The newest trade up to the end of a bar that is next.
+
+        Over REST nobody tells, but trades are counted and their ids leave no hole (BINANCE_SPOT.md §5 law 1).
+        """
+        count, last = kline["trade_count"], kline["last_trade_id"]
+        if not count:
+            return self._trade_id
+        if last is None and self._trade_id is not None:
+            return self._trade_id + count
+        return last
 
     def _drain(self) -> list[Effect]:
         effects: list[Effect] = []
@@ -211,7 +222,10 @@ class KlineSequence:
         effects: list[Effect] = []
         while self._waiting and self._next <= last:
             hole_last = min(last, min(self._waiting) - self._step)
-            effects += self._given_up(self._next, hole_last)
+            given_up = self._given_up(self._next, hole_last)
+            if any(event.kind in ("lost", "offline") for event in given_up):
+                self._trade_id = None  # who knows how many there were
+            effects += given_up
             self._next = hole_last + self._step
             effects += self._drain()
         if not self._waiting:
@@ -219,7 +233,7 @@ class KlineSequence:
             self._known_last = self._next - self._step
         return effects
 
-    def _given_up(self, first: int, last: int) -> list[Effect]:
+    def _given_up(self, first: int, last: int) -> list[LedgerEvent]:
         return [
             LedgerEvent(KIND_BY_CAUSE[hole.cause], hole.first, hole.last, detail=_detail(hole))
             for hole in self._holes(first, last)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -283,6 +284,17 @@ def test_bars_that_the_exchange_leaves_out_since_there_was_no_trade_are_not_expe
     assert causes(effects) == [("gap", 2, 3, "no trades")]
     effects = exhausted(sequence, 2, 3)
     assert (causes(effects), published(effects)) == ([("gap", 2, 3, "no trades")], [4])
+
+
+@pytest.mark.parametrize(("first_after", "cause"), [(18, "no trades"), (19, "missed")])
+def test_trades_of_a_bar_that_came_over_rest_are_counted(first_after: int, cause: str) -> None:
+    sequence = begun()
+    sequence.receive(bar(0, **ids(1, 12)))
+    sequence.receive(bar(2, trade_count=0, **ids(-1, -1)))
+    filled = {"first_trade_id": None, "last_trade_id": None, "source": "backfill"}
+    row = bar(1, trade_count=5, **filled)
+    assert published(sequence.receive_rows(row["open_time_ms"], row["open_time_ms"], [row])) == [1, 2]
+    assert causes(sequence.receive(bar(5, **ids(first_after, 30)))) == [("gap", 3, 4, cause)]
 
 
 def test_a_trade_between_two_bars_makes_those_between_them_lost() -> None:
