@@ -156,3 +156,15 @@ def test_a_damaged_zip_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(RecordingError, match=r"a\.zip: cannot be read"):
         read(path)
+
+
+def test_a_zip_packed_in_an_unknown_way_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.zip", archive(SERIES))
+    packed = bytearray(path.read_bytes())
+    # The method stands in the file's own header and in the directory at the end.
+    for header, place in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        at = packed.index(header) + place
+        packed[at : at + 2] = (97).to_bytes(2, "little")
+    path.write_bytes(packed)
+    with pytest.raises(RecordingError, match=r"cannot be read on after line 0"):
+        read(path)
