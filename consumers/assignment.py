@@ -11,8 +11,10 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from consumers.enrich.kline_series import snapshot_offset
 from consumers.enrich.port import Known
 from shared.errors import BrokerUnavailable
+from shared.kafka import cause
 
 REQUEST_TIMEOUT_S: Final = 10.0
+_AGAIN_S: Final = 0.2
 # 50 series a partition at 16 kB, and a few not yet compacted copies of each, are read in well under a second.
 _RESTORE_TIMEOUT_S: Final = 120.0
 _DAY_MS: Final = 24 * 3_600_000
@@ -47,7 +49,7 @@ def known_of(
                 at.partition: at.offset for at in consumer.offsets_for_times(asked, timeout=REQUEST_TIMEOUT_S)
             }
     except KafkaException as error:
-        raise BrokerUnavailable(f"Kafka does not tell offsets: {error.args[0].str()}") from None
+        raise BrokerUnavailable(f"Kafka does not tell offsets: {cause(error).str()}") from None
     known = {}
     for partition, (low, high) in bounds.items():
         at = committed[partition]
@@ -72,10 +74,19 @@ def end_of(consumer: Consumer, topic: str, partition: int) -> int:
 
 
 def _bounds(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
-    try:
-        bounds = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=REQUEST_TIMEOUT_S)
-    except KafkaException as error:
-        raise BrokerUnavailable(f"{topic}: Kafka does not tell its offsets: {error.args[0].str()}") from None
+    """A broker that has just come back knows a partition a moment later than the group: it is asked again."""
+    deadline = time.monotonic() + REQUEST_TIMEOUT_S
+    while True:
+        try:
+            bounds = consumer.get_watermark_offsets(
+                TopicPartition(topic, partition), timeout=REQUEST_TIMEOUT_S
+            )
+            break
+        except KafkaException as error:
+            if time.monotonic() >= deadline:
+                reason = cause(error).str()
+                raise BrokerUnavailable(f"{topic}: Kafka does not tell its offsets: {reason}") from None
+            time.sleep(_AGAIN_S)
     if bounds is None:
         raise BrokerUnavailable(f"{topic}: Kafka does not tell its offsets in {REQUEST_TIMEOUT_S:.0f} s")
     return bounds

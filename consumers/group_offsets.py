@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from consumers.enrich.port import Commit
 from shared.errors import BrokerError
-from shared.kafka import Verdict, verdict
+from shared.kafka import Verdict, cause, verdict
 
 log: Final = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class GroupOffsets:
         try:
             committed = self._consumer.commit(offsets=offsets, asynchronous=False)
         except KafkaException as error:
-            return self._refused(error.args[0])
+            return self._refused(cause(error))
         refused = [at.error for at in committed or () if at.error is not None]
         return self._refused(refused[0]) if refused else True
 

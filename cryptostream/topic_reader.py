@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from shared.errors import BrokerError, BrokerUnavailable, SettingsError
-from shared.kafka import Verdict, consumer_config, verdict
+from shared.kafka import Verdict, cause, consumer_config, verdict
 from shared.settings import Settings
 
 Answer = TypeVar("Answer")
@@ -143,7 +143,7 @@ class TopicReader:
             try:
                 return ask()
             except KafkaException as exception:
-                error = exception.args[0]
+                error = cause(exception)
                 if verdict(error) is Verdict.FATAL or time.monotonic() >= deadline:
                     raise BrokerUnavailable(
                         f"KAFKA_BOOTSTRAP_SERVERS: {self.bootstrap_servers} does not answer ({error.str()});"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its types leave these out
+from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
     ConfigEntry,
@@ -19,6 +19,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its types l
 )
 
 from shared.errors import BrokerError, BrokerUnavailable
+from shared.kafka import cause
 from shared.topics import DEFAULT_PARTITIONS, Topic, declared_topics
 
 TIMEOUT_S: Final = 10.0
@@ -186,9 +187,9 @@ def _succeeded(future: Future[Any], name: str, what: str) -> bool:
     try:
         future.result(_CREATE_TIMEOUT_S)
     except KafkaException as error:
-        if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
+        if cause(error).code() == KafkaError.TOPIC_ALREADY_EXISTS:
             return False
-        raise BrokerError(f"topic {name} cannot be {what}: {error.args[0].str()}") from None
+        raise BrokerError(f"topic {name} cannot be {what}: {cause(error).str()}") from None
     except TimeoutError:
         raise BrokerUnavailable(f"topic {name} was not {what} in {_CREATE_TIMEOUT_S:.0f} s") from None
     return True
@@ -212,7 +213,7 @@ def _described(admin: AdminClient, resources: list[Any]) -> dict[Any, Future[Any
         futures: dict[Any, Future[Any]] = admin.describe_configs(resources, request_timeout=TIMEOUT_S)
         errors = [future.exception(_CREATE_TIMEOUT_S) for future in futures.values()]
         late = any(
-            isinstance(error, KafkaException) and error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART
+            isinstance(error, KafkaException) and cause(error).code() == KafkaError.UNKNOWN_TOPIC_OR_PART
             for error in errors
         )
         if not late or time.monotonic() > deadline:

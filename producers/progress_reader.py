@@ -13,7 +13,7 @@ from producers.bearings import SeriesBearings, klines_series, trades_series
 from producers.progress import Progress, bearings_from, decode_progress, partition_of
 from producers.publisher import LIBRDKAFKA_LOG
 from shared.errors import BrokerError, BrokerUnavailable, InvalidMessage
-from shared.kafka import Verdict, consumer_config, verdict
+from shared.kafka import Verdict, cause, consumer_config, verdict
 from shared.messages import decode, message_key
 from shared.topics import PROGRESS, TRADES, klines_topic
 
@@ -117,7 +117,7 @@ class ProgressReader:
             try:
                 return ask()
             except KafkaException as exception:
-                error = exception.args[0]
+                error = cause(exception)
                 if verdict(error) is Verdict.FATAL or time.monotonic() >= deadline:
                     raise BrokerUnavailable(
                         f"KAFKA_BOOTSTRAP_SERVERS: {self._bootstrap_servers} does not answer ({error.str()});"

@@ -12,7 +12,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from shared.errors import BrokerError, BrokerUnavailable
-from shared.kafka import Verdict, producer_config, verdict
+from shared.kafka import Verdict, cause, producer_config, verdict
 
 _LOG = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ LIBRDKAFKA_LOG.setLevel(logging.CRITICAL)
 
 # Called with partition and offset when the broker has the record.
 Delivered = Callable[[int, int], None]
-Headers = list[tuple[str, str | bytes | None]]
+Headers = list[tuple[str, str | bytes]]
 
 _START_TIMEOUT_S: Final = 10.0
 _POLL_S: Final = 0.02
@@ -87,7 +87,7 @@ class Publisher:
                 if time.monotonic() >= deadline:
                     raise BrokerUnavailable(
                         f'KAFKA_BOOTSTRAP_SERVERS: no broker answers at "{self._bootstrap_servers}" '
-                        f"({error.args[0].str()}); start one or correct the address"
+                        f"({cause(error).str()}); start one or correct the address"
                     ) from None
         if self._memory_broker:
             return
@@ -128,7 +128,7 @@ class Publisher:
             return False
         except KafkaException as error:
             # A record too large, or a producer that has failed for good.
-            self._judge(error.args[0])
+            self._judge(cause(error))
             self.delivered += 1
         return True
 

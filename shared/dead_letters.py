@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-Headers = list[tuple[str, str | bytes | None]]
+Headers = list[tuple[str, str | bytes]]
 
 WEBSOCKET: Final = "websocket:"
 REST: Final = "rest:"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from typing import Any, Final
 
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
 # Kept for Java's clients too: the same key lands on the same partition, whoever writes (DESIGN §4.1).
 PARTITIONER: Final = "murmur2_random"
@@ -105,6 +105,13 @@ _FATAL_CODES: Final = frozenset(
         KafkaError._FATAL,
     )
 )
+
+
+def cause(exception: KafkaException) -> KafkaError:
+    """What librdkafka or the broker said."""
+    error = exception.args[0]
+    assert isinstance(error, KafkaError)
+    return error
 
 
 def verdict(error: KafkaError) -> Verdict:

@@ -20,6 +20,7 @@ from cryptostream.engines.influxdb import InfluxServer
 from cryptostream.engines.kafka import KafkaServer
 from cryptostream.topics_admin import ensure_topics
 from shared.errors import BrokerError
+from shared.kafka import cause
 from shared.settings import Settings, load_settings
 from shared.topics import declared_topics
 
@@ -129,4 +130,4 @@ def _all(futures: dict[str, Future[Any]]) -> None:
         try:
             future.result(_TIMEOUT_S)
         except KafkaException as error:
-            raise BrokerError(f"topic {name} cannot be deleted: {error.args[0].str()}") from None
+            raise BrokerError(f"topic {name} cannot be deleted: {cause(error).str()}") from None

@@ -14,7 +14,7 @@ from cryptostream.embedded.snapshot import LedgerRow, ServiceView
 from shared import messages
 from shared.errors import BrokerUnavailable, InvalidMessage
 from shared.intervals import INTERVAL_MS
-from shared.kafka import consumer_config
+from shared.kafka import cause, consumer_config
 from shared.topics import LEDGER, METRICS
 
 _TIMEOUT_S: Final = 10.0
@@ -39,9 +39,8 @@ class Follower:
         starts = []
         for topic in (LEDGER, METRICS):
             for partition in self._consumer.list_topics(topic, timeout=_TIMEOUT_S).topics[topic].partitions:
-                place = TopicPartition(topic, partition)
-                place.offset = OFFSET_BEGINNING if memory else self._end(place)
-                starts.append(place)
+                start = OFFSET_BEGINNING if memory else self._end(TopicPartition(topic, partition))
+                starts.append(TopicPartition(topic, partition, start))
         self._consumer.assign(starts)
 
     def poll(self, timeout_s: float) -> None:
@@ -102,7 +101,7 @@ class Follower:
             except KafkaException as error:
                 if time.monotonic() > give_up_s:
                     raise BrokerUnavailable(
-                        f"{place.topic}: the broker does not say where it ends ({error.args[0].str()}); "
+                        f"{place.topic}: the broker does not say where it ends ({cause(error).str()}); "
                         "see its log, or take --broker memory"
                     ) from None
                 time.sleep(_RETRY_S)
