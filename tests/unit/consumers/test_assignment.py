@@ -17,7 +17,7 @@ class JustStarted:
     def __init__(self, refusals: int) -> None:
         self.refusals = refusals
 
-    def get_watermark_offsets(self, at: Any, timeout: float) -> tuple[int, int]:  # noqa: ARG002
+    def get_watermark_offsets(self, at: Any, timeout: float) -> tuple[int, int]:
         if self.refusals:
             self.refusals -= 1
             raise KafkaException(KafkaError(KafkaError._UNKNOWN_PARTITION))
