@@ -121,7 +121,8 @@ AnyMessage = KlineMessage | TradeMessage | DepthMessage | BookMessage | QuoteMes
 
 _INT64_MIN: Final = -(2**63)
 _INT64_MAX: Final = 2**63 - 1
-_DECIMAL: Final = r"[0-9]{1,20}(?:\.[0-9]{1,20})?"
+# Possessive: what is no decimal is not tried again with fewer digits.
+_DECIMAL: Final = r"[0-9]{1,20}+(?:\.[0-9]{1,20}+)?+"
 _is_decimal: Final = re.compile(_DECIMAL).fullmatch
 _are_decimals: Final = re.compile(f"{_DECIMAL}(?:,{_DECIMAL})*+").fullmatch
 
