@@ -22,6 +22,7 @@ from bench import (
     producer_path,
     quix,
     report,
+    restarts,
     scale,
     store,
 )
@@ -37,6 +38,7 @@ _BY_NAME: Final[dict[str, Callable[[list[str]], int]]] = {
     "store": store.main,
     "end-to-end": end_to_end.main,
     "quix": quix.main,
+    "restarts": restarts.main,
     "scale": scale.main,
 }
 
