@@ -169,8 +169,8 @@ class StreamConsumer:
         slot = self._parts.config.get("group.instance.id")
         if error.code() == KafkaError._FATAL and slot is not None:
             raise BrokerError(
-                f"INSTANCE: another process took the slot {slot} ({error.str()}); "
-                "give each replica a name of its own, or none"
+                f"INSTANCE: another process took the slot {slot}, or the broker forgot who had it "
+                f"({error.str()}); give each replica a name of its own, or start this one again"
             )
         # On the memory broker a topic is there from its first record on.
         missing = error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
