@@ -33,6 +33,7 @@ from shared.command import guarded
 
 Round = dict[str, float]
 
+_PATHS: Final = ("producer", "consumer", "klines")
 _BY_NAME: Final[dict[str, Callable[[list[str]], int]]] = {
     "indicators": indicators.main,
     "store": store.main,
@@ -47,14 +48,14 @@ def main() -> int:
     if sys.argv[1:] and sys.argv[1] in _BY_NAME:
         return _BY_NAME[sys.argv[1]](sys.argv[2:])
     parser = argparse.ArgumentParser(prog="bench", description="Figures as ratios to the bare libraries.")
-    parser.add_argument("parts", nargs="*", metavar="producer|consumer", help="default: both")
+    parser.add_argument("parts", nargs="*", metavar="producer|consumer|klines", help="default: all")
     parser.add_argument("--messages", type=int, default=100_000, help="messages a round (default 100,000)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each side, in turn (default 5)")
     asked = parser.parse_args()
-    parts = asked.parts or ["producer", "consumer"]
-    unknown = set(parts) - {"producer", "consumer"}
+    parts = asked.parts or list(_PATHS)
+    unknown = set(parts) - set(_PATHS)
     if unknown:
-        known = ", ".join(("producer", "consumer", *_BY_NAME))
+        known = ", ".join((*_PATHS, *_BY_NAME))
         parser.error(f"{', '.join(sorted(unknown))}: no such benchmark; choose from {known}")
     result: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="cryptostream-bench-") as directory:
@@ -64,15 +65,17 @@ def main() -> int:
         if "producer" in parts:
             with _broker(Path(directory) / "producer") as kafka:
                 result["producer"] = _producer(kafka.bootstrap_servers, asked.messages, asked.rounds)
-        if "consumer" in parts:
-            with (
-                _broker(Path(directory) / "consumer") as kafka,
-                InfluxServer(Path(directory) / "influx") as influx,
-            ):
-                result["consumer"] = _consumer(kafka.bootstrap_servers, influx, asked.messages, asked.rounds)
-                resident_mb = consumer_path.klines_resident_mb(kafka.bootstrap_servers, influx)
-                result["klines_resident_mb"] = resident_mb
-                print(f"Consumer of 1m bars, all indicators, four symbols: {resident_mb:.0f} MB resident")
+        for part, measure, count in (
+            ("consumer", _consumer, asked.messages),
+            # A bar with all indicators is thirty times as much to store as a trade.
+            ("klines", _klines, asked.messages // 5),
+        ):
+            if part in parts:
+                with (
+                    _broker(Path(directory) / part) as kafka,
+                    InfluxServer(Path(directory) / f"{part}-influx") as influx,
+                ):
+                    result[part] = measure(kafka.bootstrap_servers, influx, count, asked.rounds)
     print(f"written: {report.write('paths', result)}")
     return 0 if result["fitness"]["fit"] else 1
 
@@ -117,13 +120,24 @@ def _producer(bootstrap_servers: str, count: int, rounds: int) -> dict[str, Any]
 
 
 def _consumer(bootstrap_servers: str, influx: InfluxServer, count: int, rounds: int) -> dict[str, Any]:
-    topic = consumer_path.prepare(bootstrap_servers, count)
+    consumer_path.prepare_trades(bootstrap_servers, count)
+    return _beside(bootstrap_servers, influx, consumer_path.TRADE_PATH, count, rounds)
+
+
+def _klines(bootstrap_servers: str, influx: InfluxServer, count: int, rounds: int) -> dict[str, Any]:
+    consumer_path.prepare_klines(bootstrap_servers, count)
+    return _beside(bootstrap_servers, influx, consumer_path.KLINE_PATH, count, rounds)
+
+
+def _beside(
+    bootstrap_servers: str, influx: InfluxServer, path: consumer_path.Path, count: int, rounds: int
+) -> dict[str, Any]:
     bare, ours = _in_turn(
         rounds,
-        lambda _: consumer_path.bare(bootstrap_servers, influx, topic, count),
-        lambda _: consumer_path.ours(bootstrap_servers, influx, count),
+        lambda _: consumer_path.bare(bootstrap_servers, influx, path, count),
+        lambda _: consumer_path.ours(bootstrap_servers, influx, path, count),
     )
-    return _table("Consumer path, trades: Kafka → points → InfluxDB acknowledged", count, bare, ours)
+    return _table(f"Consumer path, {path.title}: Kafka → points → InfluxDB acknowledged", count, bare, ours)
 
 
 def _in_turn(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import random
 import time
 import tracemalloc
 import warnings
@@ -18,6 +17,7 @@ from typing import Any, Final
 import psutil
 
 from bench import report
+from bench.bars import walk
 from consumers.indicators.bars import Bar
 from consumers.indicators.indicator_set import IndicatorSet
 from consumers.indicators.registry import indicator_set
@@ -74,20 +74,6 @@ def main(arguments: list[str]) -> int:
     )
     print(f"written: {report.write('indicators', {'us': rounds, 'memory_kb': memory})}")
     return 0
-
-
-def walk(count: int, seed: int = 1) -> list[Bar]:
-    """A random walk of prices with two decimals."""
-    draw = random.Random(seed)
-    bars, price = [], 6_000_000
-    for number in range(count):
-        opening = price
-        price += draw.randint(-900, 900)
-        high, low = max(opening, price) + draw.randint(0, 400), min(opening, price) - draw.randint(0, 400)
-        bars.append(
-            Bar(number * 60_000, opening / 100, high / 100, low / 100, price / 100, draw.random() * 40)
-        )
-    return bars
 
 
 def _spread(values: list[float]) -> str:

@@ -14,29 +14,25 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
-from confluent_kafka import Producer
 from influxdb_client import InfluxDBClient
 
 from bench import report
-from bench.consumer_path import Watch, bar_message, start_consumer
-from bench.indicators import SIX, walk
+from bench.bars import SYMBOLS, fill
+from bench.indicators import SIX
+from bench.watch import Watch, start_consumer
 from consumers.stores.factory import open_reader
 from cryptostream.commands.topics import ensure_topics
 from cryptostream.engines.influxdb import InfluxServer
 from cryptostream.engines.kafka import KafkaServer
-from shared.kafka import producer_config
-from shared.messages import encode
 from shared.settings import Settings
 from shared.topics import klines_topic
 
 QUIX: Final = "quixstreams==3.28.1"
-_SYMBOLS: Final = ("BTCUSDC", "ETHUSDC", "XRPUSDC", "SOLUSDC")
 _TOLERANCE: Final = 1e-9
 
 
@@ -56,7 +52,7 @@ def main(arguments: list[str]) -> int:
             with KafkaServer(Path(name) / f"kafka{number}") as kafka:
                 ensure_topics(kafka.bootstrap_servers, ("1m",))
                 start_ms = fill(kafka.bootstrap_servers, asked.bars)
-                count = asked.bars * len(_SYMBOLS)
+                count = asked.bars * len(SYMBOLS)
                 state_dir = Path(name) / f"state{number}"
                 rates["Quix Streams 3"].append(_quix(python, kafka, influx, count, state_dir))
                 rates["CryptoStream"].append(_ours(kafka, influx, count))
@@ -74,20 +70,6 @@ def main(arguments: list[str]) -> int:
     result = {"bars_per_s": rates, "compared": compared, "different": different}
     print(f"written: {report.write('quix', result)}")
     return 1 if different or not compared else 0
-
-
-def fill(bootstrap_servers: str, bars: int) -> int:
-    """Put bars of four symbols, a random walk each, on the topic; open time of the first."""
-    producer = Producer(producer_config(bootstrap_servers, "bench"))
-    start_ms = (time.time_ns() // 60_000_000_000 - bars) * 60_000
-    walks = [walk(bars, seed) for seed in range(len(_SYMBOLS))]
-    for number in range(bars):
-        for symbol, series in zip(_SYMBOLS, walks, strict=True):
-            message = bar_message(symbol, start_ms + number * 60_000, series[number])
-            producer.produce(klines_topic("1m"), encode(message), f"binance:{symbol}".encode())
-        producer.poll(0)
-    producer.flush()
-    return start_ms
 
 
 def _environment() -> Path:
@@ -137,7 +119,7 @@ def _compare(influx: InfluxServer, start_ms: int) -> tuple[int, int]:
     )
     compared = different = 0
     with closing(open_reader(settings)) as reader:
-        for symbol in _SYMBOLS:
+        for symbol in SYMBOLS:
             tags = {"exchange": "binance", "symbol": symbol, "interval": "1m"}
             ours = {
                 row["time_ns"]: row for row in reader.read("indicator", tags, from_ns=start_ms * 1_000_000)

@@ -18,8 +18,8 @@ import psutil
 from confluent_kafka import Producer
 
 from bench import report
-from bench.consumer_path import Watch, bar_message, start_consumer
-from bench.indicators import walk
+from bench.bars import bar_message, walk
+from bench.watch import Watch, start_consumer
 from consumers.indicators.bars import Bar
 from cryptostream.commands.topics import ensure_topics
 from cryptostream.engines.influxdb import InfluxServer

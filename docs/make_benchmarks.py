@@ -1,0 +1,245 @@
+"""Writes docs/benchmarks.md from what `make bench` left in bench/results.
+
+    python -m docs.make_benchmarks
+
+A benchmark that was not run has no section. Each target stands beside the figure, reached or not.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+PAGE: Final = Path(__file__).parent / "benchmarks.md"
+RESULTS: Final = Path(__file__).parents[1] / "bench" / "results"
+
+Result = dict[str, Any]
+# What is asked for, what was measured, and whether that is enough.
+Target = tuple[str, str, bool]
+
+_HEAD: Final = """\
+# Benchmarks
+
+Written by `python -m docs.make_benchmarks` from the results of `make bench`. Sides of a comparison run in
+turn in the same run; figures are medians of the rounds, with their range. Ratios can be compared between
+machines, absolute figures cannot. Every command also prints its table and writes JSON to `bench/results`.
+"""
+
+
+def _median(values: Sequence[float]) -> float:
+    return statistics.median(values)
+
+
+def _range(values: Sequence[float], places: int = 0) -> str:
+    low, middle, high = min(values), _median(values), max(values)
+    return f"{middle:,.{places}f} ({low:,.{places}f}–{high:,.{places}f})"
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield "| " + " | ".join(columns) + " |"
+    yield "| --- |" + " ---: |" * (len(columns) - 1)
+    for row in rows:
+        yield "| " + " | ".join(row) + " |"
+
+
+def _targets(targets: Sequence[Target]) -> Iterator[str]:
+    rows = [(asked, measured, "yes" if reached else "**no**") for asked, measured, reached in targets]
+    yield from _table(("target", "measured", "reached"), rows)
+
+
+def _indicators(result: Result) -> Iterator[str]:
+    times = {name: _median(values) for name, values in result["us"].items()}
+    own = "all, closed bar, 300 series"
+    again = times.get("ta, all columns of 500 bars again")
+    six, talipp = (
+        times["the usual six, closed bar, 1 series"],
+        times.get("talipp, the usual six, closed bar, 1 series"),
+    )
+    many = times["the usual six, closed bar, 300 series"]
+    targets: list[Target] = [
+        ("all columns, closed bar, 300 series in turn: 45 µs", f"{times[own]:.1f} µs", times[own] <= 45),
+        (
+            "all columns, open bar: 15 µs",
+            f"{times['all, open bar, 300 series']:.1f} µs",
+            times["all, open bar, 300 series"] <= 15,
+        ),
+        (
+            "their line: 12 µs",
+            f"{times['all, line protocol']:.1f} µs",
+            times["all, line protocol"] <= 12,
+        ),
+        ("the usual six: 5 µs", f"{many:.1f} µs", many <= 5),
+        (
+            "memory of a series: 64 kB",
+            f"{result['memory_kb']['a series']:.1f} kB",
+            result["memory_kb"]["a series"] <= 64,
+        ),
+    ]
+    if again is not None:
+        faster = again / times[own]
+        targets.append(("1,000 times faster than `ta` again", f"{faster:,.0f} times", faster >= 1_000))
+    if talipp is not None:
+        targets.append(("2 times faster than talipp", f"{talipp / six:.1f} times", talipp / six >= 2))
+    yield from _targets(targets)
+    yield ""
+    yield from _table(("", "µs"), [(name, _range(values, 1)) for name, values in result["us"].items()])
+    yield ""
+    yield from _table(("memory", "kB"), [(name, f"{kb:,.1f}") for name, kb in result["memory_kb"].items()])
+
+
+def _paths(result: Result) -> Iterator[str]:
+    known = {
+        "producer": "Producer path",
+        "consumer": "Consumer path, trades",
+        "klines": "Consumer path, bars",
+    }
+    sides = {name: result[name] for name in known if name in result}
+    yield from _targets(
+        [
+            (f"{known[name]}: 70 % of the bare loop", f"{side['ratio']:.0%}", side["ratio"] >= 0.7)
+            for name, side in sides.items()
+        ]
+    )
+    for name, side in sides.items():
+        yield ""
+        yield from _table(
+            (known[name], "messages/s", "CPU µs a message"),
+            [
+                (
+                    whose,
+                    _range([one["messages_per_s"] for one in side[key]]),
+                    f"{_median([one['cpu_us'] for one in side[key]]):.1f}",
+                )
+                for whose, key in (("bare libraries", "bare"), ("CryptoStream", "ours"))
+            ],
+        )
+
+
+def _store(result: Result) -> Iterator[str]:
+    rates = {name: _median(values) for name, values in result["points_per_s"].items()}
+    limit = max(rates["lines made before"], rates["… and compressed"])
+    ours = rates["CryptoStream"]
+    listed = next(rate for name, rate in rates.items() if name.startswith("Point, synchronous, lists"))
+    yield from _targets(
+        [
+            ("80 % of posting lines made before", f"{ours / limit:.0%}", ours >= 0.8 * limit),
+            ("10 times `Point` + synchronous API", f"{ours / listed:.1f} times", ours >= 10 * listed),
+        ]
+    )
+    yield ""
+    rows = [(name, _range(values)) for name, values in result["points_per_s"].items()]
+    yield from _table(("", "points/s"), rows)
+
+
+def _end_to_end(result: Result) -> Iterator[str]:
+    steady = result["steady"]
+    stored = {name: q for name, q in steady["latencies_ms"].items() if name.endswith("stored")}
+    p50, p99 = max(q["p50"] for q in stored.values()), max(q["p99"] for q in stored.values())
+    cores = sum(steady["cores"].values())
+    targets: list[Target] = [
+        ("2,000 messages/s", f"{steady['messages_per_s']:,.0f}", steady["messages_per_s"] >= 2_000),
+        ("event time to stored, p50: 120 ms", f"{p50:,.0f} ms", p50 <= 120),
+        ("event time to stored, p99: 500 ms", f"{p99:,.0f} ms", p99 <= 500),
+        ("producers and consumers together: 1 core", f"{cores:.2f}", cores <= 1),
+    ]
+    backlog = result.get("backlog")
+    if backlog:
+        ratio = backlog["caught_up_per_s"] / steady["messages_per_s"]
+        asked = f"a backlog of {backlog['messages']:,} caught up at 10 times the live rate"
+        targets.append((asked, f"{ratio:.1f} times", ratio >= 10))
+    yield from _targets(targets)
+    yield ""
+    rows = [(name, f"{q['p50']:,.0f}", f"{q['p99']:,.0f}") for name, q in steady["latencies_ms"].items()]
+    yield from _table(("stream and hop: age in ms", "p50", "worst p99 of 10 s"), rows)
+    yield ""
+    held = steady["resident_mb"]
+    yield from _table(
+        ("process", "cores", "resident MB"),
+        [(name, f"{used:.2f}", f"{held[name]:.0f}") for name, used in steady["cores"].items()],
+    )
+
+
+def _quix(result: Result) -> Iterator[str]:
+    rates = {name: _median(values) for name, values in result["bars_per_s"].items()}
+    ratio = rates["CryptoStream"] / rates["Quix Streams 3"]
+    different = result["different"]
+    yield from _targets(
+        [
+            ("2 times Quix Streams on the same job", f"{ratio:.1f} times", ratio >= 2),
+            (f"the same output, {result['compared']:,} values", f"{different} differ", not different),
+        ]
+    )
+    yield ""
+    rows = [(name, _range(values)) for name, values in result["bars_per_s"].items()]
+    yield from _table(("", "bars/s"), rows)
+
+
+def _scale(result: Result) -> Iterator[str]:
+    runs = result["runs"]
+    yield f"Each further symbol: {result['mb_per_symbol'] * 1e3:.0f} kB resident, "
+    yield f"{result['cpu_us_per_bar_and_symbol']:+.4f} µs a bar."
+    yield "Five intervals, all indicators, one consumer."
+    yield ""
+    yield from _table(
+        ("symbols", "bars", "bars/s", "CPU µs a bar", "resident MB"),
+        [
+            (
+                str(run["symbols"]),
+                f"{run['bars']:,}",
+                f"{run['bars_per_s']:,.0f}",
+                f"{run['cpu_us']:.0f}",
+                f"{run['resident_mb']:.0f}",
+            )
+            for run in runs
+        ],
+    )
+    for title, key in (("CPU, µs a bar", "cpu_us"), ("Resident, MB", "resident_mb")):
+        yield ""
+        yield "```mermaid"
+        yield "xychart-beta"
+        yield f'    title "{title}, by symbols"'
+        yield "    x-axis [" + ", ".join(str(run["symbols"]) for run in runs) + "]"
+        yield f'    y-axis "{title}" 0 --> {max(run[key] for run in runs) * 1.2:.0f}'
+        yield "    line [" + ", ".join(f"{run[key]:.1f}" for run in runs) + "]"
+        yield "```"
+
+
+_SECTIONS: Final[tuple[tuple[str, str, Callable[[Result], Iterator[str]]], ...]] = (
+    ("indicators", "Indicators", _indicators),
+    ("paths", "Producer and consumer path", _paths),
+    ("store", "InfluxDB writer", _store),
+    ("end_to_end", "End to end", _end_to_end),
+    ("quix", "Beside Quix Streams", _quix),
+    ("scale", "Many symbols", _scale),
+)
+
+
+def page(results: Path) -> str:
+    """The page as of the results that are there."""
+    lines = [_HEAD]
+    for name, title, section in _SECTIONS:
+        path = results / f"{name}.json"
+        if not path.is_file():
+            continue
+        result = orjson.loads(path.read_bytes())
+        machine = result["machine"]
+        lines += [
+            f"## {title}\n",
+            f"`{machine['command']}`, {machine['date']}, commit {machine['commit']}, {machine['cores']} vCPU "
+            f"{machine['cpu']}, Python {machine['python']}.\n",
+            *section(result),
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    PAGE.write_text(page(RESULTS), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
