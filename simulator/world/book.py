@@ -29,12 +29,23 @@ Level = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
+class Side:
+    """Levels of one side, best first: prices in ticks, quantities in lots."""
+
+    prices: Int64s
+    lots: Int64s
+
+    def levels(self, limit: int | None = None) -> list[Level]:
+        return list(zip(self.prices[:limit].tolist(), self.lots[:limit].tolist(), strict=True))
+
+
+@dataclass(frozen=True, slots=True)
 class BookState:
-    """All levels after a slot: price in ticks to quantity in lots, best first on both sides."""
+    """All levels after a slot."""
 
     slot: int
-    bids: dict[int, int]
-    asks: dict[int, int]
+    bids: Side
+    asks: Side
 
     @property
     def update_id(self) -> int:
@@ -55,12 +66,22 @@ def update_id(slot: int) -> int:
     return (slot + 1) * UPDATE_IDS_PER_SLOT
 
 
-def changes(old: dict[int, int], new: dict[int, int]) -> dict[int, int]:
+def changes(old: Side, new: Side) -> dict[int, int]:
     """Absolute new quantities of the levels that differ, by price; 0 deletes."""
-    found = {price: lots for price, lots in new.items() if old.get(price) != lots}
-    for price in old.keys() - new.keys():
-        found[price] = 0
-    return found
+    was, now = _ascending(old), _ascending(new)
+    # Where a price of before stands, or would stand, among those of now.
+    places = np.searchsorted(now.prices, was.prices)
+    stays = now.prices.take(places, mode="clip") == was.prices
+    differs = np.ones(len(now.prices), dtype=np.bool_)
+    kept = places[stays]
+    differs[kept] = now.lots[kept] != was.lots[stays]
+    found = dict(zip(now.prices[differs].tolist(), now.lots[differs].tolist(), strict=True))
+    return found | dict.fromkeys(was.prices[~stays].tolist(), 0)
+
+
+def _ascending(side: Side) -> Side:
+    falls = len(side.prices) > 1 and side.prices[0] > side.prices[1]
+    return Side(side.prices[::-1], side.lots[::-1]) if falls else side
 
 
 class OrderBook:
@@ -100,7 +121,7 @@ class OrderBook:
         slot = self.halts.live_slot(slot)
         kept = self._kept.get(slot)
         if kept is not None:
-            return next(iter(kept.bids.items())), next(iter(kept.asks.items()))
+            return kept.bids.levels(1)[0], kept.asks.levels(1)[0]
         bid, ask = self.touch(slot)
         lots = self._quantities(np.array((bid, ask), dtype=np.int64), slot)[0].tolist()
         return (bid, lots[0]), (ask, lots[1])
@@ -112,13 +133,20 @@ class OrderBook:
         if kept is not None:
             return kept
         bid, ask = self.touch(slot)
-        state = BookState(slot, self._side(bid, -1, slot), self._side(ask, 1, slot))
+        bids, asks = self._prices(bid, -1), self._prices(ask, 1)
+        # Both sides at once: a call of numpy costs more than some hundred levels.
+        lots, occupied = self._quantities(np.concatenate((bids, asks)), slot)
+        occupied[0] = occupied[len(bids)] = True  # never without the touch, which trades hit
+        there, below = occupied[: len(bids)], lots[: len(bids)]
+        beyond, above = occupied[len(bids) :], lots[len(bids) :]
+        state = BookState(slot, Side(bids[there], below[there]), Side(asks[beyond], above[beyond]))
         self._kept[slot] = state
         if len(self._kept) > _KEPT_STATES:
             self._kept.popitem(last=False)
         return state
 
-    def _side(self, best: int, direction: int, slot: int) -> dict[int, int]:
+    def _prices(self, best: int, direction: int) -> Int64s:
+        """Prices of one side that may hold orders, best first."""
         parts = []
         inner = 0
         for step, reach in self._reach:
@@ -126,10 +154,7 @@ class OrderBook:
             low, high = sorted((best + direction * inner, best + direction * reach))
             parts.append(np.arange(-(-low // step) * step, high + 1, step, dtype=np.int64)[::direction])
             inner = reach + 1
-        prices = np.concatenate(parts)
-        lots, occupied = self._quantities(prices, slot)
-        occupied[0] = True  # never the touch, which trades hit
-        return dict(zip(prices[occupied].tolist(), lots[occupied].tolist(), strict=True))
+        return np.concatenate(parts)
 
     def _quantities(self, prices: Int64s, slot: int) -> tuple[Int64s, NDArray[np.bool_]]:
         level = hash_array(self._level_key, prices)

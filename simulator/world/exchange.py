@@ -59,7 +59,7 @@ class WorldExchange:
         market = self._markets[symbol]
         state = market.book.state(slot_at(now_ms))
         bids, asks = (
-            [[market.price(price), market.quantity(lots)] for price, lots in list(side.items())[:limit]]
+            [[market.price(price), market.quantity(lots)] for price, lots in side.levels(limit)]
             for side in (state.bids, state.asks)
         )
         return Depth(state.update_id, bids, asks)

@@ -178,7 +178,7 @@ class _BookSource:
     def _partial(self) -> dict[str, Any] | None:
         state = self._market.book.state(self._slot)
         count = self._stream.levels
-        top = (tuple(state.bids.items())[:count], tuple(state.asks.items())[:count])
+        top = (state.bids.levels(count), state.asks.levels(count))
         if top == self._sent_top:
             return None
         self._sent_top = top
