@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+import uvloop
 
 from producers.bearings import read_bearings_file
 from producers.service import Assignment, ProducerService
@@ -50,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     set_up_logging(settings.log_level, settings.log_format)
     bearings = None if arguments.bearings is None else read_bearings_file(arguments.bearings)
     assignment = Assignment(symbols, settings.intervals, bearings, arguments.memory_broker)
-    return asyncio.run(_serve(settings, assignment))
+    return uvloop.run(_serve(settings, assignment))
 
 
 async def _serve(settings: Settings, assignment: Assignment) -> int:

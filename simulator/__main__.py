@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import orjson
+import uvloop
 
 from shared.command import guarded
 from shared.errors import UsageError
@@ -137,7 +138,7 @@ def run(arguments: argparse.Namespace) -> int:
         hold=arguments.hold,
         freeze_at=arguments.freeze_at,
     )
-    asyncio.run(_serve(exchange, options))
+    uvloop.run(_serve(exchange, options))
     return 0
 
 
