@@ -23,6 +23,7 @@ from consumers.service import Parts, StreamConsumer
 from consumers.stores.port import Reader, Store
 from consumers.streams import Stream, enricher_of
 from consumers.telemetry import Telemetry
+from shared.collector import spare_the_collector
 from shared.errors import BrokerError, BrokerUnavailable, SettingsError, StoreUnavailable
 from shared.kafka import consumer_config, producer_config
 from shared.metrics import ServiceMetrics
@@ -101,6 +102,7 @@ class ConsumerProcess:
         threads = [
             _StreamThread(self, stream, position, producer) for position, stream in enumerate(self._streams)
         ]
+        spare_the_collector()
         for thread in threads:
             thread.start()
         log.info("consuming %s", ", ".join(stream.label for stream in self._streams))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import random
 import signal
@@ -29,6 +28,7 @@ from producers.progress_reader import ProgressReader
 from producers.publisher import Publisher
 from producers.repair_mode import REASON, Change, RepairMode
 from producers.repairs import Repairs
+from shared.collector import spare_the_collector
 from shared.errors import BrokerError, BrokerUnavailable, ExchangeUnavailable
 from shared.metrics import METRICS_PERIOD_S, ServiceMetrics
 from shared.settings import Settings
@@ -106,7 +106,7 @@ class ProducerService:
                 starting.cancel()
                 return 0
             starting.result()
-            _spare_the_collector()
+            spare_the_collector()
             await self._carry(stopped)
             return 0
         finally:
@@ -334,14 +334,3 @@ def _topics(intervals: Sequence[str]) -> frozenset[str]:
         for topic in declared_topics(intervals)
         if not topic.name.startswith("pipeline.indicator-state")
     )
-
-
-def _spare_the_collector() -> None:
-    """Keep the garbage collector away from what lives as long as the process.
-
-    Messages die by reference count; the collector only walks the libraries' objects again and again, which
-    cost a tenth of the processor time per message in the producer benchmark.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from consumers.measurements import SERVICE, BucketRole
 from consumers.points import Point, Series
@@ -26,9 +26,8 @@ _BEYOND_RETENTION: Final = "retention policy"
 _ANY_POINT: Final = Point(Series(SERVICE, ("", "")), 0, (None,) * len(SERVICE.columns))
 
 
-class _Line(NamedTuple):
-    point: Point
-    text: bytes
+# A point and its line.
+_Line = tuple[Point, bytes]
 
 
 class _Verdict:
@@ -44,7 +43,7 @@ class _Verdict:
         too_old_ns = self._found_too_old_ns.get(role)
         if too_old_ns is None:
             return lines
-        kept = [line for line in lines if line.point.time_ns > too_old_ns]
+        kept = [line for line in lines if line[0].time_ns > too_old_ns]
         self.expired += len(lines) - len(kept)
         return kept
 
@@ -52,9 +51,9 @@ class _Verdict:
         """A single line was refused, for its age or for what it is."""
         if answer.message is not None and _BEYOND_RETENTION in answer.message:
             self.expired += 1
-            self._found_too_old_ns[role] = line.point.time_ns
+            self._found_too_old_ns[role] = line[0].time_ns
         else:
-            self.rejected.append((line.point, answer.described()))
+            self.rejected.append((line[0], answer.described()))
 
 
 class InfluxStore:
@@ -115,7 +114,7 @@ class InfluxStore:
         """
         for role in dict.fromkeys(self._buckets):
             # A comment stores nothing; organisation, bucket and permission are looked at all the same.
-            self._send(role, [_Line(_ANY_POINT, b"# check")], _Verdict())
+            self._send(role, [(_ANY_POINT, b"# check")], _Verdict())
 
     def close(self) -> None:
         """Close the connections."""
@@ -125,19 +124,23 @@ class InfluxStore:
         now_ns = self._clock_ns()
         oldest_ns = oldest_kept_ns("ticks", now_ns, self._ticks_expiry_ns)
         lines: dict[BucketRole, list[_Line]] = {"market": [], "ticks": []}
-        encoder = self._encoder
+        encoder, series = self._encoder, None
         for point in points:
-            role = encoder.role(point.series)
-            if role == "ticks" and oldest_ns is not None and point.time_ns < oldest_ns:
+            if point[0] is not series:  # points of one series mostly come together
+                series = point[0]
+                encoding = encoder.encoding(series)
+                kept_ns = oldest_ns if encoding.role == "ticks" else None
+                append = lines[encoding.role].append
+            if kept_ns is not None and point[1] < kept_ns:
                 verdict.expired += 1
                 continue
             try:
-                text = encoder.line(point)
+                text = encoding.line(point)
             except PointsRejected as error:
                 verdict.rejected += error.rejected
                 continue
             if text:
-                lines[role].append(_Line(point, text))
+                append((point, text))
         return lines
 
     def _send(self, role: BucketRole, lines: Sequence[_Line], verdict: _Verdict) -> None:
@@ -145,7 +148,7 @@ class InfluxStore:
         lines = verdict.without_expired(role, lines)
         if not lines:
             return
-        answer = self._session.write(self._buckets[role], b"\n".join([line.text for line in lines]))
+        answer = self._session.write(self._buckets[role], b"\n".join([text for _, text in lines]))
         match answer.status:
             case 204:
                 return
@@ -166,7 +169,7 @@ def _batches(lines: Sequence[_Line]) -> Iterator[Sequence[_Line]]:
     """The lines in their order, in requests of bounded size (a single longer line goes alone)."""
     start = size = 0
     for position, line in enumerate(lines):
-        length = len(line.text) + 1
+        length = len(line[1]) + 1
         if position > start and (position - start >= MAX_LINES or size + length > MAX_BYTES):
             yield lines[start:position]
             start, size = position, 0
@@ -180,6 +183,6 @@ def _halves(lines: Sequence[_Line]) -> tuple[Sequence[_Line], Sequence[_Line]]:
 
     The sort is stable: lines of one identity stay in their order, the last written wins.
     """
-    newest_first = sorted(lines, key=lambda line: line.point.time_ns, reverse=True)
+    newest_first = sorted(lines, key=lambda line: line[0].time_ns, reverse=True)
     middle = len(newest_first) // 2
     return newest_first[:middle], newest_first[middle:]

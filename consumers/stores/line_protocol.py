@@ -42,18 +42,35 @@ _TO_LINE: Final = bytes.maketrans(
 )
 _NOT_IN_LINE: Final = b'{"ul}'
 
-_Fill = Callable[["_Encoding", Point], bytes | None]
+_Fill = Callable[["Encoding", Point], bytes | None]
 
 
 @dataclass(frozen=True, slots=True)
-class _Encoding:
-    """How one series is written: `fill` makes its lines, or None where a point needs the slow way."""
+class Encoding:
+    """How one series is written: `fill` makes its lines, or None where a point needs the slow way.
+
+    Attributes:
+        role: which bucket the series' points go to.
+    """
 
     role: BucketRole
     prefix: bytes
     template: bytes
     fill: _Fill
     refused: str | None
+
+    def line(self, point: Point) -> bytes:
+        """The point's line without a line end, in nanoseconds; empty if it has no field to store.
+
+        Raises:
+            PointsRejected: a tag, a value or the time can never be stored.
+        """
+        line = self.fill(self, point)
+        if line is not None:
+            return line
+        if self.refused is not None:
+            raise rejection(point, self.refused)
+        return _checked_line(self.prefix, point)
 
 
 class LineEncoder:
@@ -62,23 +79,13 @@ class LineEncoder:
     def __init__(self) -> None:
         self._encodings = SeriesCache(_encoding)
 
-    def role(self, series: Series) -> BucketRole:
-        """Which bucket the series' points go to."""
-        return self._encodings.get(series).role
+    def encoding(self, series: Series) -> Encoding:
+        """How the series' points are written; ask once for points that follow each other."""
+        return self._encodings.get(series)
 
     def line(self, point: Point) -> bytes:
-        """The point's line without a line end, in nanoseconds; empty if it has no field to store.
-
-        Raises:
-            PointsRejected: a tag, a value or the time can never be stored.
-        """
-        encoding = self._encodings.get(point[0])
-        line = encoding.fill(encoding, point)
-        if line is not None:
-            return line
-        if encoding.refused is not None:
-            raise rejection(point, encoding.refused)
-        return _checked_line(encoding.prefix, point)
+        """See `Encoding.line`."""
+        return self._encodings.get(point[0]).line(point)
 
 
 def encode(points: Iterable[Point]) -> bytes:
@@ -91,18 +98,18 @@ def encode(points: Iterable[Point]) -> bytes:
     return b"\n".join([line for line in map(encoder.line, points) if line])
 
 
-def _encoding(series: Series) -> _Encoding:
+def _encoding(series: Series) -> Encoding:
     measurement, role = series.measurement, series.measurement.bucket(series.tags)
     refused = why_tags_are_refused(series)
     if refused is not None:
-        return _Encoding(role, b"", b"", _never, refused)
+        return Encoding(role, b"", b"", _never, refused)
     prefix = _prefix(series)
     fields = b",".join(
         _escaped(column.name).replace(b"%", b"%%") + (b"=%bi" if column.type == "int" else b"=%b")
         for column in measurement.columns
     )
     template = prefix.replace(b"%", b"%%") + fields + b" %d"
-    return _Encoding(role, prefix, template, _fill(measurement), None)
+    return Encoding(role, prefix, template, _fill(measurement), None)
 
 
 def _prefix(series: Series) -> bytes:
@@ -133,7 +140,7 @@ def _fill(measurement: Measurement) -> _Fill:
     return _never
 
 
-def _never(_encoding: _Encoding, _point: Point) -> None:
+def _never(_encoding: Encoding, _point: Point) -> None:
     return None
 
 
@@ -182,7 +189,7 @@ def _fill_floats(names: tuple[str, ...]) -> _Fill:
     capitals = tuple(name.upper() for name in names)
     blank: dict[str, Value] = dict.fromkeys(capitals, 0.0)  # of the size of all: a dict that grows costs more
 
-    def fill(encoding: _Encoding, point: Point) -> bytes | None:
+    def fill(encoding: Encoding, point: Point) -> bytes | None:
         _, time_ns, values = point
         if len(values) != len(names) or time_ns.__class__ is not int:
             return None
