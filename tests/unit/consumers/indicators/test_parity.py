@@ -72,11 +72,12 @@ def test_all_columns_equal_ta_on_a_day_of_minutes(recordings: Path) -> None:
 
 @pytest.mark.integration
 @pytest.mark.parametrize("pattern", [USDM_LTC_MINUTES, USDM_AVAX_MINUTES])
-def test_all_columns_equal_ta_on_a_month_of_minutes(recordings: Path, pattern: str) -> None:
-    results = compare(recorded(recordings, pattern))
+def test_all_columns_equal_ta_on_ten_days_of_minutes(recordings: Path, pattern: str) -> None:
+    """The whole month is on docs/parity.md; `ta` needs a minute for it."""
+    results = compare(recorded(recordings, pattern)[:14_400])
     assert_equal(results)
     for column, result in results.items():
-        assert result.compared > 0.9 * 40_320, column
+        assert result.compared > 0.9 * 14_400, column
 
 
 # Without shrinking: an example takes half a second of ta, and the message names column and row anyway.
