@@ -184,7 +184,7 @@ _ALL_TO_S: Final = 300
 # A request meets the first fault that strikes: each leaves some to the others.
 _OF_REQUESTS: Final = 0.12
 # Snapshots and missing trades are asked for more rarely than the rest.
-_OF_RARE_REQUESTS: Final = {"rest_old_snapshot": 0.4, "historical_trades_refused": 0.4}
+_OF_RARE_REQUESTS: Final = {"rest_old_snapshot": 0.4, "historical_trades_refused": 0.8}
 
 
 def _gentler(fault: str) -> str:
