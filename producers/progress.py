@@ -25,6 +25,7 @@ class Progress:
 
     Attributes:
         last_id: None before the first record of the series was delivered.
+        event_time_ms: that of the record; before the first one, when the exchange was first listened to.
         stopped: the producer ended in good order and nothing lies above `last_id`.
     """
 

@@ -33,11 +33,14 @@ class Standing:
         progress: what the progress topic says.
         bearings: what the data topics hold.
         markers: progress to be written before the first record of this run.
+        begun_ms: when the trades of these symbols were first listened to, by the exchange's clock, where
+            none of them reached the topic.
     """
 
     progress: dict[str, Progress]
     bearings: dict[str, SeriesBearings]
     markers: dict[str, Progress]
+    begun_ms: dict[str, int]
 
 
 class ProgressReader:
@@ -51,8 +54,10 @@ class ProgressReader:
     def close(self) -> None:
         self._consumer.close()
 
-    def standing(self, exchange: str, symbols: Sequence[str], intervals: Sequence[str]) -> Standing:
-        """Where all series of these symbols stand."""
+    def standing(
+        self, exchange: str, symbols: Sequence[str], intervals: Sequence[str], server_time_ms: int
+    ) -> Standing:
+        """Where all series of these symbols stand; `server_time_ms` is the exchange's clock."""
         places = {trades_series(exchange, symbol): (symbol, TRADES) for symbol in symbols}
         for interval in intervals:
             for symbol in symbols:
@@ -66,10 +71,16 @@ class ProgressReader:
             if known is None:
                 partition = partition_of(message_key(exchange, symbol), len(self._partitions(topic)))
                 end = self.end_offset(topic, partition)
-                markers[series] = Progress(None, topic, partition, end, None, now_ms)
+                markers[series] = Progress(None, topic, partition, end, server_time_ms, now_ms)
             elif known.stopped:
                 markers[series] = replace(known, stopped=False, updated_ms=now_ms)
-        return Standing(progress, bearings, markers)
+        begun_ms = {
+            symbol: known.event_time_ms
+            for series, (symbol, topic) in places.items()
+            if topic == TRADES and series not in bearings and (known := progress.get(series)) is not None
+            if known.event_time_ms is not None
+        }
+        return Standing(progress, bearings, markers, begun_ms)
 
     def progress(self, series: frozenset[str]) -> dict[str, Progress]:
         """Newest progress of these series; those that never had any are absent."""

@@ -9,12 +9,13 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeVar
 
 import orjson
 
 from producers.backoff import Backoff
-from producers.bearings import SeriesBearings
+from producers.bearings import SeriesBearings, trades_series
 from producers.clock import Clock
 from producers.exchanges.binance.parse import EXCHANGE
 from producers.exchanges.binance.rest import BinanceRest
@@ -24,12 +25,12 @@ from producers.feed import CONNECTION_AGE_S, Feed
 from producers.instrument import Instrument
 from producers.outlet import SERVICE, Outlet
 from producers.progress import ProgressLog
-from producers.progress_reader import ProgressReader
+from producers.progress_reader import ProgressReader, Standing
 from producers.publisher import Publisher
 from producers.repair_mode import REASON, Change, RepairMode
 from producers.repairs import Repairs
 from shared.collector import spare_the_collector
-from shared.errors import BrokerError, BrokerUnavailable, ExchangeUnavailable
+from shared.errors import BrokerError, BrokerUnavailable, ExchangeRefused, ExchangeUnavailable
 from shared.metrics import METRICS_PERIOD_S, ServiceMetrics
 from shared.settings import Settings
 from shared.topics import METRICS, declared_topics
@@ -44,6 +45,8 @@ _CLOCK_PERIOD_S: Final = 60.0
 _STOP_S: Final = 9.5
 _FILLS_S: Final = 4.0
 _MARKERS_S: Final = 10.0
+# By how much the exchange's clock may be behind what was measured; earlier trades do no harm.
+_CLOCK_ERROR_MS: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +127,8 @@ class ProducerService:
         symbols = self._assignment.symbols
         statuses = await self._patiently(lambda: self._rest.statuses(symbols))
         # 4. Where each series stands.
-        bearings = await asyncio.to_thread(self._bearings)
         await self._patiently(self._measure_clock)
+        bearings = await self._bearings()
         # 5. The cores begin; what they miss is asked for while the streams are opened.
         for symbol in symbols:
             instrument = Instrument(
@@ -213,20 +216,40 @@ class ProducerService:
                 _LOG.warning("%s; trying again in %.1f s", error, delay_s)
                 await asyncio.sleep(delay_s)
 
-    def _bearings(self) -> Mapping[str, SeriesBearings]:
-        """Where each series stands. Blocking."""
+    async def _bearings(self) -> Mapping[str, SeriesBearings]:
+        """Where each series stands."""
         if self._assignment.bearings is not None or self._assignment.memory_broker:
             return self._assignment.bearings or {}
+        standing = await asyncio.to_thread(self._standing)
+        bearings = dict(standing.bearings)
+        for symbol, begun_ms in standing.begun_ms.items():
+            # Killed with its first trades in hand: the exchange still knows which they were.
+            try:
+                first = await self._patiently(partial(self._rest.first_trade_since, symbol, begun_ms))
+            except ExchangeRefused as refusal:
+                _LOG.warning("%s: its trades begin anew, earlier ones are not known: %s", symbol, refusal)
+                continue
+            if first is not None:
+                bearings[trades_series(EXCHANGE, symbol)] = SeriesBearings(first - 1)
+        return bearings
+
+    def _standing(self) -> Standing:
+        """What Kafka has of our series. Blocking."""
         reader = ProgressReader(self._settings.kafka_bootstrap_servers)
         try:
-            standing = reader.standing(EXCHANGE, self._assignment.symbols, self._assignment.intervals)
+            standing = reader.standing(
+                EXCHANGE,
+                self._assignment.symbols,
+                self._assignment.intervals,
+                self._clock.exchange_ms() - _CLOCK_ERROR_MS,
+            )
         finally:
             reader.close()
         # From now on records may follow: no reader may believe that nothing lies above the progress.
         self._outlet.write_progress(standing.markers)
         self._publisher.flush_now(_MARKERS_S)
         self._outlet.progress = ProgressLog({**standing.progress, **standing.markers})
-        return standing.bearings
+        return standing
 
     async def _poll(self) -> None:
         while True:

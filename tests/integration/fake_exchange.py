@@ -153,6 +153,13 @@ class FakeExchange:
                 answer = [trade for trade in self.trades if trade["id"] >= first][:limit]
             case "trades":
                 answer = self.trades[-1000:]
+            case "aggTrades":
+                since_ms, until_ms = int(query["startTime"]), int(query["endTime"])
+                answer = [
+                    {"a": trade["id"], "f": trade["id"], "l": trade["id"]}
+                    for trade in self.trades
+                    if since_ms <= trade["time"] <= until_ms
+                ][: int(query["limit"])]
             case _:
                 return web.Response(status=404)
         return web.Response(

@@ -127,6 +127,22 @@ def test_a_killed_producer_repeats_nothing_and_forgets_nothing(
     assert said(reader, exchange, "expected", "klines") == set(range(-5, 3))
 
 
+def test_trades_of_a_producer_killed_before_its_first_record_are_not_forgotten(
+    start: Callable[..., Run], exchange: FakeExchange, reader: Reader
+) -> None:
+    run = start()
+    # What the killed process had in hand is what the exchange has issued and Kafka has not.
+    run.kill()
+    until(lambda: exchange.connected == 0, "the connection is gone")
+    issued = [exchange.trade(streamed=False) for _ in range(3)]
+    run = start()
+    issued.append(exchange.trade())
+    until(lambda: len(trade_ids(reader, exchange)) == len(issued), "all trades", run)
+    assert run.stop() == 0
+    assert sorted(trade_ids(reader, exchange)) == issued
+    assert said(reader, exchange, "expected", "trades") == set(issued)
+
+
 def test_a_cut_connection_costs_no_trade_and_the_book_says_when_it_was_not_exact(
     start: Callable[..., Run], exchange: FakeExchange, reader: Reader
 ) -> None:
