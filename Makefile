@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
+# Test files run side by side; unit tests first, each file whole and in its order.
+JOBS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: setup run test unit lint bench engines chaos soak schemas docs lock clean
 
@@ -20,10 +23,10 @@ run: $(STAMP)
 	@$(BIN)/cryptostream run $(ARGS)
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 unit: $(STAMP)
-	@$(BIN)/python -m pytest -m "not integration" $(ARGS)
+	@$(PYTEST) -m "not integration" $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

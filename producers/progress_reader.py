@@ -23,6 +23,7 @@ _TIMEOUT_S: Final = 10.0
 _SILENCE_S: Final = 30.0
 _AGAIN_S: Final = 0.2
 _BATCH: Final = 5_000
+_BATCH_S: Final = 0.1  # a batch that is not full takes so long, the last one too
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,7 @@ class ProgressReader:
         self._consumer.assign(places)
         heard_at = time.monotonic()
         while unread:
-            for message in self._consumer.consume(_BATCH, 0.5):
+            for message in self._consumer.consume(_BATCH, _BATCH_S):
                 heard_at = time.monotonic()
                 error = message.error()
                 if error is None:
