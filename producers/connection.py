@@ -7,18 +7,16 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from producers.exchanges.binance.streams import Stream
+from producers.frames import FrameConnection
 from producers.watchdog import Watchdog
 from shared.errors import ExchangeRefused, ExchangeUnavailable
 
 _OPEN_TIMEOUT_S: Final = 10.0
 _CLOSE_TIMEOUT_S: Final = 2.0
-# Frames received and not yet read; above it the socket is not read, so TCP holds the exchange back. Longer
-# queues are slower: the frames fall out of the processor's caches before they are parsed.
-_QUEUED_FRAMES: Final = 1_024
 # The largest message that Kafka takes is 1 MB, and a frame may become a dead letter.
 _MAX_FRAME_BYTES: Final = 900_000
 _BLOCK_S: Final = 300.0
@@ -29,15 +27,17 @@ class Link:
     """An open connection, its age, and how its streams are doing.
 
     Attributes:
+        frames, more: its messages, see `FrameConnection`.
         due_s: when to open the next one, in seconds of the monotonic clock.
         leaving: why the next one is wanted; None while it is not.
         silent: streams that it has stopped carrying.
     """
 
-    def __init__(self, connection: ClientConnection, streams: Sequence[Stream], age_s: float) -> None:
+    def __init__(self, connection: FrameConnection, streams: Sequence[Stream], age_s: float) -> None:
         self._connection = connection
         self._closing: asyncio.Task[None] | None = None
-        self.receive = connection.recv
+        self.frames = connection.frames
+        self.more = connection.more
         self.opened_s = time.monotonic()
         self.due_s = self.opened_s + age_s
         self.watchdog = Watchdog([stream[:3] for stream in streams], self.opened_s)
@@ -65,7 +65,7 @@ def why_closed(closed: ConnectionClosed) -> str:
     return f"connection closed: {frame.code} {frame.reason}".strip() if frame else str(closed)
 
 
-async def open_connection(url: str, subscribe_frames: Sequence[bytes]) -> ClientConnection:
+async def open_connection(url: str, subscribe_frames: Sequence[bytes]) -> FrameConnection:
     """Open a connection and subscribe.
 
     Raises:
@@ -76,8 +76,8 @@ async def open_connection(url: str, subscribe_frames: Sequence[bytes]) -> Client
     try:
         connection = await connect(
             url,
+            create_connection=FrameConnection,
             compression=None,  # the exchange offers none, and it would cost more than it saves
-            max_queue=_QUEUED_FRAMES,
             max_size=_MAX_FRAME_BYTES,
             open_timeout=_OPEN_TIMEOUT_S,
             close_timeout=_CLOSE_TIMEOUT_S,
@@ -90,6 +90,7 @@ async def open_connection(url: str, subscribe_frames: Sequence[bytes]) -> Client
     except (InvalidHandshake, OSError, TimeoutError) as error:
         reason = str(error) or type(error).__name__
         raise ExchangeUnavailable(f"{host}: no connection ({reason}); see BINANCE_WS_URL") from None
+    assert isinstance(connection, FrameConnection)
     try:
         for frame in subscribe_frames:
             await connection.send(frame, text=True)

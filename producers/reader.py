@@ -62,12 +62,14 @@ class FrameReader:
 
     async def read(self, link: Link) -> str:
         """The hot loop: receive, parse and check, step the core, publish; why the connection ended."""
-        receive, instruments, perform = link.receive, self._instruments, self._outlet.perform
+        frames, instruments, perform = link.frames, self._instruments, self._outlet.perform
         publisher = self._outlet.publisher
         noted_ms: dict[StreamId, int] = {}
         try:
             while True:
-                frame = await receive(decode=False)
+                if not frames:
+                    await link.more()
+                frame = frames.popleft()
                 now_ms = time.time_ns() // 1_000_000
                 parsed = parse_frame(frame, now_ms)
                 if type(parsed) is not StreamMessage:
@@ -93,10 +95,12 @@ class FrameReader:
 
     async def read_through(self, link: Link, take: Take) -> str:
         """The loop of a rollover: `take` says what goes on; why the connection ended."""
-        publisher = self._outlet.publisher
+        frames, publisher = link.frames, self._outlet.publisher
         try:
             while True:
-                frame = await link.receive(decode=False)
+                if not frames:
+                    await link.more()
+                frame = frames.popleft()
                 now_ms = time.time_ns() // 1_000_000
                 parsed = parse_frame(frame, now_ms)
                 if type(parsed) is not StreamMessage:
