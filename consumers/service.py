@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from consumers.assignment import end_of
 from consumers.backoff import Backoff
@@ -25,7 +26,13 @@ from consumers.points import Point
 from consumers.stores.port import Store
 from consumers.streams import Stream
 from consumers.telemetry import Telemetry
-from shared.errors import BrokerError, BrokerUnavailable, InvalidMessage, StoreUnavailable
+from shared.errors import (
+    BrokerError,
+    BrokerUnavailable,
+    CryptoStreamError,
+    InvalidMessage,
+    StoreUnavailable,
+)
 from shared.kafka import Verdict, verdict
 
 log: Final = logging.getLogger(__name__)
@@ -81,6 +88,7 @@ class StreamConsumer:
         self._writing: tuple[BatchWrite, Future[None]] | None = None  # what is on its way
         self._retrying = False  # what was on its way is tried again and again
         self._given_up = False  # the batch, since partitions were taken from us meanwhile
+        self._failure: Exception | None = None  # of a callback
         self._stop_deadline = 0.0
         self._next_checkpoint = 0.0
         self._last_error: str | None = None
@@ -120,7 +128,14 @@ class StreamConsumer:
         if self._carried:
             batch, self._carried = self._carried, []
             return batch
-        return self._consumer.consume(BATCH_MESSAGES, POLL_S)
+        return self._consume(BATCH_MESSAGES, POLL_S)
+
+    def _consume(self, at_most: int, timeout_s: float) -> list[Message]:
+        """Records, after what librdkafka called back with; raises what failed in that."""
+        messages = self._consumer.consume(at_most, timeout_s)
+        if self._failure is not None:
+            raise self._failure
+        return messages
 
     def _turn(self, messages: Sequence[Message]) -> None:
         records = self._records(messages)
@@ -299,7 +314,7 @@ class StreamConsumer:
             if left <= 0:
                 return True
             # What arrives although the partitions are paused was fetched before: it is the next batch.
-            self._carried += self._consumer.consume(1, min(left, POLL_S))
+            self._carried += self._consume(1, min(left, POLL_S))
             self._telemetry.report(self._consumer, self._positions, self._now_ms())
         self._given_up = self._stop.is_set()
         return False
@@ -314,21 +329,33 @@ class StreamConsumer:
     # -- the group -------------------------------------------------------------------------------------
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:  # noqa: ARG002
-        self._partitions.take(partitions, self._now_ms())
+        with self._kept_failure():
+            self._partitions.take(partitions, self._now_ms())
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:  # noqa: ARG002
-        if self._retrying or not self._finished():
-            # The enricher is ahead of the store: nothing may be committed, the next owner reads it again.
-            self._given_up = True
-        elif any(self._positions.values()):
-            self._checkpoint.run(self._positions, self._now_ms(), everything=True)
-        self._forget(partitions)
+        with self._kept_failure():
+            if self._retrying or not self._finished():
+                # The enricher is ahead of the store: nothing may be committed, the next owner reads it again.
+                self._given_up = True
+            elif any(self._positions.values()) and self._failure is None:
+                self._checkpoint.run(self._positions, self._now_ms(), everything=True)
+            self._forget(partitions)
 
     def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:  # noqa: ARG002
-        # Someone else has them already: what we would commit could be behind what he did.
-        self._given_up = self._retrying or not self._finished()
-        self._checkpoint.events.clear()
-        self._forget(partitions)
+        with self._kept_failure():
+            # Someone else has them already: what we would commit could be behind what he did.
+            self._given_up = self._retrying or not self._finished()
+            self._checkpoint.events.clear()
+            self._forget(partitions)
+
+    @contextmanager
+    def _kept_failure(self) -> Iterator[None]:
+        """Keep what fails in a callback for the loop to raise: librdkafka may call back once more before it
+        lets an exception through, and Python cannot run with one pending."""
+        try:
+            yield
+        except (CryptoStreamError, KafkaException) as failure:
+            self._failure = self._failure or failure
 
     def _forget(self, partitions: Sequence[TopicPartition]) -> None:
         self._partitions.give(partitions)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from consumers.enrich.trades import TradeEnricher
 from consumers.history import NoHistory
@@ -17,7 +17,7 @@ from consumers.points import Point
 from consumers.service import Parts, StreamConsumer
 from consumers.streams import streams
 from consumers.telemetry import Telemetry
-from shared.errors import BrokerError, PointsRejected, StoreMisconfigured, StoreUnavailable
+from shared.errors import BrokerError, BrokerUnavailable, PointsRejected, StoreMisconfigured, StoreUnavailable
 from shared.messages import encode
 from shared.metrics import ServiceMetrics
 from shared.topics import DEAD_LETTERS, LEDGER, TRADES
@@ -371,6 +371,30 @@ def test_partitions_that_are_lost_are_not_committed() -> None:
     bench.kafka.on_poll = lose
     bench.service.run()
     assert bench.store.ids() == [0, 1, 2, 3, 4]
+
+
+def test_what_fails_in_a_callback_is_raised_by_the_loop_and_commits_nothing() -> None:
+    bench = Bench()
+    calls: list[str] = []
+
+    def silent(partitions: Any, timeout: float) -> list[TopicPartition]:
+        calls.append("committed")
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+
+    def consume(count: int, timeout: float) -> list[Any]:
+        # As librdkafka does it: the assignment fails, and is taken away before the call returns. A
+        # callback that lets its error through leaves the second one to run with it pending.
+        bench.kafka._callbacks["on_assign"](bench.kafka, [TopicPartition(TRADES, 0)])
+        bench.kafka.revoke(lost=True)
+        calls.append("returned")
+        return []
+
+    bench.kafka.committed, bench.kafka.consume = silent, consume  # type: ignore[method-assign]
+    with pytest.raises(BrokerUnavailable, match="Kafka does not tell offsets"):
+        bench.service.run()
+    assert calls == ["committed", "returned"]
+    assert bench.kafka.commits == []
+    assert bench.kafka.closed
 
 
 def test_a_fatal_broker_error_is_raised_and_a_passing_one_is_not() -> None:
