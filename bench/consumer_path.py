@@ -17,7 +17,7 @@ from typing import Any, Final
 import orjson
 import psutil
 import urllib3
-from confluent_kafka import OFFSET_END, Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 
 from bench import bars
@@ -29,9 +29,10 @@ from consumers.measurements import INDICATOR
 from consumers.points import Point, Series
 from consumers.stores.line_protocol import LineEncoder
 from cryptostream.engines.influxdb import InfluxServer
+from cryptostream.topics_admin import ensure_topics
 from shared.kafka import consumer_config, producer_config
 from shared.messages import encode
-from shared.topics import DEFAULT_PARTITIONS, TRADES, indicator_state_topic, klines_topic
+from shared.topics import TRADES, indicator_state_topic, klines_topic
 
 _DEADLINE_S: Final = 60.0
 _BATCH: Final = 5_000  # what InfluxDB's manual advises for a request
@@ -188,7 +189,7 @@ def ours(bootstrap_servers: str, influx: InfluxServer, path: Path, count: int) -
     process = start_consumer(bootstrap_servers, influx, list(path.arguments))
     try:
         child = psutil.Process(process.pid)
-        _until(lambda: watch.written() > watch.first)
+        _until(lambda: watch.written() > watch.first, "the consumer did not begin to store in time")
         cpu = sum(child.cpu_times()[:2])
         pace = watch.wait_idle(path.points * count)
         used = sum(child.cpu_times()[:2]) - cpu
@@ -210,16 +211,19 @@ def _forget(bootstrap_servers: str, path: Path) -> None:
     admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 3})
     admin.delete_consumer_groups([path.group])[path.group].result(30)
     if path.state_topic is not None:
-        ends = [TopicPartition(path.state_topic, number, OFFSET_END) for number in range(DEFAULT_PARTITIONS)]
-        for future in admin.delete_records(ends).values():
-            future.result(30)
+        # Records of a compacted topic cannot be deleted: the topic goes, and comes again.
+        admin.delete_topics([path.state_topic])[path.state_topic].result(30)
+        _until(
+            lambda: path.state_topic not in admin.list_topics(timeout=10).topics, "the topic is still there"
+        )
+        ensure_topics(bootstrap_servers, ("1m",))
 
 
-def _until(condition: Callable[[], bool]) -> None:
+def _until(condition: Callable[[], bool], otherwise: str) -> None:
     give_up = time.monotonic() + _DEADLINE_S
     while not condition():
         if time.monotonic() > give_up:
-            raise SystemExit("the consumer did not begin to store in time")
+            raise SystemExit(otherwise)
         time.sleep(0.05)
 
 
