@@ -107,7 +107,7 @@ class KafkaServer:
             ],
             self.directory / "kafka.log",
             self._answers,
-            # After a kill it reads the logs of all its partitions anew, on a busy machine for a minute and more.
+            # After a kill it reads all its partitions anew, on a busy machine for a minute and more.
             deadline_s=180.0,
         )
 
