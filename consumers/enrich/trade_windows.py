@@ -143,12 +143,13 @@ class Windows:
     by half of itself.
     """
 
-    __slots__ = ("_gone", "_minutes", "whole_from")
+    __slots__ = ("_gone", "_made_room", "_minutes", "whole_from")
 
     def __init__(self, whole_from: int | None) -> None:
         """Args: whole_from: minutes since the epoch; None if all there ever was has been read."""
         self.whole_from = whole_from
         self._minutes: dict[int, Minute] = {}  # in the order of their last use
+        self._made_room: list[tuple[int, Minute]] = []  # with sums that were not given out yet
         self._gone = IdRanges()
 
     def minute(self, number: int, offset: int) -> Minute | None:
@@ -168,8 +169,18 @@ class Windows:
     def items(self) -> Iterator[tuple[int, Minute]]:
         return iter(self._minutes.items())
 
+    def changed(self) -> Iterator[tuple[int, Minute, list[int]]]:
+        """Minutes that have changed since the last call, and their seconds that have; also those that had to
+        make room meanwhile: a batch read after an outage spans hours."""
+        made_room, self._made_room = self._made_room, []
+        for number, minute in (*made_room, *self._minutes.items()):
+            if seconds := minute.take_touched():
+                yield number, minute, seconds
+
     def _let_go(self, number: int) -> None:
-        del self._minutes[number]
+        minute = self._minutes.pop(number)
+        if minute.touched:
+            self._made_room.append((number, minute))
         self._gone.add(number, number)
         if self._gone.range_count() > _GONE_RANGES:
             ranges = list(self._gone)

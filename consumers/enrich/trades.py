@@ -240,10 +240,7 @@ class TradeEnricher(StatelessEnricher):
 
 def _summaries(symbol: _Symbol) -> list[Point]:
     points = []
-    for number, minute in symbol.windows.items():
-        seconds = minute.take_touched()
-        if not seconds:
-            continue
+    for number, minute, seconds in symbol.windows.changed():
         for second in seconds:
             values: tuple[Value, ...] = minute.seconds[second].values()
             points.append(Point(symbol.seconds, second * SECOND_MS * 1_000_000, values))

@@ -81,6 +81,13 @@ def test_a_repair_of_a_minute_that_made_room_is_late_and_touches_no_summary() ->
     assert events(enriched) == [("late", 5, 5), ("stored", 5, 5)]
 
 
+def test_a_batch_of_many_minutes_sums_up_each_of_them() -> None:
+    # What is read after an outage, or of a symbol that trades once in a while.
+    enriched = fresh().receive([record(n, n, NOW_MS + n * 60_000, quantity="2") for n in range(40)], 0)
+    assert [values[:2] for values in summary(enriched)] == [(1, 2.0)] * 40
+    assert len(summary(enriched, "1s")) == 40
+
+
 def test_a_long_repair_does_not_close_the_open_minute() -> None:
     enricher = fresh()
     enricher.receive([record(0, 1_000, NOW_MS)], 0)
@@ -171,7 +178,7 @@ def logs(draw: st.DrawFn) -> list[Record]:
             log.append((0, len(log), draw(st.sampled_from(log))[2]))
             continue
         ids[symbol] += 1
-        step = draw(st.sampled_from([0, 1, 400, 20_000, 59_000]))
+        step = draw(st.sampled_from([0, 1, 400, 20_000, 59_000, 300_000]))
         # Symbols of a partition advance together, less than a minute apart.
         times[symbol] = max(times[symbol] + step, max(times.values()) - 50_000)
         quantity = draw(st.sampled_from(["0.10000000", "3.33333333", "0.00000001"]))
