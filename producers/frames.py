@@ -20,7 +20,7 @@ _QUEUED_FRAMES: Final = 1_024
 
 
 class FrameConnection(ClientConnection):
-    """One that is read by `frames` and `more` in place of `recv`.
+    """One that is read by `frames` and `more`; `recv` gives nothing.
 
     Attributes:
         frames: payloads of the messages that have come, oldest first; take them from the left.

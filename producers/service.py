@@ -129,6 +129,8 @@ class ProducerService:
         # 4. Where each series stands.
         await self._patiently(self._measure_clock)
         bearings = await self._bearings()
+        # Once more: reading them may have taken long, and the first bar of a series is told by this clock.
+        await self._patiently(self._measure_clock)
         # 5. The cores begin; what they miss is asked for while the streams are opened.
         for symbol in symbols:
             instrument = Instrument(

@@ -120,8 +120,9 @@ async def _stream(settings: Settings) -> Sequence[Finding]:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _EVENT_S
         while True:
-            frame = await asyncio.wait_for(connection.recv(), deadline - loop.time())
-            parsed = parse_frame(frame, Clock().now_ms())
+            if not connection.frames:
+                await asyncio.wait_for(connection.more(), deadline - loop.time())
+            parsed = parse_frame(connection.frames.popleft(), Clock().now_ms())
             if isinstance(parsed, StreamMessage | Rejected):
                 break
     except TimeoutError:
