@@ -45,8 +45,7 @@ _CLOCK_PERIOD_S: Final = 60.0
 _STOP_S: Final = 9.5
 _FILLS_S: Final = 4.0
 _MARKERS_S: Final = 10.0
-# By how much the exchange's clock may be behind what was measured; earlier trades do no harm.
-_CLOCK_ERROR_MS: Final = 1_000
+_DAY_MS: Final = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +126,7 @@ class ProducerService:
         symbols = self._assignment.symbols
         statuses = await self._patiently(lambda: self._rest.statuses(symbols))
         # 4. Where each series stands.
-        await self._patiently(self._measure_clock)
         bearings = await self._bearings()
-        # Once more: reading them may have taken long, and the first bar of a series is told by this clock.
         await self._patiently(self._measure_clock)
         # 5. The cores begin; what they miss is asked for while the streams are opened.
         for symbol in symbols:
@@ -222,12 +219,15 @@ class ProducerService:
         """Where each series stands."""
         if self._assignment.bearings is not None or self._assignment.memory_broker:
             return self._assignment.bearings or {}
-        standing = await asyncio.to_thread(self._standing)
+        # The exchange's own word: no trade that is received from now on can be older.
+        server_time_ms = await self._patiently(self._rest.time_ms)
+        standing = await asyncio.to_thread(self._standing, server_time_ms)
         bearings = dict(standing.bearings)
         for symbol, begun_ms in standing.begun_ms.items():
             # Killed with its first trades in hand: the exchange still knows which they were.
+            ask = partial(self._rest.first_trade, symbol, begun_ms, server_time_ms + _DAY_MS)
             try:
-                first = await self._patiently(partial(self._rest.first_trade_since, symbol, begun_ms))
+                first = await self._patiently(ask)
             except ExchangeRefused as refusal:
                 _LOG.warning("%s: its trades begin anew, earlier ones are not known: %s", symbol, refusal)
                 continue
@@ -235,15 +235,12 @@ class ProducerService:
                 bearings[trades_series(EXCHANGE, symbol)] = SeriesBearings(first - 1)
         return bearings
 
-    def _standing(self) -> Standing:
+    def _standing(self, server_time_ms: int) -> Standing:
         """What Kafka has of our series. Blocking."""
         reader = ProgressReader(self._settings.kafka_bootstrap_servers)
         try:
             standing = reader.standing(
-                EXCHANGE,
-                self._assignment.symbols,
-                self._assignment.intervals,
-                self._clock.exchange_ms() - _CLOCK_ERROR_MS,
+                EXCHANGE, self._assignment.symbols, self._assignment.intervals, server_time_ms
             )
         finally:
             reader.close()

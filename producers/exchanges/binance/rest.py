@@ -52,7 +52,6 @@ _TIMEOUT: Final = aiohttp.ClientTimeout(total=15, connect=5)
 _ATTEMPTS: Final = 4
 _AT_ONCE: Final = 4
 _HISTORY_AGAIN_MS: Final = 300_000
-_DAY_MS: Final = 86_400_000
 _MAX_BODY: Final = 64 * 2**20  # all of exchangeInfo is about 20 MB
 
 
@@ -182,9 +181,9 @@ class BinanceRest:
         ]
         return [(first, last) for _, first, last in named if first <= last], never
 
-    async def first_trade_since(self, symbol: str, since_ms: int) -> int | None:
-        """Id of the first trade since then, or of one that aggTrades join to it; None while there is none."""
-        issued, _ = await self.issued_trades(symbol, since_ms, self._exchange_ms() + _DAY_MS)
+    async def first_trade(self, symbol: str, begin_ms: int, end_ms: int) -> int | None:
+        """Id of the first trade between these times, or of one that aggTrades join to it; None: none yet."""
+        issued, _ = await self.issued_trades(symbol, begin_ms, end_ms)
         return issued[0][0] if issued else None
 
     async def depth(self, symbol: str, received_ms: Callable[[], int]) -> DepthMessage:

@@ -154,13 +154,13 @@ def test_neighbouring_aggregates_that_do_not_join_prove_that_nothing_was_issued_
     assert never == [(103, 105)]
 
 
-def test_the_first_trade_since_is_the_first_of_the_first_aggregate() -> None:
+def test_the_first_trade_is_the_first_of_the_first_aggregate() -> None:
     host = Host()
     ids = [(3, -1, -1), (4, 120, 121), (5, 122, 122)]
     host.answers["aggTrades"] = (200, orjson.dumps([{"a": a, "f": f, "l": last} for a, f, last in ids]))
-    assert run(host, lambda rest: rest.first_trade_since("BTCUSDC", NOW_MS)) == 120
+    assert run(host, lambda rest: rest.first_trade("BTCUSDC", NOW_MS, NOW_MS + 1)) == 120
     host.answers["aggTrades"] = (200, b"[]")
-    assert run(host, lambda rest: rest.first_trade_since("BTCUSDC", NOW_MS)) is None
+    assert run(host, lambda rest: rest.first_trade("BTCUSDC", NOW_MS, NOW_MS + 1)) is None
 
 
 def test_rows_of_junk_are_no_answer_that_there_is_nothing() -> None:
