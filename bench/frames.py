@@ -38,7 +38,7 @@ def snapshot() -> dict[str, Any]:
 
 
 def _events(start_ms: int, chance: random.Random) -> Iterator[tuple[str, dict[str, Any]]]:
-    update_id, trade_id, now_ms = FIRST_UPDATE_ID, FIRST_TRADE_ID, start_ms
+    update_id, trade_id, now_ms = FIRST_UPDATE_ID, FIRST_TRADE_ID, start_ms - start_ms % 2_000
     while True:
         now_ms += 100
         first, update_id = update_id, update_id + 40

@@ -274,9 +274,10 @@ def _write(side: dict[float, list[str]], levels: Levels, best: float, *, highest
         return best
     prices = [_price(level[0]) for level in levels]
     side.update(zip(prices, levels, strict=True))
-    for price in [price for price, level in zip(prices, levels, strict=True) if _is_zero(level[1])]:
+    # A quantity of zero removes a level; told by its digits, at a fraction of what `float` needs.
+    for price in [price for price, level in zip(prices, levels, strict=True) if not level[1].strip("0.")]:
         # Of a price named twice, the last holds.
-        if price in side and _is_zero(side[price][1]):
+        if price in side and not side[price][1].strip("0."):
             del side[price]
     edge = max(prices) if highest else min(prices)
     if edge > best if highest else edge < best:
@@ -289,8 +290,3 @@ def _write(side: dict[float, list[str]], levels: Levels, best: float, *, highest
 
 # A book names the same prices again and again, and to read one costs twice as much as to look it up.
 _price: Final = lru_cache(maxsize=1 << 14)(float)
-
-
-def _is_zero(quantity: str) -> bool:
-    """Of a decimal string; a fraction of what `float` needs."""
-    return not quantity.strip("0.")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from itertools import chain
 from typing import Any, Final, Literal, TypedDict, get_args
 
 import orjson
@@ -125,22 +124,18 @@ _INT64_MAX: Final = 2**63 - 1
 _DECIMAL: Final = r"[0-9]{1,20}+(?:\.[0-9]{1,20}+)?+"
 _is_decimal: Final = re.compile(_DECIMAL).fullmatch
 _are_decimals: Final = re.compile(f"{_DECIMAL}(?:,{_DECIMAL})*+").fullmatch
+_is_json_of_levels: Final = re.compile(rf'\[(?:\["{_DECIMAL}","{_DECIMAL}"\],?+)*+\]'.encode()).fullmatch
 
 
 def _are_levels(levels: Any) -> bool:
     """Whether a value is a list of [price, quantity] pairs of decimal strings; a diff has up to hundreds."""
     if type(levels) is not list:
         return False
-    if not levels:
-        return True
-    if set(map(type, levels)) != {list} or set(map(len, levels)) != {2}:
-        return False
     try:
-        # All of them in one pass: a comma can only be one of those put between them.
-        joined = ",".join(chain.from_iterable(levels))
-    except TypeError:  # not a string
+        # Shape and decimals in one pass over the JSON, which takes a fraction of looking at each level.
+        return _is_json_of_levels(orjson.dumps(levels)) is not None
+    except orjson.JSONEncodeError:
         return False
-    return joined.count(",") == 2 * len(levels) - 1 and _are_decimals(joined) is not None
 
 
 # Rule: the condition on `value` under which it holds, and how it is called in an error. Exact types are
@@ -173,6 +168,7 @@ _RULES: Final[dict[str, tuple[str, str]]] = {
 }
 _NAMES: Final[dict[str, Any]] = {
     "is_decimal": _is_decimal,
+    "are_decimals": _are_decimals,
     "are_levels": _are_levels,
     "InvalidMessage": InvalidMessage,
     "SOURCES": frozenset(get_args(Source)),
@@ -238,13 +234,22 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
 
 def _compiled(fields: dict[str, str]) -> Callable[[dict[str, Any]], None]:
     """One function that holds a message to its fields' rules, unrolled: twice as fast as a loop over them."""
+    decimals = [field for field, rule in fields.items() if rule == "decimal"]
     lines = ["def check_fields(message):"]
     for field, rule in fields.items():
-        condition, expected = _RULES[rule]
+        if rule != "decimal":
+            lines += _held_to(field, rule, "    ")
+    if decimals:
+        # All in one pass, as with levels; which of them is wrong is asked only where one is.
+        values = ", ".join(f"message[{field!r}]" for field in decimals)
         lines += [
-            f"    value = message[{field!r}]",
-            f"    if not ({condition}):",
-            f"        raise InvalidMessage({field!r}, value, {expected!r})",
+            "    try:",
+            f"        joined = ','.join(({values},))",
+            f"        sound = joined.count(',') == {len(decimals) - 1} and are_decimals(joined) is not None",
+            "    except TypeError:",
+            "        sound = False",
+            "    if not sound:",
+            *(line for field in decimals for line in _held_to(field, "decimal", "        ")),
         ]
     made: dict[str, Any] = {}
     exec("\n".join(lines), dict(_NAMES), made)  # from the two tables above, as namedtuple does
@@ -252,8 +257,23 @@ def _compiled(fields: dict[str, str]) -> Callable[[dict[str, Any]], None]:
     return function
 
 
+def _held_to(field: str, rule: str, indent: str) -> list[str]:
+    condition, expected = _RULES[rule]
+    return [
+        f"{indent}value = message[{field!r}]",
+        f"{indent}if not ({condition}):",
+        f"{indent}    raise InvalidMessage({field!r}, value, {expected!r})",
+    ]
+
+
 CHECKS: Final[dict[str, Callable[[dict[str, Any]], None]]] = {
     kind: _compiled(fields) for kind, fields in FIELDS.items()
+}
+# The same for a message just made from another's fields: what its maker has put in needs no check.
+_OWN: Final = frozenset(("schema", "exchange", "source"))
+CHECKS_OF_FOREIGN: Final[dict[str, Callable[[dict[str, Any]], None]]] = {
+    kind: _compiled({field: rule for field, rule in fields.items() if field not in _OWN})
+    for kind, fields in FIELDS.items()
 }
 
 

@@ -12,7 +12,7 @@ import orjson
 
 from shared.errors import InvalidMessage
 from shared.intervals import INTERVAL_MS
-from shared.messages import DepthMessage, KlineMessage, QuoteMessage, Source, TradeMessage, check
+from shared.messages import CHECKS_OF_FOREIGN, DepthMessage, KlineMessage, QuoteMessage, Source, TradeMessage
 from shared.models import SCHEMA_VERSION
 
 EXCHANGE: Final = "binance"
@@ -85,7 +85,7 @@ def parse_frame(frame: bytes | str, now_ms: int) -> Parsed:
             parsed = reader(event, now_ms, "stream")
         else:
             parsed = reader(event, received_ms, "replay")
-        check(parsed.kind, parsed.message)
+        CHECKS_OF_FOREIGN[parsed.kind](parsed.message)
     except (InvalidMessage, KeyError, TypeError, AttributeError) as error:
         return Rejected(str(envelope.get("stream", "")), _reason(error))
     return parsed
