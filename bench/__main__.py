@@ -24,6 +24,7 @@ from bench import (
     report,
     restarts,
     scale,
+    stages,
     store,
 )
 from cryptostream.commands.topics import ensure_topics
@@ -41,6 +42,7 @@ _BY_NAME: Final[dict[str, Callable[[list[str]], int]]] = {
     "quix": quix.main,
     "restarts": restarts.main,
     "scale": scale.main,
+    "stages": stages.main,
 }
 
 

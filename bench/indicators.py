@@ -66,7 +66,7 @@ def main(arguments: list[str]) -> int:
     report.show(
         f"Indicators, µs ({asked.rounds} rounds in turn, median and range)",
         ["", "µs"],
-        [[name, _spread(values)] for name, values in rounds.items()],
+        [[name, report.fine_spread(values)] for name, values in rounds.items()],
     )
     memory = _memory(bars, asked.long)
     report.show(
@@ -74,11 +74,6 @@ def main(arguments: list[str]) -> int:
     )
     print(f"written: {report.write('indicators', {'us': rounds, 'memory_kb': memory})}")
     return 0
-
-
-def _spread(values: list[float]) -> str:
-    ordered = sorted(values)
-    return f"{ordered[len(ordered) // 2]:,.1f} ({ordered[0]:,.1f}–{ordered[-1]:,.1f})"
 
 
 def _ours(bars: list[Bar]) -> dict[str, Work]:

@@ -21,6 +21,9 @@ Result = dict[str, Any]
 # What is asked for, what was measured, and whether that is enough.
 Target = tuple[str, str, bool]
 
+# `ta` on 500 bars on the machine that the targets in µs were named on.
+TA_US: Final = 67_000.0
+
 _HEAD: Final = """\
 # Benchmarks
 
@@ -53,42 +56,50 @@ def _targets(targets: Sequence[Target]) -> Iterator[str]:
 
 def _indicators(result: Result) -> Iterator[str]:
     times = {name: _median(values) for name, values in result["us"].items()}
-    own = "all, closed bar, 300 series"
-    again = times.get("ta, all columns of 500 bars again")
-    six, talipp = (
-        times["the usual six, closed bar, 1 series"],
-        times.get("talipp, the usual six, closed bar, 1 series"),
+    own = times["all, closed bar, 300 series"]
+    again = times["ta, all columns of 500 bars again"]
+    talipp = (
+        times["talipp, the usual six, closed bar, 1 series"] / times["the usual six, closed bar, 1 series"]
     )
-    many = times["the usual six, closed bar, 300 series"]
-    targets: list[Target] = [
-        ("all columns, closed bar, 300 series in turn: 45 µs", f"{times[own]:.1f} µs", times[own] <= 45),
-        (
-            "all columns, open bar: 15 µs",
-            f"{times['all, open bar, 300 series']:.1f} µs",
-            times["all, open bar, 300 series"] <= 15,
-        ),
-        (
-            "their line: 12 µs",
-            f"{times['all, line protocol']:.1f} µs",
-            times["all, line protocol"] <= 12,
-        ),
-        ("the usual six: 5 µs", f"{many:.1f} µs", many <= 5),
-        (
-            "memory of a series: 64 kB",
-            f"{result['memory_kb']['a series']:.1f} kB",
-            result["memory_kb"]["a series"] <= 64,
-        ),
-    ]
-    if again is not None:
-        faster = again / times[own]
-        targets.append(("1,000 times faster than `ta` again", f"{faster:,.0f} times", faster >= 1_000))
-    if talipp is not None:
-        targets.append(("2 times faster than talipp", f"{talipp / six:.1f} times", talipp / six >= 2))
-    yield from _targets(targets)
+    memory_kb = result["memory_kb"]["a series"]
+    pace = TA_US / again
+    yield f"The targets in µs belong to a machine on which `ta` took {TA_US / 1e3:.0f} ms for 500 bars."
+    yield f"Here it took {again / 1e3:.0f} ms: they are judged at that pace, {pace:.2f} of what was measured."
+    yield ""
+    asked = (
+        ("all columns, closed bar, 300 series in turn: 45 µs", own, 45),
+        ("all columns, open bar: 15 µs", times["all, open bar, 300 series"], 15),
+        ("their line: 12 µs", times["all, line protocol"], 12),
+        ("the usual six: 5 µs", times["the usual six, closed bar, 300 series"], 5),
+    )
+    yield from _table(
+        ("target", "measured", "at that pace", "reached"),
+        [
+            (name, f"{us:.1f} µs", f"{us * pace:.1f} µs", "yes" if us * pace <= bound else "**no**")
+            for name, us, bound in asked
+        ],
+    )
+    yield ""
+    yield from _targets(
+        [
+            ("1,000 times faster than `ta` again", f"{again / own:,.0f} times", again >= 1_000 * own),
+            ("2 times faster than talipp", f"{talipp:.1f} times", talipp >= 2),
+            ("memory of a series: 64 kB", f"{memory_kb:.1f} kB", memory_kb <= 64),
+        ]
+    )
     yield ""
     yield from _table(("", "µs"), [(name, _range(values, 1)) for name, values in result["us"].items()])
     yield ""
     yield from _table(("memory", "kB"), [(name, f"{kb:,.1f}") for name, kb in result["memory_kb"].items()])
+
+
+def _stages(result: Result) -> Iterator[str]:
+    yield "A bare loop decodes and encodes. Ours translates each message to the contract's names, holds every"
+    yield "field to its rule, and steps the sequences, the local book and the ledger. Frames are cut out faster"
+    yield "than the library does it; what is left over is the price of the promises."
+    yield ""
+    rows = [(name, _range(values, 1)) for name, values in result["us"].items()]
+    yield from _table(("stage alone, no socket and no broker", "µs a message"), rows)
 
 
 def _paths(result: Result) -> Iterator[str]:
@@ -211,6 +222,7 @@ def _scale(result: Result) -> Iterator[str]:
 _SECTIONS: Final[tuple[tuple[str, str, Callable[[Result], Iterator[str]]], ...]] = (
     ("indicators", "Indicators", _indicators),
     ("paths", "Producer and consumer path", _paths),
+    ("stages", "Where a message's time goes in the producer", _stages),
     ("store", "InfluxDB writer", _store),
     ("end_to_end", "End to end", _end_to_end),
     ("quix", "Beside Quix Streams", _quix),
