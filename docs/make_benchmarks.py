@@ -95,7 +95,7 @@ def _indicators(result: Result) -> Iterator[str]:
 
 def _stages(result: Result) -> Iterator[str]:
     yield "A bare loop decodes and encodes. Ours translates each message to the contract's names, holds every"
-    yield "field to its rule, and steps the sequences, the local book and the ledger. Frames are cut out faster"
+    yield "field to its rule, steps the sequences, the book and the ledger. Frames are cut out faster"
     yield "than the library does it; what is left over is the price of the promises."
     yield ""
     rows = [(name, _range(values, 1)) for name, values in result["us"].items()]
