@@ -5,7 +5,6 @@
 // so, and running twice changes nothing.
 import "date"
 import "internal/debug"
-import "join"
 
 option task = {name: "trade_summary_1s", every: 10m, offset: 1m}
 
@@ -51,43 +50,45 @@ hour_later = date.add(d: 1h, to: from_time)
 after_newest = if exists newest._time then date.add(d: 1m, to: newest._time) else stop
 to_time = if after_newest < hour_later then after_newest else hour_later
 
-sums =
+trades =
     from(bucket: "ticks")
         |> range(start: from_time, stop: to_time)
         |> filter(fn: (r) => r._measurement == "trade")
         |> filter(fn: (r) => r._field == "price" or r._field == "quantity" or r._field == "buyer_is_maker")
         |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")
-        |> window(every: every)
-        |> reduce(
-            identity: {trade_count: 0, base_volume: 0.0, quote_volume: 0.0, taker_buy_base_volume: 0.0},
-            fn: (r, accumulator) =>
-                ({
-                    trade_count: accumulator.trade_count + 1,
-                    base_volume: accumulator.base_volume + r.quantity,
-                    quote_volume: accumulator.quote_volume + r.price * r.quantity,
-                    taker_buy_base_volume:
-                        accumulator.taker_buy_base_volume + (if r.buyer_is_maker then 0.0 else r.quantity),
-                }),
-        )
-        |> duplicate(column: "_start", as: "_time")
-        |> group()
-        |> drop(columns: ["_start", "_stop", "_measurement"])
+        |> group(columns: ["exchange", "symbol"])
+        |> keep(columns: ["_time", "exchange", "symbol", "price", "quantity", "buyer_is_maker"])
 known =
     from(bucket: summaries)
         |> range(start: from_time, stop: to_time)
         |> filter(fn: (r) => r._measurement == "trade_summary" and r._field == "trade_count")
         |> filter(fn: (r) => r.interval == interval)
-        |> group()
-        |> keep(columns: ["_time", "exchange", "symbol", "_value"])
+        |> group(columns: ["exchange", "symbol"])
+        |> rename(columns: {_value: "known"})
+        |> keep(columns: ["_time", "exchange", "symbol", "known"])
 
-// 3. Written is only what counts more trades than before: a newer sum of the consumer's is never undone.
-join.left(
-    left: sums,
-    right: known,
-    on: (l, r) => l._time == r._time and l.exchange == r.exchange and l.symbol == r.symbol,
-    as: (l, r) => ({l with known: r._value}),
-)
-    |> filter(fn: (r) => not exists r.known or r.known < r.trade_count)
+// 3. A window has its trades, and one row that says how many its summary counts. Written is only what counts more
+// than that: a newer sum of the consumer's is never undone.
+union(tables: [trades, known])
+    |> window(every: every)
+    |> reduce(
+        identity: {known: 0, trade_count: 0, base_volume: 0.0, quote_volume: 0.0, taker_buy_base_volume: 0.0},
+        fn: (r, accumulator) =>
+            ({
+                known: if exists r.known then r.known else accumulator.known,
+                trade_count: accumulator.trade_count + (if exists r.known then 0 else 1),
+                base_volume: accumulator.base_volume + (if exists r.known then 0.0 else r.quantity),
+                quote_volume: accumulator.quote_volume + (if exists r.known then 0.0 else r.price * r.quantity),
+                taker_buy_base_volume:
+                    accumulator.taker_buy_base_volume + (if exists r.known or r.buyer_is_maker then
+                        0.0
+                    else
+                        r.quantity),
+            }),
+    )
+    |> filter(fn: (r) => r.trade_count > r.known)
+    |> duplicate(column: "_start", as: "_time")
+    |> group()
     |> map(
         fn: (r) =>
             ({
