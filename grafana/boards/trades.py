@@ -38,7 +38,7 @@ _NOW: Final = Row(
         ),
         stat(
             "Trades",
-            "Number of trades.",
+            "Number of trades in this time range.",
             sums_of_all(("trade_count",), "r.trade_count"),
             unit="short",
             empty="no trade",
