@@ -41,14 +41,14 @@ short =
         |> group()
         |> filter(fn: (r) => r.excess > 0)
 
-// 2. Only the span of those minutes is read in full, at most an hour from the oldest on, so that memory is bounded:
-// the next runs go on from there. Mostly there are none, and it is the last minute.
+// 2. Only the span of those minutes is read in full, at most half an hour from the oldest on, so that memory is
+// bounded: the next runs go on from there. Mostly there are none, and it is the last minute.
 oldest = short |> min(column: "_time") |> findRecord(fn: (key) => true, idx: 0)
 newest = short |> max(column: "_time") |> findRecord(fn: (key) => true, idx: 0)
 from_time = if exists oldest._time then oldest._time else date.sub(d: 1m, from: stop)
-hour_later = date.add(d: 1h, to: from_time)
+later = date.add(d: 30m, to: from_time)
 after_newest = if exists newest._time then date.add(d: 1m, to: newest._time) else stop
-to_time = if after_newest < hour_later then after_newest else hour_later
+to_time = if after_newest < later then after_newest else later
 
 trades =
     from(bucket: "ticks")

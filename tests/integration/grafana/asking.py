@@ -16,6 +16,8 @@ import urllib3
 from tests.conftest import Influx
 
 Choice = str | Sequence[str]
+# Machines are shared: no test depends on how long a query takes.
+_TIMEOUT_S = 120
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class Asking:
             "POST",
             f"{self.influx.url}/api/v2/query?org={self.influx.org}",
             headers={"Authorization": f"Token {self.influx.token}", "Content-Type": "application/json"},
+            timeout=_TIMEOUT_S,
             body=orjson.dumps(
                 {"query": flux, "dialect": {"annotations": ["datatype", "group", "default"], "header": True}}
             ),
