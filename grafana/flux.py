@@ -59,9 +59,9 @@ def read(
     return (f"from(bucket: {source})", span, f"filter(fn: (r) => {' and '.join(where)})")
 
 
-def windows(function: str, every: str = "v.windowPeriod") -> str:
+def windows(function: str) -> str:
     """One value a window; windows without points have none."""
-    return f"aggregateWindow(every: {every}, fn: {function}, createEmpty: false)"
+    return f"aggregateWindow(every: v.windowPeriod, fn: {function}, createEmpty: false)"
 
 
 def keep(*columns: str) -> str:

@@ -37,7 +37,6 @@ def stat(
     color: str = "value",
     empty: str = "–",
     mappings: Sequence[Json] = (),
-    sparkline: bool = False,
 ) -> Panel:
     """One figure: the newest value of the query's only column."""
     options = {
@@ -45,7 +44,7 @@ def stat(
         "orientation": "auto",
         "textMode": "value",
         "colorMode": color,
-        "graphMode": "area" if sparkline else "none",
+        "graphMode": "none",
         "justifyMode": "auto",
     }
     defaults = _defaults(unit, steps, decimals, mappings)
@@ -86,7 +85,6 @@ def lines(
     name: str | None = None,
     bars: bool = False,
     stacked: bool = False,
-    points: bool = False,
     bounds: tuple[float | None, float | None] = (None, None),
     width: int = 12,
     height: int = 8,
@@ -106,7 +104,7 @@ def lines(
         "lineInterpolation": "linear",
         "lineWidth": 1,
         "fillOpacity": 60 if bars else 0,
-        "showPoints": "auto" if points else "never",
+        "showPoints": "never",
         "spanNulls": False,
         "axisPlacement": "auto",
         "axisSoftMin": bounds[0],
