@@ -21,7 +21,7 @@ from grafana.flux import (
 
 # More than a screen has pixels for; and days of seconds must not make the store read a million bars.
 SHOWN_BARS: Final = 2000
-NO_BARS: Final = "No bars of ${interval} in this time range: choose a longer range or a shorter interval"
+NO_BARS: Final = "No bars of this interval in this time range: choose a longer range or a shorter interval"
 
 
 def with_open_bar(*parts: tuple[str, str], mark: str = "") -> str:

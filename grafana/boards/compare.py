@@ -28,7 +28,7 @@ _BARS: Final = 500
 _CORRELATED_BARS: Final = 240
 _WINDOW: Final = 20
 _NO_BARS: Final = (
-    "No closed bars of ${interval} in this time range: choose a longer range or a shorter interval"
+    "No closed bars of this interval in this time range: choose a longer range or a shorter interval"
 )
 _CHOSEN: Final = "r.symbol =~ /^${symbols:regex}$/"
 _SIGN: Final = ((None, "red"), (0, "green"))

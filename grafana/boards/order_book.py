@@ -179,7 +179,7 @@ _STATE: Final = Row(
             unsynced_spans(THIS_EXCHANGE),
             width=12,
             height=6,
-            sort_by="_time",
+            sort_by="lost at",
             descending=True,
             empty="None: every book was synced all the time",
         )

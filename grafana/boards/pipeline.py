@@ -210,7 +210,7 @@ _TROUBLE: Final = Row(
             "From the loss of an order book to its next point; a span ends with a new snapshot.",
             unsynced_spans(),
             width=10,
-            sort_by="_time",
+            sort_by="lost at",
             descending=True,
             empty="None: every book was synced all the time",
         )

@@ -94,7 +94,9 @@ def test_panels_lie_side_by_side_and_never_over_each_other(board: Dashboard) -> 
 def test_a_panel_explains_itself_also_when_it_is_empty(board: Dashboard, panel: Panel) -> None:
     assert len(panel.description) > 20
     assert panel.description.endswith(".")
+    # Titles and descriptions are filled in by Grafana, this text is not.
     assert panel.empty
+    assert "$" not in panel.empty
     assert panel.defaults["unit"]
     assert panel.defaults["thresholds"]["steps"][0]["value"] is None
 
@@ -108,6 +110,14 @@ def test_names_and_overrides_are_of_fields_that_the_query_gives(board: Dashboard
     overridden = {override["matcher"]["options"] for override in panel.overrides}
     of_values = {"backfilled", "lost"} if "_field" in panel.query.labels else set()
     assert overridden <= {*panel.query.columns, *of_values}
+    for by in panel.options.get("sortBy", ()):
+        shown = {
+            item["value"]
+            for override in panel.overrides
+            for item in override["properties"]
+            if item["id"] == "displayName"
+        }
+        assert by["displayName"] in shown | set(panel.query.columns) - {"_time"}
     if panel.kind == "candlestick":
         assert set(panel.options["fields"].values()) <= set(panel.query.columns)
     if panel.kind == "barchart":
