@@ -204,7 +204,7 @@ BOARD: Final = Dashboard(
     "Order book",
     "Spread, depth and imbalance of one symbol's verified order book, and whether it can be believed.",
     "now-15m",
-    "1s",
+    "5s",
     (EXCHANGE, SYMBOL),
     (_NOW, _PRICES, _STATE),
     (_MARK,),
