@@ -8,7 +8,7 @@ ARGS ?=
 JOBS ?= 0
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup run test unit lint bench engines chaos soak schemas docs lock clean
+.PHONY: setup run test unit lint bench engines chaos soak schemas docs dashboards lock clean
 
 setup: $(STAMP)
 
@@ -56,6 +56,10 @@ schemas: $(STAMP)
 
 docs: $(STAMP) schemas
 	@$(BIN)/python -m docs.make_indicators
+
+# The JSON that Grafana reads, from grafana/boards and grafana/alerts.py (docs/dashboards.md).
+dashboards: $(STAMP)
+	@$(BIN)/python -m grafana.build
 
 # Breaks a whole stack on purpose (docs/faults.md); with ARGS only that: make chaos ARGS="kill-producer --kills 5"
 chaos: $(STAMP)
