@@ -6,7 +6,9 @@ import os
 from collections import deque
 from typing import Any, Final
 
-from prometheus_client import CollectorRegistry, Gauge, start_http_server
+from prometheus_client import CollectorRegistry, Gauge
+
+from shared.health import Health, health_app, serve
 
 METRICS_PERIOD_S: Final = 1.0
 # Quantiles describe the last 10 s, as the `freshness` measurement does (DESIGN §4.3).
@@ -20,10 +22,15 @@ class ServiceMetrics:
     Args:
         service: e.g. "producer", "consumer-klines-1m".
         instance: a stable slot, never a host name; `INSTANCE` in the environment, "0" by default.
+        metrics_port: where `/metrics`, `/healthz` and `/readyz` are served.
+
+    Attributes:
+        health: for the parts to say whether they work; the service lives as long as `message` is called.
     """
 
     def __init__(self, service: str, instance: str | None = None, *, metrics_port: int | None = None) -> None:
         self.service = service
+        self.health = Health()
         self.instance = instance if instance is not None else os.environ.get("INSTANCE", "0")
         self._messages = 0
         self._window: deque[tuple[int, int]] = deque()
@@ -32,7 +39,7 @@ class ServiceMetrics:
         self._registry = CollectorRegistry()
         self._exported: dict[str, Gauge] = {}
         if metrics_port is not None:
-            start_http_server(metrics_port, registry=self._registry)
+            serve(metrics_port, health_app(self.health, self._registry))
 
     def count(self, messages: int) -> None:
         self._messages += messages
@@ -51,6 +58,7 @@ class ServiceMetrics:
 
     def message(self, now_ms: int) -> dict[str, Any]:
         """The record for `pipeline.metrics`; call it once a period."""
+        self.health.beat()
         self._window.append((now_ms, self._messages))
         while len(self._window) > 2 and self._window[0][0] < now_ms - _WINDOW_MS:
             self._window.popleft()
