@@ -64,8 +64,8 @@ def restore(url: str, operator_token: str, folder: Path) -> str:
     # From here on the server knows the backup's tokens and no others.
     if not server.accepts():
         raise StoreMisconfigured(
-            f"{folder}: is of an installation with other secrets; users are restored, points are not: put its "
-            "volume of the operator's secrets in place of ours and restore again"
+            f"{folder}: is of an installation with other secrets; users are restored, points are not: "
+            "put its volume of the operator's secrets in place of ours and restore again"
         )
     server.put("/api/v2/restore/sql", folder / "sql")
     for path in shards:

@@ -21,7 +21,9 @@ from cryptostream.provision.secrets import Given, prepare, read_secret, write_se
 from shared.errors import StoreMisconfigured
 from tests.conftest import ROOT
 
-TASK = 'option task = {name: "hourly", every: 1h}\nfrom(bucket: "market") |> range(start: -1h) |> to(bucket: "market")\n'
+TASK = """option task = {name: "hourly", every: 1h}
+from(bucket: "market") |> range(start: -1h) |> to(bucket: "market")
+"""
 WRITER, READER = "writer/influx-writer-token", "grafana/influx-reader-token"
 
 
