@@ -102,8 +102,8 @@ class Provisioning:
         if not accepts(self._url, self._organization, **self._credentials()):
             raise StoreMisconfigured(
                 f"{self._url} knows neither our operator token nor the administrator's password: its data "
-                "and the secrets are of different installations (a volume was lost, or a backup restored); put "
-                "the old name and password into influxdb/secrets/, or begin anew by `make clean`"
+                "and the secrets are of different installations (a volume was lost, or a backup restored); "
+                "put the old name and password into influxdb/secrets/, or begin anew by `make clean`"
             )
         with connected(self._url, self._organization, **self._credentials()) as client:
             fresh = client.authorizations_api().create_authorization(
