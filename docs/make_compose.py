@@ -1,6 +1,6 @@
-"""Makes compose.light.yml and compose.three-brokers.yml of docker-compose.yml and kafka/*.yml (`make compose`).
+"""Makes the other whole compose files of docker-compose.yml and kafka/*.yml (`make compose`).
 
-Sections between `# >>> NAME` and `# <<< NAME` are taken from the second file; those that it lacks are left out.
+Sections from `# >>> NAME` to `# <<< NAME` are taken from the second file; those that it lacks are left out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ def made(parts: str) -> str:
     """The text of a whole compose file."""
     base = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
     sections = {
-        found["name"]: found["text"] for found in _SECTION.finditer((ROOT / parts).read_text(encoding="utf-8"))
+        found["name"]: found["text"]
+        for found in _SECTION.finditer((ROOT / parts).read_text(encoding="utf-8"))
     }
     body = _SECTION.sub(lambda found: sections.get(found["name"], ""), base)
     _, _, body = body.partition("\n\n")
