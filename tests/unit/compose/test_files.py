@@ -210,7 +210,15 @@ def test_settings_of_the_files_are_settings_of_ours_at_their_defaults(file: str)
         if name.startswith(("producer-", "consumer-"))
         for key, value in service["environment"].items()
     }
-    own = {"INSTANCE", "INFLUX_TOKEN_FILE", "KAFKA_BOOTSTRAP_SERVERS", "METRICS_PORT", "STORE", "INFLUX_URL"}
+    own = {
+        "INSTANCE",
+        "INSTANCE_SLOTS",
+        "INFLUX_TOKEN_FILE",
+        "KAFKA_BOOTSTRAP_SERVERS",
+        "METRICS_PORT",
+        "STORE",
+        "INFLUX_URL",
+    }
     for key in given.keys() - own - {"LOG_FORMAT", "BINANCE_HISTORY_URL"}:
         default = fields[key.lower()].default
         shown = ",".join(default) if isinstance(default, tuple) else str(default)
