@@ -28,7 +28,7 @@ FILES: Final = {
     "three": "compose.three-brokers.yml",
 }
 UP_S: Final = 600.0
-WELL_S: Final = 300.0
+WELL_S: Final = 420.0
 SLOW_STORE_S: Final = 20.0
 LEGACY_NETWORK: Final = "crypto_network"
 
