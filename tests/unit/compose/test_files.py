@@ -225,6 +225,29 @@ def test_settings_of_the_files_are_settings_of_ours_at_their_defaults(file: str)
         assert given[key] == shown, key
 
 
+def needs(file: str, name: str) -> set[str]:
+    """What must be there before a service of a file, over any number of steps."""
+    found = {**services(file), **(services("compose.simulator.yml") if name == "simulator" else {})}
+    direct = set(found[name].get("depends_on", {}))
+    return direct.union(*(needs(file, other) for other in direct))
+
+
+@pytest.mark.parametrize("file", WHOLE)
+def test_our_image_is_built_once_before_anything_needs_it(file: str) -> None:
+    """docker-compose 1.29 would look for it in a registry; each further build copies the context again."""
+    for name, service in (
+        *services(file).items(),
+        ("simulator", services("compose.simulator.yml")["simulator"]),
+    ):
+        if ours(service):
+            assert service["pull_policy"] == "never"
+            if name == "secrets-init":
+                assert "build" in service
+            elif "tools" not in service.get("profiles", ()):
+                assert "build" not in service
+                assert "secrets-init" in needs(file, name), name
+
+
 def test_the_network_belongs_to_the_project() -> None:
     for file in WHOLE:
         assert model(file)["networks"] == {"crypto_network": {}}

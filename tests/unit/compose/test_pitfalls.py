@@ -14,9 +14,9 @@ FILES = (*WHOLE, *OVERLAYS)
 # Known to docker-compose 1.29.2 and to docker compose v2 to v5 alike.
 TOP_LEVEL = {"services", "networks", "volumes"}
 SERVICE_KEYS = {
-    "image", "build", "command", "entrypoint", "environment", "depends_on", "healthcheck", "volumes",
-    "networks", "network_mode", "ports", "profiles", "restart", "init", "logging", "read_only", "tmpfs",
-    "cap_add", "cap_drop", "security_opt", "mem_limit", "cpus", "stop_grace_period", "hostname",
+    "image", "build", "pull_policy", "command", "entrypoint", "environment", "depends_on", "healthcheck",
+    "volumes", "networks", "network_mode", "ports", "profiles", "restart", "init", "logging", "read_only",
+    "tmpfs", "cap_add", "cap_drop", "security_opt", "mem_limit", "cpus", "stop_grace_period", "hostname",
 }  # fmt: skip
 BUILD_KEYS = {"context", "network", "args"}
 CONDITIONS = {"service_started", "service_healthy", "service_completed_successfully"}
