@@ -9,6 +9,7 @@ JOBS ?= 0
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: setup run test unit lint bench engines chaos soak schemas docs dashboards lock clean
+.PHONY: up down logs ps urls password backup restore compose test-compose
 
 setup: $(STAMP)
 
@@ -41,13 +42,23 @@ bench: $(STAMP)
 engines: $(STAMP)
 	@$(BIN)/python -m cryptostream.engines $(ARGS)
 
-# The lock names hashes and no index.
+# The locks name hashes and no index; that of the image is a part of the first.
+LOCK := $(VENV)/lock/bin/uv pip compile pyproject.toml --universal --python-version 3.11 \
+  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet
 lock: $(STAMP)
 	$(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/python -m pip install --quiet uv
-	$(VENV)/lock/bin/uv pip compile pyproject.toml --extra dev --extra parquet --universal --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet --output-file requirements/lock.txt
+	$(LOCK) --extra dev --extra parquet --output-file requirements/lock.txt
+	$(LOCK) --constraint requirements/lock.txt --output-file requirements/services.txt
 
+# Everything made here, the containers' data included: prices, dashboards' changes, secrets.
 clean:
+	@if docker info >/dev/null 2>&1 && [ -n "$$($(STACK) $(ALL_PROFILES) ps -q)" -o -n "$$(docker volume ls -q --filter label=com.docker.compose.project=$(PROJECT))" ]; then \
+	  if [ "$(YES)" != 1 ]; then \
+	    printf 'remove the containers of %s and all their data? type yes: ' "$(PROJECT)"; read -r answer; \
+	    [ "$$answer" = yes ] || { echo "nothing removed; without asking: make clean YES=1"; exit 1; }; \
+	  fi; \
+	  $(STACK) $(ALL_PROFILES) down --volumes --remove-orphans; \
+	fi
 	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
 schemas: $(STAMP)
@@ -68,3 +79,54 @@ chaos: $(STAMP)
 # An hour at twenty times the speed (docs/soak.md).
 soak: $(STAMP)
 	@$(BIN)/cryptostream chaos soak --duration 3600 --speed 20 --write docs/soak.md $(ARGS)
+
+# --- Containers (docs/operations.md); these need an engine and a composer, nothing of Python. ---
+# SOURCE=simulator, BROKER=light|three, C3=1 choose; the same words go to down, logs, ps.
+COMPOSE := $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+SOURCE ?= live
+BROKER ?= confluent
+FILE_confluent := docker-compose.yml
+FILE_light := compose.light.yml
+FILE_three := compose.three-brokers.yml
+OVERLAY_simulator := -f compose.simulator.yml
+STACK = $(if $(C3),C3_ENABLED=true) $(COMPOSE) -f $(or $(FILE_$(BROKER)),$(error BROKER=$(BROKER): choose confluent, light or three)) $(if $(filter live,$(SOURCE)),,$(or $(OVERLAY_$(SOURCE)),$(error SOURCE=$(SOURCE): choose live or simulator))) $(if $(C3),--profile c3)
+ALL_PROFILES := --profile c3 --profile tools
+PROJECT = $(or $(COMPOSE_PROJECT_NAME),$(shell sed -n 's/^COMPOSE_PROJECT_NAME=//p' .env 2>/dev/null),$(notdir $(CURDIR)))
+
+up:
+	$(STACK) up --build --detach --remove-orphans $(ARGS)
+	@$(MAKE) --no-print-directory urls
+
+down:
+	$(STACK) $(ALL_PROFILES) down --remove-orphans $(ARGS)
+
+logs:
+	$(STACK) logs --follow --tail 100 $(ARGS)
+
+ps:
+	@$(STACK) ps $(ARGS)
+
+urls:
+	@for service in grafana:3000 influxdb:8086 control-center:9021; do \
+	  at=$$($(STACK) port $${service%:*} $${service#*:} 2>/dev/null) && [ -n "$$at" ] && printf '%-15s http://%s\n' "$${service%:*}" "$$at"; done; true
+
+# Of Grafana's and InfluxDB's administrators.
+password:
+	@$(STACK) run --rm --no-deps -T secrets-init python -m cryptostream.provision show
+	@echo "(if Grafana refuses it, its own was changed or is older than the secrets: docker compose exec grafana grafana cli admin reset-admin-password NEW)"
+
+# All of InfluxDB into a new folder of BACKUPS (default: the volume backups); FROM is such a folder's name.
+backup:
+	@$(STACK) run --rm -T backup
+
+restore:
+	@test -n "$(FROM)" || { echo "restore: name a backup, like make restore FROM=20261122T031500Z"; exit 2; }
+	$(STACK) run --rm -T backup restore /backup/$(FROM)
+	$(STACK) up -d --force-recreate influx-init
+
+compose: $(STAMP)
+	@$(BIN)/python -m docs.make_compose
+
+# The whole stack on this machine's engine: brought up, broken, judged (docs/operations.md).
+test-compose: $(STAMP)
+	@$(BIN)/python -m tests.compose $(ARGS)
