@@ -8,7 +8,7 @@ ARGS ?=
 JOBS ?= 0
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup run test unit lint bench engines chaos soak schemas docs lock clean
+.PHONY: setup setup-snapshots run test unit lint bench engines chaos soak schemas docs lock clean
 
 setup: $(STAMP)
 
@@ -17,6 +17,15 @@ $(STAMP): requirements/lock.txt pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/lock.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+# The snapshot pipeline's extras, into the same environment (docs/snapshots.md).
+SNAPSHOTS_STAMP := $(VENV)/.installed-snapshots
+
+setup-snapshots: $(SNAPSHOTS_STAMP)
+
+$(SNAPSHOTS_STAMP): requirements/snapshots-test.txt $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/snapshots-test.txt
 	@touch $@
 
 run: $(STAMP)
@@ -41,11 +50,15 @@ bench: $(STAMP)
 engines: $(STAMP)
 	@$(BIN)/python -m cryptostream.engines $(ARGS)
 
-# The lock names hashes and no index.
+# The locks name hashes and no index; those of the extras agree with the first.
+LOCK := $(VENV)/lock/bin/uv pip compile pyproject.toml --universal --python-version 3.11 \
+  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet
 lock: $(STAMP)
 	$(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/python -m pip install --quiet uv
-	$(VENV)/lock/bin/uv pip compile pyproject.toml --extra dev --extra parquet --universal --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet --output-file requirements/lock.txt
+	$(LOCK) --extra dev --extra parquet --output-file requirements/lock.txt
+	$(LOCK) --extra snapshots --constraints requirements/lock.txt --output-file requirements/snapshots.txt
+	$(LOCK) --extra dev --extra parquet --extra snapshots --extra snapshots-test \
+	  --constraints requirements/lock.txt --constraints requirements/snapshots.txt --output-file requirements/snapshots-test.txt
 
 clean:
 	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache
