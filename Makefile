@@ -19,13 +19,14 @@ $(STAMP): requirements/lock.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-# The snapshot pipeline's extras, into the same environment (docs/snapshots.md).
+# The snapshot pipeline's extras, into the same environment (docs/snapshots.md). The lock is whole, hence
+# --no-deps: pip would look for a newer SQLAlchemy than the lock's, since some ask for it with an extra.
 SNAPSHOTS_STAMP := $(VENV)/.installed-snapshots
 
 setup-snapshots: $(SNAPSHOTS_STAMP)
 
 $(SNAPSHOTS_STAMP): requirements/snapshots-test.txt $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/snapshots-test.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/snapshots-test.txt
 	@touch $@
 
 run: $(STAMP)
