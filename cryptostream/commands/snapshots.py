@@ -1,4 +1,4 @@
-"""`cryptostream snapshots`: the market every five minutes, checked, as Parquet and in a warehouse (docs/snapshots.md)."""
+"""`cryptostream snapshots`: the market every five minutes, kept for analysts (docs/snapshots.md)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import importlib.util
 from pathlib import Path
 from typing import Final
 
+from cryptostream.arguments import TIME_HELP, time_ns
 from shared.errors import UsageError
 
 # What each part needs; named in this order when it is not there.
@@ -21,21 +22,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run_part = parts.add_parser("run", help="take one slot now, without any server")
     _add_source(run_part)
     _add_common(run_part)
-    run_part.add_argument("--slot", metavar="TIME", help="a passed slot instead, UTC, like 2026-08-03T14:25")
+    run_part.add_argument("--slot", type=time_ns, metavar="TIME", help=f"a passed slot instead; {TIME_HELP}")
     run_part.add_argument("--format", choices=("table", "json"), default="table", help="of the rows")
 
-    serve = parts.add_parser("serve", help="take every slot of a schedule; starts a Prefect server unless there is one")
+    serve = parts.add_parser(
+        "serve", help="take every slot of a schedule; starts a Prefect server unless there is one"
+    )
     _add_source(serve)
     _add_common(serve)
     serve.add_argument("--cron", help="schedule in UTC (default: SNAPSHOT_CRON)")
 
-    deploy = parts.add_parser("deploy", help="declare the deployment to the Prefect server of PREFECT_API_URL")
+    deploy = parts.add_parser(
+        "deploy", help="declare the deployment to the Prefect server of PREFECT_API_URL"
+    )
     _add_common(deploy)
     deploy.add_argument("--cron", help="schedule in UTC (default: SNAPSHOT_CRON)")
     deploy.add_argument("--pool", default="default-pool", help="work pool (default: %(default)s)")
 
     query = parts.add_parser("query", help="SQL on what has landed: table `snapshots`")
-    query.add_argument("sql", metavar="SQL", help="like \"SELECT symbol, slot, last_price FROM snapshots\"")
+    query.add_argument("sql", metavar="SQL", help='like "SELECT symbol, slot, last_price FROM snapshots"')
     _add_common(query)
     query.add_argument("--format", choices=("table", "csv", "json"), default="table", help="of the answer")
 
@@ -65,11 +70,16 @@ def run(args: argparse.Namespace) -> int:
 
 def _add_source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--source", choices=("live", "simulator"), default="live", help="simulator: starts one (default: live)"
+        "--source",
+        choices=("live", "simulator"),
+        default="live",
+        help="simulator: starts one (default: live)",
     )
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--symbols", help="comma-separated (default: SNAPSHOT_SYMBOLS)")
-    parser.add_argument("--dir", type=Path, metavar="DIR", help="of files, spool and state (default: SNAPSHOT_DIR)")
+    parser.add_argument(
+        "--dir", type=Path, metavar="DIR", help="of files, spool and state (default: SNAPSHOT_DIR)"
+    )
     parser.add_argument("--landing", help="abfs://CONTAINER/PREFIX (default: SNAPSHOT_LANDING)")

@@ -7,7 +7,6 @@ import asyncio
 import sys
 import time
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
 from typing import TextIO
 
 import orjson
@@ -67,17 +66,13 @@ def show(result: RunResult, form: str, out: TextIO) -> None:
     out.write(summary_of(result) + "\n")
 
 
-def _slot(text: str | None, settings: SnapshotSettings) -> int:
+def _slot(asked_ns: int | None, settings: SnapshotSettings) -> int:
     now_ms = time.time_ns() // 1_000_000
-    if text is None:
+    if asked_ns is None:
         return slot_at(now_ms, settings.interval_ms)
-    try:
-        moment = datetime.fromisoformat(text.removesuffix("Z"))
-    except ValueError:
-        raise UsageError(f"--slot {text} is not a time, like 2026-08-03T14:25") from None
-    slot_ms = int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    slot_ms = asked_ns // 1_000_000
     if slot_ms % settings.interval_ms:
-        raise UsageError(f"--slot {text} is no slot of {settings.snapshot_cron}")
+        raise UsageError(f"--slot: {slot_text(slot_ms)} is no slot of SNAPSHOT_CRON={settings.snapshot_cron}")
     if slot_ms > now_ms:
-        raise UsageError(f"--slot {text} is still to come")
+        raise UsageError(f"--slot: {slot_text(slot_ms)} UTC is still to come")
     return slot_ms

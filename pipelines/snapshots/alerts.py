@@ -1,4 +1,4 @@
-"""Alerts: each problem is told once, again after a while, and once more when it is over. Pure but for `send`."""
+"""Alerts: each problem is told once, again after a while, and once more when it is over."""
 
 from __future__ import annotations
 
@@ -84,7 +84,11 @@ def save_state(place: LandingPlace, state: Mapping[str, Open]) -> None:
     """Keep what has been told. Of two runs that overlap the first to write wins: an alert more, none less."""
     before = place.read(_STATE)
     try:
-        place.write(_STATE, orjson.dumps(state), before.version if before else None)
+        place.write(
+            _STATE,
+            orjson.dumps({key: list(told) for key, told in state.items()}),
+            before.version if before else None,
+        )
     except Conflict:
         return
 
@@ -99,10 +103,14 @@ async def send(url: str, messages: Sequence[Message]) -> None:
     try:
         async with (
             aiohttp.ClientSession(timeout=_TIMEOUT) as session,
-            session.post(url, data=orjson.dumps(body), headers={"Content-Type": "application/json"}) as answer,
+            session.post(
+                url, data=orjson.dumps(body), headers={"Content-Type": "application/json"}
+            ) as answer,
         ):
             if answer.status >= 300:
-                raise AlertNotSent(f"SNAPSHOT_WEBHOOK_URL: the webhook answered {answer.status}; check its address")
+                raise AlertNotSent(
+                    f"SNAPSHOT_WEBHOOK_URL: the webhook answered {answer.status}; check its address"
+                )
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         # The address may hold a secret: it is not shown.
         raise AlertNotSent(f"SNAPSHOT_WEBHOOK_URL: no answer ({type(error).__name__})") from None

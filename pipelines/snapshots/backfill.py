@@ -51,9 +51,7 @@ def rows_of_klines(
     return rows
 
 
-def _row(
-    symbol: str, slot_ms: int, window: Sequence[KlineMessage], reason: str, now_ms: int
-) -> SnapshotRow:
+def _row(symbol: str, slot_ms: int, window: Sequence[KlineMessage], reason: str, now_ms: int) -> SnapshotRow:
     opened, last = Decimal(window[0]["open"]), Decimal(window[-1]["close"])
     with localcontext(prec=60):
         base = sum((Decimal(kline["base_volume"]) for kline in window), Decimal())

@@ -49,7 +49,9 @@ COLUMNS: Final[tuple[Column, ...]] = (
     _fact("status", "text", "–", "complete, backfilled or missing"),
     _fact("reason", "text", "–", "why it is not complete; null if it is"),
     _fact("origin", "text", "–", "scheduled, manual or backfill: what kind of run took it"),
-    _fact("observed_time", "time", "UTC", "our clock when the last answer came; missing: when that was entered"),
+    _fact(
+        "observed_time", "time", "UTC", "our clock when the last answer came; missing: when that was entered"
+    ),
     _measure("exchange_time", "UTC", "ticker/24hr closeTime; klines: the slot", klines=True, kind="time"),
     _measure("last_price", _QUOTE, "ticker/24hr lastPrice; klines: close of the last bar", klines=True),
     _measure("change_24h", _QUOTE, "ticker/24hr priceChange; klines: close − first open", klines=True),

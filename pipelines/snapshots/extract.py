@@ -1,4 +1,4 @@
-"""From the exchange: observations of symbols, and klines for slots that have passed. The I/O of the pipeline."""
+"""From the exchange: observations of symbols, and klines for slots that have passed."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class ExchangeClock:
 
 
 class SnapshotExchange:
-    """Binance, as far as snapshots need it. Symbols are begun at least 0.2 s apart, under one weight budget."""
+    """Binance, as far as snapshots need it: symbols begun at least 0.2 s apart, under one weight budget."""
 
     def __init__(self, rest_url: str, share: float, clock: ExchangeClock) -> None:
         self.clock = clock

@@ -20,7 +20,7 @@ EXCHANGE: Final = "binance"
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """Ticker, book and last trades of one symbol; `observed_time_ms` is our clock when the last of them came."""
+    """Ticker, book and last trades of a symbol; `observed_time_ms` is our clock when the last came."""
 
     symbol: str
     ticker: DayTicker
@@ -29,9 +29,7 @@ class Observation:
     observed_time_ms: int
 
 
-def read_observation(
-    symbol: str, ticker: Any, depth: Any, trades: Any, observed_time_ms: int
-) -> Observation:
+def read_observation(symbol: str, ticker: Any, depth: Any, trades: Any, observed_time_ms: int) -> Observation:
     """Read three decoded answers, all or nothing.
 
     Raises:

@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from pipelines.snapshots.landing.files import SnapshotFiles
 from pipelines.snapshots.landing.local import LocalLanding
 from pipelines.snapshots.landing.port import LandingPlace
 from pipelines.snapshots.landing.spool import Spool
-from pipelines.snapshots.rows import SnapshotRow
 from pipelines.snapshots.settings import SnapshotSettings
-
-
-class Warehouse(Protocol):
-    """The second landing place, where SQL is spoken."""
-
-    def load(self, rows: Sequence[SnapshotRow]) -> None:
-        """Merge rows by their key; repeated, it changes nothing.
-
-        Raises:
-            WarehouseUnavailable: try again later.
-            WarehouseMisconfigured: no try will help.
-        """
-
-    def close(self) -> None:
-        """End the session."""
+from pipelines.snapshots.warehouse.port import Warehouse
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,11 @@ def wanted(
 
 def slot_weight(symbols: int) -> int:
     """Request weight of one slot: three requests a symbol, statuses, the clock (BINANCE_SPOT.md §8.1)."""
-    return symbols * SYMBOL_WEIGHT + status_requests(symbols) * weights.EXCHANGE_INFO_WEIGHT + weights.TIME_WEIGHT
+    return (
+        symbols * SYMBOL_WEIGHT
+        + status_requests(symbols) * weights.EXCHANGE_INFO_WEIGHT
+        + weights.TIME_WEIGHT
+    )
 
 
 def status_requests(symbols: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any, Final, Literal
 
 from pipelines.snapshots.columns import COLUMNS, MEASURES, PRECISION, SCALE
@@ -60,7 +60,7 @@ class SnapshotRow:
         return self.status != "missing" or self.reason in FINAL_REASONS
 
 
-def missing(
+def missing(  # noqa: PLR0917 - as the columns stand
     exchange: str, symbol: str, slot_ms: int, reason: str, origin: Origin, now_ms: int
 ) -> SnapshotRow:
     """A slot of which nothing is known, and why."""
@@ -70,12 +70,14 @@ def missing(
 def fitting(value: Decimal) -> bool:
     """Whether a number keeps all its digits in the columns' type: below 10^20, at most 18 decimals."""
     exponent = value.as_tuple().exponent
-    return isinstance(exponent, int) and abs(value) < _LARGEST and exponent >= -SCALE
+    # copy_abs: abs would round to the context's 28 digits.
+    return isinstance(exponent, int) and value.copy_abs() < _LARGEST and exponent >= -SCALE
 
 
 def rounded(value: Decimal) -> Decimal:
     """A computed number with as many decimals as columns have."""
-    return value.quantize(_STEP)
+    with localcontext(prec=60):
+        return value.quantize(_STEP)
 
 
 def check_row(row: SnapshotRow) -> None:
@@ -93,7 +95,9 @@ def check_row(row: SnapshotRow) -> None:
             expected = set()
     if row.measures.keys() != expected:
         wrong = sorted(row.measures.keys() ^ expected)
-        raise BrokenRow(f"{row.symbol} at {row.slot_ms}: {row.status}, but {', '.join(wrong)} does not fit that")
+        raise BrokenRow(
+            f"{row.symbol} at {row.slot_ms}: {row.status}, but {', '.join(wrong)} does not fit that"
+        )
     if (row.status == "complete") != (row.reason is None):
         raise BrokenRow(f"{row.symbol} at {row.slot_ms}: {row.status} with reason {row.reason!r}")
 
@@ -102,7 +106,7 @@ def better(one: SnapshotRow, other: SnapshotRow) -> SnapshotRow:
     """Which of two rows of one key stays: the better status, then the earlier observation.
 
     Commutative, associative, idempotent: so late, double, overlapping and retried runs, in any order, leave
-    the same row. The earlier one is nearer to the instant it speaks of. `warehouse/sql/merge.sql` says the same.
+    the same row. The earlier one is nearer to the instant it speaks of. `warehouse.statements` says the same.
     """
     return max(one, other, key=_worth)
 

@@ -21,8 +21,8 @@ from pipelines.snapshots.result import RunResult, problems_of
 from pipelines.snapshots.rows import HALTED, UNKNOWN_SYMBOL, Origin, SnapshotRow, merge, missing
 from pipelines.snapshots.settings import SnapshotSettings
 from pipelines.snapshots.slots import DAY_MS, day_of
-from pipelines.snapshots.steps import PLAIN, Steps, failure_of
-from shared.errors import CryptoStreamError, ExchangeError
+from pipelines.snapshots.steps import PLAIN, Steps
+from shared.errors import ExchangeError
 
 _LOG = logging.getLogger(__name__)
 
@@ -163,8 +163,8 @@ async def _observe_all(
             return Failure(symbol, f"{HALTED} ({status})")
         try:
             return await steps.observe(exchange, symbol, deadline_ms)
-        except CryptoStreamError as error:
-            return failure_of(exchange, symbol, error)
+        except ExchangeError as error:
+            return exchange.failure(symbol, error)
 
     return list(await asyncio.gather(*(outcome(symbol) for symbol in symbols)))
 
@@ -176,7 +176,7 @@ async def _fill_all(
     unsettled: Mapping[int, Sequence[SnapshotRow]],
     steps: Steps,
 ) -> list[SnapshotRow]:
-    """Rows of passed slots; where klines cannot be had now, holes are entered as missing, to be tried again."""
+    """Rows of passed slots; where klines cannot be had now, holes are missing for the time being."""
 
     async def filled(symbol: str, reasons: Mapping[int, str]) -> list[SnapshotRow]:
         try:

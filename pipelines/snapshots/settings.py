@@ -71,7 +71,9 @@ class SnapshotSettings(BaseSettings):
     @classmethod
     def _landing(cls, value: str) -> str:
         if value and not value.startswith("abfs://"):
-            raise ValueError(f'"{value}" is no place for snapshots; leave it empty or write abfs://CONTAINER/PREFIX')
+            raise ValueError(
+                f'"{value}" is no place for snapshots; leave it empty or write abfs://CONTAINER/PREFIX'
+            )
         return value.rstrip("/")
 
     @field_validator("snowflake_database", "snowflake_schema")

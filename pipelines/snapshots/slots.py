@@ -22,7 +22,7 @@ def interval_of(cron: str) -> int:
         SettingsError: another kind of schedule.
     """
     match = _EVERY.fullmatch(" ".join(cron.split()))
-    minute = cron.split()[0] if match else ""
+    minute = cron.split(maxsplit=1)[0] if match else ""
     hours = match["hours"].removeprefix("*/") if match else ""
     if match and minute != "0" and hours == "*":
         minutes = int(match["minutes"] or 1)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from pipelines.snapshots.extract import Failure, SnapshotExchange
-from pipelines.snapshots.landing.port import LandingUnavailable
+from pipelines.snapshots.landing.port import LandingMisconfigured, LandingUnavailable
 from pipelines.snapshots.landing.spool import ROWS, WAREHOUSE
 from pipelines.snapshots.observation import EXCHANGE, Observation, complete_row
 from pipelines.snapshots.places import Places
@@ -16,7 +16,8 @@ from pipelines.snapshots.plan import LOOKBACK_MS
 from pipelines.snapshots.quality.quarantine import Held, checks_file, held_answer, held_row, quarantine_file
 from pipelines.snapshots.quality.rules import Usual, Verdict, judge
 from pipelines.snapshots.rows import Origin, SnapshotRow, missing
-from shared.errors import CryptoStreamError, InvalidMessage
+from pipelines.snapshots.warehouse.port import WarehouseError
+from shared.errors import InvalidMessage
 
 
 async def observe(exchange: SnapshotExchange, symbol: str, deadline_ms: int) -> Observation:
@@ -81,7 +82,9 @@ async def check(
     return Checked(whole, held, len(rows), verdict.failures())
 
 
-async def keep(places: Places, checked: Checked, filled: Sequence[SnapshotRow], slot_ms: int, now_ms: int) -> None:
+async def keep(
+    places: Places, checked: Checked, filled: Sequence[SnapshotRow], slot_ms: int, now_ms: int
+) -> None:
     """Put everything on this disk, before anything else is tried.
 
     Raises:
@@ -113,7 +116,8 @@ def _deliver(places: Places, now_ms: int) -> Delivered:
         landed = places.spool.drain_rows(ROWS, places.files.land)
         places.spool.drain_blobs(places.place)
         places.files.compact(now_ms - LOOKBACK_MS - LOOKBACK_MS, now_ms)
-    except LandingUnavailable as error:
+    except (LandingUnavailable, LandingMisconfigured) as error:
+        # Even where only a person can mend it: what is taken until then waits.
         troubles["landing"] = str(error)
     if places.warehouse is not None:
         troubles |= _load(places)
@@ -121,25 +125,12 @@ def _deliver(places: Places, now_ms: int) -> Delivered:
 
 
 def _load(places: Places) -> dict[str, str]:
-    from pipelines.snapshots.warehouse.errors import WarehouseUnavailable  # noqa: PLC0415
-
     assert places.warehouse is not None
     try:
         places.spool.drain_rows(WAREHOUSE, places.warehouse.load)
-    except WarehouseUnavailable as error:
+    except WarehouseError as error:
         return {"warehouse": str(error)}
     return {}
-
-
-def failure_of(exchange: SnapshotExchange, symbol: str, error: BaseException) -> Failure:
-    """What is left of an observation that raised.
-
-    Raises:
-        BaseException: the error itself, if it is none of the exchange's.
-    """
-    if isinstance(error, CryptoStreamError):
-        return exchange.failure(symbol, error)
-    raise error
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +139,7 @@ class Steps:
 
     observe: Callable[[SnapshotExchange, str, int], Awaitable[Observation]] = observe
     fill: Callable[[SnapshotExchange, str, Mapping[int, str], int], Awaitable[list[SnapshotRow]]] = fill
-    check: Callable[
-        [Sequence[Observation | Failure], int, Origin, int, Usual], Awaitable[Checked]
-    ] = check
+    check: Callable[[Sequence[Observation | Failure], int, Origin, int, Usual], Awaitable[Checked]] = check
     keep: Callable[[Places, Checked, Sequence[SnapshotRow], int, int], Awaitable[None]] = keep
     deliver: Callable[[Places, int], Awaitable[Delivered]] = deliver
 

@@ -19,7 +19,6 @@ from pipelines.snapshots.slots import (
     days_between,
     file_stem,
     slot_of_stem,
-    slots_between,
 )
 
 _LOG = logging.getLogger(__name__)
@@ -56,16 +55,14 @@ class SnapshotFiles:
         return len(by_slot)
 
     def handled(self, first_ms: int, last_ms: int) -> set[int]:
-        """Slots from one to another, both included, that have a file; all of a compacted day."""
+        """Slots from one to another, both included, that have rows."""
         found: set[int] = set()
         for day in days_between(first_ms, last_ms):
             names = self._place.names(_folder(day))
             if _DAY in names:
-                start_ms = day_start_ms(day)
                 blob = self._place.read(f"{_folder(day)}/{_DAY}")
                 kept = {row.slot_ms for row in rows_of_parquet(blob.content)} if blob else set()
-                # From its first row on, a compacted day has no hole: compaction waits for that.
-                found |= {slot for slot in slots_between(start_ms, start_ms + DAY_MS, self._interval_ms)} & kept
+                found |= kept
             found |= {slot for name in names if (slot := _slot_of(day, name)) is not None}
         return {slot for slot in found if first_ms <= slot <= last_ms}
 
@@ -154,7 +151,9 @@ class SnapshotFiles:
                 except Conflict:
                     continue
             return [row for row in merged if row.slot_ms == slot_ms]
-        raise LandingUnavailable(f"{name}: changed by others {_TRIES} times in a row; it is tried again later")
+        raise LandingUnavailable(
+            f"{name}: changed by others {_TRIES} times in a row; it is tried again later"
+        )
 
     def _mark(self, slot_ms: int) -> None:
         try:

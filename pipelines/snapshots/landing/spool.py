@@ -1,4 +1,4 @@
-"""The spool: what a run has taken is on this disk before anything else is tried, and leaves it when it has landed.
+"""The spool: what a run has taken is on this disk first, and leaves it when it has landed.
 
 So a landing place or a warehouse may be away for hours: what the exchange answered meanwhile is not lost.
 """

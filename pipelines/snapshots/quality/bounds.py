@@ -14,8 +14,8 @@ from pipelines.snapshots.rows import SnapshotRow
 
 # Two hours of five minutes: fewer say nothing of a day.
 _ENOUGH: Final = 24
-# Of a normal distribution 10 median absolute deviations are 6.7 sigma; prices have fatter tails, and a row held
-# back in a wild minute costs more than a wrong one that is a little off: hence 20, and a floor.
+# Of a normal distribution 20 median absolute deviations are 13 sigma; prices have fatter tails, and a row
+# held back in a wild minute costs more than a wrong one that is a little off.
 _DEVIATIONS: Final = 20.0
 _LEAST_SPREAD_PERCENT: Final = 0.5
 _LEAST_JUMP: Final = 0.02

@@ -76,9 +76,7 @@ def quarantine_file(held: Sequence[Held], slot_ms: int, now_ms: int) -> tuple[st
     return _file("quarantine", slot_ms, records, QUARANTINE_SCHEMA)
 
 
-def checks_file(
-    checked: int, failures: Mapping[str, int], slot_ms: int, now_ms: int
-) -> tuple[str, bytes]:
+def checks_file(checked: int, failures: Mapping[str, int], slot_ms: int, now_ms: int) -> tuple[str, bytes]:
     """Name and content of the file that tells how the rules went."""
     records = [
         {
@@ -94,9 +92,7 @@ def checks_file(
     return _file("checks", slot_ms, records, CHECKS_SCHEMA)
 
 
-def _file(
-    folder: str, slot_ms: int, records: list[dict[str, Any]], schema: pa.Schema
-) -> tuple[str, bytes]:
+def _file(folder: str, slot_ms: int, records: list[dict[str, Any]], schema: pa.Schema) -> tuple[str, bytes]:
     content = parquet_bytes(pa.Table.from_pylist(records, schema=schema))
     digest = hashlib.sha256(content).hexdigest()[:12]
     day = day_of(slot_ms).isoformat()

@@ -19,7 +19,7 @@ from pipelines.snapshots.quality.bounds import Bounds, jump
 from pipelines.snapshots.rows import SnapshotRow
 
 Frame = Any
-# The exchange's ticker is of the moment, in memory; a time further off is of a clock or a cache that is wrong.
+# The exchange's ticker is of the moment; a time further off is of a clock or a cache that is wrong.
 _OLDEST: Final = pd.Timedelta(seconds=60)
 # Runs wait for their slot; this is the resolution of clocks.
 _EARLIEST: Final = pd.Timedelta(seconds=2)
@@ -69,9 +69,7 @@ RULES: Final[tuple[Rule, ...]] = (
             "last_trades_mean_price",
         ),
     ),
-    Rule(
-        "volumes_not_negative", "24 h volumes ≥ 0", _not_negative("base_volume_24h", "quote_volume_24h")
-    ),
+    Rule("volumes_not_negative", "24 h volumes ≥ 0", _not_negative("base_volume_24h", "quote_volume_24h")),
     Rule(
         "quantities_above_zero",
         "quantities of best bid, best ask and the last trades > 0",
@@ -82,8 +80,14 @@ RULES: Final[tuple[Rule, ...]] = (
         "high_24h ≥ weighted_average_price_24h ≥ low_24h",
         # The average is rounded to 8 decimals by the exchange.
         lambda f: (
-            (f["high_24h"].astype("float64") * (1 + 1e-7) >= f["weighted_average_price_24h"].astype("float64"))
-            & (f["low_24h"].astype("float64") * (1 - 1e-7) <= f["weighted_average_price_24h"].astype("float64"))
+            (
+                f["high_24h"].astype("float64") * (1 + 1e-7)
+                >= f["weighted_average_price_24h"].astype("float64")
+            )
+            & (
+                f["low_24h"].astype("float64") * (1 - 1e-7)
+                <= f["weighted_average_price_24h"].astype("float64")
+            )
         ),
     ),
     Rule(
@@ -180,7 +184,8 @@ def _frame(rows: Sequence[SnapshotRow], usual: Usual) -> Frame:
     frame["most_spread_percent"] = [bound.spread_percent for bound in bounds]
     frame["jump"] = [_jump(row, usual) for row in rows]
     frame["most_jump"] = [
-        bound.jump * max(1.0, _slots_since(row, usual)) ** 0.5 for row, bound in zip(rows, bounds, strict=True)
+        bound.jump * max(1.0, _slots_since(row, usual)) ** 0.5
+        for row, bound in zip(rows, bounds, strict=True)
     ]
     frame["off_stream"] = [_off_stream(row, usual) for row in rows]
     return frame
