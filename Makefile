@@ -8,7 +8,7 @@ ARGS ?=
 JOBS ?= 0
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup setup-snapshots run test unit lint bench engines chaos soak schemas docs lock clean
+.PHONY: azurite setup setup-snapshots run test unit lint bench engines chaos soak schemas docs lock clean
 
 setup: $(STAMP)
 
@@ -51,6 +51,15 @@ bench: $(STAMP)
 engines: $(STAMP)
 	@$(BIN)/python -m cryptostream.engines $(ARGS)
 
+# An emulated Azure Blob Storage for tests, into the cache of engines; nothing in this tree needs it to run.
+AZURITE_VERSION := 3.37.0
+azurite:
+	@cache="$${CRYPTOSTREAM_ENGINES:-$${XDG_CACHE_HOME:-$$HOME/.cache}/cryptostream/engines}/azurite-$(AZURITE_VERSION)"; \
+	  test -x "$$cache/node_modules/.bin/azurite-blob" || { \
+	    rm -rf "$$cache" "$$cache.new" && mkdir -p "$$cache.new" && \
+	    npm install --silent --no-fund --no-audit --ignore-scripts --prefix "$$cache.new" azurite@$(AZURITE_VERSION) && \
+	    mv "$$cache.new" "$$cache"; }
+
 # The locks name hashes and no index; those of the extras agree with the first.
 LOCK := $(VENV)/lock/bin/uv pip compile pyproject.toml --universal --python-version 3.11 \
   --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet
@@ -70,6 +79,7 @@ schemas: $(STAMP)
 
 docs: $(STAMP) schemas
 	@$(BIN)/python -m docs.make_indicators
+	@$(BIN)/python -m docs.make_snapshots
 
 # Breaks a whole stack on purpose (docs/faults.md); with ARGS only that: make chaos ARGS="kill-producer --kills 5"
 chaos: $(STAMP)

@@ -110,7 +110,8 @@ class SnapshotExchange:
     async def patiently(self, work: Callable[[], Awaitable[Result]], deadline_ms: int) -> Result:
         """Do something, and again after each Retry-After that ends before the deadline.
 
-        Transient failures without it were retried with growing jittered waits by the client already.
+        Other transient failures were retried with growing jittered waits by the client already; only what it
+        took for an answer, and was none, is asked for again here.
 
         Raises:
             ExchangeError: it does not become possible in time, or never will.
@@ -121,7 +122,8 @@ class SnapshotExchange:
             except ExchangeUnavailable as error:
                 wait_s = (error.retry_after or 0.0) + random.random()
                 late = self.clock.now_ms() + wait_s * 1000 > deadline_ms - _SPARE_MS
-                if error.retry_after is None or late or attempt == _PATIENCE:
+                again = error.retry_after is not None or isinstance(error, ExchangeUnreadable)
+                if not again or late or attempt == _PATIENCE:
                     raise
                 await asyncio.sleep(wait_s)
         raise AssertionError("the loop returns or raises")

@@ -82,8 +82,8 @@ async def keep_task(
 
 
 @task(name="land", cache_policy=NO_CACHE)
-async def land_task(places: Places, now_ms: int) -> Delivered:
-    return await steps.deliver(places, now_ms)
+async def land_task(places: Places) -> Delivered:
+    return await steps.deliver(places)
 
 
 TASKS: Final = Steps(extract_task, fill_task, check_task, keep_task, land_task)

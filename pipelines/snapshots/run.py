@@ -6,22 +6,22 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from pipelines.snapshots import alerts
 from pipelines.snapshots.extract import Failure, SnapshotExchange
+from pipelines.snapshots.landing.learned import load_bounds
 from pipelines.snapshots.landing.port import LandingUnavailable
 from pipelines.snapshots.landing.spool import ROWS
 from pipelines.snapshots.observation import EXCHANGE, Observation
 from pipelines.snapshots.places import Places
 from pipelines.snapshots.plan import LOOKBACK_MS, NOT_TAKEN, Plan, plan, wanted
-from pipelines.snapshots.quality.bounds import last_prices, learn
+from pipelines.snapshots.quality.bounds import Bounds, last_prices
 from pipelines.snapshots.quality.rules import Usual
 from pipelines.snapshots.result import RunResult, problems_of
 from pipelines.snapshots.rows import HALTED, UNKNOWN_SYMBOL, Origin, SnapshotRow, merge, missing
 from pipelines.snapshots.settings import SnapshotSettings
-from pipelines.snapshots.slots import DAY_MS, day_of
-from pipelines.snapshots.steps import PLAIN, Steps
+from pipelines.snapshots.steps import PLAIN, Steps, compact
 from shared.errors import ExchangeError
 
 _LOG = logging.getLogger(__name__)
@@ -63,23 +63,25 @@ async def run_slot(
         _LOG.warning("the exchange's clock is not known (%s): this machine's is taken for it", error)
     await asyncio.sleep(max(0, min(_EARLIEST_MS, slot_ms - clock.now_ms())) / 1000)
     # 2. What earlier runs could not land is there before anything is called a hole.
-    before = await steps.deliver(places, clock.now_ms())
-    known, unsettled, usual_rows = await _look(places, slot_ms, before.troubles)
-    todo = plan(slot_ms, clock.now_ms(), interval_ms, known)
+    before = await steps.deliver(places)
+    seen = await _look(places, slot_ms, before.troubles)
+    todo = plan(slot_ms, clock.now_ms(), interval_ms, seen.handled)
     # 3. The slot first, since it passes; then what can wait.
     outcomes = await _observe_all(settings, exchange, slot_ms, steps) if todo.take else []
-    filled = await _fill_all(settings, exchange, todo, unsettled, steps)
+    filled = await _fill_all(settings, exchange, todo, seen.unsettled, steps)
     # 4. Checks against the last day and the newest earlier prices, those just filled included.
     usual = Usual(
         interval_ms,
-        learn(usual_rows, interval_ms),
-        last_prices([row for row in (*usual_rows, *filled) if row.slot_ms < slot_ms]),
+        seen.bounds,
+        last_prices([row for row in (*seen.newest, *filled) if row.slot_ms < slot_ms]),
         stream_closes(settings.snapshot_symbols, slot_ms),
     )
     checked = await steps.check(outcomes, slot_ms, origin, clock.now_ms(), usual)
     # 5. On this disk first, then wherever it belongs.
     await steps.keep(places, checked, filled, slot_ms, clock.now_ms())
-    delivered = await steps.deliver(places, clock.now_ms())
+    delivered = await steps.deliver(places)
+    if "landing" not in delivered.troubles:
+        await _compact(places, interval_ms, clock.now_ms())
     own = [row for row in (*checked.rows, *filled) if row.slot_ms == slot_ms]
     result = RunResult(
         slot_ms=slot_ms,
@@ -117,30 +119,39 @@ async def tell(settings: SnapshotSettings, places: Places, result: RunResult, no
         alerts.save_state(places.state, state)
 
 
-async def _look(
-    places: Places, slot_ms: int, troubles: Mapping[str, str]
-) -> tuple[set[int], dict[int, list[SnapshotRow]], list[SnapshotRow]]:
-    """Slots that have rows, rows that are not settled, rows of the last day and of the newest slot before.
+class _Seen(NamedTuple):
+    """What has landed: slots that have rows, rows that are not settled, rows of the newest slot before this
+    one, and what is usual."""
 
-    While the landing place is away nothing is known of it, and nothing is filled.
-    """
+    handled: set[int]
+    unsettled: dict[int, list[SnapshotRow]]
+    newest: list[SnapshotRow]
+    bounds: dict[str, Bounds]
+
+
+async def _look(places: Places, slot_ms: int, troubles: Mapping[str, str]) -> _Seen:
+    """While the landing place is away nothing is known of it, and nothing is filled."""
     if "landing" in troubles:
-        return set(), {}, []
+        return _Seen(set(), {}, [], {})
     try:
         return await asyncio.to_thread(_look_into, places, slot_ms)
     except LandingUnavailable as error:
         _LOG.warning("%s", error)
-        return set(), {}, []
+        return _Seen(set(), {}, [], {})
 
 
-def _look_into(
-    places: Places, slot_ms: int
-) -> tuple[set[int], dict[int, list[SnapshotRow]], list[SnapshotRow]]:
+def _look_into(places: Places, slot_ms: int) -> _Seen:
     handled = places.files.handled(slot_ms - LOOKBACK_MS, slot_ms)
-    last_day = places.files.rows_of_day(day_of(slot_ms - DAY_MS))
-    newest = max((slot for slot in handled if slot < slot_ms), default=None)
-    newest_rows = places.files.rows(newest) if newest is not None else []
-    return handled, places.files.unsettled(), merge(last_day, newest_rows)
+    before = max((slot for slot in handled if slot < slot_ms), default=None)
+    newest = places.files.rows(before) if before is not None else []
+    return _Seen(handled, places.files.unsettled(), newest, load_bounds(places.place))
+
+
+async def _compact(places: Places, interval_ms: int, now_ms: int) -> None:
+    try:
+        await asyncio.to_thread(compact, places, interval_ms, now_ms)
+    except LandingUnavailable as error:
+        _LOG.warning("%s; the next run compacts what is closed", error)
 
 
 async def _observe_all(

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from pipelines.snapshots.extract import Failure, SnapshotExchange
+from pipelines.snapshots.landing.learned import save_bounds
 from pipelines.snapshots.landing.port import LandingMisconfigured, LandingUnavailable
 from pipelines.snapshots.landing.spool import ROWS, WAREHOUSE
 from pipelines.snapshots.observation import EXCHANGE, Observation, complete_row
 from pipelines.snapshots.places import Places
-from pipelines.snapshots.plan import LOOKBACK_MS
+from pipelines.snapshots.quality.bounds import learn
 from pipelines.snapshots.quality.quarantine import Held, checks_file, held_answer, held_row, quarantine_file
 from pipelines.snapshots.quality.rules import Usual, Verdict, judge
 from pipelines.snapshots.rows import Origin, SnapshotRow, missing
@@ -105,17 +106,26 @@ class Delivered(NamedTuple):
     troubles: dict[str, str]
 
 
-async def deliver(places: Places, now_ms: int) -> Delivered:
-    """Land: from the spool to the landing place and to the warehouse; closed days become one file."""
-    return await asyncio.to_thread(_deliver, places, now_ms)
+async def deliver(places: Places) -> Delivered:
+    """Land: from the spool to the landing place and to the warehouse."""
+    return await asyncio.to_thread(_deliver, places)
 
 
-def _deliver(places: Places, now_ms: int) -> Delivered:
+def compact(places: Places, interval_ms: int, now_ms: int) -> None:
+    """Make one file of each closed day, and learn from it what is usual.
+
+    Raises:
+        LandingUnavailable, LandingMisconfigured: it is left to a later run.
+    """
+    for day, rows in places.files.compact(now_ms).items():
+        save_bounds(places.place, day, learn(rows, interval_ms))
+
+
+def _deliver(places: Places) -> Delivered:
     landed, troubles = 0, {}
     try:
         landed = places.spool.drain_rows(ROWS, places.files.land)
         places.spool.drain_blobs(places.place)
-        places.files.compact(now_ms - LOOKBACK_MS - LOOKBACK_MS, now_ms)
     except (LandingUnavailable, LandingMisconfigured) as error:
         # Even where only a person can mend it: what is taken until then waits.
         troubles["landing"] = str(error)
@@ -141,7 +151,7 @@ class Steps:
     fill: Callable[[SnapshotExchange, str, Mapping[int, str], int], Awaitable[list[SnapshotRow]]] = fill
     check: Callable[[Sequence[Observation | Failure], int, Origin, int, Usual], Awaitable[Checked]] = check
     keep: Callable[[Places, Checked, Sequence[SnapshotRow], int, int], Awaitable[None]] = keep
-    deliver: Callable[[Places, int], Awaitable[Delivered]] = deliver
+    deliver: Callable[[Places], Awaitable[Delivered]] = deliver
 
 
 PLAIN: Final = Steps()

@@ -11,6 +11,7 @@ from typing import Final
 from pipelines.snapshots.frame import parquet_of, rows_of_parquet
 from pipelines.snapshots.landing.port import Blob, Conflict, LandingPlace, LandingUnavailable
 from pipelines.snapshots.observation import EXCHANGE
+from pipelines.snapshots.plan import LOOKBACK_MS
 from pipelines.snapshots.rows import SnapshotRow, merge
 from pipelines.snapshots.slots import (
     DAY_MS,
@@ -19,6 +20,7 @@ from pipelines.snapshots.slots import (
     days_between,
     file_stem,
     slot_of_stem,
+    slots_between,
 )
 
 _LOG = logging.getLogger(__name__)
@@ -55,15 +57,17 @@ class SnapshotFiles:
         return len(by_slot)
 
     def handled(self, first_ms: int, last_ms: int) -> set[int]:
-        """Slots from one to another, both included, that have rows."""
+        """Slots from one to another, both included, that have rows; told by names alone.
+
+        A compacted day has no hole: compaction waits for that.
+        """
         found: set[int] = set()
         for day in days_between(first_ms, last_ms):
             names = self._place.names(_folder(day))
+            start_ms = day_start_ms(day)
             if _DAY in names:
-                blob = self._place.read(f"{_folder(day)}/{_DAY}")
-                kept = {row.slot_ms for row in rows_of_parquet(blob.content)} if blob else set()
-                found |= kept
-            found |= {slot for name in names if (slot := _slot_of(day, name)) is not None}
+                found.update(slots_between(start_ms, start_ms + DAY_MS, self._interval_ms))
+            found.update(_slots_of(day, names))
         return {slot for slot in found if first_ms <= slot <= last_ms}
 
     def unsettled(self) -> dict[int, list[SnapshotRow]]:
@@ -91,37 +95,49 @@ class SnapshotFiles:
         """All rows of a UTC day, one a key, by slot and symbol."""
         return merge(*(rows_of_parquet(blob.content) for _, blob in self._blobs(day)))
 
-    def compact(self, first_ms: int, now_ms: int) -> list[date]:
-        """Make one file of each closed day that still has files of slots; returns those days.
+    def compact(self, now_ms: int) -> dict[date, list[SnapshotRow]]:
+        """Make one file of each closed day of the last weeks that has files of slots; returns their rows.
 
-        Killed in between, it leaves rows in both: readers merge them, and the next run cleans up.
+        A day with holes is left until they are filled, or are too old for that. Killed in between, it leaves
+        rows in both: readers merge them, and the next run cleans up.
         """
-        done = []
-        for day in days_between(first_ms, now_ms):
-            if now_ms < day_start_ms(day) + DAY_MS + _CLOSED_AFTER_MS:
-                continue
-            if any(_slot_of(day, name) is not None for name in self._place.names(_folder(day))):
-                self._compact(day)
-                done.append(day)
+        done: dict[date, list[SnapshotRow]] = {}
+        before: list[str] = []
+        for day in days_between(now_ms - 2 * LOOKBACK_MS, now_ms - DAY_MS - _CLOSED_AFTER_MS):
+            names = self._place.names(_folder(day))
+            slots = sorted(_slots_of(day, names))
+            if slots:
+                end_ms = day_start_ms(day) + DAY_MS
+                first_ms = day_start_ms(day) if before else slots[0]
+                wanted = len(slots_between(first_ms, end_ms, self._interval_ms))
+                too_old = end_ms < now_ms - LOOKBACK_MS
+                if _DAY in names or len(slots) == wanted or too_old:
+                    done[day] = self._compact(day)
+            before = names
         return done
 
-    def _compact(self, day: date) -> None:
+    def _compact(self, day: date) -> list[SnapshotRow]:
         blobs = self._blobs(day)
         before = next((blob.version for name, blob in blobs if name.endswith(_DAY)), None)
         rows = merge(*(rows_of_parquet(blob.content) for _, blob in blobs))
-        self._place.write(f"{_folder(day)}/{_DAY}", parquet_of(rows), before)
+        try:
+            self._place.write(f"{_folder(day)}/{_DAY}", parquet_of(rows), before)
+        except Conflict:
+            _LOG.info("%s is compacted by another run", day)
+            return rows
         for name, blob in blobs:
             if not name.endswith(_DAY):
                 try:
                     self._place.delete(name, blob.version)
                 except Conflict:
                     _LOG.info("%s was written while its day was compacted; the next run adds it", name)
+        return rows
 
     def _blobs(self, day: date) -> list[tuple[str, Blob]]:
         wanted = [
             f"{_folder(day)}/{name}"
             for name in self._place.names(_folder(day))
-            if name == _DAY or _slot_of(day, name) is not None
+            if name == _DAY or _slots_of(day, [name])
         ]
         return [(name, blob) for name in wanted if (blob := self._place.read(name)) is not None]
 
@@ -178,5 +194,7 @@ def _marker(slot_ms: int) -> str:
     return f"{_UNSETTLED}/{day_of(slot_ms).isoformat()}T{file_stem(slot_ms)}"
 
 
-def _slot_of(day: date, name: str) -> int | None:
-    return slot_of_stem(day, name.removesuffix(".parquet")) if name.endswith(".parquet") else None
+def _slots_of(day: date, names: Iterable[str]) -> list[int]:
+    """The slots that have files of their own."""
+    stems = (name.removesuffix(".parquet") for name in names if name.endswith(".parquet"))
+    return [slot for stem in stems if (slot := slot_of_stem(day, stem)) is not None]
