@@ -21,6 +21,7 @@ from prefect.tasks import exponential_backoff
 
 from pipelines.snapshots import steps
 from pipelines.snapshots.extract import Failure, SnapshotExchange, open_exchange
+from pipelines.snapshots.landing.port import LandingMisconfigured, LandingUnavailable
 from pipelines.snapshots.observation import EXCHANGE, Observation
 from pipelines.snapshots.places import Places, open_places
 from pipelines.snapshots.quality.rules import RULES, Usual
@@ -36,7 +37,7 @@ from shared.errors import ExchangeUnavailable
 
 FLOW_NAME: Final = "market-snapshot"
 LANDED_EVENT: Final = "cryptostream.snapshot.landed"
-_CHARTED: Final = 48  # slots: four hours of five minutes
+_CHARTED: Final = 24  # slots: two hours of five minutes
 
 
 async def worth_retrying(_task: Any, _run: Any, state: Any) -> bool:
@@ -167,15 +168,16 @@ def chart(slot: str, rows: Sequence[SnapshotRow], recent: Mapping[str, Sequence[
 
 
 def _recent_prices(places: Places, result: RunResult, settings: SnapshotSettings) -> dict[str, list[float]]:
-    """Prices of the last slots that have landed, by symbol, oldest first."""
-    if result.troubles:
-        return {}
+    """Prices of the last slots that have landed, by symbol, oldest first; none if they cannot be read now."""
     found: dict[str, list[float]] = {}
     first_ms = result.slot_ms - _CHARTED * settings.interval_ms
-    for slot_ms in range(first_ms, result.slot_ms + 1, settings.interval_ms):
-        for row in places.files.rows(slot_ms):
-            if "last_price" in row.measures:
-                found.setdefault(row.symbol, []).append(float(row.measures["last_price"]))
+    try:
+        for slot_ms in range(first_ms, result.slot_ms + 1, settings.interval_ms):
+            for row in places.files.rows(slot_ms):
+                if "last_price" in row.measures:
+                    found.setdefault(row.symbol, []).append(float(row.measures["last_price"]))
+    except (LandingUnavailable, LandingMisconfigured):
+        return {}  # that it is away is told by the run itself
     return found
 
 

@@ -203,7 +203,7 @@ async def live_through(week: Week) -> None:
         await week.process(slot_ms)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1500)
 def test_a_week_of_faults_ends_with_one_row_per_slot_of_the_status_it_must_have(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

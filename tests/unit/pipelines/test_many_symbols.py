@@ -41,7 +41,7 @@ async def take(symbols: list[str], host: VirtualHost) -> tuple[list[Any], list[i
 def test_a_slot_stays_inside_the_weight_budget_and_ends_well_before_the_next(count: int, most_s: int) -> None:
     symbols = SYMBOLS[:count]
     host = VirtualHost(PlainExchange(symbols, SLOT, SLOT + BAR), SLOT, latency_s=0.1)
-    observed, begun = run_virtually(take(symbols, host))
+    observed, _ = run_virtually(take(symbols, host))
     assert all(isinstance(one, Observation) for one in observed)
     assert not {429, 418} & set(host.log)
     assert max(host.weight_by_minute.values()) <= 6_000 * 0.9
