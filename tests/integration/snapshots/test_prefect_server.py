@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ require_snapshot_extras()
 from pipelines.snapshots.landing.files import SnapshotFiles
 from pipelines.snapshots.landing.local import LocalLanding
 from pipelines.snapshots.slots import slot_at
+from tests.integration.snapshots.postgres import binaries, postgres
 from tests.integration.snapshots.prefect_server import (
     BIN,
     ROOT,
@@ -31,19 +33,33 @@ MINUTE = 60_000
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_a_deployment_takes_slots_on_its_schedule_and_the_api_shows_it(tmp_path: Path) -> None:
+    """With metadata in SQLite and in PostgreSQL, at the same time: minutes are waited for once."""
+    binaries()
+    (tmp_path / "sqlite").mkdir()
+    (tmp_path / "postgresql").mkdir()
+    with postgres(tmp_path / "postgresql") as database, ThreadPoolExecutor(2) as threads:
+        trials = [
+            threads.submit(_trial, tmp_path / "sqlite", None),
+            threads.submit(_trial, tmp_path / "postgresql", database),
+        ]
+        for trial in trials:
+            trial.result()
+
+
+def _trial(directory: Path, database: str | None) -> None:
     settings = {
         "SNAPSHOT_SYMBOLS": ",".join(SYMBOLS),
         "SNAPSHOT_CRON": "* * * * *",
-        "SNAPSHOT_DIR": str(tmp_path / "snapshots"),
+        "SNAPSHOT_DIR": str(directory / "snapshots"),
     }
     # The first request of each 50 s meets six seconds of errors: longer than the client's own attempts last.
     with (
-        exchange(tmp_path, SYMBOLS, "rest_5xx:paths=depth,symbols=BTCUSDT,every=50,duration=6") as url,
-        prefect_server(tmp_path, {**settings, "BINANCE_REST_URL": url}) as server,
+        exchange(directory, SYMBOLS, "rest_5xx:paths=depth,symbols=BTCUSDT,every=50,duration=6") as url,
+        prefect_server(directory, {**settings, "BINANCE_REST_URL": url}, database) as server,
     ):
-        takes_slots(server, tmp_path, slots=2)
+        takes_slots(server, directory, slots=2)
 
 
 def takes_slots(server: Server, directory: Path, slots: int) -> None:
