@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -36,7 +36,7 @@ def save_bounds(place: LandingPlace, day: date, bounds: Mapping[str, Bounds]) ->
 def _read(place: LandingPlace) -> tuple[str, dict[str, Bounds]]:
     blob = place.read(_NAME)
     try:
-        kept = orjson.loads(blob.content) if blob else {"day": "", "bounds": {}}
+        kept: Any = orjson.loads(blob.content) if blob else {"day": "", "bounds": {}}
         bounds = {symbol: Bounds(float(two[0]), float(two[1])) for symbol, two in kept["bounds"].items()}
         return str(kept["day"]), bounds
     except (orjson.JSONDecodeError, AttributeError, KeyError, IndexError, TypeError, ValueError):

@@ -94,7 +94,7 @@ def prefect_server(
     command = (str(BIN / "prefect"), "server", "start", "--host", "127.0.0.1", "--port", port, "--no-ui")
     with process("server", directory, environment, *command):
         server = Server(url, environment, directory)
-        wait_for(lambda: server.ask("health"), 120, "the Prefect server is up")
+        wait_for(lambda: server.ask("health"), 300, "the Prefect server is up")
         yield server
 
 
