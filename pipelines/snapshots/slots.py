@@ -68,9 +68,15 @@ def file_stem(slot_ms: int) -> str:
 
 def slot_of_stem(day: date, stem: str) -> int | None:
     """The slot of a file, None if its name is not that of a slot."""
+    offset_ms = offset_of_stem(stem)
+    return None if offset_ms is None else day_start_ms(day) + offset_ms
+
+
+def offset_of_stem(stem: str) -> int | None:
+    """How far into its day the slot of a file is, ms; None if its name is not that of a slot."""
     if len(stem) != 4 or not stem.isdecimal() or int(stem[:2]) > 23 or int(stem[2:]) > 59:
         return None
-    return day_start_ms(day) + (int(stem[:2]) * 60 + int(stem[2:])) * _MINUTE_MS
+    return (int(stem[:2]) * 60 + int(stem[2:])) * _MINUTE_MS
 
 
 def days_between(first_ms: int, last_ms: int) -> list[date]:

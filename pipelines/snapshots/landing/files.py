@@ -19,6 +19,7 @@ from pipelines.snapshots.slots import (
     day_start_ms,
     days_between,
     file_stem,
+    offset_of_stem,
     slot_of_stem,
     slots_between,
 )
@@ -96,7 +97,7 @@ class SnapshotFiles:
         return merge(*(rows_of_parquet(blob.content) for _, blob in self._blobs(day)))
 
     def compact(self, now_ms: int) -> dict[date, list[SnapshotRow]]:
-        """Make one file of each closed day of the last weeks that has files of slots; returns their rows.
+        """Make one file of each closed day of the last two weeks that has files of slots; returns their rows.
 
         A day with holes is left until they are filled, or are too old for that. Killed in between, it leaves
         rows in both: readers merge them, and the next run cleans up.
@@ -110,7 +111,7 @@ class SnapshotFiles:
                 end_ms = day_start_ms(day) + DAY_MS
                 first_ms = day_start_ms(day) if before else slots[0]
                 wanted = len(slots_between(first_ms, end_ms, self._interval_ms))
-                too_old = end_ms < now_ms - LOOKBACK_MS
+                too_old = end_ms <= now_ms - LOOKBACK_MS
                 if _DAY in names or len(slots) == wanted or too_old:
                     done[day] = self._compact(day)
             before = names
@@ -197,4 +198,5 @@ def _marker(slot_ms: int) -> str:
 def _slots_of(day: date, names: Iterable[str]) -> list[int]:
     """The slots that have files of their own."""
     stems = (name.removesuffix(".parquet") for name in names if name.endswith(".parquet"))
-    return [slot for stem in stems if (slot := slot_of_stem(day, stem)) is not None]
+    start_ms = day_start_ms(day)
+    return [start_ms + offset for stem in stems if (offset := offset_of_stem(stem)) is not None]
