@@ -8,7 +8,7 @@ ARGS ?=
 JOBS ?= 0
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup run test unit lint bench engines chaos soak schemas docs dashboards lock clean
+.PHONY: setup setup-snapshots run test unit lint bench engines azurite chaos soak schemas docs dashboards lock clean
 .PHONY: up down logs ps urls password backup restore compose test-compose
 
 setup: $(STAMP)
@@ -18,6 +18,16 @@ $(STAMP): requirements/lock.txt pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/lock.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+# The snapshot pipeline's extras, into the same environment (docs/snapshots.md). The lock is whole, hence
+# --no-deps: pip would look for a newer SQLAlchemy than the lock's, since some ask for it with an extra.
+SNAPSHOTS_STAMP := $(VENV)/.installed-snapshots
+
+setup-snapshots: $(SNAPSHOTS_STAMP)
+
+$(SNAPSHOTS_STAMP): requirements/snapshots-test.txt $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/snapshots-test.txt
 	@touch $@
 
 run: $(STAMP)
@@ -42,13 +52,25 @@ bench: $(STAMP)
 engines: $(STAMP)
 	@$(BIN)/python -m cryptostream.engines $(ARGS)
 
-# The locks name hashes and no index; that of the image is a part of the first.
+# An emulated Azure Blob Storage for tests, into the cache of engines; nothing in this tree needs it to run.
+AZURITE_VERSION := 3.37.0
+azurite:
+	@cache="$${CRYPTOSTREAM_ENGINES:-$${XDG_CACHE_HOME:-$$HOME/.cache}/cryptostream/engines}/azurite-$(AZURITE_VERSION)"; \
+	  test -x "$$cache/node_modules/.bin/azurite-blob" || { \
+	    rm -rf "$$cache" "$$cache.new" && mkdir -p "$$cache.new" && \
+	    npm install --silent --no-fund --no-audit --ignore-scripts --prefix "$$cache.new" azurite@$(AZURITE_VERSION) && \
+	    mv "$$cache.new" "$$cache"; }
+
+# The locks name hashes and no index; those of the image and of the extras agree with the first.
 LOCK := $(VENV)/lock/bin/uv pip compile pyproject.toml --universal --python-version 3.11 \
   --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet
 lock: $(STAMP)
 	$(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/python -m pip install --quiet uv
 	$(LOCK) --extra dev --extra parquet --output-file requirements/lock.txt
 	$(LOCK) --constraint requirements/lock.txt --output-file requirements/services.txt
+	$(LOCK) --extra snapshots --constraints requirements/lock.txt --output-file requirements/snapshots.txt
+	$(LOCK) --extra dev --extra parquet --extra snapshots --extra snapshots-test \
+	  --constraints requirements/lock.txt --constraints requirements/snapshots.txt --output-file requirements/snapshots-test.txt
 
 # Everything made here, the containers' data included: prices, dashboards' changes, secrets.
 clean:
@@ -67,6 +89,7 @@ schemas: $(STAMP)
 
 docs: $(STAMP) schemas
 	@$(BIN)/python -m docs.make_indicators
+	@$(BIN)/python -m docs.make_snapshots
 
 # The JSON that Grafana reads, from grafana/boards and grafana/alerts.py (docs/dashboards.md).
 dashboards: $(STAMP)
