@@ -1,7 +1,7 @@
 """A WebSocket connection that hands over all frames that have come, not one at a time.
 
-`ClientConnection.recv` costs a third of what the whole way of a quote costs: a coroutine, a lock and an
-assembler for each frame. An exchange's frames are whole messages that come dozens at a time.
+`ClientConnection.recv` takes a coroutine, a lock and an assembler for each frame. An exchange's frames are
+whole messages that come dozens at a time.
 """
 
 from __future__ import annotations

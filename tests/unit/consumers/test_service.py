@@ -4,183 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from consumers.enrich.trades import TradeEnricher
-from consumers.history import NoHistory
-from consumers.outbox import Outbox
 from consumers.points import Point
-from consumers.service import Parts, StreamConsumer
-from consumers.streams import streams
-from consumers.telemetry import Telemetry
-from shared.errors import BrokerError, BrokerUnavailable, PointsRejected, StoreMisconfigured, StoreUnavailable
-from shared.messages import encode
-from shared.metrics import ServiceMetrics
+from shared.errors import BrokerError, BrokerUnavailable, PointsRejected, StoreMisconfigured
 from shared.topics import DEAD_LETTERS, LEDGER, TRADES
 from tests.builders import trade
-from tests.consumer_doubles import MemoryStore
-
-
-class FakeMessage:
-    def __init__(self, offset: int, value: bytes, error: KafkaError | None = None) -> None:
-        self._offset, self._value, self._error = offset, value, error
-
-    def error(self) -> KafkaError | None:
-        return self._error
-
-    def topic(self) -> str:
-        return TRADES
-
-    def partition(self) -> int:
-        return 0
-
-    def offset(self) -> int:
-        return self._offset
-
-    def key(self) -> bytes:
-        return b"binance:BTCUSDC"
-
-    def value(self) -> bytes:
-        return self._value
-
-
-class FakeConsumer:
-    """One partition with a log; gives one record at a time unless paused, stops when it is read."""
-
-    def __init__(self, log: Sequence[FakeMessage], stop: threading.Event) -> None:
-        self.log, self.stop, self.position = list(log), stop, 0
-        self.paused = False
-        self.offset: int | None = None
-        self.metadata = ""
-        self.commits: list[str] = []  # what was noted with the offsets: "" before anything is stored
-        self.on_poll: Callable[[], None] = lambda: None
-        self.closed = False
-        self._callbacks: dict[str, Any] = {}
-        self._assigned = False
-
-    def subscribe(self, topics: Sequence[str], **callbacks: Any) -> None:
-        self._callbacks = callbacks
-
-    def consume(self, count: int, timeout: float) -> list[Any]:
-        if not self._assigned:
-            self._assigned = True
-            self._callbacks["on_assign"](self, [TopicPartition(TRADES, 0)])
-            return []
-        self.on_poll()
-        if self.paused:
-            return []
-        if self.position >= len(self.log):
-            self.stop.set()
-            return []
-        self.position += 1
-        return [self.log[self.position - 1]]
-
-    def revoke(self, *, lost: bool = False) -> None:
-        self._assigned = False
-        self._callbacks["on_lost" if lost else "on_revoke"](self, [TopicPartition(TRADES, 0)])
-
-    def committed(self, partitions: Any, timeout: float) -> list[TopicPartition]:
-        offset = -1001 if self.offset is None else self.offset
-        return [TopicPartition(TRADES, 0, offset, self.metadata)]
-
-    def get_watermark_offsets(self, at: Any, timeout: float = 0, cached: bool = False) -> tuple[int, int]:
-        return 0, len(self.log)
-
-    def incremental_assign(self, partitions: Sequence[TopicPartition]) -> None:
-        self.position = partitions[0].offset
-
-    def incremental_unassign(self, partitions: Sequence[TopicPartition]) -> None:
-        assert [(at.topic, at.partition) for at in partitions] == [(TRADES, 0)]
-
-    def assignment(self) -> list[TopicPartition]:
-        return [TopicPartition(TRADES, 0)]
-
-    def pause(self, partitions: Any) -> None:
-        self.paused = True
-
-    def resume(self, partitions: Any) -> None:
-        self.paused = False
-
-    def commit(self, offsets: Sequence[TopicPartition], asynchronous: bool) -> list[TopicPartition]:
-        self.offset, self.metadata = offsets[0].offset, offsets[0].metadata or ""
-        self.commits.append(self.metadata)
-        return list(offsets)
-
-    def close(self) -> None:
-        if self._assigned:
-            self.revoke()
-        self.closed = True
-
-
-class FakeProducer:
-    def __init__(self) -> None:
-        self.sent: list[tuple[str, dict[str, Any]]] = []
-        self._waiting: list[Any] = []
-
-    def produce(self, topic: str, *, on_delivery: Any, **record: Any) -> None:
-        self.sent.append((topic, record))
-        self._waiting.append(on_delivery)
-
-    def poll(self, timeout: float) -> int:
-        for on_delivery in self._waiting:
-            on_delivery(None, None)
-        self._waiting.clear()
-        return 0
-
-
-class MoodyStore(MemoryStore):
-    """Raises what it is told to, before it stores anything; remembers the offset committed at each write."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.moods: list[Exception] = []
-        self.writes = 0
-
-    def write(self, points: Sequence[Point]) -> None:
-        if points:
-            self.writes += 1
-            if self.moods:
-                raise self.moods.pop(0)
-        super().write(points)
-
-    def ids(self) -> list[int]:
-        return [values[0] for values in self.of("trade").values()]
-
-
-LOG = [FakeMessage(n, encode(trade(trade_id=n))) for n in range(5)]  # type: ignore[arg-type]
-
-
-class Bench:
-    def __init__(self, log: Sequence[FakeMessage] = LOG) -> None:
-        self.stop = threading.Event()
-        self.kafka = FakeConsumer(log, self.stop)
-        self.producer = FakeProducer()
-        self.store = MoodyStore()
-        outbox = Outbox(self.producer, "consumer-trades")  # type: ignore[arg-type]
-        metrics = ServiceMetrics("consumer-trades", "0")
-        self.health = metrics.health
-        parts = Parts(
-            stream=streams(("trades",), (), memory_broker=False)[0],
-            enricher=TradeEnricher(),
-            consumer=self.kafka,  # type: ignore[arg-type]
-            config={},
-            store=self.store,
-            outbox=outbox,
-            history=NoHistory(),
-            telemetry=Telemetry(metrics, outbox, self.store, "trades"),
-        )
-        self.service = StreamConsumer(parts, self.stop)
-
-    def of(self, topic: str) -> list[dict[str, Any]]:
-        return [record for name, record in self.producer.sent if name == topic]
-
-
-def down(retry_after: float = 0.0) -> StoreUnavailable:
-    return StoreUnavailable("INFLUX_URL: nothing answers", retry_after)
+from tests.unit.consumers.service_bench import LOG, Bench, FakeMessage, down
 
 
 def test_everything_is_stored_and_committed_at_the_stop() -> None:
