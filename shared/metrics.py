@@ -10,7 +10,7 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry, Gauge
 
 from shared.health import Health, health_app, serve
-from shared.slots import Slot
+from shared.slots import Slot, count_start
 
 METRICS_PERIOD_S: Final = 1.0
 # Quantiles describe the last 10 s, as the `freshness` measurement does (DESIGN §4.3).
@@ -24,7 +24,8 @@ class ServiceMetrics:
     Args:
         service: e.g. "producer", "consumer-klines-1m".
         instance: a stable slot, never a host name; `INSTANCE` in the environment, else the first free one of
-            `INSTANCE_SLOTS` (a folder), else "0".
+            `INSTANCE_SLOTS` (a folder), else "0". In that folder its starts are counted; without it, or where
+            the instance is given here, `restarts` stays 0.
         metrics_port: where `/metrics`, `/healthz` and `/readyz` are served.
 
     Attributes:
@@ -40,6 +41,8 @@ class ServiceMetrics:
         self._messages = 0
         self._window: deque[tuple[int, int]] = deque()
         self._gauges: dict[str, float] = {}
+        if instance is None and (folder := _slots_folder()) is not None:
+            self.gauge("restarts", count_start(folder, service, self.instance))
         self._latencies: dict[tuple[str, str, str], deque[tuple[int, float]]] = {}
         self._registry = CollectorRegistry()
         self._exported: dict[str, Gauge] = {}
@@ -109,8 +112,13 @@ class ServiceMetrics:
 
 
 def _slot(service: str) -> Slot | None:
+    folder = _slots_folder()
+    return Slot(folder, service) if folder is not None and "INSTANCE" not in os.environ else None
+
+
+def _slots_folder() -> Path | None:
     folder = os.environ.get("INSTANCE_SLOTS")
-    return Slot(Path(folder), service) if folder and "INSTANCE" not in os.environ else None
+    return Path(folder) if folder else None
 
 
 def _quantiles(samples: list[float]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""A stable name for each replica of a service: the first slot that no other one holds."""
+"""A stable name for each replica of a service, the first slot that no other one holds, and how often it began."""
 
 from __future__ import annotations
 
@@ -31,6 +31,32 @@ class Slot:
         self._file.close()
 
 
+def count_start(folder: Path, service: str, instance: str) -> int:
+    """Enter one more start of a service and instance; how many there were before it.
+
+    A start that follows a stop asked for counts as one after a crash does: from inside they look the same.
+
+    Args:
+        folder: that of the slots; what it remembers is counted.
+
+    Raises:
+        SettingsError: the folder cannot be used.
+    """
+    try:
+        with (folder / f"{service}.{instance}.starts").open("a+", encoding="ascii", errors="replace") as file:
+            # Two processes may share a name by mistake: each start counts all the same.
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.seek(0)
+            text = file.read()
+            # A machine that lost power may have left no number: the count begins anew.
+            before = int(text) if text.isdecimal() else 0
+            file.truncate(0)
+            file.write(str(before + 1))
+    except OSError as error:
+        raise _unusable(folder, error) from None
+    return before
+
+
 def _take(folder: Path, service: str) -> tuple[str, IO[str]]:
     try:
         for number in range(_MOST):
@@ -42,8 +68,12 @@ def _take(folder: Path, service: str) -> tuple[str, IO[str]]:
             else:
                 return str(number), file
     except OSError as error:
-        raise SettingsError(
-            f"INSTANCE_SLOTS: {folder} cannot be used ({error.strerror}); name a folder that can be written, "
-            "or name this process by INSTANCE"
-        ) from None
+        raise _unusable(folder, error) from None
     raise SettingsError(f"INSTANCE_SLOTS: all {_MOST} slots of {service} are taken in {folder}; run fewer")
+
+
+def _unusable(folder: Path, error: OSError) -> SettingsError:
+    return SettingsError(
+        f"INSTANCE_SLOTS: {folder} cannot be used ({error.strerror}); name a folder that can be written, "
+        "or leave it out and name this process by INSTANCE"
+    )

@@ -224,7 +224,8 @@ _SERVICES: Final = Row(
         table(
             "Health",
             "Each service and instance: when it was last heard, and in which part of the ten-second slots"
-            " since it was first heard in this range. All reports come through Kafka and the ledger's"
+            " since it was first heard in this range; restarts, asked for or not, since its volume was made. All"
+            " reports come through Kafka and the ledger's"
             " consumer: if all are silent, look there first.",
             HEALTH,
             unit="short",
@@ -252,7 +253,8 @@ _SERVICES: Final = Row(
         .overriding("lag_seconds", **cell("s", steps=_LAGS, decimals=1, displayName="lag, time"))
         .overriding(
             "dead_letters", **cell("short", steps=ZERO_IS_GOOD, displayName="dead letters since start")
-        ),
+        )
+        .overriding("restarts", **cell("short", displayName="restarts")),
         states(
             "Heard",
             "Green: the service reports. A hole: it did not, for half a minute or more.",

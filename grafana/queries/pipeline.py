@@ -113,7 +113,7 @@ DEAD_LETTERS_OVER_TIME: Final = Query(
     ("_time", "_value"),
     ("service", "instance"),
 )
-_FIGURES: Final = ("messages_per_s", "lag_messages", "lag_seconds", "dead_letters")
+_FIGURES: Final = ("messages_per_s", "lag_messages", "lag_seconds", "dead_letters", "restarts")
 HEALTH: Final = Query(
     script(
         # A service reports once in ten seconds: how many of its slots since it was first heard have a report.

@@ -202,6 +202,13 @@ def test_replicas_of_a_consumer_share_its_partitions(file: str) -> None:
 
 
 @pytest.mark.parametrize("file", WHOLE)
+def test_every_service_counts_its_starts_on_a_volume(file: str) -> None:
+    for name, service in services(file).items():
+        if name.startswith(("producer-", "consumer-")):
+            assert f"slots:{service['environment']['INSTANCE_SLOTS']}" in service["volumes"], name
+
+
+@pytest.mark.parametrize("file", WHOLE)
 def test_settings_of_the_files_are_settings_of_ours_at_their_defaults(file: str) -> None:
     fields = Settings.model_fields
     given = {
