@@ -1,4 +1,4 @@
-"""A stable name for each replica of a service, the first slot that no other one holds, and how often it began."""
+"""A stable name for each replica of a service, the first slot that no other one holds; its starts, counted."""
 
 from __future__ import annotations
 

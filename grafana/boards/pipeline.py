@@ -224,9 +224,8 @@ _SERVICES: Final = Row(
         table(
             "Health",
             "Each service and instance: when it was last heard, and in which part of the ten-second slots"
-            " since it was first heard in this range; restarts, asked for or not, since its volume was made. All"
-            " reports come through Kafka and the ledger's"
-            " consumer: if all are silent, look there first.",
+            " since it was first heard in this range; restarts, asked for or not, since its volume was made."
+            " All reports come through Kafka and the ledger's consumer: if all are silent, look there first.",
             HEALTH,
             unit="short",
             width=12,
