@@ -104,7 +104,7 @@ soak: $(STAMP)
 	@$(BIN)/cryptostream chaos soak --duration 3600 --speed 20 --write docs/soak.md $(ARGS)
 
 # --- Containers (docs/operations.md); these need an engine and a composer, nothing of Python. ---
-# SOURCE=simulator, BROKER=light|three, C3=1 choose; the same words go to down, logs, ps.
+# SOURCE=simulator, BROKER=light|three, C3=1, SNAPSHOTS=1 choose; the same words go to down, logs, ps.
 COMPOSE := $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 SOURCE ?= live
 BROKER ?= confluent
@@ -112,8 +112,8 @@ FILE_confluent := docker-compose.yml
 FILE_light := compose.light.yml
 FILE_three := compose.three-brokers.yml
 OVERLAY_simulator := -f compose.simulator.yml
-STACK = $(if $(C3),C3_ENABLED=true) $(COMPOSE) -f $(or $(FILE_$(BROKER)),$(error BROKER=$(BROKER): choose confluent, light or three)) $(if $(filter live,$(SOURCE)),,$(or $(OVERLAY_$(SOURCE)),$(error SOURCE=$(SOURCE): choose live or simulator))) $(if $(C3),--profile c3)
-ALL_PROFILES := --profile c3 --profile tools
+STACK = $(if $(C3),C3_ENABLED=true) $(COMPOSE) -f $(or $(FILE_$(BROKER)),$(error BROKER=$(BROKER): choose confluent, light or three)) $(if $(filter live,$(SOURCE)),,$(or $(OVERLAY_$(SOURCE)),$(error SOURCE=$(SOURCE): choose live or simulator))) $(if $(C3),--profile c3) $(if $(SNAPSHOTS),--profile snapshots)
+ALL_PROFILES := --profile c3 --profile tools --profile snapshots
 PROJECT = $(or $(COMPOSE_PROJECT_NAME),$(shell sed -n 's/^COMPOSE_PROJECT_NAME=//p' .env 2>/dev/null),$(notdir $(CURDIR)))
 
 up:
@@ -130,7 +130,7 @@ ps:
 	@$(STACK) ps $(ARGS)
 
 urls:
-	@for service in grafana:3000 influxdb:8086 control-center:9021; do \
+	@for service in grafana:3000 influxdb:8086 control-center:9021 prefect-server:4200; do \
 	  at=$$($(STACK) port $${service%:*} $${service#*:} 2>/dev/null) && [ -n "$$at" ] && printf '%-15s http://%s\n' "$${service%:*}" "$$at"; done; true
 
 # Of Grafana's and InfluxDB's administrators.

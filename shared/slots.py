@@ -1,4 +1,4 @@
-"""A stable name for each replica of a service, the first slot that no other one holds; its starts, counted."""
+"""Stable names for replicas of a service, each the first slot that is free; its starts are counted."""
 
 from __future__ import annotations
 

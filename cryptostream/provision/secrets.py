@@ -14,13 +14,15 @@ ADMIN_USERNAME: Final = "operator/influx-admin-username"
 ADMIN_PASSWORD: Final = "operator/influx-admin-password"
 OPERATOR_TOKEN: Final = "operator/influx-operator-token"
 GRAFANA_PASSWORD: Final = "grafana/grafana-admin-password"
+PREFECT_DB_PASSWORD: Final = "prefect/prefect-db-password"
 GIVEN_USERNAME: Final = ".env.influxdb2-admin-username"
 GIVEN_PASSWORD: Final = ".env.influxdb2-admin-password"
 
 _DEFAULT_USERNAME: Final = "admin"
 # InfluxDB refuses shorter ones; of longer ones bcrypt would see no more.
 _PASSWORD_BYTES: Final = range(8, 73)
-# Our own user alone, and what Grafana's user reads too; each lies in a volume that no other container has.
+# Our own user alone, and what Grafana's or PostgreSQL's user reads too; each lies in a volume that no other
+# container has.
 _OWN, _SHARED = 0o400, 0o444
 
 
@@ -61,6 +63,8 @@ def prepare(folder: Path, given: Given) -> list[str]:
         (ADMIN_PASSWORD, given.password, secrets.token_urlsafe(24), _OWN),
         (OPERATOR_TOKEN, None, secrets.token_urlsafe(48), _OWN),
         (GRAFANA_PASSWORD, None, secrets.token_urlsafe(18), _SHARED),
+        # It becomes part of a URL.
+        (PREFECT_DB_PASSWORD, None, secrets.token_urlsafe(24), _SHARED),
     )
     said = []
     for name, own, fresh, mode in wanted:

@@ -16,7 +16,13 @@ from tests.conftest import ROOT
 PROJECT: Final = "cryptostream-test"
 STANDIN_PYTHON: Final = "cryptostream-standin/python:3.11-slim"
 # Beside a stack that somebody uses on the same machine.
-PORTS: Final = {"GRAFANA_PORT": "13000", "INFLUX_PORT": "18086", "KAFKA_PORT": "19092", "C3_PORT": "19021"}
+PORTS: Final = {
+    "GRAFANA_PORT": "13000",
+    "INFLUX_PORT": "18086",
+    "KAFKA_PORT": "19092",
+    "C3_PORT": "19021",
+    "PREFECT_PORT": "14200",
+}
 
 
 class Failed(Exception):
@@ -80,7 +86,8 @@ class Composer:
         return self.call("run", "--rm", "-T", "cli", *words, timeout_s=timeout_s, check=check)
 
     def down(self, *words: str) -> None:
-        self.call("--profile", "tools", "--profile", "c3", "down", "--remove-orphans", *words)
+        profiles = [word for name in ("tools", "c3", "snapshots") for word in ("--profile", name)]
+        self.call(*profiles, "down", "--remove-orphans", *words)
 
 
 def _program() -> list[str]:

@@ -21,6 +21,7 @@ _SECRET_FILES: Final = (
     "writer/influx-writer-token",
     "grafana/influx-reader-token",
     "grafana/grafana-admin-password",
+    "prefect/prefect-db-password",
 )
 
 

@@ -37,7 +37,7 @@ def at_defaults(value: str) -> str:
 
 
 def ours(service: dict[str, Any]) -> bool:
-    return str(service.get("image", "")).startswith("cryptostream:")
+    return str(service.get("image", "")).startswith(("cryptostream:", "cryptostream-snapshots:"))
 
 
 def once(service: dict[str, Any]) -> bool:

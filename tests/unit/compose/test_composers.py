@@ -67,7 +67,9 @@ def schema() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("files", STACKS, ids=" ".join)
-@pytest.mark.parametrize("profiles", [(), ("c3", "tools")], ids=["core", "all profiles"])
+@pytest.mark.parametrize(
+    "profiles", [(), ("snapshots",), ("c3", "tools", "snapshots")], ids=["core", "snapshots", "all profiles"]
+)
 def test_docker_compose_1_29_accepts_it(files: tuple[str, ...], profiles: tuple[str, ...]) -> None:
     named = [word for file in files for word in ("-f", str(ROOT / file))]
     chosen = [word for profile in profiles for word in ("--profile", profile)]

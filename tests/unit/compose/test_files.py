@@ -160,6 +160,7 @@ def test_each_container_has_the_secrets_it_needs_and_no_others(file: str) -> Non
         "secrets-operator": inits | {"backup"},
         "secrets-writer": inits | consumers,
         "secrets-grafana": inits | {"grafana", "cli"},
+        "secrets-prefect": {"secrets-init (writes)", "postgres", "prefect-server"},
     }
 
 
@@ -248,8 +249,9 @@ def test_our_image_is_built_once_before_anything_needs_it(file: str) -> None:
     ):
         if ours(service):
             assert service["pull_policy"] == "never"
-            if name == "secrets-init":
-                assert "build" in service
+            if name in ("secrets-init", "prefect-server"):
+                target = "services" if name == "secrets-init" else "snapshots"
+                assert service["build"]["target"] == target
             elif "tools" not in service.get("profiles", ()):
                 assert "build" not in service
                 assert "secrets-init" in needs(file, name), name
@@ -264,13 +266,17 @@ def test_the_network_belongs_to_the_project() -> None:
 def test_simulated_data_never_go_into_the_volumes_of_real_ones() -> None:
     renamed = model("compose.simulator.yml")["volumes"]
     for file in WHOLE:
-        of_data = {name for name in model(file)["volumes"] if name.startswith(("kafka-", "influx-data"))}
+        of_data = {name for name in model(file)["volumes"] if name.startswith(_OF_MARKET)}
         assert of_data <= renamed.keys()
     assert all("simulated" in volume["name"] for volume in renamed.values())
 
 
+_OF_MARKET = ("kafka-", "influx-data", "prefect-db", "snapshots")
+
+
 def test_the_simulated_exchange_is_what_every_producer_reads() -> None:
-    overlay = services("compose.simulator.yml")
+    overlay = dict(services("compose.simulator.yml"))
+    assert overlay.pop("prefect-worker")["environment"]["BINANCE_REST_URL"] == "http://simulator:9000"
     for file in WHOLE:
         assert {name for name in services(file) if name.startswith("producer-")} == overlay.keys() - {
             "simulator"

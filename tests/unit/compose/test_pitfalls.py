@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT
-from tests.unit.compose.stack import OVERLAYS, WHOLE, at_defaults, model, services, text
+from tests.unit.compose.stack import OVERLAYS, WHOLE, at_defaults, model, ours, services, text
 
 FILES = (*WHOLE, *OVERLAYS)
 # Known to docker-compose 1.29.2 and to docker compose v2 to v5 alike.
@@ -18,7 +18,7 @@ SERVICE_KEYS = {
     "volumes", "networks", "network_mode", "ports", "profiles", "restart", "init", "logging", "read_only",
     "tmpfs", "cap_add", "cap_drop", "security_opt", "mem_limit", "cpus", "stop_grace_period", "hostname",
 }  # fmt: skip
-BUILD_KEYS = {"context", "network", "args"}
+BUILD_KEYS = {"context", "network", "target", "args"}
 CONDITIONS = {"service_started", "service_healthy", "service_completed_successfully"}
 
 
@@ -64,9 +64,9 @@ def test_environments_are_texts(file: str) -> None:
 def test_images_are_pinned(file: str) -> None:
     for name, service in services(file).items():
         image = at_defaults(service["image"])
-        if not image.startswith("cryptostream:"):
-            # influxdb:latest has become InfluxDB 3.
-            assert re.fullmatch(r"[\w./-]+:\d+\.\d+\.\d+", image), name
+        if not ours(service):
+            # influxdb:latest has become InfluxDB 3. All of one major version of PostgreSQL share their data.
+            assert re.fullmatch(r"[\w./-]+:\d+\.\d+\.\d+|postgres:\d+", image), name
 
 
 def test_control_center_and_its_servers_are_of_one_version() -> None:
@@ -169,8 +169,19 @@ def test_the_dockerfile_is_one_for_the_old_builder() -> None:
     found = re.sub(r"^#.*\n", "", text("Dockerfile"), flags=re.MULTILINE)
     assert not re.search(r"RUN --mount|<<[A-Z'\"]|--chmod|--link", found)
     assert "ARG PYTHON_IMAGE" in found
-    assert "--require-hashes" in found
-    assert "USER 1000:1000" in found
-    final = found.rsplit("\nFROM ", 1)[1]
-    assert not re.search(r"apt-get|\bgcc\b|\bpip\b", final)
-    assert re.search(r'^CMD \["', final, re.MULTILINE)  # not a shell, which would keep SIGTERM to itself
+    assert found.count("pip install") == found.count("--require-hashes") == 2
+    stages = {stage.split(" AS ")[1].split("\n")[0]: stage for stage in found.split("\nFROM ")[1:]}
+    assert list(stages) == ["build", "services", "build-snapshots", "snapshots"]
+    for final in (stages["services"], stages["snapshots"]):
+        assert not re.search(r"apt-get|\bgcc\b|\bpip\b", final)
+        assert "USER 1000:1000" in final
+        # Not a shell, which would keep SIGTERM to itself.
+        assert re.search(r'^CMD \["', final, re.MULTILINE)
+
+
+def test_scripts_of_the_image_hand_signals_on() -> None:
+    for path in (ROOT / "docker" / "bin").iterdir():
+        lines = path.read_text(encoding="utf-8").splitlines()
+        assert path.stat().st_mode & 0o111 == 0o111, path.name
+        if path.name != "ready":
+            assert lines[-1].startswith("exec "), path.name

@@ -14,6 +14,7 @@ from cryptostream.provision.secrets import (
     GIVEN_USERNAME,
     GRAFANA_PASSWORD,
     OPERATOR_TOKEN,
+    PREFECT_DB_PASSWORD,
     Given,
     prepare,
     read_given,
@@ -23,12 +24,12 @@ from shared.errors import SettingsError
 from shared.settings import Settings
 from tests.conftest import ROOT
 
-NAMES = (ADMIN_USERNAME, ADMIN_PASSWORD, OPERATOR_TOKEN, GRAFANA_PASSWORD)
+NAMES = (ADMIN_USERNAME, ADMIN_PASSWORD, OPERATOR_TOKEN, GRAFANA_PASSWORD, PREFECT_DB_PASSWORD)
 
 
 @pytest.fixture
 def volumes(tmp_path: Path) -> Path:
-    for name in ("operator", "writer", "grafana"):
+    for name in ("operator", "writer", "grafana", "prefect"):
         (tmp_path / "volumes" / name).mkdir(parents=True)
     return tmp_path / "volumes"
 
@@ -44,9 +45,9 @@ def test_the_first_start_makes_every_secret_and_the_second_keeps_them(volumes: P
     made = {name: read_secret(volumes, name) for name in NAMES}
     assert made[ADMIN_USERNAME] == "admin"
     secret = [value for name, value in made.items() if name != ADMIN_USERNAME]
-    assert len(set(secret)) == 3
+    assert len(set(secret)) == 4
     assert all(value and len(value) >= 24 for value in secret)
-    assert len(said) == 4
+    assert len(said) == 5
     assert not any(value and value in line for value in secret for line in said)
     assert prepare(volumes, Given(None, None)) == []
     assert {name: read_secret(volumes, name) for name in NAMES} == made
@@ -60,13 +61,14 @@ def test_secrets_of_the_operator_are_readable_by_their_owner_alone(volumes: Path
         ADMIN_PASSWORD: 0o400,
         OPERATOR_TOKEN: 0o400,
         GRAFANA_PASSWORD: 0o444,
+        PREFECT_DB_PASSWORD: 0o444,
     }
 
 
 def test_two_installations_share_no_secret(tmp_path: Path) -> None:
     found = []
     for one in ("a", "b"):
-        for name in ("operator", "grafana"):
+        for name in ("operator", "grafana", "prefect"):
             (tmp_path / one / name).mkdir(parents=True)
         prepare(tmp_path / one, Given(None, None))
         found.append({read_secret(tmp_path / one, name) for name in NAMES[1:]})
