@@ -44,7 +44,7 @@ def main() -> int:
     parser.add_argument("--only", action="append", choices=STEPS, help="these steps on what is running")
     arguments = parser.parse_args()
     composer = Composer(
-        (FILES[arguments.broker], "compose.simulator.yml", "tests/compose/faults.yml"),
+        (FILES[arguments.broker], "compose.simulator.yml"),
         ("c3",) if arguments.c3 else (),
         {"C3_ENABLED": "true"} if arguments.c3 else {},
     )
@@ -94,16 +94,20 @@ def _up(composer: Composer, arguments: argparse.Namespace) -> None:
 
 
 def _flow(composer: Composer, arguments: argparse.Namespace) -> None:
-    """Points flow; in the full form with a slow store and the simulator's faults among them."""
-    if arguments.short:
-        judge.flowing(composer)
-        return
+    """Points flow, with a gap, a bad record and a book out of step; in the full form a slow store too."""
     until = time.monotonic() + arguments.minutes * 60
+    # Only now that everything works: a slow machine would otherwise meet them while it starts.
+    judge.simulator(composer, "/simulator/faults", {"faults": judge.FAULTS})
     wait_until(
         "the simulator's faults",
         lambda: all(fault["fired"] for fault in judge.simulator(composer, "/simulator/faults")),
-        300,
+        60,
     )
+    wait_until("the book out of step is in the store", lambda: judge.out_of_step(composer), 60)
+    if arguments.short:
+        wait_until_well(WELL_S)
+        judge.flowing(composer)
+        return
     say(f"the store stands still for {SLOW_STORE_S:.0f} s")
     composer.call("pause", "influxdb")
     time.sleep(SLOW_STORE_S)

@@ -11,6 +11,12 @@ from tests.compose.composer import PROJECT, Composer, Failed, containers, engine
 
 SERIES: Final = 4 * (5 + 1)  # symbols × (intervals + trades)
 MEMORY_BYTES: Final = 4 * 10**9
+# One trade that is not sent, one that comes as garbage, one hole in an order book; each at the next occasion.
+FAULTS: Final = (
+    {"kind": "skip", "streams": ["trade"], "symbols": ["BTCUSDC"], "at": 0},
+    {"kind": "malformed", "streams": ["trade"], "symbols": ["ETHUSDC"], "at": 0},
+    {"kind": "skip", "streams": ["depth"], "symbols": ["BTCUSDC"], "at": 0},
+)
 _UNITS: Final = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "kB": 10**3, "MB": 10**6, "GB": 10**9}
 # Names of environment variables that hold secrets by their nature.
 _SECRET_NAME: Final = re.compile(r"(PASSWORD|TOKEN|SECRET)$")
@@ -70,12 +76,22 @@ def flowing(composer: Composer) -> None:
     say("points flow: klines, indicators, trades, books, quotes and ledger are fresh")
 
 
-def simulator(composer: Composer, path: str) -> Any:
+def simulator(composer: Composer, path: str, body: Any = None) -> Any:
+    """What it answers; with a body, which is posted."""
+    posted = None if body is None else json.dumps(body).encode()
     program = (
         "import sys, urllib.request as u; "
-        f"sys.stdout.write(u.urlopen('http://127.0.0.1:9000{path}', timeout=10).read().decode())"
+        f"sys.stdout.write(u.urlopen('http://127.0.0.1:9000{path}', {posted!r}, 10).read().decode())"
     )
     return json.loads(composer.call("exec", "-T", "simulator", "python", "-c", program))
+
+
+def out_of_step(composer: Composer) -> bool:
+    """The store has been told that BTCUSDC's book could not be believed."""
+    rows = json.loads(
+        composer.cli("query", "book", "BTCUSDC", "--last", "300", "--format", "json", check=False) or "[]"
+    )
+    return any(row["synced"] is False for row in rows)
 
 
 def scripted_events(composer: Composer, found: dict[str, Any]) -> None:
