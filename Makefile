@@ -8,7 +8,8 @@ ARGS ?=
 JOBS ?= 0
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup run test unit lint bench engines chaos soak schemas docs lock clean
+.PHONY: setup setup-snapshots run test unit lint bench engines azurite chaos soak schemas docs dashboards lock clean
+.PHONY: up down logs ps urls password backup restore compose test-compose
 
 setup: $(STAMP)
 
@@ -17,6 +18,16 @@ $(STAMP): requirements/lock.txt pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/lock.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+# The snapshot pipeline's extras, into the same environment (docs/snapshots.md). The lock is whole, hence
+# --no-deps: pip would look for a newer SQLAlchemy than the lock's, since some ask for it with an extra.
+SNAPSHOTS_STAMP := $(VENV)/.installed-snapshots
+
+setup-snapshots: $(SNAPSHOTS_STAMP)
+
+$(SNAPSHOTS_STAMP): requirements/snapshots-test.txt $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/snapshots-test.txt
 	@touch $@
 
 run: $(STAMP)
@@ -41,13 +52,35 @@ bench: $(STAMP)
 engines: $(STAMP)
 	@$(BIN)/python -m cryptostream.engines $(ARGS)
 
-# The lock names hashes and no index.
+# An emulated Azure Blob Storage for tests, into the cache of engines; nothing in this tree needs it to run.
+AZURITE_VERSION := 3.37.0
+azurite:
+	@cache="$${CRYPTOSTREAM_ENGINES:-$${XDG_CACHE_HOME:-$$HOME/.cache}/cryptostream/engines}/azurite-$(AZURITE_VERSION)"; \
+	  test -x "$$cache/node_modules/.bin/azurite-blob" || { \
+	    rm -rf "$$cache" "$$cache.new" && mkdir -p "$$cache.new" && \
+	    npm install --silent --no-fund --no-audit --ignore-scripts --prefix "$$cache.new" azurite@$(AZURITE_VERSION) && \
+	    mv "$$cache.new" "$$cache"; }
+
+# The locks name hashes and no index; those of the image and of the extras agree with the first.
+LOCK := $(VENV)/lock/bin/uv pip compile pyproject.toml --universal --python-version 3.11 \
+  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet
 lock: $(STAMP)
 	$(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/python -m pip install --quiet uv
-	$(VENV)/lock/bin/uv pip compile pyproject.toml --extra dev --extra parquet --universal --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet --output-file requirements/lock.txt
+	$(LOCK) --extra dev --extra parquet --output-file requirements/lock.txt
+	$(LOCK) --constraint requirements/lock.txt --output-file requirements/services.txt
+	$(LOCK) --extra snapshots --constraints requirements/lock.txt --output-file requirements/snapshots.txt
+	$(LOCK) --extra dev --extra parquet --extra snapshots --extra snapshots-test \
+	  --constraints requirements/lock.txt --constraints requirements/snapshots.txt --output-file requirements/snapshots-test.txt
 
+# Everything made here, the containers' data included: prices, dashboards' changes, secrets.
 clean:
+	@if docker info >/dev/null 2>&1 && [ -n "$$($(STACK) $(ALL_PROFILES) ps -q)" -o -n "$$(docker volume ls -q --filter label=com.docker.compose.project=$(PROJECT))" ]; then \
+	  if [ "$(YES)" != 1 ]; then \
+	    printf 'remove the containers of %s and all their data? type yes: ' "$(PROJECT)"; read -r answer; \
+	    [ "$$answer" = yes ] || { echo "nothing removed; without asking: make clean YES=1"; exit 1; }; \
+	  fi; \
+	  $(STACK) $(ALL_PROFILES) down --volumes --remove-orphans; \
+	fi
 	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
 schemas: $(STAMP)
@@ -56,6 +89,11 @@ schemas: $(STAMP)
 
 docs: $(STAMP) schemas
 	@$(BIN)/python -m docs.make_indicators
+	@$(BIN)/python -m docs.make_snapshots
+
+# The JSON that Grafana reads, from grafana/boards and grafana/alerts.py (docs/dashboards.md).
+dashboards: $(STAMP)
+	@$(BIN)/python -m grafana.build
 
 # Breaks a whole stack on purpose (docs/faults.md); with ARGS only that: make chaos ARGS="kill-producer --kills 5"
 chaos: $(STAMP)
@@ -64,3 +102,54 @@ chaos: $(STAMP)
 # An hour at twenty times the speed (docs/soak.md).
 soak: $(STAMP)
 	@$(BIN)/cryptostream chaos soak --duration 3600 --speed 20 --write docs/soak.md $(ARGS)
+
+# --- Containers (docs/operations.md); these need an engine and a composer, nothing of Python. ---
+# SOURCE=simulator, BROKER=light|three, C3=1, SNAPSHOTS=1 choose; the same words go to down, logs, ps.
+COMPOSE := $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+SOURCE ?= live
+BROKER ?= confluent
+FILE_confluent := docker-compose.yml
+FILE_light := compose.light.yml
+FILE_three := compose.three-brokers.yml
+OVERLAY_simulator := -f compose.simulator.yml
+STACK = $(if $(C3),C3_ENABLED=true) $(COMPOSE) -f $(or $(FILE_$(BROKER)),$(error BROKER=$(BROKER): choose confluent, light or three)) $(if $(filter live,$(SOURCE)),,$(or $(OVERLAY_$(SOURCE)),$(error SOURCE=$(SOURCE): choose live or simulator))) $(if $(C3),--profile c3) $(if $(SNAPSHOTS),--profile snapshots)
+ALL_PROFILES := --profile c3 --profile tools --profile snapshots
+PROJECT = $(or $(COMPOSE_PROJECT_NAME),$(shell sed -n 's/^COMPOSE_PROJECT_NAME=//p' .env 2>/dev/null),$(notdir $(CURDIR)))
+
+up:
+	$(STACK) up --build --detach --remove-orphans $(ARGS)
+	@$(MAKE) --no-print-directory urls
+
+down:
+	$(STACK) $(ALL_PROFILES) down --remove-orphans $(ARGS)
+
+logs:
+	$(STACK) logs --follow --tail 100 $(ARGS)
+
+ps:
+	@$(STACK) ps $(ARGS)
+
+urls:
+	@for service in grafana:3000 influxdb:8086 control-center:9021 prefect-server:4200; do \
+	  at=$$($(STACK) port $${service%:*} $${service#*:} 2>/dev/null) && [ -n "$$at" ] && printf '%-15s http://%s\n' "$${service%:*}" "$$at"; done; true
+
+# Of Grafana's and InfluxDB's administrators.
+password:
+	@$(STACK) run --rm --no-deps -T secrets-init python -m cryptostream.provision show
+	@echo "(if Grafana refuses it, its own was changed or is older than the secrets: docker compose exec grafana grafana cli admin reset-admin-password NEW)"
+
+# All of InfluxDB into a new folder of BACKUPS (default: the volume backups); FROM is such a folder's name.
+backup:
+	@$(STACK) run --rm -T backup
+
+restore:
+	@test -n "$(FROM)" || { echo "restore: name a backup, like make restore FROM=20261122T031500Z"; exit 2; }
+	$(STACK) run --rm -T backup restore /backup/$(FROM)
+	$(STACK) up -d --force-recreate influx-init
+
+compose: $(STAMP)
+	@$(BIN)/python -m docs.make_compose
+
+# The whole stack on this machine's engine: brought up, broken, judged (docs/operations.md).
+test-compose: $(STAMP)
+	@$(BIN)/python -m tests.compose $(ARGS)

@@ -27,6 +27,12 @@ class Outbox:
         self._on_its_way = 0
         self._failure: str | None = None
         self.dead_letters = 0
+        self._acknowledged_s = time.monotonic()
+
+    @property
+    def silence_s(self) -> float:
+        """Seconds since the broker last acknowledged a record."""
+        return time.monotonic() - self._acknowledged_s
 
     def send(
         self,
@@ -104,7 +110,9 @@ class Outbox:
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         with self._lock:
             self._on_its_way -= 1
-            if error is not None:
+            if error is None:
+                self._acknowledged_s = time.monotonic()
+            else:
                 self._failure = f"topic {message.topic()} refused a record: {error.str()}"
 
     def _raise_failure(self) -> None:

@@ -25,6 +25,7 @@ from consumers.streams import Stream, enricher_of
 from consumers.telemetry import Telemetry
 from shared.collector import spare_the_collector
 from shared.errors import BrokerError, BrokerUnavailable, SettingsError, StoreUnavailable
+from shared.health import Health
 from shared.kafka import consumer_config, producer_config
 from shared.metrics import ServiceMetrics
 from shared.settings import Settings
@@ -138,7 +139,9 @@ class ConsumerProcess:
             if thread.is_alive():
                 log.warning("%s did not stop in time; what it had in hand will be read again", thread.name)
 
-    def consumer(self, stream: Stream, position: int, producer: Producer, store: Store) -> StreamConsumer:
+    def consumer(
+        self, stream: Stream, metrics: ServiceMetrics, producer: Producer, store: Store
+    ) -> StreamConsumer:
         """A stream's consumer with all that belongs to it."""
         settings = self._settings
         outbox = Outbox(producer, stream.service)
@@ -162,7 +165,7 @@ class ConsumerProcess:
             store=store,
             outbox=outbox,
             history=self._history(stream),
-            telemetry=Telemetry(self._metrics(stream, position), outbox, store, stream.name),
+            telemetry=Telemetry(metrics, outbox, store, stream.name),
             memory_broker=self._memory_broker,
         )
         is_ledger = stream.name == "ledger"
@@ -174,26 +177,31 @@ class ConsumerProcess:
         return f"{stream.service}-{instance}" if instance and not self._memory_broker else None
 
     @contextmanager
-    def store(self) -> Iterator[Store | None]:
+    def store(self, health: Health) -> Iterator[Store | None]:
         """The store a thread writes to; None if the process stops before there is one."""
         if self._shared is not None:
             yield self._shared
             return
-        store = self._await_store()
+        store = self._await_store(health)
         try:
             yield store
         finally:
             if store is not None:
                 store.close()
 
-    def _await_store(self) -> Store | None:
+    def _await_store(self, health: Health) -> Store | None:
         backoff = Backoff()
         while not self._woken.is_set():
+            health.beat()
             try:
-                return self._open_store()
+                store = self._open_store()
             except StoreUnavailable as error:
                 log.warning("%s; trying again", error)
+                health.unready("store", f"{error}; trying again")
                 self._woken.wait(backoff.next_delay_s(error.retry_after))
+            else:
+                health.ready("store")
+                return store
         return None
 
     def _history(self, stream: Stream) -> History:
@@ -201,7 +209,7 @@ class ConsumerProcess:
             return NoHistory()
         return StoreHistory(self._open_reader(), stream.interval)
 
-    def _metrics(self, stream: Stream, position: int) -> ServiceMetrics:
+    def metrics(self, stream: Stream, position: int) -> ServiceMetrics:
         """Each thread has a port of its own: `METRICS_PORT` and the ones after it."""
         first = self._settings.metrics_port
         port = None if first is None else first + position
@@ -254,8 +262,9 @@ class _StreamThread(threading.Thread):
 
     def run(self) -> None:
         try:
-            with self._process.store() as store:
+            metrics = self._process.metrics(self._stream, self._position)
+            with self._process.store(metrics.health) as store:
                 if store is not None:
-                    self._process.consumer(self._stream, self._position, self._producer, store).run()
+                    self._process.consumer(self._stream, metrics, self._producer, store).run()
         except BaseException as error:  # noqa: BLE001 - handed to the main thread, which raises it
             self._process.failed(error)

@@ -107,6 +107,7 @@ class StreamConsumer:
         Raises:
             BrokerError, StoreMisconfigured: nothing this process can do mends it.
         """
+        self._telemetry.health.unready("group", "waiting for the consumer group")
         self._consumer.subscribe(
             list(self._stream.topics),
             on_assign=self._on_assign,
@@ -279,6 +280,7 @@ class StreamConsumer:
 
     def _try_again(self, batch: BatchWrite, error: StoreUnavailable) -> bool:
         log.warning("%s: %s; paused, nothing is lost", self._stream.label, error)
+        self._telemetry.health.unready("store", f"{error}; paused, nothing is lost")
         self._partitions.pause()
         while self._wait(self._backoff.next_delay_s(error.retry_after)):
             try:
@@ -287,6 +289,7 @@ class StreamConsumer:
                 error = again
                 continue
             log.info("%s: the store is back", self._stream.label)
+            self._telemetry.health.ready("store")
             self._partitions.resume()
             return True
         log.warning("%s: gave up %d points; they will be read again", self._stream.label, batch.left)
@@ -330,6 +333,8 @@ class StreamConsumer:
     # -- the group -------------------------------------------------------------------------------------
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:  # noqa: ARG002
+        # Also without a partition: a replica more than there are partitions stands by.
+        self._telemetry.health.ready("group")
         with self._kept_failure():
             self._partitions.take(partitions, self._now_ms())
 
@@ -343,6 +348,7 @@ class StreamConsumer:
             self._forget(partitions)
 
     def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:  # noqa: ARG002
+        self._telemetry.health.unready("group", "the broker has given the partitions to others")
         with self._kept_failure():
             # Someone else has them already: what we would commit could be behind what he did.
             self._given_up = self._retrying or not self._finished()

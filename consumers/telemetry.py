@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, TopicPartition
 from consumers.enrich.port import Record
 from consumers.outbox import Outbox
 from consumers.stores.port import Store
+from shared.health import SILENT_BROKER_S, Health
 from shared.metrics import METRICS_PERIOD_S, ServiceMetrics
 from shared.topics import METRICS
 
@@ -32,6 +33,11 @@ class Telemetry:
         self._next = 0.0
         self._received_ms = 0
         self._expired = 0
+
+    @property
+    def health(self) -> Health:
+        """For the loop to say what it waits for."""
+        return self._metrics.health
 
     def consumed(self, records: Sequence[Record], now_ms: int) -> None:
         """A batch was read."""
@@ -66,6 +72,10 @@ class Telemetry:
         if self._store.expired and not self._expired:
             log.warning("%s: points older than their bucket keeps are not stored", self._metrics.service)
         self._expired = self._store.expired
+        silence_s = self._outbox.silence_s
+        self.health.set_ready(
+            "kafka", silence_s <= SILENT_BROKER_S, f"nothing acknowledged for {silence_s:.0f} s"
+        )
         self._outbox.send_json(METRICS, self._metrics.service.encode(), self._metrics.message(now_ms))
 
     def _latencies(self, records: Sequence[Record], hop: str, now_ms: int) -> None:

@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "topics": "create the topics and check them",
     "simulate": "a Binance-compatible exchange on localhost",
     "chaos": "break a whole stack on purpose and judge the promises",
+    "snapshots": "the market every five minutes, checked, as Parquet and in a warehouse",
     "query": "read stored points as a table, CSV or JSON",
     "indicators": "indicators of klines in files, as CSV or Parquet; checks of warm-up and look-ahead",
     "ledger": "what is complete, what is lost; --verify counts the store again",

@@ -87,6 +87,11 @@ class Feed:
         return self._reader.ignored
 
     @property
+    def carrying(self) -> bool:
+        """Whether a connection is being read."""
+        return self._reading is not None
+
+    @property
     def watchdog(self) -> Watchdog:
         """How the streams of the present connection are doing."""
         return Watchdog((), time.monotonic()) if self._link is None else self._link.watchdog

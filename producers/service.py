@@ -31,6 +31,7 @@ from producers.repair_mode import REASON, Change, RepairMode
 from producers.repairs import Repairs
 from shared.collector import spare_the_collector
 from shared.errors import BrokerError, BrokerUnavailable, ExchangeRefused, ExchangeUnavailable
+from shared.health import SILENT_BROKER_S
 from shared.metrics import METRICS_PERIOD_S, ServiceMetrics
 from shared.settings import Settings
 from shared.topics import METRICS, declared_topics
@@ -89,6 +90,8 @@ class ProducerService:
         self._instruments: dict[str, Instrument] = {}
         self._feeds: list[Feed] = []
         self._counted = 0
+        self._acknowledged = (0, time.monotonic())  # records, and when the count last rose
+        self._metrics.health.unready("start", "waiting for the broker, the exchange and our turn")
         self._stop = asyncio.Event()
 
     async def run(self) -> int:
@@ -108,6 +111,7 @@ class ProducerService:
                 starting.cancel()
                 return 0
             starting.result()
+            self._metrics.health.ready("start")
             spare_the_collector()
             await self._carry(stopped)
             return 0
@@ -343,10 +347,28 @@ class ProducerService:
         for feed in self._feeds:
             for name, age_ms in feed.watchdog.ages_ms(now_s).items():
                 gauge(f"age_ms_{name}", round(age_ms))
+        self._judge_health(now_s)
         message = self._metrics.message(self._clock.now_ms())
         if not self._publisher.congested:
             # Those of a second without room are worth nothing later.
             self._publisher.send(METRICS, SERVICE.encode(), orjson.dumps(message))
+
+    def _judge_health(self, now_s: float) -> None:
+        """Say whether the exchange is read and Kafka takes what it sends."""
+        health, delivered = self._metrics.health, self._publisher.delivered
+        if delivered != self._acknowledged[0]:
+            self._acknowledged = delivered, now_s
+        silence_s = now_s - self._acknowledged[1]
+        health.set_ready("kafka", silence_s <= SILENT_BROKER_S, f"nothing acknowledged for {silence_s:.0f} s")
+        carrying = sum(feed.carrying for feed in self._feeds)
+        health.set_ready(
+            "exchange", carrying == len(self._feeds), f"{carrying} of {len(self._feeds)} connections are read"
+        )
+        health.set_ready(
+            "book",
+            all(instrument.synced or instrument.halted for instrument in self._instruments.values()),
+            "an order book is not in step with the exchange",
+        )
 
 
 def _topics(intervals: Sequence[str]) -> frozenset[str]:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from pathlib import Path
 from typing import Any, Final
 
-from prometheus_client import CollectorRegistry, Gauge, start_http_server
+from prometheus_client import CollectorRegistry, Gauge
+
+from shared.health import Health, health_app, serve
+from shared.slots import Slot, count_start
 
 METRICS_PERIOD_S: Final = 1.0
 # Quantiles describe the last 10 s, as the `freshness` measurement does (DESIGN §4.3).
@@ -19,20 +23,31 @@ class ServiceMetrics:
 
     Args:
         service: e.g. "producer", "consumer-klines-1m".
-        instance: a stable slot, never a host name; `INSTANCE` in the environment, "0" by default.
+        instance: a stable slot, never a host name; `INSTANCE` in the environment, else the first free one of
+            `INSTANCE_SLOTS` (a folder), else "0". In that folder its starts are counted; without it, or where
+            the instance is given here, `restarts` stays 0.
+        metrics_port: where `/metrics`, `/healthz` and `/readyz` are served.
+
+    Attributes:
+        health: for the parts to say whether they work; the service lives as long as `message` is called.
     """
 
     def __init__(self, service: str, instance: str | None = None, *, metrics_port: int | None = None) -> None:
         self.service = service
-        self.instance = instance if instance is not None else os.environ.get("INSTANCE", "0")
+        self.health = Health()
+        # Held as long as this object: two replicas must not report under one name.
+        self._slot = _slot(service) if instance is None else None
+        self.instance = instance or (self._slot.name if self._slot else os.environ.get("INSTANCE", "0"))
         self._messages = 0
         self._window: deque[tuple[int, int]] = deque()
         self._gauges: dict[str, float] = {}
+        if instance is None and (folder := _slots_folder()) is not None:
+            self.gauge("restarts", count_start(folder, service, self.instance))
         self._latencies: dict[tuple[str, str, str], deque[tuple[int, float]]] = {}
         self._registry = CollectorRegistry()
         self._exported: dict[str, Gauge] = {}
         if metrics_port is not None:
-            start_http_server(metrics_port, registry=self._registry)
+            serve(metrics_port, health_app(self.health, self._registry))
 
     def count(self, messages: int) -> None:
         self._messages += messages
@@ -51,6 +66,7 @@ class ServiceMetrics:
 
     def message(self, now_ms: int) -> dict[str, Any]:
         """The record for `pipeline.metrics`; call it once a period."""
+        self.health.beat()
         self._window.append((now_ms, self._messages))
         while len(self._window) > 2 and self._window[0][0] < now_ms - _WINDOW_MS:
             self._window.popleft()
@@ -93,6 +109,16 @@ class ServiceMetrics:
                     registry=self._registry,
                 )
             self._exported[name].labels(self.service, self.instance).set(value)
+
+
+def _slot(service: str) -> Slot | None:
+    folder = _slots_folder()
+    return Slot(folder, service) if folder is not None and "INSTANCE" not in os.environ else None
+
+
+def _slots_folder() -> Path | None:
+    folder = os.environ.get("INSTANCE_SLOTS")
+    return Path(folder) if folder else None
 
 
 def _quantiles(samples: list[float]) -> dict[str, float]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -19,6 +20,24 @@ MARKET_DATA_WS_URL: Final = "wss://data-stream.binance.vision"
 HISTORY_REST_URL: Final = "https://api.binance.com"
 
 Names = Annotated[tuple[str, ...], NoDecode]
+
+
+def split_names(value: Any) -> Any:
+    """Comma-separated names, each once."""
+    if isinstance(value, str):
+        value = tuple(part.strip() for part in value.split(",") if part.strip())
+    if not value:
+        raise ValueError("must name at least one")
+    return tuple(dict.fromkeys(value))
+
+
+def checked_symbols(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Symbols in upper case, each once."""
+    for symbol in value:
+        # Letters of any script: Binance lists symbols beyond A–Z (BINANCE_SPOT.md §2.1).
+        if not symbol.replace("_", "").replace("-", "").replace(".", "").isalnum():
+            raise ValueError(f'"{symbol}" is not a symbol; write them like BTCUSDC,ETHUSDC')
+    return tuple(dict.fromkeys(symbol.upper() for symbol in value))
 
 
 class Settings(BaseSettings):
@@ -53,20 +72,12 @@ class Settings(BaseSettings):
     @field_validator("symbols", "intervals", "indicators", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            value = tuple(part.strip() for part in value.split(",") if part.strip())
-        if not value:
-            raise ValueError("must name at least one")
-        return tuple(dict.fromkeys(value))
+        return split_names(value)
 
     @field_validator("symbols")
     @classmethod
     def _upper(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for symbol in value:
-            # Letters of any script: Binance lists symbols beyond A–Z (BINANCE_SPOT.md §2.1).
-            if not symbol.replace("_", "").replace("-", "").replace(".", "").isalnum():
-                raise ValueError(f'"{symbol}" is not a symbol; write them like BTCUSDC,ETHUSDC')
-        return tuple(dict.fromkeys(symbol.upper() for symbol in value))
+        return checked_symbols(value)
 
     @field_validator("intervals")
     @classmethod
@@ -98,6 +109,7 @@ class Settings(BaseSettings):
 
 
 _SECRETS: Final = frozenset(("influx_token",))
+Model = TypeVar("Model", bound=BaseSettings)
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -106,13 +118,22 @@ def load_settings(**overrides: Any) -> Settings:
     Raises:
         SettingsError: one line that names each wrong setting, its value (no secret's) and what is allowed.
     """
+    return load_model(Settings, _SECRETS, overrides)
+
+
+def load_model(model: type[Model], secrets: Collection[str], overrides: Mapping[str, Any]) -> Model:
+    """The same for another model of settings.
+
+    Args:
+        secrets: names whose value may be in a file, named by `<NAME>_FILE`, and is never shown.
+    """
     given = {name: value for name, value in overrides.items() if value is not None}
-    for name in _SECRETS:
+    for name in secrets:
         given.setdefault(name, _secret_from_file(name))
     try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
+        return model(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        raise SettingsError("; ".join(_explain(detail) for detail in error.errors())) from None
+        raise SettingsError("; ".join(_explain(detail, secrets) for detail in error.errors())) from None
 
 
 def _secret_from_file(name: str) -> str | None:
@@ -128,10 +149,10 @@ def _secret_from_file(name: str) -> str | None:
         ) from None
 
 
-def _explain(detail: Any) -> str:
+def _explain(detail: Any, secrets: Collection[str]) -> str:
     name = str(detail["loc"][0])
     text = detail["msg"].removeprefix("Value error, ")
-    if name in _SECRETS:
+    if name in secrets:
         return f"{name.upper()}: {text}"
     if text.startswith('"'):
         return f"{name.upper()}: {text}"

@@ -80,7 +80,11 @@ class Plant:
         self._start_simulator()
         broker = self._start_broker()
         store = self._start_store()
-        environment = {**store.environment, "KAFKA_BOOTSTRAP_SERVERS": broker.address}
+        environment = {
+            **store.environment,
+            "KAFKA_BOOTSTRAP_SERVERS": broker.address,
+            "INSTANCE_SLOTS": str(self._workspace.fresh_slots()),
+        }
         symbols = self._settings.symbols
         if self._source.kind != "live":
             self._await_simulator()

@@ -65,6 +65,13 @@ class Workspace:
     def bearings_path(self) -> Path:
         return self.root / "bearings.json"
 
+    def fresh_slots(self) -> Path:
+        """An empty folder in which the services of this run count their starts."""
+        folder = self.root / "slots"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        return folder
+
     def log_path(self, name: str) -> Path:
         return self.root / "logs" / f"{name}.log"
 

@@ -74,29 +74,40 @@ class EventFaults:
 
     Args:
         begin_ms: when the world's clock begins.
+
+    Attributes:
+        scripted: there is any fault; without one, `step` has nothing to decide.
     """
 
     def __init__(self, faults: Sequence[Fault], seed: int, begin_ms: int) -> None:
+        self.scripted = False
+        self._seed = seed
         self._armed: list[_Armed] = []
         self._skews: list[tuple[Fault, list[tuple[int, float]]]] = []
         # (time, tie-break, what); timed faults are iterators of which the next moment is in here.
         self._timed: list[tuple[float, int, Fire, Iterator[Fire]]] = []
-        for fault in faults:
-            draw = Draw(seed, fault)
-            match fault.declared.place:
-                case "event":
-                    self._armed.append(_Armed(fault, draw, Occasions(fault, draw, begin_ms)))
-                case "connection":
-                    self._arm(_fires(fault, moments(fault, draw, begin_ms)))
-                case "market":
-                    covered = spans(fault, draw, begin_ms)
-                    self._arm(iter([Fire(fault, *span) for span in covered]))
-                    if fault.kind == "clock_skew":
-                        self._skews.append((fault, covered))
         self._of_stream: dict[str, tuple[Target | None, list[_Armed]]] = {}
         self._late: list[tuple[float, int, Outgoing]] = []
         self._order = 0
         self._swapped: defaultdict[str, list[_Swapped]] = defaultdict(list)
+        for fault in faults:
+            self.add(fault, begin_ms)
+
+    def add(self, fault: Fault, begin_ms: int) -> None:
+        """One more, whose times count from `begin_ms`; not between two effects of a `step`."""
+        self.scripted = True
+        self._of_stream.clear()
+        draw = Draw(self._seed, fault)
+        match fault.declared.place:
+            case "event":
+                self._armed.append(_Armed(fault, draw, Occasions(fault, draw, begin_ms)))
+            case "connection":
+                self._arm(_fires(fault, moments(fault, draw, begin_ms)))
+            case "market":
+                covered = spans(fault, draw, begin_ms)
+                self._arm(iter([Fire(fault, *span) for span in covered]))
+                if fault.kind == "clock_skew":
+                    self._skews.append((fault, covered))
 
     def step(self, events: Sequence[Outgoing], until_ms: int) -> Iterator[Effect]:
         """What becomes of the events up to a time; consume all of it before the next call."""

@@ -67,19 +67,22 @@ class RequestFaults:
     """Decides about requests by endpoint, symbol and how many came before, not by when they come."""
 
     def __init__(self, faults: Sequence[Fault], seed: int, begin_ms: int) -> None:
-        self._armed = [
-            # A duration is how long an answer is held, where it is held.
-            (fault, draw, Occasions(fault, draw, begin_ms, lasting=fault.kind != "rest_timeout"))
-            for fault in faults
-            if fault.declared.place == "request"
-            for draw in (Draw(seed, fault),)
-        ]
-        self._skews = [
-            (fault, spans(fault, Draw(seed, fault), begin_ms))
-            for fault in faults
-            if fault.kind == "clock_skew"
-        ]
+        self._seed = seed
+        self._armed: list[tuple[Fault, Draw, Occasions]] = []
+        self._skews: list[tuple[Fault, list[tuple[int, float]]]] = []
         self._seen: Counter[str] = Counter()
+        for fault in faults:
+            self.add(fault, begin_ms)
+
+    def add(self, fault: Fault, begin_ms: int) -> None:
+        """One more, whose times count from `begin_ms`."""
+        draw = Draw(self._seed, fault)
+        if fault.declared.place == "request":
+            # A duration is how long an answer is held, where it is held.
+            lasting = fault.kind != "rest_timeout"
+            self._armed.append((fault, draw, Occasions(fault, draw, begin_ms, lasting=lasting)))
+        elif fault.kind == "clock_skew":
+            self._skews.append((fault, spans(fault, draw, begin_ms)))
 
     def meet(self, request: RestRequest) -> Disturbance | None:
         """Decide one request of a known endpoint."""

@@ -70,9 +70,18 @@ def parse_script(path: Path | None, flags: Sequence[str]) -> Script:
     """
     entries, seed = _read_file(path) if path else ([], None)
     entries += [_of_flag(flag) for flag in flags]
-    if len(entries) > _MOST_FAULTS:
-        raise UsageError(f"{len(entries)} faults are too many; the most are {_MOST_FAULTS}")
-    return Script(tuple(_fault(index, entry) for index, entry in enumerate(entries)), seed)
+    return Script(parse_entries(entries), seed)
+
+
+def parse_entries(entries: Sequence[Mapping[str, Any]], known: int = 0) -> tuple[Fault, ...]:
+    """Faults from their keys, as they stand in a script's file after `known` others.
+
+    Raises:
+        UsageError: names the kind, the key and what is allowed.
+    """
+    if known + len(entries) > _MOST_FAULTS:
+        raise UsageError(f"{known + len(entries)} faults are too many; the most are {_MOST_FAULTS}")
+    return tuple(_fault(index, entry) for index, entry in enumerate(entries, known))
 
 
 def check_symbols(faults: Sequence[Fault], symbols: Sequence[str]) -> None:

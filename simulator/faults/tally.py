@@ -17,15 +17,20 @@ class Tally:
 
     def __init__(self, faults: Sequence[Fault], wall_ms: Callable[[], int]) -> None:
         self._wall_ms = wall_ms
-        self._entries: list[dict[str, Any]] = [
+        self._entries: list[dict[str, Any]] = []
+        for fault in faults:
+            self.add(fault)
+
+    def add(self, fault: Fault) -> None:
+        """One more; its index is its place."""
+        self._entries.append(
             {
                 "kind": fault.kind,
                 "fired": 0,
                 "records": dict.fromkeys(("trade", "kline", "depth", "quote", "kline_live", "rest"), 0),
                 "last_fired_wall_ms": None,
             }
-            for fault in faults
-        ]
+        )
 
     def fired(self, fault: Fault) -> None:
         """A firing has begun, or one that lasts goes on."""

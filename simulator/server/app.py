@@ -15,6 +15,7 @@ from aiohttp import web
 
 from shared.errors import UsageError
 from simulator.faults.events import EventFaults
+from simulator.faults.posted import parse_posted
 from simulator.faults.requests import RequestFaults
 from simulator.faults.script import Fault
 from simulator.faults.tally import Tally
@@ -93,17 +94,18 @@ class Simulator:
         self._log = TruthLog(options.log, exchange.symbols)
         self._tally = Tally(options.faults, _wall_ms)
         plan = (options.faults, options.fault_seed, self._begin_ms)
+        self._event_faults, self._request_faults = EventFaults(*plan), RequestFaults(*plan)
         self._hub = Hub(
             self._log,
             self._tally,
-            EventFaults(*plan) if options.faults else None,
+            self._event_faults,
             connections_awaited=max(1, options.hold),
         )
         self._rest = RestService(
             exchange,
             self._log,
             self._tally,
-            RequestFaults(*plan) if options.faults else None,
+            self._request_faults,
             self.now_ms,
             market_data_only=options.market_data_only,
         )
@@ -122,6 +124,7 @@ class Simulator:
         app.router.add_post("/simulator/freeze", self._freeze)
         app.router.add_get("/simulator/state", self._state)
         app.router.add_get("/simulator/faults", self._faults)
+        app.router.add_post("/simulator/faults", self._add_faults)
         app.router.add_get("/api/v3/{path:.+}", self._rest.answer)
         app.router.add_get("/ws", self._raw)
         app.router.add_get("/ws/{names:.*}", self._raw)
@@ -222,6 +225,19 @@ class Simulator:
         return web.json_response({"frozen_at_ms": await self.freeze()})
 
     async def _faults(self, _request: web.Request) -> web.Response:
+        return web.json_response(self._tally.listed())
+
+    async def _add_faults(self, request: web.Request) -> web.Response:
+        try:
+            body = await request.read()
+            posted = parse_posted(body, len(self._tally.listed()), self.exchange.symbols)
+        except UsageError as error:
+            return web.json_response({"error": str(error)}, status=400)
+        now_ms = self.now_ms()
+        for fault in posted:
+            self._tally.add(fault)
+            self._event_faults.add(fault, now_ms)
+            self._request_faults.add(fault, now_ms)
         return web.json_response(self._tally.listed())
 
     async def _state(self, _request: web.Request) -> web.Response:

@@ -44,7 +44,6 @@ class Hub:
     """All connections and their subscriptions.
 
     Args:
-        faults: None when nothing is scripted.
         log: what it keeps an account of is wanted for ever once it has had a subscriber: the exchange
             issues it whether anyone listens or not.
 
@@ -57,7 +56,7 @@ class Hub:
         self,
         log: TruthLog,
         tally: Tally,
-        faults: EventFaults | None = None,
+        faults: EventFaults,
         *,
         connections_awaited: int = 1,
     ) -> None:
@@ -104,7 +103,7 @@ class Hub:
         """Enter the market's events up to a time into the log, and send what the faults leave of them."""
         for event in events:
             self._log.issued(event)
-        if self._faults is None:
+        if not self._faults.scripted:
             for event in events:
                 self._deliver(event)
             return
@@ -113,9 +112,8 @@ class Hub:
 
     def release(self) -> None:
         """Send what faults hold back: the market has come to its end."""
-        if self._faults is not None:
-            for effect in self._faults.release():
-                self._obey(effect)
+        for effect in self._faults.release():
+            self._obey(effect)
 
     def lost(self, event: Outgoing, listener: Listener) -> None:
         """A connection has thrown away an event that was put on it."""

@@ -37,7 +37,7 @@ class RestService:
         exchange: WorldExchange | Player,
         log: TruthLog,
         tally: Tally,
-        faults: RequestFaults | None,
+        faults: RequestFaults,
         now_ms: Callable[[], int],
         *,
         market_data_only: bool,
@@ -68,8 +68,6 @@ class RestService:
             return _refused(charged)
         weight = _weight_headers(charged.used_weight)
         asked = RestRequest(path, query, request.headers.get("X-MBX-TIME-UNIT"), self._now_ms())
-        if self._faults is None:
-            return _json(await self._of_exchange(asked), weight)
         disturbance = self._faults.meet(asked)
         if disturbance is None:
             return _json(self._skewed(asked, await self._of_exchange(asked)), weight)
@@ -89,8 +87,6 @@ class RestService:
         return answer
 
     def _skewed(self, asked: RestRequest, answer: RestAnswer) -> RestAnswer:
-        if self._faults is None:
-            return answer
         skewed, fault = self._faults.skew(asked, answer)
         if fault is not None:
             self._tally.hit(fault, "rest")

@@ -176,6 +176,9 @@ def test_killed_services_are_started_again_and_nothing_is_lost_on_a_real_broker(
     run.process.send_signal(signal.SIGINT)
     assert run.wait() == 0, run.said
     assert run.said.count("starting it again") == 2
+    restarts = rows(database, "SELECT service, MAX(restarts) AS times FROM service GROUP BY service")
+    assert {"producer", "consumer-trades"} <= {row["service"] for row in restarts}
+    assert {row["times"] for row in restarts} == {1}, "each process was started again once, and says so"
     assert_store_equals_log(database, tmp_path / "log.jsonl")
     assert_nothing_missing_between(database)
 

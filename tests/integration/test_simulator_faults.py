@@ -114,6 +114,47 @@ def test_the_clock_is_held_until_so_many_connections_have_subscribed():
     assert asyncio.run(scenario()) == (True, False)
 
 
+def test_faults_are_added_to_a_market_that_runs_and_strike_from_then_on():
+    received: list[str] = []
+
+    async def post(http, faults):
+        async with http.post("/simulator/faults", json={"faults": faults}) as answer:
+            return answer.status, await answer.json()
+
+    async def scenario():
+        async with running("skip:streams=trade,at=0") as (simulator, http):
+            async with connect(simulator, "btcusdc@trade/btcusdc@depth@100ms") as socket:
+                listener = asyncio.create_task(listen(socket, received))
+                await until(http, "/simulator/faults", lambda listed: listed[0]["fired"])
+                refused = await post(http, [{"kind": "halt", "at": 1}])
+                before = len(received)
+                status, listed = await post(
+                    http, [{"kind": "malformed", "streams": ["trade"], "at": 0}, {"kind": "drop", "at": 0.5}]
+                )
+                listed = [listed, await until(http, "/simulator/faults", lambda all_: all_[-1]["fired"])]
+                await listener
+            return refused, before, status, listed
+
+    refused, before, status, (at_once, after) = asyncio.run(scenario())
+    assert refused[0] == 400
+    assert "fault halt belongs to the market" in refused[1]["error"]
+    assert status == 200
+    assert [(fault["kind"], fault["fired"]) for fault in at_once] == [
+        ("skip", 1),
+        ("malformed", 0),
+        ("drop", 0),
+    ]
+    assert [fault["fired"] for fault in after] == [1, 1, 1]
+    broken = []
+    for number, frame in enumerate(received):
+        try:
+            json.loads(frame)
+        except ValueError:
+            broken.append(number)
+    assert len(broken) == 1
+    assert broken[0] >= before
+
+
 def test_equal_seeds_give_equal_frames_under_faults_and_the_counts_are_those_of_the_frames():
     flags = (
         "skip:probability=0.05,streams=trade", "malformed:every=2", "duplicate:probability=0.05",

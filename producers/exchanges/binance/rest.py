@@ -30,7 +30,8 @@ from producers.exchanges.binance.rows import (
     snapshot_of_body,
     trade_of_row,
 )
-from producers.exchanges.binance.weight_budget import WeightBudget
+from producers.exchanges.binance.ticker import DayTicker, ticker_of_body
+from producers.exchanges.binance.weight_budget import SHARE, WeightBudget
 from producers.order_book import SNAPSHOT_LEVELS
 from shared.errors import (
     ExchangeBlocked,
@@ -65,16 +66,22 @@ class BinanceRest:
         exchange_ms: the exchange's clock, as far as it is known; its minutes are those of the budget.
         reject: takes rows that break the contract: source, symbol, reason, bytes. They count as missing; an
             answer of nothing else is ExchangeUnreadable.
+        share: of the exchange's weight limit.
     """
 
     def __init__(
-        self, rest_url: str, history_url: str, exchange_ms: Callable[[], int], reject: Reject
+        self,
+        rest_url: str,
+        history_url: str,
+        exchange_ms: Callable[[], int],
+        reject: Reject,
+        share: float = SHARE,
     ) -> None:
         self._rest_url = rest_url
         self._history_url = history_url
         self._exchange_ms = exchange_ms
         self._reject = reject
-        self.budget = WeightBudget()
+        self.budget = WeightBudget(share=share)
         self._session: aiohttp.ClientSession | None = None
         self._at_once = asyncio.Semaphore(_AT_ONCE)
         # No probing while the exchange says wait: by host, since a firewall's block concerns but one.
@@ -141,7 +148,7 @@ class BinanceRest:
         """
         newest: list[TradeMessage] | None = None
         if self._exchange_ms() < self._no_history_until_ms:
-            newest = await self._newest_trades(symbol, received_ms)
+            newest = await self.newest_trades(symbol, 1_000, received_ms)
             if _lowest(newest) <= first or self._closed_ms(self._history_url) > 0:
                 return newest, _lowest(newest)
         parameters = {"symbol": symbol, "fromId": str(first), "limit": str(min(1_000, last - first + 1))}
@@ -154,11 +161,12 @@ class BinanceRest:
             self._no_history_until_ms = self._exchange_ms() + _HISTORY_AGAIN_MS
             if newest is None:
                 _LOG.warning("%s; for some minutes the newest 1,000 trades are asked for first", refusal)
-                newest = await self._newest_trades(symbol, received_ms)
+                newest = await self.newest_trades(symbol, 1_000, received_ms)
         return newest, _lowest(newest)
 
-    async def _newest_trades(self, symbol: str, received_ms: int) -> list[TradeMessage]:
-        parameters = {"symbol": symbol, "limit": "1000"}
+    async def newest_trades(self, symbol: str, limit: int, received_ms: int) -> list[TradeMessage]:
+        """The newest trades, ascending, at most 1,000."""
+        parameters = {"symbol": symbol, "limit": str(limit)}
         rows = await self._get(self._rest_url, "trades", parameters, weights.TRADES_WEIGHT, rows_of)
         return self._trades_of(symbol, rows, received_ms)
 
@@ -186,15 +194,29 @@ class BinanceRest:
         issued, _ = await self.issued_trades(symbol, begin_ms, end_ms)
         return issued[0][0] if issued else None
 
-    async def depth(self, symbol: str, received_ms: Callable[[], int]) -> DepthMessage:
-        """A snapshot of the order book, SNAPSHOT_LEVELS a side."""
-        parameters = {"symbol": symbol, "limit": str(SNAPSHOT_LEVELS)}
-        body = await self._get(self._rest_url, "depth", parameters, weights.DEPTH_WEIGHT, object_of)
+    async def day_ticker(self, symbol: str) -> DayTicker:
+        """Statistics of the last 24 hours."""
+        body = await self._get(
+            self._rest_url, "ticker/24hr", {"symbol": symbol}, weights.DAY_TICKER_WEIGHT, object_of
+        )
+        try:
+            return ticker_of_body(symbol, body)
+        except InvalidMessage as error:
+            self._reject("rest:ticker/24hr", symbol, str(error), orjson.dumps(body))
+            raise ExchangeUnreadable(f"ticker/24hr of {symbol}: {error}") from None
+
+    async def depth(
+        self, symbol: str, received_ms: Callable[[], int], levels: int = SNAPSHOT_LEVELS
+    ) -> DepthMessage:
+        """A snapshot of the order book, so many levels a side, at most 1,000."""
+        parameters = {"symbol": symbol, "limit": str(levels)}
+        weight = weights.SMALL_DEPTH_WEIGHT if levels <= weights.SMALL_DEPTH else weights.DEPTH_WEIGHT
+        body = await self._get(self._rest_url, "depth", parameters, weight, object_of)
         try:
             return snapshot_of_body(symbol, body, received_ms())
         except InvalidMessage as error:
             self._reject("rest:depth", symbol, str(error), orjson.dumps(body))
-            raise ExchangeUnavailable(f"depth of {symbol}: {error}") from None
+            raise ExchangeUnreadable(f"depth of {symbol}: {error}") from None
 
     def _trades_of(self, symbol: str, rows: list[Any], received_ms: int) -> list[TradeMessage]:
         return self._checked("trades", symbol, rows, lambda row: trade_of_row(symbol, row, received_ms))

@@ -7,6 +7,9 @@ from typing import Final
 
 KLINES_WEIGHT: Final = 2
 DEPTH_WEIGHT: Final = 50  # 501 to 1,000 levels
+SMALL_DEPTH_WEIGHT: Final = 5  # up to SMALL_DEPTH levels
+SMALL_DEPTH: Final = 100
+DAY_TICKER_WEIGHT: Final = 2  # up to 20 symbols
 TRADES_WEIGHT: Final = 25
 AGGREGATES_WEIGHT: Final = 4
 EXCHANGE_INFO_WEIGHT: Final = 20
@@ -19,14 +22,15 @@ _MINUTE_MS: Final = 60_000
 
 
 class WeightBudget:
-    """Half of the exchange's limit per calendar minute of its clock.
+    """A share of the exchange's limit per calendar minute of its clock: half, where nothing else is said.
 
     All containers behind one IP share one count, but no memory: the header of each answer tells what all of
     them have used. Requests on their way are added, since no header counts them yet.
     """
 
-    def __init__(self, limit: int = DEFAULT_LIMIT) -> None:
+    def __init__(self, limit: int = DEFAULT_LIMIT, share: float = SHARE) -> None:
         self._limit = limit
+        self._share = share
         self._minute = -1
         self._used = 0
         self._in_flight = 0
@@ -38,7 +42,7 @@ class WeightBudget:
 
     @property
     def allowed(self) -> int:
-        return int(self._limit * SHARE)
+        return int(self._limit * self._share)
 
     def set_limit(self, limit: int) -> None:
         """Take the limit of exchangeInfo's `rateLimits`."""

@@ -160,6 +160,7 @@ class Bench:
         self.store = MoodyStore()
         outbox = Outbox(self.producer, "consumer-trades")  # type: ignore[arg-type]
         metrics = ServiceMetrics("consumer-trades", "0")
+        self.health = metrics.health
         parts = Parts(
             stream=streams(("trades",), (), memory_broker=False)[0],
             enricher=TradeEnricher(),

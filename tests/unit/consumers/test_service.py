@@ -115,6 +115,19 @@ def test_a_store_that_is_down_pauses_and_the_same_points_are_tried_again() -> No
     assert bench.store.ids() == [0, 1, 2, 3, 4]
 
 
+def test_a_consumer_is_not_ready_while_its_store_is_down_and_says_why() -> None:
+    bench = Bench()
+    bench.store.moods = [down(), down(0.01)]
+    seen: list[tuple[bool, list[str]]] = []
+    bench.kafka.on_poll = lambda: seen.append((bench.kafka.paused, bench.health.troubles()))
+    bench.service.run()
+    paused = [troubles for away, troubles in seen if away]
+    assert paused
+    assert all(troubles[0].startswith("store: ") for troubles in paused)
+    assert bench.health.troubles() == []
+    assert bench.health.hanging() is None
+
+
 def test_partitions_taken_away_while_the_store_is_down_are_not_committed() -> None:
     bench = Bench()
     bench.store.moods = [down(5.0)]

@@ -66,3 +66,8 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match=r"cannot be written.*name another directory"):
         Workspace(tmp_path / "file" / "below", "live")
+
+
+def test_starts_are_counted_anew_in_each_run(workspace):
+    (workspace.fresh_slots() / "producer.0.starts").write_text("3")
+    assert list(workspace.fresh_slots().iterdir()) == []

@@ -1,0 +1,39 @@
+"""`cryptostream snapshots deploy`: declares the deployment to a Prefect server."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from cryptostream.snapshots.settings import settings_of
+from pipelines.snapshots.quiet import quiet
+from shared.errors import CryptoStreamError, UsageError
+
+
+class ServerAway(CryptoStreamError):
+    """The Prefect server does not answer."""
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 once the deployment stands.
+
+    Raises:
+        UsageError, SettingsError: no server is named, wrong settings, no such work pool.
+        ServerAway: it does not answer.
+    """
+    settings = settings_of(args)
+    address = os.environ.get("PREFECT_API_URL", "")
+    if not address:
+        raise UsageError("PREFECT_API_URL: not set; name the server, like http://localhost:4200/api")
+    quiet()
+    import httpx  # noqa: PLC0415 - Prefect's client, after the environment is set
+
+    from pipelines.snapshots.deployment import deploy  # noqa: PLC0415
+
+    try:
+        name = deploy(settings, args.pool)
+    except (httpx.HTTPError, RuntimeError) as error:
+        raise ServerAway(f"PREFECT_API_URL: {address} does not answer ({error}); is it up?") from None
+    sys.stdout.write(f"{name}: {settings.snapshot_cron} UTC, {', '.join(settings.snapshot_symbols)}\n")
+    return 0

@@ -1,0 +1,205 @@
+"""Alert rules: what must wake someone. Each fires for every series that stays above its threshold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from grafana import boards
+from grafana.counters import growth
+from grafana.model import Json
+from grafana.queries.alerts import LAG_GROWTH, LOST, SILENCE, STALE, STORE_TIME, UNSYNCED, each
+from grafana.render import DATASOURCE, panel_id
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One alert rule.
+
+    Attributes:
+        summary: one line; `{{ $labels.x }}` and `{{ $values.value }}` are filled in.
+        labels: tags of the query's series.
+        above: it fires when the value of a series is above this.
+        wait: for how long it must be so.
+        no_data: what an answer without any series means: "Alerting" or "OK".
+        shown_in: dashboard and panel to look at.
+        window_s: time range of the query.
+    """
+
+    uid: str
+    title: str
+    summary: str
+    description: str
+    flux: str
+    labels: tuple[str, ...]
+    above: float
+    wait: str
+    severity: str
+    shown_in: tuple[str, str]
+    no_data: str = "OK"
+    window_s: int = 600
+
+
+RULES: Final[tuple[Rule, ...]] = (
+    Rule(
+        "feed-stale",
+        "Feed stale",
+        "{{ $labels.stream }} of {{ $labels.symbol }} late by {{ humanize $values.value.Value }} s",
+        "Quotes and books come every second, bars when they close. Look whether the exchange has halted the"
+        " symbol, whether its producer is heard (Pipeline, Health), and what `cryptostream doctor` says. A"
+        " symbol or interval that was taken out of the settings is reported for a day: silence it.",
+        STALE,
+        ("exchange", "symbol", "stream"),
+        above=60,
+        wait="1m",
+        severity="critical",
+        shown_in=("pipeline", "Socket → store"),
+        no_data="Alerting",
+    ),
+    Rule(
+        "book-unsynced",
+        "Book not synced",
+        "The book of {{ $labels.symbol }} has not been synced for {{ humanize $values.value.Value }} s",
+        "A missed update or a broken connection, and no new snapshot since: usually REST refuses or is"
+        " slow. While it lasts no figures of the book are stored, so none is wrong.",
+        UNSYNCED,
+        ("exchange", "symbol"),
+        above=30,
+        wait="30s",
+        severity="warning",
+        shown_in=("order-book", "State of all books"),
+    ),
+    Rule(
+        "something-lost",
+        "Something is lost",
+        "{{ $values.value.Value }} ids of {{ $labels.symbol }} {{ $labels.stream }} are lost",
+        "In the last 24 h the exchange issued what the store does not have. `cryptostream ledger` names the"
+        " ids, `cryptostream repair` asks for them again; the alert ends when they are stored.",
+        LOST,
+        ("exchange", "symbol", "stream"),
+        above=0,
+        wait="3m",
+        severity="critical",
+        shown_in=("pipeline", "Ledger by series"),
+    ),
+    Rule(
+        "lag-growing",
+        "Lag is growing",
+        "{{ $labels.service }} {{ $labels.instance }} fell behind by {{ humanize $values.value.Value }} s"
+        " in five minutes",
+        "The consumer reads more slowly than records arrive. Look at the store's latency and at CPU; add"
+        " replicas of this consumer (`--scale`), up to the number of partitions.",
+        LAG_GROWTH,
+        ("service", "instance"),
+        above=10,
+        wait="2m",
+        severity="warning",
+        shown_in=("pipeline", "Lag in seconds"),
+    ),
+    Rule(
+        "dead-letters",
+        "Dead letters arrive",
+        "{{ $labels.service }} {{ $labels.instance }} put {{ $values.value.Value }} records aside in ten"
+        " minutes",
+        "Records that break their contract. `cryptostream dead-letters list` shows them with their reasons;"
+        " update what was wrong, then `cryptostream dead-letters replay`.",
+        growth("dead_letters") + "\n  |> " + "\n  |> ".join(each("service", "instance")),
+        ("service", "instance"),
+        above=0,
+        wait="0s",
+        severity="warning",
+        shown_in=("pipeline", "Dead letters over time"),
+    ),
+    Rule(
+        "store-slow",
+        "Store is slow",
+        "The store takes {{ humanize $values.value.Value }} ms for a batch of {{ $labels.stream }}",
+        "Time from a consumer's reading to the store's acknowledgement, 95th percentile, mean of five"
+        " minutes. Nothing is lost: consumers wait, and their lag grows. Look at InfluxDB's CPU, memory and"
+        " disk.",
+        STORE_TIME,
+        ("exchange", "stream", "instance"),
+        above=2000,
+        wait="2m",
+        severity="warning",
+        shown_in=("pipeline", "Socket → store"),
+    ),
+    Rule(
+        "service-silent",
+        "Service is silent",
+        "{{ $labels.service }} {{ $labels.instance }} was last heard {{ humanize $values.value.Value }} s"
+        " ago",
+        "Every service reports each second. See the container's log. If all are silent, the ledger's"
+        " consumer is the one that is down: all reports come through it. A service that was taken away is"
+        " reported for a day: silence it.",
+        SILENCE,
+        ("service", "instance"),
+        above=60,
+        wait="30s",
+        severity="critical",
+        shown_in=("pipeline", "Health"),
+        no_data="Alerting",
+    ),
+)
+
+
+def provisioning() -> Json:
+    """The file of the rules, as Grafana's provisioning reads it."""
+    return {
+        "apiVersion": 1,
+        "groups": [
+            {
+                "orgId": 1,
+                "name": "pipeline",
+                "folder": "CryptoStream",
+                "interval": "30s",
+                "rules": [_rule(rule) for rule in RULES],
+            }
+        ],
+    }
+
+
+def _rule(rule: Rule) -> Json:
+    uid, panel = rule.shown_in
+    return {
+        "uid": rule.uid,
+        "title": rule.title,
+        "condition": "fires",
+        "for": rule.wait,
+        "noDataState": rule.no_data,
+        "execErrState": "Error",
+        "isPaused": False,
+        "dashboardUid": uid,
+        "panelId": panel_id(boards.BY_UID[uid], panel),
+        "labels": {"severity": rule.severity},
+        "annotations": {"summary": rule.summary, "description": rule.description},
+        "data": [
+            {
+                "refId": "series",
+                "datasourceUid": DATASOURCE["uid"],
+                "relativeTimeRange": {"from": rule.window_s, "to": 0},
+                "model": {"refId": "series", "query": rule.flux, "intervalMs": 10000, "maxDataPoints": 1000},
+            },
+            _expression(
+                "value",
+                {"type": "reduce", "expression": "series", "reducer": "last", "settings": {"mode": "dropNN"}},
+            ),
+            _expression(
+                "fires",
+                {
+                    "type": "threshold",
+                    "expression": "value",
+                    "conditions": [{"evaluator": {"type": "gt", "params": [rule.above]}}],
+                },
+            ),
+        ],
+    }
+
+
+def _expression(ref: str, model: Json) -> Json:
+    return {
+        "refId": ref,
+        "datasourceUid": "__expr__",
+        "relativeTimeRange": {"from": 0, "to": 0},
+        "model": {"refId": ref, "datasource": {"type": "__expr__", "uid": "__expr__"}, **model},
+    }

@@ -1,0 +1,211 @@
+"""Order book: spread, depth, imbalance, and whether the book can be believed."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from grafana.book_state import IN_STEP, unsynced_spans
+from grafana.choices import EXCHANGE, SYMBOL
+from grafana.flux import (
+    AGE_S,
+    THIS_EXCHANGE,
+    THIS_SYMBOL,
+    TICKS,
+    WIDE,
+    before,
+    frame,
+    pipe,
+    read,
+    series,
+    windows,
+    with_columns,
+)
+from grafana.model import Annotation, Dashboard, Query, Row
+from grafana.panels import cell, gauge, lines, stat, states, table
+
+_NO_BOOK: Final = "No synced book in this time range: see the state below, and Pipeline"
+_LEVELS: Final = "the best 20 levels"
+
+
+def _newest(field: str) -> Query:
+    return Query(pipe(*read(TICKS, "book", (field,), THIS_SYMBOL), "last()", *frame("_value")), ("_value",))
+
+
+def _over_time(measurement: str, function: str, *fields: str) -> Query:
+    flux = pipe(*read(TICKS, measurement, fields, THIS_SYMBOL), windows(function), WIDE, *frame(*fields))
+    return Query(flux, ("_time", *fields))
+
+
+# Any field of the last point: an unsynced one has no other than this.
+_AGE: Final = pipe(
+    *read(TICKS, "book", ("synced",), THIS_SYMBOL, span=before("1d")),
+    "last()",
+    with_columns(_value=AGE_S),
+    *frame("_value"),
+)
+_SYNCED_NOW: Final = pipe(
+    *read(TICKS, "book", ("synced",), THIS_SYMBOL, span=before("1d")), "last()", "toInt()", *frame("_value")
+)
+_STATES: Final = pipe(
+    *read(TICKS, "book", ("synced",), THIS_EXCHANGE),
+    "toInt()",
+    # A moment out of step must show however wide a window is.
+    windows("min"),
+    *series("symbol"),
+)
+
+_NOW: Final = Row(
+    "$symbol now",
+    (
+        stat(
+            "State",
+            "Synced: every change of the book since its snapshot has been applied, and no update id is"
+            " missing. Otherwise no figure is shown rather than a wrong one.",
+            Query(_SYNCED_NOW, ("_value",)),
+            unit="none",
+            mappings=IN_STEP,
+            color="background",
+            empty="no book",
+        ),
+        stat(
+            "Age",
+            "Time since the last point of the book; one a second is written while it is synced.",
+            Query(_AGE, ("_value",)),
+            unit="s",
+            decimals=1,
+            steps=((None, "green"), (5, "yellow"), (30, "red")),
+            empty="no book",
+        ),
+        stat("Mid", "Middle between best bid and best ask.", _newest("mid"), unit="locale", empty="no book"),
+        stat(
+            "Spread",
+            "Best ask less best bid, in ten-thousandths of the mid price.",
+            _newest("spread_bps"),
+            unit="suffix: bp",
+            decimals=3,
+            steps=((None, "green"), (5, "yellow"), (20, "red")),
+            empty="no book",
+        ),
+        gauge(
+            "Imbalance",
+            f"(bid depth − ask depth) ÷ their sum over {_LEVELS}: 1 only buyers wait, −1 only sellers.",
+            _newest("imbalance"),
+            unit="none",
+            decimals=2,
+            bounds=(-1, 1),
+            steps=((None, "red"), (-0.3, "text"), (0.3, "green")),
+            empty="no book",
+        ),
+        stat(
+            "Widest spread",
+            "Largest spread of a window in this time range, in ten-thousandths of the mid price.",
+            Query(
+                pipe(*read(TICKS, "book", ("spread_bps",), THIS_SYMBOL), "max()", *frame("_value")),
+                ("_value",),
+            ),
+            unit="suffix: bp",
+            decimals=3,
+            steps=((None, "green"), (5, "yellow"), (20, "red")),
+            empty="no book",
+        ),
+    ),
+)
+_PRICES: Final = Row(
+    "$symbol prices and depth",
+    (
+        lines(
+            "Bid, ask, mid",
+            "Best prices of the verified book. Where the lines end the book was not synced.",
+            _over_time("book", "last", "bid", "mid", "ask"),
+            unit="locale",
+            width=24,
+            height=9,
+            empty=_NO_BOOK,
+        ),
+        lines(
+            "Spread",
+            "Mean of each window, in ten-thousandths of the mid price.",
+            _over_time("book", "mean", "spread_bps"),
+            unit="suffix: bp",
+            bounds=(0, None),
+            empty=_NO_BOOK,
+        ),
+        lines(
+            "Imbalance",
+            f"Of {_LEVELS}, mean of each window: above 0 more is bid than asked.",
+            _over_time("book", "mean", "imbalance"),
+            unit="none",
+            decimals=2,
+            steps=((None, "red"), (0, "green")),
+            lines_at_steps=True,
+            bounds=(-1, 1),
+            empty=_NO_BOOK,
+        ),
+        lines(
+            "Depth",
+            f"Quantity that waits on each side, summed over {_LEVELS}, in units of the base asset.",
+            _over_time("book", "mean", "bid_depth", "ask_depth"),
+            unit="short",
+            bounds=(0, None),
+            empty=_NO_BOOK,
+        ),
+        lines(
+            "Quantity at the best prices",
+            "What best bid and best ask are good for, from the stream of quotes (ten a second at most).",
+            _over_time("quote", "mean", "bid_quantity", "ask_quantity"),
+            unit="short",
+            bounds=(0, None),
+            empty="No quotes in this time range: see Pipeline",
+        ),
+    ),
+)
+_STATE: Final = Row(
+    "Which books can be believed",
+    (
+        states(
+            "State of all books",
+            "Green: synced. Red: an update was missed or the connection broke. The last state goes on until"
+            " the next point; whether points still come is told by their age above, and by Pipeline.",
+            Query(_STATES, ("_time", "_value"), ("symbol",)),
+            name="${__field.labels.symbol}",
+            mappings=IN_STEP,
+            width=12,
+            empty="No books in this time range",
+        ),
+        table(
+            "Spans without a synced book",
+            "From the loss of a book to its next point, all symbols. Lost changes cannot be asked for"
+            " again: a span ends with a new snapshot. Its cause is in the ledger: `cryptostream ledger`.",
+            unsynced_spans(THIS_EXCHANGE),
+            width=12,
+            height=6,
+            sort_by="lost at",
+            descending=True,
+            empty="None: every book was synced all the time",
+        )
+        .overriding("_time", **cell("dateTimeAsIso", displayName="lost at"))
+        .overriding("seconds", **cell("s", steps=((None, "text"), (30, "red")), decimals=1)),
+    ),
+)
+
+_MARK: Final = Annotation(
+    "Book not synced",
+    "red",
+    Query(
+        unsynced_spans(THIS_SYMBOL).flux
+        + "\n  |> map(fn: (r) => ({time: r._time, timeEnd: time(v: int(v: r._time) + int(v: r.seconds *"
+        " 1000000000.0))," + ' text: "book of " + r.symbol + " not synced"}))',
+        ("time", "timeEnd", "text"),
+    ),
+)
+
+BOARD: Final = Dashboard(
+    "order-book",
+    "Order book",
+    "Spread, depth and imbalance of one symbol's verified order book, and whether it can be believed.",
+    "now-15m",
+    "5s",
+    (EXCHANGE, SYMBOL),
+    (_NOW, _PRICES, _STATE),
+    (_MARK,),
+)

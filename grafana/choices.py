@@ -1,0 +1,79 @@
+"""Variables: what can be chosen at the top of a dashboard, all of it from the data."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from grafana.flux import MARKET, TICKS, pipe, script
+from grafana.model import Variable
+
+_SCHEMA: Final = 'import "influxdata/influxdb/schema"'
+# One of them is always in `market`: closed bars, or the minutes of trades where only 1s bars are kept.
+_BARS_OR_TRADES: Final = '(r) => r._measurement == "kline" or r._measurement == "trade_summary"'
+# Interval names are durations of Flux: this orders 1m before 15m before 1h.
+_BY_LENGTH: Final = (
+    "map(fn: (r) => ({r with length: int(v: duration(v: r._value))}))",
+    'sort(columns: ["length"])',
+    'keep(columns: ["_value"])',
+)
+
+EXCHANGE: Final = Variable(
+    "exchange",
+    "Exchange",
+    "Exchanges with data of the last 30 days.",
+    script(
+        _SCHEMA,
+        f'schema.tagValues(bucket: {MARKET}, tag: "exchange", predicate: {_BARS_OR_TRADES}, start: -30d)',
+    ),
+    default=("binance",),
+)
+_SYMBOLS: Final = script(
+    _SCHEMA,
+    f'schema.tagValues(bucket: {MARKET}, tag: "symbol", start: -30d, predicate: (r) =>',
+    '  r.exchange == "${exchange}" and (r._measurement == "kline" or r._measurement == "trade_summary"))',
+)
+SYMBOL: Final = Variable(
+    "symbol", "Symbol", "Symbols with data of the last 30 days.", _SYMBOLS, default=("BTCUSDC",)
+)
+SYMBOLS: Final = Variable("symbols", "Symbols", "Which symbols to compare.", _SYMBOLS, every=True, many=True)
+INTERVAL: Final = Variable(
+    "interval",
+    "Interval",
+    "Intervals that have closed bars.",
+    script(
+        _SCHEMA,
+        'kept = (bucket) => schema.tagValues(bucket: bucket, tag: "interval", start: -30d, predicate: (r) =>',
+        '  r._measurement == "kline" and r.exchange == "${exchange}")',
+        pipe(
+            f"union(tables: [kept(bucket: {MARKET}), kept(bucket: {TICKS})])",
+            "group()",
+            "unique()",
+            *_BY_LENGTH,
+        ),
+    ),
+    default=("1m",),
+    sort=0,
+)
+_COLUMNS: Final = script(
+    _SCHEMA,
+    "kept = (bucket) => schema.fieldKeys(bucket: bucket, start: -30d, predicate: (r) =>",
+    '  r._measurement == "indicator" and r.exchange == "${exchange}")',
+    pipe(f"union(tables: [kept(bucket: {MARKET}), kept(bucket: {TICKS})])", "group()", "unique()"),
+)
+INDICATOR: Final = Variable(
+    "indicator",
+    "Indicators",
+    "Any indicator that is computed (docs/indicators.md); each gets a panel.",
+    _COLUMNS,
+    default=("momentum_rsi", "trend_macd", "volatility_atr", "trend_adx"),
+    many=True,
+)
+OVERLAYS: Final = Variable(
+    "overlays",
+    "Overlays",
+    "Indicators in the unit of the price, drawn over the candles.",
+    _COLUMNS,
+    default=("volatility_bbh", "volatility_bbm", "volatility_bbl", "trend_ema_fast", "trend_ema_slow"),
+    many=True,
+    matching="/^(?:volatility_(?:bb|kc|dc)[hlmc]|trend_(?:sma|ema|wma|ichimoku|psar_(?:up|down)$)|momentum_kama|volume_vwap).*/",
+)

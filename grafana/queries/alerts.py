@@ -1,0 +1,111 @@
+"""What the alert rules ask for.
+
+Every query answers with one series for each thing it watches, also when all is well: health and silence
+can then be told apart.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from grafana.flux import (
+    AGE_S,
+    MARKET,
+    TICKS,
+    any_of,
+    before,
+    group,
+    keep,
+    pipe,
+    read,
+    script,
+    with_columns,
+)
+
+
+def each(*labels: str) -> tuple[str, ...]:
+    """The last steps of a query: one value a series, at the time of asking."""
+    return (group(*labels), with_columns(_time="v.timeRangeStop"), keep("_time", "_value", *labels))
+
+
+def _feed(name: str, measurement: str, field: str, *last_one: str) -> str:
+    """Seconds since the last point of each symbol."""
+    return f"{name} = " + pipe(
+        *read(TICKS, measurement, (field,), span=before("1d")),
+        "last()",
+        *last_one,
+        f'map(fn: (r) => ({{exchange: r.exchange, symbol: r.symbol, stream: "{name}", _value: {AGE_S}}}))',
+        group(),
+    )
+
+
+def _bars(name: str, bucket: str) -> str:
+    """Seconds by which each series' next bar is overdue: due two intervals after the last open."""
+    overdue = f"{AGE_S} - 2.0 * float(v: int(v: duration(v: r.interval))) / 1000000000.0"
+    return f"{name} = " + pipe(
+        *read(bucket, "kline", ("close",), span=before("1d")),
+        "last()",
+        'map(fn: (r) => ({exchange: r.exchange, symbol: r.symbol, stream: "bars of " + r.interval,'
+        f" _value: {overdue}}}))",
+        group(),
+    )
+
+
+STALE: Final = script(
+    _feed("quotes", "quote", "bid_price"),
+    # A book that is not synced has no points until it is again: that is the next rule's.
+    _feed("book", "book", "synced", "filter(fn: (r) => r._value)"),
+    _bars("seconds", TICKS),
+    _bars("longer", MARKET),
+    pipe("union(tables: [quotes, book, seconds, longer])", *each("exchange", "symbol", "stream")),
+)
+UNSYNCED: Final = pipe(
+    *read(TICKS, "book", ("synced",), span=before("1d")),
+    "last()",
+    f"map(fn: (r) => ({{exchange: r.exchange, symbol: r.symbol, _value: if r._value then 0.0 else"
+    f" {AGE_S}}}))",
+    *each("exchange", "symbol"),
+)
+LOST: Final = pipe(
+    # What is on its way counts as lost until the store has it: the newest minutes are left out.
+    *read(MARKET, "ledger", ("lost",), span=before("1d", until="2m")),
+    group("exchange", "symbol", "stream"),
+    "sum()",
+    "toFloat()",
+    *each("exchange", "symbol", "stream"),
+)
+LAG_GROWTH: Final = script(
+    # Mean of the last minute less mean of the first one; a service that was not there in both has no trend.
+    "early = "
+    + pipe(
+        *read(TICKS, "service", ("lag_seconds",), span=before("5m", until="4m")),
+        "mean()",
+        with_columns(_value="-1.0 * r._value"),
+    ),
+    "late = " + pipe(*read(TICKS, "service", ("lag_seconds",), span=before("1m")), "mean()"),
+    pipe(
+        "union(tables: [early, late])",
+        group("service", "instance"),
+        "reduce(identity: {sum: 0.0, minutes: 0}, fn: (r, accumulator) =>"
+        " ({sum: accumulator.sum + r._value, minutes: accumulator.minutes + 1}))",
+        with_columns(_value="if r.minutes == 2 then r.sum else 0.0"),
+        *each("service", "instance"),
+    ),
+)
+STORE_TIME: Final = pipe(
+    # Both hops begin at the socket: their difference is what the store took.
+    *read(TICKS, "freshness", ("p95",), any_of("hop", ("consumed", "stored")), span=before("5m")),
+    group(),
+    'pivot(rowKey: ["_time", "exchange", "stream", "instance"], columnKey: ["hop"], valueColumn: "_value")',
+    "filter(fn: (r) => exists r.consumed and exists r.stored)",
+    with_columns(_value="r.stored - r.consumed"),
+    group("exchange", "stream", "instance"),
+    "mean()",
+    *each("exchange", "stream", "instance"),
+)
+SILENCE: Final = pipe(
+    *read(TICKS, "service", ("up",), span=before("1d")),
+    "last()",
+    f"map(fn: (r) => ({{service: r.service, instance: r.instance, _value: {AGE_S}}}))",
+    *each("service", "instance"),
+)

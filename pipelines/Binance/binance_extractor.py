@@ -1,0 +1,13 @@
+"""What the exchange says of the symbols now, as JSON lines, without keeping anything.
+
+python pipelines/Binance/binance_extractor.py
+"""
+
+from __future__ import annotations
+
+import sys
+
+from cryptostream.snapshots.extract import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,191 @@
+"""The flow `market-snapshot`: a run of the pipeline as Prefect sees it.
+
+What is done is in `run` and `steps`; here are slot time, retries, artifacts and events. Importing this starts
+nothing: `from_source` and workers import it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.context import get_run_context
+from prefect.events import emit_event
+from prefect.states import Completed, Failed
+from prefect.tasks import exponential_backoff
+
+from pipelines.snapshots import steps
+from pipelines.snapshots.extract import Failure, SnapshotExchange, open_exchange
+from pipelines.snapshots.landing.port import LandingMisconfigured, LandingUnavailable
+from pipelines.snapshots.observation import EXCHANGE, Observation
+from pipelines.snapshots.places import Places, open_places
+from pipelines.snapshots.quality.rules import RULES, Usual
+from pipelines.snapshots.result import RunResult
+from pipelines.snapshots.rows import Origin, SnapshotRow
+from pipelines.snapshots.run import run_slot
+from pipelines.snapshots.settings import SnapshotSettings, load_snapshot_settings
+from pipelines.snapshots.slots import slot_at, slot_text
+from pipelines.snapshots.steps import Checked, Delivered, Steps
+from pipelines.snapshots.stream import stream_closes
+from pipelines.snapshots.table import as_records, number, sparkline, summary_of
+from shared.errors import ExchangeUnavailable
+
+FLOW_NAME: Final = "market-snapshot"
+LANDED_EVENT: Final = "cryptostream.snapshot.landed"
+_CHARTED: Final = 24  # slots: two hours of five minutes
+
+
+async def worth_retrying(_task: Any, _run: Any, state: Any) -> bool:
+    """Only what passes by itself: 5xx, time-outs, junk. Waits that the exchange asks for are the client's."""
+    error = await state.aresult(raise_on_failure=False)
+    return isinstance(error, ExchangeUnavailable) and not error.retry_after
+
+
+_RETRIED: Final[Mapping[str, Any]] = {
+    "retries": 2,
+    "retry_delay_seconds": exponential_backoff(backoff_factor=1),
+    "retry_jitter_factor": 0.5,
+    "retry_condition_fn": worth_retrying,
+    # A cached answer of an exchange is an old one; idempotence comes from keys.
+    "cache_policy": NO_CACHE,
+}
+
+
+@task(name="extract", task_run_name="extract {symbol}", **_RETRIED)
+async def extract_task(exchange: SnapshotExchange, symbol: str, deadline_ms: int) -> Observation:
+    return await steps.observe(exchange, symbol, deadline_ms)
+
+
+@task(name="fill", task_run_name="fill {symbol}", **_RETRIED)
+async def fill_task(
+    exchange: SnapshotExchange, symbol: str, reasons: Mapping[int, str], interval_ms: int
+) -> list[SnapshotRow]:
+    return await steps.fill(exchange, symbol, reasons, interval_ms)
+
+
+@task(name="check", cache_policy=NO_CACHE)
+async def check_task(
+    outcomes: Sequence[Observation | Failure], slot_ms: int, origin: Origin, now_ms: int, usual: Usual
+) -> Checked:
+    return await steps.check(outcomes, slot_ms, origin, now_ms, usual)
+
+
+@task(name="keep", cache_policy=NO_CACHE)
+async def keep_task(
+    places: Places, checked: Checked, filled: Sequence[SnapshotRow], slot_ms: int, now_ms: int
+) -> None:
+    await steps.keep(places, checked, filled, slot_ms, now_ms)
+
+
+@task(name="land", cache_policy=NO_CACHE)
+async def land_task(places: Places) -> Delivered:
+    return await steps.deliver(places)
+
+
+TASKS: Final = Steps(extract_task, fill_task, check_task, keep_task, land_task)
+
+
+@flow(name=FLOW_NAME, log_prints=False)
+async def market_snapshot(
+    symbols: list[str] | None = None,
+    cron: str | None = None,
+    landing: str | None = None,
+    directory: str | None = None,
+) -> Any:
+    """Take one slot; parameters are settings, the environment's where they are None.
+
+    The state is Completed, named Partial where some symbols' rows are not complete, or Failed where none is.
+    """
+    settings = load_snapshot_settings(
+        snapshot_symbols=None if symbols is None else ",".join(symbols),
+        snapshot_cron=cron,
+        snapshot_landing=landing,
+        snapshot_dir=None if directory is None else Path(directory),
+    )
+    slot_ms, origin = _scheduled(settings)
+    with open_places(settings) as places:
+        async with open_exchange(settings.binance_rest_url, settings.share) as exchange:
+            result = await run_slot(
+                settings, exchange, places, slot_ms, origin, steps=TASKS, stream_closes=stream_closes
+            )
+        await publish(result, _recent_prices(places, result, settings))
+    summary = summary_of(result)
+    get_run_logger().info("%s: %s", slot_text(slot_ms), summary)
+    if result.state == "failed" or result.troubles:
+        troubles = "; ".join(f"{place}: {text}" for place, text in result.troubles.items())
+        return Failed(message=f"{summary} {troubles}".strip())
+    return Completed(message=summary, name="Completed" if result.complete else result.state.capitalize())
+
+
+def _scheduled(settings: SnapshotSettings) -> tuple[int, Origin]:
+    """Slot and kind of this run, from the scheduler: the clock of an early run is that of the slot before."""
+    run = get_run_context().flow_run
+    moment: datetime = run.expected_start_time or run.created
+    time_ms = round(moment.timestamp() * 1000)
+    return slot_at(time_ms, settings.interval_ms), "scheduled" if run.auto_scheduled else "manual"
+
+
+async def publish(result: RunResult, recent: Mapping[str, Sequence[float]]) -> None:
+    """Artifacts of a run (prices, checks, a small chart), and an event for each row."""
+    slot = slot_text(result.slot_ms)
+    await create_table_artifact(
+        key="market-snapshot", table=as_records(result.rows), description=f"{slot} UTC: {summary_of(result)}"
+    )
+    await create_table_artifact(
+        key="market-snapshot-checks",
+        table=[
+            {
+                "rule": rule.name,
+                "demands": rule.says,
+                "checked": result.checked,
+                "failed": result.failures.get(rule.name, 0),
+            }
+            for rule in RULES
+        ],
+        description=f"{slot} UTC: {len(result.held)} quarantined",
+    )
+    await create_markdown_artifact(key="market-snapshot-chart", markdown=chart(slot, result.rows, recent))
+    for row in result.rows:
+        emit_event(
+            event=LANDED_EVENT if not result.troubles else "cryptostream.snapshot.waiting",
+            resource={"prefect.resource.id": f"cryptostream.snapshot.{EXCHANGE}.{row.symbol}"},
+            payload={"slot": slot, "status": row.status, "reason": row.reason},
+        )
+
+
+def chart(slot: str, rows: Sequence[SnapshotRow], recent: Mapping[str, Sequence[float]]) -> str:
+    """Prices of the last hours as one line a symbol."""
+    lines = [f"### {slot} UTC", "", "| symbol | last price | last hours |", "|---|---:|---|"]
+    for row in rows:
+        line = sparkline(recent.get(row.symbol, ()))
+        lines.append(f"| {row.symbol} | {number(row.measures.get('last_price'))} | `{line}` |")
+    return "\n".join(lines)
+
+
+def _recent_prices(places: Places, result: RunResult, settings: SnapshotSettings) -> dict[str, list[float]]:
+    """Prices of the last slots that have landed, by symbol, oldest first; none if they cannot be read now."""
+    found: dict[str, list[float]] = {}
+    first_ms = result.slot_ms - _CHARTED * settings.interval_ms
+    try:
+        for slot_ms in range(first_ms, result.slot_ms + 1, settings.interval_ms):
+            for row in places.files.rows(slot_ms):
+                if "last_price" in row.measures:
+                    found.setdefault(row.symbol, []).append(float(row.measures["last_price"]))
+    except (LandingUnavailable, LandingMisconfigured):
+        return {}  # that it is away is told by the run itself
+    return found
+
+
+def parameters_of(settings: SnapshotSettings) -> dict[str, Any]:
+    """The flow's parameters that say what the settings say."""
+    return {
+        "symbols": list(settings.snapshot_symbols),
+        "cron": settings.snapshot_cron,
+        "landing": settings.snapshot_landing,
+        "directory": str(settings.snapshot_dir),
+    }

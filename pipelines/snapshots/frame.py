@@ -1,0 +1,121 @@
+"""Rows as Arrow tables and Parquet bytes, and back; the schema is that of `columns`."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.snapshots.columns import COLUMNS, MEASURES, PRECISION, SCALE, Column, Kind
+from pipelines.snapshots.rows import SnapshotRow, check_row
+
+_TYPES: Final[dict[Kind, pa.DataType]] = {
+    "text": pa.string(),
+    "time": pa.timestamp("us", tz="UTC"),
+    "decimal": pa.decimal128(PRECISION, SCALE),
+    "count": pa.int64(),
+}
+_NEVER_NULL: Final = frozenset(("exchange", "symbol", "slot", "status", "origin", "observed_time"))
+
+
+def _field(column: Column) -> pa.Field:
+    return pa.field(
+        column.name,
+        _TYPES[column.kind],
+        nullable=column.name not in _NEVER_NULL,
+        metadata={"unit": column.unit, "source": column.source},
+    )
+
+
+SCHEMA: Final = pa.schema([_field(column) for column in COLUMNS])
+
+
+def table_of(rows: Iterable[SnapshotRow]) -> pa.Table:
+    """Rows as a table of SCHEMA.
+
+    Raises:
+        BrokenRow: a row that is against the laws of its status.
+    """
+    records = []
+    for row in rows:
+        check_row(row)
+        records.append(record_of(row))
+    return pa.Table.from_pylist(records, schema=SCHEMA)
+
+
+def record_of(row: SnapshotRow) -> dict[str, Any]:
+    """A row by column name; times as aware datetimes, what is not known None."""
+    record: dict[str, Any] = {
+        "exchange": row.exchange,
+        "symbol": row.symbol,
+        "slot": _moment(row.slot_ms),
+        "status": row.status,
+        "reason": row.reason,
+        "origin": row.origin,
+        "observed_time": _moment(row.observed_time_ms),
+        **{column.name: row.measures.get(column.name) for column in MEASURES},
+    }
+    exchange_time = record["exchange_time"]
+    record["exchange_time"] = None if exchange_time is None else _moment(exchange_time)
+    return record
+
+
+def rows_of(table: pa.Table) -> list[SnapshotRow]:
+    """The rows of a table of SCHEMA."""
+    rows = []
+    for record in table.select(SCHEMA.names).to_pylist():
+        measures = {
+            column.name: _measure(record[column.name])
+            for column in MEASURES
+            if record[column.name] is not None
+        }
+        rows.append(
+            SnapshotRow(
+                exchange=record["exchange"],
+                symbol=record["symbol"],
+                slot_ms=_in_ms(record["slot"]),
+                status=record["status"],
+                reason=record["reason"],
+                origin=record["origin"],
+                observed_time_ms=_in_ms(record["observed_time"]),
+                measures=measures,
+            )
+        )
+    return rows
+
+
+def parquet_of(rows: Sequence[SnapshotRow]) -> bytes:
+    """A whole file; equal rows give equal bytes."""
+    return parquet_bytes(table_of(rows))
+
+
+def parquet_bytes(table: pa.Table) -> bytes:
+    """A table as a file."""
+    sink = io.BytesIO()
+    # Dictionaries serve files of millions of rows; here they are most of the bytes.
+    pq.write_table(table, sink, compression="zstd", use_dictionary=False)
+    return sink.getvalue()
+
+
+def rows_of_parquet(data: bytes) -> list[SnapshotRow]:
+    """The rows of a file that `parquet_of` made."""
+    return rows_of(pq.read_table(io.BytesIO(data), use_threads=False, partitioning=None))
+
+
+def _measure(value: Any) -> Decimal | int:
+    if isinstance(value, datetime):
+        return _in_ms(value)
+    return value if isinstance(value, int) else Decimal(value)
+
+
+def _moment(time_ms: int) -> datetime:
+    return datetime.fromtimestamp(time_ms // 1000, UTC).replace(microsecond=time_ms % 1000 * 1000)
+
+
+def _in_ms(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)

@@ -1,0 +1,1 @@
+"""Where rows land: Parquet files, on a disk or in object storage."""

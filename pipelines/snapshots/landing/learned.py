@@ -1,0 +1,43 @@
+"""What was learned from the last closed day, kept beside the rows so that a run need not read them again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any, Final
+
+import orjson
+
+from pipelines.snapshots.landing.port import Conflict, LandingPlace
+from pipelines.snapshots.observation import EXCHANGE
+from pipelines.snapshots.quality.bounds import Bounds
+
+_NAME: Final = f"_learned/exchange={EXCHANGE}/bounds.json"
+
+
+def load_bounds(place: LandingPlace) -> dict[str, Bounds]:
+    """Bounds by symbol; none before a day was closed. What cannot be read is learned again by the next."""
+    return _read(place)[1]
+
+
+def save_bounds(place: LandingPlace, day: date, bounds: Mapping[str, Bounds]) -> None:
+    """Keep the bounds of a day, unless those of a later one are there."""
+    blob = place.read(_NAME)
+    if _read(place)[0] > day.isoformat():
+        return
+    entries = {symbol: [bound.spread_percent, bound.jump] for symbol, bound in bounds.items()}
+    content = orjson.dumps({"day": day.isoformat(), "bounds": entries})
+    try:
+        place.write(_NAME, content, blob.version if blob else None)
+    except Conflict:
+        return  # by another run, from the same day
+
+
+def _read(place: LandingPlace) -> tuple[str, dict[str, Bounds]]:
+    blob = place.read(_NAME)
+    try:
+        kept: Any = orjson.loads(blob.content) if blob else {"day": "", "bounds": {}}
+        bounds = {symbol: Bounds(float(two[0]), float(two[1])) for symbol, two in kept["bounds"].items()}
+        return str(kept["day"]), bounds
+    except (orjson.JSONDecodeError, AttributeError, KeyError, IndexError, TypeError, ValueError):
+        return "", {}

@@ -1,0 +1,80 @@
+"""The spool: what a run has taken is on this disk first, and leaves it when it has landed.
+
+So a landing place or a warehouse may be away for hours: what the exchange answered meanwhile is not lost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote, unquote
+
+from pipelines.snapshots.frame import parquet_of, rows_of_parquet
+from pipelines.snapshots.landing.local import LocalLanding
+from pipelines.snapshots.landing.port import Conflict, LandingPlace
+from pipelines.snapshots.rows import SnapshotRow, merge
+
+ROWS: Final = "rows"
+WAREHOUSE: Final = "warehouse"
+_BLOBS: Final = "blobs"
+# Taken in one go: a week of outage is 2,016 files; memory holds 500 of at most 500 rows.
+_AT_ONCE: Final = 500
+
+
+class Spool:
+    """A local directory; names say what they are of, so that the same rows are one file however often put."""
+
+    def __init__(self, root: Path) -> None:
+        self._place = LocalLanding(root)
+
+    def put_rows(self, rows: Sequence[SnapshotRow], *queues: str) -> None:
+        """Keep rows for each of the queues."""
+        if not rows:
+            return
+        content = parquet_of(rows)
+        name = f"{rows[0].slot_ms}-{hashlib.sha256(content).hexdigest()[:16]}.parquet"
+        for queue in queues:
+            self._put(f"{queue}/{name}", content)
+
+    def put_blob(self, name: str, content: bytes) -> None:
+        """Keep a blob that is to be written under this name, once."""
+        self._put(f"{_BLOBS}/{quote(name, safe='')}", content)
+
+    def waiting(self, queue: str) -> int:
+        """How many files of rows wait."""
+        return len(self._place.names(queue))
+
+    def drain_rows(self, queue: str, take: Callable[[list[SnapshotRow]], object]) -> int:
+        """Hand rows over and forget them once `take` has returned; returns how many slots they were of."""
+        slots: set[int] = set()
+        names = self._place.names(queue)
+        for begin in range(0, len(names), _AT_ONCE):
+            held = [f"{queue}/{name}" for name in names[begin : begin + _AT_ONCE]]
+            blobs = [blob for name in held if (blob := self._place.read(name)) is not None]
+            rows = merge(*(rows_of_parquet(blob.content) for blob in blobs))
+            take(rows)
+            for name in held:
+                self._place.delete(name)
+            slots |= {row.slot_ms for row in rows}
+        return len(slots)
+
+    def drain_blobs(self, target: LandingPlace) -> None:
+        """Write what waits to its place; what is there already is the same."""
+        for name in self._place.names(_BLOBS):
+            blob = self._place.read(f"{_BLOBS}/{name}")
+            if blob is None:
+                continue
+            _create(target, unquote(name), blob.content)
+            self._place.delete(f"{_BLOBS}/{name}")
+
+    def _put(self, name: str, content: bytes) -> None:
+        _create(self._place, name, content)
+
+
+def _create(place: LandingPlace, name: str, content: bytes) -> None:
+    try:
+        place.write(name, content, None)
+    except Conflict:
+        return  # names carry their content's digest: it is the same

@@ -1,0 +1,107 @@
+"""What the exchange said of a symbol, and the complete row it makes. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal, localcontext
+from typing import Any, Final
+
+from pipelines.snapshots.rows import Origin, SnapshotRow, fitting, rounded
+from producers.exchanges.binance.rows import snapshot_of_body, trade_of_row
+from producers.exchanges.binance.ticker import DayTicker, ticker_of_body
+from shared.errors import InvalidMessage
+from shared.messages import DepthMessage, TradeMessage
+
+LAST_TRADES: Final = 5
+BOOK_LEVELS: Final = 5
+EXCHANGE: Final = "binance"
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """Ticker, book and last trades of a symbol; `observed_time_ms` is our clock when the last came."""
+
+    symbol: str
+    ticker: DayTicker
+    book: DepthMessage
+    trades: Sequence[TradeMessage]
+    observed_time_ms: int
+
+
+def read_observation(symbol: str, ticker: Any, depth: Any, trades: Any, observed_time_ms: int) -> Observation:
+    """Read three decoded answers, all or nothing.
+
+    Raises:
+        InvalidMessage: one of them breaks its contract.
+    """
+    if type(trades) is not list:
+        raise InvalidMessage("trades", trades, "a list")
+    return Observation(
+        symbol,
+        ticker_of_body(symbol, ticker),
+        snapshot_of_body(symbol, depth, observed_time_ms),
+        [trade_of_row(symbol, row, observed_time_ms) for row in trades],
+        observed_time_ms,
+    )
+
+
+def complete_row(observation: Observation, slot_ms: int, origin: Origin) -> SnapshotRow:
+    """The row of a slot, every measure known.
+
+    Raises:
+        InvalidMessage: something that a complete row needs is not there, or is no such thing.
+    """
+    ticker, book = observation.ticker, observation.book
+    bid, bid_quantity = _first("bids", book["bids"])
+    ask, ask_quantity = _first("asks", book["asks"])
+    trades = sorted(observation.trades, key=lambda trade: trade["trade_id"])[-LAST_TRADES:]
+    if not trades:
+        raise InvalidMessage("trades", [], "at least one trade")
+    prices = [Decimal(trade["price"]) for trade in trades]
+    with localcontext(prec=60):
+        spread = ask - bid
+        measures = {
+            "last_price": ticker.last_price,
+            "change_24h": ticker.change,
+            "change_24h_percent": ticker.change_percent,
+            "high_24h": ticker.high,
+            "low_24h": ticker.low,
+            "base_volume_24h": ticker.base_volume,
+            "quote_volume_24h": ticker.quote_volume,
+            "weighted_average_price_24h": ticker.weighted_average_price,
+            "best_bid": bid,
+            "best_bid_quantity": bid_quantity,
+            "best_ask": ask,
+            "best_ask_quantity": ask_quantity,
+            "spread": spread,
+            "spread_percent": rounded(spread / ((ask + bid) / 2) * 100),
+            "last_trades_mean_price": rounded(sum(prices, Decimal()) / len(prices)),
+            "last_trades_volume": sum((Decimal(trade["quantity"]) for trade in trades), Decimal()),
+        }
+    _check_numbers(measures)
+    return SnapshotRow(
+        exchange=EXCHANGE,
+        symbol=observation.symbol,
+        slot_ms=slot_ms,
+        status="complete",
+        reason=None,
+        origin=origin,
+        observed_time_ms=observation.observed_time_ms,
+        measures={"exchange_time": ticker.close_time_ms, **measures, "last_trades_count": len(trades)},
+    )
+
+
+def _first(side: str, levels: Sequence[Sequence[str]]) -> tuple[Decimal, Decimal]:
+    if not levels:
+        raise InvalidMessage(side, levels, "a side of the book with at least one level")
+    price, quantity = Decimal(levels[0][0]), Decimal(levels[0][1])
+    if price <= 0:
+        raise InvalidMessage(side, price, "a price above 0")
+    return price, quantity
+
+
+def _check_numbers(measures: dict[str, Decimal]) -> None:
+    for name, value in measures.items():
+        if not fitting(value):
+            raise InvalidMessage(name, value, "a number below 10^20 with at most 18 decimals")

@@ -1,0 +1,115 @@
+"""Settings of the snapshot pipeline; read as those of the stream are (docs/snapshots.md)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pipelines.snapshots.plan import slot_weight, weight_share
+from pipelines.snapshots.slots import interval_of
+from shared.errors import SettingsError
+from shared.settings import MARKET_DATA_REST_URL, Names, checked_symbols, load_model, split_names
+
+DEFAULT_SYMBOLS: Final = ("BTCUSDT", "ETHUSDT", "BNBUSDT")
+DEFAULT_CRON: Final = "*/5 * * * *"
+SECRETS: Final = frozenset(
+    (
+        "snapshot_webhook_url",
+        "azure_storage_connection_string",
+        "snowflake_private_key_passphrase",
+        "snowflake_token",
+    )
+)
+
+
+class SnapshotSettings(BaseSettings):
+    """What can be set from outside. Names are the environment variables', in lower case.
+
+    Attributes:
+        snapshot_landing: empty for Parquet files below `snapshot_dir`, or `abfs://container[/prefix]`.
+        snowflake_account: empty for no warehouse.
+    """
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True, case_sensitive=False
+    )
+
+    snapshot_symbols: Names = DEFAULT_SYMBOLS
+    snapshot_cron: str = DEFAULT_CRON
+    snapshot_dir: Path = Path("data/snapshots")
+    snapshot_landing: str = ""
+    snapshot_webhook_url: SecretStr = SecretStr("")
+    snapshot_repeat_alert_minutes: int = Field(default=60, ge=1, le=10_080)
+    binance_rest_url: str = MARKET_DATA_REST_URL
+    azure_storage_connection_string: SecretStr = SecretStr("")
+    snowflake_account: str = ""
+    snowflake_user: str = ""
+    snowflake_role: str = ""
+    snowflake_warehouse: str = ""
+    snowflake_database: str = "CRYPTOSTREAM"
+    snowflake_schema: str = "MARKET"
+    snowflake_private_key_file: Path | None = None
+    snowflake_private_key_passphrase: SecretStr = SecretStr("")
+    snowflake_token: SecretStr = SecretStr("")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["text", "json"] = "text"
+
+    @field_validator("snapshot_symbols", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return split_names(value)
+
+    @field_validator("snapshot_symbols")
+    @classmethod
+    def _symbols(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return checked_symbols(value)
+
+    @field_validator("snapshot_landing")
+    @classmethod
+    def _landing(cls, value: str) -> str:
+        if value and not value.startswith("abfs://"):
+            raise ValueError(
+                f'"{value}" is no place for snapshots; leave it empty or write abfs://CONTAINER/PREFIX'
+            )
+        return value.rstrip("/")
+
+    @field_validator("snowflake_database", "snowflake_schema")
+    @classmethod
+    def _identifier(cls, value: str) -> str:
+        # It becomes part of SQL texts, where names cannot be parameters.
+        if not value.isidentifier() or not value.isascii():
+            raise ValueError(f'"{value}" is no plain name; use letters, digits and underscores')
+        return value
+
+    @property
+    def interval_ms(self) -> int:
+        """Milliseconds between two slots."""
+        return interval_of(self.snapshot_cron)
+
+    @property
+    def share(self) -> float:
+        """Share of the exchange's weight limit that the pipeline may use."""
+        share = weight_share(len(self.snapshot_symbols), self.interval_ms)
+        assert share is not None  # load_snapshot_settings refused it
+        return share
+
+
+def load_snapshot_settings(**overrides: Any) -> SnapshotSettings:
+    """Settings from the environment, `.env` and secret files; `overrides` win.
+
+    Raises:
+        SettingsError: a wrong value, or more symbols than a slot has weight for.
+    """
+    settings = load_model(SnapshotSettings, SECRETS, overrides)
+    symbols = len(settings.snapshot_symbols)
+    if weight_share(symbols, settings.interval_ms) is None:
+        minutes = settings.interval_ms // 60_000
+        raise SettingsError(
+            f"SNAPSHOT_SYMBOLS: {symbols} symbols need a request weight of {slot_weight(symbols):,} a slot, "
+            f"more than the exchange grants in time every {minutes} min; name fewer, or take them less often "
+            "by SNAPSHOT_CRON"
+        )
+    return settings

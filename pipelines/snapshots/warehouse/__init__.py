@@ -1,0 +1,1 @@
+"""The warehouse: rows by stage, COPY and MERGE into Snowflake."""

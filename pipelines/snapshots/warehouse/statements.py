@@ -1,0 +1,121 @@
+"""The SQL of the warehouse, made from the declared columns. Pure; tests/golden/snowflake keeps it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pipelines.snapshots.columns import COLUMNS, KEY, NAMES, PRECISION, SCALE, Column, Kind
+
+TABLE: Final = "SNAPSHOTS"
+STAGE: Final = "SNAPSHOTS_STAGE"
+_STAGING: Final = "SNAPSHOTS_STAGING"
+
+_TYPES: Final[dict[Kind, str]] = {
+    "text": "VARCHAR",
+    "time": "TIMESTAMP_TZ",
+    "decimal": f"NUMBER({PRECISION}, {SCALE})",
+    "count": "NUMBER(19, 0)",
+}
+_NEVER_NULL: Final = frozenset((*KEY, "status", "origin", "observed_time"))
+# `rows.better`: the better status, then the earlier observation.
+_FINAL: Final = "'no_trading', 'unknown_symbol'"
+
+
+def schema_sql(database: str, schema: str) -> list[str]:
+    """What has to be there before anything is loaded; each may be repeated."""
+    return [
+        f"CREATE DATABASE IF NOT EXISTS {database}",
+        f"CREATE SCHEMA IF NOT EXISTS {database}.{schema}",
+        f"USE SCHEMA {database}.{schema}",
+        _create(f"CREATE TABLE IF NOT EXISTS {TABLE}"),
+        f"CREATE STAGE IF NOT EXISTS {STAGE}",
+    ]
+
+
+def staging_sql(folder: str) -> str:
+    """A table for one load, which the file is copied into; without constraints, so that checks can tell more.
+
+    Transient and dropped afterwards, not temporary: what stands in for Snowflake in tests copies into no
+    temporary table. A name of the load's own keeps overlapping loads apart.
+    """
+    return _create(f"CREATE OR REPLACE TRANSIENT TABLE {_staging(folder)}", constraints=False)
+
+
+def drop_sql(folder: str) -> str:
+    return f"DROP TABLE IF EXISTS {_staging(folder)}"
+
+
+def put_sql(local_path: str, folder: str) -> str:
+    """Upload one file to a folder of its own, so that COPY's memory of loaded files never skips it."""
+    return f"PUT 'file://{local_path}' @{STAGE}/{folder} AUTO_COMPRESS=FALSE OVERWRITE=TRUE"
+
+
+def copy_sql(folder: str) -> str:
+    """Whatever the case of names: with CASE_SENSITIVE a table of NULLs would be loaded, without error."""
+    return (
+        f"COPY INTO {_staging(folder)} FROM @{STAGE}/{folder}\n"
+        "FILE_FORMAT = (TYPE = PARQUET USE_LOGICAL_TYPE = TRUE)\n"
+        "MATCH_BY_COLUMN_NAME = CASE_INSENSITIVE\n"
+        # The stage need not keep what is in a table.
+        "PURGE = TRUE"
+    )
+
+
+def check_sql(folder: str) -> str:
+    """One row: how many rows were copied, how many distinct keys, how many with a null where none may be."""
+    nulls = " OR ".join(f"{column.name} IS NULL" for column in COLUMNS if column.name in _NEVER_NULL)
+    keys = " || '|' || ".join(f"TO_VARCHAR({name})" for name in KEY)
+    return f"SELECT COUNT(*), COUNT(DISTINCT {keys}),\n       COUNT_IF({nulls})\nFROM {_staging(folder)}"
+
+
+def merge_sql(folder: str) -> str:
+    """One row a key; a row that is there gives way to a better one only."""
+    on = " AND ".join(f"t.{name} = s.{name}" for name in KEY)
+    rest = [name for name in NAMES if name not in KEY]
+    updates = ",\n    ".join(f"t.{name} = s.{name}" for name in rest)
+    names = ", ".join(NAMES)
+    values = ", ".join(f"s.{name}" for name in NAMES)
+    return (
+        f"MERGE INTO {TABLE} AS t\n"
+        f"USING (\n"
+        f"    SELECT {names}\n"
+        f"    FROM {_staging(folder)}\n"
+        f"    QUALIFY ROW_NUMBER() OVER (\n"
+        f"        PARTITION BY {', '.join(KEY)}\n"
+        f"        ORDER BY {_rank('')} DESC, observed_time\n"
+        f"    ) = 1\n"
+        f") AS s\n"
+        f"ON {on}\n"
+        f"WHEN MATCHED AND (\n"
+        f"    {_rank('s.')} > {_rank('t.')}\n"
+        f"    OR ({_rank('s.')} = {_rank('t.')} AND s.observed_time < t.observed_time)\n"
+        f") THEN UPDATE SET\n"
+        f"    {updates}\n"
+        f"WHEN NOT MATCHED THEN INSERT ({names})\n"
+        f"VALUES ({values})"
+    )
+
+
+def _staging(folder: str) -> str:
+    return f"{_STAGING}_{folder.upper()}"
+
+
+def _rank(alias: str) -> str:
+    return (
+        f"CASE WHEN {alias}status = 'complete' THEN 3 WHEN {alias}status = 'backfilled' THEN 2 "
+        f"WHEN {alias}reason IN ({_FINAL}) THEN 1 ELSE 0 END"
+    )
+
+
+def _create(head: str, *, constraints: bool = True) -> str:
+    lines = [f"    {_column(column, constraints=constraints)}" for column in COLUMNS]
+    if constraints:
+        # For readers: Snowflake does not enforce it, MERGE does.
+        lines.append(f"    PRIMARY KEY ({', '.join(KEY)})")
+    return f"{head} (\n" + ",\n".join(lines) + "\n)"
+
+
+def _column(column: Column, *, constraints: bool) -> str:
+    null = " NOT NULL" if constraints and column.name in _NEVER_NULL else ""
+    comment = f"{column.unit}: {column.source}".replace("'", "''")
+    return f"{column.name} {_TYPES[column.kind]}{null}" + (f" COMMENT '{comment}'" if constraints else "")

@@ -1,0 +1,125 @@
+"""Whether a service lives and works: what `/healthz` and `/readyz` on `METRICS_PORT` say."""
+
+from __future__ import annotations
+
+import socketserver
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from prometheus_client import CollectorRegistry, make_wsgi_app
+
+# A loop reports once a second; the longest thing it does between two reports is a request to the store,
+# which times out after 30 s and may be tried twice.
+HANGING_S: Final = 90.0
+# A loop that is late by so much is at work on something that does not go on.
+LATE_S: Final = 20.0
+# Kafka acknowledges within milliseconds; a metrics record is sent each second.
+SILENT_BROKER_S: Final = 15.0
+
+Clock = Callable[[], float]
+StartResponse = Callable[[str, list[tuple[str, str]]], Any]
+WsgiApp = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
+
+
+class Health:
+    """What the parts of one service thread say of themselves. They write, the server's threads read.
+
+    A part that has said nothing is not waited for; the loop itself is, from the first report on.
+
+    Args:
+        clock: seconds, never backwards.
+    """
+
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._beat_s = clock()
+        self._begun = False
+        self._troubles: dict[str, str] = {}
+
+    def beat(self) -> None:
+        """The loop has made a turn."""
+        self._beat_s = self._clock()
+        self._begun = True
+
+    def ready(self, part: str) -> None:
+        """This part works."""
+        with self._lock:
+            self._troubles.pop(part, None)
+
+    def unready(self, part: str, reason: str) -> None:
+        """This part does not work, for this reason; no secret may stand in it."""
+        with self._lock:
+            self._troubles[part] = reason
+
+    def set_ready(self, part: str, good: bool, reason: str) -> None:
+        """`ready` if `good`, else `unready` for this reason."""
+        if good:
+            self.ready(part)
+        else:
+            self.unready(part, reason)
+
+    def hanging(self) -> str | None:
+        """Why the process is as good as dead, or None; a start may last as long as what it waits for."""
+        if not self._begun:
+            return None
+        silent_s = self._clock() - self._beat_s
+        return f"loop: no turn for {silent_s:.0f} s" if silent_s > HANGING_S else None
+
+    def troubles(self) -> list[str]:
+        """Why the service does not do its work now, one line a part; empty if it does."""
+        silent_s = self._clock() - self._beat_s
+        with self._lock:
+            found = [f"{part}: {reason}" for part, reason in sorted(self._troubles.items())]
+        if not self._begun:
+            found.append("loop: starting")
+        elif silent_s > LATE_S:
+            found.append(f"loop: no turn for {silent_s:.0f} s")
+        return found
+
+
+def health_app(health: Health, registry: CollectorRegistry) -> WsgiApp:
+    """`/healthz` and `/readyz` (200, or 503 with the reasons), and Prometheus text everywhere else."""
+    metrics: WsgiApp = make_wsgi_app(registry)
+
+    def app(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        match environ.get("PATH_INFO"):
+            case "/healthz":
+                hanging = health.hanging()
+                return _answer(start_response, [] if hanging is None else [hanging])
+            case "/readyz":
+                return _answer(start_response, health.troubles())
+            case _:
+                return metrics(environ, start_response)
+
+    return app
+
+
+def _answer(start_response: StartResponse, troubles: list[str]) -> Iterable[bytes]:
+    body = ("\n".join(troubles or ["ok"]) + "\n").encode()
+    start_response(
+        "503 Service Unavailable" if troubles else "200 OK",
+        [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))],
+    )
+    return [body]
+
+
+class _Server(socketserver.ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _QuietHandler(WSGIRequestHandler):
+    timeout = 10  # a client that says nothing does not keep its thread
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """A line each ten seconds and container says nothing."""
+
+
+def serve(port: int, app: WsgiApp) -> WSGIServer:
+    """Serve on all addresses, in a thread that ends with the process. Raises OSError."""
+    server = make_server("", port, app, _Server, handler_class=_QuietHandler)
+    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+    return server

@@ -1,0 +1,1 @@
+"""The whole stack on an engine: brought up, watched, broken, judged (`make test-compose`)."""

@@ -1,0 +1,3 @@
+SELECT COUNT(*), COUNT(DISTINCT TO_VARCHAR(exchange) || '|' || TO_VARCHAR(symbol) || '|' || TO_VARCHAR(slot)),
+       COUNT_IF(exchange IS NULL OR symbol IS NULL OR slot IS NULL OR status IS NULL OR origin IS NULL OR observed_time IS NULL)
+FROM SNAPSHOTS_STAGING_0123456789ABCDEF01234567

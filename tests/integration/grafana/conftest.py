@@ -1,0 +1,63 @@
+"""One server with one history for all tests of dashboards and alert rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from consumers.stores.influxdb import InfluxStore
+from grafana.model import Dashboard
+from grafana.render import dashboard
+from shared.settings import Settings
+from tests.conftest import Influx, real_influx
+from tests.integration.grafana.asking import Asking, Choice, choices_of
+from tests.integration.grafana.history import SYMBOLS, recent_end_ms, write_history
+
+SPAN_MS = {"now-15m": 900_000, "now-1h": 3_600_000, "now-3h": 10_800_000}
+
+
+@pytest.fixture(scope="package")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influx]:
+    """A server of this folder's own, with the stack's buckets."""
+    with real_influx(tmp_path_factory.mktemp("grafana-influx")) as started:
+        yield Influx(started.url, started.org, started.token)
+
+
+def store_of(server: Influx, **buckets: str) -> InfluxStore:
+    return InfluxStore(
+        Settings(
+            _env_file=None,  # type: ignore[call-arg]
+            store="influxdb",
+            influx_url=server.url,
+            influx_org=server.org,
+            influx_token=server.token,  # type: ignore[arg-type]
+            **buckets,  # type: ignore[arg-type]
+        )
+    )
+
+
+@dataclass(frozen=True)
+class History:
+    """The written history, and how viewers see it."""
+
+    server: Influx
+    end_ms: int
+
+    def opened(self, board: Dashboard, *, before_ms: int = 0, **choices: Choice) -> Asking:
+        """A dashboard as it is opened at the end of the history, or some time before it."""
+        stop_ms = self.end_ms - before_ms
+        chosen = choices_of(dashboard(board), **{"symbols": SYMBOLS, **choices})
+        return Asking(self.server, stop_ms - SPAN_MS[board.span], stop_ms, chosen)
+
+    def over(self, seconds: int) -> Asking:
+        """The last `seconds`, without choices."""
+        return Asking(self.server, self.end_ms - seconds * 1000, self.end_ms, {})
+
+
+@pytest.fixture(scope="package")
+def history(server: Influx) -> History:
+    end_ms = recent_end_ms()
+    write_history(store_of(server), end_ms)
+    return History(server, end_ms)

@@ -1,0 +1,235 @@
+"""Every query of every dashboard, on a real InfluxDB with a history that our own services wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from grafana import boards
+from grafana.model import Dashboard, Panel, Query, Variable
+from tests.integration.grafana.asking import Asking, Frame, numbers
+from tests.integration.grafana.conftest import History
+from tests.integration.grafana.history import (
+    BARS,
+    DEAD_LETTERS,
+    FILLED_TRADES,
+    LOST_TRADES,
+    PRICES,
+    SYMBOLS,
+    UNSYNCED_S,
+    trades,
+)
+
+PANELS = [(board, panel) for board in boards.ALL for row in board.rows for panel in row.panels]
+ANNOTATIONS = [(board, annotation) for board in boards.ALL for annotation in board.annotations]
+VARIABLES = [(board, variable) for board in boards.ALL for variable in board.variables]
+
+
+def name_of(value: object) -> str:
+    return str(getattr(value, "uid", "") or getattr(value, "title", "") or getattr(value, "name", ""))
+
+
+def panel_of(board: Dashboard, title: str) -> Panel:
+    return next(panel for of, panel in PANELS if of is board and panel.title == title)
+
+
+def shown(history: History, uid: str, title: str, **choices: str) -> list[Frame]:
+    board = boards.BY_UID[uid]
+    return history.opened(board, **choices).ask(panel_of(board, title).query.flux)
+
+
+def figure(history: History, uid: str, title: str, **choices: str) -> float:
+    """What a panel of one figure shows."""
+    (frame,) = shown(history, uid, title, **choices)
+    (row,) = frame.rows()
+    return float(row["_value"])
+
+
+def assert_has(frames: Sequence[Frame], query: Query) -> None:
+    assert frames, "no data"
+    for frame in frames:
+        assert len(frame), "an empty frame"
+        assert set(query.columns) <= set(frame.columns)
+        assert set(frame.labels) == set(query.labels)
+
+
+def trades_of_btc(history: History, from_ms: int = 0) -> list[dict[str, Any]]:
+    """Those whose second begins at `from_ms` or later, as its sum does."""
+    return [
+        trade
+        for trade in trades(history.end_ms)
+        if trade["symbol"] == "BTCUSDC" and trade["trade_time_ms"] // 1000 * 1000 >= from_ms
+    ]
+
+
+def has_interval(board: Dashboard) -> bool:
+    return any(variable.name == "interval" for variable in board.variables)
+
+
+@pytest.mark.parametrize(("board", "panel"), PANELS, ids=name_of)
+def test_every_panel_gets_its_columns(history: History, board: Dashboard, panel: Panel) -> None:
+    assert_has(history.opened(board).ask(panel.query.flux), panel.query)
+
+
+@pytest.mark.parametrize(("board", "panel"), [pair for pair in PANELS if has_interval(pair[0])], ids=name_of)
+def test_every_panel_of_bars_shows_seconds_too(history: History, board: Dashboard, panel: Panel) -> None:
+    """They live in the other bucket."""
+    assert_has(history.opened(board, interval="1s").ask(panel.query.flux), panel.query)
+
+
+@pytest.mark.parametrize(("board", "panel"), PANELS, ids=name_of)
+def test_a_time_without_data_is_empty_not_an_error(history: History, board: Dashboard, panel: Panel) -> None:
+    before_ms = 400 * 86_400_000
+    frames = history.opened(board, before_ms=before_ms).ask(panel.query.flux)
+    assert sum(map(len, frames)) == 0
+
+
+@pytest.mark.parametrize(("board", "annotation"), ANNOTATIONS, ids=name_of)
+def test_every_annotation_gets_its_columns(history: History, board: Dashboard, annotation: object) -> None:
+    query = next(item for of, item in ANNOTATIONS if of is board and item is annotation).query
+    assert_has(history.opened(board).ask(query.flux), query)
+
+
+@pytest.mark.parametrize(("board", "variable"), VARIABLES, ids=name_of)
+def test_every_variable_offers_what_is_chosen_at_first(
+    history: History, board: Dashboard, variable: Variable
+) -> None:
+    (frame,) = history.opened(board).ask(variable.flux)
+    offered = frame.columns["_value"]
+    assert set(variable.default) <= set(offered)
+    if variable.name in ("symbol", "symbols"):
+        assert set(offered) == set(SYMBOLS)
+    if variable.name == "interval":
+        assert offered == list(BARS), "the shortest first"
+
+
+# -- what they show ------------------------------------------------------------------------------------------
+
+
+def test_closed_bars_are_followed_by_the_open_one_which_alone_is_marked(history: History) -> None:
+    (frame,) = shown(history, "market", "Candles and volume")
+    assert frame.columns["_time"] == sorted(set(frame.columns["_time"]))
+    assert len(frame) == 180
+    marks = frame.columns["open bar"]
+    assert [place for place, mark in enumerate(marks) if mark] == [len(frame) - 1]
+    assert marks[-1] == frame.columns["close"][-1]
+
+
+def test_chosen_overlays_are_drawn_and_no_others(history: History) -> None:
+    (frame,) = history.opened(boards.BY_UID["market"], overlays=["trend_wma"]).ask(
+        panel_of(boards.BY_UID["market"], "Candles and volume").query.flux
+    )
+    assert {name for name in frame.columns if "_" in name[1:]} == {"base_volume", "trend_wma"}
+
+
+def test_a_bar_that_has_just_been_closed_is_shown_once(history: History) -> None:
+    """SOLUSDC stopped within a minute: its open bar is newer than the closed ones, by one."""
+    (frame,) = shown(history, "market", "RSI", symbol="SOLUSDC")
+    assert len(frame.columns["_time"]) == len(set(frame.columns["_time"]))
+
+
+def test_the_open_bars_of_all_intervals_are_in_one_table(history: History) -> None:
+    (frame,) = shown(history, "market", "Intervals")
+    assert frame.columns["interval"] == list(BARS)
+    assert all(abs(float(close) / PRICES["BTCUSDC"] - 1) < 0.01 for close in frame.columns["close"])
+
+
+def test_lost_is_what_was_lost(history: History) -> None:
+    assert figure(history, "pipeline", "Lost") == LOST_TRADES
+    (table,) = shown(history, "pipeline", "Ledger by series")
+    lost = {(row["symbol"], row["stream"]): int(row["lost"]) for row in table.rows()}
+    assert lost.pop(("XRPUSDC", "trades")) == LOST_TRADES
+    assert set(lost.values()) == {0}
+    expected = figure(history, "pipeline", "Expected")
+    assert expected - figure(history, "pipeline", "Stored") == LOST_TRADES
+
+
+def test_gaps_are_shown_in_their_minute(history: History) -> None:
+    assert figure(history, "pipeline", "Filled over REST") == FILLED_TRADES
+    frames = shown(history, "pipeline", "Gaps and repairs")
+    in_minutes = {
+        frame.labels["_field"]: [int(value) for value in frame.columns["_value"] if value != "0"]
+        for frame in frames
+    }
+    assert in_minutes == {"backfilled": [FILLED_TRADES], "lost": [LOST_TRADES]}
+
+
+def test_spans_without_a_synced_book_have_their_length(history: History) -> None:
+    (table,) = shown(history, "pipeline", "Spans without a synced book")
+    spans = {row["symbol"]: float(row["seconds"]) for row in table.rows()}
+    assert spans == {"BTCUSDC": 20.0, "XRPUSDC": UNSYNCED_S + 0.5}
+    assert figure(history, "order-book", "State", symbol="XRPUSDC") == 0
+    assert figure(history, "order-book", "State") == 1
+
+
+def test_dead_letters_are_counted_over_a_restart(history: History) -> None:
+    """Seven before it, five after: the counter went 7, 0, …, 5."""
+    assert figure(history, "pipeline", "Dead letters") == 7 + DEAD_LETTERS
+
+
+def test_health_tells_a_silent_service(history: History) -> None:
+    (table,) = shown(history, "pipeline", "Health")
+    heard = {(row["service"], row["instance"]): float(row["heard"]) for row in table.rows()}
+    assert heard.pop(("consumer-book", "0")) > 170
+    assert max(heard.values()) < 20
+    assert len(heard) == 9
+
+
+def test_silence_is_a_hole_in_the_states(history: History) -> None:
+    frames = shown(history, "pipeline", "Heard")
+    states = {frame.labels["service"]: frame.columns["_value"] for frame in frames}
+    assert states["consumer-book"][-3:] == ["", "", ""]
+    assert states["consumer-trades"][-3:] == ["1", "1", "1"]
+
+
+def test_flow_is_that_of_the_trades(history: History) -> None:
+    of_btc = trades_of_btc(history, history.opened(boards.BY_UID["trades"]).start_ms)
+    volume = sum(float(trade["quantity"]) for trade in of_btc)
+    bought = sum(float(trade["quantity"]) for trade in of_btc if not trade["buyer_is_maker"])
+    turnover = sum(float(trade["quantity"]) * float(trade["price"]) for trade in of_btc)
+    assert figure(history, "trades", "Taker imbalance") == pytest.approx((2 * bought - volume) / volume)
+    assert figure(history, "trades", "Average price") == pytest.approx(turnover / volume)
+    assert figure(history, "trades", "Turnover") == pytest.approx(turnover)
+    (flow,) = shown(history, "trades", "Bought and sold")
+    assert sum(map(float, flow.columns["bought"])) == pytest.approx(bought)
+    assert sum(map(float, flow.columns["sold"])) == pytest.approx(bought - volume)
+    (sizes,) = shown(history, "trades", "Sizes")
+    counted = [int(row["bought"]) + int(row["sold"]) for row in sizes.rows()]
+    assert sum(counted) == figure(history, "trades", "Trades") == len(of_btc)
+
+
+def test_a_long_range_sums_minutes_instead_of_seconds(history: History) -> None:
+    """The same trades, from the other bucket."""
+    flux = panel_of(boards.BY_UID["trades"], "Trades").query.flux
+    opened = history.opened(boards.BY_UID["trades"])
+    long = Asking(opened.influx, opened.stop_ms - 86_400_000, opened.stop_ms, opened.choices)
+    assert '"1m" else "1s"' in flux
+    total = sum(float(value) for frame in long.ask(flux) for value in frame.columns.get("_value", ()))
+    assert total == len(trades_of_btc(history))
+
+
+def test_the_tape_has_the_newest_trade_first(history: History) -> None:
+    (tape,) = shown(history, "trades", "Tape")
+    newest = max(trade["trade_id"] for trade in trades_of_btc(history))
+    ids = [int(number) for number in tape.columns["trade_id"]]
+    assert ids == list(range(newest, newest - 200, -1))
+
+
+def test_every_symbol_is_compared(history: History) -> None:
+    (table,) = shown(history, "compare", "Symbols")
+    changes = {row["symbol"]: float(row["change"]) for row in table.rows()}
+    lines = numbers(shown(history, "compare", "Change"), "symbol")
+    assert set(changes) == set(lines) == set(SYMBOLS)
+    (matrix,) = shown(history, "compare", "Correlation")
+    for row in matrix.rows():
+        assert float(row[row["symbol"]]) == pytest.approx(1)
+        assert all(-1.000001 <= float(row[other]) <= 1.000001 for other in SYMBOLS)
+
+
+def test_all_indicators_are_listed_closed_and_open(history: History) -> None:
+    (table,) = shown(history, "indicators", "All indicators")
+    rows = {row["indicator"]: row for row in table.rows()}
+    assert len(rows) > 80
+    assert rows["momentum_rsi"]["closed"] != rows["momentum_rsi"]["open"] != ""

@@ -1,0 +1,191 @@
+"""What Grafana would refuse, ignore or show wrongly, found without Grafana (reference: STACK.md §3, §7)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from grafana import boards
+from grafana.alerts import RULES, provisioning
+from grafana.build import DASHBOARDS, HERE, files
+from grafana.model import Dashboard, Panel
+from grafana.render import TAG, dashboard, panel_id
+from tests.conftest import ROOT
+
+PANELS = [(board, panel) for board in boards.ALL for row in board.rows for panel in row.panels]
+# Bookmarks and links name them.
+UIDS = {"market", "order-book", "trades", "compare", "indicators", "pipeline"}
+# What Grafana's Flux datasource replaces after any word and a dot, e.g. in `r.bucket`.
+MACRO = re.compile(
+    r"\b(\w+)\.(?:timeRangeStart|timeRangeStop|windowPeriod|bucket|defaultBucket|organization)\b"
+)
+
+
+def title(value: object) -> str:
+    return str(getattr(value, "uid", "") or getattr(value, "title", ""))
+
+
+def queries(model: Any) -> Iterator[str]:
+    """Every Flux text in a model."""
+    if isinstance(model, dict):
+        for key, value in model.items():
+            if key == "query" and isinstance(value, str):
+                yield value
+            else:
+                yield from queries(value)
+    elif isinstance(model, list):
+        for value in model:
+            yield from queries(value)
+
+
+def test_the_files_are_what_the_generator_gives() -> None:
+    current = files()
+    assert {path: path.read_text(encoding="utf-8") for path in current} == current, "run: make dashboards"
+    assert set(DASHBOARDS.glob("*")) == {path for path in current if path.parent == DASHBOARDS}
+
+
+def test_the_uids_are_those_of_the_first_day() -> None:
+    assert {board.uid for board in boards.ALL} == UIDS
+
+
+@pytest.mark.parametrize("board", boards.ALL, ids=title)
+def test_a_dashboard_is_classic_shared_and_in_utc(board: Dashboard) -> None:
+    model = dashboard(board)
+    assert model["id"] is None
+    assert (model["schemaVersion"], model["timezone"], model["editable"]) == (41, "utc", False)
+    assert "spec" not in model and "elements" not in model
+    assert model["refresh"] in model["timepicker"]["refresh_intervals"]
+    ids = [panel["id"] for panel in model["panels"]]
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize("board", boards.ALL, ids=title)
+def test_dashboards_link_to_each_other_with_time_and_choices(board: Dashboard) -> None:
+    model = dashboard(board)
+    assert TAG in model["tags"]
+    (link,) = model["links"]
+    assert (link["type"], link["tags"], link["keepTime"], link["includeVars"]) == (
+        "dashboards", [TAG], True, True,
+    )  # fmt: skip
+    for url in re.findall(r'"url": "/d/([\w-]+)', json.dumps(model)):
+        assert url in UIDS
+
+
+@pytest.mark.parametrize("board", boards.ALL, ids=title)
+def test_panels_lie_side_by_side_and_never_over_each_other(board: Dashboard) -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in dashboard(board)["panels"]:
+        place = panel["gridPos"]
+        assert place["x"] + place["w"] <= 24
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & taken, panel["title"]
+        taken |= cells
+
+
+@pytest.mark.parametrize(("board", "panel"), PANELS, ids=title)
+def test_a_panel_explains_itself_also_when_it_is_empty(board: Dashboard, panel: Panel) -> None:
+    assert len(panel.description) > 20
+    assert panel.description.endswith(".")
+    # Titles and descriptions are filled in by Grafana, this text is not.
+    assert panel.empty
+    assert "$" not in panel.empty
+    assert panel.defaults["unit"]
+    assert panel.defaults["thresholds"]["steps"][0]["value"] is None
+
+
+@pytest.mark.parametrize(("board", "panel"), PANELS, ids=title)
+def test_names_and_overrides_are_of_fields_that_the_query_gives(board: Dashboard, panel: Panel) -> None:
+    named = re.findall(r"__field\.labels\.(\w+)", json.dumps(panel.defaults))
+    # These two never become labels: Grafana names the value after them.
+    assert not {"_field", "_measurement"} & set(named)
+    assert set(named) <= set(panel.query.labels)
+    overridden = {override["matcher"]["options"] for override in panel.overrides}
+    of_values = {"backfilled", "lost"} if "_field" in panel.query.labels else set()
+    assert overridden <= {*panel.query.columns, *of_values}
+    for by in panel.options.get("sortBy", ()):
+        shown = {
+            item["value"]
+            for override in panel.overrides
+            for item in override["properties"]
+            if item["id"] == "displayName"
+        }
+        assert by["displayName"] in shown | set(panel.query.columns) - {"_time"}
+    if panel.kind == "candlestick":
+        assert set(panel.options["fields"].values()) <= set(panel.query.columns)
+    if panel.kind == "barchart":
+        assert panel.options["xField"] in panel.query.columns
+
+
+@pytest.mark.parametrize("board", boards.ALL, ids=title)
+def test_only_declared_variables_are_used(board: Dashboard) -> None:
+    declared: set[str] = set()
+    for variable in board.variables:
+        assert set(re.findall(r"\$\{(\w+)", variable.flux)) <= declared, (
+            "only those to the left are known yet"
+        )
+        declared.add(variable.name)
+    for text in queries(dashboard(board)):
+        assert set(re.findall(r"\$\{(\w+)", text)) <= declared
+
+
+def test_queries_read_the_store_and_nothing_else() -> None:
+    for text in {text for model in files().values() for text in queries(json.loads(model))}:
+        assert "from(bucket:" in text or "schema." in text, text
+        for constant in ("array.from", "csv.from", "generate.from", "sql.from", "http."):
+            assert constant not in text
+        assert set(MACRO.findall(text)) <= {"v"}, text
+
+
+def test_rules_point_to_their_panels_and_fill_in_labels_that_they_have() -> None:
+    (group,) = provisioning()["groups"]
+    assert len({rule.uid for rule in RULES}) == len(RULES)
+    for rule, model in zip(RULES, group["rules"], strict=True):
+        assert model["panelId"] == panel_id(boards.BY_UID[model["dashboardUid"]], rule.shown_in[1])
+        assert set(re.findall(r"\$labels\.(\w+)", rule.summary)) <= set(rule.labels)
+        # Labels alone are expanded by the environment.
+        assert "$" not in json.dumps(model["labels"])
+        assert model["condition"] == model["data"][-1]["refId"]
+    assert int(group["interval"].removesuffix("s")) % 10 == 0
+
+
+def test_a_rule_for_a_panel_that_is_not_there_is_refused() -> None:
+    with pytest.raises(LookupError, match="market has no panel 'Nothing'"):
+        panel_id(boards.BY_UID["market"], "Nothing")
+
+
+def test_the_provisioning_names_what_the_stack_mounts() -> None:
+    texts = {path.name: path.read_text(encoding="utf-8") for path in (HERE / "provisioning").rglob("*.yaml")}
+    for file, line in (
+        ("influxdb.yaml", "    uid: influxdb"),
+        ("influxdb.yaml", "    url: http://influxdb:8086"),
+        ("influxdb.yaml", "      organization: crypto"),
+        ("influxdb.yaml", "      timeInterval: 1s"),
+        ("influxdb.yaml", "      token: $__file{/run/cryptostream-secrets/influx-reader-token}"),
+        ("cryptostream.yaml", "      path: /var/lib/grafana/dashboards"),
+        ("contact-point.yaml", "          url: ${ALERT_WEBHOOK_URL}"),
+    ):
+        assert line in texts[file].splitlines(), f"{file}: {line}"
+    assert all(text.startswith("#") and "\napiVersion: 1\n" in text for text in texts.values())
+
+
+def test_the_tasks_are_one_script_but_for_the_window() -> None:
+    seconds, minutes = (
+        (ROOT / "influxdb/tasks" / f"trade_summary_{interval}.flux").read_text(encoding="utf-8")
+        for interval in ("1s", "1m")
+    )
+    changed = [
+        pair for pair in zip(seconds.splitlines(), minutes.splitlines(), strict=True) if len(set(pair)) > 1
+    ]
+    assert [left.split(" = ")[0] for left, _ in changed] == ["option task", "every", "interval", "summaries"]
+    for script in (seconds, minutes):
+        assert (
+            len(re.findall(r"^option task = \{name: \"\w+\", every: \w+, offset: \w+\}$", script, re.M)) == 1
+        )
