@@ -93,7 +93,8 @@ def _quix(python: Path, kafka: KafkaServer, influx: InfluxServer, count: int, st
         stderr=subprocess.DEVNULL,
     )
     try:
-        return count / watch.wait_idle(count, idle_s=8.0).seconds  # it writes every five seconds
+        pace = watch.wait_idle(2 * count)  # a bar and its indicators are two points
+        return count * pace.share / pace.seconds
     finally:
         process.terminate()
         process.wait(30)
@@ -106,7 +107,8 @@ def _ours(kafka: KafkaServer, influx: InfluxServer, count: int) -> float:
         kafka.bootstrap_servers, influx, arguments, {"INDICATORS": ",".join(SIX), "INTERVALS": "1m"}
     )
     try:
-        return count / watch.wait_idle(2 * count).seconds  # a bar and its indicators are two points
+        pace = watch.wait_idle(2 * count)
+        return count * pace.share / pace.seconds
     finally:
         process.terminate()
         process.wait(20)

@@ -91,7 +91,7 @@ def _sides(influx: InfluxServer) -> dict[str, Side]:
     post = _Post(influx)
 
     def ours(points: Sequence[OurPoint]) -> float:
-        return _timed(lambda: [store.write(batch) for batch in _batches(points)])
+        return _timed(lambda: store.write(points))
 
     def made_before(points: Sequence[OurPoint]) -> float:
         bodies = [encode(batch) for batch in _batches(points)]

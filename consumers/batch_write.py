@@ -1,11 +1,8 @@
-"""A batch on its way to the store, on a thread of its own: the next one is computed meanwhile."""
+"""A batch on its way to the store."""
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from typing import Final
 
 from consumers.enrich.port import Enriched, Record
@@ -13,8 +10,8 @@ from consumers.points import Point
 from consumers.stores.port import Store
 from shared.errors import PointsRejected
 
-# InfluxDB and SQLite both take so many in one request or transaction.
-WRITE_POINTS: Final = 5_000
+# One transaction of SQLite, or four requests to InfluxDB: one is written out while the last is on its way.
+WRITE_POINTS: Final = 20_000
 
 
 class BatchWrite:
@@ -57,34 +54,3 @@ class BatchWrite:
                 self.rejected += error.rejected
             self._written += WRITE_POINTS
         self.stored_ms = self._now_ms()
-
-
-class Writer:
-    """Runs one write at a time.
-
-    Its thread is a daemon, so that a store that does not answer cannot hold the process beyond its stop.
-    """
-
-    def __init__(self, name: str) -> None:
-        self._jobs: queue.SimpleQueue[tuple[BatchWrite, Future[None]] | None] = queue.SimpleQueue()
-        threading.Thread(target=self._work, name=f"{name} writer", daemon=True).start()
-
-    def begin(self, batch: BatchWrite) -> Future[None]:
-        """Run it on the writer's thread; the future has what `BatchWrite.run` raises."""
-        future: Future[None] = Future()
-        self._jobs.put((batch, future))
-        return future
-
-    def close(self) -> None:
-        """End the thread, after what it has in hand."""
-        self._jobs.put(None)
-
-    def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            batch, future = job
-            try:
-                batch.run()
-            except BaseException as error:  # noqa: BLE001 - handed to the consumer's thread, which raises it
-                future.set_exception(error)
-            else:
-                future.set_result(None)

@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from consumers.assignment import end_of
 from consumers.backoff import Backoff
-from consumers.batch_write import BatchWrite, Writer
+from consumers.batch_write import BatchWrite
 from consumers.checkpoint import Checkpoint
 from consumers.enrich.port import Enriched, Enricher, Record
 from consumers.group_offsets import GroupOffsets
@@ -26,6 +26,7 @@ from consumers.points import Point
 from consumers.stores.port import Store
 from consumers.streams import Stream
 from consumers.telemetry import Telemetry
+from shared.background import Background
 from shared.errors import (
     BrokerError,
     BrokerUnavailable,
@@ -85,7 +86,7 @@ class StreamConsumer:
         )
         self._positions = self._partitions.positions
         self._carried: list[Message] = []
-        self._writer = Writer(parts.stream.label)
+        self._writer = Background(f"{parts.stream.label} writer")
         self._writing: tuple[BatchWrite, Future[None]] | None = None  # what is on its way
         self._retrying = False  # what was on its way is tried again and again
         self._given_up = False  # the batch, since partitions were taken from us meanwhile
@@ -240,7 +241,7 @@ class StreamConsumer:
     def _begin(self, enriched: Enriched, records: Sequence[Record]) -> None:
         """Send a batch on its way; the one before it must have arrived."""
         batch = BatchWrite(self._parts.store, enriched, records, self._now_ms)
-        self._writing = batch, self._writer.begin(batch)
+        self._writing = batch, self._writer.submit(batch.run)
 
     def _finished(self) -> bool:
         """Wait for what is on its way; False if the store could not take it, and it is still in hand."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from functools import partial
 from typing import Final
 
 from consumers.measurements import SERVICE, BucketRole
@@ -11,6 +13,7 @@ from consumers.stores.expiry import TICKS_EXPIRY_NS, ClockNs, oldest_kept_ns, sy
 from consumers.stores.influxdb_answers import Answer, misconfigured, unavailable
 from consumers.stores.influxdb_session import InfluxSession
 from consumers.stores.line_protocol import LineEncoder
+from shared.background import Background
 from shared.errors import PointsRejected
 from shared.settings import Settings
 
@@ -87,6 +90,7 @@ class InfluxStore:
         self._encoder = LineEncoder()
         self._expired = 0
         self._session = InfluxSession(settings)
+        self._sender: Background | None = None  # made for the first call of more than one request
 
     @property
     def expired(self) -> int:
@@ -94,17 +98,33 @@ class InfluxStore:
         return self._expired
 
     def write(self, points: Sequence[Point]) -> None:
-        """Make points durable; see `Store.write`."""
-        verdict = _Verdict()
-        for role, lines in self._lines(points, verdict).items():
-            for batch in _batches(lines):
-                self._send(role, batch, verdict)
+        """Make points durable; see `Store.write`.
+
+        Of more than one request the next one is written out while the last is on its way, and sent after it.
+        """
+        written, sent = _Verdict(), _Verdict()
+        on_its_way: Future[None] | None = None
+        for start in range(0, len(points), MAX_LINES):
+            end = start + MAX_LINES
+            lines = self._lines(points[start:end], written)
+            if on_its_way is not None:
+                on_its_way.result()
+            if end < len(points):
+                self._sender = self._sender or Background("InfluxDB sender")
+                on_its_way = self._sender.submit(partial(self._send_all, lines, sent))
+            else:
+                self._send_all(lines, sent)
         # Counted only now: a call that fails is made again, with the same points.
-        self._expired += verdict.expired
-        if verdict.rejected:
+        self._expired += written.expired + sent.expired
+        rejected = written.rejected + sent.rejected
+        if rejected:
             order = {id(point): position for position, point in enumerate(points)}
-            verdict.rejected.sort(key=lambda pair: order[id(pair[0])])
-            raise PointsRejected(verdict.rejected)
+            raise PointsRejected(sorted(rejected, key=lambda pair: order[id(pair[0])]))
+
+    def _send_all(self, lines: Mapping[BucketRole, Sequence[_Line]], verdict: _Verdict) -> None:
+        for role, of_bucket in lines.items():
+            for batch in _batches(of_bucket):
+                self._send(role, batch, verdict)
 
     def check(self) -> None:
         """See whether the server is there and the token may write to both buckets; stores nothing.
@@ -118,6 +138,8 @@ class InfluxStore:
 
     def close(self) -> None:
         """Close the connections."""
+        if self._sender is not None:
+            self._sender.close()
         self._session.close()
 
     def _lines(self, points: Sequence[Point], verdict: _Verdict) -> dict[BucketRole, list[_Line]]:

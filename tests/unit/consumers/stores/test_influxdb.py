@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
@@ -123,6 +124,28 @@ def test_requests_are_bounded_in_lines_and_bytes(server: Exchange, store: Influx
     store.write([trade("A" * 1000, number) for number in range(2000)])
     assert len(server.requests) == 3
     assert all(len("\n".join(lines)) <= MAX_BYTES for _, lines in server.requests)
+
+
+def test_requests_go_one_after_another_and_a_failure_ends_the_call(
+    server: Exchange, store: InfluxStore
+) -> None:
+    at_once: list[int] = []
+    inside = 0
+
+    def slow(_lines: list[str]) -> tuple[int, dict[str, str], bytes]:
+        nonlocal inside
+        inside += 1
+        at_once.append(inside)
+        time.sleep(0.05)
+        inside -= 1
+        return (503, {}, b"") if len(at_once) == 2 else NO_CONTENT
+
+    server.answer = slow
+    with pytest.raises(StoreUnavailable):
+        store.write(trades(4 * MAX_LINES))
+    assert at_once == [1, 1], "the third and fourth request went out all the same, or two at a time"
+    store.write(trades(2 * MAX_LINES))
+    assert at_once == [1, 1, 1, 1]
 
 
 def test_nothing_is_sent_for_nothing(server: Exchange, store: InfluxStore) -> None:

@@ -1,0 +1,35 @@
+"""One job after another, and what a job raises."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from shared.background import Background
+
+
+def test_jobs_run_in_the_order_given_and_their_errors_come_with_the_future() -> None:
+    background, done = Background("test"), []
+
+    def fail() -> None:
+        raise ValueError("as it should")
+
+    futures = [background.submit(lambda number=number: done.append(number)) for number in range(3)]  # type: ignore[misc]
+    failed, last = background.submit(fail), background.submit(lambda: done.append(3))
+    last.result(5)
+    assert done == [0, 1, 2, 3]
+    assert [future.result(5) for future in futures] == [None] * 3
+    with pytest.raises(ValueError, match="as it should"):
+        failed.result(5)
+
+
+def test_what_was_given_before_the_end_is_done() -> None:
+    background, done = Background("closing"), threading.Event()
+    background.submit(done.set)
+    background.close()
+    assert done.wait(5)
+    for thread in threading.enumerate():
+        if thread.name == "closing":
+            thread.join(5)
+            assert not thread.is_alive()
