@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from tests.compose.composer import PROJECT, Composer, Failed, containers, engine, lasting, say
 
-SERIES: Final = 4 * (5 + 1)  # symbols × (intervals + trades)
+SYMBOLS: Final = 4
+SERIES: Final = SYMBOLS * (5 + 1)  # intervals and trades
 MEMORY_BYTES: Final = 4 * 10**9
 # One trade that is not sent, one that comes as garbage, one hole in an order book; each at the next occasion.
 FAULTS: Final = (
@@ -126,6 +127,17 @@ def scripted_events(composer: Composer, found: dict[str, Any]) -> None:
     if len(letters) != 1:
         raise Failed(f"dead letters: {len(letters)}, one bad record was sent")
     say("told as made: 1 gap and 1 bad record, both filled; 1 dead letter; 1 order book out of step")
+
+
+def snapshot_slots(composer: Composer) -> list[str]:
+    """Slots of which the scheduler's own runs have landed a complete row for every symbol."""
+    sql = (
+        "SELECT slot FROM snapshots WHERE status = 'complete' AND origin = 'scheduled' "
+        f"GROUP BY slot HAVING count(*) = {SYMBOLS} ORDER BY slot"
+    )
+    words = ("exec", "-T", "prefect-worker", "cryptostream", "snapshots", "query")
+    said = composer.call(*words, sql, "--format", "json", check=False)
+    return [json.loads(line)["slot"] for line in said.splitlines() if line.startswith("{")]
 
 
 def dashboards(composer: Composer) -> None:
