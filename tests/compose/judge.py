@@ -71,10 +71,16 @@ def flowing(composer: Composer) -> None:
         if not rows:
             raise Failed(f"query {' '.join(words)}: no points")
         now_s = float(composer.call("exec", "-T", "influxdb", "date", "+%s"))
-        age_s = now_s - max(row["time_ms"] for row in rows) / 1e3
+        age_s = now_s - max(_time_ms(row) for row in rows) / 1e3
         if age_s > most_s:
             raise Failed(f"query {' '.join(words)}: the newest point is {age_s:.0f} s old")
     say("points flow: klines, indicators, trades, books, quotes and ledger are fresh")
+
+
+def _time_ms(row: dict[str, Any]) -> int:
+    """Its time, which is named by what it is: open_time_ms, trade_time_ms, time_ms."""
+    (name,) = (name for name in row if name.endswith("time_ms"))
+    return int(row[name])
 
 
 def simulator(composer: Composer, path: str, body: Any = None) -> Any:
