@@ -17,6 +17,7 @@ from tests.compose.composer import (
     containers,
     engine,
     lasting,
+    provide_postgres,
     say,
     wait_until,
     wait_until_well,
@@ -38,6 +39,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.compose", description=__doc__)
     parser.add_argument("--broker", choices=FILES, default="confluent")
     parser.add_argument("--c3", action="store_true", help="with Control Center")
+    parser.add_argument("--snapshots", action="store_true", help="with the snapshot pipeline")
     parser.add_argument("--short", action="store_true", help="bring-up, provisioning, dashboards, tear-down")
     parser.add_argument("--minutes", type=float, default=10.0, help="of flow (default: %(default)g)")
     parser.add_argument("--keep", action="store_true", help="leave the stack running")
@@ -45,8 +47,9 @@ def main() -> int:
     arguments = parser.parse_args()
     composer = Composer(
         (FILES[arguments.broker], "compose.simulator.yml"),
-        ("c3",) if arguments.c3 else (),
-        {"C3_ENABLED": "true"} if arguments.c3 else {},
+        [name for name in ("c3", "snapshots") if getattr(arguments, name)],
+        # A snapshot each minute: nobody waits five for one.
+        {"C3_ENABLED": str(arguments.c3).lower(), "SNAPSHOT_CRON": "*/1 * * * *"},
     )
     began = time.monotonic()
     try:
@@ -68,10 +71,14 @@ def main() -> int:
 
 def _steps(arguments: argparse.Namespace) -> list[str]:
     if arguments.short:
-        return ["clean", "up", "flow", "dashboards", "secrets"]
-    if arguments.broker == "three":
-        return ["clean", "up", "flow", "lose-a-broker", "ledger"]
-    return [name for name in STEPS if name not in ("lose-a-broker", "ledger")]
+        steps = ["clean", "up", "flow", "dashboards", "secrets"]
+    elif arguments.broker == "three":
+        steps = ["clean", "up", "flow", "lose-a-broker", "ledger"]
+    else:
+        steps = [name for name in STEPS if name not in ("lose-a-broker", "ledger", "snapshots")]
+    if arguments.snapshots:
+        steps.insert(steps.index("flow") + 1, "snapshots")
+    return steps
 
 
 def _clean(composer: Composer, arguments: argparse.Namespace) -> None:
@@ -80,6 +87,8 @@ def _clean(composer: Composer, arguments: argparse.Namespace) -> None:
 
 def _up(composer: Composer, arguments: argparse.Namespace) -> None:
     """With a network of the name that older set-ups made by hand."""
+    if arguments.snapshots:
+        provide_postgres()
     ours = not engine("network", "ls", "-q", "--filter", f"name=^{LEGACY_NETWORK}$").strip()
     if ours:
         engine("network", "create", LEGACY_NETWORK)
@@ -118,6 +127,14 @@ def _flow(composer: Composer, arguments: argparse.Namespace) -> None:
     judge.undisturbed()
     judge.scripted_events(composer, judge.ledger(composer))
     judge.memory()
+
+
+def _snapshots(composer: Composer, arguments: argparse.Namespace) -> None:
+    """The schedule runs: complete rows of two slots land."""
+    seconds = wait_until(
+        "snapshots of two slots", lambda: len(judge.snapshot_slots(composer)) >= 2, 240, 10.0
+    )
+    say(f"snapshots: complete rows of two scheduled slots after {seconds:.0f} s")
 
 
 def _dashboards(composer: Composer, arguments: argparse.Namespace) -> None:
@@ -215,6 +232,7 @@ STEPS: Final = {
     "clean": _clean,
     "up": _up,
     "flow": _flow,
+    "snapshots": _snapshots,
     "dashboards": _dashboards,
     "secrets": _secrets,
     "down-and-up": _again,

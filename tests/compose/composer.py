@@ -15,6 +15,7 @@ from tests.conftest import ROOT
 
 PROJECT: Final = "cryptostream-test"
 STANDIN_PYTHON: Final = "cryptostream-standin/python:3.11-slim"
+POSTGRES: Final = "postgres:15"
 # Beside a stack that somebody uses on the same machine.
 PORTS: Final = {
     "GRAFANA_PORT": "13000",
@@ -110,6 +111,16 @@ def engine(*words: str, timeout_s: float = 120.0) -> str:
     if answer.returncode != 0:
         raise Failed(f"docker {' '.join(words)}: {answer.stderr.strip()[-500:]}")
     return answer.stdout
+
+
+def provide_postgres() -> None:
+    """An image of PostgreSQL where none is here and the other images are local ones as well."""
+    if engine("images", "-q", POSTGRES).strip() or not engine("images", "-q", STANDIN_PYTHON).strip():
+        return
+    say(f"{POSTGRES}: made of Debian's server")
+    folder = str(ROOT / "tests" / "compose" / "postgres")
+    arguments = ("--network", "host", "--build-arg", f"PYTHON_IMAGE={STANDIN_PYTHON}", "--tag", POSTGRES)
+    engine("build", "--quiet", *arguments, folder, timeout_s=300)
 
 
 def containers() -> dict[str, dict[str, Any]]:

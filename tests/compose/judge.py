@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from tests.compose.composer import PROJECT, Composer, Failed, containers, engine, lasting, say
 
-SERIES: Final = 4 * (5 + 1)  # symbols × (intervals + trades)
+SYMBOLS: Final = 4
+SERIES: Final = SYMBOLS * (5 + 1)  # intervals and trades
 MEMORY_BYTES: Final = 4 * 10**9
 # One trade that is not sent, one that comes as garbage, one hole in an order book; each at the next occasion.
 FAULTS: Final = (
@@ -70,10 +71,16 @@ def flowing(composer: Composer) -> None:
         if not rows:
             raise Failed(f"query {' '.join(words)}: no points")
         now_s = float(composer.call("exec", "-T", "influxdb", "date", "+%s"))
-        age_s = now_s - max(row["time_ms"] for row in rows) / 1e3
+        age_s = now_s - max(_time_ms(row) for row in rows) / 1e3
         if age_s > most_s:
             raise Failed(f"query {' '.join(words)}: the newest point is {age_s:.0f} s old")
     say("points flow: klines, indicators, trades, books, quotes and ledger are fresh")
+
+
+def _time_ms(row: dict[str, Any]) -> int:
+    """Its time, which is named by what it is: open_time_ms, trade_time_ms, time_ms."""
+    (name,) = (name for name in row if name.endswith("time_ms"))
+    return int(row[name])
 
 
 def simulator(composer: Composer, path: str, body: Any = None) -> Any:
@@ -126,6 +133,17 @@ def scripted_events(composer: Composer, found: dict[str, Any]) -> None:
     if len(letters) != 1:
         raise Failed(f"dead letters: {len(letters)}, one bad record was sent")
     say("told as made: 1 gap and 1 bad record, both filled; 1 dead letter; 1 order book out of step")
+
+
+def snapshot_slots(composer: Composer) -> list[str]:
+    """Slots of which the scheduler's own runs have landed a complete row for every symbol."""
+    sql = (
+        "SELECT slot FROM snapshots WHERE status = 'complete' AND origin = 'scheduled' "
+        f"GROUP BY slot HAVING count(*) = {SYMBOLS} ORDER BY slot"
+    )
+    words = ("exec", "-T", "prefect-worker", "cryptostream", "snapshots", "query")
+    said = composer.call(*words, sql, "--format", "json", check=False)
+    return [json.loads(line)["slot"] for line in said.splitlines() if line.startswith("{")]
 
 
 def dashboards(composer: Composer) -> None:

@@ -68,7 +68,7 @@ class Deployment:
 
     def new_secrets(self) -> None:
         """An empty volume of secrets."""
-        for name in ("operator", "writer", "grafana"):
+        for name in ("operator", "writer", "grafana", "prefect"):
             (self.secrets / name).mkdir(parents=True, exist_ok=True)
             for path in (self.secrets / name).iterdir():
                 path.unlink()
