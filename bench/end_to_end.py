@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
     """Run it, print the tables, write the JSON."""
     parser = argparse.ArgumentParser(prog="bench end-to-end")
     parser.add_argument("--seconds", type=float, default=60.0, help="of the steady state (default 60)")
-    parser.add_argument("--rate", type=float, default=90.0, help="multiplies the simulator's trades")
+    parser.add_argument("--rate", type=float, default=220.0, help="multiplies the simulator's trades")
     parser.add_argument("--backlog", type=int, default=1_000_000, help="messages (default 1,000,000)")
     parser.add_argument("--backlog-speed", type=float, default=6.0, help="of the market that piles them up")
     asked = parser.parse_args(arguments)

@@ -23,7 +23,7 @@ from producers.exchanges.binance.parse import EXCHANGE, StreamMessage, parse_fra
 from producers.exchanges.binance.rows import snapshot_of_body
 from producers.frames import payload_span
 from producers.instrument import Instrument
-from shared.collector import spare_the_collector
+from shared.interpreter import spare_the_collector
 from shared.messages import encode
 
 _PIECE: Final = 65_536

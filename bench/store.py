@@ -26,6 +26,7 @@ from consumers.points import Series
 from consumers.stores.influxdb import InfluxStore
 from consumers.stores.line_protocol import encode
 from cryptostream.engines.influxdb import InfluxServer
+from shared.interpreter import hand_over_sooner, spare_the_collector
 from shared.settings import Settings
 
 _BATCH: Final = 5_000  # what InfluxDB's manual advises for a request
@@ -42,6 +43,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--points", type=int, default=100_000, help="points a round (default 100,000)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each side, in turn (default 5)")
     asked = parser.parse_args(arguments)
+    spare_the_collector()  # as the consumers do
+    hand_over_sooner()
     with (
         tempfile.TemporaryDirectory(prefix="cryptostream-bench-") as directory,
         InfluxServer(Path(directory) / "influx") as influx,

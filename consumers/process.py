@@ -23,9 +23,9 @@ from consumers.service import Parts, StreamConsumer
 from consumers.stores.port import Reader, Store
 from consumers.streams import Stream, enricher_of
 from consumers.telemetry import Telemetry
-from shared.collector import spare_the_collector
 from shared.errors import BrokerError, BrokerUnavailable, SettingsError, StoreUnavailable
 from shared.health import Health
+from shared.interpreter import hand_over_sooner, spare_the_collector
 from shared.kafka import consumer_config, producer_config
 from shared.metrics import ServiceMetrics
 from shared.settings import Settings
@@ -104,6 +104,7 @@ class ConsumerProcess:
             _StreamThread(self, stream, position, producer) for position, stream in enumerate(self._streams)
         ]
         spare_the_collector()
+        hand_over_sooner()
         for thread in threads:
             thread.start()
         log.info("consuming %s", ", ".join(stream.label for stream in self._streams))

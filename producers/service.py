@@ -29,9 +29,9 @@ from producers.progress_reader import ProgressReader, Standing
 from producers.publisher import Publisher
 from producers.repair_mode import REASON, Change, RepairMode
 from producers.repairs import Repairs
-from shared.collector import spare_the_collector
 from shared.errors import BrokerError, BrokerUnavailable, ExchangeRefused, ExchangeUnavailable
 from shared.health import SILENT_BROKER_S
+from shared.interpreter import spare_the_collector
 from shared.metrics import METRICS_PERIOD_S, ServiceMetrics
 from shared.settings import Settings
 from shared.topics import METRICS, declared_topics

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from consumers.measurements import SERVICE, BucketRole
 from consumers.points import Point, Series
 from consumers.stores.expiry import TICKS_EXPIRY_NS, ClockNs, oldest_kept_ns, system_clock_ns
 from consumers.stores.influxdb_answers import Answer, misconfigured, unavailable
-from consumers.stores.influxdb_session import InfluxSession
+from consumers.stores.influxdb_session import InfluxSession, compressed
 from consumers.stores.line_protocol import LineEncoder
 from shared.background import Background
 from shared.errors import PointsRejected
@@ -31,6 +31,18 @@ _ANY_POINT: Final = Point(Series(SERVICE, ("", "")), 0, (None,) * len(SERVICE.co
 
 # A point and its line.
 _Line = tuple[Point, bytes]
+
+
+class _Request(NamedTuple):
+    """What one request writes, and its body."""
+
+    role: BucketRole
+    lines: Sequence[_Line]
+    body: bytes
+
+    @classmethod
+    def of(cls, role: BucketRole, lines: Sequence[_Line]) -> _Request:
+        return cls(role, lines, compressed(b"\n".join([text for _, text in lines])))
 
 
 class _Verdict:
@@ -106,14 +118,14 @@ class InfluxStore:
         on_its_way: Future[None] | None = None
         for start in range(0, len(points), MAX_LINES):
             end = start + MAX_LINES
-            lines = self._lines(points[start:end], written)
+            requests = self._requests(points[start:end], written)
             if on_its_way is not None:
                 on_its_way.result()
             if end < len(points):
                 self._sender = self._sender or Background("InfluxDB sender")
-                on_its_way = self._sender.submit(partial(self._send_all, lines, sent))
+                on_its_way = self._sender.submit(partial(self._send_all, requests, sent))
             else:
-                self._send_all(lines, sent)
+                self._send_all(requests, sent)
         # Counted only now: a call that fails is made again, with the same points.
         self._expired += written.expired + sent.expired
         rejected = written.rejected + sent.rejected
@@ -121,10 +133,16 @@ class InfluxStore:
             order = {id(point): position for position, point in enumerate(points)}
             raise PointsRejected(sorted(rejected, key=lambda pair: order[id(pair[0])]))
 
-    def _send_all(self, lines: Mapping[BucketRole, Sequence[_Line]], verdict: _Verdict) -> None:
-        for role, of_bucket in lines.items():
-            for batch in _batches(of_bucket):
-                self._send(role, batch, verdict)
+    def _requests(self, points: Sequence[Point], verdict: _Verdict) -> list[_Request]:
+        return [
+            _Request.of(role, batch)
+            for role, lines in self._lines(points, verdict).items()
+            for batch in _batches(lines)
+        ]
+
+    def _send_all(self, requests: Sequence[_Request], verdict: _Verdict) -> None:
+        for request in requests:
+            self._send(request, verdict)
 
     def check(self) -> None:
         """See whether the server is there and the token may write to both buckets; stores nothing.
@@ -134,7 +152,7 @@ class InfluxStore:
         """
         for role in dict.fromkeys(self._buckets):
             # A comment stores nothing; organisation, bucket and permission are looked at all the same.
-            self._send(role, [(_ANY_POINT, b"# check")], _Verdict())
+            self._send(_Request.of(role, [(_ANY_POINT, b"# check")]), _Verdict())
 
     def close(self) -> None:
         """Close the connections."""
@@ -165,12 +183,14 @@ class InfluxStore:
                 append((point, text))
         return lines
 
-    def _send(self, role: BucketRole, lines: Sequence[_Line], verdict: _Verdict) -> None:
-        """Write lines to one bucket; those that can never be stored end in `verdict`."""
-        lines = verdict.without_expired(role, lines)
+    def _send(self, request: _Request, verdict: _Verdict) -> None:
+        """Write to one bucket; what can never be stored ends in `verdict`."""
+        role = request.role
+        lines = verdict.without_expired(role, request.lines)
         if not lines:
             return
-        answer = self._session.write(self._buckets[role], b"\n".join([text for _, text in lines]))
+        body = request.body if lines is request.lines else _Request.of(role, lines).body
+        answer = self._session.write(self._buckets[role], body)
         match answer.status:
             case 204:
                 return
@@ -180,7 +200,7 @@ class InfluxStore:
                     verdict.refuse(role, lines[0], answer)
                     return
                 for half in _halves(lines):
-                    self._send(role, half, verdict)
+                    self._send(_Request.of(role, half), verdict)
             case 401 | 403 | 404:
                 raise misconfigured(answer, self._settings, _BUCKET_SETTING[role], "write")
             case _:  # 429, 5xx, and what we do not know: a 400 that is not InfluxDB's own rejects no point

@@ -27,6 +27,11 @@ _untyped_write_service: Final[Any] = WriteService
 _untyped_dialect: Final[Any] = Dialect
 
 
+def compressed(lines: bytes) -> bytes:
+    """Line protocol as `InfluxSession.write` sends it."""
+    return gzip.compress(lines, _GZIP_LEVEL, mtime=0)
+
+
 class InfluxSession:
     """Connections to one InfluxDB; none is opened before the first request.
 
@@ -47,8 +52,8 @@ class InfluxSession:
         self._write_service = _untyped_write_service(self._client.api_client)
         self._dialect = _untyped_dialect(annotations=[], date_time_format="RFC3339")
 
-    def write(self, bucket: str, lines: bytes) -> Answer:
-        """Write line protocol, in nanoseconds; the server's answer, 204 for success.
+    def write(self, bucket: str, body: bytes) -> Answer:
+        """Write compressed line protocol, in nanoseconds; the server's answer, 204 for success.
 
         Raises:
             StoreUnavailable, StoreMisconfigured: there was no whole answer.
@@ -57,7 +62,7 @@ class InfluxSession:
             response = self._write_service.post_write(
                 org=self._settings.influx_org,
                 bucket=bucket,
-                body=gzip.compress(lines, _GZIP_LEVEL, mtime=0),
+                body=body,
                 precision="ns",
                 content_encoding="gzip",
                 _preload_content=False,
