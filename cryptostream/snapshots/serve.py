@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from cryptostream.embedded.stop_request import StopRequest
 from cryptostream.snapshots.prefect_server import prefect_server
+from cryptostream.snapshots.server_away import ServerAway
 from cryptostream.snapshots.settings import settings_of
 from cryptostream.snapshots.simulated import simulated_exchange
 from pipelines.snapshots.quiet import quiet
@@ -28,8 +29,8 @@ _RUN_ENDS_WITHIN_S: Final = 10.0
 _STOP_WITHIN_S: Final = 40.0
 
 
-class NotServed(CryptoStreamError):
-    """What runs are made with is not to be had: the simulated exchange, or the Prefect server."""
+class ExchangeFailed(CryptoStreamError):
+    """The simulated exchange did not start."""
 
 
 def run(args: argparse.Namespace) -> int:
@@ -40,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         SettingsError: wrong settings.
         ServerFailed: no server of PREFECT_API_URL was named, and none could be started.
-        NotServed: the server that was named does not answer.
+        ServerAway: the server that was named does not answer.
     """
     settings = settings_of(args)
     quiet()
@@ -79,7 +80,7 @@ async def _serve(settings: SnapshotSettings, stop: StopRequest) -> None:
             parameters=parameters_of(settings) | {"directory": str(settings.snapshot_dir.resolve())},
         )
     except (httpx.HTTPError, RuntimeError) as error:
-        raise NotServed(f"PREFECT_API_URL: {address} does not answer ({error}); is it up?") from None
+        raise ServerAway(address, error) from None
     # A run is a process of this one's group: what is blocked here is blocked there, and a terminal's Ctrl-C
     # does not end a run in its middle. What multiprocessing starts first unblocks it.
     resource_tracker.ensure_running()
@@ -129,7 +130,7 @@ def _simulator(settings: SnapshotSettings) -> Iterator[str]:
     thread.start()
     up.wait(30)
     if not ready:
-        raise NotServed("the simulated exchange did not start")
+        raise ExchangeFailed("the simulated exchange did not start")
     try:
         yield ready[0]
     finally:
