@@ -1,8 +1,8 @@
 """Measures one slot of many symbols in real time: python -m docs.measure_snapshots (three to five minutes).
 
 Starts a simulated exchange as a process of its own, waits for the next slot, takes it by the command that
-follows as users would, and prints the line of docs/snapshots.md. What is asked to read the weight is weight, too:
-one every two seconds.
+follows (else `cryptostream snapshots run`), and prints the figures of docs/snapshots.md. Reading the weight
+is weight, too: one every two seconds.
 """
 
 from __future__ import annotations
@@ -60,8 +60,9 @@ def measure(symbols: list[str], command: list[str]) -> None:
     last_s = max(row.observed_time_ms for row in complete) / 1000 - slot_s
     rss_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     sys.stdout.write(
-        f"{len(symbols)} symbols, exit code {code}, {len(complete)} complete: weight {slot_weight(len(symbols)):,}, "
-        f"last row {last_s:.0f} s after the slot, whole command {seconds:.0f} s, "
+        f"{len(symbols)} symbols, exit code {code}, {len(complete)} complete: "
+        f"weight {slot_weight(len(symbols)):,}, last row {last_s:.0f} s after the slot, "
+        f"whole command {seconds:.0f} s, "
         f"most weight in a minute {max(by_minute.values()):,}, peak memory {rss_mb:.0f} MB\n"
     )
 

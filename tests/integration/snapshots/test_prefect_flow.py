@@ -27,7 +27,7 @@ from prefect.states import Scheduled
 from prefect.testing.utilities import prefect_test_harness
 
 from pipelines.snapshots import flow as flow_module
-from pipelines.snapshots.extract import ExchangeClock, SnapshotExchange
+from pipelines.snapshots.extract import SnapshotExchange
 from pipelines.snapshots.flow import market_snapshot
 from pipelines.snapshots.landing.files import SnapshotFiles
 from pipelines.snapshots.landing.local import LocalLanding
@@ -85,13 +85,7 @@ def test_twenty_slots_through_prefect_end_as_the_exchange_answered(
 
     @asynccontextmanager
     async def open_exchange(_url: str, share: float) -> AsyncIterator[SnapshotExchange]:
-        exchange = SnapshotExchange("http://host", share, ExchangeClock(host.clock.now_ms))
-
-        async def send(url: str, parameters: dict[str, str]) -> Any:
-            return await host.answer(url, parameters, served)
-
-        exchange.rest._send = send  # type: ignore[method-assign]
-        yield exchange
+        yield host.client(share, served)
 
     monkeypatch.setattr(flow_module, "open_exchange", open_exchange)
     # The client's waits between attempts are its own tests' matter.

@@ -20,7 +20,6 @@ from tests.extras import require_snapshot_extras
 require_snapshot_extras()
 
 from pipelines.snapshots import steps
-from pipelines.snapshots.extract import ExchangeClock, SnapshotExchange
 from pipelines.snapshots.landing.files import SnapshotFiles
 from pipelines.snapshots.landing.local import LocalLanding
 from pipelines.snapshots.landing.port import Blob, LandingPlace, LandingUnavailable
@@ -126,12 +125,7 @@ class Week:
         """One process: a run from its start to its end, or to where it is killed."""
         fuse = fuse or Fuse()
         served: Counter[tuple[str, str]] = Counter()
-        exchange = SnapshotExchange("http://host", 0.5, ExchangeClock(self.host.now_ms))
-
-        async def send(url: str, parameters: dict[str, str]) -> Any:
-            return await self.host.answer(url, parameters, served)
-
-        exchange.rest._send = send  # type: ignore[method-assign]
+        exchange = self.host.client(0.5, served)
         place = Mortal(
             LocalLanding(self.directory / "parquet"),
             fuse,
