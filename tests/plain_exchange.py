@@ -30,11 +30,16 @@ DAY: Final = 86_400_000
 
 
 class PlainExchange:
-    """Markets of five-minute bars, with halts; implements `simulator.exchange.Exchange`."""
+    """Markets of five-minute bars, with halts; implements `simulator.exchange.Exchange`.
+
+    Attributes:
+        crossed: when the book's best bid is above its best ask, by symbol.
+    """
 
     def __init__(
         self, symbols: Sequence[str], first_ms: int, end_ms: int, halts: Mapping[str, Sequence[range]] = {}
     ) -> None:
+        self.crossed: Mapping[str, Sequence[range]] = {}
         self._symbols = tuple(symbols)
         self.statuses: dict[str, str] = {}
         self._halts = halts
@@ -77,7 +82,8 @@ class PlainExchange:
 
     def depth(self, symbol: str, limit: int, now_ms: int) -> Depth:
         price = self._price(symbol, now_ms)
-        return Depth(now_ms, [[_text(price - 1), "1.00"]], [[_text(price + 1), "1.00"]])
+        half = -1 if any(now_ms in span for span in self.crossed.get(symbol, ())) else 1
+        return Depth(now_ms, [[_text(price - half), "1.00"]], [[_text(price + half), "1.00"]])
 
     def quotes(self, symbol: str, now_ms: int) -> Quotes:
         price = self._price(symbol, now_ms)
