@@ -83,7 +83,7 @@ def _completeness(
     )
     return (
         f"<h2>Completeness, {len(slots)} slots</h2><table>{head}{''.join(lines)}</table>"
-        f"<p class=why>The strip below each symbol's charts is the status of every slot:{keys}</p>"
+        f"<p class=why>In the strips below:{keys}</p>"
     )
 
 
@@ -154,7 +154,10 @@ def _strip(rows: Mapping[int, SnapshotRow], slots: Sequence[int]) -> str:
         f'fill="{_COLOURS[rows[slot].status] if slot in rows else _ABSENT}"/>'
         for place, slot in enumerate(slots)
     ]
-    return f'<svg viewBox="0 0 {_WIDTH} 10" role=img aria-label="status of each slot">{"".join(boxes)}</svg>'
+    return (
+        f'<svg viewBox="0 0 {_WIDTH} 10" role=img aria-label="status of each slot" '
+        f"shape-rendering=crispEdges>{''.join(boxes)}</svg>"
+    )
 
 
 def _quality(quality: Mapping[str, tuple[int, int]]) -> str:
