@@ -16,6 +16,7 @@ from typing import Any, Final
 import aiohttp
 import orjson
 
+from pipelines.snapshots.extract import ExchangeClock, SnapshotExchange
 from simulator.exchange import AggregateRow, Depth, KlineRow, Quotes, Span, TradeRow, Window
 from simulator.faults.requests import RequestFaults
 from simulator.faults.script import parse_script
@@ -29,11 +30,16 @@ DAY: Final = 86_400_000
 
 
 class PlainExchange:
-    """Markets of five-minute bars, with halts; implements `simulator.exchange.Exchange`."""
+    """Markets of five-minute bars, with halts; implements `simulator.exchange.Exchange`.
+
+    Attributes:
+        crossed: when the book's best bid is above its best ask, by symbol.
+    """
 
     def __init__(
         self, symbols: Sequence[str], first_ms: int, end_ms: int, halts: Mapping[str, Sequence[range]] = {}
     ) -> None:
+        self.crossed: Mapping[str, Sequence[range]] = {}
         self._symbols = tuple(symbols)
         self.statuses: dict[str, str] = {}
         self._halts = halts
@@ -76,7 +82,8 @@ class PlainExchange:
 
     def depth(self, symbol: str, limit: int, now_ms: int) -> Depth:
         price = self._price(symbol, now_ms)
-        return Depth(now_ms, [[_text(price - 1), "1.00"]], [[_text(price + 1), "1.00"]])
+        half = -1 if any(now_ms in span for span in self.crossed.get(symbol, ())) else 1
+        return Depth(now_ms, [[_text(price - half), "1.00"]], [[_text(price + half), "1.00"]])
 
     def quotes(self, symbol: str, now_ms: int) -> Quotes:
         price = self._price(symbol, now_ms)
@@ -136,6 +143,7 @@ class VirtualHost:
         log: statuses of all answers, counted.
         weight_by_minute: what was granted, by minute of the epoch.
         most_at_once: requests on their way.
+        begun_ms: when a symbol's ticker was asked for: there its observation begins.
     """
 
     def __init__(
@@ -151,11 +159,23 @@ class VirtualHost:
         self.weight_by_minute: Counter[int] = Counter()
         self.at_once = 0
         self.most_at_once = 0
+        self.begun_ms: list[int] = []
 
     def now_ms(self) -> int:
         # Threads of the loop ask as well, after the loop has asked first.
         self._loop = self._loop or asyncio.get_running_loop()
         return self._start_ms + round(self._loop.time() * 1000)
+
+    def client(self, share: float, served: Counter[tuple[str, str]] | None = None) -> SnapshotExchange:
+        """The pipeline's own client, talking to this host."""
+        exchange = SnapshotExchange("http://host", share, ExchangeClock(self.now_ms))
+        counted = Counter[tuple[str, str]]() if served is None else served
+
+        async def send(url: str, parameters: dict[str, str]) -> Any:
+            return await self.answer(url, parameters, counted)
+
+        exchange.rest._send = send  # type: ignore[method-assign]
+        return exchange
 
     async def answer(
         self, url: str, parameters: Mapping[str, str], served: Counter[tuple[str, str]]
@@ -165,6 +185,8 @@ class VirtualHost:
         Args:
             served: of the caller: counts what was answered as the exchange meant it, by path and symbol.
         """
+        if url.endswith("ticker/24hr"):
+            self.begun_ms.append(self.now_ms())
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:

@@ -58,14 +58,21 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UsageError: the extras are not installed.
     """
+    require_extras()
+    module = importlib.import_module(f"cryptostream.snapshots.{args.part}")
+    return int(module.run(args))
+
+
+def require_extras() -> None:
+    """Raises:
+    UsageError: the extras are not installed.
+    """
     absent = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if absent:
         raise UsageError(
             f"snapshots: needs {', '.join(absent)}, which the core does without; "
             "install the extras by: make setup-snapshots"
         )
-    module = importlib.import_module(f"cryptostream.snapshots.{args.part}")
-    return int(module.run(args))
 
 
 def _add_source(parser: argparse.ArgumentParser) -> None:

@@ -6,13 +6,10 @@ import argparse
 import os
 import sys
 
+from cryptostream.snapshots.server_away import ServerAway
 from cryptostream.snapshots.settings import settings_of
 from pipelines.snapshots.quiet import quiet
-from shared.errors import CryptoStreamError, UsageError
-
-
-class ServerAway(CryptoStreamError):
-    """The Prefect server does not answer."""
+from shared.errors import UsageError
 
 
 def run(args: argparse.Namespace) -> int:
@@ -34,6 +31,6 @@ def run(args: argparse.Namespace) -> int:
     try:
         name = deploy(settings, args.pool)
     except (httpx.HTTPError, RuntimeError) as error:
-        raise ServerAway(f"PREFECT_API_URL: {address} does not answer ({error}); is it up?") from None
+        raise ServerAway(address, error) from None
     sys.stdout.write(f"{name}: {settings.snapshot_cron} UTC, {', '.join(settings.snapshot_symbols)}\n")
     return 0

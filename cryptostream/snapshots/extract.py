@@ -14,13 +14,16 @@ from pipelines.snapshots.observation import EXCHANGE, Observation, complete_row
 from pipelines.snapshots.rows import SnapshotRow, missing
 from pipelines.snapshots.settings import SnapshotSettings, load_snapshot_settings
 from pipelines.snapshots.slots import slot_at
-from shared.command import guarded
 from shared.errors import InvalidMessage
 
 
 def main() -> int:
-    """0 if every symbol could be observed, else 1."""
-    return guarded(lambda: asyncio.run(_extract(load_snapshot_settings())))
+    """0 if every symbol could be observed, else 1.
+
+    Raises:
+        SettingsError: wrong settings.
+    """
+    return asyncio.run(_extract(load_snapshot_settings()))
 
 
 async def _extract(settings: SnapshotSettings) -> int:

@@ -5,110 +5,113 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import socket
-import subprocess
+import signal
 import sys
 import threading
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from typing import Final
+from contextlib import ExitStack, contextmanager, suppress
+from multiprocessing import resource_tracker
+from typing import Any, Final
 
+from cryptostream.embedded.stop_request import StopRequest
+from cryptostream.snapshots.prefect_server import prefect_server
+from cryptostream.snapshots.server_away import ServerAway
 from cryptostream.snapshots.settings import settings_of
 from cryptostream.snapshots.simulated import simulated_exchange
 from pipelines.snapshots.quiet import quiet
 from pipelines.snapshots.settings import SnapshotSettings
 from shared.errors import CryptoStreamError
 
-# 9 s were measured for a new database on an idle machine.
-_SERVER_WITHIN_S: Final = 120.0
-_STOP_WITHIN_S: Final = 15.0
+_LOOK_S: Final = 0.2
+# 4 s were measured for a run of three symbols; one of hundreds lasts minutes and is filled from klines.
+_RUN_ENDS_WITHIN_S: Final = 10.0
+# Prefect gives a run that it cancels 30 s.
+_STOP_WITHIN_S: Final = 40.0
 
 
-class ServerFailed(CryptoStreamError):
-    """The Prefect server that was started for this command did not come up."""
+class ExchangeFailed(CryptoStreamError):
+    """The simulated exchange did not start."""
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until SIGINT or SIGTERM.
+    """Serve until SIGINT or SIGTERM: 0 then.
+
+    A run on its way may end first, within 10 s; else it is cancelled, and the next one fills its slot.
 
     Raises:
         SettingsError: wrong settings.
         ServerFailed: no server of PREFECT_API_URL was named, and none could be started.
+        ServerAway: the server that was named does not answer.
     """
     settings = settings_of(args)
     quiet()
-    with ExitStack() as stack:
+    with StopRequest() as stop, ExitStack() as stack:
         if args.source == "simulator":
             # Runs are processes of their own: they find the exchange by their environment.
             os.environ["BINANCE_REST_URL"] = stack.enter_context(_simulator(settings))
         if not os.environ.get("PREFECT_API_URL"):
-            os.environ["PREFECT_API_URL"] = stack.enter_context(_server(settings.snapshot_dir / "prefect"))
-        sys.stdout.write(
-            f"every {settings.interval_ms // 60_000} min: {', '.join(settings.snapshot_symbols)}; "
-            f"runs at {os.environ['PREFECT_API_URL'].removesuffix('/api')}; Ctrl-C ends it\n"
-        )
-        sys.stdout.flush()
-        _serve(settings)
+            os.environ["PREFECT_API_URL"] = stack.enter_context(
+                prefect_server(settings.snapshot_dir / "prefect")
+            )
+        # From here on a stop is in order, that of the server and the exchange included.
+        stop.begin()
+        asyncio.run(_serve(settings, stop))
     return 0
 
 
-def _serve(settings: SnapshotSettings) -> None:
-    from prefect.schedules import Cron  # noqa: PLC0415 - after the environment is set
+async def _serve(settings: SnapshotSettings, stop: StopRequest) -> None:
+    # After the environment is set.
+    import httpx  # noqa: PLC0415
+    from prefect.runner import Runner  # noqa: PLC0415
+    from prefect.schedules import Cron  # noqa: PLC0415
 
     from pipelines.snapshots.flow import market_snapshot, parameters_of  # noqa: PLC0415
 
-    market_snapshot.serve(
-        name="serve",
-        schedules=[Cron(settings.snapshot_cron, timezone="UTC")],
-        limit=1,  # two at once would share one weight budget without knowing of each other
-        pause_on_shutdown=False,
-        print_starting_message=False,
-        parameters=parameters_of(settings) | {"directory": str(settings.snapshot_dir.resolve())},
-    )
-
-
-@contextmanager
-def _server(home: Path) -> Iterator[str]:
-    """A Prefect server of this command's own; its API's address."""
-    home.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("PREFECT_HOME", str(home.resolve()))
-    port = _free_port()
-    address = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    with (home / "server.log").open("ab") as log:
-        # Its own group: Ctrl-C goes to this process, which ends the server after the runs.
-        server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    address = os.environ["PREFECT_API_URL"]
+    # Two runs at once would share one weight budget without knowing of each other.
+    runner: Any = Runner(name="serve", limit=1, pause_on_shutdown=False)
+    # What it would put in the place of our handler of SIGTERM never awaits its own stop (3.8.8).
+    runner.handle_sigterm = signal.getsignal(signal.SIGTERM)
     try:
-        _await_health(server, address, home)
-        yield f"{address}/api"
-    finally:
-        server.terminate()
-        try:
-            server.wait(_STOP_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+        await runner.aadd_flow(
+            market_snapshot,
+            name="serve",
+            schedules=[Cron(settings.snapshot_cron, timezone="UTC")],
+            parameters=parameters_of(settings) | {"directory": str(settings.snapshot_dir.resolve())},
+        )
+    except (httpx.HTTPError, RuntimeError) as error:
+        raise ServerAway(address, error) from None
+    # A run is a process of this one's group: what is blocked here is blocked there, and a terminal's Ctrl-C
+    # does not end a run in its middle. What multiprocessing starts first unblocks it.
+    resource_tracker.ensure_running()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    serving = asyncio.create_task(runner.start())
+    sys.stdout.write(
+        f"every {settings.interval_ms // 60_000} min: {', '.join(settings.snapshot_symbols)}; "
+        f"runs at {address.removesuffix('/api')}; Ctrl-C ends it\n"
+    )
+    sys.stdout.flush()
+    while not (stop.asked or signal.SIGINT in signal.sigpending() or serving.done()):
+        await asyncio.wait({serving}, timeout=_LOOK_S)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    await _end(runner, serving)
 
 
-def _await_health(server: subprocess.Popen[bytes], address: str, home: Path) -> None:
-    deadline_s = time.monotonic() + _SERVER_WITHIN_S
-    while time.monotonic() < deadline_s and server.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{address}/api/health", timeout=2):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
-    raise ServerFailed(f"the Prefect server did not come up; {home / 'server.log'} says why")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+async def _end(runner: Any, serving: asyncio.Task[None]) -> None:
+    """Let the run on its way come to its end, if that is soon; what is left then is cancelled."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_RUN_ENDS_WITHIN_S):
+            while runner.started and runner._process_manager.flow_run_ids():
+                await asyncio.wait({serving}, timeout=_LOOK_S)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_STOP_WITHIN_S):
+            if runner.started:
+                await runner.astop()
+            elif not serving.done():
+                serving.cancel()
+            await asyncio.wait({serving})
+    if serving.done() and not serving.cancelled():
+        serving.result()
 
 
 @contextmanager
@@ -127,7 +130,7 @@ def _simulator(settings: SnapshotSettings) -> Iterator[str]:
     thread.start()
     up.wait(30)
     if not ready:
-        raise ServerFailed("the simulated exchange did not start")
+        raise ExchangeFailed("the simulated exchange did not start")
     try:
         yield ready[0]
     finally:

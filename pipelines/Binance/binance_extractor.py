@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from cryptostream.snapshots.extract import main
+from cryptostream.snapshots.scripts import extract
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(extract())

@@ -36,7 +36,14 @@ from pipelines.snapshots.table import as_records, number, sparkline, summary_of
 from shared.errors import ExchangeUnavailable
 
 FLOW_NAME: Final = "market-snapshot"
+# What alerts of a server are made from: an event a row, with a label that all share, and one a deployment.
 LANDED_EVENT: Final = "cryptostream.snapshot.landed"
+DEPLOYED_EVENT: Final = "cryptostream.snapshot.deployed"
+EVENT_RESOURCE: Final = "cryptostream.snapshot"
+EVENT_LABEL: Final = "cryptostream.exchange"
+# Names of the states that a run itself comes to. The last two are of type Failed: their cause was told by the
+# run, so they are not called that.
+OWN_ENDS: Final = ("Completed", "Partial", "Late", "Untaken", "Unlanded")
 _CHARTED: Final = 24  # slots: two hours of five minutes
 
 
@@ -99,7 +106,8 @@ async def market_snapshot(
 ) -> Any:
     """Take one slot; parameters are settings, the environment's where they are None.
 
-    The state is Completed, named Partial where some symbols' rows are not complete, or Failed where none is.
+    The state is Completed, named Partial or Late where some symbols' rows are not complete; or Failed, named
+    Untaken where none is, and Unlanded where a place took nothing.
     """
     settings = load_snapshot_settings(
         snapshot_symbols=None if symbols is None else ",".join(symbols),
@@ -118,7 +126,8 @@ async def market_snapshot(
     get_run_logger().info("%s: %s", slot_text(slot_ms), summary)
     if result.state == "failed" or result.troubles:
         troubles = "; ".join(f"{place}: {text}" for place, text in result.troubles.items())
-        return Failed(message=f"{summary} {troubles}".strip())
+        name = "Unlanded" if result.troubles else "Untaken"
+        return Failed(message=f"{summary} {troubles}".strip(), name=name)
     return Completed(message=summary, name="Completed" if result.complete else result.state.capitalize())
 
 
@@ -153,7 +162,10 @@ async def publish(result: RunResult, recent: Mapping[str, Sequence[float]]) -> N
     for row in result.rows:
         emit_event(
             event=LANDED_EVENT if not result.troubles else "cryptostream.snapshot.waiting",
-            resource={"prefect.resource.id": f"cryptostream.snapshot.{EXCHANGE}.{row.symbol}"},
+            resource={
+                "prefect.resource.id": f"{EVENT_RESOURCE}.{EXCHANGE}.{row.symbol}",
+                EVENT_LABEL: EXCHANGE,
+            },
             payload={"slot": slot, "status": row.status, "reason": row.reason},
         )
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.snapshots.columns import COLUMNS, MEASURES, PRECISION, SCALE, Column, Kind
@@ -20,6 +21,7 @@ _TYPES: Final[dict[Kind, pa.DataType]] = {
     "decimal": pa.decimal128(PRECISION, SCALE),
     "count": pa.int64(),
 }
+_AT_ONCE: Final = 5_000
 _NEVER_NULL: Final = frozenset(("exchange", "symbol", "slot", "status", "origin", "observed_time"))
 
 
@@ -89,6 +91,12 @@ def rows_of(table: pa.Table) -> list[SnapshotRow]:
     return rows
 
 
+def each_row(table: pa.Table) -> Iterator[SnapshotRow]:
+    """The rows of a table, a few of them in memory at a time."""
+    for begin in range(0, table.num_rows, _AT_ONCE):
+        yield from rows_of(table.slice(begin, _AT_ONCE))
+
+
 def parquet_of(rows: Sequence[SnapshotRow]) -> bytes:
     """A whole file; equal rows give equal bytes."""
     return parquet_bytes(table_of(rows))
@@ -104,7 +112,27 @@ def parquet_bytes(table: pa.Table) -> bytes:
 
 def rows_of_parquet(data: bytes) -> list[SnapshotRow]:
     """The rows of a file that `parquet_of` made."""
-    return rows_of(pq.read_table(io.BytesIO(data), use_threads=False, partitioning=None))
+    return rows_of(table_of_parquet(data))
+
+
+def table_of_parquet(data: bytes) -> pa.Table:
+    """A file that `parquet_of` made. As rows, a day of hundreds of symbols would be ten times as large."""
+    table = pq.read_table(io.BytesIO(data), use_threads=False, partitioning=None)
+    # Reading adds metadata of its own.
+    return pa.Table.from_arrays(table.select(SCHEMA.names).columns, schema=SCHEMA)
+
+
+def split_by_slots(table: pa.Table, slots: Collection[int]) -> tuple[pa.Table, pa.Table]:
+    """The part of a table that is of these slots, and the rest."""
+    moments = pa.array([_moment(slot_ms) for slot_ms in slots], type=SCHEMA.field("slot").type)
+    within = pc.is_in(table["slot"], value_set=moments)
+    return table.filter(within), table.filter(pc.invert(within))
+
+
+def joined(tables: Sequence[pa.Table]) -> pa.Table:
+    """Tables without a common key as one, by slot and symbol, as `rows.merge` orders rows."""
+    order = [(name, "ascending") for name in ("slot", "exchange", "symbol")]
+    return pa.concat_tables(tables).sort_by(order).combine_chunks()
 
 
 def _measure(value: Any) -> Decimal | int:

@@ -12,6 +12,8 @@ from producers.exchanges.binance import weight_budget as weights
 
 # Outages of up to a week are filled by the first run after them: 2,304 bars of 5 minutes a symbol, 3 pages.
 LOOKBACK_MS: Final = 7 * 86_400_000
+# What a run fills, or holds at once while it lands what has waited. A week of three symbols is 6,048.
+MOST_ROWS: Final = 10_000
 SYMBOL_WEIGHT: Final = weights.DAY_TICKER_WEIGHT + weights.SMALL_DEPTH_WEIGHT + weights.TRADES_WEIGHT
 NOT_TAKEN: Final = "not taken"
 _MINUTE_MS: Final = 60_000
@@ -25,26 +27,29 @@ _STATUSES_A_REQUEST: Final = 100
 class Plan:
     """Attributes:
     take: the slot can still be observed.
-    holes: passed slots, ascending, of which there is no row; the run's own if it is late.
+    holes: passed slots, ascending, of which there is no row; the run's own if it is late. The oldest
+        MOST_ROWS rows' worth: runs after it fill the others.
     """
 
     take: bool
     holes: tuple[int, ...]
 
 
-def plan(slot_ms: int, now_ms: int, interval_ms: int, handled: Collection[int]) -> Plan:
+def plan(slot_ms: int, now_ms: int, interval_ms: int, handled: Collection[int], symbols: int) -> Plan:
     """Decide for a run.
 
     Args:
         now_ms: the exchange's time. A slot lasts until the next one; after that its market is gone.
         handled: slots of the last LOOKBACK_MS that have rows.
+        symbols: how many there are.
     """
     late = now_ms >= slot_ms + interval_ms
     known = [slot for slot in handled if slot_ms - LOOKBACK_MS <= slot < slot_ms]
-    holes = set(slots_between(min(known), slot_ms, interval_ms)) - set(known) if known else set()
+    missed = set(slots_between(min(known), slot_ms, interval_ms)) - set(known) if known else set()
+    holes = sorted(missed)[: max(1, MOST_ROWS // symbols)]
     if late and slot_ms not in handled:
-        holes.add(slot_ms)
-    return Plan(not late, tuple(sorted(holes)))
+        holes.append(slot_ms)
+    return Plan(not late, tuple(holes))
 
 
 def wanted(

@@ -7,18 +7,27 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
-from pipelines.snapshots.rows import SnapshotRow
+from pipelines.snapshots.rows import Measure, SnapshotRow
 from pipelines.snapshots.slots import slot_text, slots_between
 from pipelines.snapshots.table import number
 
 _WIDTH: Final = 640
 _HEIGHT: Final = 120
+# Of a chart: above its line stands what it shows, below it the hours.
+_TOP: Final = 22
+_BOTTOM: Final = 100
+_HOURS_APART: Final = 6
+_HOUR_MS: Final = 3_600_000
+# Nearer to an edge, the text of an hour would be cut off.
+_EDGE: Final = 20
 _STYLE: Final = """
 body{font:14px/1.45 system-ui,sans-serif;max-width:720px;margin:2rem auto;padding:0 1rem;color:#222}
 h1{font-size:1.4rem}h2{font-size:1.1rem;margin:2rem 0 .3rem}
 table{border-collapse:collapse;width:100%}
 td,th{padding:.2rem .6rem;border-bottom:1px solid #ddd;text-align:right}
-td:first-child,th:first-child{text-align:left}.why{color:#777}svg{width:100%;height:auto;display:block}
+td:first-child,th:first-child,table.text td,table.text th{text-align:left}td{overflow-wrap:anywhere}
+.why{color:#777}svg{width:100%;height:auto;display:block}svg text{font-size:11px;fill:currentColor}
+.key{display:inline-block;width:.7em;height:.7em;margin:0 .3em 0 1em}.up{color:#2a9d5c}.down{color:#d1495b}
 @media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}td,th{border-color:#444}}
 """
 _COLOURS: Final = {"complete": "#2a9d5c", "backfilled": "#e0a426", "missing": "#d1495b"}
@@ -68,18 +77,32 @@ def _completeness(
         cells = (counts["complete"], counts["backfilled"], counts["missing"], absent, f"{share:.2f} %")
         lines.append(_line(symbol, *cells))
     head = _line("symbol", "complete", "backfilled", "missing", "not taken", "complete of all", tag="th")
-    return f"<h2>Completeness, {len(slots)} slots</h2><table>{head}{''.join(lines)}</table>"
+    colours = {**_COLOURS, "not taken": _ABSENT}
+    keys = "".join(
+        f"<span class=key style=background:{colour}></span>{name}" for name, colour in colours.items()
+    )
+    return (
+        f"<h2>Completeness, {len(slots)} slots</h2><table>{head}{''.join(lines)}</table>"
+        f"<p class=why>In the strips below:{keys}</p>"
+    )
 
 
 def _symbol(symbol: str, rows: Mapping[int, SnapshotRow], slots: Sequence[int]) -> str:
     last = next((rows[slot] for slot in reversed(slots) if slot in rows and rows[slot].measures), None)
     price = number(last.measures.get("last_price")) if last else "–"
-    change = number(last.measures.get("change_24h_percent"), 3) if last else "–"
+    percent = last.measures.get("change_24h_percent") if last else None
+    change = "" if percent is None else _change(percent)
     return (
-        f"<h2>{escape(symbol)} {price} ({change} %)</h2>"
+        f"<h2>{escape(symbol)} {price} {change}</h2>"
         f"{_chart(rows, slots, 'last_price', 'price')}{_chart(rows, slots, 'spread_percent', 'spread, %')}"
         f"{_strip(rows, slots)}"
     )
+
+
+def _change(percent: Measure) -> str:
+    direction = "down" if percent < 0 else "up"
+    sign = "" if percent < 0 else "+"
+    return f"<span class={direction}>{sign}{number(percent, 3)} %</span>"
 
 
 def _chart(rows: Mapping[int, SnapshotRow], slots: Sequence[int], name: str, label: str) -> str:
@@ -96,14 +119,31 @@ def _chart(rows: Mapping[int, SnapshotRow], slots: Sequence[int], name: str, lab
     path, joined = [], False
     for place in range(len(slots)):
         if place in known:
-            y = _HEIGHT - 8 - (known[place] - low) / height * (_HEIGHT - 30)
-            path.append(f"{'L' if joined else 'M'}{place * step:.1f} {y:.1f}")
+            y = _BOTTOM - (known[place] - low) / height * (_BOTTOM - _TOP)
+            # A point between two gaps is a line of no length, which the round cap makes a dot.
+            path.append(f"{'L' if joined else 'M'}{place * step:.1f} {y:.1f}{'' if joined else 'h0'}")
         joined = place in known
     return (
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role=img aria-label="{escape(label)}">'
-        f"<text x=0 y=12 font-size=11 fill=currentColor>{escape(label)}: {low:,.6g} to {high:,.6g}</text>"
-        f'<path d="{"".join(path)}" fill=none stroke=#2f6fb2 stroke-width=1.5 stroke-linecap=round /></svg>'
+        f"<text x=0 y=12>{escape(label)}: {low:,.10g} to {high:,.10g}</text>{_hours(slots, step)}"
+        f'<path d="{"".join(path)}" fill=none stroke=#2f6fb2 stroke-width=1.5 stroke-linecap=round '
+        "stroke-linejoin=round /></svg>"
     )
+
+
+def _hours(slots: Sequence[int], step: float) -> str:
+    """A thin line and the time of day every six hours."""
+    marks = [place for place, slot in enumerate(slots) if slot % (_HOURS_APART * _HOUR_MS) == 0]
+    return "".join(
+        f'<path d="M{place * step:.1f} {_TOP}V{_BOTTOM}" stroke=currentColor stroke-opacity=.15 />'
+        f"<text x={place * step:.1f} y={_HEIGHT - 6} text-anchor={_anchor(place * step)}>"
+        f"{slot_text(slots[place])[-5:]}</text>"
+        for place in marks
+    )
+
+
+def _anchor(x: float) -> str:
+    return "start" if x < _EDGE else "end" if x > _WIDTH - _EDGE else "middle"
 
 
 def _strip(rows: Mapping[int, SnapshotRow], slots: Sequence[int]) -> str:
@@ -114,7 +154,10 @@ def _strip(rows: Mapping[int, SnapshotRow], slots: Sequence[int]) -> str:
         f'fill="{_COLOURS[rows[slot].status] if slot in rows else _ABSENT}"/>'
         for place, slot in enumerate(slots)
     ]
-    return f'<svg viewBox="0 0 {_WIDTH} 10" role=img aria-label="status of each slot">{"".join(boxes)}</svg>'
+    return (
+        f'<svg viewBox="0 0 {_WIDTH} 10" role=img aria-label="status of each slot" '
+        f"shape-rendering=crispEdges>{''.join(boxes)}</svg>"
+    )
 
 
 def _quality(quality: Mapping[str, tuple[int, int]]) -> str:
@@ -127,7 +170,7 @@ def _held(held: Sequence[tuple[str, str, str]]) -> str:
     if not held:
         return "<p>Nothing was quarantined.</p>"
     head = _line("slot", "symbol", "reason", tag="th")
-    return f"<h2>Quarantined</h2><table>{head}{''.join(_line(*entry) for entry in held)}</table>"
+    return f"<h2>Quarantined</h2><table class=text>{head}{''.join(_line(*entry) for entry in held)}</table>"
 
 
 def _line(*cells: Any, tag: str = "td") -> str:

@@ -65,7 +65,7 @@ async def run_slot(
     # 2. What earlier runs could not land is there before anything is called a hole.
     before = await steps.deliver(places)
     seen = await _look(places, slot_ms, before.troubles)
-    todo = plan(slot_ms, clock.now_ms(), interval_ms, seen.handled)
+    todo = plan(slot_ms, clock.now_ms(), interval_ms, seen.handled, len(settings.snapshot_symbols))
     # 3. The slot first, since it passes; then what can wait.
     outcomes = await _observe_all(settings, exchange, slot_ms, steps) if todo.take else []
     filled = await _fill_all(settings, exchange, todo, seen.unsettled, steps)

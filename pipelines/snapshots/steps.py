@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from pipelines.snapshots.extract import Failure, SnapshotExchange
+from pipelines.snapshots.frame import each_row
 from pipelines.snapshots.landing.learned import save_bounds
 from pipelines.snapshots.landing.port import LandingMisconfigured, LandingUnavailable
 from pipelines.snapshots.landing.spool import ROWS, WAREHOUSE
@@ -117,8 +118,8 @@ def compact(places: Places, interval_ms: int, now_ms: int) -> None:
     Raises:
         LandingUnavailable, LandingMisconfigured: it is left to a later run.
     """
-    for day, rows in places.files.compact(now_ms).items():
-        save_bounds(places.place, day, learn(rows, interval_ms))
+    for day, table in places.files.compact(now_ms).items():
+        save_bounds(places.place, day, learn(each_row(table), interval_ms))
 
 
 def _deliver(places: Places) -> Delivered:

@@ -8,10 +8,21 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Final
 
-from pipelines.snapshots.frame import parquet_of, rows_of_parquet
+import pyarrow as pa
+
+from pipelines.snapshots.frame import (
+    SCHEMA,
+    joined,
+    parquet_bytes,
+    rows_of,
+    rows_of_parquet,
+    split_by_slots,
+    table_of,
+    table_of_parquet,
+)
 from pipelines.snapshots.landing.port import Blob, Conflict, LandingPlace, LandingUnavailable
 from pipelines.snapshots.observation import EXCHANGE
-from pipelines.snapshots.plan import LOOKBACK_MS
+from pipelines.snapshots.plan import LOOKBACK_MS, MOST_ROWS
 from pipelines.snapshots.rows import SnapshotRow, merge
 from pipelines.snapshots.slots import (
     DAY_MS,
@@ -72,8 +83,9 @@ class SnapshotFiles:
         return {slot for slot in found if first_ms <= slot <= last_ms}
 
     def unsettled(self) -> dict[int, list[SnapshotRow]]:
-        """Marked slots with their rows that klines may still better, by slot."""
+        """Marked slots with their rows that klines may still better, by slot; of the oldest MOST_ROWS."""
         found: dict[int, list[SnapshotRow]] = {}
+        count = 0
         for name in self._place.names(_UNSETTLED):
             day_text, _, stem = name.partition("T")
             slot_ms = slot_of_stem(date.fromisoformat(day_text), stem)
@@ -82,6 +94,9 @@ class SnapshotFiles:
             rows = [row for row in self.rows(slot_ms) if not row.settled]
             if rows:
                 found[slot_ms] = rows
+                count += len(rows)
+                if count >= MOST_ROWS:
+                    break
             else:
                 self._place.delete(_marker(slot_ms))
         return found
@@ -89,20 +104,19 @@ class SnapshotFiles:
     def rows(self, slot_ms: int) -> list[SnapshotRow]:
         """The rows of one slot."""
         blobs = [self._place.read(name) for name in (_file(slot_ms), _day_file(slot_ms))]
-        rows = merge(*(rows_of_parquet(blob.content) for blob in blobs if blob is not None))
-        return [row for row in rows if row.slot_ms == slot_ms]
+        return merge(*(_rows_of_slot(blob, slot_ms) for blob in blobs if blob is not None))
 
     def rows_of_day(self, day: date) -> list[SnapshotRow]:
         """All rows of a UTC day, one a key, by slot and symbol."""
         return merge(*(rows_of_parquet(blob.content) for _, blob in self._blobs(day)))
 
-    def compact(self, now_ms: int) -> dict[date, list[SnapshotRow]]:
-        """Make one file of each closed day of the last two weeks that has files of slots; returns their rows.
+    def compact(self, now_ms: int) -> dict[date, pa.Table]:
+        """Make one file of each closed day of the last two weeks that has files of slots; gives its rows.
 
         A day with holes is left until they are filled, or are too old for that. Killed in between, it leaves
         rows in both: readers merge them, and the next run cleans up.
         """
-        done: dict[date, list[SnapshotRow]] = {}
+        done: dict[date, pa.Table] = {}
         before: list[str] = []
         for day in days_between(now_ms - 2 * LOOKBACK_MS, now_ms - DAY_MS - _CLOSED_AFTER_MS):
             names = self._place.names(_folder(day))
@@ -117,22 +131,28 @@ class SnapshotFiles:
             before = names
         return done
 
-    def _compact(self, day: date) -> list[SnapshotRow]:
+    def _compact(self, day: date) -> pa.Table:
         blobs = self._blobs(day)
-        before = next((blob.version for name, blob in blobs if name.endswith(_DAY)), None)
-        rows = merge(*(rows_of_parquet(blob.content) for _, blob in blobs))
+        before = next((blob for name, blob in blobs if name.endswith(_DAY)), None)
+        table = joined([table_of_parquet(blob.content) for name, blob in blobs if not name.endswith(_DAY)])
+        if before is not None:
+            # Killed while it was compacted, or late rows: what stands in both files is merged.
+            slots = set(table["slot"].unique().cast(pa.int64()).to_pylist())
+            of_both, rest = split_by_slots(table_of_parquet(before.content), [slot // 1000 for slot in slots])
+            table = joined([rest, table_of(merge(rows_of(of_both), rows_of(table)))])
         try:
-            self._place.write(f"{_folder(day)}/{_DAY}", parquet_of(rows), before)
+            content = parquet_bytes(table)
+            self._place.write(f"{_folder(day)}/{_DAY}", content, before.version if before else None)
         except Conflict:
             _LOG.info("%s is compacted by another run", day)
-            return rows
+            return table
         for name, blob in blobs:
             if not name.endswith(_DAY):
                 try:
                     self._place.delete(name, blob.version)
                 except Conflict:
                     _LOG.info("%s was written while its day was compacted; the next run adds it", name)
-        return rows
+        return table
 
     def _blobs(self, day: date) -> list[tuple[str, Blob]]:
         wanted = [
@@ -160,14 +180,18 @@ class SnapshotFiles:
             if blob is None:
                 name = _file(slot_ms)
                 blob = self._place.read(name)
-            there = rows_of_parquet(blob.content) if blob else []
+            own, rest = split_by_slots(
+                table_of_parquet(blob.content) if blob else SCHEMA.empty_table(), [slot_ms]
+            )
+            there = rows_of(own)
             merged = merge(there, rows)
             if merged != there:
+                content = parquet_bytes(joined([rest, table_of(merged)]))
                 try:
-                    self._place.write(name, parquet_of(merged), blob.version if blob else None)
+                    self._place.write(name, content, blob.version if blob else None)
                 except Conflict:
                     continue
-            return [row for row in merged if row.slot_ms == slot_ms]
+            return merged
         raise LandingUnavailable(
             f"{name}: changed by others {_TRIES} times in a row; it is tried again later"
         )
@@ -177,6 +201,10 @@ class SnapshotFiles:
             self._place.write(_marker(slot_ms), b"", None)
         except Conflict:
             return  # it is marked
+
+
+def _rows_of_slot(blob: Blob, slot_ms: int) -> list[SnapshotRow]:
+    return rows_of(split_by_slots(table_of_parquet(blob.content), [slot_ms])[0])
 
 
 def _folder(day: date) -> str:

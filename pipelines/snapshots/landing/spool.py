@@ -14,13 +14,12 @@ from urllib.parse import quote, unquote
 from pipelines.snapshots.frame import parquet_of, rows_of_parquet
 from pipelines.snapshots.landing.local import LocalLanding
 from pipelines.snapshots.landing.port import Conflict, LandingPlace
+from pipelines.snapshots.plan import MOST_ROWS
 from pipelines.snapshots.rows import SnapshotRow, merge
 
 ROWS: Final = "rows"
 WAREHOUSE: Final = "warehouse"
 _BLOBS: Final = "blobs"
-# Taken in one go: a week of outage is 2,016 files; memory holds 500 of at most 500 rows.
-_AT_ONCE: Final = 500
 
 
 class Spool:
@@ -49,16 +48,25 @@ class Spool:
     def drain_rows(self, queue: str, take: Callable[[list[SnapshotRow]], object]) -> int:
         """Hand rows over and forget them once `take` has returned; returns how many slots they were of."""
         slots: set[int] = set()
-        names = self._place.names(queue)
-        for begin in range(0, len(names), _AT_ONCE):
-            held = [f"{queue}/{name}" for name in names[begin : begin + _AT_ONCE]]
-            blobs = [blob for name in held if (blob := self._place.read(name)) is not None]
-            rows = merge(*(rows_of_parquet(blob.content) for blob in blobs))
+        names = [f"{queue}/{name}" for name in self._place.names(queue)]
+        while names:
+            held, rows = self._read(names)
             take(rows)
             for name in held:
                 self._place.delete(name)
             slots |= {row.slot_ms for row in rows}
+            names = names[len(held) :]
         return len(slots)
+
+    def _read(self, names: Sequence[str]) -> tuple[Sequence[str], list[SnapshotRow]]:
+        """As many of the first files as make MOST_ROWS rows, and these, one a key."""
+        rows: list[SnapshotRow] = []
+        for count, name in enumerate(names, start=1):
+            blob = self._place.read(name)
+            rows += rows_of_parquet(blob.content) if blob else []
+            if len(rows) >= MOST_ROWS:
+                return names[:count], merge(rows)
+        return names, merge(rows)
 
     def drain_blobs(self, target: LandingPlace) -> None:
         """Write what waits to its place; what is there already is the same."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
@@ -35,7 +35,7 @@ class Bounds:
     jump: float = _FIRST_JUMP
 
 
-def learn(rows: Sequence[SnapshotRow], interval_ms: int) -> dict[str, Bounds]:
+def learn(rows: Iterable[SnapshotRow], interval_ms: int) -> dict[str, Bounds]:
     """Bounds by symbol, from the rows of a day."""
     spreads: defaultdict[str, list[float]] = defaultdict(list)
     prices: defaultdict[str, list[tuple[int, float]]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""Azurite for the tests of object storage: from the cache of engines, or named by AZURITE_URL."""
+"""Azurite for the tests of object storage, and one Prefect server for those that need not have their own."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from cryptostream.engines.fetch import engines_dir
+from tests.integration.snapshots.prefect_server import Server, prefect_server
 
 # The emulator's published key: the same everywhere, no secret.
 _KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -63,3 +64,11 @@ def _await_port(server: subprocess.Popen[bytes], port: int) -> None:
                 return
         time.sleep(0.1)
     pytest.fail("azurite did not come up within 60 s")
+
+
+@pytest.fixture(scope="session")
+def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A Prefect server with metadata in SQLite; starting one takes 9 s."""
+    directory = tmp_path_factory.mktemp("prefect")
+    with prefect_server(directory, {}) as server:
+        yield server

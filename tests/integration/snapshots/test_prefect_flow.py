@@ -23,15 +23,16 @@ quiet()
 
 from prefect import get_client
 from prefect.flow_engine import run_flow_async
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Scheduled
-from prefect.testing.utilities import prefect_test_harness
 
 from pipelines.snapshots import flow as flow_module
-from pipelines.snapshots.extract import ExchangeClock, SnapshotExchange
+from pipelines.snapshots.extract import SnapshotExchange
 from pipelines.snapshots.flow import market_snapshot
 from pipelines.snapshots.landing.files import SnapshotFiles
 from pipelines.snapshots.landing.local import LocalLanding
 from pipelines.snapshots.slots import slot_at
+from tests.integration.snapshots.prefect_server import Server
 from tests.plain_exchange import BAR, PlainExchange, VirtualHost
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
@@ -39,10 +40,10 @@ SLOTS = 20
 FAULTS = ("rest_5xx:probability=0.05", "rest_garbage:probability=0.05", "rest_cut:probability=0.02")
 
 
-@pytest.fixture(scope="module")
-def prefect() -> Iterator[None]:
-    """A Prefect server of the tests' own, with an empty database."""
-    with prefect_test_harness(server_startup_timeout=120):
+@pytest.fixture
+def at_the_server(prefect: Server) -> Iterator[None]:
+    """Flows of this process are runs of the tests' server."""
+    with temporary_settings({PREFECT_API_URL: prefect.environment["PREFECT_API_URL"]}):
         yield
 
 
@@ -73,7 +74,7 @@ class TimedHost(VirtualHost):
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.usefixtures("prefect")
+@pytest.mark.usefixtures("at_the_server")
 def test_twenty_slots_through_prefect_end_as_the_exchange_answered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,13 +86,7 @@ def test_twenty_slots_through_prefect_end_as_the_exchange_answered(
 
     @asynccontextmanager
     async def open_exchange(_url: str, share: float) -> AsyncIterator[SnapshotExchange]:
-        exchange = SnapshotExchange("http://host", share, ExchangeClock(host.clock.now_ms))
-
-        async def send(url: str, parameters: dict[str, str]) -> Any:
-            return await host.answer(url, parameters, served)
-
-        exchange.rest._send = send  # type: ignore[method-assign]
-        yield exchange
+        yield host.client(share, served)
 
     monkeypatch.setattr(flow_module, "open_exchange", open_exchange)
     # The client's waits between attempts are its own tests' matter.

@@ -90,7 +90,7 @@ class TestWithExtras:
         arguments = ["--symbols", "BTCUSDT,ETHUSDT", "--dir", str(tmp_path), "--out", str(out)]
         assert main(["snapshots", "report", *arguments]) == 0
         page = out.read_text(encoding="utf-8")
-        assert "<h2>BTCUSDT 100.5 (1.515 %)</h2>" in page and "0.35 %" in page
+        assert "<h2>BTCUSDT 100.5 <span class=up>+1.515 %</span></h2>" in page and "0.35 %" in page
         assert "http" not in page and "<script" not in page
         assert page.count("<svg") == 4, "two charts and two strips: of ETHUSDT nothing is known"
 

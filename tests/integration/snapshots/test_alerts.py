@@ -1,0 +1,130 @@
+"""Alerts on a real Prefect server: each problem is told once, and once more when it is over."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.extras import require_snapshot_extras
+
+require_snapshot_extras()
+
+from tests.integration.snapshots.prefect_server import ROOT, Server, exchange, wait_for
+
+SILENCE_S = 10
+# Evaluated every 5 s by the server; what has not come by then is not on its way.
+SETTLED_S = 6
+
+
+@contextmanager
+def webhook() -> Iterator[tuple[str, list[str]]]:
+    """An address, and the texts that were posted there."""
+    texts: list[str] = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            texts.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["text"])
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Nothing goes to the tests' output."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/", texts
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def take_a_slot(server: Server, directory: Path, url: str, hook: str, symbols: str) -> None:
+    """`main.py` as a run of the server."""
+    server.command(
+        sys.executable, str(ROOT / "pipelines/Binance/main.py"),
+        BINANCE_REST_URL=url, SNAPSHOT_WEBHOOK_URL=hook, SNAPSHOT_SYMBOLS=symbols,
+        SNAPSHOT_DIR=str(directory / "snapshots"),
+    )  # fmt: skip
+
+
+def test_what_a_run_sees_is_told_once_and_when_it_is_over(tmp_path: Path, prefect: Server) -> None:
+    with webhook() as (hook, texts), exchange(tmp_path, ["BTCUSDT"]) as url:
+        for symbols in ("BTCUSDT,NONEUSDT", "BTCUSDT,NONEUSDT", "BTCUSDT", "BTCUSDT"):
+            take_a_slot(prefect, tmp_path, url, hook, symbols)
+    assert texts == [
+        "problem: NONEUSDT: missing, unknown_symbol",
+        "recovered: NONEUSDT: missing, unknown_symbol",
+    ]
+
+
+def test_what_only_the_server_sees_is_told_once_and_when_it_is_over(tmp_path: Path, prefect: Server) -> None:
+    with webhook() as (hook, texts), exchange(tmp_path, ["BTCUSDT"]) as url:
+        _declare(prefect, hook)
+        _declare(prefect, hook)  # repeated, it replaces
+        names = [one["name"] for one in prefect.ask("automations/filter", {})]
+        assert len(names) == len(set(names)) == 4
+        wait_for(lambda: _deployments_seen(prefect) == 2, 30, "the alerts are armed")
+        time.sleep(SETTLED_S)
+        # 1. Runs die; the first is told, and a good end after them.
+        for name in ("Crashed", "Failed", "Crashed"):
+            end_a_run(prefect, name)
+        _await(texts, "problem: market-snapshot: crashed-1 ended Crashed")
+        end_a_run(prefect, "Partial", type_="COMPLETED")
+        end_a_run(prefect, "Completed")
+        _await(texts, "recovered: market-snapshot: partial-4 ended Partial")
+        # 2. Nothing lands: told once, however long it lasts.
+        silence = f"problem: market-snapshot: nothing has landed for {SILENCE_S / 60:g} min"
+        _await(texts, silence)
+        time.sleep(SILENCE_S + SETTLED_S)
+        # 3. A real run lands rows of two symbols; the next one is silence again.
+        take_a_slot(prefect, tmp_path, url, "", "BTCUSDT,NONEUSDT")
+        _await(texts, "recovered: market-snapshot: rows land again")
+        _await(texts, silence, count=2)
+        # 4. So is a crash after a good end.
+        end_a_run(prefect, "Crashed")
+        _await(texts, "problem: market-snapshot: crashed-6 ended Crashed")
+        time.sleep(SETTLED_S)
+    assert len(texts) == 6, texts
+
+
+def _declare(server: Server, hook: str) -> None:
+    server.command(
+        sys.executable, "-c",
+        "from datetime import timedelta; from pipelines.snapshots.server_alerts import declare_alerts; "
+        f"declare_alerts({hook!r}, timedelta(seconds={SILENCE_S}))",
+    )  # fmt: skip
+
+
+def _deployments_seen(server: Server) -> int:
+    wanted = {"filter": {"event": {"name": ["cryptostream.snapshot.deployed"]}}}
+    return int(server.ask("events/filter", wanted)["total"])
+
+
+_count = iter(range(1, 100))
+
+
+def end_a_run(server: Server, name: str, type_: str = "") -> None:
+    """A run of the flow that ends so: the server makes its events from states, whoever sets them."""
+    flow = server.ask("flows/", {"name": "market-snapshot"})["id"]
+    called = f"{name.lower()}-{next(_count)}"
+    run = server.ask("flow_runs/", {"flow_id": flow, "name": called})["id"]
+    for state in ({"type": "RUNNING"}, {"type": type_ or name.upper(), "name": name}):
+        server.ask(f"flow_runs/{run}/set_state", {"state": state, "force": True})
+
+
+def _await(texts: list[str], wanted: str, count: int = 1) -> None:
+    try:
+        wait_for(lambda: texts.count(wanted) >= count, SILENCE_S + 30, wanted)
+    except AssertionError:
+        pytest.fail(f"not told: {wanted}; but: {texts}")
