@@ -109,7 +109,7 @@ class Snapshot(NamedTuple):
 
 def checksum(values: tuple[Value, ...]) -> int:
     """Checksum of a bar's stored values, the same in every process."""
-    return zlib.crc32(struct.pack(f"<{len(values)}d", *map(float, values)))  # type: ignore[arg-type]
+    return zlib.crc32(struct.pack(f"<{len(values)}d", *values))
 
 
 def dump_snapshot(series: KlineSeries, state: bytes) -> bytes:
