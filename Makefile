@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
-# With JOBS=2 two test files run side by side, each whole and in its order; integration tests want a quiet machine.
-JOBS ?= 0
+# Two test files side by side, each whole and in its order; JOBS=0 takes them one after another.
+JOBS ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: setup setup-snapshots run test unit lint bench engines azurite chaos soak schemas docs dashboards lock clean
