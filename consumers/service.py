@@ -38,8 +38,6 @@ from shared.kafka import Verdict, verdict
 
 log: Final = logging.getLogger(__name__)
 
-# As many as a request to the store takes: in requests of 2,000 a fifth fewer trades a second were stored.
-BATCH_MESSAGES: Final = 5_000
 POLL_S: Final = 0.1
 CHECKPOINT_PERIOD_S: Final = 1.0
 # A stop lasts 10 s at most: a store that is down gets three of them for the batch in hand.
@@ -131,7 +129,7 @@ class StreamConsumer:
         if self._carried:
             batch, self._carried = self._carried, []
             return batch
-        return self._consume(BATCH_MESSAGES, POLL_S)
+        return self._consume(self._stream.batch, POLL_S)
 
     def _consume(self, at_most: int, timeout_s: float) -> list[Message]:
         """Records, after what librdkafka called back with; raises what failed in that."""

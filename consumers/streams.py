@@ -35,6 +35,8 @@ class Stream:
         also: further topics of the group, read from the committed offset, without state.
         live_topic: read from its end on the same partitions; best effort, never committed.
         state_topic: where snapshots go, on the same partitions.
+        batch: records read at a time, as many as make a request of 5,000 points to the store. Two batches are
+            in memory, so records that are large stay at fewer.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Stream:
     also: tuple[str, ...] = ()
     live_topic: str | None = None
     state_topic: str | None = None
+    batch: int = 2_000
 
     @property
     def label(self) -> str:
@@ -72,9 +75,9 @@ class Stream:
 def streams(names: Sequence[str], intervals: Sequence[str], *, memory_broker: bool) -> tuple[Stream, ...]:
     """One stream for each name; for klines one for each interval."""
     plain = {
-        "trades": Stream("trades", None, TRADES),
+        "trades": Stream("trades", None, TRADES, batch=5_000),
         "book": Stream("book", None, BOOK),
-        "quotes": Stream("quotes", None, QUOTES),
+        "quotes": Stream("quotes", None, QUOTES, batch=5_000),
         "ledger": Stream("ledger", None, LEDGER, also=(METRICS,)),
     }
     result: list[Stream] = []
@@ -94,6 +97,7 @@ def _klines(interval: str, memory_broker: bool) -> Stream:
         live_topic=klines_live_topic(interval),
         # Nothing survives the memory broker, and it cannot compact (DESIGN §7).
         state_topic=None if memory_broker else indicator_state_topic(interval),
+        batch=2_500,
     )
 
 
