@@ -23,6 +23,7 @@ from cryptostream.engines.influxdb import InfluxServer
 from shared.intervals import interval_ms
 from shared.kafka import producer_config
 from shared.messages import encode
+from shared.metrics import ServiceMetrics
 from shared.settings import Settings
 from shared.topics import TRADES, klines_topic
 from tests.builders import kline, trade
@@ -162,7 +163,8 @@ class RunningConsumer:
             open_reader=lambda: InfluxReader(settings),
         )
         producer = Producer(producer_config(settings.kafka_bootstrap_servers, "test"))
-        self.service: StreamConsumer = self._process.consumer(stream, 0, producer, store)
+        metrics = ServiceMetrics(stream.service)
+        self.service: StreamConsumer = self._process.consumer(stream, metrics, producer, store)
         self.failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
