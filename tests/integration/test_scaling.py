@@ -129,7 +129,7 @@ def test_scaling_out_a_crash_and_scaling_in_change_no_value(settings: Settings) 
             until(
                 lambda: [len(member_ids(broker, group)) for group in GROUPS] == [1] * len(GROUPS),
                 "the replica to have left",
-                deadline_s=SESSION_TIMEOUT_MS / 1000 - 2,
+                deadline_s=SESSION_TIMEOUT_MS / 1000 - 0.5,
             )
             share(settings, 1)
         until(lambda: count(settings, "trade", SYMBOLS) == TRADES * len(SYMBOLS), "all trades")
