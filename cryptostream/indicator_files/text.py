@@ -16,9 +16,8 @@ from shared.errors import RecordingError
 
 # A kline is some 200 characters; a file of one endless line is none, and must not fill the memory.
 _LONGEST_LINE: Final = 65_536
-# What zipfile raises for a ZIP of a later version than it knows, or packed in a way it does not know.
-_ZIP_TOO_NEW: Final = NotImplementedError
-_UNREADABLE: Final = (OSError, EOFError, zlib.error, zipfile.BadZipFile, _ZIP_TOO_NEW)
+# zipfile raises kinds of RuntimeError for members that are encrypted, or packed in a way it does not know.
+_UNREADABLE: Final = (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError)
 
 
 @dataclass(frozen=True, slots=True)
