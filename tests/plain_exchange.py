@@ -90,15 +90,32 @@ class PlainExchange:
         return Quotes(_text(price - 1), "1.00", _text(price + 1), "1.00")
 
     def trades(self, symbol: str, from_id: int | None, limit: int, now_ms: int) -> list[TradeRow]:
-        price = self._price(symbol, now_ms)
+        """One a second, of one unit; its id is the second."""
         newest = now_ms // 1000
-        return [
-            TradeRow(ident, _text(price), "1.00", _text(price), ident * 1000, False)
-            for ident in range(newest - limit + 1, newest + 1)
-        ]
+        first = max(self.begin_ms // 1000, newest - limit + 1 if from_id is None else from_id)
+        rows = []
+        for ident in range(first, min(newest, first + limit - 1) + 1):
+            price = _text(self._price(symbol, ident * 1000))
+            rows.append(TradeRow(ident, price, "1.00", price, ident * 1000, False))
+        return rows
 
     def aggregates(self, symbol: str, from_id: int | None, span: Span, now_ms: int) -> list[AggregateRow]:
-        raise NotImplementedError("snapshots ask for no aggregates")
+        """Each trade is an aggregate of its own, with the trade's id."""
+        first, last = self.begin_ms // 1000, now_ms // 1000
+        if span.end_ms is not None:
+            last = min(last, span.end_ms // 1000)
+        if from_id is not None:
+            first = max(first, from_id)
+        elif span.start_ms is not None:
+            first = max(first, -(-span.start_ms // 1000))
+        else:
+            first = max(first, last - span.limit + 1)
+        return [
+            AggregateRow(
+                ident, _text(self._price(symbol, ident * 1000)), "1.00", ident, ident, ident * 1000, False
+            )
+            for ident in range(first, min(last, first + span.limit - 1) + 1)
+        ]
 
     def window(self, symbol: str, from_ms: int, now_ms: int) -> Window:
         first, last = self._place(from_ms), self._place(now_ms)
