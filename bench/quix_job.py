@@ -15,8 +15,14 @@ from quixstreams import Application, State
 from quixstreams.sinks import BatchingSink, SinkBatch
 
 BAR_FIELDS = (
-    *("open", "high", "low", "close", "base_volume", "quote_volume"),
-    *("taker_buy_base_volume", "taker_buy_quote_volume"),
+    "open",
+    "high",
+    "low",
+    "close",
+    "base_volume",
+    "quote_volume",
+    "taker_buy_base_volume",
+    "taker_buy_quote_volume",
 )
 
 
