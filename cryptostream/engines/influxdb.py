@@ -18,6 +18,34 @@ _TICKS_EXPIRY_S: Final = 7 * 86_400
 _FOUR_WEEKS_S: Final = 28 * 86_400
 
 
+def start_influxd(directory: Path, port: int) -> ServerProcess:
+    """A server that answers on 127.0.0.1; all it keeps is in the directory. Nobody has set it up yet.
+
+    Raises:
+        EngineUnavailable: it can neither be found nor built, or does not come up.
+    """
+    program = fetch_influxd()
+    directory.mkdir(parents=True, exist_ok=True)
+    command = [
+        str(program),
+        f"--bolt-path={directory / 'bolt'}",
+        f"--engine-path={directory / 'engine'}",
+        f"--sqlite-path={directory / 'sqlite'}",
+        f"--http-bind-address=127.0.0.1:{port}",
+        "--reporting-disabled",
+        "--log-level=error",
+    ]
+    return ServerProcess("InfluxDB", command, directory / "influxd.log", lambda: _answers(port))
+
+
+def _answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
 class InfluxServer:
     """A running influxd with the buckets `market` (no expiry) and `ticks` (7 days).
 
@@ -36,12 +64,12 @@ class InfluxServer:
         self.url = f"http://127.0.0.1:{self.port}"
         self.org = ORG
         self.token = ""
-        self.server = self._start()
+        self.server = start_influxd(self.directory, self.port)
         self._set_up()
 
     def restart(self) -> None:
         """Start again on the same port and data, after `stop()` or `kill()`."""
-        self.server = self._start()
+        self.server = start_influxd(self.directory, self.port)
 
     def stop(self) -> None:
         self.server.stop()
@@ -65,32 +93,6 @@ class InfluxServer:
         rule = {"type": "expire", "everySeconds": expiry_s, "shardGroupDurationSeconds": shard_s}
         bucket = {"orgID": organisations["orgs"][0]["id"], "name": name, "retentionRules": [rule]}
         self._call("POST", "/api/v2/buckets", bucket)
-
-    def _start(self) -> ServerProcess:
-        program = fetch_influxd()
-        files = self.directory
-        files.mkdir(parents=True, exist_ok=True)
-        return ServerProcess(
-            "InfluxDB",
-            [
-                str(program),
-                f"--bolt-path={files / 'bolt'}",
-                f"--engine-path={files / 'engine'}",
-                f"--sqlite-path={files / 'sqlite'}",
-                f"--http-bind-address=127.0.0.1:{self.port}",
-                "--reporting-disabled",
-                "--log-level=error",
-            ],
-            files / "influxd.log",
-            self._answers,
-        )
-
-    def _answers(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.url}/ready", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            return False
 
     def _set_up(self) -> None:
         token_file = self.directory / "token"

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from cryptostream.engines.fetch import EngineUnavailable, fetch_influxd
+from cryptostream.engines.fetch import EngineUnavailable
+from cryptostream.engines.influxdb import start_influxd
 from cryptostream.engines.server import ServerProcess, free_port
 from cryptostream.provision import secrets as secret_files
 from cryptostream.provision.backup import back_up, restore
@@ -44,22 +45,7 @@ class Deployment:
         self.new_secrets()
 
     def start(self, data: str) -> ServerProcess:
-        files = self.directory / data
-        files.mkdir(exist_ok=True)
-        return ServerProcess(
-            "InfluxDB",
-            [
-                str(fetch_influxd()),
-                f"--bolt-path={files / 'bolt'}",
-                f"--engine-path={files / 'engine'}",
-                f"--sqlite-path={files / 'sqlite'}",
-                f"--http-bind-address=127.0.0.1:{self.port}",
-                "--reporting-disabled",
-                "--log-level=error",
-            ],
-            files / "influxd.log",
-            self._answers,
-        )
+        return start_influxd(self.directory / data, self.port)
 
     def lose_data(self, data: str) -> None:
         """Another volume in the place of the old one."""
@@ -111,13 +97,6 @@ class Deployment:
         _, text = self.call("GET", f"/api/v2/{what}", self.token(secret_files.OPERATOR_TOKEN))
         found: list[dict[str, Any]] = json.loads(text)[what]
         return found
-
-    def _answers(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.url}/ready", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
 
 
 @pytest.fixture
