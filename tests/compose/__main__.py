@@ -126,6 +126,7 @@ def _flow(composer: Composer, arguments: argparse.Namespace) -> None:
     judge.flowing(composer)
     judge.undisturbed()
     judge.scripted_events(composer, judge.ledger(composer))
+    judge.shown_events()
     judge.memory()
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import math
 import re
+import urllib.request
 from typing import Any, Final
 
-from tests.compose.composer import PROJECT, Composer, Failed, containers, engine, lasting, say
+from tests.compose.composer import PORTS, PROJECT, Composer, Failed, containers, engine, lasting, say
 
 SYMBOLS: Final = 4
 SERIES: Final = SYMBOLS * (5 + 1)  # intervals and trades
@@ -133,6 +134,43 @@ def scripted_events(composer: Composer, found: dict[str, Any]) -> None:
     if len(letters) != 1:
         raise Failed(f"dead letters: {len(letters)}, one bad record was sent")
     say("told as made: 1 gap and 1 bad record, both filled; 1 dead letter; 1 order book out of step")
+
+
+def shown_events() -> None:
+    """The Pipeline dashboard has the same numbers, asked of Grafana as a viewer's browser asks."""
+    panels = {
+        panel["title"]: panel for panel in _grafana("/api/dashboards/uid/pipeline")["dashboard"]["panels"]
+    }
+
+    def column(title: str, name: str) -> list[Any]:
+        asked = {"from": "now-1h", "to": "now", "queries": panels[title]["targets"]}
+        (frame,) = _grafana("/api/ds/query", asked)["results"]["A"]["frames"]
+        names = [field["name"] for field in frame["schema"]["fields"]]
+        found: list[Any] = frame["data"]["values"][names.index(name)]
+        return found
+
+    for title, name, wanted in (
+        ("Lost", "_value", [0]),
+        ("Dead letters", "_value", [1]),
+        ("Spans without a synced book", "symbol", ["BTCUSDC"]),
+    ):
+        if (found := column(title, name)) != wanted:
+            raise Failed(f"dashboard Pipeline, {title}: shows {found}, not {wanted}")
+    say("shown as made: lost 0, dead letters 1, one span without a synced book")
+
+
+def _grafana(path: str, body: Any = None) -> Any:
+    """What it answers to somebody who has not logged in."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{PORTS['GRAFANA_PORT']}{path}",
+        None if body is None else json.dumps(body).encode(),
+        {"Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
+    except OSError as error:
+        raise Failed(f"Grafana {path}: {error}") from None
 
 
 def snapshot_slots(composer: Composer) -> list[str]:
