@@ -145,7 +145,7 @@ backup:
 restore:
 	@test -n "$(FROM)" || { echo "restore: name a backup, like make restore FROM=20261122T031500Z"; exit 2; }
 	$(STACK) run --rm -T backup restore /backup/$(FROM)
-	$(STACK) up -d --force-recreate influx-init
+	$(STACK) up -d --no-deps --force-recreate influx-init
 
 compose: $(STAMP)
 	@$(BIN)/python -m docs.make_compose

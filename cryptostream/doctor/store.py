@@ -72,13 +72,28 @@ def _sqlite(path: Path | None) -> Sequence[Finding]:
 
 
 def _writes(settings: Settings) -> Sequence[Finding]:
-    with closing(InfluxStore(settings)) as store:
-        store.check()
+    try:
+        with closing(InfluxStore(settings)) as store:
+            store.check()
+    except StoreMisconfigured as error:
+        if _reading_refused(settings) is not None:
+            raise
+        # A reader's token cannot write, and need not: only the consumers do.
+        return (_one_sided("store", "the token may not write: consumers need another", error),)
     buckets = f"{settings.influx_bucket_market} and {settings.influx_bucket_ticks}"
     return (Finding("store", "ok", f"InfluxDB {settings.influx_url}: the token may write {buckets}"),)
 
 
 def _reads(settings: Settings) -> Sequence[Finding]:
+    error = _reading_refused(settings)
+    if error is None:
+        return (Finding("store reading", "ok", "the token may read both buckets"),)
+    # A writer's token cannot read, and need not: only these commands do.
+    text = "the token may not read: query, ledger --verify and Grafana need another"
+    return (_one_sided("store reading", text, error),)
+
+
+def _reading_refused(settings: Settings) -> StoreMisconfigured | None:
     nothing = {"symbol": "", "exchange": ""}
     try:
         with closing(InfluxReader(settings)) as reader:
@@ -86,15 +101,14 @@ def _reads(settings: Settings) -> Sequence[Finding]:
                 for _ in reader.read(measurement, tags, last=1):
                     break
     except StoreMisconfigured as error:
-        # A writer's token cannot read, and need not: only these commands do.
-        _, _, mend = str(error).rpartition("; ")
-        text = "the token may not read: query, ledger --verify and Grafana need another"
-        return (Finding("store reading", "warn", f"{text} ({_first(error)})", mend),)
-    return (Finding("store reading", "ok", "the token may read both buckets"),)
+        return error
+    return None
 
 
-def _first(error: StoreError) -> str:
-    return str(error).rpartition("; ")[0]
+def _one_sided(check: str, text: str, error: StoreMisconfigured) -> Finding:
+    """A token that may do half of what there is to do: that is how it should be, for services."""
+    reason, _, mend = str(error).rpartition("; ")
+    return Finding(check, "warn", f"{text} ({reason})", mend)
 
 
 def _buckets(settings: Settings) -> Sequence[Finding]:

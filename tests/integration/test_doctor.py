@@ -130,14 +130,7 @@ def test_a_token_that_may_only_write_is_enough_for_services_and_is_said(
     doctor: Callable[..., tuple[int, Findings]], kafka: str, influx: Influx, org_id: str, unique: str
 ) -> None:
     ensure_topics(kafka, ("1m",))
-    buckets = call(influx, "GET", "/api/v2/buckets?limit=100")["buckets"]
-    permissions = [
-        {"action": "write", "resource": {"type": "buckets", "id": bucket["id"], "orgID": org_id}}
-        for bucket in buckets  # type: ignore[attr-defined]
-        if bucket["name"].endswith(unique)
-    ]
-    made = call(influx, "POST", "/api/v2/authorizations", {"orgID": org_id, "permissions": permissions})
-    code, found = doctor(INFLUX_TOKEN=str(made["token"]))
+    code, found = doctor(INFLUX_TOKEN=scoped_token(influx, org_id, "write", unique))
     assert [finding["status"] for finding in found["store"]] == ["ok"]
     (reading,) = found["store reading"]
     assert (reading["status"], "query, ledger --verify and Grafana need another" in reading["detail"]) == (
@@ -148,3 +141,25 @@ def test_a_token_that_may_only_write_is_enough_for_services_and_is_said(
     code, found = doctor(INFLUX_TOKEN="nonsense")
     assert code == 1
     assert "INFLUX_TOKEN: refused by" in found["store"][0]["detail"]
+
+
+def test_a_token_that_may_only_read_is_enough_for_questions_and_is_said(
+    doctor: Callable[..., tuple[int, Findings]], kafka: str, influx: Influx, org_id: str, unique: str
+) -> None:
+    ensure_topics(kafka, ("1m",))
+    code, found = doctor(INFLUX_TOKEN=scoped_token(influx, org_id, "read", unique))
+    (writing,) = found["store"]
+    assert (writing["status"], "consumers need another" in writing["detail"]) == ("warn", True)
+    assert [finding["status"] for finding in found["store reading"]] == ["ok"]
+    assert code == 0
+
+
+def scoped_token(influx: Influx, org_id: str, action: str, unique: str) -> str:
+    """One that may do this in this test's buckets, and nothing else."""
+    permissions = [
+        {"action": action, "resource": {"type": "buckets", "id": bucket["id"], "orgID": org_id}}
+        for bucket in call(influx, "GET", "/api/v2/buckets?limit=100")["buckets"]  # type: ignore[attr-defined]
+        if bucket["name"].endswith(unique)
+    ]
+    made = call(influx, "POST", "/api/v2/authorizations", {"orgID": org_id, "permissions": permissions})
+    return str(made["token"])
