@@ -15,7 +15,6 @@ from pipelines.snapshots.frame import (
     joined,
     parquet_bytes,
     rows_of,
-    rows_of_parquet,
     split_by_slots,
     table_of,
     table_of_parquet,
@@ -87,8 +86,7 @@ class SnapshotFiles:
         found: dict[int, list[SnapshotRow]] = {}
         count = 0
         for name in self._place.names(_UNSETTLED):
-            day_text, _, stem = name.partition("T")
-            slot_ms = slot_of_stem(date.fromisoformat(day_text), stem)
+            slot_ms = _slot_of_marker(name)
             if slot_ms is None:
                 continue
             rows = [row for row in self.rows(slot_ms) if not row.settled]
@@ -98,17 +96,24 @@ class SnapshotFiles:
                 if count >= MOST_ROWS:
                     break
             else:
-                self._place.delete(_marker(slot_ms))
+                self._unmark(slot_ms)
         return found
 
     def rows(self, slot_ms: int) -> list[SnapshotRow]:
         """The rows of one slot."""
-        blobs = [self._place.read(name) for name in (_file(slot_ms), _day_file(slot_ms))]
-        return merge(*(_rows_of_slot(blob, slot_ms) for blob in blobs if blob is not None))
+        blobs = {name: self._place.read(name) for name in (_file(slot_ms), _day_file(slot_ms))}
+        return merge(
+            *(_rows_of_slot(name, blob, slot_ms) for name, blob in blobs.items() if blob is not None)
+        )
 
     def rows_of_day(self, day: date) -> list[SnapshotRow]:
         """All rows of a UTC day, one a key, by slot and symbol."""
-        return merge(*(rows_of_parquet(blob.content) for _, blob in self._blobs(day)))
+        blobs = self._blobs(day)
+        if not any(name.endswith(_DAY) for name, _ in blobs):
+            # Compacted while its slots were read, they are all in there.
+            day_file = self._place.read(f"{_folder(day)}/{_DAY}")
+            blobs += [(_DAY, day_file)] if day_file is not None else []
+        return merge(*(rows_of(_table(name, blob)) for name, blob in blobs))
 
     def compact(self, now_ms: int) -> dict[date, pa.Table]:
         """Make one file of each closed day of the last two weeks that has files of slots; gives its rows.
@@ -124,21 +129,25 @@ class SnapshotFiles:
             if slots:
                 end_ms = day_start_ms(day) + DAY_MS
                 first_ms = day_start_ms(day) if before else slots[0]
-                wanted = len(slots_between(first_ms, end_ms, self._interval_ms))
+                # Slots of another schedule may stand between, and fill no hole.
+                whole = set(slots_between(first_ms, end_ms, self._interval_ms)) <= set(slots)
                 too_old = end_ms <= now_ms - LOOKBACK_MS
-                if _DAY in names or len(slots) == wanted or too_old:
-                    done[day] = self._compact(day)
+                if (_DAY in names or whole or too_old) and (table := self._compact(day)) is not None:
+                    done[day] = table
             before = names
         return done
 
-    def _compact(self, day: date) -> pa.Table:
+    def _compact(self, day: date) -> pa.Table | None:
+        """The day's rows; None if another run has compacted it meanwhile."""
         blobs = self._blobs(day)
+        if all(name.endswith(_DAY) for name, _ in blobs):
+            return None
         before = next((blob for name, blob in blobs if name.endswith(_DAY)), None)
-        table = joined([table_of_parquet(blob.content) for name, blob in blobs if not name.endswith(_DAY)])
+        table = joined([_table(name, blob) for name, blob in blobs if not name.endswith(_DAY)])
         if before is not None:
             # Killed while it was compacted, or late rows: what stands in both files is merged.
             slots = set(table["slot"].unique().cast(pa.int64()).to_pylist())
-            of_both, rest = split_by_slots(table_of_parquet(before.content), [slot // 1000 for slot in slots])
+            of_both, rest = split_by_slots(_table(_DAY, before), [slot // 1000 for slot in slots])
             table = joined([rest, table_of(merge(rows_of(of_both), rows_of(table)))])
         try:
             content = parquet_bytes(table)
@@ -168,9 +177,12 @@ class SnapshotFiles:
             self._mark(slot_ms)
         # 2. The rows, merged with what is there.
         merged = self._merge_into(slot_ms, rows)
-        # 3. Nothing left to be bettered: the mark goes.
+        # 3. Nothing left to be bettered: the mark goes. Else it may be gone already: a run that saw it before
+        # these rows takes it away.
         if all(row.settled for row in merged):
-            self._place.delete(_marker(slot_ms))
+            self._unmark(slot_ms)
+        else:
+            self._mark(slot_ms)
 
     def _merge_into(self, slot_ms: int, rows: Sequence[SnapshotRow]) -> list[SnapshotRow]:
         for _ in range(_TRIES):
@@ -180,9 +192,7 @@ class SnapshotFiles:
             if blob is None:
                 name = _file(slot_ms)
                 blob = self._place.read(name)
-            own, rest = split_by_slots(
-                table_of_parquet(blob.content) if blob else SCHEMA.empty_table(), [slot_ms]
-            )
+            own, rest = split_by_slots(_table(name, blob) if blob else SCHEMA.empty_table(), [slot_ms])
             there = rows_of(own)
             merged = merge(there, rows)
             if merged != there:
@@ -202,9 +212,27 @@ class SnapshotFiles:
         except Conflict:
             return  # it is marked
 
+    def _unmark(self, slot_ms: int) -> None:
+        if self._place.read(_marker(slot_ms)) is None:
+            return
+        self._place.delete(_marker(slot_ms))
+        # Rows that another run has written since, under the mark that was there, need one.
+        if not all(row.settled for row in self.rows(slot_ms)):
+            self._mark(slot_ms)
 
-def _rows_of_slot(blob: Blob, slot_ms: int) -> list[SnapshotRow]:
-    return rows_of(split_by_slots(table_of_parquet(blob.content), [slot_ms])[0])
+
+def _rows_of_slot(name: str, blob: Blob, slot_ms: int) -> list[SnapshotRow]:
+    return rows_of(split_by_slots(_table(name, blob), [slot_ms])[0])
+
+
+def _table(name: str, blob: Blob) -> pa.Table:
+    try:
+        return table_of_parquet(blob.content)
+    except (pa.ArrowException, KeyError) as error:
+        raise LandingUnavailable(
+            f"{name}: not a file of snapshots ({' '.join(str(error).split())[:100]}); move it away; "
+            "snapshots wait in the spool until then"
+        ) from None
 
 
 def _folder(day: date) -> str:
@@ -221,6 +249,15 @@ def _day_file(slot_ms: int) -> str:
 
 def _marker(slot_ms: int) -> str:
     return f"{_UNSETTLED}/{day_of(slot_ms).isoformat()}T{file_stem(slot_ms)}"
+
+
+def _slot_of_marker(name: str) -> int | None:
+    """None for a name that is none of ours."""
+    day_text, _, stem = name.partition("T")
+    try:
+        return slot_of_stem(date.fromisoformat(day_text), stem)
+    except ValueError:
+        return None
 
 
 def _slots_of(day: date, names: Iterable[str]) -> list[int]:

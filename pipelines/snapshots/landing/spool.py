@@ -6,10 +6,13 @@ So a landing place or a warehouse may be away for hours: what the exchange answe
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote, unquote
+
+import pyarrow as pa
 
 from pipelines.snapshots.frame import parquet_of, rows_of_parquet
 from pipelines.snapshots.landing.local import LocalLanding
@@ -20,6 +23,8 @@ from pipelines.snapshots.rows import SnapshotRow, merge
 ROWS: Final = "rows"
 WAREHOUSE: Final = "warehouse"
 _BLOBS: Final = "blobs"
+_SPOILT: Final = "spoilt"
+_LOG = logging.getLogger(__name__)
 
 
 class Spool:
@@ -62,11 +67,20 @@ class Spool:
         """As many of the first files as make MOST_ROWS rows, and these, one a key."""
         rows: list[SnapshotRow] = []
         for count, name in enumerate(names, start=1):
-            blob = self._place.read(name)
-            rows += rows_of_parquet(blob.content) if blob else []
+            rows += self._rows(name)
             if len(rows) >= MOST_ROWS:
                 return names[:count], merge(rows)
         return names, merge(rows)
+
+    def _rows(self, name: str) -> list[SnapshotRow]:
+        """The rows of a file; one that a damaged disk has spoilt is set aside: it would stop all others."""
+        blob = self._place.read(name)
+        try:
+            return rows_of_parquet(blob.content) if blob else []
+        except (pa.ArrowException, KeyError) as error:
+            _LOG.warning("%s of the spool cannot be read (%s); it is kept in %s", name, error, _SPOILT)
+            self._put(f"{_SPOILT}/{name.replace('/', '-')}", blob.content if blob else b"")
+            return []
 
     def drain_blobs(self, target: LandingPlace) -> None:
         """Write what waits to its place; what is there already is the same."""

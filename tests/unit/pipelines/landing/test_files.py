@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from pipelines.snapshots.frame import SCHEMA, rows_of
 from pipelines.snapshots.landing.files import SnapshotFiles
 from pipelines.snapshots.landing.local import LocalLanding
+from pipelines.snapshots.landing.port import LandingUnavailable
 from pipelines.snapshots.slots import DAY_MS, day_start_ms
 from tests.snapshot_builders import FIVE_MINUTES, SLOT, row
 
@@ -123,3 +125,93 @@ def test_a_compaction_that_was_killed_is_finished_by_the_next(files: SnapshotFil
     assert files.rows_of_day(DAY) == [row(), row(SLOT + FIVE_MINUTES)]
     files.compact(OLD)
     assert sorted(path.name for path in (tmp_path / FOLDER).iterdir()) == ["day.parquet"]
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, method: str, name: str, work: Any) -> None:
+    """Before the next call of a landing place's method on this name another run does its work."""
+    true = getattr(LocalLanding, method)
+
+    def overtaken(self: LocalLanding, called: str, *more: Any) -> Any:
+        if name in called:
+            monkeypatch.setattr(LocalLanding, method, true)
+            work()
+        return true(self, called, *more)
+
+    monkeypatch.setattr(LocalLanding, method, overtaken)
+
+
+def test_a_mark_that_another_run_removes_before_the_rows_are_there_is_set_again(
+    files: SnapshotFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = SnapshotFiles(LocalLanding(tmp_path), FIVE_MINUTES)
+    meanwhile(monkeypatch, "write", "1425.parquet", other.unsettled)
+    files.land([row(status="missing")])
+    assert files.unsettled() == {SLOT: [row(status="missing")]}
+
+
+def test_rows_written_while_their_mark_is_removed_get_it_back(
+    files: SnapshotFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files.land([row(status="missing")])
+    other = SnapshotFiles(LocalLanding(tmp_path), FIVE_MINUTES)
+    late = row(status="missing", symbol="ETHUSDT")
+    meanwhile(monkeypatch, "delete", "_unsettled", lambda: other.land([late]))
+    files.land([row()])
+    assert files.unsettled() == {SLOT: [late]}
+
+
+def test_foreign_names_among_the_marks_and_slots_are_passed_over(
+    files: SnapshotFiles, tmp_path: Path
+) -> None:
+    files.land([row(status="missing")])
+    for folder in ("_unsettled/exchange=binance", FOLDER):
+        (tmp_path / folder / ".DS_Store").write_bytes(b"x")
+    assert list(files.unsettled()) == [SLOT] and files.handled(SLOT, SLOT) == {SLOT}
+
+
+@pytest.mark.parametrize("name", ["1425.parquet", "day.parquet"])
+def test_a_file_that_cannot_be_read_is_named_and_costs_no_row(
+    files: SnapshotFiles, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / FOLDER).mkdir(parents=True)
+    (tmp_path / FOLDER / name).write_bytes(b"PAR1junkPAR1")
+    for work in (lambda: files.land([row()]), lambda: files.rows(SLOT), lambda: files.rows_of_day(DAY)):
+        with pytest.raises(LandingUnavailable, match=f"{name}: not a file of snapshots .* move it away"):
+            work()
+
+
+def test_slots_of_another_schedule_fill_no_hole_of_a_day(files: SnapshotFiles) -> None:
+    slots = list(range(SLOT, CLOSED - 3_600_000, FIVE_MINUTES))
+    files.land([row(slot) for slot in slots if slot != slots[3]])
+    files.land([row(SLOT + 60_000)])
+    assert files.compact(CLOSED) == {}
+    files.land([row(slots[3])])
+    assert list(files.compact(CLOSED)) == [DAY], "nor do they keep a whole day from it"
+
+
+def test_a_day_that_another_run_compacts_first_is_left_to_it(
+    files: SnapshotFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files.land([row(), row(SLOT + FIVE_MINUTES)])
+    other = SnapshotFiles(LocalLanding(tmp_path), FIVE_MINUTES)
+    true_names, calls = LocalLanding.names, list[str]()
+
+    def names(self: LocalLanding, folder: str) -> list[str]:
+        calls.append(folder)
+        if calls.count(FOLDER) == 2:
+            monkeypatch.setattr(LocalLanding, "names", true_names)
+            other.compact(OLD)
+        return true_names(self, folder)
+
+    monkeypatch.setattr(LocalLanding, "names", names)
+    assert files.compact(OLD) == {}
+    assert files.rows_of_day(DAY) == [row(), row(SLOT + FIVE_MINUTES)]
+
+
+def test_a_day_that_is_compacted_while_it_is_read_is_whole(
+    files: SnapshotFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files.land([row(), row(SLOT + FIVE_MINUTES)])
+    other = SnapshotFiles(LocalLanding(tmp_path), FIVE_MINUTES)
+    meanwhile(monkeypatch, "read", "1430.parquet", lambda: other.compact(OLD))
+    assert files.rows_of_day(DAY) == [row(), row(SLOT + FIVE_MINUTES)]

@@ -49,3 +49,13 @@ def test_blobs_come_out_under_the_names_they_were_put_by(tmp_path: Path) -> None
     spool.drain_blobs(target)
     spool.drain_blobs(target)
     assert target.names("quarantine/exchange=binance/date=2026-08-03") == ["1425-ab.parquet"]
+
+
+def test_a_spoilt_file_is_set_aside_and_stops_no_other(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    spool.put_rows([row()], ROWS)
+    (tmp_path / "rows/1-aa.parquet").write_bytes(b"junk")
+    taken: list[SnapshotRow] = []
+    spool.drain_rows(ROWS, taken.extend)
+    assert taken == [row()] and spool.waiting(ROWS) == 0
+    assert (tmp_path / "spoilt/rows-1-aa.parquet").read_bytes() == b"junk"
