@@ -12,6 +12,7 @@ from pipelines.snapshots.frame import SCHEMA
 from pipelines.snapshots.places import parquet_dir
 from pipelines.snapshots.quality.quarantine import CHECKS_SCHEMA, QUARANTINE_SCHEMA
 from pipelines.snapshots.settings import SnapshotSettings
+from pipelines.snapshots.warehouse.statements import rank_sql
 from shared.errors import UsageError
 
 _TABLES: Final = {
@@ -20,10 +21,10 @@ _TABLES: Final = {
     "checks": ("checks/exchange=*/date=*/*.parquet", CHECKS_SCHEMA),
 }
 # The law of `rows.better`: of a day whose run was killed while it was compacted, rows stand in two files.
-_ONE_A_KEY: Final = """
+_ONE_A_KEY: Final = f"""
 QUALIFY row_number() OVER (
     PARTITION BY exchange, symbol, slot
-    ORDER BY CASE status WHEN 'complete' THEN 3 WHEN 'backfilled' THEN 2 ELSE 0 END DESC, observed_time
+    ORDER BY {rank_sql()} DESC, observed_time
 ) = 1
 """
 
@@ -68,10 +69,17 @@ def ask(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[list[str], lis
     """
     try:
         answer = connection.execute(sql)
+        if answer is None:
+            raise QueryRefused('query: no statement; write one like "SELECT * FROM snapshots"')
         names = [column[0] for column in answer.description or ()]
         return names, answer.fetchall()
     except duckdb.Error as error:
         raise QueryRefused(f"query: {' '.join(str(error).split())[:500]}") from None
+
+
+def has_landed(settings: SnapshotSettings) -> bool:
+    """Whether there is any row."""
+    return _any(settings, _TABLES["snapshots"][0])
 
 
 def _view(settings: SnapshotSettings, table: str, pattern: str, schema: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ from pipelines.snapshots.warehouse.port import WarehouseError, WarehouseMisconfi
 # The connector's own default is to wait for ever.
 _LOGIN_TIMEOUT_S: Final = 20
 _NETWORK_TIMEOUT_S: Final = 60
+# It tells its version and its domain at every login.
+logging.getLogger("snowflake.connector").setLevel(logging.WARNING)
 
 
 class SnowflakeWarehouse:
@@ -55,17 +58,20 @@ class SnowflakeWarehouse:
             self._execute(statements.put_sql(path.as_posix(), folder))
             # 2. Into a table of this load alone.
             self._execute(statements.staging_sql(folder))
-            self._execute(statements.copy_sql(folder))
-            # 3. What was copied is what was meant.
-            copied, keys, nulls = self._execute(statements.check_sql(folder)).fetchone()
-            if (copied, keys, nulls) != (len(rows), len(rows), 0):
-                raise WarehouseError(
-                    f"Snowflake: of {len(rows)} rows {copied} were copied, {keys} keys, {nulls} with nulls; "
-                    "nothing was merged"
-                )
-            # 4. One statement, all or none.
-            self._execute(statements.merge_sql(folder))
-            self._execute(statements.drop_sql(folder))
+            try:
+                self._execute(statements.copy_sql(folder))
+                # 3. What was copied is what was meant.
+                copied, keys, nulls = self._execute(statements.check_sql(folder)).fetchone()
+                if (copied, keys, nulls) != (len(rows), len(rows), 0):
+                    raise WarehouseError(
+                        f"Snowflake: of {len(rows)} rows {copied} were copied, {keys} keys, {nulls} with "
+                        "nulls; nothing was merged"
+                    )
+                # 4. One statement, all or none.
+                self._execute(statements.merge_sql(folder))
+            finally:
+                # The next try is of more rows, and so of another table: this one would stay for ever.
+                self._execute(statements.drop_sql(folder))
 
     def close(self) -> None:
         if self._session is not None:
@@ -74,9 +80,21 @@ class SnowflakeWarehouse:
 
     def _execute(self, sql: str) -> Any:
         if self._session is None:
-            self._session = snowflake.connector.connect(**connection_arguments(self._settings))
+            self._session = self._connect()
             self._cursor = self._session.cursor()
         return self._cursor.execute(sql)
+
+    def _connect(self) -> Any:
+        arguments = connection_arguments(self._settings)
+        try:
+            return snowflake.connector.connect(**arguments)
+        except (ValueError, TypeError) as error:
+            # The file of the key is read before anything is sent: no key, or another passphrase.
+            raise WarehouseMisconfigured(
+                f"SNOWFLAKE_PRIVATE_KEY_FILE: {self._settings.snowflake_private_key_file} cannot be used "
+                f"({' '.join(str(error).split())[:100]}); give an unencrypted PKCS#8 key in PEM, or its "
+                "SNOWFLAKE_PRIVATE_KEY_PASSPHRASE"
+            ) from None
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

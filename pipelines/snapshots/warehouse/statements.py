@@ -82,13 +82,13 @@ def merge_sql(folder: str) -> str:
         f"    FROM {_staging(folder)}\n"
         f"    QUALIFY ROW_NUMBER() OVER (\n"
         f"        PARTITION BY {', '.join(KEY)}\n"
-        f"        ORDER BY {_rank('')} DESC, observed_time\n"
+        f"        ORDER BY {rank_sql()} DESC, observed_time\n"
         f"    ) = 1\n"
         f") AS s\n"
         f"ON {on}\n"
         f"WHEN MATCHED AND (\n"
-        f"    {_rank('s.')} > {_rank('t.')}\n"
-        f"    OR ({_rank('s.')} = {_rank('t.')} AND s.observed_time < t.observed_time)\n"
+        f"    {rank_sql('s.')} > {rank_sql('t.')}\n"
+        f"    OR ({rank_sql('s.')} = {rank_sql('t.')} AND s.observed_time < t.observed_time)\n"
         f") THEN UPDATE SET\n"
         f"    {updates}\n"
         f"WHEN NOT MATCHED THEN INSERT ({names})\n"
@@ -100,7 +100,8 @@ def _staging(folder: str) -> str:
     return f"{_STAGING}_{folder.upper()}"
 
 
-def _rank(alias: str) -> str:
+def rank_sql(alias: str = "") -> str:
+    """`rows.rank` of a row; `alias` with its dot."""
     return (
         f"CASE WHEN {alias}status = 'complete' THEN 3 WHEN {alias}status = 'backfilled' THEN 2 "
         f"WHEN {alias}reason IN ({_FINAL}) THEN 1 ELSE 0 END"

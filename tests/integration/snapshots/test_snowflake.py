@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,10 +74,14 @@ def test_decimals_and_nulls_arrive_as_they_are(warehouse: SnowflakeWarehouse) ->
     assert [f"{slot:%H:%M %Z}" for (slot,) in stored(warehouse, "slot")] == ["14:25 UTC", "14:30 UTC"]
 
 
+def tables_of(warehouse: SnowflakeWarehouse) -> list[str]:
+    lines = warehouse._execute("SHOW TABLES").fetchall()
+    return [name for line in lines for name in line if str(name).startswith("SNAPSHOTS")]
+
+
 def test_no_table_of_a_load_is_left(warehouse: SnowflakeWarehouse) -> None:
     warehouse.load([row()])
-    tables = warehouse._execute("SHOW TABLES").fetchall()
-    assert [name for line in tables for name in line if str(name).startswith("SNAPSHOTS")] == ["SNAPSHOTS"]
+    assert tables_of(warehouse) == ["SNAPSHOTS"]
 
 
 def test_a_copy_that_lost_rows_merges_nothing(
@@ -90,7 +95,7 @@ def test_a_copy_that_lost_rows_merges_nothing(
     )
     with pytest.raises(WarehouseError, match="1 with nulls; nothing was merged"):
         warehouse.load([row()])
-    assert stored(warehouse) == []
+    assert stored(warehouse) == [] and tables_of(warehouse) == ["SNAPSHOTS"]
 
 
 def test_without_the_table_the_way_out_is_named(settings: SnapshotSettings) -> None:
@@ -122,3 +127,13 @@ def test_a_key_pair_goes_before_a_token_and_one_of_them_is_needed() -> None:
     assert arguments(snowflake_token="t")["token"] == "t"
     with pytest.raises(WarehouseMisconfigured, match="SNOWFLAKE_PRIVATE_KEY_FILE or SNOWFLAKE_TOKEN"):
         arguments()
+
+
+def test_a_key_that_is_none_is_named_and_stops_no_run(tmp_path: Path) -> None:
+    key = tmp_path / "key.p8"
+    key.write_text("junk")
+    settings = load_snapshot_settings(
+        snowflake_account="account", snowflake_user="loader", snowflake_private_key_file=key
+    )
+    with pytest.raises(WarehouseMisconfigured, match=r"SNOWFLAKE_PRIVATE_KEY_FILE: .*key\.p8 cannot be used"):
+        SnowflakeWarehouse(settings).load([row()])
