@@ -40,6 +40,13 @@ def checked_symbols(value: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(symbol.upper() for symbol in value))
 
 
+def checked_url(value: str) -> str:
+    """A URL without a slash at its end, since paths are appended."""
+    if value and "://" not in value:
+        raise ValueError(f'"{value}" is not a URL; write scheme and host, like https://host:port')
+    return value.rstrip("/")
+
+
 class Settings(BaseSettings):
     """Everything that can be set from outside. Names are the environment variables', in lower case."""
 
@@ -92,9 +99,7 @@ class Settings(BaseSettings):
     @field_validator("binance_rest_url", "binance_ws_url", "binance_history_url", "influx_url")
     @classmethod
     def _url(cls, value: str) -> str:
-        if value and "://" not in value:
-            raise ValueError(f'"{value}" is not a URL; write scheme and host, like https://host:port')
-        return value.rstrip("/")
+        return checked_url(value)
 
     @field_validator("log_level", mode="before")
     @classmethod

@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     run_part = parts.add_parser("run", help="take one slot now, without any server")
     _add_source(run_part)
+    _add_symbols(run_part)
     _add_common(run_part)
     run_part.add_argument("--slot", type=time_ns, metavar="TIME", help=f"a passed slot instead; {TIME_HELP}")
     run_part.add_argument("--format", choices=("table", "json"), default="table", help="of the rows")
@@ -29,27 +30,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "serve", help="take every slot of a schedule; starts a Prefect server unless there is one"
     )
     _add_source(serve)
+    _add_symbols(serve)
     _add_common(serve)
     serve.add_argument("--cron", help="schedule in UTC (default: SNAPSHOT_CRON)")
 
     deploy = parts.add_parser(
         "deploy", help="declare the deployment to the Prefect server of PREFECT_API_URL"
     )
+    _add_symbols(deploy)
     _add_common(deploy)
     deploy.add_argument("--cron", help="schedule in UTC (default: SNAPSHOT_CRON)")
     deploy.add_argument("--pool", default="default-pool", help="work pool (default: %(default)s)")
 
     query = parts.add_parser("query", help="SQL on what has landed: table `snapshots`")
     query.add_argument("sql", metavar="SQL", help='like "SELECT symbol, slot, last_price FROM snapshots"')
+    _add_source(query, "simulator: what was taken of one")
     _add_common(query)
     query.add_argument("--format", choices=("table", "csv", "json"), default="table", help="of the answer")
 
     report = parts.add_parser("report", help="the last day as a page: prices, spreads, completeness, quality")
+    _add_source(report, "simulator: what was taken of one")
+    _add_symbols(report)
     _add_common(report)
     report.add_argument("--out", type=Path, default=Path("snapshots.html"), help="(default: %(default)s)")
 
     schema = parts.add_parser("schema", help="the warehouse's tables as SQL")
     schema.add_argument("--apply", action="store_true", help="create them in the warehouse of the settings")
+
+    for part in parts.choices.values():
+        part.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show tracebacks")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -75,17 +84,17 @@ def require_extras() -> None:
         )
 
 
-def _add_source(parser: argparse.ArgumentParser) -> None:
+def _add_source(parser: argparse.ArgumentParser, simulator: str = "simulator: starts one") -> None:
     parser.add_argument(
-        "--source",
-        choices=("live", "simulator"),
-        default="live",
-        help="simulator: starts one (default: live)",
+        "--source", choices=("live", "simulator"), default="live", help=f"{simulator} (default: live)"
     )
 
 
-def _add_common(parser: argparse.ArgumentParser) -> None:
+def _add_symbols(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--symbols", help="comma-separated (default: SNAPSHOT_SYMBOLS)")
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dir", type=Path, metavar="DIR", help="of files, spool and state (default: SNAPSHOT_DIR)"
     )

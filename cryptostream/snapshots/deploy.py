@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
 
     try:
         name = deploy(settings, args.pool)
-    except (httpx.HTTPError, RuntimeError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, RuntimeError) as error:
         raise ServerAway(address, error) from None
     sys.stdout.write(f"{name}: {settings.snapshot_cron} UTC, {', '.join(settings.snapshot_symbols)}\n")
     return 0

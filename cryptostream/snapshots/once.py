@@ -28,7 +28,7 @@ def main() -> int:
 
     try:
         state = asyncio.run(market_snapshot(return_state=True))
-    except (httpx.HTTPError, RuntimeError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, RuntimeError) as error:
         raise ServerAway(os.environ["PREFECT_API_URL"], error) from None
     sys.stdout.write(f"{state.name}: {state.message}\n")
     return 0 if state.name == "Completed" else 1

@@ -14,7 +14,7 @@ import orjson
 
 from cryptostream.output import write_columns
 from cryptostream.snapshots.settings import settings_of
-from pipelines.snapshots.query import ask, open_query
+from pipelines.snapshots.query import ask, has_landed, open_query
 
 
 def run(args: argparse.Namespace) -> int:
@@ -23,8 +23,15 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UsageError: SQL that cannot be answered.
     """
-    with open_query(settings_of(args)) as connection:
+    settings = settings_of(args)
+    with open_query(settings) as connection:
         names, rows = ask(connection, args.sql)
+    if not rows and not has_landed(settings):
+        place = settings.snapshot_landing or settings.snapshot_dir
+        sys.stderr.write(
+            f"nothing has landed in {place} yet; name another place by --dir, --landing or --source, "
+            "or take a slot by: cryptostream snapshots run\n"
+        )
     if args.format == "json":
         for row in rows:
             record = dict(zip(names, row, strict=True))
@@ -32,16 +39,17 @@ def run(args: argparse.Namespace) -> int:
     elif args.format == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(names)
-        writer.writerows(["" if value is None else _text(value) for value in row] for row in rows)
+        writer.writerows(["" if value is None else _text(value, exact=True) for value in row] for row in rows)
     else:
         lines = [["–" if value is None else _text(value) for value in row] for row in rows]
         write_columns(names, lines, sys.stdout, right=_numbers(names, rows))
     return 0 if rows else 1
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, *, exact: bool = False) -> str:
     if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%d %H:%M:%S").removesuffix(":00")
+        # Programs get all of it, with its zone; people do not read milliseconds.
+        return value.isoformat() if exact else value.strftime("%Y-%m-%d %H:%M:%S").removesuffix(":00")
     if isinstance(value, Decimal):
         text = f"{value:f}"
         return text.rstrip("0").rstrip(".") if "." in text else text

@@ -43,13 +43,13 @@ def run(args: argparse.Namespace) -> int:
 
 async def _run(settings: SnapshotSettings, slot_ms: int, *, simulated: bool) -> RunResult:
     async with AsyncExitStack() as stack:
+        places = stack.enter_context(open_places(settings))
         url = settings.binance_rest_url
         if simulated:
             url = await stack.enter_async_context(
                 simulated_exchange(settings.snapshot_dir, settings.snapshot_symbols)
             )
         exchange = await stack.enter_async_context(open_exchange(url, settings.share))
-        places = stack.enter_context(open_places(settings))
         # A simulated market is another one than that of any stream.
         closes = no_stream if simulated else stream_closes
         return await run_slot(settings, exchange, places, slot_ms, "manual", stream_closes=closes)

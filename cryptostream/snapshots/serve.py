@@ -18,6 +18,7 @@ from cryptostream.snapshots.prefect_server import prefect_server
 from cryptostream.snapshots.server_away import ServerAway
 from cryptostream.snapshots.settings import settings_of
 from cryptostream.snapshots.simulated import simulated_exchange
+from pipelines.snapshots.places import make_directory
 from pipelines.snapshots.quiet import quiet
 from pipelines.snapshots.settings import SnapshotSettings
 from shared.errors import CryptoStreamError
@@ -44,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
         ServerAway: the server that was named does not answer.
     """
     settings = settings_of(args)
+    make_directory(settings)
     quiet()
     with StopRequest() as stop, ExitStack() as stack:
         if args.source == "simulator":
@@ -79,7 +81,7 @@ async def _serve(settings: SnapshotSettings, stop: StopRequest) -> None:
             schedules=[Cron(settings.snapshot_cron, timezone="UTC")],
             parameters=parameters_of(settings) | {"directory": str(settings.snapshot_dir.resolve())},
         )
-    except (httpx.HTTPError, RuntimeError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, RuntimeError) as error:
         raise ServerAway(address, error) from None
     # A run is a process of this one's group: what is blocked here is blocked there, and a terminal's Ctrl-C
     # does not end a run in its middle. What multiprocessing starts first unblocks it.

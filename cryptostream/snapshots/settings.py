@@ -22,7 +22,7 @@ def settings_of(args: argparse.Namespace, **more: Any) -> SnapshotSettings:
     if directory is None and getattr(args, "source", "live") == "simulator":
         directory = _SIMULATED
     return load_snapshot_settings(
-        snapshot_symbols=args.symbols,
+        snapshot_symbols=getattr(args, "symbols", None),
         snapshot_dir=directory,
         snapshot_landing=args.landing,
         snapshot_cron=getattr(args, "cron", None),

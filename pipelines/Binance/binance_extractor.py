@@ -10,4 +10,4 @@ import sys
 from cryptostream.snapshots.scripts import extract
 
 if __name__ == "__main__":
-    sys.exit(extract())
+    sys.exit(extract(sys.argv[1:], str(__doc__)))

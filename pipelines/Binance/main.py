@@ -11,4 +11,4 @@ import sys
 from cryptostream.snapshots.scripts import take_one_slot
 
 if __name__ == "__main__":
-    sys.exit(take_one_slot())
+    sys.exit(take_one_slot(sys.argv[1:], str(__doc__)))

@@ -13,6 +13,7 @@ from pipelines.snapshots.landing.port import LandingPlace
 from pipelines.snapshots.landing.spool import Spool
 from pipelines.snapshots.settings import SnapshotSettings
 from pipelines.snapshots.warehouse.port import Warehouse
+from shared.errors import SettingsError
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +46,28 @@ def parquet_dir(settings: SnapshotSettings) -> Path:
     return settings.snapshot_dir / "parquet"
 
 
+def make_directory(settings: SnapshotSettings) -> None:
+    """The directory that everything local is in.
+
+    Raises:
+        SettingsError: it cannot be made.
+    """
+    try:
+        settings.snapshot_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"SNAPSHOT_DIR: {settings.snapshot_dir} cannot be made ({error.strerror}); name a directory"
+        ) from None
+
+
 @contextmanager
 def open_places(settings: SnapshotSettings) -> Iterator[Places]:
-    """Open what the settings name; nothing is asked of object storage or warehouse yet."""
+    """Open what the settings name; nothing is asked of object storage or warehouse yet.
+
+    Raises:
+        SettingsError, LandingMisconfigured: they name what cannot be.
+    """
+    make_directory(settings)
     place = landing_place(settings)
     warehouse: Warehouse | None = None
     if settings.snowflake_account:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -11,8 +12,17 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pipelines.snapshots.plan import slot_weight, weight_share
 from pipelines.snapshots.slots import interval_of
 from shared.errors import SettingsError
-from shared.settings import MARKET_DATA_REST_URL, Names, checked_symbols, load_model, split_names
+from shared.settings import (
+    MARKET_DATA_REST_URL,
+    Names,
+    checked_symbols,
+    checked_url,
+    load_model,
+    split_names,
+)
 
+# Azure's own rule for containers: 3 to 63 lower case letters, digits and single hyphens.
+_PLACE: Final = re.compile(r"abfs://(?=[a-z0-9-]{3,63}(?:/|$))[a-z0-9]+(?:-[a-z0-9]+)*(?:/[^/]+)*")
 DEFAULT_SYMBOLS: Final = ("BTCUSDT", "ETHUSDT", "BNBUSDT")
 DEFAULT_CRON: Final = "*/5 * * * *"
 SECRETS: Final = frozenset(
@@ -70,11 +80,30 @@ class SnapshotSettings(BaseSettings):
     @field_validator("snapshot_landing")
     @classmethod
     def _landing(cls, value: str) -> str:
-        if value and not value.startswith("abfs://"):
+        place = value.rstrip("/")
+        if value and not _PLACE.fullmatch(place):
             raise ValueError(
-                f'"{value}" is no place for snapshots; leave it empty or write abfs://CONTAINER/PREFIX'
+                f'"{value}" is no place for snapshots; leave it empty or write abfs://CONTAINER/PREFIX '
+                "(a container's name has 3 to 63 lower case letters, digits and single hyphens)"
             )
-        return value.rstrip("/")
+        return place
+
+    @field_validator("binance_rest_url")
+    @classmethod
+    def _url(cls, value: str) -> str:
+        return checked_url(value)
+
+    @field_validator("snapshot_webhook_url")
+    @classmethod
+    def _webhook(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value() and not value.get_secret_value().startswith(("http://", "https://")):
+            raise ValueError("is not a URL; write scheme and host, like https://host/path")
+        return value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _level(cls, value: Any) -> Any:
+        return value.upper() if isinstance(value, str) else value
 
     @field_validator("snowflake_database", "snowflake_schema")
     @classmethod

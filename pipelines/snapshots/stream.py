@@ -8,7 +8,7 @@ from contextlib import closing
 
 from consumers.stores.factory import open_reader
 from pipelines.snapshots.observation import EXCHANGE
-from shared.errors import StoreError
+from shared.errors import SettingsError, StoreError
 from shared.intervals import INTERVAL_MS
 from shared.settings import load_settings
 
@@ -20,7 +20,12 @@ def stream_closes(symbols: Sequence[str], slot_ms: int) -> Mapping[str, float]:
 
     A store that is away is no fault of the pipeline: then there is nothing to compare with.
     """
-    settings = load_settings()
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        # What the stream is told wrongly costs the pipeline a comparison, not what it has just observed.
+        _LOG.warning("prices are not compared with the stream's: %s", error)
+        return {}
     if settings.store == "sqlite" and (settings.sqlite_path is None or not settings.sqlite_path.exists()):
         return {}
     open_ns = (slot_ms - INTERVAL_MS["1m"]) * 1_000_000

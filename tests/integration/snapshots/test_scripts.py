@@ -31,7 +31,7 @@ def exchange_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-def typed(script: str, directory: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+def typed(script: str, directory: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """`python pipelines/Binance/…` in a clean environment but for these settings."""
     own = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "SNAPSHOT_"))}
     environment = {
@@ -43,7 +43,7 @@ def typed(script: str, directory: Path, **settings: str) -> subprocess.Completed
         **settings,
     }
     return subprocess.run(
-        [sys.executable, str(ROOT / "pipelines/Binance" / script)],
+        [sys.executable, str(ROOT / "pipelines/Binance" / script), *arguments],
         env=environment, cwd=directory, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
 
@@ -91,6 +91,7 @@ def test_main_says_what_is_not_complete_by_its_exit_code(tmp_path: Path, exchang
         ("binance_extractor.py", {"SNAPSHOT_SYMBOLS": "BTC/USDT"}, 2, "SNAPSHOT_SYMBOLS"),
         ("deploy.py", {}, 2, "PREFECT_API_URL: not set"),
         ("deploy.py", {"PREFECT_API_URL": AWAY}, 1, f"PREFECT_API_URL: {AWAY} does not answer"),
+        ("deploy.py", {"PREFECT_API_URL": "http://:::/api"}, 1, "PREFECT_API_URL: http://:::/api does not"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_one_clear_line(
@@ -117,3 +118,12 @@ def test_the_extractor_says_which_symbol_it_could_not_observe(tmp_path: Path, ex
     row = json.loads(done.stdout)
     assert (done.returncode, row["status"], row["reason"]) == (1, "missing", "unknown_symbol")
     assert row["last_price"] is None
+
+
+@pytest.mark.parametrize("script", ["main.py", "binance_extractor.py", "deploy.py"])
+def test_help_explains_and_does_nothing_and_other_arguments_are_refused(tmp_path: Path, script: str) -> None:
+    helped = typed(script, tmp_path, "--help")
+    assert helped.returncode == 0 and helped.stdout.startswith("usage: ")
+    refused = typed(script, tmp_path, "--nothing")
+    assert refused.returncode == 2 and "--nothing" in refused.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from cryptostream.cli import main
+from shared.errors import UsageError
 
 
 def test_without_the_extras_one_line_says_what_to_do(
@@ -41,6 +42,7 @@ class TestWithExtras:
             (["run", "--landing", "s3://x"], "is no place for snapshots"),
             (["query", "SELECT nothing FROM snapshots"], "query: Binder Error"),
             (["query", "SELECT * FROM read_text('/etc/hostname')"], "query: Permission Error"),
+            (["query", " "], "query: no statement"),
             (["deploy"], "PREFECT_API_URL: not set"),
             (["schema", "--apply"], "SNOWFLAKE_ACCOUNT: not set"),
         ],
@@ -75,11 +77,47 @@ class TestWithExtras:
             "BTCUSDT  2026-08-03 14:25       100.5     100.4",
             "BTCUSDT  2026-08-03 14:30       100.5         –",
         ]
-        assert said("csv").splitlines()[2] == "BTCUSDT,2026-08-03 14:30,100.5,"
+        assert said("csv").splitlines()[2] == "BTCUSDT,2026-08-03T14:30:00+00:00,100.5,"
         assert '"best_bid":null' in said("json").splitlines()[1]
 
-    def test_an_empty_answer_is_told_by_the_exit_code(self, tmp_path: Path) -> None:
+    def test_times_in_csv_keep_their_milliseconds_and_their_zone(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        _land(tmp_path)
+        sql = "SELECT observed_time FROM snapshots ORDER BY slot LIMIT 1"
+        assert main(["snapshots", "query", sql, "--dir", str(tmp_path), "--format", "csv"]) == 0
+        assert capsys.readouterr().out.splitlines()[1] == "2026-08-03T14:25:00.400000+00:00"
+
+    def test_an_empty_answer_is_told_by_the_exit_code(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        _land(tmp_path)
         assert main(["snapshots", "query", "SELECT * FROM quarantine", "--dir", str(tmp_path)]) == 1
+        assert capsys.readouterr().err == ""
+
+    def test_where_nothing_has_landed_the_answer_says_so(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        _land(tmp_path / "data/simulator/snapshots")
+        sql = "SELECT symbol FROM snapshots"
+        assert main(["snapshots", "query", sql]) == 1
+        assert capsys.readouterr().err.startswith("nothing has landed in data/snapshots yet; name another")
+        assert main(["snapshots", "query", sql, "--source", "simulator"]) == 0
+
+    @pytest.mark.parametrize("source", ["live", "simulator"])
+    def test_a_directory_that_cannot_be_made_is_named(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], source: str
+    ) -> None:
+        (tmp_path / "file").touch()
+        for part in ("run", "serve"):
+            assert main(["snapshots", part, "--source", source, "--dir", str(tmp_path / "file")]) == 2
+            error = capsys.readouterr().err
+            assert error.startswith("error: SNAPSHOT_DIR: ") and error.count("\n") == 1
+
+    def test_tracebacks_are_shown_where_they_are_asked_for(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError):
+            main(["snapshots", "query", "", "--dir", str(tmp_path), "--debug"])
 
     def test_the_report_is_one_page_without_anything_from_elsewhere(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -35,6 +35,14 @@ def test_settings_come_from_the_environment_and_secrets_from_files(
         ({"snapshot_symbols": ","}, "SNAPSHOT_SYMBOLS: .*at least one"),
         ({"snapshot_symbols": ",".join(f"S{n}" for n in range(600))}, "SNAPSHOT_SYMBOLS: 600 symbols need"),
         ({"snapshot_landing": "s3://bucket"}, 'SNAPSHOT_LANDING: "s3://bucket" is no place'),
+        ({"snapshot_landing": "abfs://"}, "SNAPSHOT_LANDING: .*abfs://CONTAINER/PREFIX"),
+        ({"snapshot_landing": "abfs://Upper/x"}, "SNAPSHOT_LANDING: .*lower case"),
+        (
+            {"snapshot_landing": "abfs://box@account.dfs.core.windows.net/x"},
+            "SNAPSHOT_LANDING: .*box@account",
+        ),
+        ({"snapshot_landing": "abfs://box//x"}, "SNAPSHOT_LANDING"),
+        ({"binance_rest_url": "localhost"}, 'BINANCE_REST_URL: "localhost" is not a URL'),
         ({"snowflake_schema": "A; DROP TABLE B"}, "SNOWFLAKE_SCHEMA: .*no plain name"),
         ({"snapshot_repeat_alert_minutes": 0}, "SNAPSHOT_REPEAT_ALERT_MINUTES"),
     ],
@@ -47,3 +55,20 @@ def test_a_wrong_setting_is_named_with_the_way_out(given: dict[str, object], mes
 def test_a_schedule_without_even_steps_stops_the_start() -> None:
     with pytest.raises(SettingsError, match="SNAPSHOT_CRON"):
         load_snapshot_settings(snapshot_cron="7 9 * * 1")
+
+
+def test_a_webhook_that_is_no_address_is_refused_without_being_shown() -> None:
+    with pytest.raises(SettingsError, match="SNAPSHOT_WEBHOOK_URL: is not a URL") as raised:
+        load_snapshot_settings(snapshot_webhook_url="hook/secret")
+    assert "secret" not in str(raised.value)
+
+
+def test_addresses_lose_their_last_slash_and_levels_may_be_written_small() -> None:
+    settings = load_snapshot_settings(
+        binance_rest_url="http://host/", snapshot_landing="abfs://box-1/a/b/", log_level="info"
+    )
+    assert (settings.binance_rest_url, settings.snapshot_landing, settings.log_level) == (
+        "http://host",
+        "abfs://box-1/a/b",
+        "INFO",
+    )

@@ -47,3 +47,21 @@ def test_a_store_that_is_away_is_no_fault_of_the_pipeline(monkeypatch: pytest.Mo
     monkeypatch.setenv("INFLUX_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("INFLUX_TOKEN", "t")
     assert stream_closes(["BTCUSDT"], SLOT) == {}
+
+
+def test_wrong_settings_of_the_stream_cost_only_the_comparison(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("INTERVALS", "7m")
+    assert stream_closes(["BTCUSDT"], SLOT) == {}
+    assert 'not compared with the stream\'s: INTERVALS: "7m"' in caplog.text
+
+
+def test_a_store_that_is_none_is_no_fault_of_the_pipeline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "store.db"
+    path.write_text("no database")
+    monkeypatch.setenv("STORE", "sqlite")
+    monkeypatch.setenv("SQLITE_PATH", str(path))
+    assert stream_closes(["BTCUSDT"], SLOT) == {}
