@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, NamedTuple
 
 import aiohttp
 import orjson
@@ -45,12 +45,17 @@ class Message(NamedTuple):
 
 
 def decide(
-    known: Mapping[str, Open], problems: Sequence[Problem], now_ms: int, repeat_ms: int
+    known: Mapping[str, Open],
+    problems: Sequence[Problem],
+    now_ms: int,
+    repeat_ms: int,
+    judged: Callable[[str], bool] = lambda _key: True,
 ) -> tuple[dict[str, Open], list[Message]]:
     """What is to be told now, and what will be known once it has been.
 
     Args:
         repeat_ms: after which a problem that lasts is told again.
+        judged: by key: that a problem is not among them means that it is over. Others stay as they are known.
     """
     state: dict[str, Open] = {}
     messages: list[Message] = []
@@ -65,7 +70,11 @@ def decide(
         else:
             state[problem.key] = before
     for key, before in known.items():
-        if key not in state:
+        if key in state:
+            continue
+        if not judged(key):
+            state[key] = before
+        else:
             messages.append(Message("recovered", key, before.text, before.since_ms))
     return state, messages
 
@@ -122,8 +131,3 @@ def text_of(messages: Sequence[Message]) -> str:
     if len(messages) > _MOST_NAMED:
         lines.append(f"… and {len(messages) - _MOST_NAMED} more")
     return "\n".join(lines)
-
-
-def as_artifact(messages: Sequence[Message]) -> list[dict[str, Any]]:
-    """Rows of a table of alerts."""
-    return [{"alert": message.kind, "key": message.key, "text": message.text} for message in messages]

@@ -30,6 +30,10 @@ _SPARE_MS: Final = 10_000
 _PAGE: Final = 1_000
 
 
+class SlotOver(ExchangeError):
+    """Nothing was asked: an answer would be of a later slot."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Why a symbol could not be observed; `rejected` are the answers that broke their contract."""
@@ -80,13 +84,17 @@ class SnapshotExchange:
             found |= await self.rest.listed_statuses(batch)
         return {symbol: found[symbol] for symbol in symbols if symbol in found}
 
-    async def observe(self, symbol: str) -> Observation:
+    async def observe(self, symbol: str, deadline_ms: int) -> Observation:
         """Ticker, book and last trades of a symbol, one right after the other.
 
         Raises:
+            SlotOver: its turn came after the deadline.
             ExchangeError: one of them is not to be had now.
         """
         await self._turn()
+        if self.clock.now_ms() >= deadline_ms:
+            # What came then would be held back, and the time of the next slot spent on it.
+            raise SlotOver("the slot was over before its turn came")
         self._rejected.pop(symbol, None)
         ticker = await self.rest.day_ticker(symbol)
         book = await self.rest.depth(symbol, self.clock.now_ms, BOOK_LEVELS)
@@ -99,7 +107,7 @@ class SnapshotExchange:
     async def observe_within(self, symbol: str, deadline_ms: int) -> Observation | Failure:
         """The same, with every wait that the exchange asks for, as long as it ends before the deadline."""
         try:
-            return await self.patiently(lambda: self.observe(symbol), deadline_ms)
+            return await self.patiently(lambda: self.observe(symbol, deadline_ms), deadline_ms)
         except ExchangeError as error:
             return self.failure(symbol, error)
 

@@ -24,7 +24,7 @@ from pipelines.snapshots.extract import Failure, SnapshotExchange, open_exchange
 from pipelines.snapshots.landing.port import LandingMisconfigured, LandingUnavailable
 from pipelines.snapshots.observation import EXCHANGE, Observation
 from pipelines.snapshots.places import Places, open_places
-from pipelines.snapshots.quality.rules import RULES, Usual
+from pipelines.snapshots.quality.rules import Usual
 from pipelines.snapshots.result import RunResult
 from pipelines.snapshots.rows import Origin, SnapshotRow
 from pipelines.snapshots.run import run_slot
@@ -125,9 +125,8 @@ async def market_snapshot(
     summary = summary_of(result)
     get_run_logger().info("%s: %s", slot_text(slot_ms), summary)
     if result.state == "failed" or result.troubles:
-        troubles = "; ".join(f"{place}: {text}" for place, text in result.troubles.items())
         name = "Unlanded" if result.troubles else "Untaken"
-        return Failed(message=f"{summary} {troubles}".strip(), name=name)
+        return Failed(message=summary, name=name)
     return Completed(message=summary, name="Completed" if result.complete else result.state.capitalize())
 
 
@@ -147,15 +146,7 @@ async def publish(result: RunResult, recent: Mapping[str, Sequence[float]]) -> N
     )
     await create_table_artifact(
         key="market-snapshot-checks",
-        table=[
-            {
-                "rule": rule.name,
-                "demands": rule.says,
-                "checked": result.checked,
-                "failed": result.failures.get(rule.name, 0),
-            }
-            for rule in RULES
-        ],
+        table=[one._asdict() for one in result.results],
         description=f"{slot} UTC: {len(result.held)} quarantined",
     )
     await create_markdown_artifact(key="market-snapshot-chart", markdown=chart(slot, result.rows, recent))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from pipelines.snapshots.rows import SnapshotRow
@@ -23,33 +22,29 @@ _LARGEST_SHARE: Final = 0.9
 _STATUSES_A_REQUEST: Final = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Attributes:
-    take: the slot can still be observed.
-    holes: passed slots, ascending, of which there is no row; the run's own if it is late. The oldest
-        MOST_ROWS rows' worth: runs after it fill the others.
-    """
-
-    take: bool
-    holes: tuple[int, ...]
+def is_late(slot_ms: int, now_ms: int, interval_ms: int) -> bool:
+    """Whether a slot is over, by the exchange's time: it lasts until the next, then its market is gone."""
+    return now_ms >= slot_ms + interval_ms
 
 
-def plan(slot_ms: int, now_ms: int, interval_ms: int, handled: Collection[int], symbols: int) -> Plan:
-    """Decide for a run.
+def holes_of(
+    slot_ms: int, now_ms: int, interval_ms: int, handled: Collection[int], symbols: int
+) -> tuple[int, ...]:
+    """Passed slots, ascending, of which there is no row; a run's own if it is late.
+
+    The oldest MOST_ROWS rows' worth: runs after this one fill the others.
 
     Args:
-        now_ms: the exchange's time. A slot lasts until the next one; after that its market is gone.
+        now_ms: the exchange's time.
         handled: slots of the last LOOKBACK_MS that have rows.
         symbols: how many there are.
     """
-    late = now_ms >= slot_ms + interval_ms
     known = [slot for slot in handled if slot_ms - LOOKBACK_MS <= slot < slot_ms]
     missed = set(slots_between(min(known), slot_ms, interval_ms)) - set(known) if known else set()
     holes = sorted(missed)[: max(1, MOST_ROWS // symbols)]
-    if late and slot_ms not in handled:
+    if is_late(slot_ms, now_ms, interval_ms) and slot_ms not in handled:
         holes.append(slot_ms)
-    return Plan(not late, tuple(holes))
+    return tuple(holes)
 
 
 def wanted(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from pipelines.snapshots.alerts import Problem
-from pipelines.snapshots.quality.quarantine import Held
+from pipelines.snapshots.quality.quarantine import Held, RuleResult
 from pipelines.snapshots.rows import FINAL_REASONS, Origin, SnapshotRow
 from pipelines.snapshots.slots import slot_text
+
+_SYMBOL: Final = "symbol "
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +20,7 @@ class RunResult:
     late: the run came after its slot had ended: its rows are what klines give, if there were none yet.
     rows: of the run's own slot, one a symbol.
     filled: rows of passed slots.
-    failures: how many rows broke each rule; `checked` were held to them.
+    results: how each rule went.
     landed: slots written to the landing place.
     troubles: which places took nothing, and why: "landing", "warehouse".
     waiting: files of rows in the spool.
@@ -30,8 +33,7 @@ class RunResult:
     rows: Sequence[SnapshotRow]
     filled: Sequence[SnapshotRow]
     held: Sequence[Held]
-    checked: int
-    failures: Mapping[str, int]
+    results: Sequence[RuleResult]
     landed: int = 0
     waiting: int = 0
     troubles: Mapping[str, str] = field(default_factory=dict)
@@ -60,5 +62,15 @@ def problems_of(result: RunResult) -> list[Problem]:
     for row in result.rows:
         # That a symbol is gone or halted was told once already, by the same key.
         if row.status != "complete" and not (result.late and row.reason not in FINAL_REASONS):
-            found.append(Problem(f"symbol {row.symbol}", f"{row.symbol}: {row.status}, {row.reason}"))
+            found.append(Problem(_SYMBOL + row.symbol, f"{row.symbol}: {row.status}, {row.reason}"))
     return found
+
+
+def is_judged(result: RunResult, key: str) -> bool:
+    """Whether a run that does not name a problem says by that that it is over.
+
+    Of a symbol only one that took it: a late run has not seen its market, nor has one of other symbols.
+    """
+    if not key.startswith(_SYMBOL):
+        return True
+    return not result.late and key.removeprefix(_SYMBOL) in {row.symbol for row in result.rows}

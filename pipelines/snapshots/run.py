@@ -15,10 +15,10 @@ from pipelines.snapshots.landing.port import LandingUnavailable
 from pipelines.snapshots.landing.spool import ROWS
 from pipelines.snapshots.observation import EXCHANGE, Observation
 from pipelines.snapshots.places import Places
-from pipelines.snapshots.plan import LOOKBACK_MS, NOT_TAKEN, Plan, plan, wanted
+from pipelines.snapshots.plan import LOOKBACK_MS, NOT_TAKEN, holes_of, is_late, wanted
 from pipelines.snapshots.quality.bounds import Bounds, last_prices
 from pipelines.snapshots.quality.rules import Usual
-from pipelines.snapshots.result import RunResult, problems_of
+from pipelines.snapshots.result import RunResult, is_judged, problems_of
 from pipelines.snapshots.rows import HALTED, UNKNOWN_SYMBOL, Origin, SnapshotRow, merge, missing
 from pipelines.snapshots.settings import SnapshotSettings
 from pipelines.snapshots.steps import PLAIN, Steps, compact
@@ -62,13 +62,15 @@ async def run_slot(
     except ExchangeError as error:
         _LOG.warning("the exchange's clock is not known (%s): this machine's is taken for it", error)
     await asyncio.sleep(max(0, min(_EARLIEST_MS, slot_ms - clock.now_ms())) / 1000)
-    # 2. What earlier runs could not land is there before anything is called a hole.
+    # 2. The slot first, since it passes: no place that is away may keep it waiting.
+    begun_ms = clock.now_ms()
+    late = is_late(slot_ms, begun_ms, interval_ms)
+    outcomes = [] if late else await _observe_all(settings, exchange, slot_ms, steps)
+    # 3. What earlier runs could not land is there before anything is called a hole, and filled.
     before = await steps.deliver(places)
     seen = await _look(places, slot_ms, before.troubles)
-    todo = plan(slot_ms, clock.now_ms(), interval_ms, seen.handled, len(settings.snapshot_symbols))
-    # 3. The slot first, since it passes; then what can wait.
-    outcomes = await _observe_all(settings, exchange, slot_ms, steps) if todo.take else []
-    filled = await _fill_all(settings, exchange, todo, seen.unsettled, steps)
+    holes = holes_of(slot_ms, begun_ms, interval_ms, seen.handled, len(settings.snapshot_symbols))
+    filled = await _fill_all(settings, exchange, holes, seen.unsettled, steps)
     # 4. Checks against the last day and the newest earlier prices, those just filled included.
     usual = Usual(
         interval_ms,
@@ -86,12 +88,11 @@ async def run_slot(
     result = RunResult(
         slot_ms=slot_ms,
         origin=origin,
-        late=not todo.take,
+        late=late,
         rows=merge(own),
         filled=[row for row in filled if row.slot_ms != slot_ms],
         held=checked.held,
-        checked=checked.checked,
-        failures=checked.failures,
+        results=checked.results,
         landed=before.landed + delivered.landed,
         waiting=places.spool.waiting(ROWS),
         troubles=delivered.troubles,
@@ -105,7 +106,10 @@ async def run_slot(
 async def tell(settings: SnapshotSettings, places: Places, result: RunResult, now_ms: int) -> None:
     """Send what is new among the problems; what could not be sent is new again in the next run."""
     repeat_ms = settings.snapshot_repeat_alert_minutes * 60_000
-    state, messages = alerts.decide(alerts.load_state(places.state), problems_of(result), now_ms, repeat_ms)
+    known = alerts.load_state(places.state)
+    state, messages = alerts.decide(
+        known, problems_of(result), now_ms, repeat_ms, lambda key: is_judged(result, key)
+    )
     for message in messages:
         _LOG.warning("%s: %s", message.kind, message.text)
     url = settings.snapshot_webhook_url.get_secret_value()
@@ -183,7 +187,7 @@ async def _observe_all(
 async def _fill_all(
     settings: SnapshotSettings,
     exchange: SnapshotExchange,
-    todo: Plan,
+    holes: Sequence[int],
     unsettled: Mapping[int, Sequence[SnapshotRow]],
     steps: Steps,
 ) -> list[SnapshotRow]:
@@ -195,12 +199,10 @@ async def _fill_all(
         except ExchangeError as error:
             now_ms, why = exchange.clock.now_ms(), f"{NOT_TAKEN}; {error}"
             return [
-                missing(EXCHANGE, symbol, slot, why, "backfill", now_ms)
-                for slot in reasons
-                if slot in todo.holes
+                missing(EXCHANGE, symbol, slot, why, "backfill", now_ms) for slot in reasons if slot in holes
             ]
 
     over_ms = exchange.clock.now_ms() - settings.interval_ms
-    wishes = wanted(settings.snapshot_symbols, todo.holes, unsettled, over_ms)
+    wishes = wanted(settings.snapshot_symbols, holes, unsettled, over_ms)
     found = await asyncio.gather(*(filled(symbol, reasons) for symbol, reasons in wishes.items()))
     return merge(*found)

@@ -15,8 +15,15 @@ from pipelines.snapshots.landing.spool import ROWS, WAREHOUSE
 from pipelines.snapshots.observation import EXCHANGE, Observation, complete_row
 from pipelines.snapshots.places import Places
 from pipelines.snapshots.quality.bounds import learn
-from pipelines.snapshots.quality.quarantine import Held, checks_file, held_answer, held_row, quarantine_file
-from pipelines.snapshots.quality.rules import Usual, Verdict, judge
+from pipelines.snapshots.quality.quarantine import (
+    Held,
+    RuleResult,
+    checks_file,
+    held_answer,
+    held_row,
+    quarantine_file,
+)
+from pipelines.snapshots.quality.rules import SLOT_COMPLETE, Usual, Verdict, judge
 from pipelines.snapshots.rows import Origin, SnapshotRow, missing
 from pipelines.snapshots.warehouse.port import WarehouseError
 from shared.errors import InvalidMessage
@@ -28,7 +35,7 @@ async def observe(exchange: SnapshotExchange, symbol: str, deadline_ms: int) -> 
     Raises:
         ExchangeError: it does not say it in time.
     """
-    return await exchange.patiently(lambda: exchange.observe(symbol), deadline_ms)
+    return await exchange.patiently(lambda: exchange.observe(symbol, deadline_ms), deadline_ms)
 
 
 async def fill(
@@ -49,12 +56,11 @@ async def fill(
 
 
 class Checked(NamedTuple):
-    """Rows of a slot, one a symbol; what was held back; how many rows broke each rule, of `checked`."""
+    """Rows of a slot, one a symbol; what was held back; how each rule went."""
 
     rows: list[SnapshotRow]
     held: list[Held]
-    checked: int
-    failures: Mapping[str, int]
+    results: list[RuleResult]
 
 
 async def check(
@@ -81,7 +87,8 @@ async def check(
         gone.append(missing(EXCHANGE, row.symbol, slot_ms, reason, origin, now_ms))
         held.append(held_row(row, rules))
     whole = sorted((*verdict.good, *gone), key=lambda row: row.symbol)
-    return Checked(whole, held, len(rows), verdict.failures())
+    results = [*verdict.results(), RuleResult(*SLOT_COMPLETE, len(whole), len(gone))]
+    return Checked(whole, held, results)
 
 
 async def keep(
@@ -96,8 +103,8 @@ async def keep(
     places.spool.put_rows([*checked.rows, *filled], *queues)
     if checked.held:
         places.spool.put_blob(*quarantine_file(checked.held, slot_ms, now_ms))
-    if checked.checked:
-        places.spool.put_blob(*checks_file(checked.checked, checked.failures, slot_ms, now_ms))
+    if checked.rows:
+        places.spool.put_blob(*checks_file(checked.results, slot_ms, now_ms))
 
 
 class Delivered(NamedTuple):

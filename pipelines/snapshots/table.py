@@ -56,6 +56,7 @@ def summary_of(result: RunResult) -> str:
     parts.append(f"{result.landed} slots landed")
     if result.waiting:
         parts.append(f"{result.waiting} wait in the spool")
+    parts += [f"{place}: {text}" for place, text in result.troubles.items()]
     return f"{'; '.join(parts)}; {result.seconds:.1f} s"
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 import pyarrow as pa
@@ -49,6 +49,15 @@ class Held:
     content: str
 
 
+class RuleResult(NamedTuple):
+    """A rule, what it demands, how many rows were held to it and how many of them broke it."""
+
+    rule: str
+    demands: str
+    checked: int
+    failed: int
+
+
 def held_row(row: SnapshotRow, rules: Sequence[str]) -> Held:
     """A row that broke rules."""
     content = orjson.dumps(record_of(row), default=str).decode()
@@ -76,18 +85,18 @@ def quarantine_file(held: Sequence[Held], slot_ms: int, now_ms: int) -> tuple[st
     return _file("quarantine", slot_ms, records, QUARANTINE_SCHEMA)
 
 
-def checks_file(checked: int, failures: Mapping[str, int], slot_ms: int, now_ms: int) -> tuple[str, bytes]:
+def checks_file(results: Sequence[RuleResult], slot_ms: int, now_ms: int) -> tuple[str, bytes]:
     """Name and content of the file that tells how the rules went."""
     records = [
         {
             "exchange": EXCHANGE,
             "slot": slot_ms * 1000,
             "time": now_ms * 1000,
-            "rule": rule,
-            "checked": checked,
-            "failed": failed,
+            "rule": result.rule,
+            "checked": result.checked,
+            "failed": result.failed,
         }
-        for rule, failed in failures.items()
+        for result in results
     ]
     return _file("checks", slot_ms, records, CHECKS_SCHEMA)
 

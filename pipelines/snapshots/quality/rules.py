@@ -16,6 +16,7 @@ from pandera.errors import SchemaErrors
 
 from pipelines.snapshots.frame import table_of
 from pipelines.snapshots.quality.bounds import Bounds, jump
+from pipelines.snapshots.quality.quarantine import RuleResult
 from pipelines.snapshots.rows import SnapshotRow
 
 Frame = Any
@@ -117,6 +118,9 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
 )
 
+# Not of a row but of a slot, and so not pandera's: name, and what it demands.
+SLOT_COMPLETE: Final = ("slot_complete", "a complete row of every symbol")
+
 _SCHEMA: Final = pa.DataFrameSchema(
     checks=[pa.Check(rule.holds, name=rule.name, error=rule.name, ignore_na=False) for rule in RULES]
 )
@@ -148,9 +152,13 @@ class Verdict:
     good: tuple[SnapshotRow, ...]
     broken: tuple[tuple[SnapshotRow, tuple[str, ...]], ...]
 
-    def failures(self) -> dict[str, int]:
-        """How many rows broke each rule."""
-        return {rule.name: sum(rule.name in names for _, names in self.broken) for rule in RULES}
+    def results(self) -> list[RuleResult]:
+        """How each rule went."""
+        checked = len(self.good) + len(self.broken)
+        return [
+            RuleResult(rule.name, rule.says, checked, sum(rule.name in names for _, names in self.broken))
+            for rule in RULES
+        ]
 
 
 def judge(rows: Sequence[SnapshotRow], usual: Usual) -> Verdict:

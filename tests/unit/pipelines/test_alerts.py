@@ -38,6 +38,11 @@ def test_a_problem_is_told_once_then_after_a_while_then_when_it_is_over() -> Non
     assert decide(state, [], HOUR + 2, HOUR) == ({}, [])
 
 
+def test_what_a_run_cannot_judge_is_neither_over_nor_told_again() -> None:
+    state, _ = decide({}, [DOWN], 0, HOUR)
+    assert decide(state, [], 2 * HOUR, HOUR, lambda key: key != "landing") == (state, [])
+
+
 @given(st.lists(st.sets(st.sampled_from("abc")), max_size=20))
 def test_every_problem_told_is_also_told_to_be_over(history: list[set[str]]) -> None:
     state: dict[str, Open] = {}

@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.snapshots.landing.spool import ROWS, Spool
 from pipelines.snapshots.places import open_places
-from pipelines.snapshots.plan import MOST_ROWS, plan
+from pipelines.snapshots.plan import MOST_ROWS, holes_of
 from pipelines.snapshots.result import RunResult
 from pipelines.snapshots.rows import SnapshotRow
 from pipelines.snapshots.run import run_slot
@@ -74,7 +74,7 @@ def test_after_a_long_outage_a_run_fills_what_fits_into_memory_and_the_next_ones
     week = 2_015 * BAR
     known: set[int] = {SLOT - week}
     runs = 0
-    while holes := plan(SLOT, SLOT, BAR, known, len(SYMBOLS)).holes:
+    while holes := holes_of(SLOT, SLOT, BAR, known, len(SYMBOLS)):
         runs += 1
         assert len(holes) * len(SYMBOLS) <= MOST_ROWS
         assert holes[0] == max(known) + BAR, "the oldest first: they pass out of reach"
@@ -83,8 +83,8 @@ def test_after_a_long_outage_a_run_fills_what_fits_into_memory_and_the_next_ones
 
 
 def test_a_late_run_of_many_symbols_fills_its_own_slot_whatever_else_is_missing() -> None:
-    late = plan(SLOT, SLOT + BAR, BAR, {SLOT - 1_000 * BAR}, len(SYMBOLS))
-    assert late.holes[-1] == SLOT and len(late.holes) == MOST_ROWS // 500 + 1
+    late = holes_of(SLOT, SLOT + BAR, BAR, {SLOT - 1_000 * BAR}, len(SYMBOLS))
+    assert late[-1] == SLOT and len(late) == MOST_ROWS // 500 + 1
 
 
 def test_what_has_waited_lands_in_parts_that_fit_into_memory(tmp_path: Path) -> None:

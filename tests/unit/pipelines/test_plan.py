@@ -2,24 +2,25 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.snapshots.plan import batches, plan, slot_weight, wanted, weight_share
+from pipelines.snapshots.plan import batches, holes_of, is_late, slot_weight, wanted, weight_share
 from tests.snapshot_builders import FIVE_MINUTES, SLOT, row
 
 
-def test_a_run_within_its_slot_takes_it() -> None:
-    assert plan(SLOT, SLOT + FIVE_MINUTES - 1, FIVE_MINUTES, set(), symbols=3).take
-    assert plan(SLOT, SLOT - 400, FIVE_MINUTES, set(), symbols=3).take
+def test_a_run_within_its_slot_is_not_late() -> None:
+    assert not is_late(SLOT, SLOT + FIVE_MINUTES - 1, FIVE_MINUTES)
+    assert not is_late(SLOT, SLOT - 400, FIVE_MINUTES)
 
 
 def test_a_late_run_does_not_take_the_present_for_the_past() -> None:
-    late = plan(SLOT, SLOT + FIVE_MINUTES, FIVE_MINUTES, set(), symbols=3)
-    assert not late.take and late.holes == (SLOT,)
-    assert plan(SLOT, SLOT + FIVE_MINUTES, FIVE_MINUTES, {SLOT}, symbols=3).holes == ()
+    end = SLOT + FIVE_MINUTES
+    assert is_late(SLOT, end, FIVE_MINUTES)
+    assert holes_of(SLOT, end, FIVE_MINUTES, set(), symbols=3) == (SLOT,)
+    assert holes_of(SLOT, end, FIVE_MINUTES, {SLOT}, symbols=3) == ()
 
 
 def test_holes_are_the_slots_since_the_first_that_has_rows() -> None:
     known = {SLOT - 5 * FIVE_MINUTES, SLOT - 2 * FIVE_MINUTES}
-    assert plan(SLOT, SLOT, FIVE_MINUTES, known, symbols=3).holes == (
+    assert holes_of(SLOT, SLOT, FIVE_MINUTES, known, symbols=3) == (
         SLOT - 4 * FIVE_MINUTES,
         SLOT - 3 * FIVE_MINUTES,
         SLOT - FIVE_MINUTES,
@@ -27,12 +28,12 @@ def test_holes_are_the_slots_since_the_first_that_has_rows() -> None:
 
 
 def test_a_first_run_invents_no_past() -> None:
-    assert plan(SLOT, SLOT, FIVE_MINUTES, set(), symbols=3).holes == ()
+    assert holes_of(SLOT, SLOT, FIVE_MINUTES, set(), symbols=3) == ()
 
 
 def test_holes_older_than_a_week_are_left_alone() -> None:
     eight_days = {SLOT - 8 * 86_400_000}
-    assert plan(SLOT, SLOT, FIVE_MINUTES, eight_days, symbols=3).holes == ()
+    assert holes_of(SLOT, SLOT, FIVE_MINUTES, eight_days, symbols=3) == ()
 
 
 def test_unsettled_rows_are_wanted_again_for_their_symbol_alone_once_their_slot_is_over() -> None:

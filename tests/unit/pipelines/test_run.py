@@ -16,7 +16,8 @@ from tests.extras import require_snapshot_extras
 require_snapshot_extras()
 
 from pipelines.snapshots import alerts
-from pipelines.snapshots.extract import ExchangeClock, SnapshotExchange
+from pipelines.snapshots.extract import ExchangeClock, SlotOver, SnapshotExchange
+from pipelines.snapshots.frame import parquet_of
 from pipelines.snapshots.landing.port import LandingUnavailable
 from pipelines.snapshots.places import Places, open_places
 from pipelines.snapshots.query import ask, open_query
@@ -25,7 +26,7 @@ from pipelines.snapshots.run import run_slot
 from pipelines.snapshots.settings import load_snapshot_settings
 from pipelines.snapshots.table import summary_of
 from tests.plain_exchange import BAR, PlainExchange, VirtualHost
-from tests.snapshot_builders import SLOT
+from tests.snapshot_builders import SLOT, row
 from tests.virtual_time import run_virtually
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
@@ -149,6 +150,7 @@ def test_a_halted_and_an_unknown_symbol_are_missing_and_say_why(tmp_path: Path) 
         "ETHUSDT": ("missing", "halted (HALT)"),
         "NOSUCHUSDT": ("missing", "unknown_symbol"),
     }
+    assert stage.ask("SELECT rule, checked, failed FROM checks WHERE failed > 0") == [("slot_complete", 3, 2)]
 
 
 @pytest.mark.parametrize(
@@ -193,10 +195,41 @@ def test_while_the_landing_place_is_away_rows_wait_and_stay_complete(tmp_path: P
     results = stage.run(SLOT, SLOT + BAR, hinder=away)
     assert [result.waiting for result in results] == [1, 2]
     assert not results[0].complete and results[0].troubles == {"landing": "away"}
+    # Told by every run, however often it was told as an alert.
+    assert all("wait in the spool; landing: away;" in summary_of(result) for result in results)
     stage = Stage(tmp_path)
     (result,) = stage.run(SLOT + 2 * BAR)
     assert (result.waiting, result.landed, result.filled) == (0, 3, [])
     assert {status for _, _, status, _ in stage.rows()} == {"complete"} and len(stage.rows()) == 6
+
+
+def test_a_place_that_is_slow_to_fail_does_not_keep_the_slot_waiting(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+
+    def slow(places: Places) -> None:
+        def refuse(*_: Any) -> Any:
+            stage.host._start_ms += 301_000  # longer than the slot lasts
+            raise LandingUnavailable("away")
+
+        for name in ("names", "read", "write", "delete"):
+            setattr(places.place, name, refuse)
+
+    (result,) = stage.run(SLOT, hinder=slow)
+    assert not result.late and {status for status, _ in statuses(result).values()} == {"complete"}
+
+
+def test_a_symbol_whose_turn_comes_after_the_slot_is_not_asked_for(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    begun = stage.host.begun_ms
+
+    async def turns() -> None:
+        exchange = stage.host.client(0.5)
+        exchange.clock.set_by(stage.host.now_ms() + BAR + 1_000, stage.host.now_ms(), stage.host.now_ms())
+        with pytest.raises(SlotOver):
+            await exchange.observe("BTCUSDT", SLOT + BAR)
+
+    run_virtually(turns())
+    assert begun == []
 
 
 def test_problems_are_told_once_and_their_end_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,6 +250,29 @@ def test_problems_are_told_once_and_their_end_too(tmp_path: Path, monkeypatch: p
     assert sent == ["problem symbol ETHUSDT", "recovered symbol ETHUSDT"]
 
 
+def test_a_run_that_did_not_see_a_symbol_does_not_call_it_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage(tmp_path)
+    stage.settings = stage.settings.model_copy(update={"snapshot_webhook_url": SecretStr("http://hook")})
+    sent: list[str] = []
+
+    async def send(_url: str, messages: Sequence[alerts.Message]) -> None:
+        sent.extend(f"{message.kind} {message.key}" for message in messages)
+
+    monkeypatch.setattr(alerts, "send", send)
+    stage.market.statuses["ETHUSDT"] = "HALT"
+    stage.run(SLOT)
+    both = stage.settings
+    stage.settings = both.model_copy(update={"snapshot_symbols": ("BTCUSDT",)})
+    stage.host = VirtualHost(stage.market, SLOT + 60_000)
+    stage.run(SLOT)
+    stage.settings = both
+    stage.host = VirtualHost(stage.market, SLOT + BAR + 1_000)
+    stage.run(SLOT)
+    assert sent == ["problem symbol ETHUSDT", "problem late"]
+
+
 def test_an_alert_that_could_not_be_sent_is_sent_by_the_next_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,3 +289,13 @@ def test_an_alert_that_could_not_be_sent_is_sent_by_the_next_run(
     stage.market.statuses["ETHUSDT"] = "HALT"
     stage.run(SLOT, SLOT + BAR, SLOT + 2 * BAR)
     assert tries == [["problem"], ["problem"]]
+
+
+def test_of_two_missing_rows_of_a_key_queries_give_the_one_that_is_for_good(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    folder = tmp_path / "parquet/exchange=binance/date=2026-08-03"
+    folder.mkdir(parents=True)
+    # As a run leaves them that was killed while it compacted a day.
+    (folder / "1425.parquet").write_bytes(parquet_of([row(status="missing", observed_ms=SLOT)]))
+    (folder / "day.parquet").write_bytes(parquet_of([row(status="missing", reason="no_trading")]))
+    assert stage.rows() == [("BTCUSDT", "14:25", "missing", "no_trading")]
