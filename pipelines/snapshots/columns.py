@@ -43,14 +43,17 @@ _QUOTE: Final = "quote asset"
 _BASE: Final = "base asset"
 
 COLUMNS: Final[tuple[Column, ...]] = (
-    _fact("exchange", "text", "–", "settings"),
+    _fact("exchange", "text", "–", "binance"),
     _fact("symbol", "text", "–", "settings"),
     _fact("slot", "time", "UTC", "the scheduled instant, from the scheduler"),
     _fact("status", "text", "–", "complete, backfilled or missing"),
     _fact("reason", "text", "–", "why it is not complete; null if it is"),
     _fact("origin", "text", "–", "scheduled, manual or backfill: what kind of run took it"),
     _fact(
-        "observed_time", "time", "UTC", "our clock when the last answer came; missing: when that was entered"
+        "observed_time",
+        "time",
+        "UTC",
+        "our clock, set to the exchange's, when the last answer came; missing: when that was entered",
     ),
     _measure("exchange_time", "UTC", "ticker/24hr closeTime; klines: the slot", klines=True, kind="time"),
     _measure("last_price", _QUOTE, "ticker/24hr lastPrice; klines: close of the last bar", klines=True),

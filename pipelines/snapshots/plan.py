@@ -27,8 +27,13 @@ def is_late(slot_ms: int, now_ms: int, interval_ms: int) -> bool:
     return now_ms >= slot_ms + interval_ms
 
 
-def holes_of(
-    slot_ms: int, now_ms: int, interval_ms: int, handled: Collection[int], symbols: int
+def holes_of(  # noqa: PLR0917 - all that is known of a place
+    slot_ms: int,
+    now_ms: int,
+    interval_ms: int,
+    handled: Collection[int],
+    symbols: int,
+    past: bool = False,
 ) -> tuple[int, ...]:
     """Passed slots, ascending, of which there is no row; a run's own if it is late.
 
@@ -38,9 +43,11 @@ def holes_of(
         now_ms: the exchange's time.
         handled: slots of the last LOOKBACK_MS that have rows.
         symbols: how many there are.
+        past: there are rows from before that: after a longer outage all of it is a hole.
     """
     known = [slot for slot in handled if slot_ms - LOOKBACK_MS <= slot < slot_ms]
-    missed = set(slots_between(min(known), slot_ms, interval_ms)) - set(known) if known else set()
+    first_ms = min(known, default=slot_ms - LOOKBACK_MS if past else slot_ms)
+    missed = set(slots_between(first_ms, slot_ms, interval_ms)) - set(known)
     holes = sorted(missed)[: max(1, MOST_ROWS // symbols)]
     if is_late(slot_ms, now_ms, interval_ms) and slot_ms not in handled:
         holes.append(slot_ms)
@@ -52,17 +59,21 @@ def wanted(
     holes: Sequence[int],
     unsettled: Mapping[int, Sequence[SnapshotRow]],
     over_ms: int,
+    settled: tuple[int, Collection[str]] = (0, ()),
 ) -> dict[str, dict[int, str]]:
     """What klines are to fill: by symbol, the slots, ascending, and why each is not complete.
 
     Args:
         over_ms: slots after this one are not over: a run may still observe them, and the exchange's database,
             which trails its stream, may lack their bar.
+        settled: a slot, and symbols of which it needs no row.
     """
     reasons: dict[str, dict[int, str]] = {symbol: dict.fromkeys(holes, NOT_TAKEN) for symbol in symbols}
     for slot_ms, rows in unsettled.items():
         for row in rows if slot_ms <= over_ms else ():
             reasons.setdefault(row.symbol, {})[slot_ms] = row.reason or NOT_TAKEN
+    for symbol in reasons.keys() & settled[1]:
+        reasons[symbol].pop(settled[0], None)
     return {symbol: dict(sorted(slots.items())) for symbol, slots in reasons.items() if slots}
 
 

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from pipelines.snapshots import alerts
 from pipelines.snapshots.extract import Failure, SnapshotExchange
 from pipelines.snapshots.landing.learned import load_bounds
-from pipelines.snapshots.landing.port import LandingUnavailable
+from pipelines.snapshots.landing.port import LandingMisconfigured, LandingUnavailable
 from pipelines.snapshots.landing.spool import ROWS
 from pipelines.snapshots.observation import EXCHANGE, Observation
 from pipelines.snapshots.places import Places
@@ -21,6 +21,7 @@ from pipelines.snapshots.quality.rules import Usual
 from pipelines.snapshots.result import RunResult, is_judged, problems_of
 from pipelines.snapshots.rows import HALTED, UNKNOWN_SYMBOL, Origin, SnapshotRow, merge, missing
 from pipelines.snapshots.settings import SnapshotSettings
+from pipelines.snapshots.slots import day_of
 from pipelines.snapshots.steps import PLAIN, Steps, compact
 from shared.errors import ExchangeError
 
@@ -69,14 +70,18 @@ async def run_slot(
     # 3. What earlier runs could not land is there before anything is called a hole, and filled.
     before = await steps.deliver(places)
     seen = await _look(places, slot_ms, before.troubles)
-    holes = holes_of(slot_ms, begun_ms, interval_ms, seen.handled, len(settings.snapshot_symbols))
-    filled = await _fill_all(settings, exchange, holes, seen.unsettled, steps)
+    symbols = settings.snapshot_symbols
+    # A slot that was taken for other symbols is none of these.
+    handled = seen.handled if seen.own.issuperset(symbols) else seen.handled - {slot_ms}
+    holes = holes_of(slot_ms, begun_ms, interval_ms, handled, len(symbols), seen.past)
+    wishes = wanted(symbols, holes, seen.unsettled, clock.now_ms() - interval_ms, (slot_ms, seen.own))
+    filled = await _fill_all(settings, exchange, wishes, holes, steps)
     # 4. Checks against the last day and the newest earlier prices, those just filled included.
     usual = Usual(
         interval_ms,
         seen.bounds,
         last_prices([row for row in (*seen.newest, *filled) if row.slot_ms < slot_ms]),
-        stream_closes(settings.snapshot_symbols, slot_ms),
+        stream_closes(symbols, slot_ms),
     )
     checked = await steps.check(outcomes, slot_ms, origin, clock.now_ms(), usual)
     # 5. On this disk first, then wherever it belongs.
@@ -124,37 +129,52 @@ async def tell(settings: SnapshotSettings, places: Places, result: RunResult, no
 
 
 class _Seen(NamedTuple):
-    """What has landed: slots that have rows, rows that are not settled, rows of the newest slot before this
-    one, and what is usual."""
+    """What has landed.
 
-    handled: set[int]
-    unsettled: dict[int, list[SnapshotRow]]
-    newest: list[SnapshotRow]
-    bounds: dict[str, Bounds]
+    Attributes:
+        handled: slots of the last week that have rows.
+        own: symbols with a settled row of the run's own slot.
+        unsettled: rows that klines may better, by slot.
+        newest: rows of the newest slot before this one.
+        bounds: what is usual.
+        past: there are rows from before the last week.
+    """
+
+    handled: frozenset[int] = frozenset()
+    own: frozenset[str] = frozenset()
+    unsettled: Mapping[int, Sequence[SnapshotRow]] = {}
+    newest: Sequence[SnapshotRow] = ()
+    bounds: Mapping[str, Bounds] = {}
+    past: bool = False
 
 
 async def _look(places: Places, slot_ms: int, troubles: Mapping[str, str]) -> _Seen:
     """While the landing place is away nothing is known of it, and nothing is filled."""
     if "landing" in troubles:
-        return _Seen(set(), {}, [], {})
+        return _Seen()
     try:
         return await asyncio.to_thread(_look_into, places, slot_ms)
-    except LandingUnavailable as error:
+    except (LandingUnavailable, LandingMisconfigured) as error:
+        # Whoever has to mend it is told when rows cannot land; what was observed goes on to the spool.
         _LOG.warning("%s", error)
-        return _Seen(set(), {}, [], {})
+        return _Seen()
 
 
 def _look_into(places: Places, slot_ms: int) -> _Seen:
-    handled = places.files.handled(slot_ms - LOOKBACK_MS, slot_ms)
+    first_ms = slot_ms - LOOKBACK_MS
+    handled = places.files.handled(first_ms, slot_ms)
+    own = [row.symbol for row in places.files.rows(slot_ms) if row.settled] if slot_ms in handled else []
     before = max((slot for slot in handled if slot < slot_ms), default=None)
     newest = places.files.rows(before) if before is not None else []
-    return _Seen(handled, places.files.unsettled(), newest, load_bounds(places.place))
+    learned_day, bounds = load_bounds(places.place)
+    past = "" < learned_day < day_of(first_ms).isoformat()
+    return _Seen(frozenset(handled), frozenset(own), places.files.unsettled(), newest, bounds, past)
 
 
 async def _compact(places: Places, interval_ms: int, now_ms: int) -> None:
     try:
         await asyncio.to_thread(compact, places, interval_ms, now_ms)
-    except LandingUnavailable as error:
+    except (LandingUnavailable, LandingMisconfigured) as error:
         _LOG.warning("%s; the next run compacts what is closed", error)
 
 
@@ -187,8 +207,8 @@ async def _observe_all(
 async def _fill_all(
     settings: SnapshotSettings,
     exchange: SnapshotExchange,
+    wishes: Mapping[str, Mapping[int, str]],
     holes: Sequence[int],
-    unsettled: Mapping[int, Sequence[SnapshotRow]],
     steps: Steps,
 ) -> list[SnapshotRow]:
     """Rows of passed slots; where klines cannot be had now, holes are missing for the time being."""
@@ -202,7 +222,5 @@ async def _fill_all(
                 missing(EXCHANGE, symbol, slot, why, "backfill", now_ms) for slot in reasons if slot in holes
             ]
 
-    over_ms = exchange.clock.now_ms() - settings.interval_ms
-    wishes = wanted(settings.snapshot_symbols, holes, unsettled, over_ms)
     found = await asyncio.gather(*(filled(symbol, reasons) for symbol, reasons in wishes.items()))
     return merge(*found)

@@ -15,9 +15,12 @@ from pipelines.snapshots.quality.bounds import Bounds
 _NAME: Final = f"_learned/exchange={EXCHANGE}/bounds.json"
 
 
-def load_bounds(place: LandingPlace) -> dict[str, Bounds]:
-    """Bounds by symbol; none before a day was closed. What cannot be read is learned again by the next."""
-    return _read(place)[1]
+def load_bounds(place: LandingPlace) -> tuple[str, dict[str, Bounds]]:
+    """The day that was learned from, as YYYY-MM-DD, and bounds by symbol.
+
+    "" and none before a day was closed. What cannot be read is learned again by the next.
+    """
+    return _read(place)
 
 
 def save_bounds(place: LandingPlace, day: date, bounds: Mapping[str, Bounds]) -> None:

@@ -5,13 +5,13 @@ CREATE SCHEMA IF NOT EXISTS CRYPTOSTREAM.MARKET;
 USE SCHEMA CRYPTOSTREAM.MARKET;
 
 CREATE TABLE IF NOT EXISTS SNAPSHOTS (
-    exchange VARCHAR NOT NULL COMMENT '–: settings',
+    exchange VARCHAR NOT NULL COMMENT '–: binance',
     symbol VARCHAR NOT NULL COMMENT '–: settings',
     slot TIMESTAMP_TZ NOT NULL COMMENT 'UTC: the scheduled instant, from the scheduler',
     status VARCHAR NOT NULL COMMENT '–: complete, backfilled or missing',
     reason VARCHAR COMMENT '–: why it is not complete; null if it is',
     origin VARCHAR NOT NULL COMMENT '–: scheduled, manual or backfill: what kind of run took it',
-    observed_time TIMESTAMP_TZ NOT NULL COMMENT 'UTC: our clock when the last answer came; missing: when that was entered',
+    observed_time TIMESTAMP_TZ NOT NULL COMMENT 'UTC: our clock, set to the exchange''s, when the last answer came; missing: when that was entered',
     exchange_time TIMESTAMP_TZ COMMENT 'UTC: ticker/24hr closeTime; klines: the slot',
     last_price NUMBER(38, 18) COMMENT 'quote asset: ticker/24hr lastPrice; klines: close of the last bar',
     change_24h NUMBER(38, 18) COMMENT 'quote asset: ticker/24hr priceChange; klines: close − first open',

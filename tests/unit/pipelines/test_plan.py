@@ -36,6 +36,11 @@ def test_holes_older_than_a_week_are_left_alone() -> None:
     assert holes_of(SLOT, SLOT, FIVE_MINUTES, eight_days, symbols=3) == ()
 
 
+def test_after_an_outage_of_more_than_a_week_the_last_week_is_a_hole() -> None:
+    holes = holes_of(SLOT, SLOT, FIVE_MINUTES, set(), symbols=3, past=True)
+    assert holes == tuple(range(SLOT - 7 * 86_400_000, SLOT, FIVE_MINUTES))
+
+
 def test_unsettled_rows_are_wanted_again_for_their_symbol_alone_once_their_slot_is_over() -> None:
     before, own = SLOT - FIVE_MINUTES, SLOT
     unsettled = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ require_snapshot_extras()
 from pipelines.snapshots import alerts
 from pipelines.snapshots.extract import ExchangeClock, SlotOver, SnapshotExchange
 from pipelines.snapshots.frame import parquet_of
-from pipelines.snapshots.landing.port import LandingUnavailable
+from pipelines.snapshots.landing.learned import save_bounds
+from pipelines.snapshots.landing.local import LocalLanding
+from pipelines.snapshots.landing.port import LandingMisconfigured, LandingUnavailable
 from pipelines.snapshots.places import Places, open_places
 from pipelines.snapshots.query import ask, open_query
 from pipelines.snapshots.result import RunResult, problems_of
@@ -201,6 +204,41 @@ def test_while_the_landing_place_is_away_rows_wait_and_stay_complete(tmp_path: P
     (result,) = stage.run(SLOT + 2 * BAR)
     assert (result.waiting, result.landed, result.filled) == (0, 3, [])
     assert {status for _, _, status, _ in stage.rows()} == {"complete"} and len(stage.rows()) == 6
+
+
+def test_a_place_that_refuses_costs_no_row(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+
+    def refusing(places: Places) -> None:
+        def refuse(*_: Any) -> Any:
+            raise LandingMisconfigured("its key was renewed")
+
+        for name in ("names", "read", "write", "delete"):
+            setattr(places.place, name, refuse)
+
+    (result,) = stage.run(SLOT, hinder=refusing)
+    assert result.waiting == 1 and result.troubles == {"landing": "its key was renewed"}
+
+
+def test_a_passed_slot_is_filled_for_the_symbols_that_it_lacks_alone(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, symbols=("BTCUSDT",))
+    stage.run(SLOT)
+    stage = Stage(tmp_path)
+    stage.host = VirtualHost(stage.market, SLOT + BAR + 1_000)
+    (result,) = stage.run(SLOT)
+    assert statuses(result) == {"ETHUSDT": ("backfilled", "not taken")}
+    assert [row[0::2] for row in stage.rows()] == [("BTCUSDT", "complete"), ("ETHUSDT", "backfilled")]
+    assert stage.run(SLOT)[0].rows == []
+
+
+def test_after_more_than_a_week_without_runs_the_last_week_is_filled(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    save_bounds(LocalLanding(tmp_path / "parquet"), date(2026, 7, 20), {})
+    stage.settings = stage.settings.model_copy(update={"snapshot_cron": "0 * * * *"})
+    (result,) = stage.run(SLOT + 19 * BAR)
+    assert len(result.filled) == len(SYMBOLS) * 7 * 24
+    # The exchange has bars from the beginning of its own market.
+    assert {row.status for row in result.filled if row.slot_ms > SLOT} == {"backfilled"}
 
 
 def test_a_place_that_is_slow_to_fail_does_not_keep_the_slot_waiting(tmp_path: Path) -> None:
