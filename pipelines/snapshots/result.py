@@ -12,6 +12,7 @@ from pipelines.snapshots.rows import FINAL_REASONS, Origin, SnapshotRow
 from pipelines.snapshots.slots import slot_text
 
 _SYMBOL: Final = "symbol "
+_LATE: Final = "late"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,9 @@ class RunResult:
 def problems_of(result: RunResult) -> list[Problem]:
     """What people have to know of."""
     found = [Problem(place, f"{place}: {text}") for place, text in result.troubles.items()]
-    if result.late:
-        found.append(Problem("late", f"the run of {slot_text(result.slot_ms)} came after its slot had ended"))
+    # A passed slot that somebody asks for is late by intent.
+    if result.late and result.origin == "scheduled":
+        found.append(Problem(_LATE, f"the run of {slot_text(result.slot_ms)} came after its slot had ended"))
     for row in result.rows:
         # That a symbol is gone or halted was told once already, by the same key.
         if row.status != "complete" and not (result.late and row.reason not in FINAL_REASONS):
@@ -69,8 +71,11 @@ def problems_of(result: RunResult) -> list[Problem]:
 def is_judged(result: RunResult, key: str) -> bool:
     """Whether a run that does not name a problem says by that that it is over.
 
-    Of a symbol only one that took it: a late run has not seen its market, nor has one of other symbols.
+    Of a symbol only one that took it: a late run has not seen its market, nor has one of other symbols. Of
+    the scheduler only a run of it.
     """
+    if key == _LATE:
+        return result.origin == "scheduled"
     if not key.startswith(_SYMBOL):
         return True
     return not result.late and key.removeprefix(_SYMBOL) in {row.symbol for row in result.rows}

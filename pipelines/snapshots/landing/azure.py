@@ -7,6 +7,7 @@ read can be made a condition of the replacement, and adlfs' `open(…, "wb")` pu
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
@@ -31,6 +32,8 @@ _SETTING: Final = "AZURE_STORAGE_CONNECTION_STRING"
 # Nobody listening: 20 s until the error, against 81 s with the SDK's own defaults.
 _PATIENCE: Final = {"retry_total": 1, "connection_timeout": 5, "read_timeout": 30}
 _FORBIDDEN: Final = (401, 403)
+# It tells every request with all its headers, ten lines each.
+logging.getLogger("azure").setLevel(logging.WARNING)
 
 
 def open_filesystem(connection_string: str) -> Any:

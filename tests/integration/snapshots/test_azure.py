@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 
@@ -69,3 +70,9 @@ def test_an_account_that_is_away_is_given_up_within_a_minute(azurite: str) -> No
     with pytest.raises(LandingUnavailable, match="wait in the spool"):
         AzureLanding(address(), away).read("a")
     assert time.monotonic() - begun < 60
+
+
+def test_requests_are_not_told_one_by_one(azurite: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    AzureLanding(address(), azurite).write("a", b"x", None)
+    assert [record for record in caplog.records if record.name.startswith("azure")] == []

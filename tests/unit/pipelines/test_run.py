@@ -24,7 +24,8 @@ from pipelines.snapshots.landing.local import LocalLanding
 from pipelines.snapshots.landing.port import LandingMisconfigured, LandingUnavailable
 from pipelines.snapshots.places import Places, open_places
 from pipelines.snapshots.query import ask, open_query
-from pipelines.snapshots.result import RunResult, problems_of
+from pipelines.snapshots.result import RunResult, is_judged, problems_of
+from pipelines.snapshots.rows import Origin
 from pipelines.snapshots.run import run_slot
 from pipelines.snapshots.settings import load_snapshot_settings
 from pipelines.snapshots.table import summary_of
@@ -48,6 +49,7 @@ class Stage:
         )
         self.host = VirtualHost(self.market, SLOT - 1_000, faults)
         self.settings = load_snapshot_settings(snapshot_symbols=",".join(symbols), snapshot_dir=directory)
+        self.origin: Origin = "scheduled"
         self.change: dict[tuple[str, str], Callable[[bytes], bytes]] = {}
 
     def run(
@@ -70,7 +72,7 @@ class Stage:
         exchange.rest._send = send  # type: ignore[method-assign]
         with open_places(self.settings) as places:
             hinder(places)
-            return await run_slot(self.settings, exchange, places, slot_ms, "scheduled")
+            return await run_slot(self.settings, exchange, places, slot_ms, self.origin)
 
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
         with open_query(self.settings) as connection:
@@ -104,7 +106,15 @@ def test_a_late_run_fills_its_slot_from_klines(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     (result,) = stage.run(SLOT, late_s=301)
     assert (result.late, result.state) == (True, "late")
+    assert [problem.key for problem in problems_of(result)] == ["late"] and is_judged(result, "late")
     assert {row[2] for row in stage.rows()} == {"backfilled"}
+
+
+def test_a_passed_slot_that_is_asked_for_says_nothing_of_the_scheduler(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.origin = "manual"
+    (result,) = stage.run(SLOT, late_s=301)
+    assert result.late and problems_of(result) == [] and not is_judged(result, "late")
 
 
 def test_holes_between_runs_are_filled_and_a_halt_stays_missing(tmp_path: Path) -> None:
