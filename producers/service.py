@@ -45,7 +45,8 @@ _CLOCK_PERIOD_S: Final = 60.0
 # The whole end takes 10 s at most: 2 for the connection, 4 for fills, the rest for Kafka.
 _STOP_S: Final = 9.5
 _FILLS_S: Final = 4.0
-_MARKERS_S: Final = 10.0
+# Brokers of which most have just come up take their time for a first record on all of them.
+_MARKERS_S: Final = 30.0
 _DAY_MS: Final = 86_400_000
 
 
