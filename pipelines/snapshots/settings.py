@@ -105,6 +105,12 @@ class SnapshotSettings(BaseSettings):
     def _level(cls, value: Any) -> Any:
         return value.upper() if isinstance(value, str) else value
 
+    @field_validator("snowflake_private_key_file", mode="before")
+    @classmethod
+    def _no_file(cls, value: Any) -> Any:
+        # Compose files hand on what is not set as nothing; that would be the working directory.
+        return value or None
+
     @field_validator("snowflake_database", "snowflake_schema")
     @classmethod
     def _identifier(cls, value: str) -> str:

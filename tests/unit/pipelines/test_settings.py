@@ -72,3 +72,12 @@ def test_addresses_lose_their_last_slash_and_levels_may_be_written_small() -> No
         "abfs://box-1/a/b",
         "INFO",
     )
+
+
+def test_what_is_handed_on_empty_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ACCOUNT", "USER", "PRIVATE_KEY_FILE", "PRIVATE_KEY_PASSPHRASE_FILE", "TOKEN_FILE"):
+        monkeypatch.setenv(f"SNOWFLAKE_{name}", "")
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING_FILE", "")
+    settings = load_snapshot_settings()
+    assert (settings.snowflake_account, settings.snowflake_private_key_file) == ("", None)
+    assert not settings.snowflake_token.get_secret_value()
