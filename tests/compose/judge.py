@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import math
 import re
+import subprocess
 import urllib.request
 from typing import Any, Final
 
 from tests.compose.composer import PORTS, PROJECT, Composer, Failed, containers, engine, lasting, say
+from tests.conftest import ROOT
 
 SYMBOLS: Final = 4
 SERIES: Final = SYMBOLS * (5 + 1)  # intervals and trades
@@ -229,7 +231,7 @@ def undisturbed() -> None:
 
 
 def secrets(composer: Composer) -> None:
-    """No secret is in what `docker inspect`, the images' history or the logs show."""
+    """No secret is in what `docker inspect`, the images' history or the logs show, nor in the repository."""
     values = _secret_values(composer)
     found = containers()
     images = {one["Image"] for one in found.values()}
@@ -237,6 +239,7 @@ def secrets(composer: Composer) -> None:
         **{f"inspect of {name}": json.dumps(one) for name, one in found.items()},
         **{f"history of {image}": engine("history", "--no-trunc", image) for image in images},
         "logs": composer.call("logs", "--no-color", timeout_s=300),
+        "the repository": _repository(),
     }
     for place, text in places.items():
         for name, value in values.items():
@@ -250,6 +253,13 @@ def secrets(composer: Composer) -> None:
             if _SECRET_NAME.search(key) and value not in ("", "none"):
                 raise Failed(f"{name}: {key} is set in its environment")
     say(f"secrets: none of {len(values)} in {len(places)} places")
+
+
+def _repository() -> str:
+    """All that is committed."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    paths = [ROOT / name for name in listed.stdout.split("\0") if name]
+    return "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in paths if path.is_file())
 
 
 def _secret_values(composer: Composer) -> dict[str, str]:
