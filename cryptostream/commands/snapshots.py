@@ -52,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_source(report, "simulator: what was taken of one")
     _add_symbols(report)
     _add_common(report)
+    report.add_argument("--cron", help="schedule of the slots, in UTC (default: SNAPSHOT_CRON)")
     report.add_argument("--out", type=Path, default=Path("snapshots.html"), help="(default: %(default)s)")
 
     schema = parts.add_parser("schema", help="the warehouse's tables as SQL")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from html import escape
+from itertools import groupby
 from typing import Any, Final
 
 from pipelines.snapshots.rows import Measure, SnapshotRow
@@ -50,9 +51,12 @@ def page(  # noqa: PLR0917 - what a day is made of
         held: slot, symbol and reason of what was quarantined, newest first.
     """
     slots = list(slots_between(*span, interval_ms))
+    scheduled = set(slots)
     by_symbol: defaultdict[str, dict[int, SnapshotRow]] = defaultdict(dict)
     for row in rows:
-        by_symbol[row.symbol][row.slot_ms] = row
+        # Rows of another schedule are no slots of this one.
+        if row.slot_ms in scheduled:
+            by_symbol[row.symbol][row.slot_ms] = row
     title = f"Market snapshots, {slot_text(span[0])} to {slot_text(span[1])} UTC"
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8>",
@@ -125,10 +129,14 @@ def _chart(rows: Mapping[int, SnapshotRow], slots: Sequence[int], name: str, lab
         joined = place in known
     return (
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role=img aria-label="{escape(label)}">'
-        f"<text x=0 y=12>{escape(label)}: {low:,.10g} to {high:,.10g}</text>{_hours(slots, step)}"
+        f"<text x=0 y=12>{escape(label)}: {_plain(low)} to {_plain(high)}</text>{_hours(slots, step)}"
         f'<path d="{"".join(path)}" fill=none stroke=#2f6fb2 stroke-width=1.5 stroke-linecap=round '
         "stroke-linejoin=round /></svg>"
     )
+
+
+def _plain(value: float) -> str:
+    return f"{value:,.10f}".rstrip("0").rstrip(".")
 
 
 def _hours(slots: Sequence[int], step: float) -> str:
@@ -149,11 +157,14 @@ def _anchor(x: float) -> str:
 def _strip(rows: Mapping[int, SnapshotRow], slots: Sequence[int]) -> str:
     """The status of every slot, as one strip of colours."""
     width = _WIDTH / max(1, len(slots))
-    boxes = [
-        f'<rect x="{place * width:.2f}" y=0 width="{width:.2f}" height=10 '
-        f'fill="{_COLOURS[rows[slot].status] if slot in rows else _ABSENT}"/>'
-        for place, slot in enumerate(slots)
-    ]
+    boxes, place = [], 0
+    # Boxes side by side leave seams where their edges are rounded: what is alike is one box.
+    for colour, alike in groupby(_COLOURS[rows[slot].status] if slot in rows else _ABSENT for slot in slots):
+        count = len(list(alike))
+        boxes.append(
+            f'<rect x="{place * width:.2f}" y=0 width="{count * width:.2f}" height=10 fill="{colour}"/>'
+        )
+        place += count
     return (
         f'<svg viewBox="0 0 {_WIDTH} 10" role=img aria-label="status of each slot" '
         f"shape-rendering=crispEdges>{''.join(boxes)}</svg>"
