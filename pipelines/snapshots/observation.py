@@ -58,6 +58,9 @@ def complete_row(observation: Observation, slot_ms: int, origin: Origin) -> Snap
     trades = sorted(observation.trades, key=lambda trade: trade["trade_id"])[-LAST_TRADES:]
     if not trades:
         raise InvalidMessage("trades", [], "at least one trade")
+    ids = [trade["trade_id"] for trade in trades]
+    if len(set(ids)) != len(ids):
+        raise InvalidMessage("trades", ids, "each trade once")
     prices = [Decimal(trade["price"]) for trade in trades]
     with localcontext(prec=60):
         spread = ask - bid

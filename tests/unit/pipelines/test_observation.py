@@ -95,6 +95,7 @@ def test_the_recorded_answers_make_a_complete_row(recordings: Path) -> None:
         ((ticker_body(), {"bids": [], "asks": []}, trade_rows()), "first_update_id"),
         ((ticker_body(), depth_body(), []), "trades"),
         ((ticker_body(), depth_body(), {}), "trades"),
+        ((ticker_body(), depth_body(), trade_rows("100") * 2), "trades"),
         ((ticker_body(), depth_body(), [{"id": 1}]), "trade_time_ms"),
         (([], depth_body(), trade_rows()), "ticker"),
     ],
