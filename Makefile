@@ -139,13 +139,15 @@ password:
 	@echo "(if Grafana refuses it, its own was changed or is older than the secrets: docker compose exec grafana grafana cli admin reset-admin-password NEW)"
 
 # All of InfluxDB into a new folder of BACKUPS (default: the volume backups); FROM is such a folder's name.
+# After a restore tokens may be others: consumers that are refused start again by themselves, Grafana must be told.
 backup:
 	@$(STACK) run --rm -T backup
 
 restore:
 	@test -n "$(FROM)" || { echo "restore: name a backup, like make restore FROM=20261122T031500Z"; exit 2; }
 	$(STACK) run --rm -T backup restore /backup/$(FROM)
-	$(STACK) up -d --no-deps --force-recreate influx-init
+	$(STACK) run --rm --no-deps -T influx-init
+	$(STACK) restart grafana
 
 compose: $(STAMP)
 	@$(BIN)/python -m docs.make_compose

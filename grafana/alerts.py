@@ -44,14 +44,16 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         "feed-stale",
         "Feed stale",
-        "{{ $labels.stream }} of {{ $labels.symbol }} late by {{ humanize $values.value.Value }} s",
+        "{{ if $labels.symbol }}{{ $labels.stream }} of {{ $labels.symbol }} late by"
+        " {{ humanizeDuration $values.value.Value }}{{ else }}Nothing of any feed is in the store{{ end }}",
         "Quotes and books come every second, bars when they close. Look whether the exchange has halted the"
         " symbol, whether its producer is heard (Pipeline, Health), and what `cryptostream doctor` says. A"
         " symbol or interval that was taken out of the settings is reported for a day: silence it.",
         STALE,
         ("exchange", "symbol", "stream"),
         above=60,
-        wait="1m",
+        # Longer than a start of all services, which finds the points of the last stop.
+        wait="2m",
         severity="critical",
         shown_in=("pipeline", "Socket → store"),
         no_data="Alerting",
@@ -59,7 +61,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         "book-unsynced",
         "Book not synced",
-        "The book of {{ $labels.symbol }} has not been synced for {{ humanize $values.value.Value }} s",
+        "The book of {{ $labels.symbol }} has not been synced for {{ humanizeDuration $values.value.Value }}",
         "A missed update or a broken connection, and no new snapshot since: usually REST refuses or is"
         " slow. While it lasts no figures of the book are stored, so none is wrong.",
         UNSYNCED,
@@ -72,9 +74,9 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         "something-lost",
         "Something is lost",
-        "{{ $values.value.Value }} ids of {{ $labels.symbol }} {{ $labels.stream }} are lost",
+        '{{ printf "%.0f" $values.value.Value }} ids of {{ $labels.symbol }} {{ $labels.stream }} are lost',
         "In the last 24 h the exchange issued what the store does not have. `cryptostream ledger` names the"
-        " ids, `cryptostream repair` asks for them again; the alert ends when they are stored.",
+        " ids, `cryptostream repair` asks for them again; the alert ends when they are stored, or a day old.",
         LOST,
         ("exchange", "symbol", "stream"),
         above=0,
@@ -85,8 +87,8 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         "lag-growing",
         "Lag is growing",
-        "{{ $labels.service }} {{ $labels.instance }} fell behind by {{ humanize $values.value.Value }} s"
-        " in five minutes",
+        "{{ $labels.service }} {{ $labels.instance }} fell behind by"
+        " {{ humanizeDuration $values.value.Value }} in five minutes",
         "The consumer reads more slowly than records arrive. Look at the store's latency and at CPU; add"
         " replicas of this consumer (`--scale`), up to the number of partitions.",
         LAG_GROWTH,
@@ -99,8 +101,8 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         "dead-letters",
         "Dead letters arrive",
-        "{{ $labels.service }} {{ $labels.instance }} put {{ $values.value.Value }} records aside in ten"
-        " minutes",
+        '{{ $labels.service }} {{ $labels.instance }} put {{ printf "%.0f" $values.value.Value }} records'
+        " aside in ten minutes",
         "Records that break their contract. `cryptostream dead-letters list` shows them with their reasons;"
         " update what was wrong, then `cryptostream dead-letters replay`.",
         growth("dead_letters") + "\n  |> " + "\n  |> ".join(each("service", "instance")),
@@ -113,7 +115,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         "store-slow",
         "Store is slow",
-        "The store takes {{ humanize $values.value.Value }} ms for a batch of {{ $labels.stream }}",
+        'The store takes {{ printf "%.0f" $values.value.Value }} ms for a batch of {{ $labels.stream }}',
         "Time from a consumer's reading to the store's acknowledgement, 95th percentile, mean of five"
         " minutes. Nothing is lost: consumers wait, and their lag grows. Look at InfluxDB's CPU, memory and"
         " disk.",
@@ -127,15 +129,16 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         "service-silent",
         "Service is silent",
-        "{{ $labels.service }} {{ $labels.instance }} was last heard {{ humanize $values.value.Value }} s"
-        " ago",
+        "{{ if $labels.service }}{{ $labels.service }} {{ $labels.instance }} was last heard"
+        " {{ humanizeDuration $values.value.Value }} ago{{ else }}No report of any service is in the"
+        " store{{ end }}",
         "Every service reports each second. See the container's log. If all are silent, the ledger's"
         " consumer is the one that is down: all reports come through it. A service that was taken away is"
         " reported for a day: silence it.",
         SILENCE,
         ("service", "instance"),
         above=60,
-        wait="30s",
+        wait="2m",
         severity="critical",
         shown_in=("pipeline", "Health"),
         no_data="Alerting",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grafana.flux import TICKS, group, pipe, script
+from grafana.flux import TICKS, group, keep, pipe, script
 
 # Older readings of a counter are not looked for: a service writes one every 10 s.
 _LOOK_BACK = "1d"
@@ -34,6 +34,8 @@ def growth(field: str) -> str:
         pipe(
             "union(tables: [before, shown])",
             group("service", "instance"),
+            # Sorted in memory: nothing that is not needed.
+            keep("_time", "_value", "service", "instance", "part"),
             'sort(columns: ["_time"])',
             "reduce(identity: {newest: 0, grown: 0}, fn: (r, accumulator) => ({newest: r._value, grown:",
         ),

@@ -60,8 +60,8 @@ def read(
 
 
 def windows(function: str) -> str:
-    """One value a window; windows without points have none."""
-    return f"aggregateWindow(every: v.windowPeriod, fn: {function}, createEmpty: false)"
+    """One value a window, at its start as bars are; windows without points have none."""
+    return f'aggregateWindow(every: v.windowPeriod, fn: {function}, createEmpty: false, timeSrc: "_start")'
 
 
 def keep(*columns: str) -> str:

@@ -164,8 +164,8 @@ _NOW: Final = Row(
     (
         table(
             "Symbols",
-            f"{_AT_MOST} `deviation` is the standard deviation of the log returns from bar to bar. A click"
-            " on a symbol opens its Market.",
+            f"{_AT_MOST} `change` is from the open of the first bar to the close of the last, `deviation` the"
+            " standard deviation of the log returns from bar to bar. A click on a symbol opens its Market.",
             _SUMMARY,
             unit="locale",
             height=7,

@@ -32,18 +32,23 @@ _ALL: Final = script(
     + pipe(
         *read(BARS, "indicator", (), THIS_SYMBOL, THIS_INTERVAL),
         "last()",
-        'map(fn: (r) => ({indicator: r._field, state: "closed", _value: r._value}))',
+        'map(fn: (r) => ({_time: r._time, indicator: r._field, state: "closed", _value: r._value}))',
         group(),
     ),
     "live = "
     + pipe(
         *read(TICKS, "indicator_live", (), THIS_SYMBOL, THIS_INTERVAL),
         "last()",
-        'map(fn: (r) => ({indicator: r._field, state: "open", _value: r._value}))',
+        'map(fn: (r) => ({_time: r._time, indicator: r._field, state: "open", _value: r._value}))',
         group(),
     ),
+    # Some have no value in some bars (the parabolic SAR has one of two): an older bar's is not this one's.
+    "of_newest = (tables=<-) => {",
+    '    newest = tables |> max(column: "_time") |> findRecord(fn: (key) => true, idx: 0)',
+    "    return tables |> filter(fn: (r) => exists newest._time and r._time == newest._time)",
+    "}",
     pipe(
-        "union(tables: [closed, live])",
+        "union(tables: [closed |> of_newest(), live |> of_newest()])",
         group(),
         'pivot(rowKey: ["indicator"], columnKey: ["state"], valueColumn: "_value")',
         sort("indicator"),

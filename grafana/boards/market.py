@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from grafana.bars import NO_BARS, SHOWN_BARS
+from grafana.book_state import newest_of_book
 from grafana.choices import EXCHANGE, INTERVAL, OVERLAYS, SYMBOL
 from grafana.model import Dashboard, Query, Row
 from grafana.panels import candles, cell, lines, stat, table
@@ -18,7 +19,6 @@ from grafana.queries.market import (
     QUOTE_AGE,
     RSI_NOW,
     SHOWN_IN_TABLE,
-    SPREAD,
     TAKER_SHARE,
     indicators,
 )
@@ -67,8 +67,9 @@ _NOW: Final = Row(
         ),
         stat(
             "Spread",
-            "Best ask less best bid of the verified order book, in ten-thousandths of the mid price.",
-            Query(SPREAD, ("_value",)),
+            "Best ask less best bid of the verified order book, in ten-thousandths of the mid price; none"
+            " while the book is not synced.",
+            newest_of_book("spread_bps"),
             unit="suffix: bp",
             decimals=3,
             steps=((None, "green"), (5, "yellow"), (20, "red")),

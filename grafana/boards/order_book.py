@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from grafana.book_state import IN_STEP, unsynced_spans
+from grafana.book_state import IN_STEP, NO_SPANS, SPANS, newest_of_book, unsynced_spans
 from grafana.choices import EXCHANGE, SYMBOL
 from grafana.flux import (
     AGE_S,
@@ -25,10 +25,6 @@ from grafana.panels import cell, gauge, lines, stat, states, table
 
 _NO_BOOK: Final = "No synced book in this time range: see the state below, and Pipeline"
 _LEVELS: Final = "the best 20 levels"
-
-
-def _newest(field: str) -> Query:
-    return Query(pipe(*read(TICKS, "book", (field,), THIS_SYMBOL), "last()", *frame("_value")), ("_value",))
 
 
 def _over_time(measurement: str, function: str, *fields: str) -> Query:
@@ -76,11 +72,17 @@ _NOW: Final = Row(
             steps=((None, "green"), (5, "yellow"), (30, "red")),
             empty="no book",
         ),
-        stat("Mid", "Middle between best bid and best ask.", _newest("mid"), unit="locale", empty="no book"),
+        stat(
+            "Mid",
+            "Middle between best bid and best ask.",
+            newest_of_book("mid"),
+            unit="locale",
+            empty="no book",
+        ),
         stat(
             "Spread",
             "Best ask less best bid, in ten-thousandths of the mid price.",
-            _newest("spread_bps"),
+            newest_of_book("spread_bps"),
             unit="suffix: bp",
             decimals=3,
             steps=((None, "green"), (5, "yellow"), (20, "red")),
@@ -89,7 +91,7 @@ _NOW: Final = Row(
         gauge(
             "Imbalance",
             f"(bid depth − ask depth) ÷ their sum over {_LEVELS}: 1 only buyers wait, −1 only sellers.",
-            _newest("imbalance"),
+            newest_of_book("imbalance"),
             unit="none",
             decimals=2,
             bounds=(-1, 1),
@@ -174,14 +176,15 @@ _STATE: Final = Row(
         ),
         table(
             "Spans without a synced book",
-            "From the loss of a book to its next point, all symbols. Lost changes cannot be asked for"
-            " again: a span ends with a new snapshot. Its cause is in the ledger: `cryptostream ledger`.",
+            f"From the loss of a book to its next point, all symbols, the newest {SPANS}. Lost changes cannot"
+            " be asked for again: a span ends with a new snapshot. Its cause is in the ledger: `cryptostream"
+            " ledger`.",
             unsynced_spans(THIS_EXCHANGE),
             width=12,
             height=6,
             sort_by="lost at",
             descending=True,
-            empty="None: every book was synced all the time",
+            empty=NO_SPANS,
         )
         .overriding("_time", **cell("dateTimeAsIso", displayName="lost at"))
         .overriding("seconds", **cell("s", steps=((None, "text"), (30, "red")), decimals=1)),

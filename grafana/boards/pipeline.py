@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from grafana.book_state import unsynced_spans
+from grafana.book_state import NO_SPANS, SPANS, unsynced_spans
 from grafana.model import Dashboard, Panel, Query, Row
 from grafana.panels import PLAIN, ZERO_IS_GOOD, Step, cell, lines, stat, state_names, states, table
 from grafana.queries.pipeline import (
@@ -13,6 +13,7 @@ from grafana.queries.pipeline import (
     HEALTH,
     HOPS_NOW,
     LEDGER_BY_SERIES,
+    LOST,
     REPAIRS,
     UP,
     hop,
@@ -33,7 +34,7 @@ def _ledger_stat(
     return stat(
         title,
         description,
-        ledger_count(field),
+        LOST if field == "lost" else ledger_count(field),
         unit="short",
         steps=steps,
         color=color,
@@ -81,9 +82,10 @@ _LEDGER: Final = Row(
         _ledger_stat(
             "Lost",
             "lost",
-            "Trades and bars that the exchange issued and the store does not have: expected − stored −"
-            " halted − offline, id by id. Must be 0. If not: `cryptostream ledger` names the ids,"
-            " `cryptostream repair` asks for them again.",
+            "Trades and bars of this time range that the exchange issued and the store does not have:"
+            " expected − stored − halted − offline, id by id; without the newest two minutes, of which some"
+            " is still on its way. Must be 0. If not: `cryptostream ledger` names the ids, `cryptostream"
+            " repair` asks for them again.",
             ZERO_IS_GOOD,
             "background",
         ),
@@ -207,12 +209,13 @@ _TROUBLE: Final = Row(
         ),
         table(
             "Spans without a synced book",
-            "From the loss of an order book to its next point; a span ends with a new snapshot.",
+            f"From the loss of an order book to its next point, the newest {SPANS}; a span ends with a new"
+            " snapshot.",
             unsynced_spans(),
             width=10,
             sort_by="lost at",
             descending=True,
-            empty="None: every book was synced all the time",
+            empty=NO_SPANS,
         )
         .overriding("_time", **cell("dateTimeAsIso", displayName="lost at"))
         .overriding("seconds", **cell("s", steps=((None, "text"), (30, "red")), decimals=1)),
@@ -223,7 +226,7 @@ _SERVICES: Final = Row(
     (
         table(
             "Health",
-            "Each service and instance: when it was last heard, and in which part of the ten-second slots"
+            "Each service and instance heard in the last day: when, and in which part of the ten-second slots"
             " since it was first heard in this range; restarts, asked for or not, since its volume was made."
             " All reports come through Kafka and the ledger's consumer: if all are silent, look there first.",
             HEALTH,

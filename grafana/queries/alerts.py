@@ -40,13 +40,17 @@ def _feed(name: str, measurement: str, field: str, *last_one: str) -> str:
 
 
 def _bars(name: str, bucket: str) -> str:
-    """Seconds by which each series' next bar is overdue: due two intervals after the last open."""
+    """Seconds by which each series' next bar is overdue: due two intervals after the last open.
+
+    The last bar of 1d opened up to two days ago when all is well; another one is for being late.
+    """
     overdue = f"{AGE_S} - 2.0 * float(v: int(v: duration(v: r.interval))) / 1000000000.0"
     return f"{name} = " + pipe(
-        *read(bucket, "kline", ("close",), span=before("1d")),
+        *read(bucket, "kline", ("close",), span=before("3d")),
         "last()",
         'map(fn: (r) => ({exchange: r.exchange, symbol: r.symbol, stream: "bars of " + r.interval,'
         f" _value: {overdue}}}))",
+        "filter(fn: (r) => r._value < 86400.0)",
         group(),
     )
 
@@ -60,7 +64,8 @@ STALE: Final = script(
     pipe("union(tables: [quotes, book, seconds, longer])", *each("exchange", "symbol", "stream")),
 )
 UNSYNCED: Final = pipe(
-    *read(TICKS, "book", ("synced",), span=before("1d")),
+    # The loss is said once: a shorter look back would take a book for mended that has been lost for as long.
+    *read(TICKS, "book", ("synced",), span=before("7d")),
     "last()",
     f"map(fn: (r) => ({{exchange: r.exchange, symbol: r.symbol, _value: if r._value then 0.0 else"
     f" {AGE_S}}}))",

@@ -43,10 +43,13 @@ CHANGE: Final = script(
         "union(tables: [closed, live])",
         *frame("_value"),
         # From the first row to the last: open of the first bar, price of the last trade.
-        "reduce(identity: {first: 0.0, _value: 0.0}, fn: (r, accumulator) => ({",
+        "reduce(identity: {rows: 0, first: 0.0, _value: 0.0}, fn: (r, accumulator) => ({",
     )
+    + "\n      rows: accumulator.rows + 1,"
     + "\n      first: if accumulator.first == 0.0 then r._value else accumulator.first,"
     + "\n      _value: if accumulator.first == 0.0 then 0.0 else r._value / accumulator.first - 1.0}))"
+    # Without a bar, or without a trade, there is nothing to compare: that is no change of 0 %.
+    + "\n  |> filter(fn: (r) => r.rows == 2)"
     + "\n  |> map(fn: (r) => ({_time: v.timeRangeStop, _value: r._value}))",
 )
 CLOSES_IN: Final = pipe(
@@ -62,7 +65,6 @@ RSI_NOW: Final = pipe(
     "last()",
     *frame("_value"),
 )
-SPREAD: Final = pipe(*read(TICKS, "book", ("spread_bps",), THIS_SYMBOL), "last()", *frame("_value"))
 QUOTE_AGE: Final = pipe(
     *read(TICKS, "quote", ("bid_price",), THIS_SYMBOL, span=before("1d")),
     "last()",

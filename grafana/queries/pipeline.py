@@ -18,12 +18,17 @@ from grafana.flux import (
     series,
     sort,
     windows,
+    with_columns,
 )
 from grafana.model import Query
 
 _COUNTS: Final = ("expected", "stored", "backfilled", "halted", "lost", "duplicates")
 # Services report every ten seconds; with a window of three reports one that comes late leaves no hole.
-_REPORT_WINDOWS: Final = "every = if int(v: v.windowPeriod) > int(v: 30s) then v.windowPeriod else 30s"
+_REPORT_WINDOWS: Final = script(
+    "every = if int(v: v.windowPeriod) > int(v: 30s) then v.windowPeriod else 30s",
+    # Whole windows alone: one that has just begun, or is cut off, may lack a report though all is well.
+    "whole = (t) => time(v: int(v: t) / int(v: every) * int(v: every))",
+)
 
 
 def ledger_count(field: str) -> Query:
@@ -37,17 +42,51 @@ def ledger_count(field: str) -> Query:
     return Query(flux, ("_value",))
 
 
-LEDGER_BY_SERIES: Final = Query(
-    pipe(
-        *read(MARKET, "ledger", _COUNTS),
-        "sum()",
-        group(),
-        'pivot(rowKey: ["exchange", "symbol", "stream", "interval"], columnKey: ["_field"], valueColumn:'
-        ' "_value")',
-        sort("lost", "symbol", "stream"),
-        keep("exchange", "symbol", "stream", "interval", *_COUNTS),
+# What is on its way counts as lost until the store has it: the newest minutes are left out.
+_SETTLED: Final = script(
+    "earlier = int(v: v.timeRangeStop) - int(v: 2m)",
+    "settled = if earlier > int(v: v.timeRangeStart) then time(v: earlier) else v.timeRangeStop",
+)
+_UNTIL_SETTLED: Final = "range(start: v.timeRangeStart, stop: settled)"
+LOST: Final = Query(
+    script(
+        _SETTLED,
+        pipe(
+            *read(MARKET, "ledger", ("lost",), span=_UNTIL_SETTLED),
+            "sum()",
+            group(),
+            "sum()",
+            "map(fn: (r) => ({_time: v.timeRangeStop, _value: r._value}))",
+        ),
     ),
-    ("exchange", "symbol", "stream", "interval", *_COUNTS),
+    ("_value",),
+)
+
+
+_SERIES: Final = ("exchange", "symbol", "stream", "interval")
+LEDGER_BY_SERIES: Final = Query(
+    script(
+        _SETTLED,
+        "counts = "
+        + pipe(*read(MARKET, "ledger", tuple(name for name in _COUNTS if name != "lost")), "sum()"),
+        "lost = " + pipe(*read(MARKET, "ledger", ("lost",), span=_UNTIL_SETTLED), "sum()"),
+        # Of a series that is younger than two minutes.
+        'none = counts |> filter(fn: (r) => r._field == "expected")'
+        ' |> map(fn: (r) => ({r with _field: "lost", _value: 0}))',
+        pipe(
+            "union(tables: [counts, lost, none])",
+            # Trades have none: where there are no bars beside them, not even the column.
+            with_columns(interval='if exists r.interval then r.interval else ""'),
+            group(*_SERIES, "_field"),
+            "sum()",
+            group(),
+            'pivot(rowKey: ["exchange", "symbol", "stream", "interval"], columnKey: ["_field"], valueColumn:'
+            ' "_value")',
+            sort("lost", "symbol", "stream"),
+            keep(*_SERIES, *_COUNTS),
+        ),
+    ),
+    (*_SERIES, *_COUNTS),
 )
 REPAIRS: Final = Query(
     pipe(
@@ -63,10 +102,10 @@ REPAIRS: Final = Query(
 
 
 def hop(hop: str) -> Query:
-    """95th percentile of a hop, of the slowest instance of each stream."""
+    """95th percentile of a hop, of the slowest instance and exchange of each stream."""
     flux = pipe(
         *read(TICKS, "freshness", ("p95",), f'r.hop == "{hop}"'),
-        group("exchange", "stream"),
+        group("stream"),
         windows("max"),
         *series("stream"),
     )
@@ -113,24 +152,37 @@ DEAD_LETTERS_OVER_TIME: Final = Query(
     ("_time", "_value"),
     ("service", "instance"),
 )
+# As the alert has it: a service that fell silent before the time shown must not fall out of the table.
+_KNOWN: Final = before("1d")
 _FIGURES: Final = ("messages_per_s", "lag_messages", "lag_seconds", "dead_letters", "restarts")
+
+
+def _of_service(name: str, value: str) -> str:
+    return (
+        f'map(fn: (r) => ({{service: r.service, instance: r.instance, _field: "{name}", _value: {value}}}))'
+    )
+
+
 HEALTH: Final = Query(
     script(
         # A service reports once in ten seconds: how many of its slots since it was first heard have a report.
+        # Counted by the store itself: a week of ten-second reports is 60,480 of each service.
+        "counted = " + pipe(*read(TICKS, "service", ("up",)), "count()", _of_service("count", "r._value")),
+        "begun = "
+        + pipe(*read(TICKS, "service", ("up",)), "first()", _of_service("begun", "int(v: r._time)")),
         "slots = "
         + pipe(
-            *read(TICKS, "service", ("up",)),
-            "reduce(identity: {first: 0, newest: 0, count: 0}, fn: (r, accumulator) => ({first: if"
-            " accumulator.count == 0 then int(v: r._time) else accumulator.first, newest: int(v: r._time),"
-            " count: accumulator.count + 1}))",
-            'map(fn: (r) => ({service: r.service, instance: r.instance, _field: "reported",'
-            " _value: float(v: r.count) / (float(v: int(v: v.timeRangeStop) - r.first) / 10000000000.0 +"
-            " 1.0)}))",
+            "union(tables: [counted, begun])",
             group(),
+            'pivot(rowKey: ["service", "instance"], columnKey: ["_field"], valueColumn: "_value")',
+            _of_service(
+                "reported",
+                "float(v: r.count) / (float(v: int(v: v.timeRangeStop) - r.begun) / 10000000000.0 + 1.0)",
+            ),
         ),
         "newest = "
         + pipe(
-            *read(TICKS, "service", _FIGURES),
+            *read(TICKS, "service", _FIGURES, span=_KNOWN),
             "last()",
             "toFloat()",
             keep("service", "instance", "_field", "_value"),
@@ -138,10 +190,9 @@ HEALTH: Final = Query(
         ),
         "ages = "
         + pipe(
-            *read(TICKS, "service", ("up",)),
+            *read(TICKS, "service", ("up",), span=_KNOWN),
             "last()",
-            f'map(fn: (r) => ({{service: r.service, instance: r.instance, _field: "heard", _value:'
-            f" {AGE_S}}}))",
+            _of_service("heard", AGE_S),
             group(),
         ),
         pipe(
@@ -157,10 +208,15 @@ UP: Final = Query(
     script(
         _REPORT_WINDOWS,
         pipe(
-            *read(TICKS, "service", ("up",)),
+            *read(
+                TICKS,
+                "service",
+                ("up",),
+                span="range(start: whole(t: v.timeRangeStart), stop: whole(t: v.timeRangeStop))",
+            ),
             "toInt()",
             # Empty windows are wanted: they are the silence that this panel shows.
-            "aggregateWindow(every: every, fn: max, createEmpty: true)",
+            'aggregateWindow(every: every, fn: max, createEmpty: true, timeSrc: "_start")',
             *series("service", "instance"),
         ),
     ),

@@ -50,6 +50,10 @@ class Asking:
         """The frames of a query; fails with the server's words."""
         return self.raw(self.expanded(flux, window_ms))
 
+    def text(self, flux: str, window_ms: int = 10_000) -> str:
+        """The answer as it comes; fails with the server's words."""
+        return self._answer(self.expanded(flux, window_ms))
+
     def expanded(self, flux: str, window_ms: int) -> str:
         """The text that reaches the server: choices, then Grafana's macros."""
         chosen = re.sub(r"\$\{(\w+)(?::(\w+))?\}", lambda m: self._choice(m[1], m[2]), flux)
@@ -63,6 +67,9 @@ class Asking:
         return chosen
 
     def raw(self, flux: str) -> list[Frame]:
+        return list(_frames(self._answer(flux), flux))
+
+    def _answer(self, flux: str) -> str:
         answer = urllib3.request(
             "POST",
             f"{self.influx.url}/api/v2/query?org={self.influx.org}",
@@ -74,7 +81,7 @@ class Asking:
         )
         text = answer.data.decode()
         assert answer.status == 200, f"{text}\n{flux}"
-        return list(_frames(text, flux))
+        return text
 
     def _choice(self, name: str, how: str | None) -> str:
         value = self.choices[name]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
+import orjson
 import pytest
+import urllib3
 
 from consumers.stores.influxdb import InfluxStore
 from grafana.model import Dashboard
@@ -23,6 +26,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influx]:
     """A server of this folder's own, with the stack's buckets."""
     with real_influx(tmp_path_factory.mktemp("grafana-influx")) as started:
         yield Influx(started.url, started.org, started.token)
+
+
+def api(server: Influx, method: str, path: str, body: object = None) -> Any:
+    answer = urllib3.request(
+        method,
+        f"{server.url}/api/v2/{path}",
+        headers={"Authorization": f"Token {server.token}", "Content-Type": "application/json"},
+        timeout=60,
+        body=None if body is None else orjson.dumps(body),
+    )
+    assert answer.status < 300, answer.data
+    return orjson.loads(answer.data or b"null")
 
 
 def store_of(server: Influx, **buckets: str) -> InfluxStore:

@@ -6,7 +6,7 @@ import pytest
 
 from grafana.alerts import RULES, Rule
 from shared.intervals import INTERVAL_MS
-from tests.integration.grafana.asking import Frame
+from tests.integration.grafana.asking import Asking, Frame
 from tests.integration.grafana.conftest import History
 from tests.integration.grafana.history import (
     BARS,
@@ -15,6 +15,7 @@ from tests.integration.grafana.history import (
     STALE,
     STALE_S,
     SYMBOLS,
+    UNSYNCED_S,
 )
 
 FIRING: dict[str, set[tuple[str, ...]]] = {
@@ -69,6 +70,22 @@ def test_a_rule_answers_with_one_value_for_each_series(history: History, rule: R
         assert set(frame.columns) == {"_time", "_value"}
         assert len(frame) == 1
         assert set(frame.labels) == set(rule.labels)
+
+
+def test_bars_of_a_day_are_watched(history: History) -> None:
+    """The last closed one opened more than a day ago."""
+    (rule,) = (rule for rule in RULES if rule.uid == "feed-stale")
+    watched = {series[1:] for series in values(rule, ask(history, rule))}
+    assert {(symbol, f"bars of {interval}") for symbol in SYMBOLS for interval in BARS} <= watched
+
+
+def test_a_book_that_was_lost_days_ago_still_fires(history: History) -> None:
+    """Its loss was said once; an alert that ends by itself would say that it is mended."""
+    (rule,) = (rule for rule in RULES if rule.uid == "book-unsynced")
+    later_ms = history.end_ms + 2 * 86_400_000
+    found = values(rule, Asking(history.server, later_ms - 600_000, later_ms, {}).ask(rule.flux))
+    assert found["binance", "XRPUSDC"] == pytest.approx(2 * 86_400 + UNSYNCED_S, abs=1)
+    assert found["binance", "BTCUSDC"] == 0
 
 
 def test_values_say_how_much(history: History) -> None:

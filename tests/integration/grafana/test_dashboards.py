@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import csv
+import io
+from collections import defaultdict
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import pytest
 
+from consumers.measurements import FRESHNESS
+from consumers.points import Point, Series
 from grafana import boards
 from grafana.model import Dashboard, Panel, Query, Variable
+from tests.conftest import Influx
 from tests.integration.grafana.asking import Asking, Frame, numbers
-from tests.integration.grafana.conftest import History
+from tests.integration.grafana.conftest import History, api, store_of
 from tests.integration.grafana.history import (
     BARS,
     DEAD_LETTERS,
@@ -19,6 +26,7 @@ from tests.integration.grafana.history import (
     PRICES,
     SYMBOLS,
     UNSYNCED_S,
+    recent_end_ms,
     trades,
 )
 
@@ -117,6 +125,36 @@ def test_closed_bars_are_followed_by_the_open_one_which_alone_is_marked(history:
     assert marks[-1] == frame.columns["close"][-1]
 
 
+def test_a_range_without_a_bar_has_no_change(history: History) -> None:
+    """Three hours hold no closed bar of a day: there is nothing to compare, which is not a change of 0 %."""
+    assert sum(map(len, shown(history, "market", "Change", interval="1d"))) == 0
+    assert figure(history, "market", "Change") != 0
+
+
+@pytest.mark.parametrize(
+    ("uid", "title"),
+    [("order-book", "Mid"), ("order-book", "Spread"), ("order-book", "Imbalance"), ("market", "Spread")],
+)
+def test_a_book_that_is_not_synced_has_no_figures(history: History, uid: str, title: str) -> None:
+    assert sum(map(len, shown(history, uid, title, symbol="XRPUSDC"))) == 0
+    assert figure(history, uid, title, symbol="ETHUSDC") != 0
+
+
+def test_a_window_stands_at_its_start_as_bars_do(history: History) -> None:
+    (frame,) = shown(history, "trades", "Bought and sold")
+    volumes: dict[int, float] = defaultdict(float)
+    for trade in trades_of_btc(history, history.opened(boards.BY_UID["trades"]).start_ms):
+        volumes[trade["trade_time_ms"] // 10_000 * 10_000] += float(trade["quantity"])
+    of_windows = {
+        int(datetime.fromisoformat(row["_time"]).timestamp() * 1000): float(row["bought"])
+        - float(row["sold"])
+        for row in frame.rows()
+    }
+    # The first one begins with the range.
+    del of_windows[min(of_windows)], volumes[min(volumes)]
+    assert of_windows == pytest.approx(volumes)
+
+
 def test_chosen_overlays_are_drawn_and_no_others(history: History) -> None:
     (frame,) = history.opened(boards.BY_UID["market"], overlays=["trend_wma"]).ask(
         panel_of(boards.BY_UID["market"], "Candles and volume").query.flux
@@ -144,6 +182,25 @@ def test_lost_is_what_was_lost(history: History) -> None:
     assert set(lost.values()) == {0}
     expected = figure(history, "pipeline", "Expected")
     assert expected - figure(history, "pipeline", "Stored") == LOST_TRADES
+
+
+def test_what_is_on_its_way_is_not_lost(history: History) -> None:
+    """Ninety seconds after the loss it might still come: the alert waits as well."""
+    stop_ms = (history.end_ms // 60_000 - 10) * 60_000 + 90_000
+    opened = history.opened(boards.BY_UID["pipeline"], before_ms=history.end_ms - stop_ms)
+    (lost,) = opened.ask(panel_of(boards.BY_UID["pipeline"], "Lost").query.flux)
+    assert lost.columns["_value"] == ["0"]
+    (table,) = opened.ask(panel_of(boards.BY_UID["pipeline"], "Ledger by series").query.flux)
+    assert {row["lost"] for row in table.rows()} == {"0"}
+    assert {row["symbol"] for row in table.rows()} == set(SYMBOLS)
+
+
+def test_a_range_shorter_than_what_settles_is_no_error(history: History) -> None:
+    end_ms = history.end_ms
+    for title in ("Lost", "Ledger by series", "Heard"):
+        Asking(history.server, end_ms - 60_000, end_ms, {}).ask(
+            panel_of(boards.BY_UID["pipeline"], title).query.flux
+        )
 
 
 def test_gaps_are_shown_in_their_minute(history: History) -> None:
@@ -175,6 +232,65 @@ def test_health_tells_a_silent_service(history: History) -> None:
     assert heard.pop(("consumer-book", "0")) > 170
     assert max(heard.values()) < 20
     assert len(heard) == 9
+    reported = {row["service"]: float(row["reported"]) for row in table.rows()}
+    assert reported["consumer-trades"] > 0.98
+    assert reported["consumer-book"] == pytest.approx(1 - 180 / 900, abs=0.03)
+
+
+def test_a_service_that_fell_silent_before_the_time_shown_stays_in_the_table(history: History) -> None:
+    end_ms = history.end_ms
+    flux = panel_of(boards.BY_UID["pipeline"], "Health").query.flux
+    (table,) = Asking(history.server, end_ms - 120_000, end_ms, {}).ask(flux)
+    heard = {row["service"]: float(row["heard"]) for row in table.rows()}
+    assert heard["consumer-book"] > 170
+    assert heard["consumer-trades"] < 20
+
+
+def test_the_edges_of_the_states_are_no_silence(history: History) -> None:
+    """Of a window that is cut off, or has just begun, no report need be there yet."""
+    flux = panel_of(boards.BY_UID["pipeline"], "Heard").query.flux
+    last_ms = history.end_ms // 30_000 * 30_000 + 30_000
+    frames = Asking(history.server, last_ms - 305_000, last_ms + 5_000, {}).ask(flux)
+    states = {frame.labels["service"]: frame.columns["_value"] for frame in frames}
+    assert set(states["consumer-trades"]) == {"1"}
+    assert len(states["consumer-trades"]) == 11
+
+
+def test_a_hop_of_two_exchanges_is_one_line_of_the_slower_one(server: Influx, unique: str) -> None:
+    org_id = api(server, "GET", f"orgs?org={server.org}")["orgs"][0]["id"]
+    api(server, "POST", "buckets", {"orgID": org_id, "name": unique, "retentionRules": []})
+    at_ms = recent_end_ms() // 10_000 * 10_000
+    store_of(server, influx_bucket_ticks=unique).write(
+        [
+            Point(Series(FRESHNESS, (exchange, "trades", "stored", "0")), at_ms * 1_000_000, (1.0, p95, 99.0))
+            for exchange, p95 in (("binance", 20.0), ("other", 30.0))
+        ]
+    )
+    flux = panel_of(boards.BY_UID["pipeline"], "Socket → store").query.flux.replace('"ticks"', f'"{unique}"')
+    (frame,) = Asking(server, at_ms - 60_000, at_ms + 1_000, {}).ask(flux)
+    assert [float(value) for value in frame.columns["_value"]] == [30.0]
+
+
+def test_spans_of_books_are_found_without_a_table_of_all_points(history: History) -> None:
+    """A week of them would not fit into the memory that the stack allows a query."""
+    query = panel_of(boards.BY_UID["pipeline"], "Spans without a synced book").query
+    opened = history.opened(boards.BY_UID["pipeline"])
+    every_point = (
+        'from(bucket: "ticks") |> range(start: v.timeRangeStart, stop: v.timeRangeStop)'
+        ' |> filter(fn: (r) => r._measurement == "book" and r._field == "synced")'
+        ' |> group() |> sort(columns: ["_time"]) |> tail(n: 1)'
+    )
+    assert memory(opened, query.flux) < memory(opened, every_point) / 2
+
+
+def memory(asking: Asking, flux: str) -> int:
+    """Bytes that the server needs at most at a time, as its profiler says."""
+    imports = "".join(line + "\n" for line in flux.splitlines() if line.startswith("import "))
+    rest = flux.replace(imports, "")
+    text = asking.text(f'import "profiler"\n{imports}option profiler.enabledProfilers = ["query"]\n{rest}')
+    rows = list(csv.reader(io.StringIO(text)))
+    (at,) = (place for place, row in enumerate(rows) if "MaxAllocated" in row)
+    return int(rows[at + 1][rows[at].index("MaxAllocated")])
 
 
 def test_silence_is_a_hole_in_the_states(history: History) -> None:
@@ -233,3 +349,11 @@ def test_all_indicators_are_listed_closed_and_open(history: History) -> None:
     rows = {row["indicator"]: row for row in table.rows()}
     assert len(rows) > 80
     assert rows["momentum_rsi"]["closed"] != rows["momentum_rsi"]["open"] != ""
+
+
+def test_an_indicator_without_a_value_in_the_newest_bar_does_not_show_an_older_one(history: History) -> None:
+    """The parabolic SAR is above the price or below it, never both."""
+    (table,) = shown(history, "indicators", "All indicators")
+    rows = {row["indicator"]: row for row in table.rows()}
+    found = [rows.get(f"trend_psar_{side}", {}).get("closed", "") for side in ("up", "down")]
+    assert sorted(map(bool, found)) == [False, True]

@@ -10,9 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
-import urllib3
 
 from consumers.enrich.port import Known
 from consumers.enrich.trades import TradeEnricher
@@ -22,7 +20,7 @@ from consumers.stores.influxdb import InfluxStore
 from tests.builders import trade
 from tests.conftest import ROOT, Influx
 from tests.integration.grafana.asking import Asking
-from tests.integration.grafana.conftest import store_of
+from tests.integration.grafana.conftest import api, store_of
 
 TASKS = {
     "1s": ROOT / "influxdb/tasks/trade_summary_1s.flux",
@@ -73,18 +71,6 @@ class Place:
 
     def _asking(self) -> Asking:
         return Asking(self.server, 0, 0, {})
-
-
-def api(server: Influx, method: str, path: str, body: object = None) -> Any:
-    answer = urllib3.request(
-        method,
-        f"{server.url}/api/v2/{path}",
-        headers={"Authorization": f"Token {server.token}", "Content-Type": "application/json"},
-        timeout=60,
-        body=None if body is None else orjson.dumps(body),
-    )
-    assert answer.status < 300, answer.data
-    return orjson.loads(answer.data or b"null")
 
 
 @pytest.fixture

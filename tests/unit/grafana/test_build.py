@@ -156,6 +156,29 @@ def test_rules_point_to_their_panels_and_fill_in_labels_that_they_have() -> None
     assert int(group["interval"].removesuffix("s")) % 10 == 0
 
 
+def test_a_rule_that_fires_without_any_series_says_so() -> None:
+    """Without labels the sentence about a series would be one about nothing, "late by 0s"."""
+    for rule in RULES:
+        if rule.no_data == "Alerting":
+            assert rule.summary.startswith("{{ if $labels.")
+            assert "{{ else }}" in rule.summary
+            assert rule.summary.endswith("{{ end }}")
+
+
+def test_rules_that_find_the_last_stop_wait_for_a_start_of_everything() -> None:
+    """After a night without the stack every feed and service is old until it is heard: a minute or two."""
+    for uid in ("feed-stale", "service-silent"):
+        (rule,) = (rule for rule in RULES if rule.uid == uid)
+        assert rule.wait == "2m"
+
+
+def test_no_spans_are_not_taken_for_a_book_that_was_synced() -> None:
+    """The table is empty as well where nothing came at all."""
+    for _, panel in PANELS:
+        if panel.title == "Spans without a synced book":
+            assert "all the time" not in panel.empty
+
+
 def test_a_rule_for_a_panel_that_is_not_there_is_refused() -> None:
     with pytest.raises(LookupError, match="market has no panel 'Nothing'"):
         panel_id(boards.BY_UID["market"], "Nothing")
