@@ -312,6 +312,28 @@ def test_the_example_of_settings_shows_the_defaults() -> None:
 _SAMPLES = {"ALERT_WEBHOOK_URL", "BACKUPS", "SNAPSHOT_SECRETS"}
 
 
+@pytest.mark.parametrize("file", WHOLE)
+def test_queries_together_leave_the_store_its_memory(file: str) -> None:
+    """Writes must go on while someone looks at weeks: a query is refused sooner than the server is killed."""
+    store = services(file)["influxdb"]
+    settings = store["environment"]
+    of_all, of_one, at_first, count, cache = (
+        int(settings[f"INFLUXD_{name}"])
+        for name in (
+            "QUERY_MAX_MEMORY_BYTES",
+            "QUERY_MEMORY_BYTES",
+            "QUERY_INITIAL_MEMORY_BYTES",
+            "QUERY_CONCURRENCY",
+            "STORAGE_CACHE_MAX_MEMORY_SIZE",
+        )
+    )
+    # influxd refuses to start otherwise.
+    assert count * at_first <= of_all
+    assert of_one <= of_all
+    # A third is for everything else.
+    assert of_all + cache <= mebibytes(store["mem_limit"]) * 2**20 * 2 / 3
+
+
 def test_after_a_restore_grafana_is_told_its_token() -> None:
     """The restored tokens may be others, and Grafana reads its own only when it starts."""
     recipe = subprocess.run(
