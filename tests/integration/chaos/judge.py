@@ -1,0 +1,16 @@
+"""What every chaos test asks of a run."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from cryptostream.chaos.result import Result
+
+# Waits inside are bounded; on a busy machine a run of fifteen seconds may take minutes.
+TIMEOUT_S: Final = 900
+KILLS: Final = 5
+
+
+def assert_kept(result: Result) -> None:
+    assert result.broken() == []
+    assert result.rows > 1_000, "next to nothing was compared"

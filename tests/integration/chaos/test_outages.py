@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from cryptostream.chaos import disturber, session
+from cryptostream.chaos.differences import Kind
+from cryptostream.chaos.engines import Engines
+from cryptostream.chaos.market import Market
+from cryptostream.chaos.runner import Runner
+from cryptostream.chaos.scenarios import SCENARIOS, Outage, Scenario
+from cryptostream.chaos.stack import Modules
+from tests.integration.chaos.judge import KILLS, TIMEOUT_S, assert_kept
+
+pytestmark = pytest.mark.timeout(TIMEOUT_S)
+_SOON_S = 25.0
+
+
+@pytest.mark.parametrize(
+    "outage",
+    [Outage("kafka", "stop", 8), Outage("influx", "stop", 8), Outage("influx", "freeze", 8)],
+    ids=lambda outage: f"{outage.engine}-{outage.how}",
+)
+def test_an_engine_that_is_away_for_a_while_costs_nothing(runner: Runner, outage: Outage) -> None:
+    assert_kept(runner.run(Scenario("outage", "an engine is away", outage=outage)))
+
+
+def test_rollovers_cost_nothing_and_are_not_noticed(runner: Runner) -> None:
+    scenario = replace(SCENARIOS["rollover"], rollovers=3, window_s=150)
+    assert_kept(runner.run(scenario))
+
+
+class Sabotage(NamedTuple):
+    """A mechanism that is taken out of a service, and what a scenario must then find."""
+
+    mechanism: str
+    service: str
+    scenario: str
+    what: str
+    kind: Kind
+
+    @property
+    def modules(self) -> Modules:
+        return Modules(**{self.service: ("tests.integration.sabotage", self.mechanism, self.service)})
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is missing for good need not be waited for as long."""
+    monkeypatch.setattr(disturber, "_RECOVERY_S", _SOON_S)
+    monkeypatch.setattr(session, "DRAIN_S", _SOON_S)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    "sabotage",
+    [
+        Sabotage("repair", "producers", "skip", "trade", "missing"),
+        Sabotage("dedupe", "producers", "duplicate", "market.trades", "twice"),
+        Sabotage("checkpoint", "consumers", "kill-klines", "kline", "missing"),
+    ],
+    ids=lambda sabotage: sabotage.mechanism,
+)
+def test_without_the_mechanism_the_same_run_is_red(
+    engines: Engines, market: Market, runner: Runner, tmp_path: Path, sabotage: Sabotage
+) -> None:
+    sabotaged = Runner(
+        engines,
+        market,
+        tmp_path,
+        print,
+        kills=KILLS,
+        modules=sabotage.modules,
+        undisturbed=runner.undisturbed(),
+    )
+    result = sabotaged.run(SCENARIOS[sabotage.scenario])
+    assert result.error is None
+    assert result.differences.count(sabotage.what, sabotage.kind) > 0
