@@ -152,7 +152,9 @@ def _bars(scenario: Scenario, truth: Truth, export: Export) -> dict[BarSeries, d
 
 def _count(result: Result, faults: list[dict[str, Any]]) -> None:
     result.fired = faults[0]["fired"] if faults else 0
-    result.silent_faults = tuple(fault["kind"] for fault in faults if not fault["fired"])
+    # A kind may stand twice: once for certain, and by chance.
+    fired = {fault["kind"] for fault in faults if fault["fired"]}
+    result.silent_faults = tuple(dict.fromkeys(f["kind"] for f in faults if f["kind"] not in fired))
     result.records = Counter()
     for fault in faults:
         result.records.update({stream: hit for stream, hit in fault["records"].items() if hit})

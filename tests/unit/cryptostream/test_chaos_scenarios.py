@@ -62,3 +62,9 @@ def test_a_window_has_the_bars_that_close_within():
     assert window.has_bar(1, 1_000)
     assert not window.has_bar(0, 1_000)
     assert window.cut(Window(0, 3_000)) == Window(1_000, 3_000)
+
+
+def test_of_all_faults_together_each_that_waits_for_a_request_strikes_once_for_certain():
+    faults = parse_script(None, ALL.faults).faults
+    by_chance = {fault.kind for fault in faults if fault.declared.place == "request" and not fault.once}
+    assert by_chance == {fault.kind for fault in faults if fault.once}
