@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
-import subprocess
 import urllib.request
+from pathlib import Path
 from typing import Any, Final
 
 from tests.compose.composer import PORTS, PROJECT, Composer, Failed, containers, engine, lasting, say
@@ -256,10 +257,16 @@ def secrets(composer: Composer) -> None:
 
 
 def _repository() -> str:
-    """All that is committed."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
-    paths = [ROOT / name for name in listed.stdout.split("\0") if name]
-    return "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in paths if path.is_file())
+    """All that belongs to the project; a checkout need not have its history."""
+    texts = []
+    for folder, subfolders, names in os.walk(ROOT):
+        subfolders[:] = [
+            name for name in subfolders if name == ".ci" or not name.startswith((".", "data", "__pycache__"))
+        ]
+        # The user's own settings and secrets are meant to be there.
+        ours = [name for name in names if name == ".env.example" or not name.startswith(".env")]
+        texts += [(Path(folder) / name).read_text(encoding="utf-8", errors="replace") for name in ours]
+    return "\n".join(texts)
 
 
 def _secret_values(composer: Composer) -> dict[str, str]:

@@ -88,6 +88,20 @@ def statuses(result: RunResult) -> dict[str, tuple[str, str | None]]:
     return {row.symbol: (row.status, row.reason) for row in result.rows}
 
 
+def failing(error: Exception, before: Callable[[], None] = lambda: None) -> Callable[[Places], None]:
+    """Makes every request to a landing place end so."""
+
+    def refuse(*_: Any) -> Any:
+        before()
+        raise error
+
+    def hinder(places: Places) -> None:
+        for name in ("names", "read", "write", "delete"):
+            setattr(places.place, name, refuse)
+
+    return hinder
+
+
 def test_a_run_takes_its_slot(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     (result,) = stage.run(SLOT)
@@ -198,14 +212,7 @@ def test_bad_answers_are_quarantined_and_never_make_a_complete_row(
 def test_while_the_landing_place_is_away_rows_wait_and_stay_complete(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
 
-    def away(places: Places) -> None:
-        def refuse(*_: Any) -> Any:
-            raise LandingUnavailable("away")
-
-        for name in ("names", "read", "write", "delete"):
-            setattr(places.place, name, refuse)
-
-    results = stage.run(SLOT, SLOT + BAR, hinder=away)
+    results = stage.run(SLOT, SLOT + BAR, hinder=failing(LandingUnavailable("away")))
     assert [result.waiting for result in results] == [1, 2]
     assert not results[0].complete and results[0].troubles == {"landing": "away"}
     # Told by every run, however often it was told as an alert.
@@ -219,14 +226,7 @@ def test_while_the_landing_place_is_away_rows_wait_and_stay_complete(tmp_path: P
 def test_a_place_that_refuses_costs_no_row(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
 
-    def refusing(places: Places) -> None:
-        def refuse(*_: Any) -> Any:
-            raise LandingMisconfigured("its key was renewed")
-
-        for name in ("names", "read", "write", "delete"):
-            setattr(places.place, name, refuse)
-
-    (result,) = stage.run(SLOT, hinder=refusing)
+    (result,) = stage.run(SLOT, hinder=failing(LandingMisconfigured("its key was renewed")))
     assert result.waiting == 1 and result.troubles == {"landing": "its key was renewed"}
 
 
@@ -254,15 +254,10 @@ def test_after_more_than_a_week_without_runs_the_last_week_is_filled(tmp_path: P
 def test_a_place_that_is_slow_to_fail_does_not_keep_the_slot_waiting(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
 
-    def slow(places: Places) -> None:
-        def refuse(*_: Any) -> Any:
-            stage.host._start_ms += 301_000  # longer than the slot lasts
-            raise LandingUnavailable("away")
+    def slowly() -> None:
+        stage.host._start_ms += 301_000  # longer than the slot lasts
 
-        for name in ("names", "read", "write", "delete"):
-            setattr(places.place, name, refuse)
-
-    (result,) = stage.run(SLOT, hinder=slow)
+    (result,) = stage.run(SLOT, hinder=failing(LandingUnavailable("away"), slowly))
     assert not result.late and {status for status, _ in statuses(result).values()} == {"complete"}
 
 
