@@ -261,7 +261,9 @@ def _repository() -> str:
     texts = []
     for folder, subfolders, names in os.walk(ROOT):
         subfolders[:] = [
-            name for name in subfolders if name == ".ci" or not name.startswith((".", "data", "__pycache__"))
+            name
+            for name in subfolders
+            if name == ".ci" or not (name.startswith(".") or name in ("data", "__pycache__"))
         ]
         # The user's own settings and secrets are meant to be there.
         ours = [name for name in names if name == ".env.example" or not name.startswith(".env")]
