@@ -50,14 +50,13 @@ class FillTrades(NamedTuple):
     symbol: str
     first: int
     last: int
-    delay_s: float
 
 
 class ProveTrades(NamedTuple):
     """Find out over REST's aggTrades whether the ids `first` to `last`, which it does not have as trades,
     were ever issued; they lie between the times `begin_ms` and `end_ms`.
 
-    Answer: `Instrument.receive_trade_proof` with the same bounds and `reason`, why they are given up.
+    Answer: `Instrument.receive_trade_proof` with the same bounds.
     """
 
     symbol: str
@@ -65,7 +64,6 @@ class ProveTrades(NamedTuple):
     last: int
     begin_ms: int
     end_ms: int
-    reason: str
 
 
 class AuditBook(NamedTuple):
@@ -95,6 +93,3 @@ Effect = Publish | FetchSnapshot | FillKlines | FillTrades | ProveTrades | Audit
 
 # Rows of one REST answer: the limit of klines and trades (BINANCE_SPOT.md §8.4, §8.6).
 PAGE: Final = 1_000
-# Seconds to wait before asking again for what REST did not have yet; its database trails the stream by 1–5 s
-# (BINANCE_SPOT.md §9). After the last of them it is lost.
-RETRY_DELAYS_S: Final = (1.0, 2.0, 3.0, 4.0, 5.0)

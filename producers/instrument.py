@@ -75,6 +75,11 @@ class Instrument:
         return self._trades.missing
 
     @property
+    def missing_bars(self) -> int:
+        """How many bars were passed over, of all intervals."""
+        return sum(klines.missing for klines in self._klines.values())
+
+    @property
     def book_audits(self) -> tuple[int, int]:
         """How often the book was compared with a fresh snapshot, and levels that differed the last time."""
         return self._book.audits, self._book.drift_levels
@@ -131,17 +136,31 @@ class Instrument:
         return self._enter(klines.receive(message), "klines", message["interval"], received_ms, source)
 
     def receive_kline_rows(
-        self, interval: str, first: int, last: int, rows: Sequence[KlineMessage], now_ms: int
+        self,
+        interval: str,
+        first: int,
+        last: int,
+        rows: Sequence[KlineMessage] | None,
+        now_ms: int,
+        *,
+        now_s: float,
     ) -> list[Effect]:
-        """Take the answer to `FillKlines`."""
-        raised = self._klines[interval].receive_rows(first, last, rows)
+        """Take the answer to `FillKlines`; see `KlineSequence.receive_rows`."""
+        raised = self._klines[interval].receive_rows(first, last, rows, now_s)
         return self._enter(raised, "klines", interval, now_ms, "backfill")
 
     def receive_trade_rows(
-        self, first: int, last: int, rows: Sequence[TradeMessage], now_ms: int, oldest_available: int = 0
+        self,
+        first: int,
+        last: int,
+        rows: Sequence[TradeMessage] | None,
+        now_ms: int,
+        *,
+        now_s: float,
+        oldest_available: int = 0,
     ) -> list[Effect]:
         """Take the answer to `FillTrades`; see `TradeSequence.receive_rows`."""
-        raised = self._trades.receive_rows(first, last, rows, oldest_available)
+        raised = self._trades.receive_rows(first, last, rows, now_s, oldest_available)
         return self._enter(raised, "trades", None, now_ms, "backfill")
 
     def receive_trade_proof(
@@ -150,9 +169,11 @@ class Instrument:
         issued: Sequence[tuple[int, int]],
         never: Sequence[tuple[int, int]],
         now_ms: int,
+        *,
+        now_s: float,
     ) -> list[Effect]:
         """Take the answer to `ProveTrades`; see `TradeSequence.receive_proof`."""
-        raised = self._trades.receive_proof(asked, issued, never)
+        raised = self._trades.receive_proof(asked, issued, never, now_s)
         return self._enter(raised, "trades", None, now_ms, "backfill")
 
     def receive_audit_snapshot(self, snapshot: DepthMessage | None, now_ms: int) -> list[Effect]:
@@ -170,6 +191,17 @@ class Instrument:
     def disconnected(self, reason: str, now_ms: int) -> list[Effect]:
         """The connection that carried the streams has ended."""
         return self._enter(self._book.lose(reason), "depth", None, now_ms, self._source)
+
+    def retry(self, now_ms: int, now_s: float) -> list[Effect]:
+        """Ask REST again for what is due; call it about once a second.
+
+        Args:
+            now_s: of a clock that only goes forward.
+        """
+        effects = self._enter(self._trades.retry(now_s), "trades", None, now_ms, "backfill")
+        for interval, klines in self._klines.items():
+            effects += self._enter(klines.retry(now_s), "klines", interval, now_ms, "backfill")
+        return effects
 
     def tick(self) -> list[Publish]:
         """The completeness events gathered since the last call; call it about once a second."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Coroutine
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from producers.exchanges.binance.weight_budget import DEPTH_WEIGHT
 from producers.instrument import Instrument
 from producers.outlet import Outlet
 from shared.errors import ExchangeRefused, ExchangeUnavailable, ExchangeUnreadable, UnknownSymbol
+from shared.intervals import interval_ms
 from shared.messages import DepthMessage
 
 _LOG = logging.getLogger(__name__)
@@ -87,14 +89,22 @@ class Repairs:
         self._outlet.perform(instrument, effects)
 
     async def _fill_klines(self, instrument: Instrument, effect: FillKlines) -> None:
+        # One bar more than is missing: where REST has that, it does not merely trail.
+        last = effect.last + interval_ms(effect.interval)
+
         async def ask() -> list[Any]:
             now_ms = self._clock.message_ms()
-            return await self._rest.klines(effect.symbol, effect.interval, effect.first, effect.last, now_ms)
+            return await self._rest.klines(effect.symbol, effect.interval, effect.first, last, now_ms)
 
         await asyncio.sleep(effect.delay_s)
-        rows = await self._until_answered(instrument, ask, [])
+        rows = await self._until_answered(instrument, ask, None)
         effects = instrument.receive_kline_rows(
-            effect.interval, effect.first, effect.last, rows, self._clock.message_ms()
+            effect.interval,
+            effect.first,
+            effect.last,
+            rows,
+            self._clock.message_ms(),
+            now_s=time.monotonic(),
         )
         self._outlet.perform(instrument, effects)
 
@@ -102,10 +112,14 @@ class Repairs:
         async def ask() -> tuple[list[Any], int]:
             return await self._rest.trades(effect.symbol, effect.first, effect.last, self._clock.message_ms())
 
-        await asyncio.sleep(effect.delay_s)
-        rows, oldest = await self._until_answered(instrument, ask, ([], 0))
+        rows, oldest = await self._until_answered(instrument, ask, (None, 0))
         effects = instrument.receive_trade_rows(
-            effect.first, effect.last, rows, self._clock.message_ms(), oldest
+            effect.first,
+            effect.last,
+            rows,
+            self._clock.message_ms(),
+            now_s=time.monotonic(),
+            oldest_available=oldest,
         )
         self._outlet.perform(instrument, effects)
 
@@ -114,7 +128,9 @@ class Repairs:
             return await self._rest.issued_trades(effect.symbol, effect.begin_ms, effect.end_ms)
 
         issued, never = await self._until_answered(instrument, ask, ([], []))
-        effects = instrument.receive_trade_proof(effect, issued, never, self._clock.message_ms())
+        effects = instrument.receive_trade_proof(
+            effect, issued, never, self._clock.message_ms(), now_s=time.monotonic()
+        )
         self._outlet.perform(instrument, effects)
 
     async def _audit_book(self, instrument: Instrument) -> None:
@@ -129,9 +145,10 @@ class Repairs:
         self._outlet.perform(instrument, effects)
 
     async def _until_answered(self, instrument: Instrument, ask: Any, nothing: Any) -> Any:
-        """Ask until the exchange answers; `nothing` if it never will, or only with what nobody can read.
+        """Ask until the exchange answers; `nothing` if it refuses, or gives only what nobody can read.
 
-        A series waits as long as it takes: nothing is given up because the exchange is down.
+        A series waits as long as it takes: nothing is given up because the exchange is down. A refusal may be
+        for good or a moment's mistake, so the core asks again after other things have had their turn.
         """
         unreadable = 0
         backoff = Backoff(random.random, first_s=_FIRST_S)

@@ -267,6 +267,7 @@ class ProducerService:
             if not self._publisher.congested:
                 # Else the events stay with the instruments, joined to ranges, until there is room.
                 self._settle()
+                self._retry()
             for feed in self._feeds:
                 feed.judge()
             self._judge_queue()
@@ -274,6 +275,11 @@ class ProducerService:
 
     def _settle(self) -> None:
         self._outlet.settle((instrument, instrument.tick()) for instrument in self._instruments.values())
+
+    def _retry(self) -> None:
+        for instrument in self._instruments.values():
+            effects = instrument.retry(self._clock.message_ms(), time.monotonic())
+            self._outlet.perform(instrument, effects)
 
     def _judge_queue(self) -> None:
         match self._repair_mode.step(self._publisher.congested_s, self._publisher.outstanding):
@@ -326,6 +332,7 @@ class ProducerService:
         gauge("pending_fills", pending)
         gauge("warm", float(pending == 0))
         gauge("missing_trades", sum(instrument.missing_trades for instrument in instruments))
+        gauge("missing_bars", sum(instrument.missing_bars for instrument in instruments))
         gauge("books", len(instruments))
         gauge("synced_books", sum(instrument.synced for instrument in instruments))
         audits = [instrument.book_audits for instrument in instruments]

@@ -5,45 +5,27 @@ Source of the rules: BINANCE_SPOT.md §4.2 (ids rise by 1), §8.4 (historicalTra
 
 from __future__ import annotations
 
-from bisect import bisect_left
+import math
 from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
-from producers.effects import (
-    PAGE,
-    RETRY_DELAYS_S,
-    Effect,
-    FillTrades,
-    LedgerEvent,
-    ProveTrades,
-    Publish,
-)
+from producers.effects import PAGE, Effect, FillTrades, LedgerEvent, ProveTrades, Publish
 from producers.gaps import KIND_BY_CAUSE, Place, cause_of_trades, place
 from producers.halts import Halts
+from producers.missing_ids import MAX_HOLES, MissingIds, MissingRange
 from shared.id_ranges import IdRanges
 from shared.messages import TradeMessage
 from shared.topics import TRADES
 
-# Trades that are fetched for the time we were switched off: 100 requests, 2,500 of 6,000 weight a minute.
-TRADE_FILL_BOUND: Final = 100_000
-# Holes kept at a time; with more, the oldest is given up. One arises per lost connection at most.
-MAX_HOLES: Final = 1_000
-
-
-class _Edge(NamedTuple):
-    """What surrounds a hole as it was found: trade times of its neighbours."""
-
-    last: int
-    before_ms: int | None
-    after_ms: int
-    offline: bool
+_NEVER_ISSUED: Final = "aggTrades prove that they were never issued"
 
 
 class TradeSequence:
     """One series of trades: published at once, repaired trades later.
 
-    What REST does not have after the retries is checked against aggTrades, which may prove that ids were
-    never issued; the rest is given up as `lost`, or as `halted` or `offline` where that is why it is missing.
+    What REST does not have after the first answers is expected all the same, and checked against aggTrades,
+    which may prove that ids were never issued. The rest is asked for again and again, for a day, before it is
+    given up as `lost`, or as `halted` or `offline` where that is why it is missing.
 
     Args:
         halts: read only; when the exchange was closed.
@@ -54,16 +36,17 @@ class TradeSequence:
         self._halts = halts
         self._last: int | None = None  # highest id seen
         self._last_ms: int | None = None  # its trade time
-        self._missing = IdRanges()
-        self._edges: list[_Edge] = []  # by last id of the hole
+        self._missing = MissingIds()
+        # Of the missing ids those entered as expected, and those that aggTrades prove to be trades.
+        self._expected = IdRanges()
+        self._proved = IdRanges()
         self._filling = False
-        self._attempt = 0
         self._resuming = False
 
     @property
     def filling(self) -> bool:
-        """An answer of REST is awaited."""
-        return self._filling
+        """An answer of REST is awaited, or may have what the last one did not have yet."""
+        return self._filling or self._missing.soon
 
     @property
     def missing(self) -> int:
@@ -72,7 +55,7 @@ class TradeSequence:
 
     def awaits(self, first: int, last: int) -> bool:
         """Whether some of the ids `first` to `last` may still come."""
-        return self._last is None or last > self._last or self._missing.intersection_count(first, last) > 0
+        return self._last is None or last > self._last or any(self._missing.within(first, last))
 
     def begin(
         self, last_id: int | None, later: Iterable[tuple[int, int]] = (), time_ms: int = 0
@@ -89,7 +72,7 @@ class TradeSequence:
         self._last, self._resuming = last_id, True
         for first, last in IdRanges(later):
             if first > self._last + 1:
-                self._add_hole(self._last + 1, first - 1, None, time_ms, offline=False)
+                self._missing.add(MissingRange(self._last + 1, first - 1, None, time_ms, offline=False))
             self._last = max(self._last, last)
             self._last_ms = time_ms
         return self._fill()
@@ -112,110 +95,151 @@ class TradeSequence:
         if place(self._last, trade_id, trade_id) is Place.SEEN:
             if trade_id not in self._missing:
                 return [LedgerEvent("duplicate", trade_id, trade_id, time_ms)]
-            self._missing.remove(trade_id, trade_id)
+            self._settle(trade_id, trade_id)
             return [Publish(TRADES, trade)]
         first, last, before_ms = self._last + 1, trade_id - 1, self._last_ms
         offline, self._resuming = self._resuming, False
         self._last, self._last_ms = trade_id, time_ms
         cause = cause_of_trades(before_ms, time_ms, offline=offline, halts=self._halts)
-        effects: list[Effect] = [Publish(TRADES, trade), LedgerEvent("gap", first, last, time_ms, cause)]
-        if offline and last - first + 1 > TRADE_FILL_BOUND:
-            offline_last = last - TRADE_FILL_BOUND
-            effects.append(
-                LedgerEvent("offline", first, offline_last, time_ms, "more than can be fetched again")
-            )
-            first = offline_last + 1
-        return effects + self._add_hole(first, last, before_ms, time_ms, offline=offline) + self._fill()
+        hole = MissingRange(first, last, before_ms, time_ms, offline)
+        return [
+            Publish(TRADES, trade),
+            LedgerEvent("gap", first, last, time_ms, cause),
+            *self._add(hole),
+            *self._fill(),
+        ]
+
+    def retry(self, now_s: float) -> list[Effect]:
+        """Ask again for what is due; `now_s` is of a clock that only goes forward. Call it once a second."""
+        return self._fill(now_s)
 
     def receive_rows(
-        self, first: int, last: int, rows: Sequence[TradeMessage], oldest_available: int = 0
+        self,
+        first: int,
+        last: int,
+        rows: Sequence[TradeMessage] | None,
+        now_s: float,
+        oldest_available: int = 0,
     ) -> list[Effect]:
         """Take the trades that REST has between the ids `first` and `last`, ascending; more are welcome.
 
         Args:
+            rows: None if REST refused to answer.
+            now_s: as in `retry`.
             oldest_available: REST has none below this id, for now.
         """
         self._filling = False
         effects: list[Effect] = []
-        for row in rows:
+        for row in rows or ():
             trade_id = row["trade_id"]
             if trade_id in self._missing:
-                self._missing.remove(trade_id, trade_id)
+                self._settle(trade_id, trade_id)
                 effects.append(Publish(TRADES, row))
-        unavailable_last = min(oldest_available - 1, last)
-        if not self._missing.intersection_count(first, last):
-            self._attempt = 0
-        elif self._attempt < len(RETRY_DELAYS_S):
-            self._attempt += 1
-        elif self._missing.intersection_count(first, unavailable_last):
-            return effects + self._prove(first, unavailable_last, "older than what the exchange gives")
-        else:
-            return effects + self._prove(first, last, "the exchange does not have it")
-        return effects + self._fill()
+        if first < oldest_available:
+            # Asking page by page for what cannot be had would take hours, and find nothing.
+            last = max(last, oldest_available - 1)
+        exhausted = self._missing.unanswered(first, last, now_s)
+        if exhausted:
+            effects += self._give_up(exhausted, now_s)
+        unproved = [missing for missing in self._missing.within(first, last) if not missing.soon]
+        if unproved:
+            return effects + self._prove(unproved)
+        return effects + self._fill(now_s)
 
     def receive_proof(
-        self, asked: ProveTrades, issued: Iterable[tuple[int, int]], never: Iterable[tuple[int, int]]
+        self,
+        asked: ProveTrades,
+        issued: Iterable[tuple[int, int]],
+        never: Iterable[tuple[int, int]],
+        now_s: float,
     ) -> list[Effect]:
         """Take what aggTrades say of ids that REST does not have as trades.
 
         Args:
             issued: ranges of ids proved to be trades.
             never: ranges of ids proved to be none; nobody expects them.
+            now_s: as in `retry`.
         """
-        first, last = asked.first, asked.last
-        self._filling, self._attempt = False, 0
-        for low, high in never:
-            if max(first, low) <= min(last, high):
-                self._missing.remove(max(first, low), min(last, high))
-        proved = IdRanges(issued)
-        return self._give_up(first, last, asked.reason, proved) + self._fill()
-
-    def _prove(self, first: int, last: int, reason: str) -> list[Effect]:
-        ranges = list(self._missing.within(first, last))
-        before, after = self._edge_of(ranges[0][1]), self._edge_of(ranges[-1][1])
-        self._filling = True
-        # Without a time before the hole, aggregates from shortly before its end have to do.
-        begin_ms = before.before_ms if before.before_ms is not None else before.after_ms
-        first, last = ranges[0][0], ranges[-1][1]
-        return [ProveTrades(self._symbol, first, last, begin_ms, after.after_ms, reason)]
-
-    def _add_hole(
-        self, first: int, last: int, before_ms: int | None, after_ms: int, *, offline: bool
-    ) -> list[Effect]:
-        self._missing.add(first, last)
-        self._edges.append(_Edge(last, before_ms, after_ms, offline))
-        if self._missing.range_count() <= MAX_HOLES:
-            return []
-        oldest = next(iter(self._missing))
-        return self._give_up(*oldest, "too many holes at once", IdRanges())
-
-    def _give_up(self, first: int, last: int, reason: str, proved: IdRanges) -> list[Effect]:
+        self._filling = False
         effects: list[Effect] = []
-        for low, high in list(self._missing.within(first, last)):
-            self._missing.remove(low, high)
-            edge = self._edge_of(high)
-            cause = cause_of_trades(edge.before_ms, edge.after_ms, offline=edge.offline, halts=self._halts)
-            kind = KIND_BY_CAUSE[cause]
-            count = proved.intersection_count(low, high)
-            detail = f"{reason}; aggTrades prove {count} of them" if count else reason
-            effects.append(LedgerEvent(kind, low, high, edge.after_ms, detail))
+        for low, high in never:
+            effects += self._never_issued(max(asked.first, low), min(asked.last, high))
+        for low, high in issued:
+            for missing in self._missing.within(low, high):
+                self._proved.add(missing.first, missing.last)
+        for missing in list(self._missing.within(asked.first, asked.last)):
+            if not missing.soon:
+                effects += self._expect(missing)
+        return effects + self._fill(now_s)
+
+    def _settle(self, first: int, last: int) -> None:
+        """These ids are missing no more."""
+        for ids in (self._missing, self._expected, self._proved):
+            ids.remove(first, last)
+
+    def _never_issued(self, first: int, last: int) -> list[Effect]:
+        """What was already expected is excused; the rest nobody has heard of."""
+        effects: list[Effect] = []
+        if first <= last:
+            after_ms = max((missing.after_ms for missing in self._missing.within(first, last)), default=0)
+            for low, high in list(self._expected.within(first, last)):
+                effects.append(LedgerEvent("halted", low, high, after_ms, _NEVER_ISSUED))
+            self._settle(first, last)
         return effects
 
-    def _edge_of(self, trade_id: int) -> _Edge:
-        """The hole that the id belonged to when it was found."""
-        index = bisect_left(self._edges, trade_id, key=lambda edge: edge.last)
-        return self._edges[min(index, len(self._edges) - 1)]
-
-    def _fill(self) -> list[Effect]:
-        """Ask for a page: the oldest hole, and those after it that the page reaches."""
-        if self._filling:
+    def _expect(self, missing: MissingRange) -> list[Effect]:
+        """From now on the ledger knows that these are missing, whatever becomes of this process."""
+        if self._expected.intersection_count(missing.first, missing.last) == missing.last - missing.first + 1:
             return []
-        if not self._missing:
-            self._edges.clear()
+        self._expected.add(missing.first, missing.last)
+        proved = self._proved.intersection_count(missing.first, missing.last)
+        detail = f"the exchange does not have them for now; aggTrades prove {proved} of them"
+        return [LedgerEvent("expected", missing.first, missing.last, missing.after_ms, detail)]
+
+    def _prove(self, unproved: Sequence[MissingRange]) -> list[Effect]:
+        self._filling = True
+        # Without a time before the hole, aggregates from shortly before its end have to do.
+        begin_ms = unproved[0].after_ms if unproved[0].before_ms is None else unproved[0].before_ms
+        first, last, end_ms = unproved[0].first, unproved[-1].last, unproved[-1].after_ms
+        return [ProveTrades(self._symbol, first, last, begin_ms, end_ms)]
+
+    def _add(self, hole: MissingRange) -> list[Effect]:
+        if self._missing.range_count() < MAX_HOLES:
+            self._missing.add(hole)
+            return []
+        # Expected and not stored: nobody asks for it any more, and nobody can call it complete.
+        detail = f"{MAX_HOLES:,} holes are open, more are not followed; `cryptostream repair` fetches it"
+        return [LedgerEvent("expected", hole.first, hole.last, hole.after_ms, detail)]
+
+    def _give_up(self, exhausted: Iterable[MissingRange], now_s: float) -> list[Effect]:
+        effects: list[Effect] = []
+        for missing in exhausted:
+            cause = cause_of_trades(
+                missing.before_ms, missing.after_ms, offline=missing.offline, halts=self._halts
+            )
+            ids = IdRanges([(missing.first, missing.last)])
+            # A halt explains ids that nobody traded, none that aggTrades have.
+            traded = (
+                IdRanges(self._proved.within(missing.first, missing.last))
+                if cause == "halted"
+                else IdRanges()
+            )
+            kinds = [(KIND_BY_CAUSE[cause], ids.difference(traded)), (KIND_BY_CAUSE["missed"], traded)]
+            effects += [
+                LedgerEvent(kind, low, high, missing.after_ms, missing.asking(now_s))
+                for kind, ranges in kinds
+                for low, high in ranges
+            ]
+            self._settle(missing.first, missing.last)
+        return effects
+
+    def _fill(self, now_s: float = -math.inf) -> list[Effect]:
+        """Ask for a page: the oldest hole that is due, and those after it that the page reaches.
+
+        Without a time only what was never asked for is due.
+        """
+        page = None if self._filling else self._missing.due(now_s, PAGE)
+        if page is None:
             return []
         self._filling = True
-        first, _ = next(iter(self._missing))
-        del self._edges[: bisect_left(self._edges, first, key=lambda edge: edge.last)]
-        *_, (_, last) = self._missing.within(first, first + PAGE - 1)
-        delay_s = RETRY_DELAYS_S[self._attempt - 1] if self._attempt else 0.0
-        return [FillTrades(self._symbol, first, last, delay_s)]
+        return [FillTrades(self._symbol, *page)]

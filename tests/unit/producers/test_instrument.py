@@ -87,7 +87,7 @@ def test_a_repaired_trade_is_expected_and_repaired_in_its_own_minute(instrument:
     instrument.receive("trade", trade(trade_id=3, trade_time_ms=NOW_MS + MINUTE))
     ledger(instrument)
     row = trade(trade_id=2, source="backfill", event_time_ms=None)
-    instrument.receive_trade_rows(2, 2, [row], NOW_MS)
+    instrument.receive_trade_rows(2, 2, [row], NOW_MS, now_s=0.0)
     events = ledger(instrument)
     assert said(events) == [("trades", "expected", 2, 2, 1), ("trades", "repaired", 2, 2, 1)]
     assert {event["event_time_ms"] for event in events} == {NOW_MS}
@@ -220,7 +220,7 @@ def test_ids_that_were_never_issued_are_neither_expected_nor_lost(instrument: In
     ledger(instrument)
     effects: Any = []
     while not any(isinstance(effect, ProveTrades) for effect in effects):
-        effects = instrument.receive_trade_rows(2, 3, [], NOW_MS)
-    instrument.receive_trade_proof(effects[-1], [], [(2, 3)], NOW_MS)
+        effects = instrument.receive_trade_rows(2, 3, [], NOW_MS, now_s=0.0)
+    instrument.receive_trade_proof(effects[-1], [], [(2, 3)], NOW_MS, now_s=0.0)
     assert ledger(instrument) == []
     assert instrument.missing_trades == 0

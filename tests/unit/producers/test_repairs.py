@@ -85,9 +85,9 @@ class UnreadableRest:
         return [kline(interval=interval, open_time_ms=first, close_time_ms=first + 59_999, source="backfill")]
 
 
-@pytest.mark.parametrize(("junk", "published"), [(2, 1), (10**6, 0)])
-def test_rows_that_cannot_be_read_are_asked_for_again_but_not_for_ever(
-    junk: int, published: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("junk", "published"), [(2, 1), (10**6, None)])
+def test_rows_that_cannot_be_read_are_asked_for_again_and_then_count_as_no_answer(
+    junk: int, published: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(producers.repairs, "_FIRST_S", 0.001)
 
@@ -100,7 +100,7 @@ def test_rows_that_cannot_be_read_are_asked_for_again_but_not_for_ever(
             symbol = "BTCUSDC"
 
             def receive_kline_rows(
-                self, interval: str, _first: int, _last: int, rows: Any, _now: int
+                self, interval: str, _first: int, _last: int, rows: Any, _now: int, *, now_s: float
             ) -> list:
                 answers.append((interval, rows))
                 return []
@@ -110,6 +110,6 @@ def test_rows_that_cannot_be_read_are_asked_for_again_but_not_for_ever(
         async with asyncio.timeout(10):
             while not answers:  # noqa: ASYNC110 -- the task is the repairs' own
                 await asyncio.sleep(0.005)
-        assert [len(rows) for _, rows in answers] == [published]
+        assert [None if rows is None else len(rows) for _, rows in answers] == [published]
 
     asyncio.run(play())
