@@ -10,7 +10,8 @@
     │   │   └── ExchangeBlocked      by one host's firewall; other hosts may answer
     │   └── ExchangeRefused          permanent: place, ban, wrong request
     ├── BrokerError                  Kafka cannot be used as asked
-    │   └── BrokerUnavailable        transient
+    │   ├── BrokerUnavailable        transient
+    │   └── SlotTaken                a member's slot in its group is another's: a new client may join again
     ├── StoreError
     │   ├── StoreUnavailable         transient: nothing is lost, try again after ``retry_after`` seconds
     │   ├── StoreMisconfigured       fatal: wrong URL, token, organisation or bucket
@@ -84,6 +85,18 @@ class BrokerError(CryptoStreamError):
 
 class BrokerUnavailable(BrokerError):
     pass
+
+
+class SlotTaken(BrokerError):
+    """
+    Attributes:
+        slot: `group.instance.id` of the member. reason: the broker's words.
+    """
+
+    def __init__(self, slot: str, reason: str) -> None:
+        super().__init__(f"the broker has given the slot {slot} to another member ({reason})")
+        self.slot = slot
+        self.reason = reason
 
 
 class StoreError(CryptoStreamError):

@@ -153,7 +153,7 @@ LOG = [FakeMessage(n, encode(trade(trade_id=n))) for n in range(5)]  # type: ign
 
 
 class Bench:
-    def __init__(self, log: Sequence[FakeMessage] = LOG) -> None:
+    def __init__(self, log: Sequence[FakeMessage] = LOG, config: dict[str, Any] | None = None) -> None:
         self.stop = threading.Event()
         self.kafka = FakeConsumer(log, self.stop)
         self.producer = FakeProducer()
@@ -165,7 +165,7 @@ class Bench:
             stream=streams(("trades",), (), memory_broker=False)[0],
             enricher=TradeEnricher(),
             consumer=self.kafka,  # type: ignore[arg-type]
-            config={},
+            config=config or {},
             store=self.store,
             outbox=outbox,
             history=NoHistory(),
