@@ -18,6 +18,7 @@ from consumers.backoff import Backoff
 from consumers.batch_write import BatchWrite
 from consumers.checkpoint import Checkpoint
 from consumers.enrich.port import Enriched, Enricher, Record
+from consumers.expired_ids import ExpiredIds
 from consumers.group_offsets import GroupOffsets
 from consumers.history import History
 from consumers.membership import slot_taken
@@ -94,6 +95,7 @@ class StreamConsumer:
         self._stop_deadline = 0.0
         self._next_checkpoint = 0.0
         self._last_error: str | None = None
+        self._expired = ExpiredIds()
         self._checkpoint = Checkpoint(
             parts.enricher,
             parts.outbox,
@@ -307,8 +309,27 @@ class StreamConsumer:
             counted = self._enricher.ledger_id(point)
             if counted is not None:
                 events.remove(counted[0], "stored", counted[1])
+        for point in batch.expired:
+            counted = self._enricher.ledger_id(point)
+            if counted is not None:
+                events.remove(counted[0], "stored", counted[1])
+                self._expired.add(*counted, point.time_ns)
+        self._excuse_expired()
         self._checkpoint.events.update(events)
         self._telemetry.stored(batch.records, batch.stored_ms or self._now_ms())
+
+    def _excuse_expired(self) -> None:
+        """Tell the ledger of what is too old for the store; ask for help where the store errs."""
+        if not self._expired.count:
+            return
+        self._checkpoint.events.update(self._expired.excused(self._parts.store.oldest_kept_ns))
+        left = self._expired.count
+        self._telemetry.health.set_ready(
+            "expiry",
+            not left,
+            f"the store refuses {left} points as too old, but by the exchange's time they are not; "
+            "set the store's clock right, or let its bucket keep them longer",
+        )
 
     def _wait(self, seconds: float) -> bool:
         """Wait while staying in the group; False if it is no use to go on."""

@@ -118,11 +118,13 @@ class PointsRejected(StoreError):
 
     Attributes:
         rejected: (point, the store's reason), in the order of the call.
+        expired: points of the same call that are older than their bucket keeps, and not stored either.
     """
 
-    def __init__(self, rejected: Sequence[tuple[Any, str]]) -> None:
+    def __init__(self, rejected: Sequence[tuple[Any, str]], expired: Sequence[Any] = ()) -> None:
         super().__init__(f"{len(rejected)} points rejected by the store, the first because: {rejected[0][1]}")
         self.rejected = tuple(rejected)
+        self.expired = tuple(expired)
 
 
 class RecordingError(CryptoStreamError):

@@ -138,12 +138,12 @@ class MoodyStore(MemoryStore):
         self.moods: list[Exception] = []
         self.writes = 0
 
-    def write(self, points: Sequence[Point]) -> None:
+    def write(self, points: Sequence[Point]) -> Sequence[Point]:
         if points:
             self.writes += 1
             if self.moods:
                 raise self.moods.pop(0)
-        super().write(points)
+        return super().write(points)
 
     def ids(self) -> list[int]:
         return [values[0] for values in self.of("trade").values()]

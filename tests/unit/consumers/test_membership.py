@@ -81,11 +81,11 @@ def test_a_fenced_member_is_over_when_its_last_points_have_arrived() -> None:
     bench = Bench([LOG[0], FakeMessage(1, b"", FENCED)], SLOT)
     written, fenced = bench.store.write, threading.Event()
 
-    def slow(points: Sequence[Point]) -> None:
+    def slow(points: Sequence[Point]) -> Sequence[Point]:
         if points:
             assert fenced.wait(10)
             time.sleep(0.05)
-        written(points)
+        return written(points)
 
     def fence() -> None:
         if bench.kafka.position == 1:
