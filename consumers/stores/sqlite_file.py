@@ -28,14 +28,21 @@ class FileIdentity:
     SQLite goes on writing to a file that has been removed or replaced, and says nothing.
     """
 
-    path: Path
     inodes: tuple[tuple[Path, tuple[int, int]], ...]
 
     @classmethod
     def of(cls, path: Path) -> Self:
         """That of the files that are there now."""
-        files = (path, Path(f"{path}-wal"))
-        return cls(path, tuple((file, inode) for file in files if (inode := _inode(file)) is not None))
+        return cls._of(path, Path(f"{path}-wal"))
+
+    @classmethod
+    def of_file(cls, path: Path) -> Self:
+        """Without the log, which comes and goes with those who write."""
+        return cls._of(path)
+
+    @classmethod
+    def _of(cls, *files: Path) -> Self:
+        return cls(tuple((file, inode) for file in files if (inode := _inode(file)) is not None))
 
     def require_same(self) -> None:
         """Raises StoreMisconfigured if they are not there any more."""

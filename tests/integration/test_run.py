@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -206,6 +207,23 @@ def test_a_killed_run_leaves_no_process_behind_and_the_next_one_completes_it(sta
     again = start(*words, "--duration", "8", WARMUP_BARS="100")
     assert again.wait() == 0, again.said
     assert_nothing_missing_between(database)
+
+
+@pytest.mark.parametrize("replaced", [False, True], ids=["removed", "replaced"])
+def test_a_store_that_is_removed_under_a_run_is_not_vouched_for(start, tmp_path, replaced):
+    run = startX
+    database = tmp_path / "run" / "cryptostream.db"
+    until(lambda: count(database, "trade") > 20, "the first trades")
+    if replaced:
+        backup = tmp_path / "backup.db"
+        shutil.copy(database, backup)
+        backup.replace(database)
+    else:
+        database.unlink()
+    assert run.wait() == 1, run.said
+    assert "was removed or replaced while it was written to" in run.said
+    assert "NOT COMPLETE" in run.said
+    assert "complete: " not in run.said
 
 
 def test_a_second_ctrl_c_ends_at_once_with_failure(start):
