@@ -98,6 +98,20 @@ def test_a_fenced_member_is_over_when_its_last_points_have_arrived() -> None:
     assert bench.store.ids() == [0]
 
 
+def test_a_producer_that_is_out_of_step_for_good_is_not_taken_for_a_lost_slot() -> None:
+    """A new client of the group would not mend it: the process is started again."""
+    bench = Bench(config=SLOT)
+
+    def refuse(topic: str, **record: Any) -> None:
+        raise KafkaException(KafkaError(KafkaError._FATAL, "out of order sequence number", fatal=True))
+
+    bench.producer.produce = refuse  # type: ignore[method-assign]
+    with pytest.raises(BrokerError, match="Kafka takes no record of this process") as caught:
+        bench.service.run()
+    assert not isinstance(caught.value, SlotTaken | BrokerUnavailable)
+    assert set(bench.kafka.commits) <= {""}
+
+
 class _Incarnations:
     """A process whose consumers end as told, one after another."""
 
