@@ -71,8 +71,8 @@ class Outbox:
             except KafkaException as error:
                 # A record that no topic takes; or the producer is out of step with the broker for good.
                 raise BrokerError(
-                    f"topic {topic}: Kafka takes no record of this process ({cause(error).str()}); it is to be "
-                    "started again"
+                    f"topic {topic}: Kafka takes no record of this process ({cause(error).str()}); "
+                    "start it again"
                 ) from None
         with self._lock:
             self._on_its_way += 1
