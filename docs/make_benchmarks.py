@@ -147,7 +147,7 @@ def _store(result: Result) -> Iterator[str]:
 
 
 def _commits(result: Result) -> Iterator[str]:
-    yield "What `SQLITE_SYNCHRONOUS=full` costs: a commit of so many points, in ms, on the disk of the machine."
+    yield "What `SQLITE_SYNCHRONOUS=full` costs: a commit of so many points, in ms, on this disk."
     yield ""
     rows = []
     for size, sides in result["commit_ms"].items():
