@@ -76,7 +76,7 @@ def pass_time(store: SqliteStore, from_ns: int, to_ns: int) -> None:
 
 
 def test_expired_second_data_is_deleted_once_an_hour_and_at_opening(path: Path) -> None:
-    store = SqliteStore(path)
+    store = SqliteStore(path, synchronous="normal")
     store.write([bar("A", "1s", 0), bar("A", "1m", 0), trade("A", 1), trade("B", 2), *hour_of_bars("CLOCK")])
     end_ns = BASE_NS + 7 * DAY_NS
     pass_time(store, BASE_NS, end_ns)
@@ -294,7 +294,7 @@ from shared.errors import StoreUnavailable
 from tests.store_contract import trade
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-store = SqliteStore(Path(sys.argv[1]))
+store = SqliteStore(Path(sys.argv[1]), synchronous="normal")
 store.write([trade("A", 1)])
 refused = 0
 for kilobytes in range(160, 1200, 40):
