@@ -41,7 +41,7 @@ class SqlitePlace:
         self.path = path
 
     def open(self, *, ticks_expiry_ns: int | None = 7 * DAY_NS) -> SqliteStore:
-        return SqliteStore(self.path, ticks_expiry_ns=ticks_expiry_ns)
+        return SqliteStore(self.path, ticks_expiry_ns=ticks_expiry_ns, synchronous="normal")
 
     def reader(self) -> SqliteReader:
         return SqliteReader(self.path)
