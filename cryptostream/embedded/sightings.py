@@ -44,7 +44,7 @@ class Sightings:
         """This row is in the store."""
         if measurement not in _SEEN:
             return
-        tags = tuple(str(row[name]) for name in MEASUREMENTS[measurement].tags)
+        tags = tuple(str(row.get(name) or "") for name in MEASUREMENTS[measurement].tags)
         series, time_ns = (measurement, tags), int(row["time_ns"] or 0)
         times = self._times.get(series)
         if times is None:
