@@ -13,6 +13,7 @@ from confluent_kafka.admin import AdminClient
 
 from cryptostream.engines.fetch import EngineUnavailable, fetch_kafka, java
 from cryptostream.engines.server import ServerProcess, free_port
+from shared.kafka import LIBRDKAFKA_LOG
 
 # One partition for the offsets and no rebalance delay: one machine, and the first consumer joins at once
 # instead of after 3 s. Topics come from `cryptostream topics` alone.
@@ -114,7 +115,9 @@ class KafkaServer:
         )
 
     def _answers(self) -> bool:
-        client = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
+        client = AdminClient(
+            {"bootstrap.servers": self.bootstrap_servers, "log_level": 0}, logger=LIBRDKAFKA_LOG
+        )
         try:
             return bool(client.list_topics(timeout=2).brokers)
         except KafkaException:
