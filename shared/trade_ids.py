@@ -7,7 +7,8 @@ sets of ranges, progress) needs one integer, which in epoch 0 is the id itself.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 # JSON holds integers below 2^53 for every reader; ids from there on, or below 0, are bad input.
 EPOCH_SPAN: Final = 2**53
@@ -31,6 +32,12 @@ def number(epoch: int, trade_id: int) -> int:
 def split(trade_number: int) -> tuple[int, int]:
     """The numbering and the id that make up `trade_number`."""
     return divmod(trade_number, EPOCH_SPAN)
+
+
+def number_of(trade: Mapping[str, Any]) -> int:
+    """The number of a checked message of `market.trades`, which names its numbering if it is not the first."""
+    trade_id: int = trade["trade_id"]
+    return trade_id + trade["epoch"] * EPOCH_SPAN if "epoch" in trade else trade_id
 
 
 def shown(trade_number: int) -> str:

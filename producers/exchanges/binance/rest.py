@@ -170,6 +170,11 @@ class BinanceRest:
         rows = await self._get(self._rest_url, "trades", parameters, weights.TRADES_WEIGHT, rows_of)
         return self._trades_of(symbol, rows, received_ms)
 
+    async def newest_trade(self, symbol: str, received_ms: int) -> TradeMessage | None:
+        """The newest trade that REST knows, by time; None if it has none. As heavy as 1,000 of them."""
+        rows = await self.newest_trades(symbol, 1, received_ms)
+        return max(rows, key=lambda trade: (trade["trade_time_ms"], trade["trade_id"]), default=None)
+
     async def issued_trades(
         self, symbol: str, begin_ms: int, end_ms: int
     ) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
