@@ -114,6 +114,7 @@ LedgerKind = Literal[
     "late",
     "revised",
     "unsynced",
+    "uncarried",
 ]
 
 

@@ -194,7 +194,7 @@ def test_a_restart_fills_what_came_while_we_were_off() -> None:
 
 def test_a_restart_knows_what_was_published_above_an_open_hole() -> None:
     sequence = TradeSequence("BTCUSDC", Halts())
-    assert fills(sequence.begin(100, [(105, 110)])) == [(101, 104)]
+    assert fills(sequence.begin(100, [(105, 110)], NOW_MS + 110)) == [(101, 104)]
     assert events(sequence.receive(stream(107))) == [("duplicate", 107, 107)]
     assert published(sequence.receive(stream(111))) == [111]
 

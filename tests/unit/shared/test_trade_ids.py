@@ -30,7 +30,9 @@ def test_in_the_first_numbering_the_number_is_the_id(trade_id: int) -> None:
     assert number(0, trade_id) == trade_id
 
 
-@pytest.mark.parametrize(("epoch", "trade_id"), [(0, -1), (0, 2**53), (0, 2**53 + 1), (-1, 0), (MAX_EPOCH + 1, 0)])
+@pytest.mark.parametrize(
+    ("epoch", "trade_id"), [(0, -1), (0, 2**53), (0, 2**53 + 1), (-1, 0), (MAX_EPOCH + 1, 0)]
+)
 def test_what_is_out_of_bounds_has_no_number(epoch: int, trade_id: int) -> None:
     with pytest.raises(ValueError, match="is not from 0 to"):
         number(epoch, trade_id)
