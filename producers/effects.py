@@ -53,8 +53,8 @@ class FillTrades(NamedTuple):
 
 
 class ProveTrades(NamedTuple):
-    """Find out over REST's aggTrades whether the numbers `first` to `last` (`shared.trade_ids`), which it does
-    not have as trades, were ever issued; they lie between the times `begin_ms` and `end_ms`.
+    """Find out over REST's aggTrades whether the numbers `first` to `last` (`shared.trade_ids`), which it
+    does not have as trades, were ever issued; they lie between the times `begin_ms` and `end_ms`.
 
     Answer: `Instrument.receive_trade_proof` with the same bounds.
     """
@@ -86,7 +86,7 @@ class Reject(NamedTuple):
 
 
 class Distrust(NamedTuple):
-    """A stream has said what cannot be: carry it by another connection; `kind` as in `shared.messages.CHECKS`."""
+    """A stream has said what cannot be: another connection is to carry it; `kind` as in `CHECKS`."""
 
     symbol: str
     kind: str

@@ -54,6 +54,7 @@ class FrameReader:
         outlet: Outlet,
         metrics: ServiceMetrics,
         clock: Clock,
+        *,
         announced: Callable[[Link], None],
         distrusted: Callable[[Link, str], None],
     ) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from shared.messages import TradeMessage
@@ -16,6 +17,8 @@ from shared.messages import TradeMessage
 # and as many again as half a second of them whatever the times say, which only have milliseconds.
 _MOST_A_MS: Final = 20
 _AT_ONCE: Final = 10_000
+# Ids rise with time, up to what servers of an exchange may differ.
+_DISORDER_MS: Final = 1_000
 # Where nobody remembers the time of the newest trade: some days of the busiest symbols.
 _UNTIMED: Final = 10_000_000
 # Kept at a time; those beyond are found again as a hole once it is known what they are.
@@ -23,6 +26,7 @@ MAX_HELD: Final = 1_000
 # REST is behind the stream: so often it is asked again whether it has got as far, 1 + 2 + 4 s.
 _PATIENCE: Final = 3
 _LONGEST_S: Final = 60.0
+_ROW: Final = 10
 # What REST gives at a time of its newest trades (§8.4).
 FULL_PAGE: Final = 1_000
 
@@ -39,7 +43,8 @@ def can_follow(before: Mark, after: Mark) -> bool:
     jump = after.trade_id - before.trade_id
     if before.time_ms is None or after.time_ms is None:
         return 0 < jump <= _UNTIMED
-    return 0 < jump <= _AT_ONCE + max(0, after.time_ms - before.time_ms) * _MOST_A_MS
+    passed_ms = after.time_ms - before.time_ms
+    return passed_ms >= -_DISORDER_MS and 0 < jump <= _AT_ONCE + max(0, passed_ms) * _MOST_A_MS
 
 
 def mark_of(trade: TradeMessage) -> Mark:
@@ -133,17 +138,13 @@ class TradeDoubts:
         self, known: Mark, awaited: Callable[[int], bool], newest: Mark, rows: Sequence[TradeMessage]
     ) -> Ruling | None:
         assert newest.time_ms is not None
-        anew = newest.trade_id < known.trade_id and not awaited(newest.trade_id)
-        # Not remembered: what came with these trades, or after them, is no older word than ours.
-        since_ms = known.time_ms
-        if since_ms is None:
-            since_ms = min(trade["trade_time_ms"] for trade in self._held) - 1
-        if anew and newest.time_ms <= since_ms:
+        times = _of_newest_numbering(rows)
+        anew = self._is_anew(known, awaited, newest, times)
+        if not anew and newest.trade_id < known.trade_id and not awaited(newest.trade_id):
             return None  # REST has not come as far as we had been
-        times = _of_newest_numbering(rows) if anew else dict(map(mark_of, rows))
         ruling = Ruling(_beginning(times, len(rows)) if anew else None)
         for trade in self._held:
-            if self._is_genuine(trade, newest, times, known):
+            if self._is_genuine(trade, newest, times, known, anew=anew):
                 ruling.genuine.append(trade)
             elif trade["trade_time_ms"] > newest.time_ms and self.asked < _PATIENCE:
                 return None
@@ -152,8 +153,34 @@ class TradeDoubts:
         ruling.genuine.sort(key=lambda trade: trade["trade_id"])
         return Ruling(ruling.begun_anew, ruling.genuine, ruling.lies, self._not_held(newest))
 
+    def _is_anew(
+        self, known: Mark, awaited: Callable[[int], bool], newest: Mark, times: dict[int, int]
+    ) -> bool:
+        """REST has trades later than the one we know, with ids that were given before it."""
+        if known.time_ms is None:
+            # What came with the doubtful trades, or after them, is no older word than ours.
+            as_new = newest.time_ms is not None and newest.time_ms >= self._held[0]["trade_time_ms"]
+            return as_new and newest.trade_id < known.trade_id and not awaited(newest.trade_id)
+        if min(times) > known.trade_id:
+            # So far from both that it shows neither. One frame may lie, but not some in a row.
+            reaches = self._newest is not None and (
+                newest == self._newest or can_follow(self._newest, newest)
+            )
+            return reaches and self._are_in_a_row()
+        since_ms = known.time_ms + _DISORDER_MS
+        return any(
+            trade_id <= known.trade_id and time_ms > since_ms and not awaited(trade_id)
+            for trade_id, time_ms in times.items()
+        )
+
+    def _are_in_a_row(self) -> bool:
+        steps = [after["trade_id"] - before["trade_id"] for before, after in pairwise(self._held)]
+        return steps.count(1) >= _ROW
+
     @staticmethod
-    def _is_genuine(trade: TradeMessage, newest: Mark, times: dict[int, int | None], known: Mark) -> bool:
+    def _is_genuine(
+        trade: TradeMessage, newest: Mark, times: dict[int, int], known: Mark, *, anew: bool
+    ) -> bool:
         trade_id, time_ms = mark_of(trade)
         if trade_id > newest.trade_id:
             return can_follow(newest, mark_of(trade))
@@ -161,9 +188,8 @@ class TradeDoubts:
         if trade_id >= oldest_id:
             return times.get(trade_id) == time_ms
         # Below what REST has shown: older than that, and no contradiction to what is believed.
-        unseen = trade_id > known.trade_id or known.time_ms is None or newest.trade_id < known.trade_id
-        oldest_ms = times[oldest_id]
-        return unseen and time_ms is not None and oldest_ms is not None and time_ms <= oldest_ms
+        unseen = anew or trade_id > known.trade_id or known.time_ms is None
+        return unseen and trade["trade_time_ms"] <= times[oldest_id]
 
     def _not_held(self, newest: Mark) -> Mark | None:
         if self._overflow is None:
@@ -172,20 +198,18 @@ class TradeDoubts:
         return self._overflow if sound else None
 
 
-def _of_newest_numbering(rows: Sequence[TradeMessage]) -> dict[int, int | None]:
+def _of_newest_numbering(rows: Sequence[TradeMessage]) -> dict[int, int]:
     """Times by id of the trades up to the newest in which ids rise with time."""
-    times: dict[int, int | None] = {}
+    times: dict[int, int] = {}
     lowest: int | None = None
-    for trade_id, time_ms in sorted(
-        map(mark_of, rows), key=lambda mark: (mark.time_ms, mark.trade_id), reverse=True
-    ):
+    for time_ms, trade_id in sorted(((row["trade_time_ms"], row["trade_id"]) for row in rows), reverse=True):
         if lowest is not None and trade_id >= lowest:
             break
         lowest, times[trade_id] = trade_id, time_ms
     return times
 
 
-def _beginning(times: dict[int, int | None], rows: int) -> int:
+def _beginning(times: dict[int, int], rows: int) -> int:
     """First id of a new numbering: a page that is not full has all there are, before a full one there may be
     more, and exchanges count from 1."""
     oldest_id = min(times)

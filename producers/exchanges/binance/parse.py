@@ -119,8 +119,8 @@ def parse_frame(frame: bytes | str, now_ms: int, latest_ms: int = _LATEST_MS - 1
 def _rejected(stream: str, error: Exception, *, live: bool) -> Rejected:
     if isinstance(error, TimeAhead):
         return Rejected(stream, str(error), error.field, ahead=live)
-    out_of_bounds = isinstance(error, InvalidMessage) and error.field in _BOUNDED_IDS
-    return Rejected(stream, _reason(error), error.field if out_of_bounds else "")
+    field = error.field if isinstance(error, InvalidMessage) and error.field in _BOUNDED_IDS else ""
+    return Rejected(stream, _reason(error), field)
 
 
 def _latest_of_replay(event: dict[str, Any], received_ms: int) -> int:
