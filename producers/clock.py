@@ -9,8 +9,8 @@ from typing import Final
 from producers.clock_offset import ClockOffset
 from shared.errors import ExchangeError
 
-# How far a time may lie beyond the exchange's clock as we know it: half a round trip, one of its servers whose
-# clock is a little off. Below the 15 s for which REST is asked for a bar (producers.effects), so that
+# How far a time may lie beyond the exchange's clock as we know it: half a round trip, a server of it
+# whose clock is a little off. Below the 15 s for which REST is asked for a bar (producers.effects), so that
 # what is let through can be confirmed.
 AHEAD_MS: Final = 10_000
 # Before the exchange's clock was ever heard: no bound but that of times themselves (the year 2248).

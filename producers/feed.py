@@ -65,7 +65,9 @@ class Feed:
         self._instruments = instruments
         self._outlet = outlet
         self._clock = clock
-        self._reader = FrameReader(instruments, outlet, metrics, clock, self._announced, self._distrusted)
+        self._reader = FrameReader(
+            instruments, outlet, metrics, clock, announced=self._announced, distrusted=self._distrusted
+        )
         self._connection_age_s = connection_age_s
         self._stopping = asyncio.Event()
         self._admitted = asyncio.Event()  # cleared while no connection is wanted

@@ -134,7 +134,7 @@ class TradeSequence:
         return effects
 
     def _find_step(self) -> None:
-        """The id that needs no thought: the next one, but for one that follows on the doubtful ones as well."""
+        """The id that needs no thought: the next one, if it cannot belong to the doubtful ones as well."""
         plain = not self._base and self._doubts.newest_id != self._last
         self._in_step = self._last + 1 if plain and self._last is not None else None
 
@@ -365,6 +365,6 @@ class TradeSequence:
 
 def _lie_of(trade: TradeMessage, known: Mark) -> str:
     return (
-        f"trade_id: {trade['trade_id']} at {trade['trade_time_ms']} cannot be, with {known.trade_id} the newest"
-        " known, and REST's newest trades do not confirm it"
+        f"trade_id: {trade['trade_id']} at {trade['trade_time_ms']} cannot be, with {known.trade_id} the"
+        " newest known, and REST's newest trades do not confirm it"
     )

@@ -64,7 +64,7 @@ class Kline(Message):
 
 
 class Trade(Message):
-    """One trade. `epoch` says in which numbering its id is (`shared.trade_ids`); the first, 0, is left out."""
+    """One trade. `epoch` is the numbering of its id (`shared.trade_ids`); the first, 0, is left out."""
 
     trade_id: Id
     price: DecimalString

@@ -1,8 +1,8 @@
 """Trade ids of several numberings as one line of numbers.
 
-An exchange may begin its trade ids anew (a test net that is reset, a symbol listed again). Each numbering is an
-epoch, 0 at first; a trade's *number* is `epoch * 2**53 + trade_id`, so that what counts and orders ids (ledger,
-sets of ranges, progress) needs one integer, which in epoch 0 is the id itself.
+An exchange may begin its trade ids anew (a test net that is reset, a symbol listed again). Each numbering is
+an epoch, 0 at first; a trade's *number* is `epoch * 2**53 + trade_id`, so that what counts and orders ids
+(ledger, sets of ranges, progress) needs one integer, which in epoch 0 is the id itself.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def split(trade_number: int) -> tuple[int, int]:
 
 
 def number_of(trade: Mapping[str, Any]) -> int:
-    """The number of a checked message of `market.trades`, which names its numbering if it is not the first."""
+    """The number of a checked message of `market.trades`; it names its numbering if that is not the first."""
     trade_id: int = trade["trade_id"]
     return trade_id + trade["epoch"] * EPOCH_SPAN if "epoch" in trade else trade_id
 
