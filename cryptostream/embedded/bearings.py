@@ -23,6 +23,7 @@ from shared.kafka import producer_config
 from shared.messages import LedgerMessage, encode, message_key
 from shared.models import SCHEMA_VERSION
 from shared.topics import LEDGER
+from shared.trade_ids import split
 
 _MINUTE_NS: Final = 60_000_000_000
 _MS: Final = 1_000_000
@@ -72,10 +73,16 @@ def _read_trades(reader: Reader, bearings: Bearings, series: tuple[str, str], no
         return
     rows = reader.read("trade", tags, from_ns=newest - _HOLES_NS)
     trades = [(int(row["trade_id"] or 0), int(row["time_ns"] or 0)) for row in rows]
-    bearings.last_ids[f"{exchange}:{symbol}:trades"] = last_before_a_hole(id_ for id_, _ in trades)
-    minute = [trade_id for trade_id, time_ns in trades if time_ns >= newest - newest % _MINUTE_NS]
+    # Where ids begin anew, nothing is missing between the last of the one numbering and the first of the next.
+    latest = max(split(number)[0] for number, _ in trades)
+    bearings.last_ids[f"{exchange}:{symbol}:trades"] = last_before_a_hole(
+        number for number, _ in trades if split(number)[0] == latest
+    )
     ledger_series = (exchange, symbol, "trades", None)
-    bearings.ledger.extend(ledger_events(ledger_series, minute, 1, newest // _MS, now_ms))
+    minute = [number for number, time_ns in trades if time_ns >= newest - newest % _MINUTE_NS]
+    for epoch in sorted({split(number)[0] for number in minute}):
+        numbers = [number for number in minute if split(number)[0] == epoch]
+        bearings.ledger.extend(ledger_events(ledger_series, numbers, 1, newest // _MS, now_ms))
 
 
 def _read_klines(reader: Reader, bearings: Bearings, series: tuple[str, str, str], now_ms: int) -> None:
