@@ -126,7 +126,7 @@ class Instrument:
             for trade_id, time_ms in sorted(known.later):
                 self._expect("trades", None, trade_id, time_ms, server_time_ms)
             later = IdRanges((trade_id, trade_id) for trade_id, _ in known.later)
-            time_ms = max((time_ms for _, time_ms in known.later), default=server_time_ms)
+            time_ms = max((time_ms for _, time_ms in known.later), default=known.time_ms or 0)
             raised = self._trades.begin(known.last_id, later, time_ms)
             effects += self._enter(raised, "trades", None, server_time_ms, "backfill")
         return effects

@@ -7,7 +7,7 @@ Source of the rules: BINANCE_SPOT.md §4.2 (ids rise by 1), §9 (REST trails the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -60,12 +60,14 @@ class Ruling:
             numbering is the old one.
         genuine: they are what they say, in the order of their ids.
         lies: the exchange has never issued them.
+        repeated: they are of a numbering before the newest, as a recording that is played again has them.
         not_held: up to this one there were more than could be held; None if all were held.
     """
 
     begun_anew: int | None
     genuine: list[TradeMessage] = field(default_factory=list)
     lies: list[TradeMessage] = field(default_factory=list)
+    repeated: list[TradeMessage] = field(default_factory=list)
     not_held: Mark | None = None
 
 
@@ -140,18 +142,22 @@ class TradeDoubts:
         assert newest.time_ms is not None
         times = _of_newest_numbering(rows)
         anew = self._is_anew(known, awaited, newest, times)
-        if not anew and newest.trade_id < known.trade_id and not awaited(newest.trade_id):
+        behind = newest.trade_id < known.trade_id and not awaited(newest.trade_id)
+        if not anew and (behind or newest.time_ms < (known.time_ms or 0)):
             return None  # REST has not come as far as we had been
+        issued = set(map(mark_of, rows))
         ruling = Ruling(_beginning(times, len(rows)) if anew else None)
         for trade in self._held:
             if self._is_genuine(trade, newest, times, known, anew=anew):
                 ruling.genuine.append(trade)
+            elif mark_of(trade) in issued and trade["trade_id"] not in times:
+                ruling.repeated.append(trade)
             elif trade["trade_time_ms"] > newest.time_ms and self.asked < _PATIENCE:
                 return None
             else:
                 ruling.lies.append(trade)
         ruling.genuine.sort(key=lambda trade: trade["trade_id"])
-        return Ruling(ruling.begun_anew, ruling.genuine, ruling.lies, self._not_held(newest))
+        return replace(ruling, not_held=self._not_held(newest))
 
     def _is_anew(
         self, known: Mark, awaited: Callable[[int], bool], newest: Mark, times: dict[int, int]
@@ -159,7 +165,8 @@ class TradeDoubts:
         """REST has trades later than the one we know, with ids that were given before it."""
         if known.time_ms is None:
             # What came with the doubtful trades, or after them, is no older word than ours.
-            as_new = newest.time_ms is not None and newest.time_ms >= self._held[0]["trade_time_ms"]
+            first = self._held[0]
+            as_new = first["source"] != "replay" and (newest.time_ms or 0) >= first["trade_time_ms"]
             return as_new and newest.trade_id < known.trade_id and not awaited(newest.trade_id)
         if min(times) > known.trade_id:
             # So far from both that it shows neither. One frame may lie, but not some in a row.

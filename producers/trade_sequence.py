@@ -104,7 +104,7 @@ class TradeSequence:
         Args:
             last_id: number up to which nothing is missing.
             later: ranges of numbers above `last_id` that are on the topic too.
-            time_ms: trade time of the highest of them.
+            time_ms: trade time of the highest of them all; 0 if nobody knows.
         """
         if last_id is None:
             return []
@@ -115,7 +115,7 @@ class TradeSequence:
             if first > before + 1:
                 self._missing.add(MissingRange(before + 1, first - 1, None, time_ms, offline=False))
             self._last = max(self._last, last)
-            self._last_ms = time_ms
+        self._last_ms = time_ms or None
         self._base = self._last - self._last % EPOCH_SPAN
         self._find_step()
         return self._forget_numberings() + self._fill()
@@ -172,8 +172,8 @@ class TradeSequence:
     def _go_on(self, newest: int, time_ms: int, last: int) -> list[Effect]:
         """Number `newest` is issued, and all from the newest known one to `last` are missing."""
         assert self._last is not None
-        first, before_ms = self._last + 1, self._last_ms
         offline, self._resuming = self._resuming, False
+        first, before_ms = self._last + 1, None if offline else self._last_ms
         self._last, self._last_ms = newest, time_ms
         cause = cause_of_trades(before_ms, time_ms, offline=offline, halts=self._halts)
         hole = MissingRange(first, last, before_ms, time_ms, offline)
@@ -191,6 +191,7 @@ class TradeSequence:
         effects = self._begin_anew(ruling) if ruling.begun_anew is not None else []
         for trade in ruling.genuine:
             effects += self._take(trade)
+        effects += [self._repeat(trade) for trade in ruling.repeated]
         if ruling.not_held is not None and ruling.not_held.trade_id + self._base > self._last:
             newest = ruling.not_held.trade_id + self._base
             effects += self._go_on(newest, ruling.not_held.time_ms or 0, newest)
@@ -199,6 +200,15 @@ class TradeSequence:
             effects.append(Distrust(self._symbol, "trade", _lie_of(ruling.lies[0], known)))
         self._find_step()
         return effects
+
+    def _repeat(self, trade: TradeMessage) -> Effect:
+        """A trade of the numbering before the present one: to store it twice is to store it once."""
+        number = trade["trade_id"] + max(0, self._base - EPOCH_SPAN)
+        if self.epoch > 1:
+            trade["epoch"] = self.epoch - 1
+        if self._base:
+            return Publish(TRADES, trade)
+        return LedgerEvent("duplicate", number, number, trade["trade_time_ms"])
 
     def _begin_anew(self, ruling: Ruling) -> list[Effect]:
         """From now on ids are of the next numbering."""

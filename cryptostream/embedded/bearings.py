@@ -39,10 +39,12 @@ class Bearings:
     Attributes:
         last_ids: `binance:BTCUSDC:trades` → trade id up to which nothing is missing;
             `binance:BTCUSDC:klines:1m` → open time of the last closed bar, in ms.
+        times_ms: trade time of those of trades.
         ledger: `expected` and `stored` events of the newest minute of each series.
     """
 
     last_ids: dict[str, int] = field(default_factory=dict)
+    times_ms: dict[str, int] = field(default_factory=dict)
     ledger: list[LedgerMessage] = field(default_factory=list)
 
 
@@ -75,9 +77,10 @@ def _read_trades(reader: Reader, bearings: Bearings, series: tuple[str, str], no
     trades = [(int(row["trade_id"] or 0), int(row["time_ns"] or 0)) for row in rows]
     # Where ids begin anew, nothing is missing between the last of the one numbering and the first of the next.
     latest = max(split(number)[0] for number, _ in trades)
-    bearings.last_ids[f"{exchange}:{symbol}:trades"] = last_before_a_hole(
-        number for number, _ in trades if split(number)[0] == latest
-    )
+    series_name = f"{exchange}:{symbol}:trades"
+    last_id = last_before_a_hole(number for number, _ in trades if split(number)[0] == latest)
+    bearings.last_ids[series_name] = last_id
+    bearings.times_ms[series_name] = dict(trades)[last_id] // _MS
     ledger_series = (exchange, symbol, "trades", None)
     minute = [number for number, time_ns in trades if time_ns >= newest - newest % _MINUTE_NS]
     for epoch in sorted({split(number)[0] for number in minute}):
@@ -149,8 +152,12 @@ def ledger_events(
 
 
 def write_bearings(path: Path, bearings: Bearings) -> Path:
-    """Write the last ids as the producers read them (`--bearings`); gives the path back."""
-    path.write_bytes(orjson.dumps(bearings.last_ids))
+    """Write the last ids, of trades with their times, as producers read them (`--bearings`); the path."""
+    entries = {
+        series: [last_id, bearings.times_ms[series]] if series in bearings.times_ms else last_id
+        for series, last_id in bearings.last_ids.items()
+    }
+    path.write_bytes(orjson.dumps(entries))
     return path
 
 

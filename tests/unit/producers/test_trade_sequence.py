@@ -534,3 +534,18 @@ def test_whatever_lies_come_between_each_trade_of_both_numberings_is_published_o
     wanted = [each["trade_id"] for each in old] + [number(1, each["trade_id"]) for each in new]
     assert sorted(out) == wanted
     assert (sequence.missing, sequence.doubtful) == (0, 0)
+
+
+def test_a_recording_that_is_played_again_brings_no_third_numbering(trades: TradeSequence) -> None:
+    """All of it is stored: what was before the change once more in its place, the rest as duplicates."""
+    old = [at(5_000 + each, each) for each in range(3)]
+    again = TradeSequence("BTCUSDC", Halts())
+    again.begin(number(1, 3), (), ANEW[-1]["trade_time_ms"])
+    effects = received(again, *(dict(each) for each in old))
+    assert again.receive_newest(old)[0] == AskNewestTrades("BTCUSDC", 1.0)
+    assert events(received(again, *(dict(each) for each in ANEW))) == [
+        ("duplicate", number(1, each), number(1, each)) for each in (1, 2, 3)
+    ]
+    effects = again.receive_newest([*old, *ANEW])
+    assert numbers(effects) == [5_000, 5_001, 5_002]
+    assert (again.epoch, again.missing, again.doubtful) == (1, 0, 0)
