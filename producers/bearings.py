@@ -54,8 +54,8 @@ def read_bearings_file(path: Path) -> dict[str, SeriesBearings]:
     pairs = {series: entry if isinstance(entry, list) else [entry, None] for series, entry in entries}
     if not isinstance(content, dict) or not all(map(_is_pair, pairs.values())):
         raise UsageError(
-            f'--bearings: {path} must be a JSON object like {{"binance:BTCUSDC:trades": 4711}}, integers only,'
-            " or with the time of each: [4711, 1785767100000]"
+            f'--bearings: {path} must be a JSON object like {{"binance:BTCUSDC:trades": 4711}}, integers'
+            " only, or with their times: [4711, 1785767100000]"
         )
     return {series: SeriesBearings(last_id, time_ms=time_ms) for series, (last_id, time_ms) in pairs.items()}
 

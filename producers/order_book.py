@@ -21,8 +21,8 @@ BUFFERED_DIFFS: Final = 1_000
 SNAPSHOT_LEVELS: Final = 1_000
 # A side of 10,000 levels is 350 kB as JSON, so that a full snapshot stays below Kafka's 1 MB a message.
 MAX_LEVELS: Final = 10_000
-# Diffs that a snapshot claims to contain, received after it, before it counts as one of another numbering: REST
-# is not ahead of the stream by their 30 s. A recording may have its only snapshot late.
+# Diffs that a snapshot claims to contain, received after it, before it counts as one of another numbering:
+# REST is not ahead of the stream by their 30 s. A recording may have its only snapshot late.
 _STALE_DIFFS: Final = 300
 # Applied diffs after which a book counts as stable, and the back-off of snapshots starts anew (10 s).
 _STABLE_AFTER: Final = 100
