@@ -100,10 +100,10 @@ class _Join:
     def receive(self, side: Side, message: StreamMessage) -> list[StreamMessage]:
         """Take a message; what goes on now."""
         span = _span(self._stream, message.message)
-        if self._position is not None and span.last < self._position:
-            if span.time_ms > self._position_ms + _DISORDER_MS:
-                # Ids begin anew: where the old ones stood says nothing of these.
-                self._position = self._floor = None
+        lower = self._position is not None and span.last < self._position
+        if lower and span.time_ms > self._position_ms + _DISORDER_MS:
+            # Ids begin anew: where the old ones stood says nothing of these.
+            self._position = self._floor = None
         if side is self.source:
             return self._receive_of_source(span, message)
         if self.source is Side.OLD and (self._follows(span) or not self._patient):

@@ -30,7 +30,7 @@ from producers.trade_doubts import FULL_PAGE
 from shared.errors import ExchangeRefused, ExchangeUnavailable, ExchangeUnreadable, UnknownSymbol
 from shared.intervals import interval_ms
 from shared.messages import DepthMessage, TradeMessage, encode
-from shared.trade_ids import EPOCH_SPAN, split
+from shared.trade_ids import EPOCH_SPAN, in_numbering, split
 
 _LOG = logging.getLogger(__name__)
 
@@ -150,7 +150,7 @@ class Repairs:
 
         rows, oldest = await self._until_answered(instrument, ask, (None, 0))
         if rows is not None:
-            rows, oldest = _in_numbering(epoch, rows), oldest + base
+            rows, oldest = in_numbering(epoch, rows), oldest + base
         effects = instrument.receive_trade_rows(
             effect.first,
             effect.last,
@@ -221,11 +221,3 @@ class Repairs:
             except (ExchangeRefused, UnknownSymbol) as error:
                 _LOG.warning("%s: cannot fill: %s", instrument.symbol, error)
                 return nothing
-
-
-def _in_numbering(epoch: int, rows: list[TradeMessage]) -> list[TradeMessage]:
-    """Trades that REST has given of a numbering; only those of a later one than the first say which."""
-    if epoch:
-        for row in rows:
-            row["epoch"] = epoch
-    return rows

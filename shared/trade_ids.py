@@ -7,8 +7,10 @@ an epoch, 0 at first; a trade's *number* is `epoch * 2**53 + trade_id`, so that 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Mapping, MutableMapping
+from typing import Any, Final, TypeVar
+
+Trade = TypeVar("Trade", bound=MutableMapping[str, Any])
 
 # JSON holds integers below 2^53 for every reader; ids from there on, or below 0, are bad input.
 EPOCH_SPAN: Final = 2**53
@@ -38,6 +40,14 @@ def number_of(trade: Mapping[str, Any]) -> int:
     """The number of a checked message of `market.trades`; it names its numbering if that is not the first."""
     trade_id: int = trade["trade_id"]
     return trade_id + trade["epoch"] * EPOCH_SPAN if "epoch" in trade else trade_id
+
+
+def in_numbering(epoch: int, trades: list[Trade]) -> list[Trade]:
+    """Trades that an exchange has given of a numbering; only those of a later one than the first say which."""
+    if epoch:
+        for trade in trades:
+            trade["epoch"] = epoch
+    return trades
 
 
 def shown(trade_number: int) -> str:

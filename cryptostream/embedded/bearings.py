@@ -75,7 +75,7 @@ def _read_trades(reader: Reader, bearings: Bearings, series: tuple[str, str], no
         return
     rows = reader.read("trade", tags, from_ns=newest - _HOLES_NS)
     trades = [(int(row["trade_id"] or 0), int(row["time_ns"] or 0)) for row in rows]
-    # Where ids begin anew, nothing is missing between the last of the one numbering and the first of the next.
+    # Where ids begin anew, nothing is missing between the last of one numbering and the first of the next.
     latest = max(split(number)[0] for number, _ in trades)
     series_name = f"{exchange}:{symbol}:trades"
     last_id = last_before_a_hole(number for number, _ in trades if split(number)[0] == latest)
