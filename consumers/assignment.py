@@ -64,6 +64,7 @@ def known_of(
             # No record that young: the end.
             day_ago=offset if offset >= 0 else high,
             day_ago_ms=day_ago_ms,
+            now_ms=now_ms,
         )
     return known
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from consumers.arrival import REMEMBERED, Arrivals, TimeAhead
 from consumers.assignment import end_of
 from consumers.backoff import Backoff
 from consumers.batch_write import BatchWrite
@@ -86,6 +87,7 @@ class StreamConsumer:
             parts.stream, parts.enricher, parts.consumer, parts.config, memory_broker=parts.memory_broker
         )
         self._positions = self._partitions.positions
+        self._arrivals = Arrivals()
         self._carried: list[Message] = []
         self._writer = Background(f"{parts.stream.label} writer")
         self._writing: tuple[BatchWrite, Future[None]] | None = None  # what is on its way
@@ -164,6 +166,7 @@ class StreamConsumer:
     def _records(self, messages: Sequence[Message]) -> list[Record]:
         """Decode a batch; what breaks its contract goes to the dead letters, and is passed."""
         records: list[Record] = []
+        ahead: list[tuple[int, Message, TimeAhead]] = []
         decode, positions = self._enricher.decode, self._positions
         for message in messages:
             if message.error() is not None:
@@ -182,9 +185,27 @@ class StreamConsumer:
             try:
                 value: Any = message.value()
                 records.append((partition, offset, decode(topic, value)))
+            except TimeAhead as error:
+                ahead.append((len(records), message, error))
+                records.append((partition, offset, error.message))
             except InvalidMessage as error:
                 self._outbox.dead_letter(message, str(error))
+        self._refuse_times_ahead(records, ahead)
         return records
+
+    def _refuse_times_ahead(
+        self, records: list[Record], ahead: Sequence[tuple[int, Message, TimeAhead]]
+    ) -> None:
+        """Take those out that others do not bear out."""
+        beyond = {index for index, _, _ in ahead}
+        # Of a batch in which nothing is, its newest records say enough.
+        told = range(len(records)) if beyond else range(len(records))[-REMEMBERED:]
+        sound = [records[index][2] for index in told if index not in beyond]
+        refused = self._arrivals.receive(sound, [error for _, _, error in ahead])
+        for index, message, error in reversed(ahead):
+            if error in refused:
+                del records[index]
+                self._outbox.dead_letter(message, str(error))
 
     def _judge(self, message: Message) -> None:
         error = message.error()

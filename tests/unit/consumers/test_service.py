@@ -13,8 +13,9 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from consumers.enrich.trades import TradeEnricher
 from consumers.points import Point
 from shared.errors import BrokerError, BrokerUnavailable, PointsRejected, StoreMisconfigured
+from shared.messages import encode
 from shared.topics import DEAD_LETTERS, LEDGER, TRADES
-from tests.builders import trade
+from tests.builders import NOW_MS, trade
 from tests.unit.consumers.service_bench import LOG, Bench, FakeMessage, down
 
 
@@ -254,3 +255,14 @@ def test_a_fatal_broker_error_is_raised_and_a_passing_one_is_not() -> None:
     fatal = FakeMessage(0, b"", KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
     with pytest.raises(BrokerError, match="trades"):
         Bench([fatal]).service.run()
+
+
+def test_a_record_of_the_future_goes_to_the_dead_letters_and_the_others_are_stored() -> None:
+    bench = Bench()
+    far_ms = NOW_MS + 50 * 3_600_000
+    lie = trade(trade_id=2, trade_time_ms=far_ms, event_time_ms=far_ms)
+    bench.kafka.log[2] = FakeMessage(2, encode(lie))  # type: ignore[arg-type]
+    bench.service.run()
+    assert bench.store.ids() == [0, 1, 3, 4]
+    [letter] = [record for topic, record in bench.producer.sent if topic == DEAD_LETTERS]
+    assert b"trade_time_ms" in dict(letter["headers"])["reason"]
