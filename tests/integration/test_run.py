@@ -229,7 +229,7 @@ def test_a_closed_bar_of_the_future_is_put_aside_and_the_real_ones_are_stored(st
 def test_a_producer_killed_where_ids_begin_anew_goes_on_in_the_new_numbering(start, tmp_path):
     if find_kafka() is None and not os.environ.get("CRYPTOSTREAM_FORBID_SKIPS"):
         pytest.skip("Apache Kafka is not in the cache of engines; get it by: make engines")
-    # The last trade of the recording once a second for a while: the producer comes back in the middle of them.
+    # A trade a second for a while more: the producer comes back in the middle of them.
     frames = [json.loads(line) for line in (FEEDS / "trade-ids-anew.jsonl").read_text().splitlines()]
     for _ in range(80):
         last, event = frames[-1], frames[-1]["data"]
