@@ -1,7 +1,8 @@
-"""A whole stack on real Kafka and real InfluxDB under every fault: nothing is lost, nothing is invented.
+"""A whole stack on real Kafka and real InfluxDB under all faults: nothing is lost, nothing is invented.
 
-Each run is compared with what the exchange issued and with an undisturbed run of the same market. Three
-files, which may run side by side, each with engines and an undisturbed run of its own.
+Each run is compared with what the exchange issued and with an undisturbed run of the same market. Files may
+run side by side, each with engines and an undisturbed run of its own. Every fault by itself, and fifty kills
+of a kind: `make chaos` (docs/faults.md).
 """
 
 from __future__ import annotations
