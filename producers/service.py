@@ -327,7 +327,7 @@ class ProducerService:
             feed.distrust(symbol, kind, reason)
 
     async def _measure_clock(self) -> None:
-        sent_ms = self._clock.now_ms()
+        sent_ms = self._clock.steady_ms()
         server_time_ms = await self._rest.time_ms()
         self._clock.receive(sent_ms, server_time_ms)
 
@@ -359,7 +359,7 @@ class ProducerService:
         gauge("repair_modes", self._repair_mode.entered)
         gauge("kafka_errors", self._publisher.retriable_errors)
         gauge("used_weight", self._rest.budget.used)
-        gauge("clock_offset_ms", self._clock.offset.offset_ms)
+        gauge("clock_offset_ms", self._clock.exchange_ms() - self._clock.now_ms())
         now_s = time.monotonic()
         for feed in self._feeds:
             for name, age_ms in feed.watchdog.ages_ms(now_s).items():
