@@ -52,6 +52,11 @@ class BookFeed:
     def synced(self) -> bool:
         return self._sync.synced
 
+    @property
+    def best(self) -> tuple[tuple[float, float], tuple[float, float]] | None:
+        """Best bid and ask, each (price, quantity); None while the book is not exact or a side is empty."""
+        return self._sync.best
+
     def receive(self, diff: DepthMessage) -> list[Effect]:
         """Take a diff of the stream."""
         effects = self._begun(diff) if self._lost_ids is None else []

@@ -53,8 +53,8 @@ class KlineSequence:
 
     A bar that is next is published; a later one waits while REST is asked for those before it. An open time
     that REST does not have, though a later bar exists, is passed over after some answers: it is expected, and
-    asked for in the background for a day before it is given up as what it is missing for (`producers.gaps`). Without
-    any event of the stream the exchange's clock tells what has closed (`tick`).
+    asked for in the background for a day before it is given up as what it is missing for (`producers.gaps`).
+    Without any event of the stream the exchange's clock tells what has closed (`tick`).
 
     Args:
         halts: read only; when the exchange was closed.

@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Final, TypeVar
 
@@ -16,6 +17,7 @@ import orjson
 
 from producers.backoff import Backoff
 from producers.bearings import SeriesBearings, trades_series
+from producers.carriage import Uncarried
 from producers.clock import Clock
 from producers.exchanges.binance.parse import EXCHANGE
 from producers.exchanges.binance.rest import BinanceRest
@@ -23,13 +25,20 @@ from producers.exchanges.binance.streams import connections
 from producers.exchanges.binance.weight_budget import start_delay_s, starting_weight, status_period_s
 from producers.feed import CONNECTION_AGE_S, Feed
 from producers.instrument import Instrument
+from producers.lookout import pace_of
 from producers.outlet import SERVICE, Outlet
 from producers.progress import ProgressLog
 from producers.progress_reader import ProgressReader, Standing
 from producers.publisher import Publisher
 from producers.repair_mode import REASON, Change, RepairMode
 from producers.repairs import Repairs
-from shared.errors import BrokerError, BrokerUnavailable, ExchangeRefused, ExchangeUnavailable
+from shared.errors import (
+    BrokerError,
+    BrokerUnavailable,
+    ExchangeRefused,
+    ExchangeUnavailable,
+    UnknownSymbol,
+)
 from shared.health import SILENT_BROKER_S
 from shared.interpreter import spare_the_collector
 from shared.metrics import METRICS_PERIOD_S, ServiceMetrics
@@ -142,6 +151,7 @@ class ProducerService:
                 intervals,
                 book_interval_ms=self._settings.book_interval_ms,
                 warmup_bars=self._settings.warmup_bars,
+                pace=pace_of(max(len(self._settings.symbols), len(symbols))),
             )
             self._instruments[symbol] = instrument
             self._outlet.carry(instrument, intervals)
@@ -186,10 +196,12 @@ class ProducerService:
         await asyncio.gather(*(feed.stop() for feed in self._feeds))
         await asyncio.wait(feeds, timeout=1.0)
         # 2. Let the fills in flight end.
+        for instrument in self._instruments.values():
+            self._outlet.perform(instrument, instrument.last_look(self._clock.message_ms()))
         await self._repairs.finish(_FILLS_S)
         # 3. Say what has been issued, and what is unknown, and wait for the broker.
         for instrument in self._instruments.values():
-            instrument.end(self._clock.message_ms())
+            instrument.end(self._clock.message_ms(), self._clock.exchange_ms())
         self._settle()
         left = await self._publisher.flush(deadline - time.monotonic() - 1.0)
         if left:
@@ -271,6 +283,8 @@ class ProducerService:
                 # Else the events stay with the instruments, joined to ranges, until there is room.
                 self._settle()
                 self._retry()
+                if not self._repair_mode.active:
+                    self._watch()
             for feed in self._feeds:
                 feed.judge()
             self._judge_queue()
@@ -283,6 +297,16 @@ class ProducerService:
         for instrument in self._instruments.values():
             effects = instrument.retry(self._clock.message_ms(), time.monotonic())
             self._outlet.perform(instrument, effects)
+
+    def _watch(self) -> None:
+        now_s, exchange_ms, now_ms = time.monotonic(), self._clock.exchange_ms(), self._clock.message_ms()
+        for feed in self._feeds:
+            for symbol in feed.symbols:
+                instrument = self._instruments[symbol]
+                before = instrument.uncarried
+                effects = instrument.watch(now_s, exchange_ms, now_ms, feed.trouble)
+                self._outlet.perform(instrument, effects)
+                _log_changes(symbol, before, instrument.uncarried)
 
     def _judge_queue(self) -> None:
         match self._repair_mode.step(self._publisher.congested_s, self._publisher.outstanding):
@@ -300,11 +324,14 @@ class ProducerService:
                     feed.resume()
 
     async def _watch_exchange(self) -> None:
-        """Its clock each minute, and the symbols' status as often as all processes together may."""
+        """Its clock each minute, and the symbols' status as often as all processes together may.
+
+        What it refuses here it may serve elsewhere, the streams above all: no reason to end.
+        """
         period_s = status_period_s(max(len(self._settings.symbols), len(self._instruments)))
         looked_at = time.monotonic()
         while True:
-            await asyncio.sleep(_CLOCK_PERIOD_S)
+            await self._a_minute_or_a_step()
             try:
                 await self._measure_clock()
                 if time.monotonic() - looked_at >= period_s - _CLOCK_PERIOD_S / 2:
@@ -312,8 +339,19 @@ class ProducerService:
                     found = await self._rest.listed_statuses(tuple(self._instruments))
                     for symbol, instrument in self._instruments.items():
                         self._receive_status(instrument, found.get(symbol, "DELISTED"))
-            except ExchangeUnavailable as error:
+            except (ExchangeUnavailable, ExchangeRefused, UnknownSymbol) as error:
                 _LOG.warning("%s; asking again in a minute", error)
+
+    async def _a_minute_or_a_step(self) -> None:
+        """Wait for a minute, or until the host's clock was set, or the host has slept."""
+        until_s = time.monotonic() + _CLOCK_PERIOD_S
+        while time.monotonic() < until_s:
+            await asyncio.sleep(METRICS_PERIOD_S)
+            if self._clock.stepped():
+                _LOG.warning(
+                    "this host's clock was set, or the host has slept; asking the exchange for its own"
+                )
+                return
 
     def _receive_status(self, instrument: Instrument, status: str) -> None:
         was_halted = instrument.halted
@@ -341,6 +379,7 @@ class ProducerService:
         gauge("warm", float(pending == 0))
         gauge("missing_trades", sum(instrument.missing_trades for instrument in instruments))
         gauge("missing_bars", sum(instrument.missing_bars for instrument in instruments))
+        gauge("uncarried", sum(len(instrument.uncarried) for instrument in instruments))
         gauge("doubtful_trades", sum(instrument.doubtful_trades for instrument in instruments))
         gauge("books", len(instruments))
         gauge("synced_books", sum(instrument.synced for instrument in instruments))
@@ -381,11 +420,35 @@ class ProducerService:
         health.set_ready(
             "exchange", carrying == len(self._feeds), f"{carrying} of {len(self._feeds)} connections are read"
         )
+        missed = [_said_of(instrument) for instrument in self._instruments.values() if instrument.uncarried]
+        health.set_ready("streams", not missed, "; ".join(missed))
         health.set_ready(
             "book",
             all(instrument.synced or instrument.halted for instrument in self._instruments.values()),
             "an order book is not in step with the exchange",
         )
+
+
+def _said_of(instrument: Instrument) -> str:
+    """Which streams of a symbol are not carried, since when and why."""
+    return "; ".join(
+        f"{instrument.symbol} {uncarried} not carried since {_time(uncarried.since_ms)}: {uncarried.why}"
+        for uncarried in instrument.uncarried
+    )
+
+
+def _log_changes(symbol: str, before: Sequence[Uncarried], now: Sequence[Uncarried]) -> None:
+    for uncarried in now:
+        if uncarried not in before:
+            since = _time(uncarried.since_ms)
+            _LOG.warning("%s %s: not carried since %s: %s", symbol, uncarried, since, uncarried.why)
+    for uncarried in before:
+        if uncarried not in now:
+            _LOG.warning("%s %s: carried again", symbol, uncarried)
+
+
+def _time(time_ms: int) -> str:
+    return f"{datetime.fromtimestamp(time_ms // 1000, UTC):%Y-%m-%d %H:%M:%SZ}"
 
 
 def _topics(intervals: Sequence[str]) -> frozenset[str]:

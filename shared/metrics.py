@@ -90,7 +90,9 @@ class ServiceMetrics:
             "freshness": [
                 {"exchange": exchange, "stream": stream, "hop": hop, **quantiles}
                 for (exchange, stream, hop), samples in self._latencies.items()
-                if (quantiles := _quantiles([ms for at, ms in samples if now_ms - _WINDOW_MS <= at <= now_ms]))
+                if (
+                    quantiles := _quantiles([ms for at, ms in samples if now_ms - _WINDOW_MS <= at <= now_ms])
+                )
             ],
         }
         self._export(message)
