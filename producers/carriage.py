@@ -1,4 +1,4 @@
-"""Which streams of one symbol are not carried, since when and why; entered in the ledger while it lasts. Pure.
+"""Which streams of one symbol are not carried, since when and why; the ledger is told while it lasts. Pure.
 
 A stream is not carried when the exchange has what it has not brought: that is proved by another source
 (`producers.lookout`), never by silence alone, since a market may be quiet.

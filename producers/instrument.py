@@ -236,10 +236,10 @@ class Instrument:
             return
         for interval, klines in self._klines.items():
             self._enter(klines.conclude(), "klines", interval, now_ms, self._source)
-        self._enter(self._trades.conclude(), "trades", None, now_ms, self._source)
         if self._lookout is not None:
-            self._lookout.carriage.conclude(exchange_ms)
+            self._lookout.conclude(exchange_ms)
             self._act_on(self._lookout, now_ms)
+        self._enter(self._trades.conclude(), "trades", None, now_ms, self._source)
 
     def receive_trade_proof(
         self,
@@ -311,12 +311,15 @@ class Instrument:
         if self._lookout is not None:
             self._lookout.receive_look(looked, now_s, exchange_ms)
 
-    def last_look(self, now_ms: int) -> list[Effect]:
-        """The streams have ended: fetch what bars or REST know and the streams have not brought."""
+    def last_look(self, now_s: float, exchange_ms: int, now_ms: int) -> list[Effect]:
+        """The streams have ended: fetch what the exchange has and they have not brought."""
         if self._lookout is None or self._source == "replay":
             return []
-        self._lookout.last_look()
-        return self._act_on(self._lookout, now_ms)
+        effects: list[Effect] = []
+        for interval, klines in self._klines.items():
+            effects += self._enter(klines.last_tick(exchange_ms), "klines", interval, now_ms, "backfill")
+        effects += self._lookout.last_look(now_s)
+        return effects + self._act_on(self._lookout, now_ms)
 
     def retry(self, now_ms: int, now_s: float) -> list[Effect]:
         """Ask REST again for what is due; call it about once a second.

@@ -25,9 +25,11 @@ FINAL_GRACE_MS: Final = 5_000
 _EXCUSED: Final = frozenset(("halted", "no trades"))
 # As for times of the stream (producers.clock).
 _AHEAD_MS: Final = 10_000
-# A bar that closed so long ago by the exchange's clock is asked for, though nothing of the stream tells of it:
-# longer than a final is late, and so short that a silent stream is noticed within 15 s.
+# A bar that closed so long ago by the exchange's clock is asked for, though nothing of the stream tells of
+# it: longer than a final is late, and so short that a silent stream is noticed within 15 s. At the end there
+# is no time to wait for one that is late.
 CLOCK_GRACE_MS: Final = 8_000
+LAST_GRACE_MS: Final = 2_000
 # Between two questions that only the clock has raised; while REST has nothing new they come more seldom.
 _CLOCK_PAUSE_MS: Final = 5_000
 _LONGEST_PAUSE_MS: Final = 300_000
@@ -88,6 +90,7 @@ class KlineSequence:
         self._open_since_ms: int | None = None  # when the question was asked that REST has not answered yet
         self._clock_again_ms = 0  # no question for the clock's sake before
         self._vain = 0  # of those in a row, how many REST had nothing for
+        self._told_last = -1  # the newest bar that the stream itself has told to be closed
         self._expected_last = -1  # bars up to here are expected though nobody has them yet
 
     @property
@@ -154,20 +157,28 @@ class KlineSequence:
         self._clock_again_ms = exchange_ms + _CLOCK_PAUSE_MS
         return self._settle()
 
+    def last_tick(self, exchange_ms: int) -> list[Effect]:
+        """The stream has ended: ask for what has closed and did not come."""
+        self._clock_again_ms = 0
+        return self.tick(exchange_ms + CLOCK_GRACE_MS - LAST_GRACE_MS)
+
     def conclude(self) -> list[Effect]:
-        """Nothing more will come: what was issued, and is not published, is expected all the same."""
-        last = max([self._known_last, *self._waiting])
-        if self._next is None or last < self._next:
-            return self._expect(last) if self._filling else []
+        """Nothing more will come: what was issued, and is not published, is expected all the same.
+
+        That is what the stream itself has told of, and what REST has left open; not what it says it does not
+        have, by the clock alone.
+        """
         effects: list[Effect] = [
             LedgerEvent("expected", open_time, open_time) for open_time in sorted(self._waiting)
         ]
-        for first, end in self._holes_up_to(last):
+        for first, end in self._holes_up_to(max([self._told_last, *self._waiting])):
             effects += [
                 LedgerEvent("expected", hole.first, hole.last)
                 for hole in self._holes(first, end)
                 if hole.cause in ("missed", "offline")
             ]
+        if self._filling and self._open_since_ms is not None:
+            effects += self._expect(self._known_last)
         return effects
 
     def _expect(self, last: int) -> list[Effect]:
@@ -283,6 +294,7 @@ class KlineSequence:
                 return self._follow_up(kline)
             return self._repetition(kline)
         self._known_last = max(self._known_last, open_time)
+        self._told_last = max(self._told_last, open_time)
         if len(self._waiting) < WAITING_BARS:
             self._waiting.setdefault(open_time, kline)
         return [*self._lateness(kline), *self._settle()]
@@ -300,6 +312,7 @@ class KlineSequence:
             return effects + self._settle()
         if event_time is not None and event_time - open_time > FINAL_GRACE_MS:
             self._known_last = max(self._known_last, open_time - self._step)
+            self._told_last = max(self._told_last, open_time - self._step)
             effects += self._settle()
         return effects
 

@@ -165,9 +165,22 @@ class Lookout:
                 self._update = looked.update_id, "REST"
             self._compare(looked.best, now_s)
 
-    def last_look(self) -> None:
-        """Nothing more will come: what bars or REST know is fetched now, without a grace."""
+    def last_look(self, now_s: float) -> list[Effect]:
+        """The streams have ended: what bars know is fetched; where trades were silent REST is asked."""
         self._hear_bars()
+        self._find_issued()
+        if self._looking or self.carriage.silence_s(TRADE, now_s) < GRACE_S:
+            return []
+        self._looking = True
+        unheard = self.newest[TRADE] is None and self.trade_base is None
+        return [LookAt(trades=True, book=False, since_ms=self._began_ms if unheard else None)]
+
+    def conclude(self, now_ms: int) -> None:
+        """Nothing more will come: what is known and not here is expected, and what is not carried is said."""
+        self._find_issued()
+        self.carriage.conclude(now_ms)
+
+    def _find_issued(self) -> None:
         seen, known = self._seen_trade(), self._known
         if known is not None and seen is not None and known[0] > seen:
             self.issued = known[:2]
@@ -220,7 +233,9 @@ class Lookout:
             self.lost_book = f"the stream is not carried: {why}"
 
     def _judge_quotes(self, now_s: float, now_ms: int, best: Best | None) -> None:
-        self._compare(best, now_s)
+        if self.carriage.silence_s(DEPTH, now_s) < SILENT_S:
+            # A book that no diff has reached for long says nothing of now.
+            self._compare(best, now_s)
         if self._moved_s is None or now_s - self._moved_s < GRACE_S:
             return
         if self.carriage.silence_s(QUOTE, now_s) >= SILENT_S:

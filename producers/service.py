@@ -8,6 +8,7 @@ import random
 import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -51,9 +52,10 @@ Answer = TypeVar("Answer")
 
 _POLL_S: Final = 0.02
 _CLOCK_PERIOD_S: Final = 60.0
-# The whole end takes 10 s at most: 2 for the connection, 4 for fills, the rest for Kafka.
+# The whole end takes 10 s at most: 2 for the connection, 1 for the clock, 4 for fills, the rest for Kafka.
 _STOP_S: Final = 9.5
 _FILLS_S: Final = 4.0
+_LAST_CLOCK_S: Final = 1.0
 # Brokers of which most have just come up take their time for a first record on all of them.
 _MARKERS_S: Final = 30.0
 _DAY_MS: Final = 86_400_000
@@ -101,6 +103,7 @@ class ProducerService:
         self._instruments: dict[str, Instrument] = {}
         self._feeds: list[Feed] = []
         self._counted = 0
+        self._uncarried: dict[str, list[Uncarried]] = {}  # by symbol, as last logged
         self._acknowledged = (0, time.monotonic())  # records, and when the count last rose
         self._metrics.health.unready("start", "waiting for the broker, the exchange and our turn")
         self._stop = asyncio.Event()
@@ -196,8 +199,7 @@ class ProducerService:
         await asyncio.gather(*(feed.stop() for feed in self._feeds))
         await asyncio.wait(feeds, timeout=1.0)
         # 2. Let the fills in flight end.
-        for instrument in self._instruments.values():
-            self._outlet.perform(instrument, instrument.last_look(self._clock.message_ms()))
+        await self._look_for_the_last_time()
         await self._repairs.finish(_FILLS_S)
         # 3. Say what has been issued, and what is unknown, and wait for the broker.
         for instrument in self._instruments.values():
@@ -213,6 +215,15 @@ class ProducerService:
         self._outlet.write_final_progress()
         await self._publisher.flush(deadline - time.monotonic())
         _LOG.info("stopped: %d records delivered", self._publisher.delivered)
+
+    async def _look_for_the_last_time(self) -> None:
+        """Ask for what the exchange has and did not send; where its clock stands still there is nothing."""
+        if self._clock.replay_ms is None:
+            with suppress(TimeoutError, ExchangeUnavailable, ExchangeRefused):
+                await asyncio.wait_for(self._measure_clock(), _LAST_CLOCK_S)
+        now_s, exchange_ms, now_ms = time.monotonic(), self._clock.exchange_ms(), self._clock.message_ms()
+        for instrument in self._instruments.values():
+            self._outlet.perform(instrument, instrument.last_look(now_s, exchange_ms, now_ms))
 
     async def _await_turn(self) -> None:
         deployed, first = self._settings.symbols, self._assignment.symbols[0]
@@ -303,10 +314,10 @@ class ProducerService:
         for feed in self._feeds:
             for symbol in feed.symbols:
                 instrument = self._instruments[symbol]
-                before = instrument.uncarried
                 effects = instrument.watch(now_s, exchange_ms, now_ms, feed.trouble)
                 self._outlet.perform(instrument, effects)
-                _log_changes(symbol, before, instrument.uncarried)
+                _log_changes(symbol, self._uncarried.get(symbol, ()), instrument.uncarried)
+                self._uncarried[symbol] = instrument.uncarried
 
     def _judge_queue(self) -> None:
         match self._repair_mode.step(self._publisher.congested_s, self._publisher.outstanding):
