@@ -1,4 +1,4 @@
-"""Streams that the exchange has and does not send: named, filled over REST, and left for another connection."""
+"""Streams that the exchange has and does not send: named, filled over REST, sought on another connection."""
 
 from __future__ import annotations
 
