@@ -54,7 +54,7 @@ class BookAudit:
         if self._due_ms is None:
             self._plan(now_ms)
         assert self._due_ms is not None
-        if now_ms < self._planned_ms:  # the host's clock was set back
+        if self._planned_ms - now_ms > _AGAIN_MS:  # the host's clock was set back
             self._plan(now_ms)
         if self._fresh is not None or self._asked or now_ms < self._again_ms:
             return False

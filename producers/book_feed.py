@@ -17,6 +17,15 @@ BOOK_LEVELS: Final = 20
 SNAPSHOT_INTERVAL_MS: Final = 3_600_000
 
 
+# The host's clock was set back: more than messages are ever received out of order.
+SET_BACK_MS: Final = 5_000
+
+
+def _is_due(now_ms: int, last_ms: int, interval_ms: int) -> bool:
+    """Whether the interval is over, or nobody can say: it must not last until an old time comes again."""
+    return now_ms - last_ms >= interval_ms or last_ms - now_ms > SET_BACK_MS
+
+
 class BookFeed:
     """Turns the synchroniser's effects into messages. All windows run in message time (DESIGN §4.2).
 
@@ -122,8 +131,7 @@ class BookFeed:
     def _due(self, newest: DepthMessage) -> list[Effect]:
         now_ms = newest["received_time_ms"]
         effects: list[Effect] = []
-        # Also where the host's clock was set back: the book must not wait until the old time comes again.
-        if not 0 <= now_ms - self._book_ms < self._book_interval_ms:
+        if _is_due(now_ms, self._book_ms, self._book_interval_ms):
             self._book_ms = now_ms
             top = self._sync.top(BOOK_LEVELS)
             if top is None:
@@ -135,7 +143,7 @@ class BookFeed:
                 if self._audit.due(now_ms, urgent=self._sync.near_edge):
                     self._audit.begin(now_ms)
             effects.append(Publish(BOOK, self._book(newest, top.bids, top.asks, synced=True)))
-        if not 0 <= now_ms - self._snapshot_ms < SNAPSHOT_INTERVAL_MS:
+        if _is_due(now_ms, self._snapshot_ms, SNAPSHOT_INTERVAL_MS):
             effects += self._own_snapshot(newest)
         return effects
 

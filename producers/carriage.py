@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from shared.messages import CARRIED_AGAIN
+
 # Kind of stream, as in `shared.messages.CHECKS`, and for bars the interval.
 StreamKey = tuple[str, str | None]
 
@@ -18,7 +20,6 @@ DEPTH: Final[StreamKey] = ("depth", None)
 QUOTE: Final[StreamKey] = ("quote", None)
 
 LEDGER_STREAMS: Final = {"kline": "klines", "trade": "trades", "depth": "depth", "quote": "quotes"}
-AGAIN: Final = "; carried again"
 _ENTERED_EVERY_S: Final = 60.0
 
 
@@ -86,7 +87,7 @@ class Carriage:
         of = self._streams[stream]
         of.heard_s, of.heard_ms = now_s, now_ms
         if of.uncarried is not None:
-            self._enter(of.uncarried, now_ms, of.uncarried.why + AGAIN)
+            self._enter(of.uncarried, now_ms, of.uncarried.why + CARRIED_AGAIN)
             of.uncarried = None
 
     def prove(self, stream: StreamKey, now_s: float, now_ms: int, why: str) -> bool:

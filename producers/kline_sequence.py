@@ -171,7 +171,9 @@ class KlineSequence:
         effects: list[Effect] = [
             LedgerEvent("expected", open_time, open_time) for open_time in sorted(self._waiting)
         ]
-        for first, end in self._holes_up_to(max([self._told_last, *self._waiting])):
+        told_last = max([self._told_last, *self._waiting])
+        self._expected_last = max(self._expected_last, told_last)
+        for first, end in self._holes_up_to(told_last):
             effects += [
                 LedgerEvent("expected", hole.first, hole.last)
                 for hole in self._holes(first, end)

@@ -1,4 +1,4 @@
-"""The ledger and what services say of themselves → `ledger`, `freshness` and `service` points.
+"""The ledger and what services say of themselves → `ledger`, `carriage`, `freshness`, `service` points.
 
 The only writer of the `ledger` measurement (DESIGN §5.3).
 """
@@ -13,10 +13,10 @@ from consumers.completeness import CompletenessLedger, Minute, refusal
 from consumers.enrich.port import Enriched, Known, Record, Start, StatelessEnricher
 from consumers.enrich.service_points import ServicePoints, decode_metrics
 from consumers.ledger_events import LedgerSeries, PendingEvents
-from consumers.measurements import LEDGER
+from consumers.measurements import CARRIAGE, LEDGER
 from consumers.points import Point, Series
 from shared.errors import InvalidMessage
-from shared.messages import LedgerMessage, decode
+from shared.messages import CARRIED_AGAIN, LedgerMessage, decode
 from shared.topics import METRICS
 
 # `expected` and `stored` of the same ids come within a second or two of each other: a row waits until its
@@ -50,6 +50,9 @@ class LedgerEnricher(StatelessEnricher):
             )
         if message["event_time_ms"] is not None:
             require_time("event_time_ms", message["event_time_ms"])
+        if message["kind"] == "uncarried":
+            require_time("first", message["first"])
+            require_time("last", message["last"])
         if message["stream"] == "klines":
             require_time("last", message["last"])
         return message
@@ -79,6 +82,8 @@ class LedgerEnricher(StatelessEnricher):
                 points += self._services.points(message)
             else:
                 self._enter(partition, message)
+                if message["kind"] == "uncarried":
+                    points.append(_carriage(message))
         for minute in self._ledger.take_changed():
             first_ms, _ = self._waiting.get(minute, (now_ms, now_ms))
             self._waiting[minute] = (first_ms, now_ms)
@@ -117,3 +122,11 @@ class LedgerEnricher(StatelessEnricher):
         if series is None:
             series = self._tags[counted] = Series(LEDGER, tuple(counted))
         return series
+
+
+def _carriage(message: LedgerMessage) -> Point:
+    """Whether a stream is carried by now, and since when it was not."""
+    stream = f"{message['stream']} {message['interval']}" if message["interval"] else message["stream"]
+    carried = (message["detail"] or "").endswith(CARRIED_AGAIN)
+    series = Series(CARRIAGE, (message["exchange"], message["symbol"], stream))
+    return Point(series, message["last"] * 1_000_000, (carried, message["first"]))

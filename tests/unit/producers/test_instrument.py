@@ -274,7 +274,7 @@ def test_trades_in_doubt_for_long_are_said_to_be_not_carried_and_then_to_be_agai
 def test_trades_in_doubt_at_the_end_are_said_however_short_it_was(instrument: Instrument) -> None:
     instrument.receive("trade", anew(5_000))
     instrument.receive("trade", anew(1, 60_000))
-    instrument.end(NOW_MS + 61_000)
+    instrument.end(NOW_MS + 61_000, NOW_MS + 61_000)
     assert [event["kind"] for event in ledger(instrument)] == ["uncarried", "expected"]
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from producers.carriage import AGAIN, DEPTH, QUOTE, TRADE, StreamKey
+from producers.carriage import DEPTH, QUOTE, TRADE, StreamKey
 from producers.effects import LookAt, Looked
 from producers.lookout import Lookout, Pace, pace_of
+from shared.messages import CARRIED_AGAIN
 from tests.builders import NOW_MS, depth, kline, quote, trade
 
 SECOND: StreamKey = ("kline", "1s")
@@ -219,7 +220,7 @@ def test_the_ledger_is_told_at_once_then_every_minute_and_when_it_is_over() -> N
     stage.seconds(150, SECOND, DEPTH, QUOTE)
     stage.second(SECOND, TRADE, DEPTH, QUOTE)
     entries = stage.lookout.carriage.take_entries()
-    assert [entry.detail.endswith(AGAIN) for entry in entries] == [False, False, False, True]
+    assert [entry.detail.endswith(CARRIED_AGAIN) for entry in entries] == [False, False, False, True]
     assert {(entry.stream, entry.since_ms) for entry in entries} == {(TRADE, NOW_MS + 20_000)}
     assert entries[-1].until_ms == stage.now_ms
     assert stage.lookout.uncarried == []
@@ -232,7 +233,8 @@ def test_what_is_not_carried_at_the_end_is_told_once_more() -> None:
     stage.lookout.carriage.take_entries()
     stage.lookout.conclude(stage.now_ms)
     [entry] = stage.lookout.carriage.take_entries()
-    assert (entry.stream, entry.until_ms, entry.detail.endswith(AGAIN)) == (TRADE, stage.now_ms, False)
+    assert (entry.stream, entry.until_ms) == (TRADE, stage.now_ms)
+    assert not entry.detail.endswith(CARRIED_AGAIN)
 
 
 def test_a_closed_exchange_owes_nothing() -> None:
