@@ -62,11 +62,8 @@ class Clock:
 
     def exchange_ms(self) -> int:
         """The exchange's clock; before it was heard the host's has to do."""
-        if self.offset.round_trip_ms is None or self._heard is None:
+        if self.offset.round_trip_ms is None:
             return self.now_ms()
-        if self._pace != 1.0:
-            heard_s, server_time_ms = self._heard
-            return server_time_ms + int((self._monotonic() - heard_s) * 1000 * self._pace)
         return self.steady_ms() + round(self.offset.offset_ms)
 
     def message_ms(self) -> int:

@@ -19,7 +19,7 @@ from producers.effects import Effect, LedgerEvent, Looked, ProveTrades, Publish
 from producers.halts import Halts
 from producers.kline_sequence import KlineSequence
 from producers.ledger_events import LedgerEvents
-from producers.lookout import Lookout, Pace
+from producers.lookout import GRACE_S, Lookout, Pace
 from producers.trade_sequence import TradeSequence
 from shared.id_ranges import IdRanges
 from shared.messages import DepthMessage, KlineMessage, Source, TradeMessage
@@ -284,10 +284,10 @@ class Instrument:
         if lookout is None:
             began_ms = exchange_ms if self._began_ms is None else self._began_ms
             lookout = self._lookout = Lookout(self._newest, now_s, began_ms, self._pace)
-        effects: list[Effect] = []
+        effects = lookout.tick(now_s, exchange_ms, self._book.best, closed=self.halted, trouble=trouble)
         for interval, klines in self._klines.items():
-            effects += self._enter(klines.tick(exchange_ms), "klines", interval, now_ms, "backfill")
-        effects += lookout.tick(now_s, exchange_ms, self._book.best, closed=self.halted, trouble=trouble)
+            if lookout.carriage.silence_s(self._bar_keys[interval], now_s) >= GRACE_S:
+                effects += self._enter(klines.tick(exchange_ms), "klines", interval, now_ms, "backfill")
         return effects + self._act_on(lookout, now_ms)
 
     def _act_on(self, lookout: Lookout, now_ms: int) -> list[Effect]:

@@ -399,3 +399,12 @@ def test_a_host_clock_that_is_set_does_not_silence_the_book(instrument: Instrume
         effects = instrument.receive("depth", diff(105 + step, 105 + step, at_ms))
         books += topics(effects).count(BOOK) if step > 20 else 0
     assert books >= 3
+
+
+def test_the_clock_asks_for_no_bar_of_a_stream_that_speaks(instrument: Instrument) -> None:
+    """One that runs at another pace than the exchange's clock, as far as that is known, is not silent."""
+
+    def speaks(second: int) -> None:
+        instrument.receive("kline", kline(open_time_ms=NOW_MS, closed=False, event_time_ms=NOW_MS + second))
+
+    assert [e for e in watched(instrument, range(1, 200), speaks) if isinstance(e, FillKlines)] == []
