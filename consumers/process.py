@@ -17,7 +17,10 @@ from confluent_kafka.admin import AdminClient
 
 from consumers.backoff import Backoff
 from consumers.enrich.klines import Indicators
+from consumers.enrich.ledger import LedgerEnricher
+from consumers.enrich.port import Enricher
 from consumers.history import History, NoHistory, StoreHistory
+from consumers.ledger_pruning import LedgerPruning
 from consumers.outbox import Outbox
 from consumers.service import Parts, StreamConsumer
 from consumers.stores.port import Reader, Store
@@ -153,24 +156,33 @@ class ConsumerProcess:
             memory_broker=self._memory_broker,
             slot=self._slot(stream),
         )
+        enricher = enricher_of(
+            stream,
+            self._indicators,
+            live_interval_ms=settings.live_interval_ms,
+            rebuilt_from_store=self._rebuild,
+        )
+        kafka = Consumer(config)
         parts = Parts(
             stream=stream,
-            enricher=enricher_of(
-                stream,
-                self._indicators,
-                live_interval_ms=settings.live_interval_ms,
-                rebuilt_from_store=self._rebuild,
-            ),
-            consumer=Consumer(config),
+            enricher=enricher,
+            consumer=kafka,
             config=config,
             store=store,
             outbox=outbox,
             history=self._history(stream),
             telemetry=Telemetry(metrics, outbox, store, stream.name),
             memory_broker=self._memory_broker,
+            upkeep=self._pruning(enricher, kafka),
         )
         is_ledger = stream.name == "ledger"
         return StreamConsumer(parts, self._stop_ledger if is_ledger else self._stop_data, drain=is_ledger)
+
+    def _pruning(self, enricher: Enricher, consumer: Consumer) -> LedgerPruning | None:
+        if self._memory_broker or not isinstance(enricher, LedgerEnricher):
+            return None
+        admin = AdminClient({"bootstrap.servers": self._settings.kafka_bootstrap_servers, "log_level": 0})
+        return LedgerPruning(admin, consumer, enricher.covered)
 
     def _slot(self, stream: Stream) -> str | None:
         """Static membership where the environment names the slot; replicas without one are dynamic."""

@@ -171,6 +171,24 @@ class Instrument:
         """The connection that carried the streams has ended."""
         return self._enter(self._book.lose(reason), "depth", None, now_ms, self._source)
 
+    def stop(self, now_ms: int) -> None:
+        """The producer ends in good order: its last word of each series, for the ledger not to expect more.
+
+        Args:
+            now_ms: the exchange's clock.
+        """
+        for stream, interval in (("trades", None), *(("klines", interval) for interval in self._klines)):
+            self._ledger.add(
+                "stopped",
+                stream,
+                interval,
+                now_ms,
+                now_ms,
+                event_time_ms=now_ms,
+                received_time_ms=now_ms,
+                source=self._source,
+            )
+
     def tick(self) -> list[Publish]:
         """The completeness events gathered since the last call; call it about once a second."""
         for interval, event in self._candles.judge(self._trades.awaits):

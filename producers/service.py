@@ -34,7 +34,7 @@ from shared.health import SILENT_BROKER_S
 from shared.interpreter import spare_the_collector
 from shared.metrics import METRICS_PERIOD_S, ServiceMetrics
 from shared.settings import Settings
-from shared.topics import METRICS, declared_topics
+from shared.topics import LEDGER_SNAPSHOT, METRICS, declared_topics
 
 _LOG = logging.getLogger(__name__)
 
@@ -186,7 +186,9 @@ class ProducerService:
         await asyncio.wait(feeds, timeout=1.0)
         # 2. Let the fills in flight end.
         await self._repairs.finish(_FILLS_S)
-        # 3. Say what has been issued, and wait for the broker.
+        # 3. Say what has been issued and that we end, and wait for the broker.
+        for instrument in self._instruments.values():
+            instrument.stop(self._clock.exchange_ms())
         self._settle()
         left = await self._publisher.flush(deadline - time.monotonic() - 1.0)
         if left:
@@ -377,5 +379,5 @@ def _topics(intervals: Sequence[str]) -> frozenset[str]:
     return frozenset(
         topic.name
         for topic in declared_topics(intervals)
-        if not topic.name.startswith("pipeline.indicator-state")
+        if not topic.name.startswith("pipeline.indicator-state") and topic.name != LEDGER_SNAPSHOT
     )
