@@ -18,6 +18,7 @@ from bench import (
     consumer_path,
     end_to_end,
     indicators,
+    ledger,
     limits,
     producer_path,
     quix,
@@ -37,6 +38,7 @@ Round = dict[str, float]
 _PATHS: Final = ("producer", "consumer", "klines")
 _BY_NAME: Final[dict[str, Callable[[list[str]], int]]] = {
     "indicators": indicators.main,
+    "ledger": ledger.main,
     "store": store.main,
     "end-to-end": end_to_end.main,
     "quix": quix.main,

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
+from consumers.completeness import COUNTED_STREAMS, refusal
 from consumers.ledger_book import LedgerBook
 from consumers.ledger_events import LedgerSeries
 from consumers.ledger_snapshot import Restart
@@ -21,6 +22,8 @@ from shared.messages import LedgerMessage
 
 # 100,000 holes a set and series: some 7 MB each, read once by one process.
 _MAX_RANGES: Final = 100_000
+# `stored` follows `expected` within seconds: what is older and not stored is not on its way.
+_YOUNG_MS: Final = 2 * 60_000
 _EVER: Final = (-(2**63), 2**63 - 1)
 
 Ranges = list[tuple[int, int]]
@@ -44,6 +47,7 @@ class Claims:
         self._ledger = self._book.ledger
         self._ends: dict[LedgerSeries, int] = {}
         self._next = 0
+        self._said: dict[LedgerSeries, IdRanges] = {}  # by the events read here, not by snapshots
 
     def take(self, partition: int, restart: Restart) -> None:
         """Begin a partition with what snapshots say of it."""
@@ -57,6 +61,12 @@ class Claims:
         """
         self._next = self._next + 1 if offset is None else offset + 1
         self._book.receive(partition, self._next - 1, message)
+        if message["kind"] == "expected" and message["stream"] in COUNTED_STREAMS and not refusal(message):
+            series = LedgerSeries(
+                message["exchange"], message["symbol"], message["stream"], message["interval"] or ""
+            )
+            said = self._said.setdefault(series, IdRanges())
+            said.add(message["first"] // series.unit, message["last"] // series.unit)
 
     def end(self) -> None:
         """The topic's end is reached: what is expected from now on is not asked for."""
@@ -68,7 +78,7 @@ class Claims:
     @property
     def undecided(self) -> bool:
         """Ids count as lost that may still be on their way to the store."""
-        return any(self._lost(series).difference(self._unheard(series)) for series in self._ends)
+        return any(_meet(self._lost(series), self._young(series)) for series in self._ends)
 
     @property
     def series(self) -> list[LedgerSeries]:
@@ -196,6 +206,16 @@ class Claims:
             unknown=len(unheard),
         )
 
+    def _young(self, series: LedgerSeries) -> IdRanges:
+        """What was issued a moment ago, or said to be."""
+        young = IdRanges(self._said.get(series, ()))
+        now_ms = self._book.time.now_ms
+        if now_ms is not None and series.stream == "trades":
+            young.update(self._ledger.account(series).dates.between(now_ms - _YOUNG_MS, None))
+        elif now_ms is not None:
+            young.add((now_ms - _YOUNG_MS) // series.unit - 1, now_ms // series.unit)
+        return young.difference(self._unheard(series))
+
     def _unheard(self, series: LedgerSeries) -> IdRanges:
         return self._ledger.account(series).unheard()
 
@@ -229,6 +249,10 @@ class Claims:
         first = _EVER[0] if span.from_ms is None else -(-span.from_ms // unit)
         last = _EVER[1] if span.to_ms is None else (span.to_ms - 1) // unit
         return [(first, min(last, end))]
+
+
+def _meet(some: IdRanges, others: IdRanges) -> bool:
+    return any(others.intersection_count(first, last) for first, last in some)
 
 
 def _cut(ids: IdRanges, windows: Ranges) -> Ranges:

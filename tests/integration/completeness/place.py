@@ -107,6 +107,10 @@ def market(symbol: str, first_trade: int = 1) -> list[tuple[str, bytes, Any]]:
         )
     ]
     expected += said_of(trades)
+    # The producer's last word, or the other symbols of this broker would tell that it is dead.
+    end_ms = START_MS + BARS * MINUTE_MS
+    for series in ({"stream": "trades"}, {"stream": "klines", "interval": "1m"}):
+        expected.append(ledger(symbol=symbol, kind="stopped", first=end_ms, last=end_ms, count=0, **series))
     return [
         *((KLINES, key, one) for one in bars),
         *((TRADES, key, one) for one in trades),
