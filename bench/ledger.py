@@ -1,9 +1,9 @@
 """What a long history of completeness costs: `cryptostream ledger` and a start of the ledger's consumer.
 
-`make bench ARGS="ledger --events 100000000"`. The history is made, not waited for: four symbols at four events
-a second each, as producers and consumers write them, with holes. What the events of that time leave in the
-sets is entered by the minute, snapshots of it are written as the ledger's consumer writes them, and the
-newest events lie on `pipeline.ledger` itself.
+`make bench ARGS="ledger --events 100000000"`. The history is made, not waited for: four symbols at four
+events a second each, as producers and consumers write them, with holes. What the events of that time leave
+in the sets is entered by the minute, snapshots of it are written as the ledger's consumer writes them, and
+the newest events lie on `pipeline.ledger` itself.
 """
 
 from __future__ import annotations
@@ -63,23 +63,26 @@ class History:
         some = self._chance.sample(range(trades), min(self._holes, trades // 1_000))
         missing = sorted(_GREAT_HOLE + number for number in some)
         for symbol in SYMBOLS:
-            yield event(symbol, "trades", None, "expected", 0, _GREAT_HOLE - 1, None)
+            yield event(symbol, "trades", "expected", (0, _GREAT_HOLE - 1), None)
             at = 0
             for begin_ms in range(self.begin_ms, self.end_ms, _MINUTE_MS):
                 first = self._trade_id(begin_ms)
                 last = self._trade_id(begin_ms + _MINUTE_MS) - 1
-                yield event(symbol, "trades", None, "expected", first, last, begin_ms)
+                yield event(symbol, "trades", "expected", (first, last), begin_ms)
                 while at < len(missing) and missing[at] <= last:
                     if first < missing[at]:
-                        yield event(symbol, "trades", None, "stored", first, missing[at] - 1, None)
+                        yield event(symbol, "trades", "stored", (first, missing[at] - 1), None)
                     first, at = missing[at] + 1, at + 1
                 if first <= last:
-                    yield event(symbol, "trades", None, "stored", first, last, None)
+                    yield event(symbol, "trades", "stored", (first, last), None)
             for interval in INTERVALS:
                 step_ms = INTERVAL_MS[interval]
-                first, last = -(-self.begin_ms // step_ms) * step_ms, self.end_ms // step_ms * step_ms - step_ms
+                first, last = (
+                    -(-self.begin_ms // step_ms) * step_ms,
+                    self.end_ms // step_ms * step_ms - step_ms,
+                )
                 for kind in ("expected", "stored"):
-                    yield event(symbol, "klines", interval, kind, first, last, last)
+                    yield event(symbol, interval, kind, (first, last), last)
 
     def seconds(self, count: int) -> Iterator[LedgerMessage]:
         """The newest events as they are on the topic, second by second."""
@@ -87,16 +90,17 @@ class History:
             for symbol in SYMBOLS:
                 first, last = self._trade_id(begin_ms), self._trade_id(begin_ms + 1000) - 1
                 for kind in ("expected", "stored"):
-                    yield event(symbol, "trades", None, kind, first, last, begin_ms)
-                    yield event(symbol, "klines", "1s", kind, begin_ms, begin_ms, begin_ms)
+                    yield event(symbol, "trades", kind, (first, last), begin_ms)
+                    yield event(symbol, "1s", kind, (begin_ms, begin_ms), begin_ms)
 
     def _trade_id(self, time_ms: int) -> int:
         return _GREAT_HOLE + (time_ms - self.begin_ms) // 1000 * _TRADES_A_SECOND
 
 
-def event(
-    symbol: str, stream: str, interval: str | None, kind: str, first: int, last: int, time_ms: int | None
-) -> LedgerMessage:
+def event(symbol: str, series: str, kind: str, ids: tuple[int, int], time_ms: int | None) -> LedgerMessage:
+    """An event about `series`, "trades" or an interval."""
+    stream, interval = ("trades", None) if series == "trades" else ("klines", series)
+    first, last = ids
     step = INTERVAL_MS[interval] if interval else 1
     return {
         "schema": 1,
@@ -171,20 +175,22 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--holes", type=int, default=2_000, help="missing trades of each symbol (2,000)")
     asked = parser.parse_args(arguments)
     history = History(asked.events // _EVENTS_A_SECOND, asked.holes, seed=14)
-    with tempfile.TemporaryDirectory(prefix="cryptostream-bench-") as directory:
-        with KafkaServer(Path(directory) / "kafka") as kafka:
-            ensure_topics(kafka.bootstrap_servers, INTERVALS)
-            fill(kafka.bootstrap_servers, history, asked.kept, asked.since)
-            environment = {
-                **os.environ,
-                "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-                "SYMBOLS": ",".join(SYMBOLS),
-                "INTERVALS": ",".join(INTERVALS),
-                "STORE": "sqlite",
-                "SQLITE_PATH": str(Path(directory) / "store.db"),
-            }
-            command_s, command_mb = _command(environment)
-            ready_s, start_mb = _consumer(environment)
+    with (
+        tempfile.TemporaryDirectory(prefix="cryptostream-bench-") as directory,
+        KafkaServer(Path(directory) / "kafka") as kafka,
+    ):
+        ensure_topics(kafka.bootstrap_servers, INTERVALS)
+        fill(kafka.bootstrap_servers, history, asked.kept, asked.since)
+        environment = {
+            **os.environ,
+            "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+            "SYMBOLS": ",".join(SYMBOLS),
+            "INTERVALS": ",".join(INTERVALS),
+            "STORE": "sqlite",
+            "SQLITE_PATH": str(Path(directory) / "store.db"),
+        }
+        command_s, command_mb = _command(environment)
+        ready_s, start_mb = _consumer(environment)
     result = {
         "events": asked.events,
         "kept": asked.kept,

@@ -13,7 +13,7 @@ from consumers.enrich.port import Known
 from consumers.ledger_snapshot import Restart
 from consumers.ledger_start import ONE_EVENT, restarts
 from shared.errors import BrokerUnavailable
-from shared.kafka import cause
+from shared.kafka import cause, quiet_consumer
 
 REQUEST_TIMEOUT_S: Final = 10.0
 _AGAIN_S: Final = 0.2
@@ -29,6 +29,7 @@ def known_of(
     partitions: Sequence[TopicPartition],
     *,
     states: States,
+    now_ms: int,
     memory_broker: bool = False,
 ) -> dict[int, Known]:
     """By partition number, all that decides where to read one topic's partitions from.
@@ -53,6 +54,7 @@ def known_of(
             committed=at.offset if at.offset >= 0 else None,
             metadata=at.metadata or "",
             snapshots=states.get(partition, {}),
+            now_ms=now_ms,
         )
     return known
 
@@ -85,7 +87,7 @@ def ledger_restarts(
     config: dict[str, Any],
     states: States,
     known: Mapping[int, Known],
-    connect: Callable[[dict[str, Any]], Consumer] = Consumer,
+    connect: Callable[[dict[str, Any]], Consumer] = quiet_consumer,
 ) -> dict[int, Restart]:
     """Where the ledger's partitions are read from, by their snapshots.
 
@@ -103,7 +105,7 @@ def read_states(
     config: dict[str, Any],
     topic: str,
     partitions: Sequence[int],
-    connect: Callable[[dict[str, Any]], Consumer] = Consumer,
+    connect: Callable[[dict[str, Any]], Consumer] = quiet_consumer,
     replaces: Replaces | None = None,
 ) -> States:
     """The newest state record of each key, by partition; the partitions are read to their end.

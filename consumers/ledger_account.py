@@ -18,6 +18,17 @@ _HEARD: Final = frozenset(("expected", "halted", "offline", "lost", "gap"))
 
 # A range is two integers of some 36 bytes: seven sets of so many stay under 6 MB a series.
 MAX_RANGES: Final = 10_000
+# The sets that ids are added to, by the kind of the event. What is said to be lost was issued, whether or not
+# someone expected it before. Of a gap, what came late, was revised or unsynced, others say what it led to.
+_ENTERED: Final[dict[str, tuple[str, ...]]] = {
+    "expected": ("expected",),
+    "lost": ("expected",),
+    "stored": ("stored", "_accounted"),
+    "repaired": ("repaired",),
+    "halted": ("halted", "_accounted"),
+    "offline": ("offline", "_accounted"),
+    "duplicate": ("duplicates",),
+}
 SETS: Final = ("expected", "stored", "repaired", "halted", "offline", "duplicates")
 
 
@@ -87,22 +98,9 @@ class Account:
         first = max(first, self._floor)
         if first > last:
             return IdRanges()
-        match kind:
-            case "expected" | "lost":
-                # What is said to be lost was issued, whether or not someone expected it before.
-                entered = [self.expected]
-            case "stored":
-                entered = [self.stored, self._accounted]
-            case "repaired":
-                entered = [self.repaired]
-            case "halted":
-                entered = [self.halted, self._accounted]
-            case "offline":
-                entered = [self.offline, self._accounted]
-            case "duplicate":
-                entered = [self.duplicates]
-            case _:  # gap, late, revised, unsynced: what they lead to is entered by other events
-                return IdRanges()
+        entered = [getattr(self, name) for name in _ENTERED.get(kind, ())]
+        if not entered:
+            return IdRanges()
         for ids in entered:
             ids.add(first, last)
         if kind == "expected" and event_time_ms is not None and self.series.stream == "trades":

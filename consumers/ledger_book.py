@@ -1,4 +1,4 @@
-"""The ledger as a reader of `pipeline.ledger` keeps it: sets, notes, the exchange's time, and snapshots. Pure.
+"""The ledger as a reader of `pipeline.ledger` keeps it: sets, notes, the exchange's time, snapshots. Pure.
 
 Both the ledger's consumer and the commands that ask the topic read by it.
 """
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from consumers.completeness import CLOCK_GRACE_MS, MAX_RANGES, CompletenessLedger, MinuteRow, refusal
+from consumers.exchange_time import ExchangeTime
 from consumers.ledger_events import LedgerSeries
 from consumers.ledger_notes import NOTED, SeriesNotes
 from consumers.ledger_snapshot import (
@@ -19,7 +20,6 @@ from consumers.ledger_snapshot import (
     decode_partition,
     fingerprint,
 )
-from consumers.exchange_time import ExchangeTime
 from shared.id_ranges import IdRanges
 from shared.messages import LedgerMessage
 

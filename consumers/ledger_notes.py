@@ -1,4 +1,4 @@
-"""What the ledger notes besides ids: gaps, late and revised records, spans out of step or not carried. Pure."""
+"""What the ledger notes besides ids: gaps, late and revised records, unsynced and uncarried spans. Pure."""
 
 from __future__ import annotations
 
@@ -70,7 +70,11 @@ class SeriesNotes:
         return [note for notes in self._newest.values() for note in notes]
 
     def state(self) -> dict[str, Any]:
-        return {"counts": self.counts, "late": self.late.distances(), "newest": [list(note) for note in self.newest()]}
+        return {
+            "counts": self.counts,
+            "late": self.late.distances(),
+            "newest": [list(note) for note in self.newest()],
+        }
 
     @classmethod
     def of(cls, state: dict[str, Any]) -> SeriesNotes:

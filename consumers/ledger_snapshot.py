@@ -1,13 +1,13 @@
-"""Snapshots of the ledger, as kept on `pipeline.ledger-snapshot` (DESIGN §4.1, docs/decisions/ledger.md). Pure.
+"""Snapshots of the ledger, as kept on `pipeline.ledger-snapshot` (docs/decisions/ledger.md). Pure.
 
 A record a series, with its sets, and one a partition of `pipeline.ledger`, which says up to which offset the
 events of the partition are in the records of its series. So a reader takes the records and reads only the
 events since. Both lie on the partition's own number.
 
 A power cut may take the tail of `pipeline.ledger` although a snapshot of it was written. What the sets say
-stays true, for the store and the exchange had said so; but other events take the offsets then. So a partition's record
-keeps some offsets with fingerprints of the events there: where they are not found again, events are read from
-an offset whose event is.
+stays true, for the store and the exchange had said so; but other events take the offsets then. So a
+partition's record keeps some offsets with fingerprints of the events there: where they are not found again,
+events are read from behind one that is.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from shared.messages import LedgerMessage
 SCHEMA: Final = 1
 PARTITION_KEY: Final = b"partition"
 _UNCOVERED: Final = 100
-# Two hours of snapshots: what a power cut takes had not been on the disk for longer. Beyond them all is read.
+# Two hours of snapshots: what a power cut takes had not lain on the disk for longer. Else all is read.
 _ANCHORS: Final = 24
 
 Anchor = tuple[int, int]  # offset, fingerprint
@@ -150,7 +150,7 @@ def restart(records: Mapping[bytes, bytes], low: int, high: int, fingerprint_at:
         if key != PARTITION_KEY and (snapshot := decode_series(value)) is not None
     )
     if partition is None:
-        # A series' record without the partition's is of a first snapshot that was cut off: its sets are true.
+        # Records of series alone are of a first snapshot that was cut off: what their sets say is true.
         return Restart(low, PartitionSnapshot(), series, uncovered=low > 0)
     if partition.offset <= low:
         return _begin(partition, series, low)
@@ -168,7 +168,7 @@ def restart(records: Mapping[bytes, bytes], low: int, high: int, fingerprint_at:
 
 def _begin(partition: PartitionSnapshot, series: tuple[SeriesSnapshot, ...], low: int) -> Restart:
     """The usual way: the events after those that were counted."""
-    # Of a series without an event since the tail was lost, only the earlier record exists: nothing follows it.
+    # A series without an event since the tail was lost has only the earlier record, and nothing follows it.
     of_now = {one.key.decode(): one for one in series if one.generation == partition.generation}
     offset = partition.offset
     for key, at in partition.series.items():

@@ -16,7 +16,11 @@ from shared.topics import LEDGER
 _TIMEOUT_S: Final = 10.0
 _POLL_S: Final = 0.2
 # One event is asked for, of some 400 bytes; a fetch gives at least one batch, whatever its size.
-ONE_EVENT: Final = {"max.partition.fetch.bytes": 16_384, "queued.min.messages": 1, "enable.partition.eof": True}
+ONE_EVENT: Final = {
+    "max.partition.fetch.bytes": 16_384,
+    "queued.min.messages": 1,
+    "enable.partition.eof": True,
+}
 
 
 def restarts(

@@ -60,7 +60,7 @@ class Partitions:
             of_topic = [at for at in partitions if at.topic == topic]
             if not of_topic:
                 continue
-            for partition, known in self._known(topic, of_topic).items():
+            for partition, known in self._known(topic, of_topic, now_ms).items():
                 offset = self._start(topic, partition, known)
                 self.positions[topic][partition] = offset
                 assigned.append(TopicPartition(topic, partition, offset))
@@ -128,7 +128,7 @@ class Partitions:
         live = self._stream.live_topic
         return [TopicPartition(live, partition, OFFSET_END)] if live and topic == self._stream.topic else []
 
-    def _known(self, topic: str, partitions: Sequence[TopicPartition]) -> Mapping[int, Known]:
+    def _known(self, topic: str, partitions: Sequence[TopicPartition], now_ms: int) -> Mapping[int, Known]:
         stateful = topic == self._stream.topic and self._stream.state_topic is not None
         is_ledger = self._stream.name == "ledger"
         states: States = {}
@@ -136,7 +136,9 @@ class Partitions:
             numbers = [at.partition for at in partitions]
             replaces = newer if is_ledger else None
             states = read_states(self._config, str(self._stream.state_topic), numbers, replaces=replaces)
-        known = known_of(self._consumer, partitions, states=states, memory_broker=self._memory_broker)
+        known = known_of(
+            self._consumer, partitions, states=states, now_ms=now_ms, memory_broker=self._memory_broker
+        )
         if stateful and is_ledger:
             found = ledger_restarts(self._config, states, known)
             known = {partition: replace(of, ledger=found[partition]) for partition, of in known.items()}

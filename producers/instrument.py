@@ -22,9 +22,13 @@ from producers.trade_sequence import TradeSequence
 from shared.id_ranges import IdRanges
 from shared.messages import DepthMessage, KlineMessage, Source, TradeMessage
 from shared.topics import LEDGER, QUOTES, TRADES
+from shared.trade_ids import number_of
 
 # What was not published, but is known to have been issued.
 _ISSUED_UNSEEN: Final = frozenset(("lost", "halted", "offline"))
+# REST knows a trade after some seconds; as long as it is asked for its newest ones, that is no news.
+_DOUBTS_AFTER_MS: Final = 15_000
+_DOUBTS_AGAIN_MS: Final = 60_000
 
 
 class Instrument:
@@ -59,6 +63,7 @@ class Instrument:
         self._ledger = LedgerEvents(exchange, symbol)
         self._source: Source = "stream"
         self._bar_ms = 0  # when the newest closed bar was received
+        self._doubts_noted_ms: int | None = None
 
     @property
     def synced(self) -> bool:
@@ -68,11 +73,22 @@ class Instrument:
     @property
     def pending_fills(self) -> int:
         """How many series await an answer of REST."""
-        return sum(klines.filling for klines in self._klines.values()) + self._trades.filling
+        doubtful = self._trades.doubtful_since_ms is not None
+        return sum(klines.filling for klines in self._klines.values()) + self._trades.filling + doubtful
 
     @property
     def missing_trades(self) -> int:
         return self._trades.missing
+
+    @property
+    def missing_bars(self) -> int:
+        """How many bars were passed over, of all intervals."""
+        return sum(klines.missing for klines in self._klines.values())
+
+    @property
+    def doubtful_trades(self) -> int:
+        """Trades of which REST has not yet said what they are."""
+        return self._trades.doubtful
 
     @property
     def book_audits(self) -> tuple[int, int]:
@@ -110,7 +126,7 @@ class Instrument:
             for trade_id, time_ms in sorted(known.later):
                 self._expect("trades", None, trade_id, time_ms, server_time_ms)
             later = IdRanges((trade_id, trade_id) for trade_id, _ in known.later)
-            time_ms = max((time_ms for _, time_ms in known.later), default=server_time_ms)
+            time_ms = max((time_ms for _, time_ms in known.later), default=known.time_ms or 0)
             raised = self._trades.begin(known.last_id, later, time_ms)
             effects += self._enter(raised, "trades", None, server_time_ms, "backfill")
         return effects
@@ -131,18 +147,65 @@ class Instrument:
         return self._enter(klines.receive(message), "klines", message["interval"], received_ms, source)
 
     def receive_kline_rows(
-        self, interval: str, first: int, last: int, rows: Sequence[KlineMessage], now_ms: int
+        self,
+        interval: str,
+        first: int,
+        last: int,
+        rows: Sequence[KlineMessage] | None,
+        now_ms: int,
+        *,
+        now_s: float,
     ) -> list[Effect]:
-        """Take the answer to `FillKlines`."""
-        raised = self._klines[interval].receive_rows(first, last, rows)
+        """Take the answer to `FillKlines`; see `KlineSequence.receive_rows`."""
+        raised = self._klines[interval].receive_rows(first, last, rows, now_s)
         return self._enter(raised, "klines", interval, now_ms, "backfill")
 
     def receive_trade_rows(
-        self, first: int, last: int, rows: Sequence[TradeMessage], now_ms: int, oldest_available: int = 0
+        self,
+        first: int,
+        last: int,
+        rows: Sequence[TradeMessage] | None,
+        now_ms: int,
+        *,
+        now_s: float,
+        oldest_available: int = 0,
     ) -> list[Effect]:
         """Take the answer to `FillTrades`; see `TradeSequence.receive_rows`."""
-        raised = self._trades.receive_rows(first, last, rows, oldest_available)
+        raised = self._trades.receive_rows(first, last, rows, now_s, oldest_available)
         return self._enter(raised, "trades", None, now_ms, "backfill")
+
+    def receive_newest_trades(self, rows: Sequence[TradeMessage], now_ms: int) -> list[Effect]:
+        """Take the answer to `AskNewestTrades`; none if REST does not answer now."""
+        epoch, since_ms = self._trades.epoch, self._trades.doubtful_since_ms
+        raised = self._trades.receive_newest(rows)
+        if self._trades.epoch != epoch:
+            # Bars name the exchange's ids: those of the numbering before are other trades.
+            self._candles.begin_anew()
+        self._note_doubts(since_ms, now_ms)
+        return self._enter(raised, "trades", None, now_ms, self._source)
+
+    def _note_doubts(self, since_ms: int | None, now_ms: int, *, ended: bool = False) -> None:
+        """Say, some time after they came and then once a minute, that trades are not carried for doubt."""
+        if since_ms is None:
+            return
+        over = self._trades.doubtful_since_ms is None
+        if over:
+            due, self._doubts_noted_ms = self._doubts_noted_ms is not None, None
+        else:
+            noted_ms = self._doubts_noted_ms
+            due = ended or now_ms - (since_ms if noted_ms is None else noted_ms) >= (
+                _DOUBTS_AFTER_MS if noted_ms is None else _DOUBTS_AGAIN_MS
+            )
+            self._doubts_noted_ms = now_ms if due else noted_ms
+        if due:
+            detail = "ids of trades contradict those before, and REST does not say which are right"
+            detail += "; carried again" if over else f": {self._trades.doubtful} are held"
+            event = LedgerEvent("uncarried", since_ms, max(since_ms, now_ms), now_ms, detail)
+            self._enter_event(event, "trades", None, now_ms, self._source)
+
+    def end(self, now_ms: int) -> None:
+        """Nothing comes any more: what is still unknown is said, by the next `tick`."""
+        self._note_doubts(self._trades.doubtful_since_ms, now_ms, ended=True)
 
     def receive_trade_proof(
         self,
@@ -150,9 +213,11 @@ class Instrument:
         issued: Sequence[tuple[int, int]],
         never: Sequence[tuple[int, int]],
         now_ms: int,
+        *,
+        now_s: float,
     ) -> list[Effect]:
         """Take the answer to `ProveTrades`; see `TradeSequence.receive_proof`."""
-        raised = self._trades.receive_proof(asked, issued, never)
+        raised = self._trades.receive_proof(asked, issued, never, now_s)
         return self._enter(raised, "trades", None, now_ms, "backfill")
 
     def receive_audit_snapshot(self, snapshot: DepthMessage | None, now_ms: int) -> list[Effect]:
@@ -189,6 +254,17 @@ class Instrument:
                 source=self._source,
             )
 
+    def retry(self, now_ms: int, now_s: float) -> list[Effect]:
+        """Ask REST again for what is due; call it about once a second.
+
+        Args:
+            now_s: of a clock that only goes forward.
+        """
+        effects = self._enter(self._trades.retry(now_s), "trades", None, now_ms, "backfill")
+        for interval, klines in self._klines.items():
+            effects += self._enter(klines.retry(now_s), "klines", interval, now_ms, "backfill")
+        return effects
+
     def tick(self) -> list[Publish]:
         """The completeness events gathered since the last call; call it about once a second."""
         for interval, event in self._candles.judge(self._trades.awaits):
@@ -213,7 +289,7 @@ class Instrument:
         return outward
 
     def _enter_trade(self, trade: TradeMessage) -> None:
-        trade_id = trade["trade_id"]
+        trade_id = number_of(trade)
         self._candles.receive_trade(trade)
         for kind in ("expected", "repaired") if trade["source"] == "backfill" else ("expected",):
             self._ledger.add(

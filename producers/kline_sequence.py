@@ -5,12 +5,14 @@ Source of the rules: BINANCE_SPOT.md §4.5, §9.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from producers.effects import PAGE, RETRY_DELAYS_S, Effect, FillKlines, LedgerEvent, Publish
+from producers.asking import Asking
+from producers.effects import PAGE, Effect, FillKlines, LedgerEvent, Publish
 from producers.gaps import KIND_BY_CAUSE, Hole, Place, holes_of_bars, place
 from producers.halts import Halts
+from producers.missing_ids import MAX_HOLES, MissingIds, MissingRange
 from shared.intervals import interval_ms, open_time_ms
 from shared.messages import KlineMessage
 from shared.topics import klines_live_topic, klines_topic
@@ -19,6 +21,9 @@ from shared.topics import klines_live_topic, klines_topic
 WAITING_BARS: Final = 10_000
 # A final may come some seconds after the border; an open bar older than this proves that it was missed.
 FINAL_GRACE_MS: Final = 5_000
+_EXCUSED: Final = frozenset(("halted", "no trades"))
+# As for times of the stream (producers.clock).
+_AHEAD_MS: Final = 10_000
 _REMEMBERED: Final = 64  # published bars that are kept to tell a repetition from a revision
 # What a bar says, whichever way it came.
 _CONTENT: Final = (
@@ -38,8 +43,8 @@ class KlineSequence:
     """One series of bars.
 
     A bar that is next is published; a later one waits while REST is asked for those before it. An open time
-    that REST does not have, though a later bar exists, is given up after the retries, as what it is missing
-    for (`producers.gaps`).
+    that REST does not have, though a later bar exists, is passed over after some answers: it is expected, and
+    asked for in the background for a day before it is given up as what it is missing for (`producers.gaps`).
 
     Args:
         halts: read only; when the exchange was closed.
@@ -63,7 +68,8 @@ class KlineSequence:
         self._trade_id: int | None = None  # of the newest trade in the bars published, where they tell
         self._filling = False
         self._page_last = -1  # what REST is, or was last, asked for ends here
-        self._attempt = 0
+        self._asking = Asking()
+        self._passed_over = MissingIds()  # by open time // step; still asked for
         self._live: KlineMessage | None = None  # latest update of the open bar, held back while filling
         self._published: dict[int, KlineMessage] = {}
 
@@ -72,15 +78,24 @@ class KlineSequence:
         """An answer of REST is awaited."""
         return self._filling
 
+    @property
+    def missing(self) -> int:
+        """How many bars were passed over and are still asked for."""
+        return len(self._passed_over)
+
     def begin(self, last_open_time_ms: int | None, server_time_ms: int, warmup_bars: int) -> list[Effect]:
         """Start after the last published bar or, where there is none, `warmup_bars` back (DESIGN §5.5).
 
         Args:
-            last_open_time_ms: open time of the last bar on the topic, None if it has none.
+            last_open_time_ms: open time of the last bar on the topic, None if it has none; one that has not
+                closed by the exchange's clock tells nothing.
             server_time_ms: the exchange's clock, taken before.
         """
         current = open_time_ms(self._interval, server_time_ms)
         self._known_last = self._announced = current - self._step
+        if last_open_time_ms is not None and last_open_time_ms + self._step > server_time_ms + _AHEAD_MS:
+            # Believed once; whoever goes on from it sees no real bar any more.
+            last_open_time_ms = None
         if last_open_time_ms is not None:
             self._next = last_open_time_ms + self._step
             self._offline_last, self._announced = self._known_last, last_open_time_ms
@@ -94,24 +109,52 @@ class KlineSequence:
         """Take an event of the stream: a closed bar or an update of the open one."""
         return self._receive_closed(kline) if kline["closed"] else self._receive_open(kline)
 
-    def receive_rows(self, first: int, last: int, rows: Sequence[KlineMessage]) -> list[Effect]:
-        """Take the finished bars that REST has between the open times `first` and `last`, ascending."""
+    def retry(self, now_s: float) -> list[Effect]:
+        """Ask again for bars that were passed over, where it is time; call it once a second.
+
+        Args:
+            now_s: of a clock that only goes forward.
+        """
+        page = None if self._filling else self._passed_over.due(now_s, PAGE)
+        if page is None:
+            return []
+        self._filling = True
+        first, last = page
+        return [FillKlines(self._symbol, self._interval, first * self._step, last * self._step, 0.0)]
+
+    def receive_rows(
+        self, first: int, last: int, rows: Sequence[KlineMessage] | None, now_s: float
+    ) -> list[Effect]:
+        """Take the finished bars that REST has between the open times `first` and `last`, ascending.
+
+        Args:
+            rows: later ones are welcome, they show how far REST is; None if it refused to answer.
+            now_s: as in `retry`.
+        """
         self._filling = False
         effects: list[Effect] = []
         if self._warm_up_from is not None:
-            self._begin_with(rows, last)
-        for row in rows:
+            self._asking.answered(rows, first, now_s)
+            if rows is not None or self._asking.unanswered_for_long(now_s):
+                self._asking = Asking()
+                self._begin_with(rows or (), last)
+        for row in rows or ():
             open_time = row["open_time_ms"]
             if self._next is not None and max(first, self._next) <= open_time <= last:
                 # The final of the stream, if it is there, is the one nobody can have read too early.
                 self._waiting.setdefault(open_time, row)
+            elif open_time // self._step in self._passed_over:
+                effects += self._follow_up(row)
             else:
                 effects += self._revision(row)
         effects += self._drain()
+        unanswered = self._passed_over.unanswered(first // self._step, last // self._step, now_s)
+        effects += self._give_up(unanswered, now_s)
         if self._next is not None and self._next <= last:
-            effects += self._missing(last)
-        else:
-            self._attempt = 0
+            self._asking.answered(rows, self._next, now_s)
+            effects += self._missing(last, now_s)
+        elif self._warm_up_from is None:
+            self._asking = Asking()
         return effects + self._settle()
 
     def _begin_with(self, rows: Sequence[KlineMessage], last: int) -> None:
@@ -134,6 +177,8 @@ class KlineSequence:
             return [*self._lateness(kline), self._publish(kline), *self._drain(), *self._settle()]
         known = None if self._next is None else self._next - self._step
         if known is not None and place(known, open_time, open_time, self._step) is Place.SEEN:
+            if open_time // self._step in self._passed_over:
+                return self._follow_up(kline)
             return self._repetition(kline)
         self._known_last = max(self._known_last, open_time)
         if len(self._waiting) < WAITING_BARS:
@@ -211,33 +256,57 @@ class KlineSequence:
             effects.append(self._publish(self._waiting.pop(self._next)))
         return effects
 
-    def _missing(self, last: int) -> list[Effect]:
-        """REST has answered up to `last`, but not with the bar that is next."""
+    def _missing(self, last: int, now_s: float) -> list[Effect]:
+        """REST has been asked up to `last`, and has not given the bar that is next."""
         assert self._next is not None
-        self._attempt += 1
-        if self._attempt <= len(RETRY_DELAYS_S):
-            return []
-        self._attempt = 0
-        # All of the page was asked for as often.
         effects: list[Effect] = []
+        if not self._asking.soon_over(now_s):
+            return effects
+        # All of the page was asked for as often.
         while self._waiting and self._next <= last:
             hole_last = min(last, min(self._waiting) - self._step)
-            given_up = self._given_up(self._next, hole_last)
-            if any(event.kind in ("lost", "offline") for event in given_up):
-                self._trade_id = None  # who knows how many there were
-            effects += given_up
+            holes = list(self._holes(self._next, hole_last))
+            if not self._asking.order_over(now_s) and not all(hole.cause in _EXCUSED for hole in holes):
+                return effects
+            for hole in holes:
+                effects += self._pass_over(hole, now_s)
             self._next = hole_last + self._step
             effects += self._drain()
         if not self._waiting:
             # Nothing later is known: perhaps the exchange stands still. The next bar will tell.
             self._known_last = self._next - self._step
+        self._asking = Asking()
         return effects
 
-    def _given_up(self, first: int, last: int) -> list[LedgerEvent]:
-        return [
-            LedgerEvent(KIND_BY_CAUSE[hole.cause], hole.first, hole.last, detail=_detail(hole))
-            for hole in self._holes(first, last)
-        ]
+    def _pass_over(self, hole: Hole, now_s: float) -> list[Effect]:
+        if hole.cause in _EXCUSED:
+            return [LedgerEvent(KIND_BY_CAUSE[hole.cause], hole.first, hole.last, detail=_detail(hole))]
+        self._trade_id = None  # who knows how many there were
+        detail = "the exchange does not have it for now; later bars go on"
+        if self._passed_over.range_count() < MAX_HOLES:
+            missing = MissingRange(
+                hole.first // self._step, hole.last // self._step, None, hole.last, hole.cause == "offline"
+            )
+            self._passed_over.add(self._asking.continued(missing, now_s))
+        else:
+            detail = f"{MAX_HOLES:,} holes are open, more are not followed; `cryptostream repair` fetches it"
+        return [LedgerEvent("expected", hole.first, hole.last, detail=detail)]
+
+    def _follow_up(self, kline: KlineMessage) -> list[Effect]:
+        """A bar that was passed over, after all: the one case of a bar behind later ones."""
+        open_time = kline["open_time_ms"]
+        self._passed_over.remove(open_time // self._step, open_time // self._step)
+        detail = "came only after later bars had gone on"
+        return [Publish(self._topic, kline), LedgerEvent("late", open_time, open_time, detail=detail)]
+
+    def _give_up(self, exhausted: Iterable[MissingRange], now_s: float) -> list[Effect]:
+        effects: list[Effect] = []
+        for missing in exhausted:
+            self._passed_over.remove(missing.first, missing.last)
+            kind = KIND_BY_CAUSE["offline" if missing.offline else "missed"]
+            first, last = missing.first * self._step, missing.last * self._step
+            effects.append(LedgerEvent(kind, first, last, detail=missing.asking(now_s)))
+        return effects
 
     def _holes(self, first: int, last: int) -> Iterator[Hole]:
         """The missing bars `first` to `last`, neither of whose neighbours is missing, by cause."""
@@ -272,12 +341,14 @@ class KlineSequence:
 
     def _fill(self, first: int) -> list[Effect]:
         self._filling = True
-        if not self._attempt:
+        if not self._asking.asked:
             # What is found missing later waits its turn: a page is given up as a whole.
             self._page_last = self._missing_last(first)
         effects = self._announce(first)
-        delay_s = RETRY_DELAYS_S[self._attempt - 1] if self._attempt else 0.0
-        return [*effects, FillKlines(self._symbol, self._interval, first, self._page_last, delay_s)]
+        return [
+            *effects,
+            FillKlines(self._symbol, self._interval, first, self._page_last, self._asking.delay_s),
+        ]
 
     def _announce(self, first: int) -> list[Effect]:
         """Enter what is newly found missing."""

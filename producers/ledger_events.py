@@ -73,6 +73,7 @@ class LedgerEvents:
             "kind": kind,
             "first": first,
             "last": last,
+            # First and last are times: no ids are counted.
             "count": 0 if kind in _OF_TIMES else (last - first) // step + 1,
             "detail": detail,
         }

@@ -66,8 +66,8 @@ def bearings_from(progress: Progress, found: Iterable[tuple[int, int]]) -> Serie
     later = [record for record in found if last_id is None or record[0] > last_id]
     if last_id is None:
         # The first record of the series is where it begins.
-        return SeriesBearings(later[0][0], later) if later else None
-    return SeriesBearings(last_id, later)
+        return SeriesBearings(later[0][0], later, later[0][1]) if later else None
+    return SeriesBearings(last_id, later, progress.event_time_ms)
 
 
 class ProgressLog:

@@ -11,11 +11,11 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from producers.bearings import SeriesBearings, klines_series, trades_series
 from producers.progress import Progress, bearings_from, decode_progress, partition_of
-from producers.publisher import LIBRDKAFKA_LOG
 from shared.errors import BrokerError, BrokerUnavailable, InvalidMessage
-from shared.kafka import Verdict, cause, consumer_config, verdict
+from shared.kafka import LIBRDKAFKA_LOG, Verdict, cause, consumer_config, verdict
 from shared.messages import decode, message_key
 from shared.topics import PROGRESS, TRADES, klines_topic
+from shared.trade_ids import number_of
 
 Answer = TypeVar("Answer")
 
@@ -168,15 +168,11 @@ def _key_of(series: str) -> bytes:
 
 
 def _identity(message: Message) -> tuple[int, int]:
-    """(id, event time in ms) of a record on a data topic."""
-    kind, ident, time_field = (
-        ("trade", "trade_id", "trade_time_ms")
-        if message.topic() == TRADES
-        else ("kline", "open_time_ms", "open_time_ms")
-    )
+    """(number or open time, event time in ms) of a record on a data topic."""
+    kind, time_field = ("trade", "trade_time_ms") if message.topic() == TRADES else ("kline", "open_time_ms")
     try:
         content = decode(kind, message.value())
     except InvalidMessage as error:
         place = f"{message.topic()}[{message.partition()}]@{message.offset()}"
         raise BrokerError(f"bearings: the record at {place} breaks the contract ({error})") from None
-    return content[ident], content[time_field]
+    return number_of(content) if kind == "trade" else content["open_time_ms"], content[time_field]

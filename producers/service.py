@@ -86,7 +86,8 @@ class ProducerService:
         self._rest = BinanceRest(
             settings.binance_rest_url, settings.history_url(), self._clock.exchange_ms, self._outlet.reject
         )
-        self._repairs = Repairs(self._rest, self._outlet, self._clock)
+        self._clock.ask = self._measure_clock
+        self._repairs = Repairs(self._rest, self._outlet, self._clock, self._distrust)
         self._outlet.start = self._repairs.start
         self._instruments: dict[str, Instrument] = {}
         self._feeds: list[Feed] = []
@@ -186,8 +187,9 @@ class ProducerService:
         await asyncio.wait(feeds, timeout=1.0)
         # 2. Let the fills in flight end.
         await self._repairs.finish(_FILLS_S)
-        # 3. Say what has been issued and that we end, and wait for the broker.
+        # 3. Say what has been issued, what is unknown and that we end, and wait for the broker.
         for instrument in self._instruments.values():
+            instrument.end(self._clock.message_ms())
             instrument.stop(self._clock.exchange_ms())
         self._settle()
         left = await self._publisher.flush(deadline - time.monotonic() - 1.0)
@@ -269,6 +271,7 @@ class ProducerService:
             if not self._publisher.congested:
                 # Else the events stay with the instruments, joined to ranges, until there is room.
                 self._settle()
+                self._retry()
             for feed in self._feeds:
                 feed.judge()
             self._judge_queue()
@@ -276,6 +279,11 @@ class ProducerService:
 
     def _settle(self) -> None:
         self._outlet.settle((instrument, instrument.tick()) for instrument in self._instruments.values())
+
+    def _retry(self) -> None:
+        for instrument in self._instruments.values():
+            effects = instrument.retry(self._clock.message_ms(), time.monotonic())
+            self._outlet.perform(instrument, effects)
 
     def _judge_queue(self) -> None:
         match self._repair_mode.step(self._publisher.congested_s, self._publisher.outstanding):
@@ -314,10 +322,15 @@ class ProducerService:
         if instrument.halted != was_halted:
             _LOG.warning("%s: the exchange says %s", instrument.symbol, status)
 
+    def _distrust(self, symbol: str, kind: str, reason: str) -> None:
+        _LOG.warning("%s %s: %s", symbol, kind, reason)
+        for feed in self._feeds:
+            feed.distrust(symbol, kind, reason)
+
     async def _measure_clock(self) -> None:
         sent_ms = self._clock.now_ms()
         server_time_ms = await self._rest.time_ms()
-        self._clock.offset.receive(sent_ms, server_time_ms, self._clock.now_ms())
+        self._clock.receive(sent_ms, server_time_ms)
 
     def _publish_metrics(self) -> None:
         gauge, instruments = self._metrics.gauge, self._instruments.values()
@@ -328,6 +341,8 @@ class ProducerService:
         gauge("pending_fills", pending)
         gauge("warm", float(pending == 0))
         gauge("missing_trades", sum(instrument.missing_trades for instrument in instruments))
+        gauge("missing_bars", sum(instrument.missing_bars for instrument in instruments))
+        gauge("doubtful_trades", sum(instrument.doubtful_trades for instrument in instruments))
         gauge("books", len(instruments))
         gauge("synced_books", sum(instrument.synced for instrument in instruments))
         audits = [instrument.book_audits for instrument in instruments]

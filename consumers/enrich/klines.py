@@ -12,7 +12,8 @@ from consumers.enrich.kline_series import (
     dump_snapshot,
     load_snapshot,
 )
-from consumers.enrich.port import Commit, Enriched, Known, Record, Start, StateRecord, require_time
+from consumers.arrival import AHEAD_MS, require_arrived, require_time
+from consumers.enrich.port import Commit, Enriched, Known, Record, Start, StateRecord
 from consumers.indicators.bars import Bar
 from consumers.ledger_events import LedgerSeries, PendingEvents
 from consumers.measurements import INDICATOR, INDICATOR_LIVE, KLINE, KLINE_LIVE, Value
@@ -25,6 +26,9 @@ from shared.topics import klines_topic
 # A snapshot of all indicators is some 16 kB: one per series and half minute, sooner only when catching up.
 SNAPSHOT_PERIOD_MS: Final = 30_000
 SNAPSHOT_BARS: Final = 60
+# A state that has taken a bar of the future would find all others late. A clock of ours that is a day behind is
+# no reason to rebuild; the tolerance of single bars is `AHEAD_MS`.
+_STATE_AHEAD_MS: Final = 86_400_000 + AHEAD_MS
 _TOO_LATE: Final = "too late for the indicators, which went on without it; the bar itself is stored"
 _TOO_OLD: Final = "the bar came again so late that its first values are no longer known; it is stored"
 
@@ -83,6 +87,10 @@ class KlineEnricher:
             raise InvalidMessage("open_time_ms", open_time_ms, f"a multiple of {self._interval_ms} ms")
         if message["closed"] != (topic == self._closed_topic):
             raise InvalidMessage("closed", message["closed"], f"as topic {topic} says")
+        if message["closed"]:
+            require_arrived("close_time_ms", open_time_ms + self._interval_ms - 1, message)
+        else:
+            require_arrived("open_time_ms", open_time_ms, message)
         return message
 
     # -- partitions and state --------------------------------------------------------------------------
@@ -94,7 +102,7 @@ class KlineEnricher:
         unusable = [
             f"{key.decode(errors='replace')}: {reason}"
             for key, value in known.snapshots.items()
-            if (reason := self._restore(partition, key, value, known.high)) is not None
+            if (reason := self._restore(partition, key, value, known)) is not None
         ]
         if unusable and resume > known.low:
             return Start(known.low, f"rebuilding indicators from the topic ({'; '.join(unusable[:3])})")
@@ -110,12 +118,15 @@ class KlineEnricher:
             self._live.pop(key, None)
             self._superseded.pop(key, None)
 
-    def _restore(self, partition: int, key: bytes, value: bytes, high: int) -> str | None:
+    def _restore(self, partition: int, key: bytes, value: bytes, known: Known) -> str | None:
         """Take up a snapshot; the reason if it cannot be used."""
         try:
             snapshot: Snapshot = load_snapshot(value)
         except ValueError as error:
             return str(error)
+        closed_ms = snapshot.last_open_time_ms + self._interval_ms
+        if known.now_ms and closed_ms > known.now_ms + _STATE_AHEAD_MS:
+            return f"its last bar, of {snapshot.last_open_time_ms}, is of the future"
         try:
             state = self._indicators.load(snapshot.state)
         except ValueError as error:
@@ -127,7 +138,7 @@ class KlineEnricher:
         series.recent = snapshot.recent
         series.holes = snapshot.holes
         # A topic that was made anew counts from 0 again: then open times alone tell what is new.
-        series.offset = snapshot.offset if snapshot.offset < high else -1
+        series.offset = snapshot.offset if snapshot.offset < known.high else -1
         self._series[key] = series
         return None
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from consumers.arrival import require_time
 from consumers.completeness import refusal
 from consumers.enrich.ledger_rows import LedgerRows
-from consumers.enrich.port import Enriched, Known, Record, Start, StatelessEnricher, StateRecord, require_time
+from consumers.enrich.port import Enriched, Known, Record, Start, StatelessEnricher, StateRecord
 from consumers.enrich.service_points import ServicePoints, decode_metrics
 from consumers.ledger_book import LedgerBook, covered_by
 from consumers.ledger_events import LedgerSeries, PendingEvents
@@ -118,4 +119,3 @@ class LedgerEnricher(StatelessEnricher):
         if series is None:
             series = self._tags[counted] = Series(LEDGER, tuple(counted))
         return series
-

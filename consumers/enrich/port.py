@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from consumers.ledger_events import LedgerSeries, PendingEvents
 from consumers.ledger_snapshot import Restart
 from consumers.points import Point
-from shared.errors import InvalidMessage
 
 # (partition, offset, message); a plain tuple because there is one per message on the hot path.
 Record = tuple[int, int, Any]
-
-# Points carry nanoseconds in an int64, so no time may lie beyond this millisecond (year 2262).
-MAX_TIME_MS: Final = (2**63 - 1) // 1_000_000 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +25,7 @@ class Known:
         metadata: text that was committed with it.
         snapshots: newest state record of each key (klines only).
         ledger: what the snapshots of the ledger say (ledger only; not on the in-memory broker).
+        now_ms: our clock at the assignment; 0 if nobody says.
     """
 
     low: int
@@ -37,6 +34,7 @@ class Known:
     metadata: str = ""
     snapshots: Mapping[bytes, bytes] = field(default_factory=dict)
     ledger: Restart | None = None
+    now_ms: int = 0
 
     @property
     def resume(self) -> int:
@@ -81,7 +79,12 @@ class Enricher(Protocol):
     """
 
     def decode(self, topic: str, value: bytes | None) -> Any:
-        """Bytes to a checked message. Raises InvalidMessage."""
+        """Bytes to a checked message.
+
+        Raises:
+            TimeAhead: its time lies beyond its arrival (`consumers.arrival`).
+            InvalidMessage: it is none.
+        """
 
     def assign(self, partition: int, known: Known) -> Start:
         """Take a partition; says where to read it from."""
@@ -131,9 +134,3 @@ class StatelessEnricher:
 
     def ledger_id(self, point: Point) -> tuple[LedgerSeries, int] | None:  # noqa: ARG002
         return None
-
-
-def require_time(field_name: str, time_ms: int) -> None:
-    """Raise InvalidMessage for a time that does not fit a point's nanoseconds."""
-    if time_ms > MAX_TIME_MS:
-        raise InvalidMessage(field_name, time_ms, "a time before the year 2262, in milliseconds")

@@ -34,9 +34,7 @@ def test_events_may_go_and_a_row_of_before_is_mended(on_sqlite: Place) -> None:
     minute_ns = (START_MS + 40 * 2_000) // 60_000 * 60_000 * 10**6
 
     def row() -> list[int]:
-        (found,) = (
-            one for one in place.rows("ledger", stream="trades") if one["time_ns"] == minute_ns
-        )
+        (found,) = (one for one in place.rows("ledger", stream="trades") if one["time_ns"] == minute_ns)
         return [found["expected"], found["stored"], found["backfilled"], found["lost"]]
 
     assert row() == [30, 29, 0, 1]

@@ -115,6 +115,20 @@ def test_one_event_does_not_cause_rows_without_end() -> None:
     assert sum(len(slots) for slots in completeness.take_changed().values()) == 100_000
 
 
+def test_a_time_of_the_future_makes_no_minute_old() -> None:
+    far_ms = 8 * 24 * 3_600_000
+    completeness = entered(
+        event("expected", 1, 1, event_time_ms=NOW_MS + far_ms), event("expected", 2, 2), event("stored", 1, 2)
+    )
+    assert changed_rows(completeness)[TRADES, NOW_MS].stored == 1
+    minute_ms = NOW_MS - NOW_MS % 60_000
+    far_open_ms = minute_ms + far_ms
+    completeness = entered(
+        bars("expected", far_open_ms, far_open_ms, "1m"), bars("expected", minute_ms, minute_ms, "1m")
+    )
+    assert minute_ms in {at for _, at in changed_rows(completeness)}
+
+
 def test_streams_without_ids_are_not_counted() -> None:
     assert entered(event("unsynced", 1, 2, stream="depth")).totals() == {}
 

@@ -27,7 +27,9 @@ class Broker:
         self.asked_ms += [place.offset for place in places]
         return [TopicPartition(LEDGER, place.partition, self.week_old[place.partition]) for place in places]
 
-    def delete_records(self, ends: list[TopicPartition], *, request_timeout: float) -> dict[Any, Future[None]]:
+    def delete_records(
+        self, ends: list[TopicPartition], *, request_timeout: float
+    ) -> dict[Any, Future[None]]:
         assert request_timeout > 0
         self.deleted += [(end.partition, end.offset) for end in ends]
         answers: dict[Any, Future[None]] = {end: Future() for end in ends}

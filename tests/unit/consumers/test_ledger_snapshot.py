@@ -17,7 +17,18 @@ from consumers.ledger_snapshot import (
 from shared.id_ranges import IdRanges
 from tests.builders import NOW_MS, ledger
 
-KINDS = ("expected", "stored", "repaired", "halted", "offline", "duplicate", "lost", "gap", "late", "uncarried")
+KINDS = (
+    "expected",
+    "stored",
+    "repaired",
+    "halted",
+    "offline",
+    "duplicate",
+    "lost",
+    "gap",
+    "late",
+    "uncarried",
+)
 EVENTS = st.lists(
     st.builds(
         lambda kind, symbol, first, length, minutes: ledger(

@@ -13,8 +13,9 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from consumers.enrich.trades import TradeEnricher
 from consumers.points import Point
 from shared.errors import BrokerError, BrokerUnavailable, PointsRejected, StoreMisconfigured
+from shared.messages import encode
 from shared.topics import DEAD_LETTERS, LEDGER, TRADES
-from tests.builders import trade
+from tests.builders import NOW_MS, trade
 from tests.unit.consumers.service_bench import LOG, Bench, FakeMessage, down
 
 
@@ -33,7 +34,7 @@ def test_the_next_batch_is_read_while_one_is_written_and_no_further_one() -> Non
     store, written = bench.store.write, threading.Event()
     seen: list[tuple[int, int]] = []
 
-    def slow(points: Sequence[Point]) -> None:
+    def slow(points: Sequence[Point]) -> Sequence[Point]:
         if points and not written.is_set():
             # The one being written and the next are read; whoever waited for a third would see no end.
             while bench.kafka.position < 2:
@@ -41,7 +42,7 @@ def test_the_next_batch_is_read_while_one_is_written_and_no_further_one() -> Non
             time.sleep(0.05)
             seen.append((bench.kafka.position, len(bench.store.ids())))
             written.set()
-        store(points)
+        return store(points)
 
     bench.store.write = slow  # type: ignore[method-assign]
     bench.service.run()
@@ -58,9 +59,9 @@ def test_no_offset_is_committed_before_its_points_are_stored(
     store, commit = bench.store.write, bench.kafka.commit
     seen: list[tuple[int, int]] = []
 
-    def slow(points: Sequence[Point]) -> None:
+    def slow(points: Sequence[Point]) -> Sequence[Point]:
         time.sleep(0.01)
-        store(points)
+        return store(points)
 
     def noted(offsets: Sequence[TopicPartition], asynchronous: bool) -> list[TopicPartition]:
         read = (offsets[0].metadata or "read=0").rpartition("read=")[2]
@@ -85,12 +86,12 @@ def test_partitions_taken_away_while_a_write_is_about_to_fail_are_not_committed(
     bench = Bench()
     store = bench.store.write
 
-    def failing(points: Sequence[Point]) -> None:
+    def failing(points: Sequence[Point]) -> Sequence[Point]:
         if points:
             bench.store.write = store  # type: ignore[method-assign]
             time.sleep(0.05)
             raise down()
-        store(points)
+        return store(points)
 
     def taken() -> None:
         if bench.kafka.position == 1:
@@ -254,3 +255,14 @@ def test_a_fatal_broker_error_is_raised_and_a_passing_one_is_not() -> None:
     fatal = FakeMessage(0, b"", KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
     with pytest.raises(BrokerError, match="trades"):
         Bench([fatal]).service.run()
+
+
+def test_a_record_of_the_future_goes_to_the_dead_letters_and_the_others_are_stored() -> None:
+    bench = Bench()
+    far_ms = NOW_MS + 50 * 3_600_000
+    lie = trade(trade_id=2, trade_time_ms=far_ms, event_time_ms=far_ms)
+    bench.kafka.log[2] = FakeMessage(2, encode(lie))  # type: ignore[arg-type]
+    bench.service.run()
+    assert bench.store.ids() == [0, 1, 3, 4]
+    [letter] = [record for topic, record in bench.producer.sent if topic == DEAD_LETTERS]
+    assert b"trade_time_ms" in dict(letter["headers"])["reason"]

@@ -181,7 +181,11 @@ def test_a_stream_that_is_not_carried_is_named_until_it_is_again() -> None:
 
     events = [span_of(0, "no trade"), span_of(1, "no trade"), span_of(2, "no trade")]
     (open_now,) = claims_of(*events).uncarried_now()
-    assert (open_now.first, open_now.last, open_now.detail) == (FIRST_MS, FIRST_MS + 2 * MINUTE_MS, "no trade")
+    assert (open_now.first, open_now.last, open_now.detail) == (
+        FIRST_MS,
+        FIRST_MS + 2 * MINUTE_MS,
+        "no trade",
+    )
     over = claims_of(*events, span_of(3, "no trade; carried again"))
     assert over.uncarried_now() == []
     assert over.note_counts()[TRADES, "uncarried"] == 1

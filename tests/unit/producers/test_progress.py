@@ -48,11 +48,11 @@ def test_the_last_word_says_that_nothing_lies_above() -> None:
 
 def test_records_above_the_progress_are_bearings_too() -> None:
     found = [(5, 50), (8, 80), (6, 60)]
-    assert bearings_from(at(5), found) == SeriesBearings(5, [(8, 80), (6, 60)])
+    assert bearings_from(at(5), found) == SeriesBearings(5, [(8, 80), (6, 60)], 1000)
 
 
 def test_a_series_killed_before_its_first_progress_begins_with_its_first_record() -> None:
-    assert bearings_from(at(None), [(5, 50), (6, 60)]) == SeriesBearings(5, [(5, 50), (6, 60)])
+    assert bearings_from(at(None), [(5, 50), (6, 60)]) == SeriesBearings(5, [(5, 50), (6, 60)], 50)
     assert bearings_from(at(None), []) is None
 
 
@@ -72,9 +72,13 @@ def test_a_bearings_file_names_series_and_last_ids(tmp_path: Path) -> None:
     file = tmp_path / "bearings.json"
     file.write_text('{"binance:BTCUSDC:trades": 4711}')
     assert read_bearings_file(file) == {SERIES: SeriesBearings(4711)}
+    file.write_text('{"binance:BTCUSDC:trades": [4711, 1785767100000]}')
+    assert read_bearings_file(file) == {SERIES: SeriesBearings(4711, time_ms=1785767100000)}
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"a": "1"}', '{"a": true}', "{"])
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"a": "1"}', '{"a": true}', '{"a": [1, "2"]}', '{"a": [1]}', "{"]
+)
 def test_a_file_that_is_none_is_refused_with_its_name(tmp_path: Path, content: str) -> None:
     file = tmp_path / "bearings.json"
     file.write_text(content)
