@@ -43,7 +43,7 @@ def number_of(trade: Mapping[str, Any]) -> int:
 
 
 def in_numbering(epoch: int, trades: list[Trade]) -> list[Trade]:
-    """Trades that an exchange has given of a numbering; only those of a later one than the first say which."""
+    """Trades that an exchange has given of a numbering; all but those of the first say which it is."""
     if epoch:
         for trade in trades:
             trade["epoch"] = epoch

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, Protocol
 
+from consumers.arrival import AHEAD_MS, require_arrived, require_time
 from consumers.enrich.kline_series import (
     KlineSeries,
     Snapshot,
@@ -12,7 +13,6 @@ from consumers.enrich.kline_series import (
     dump_snapshot,
     load_snapshot,
 )
-from consumers.arrival import AHEAD_MS, require_arrived, require_time
 from consumers.enrich.port import Commit, Enriched, Known, Record, Start, StateRecord
 from consumers.indicators.bars import Bar
 from consumers.ledger_events import LedgerSeries, PendingEvents
@@ -26,8 +26,8 @@ from shared.topics import klines_topic
 # A snapshot of all indicators is some 16 kB: one per series and half minute, sooner only when catching up.
 SNAPSHOT_PERIOD_MS: Final = 30_000
 SNAPSHOT_BARS: Final = 60
-# A state that has taken a bar of the future would find all others late. A clock of ours that is a day behind is
-# no reason to rebuild; the tolerance of single bars is `AHEAD_MS`.
+# A state that has taken a bar of the future would find all others late. A clock of ours that is a day behind
+# is no reason to rebuild; the tolerance of single bars is `AHEAD_MS`.
 _STATE_AHEAD_MS: Final = 86_400_000 + AHEAD_MS
 _TOO_LATE: Final = "too late for the indicators, which went on without it; the bar itself is stored"
 _TOO_OLD: Final = "the bar came again so late that its first values are no longer known; it is stored"

@@ -93,8 +93,8 @@ class _Symbol:
 class TradeEnricher(StatelessEnricher):
     """Each trade is a point; each batch writes again the windows it touched, whole.
 
-    What is stored and counted is the trade's number (`shared.trade_ids`), in the first numbering its id. A point's
-    time has the id's digits: where ids begin anew, the time itself has gone on.
+    What is stored and counted is the trade's number (`shared.trade_ids`), in the first numbering its id. A
+    point's time has the id's digits: where ids begin anew, the time itself has gone on.
     """
 
     def __init__(self) -> None:

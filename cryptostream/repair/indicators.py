@@ -15,7 +15,7 @@ from cryptostream.topic_reader import TopicReader
 from producers.progress import partition_of
 from producers.publisher import Publisher
 from shared.errors import BrokerError, BrokerUnavailable
-from shared.kafka import cause, consumer_config
+from shared.kafka import LIBRDKAFKA_LOG, cause, consumer_config
 from shared.messages import message_key
 from shared.topics import indicator_state_topic, klines_topic
 
@@ -57,7 +57,7 @@ def forget_indicators(topics: TopicReader, publisher: Publisher, series: LedgerS
 
 
 def _require_stopped(bootstrap_servers: str, group: str, service: str) -> None:
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0}, logger=LIBRDKAFKA_LOG)
     deadline = time.monotonic() + _EMPTY_WITHIN_S
     while True:
         asked: Any = admin.describe_consumer_groups([group], request_timeout=_ANSWER_S)[group]

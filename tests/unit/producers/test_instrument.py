@@ -10,9 +10,9 @@ from consumers.completeness import refusal
 from producers.bearings import SeriesBearings
 from producers.effects import FetchSnapshot, FillKlines, FillTrades, ProveTrades, Publish
 from producers.instrument import Instrument
+from shared import trade_ids
 from shared.messages import check
 from shared.topics import BOOK, DEPTH, LEDGER, QUOTES, TRADES, klines_live_topic, klines_topic
-from shared.trade_ids import number
 from tests.builders import NOW_MS, depth, kline, quote, trade
 
 MINUTE = 60_000
@@ -245,7 +245,7 @@ def test_a_new_numbering_is_entered_with_its_own_numbers(instrument: Instrument)
     assert [effect.message["epoch"] for effect in effects if isinstance(effect, Publish)] == [1, 1, 1]
     for effect in effects:
         check("trade", effect.message)
-    first = number(1, 1)
+    first = trade_ids.number(1, 1)
     assert said(ledger(instrument)) == [
         ("trades", "gap", first, first, 1),
         ("trades", "expected", 5_000, 5_000, 1),
