@@ -19,6 +19,7 @@ from bench import (
     consumer_path,
     end_to_end,
     indicators,
+    ledger,
     limits,
     producer_path,
     quix,
@@ -38,6 +39,7 @@ Round = dict[str, float]
 _PATHS: Final = ("producer", "consumer", "klines")
 _BY_NAME: Final[dict[str, Callable[[list[str]], int]]] = {
     "indicators": indicators.main,
+    "ledger": ledger.main,
     "store": store.main,
     "commits": commits.main,
     "end-to-end": end_to_end.main,

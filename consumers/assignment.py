@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from consumers.enrich.kline_series import snapshot_offset
 from consumers.enrich.port import Known
+from consumers.ledger_snapshot import Restart
+from consumers.ledger_start import ONE_EVENT, restarts
 from shared.errors import BrokerUnavailable
 from shared.kafka import cause, quiet_consumer
 
@@ -17,9 +19,9 @@ REQUEST_TIMEOUT_S: Final = 10.0
 _AGAIN_S: Final = 0.2
 # 50 series a partition at 16 kB, and a few not yet compacted copies of each, are read in well under a second.
 _RESTORE_TIMEOUT_S: Final = 120.0
-_DAY_MS: Final = 24 * 3_600_000
 
 States = dict[int, dict[bytes, bytes]]
+Replaces = Callable[[bytes, bytes], bool]
 
 
 def known_of(
@@ -28,7 +30,6 @@ def known_of(
     *,
     states: States,
     now_ms: int,
-    with_day_ago: bool,
     memory_broker: bool = False,
 ) -> dict[int, Known]:
     """By partition number, all that decides where to read one topic's partitions from.
@@ -36,24 +37,16 @@ def known_of(
     Raises:
         BrokerUnavailable: the broker does not answer.
     """
-    day_ago_ms = now_ms - _DAY_MS
     try:
         committed = {
             at.partition: at for at in consumer.committed(list(partitions), timeout=REQUEST_TIMEOUT_S)
         }
         bounds = {at.partition: _bounds(consumer, at.topic, at.partition) for at in partitions}
-        day_ago = {}
-        if with_day_ago:
-            asked = [TopicPartition(at.topic, at.partition, day_ago_ms) for at in partitions]
-            day_ago = {
-                at.partition: at.offset for at in consumer.offsets_for_times(asked, timeout=REQUEST_TIMEOUT_S)
-            }
     except KafkaException as error:
         raise BrokerUnavailable(f"Kafka does not tell offsets: {cause(error).str()}") from None
     known = {}
     for partition, (low, high) in bounds.items():
         at = committed[partition]
-        offset = day_ago.get(partition, -1)
         known[partition] = Known(
             low,
             # The memory broker's end of a partition is not to be trusted (STACK.md §4.3).
@@ -61,9 +54,6 @@ def known_of(
             committed=at.offset if at.offset >= 0 else None,
             metadata=at.metadata or "",
             snapshots=states.get(partition, {}),
-            # No record that young: the end.
-            day_ago=offset if offset >= 0 else high,
-            day_ago_ms=day_ago_ms,
             now_ms=now_ms,
         )
     return known
@@ -93,16 +83,38 @@ def _bounds(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
     return bounds
 
 
+def ledger_restarts(
+    config: dict[str, Any],
+    states: States,
+    known: Mapping[int, Known],
+    connect: Callable[[dict[str, Any]], Consumer] = quiet_consumer,
+) -> dict[int, Restart]:
+    """Where the ledger's partitions are read from, by their snapshots.
+
+    Raises:
+        BrokerUnavailable: the broker does not answer.
+    """
+    reader = connect(config | ONE_EVENT | {"group.id": f"{config['group.id']}.restore"})
+    try:
+        return restarts(reader, states, {partition: (of.low, of.high) for partition, of in known.items()})
+    finally:
+        reader.close()
+
+
 def read_states(
     config: dict[str, Any],
     topic: str,
     partitions: Sequence[int],
     connect: Callable[[dict[str, Any]], Consumer] = quiet_consumer,
+    replaces: Replaces | None = None,
 ) -> States:
     """The newest state record of each key, by partition; the partitions are read to their end.
 
     A consumer that was cut off may have written an older state after its successor wrote a newer one:
     the highest offset counts, not the last record.
+
+    Args:
+        replaces: whether a key's record (first) replaces an earlier one.
 
     Raises:
         BrokerUnavailable: the broker does not answer, or not to the end in time.
@@ -126,16 +138,22 @@ def read_states(
                 if error is not None and error.code() == KafkaError._PARTITION_EOF:
                     open_partitions.discard(partition)
                 elif error is None:
-                    _keep_newest(states[partition], message.key(), message.value())
+                    _keep_newest(states[partition], message.key(), message.value(), replaces or _later)
     finally:
         reader.close()
     return states
 
 
-def _keep_newest(states: dict[bytes, bytes], key: bytes | None, value: bytes | None) -> None:
+def _keep_newest(
+    states: dict[bytes, bytes], key: bytes | None, value: bytes | None, replaces: Replaces
+) -> None:
     if key is None:
         return
     if value is None:
         states.pop(key, None)
-    elif key not in states or snapshot_offset(value) >= snapshot_offset(states[key]):
+    elif key not in states or replaces(value, states[key]):
         states[key] = value
+
+
+def _later(value: bytes, than: bytes) -> bool:
+    return snapshot_offset(value) >= snapshot_offset(than)

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from confluent_kafka import OFFSET_END, Consumer, TopicPartition
 
-from consumers.assignment import known_of, read_states
+from consumers.assignment import States, known_of, ledger_restarts, read_states
 from consumers.enrich.port import Enricher, Known
+from consumers.ledger_snapshot import newer
 from consumers.streams import Stream
 
 log: Final = logging.getLogger(__name__)
@@ -127,20 +129,20 @@ class Partitions:
         return [TopicPartition(live, partition, OFFSET_END)] if live and topic == self._stream.topic else []
 
     def _known(self, topic: str, partitions: Sequence[TopicPartition], now_ms: int) -> Mapping[int, Known]:
-        stateful = topic == self._stream.topic
-        states = {}
-        if stateful and self._stream.state_topic:
+        stateful = topic == self._stream.topic and self._stream.state_topic is not None
+        is_ledger = self._stream.name == "ledger"
+        states: States = {}
+        if stateful:
             numbers = [at.partition for at in partitions]
-            states = read_states(self._config, self._stream.state_topic, numbers)
-        day_ago = stateful and self._stream.name == "ledger" and not self._memory_broker
-        return known_of(
-            self._consumer,
-            partitions,
-            states=states,
-            now_ms=now_ms,
-            with_day_ago=day_ago,
-            memory_broker=self._memory_broker,
+            replaces = newer if is_ledger else None
+            states = read_states(self._config, str(self._stream.state_topic), numbers, replaces=replaces)
+        known = known_of(
+            self._consumer, partitions, states=states, now_ms=now_ms, memory_broker=self._memory_broker
         )
+        if stateful and is_ledger:
+            found = ledger_restarts(self._config, states, known)
+            known = {partition: replace(of, ledger=found[partition]) for partition, of in known.items()}
+        return known
 
     def _start(self, topic: str, partition: int, known: Known) -> int:
         if topic != self._stream.topic:

@@ -17,7 +17,10 @@ from confluent_kafka.admin import AdminClient
 
 from consumers.backoff import Backoff
 from consumers.enrich.klines import Indicators
+from consumers.enrich.ledger import LedgerEnricher
+from consumers.enrich.port import Enricher
 from consumers.history import History, NoHistory, StoreHistory
+from consumers.ledger_pruning import LedgerPruning
 from consumers.membership import Rejoining
 from consumers.outbox import Outbox
 from consumers.service import Parts, StreamConsumer
@@ -155,27 +158,37 @@ class ConsumerProcess:
             memory_broker=self._memory_broker,
             slot=self._slot(stream),
         )
+        enricher = enricher_of(
+            stream,
+            self._indicators,
+            live_interval_ms=settings.live_interval_ms,
+            rebuilt_from_store=self._rebuild,
+        )
+        kafka = Consumer(config, logger=LIBRDKAFKA_LOG)
         parts = Parts(
             stream=stream,
-            enricher=enricher_of(
-                stream,
-                self._indicators,
-                live_interval_ms=settings.live_interval_ms,
-                rebuilt_from_store=self._rebuild,
-            ),
-            consumer=Consumer(config, logger=LIBRDKAFKA_LOG),
+            enricher=enricher,
+            consumer=kafka,
             config=config,
             store=store,
             outbox=outbox,
             history=self._history(stream),
             telemetry=Telemetry(metrics, outbox, store, stream.name),
             memory_broker=self._memory_broker,
+            upkeep=self._pruning(enricher, kafka),
         )
         return StreamConsumer(parts, self.stop_of(stream), drain=stream.name == "ledger")
 
     def stop_of(self, stream: Stream) -> threading.Event:
         """Set when this stream is to stop: the ledger stops last."""
         return self._stop_ledger if stream.name == "ledger" else self._stop_data
+
+    def _pruning(self, enricher: Enricher, consumer: Consumer) -> LedgerPruning | None:
+        if self._memory_broker or not isinstance(enricher, LedgerEnricher):
+            return None
+        config = {"bootstrap.servers": self._settings.kafka_bootstrap_servers, "log_level": 0}
+        admin = AdminClient(config, logger=LIBRDKAFKA_LOG)
+        return LedgerPruning(admin, consumer, enricher.covered)
 
     def _slot(self, stream: Stream) -> str | None:
         """Static membership where the environment names the slot; replicas without one are dynamic."""

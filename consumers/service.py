@@ -62,6 +62,7 @@ class Parts:
     telemetry: Telemetry
     memory_broker: bool = False
     clock: Callable[[], float] = time.time
+    upkeep: Callable[[int], None] | None = None  # called after a checkpoint, with the time in ms
 
 
 class StreamConsumer:
@@ -227,7 +228,8 @@ class StreamConsumer:
         self._telemetry.report(self._consumer, self._positions, self._now_ms())
         # Without the store nothing can be checkpointed: the next turn sees to it.
         if now >= self._next_checkpoint and self._finished():
-            self._checkpoint.run(self._positions, self._now_ms())
+            if self._checkpoint.run(self._positions, self._now_ms()) and self._parts.upkeep is not None:
+                self._parts.upkeep(self._now_ms())
             self._next_checkpoint = time.monotonic() + CHECKPOINT_PERIOD_S
 
     def _wind_up(self) -> None:

@@ -55,6 +55,7 @@ class TopicReader:
             "enable.partition.eof": True,
             "log_level": 0,
         }
+        self._config = config
         self._consumer = Consumer(config, logger=LIBRDKAFKA_LOG)
         try:
             metadata = self._consumer.list_topics(timeout=_CONNECT_S)
@@ -75,6 +76,10 @@ class TopicReader:
 
     def close(self) -> None:
         self._consumer.close()
+
+    def another(self, config: Mapping[str, Any]) -> Consumer:
+        """A second client for other reading, with these settings; to be closed by the caller."""
+        return Consumer({**self._config, **config}, logger=LIBRDKAFKA_LOG)
 
     def has(self, topic: str) -> bool:
         return topic in self._partitions

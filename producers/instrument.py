@@ -22,7 +22,7 @@ from producers.ledger_events import LedgerEvents
 from producers.lookout import GRACE_S, Lookout, Pace
 from producers.trade_sequence import TradeSequence
 from shared.id_ranges import IdRanges
-from shared.messages import DepthMessage, KlineMessage, Source, TradeMessage
+from shared.messages import CARRIED_AGAIN, DepthMessage, KlineMessage, Source, TradeMessage
 from shared.topics import LEDGER, QUOTES, TRADES
 from shared.trade_ids import number_of
 
@@ -225,7 +225,7 @@ class Instrument:
             self._doubts_noted_ms = now_ms if due else noted_ms
         if due:
             detail = "ids of trades contradict those before, and REST does not say which are right"
-            detail += "; carried again" if over else f": {self._trades.doubtful} are held"
+            detail += CARRIED_AGAIN if over else f": {self._trades.doubtful} are held"
             event = LedgerEvent("uncarried", since_ms, max(since_ms, now_ms), now_ms, detail)
             self._enter_event(event, "trades", None, now_ms, self._source)
 
@@ -320,6 +320,24 @@ class Instrument:
             effects += self._enter(klines.last_tick(exchange_ms), "klines", interval, now_ms, "backfill")
         effects += self._lookout.last_look(now_s)
         return effects + self._act_on(self._lookout, now_ms)
+
+    def stop(self, now_ms: int) -> None:
+        """The producer ends in good order: its last word of each series, for the ledger not to expect more.
+
+        Args:
+            now_ms: the exchange's clock.
+        """
+        for stream, interval in (("trades", None), *(("klines", interval) for interval in self._klines)):
+            self._ledger.add(
+                "stopped",
+                stream,
+                interval,
+                now_ms,
+                now_ms,
+                event_time_ms=now_ms,
+                received_time_ms=now_ms,
+                source=self._source,
+            )
 
     def retry(self, now_ms: int, now_s: float) -> list[Effect]:
         """Ask REST again for what is due; call it about once a second.

@@ -44,7 +44,7 @@ from shared.health import SILENT_BROKER_S
 from shared.interpreter import spare_the_collector
 from shared.metrics import METRICS_PERIOD_S, ServiceMetrics
 from shared.settings import Settings
-from shared.topics import METRICS, declared_topics
+from shared.topics import LEDGER_SNAPSHOT, METRICS, declared_topics
 
 _LOG = logging.getLogger(__name__)
 
@@ -201,9 +201,10 @@ class ProducerService:
         # 2. Let the fills in flight end.
         await self._look_for_the_last_time()
         await self._repairs.finish(_FILLS_S)
-        # 3. Say what has been issued, and what is unknown, and wait for the broker.
+        # 3. Say what has been issued, what is unknown and that we end, and wait for the broker.
         for instrument in self._instruments.values():
             instrument.end(self._clock.message_ms(), self._clock.exchange_ms())
+            instrument.stop(self._clock.exchange_ms())
         self._settle()
         left = await self._publisher.flush(deadline - time.monotonic() - 1.0)
         if left:
@@ -467,5 +468,5 @@ def _topics(intervals: Sequence[str]) -> frozenset[str]:
     return frozenset(
         topic.name
         for topic in declared_topics(intervals)
-        if not topic.name.startswith("pipeline.indicator-state")
+        if not topic.name.startswith("pipeline.indicator-state") and topic.name != LEDGER_SNAPSHOT
     )

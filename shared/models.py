@@ -115,6 +115,7 @@ LedgerKind = Literal[
     "revised",
     "unsynced",
     "uncarried",
+    "stopped",
 ]
 
 
@@ -122,7 +123,8 @@ class Ledger(Message):
     """A completeness event about the ids `first` to `last` of one stream (open times for klines).
 
     `uncarried` is about a time: since and until when (ms) the exchange had what the stream did not bring; it
-    counts 0 and `detail` says why.
+    counts 0 and `detail` says why. `stopped` is a producer's last word of a series that it ends in good
+    order, and when that was.
     """
 
     stream: Literal["klines", "trades", "depth", "book", "quotes"]

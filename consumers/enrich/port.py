@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from consumers.ledger_events import LedgerSeries, PendingEvents
+from consumers.ledger_snapshot import Restart
 from consumers.points import Point
 
 # (partition, offset, message); a plain tuple because there is one per message on the hot path.
@@ -23,8 +24,7 @@ class Known:
         committed: our group's committed offset, if there is one.
         metadata: text that was committed with it.
         snapshots: newest state record of each key (klines only).
-        day_ago: offset of the first record of the last 24 h (ledger only).
-        day_ago_ms: the time of that, ms since the epoch.
+        ledger: what the snapshots of the ledger say (ledger only; not on the in-memory broker).
         now_ms: our clock at the assignment; 0 if nobody says.
     """
 
@@ -33,8 +33,7 @@ class Known:
     committed: int | None = None
     metadata: str = ""
     snapshots: Mapping[bytes, bytes] = field(default_factory=dict)
-    day_ago: int = 0
-    day_ago_ms: int = 0
+    ledger: Restart | None = None
     now_ms: int = 0
 
     @property
