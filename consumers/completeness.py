@@ -22,6 +22,8 @@ MAX_RANGES: Final = 10_000
 _LOST_RANGES_SHOWN: Final = 1_000
 _INT64_MIN: Final = -(2**63)
 _COUNTED_STREAMS: Final = frozenset(("klines", "trades"))
+# About a span of time, not of ids: it changes no set.
+KINDS_OF_TIMES: Final = frozenset(("uncarried",))
 
 
 class Totals(NamedTuple):
@@ -73,6 +75,8 @@ class CompletenessLedger:
         reason = refusal(message)
         if reason is not None or message["stream"] not in _COUNTED_STREAMS:
             return reason
+        if message["kind"] in KINDS_OF_TIMES:
+            return None
         interval = message["interval"] or ""
         series = LedgerSeries(message["exchange"], message["symbol"], message["stream"], interval)
         account = self._accounts.get(series)

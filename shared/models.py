@@ -119,7 +119,11 @@ LedgerKind = Literal[
 
 
 class Ledger(Message):
-    """A completeness event about the ids `first` to `last` of one stream (open times for klines)."""
+    """A completeness event about the ids `first` to `last` of one stream (open times for klines).
+
+    `uncarried` is about a time: since and until when (ms) the exchange had what the stream did not bring; it
+    counts 0 and `detail` says why.
+    """
 
     stream: Literal["klines", "trades", "depth", "book", "quotes"]
     interval: Name | None

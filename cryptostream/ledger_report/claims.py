@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from consumers.completeness import CompletenessLedger, refusal
+from consumers.completeness import KINDS_OF_TIMES, CompletenessLedger, refusal
 from consumers.ledger_events import LedgerSeries
 from consumers.measurements import KLINE
 from cryptostream.ledger_report.report import Note, SeriesReport
@@ -22,7 +22,7 @@ from shared.messages import LedgerMessage
 # 100,000 holes a set and series: some 7 MB each, read once by one process.
 _MAX_RANGES: Final = 100_000
 _NOTES_KEPT: Final = 20
-_NOTED: Final = frozenset(("gap", "late", "revised", "unsynced"))
+_NOTED: Final = frozenset(("gap", "late", "revised", "unsynced", "uncarried"))
 _EVER: Final = (-(2**63), 2**63 - 1)
 
 Ranges = list[tuple[int, int]]
@@ -61,7 +61,7 @@ class Claims:
             return
         if message["kind"] in _NOTED:
             self._note(series, message)
-        if series.stream not in ("klines", "trades"):
+        if series.stream not in ("klines", "trades") or message["kind"] in KINDS_OF_TIMES:
             return
         self._ledger.receive(message)
         self._series[series] = None
@@ -136,7 +136,7 @@ class Claims:
         return [self._report(series) for series in sorted(self._series, key=SeriesReport.order)]
 
     def notes(self) -> list[Note]:
-        """The newest gaps, late and revised records and unsynced spans that were found."""
+        """The newest gaps, late and revised records, unsynced and uncarried spans that were found."""
         return [note for notes in self._notes.values() for note in notes if note.kind != "late"]
 
     def note_counts(self) -> dict[tuple[LedgerSeries, str], int]:

@@ -134,6 +134,12 @@ def test_streams_without_ids_are_not_counted() -> None:
     assert entered(event("unsynced", 1, 2, stream="depth")).totals() == {}
 
 
+@pytest.mark.parametrize("series", [{"stream": "trades"}, {"stream": "klines", "interval": "1m"}])
+def test_a_span_that_a_stream_was_not_carried_is_no_set_of_ids(series: dict[str, Any]) -> None:
+    span = ledger(kind="uncarried", first=NOW_MS, last=NOW_MS + 60_000, count=0, **series)
+    assert entered(span).totals() == {}
+
+
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [

@@ -93,6 +93,14 @@ def test_only_the_series_asked_for_are_counted() -> None:
     assert claims_of(*events, span=Span(interval="1h")).series == []
 
 
+def test_a_span_that_a_stream_was_not_carried_is_noted_and_counts_no_ids() -> None:
+    claims = claims_of(
+        ledger(stream="trades", kind="uncarried", first=5, last=9, count=0, detail="REST has newer trades"),
+    )
+    assert [(note.kind, note.detail) for note in claims.notes()] == [("uncarried", "REST has newer trades")]
+    assert claims.reports() == []
+
+
 def test_gaps_and_unsynced_spans_are_noted_and_late_bars_have_no_indicators() -> None:
     claims = claims_of(
         *(ledger(kind="gap", first=n, last=n, detail=f"hole {n}") for n in range(30)),
