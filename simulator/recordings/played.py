@@ -13,7 +13,7 @@ from simulator.exchange import AggregateRow, KlineRow, Quotes, TradeRow
 
 _EIGHT_PLACES: Final = Decimal("1.00000000")
 # ASCII only: Decimal takes any digits of Unicode, and exponents.
-_NUMBER: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+_NUMBER: Final = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?")
 _LARGEST_ID: Final = 2**53
 _DIGITS: Final = 100
 
@@ -27,7 +27,7 @@ class PlayedRecords:
     Attributes:
         trades: by symbol; those of the newest numbering, which stand last, by id.
         numbering: by symbol, the place of the newest numbering's first trade.
-        newest_ms: by stream, the receive time of the newest frame.
+        newest_ms: by stream, the receive time of the newest readable frame.
     """
 
     def __init__(self, klines: dict[tuple[str, str], dict[int, KlineRow]]) -> None:
@@ -37,6 +37,8 @@ class PlayedRecords:
         self.aggregates: defaultdict[str, list[AggregateRow]] = defaultdict(list)
         self.quotes: dict[str, Quotes] = {}
         self.newest_ms: dict[str, int] = {}
+        # By stream: ids of unreadable frames, or their place where they have none. A later one may mend it.
+        self._unreadable: defaultdict[str, set[tuple[str, int]]] = defaultdict(set)
 
     def learn(self, stream: str, event: Mapping[str, Any], received_ms: int) -> bool:
         """Enter an event; False if it is not readable."""
@@ -53,9 +55,19 @@ class PlayedRecords:
                 readable = self._quote(event)
             case _:
                 return True
+        identity = _identity(event)
+        bad = self._unreadable[stream]
         if readable:
             self.newest_ms[stream] = received_ms
+            bad.discard(identity)
+        else:
+            bad.add(identity if identity[1] >= 0 else ("place", len(bad)))
         return readable
+
+    @property
+    def unreadable(self) -> dict[str, int]:
+        """By stream, how many frames are nothing that can be stored."""
+        return {stream: len(bad) for stream, bad in self._unreadable.items() if bad}
 
     def _trade(self, event: Mapping[str, Any]) -> bool:
         if not (_text(event, "s") and _ids(event, "t", "T", "E") and _numbers(event, "p", "q")):
@@ -104,6 +116,13 @@ class PlayedRecords:
             return False
         self.quotes[event["s"]] = Quotes(event["b"], event["B"], event["a"], event["A"])
         return True
+
+
+def _identity(event: Mapping[str, Any]) -> tuple[str, int]:
+    """What tells the record from others of its stream; a negative number if it is not there."""
+    bar = event.get("k")
+    value = bar.get("t") if isinstance(bar, dict) else event.get("t", event.get("u"))
+    return ("id", value) if type(value) is int and value >= 0 else ("id", -1)
 
 
 def _text(fields: Mapping[str, Any], name: str) -> bool:

@@ -107,10 +107,17 @@ class Player:
                 events.append(RecordedEvent(stream, event, self.position_ms, recorded, genuine=readable))
         return events
 
-    @property
-    def newest_ms(self) -> Mapping[str, int]:
-        """By stream, when the newest readable frame was received, of those played."""
-        return self._known.newest_ms
+    def account(self) -> dict[str, Any]:
+        """What has been issued so far: the exchange's own word on its streams."""
+        known = self._known
+        return {
+            "newest_ms": known.newest_ms,
+            "unreadable": known.unreadable,
+            "newest_trades": {symbol: rows[-1].trade_id for symbol, rows in known.trades.items() if rows},
+            "newest_bars": [
+                (symbol, interval, max(rows)) for (symbol, interval), rows in known.klines.items() if rows
+            ],
+        }
 
     def klines(self, symbol: str, interval: str, offset_ms: int, span: Span, now_ms: int) -> list[KlineRow]:  # noqa: ARG002
         rows = self._known.klines.get((symbol, interval), {})

@@ -261,7 +261,7 @@ class Simulator:
         if isinstance(exchange, Player):
             state |= {"mode": "replay", "frames_played": exchange.played, "finished": exchange.finished}
             state["recorded_symbols"] = list(exchange.recorded_symbols)
-            state["newest_ms"] = dict(exchange.newest_ms)
+            state |= exchange.account()
         else:
             state |= {"mode": "world", "seed": exchange.seed, "start_ms": exchange.start_ms}
             state["held"] = self._clock.held
