@@ -38,7 +38,7 @@ from cryptostream.embedded.supervisor import Supervisor
 from cryptostream.embedded.unread import Unread
 from cryptostream.embedded.workspace import Workspace
 from cryptostream.topics_admin import ensure_topics
-from shared.errors import ExchangeUnavailable, StoreError, UnknownSymbol
+from shared.errors import ExchangeUnavailable, StoreError, UnknownSymbol, UsageError
 from shared.settings import Settings, load_settings
 
 # Reading a recording of some hundred MB takes a while.
@@ -156,14 +156,12 @@ class Plant:
         if wish.kind == "kafka" and self._source.kind == "replay":
             # A recording is a world of its own: offsets and indicator states of another have no say in it.
             shutil.rmtree(directory, ignore_errors=True)
-        if wish.kind == "kafka" and self._workspace.last_broker == "memory" and not directory.exists():
-            self._say(
-                "warning: the last run here had its broker in memory; "
-                "what happened between that run and this one is not fetched"
-            )
+        strange = self._workspace.strange_broker(wish.kind, wish.address)
+        if strange is not None and self._source.kind != "replay":
+            raise UsageError(f"--broker {wish.address or wish.kind}: {strange}")
         broker = self._broker = start_broker(wish, directory, self._settings.intervals, self._say)
         self._say(f"broker: {broker.kind} at {broker.address} ({broker.reason})")
-        self._workspace.remember_broker(broker.kind)
+        self._workspace.remember_broker(broker.kind, wish.address)
         return broker
 
     def _start_store(self) -> RunStore:

@@ -135,8 +135,8 @@ class Supervisor:
         if slot.once and exit_code != SettingsError.exit_code:
             slot.stopping = True
             raise CryptoStreamError(
-                f"{name} {describe_exit(exit_code)}: {child.last_error}; what it has missed of the recording is "
-                f"not played again (log: {self._log_path(name)})"
+                f"{name} {describe_exit(exit_code)}: {child.last_error}; a recording is played once, so "
+                f"start again (log: {self._log_path(name)})"
             )
         match slot.policy.exited(exit_code, now_s):
             case GiveUp(code, reason):
