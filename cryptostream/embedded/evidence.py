@@ -92,8 +92,9 @@ def look_at_trades(series: Series, known: Known, before: int | None, newest: int
     if newest is None:
         return Look(str(series), State.SEEN)
     ours = None if known.newest is None else split(known.newest)[1]
-    if before is not None and newest < before:
-        # A numbering that begins anew: what we have of the old one is above and proves nothing.
+    if before is not None and newest < before // 2:
+        # A numbering that begins anew (a REST that trails is not so far behind): what we have of the old one
+        # is above it and proves nothing.
         covered = ours is not None and newest <= ours < before
     else:
         covered = newest == before or (ours is not None and ours >= newest)

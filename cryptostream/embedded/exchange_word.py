@@ -107,12 +107,15 @@ def word_of_recording(state: dict[str, Any]) -> ExchangeWord:
 class Asking:
     """A question on a thread of its own: the run goes on meanwhile.
 
+    Args:
+        before: stands until the answer is there.
+
     Attributes:
         answer: None until it is there.
     """
 
-    def __init__(self, ask: Callable[[], ExchangeWord]) -> None:
-        self.answer: ExchangeWord | None = None
+    def __init__(self, ask: Callable[[], ExchangeWord], before: ExchangeWord | None = None) -> None:
+        self.answer = before
         self._ask = ask
         threading.Thread(target=self._run, daemon=True).start()
 

@@ -36,9 +36,6 @@ from cryptostream.embedded.recounting import Counted, recount
 from cryptostream.embedded.simulator_link import SimulatorLink
 from shared.errors import StoreError
 
-# The first question waits for the producers' first word, so that nothing is asked for that came before; but
-# not for ever: they may never come up.
-_FIRST_QUESTION_S: Final = 30.0
 _NS_PER_MS: Final = 1_000_000
 _DEPTH: Final = "@depth@100ms"
 
@@ -69,23 +66,24 @@ class Inspection:
         follower: Follower,
         open_reader: Callable[[], Reader],
         simulator: SimulatorLink,
-        now_s: float,
     ) -> None:
         self._asked = asked
         self._follower = follower
         self._open_reader = open_reader
         self._simulator = simulator
-        self._began_s = now_s
-        self._first: Asking | None = None
+        # They may never come up: then all since now is missing.
+        self._first = Asking((lambda: ExchangeWord(0)) if asked.recording else self._ask)
+        self._listening = False
         self._last: Asking | None = None
         self._stored: dict[Series, int | None] = {}
 
-    def tick(self, now_s: float) -> None:
-        """Ask for the first time, once the producers have begun to listen."""
-        if self._first is None and not self._asked.recording:
-            heard = self._follower.metrics("producer") is not None
-            if heard or now_s - self._began_s >= _FIRST_QUESTION_S:
-                self._first = Asking(self._ask)
+    def tick(self) -> None:
+        """Ask once the producers have begun to listen: what was issued before is not theirs to bring."""
+        if self._listening or self._last is not None or self._asked.recording:
+            return
+        if self._follower.metrics("producer") is not None:
+            self._listening = True
+            self._first = Asking(self._ask, self._first.answer)
 
     def ask_again(self) -> None:
         """What has been issued up to now has to be there at the end."""
@@ -132,8 +130,7 @@ class Inspection:
 
     @property
     def _before(self) -> ExchangeWord:
-        known = self._first.answer if self._first is not None else None
-        return known or ExchangeWord(0)
+        return self._first.answer or ExchangeWord(0)
 
     @property
     def _bars(self) -> list[Series]:

@@ -243,9 +243,7 @@ class Plant:
             recording=self._source.kind == "replay",
             warm=self._settings.warmup_bars > 0,
         )
-        return Inspection(
-            asked, follower, lambda: open_reader(self._reader_settings), self.simulator, time.monotonic()
-        )
+        return Inspection(asked, follower, lambda: open_reader(self._reader_settings), self.simulator)
 
     def _bearings(self, wiring: Wiring) -> Path | None:
         """File for the producers, anew at each start; None where the progress topic knows better."""
@@ -276,7 +274,7 @@ class Plant:
             self._broker.tick(now_s)
         self.children.tick(now_s)
         if self._inspection is not None:
-            self._inspection.tick(now_s)
+            self._inspection.tick()
 
     @property
     def inspection(self) -> Inspection:

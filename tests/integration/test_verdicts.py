@@ -6,13 +6,14 @@ import gzip
 import json
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.integration.run_command import ROOT, Run, rows, runs_in, until
+from tests.integration.run_command import ROOT, Run, count, rows, runs_in, until
 
 FEEDS = ROOT / "tests" / "feeds"
 STORE = Path("data") / "cryptostream.db"
@@ -108,13 +109,17 @@ def test_a_stream_that_never_opens_is_not_complete(start):
     assert "NOT COMPLETE" in run.said
 
 
-def test_an_exchange_that_does_not_answer_at_the_end_leaves_it_unknown(start):
-    with exchange("--fault", "rest-5xx:at=12,duration=600") as host:
+def test_an_exchange_that_does_not_answer_at_the_end_leaves_it_unknown(start, tmp_path):
+    with exchange() as host:
         run = start(
             *("--source", "live", "--symbols", "BTCUSDC", "--intervals", "1s,1m"),
-            *("--broker", "memory", "--data-dir", "data", "--duration", "12"),
+            *("--broker", "memory", "--data-dir", "data", "--duration", "20"),
             **live(host, host),
         )
+        until(lambda: count(tmp_path / STORE, "trade") > 0, f"it stores\n{run.said}")
+        body = json.dumps({"faults": [{"kind": "rest_5xx", "from": 0, "to": 600}]}).encode()
+        with urllib.request.urlopen(f"http://{host}/simulator/faults", body, timeout=20) as answer:
+            assert answer.status == 200
         assert run.wait() == 1, run.said
     assert "BTCUSDC trades: unknown after" in at_the_end(run)
 
