@@ -86,7 +86,8 @@ def look_at_trades(series: Series, known: Known, before: int | None, newest: int
     """Hold what we know of a symbol's trades to the newest id that the exchange knows.
 
     Args:
-        before: that of the time when the run began to listen; None if nobody said.
+        before: that of the time when the run began to listen; a series without history begins after it. None
+            if nobody said.
         newest: None: there never was a trade.
     """
     if newest is None:
@@ -96,8 +97,10 @@ def look_at_trades(series: Series, known: Known, before: int | None, newest: int
         # A numbering that begins anew (a REST that trails is not so far behind): what we have of the old one
         # is above it and proves nothing.
         covered = ours is not None and newest <= ours < before
+    elif ours is None:
+        covered = before is not None and newest <= before
     else:
-        covered = newest == before or (ours is not None and ours >= newest)
+        covered = ours >= newest
     if covered:
         return Look(str(series), State.SEEN)
     if ours is None:

@@ -106,7 +106,11 @@ class Follower:
         newest: dict[Series, int] = {}
         for series in self._entered:
             sets = self._ledger.ranges(series)
-            ends = [list(ids)[-1][1] for kind in ("expected", "stored", "halted") if (ids := sets[kind])]
+            ends = [
+                list(ids)[-1][1]
+                for kind in ("expected", "stored", "halted", "offline")
+                if (ids := sets[kind])
+            ]
             if ends:
                 newest[Series(*series[1:])] = max(ends) * series.unit
         return newest

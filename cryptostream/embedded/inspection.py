@@ -79,7 +79,7 @@ class Inspection:
 
     def tick(self) -> None:
         """Ask once the producers have begun to listen: what was issued before is not theirs to bring."""
-        if self._listening or self._last is not None or self._asked.recording:
+        if self._listening or self._asked.recording:
             return
         if self._follower.metrics("producer") is not None:
             self._listening = True

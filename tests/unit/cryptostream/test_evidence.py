@@ -34,6 +34,8 @@ MINUTE = 60_000
         (Known(), 10, 50, State.MISSING),  # no word of it: the stream never opened
         (Known(), None, 50, State.MISSING),
         (Known(), 10, 10, State.SEEN),  # a quiet market: nothing was traded while we listened
+        (Known(), 12, 10, State.SEEN),  # we began to listen when all was over
+        (Known(stored=8), 10, 10, State.MISSING),  # what was traded while we were off was not fetched
         (Known(), -1, None, State.SEEN),  # never traded at all
         (Known(stored=50), None, 50, State.SEEN),  # of an earlier run
         (Known(entered=40, stored=50), 10, 50, State.SEEN),
