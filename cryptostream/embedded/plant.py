@@ -214,7 +214,9 @@ class Plant:
         return self._settings.symbols
 
     def _start_services(self, wiring: Wiring) -> None:
-        ports, once = self._settings.metrics_port, self._once
+        ports = self._settings.metrics_port
+        # With a broker in memory there is no progress: what a child has missed of a recording is gone.
+        once = self._once and wiring.memory_broker
         rebuild = wiring.memory_broker and self._source.kind != "replay"
         self.children.start(
             CONSUMERS,
@@ -228,7 +230,7 @@ class Plant:
 
     @property
     def _once(self) -> bool:
-        """A recording is played once, to those who listen: a child that was away has missed some of it."""
+        """A recording is played once: a simulator that is started again would begin anew."""
         return self._source.kind == "replay"
 
     def _inspect(self, wiring: Wiring, follower: Follower) -> Inspection:

@@ -16,6 +16,8 @@ _EIGHT_PLACES: Final = Decimal("1.00000000")
 _NUMBER: Final = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?")
 _LARGEST_ID: Final = 2**53
 _DIGITS: Final = 100
+# The recorder's clock may have been behind the exchange's.
+_CLOCKS_APART_MS: Final = 60_000
 
 
 class PlayedRecords:
@@ -48,7 +50,7 @@ class PlayedRecords:
             case "aggTrade":
                 readable = self._aggregate(event)
             case "kline":
-                readable = self._kline(event)
+                readable = self._kline(event, received_ms)
             case "depthUpdate":
                 readable = _text(event, "s") and _ids(event, "U", "u") and _ids(event, "E")
             case None if stream.endswith("@bookTicker"):
@@ -98,13 +100,14 @@ class PlayedRecords:
         insort(self.aggregates[event["s"]], row, key=lambda known: known.aggregate_id)
         return True
 
-    def _kline(self, event: Mapping[str, Any]) -> bool:
+    def _kline(self, event: Mapping[str, Any], received_ms: int) -> bool:
         bar = event.get("k")
         if not (_text(event, "s") and isinstance(bar, dict) and _text(bar, "i") and _ids(bar, "t", "T", "n")):
             return False
         if not _numbers(bar, "o", "h", "l", "c", "v", "q", "V", "Q"):
             return False
-        if bar.get("x") is True:
+        # What ends after it was received is a lie, of which no database has a row.
+        if bar.get("x") is True and bar["T"] <= received_ms + _CLOCKS_APART_MS:
             row = KlineRow(
                 *(bar[letter] for letter in ("t", "o", "h", "l", "c", "v", "T", "q", "n", "V", "Q"))
             )

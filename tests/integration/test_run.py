@@ -17,7 +17,7 @@ import pytest
 from cryptostream.engines.fetch import find_kafka
 from shared.intervals import INTERVAL_MS
 from shared.trade_ids import number
-from tests.integration.run_command import ROOT, Run, count, rows, until
+from tests.integration.run_command import ROOT, Run, count, rows, runs_in, until
 
 SYMBOLS = ("BTCUSDC", "SOLUSDC")
 INTERVALS = ("1s", "1m")
@@ -29,15 +29,8 @@ KLINE_FIELDS = (
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
-    runs: list[Run] = []
-
-    def start(*words: str, **environment: str) -> Run:
-        runs.append(Run(tmp_path, *words, **environment))
-        return runs[-1]
-
-    yield start
-    for run in runs:
-        run.end()
+    with runs_in(tmp_path) as start:
+        yield start
 
 
 def assert_store_equals_log(database: Path, *logs: Path) -> None:
