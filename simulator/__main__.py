@@ -107,6 +107,8 @@ def run(arguments: argparse.Namespace) -> int:
         if any(fault.kind == "halt" for fault in script.faults):
             raise UsageError("fault halt belongs to the seeded market; leave it out with --replay")
         recording = open_recordings(arguments.replay)
+        for note in recording.notes:
+            _say({"event": "note", "text": note})
         exchange = Player(recording, shift_to(recording, now_ms) if arguments.shift_now else 0)
     else:
         start_ms = now_ms if arguments.start is None else arguments.start
@@ -144,11 +146,17 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _serve(exchange: WorldExchange | Player, options: SimulatorOptions) -> None:
     stop = asyncio.Event()
+    failures: list[BaseException] = []
+
+    def failed(error: BaseException) -> None:
+        failures.append(error)
+        stop.set()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     simulator = Simulator(
-        exchange, options, lambda frames: _say({"event": "replay_finished", "frames": frames})
+        exchange, options, lambda frames: _say({"event": "replay_finished", "frames": frames}), failed
     )
     await simulator.start()
     address = f"{options.host}:{simulator.port}"
@@ -162,6 +170,9 @@ async def _serve(exchange: WorldExchange | Player, options: SimulatorOptions) ->
     )
     await stop.wait()
     await simulator.stop()
+    if failures:
+        # An exchange without a market is none: clients would wait for ever.
+        raise failures[0]
 
 
 def _say(event: dict[str, object]) -> None:

@@ -74,6 +74,7 @@ class Simulator:
 
     Args:
         on_replay_finished: called with the number of frames once the recording has been played.
+        on_failure: called with what the market has stopped of.
 
     Attributes:
         port: the one that is listened on, after `start`.
@@ -85,11 +86,13 @@ class Simulator:
         exchange: WorldExchange | Player,
         options: SimulatorOptions,
         on_replay_finished: Callable[[int], None] = lambda _frames: None,
+        on_failure: Callable[[BaseException], None] = lambda _error: None,
     ) -> None:
         self.exchange = exchange
         self.port = options.port
         self._options = options
         self._on_replay_finished = on_replay_finished
+        self._on_failure = on_failure
         self._begin_ms = exchange.first_ms if isinstance(exchange, Player) else exchange.clock_start_ms
         self._log = TruthLog(options.log, exchange.symbols)
         self._tally = Tally(options.faults, _wall_ms)
@@ -155,8 +158,13 @@ class Simulator:
 
     def _start_task(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
-        task.add_done_callback(_report)
+        task.add_done_callback(self._report)
         self._tasks.append(task)
+
+    def _report(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()):
+            logger.error("the market has stopped: %s: %s", type(error).__name__, error)
+            self._on_failure(error)
 
     async def stop(self) -> None:
         """Close all connections and the log."""
@@ -253,15 +261,11 @@ class Simulator:
         if isinstance(exchange, Player):
             state |= {"mode": "replay", "frames_played": exchange.played, "finished": exchange.finished}
             state["recorded_symbols"] = list(exchange.recorded_symbols)
+            state |= exchange.account()
         else:
             state |= {"mode": "world", "seed": exchange.seed, "start_ms": exchange.start_ms}
             state["held"] = self._clock.held
         return web.json_response(state)
-
-
-def _report(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()):
-        logger.error("the market has stopped: %s: %s", type(error).__name__, error)
 
 
 def _wall_ms() -> int:

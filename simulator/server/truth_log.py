@@ -65,7 +65,9 @@ class TruthLog:
         return target.kind != "depth" or stream.endswith("@100ms")
 
     def issued(self, outgoing: Outgoing) -> None:
-        """Enter an event of the market, whoever gets it."""
+        """Enter an event of the market, whoever gets it; what is not genuine is no record of anything."""
+        if not outgoing.genuine:
+            return
         event = outgoing.event
         match event.get("e"):
             case "trade":
