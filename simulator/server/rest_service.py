@@ -11,7 +11,13 @@ from typing import Final
 import orjson
 from aiohttp import web
 
-from simulator.faults.requests import Disturbance, RequestFaults, Verbatim
+from simulator.faults.requests import (
+    Disturbance,
+    RequestFaults,
+    Verbatim,
+    with_server_time,
+    without_open_row,
+)
 from simulator.faults.tally import Tally
 from simulator.protocol import rest
 from simulator.protocol.rest import ENDPOINTS, RestAnswer, RestRequest
@@ -103,9 +109,14 @@ class RestService:
         self._tally.hit(fault, "rest")
         if disturbance.instead is not None:
             return _verbatim(disturbance.instead, weight)
+        if disturbance.dead:
+            return _broken(request)
+        now_ms = asked.now_ms
         if disturbance.age_ms:
-            asked = RestRequest(asked.path, asked.query, asked.time_unit, asked.now_ms - disturbance.age_ms)
+            asked = RestRequest(asked.path, asked.query, asked.time_unit, now_ms - disturbance.age_ms)
         answer = self._skewed(asked, await self._of_exchange(asked))
+        answer = without_open_row(answer, asked.now_ms, now_ms)
+        answer = with_server_time(answer, disturbance.offset_ms)
         if disturbance.cut:
             return await _cut(request, answer, weight)
         await asyncio.sleep(disturbance.hold_s)
@@ -146,6 +157,13 @@ async def _cut(request: web.Request, answer: RestAnswer, headers: Mapping[str, s
     if request.transport is not None:
         request.transport.close()
     return response
+
+
+def _broken(request: web.Request) -> web.StreamResponse:
+    """No answer: the connection ends."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
 
 
 def _weight_headers(used_weight: int) -> dict[str, str]:

@@ -162,7 +162,7 @@ class BarHistory:
         start_ms, end_ms, limit = span.start_ms, span.end_ms, span.limit
         newest = bar_open(interval, now_ms if end_ms is None else min(end_ms, now_ms), offset_ms)
         oldest = bar_open(interval, self._tape.history_from_ms + 1, offset_ms)
-        if oldest < self._tape.history_from_ms:
+        if oldest < self._tape.history_from_ms and not self._tape.listed_anew:
             oldest = bar_end(interval, oldest, offset_ms)
         if start_ms is None:
             length = bar_end(interval, newest, offset_ms) - newest
