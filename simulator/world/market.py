@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from simulator.protocol.decimals import Decimals
 from simulator.world.bars import BarHistory, RunningBars
@@ -14,8 +13,6 @@ from simulator.world.instruments import instrument
 from simulator.world.numbering import TradeNumbering, UpdateNumbering
 from simulator.world.price_path import MINUTE_MS, SLOT_MS
 from simulator.world.trade_tape import TradeTape
-
-_DAY_MS: Final = 86_400_000
 
 
 class Market:
@@ -47,7 +44,8 @@ class Market:
         self.instrument = instrument(symbol)
         self.first_trade_ms = 0
         if listed_ms is not None:
-            before_ms = min(start_ms, listed_ms) - _DAY_MS
+            # Not longer than need be: the book steps through it from its begin.
+            before_ms = min(start_ms, listed_ms - listed_ms % MINUTE_MS) - 10 * SLOT_MS
             unopened = self.halts.with_span(before_ms, listed_ms)
             self.first_trade_ms = _first_trade_ms(
                 TradeTape(self.instrument, seed, start_ms, rate, unopened, listed_ms=listed_ms), listed_ms
