@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import sqlite3
 import sys
 import tempfile
 import time
@@ -55,8 +56,8 @@ def carry_out(
     began_s = time.monotonic()
     try:
         case = Run(chosen, directory, command, tree).carry_out()
-    except OracleError as error:
-        return Outcome(chosen, None, (), 0, time.monotonic() - began_s, str(error))
+    except (OracleError, OSError, sqlite3.Error) as error:
+        return Outcome(chosen, None, (), 0, time.monotonic() - began_s, f"{type(error).__name__}: {error}")
     violations = judge(case)
     trades, bars = missing(case)
     outcome = Outcome(

@@ -44,12 +44,12 @@ class Violation(NamedTuple):
 
     kind: Kind
     what: str
-    count: int
+    how_often: int
     examples: tuple[str, ...]
 
     def __str__(self) -> str:
-        shown = "; ".join(self.examples) + ("; …" if self.count > len(self.examples) else "")
-        return f"{self.kind}: {self.what}: {self.count:,}: {shown}"
+        shown = "; ".join(self.examples) + ("; …" if self.how_often > len(self.examples) else "")
+        return f"{self.kind}: {self.what}: {self.how_often:,}: {shown}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,6 +148,14 @@ class Exchange:
             state: dict[str, Any] = json.loads(answer.read())
         return int(state["now_ms"])
 
+    def check(self) -> None:
+        """Raises:
+        OracleError: it has not issued what it should have.
+        """
+        complaints = [line for line in self._program.lines if "the market has stopped" in line]
+        if complaints or self._program.process.poll() is not None:
+            raise OracleError(f"the exchange has failed: {(complaints or self._program.lines)[-3:]}")
+
     def __enter__(self) -> Self:
         return self
 

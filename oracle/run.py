@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -44,7 +45,7 @@ class Run:
         self._removed = False
         self._todo: list[tuple[float, Callable[[Program], None]]] = []
         for act in plan.acts:
-            self._todo.append((act.at_s, lambda program, act=act: self._do(act, program)))
+            self._todo.append((act.at_s, partial(self._do, act)))
             if act.what == "clock":
                 self._todo.append((act.until_s, lambda _program: self._set_clock(0.0)))
         self._todo.sort(key=lambda entry: entry[0])
@@ -72,6 +73,7 @@ class Run:
                 stored = self._read_store()
                 if stored is not None and number + 1 < len(plan.durations_s):
                     self._before.append(stored)
+            exchange.check()
         return Case(
             truth=read_truth(exchange.log),
             stored=stored,

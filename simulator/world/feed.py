@@ -165,13 +165,13 @@ class _BookSource:
         if not bids and not asks:
             return None
         first_id, self._sent_id = self._sent_id + 1, state.update_id
-        numbering = self._market.update_numbering
+        shown_first, shown_last = self._market.update_numbering.span(first_id, self._sent_id)
         return {
             "e": "depthUpdate",
             "E": published_ms(self._slot),
             "s": self._market.symbol,
-            "U": numbering.shown(first_id),
-            "u": numbering.shown(self._sent_id),
+            "U": shown_first,
+            "u": shown_last,
             "b": self._levels(sorted(bids.items(), reverse=True)),
             "a": self._levels(sorted(asks.items())),
         }

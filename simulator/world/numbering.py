@@ -53,3 +53,8 @@ class UpdateNumbering:
     def shown(self, raw_id: int) -> int:
         index = bisect_right(self._before, raw_id - 1)
         return raw_id - self._before[index - 1] if index else raw_id
+
+    def span(self, first_id: int, last_id: int) -> tuple[int, int]:
+        """The first and last id of a diff; one with changes of both numberings is the new one's first."""
+        crossed = bisect_right(self._before, first_id - 1) != bisect_right(self._before, last_id - 1)
+        return 1 if crossed else self.shown(first_id), self.shown(last_id)

@@ -67,7 +67,7 @@ def test_a_whole_run_is_held():
 def test_exit_code_0_with_one_issued_id_missing_is_red_and_exit_code_1_that_names_it_is_not(left_out):
     holed = stored(truth(), **left_out)
     (violation,) = judge(case(stored=holed))
-    assert violation.kind == "missing" and violation.count == 1
+    assert violation.kind == "missing" and violation.how_often == 1
     told = ("  BTCUSDC: 1 missing: 3", "NOT COMPLETE [broker: memory]")
     assert judge(case(stored=holed, ended=Ended(1, told))) == ()
 
@@ -111,7 +111,7 @@ def test_more_claimed_as_stored_than_there_is_is_red_even_with_exit_code_1(serie
     rows = stored(truth())
     claimed = replace(rows, claimed={**rows.claimed, series: rows.claimed[series] + 17})
     (violation,) = judge(case(stored=claimed, ended=Ended(1, ("  BTCUSDC: 17 lost",))))
-    assert violation.kind == "claimed" and violation.count == 17
+    assert violation.kind == "claimed" and violation.how_often == 17
 
 
 def test_ids_that_begin_anew_are_other_trades_than_those_of_the_same_ids_before():
@@ -120,14 +120,17 @@ def test_ids_that_begin_anew_are_other_trades_than_those_of_the_same_ids_before(
     assert judge(case(truth=issued, stored=stored(issued))) == ()
     only_first = replace(stored(issued), trades={"BTCUSDC": [(key, NUMBERS) for key in before]}, claimed={})
     (violation,) = judge(case(truth=issued, stored=only_first))
-    assert violation.kind == "missing" and violation.count == 3
+    assert violation.kind == "missing" and violation.how_often == 3
 
 
 def test_rows_that_were_there_and_are_no_more_are_red():
     holed = stored(truth(), without_trades=[1, 2], without_opens=[BEGIN_MS])
     told = Ended(1, ("  BTCUSDC trades: 2 missing",))
     violations = judge(case(stored=holed, before=[stored(truth())], ended=told))
-    assert [(violation.kind, violation.count) for violation in violations] == [("deleted", 2), ("deleted", 1)]
+    assert [(violation.kind, violation.how_often) for violation in violations] == [
+        ("deleted", 2),
+        ("deleted", 1),
+    ]
 
 
 def test_exit_code_0_without_a_store_or_with_nothing_looked_at_is_red():
@@ -156,7 +159,7 @@ def test_only_what_was_issued_in_the_span_has_to_be_there_and_all_from_the_first
     # A store that begins earlier is to be whole from there on.
     earlier = truth([TradeKey(-2, BEGIN_MS - 30_000), TradeKey(-1, BEGIN_MS - 20_000), *trade_keys()])
     (violation,) = judge(case(truth=earlier, stored=stored(earlier, without_trades=[-1])))
-    assert violation.kind == "missing" and violation.count == 1
+    assert violation.kind == "missing" and violation.how_often == 1
 
 
 def test_a_bar_that_closes_at_the_very_end_is_not_asked_for():
@@ -173,7 +176,7 @@ def test_what_was_issued_between_two_invocations_may_be_missing_if_the_command_s
     # Not more of them than it says, and none of any other time.
     more = stored(truth(), without_trades=[2, 3, 4])
     (violation,) = judge(case(stored=more, away=away, ended=Ended(0, (said.replace("2 of", "1 of"),))))
-    assert violation.kind == "missing" and violation.count == 3
+    assert violation.kind == "missing" and violation.how_often == 3
     assert kinds(judge(case(stored=more, away=away, ended=Ended(0, (said,))))) == ["missing"]
 
 

@@ -8,7 +8,9 @@ import pytest
 from simulator.faults.market import listed_by_symbol, restarts_by_symbol
 from simulator.faults.script import parse_script
 from simulator.protocol.rest import RestRequest, answer
+from simulator.world.book import slot_at, update_id
 from simulator.world.exchange import WorldExchange
+from simulator.world.numbering import UpdateNumbering
 
 SYMBOL = "BTCUSDC"
 START_MS = 1_785_767_130_000
@@ -73,6 +75,14 @@ def test_update_ids_begin_again_at_1_and_a_snapshot_goes_on_with_them(renumbered
     assert ask(exchange, "depth", now_ms=diffs[5]["E"] + 50)["lastUpdateId"] == diffs[5]["u"]
     quote = next(event for event in reversed(events["btcusdc@bookTicker"]))
     assert quote["u"] <= diffs[-1]["u"]
+
+
+def test_a_diff_that_holds_changes_of_both_numberings_is_the_first_of_the_new_one():
+    numbering = UpdateNumbering([RESTART_MS])
+    last_before = update_id(slot_at(RESTART_MS - 1))
+    assert numbering.span(last_before - 7, last_before) == (last_before - 7, last_before)
+    assert numbering.span(last_before - 7, last_before + 16) == (1, 16)
+    assert numbering.span(last_before + 9, last_before + 16) == (9, 16)
 
 
 def test_rest_has_the_trades_of_the_new_numbering_alone_under_the_ids_of_the_stream(renumbered):
