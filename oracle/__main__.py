@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
+import signal
 import sqlite3
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 
 from oracle.judge import judge, missing
 from oracle.outcome import Outcome
 from oracle.plan import Plan, plan
-from oracle.processes import ROOT, OracleError
+from oracle.processes import ROOT, OracleError, descendants
 from oracle.report import as_page, as_table, summary
 from oracle.run import Run
 
@@ -24,6 +28,8 @@ from oracle.run import Run
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 if no run said more than was true; 1 if one did."""
     asked = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, _stop)
     seeds = range(asked.first, asked.first + asked.seeds) if asked.seed is None else asked.seed
     began_s = time.monotonic()
     outcomes: list[Outcome] = []
@@ -66,6 +72,14 @@ def carry_out(
     if outcome.good and not keep:
         shutil.rmtree(directory, ignore_errors=True)
     return outcome
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    """End with everything that was started: an exchange would go on for ever."""
+    for pid in descendants(os.getpid()):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    os._exit(128 + number)
 
 
 def _progress(outcome: Outcome, done: int, of: int, seconds: float) -> None:

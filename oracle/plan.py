@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 Fault = Mapping[str, Any]
-What = Literal["kill", "clock", "remove-store"]
+What = Literal["kill", "freeze", "clock", "remove-store", "freeze-store"]
 Broker = Literal["memory", "kafka"]
 Store = Literal["sqlite", "influxdb"]
 
@@ -34,7 +34,7 @@ class Act:
     """Something that is done to the machine.
 
     Attributes:
-        target: of a kill, what the process is called.
+        target: of a kill, or of a freeze up to the end, what the process was started as.
         seconds: of a clock, by how much it is wrong.
         until_s: of a clock, when it is right again.
     """

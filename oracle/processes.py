@@ -75,7 +75,10 @@ class Program:
         self._reader.join(10)
 
     def ask_to_stop(self) -> None:
-        self.process.send_signal(signal.SIGTERM)
+        self.send(signal.SIGTERM)
+
+    def send(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
 
 
 def descendants(pid: int) -> list[int]:
@@ -98,16 +101,16 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-def kill_child(pid: int, module: str) -> bool:
-    """Kill what a process runs as `python -m module`; whether there was one."""
+def signal_child(pid: int, target: str, number: signal.Signals) -> bool:
+    """Signal what a process has started with this among its arguments; whether there was one."""
     struck = False
     for child in descendants(pid):
         try:
             arguments = Path(f"/proc/{child}/cmdline").read_bytes().decode(errors="replace").split("\0")
         except OSError:
             continue
-        if ["-m", module] in [arguments[at : at + 2] for at in range(len(arguments))]:
-            _signal(child, signal.SIGKILL)
+        if target in arguments:
+            _signal(child, number)
             struck = True
     return struck
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -14,7 +15,7 @@ from typing import Final
 from oracle.influxdb import InfluxDB
 from oracle.judge import Case, Ended, Span
 from oracle.plan import Act, Plan
-from oracle.processes import ROOT, Exchange, Program, environment, kill_child
+from oracle.processes import ROOT, Exchange, Program, environment, signal_child
 from oracle.stores import Stored, read_sqlite
 from oracle.truth import read_truth
 
@@ -130,7 +131,11 @@ class Run:
     def _do(self, act: Act, program: Program) -> None:
         match act.what:
             case "kill":
-                kill_child(program.process.pid, act.target)
+                signal_child(program.process.pid, act.target, signal.SIGKILL)
+            case "freeze":
+                signal_child(program.process.pid, act.target, signal.SIGSTOP)
+            case "freeze-store" if self._influxdb is not None:
+                self._influxdb.freeze()
             case "clock":
                 stored = self._read_store()
                 if stored is not None and not self._removed:
@@ -149,5 +154,6 @@ class Run:
 
     def _read_store(self) -> Stored | None:
         if self._influxdb is not None:
+            self._influxdb.thaw()
             return self._influxdb.read()
         return read_sqlite(self._directory / "data" / _STORE_FILE)
