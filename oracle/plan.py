@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 Fault = Mapping[str, Any]
-What = Literal["kill", "freeze", "clock", "remove-store", "freeze-store"]
+What = Literal["kill", "freeze", "clock", "remove-store", "freeze-store", "power-cut"]
 Broker = Literal["memory", "kafka"]
 Store = Literal["sqlite", "influxdb"]
 
@@ -25,6 +25,12 @@ _HOUR_S: Final = 3_600.0
 JUMPS_S: Final = tuple(sign * size for size in (_HOUR_S, 24 * _HOUR_S, 720 * _HOUR_S) for sign in (1, -1))
 _CLIENT_ERRORS: Final = (400, 401, 403, 404, 451)
 _FILL_PATHS: Final = ("klines", "trades", "historicalTrades", "aggTrades")
+# Two invocations, the second one long enough to fill what the first has left.
+_TWICE_S: Final = (25.0, 28.0)
+_ONCE_S: Final = (_DURATION_S,)
+# The broker has written some tens of seconds when the power goes, and there is time to fetch it all again.
+_POWER_CUT_S: Final = 26.0
+_AFTER_POWER_CUT_S: Final = (40.0, 40.0)
 # Of a hundred plans so many are left alone, run on a real broker, run on the other store.
 _LEFT_ALONE, _ON_KAFKA, _ON_INFLUXDB = 4, 8, 8
 
@@ -32,6 +38,8 @@ _LEFT_ALONE, _ON_KAFKA, _ON_INFLUXDB = 4, 8, 8
 @dataclass(frozen=True, slots=True)
 class Act:
     """Something that is done to the machine.
+
+    A power cut ends every process at once and takes a tail of every file of the broker.
 
     Attributes:
         target: of a kill, or of a freeze up to the end, what the process was started as.
@@ -105,7 +113,8 @@ class _Part:
     title: str
     faults: tuple[Fault, ...] = ()
     acts: tuple[Act, ...] = ()
-    restarts: bool = False
+    durations_s: tuple[float, ...] = (_DURATION_S,)
+    broker: Broker | None = None
 
 
 def plan(seed: int) -> Plan:
@@ -124,7 +133,7 @@ def plan(seed: int) -> Plan:
     parts = [FAMILIES[seed % len(FAMILIES)](draw)]
     if draw.percent() < 50:
         parts.append(draw.of(FAMILIES)(draw))
-    restarts = any(part.restarts for part in parts)
+    brokers = [part.broker for part in parts if part.broker is not None]
     return replace(
         bare,
         title=" + ".join(part.title for part in parts),
@@ -132,7 +141,8 @@ def plan(seed: int) -> Plan:
         store="sqlite"
         if any(act.what == "remove-store" for part in parts for act in part.acts)
         else bare.store,
-        durations_s=(_DURATION_S / 2 + 3, _DURATION_S / 2 + 3) if restarts else (_DURATION_S,),
+        broker=brokers[0] if brokers else bare.broker,
+        durations_s=max((part.durations_s for part in parts), key=sum),
         faults=tuple(fault for part in parts for fault in part.faults),
         acts=tuple(sorted((act for part in parts for act in part.acts), key=lambda act: act.at_s)),
     )
@@ -207,7 +217,7 @@ def _ids_anew(draw: _Draw) -> _Part:
     faults: tuple[Fault, ...] = (fault,)
     if draw.percent() < 50:
         faults = (fault, {"kind": "drop", "at": round(fault["at"] + draw.between(-1, 3), 1)})
-    return _Part("ids begin anew", faults, restarts=draw.percent() < 40)
+    return _Part("ids begin anew", faults, durations_s=_TWICE_S if draw.percent() < 40 else _ONCE_S)
 
 
 def _lies(draw: _Draw) -> _Part:
@@ -220,7 +230,9 @@ def _lies(draw: _Draw) -> _Part:
         )
     )
     fault = {**fault, "at": draw.from_s, "symbols": draw.one_symbol()}
-    return _Part(f"a lie: {fault['kind']}", (fault,), restarts=draw.percent() < 50)
+    return _Part(
+        f"a lie: {fault['kind']}", (fault,), durations_s=_TWICE_S if draw.percent() < 50 else _ONCE_S
+    )
 
 
 def _exchange_clock(draw: _Draw) -> _Part:
@@ -237,7 +249,9 @@ def _host_clock(draw: _Draw) -> _Part:
     until_s = draw.from_s + draw.between(2, 30)
     act = Act(draw.from_s, "clock", seconds=seconds, until_s=until_s)
     return _Part(
-        f"the host's clock is {seconds / _HOUR_S:+g} h off", acts=(act,), restarts=draw.percent() < 30
+        f"the host's clock is {seconds / _HOUR_S:+g} h off",
+        acts=(act,),
+        durations_s=_TWICE_S if draw.percent() < 30 else _ONCE_S,
     )
 
 
@@ -246,7 +260,9 @@ def _kills(draw: _Draw) -> _Part:
     acts = [Act(draw.from_s, "kill", target)]
     if draw.percent() < 50:
         acts.append(Act(draw.from_s + draw.between(3, 10), "kill", draw.of(("producers", "consumers"))))
-    return _Part(f"{target} killed", acts=tuple(acts), restarts=draw.percent() < 30)
+    return _Part(
+        f"{target} killed", acts=tuple(acts), durations_s=_TWICE_S if draw.percent() < 30 else _ONCE_S
+    )
 
 
 def _connections(draw: _Draw) -> _Part:
@@ -277,7 +293,14 @@ def _store_removed(draw: _Draw) -> _Part:
 def _restart(draw: _Draw) -> _Part:
     rate = draw.of((0.005, 0.02, 0.1))
     holes = {"kind": "skip", "streams": ["trade", "kline"], "from": 12, "probability": rate}
-    return _Part("stopped and started again, with holes", (holes,), restarts=True)
+    return _Part("stopped and started again, with holes", (holes,), durations_s=_TWICE_S)
+
+
+def _power_cut(draw: _Draw) -> _Part:
+    # What the consumers have not taken yet is on the broker alone.
+    behind = Act(_POWER_CUT_S - draw.between(1, 6), "freeze", "consumers")
+    cut = Act(_POWER_CUT_S, "power-cut")
+    return _Part("power cut", acts=(behind, cut), durations_s=_AFTER_POWER_CUT_S, broker="kafka")
 
 
 FAMILIES: Final[tuple[Callable[[_Draw], _Part], ...]] = (
@@ -301,4 +324,5 @@ FAMILIES: Final[tuple[Callable[[_Draw], _Part], ...]] = (
     _restart,
     _late_bars,
     _halt,
+    _power_cut,
 )

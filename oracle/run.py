@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import random
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -25,6 +27,8 @@ GRACE_S: Final = 20.0
 _WIND_DOWN_S: Final = 150.0
 # Some trades a second of every symbol: each second has something to lose.
 _RATE: Final = "4"
+# A kernel writes what is dirty for 30 s at the latest: at these rates it is less than this.
+_MOST_CUT_BYTES: Final = 60_000
 _STORE_FILE: Final = "cryptostream.db"
 
 
@@ -134,6 +138,9 @@ class Run:
                 signal_child(program.process.pid, act.target, signal.SIGKILL)
             case "freeze":
                 signal_child(program.process.pid, act.target, signal.SIGSTOP)
+            case "power-cut":
+                program.kill()
+                self._cut_tails(random.Random(self._plan.seed))
             case "freeze-store" if self._influxdb is not None:
                 self._influxdb.freeze()
             case "clock":
@@ -146,6 +153,12 @@ class Run:
                 self._before.clear()
                 for file in (self._directory / "data").glob(f"{_STORE_FILE}*"):
                     file.unlink(missing_ok=True)
+
+    def _cut_tails(self, draw: random.Random) -> None:
+        """Of each of the broker's files, independently, what was not yet on the disk."""
+        for file in sorted((self._directory / "data" / "kafka").rglob("*.log")):
+            size = file.stat().st_size
+            os.truncate(file, size - draw.randint(0, min(size, _MOST_CUT_BYTES)))
 
     def _set_clock(self, offset_s: float) -> None:
         new = self._clock_file.with_suffix(".new")

@@ -33,7 +33,9 @@ def test_two_hundred_plans_hold_every_family_every_clock_and_every_engine():
         kinds
     )
     assert {"wrong_trade_id", "far_trade_time", "future_bar", "clock_skew", "time_jump"} <= set(kinds)
-    assert {act.what for each in PLANS for act in each.acts} == {"kill", "clock", "remove-store"}
+    assert {act.what for each in PLANS for act in each.acts} == {
+        "kill", "freeze", "clock", "remove-store", "power-cut",
+    }  # fmt: skip
     assert {act.target for each in PLANS for act in each.acts if act.what == "kill"} == {
         "producers",
         "consumers",
