@@ -51,7 +51,7 @@ def stored_of(trades: Iterable[_Row], klines: Iterable[_Row], ledger: Iterable[_
         bars[series][int(row["time_ns"]) // _NS_A_MS] = tuple(float(row[name]) for name in BAR_FIELDS)
     claimed: defaultdict[tuple[str, str, str], int] = defaultdict(int)
     for row in ledger:
-        claimed[row["symbol"], row["stream"], row["interval"] or ""] += int(row["stored"] or 0)
+        claimed[row["symbol"], row["stream"], row.get("interval") or ""] += int(row.get("stored") or 0)
     return Stored(dict(of_symbol), dict(bars), dict(claimed))
 
 
