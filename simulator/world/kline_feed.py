@@ -47,7 +47,7 @@ class KlineSource:
     def _begin(self, open_ms: int) -> None:
         """Go on with the bar of an open time, or the first after it that has a moment of trading."""
         self._open, self._end = open_ms, self._bar_end(open_ms)
-        while self._market.halts.cover(self._open, self._end):
+        while self._end <= self._market.first_trade_ms or self._market.halts.cover(self._open, self._end):
             self._open, self._end = self._end, self._bar_end(self._end)
         self._update, self._sent_count = -1, None
 

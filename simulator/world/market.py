@@ -56,7 +56,8 @@ class Market:
         self.price = Decimals(self.instrument.price_decimals)
         self.quantity = Decimals(self.instrument.quantity_decimals)
         self.quote = Decimals(self.instrument.price_decimals + self.instrument.quantity_decimals)
-        self.tape = TradeTape(self.instrument, seed, start_ms, rate, self.halts, listed_ms=listed_ms)
+        opened_ms = self.first_trade_ms or None
+        self.tape = TradeTape(self.instrument, seed, start_ms, rate, self.halts, listed_ms=opened_ms)
         self.trade_numbering = TradeNumbering(self.tape, trade_restarts_ms)
         self.update_numbering = UpdateNumbering(update_restarts_ms)
         self.book = OrderBook(self.instrument, seed, self.tape.path, self.halts)

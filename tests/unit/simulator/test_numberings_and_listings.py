@@ -1,5 +1,6 @@
 """Ids that begin anew and symbols that are listed while the market runs: streams and REST say the same."""
 
+import random
 from collections import defaultdict
 from itertools import pairwise
 
@@ -147,6 +148,23 @@ def test_bars_of_a_new_listing_begin_with_the_one_that_holds_it_on_the_stream_an
         assert [(bar["o"], bar["n"]) for bar in streamed] == [(row[1], row[8]) for row in closed]
     # A third has the listing in its middle: a bar all the same, short as it is.
     assert ask(exchange, "klines", interval="3m", limit=1000)[0][0] == opened_ms - opened_ms % 180_000
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_wherever_a_listing_falls_the_market_goes_on(seed):
+    draw = random.Random(seed)
+    start_ms = START_MS + draw.randrange(200_000)
+    listed_ms = start_ms + draw.randrange(40_000)
+    exchange = WorldExchange(("XRPUSDC",), seed, start_ms, 4.0, listed_ms={"XRPUSDC": listed_ms})
+    kinds = ("trade", "kline_1s", "kline_1m", "kline_15m", "kline_1d", "depth@100ms", "bookTicker")
+    wanted = frozenset(f"xrpusdc@{kind}" for kind in kinds)
+    finals, until_ms = [], start_ms + 70_000
+    while exchange.feed.emitted_until_ms < until_ms:
+        for event in exchange.feed.due(until_ms, wanted):
+            if event.event.get("e") == "kline" and event.event["k"]["x"]:
+                finals.append(event.event["k"])
+    assert sum(bar["n"] for bar in finals if bar["i"] == "1s") > 0
+    assert all(bar["T"] >= listed_ms for bar in finals)
 
 
 def test_restarts_and_listings_are_read_from_a_script():
