@@ -16,6 +16,8 @@ from typing import Any, Final
 from oracle.truth import BAR_FIELDS, BarSeries, TradeKey
 
 _NS_A_MS: Final = 1_000_000
+# Where ids have begun anew, a row has the number of its numbering above these digits.
+_NUMBERING_SPAN: Final = 2**53
 _TIMEOUT_S: Final = 60.0
 # (table, the columns of it that are looked at)
 _TRADE: Final = ("symbol", "time_ns", "trade_id", "price", "quantity")
@@ -43,7 +45,7 @@ def stored_of(trades: Iterable[_Row], klines: Iterable[_Row], ledger: Iterable[_
     """Plain rows, with the names of DESIGN's columns, as values to judge."""
     of_symbol: defaultdict[str, list[tuple[TradeKey, tuple[float, ...]]]] = defaultdict(list)
     for row in trades:
-        key = TradeKey(int(row["trade_id"]), int(row["time_ns"]) // _NS_A_MS)
+        key = TradeKey(int(row["trade_id"]) % _NUMBERING_SPAN, int(row["time_ns"]) // _NS_A_MS)
         of_symbol[row["symbol"]].append((key, (float(row["price"]), float(row["quantity"]))))
     bars: defaultdict[BarSeries, dict[int, tuple[float, ...]]] = defaultdict(dict)
     for row in klines:

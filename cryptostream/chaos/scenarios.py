@@ -230,6 +230,16 @@ SOURCES: Final = (
         same_market=False,
         least_rate=50.0,
     ),
+    Scenario(
+        "ids-anew",
+        "the ids of two symbols' trades and books begin again at 1, and connections are cut meanwhile",
+        ("ids_anew:at=61,symbols=ETHUSDC+SOLUSDC", _CUTS),
+        speed=_SOURCE_SPEED,
+        connection_age_s=None,
+        same_market=False,
+        ledger=(("depth", "unsynced"),),
+        least_rate=50.0,
+    ),
 )
 FAULTS: Final = (*CONNECTION_FAULTS, *EVENT_FAULTS, *REST_FAULTS, *MARKET_FAULTS)
 

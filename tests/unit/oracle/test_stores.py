@@ -15,6 +15,11 @@ def test_a_trades_time_is_in_the_milliseconds_of_its_row():
     assert row == (TradeKey(1_000_007, 1_785_767_130_123), (1.5, 2.0))
 
 
+def test_a_row_may_name_the_numbering_of_its_id_in_the_digits_above_it():
+    row = {**TRADE, "trade_id": 2**53 + 17, "time_ns": 5_000_017}
+    assert stored_of([row], [], []).trades["BTCUSDC"] == [(TradeKey(17, 5), (1.5, 2.0))]
+
+
 def test_ledger_rows_are_summed_by_series():
     rows = [
         {"symbol": "BTCUSDC", "stream": "trades", "interval": interval, "stored": count}
