@@ -97,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--seeds", type=int, default=10, metavar="N", help="how many (default: %(default)s)")
     add("--first", type=int, default=1, metavar="SEED", help="the first of them (default: %(default)s)")
     add("--seed", type=int, nargs="+", metavar="SEED", help="these instead")
-    add("--jobs", type=int, default=2, metavar="N", help="runs side by side (default: %(default)s)")
+    add("--jobs", type=int, default=4, metavar="N", help="runs side by side (default: %(default)s)")
     add(
         "--command",
         default=f"{sys.executable} -m cryptostream.cli",
