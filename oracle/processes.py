@@ -146,10 +146,18 @@ class Exchange:
 
     def now_ms(self) -> int:
         """Its own clock."""
+        return int(self._state()["now_ms"])
+
+    def first_asked_ms(self) -> int | None:
+        """When somebody first asked it for more than a sign of life."""
+        asked: int | None = self._state()["first_asked_ms"]
+        return asked
+
+    def _state(self) -> dict[str, Any]:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(f"{self.url}/simulator/state", timeout=30) as answer:
             state: dict[str, Any] = json.loads(answer.read())
-        return int(state["now_ms"])
+        return state
 
     def check(self) -> None:
         """Raises:

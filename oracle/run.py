@@ -21,14 +21,20 @@ from oracle.processes import ROOT, Exchange, Program, environment, signal_child
 from oracle.stores import Stored, read_sqlite
 from oracle.truth import read_truth
 
-# Within it a first connection is made and REST asked for the newest ids, on a busy machine too.
-GRACE_S: Final = 20.0
-# After its duration a run flushes, drains (60 s at most) and ends its processes.
-_WIND_DOWN_S: Final = 150.0
+# From its first question to the exchange on: a first connection is made and REST asked for the newest ids.
+_GRACE_S: Final = 20.0
+# A broker of its own comes up before that; who has asked for nothing by then is too late.
+_UP_S: Final = 60.0
+# What the command says when its duration is over, and how much younger than that something may be.
+_STOPPING: Final = "stopping after"
+_ON_ITS_WAY_MS: Final = 2_000
+# Besides its duration: a broker comes up; in the end a run flushes, drains (60 s) and ends its processes.
+_WIND_DOWN_S: Final = 240.0
 # Some trades a second of every symbol: each second has something to lose.
 _RATE: Final = "4"
 # A kernel writes what is dirty for 30 s at the latest: at these rates it is less than this.
 _MOST_CUT_BYTES: Final = 60_000
+_AGAIN_S: Final = 0.5
 _STORE_FILE: Final = "cryptostream.db"
 
 
@@ -79,15 +85,18 @@ class Run:
                 if stored is not None and number + 1 < len(plan.durations_s):
                     self._before.append(stored)
             exchange.check()
+            asked_ms = exchange.first_asked_ms()
+        latest_ms = spans[0].begin_ms + round(_UP_S * 1000)
+        begin_ms = latest_ms if asked_ms is None else min(latest_ms, asked_ms + round(_GRACE_S * 1000))
         return Case(
             truth=read_truth(exchange.log),
             stored=stored,
             ended=ended,
-            span=Span(spans[0].begin_ms + round(GRACE_S * 1000), spans[-1].end_ms),
+            span=Span(begin_ms, spans[-1].end_ms),
             symbols=plan.symbols,
             intervals=plan.intervals,
             away=tuple(
-                Span(earlier.end_ms, later.begin_ms + round(GRACE_S * 1000))
+                Span(earlier.end_ms, later.begin_ms + round(_UP_S * 1000))
                 for earlier, later in pairwise(spans)
             ),
             before=tuple(self._before),
@@ -110,19 +119,22 @@ class Run:
             say_to=self._directory / f"run-{number}.log",
         )
         end_ms = begin_ms
+        stopping_ms: int | None = None
 
         def meanwhile() -> None:
-            nonlocal end_ms
+            nonlocal end_ms, stopping_ms
             while self._todo and time.monotonic() - self._began_s >= self._todo[0][0]:
                 self._todo.pop(0)[1](program)
-            # It counts its duration from when its services are started: up to here it has to know all.
+            # It counts its duration from when its services are started: so long, or until it says so.
             if end_ms == begin_ms and time.monotonic() - started_s >= duration_s:
                 end_ms = exchange.now_ms()
+            if stopping_ms is None and any(_STOPPING in line for line in program.lines[-20:]):
+                stopping_ms = exchange.now_ms() - _ON_ITS_WAY_MS
 
         exit_code = program.wait(started_s + duration_s + _WIND_DOWN_S, meanwhile)
         if end_ms == begin_ms:
             end_ms = exchange.now_ms()
-        return Span(begin_ms, end_ms), Ended(exit_code, tuple(program.lines))
+        return Span(begin_ms, max(end_ms, stopping_ms or end_ms)), Ended(exit_code, tuple(program.lines))
 
     def _arguments(self, duration_s: float) -> list[str]:
         plan = self._plan
@@ -134,10 +146,13 @@ class Run:
 
     def _do(self, act: Act, program: Program) -> None:
         match act.what:
-            case "kill":
-                signal_child(program.process.pid, act.target, signal.SIGKILL)
-            case "freeze":
-                signal_child(program.process.pid, act.target, signal.SIGSTOP)
+            case "kill" | "freeze":
+                number = signal.SIGKILL if act.what == "kill" else signal.SIGSTOP
+                if not signal_child(program.process.pid, act.target, number):
+                    # On a busy machine it has not been started yet.
+                    again_s = time.monotonic() - self._began_s + _AGAIN_S
+                    self._todo.insert(0, (again_s, partial(self._do, act)))
+                    self._todo.sort(key=lambda entry: entry[0])
             case "power-cut":
                 program.kill()
                 self._cut_tails(random.Random(self._plan.seed))

@@ -260,6 +260,7 @@ class Simulator:
             "world_elapsed_s": (self.now_ms() - self._begin_ms) / 1000,
             "frozen_at_ms": self._frozen_ms,
             "connections": self._hub.connections,
+            "first_asked_ms": self._rest.first_asked_ms,
             "issued": self._log.counts,
         }
         if isinstance(exchange, Player):

@@ -36,6 +36,9 @@ class RestService:
         faults: None when nothing is scripted.
         now_ms: the market's time.
         market_data_only: without the endpoints that the market-data host lacks.
+
+    Attributes:
+        first_asked_ms: market's time of the first request that was more than a ping; None: none was.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class RestService:
         self._now_ms = now_ms
         self._market_data_only = market_data_only
         self._weights = WeightCounter()
+        self.first_asked_ms: int | None = None
         # History is summed here, one request at a time, while the streams go on.
         self._database = ThreadPoolExecutor(max_workers=1, thread_name_prefix="history")
 
@@ -73,6 +77,8 @@ class RestService:
         if isinstance(charged, Refused):
             return _refused(charged)
         weight = _weight_headers(charged.used_weight)
+        if path != "ping" and self.first_asked_ms is None:
+            self.first_asked_ms = self._now_ms()
         asked = RestRequest(path, query, request.headers.get("X-MBX-TIME-UNIT"), self._now_ms())
         disturbance = self._faults.meet(asked)
         if disturbance is None:
