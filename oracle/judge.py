@@ -81,6 +81,8 @@ class Case:
         symbols, intervals: what was asked for.
         away: stretches between invocations; what was issued in them may be missing if the command says so.
         before: what the store held at earlier moments and must hold for ever.
+        taken_until_ms: up to then there was another store, taken away with what was in it; None: there
+            was none.
         undisturbed: nothing was done to anything, so that only exit code 0 is right.
     """
 
@@ -92,6 +94,7 @@ class Case:
     intervals: Sequence[str]
     away: Sequence[Span] = ()
     before: Sequence[Stored] = ()
+    taken_until_ms: int | None = None
     undisturbed: bool = False
 
 
@@ -102,7 +105,7 @@ def judge(case: Case) -> tuple[Violation, ...]:
         *_of_the_end(case),
         *(_of_exit_0(case) if case.ended.exit_code == 0 else ()),
         *_of_rows(case.truth, stored),
-        *_of_claims(stored),
+        *_of_claims(case, stored),
         *_of_deletions(case, stored),
     )
 
@@ -223,12 +226,19 @@ def _other_bars(known: Mapping[int, Bar], bars: Mapping[int, tuple[float, ...]])
             yield f"open {at}: {numbers} is not {known[at].numbers}"
 
 
-def _of_claims(stored: Stored) -> Iterator[Violation]:
+def _of_claims(case: Case, stored: Stored) -> Iterator[Violation]:
+    taken_ms = case.taken_until_ms or 0
     for (symbol, stream, interval), claimed in stored.claimed.items():
         if stream == "trades":
-            there = len(stored.trades.get(symbol, ()))
+            rows = {key for key, _ in stored.trades.get(symbol, ())}
+            taken = {key for key in case.truth.trades.get(symbol, ()) if key.time_ms <= taken_ms}
+            there = len(rows | taken)
         elif stream == "klines":
-            there = len(stored.bars.get(BarSeries(symbol, interval), ()))
+            series = BarSeries(symbol, interval)
+            opens = (
+                at for at, bar in case.truth.bars.get(series, {}).items() if bar.close_time_ms <= taken_ms
+            )
+            there = len({*stored.bars.get(series, ()), *opens})
         else:
             continue
         if claimed > there:

@@ -53,7 +53,7 @@ class Run:
         self._python_path = python_path
         self._clock_file = directory / "clock-offset"
         self._before: list[Stored] = []
-        self._removed = False
+        self._taken_until_ms: int | None = None
         self._todo: list[tuple[float, Callable[[Program], None]]] = []
         for act in plan.acts:
             self._todo.append((act.at_s, partial(self._do, act)))
@@ -76,7 +76,7 @@ class Run:
             self._influxdb = (
                 opened.enter_context(InfluxDB(directory / "influxdb")) if plan.store == "influxdb" else None
             )
-            exchange = opened.enter_context(Exchange(arguments, directory))
+            exchange = self._exchange = opened.enter_context(Exchange(arguments, directory))
             self._began_s = time.monotonic()
             for number, duration_s in enumerate(plan.durations_s):
                 span, ended = self._invoke(exchange, number, duration_s)
@@ -100,6 +100,7 @@ class Run:
                 for earlier, later in pairwise(spans)
             ),
             before=tuple(self._before),
+            taken_until_ms=self._taken_until_ms,
             undisturbed=plan.undisturbed,
         )
 
@@ -160,14 +161,14 @@ class Run:
                 self._influxdb.freeze()
             case "clock":
                 stored = self._read_store()
-                if stored is not None and not self._removed:
+                if stored is not None and self._taken_until_ms is None:
                     self._before.append(stored)
                 self._set_clock(act.seconds)
             case "remove-store":
-                self._removed = True
                 self._before.clear()
                 for file in (self._directory / "data").glob(f"{_STORE_FILE}*"):
                     file.unlink(missing_ok=True)
+                self._taken_until_ms = self._exchange.now_ms()
 
     def _cut_tails(self, draw: random.Random) -> None:
         """Of each of the broker's files, independently, what was not yet on the disk."""

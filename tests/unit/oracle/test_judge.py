@@ -114,6 +114,19 @@ def test_more_claimed_as_stored_than_there_is_is_red_even_with_exit_code_1(serie
     assert violation.kind == "claimed" and violation.how_often == 17
 
 
+def test_what_was_stored_in_a_store_that_was_taken_away_was_no_false_claim_but_nothing_later():
+    taken_ms = BEGIN_MS + 25_000
+    left = stored(truth(), without_trades=[1, 2, 3], without_opens=range(BEGIN_MS, taken_ms, 1_000))
+    rows = replace(left, claimed=stored(truth()).claimed)
+    told = Ended(1, ("  the store has been removed",))
+    assert judge(case(stored=rows, ended=told, taken_until_ms=taken_ms)) == ()
+    assert kinds(judge(case(stored=rows, ended=told))) == ["claimed", "claimed"]
+    assert kinds(judge(case(stored=rows, ended=told, taken_until_ms=taken_ms - 10_000))) == [
+        "claimed",
+        "claimed",
+    ]
+
+
 def test_ids_that_begin_anew_are_other_trades_than_those_of_the_same_ids_before():
     before, after = trade_keys(first=1, count=3), trade_keys(first=1, count=3, begin_ms=BEGIN_MS + 30_000)
     issued = truth([*before, *after])
