@@ -15,6 +15,7 @@ from aiohttp import web
 
 from shared.errors import UsageError
 from simulator.faults.events import EventFaults
+from simulator.faults.handshakes import HandshakeFaults
 from simulator.faults.posted import parse_posted
 from simulator.faults.requests import RequestFaults
 from simulator.faults.script import Fault
@@ -55,6 +56,8 @@ class SimulatorOptions:
         fault_seed: of their draws.
         hold: the world's clock stands at its start until so many connections have subscribed; 0: it runs.
         freeze_at: world seconds after the start at which the market stops by itself.
+        log_intervals: the log follows trades and bars of these from the start on; of others from their first
+            subscription on.
     """
 
     host: str = "127.0.0.1"
@@ -67,6 +70,7 @@ class SimulatorOptions:
     fault_seed: int = 1
     hold: int = 0
     freeze_at: float | None = None
+    log_intervals: Sequence[str] = ()
 
 
 class Simulator:
@@ -94,15 +98,18 @@ class Simulator:
         self._on_replay_finished = on_replay_finished
         self._on_failure = on_failure
         self._begin_ms = exchange.first_ms if isinstance(exchange, Player) else exchange.clock_start_ms
-        self._log = TruthLog(options.log, exchange.symbols)
+        numbering = exchange.numbering if isinstance(exchange, WorldExchange) else _one_numbering
+        self._log = TruthLog(options.log, exchange.symbols, numbering)
         self._tally = Tally(options.faults, _wall_ms)
         plan = (options.faults, options.fault_seed, self._begin_ms)
         self._event_faults, self._request_faults = EventFaults(*plan), RequestFaults(*plan)
+        self._handshake_faults = HandshakeFaults(*plan)
         self._hub = Hub(
             self._log,
             self._tally,
             self._event_faults,
             connections_awaited=max(1, options.hold),
+            always=_followed(exchange.symbols, options.log_intervals),
         )
         self._rest = RestService(
             exchange,
@@ -221,6 +228,10 @@ class Simulator:
             return refused_unit()
         if len(names) > MOST_STREAMS or not all(well_formed(name) for name in names):
             return web.Response(status=400)
+        refusal = self._handshake_faults.meet(self.now_ms())
+        if refusal is not None:
+            self._tally.fired(refusal)
+            return web.Response(status=refusal.options["status"])
         session = ControlSession(names, combined=combined)
         connection = Connection(session, self._options.rules, self._hub, microseconds=_UNIT_SUFFIXES[unit])
         self._connections.add(connection)
@@ -246,6 +257,7 @@ class Simulator:
             self._tally.add(fault)
             self._event_faults.add(fault, now_ms)
             self._request_faults.add(fault, now_ms)
+            self._handshake_faults.add(fault, now_ms)
         return web.json_response(self._tally.listed())
 
     async def _state(self, _request: web.Request) -> web.Response:
@@ -256,6 +268,7 @@ class Simulator:
             "world_elapsed_s": (self.now_ms() - self._begin_ms) / 1000,
             "frozen_at_ms": self._frozen_ms,
             "connections": self._hub.connections,
+            "first_asked_ms": self._rest.first_asked_ms,
             "issued": self._log.counts,
         }
         if isinstance(exchange, Player):
@@ -266,6 +279,18 @@ class Simulator:
             state |= {"mode": "world", "seed": exchange.seed, "start_ms": exchange.start_ms}
             state["held"] = self._clock.held
         return web.json_response(state)
+
+
+def _followed(symbols: Sequence[str], intervals: Sequence[str]) -> frozenset[str]:
+    """The streams that the log follows from the start on."""
+    if not intervals:
+        return frozenset()
+    kinds = ("trade", *(f"kline_{interval}" for interval in intervals))
+    return frozenset(f"{symbol.lower()}@{kind}" for symbol in symbols for kind in kinds)
+
+
+def _one_numbering(_record: str, _symbol: str, _time_ms: int) -> int:
+    return 0
 
 
 def _wall_ms() -> int:
