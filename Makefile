@@ -4,11 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
-# Two test files side by side, each whole and in its order; JOBS=0 takes them one after another.
-JOBS ?= 2
+# Test files side by side, each whole and in its order; JOBS=0 takes them one after another. Three on two cores:
+# while one waits for a group to settle or a minute to end, the others have work.
+JOBS ?= 3
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup setup-snapshots run test unit lint bench engines azurite chaos soak schemas docs dashboards lock clean
+.PHONY: setup setup-snapshots run test unit lint bench engines azurite chaos week parity soak
+.PHONY: schemas docs dashboards lock clean
 .PHONY: up down logs ps urls password backup restore compose test-compose
 
 setup: $(STAMP)
@@ -98,6 +100,14 @@ dashboards: $(STAMP)
 # Breaks a whole stack on purpose (docs/faults.md); with ARGS only that: make chaos ARGS="kill-producer --kills 5"
 chaos: $(STAMP)
 	@$(BIN)/cryptostream chaos $(if $(ARGS),$(ARGS),--kills 50 --write docs/faults.md)
+
+# A week of snapshots under all troubles at once, in virtual time (docs/snapshots.md).
+week: $(SNAPSHOTS_STAMP)
+	@$(BIN)/python -m docs.make_week
+
+# Every column of the indicators against its reference, on months of bars (docs/parity.md).
+parity: $(STAMP)
+	@$(BIN)/python -m docs.make_parity
 
 # An hour at twenty times the speed (docs/soak.md).
 soak: $(STAMP)

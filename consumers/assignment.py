@@ -11,7 +11,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from consumers.enrich.kline_series import snapshot_offset
 from consumers.enrich.port import Known
 from shared.errors import BrokerUnavailable
-from shared.kafka import cause
+from shared.kafka import cause, quiet_consumer
 
 REQUEST_TIMEOUT_S: Final = 10.0
 _AGAIN_S: Final = 0.2
@@ -97,7 +97,7 @@ def read_states(
     config: dict[str, Any],
     topic: str,
     partitions: Sequence[int],
-    connect: Callable[[dict[str, Any]], Consumer] = Consumer,
+    connect: Callable[[dict[str, Any]], Consumer] = quiet_consumer,
 ) -> States:
     """The newest state record of each key, by partition; the partitions are read to their end.
 

@@ -19,8 +19,10 @@ from consumers.backoff import Backoff
 from consumers.batch_write import BatchWrite
 from consumers.checkpoint import Checkpoint
 from consumers.enrich.port import Enriched, Enricher, Record
+from consumers.expired_ids import ExpiredIds
 from consumers.group_offsets import GroupOffsets
 from consumers.history import History
+from consumers.membership import slot_taken
 from consumers.outbox import Outbox
 from consumers.partitions import Partitions
 from consumers.points import Point
@@ -35,7 +37,7 @@ from shared.errors import (
     InvalidMessage,
     StoreUnavailable,
 )
-from shared.kafka import Verdict, verdict
+from shared.kafka import Verdict, cause, verdict
 
 log: Final = logging.getLogger(__name__)
 
@@ -77,6 +79,7 @@ class StreamConsumer:
         self._consumer = parts.consumer
         self._outbox = parts.outbox
         self._telemetry = parts.telemetry
+        self._slot: str | None = parts.config.get("group.instance.id")
         self._stop = stop
         self._drain = drain
         self._backoff = Backoff()
@@ -94,10 +97,11 @@ class StreamConsumer:
         self._stop_deadline = 0.0
         self._next_checkpoint = 0.0
         self._last_error: str | None = None
+        self._expired = ExpiredIds()
         self._checkpoint = Checkpoint(
             parts.enricher,
             parts.outbox,
-            GroupOffsets(parts.consumer),
+            GroupOffsets(parts.consumer, self._slot),
             topic=parts.stream.topic,
             state_topic=parts.stream.state_topic,
         )
@@ -106,6 +110,8 @@ class StreamConsumer:
         """Consume until told to stop.
 
         Raises:
+            SlotTaken, BrokerUnavailable: a new consumer may join the group again, and reads again what this
+                one has not committed.
             BrokerError, StoreMisconfigured: nothing this process can do mends it.
         """
         self._telemetry.health.unready("group", "waiting for the consumer group")
@@ -119,6 +125,8 @@ class StreamConsumer:
             while not self._stop.is_set():
                 self._turn(self._next_batch())
             self._wind_up()
+        except KafkaException as error:
+            raise slot_taken(cause(error), self._slot) or error from None
         finally:
             # `close` gives the partitions back by `_on_revoke`: after an error nothing more may be committed.
             self._partitions.abandon()
@@ -203,12 +211,9 @@ class StreamConsumer:
         error = message.error()
         if error is None or error.code() == KafkaError._PARTITION_EOF:
             return
-        slot = self._parts.config.get("group.instance.id")
-        if error.code() == KafkaError._FATAL and slot is not None:
-            raise BrokerError(
-                f"INSTANCE: another process took the slot {slot}, or the broker forgot who had it "
-                f"({error.str()}); give each replica a name of its own, or start this one again"
-            )
+        taken = slot_taken(error, self._slot)
+        if taken is not None:
+            raise taken
         # On the memory broker a topic is there from its first record on.
         missing = error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
         if verdict(error) is Verdict.FATAL and not (missing and self._parts.memory_broker):
@@ -325,8 +330,27 @@ class StreamConsumer:
             counted = self._enricher.ledger_id(point)
             if counted is not None:
                 events.remove(counted[0], "stored", counted[1])
+        for point in batch.expired:
+            counted = self._enricher.ledger_id(point)
+            if counted is not None:
+                events.remove(counted[0], "stored", counted[1])
+                self._expired.add(*counted, point.time_ns)
+        self._excuse_expired()
         self._checkpoint.events.update(events)
         self._telemetry.stored(batch.records, batch.stored_ms or self._now_ms())
+
+    def _excuse_expired(self) -> None:
+        """Tell the ledger of what is too old for the store; ask for help where the store errs."""
+        if not self._expired.count:
+            return
+        self._checkpoint.events.update(self._expired.excused(self._parts.store.oldest_kept_ns))
+        left = self._expired.count
+        self._telemetry.health.set_ready(
+            "expiry",
+            not left,
+            f"the store refuses {left} points as too old, but by the exchange's time they are not; "
+            "set the store's clock right, or let its bucket keep them longer",
+        )
 
     def _wait(self, seconds: float) -> bool:
         """Wait while staying in the group; False if it is no use to go on."""
@@ -381,8 +405,10 @@ class StreamConsumer:
         lets an exception through, and Python cannot run with one pending."""
         try:
             yield
-        except (CryptoStreamError, KafkaException) as failure:
+        except CryptoStreamError as failure:
             self._failure = self._failure or failure
+        except KafkaException as failure:
+            self._failure = self._failure or slot_taken(cause(failure), self._slot) or failure
 
     def _forget(self, partitions: Sequence[TopicPartition]) -> None:
         self._partitions.give(partitions)

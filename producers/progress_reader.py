@@ -11,9 +11,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from producers.bearings import SeriesBearings, klines_series, trades_series
 from producers.progress import Progress, bearings_from, decode_progress, partition_of
-from producers.publisher import LIBRDKAFKA_LOG
 from shared.errors import BrokerError, BrokerUnavailable, InvalidMessage
-from shared.kafka import Verdict, cause, consumer_config, verdict
+from shared.kafka import LIBRDKAFKA_LOG, Verdict, cause, consumer_config, verdict
 from shared.messages import decode, message_key
 from shared.topics import PROGRESS, TRADES, klines_topic
 from shared.trade_ids import number_of

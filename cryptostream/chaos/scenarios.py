@@ -25,10 +25,11 @@ _SHUTDOWN_LEAD_S: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """An engine is away for some real seconds: stopped in order and started again, or frozen."""
+    """An engine is away for some real seconds: stopped in order and started again, or frozen, or frozen and
+    then killed and started again."""
 
     engine: Engine
-    how: Literal["stop", "freeze"]
+    how: Literal["stop", "freeze", "freeze-kill"]
     seconds: float
 
 
@@ -50,6 +51,7 @@ class Scenario:
         dead_letters: every record that was hit must be among them.
         rollovers: least number of connections that took over from another.
         least_rate: messages a second that must have come.
+        services_stay: no service may end, although an engine dies.
     """
 
     name: str
@@ -68,12 +70,12 @@ class Scenario:
     altered_bars: bool = False
     dead_letters: bool = False
     least_rate: float = 500.0
+    services_stay: bool = False
 
     @property
     def engine_dies(self) -> bool:
-        """A service may then end too, with a clear line, to be started again: a broker that lost its memory
-        of a group, for one, fences the group's own members."""
-        return self.kill in ("kafka", "influx") or self.outage is not None
+        """A service may then end too, with a clear line, to be started again."""
+        return (self.kill in ("kafka", "influx") or self.outage is not None) and not self.services_stay
 
     def exchange_arguments(self) -> list[str]:
         """Of the simulator, beyond those of the market."""
@@ -273,6 +275,12 @@ OUTAGES: Final = (
         outage=Outage("influx", "freeze", 120),
         speed=30.0,
         least_rate=2_000,
+    ),
+    Scenario(
+        "broker-frozen",
+        "Kafka answers nothing for 20 s, then is killed and started again: the group's members stay",
+        outage=Outage("kafka", "freeze-kill", 20),
+        services_stay=True,
     ),
 )
 ROLLOVER: Final = Scenario(

@@ -19,7 +19,7 @@ from confluent_kafka import Producer
 from consumers.stores.port import Reader
 from shared.errors import BrokerUnavailable
 from shared.intervals import INTERVAL_MS
-from shared.kafka import producer_config
+from shared.kafka import LIBRDKAFKA_LOG, producer_config
 from shared.messages import LedgerMessage, encode, message_key
 from shared.models import SCHEMA_VERSION
 from shared.topics import LEDGER
@@ -167,7 +167,9 @@ def publish_ledger(address: str, events: Sequence[LedgerMessage]) -> None:
     Raises:
         BrokerUnavailable: it does not take them within 10 s.
     """
-    producer = Producer(producer_config(address, "cryptostream-run", memory_broker=True))
+    producer = Producer(
+        producer_config(address, "cryptostream-run", memory_broker=True), logger=LIBRDKAFKA_LOG
+    )
     for event in events:
         producer.produce(LEDGER, encode(event), message_key(event["exchange"], event["symbol"]))
     if producer.flush(_FLUSH_S):

@@ -263,6 +263,17 @@ def test_a_killed_run_leaves_no_process_behind_and_the_next_one_completes_it(sta
     assert_nothing_missing_between(database)
 
 
+def test_a_store_that_is_removed_under_a_run_is_not_vouched_for(start, tmp_path):
+    run = start(*SIMULATED, "--broker", "memory", "--duration", "12", "--data-dir", "run", WARMUP_BARS="100")
+    database = tmp_path / "run" / "cryptostream.db"
+    until(lambda: count(database, "trade") > 20, "the first trades")
+    database.unlink()
+    assert run.wait() == 1, run.said
+    assert "was removed or replaced while it was written to" in run.said
+    assert "NOT COMPLETE" in run.said
+    assert "complete: " not in run.said
+
+
 def test_a_second_ctrl_c_ends_at_once_with_failure(start):
     run = start(*SIMULATED, "--broker", "memory", "--data-dir", "data", WARMUP_BARS="100")
     until(lambda: "ledger" in run.said, "it runs")

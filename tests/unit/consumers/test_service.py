@@ -34,7 +34,7 @@ def test_the_next_batch_is_read_while_one_is_written_and_no_further_one() -> Non
     store, written = bench.store.write, threading.Event()
     seen: list[tuple[int, int]] = []
 
-    def slow(points: Sequence[Point]) -> None:
+    def slow(points: Sequence[Point]) -> Sequence[Point]:
         if points and not written.is_set():
             # The one being written and the next are read; whoever waited for a third would see no end.
             while bench.kafka.position < 2:
@@ -42,7 +42,7 @@ def test_the_next_batch_is_read_while_one_is_written_and_no_further_one() -> Non
             time.sleep(0.05)
             seen.append((bench.kafka.position, len(bench.store.ids())))
             written.set()
-        store(points)
+        return store(points)
 
     bench.store.write = slow  # type: ignore[method-assign]
     bench.service.run()
@@ -59,9 +59,9 @@ def test_no_offset_is_committed_before_its_points_are_stored(
     store, commit = bench.store.write, bench.kafka.commit
     seen: list[tuple[int, int]] = []
 
-    def slow(points: Sequence[Point]) -> None:
+    def slow(points: Sequence[Point]) -> Sequence[Point]:
         time.sleep(0.01)
-        store(points)
+        return store(points)
 
     def noted(offsets: Sequence[TopicPartition], asynchronous: bool) -> list[TopicPartition]:
         read = (offsets[0].metadata or "read=0").rpartition("read=")[2]
@@ -86,12 +86,12 @@ def test_partitions_taken_away_while_a_write_is_about_to_fail_are_not_committed(
     bench = Bench()
     store = bench.store.write
 
-    def failing(points: Sequence[Point]) -> None:
+    def failing(points: Sequence[Point]) -> Sequence[Point]:
         if points:
             bench.store.write = store  # type: ignore[method-assign]
             time.sleep(0.05)
             raise down()
-        store(points)
+        return store(points)
 
     def taken() -> None:
         if bench.kafka.position == 1:

@@ -177,7 +177,9 @@ def logs(draw: st.DrawFn) -> list[Record]:
     for _ in range(draw(st.integers(1, 40))):
         symbol = draw(st.sampled_from(sorted(times)))
         if log and draw(st.integers(0, 5)) == 0:
-            log.append((0, len(log), draw(st.sampled_from(log))[2]))
+            again = draw(st.sampled_from(log))[2]
+            # It arrives when it is sent again: arrival is what tells a noted minute of the future.
+            log.append((0, len(log), {**again, "received_time_ms": max(times.values()) + 5}))
             continue
         ids[symbol] += 1
         step = draw(st.sampled_from([0, 1, 400, 20_000, 59_000, 300_000]))
@@ -188,6 +190,7 @@ def logs(draw: st.DrawFn) -> list[Record]:
             symbol=symbol,
             trade_id=ids[symbol],
             trade_time_ms=times[symbol],
+            received_time_ms=max(times.values()) + 5,
             quantity=quantity,
             buyer_is_maker=draw(st.booleans()),
         )
