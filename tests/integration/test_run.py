@@ -238,7 +238,7 @@ def test_a_producer_killed_where_ids_begin_anew_goes_on_in_the_new_numbering(sta
     file, database = tmp_path / "anew.jsonl", tmp_path / "data" / "cryptostream.db"
     file.write_text("\n".join(map(json.dumps, frames)))
     run = start("--source", str(file), "--speed", "4", "--broker", "kafka", "--data-dir", "data")
-    until(lambda: count(database, "trade") >= 10, f"the new numbering is stored\n{run.said}")
+    until(lambda: count(database, "trade") >= 10, f"the new numbering is stored\n{run.said}", 200.0)
     victim = run.child("producers")
     assert victim is not None
     victim.kill()
