@@ -92,3 +92,16 @@ def test_after_a_sleep_our_own_clock_vouches_while_the_exchange_does_not_answer(
     clock.ask = ask
     time.wall_ms += 3_600_000  # asleep, the monotonic clock stands still
     assert asyncio.run(clock.ask_latest_ms()) == NOW_MS + 3_600_250 + AHEAD_MS
+
+
+def test_an_exchange_whose_clock_jumps_is_asked_each_time(clock: Clock, time: Time) -> None:
+    server_ms = NOW_MS
+
+    async def ask() -> None:
+        clock.receive(time.wall_ms, server_ms)
+
+    clock.ask = ask
+    for _ in range(5):
+        time.pass_s(0.01)
+        server_ms += 60_000
+        assert asyncio.run(clock.ask_latest_ms()) >= server_ms
