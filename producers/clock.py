@@ -91,7 +91,7 @@ class Clock:
         return now_ms + self.ahead_ms
 
     async def ask_latest_ms(self) -> int:
-        """`latest_ms` after asking the exchange, at most once a second.
+        """`latest_ms` after asking the exchange; at most once a second, unless its clock has jumped.
 
         A machine that slept has no other way to know. While the exchange does not answer, our own clock may
         vouch for a time as well.
@@ -99,12 +99,15 @@ class Clock:
         now_s = self._monotonic()
         if self.ask is None or now_s - self._asked_s < _ASK_AGAIN_S:
             return self.latest_ms()
-        self._asked_s = now_s
+        before_ms, self._asked_s = self.latest_ms(), now_s
         try:
             await self.ask()
         except ExchangeError:
             return max(self.latest_ms(), self.now_ms() + self._ours_ms + AHEAD_MS)
-        return self.latest_ms()
+        latest_ms = self.latest_ms()
+        if latest_ms - before_ms > AHEAD_MS:
+            self._asked_s = -_ASK_AGAIN_S  # it was worth it, and may be again at once
+        return latest_ms
 
     def stepped(self) -> bool:
         """Whether the host's clock was set, or the host has slept, since this was last asked."""

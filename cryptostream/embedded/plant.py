@@ -62,6 +62,7 @@ class Plant:
     ) -> None:
         self._options = options
         self._settings = settings
+        self._producers_begun = False
         self._source = source
         self._workspace = workspace
         self._say = say
@@ -250,10 +251,14 @@ class Plant:
     def _bearings(self, wiring: Wiring) -> Path | None:
         """File for the producers, anew at each start; None where the progress topic knows better."""
         path = self._workspace.bearings_path
-        if self._source.kind == "replay":
+        first, self._producers_begun = not self._producers_begun, True
+        if self._source.kind == "replay" and first:
             # A recording is always played from its beginning.
             return write_bearings(path, Bearings())
-        return write_bearings(path, self._read_bearings(wiring)) if wiring.memory_broker else None
+        if self._source.kind == "replay" or wiring.memory_broker:
+            # Of a recording no progress is kept: producers that died go on from what is stored.
+            return write_bearings(path, self._read_bearings(wiring))
+        return None
 
     def _read_bearings(self, wiring: Wiring) -> Bearings:
         with closing(open_reader(self._reader_settings)) as reader:

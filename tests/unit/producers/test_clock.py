@@ -114,3 +114,16 @@ def test_an_answer_that_contradicts_all_before_it_is_believed(clock: Clock, time
     """A host that has slept: the clock that is never set stood still, and the old offset is no more."""
     clock.receive(clock.steady_ms(), NOW_MS + 3_600_000)
     assert clock.exchange_ms() == NOW_MS + 3_600_000
+
+
+def test_an_exchange_whose_clock_jumps_is_asked_each_time(clock: Clock, time: Time) -> None:
+    server_ms = NOW_MS
+
+    async def ask() -> None:
+        clock.receive(clock.steady_ms(), server_ms)
+
+    clock.ask = ask
+    for _ in range(5):
+        time.pass_s(0.01)
+        server_ms += 60_000
+        assert asyncio.run(clock.ask_latest_ms()) >= server_ms
