@@ -51,6 +51,7 @@ class Session:
         self._unclean: list[str] = []
         self._looks: list[Look] = []
         self._looked_at = ""
+        self._uncarried: frozenset[str] = frozenset()
 
     def run(self) -> int:
         """The exit code: 0 only if the promises of DESIGN §5 held.
@@ -104,6 +105,10 @@ class Session:
 
     def _tick(self, plant: Plant) -> None:
         plant.tick(_TICK_S)
+        uncarried = frozenset(plant.uncarried)
+        for line in sorted(uncarried - self._uncarried):
+            self._display.say(f"warning: {line}")
+        self._uncarried = uncarried
         self._display.update(time.monotonic(), lambda: self._snapshot(plant))
 
     def _wait(self, plant: Plant, condition: Callable[[], bool], deadline_s: float) -> bool:

@@ -24,7 +24,7 @@ class SimulatorLink:
         say: told of what could not be read of a recording.
     """
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, say: Callable[[str], None] = lambda _text: None) -> None:
         self._say = say
         self.port = 0
         self.rest_url = ""
