@@ -308,3 +308,13 @@ def test_a_restarted_numbering_of_update_ids_unsyncs_the_book_and_the_ledger_can
     events = [event for event in ledger(instrument) if event["kind"] == "unsynced"]
     assert (events[-1]["first"], events[-1]["last"]) == (1, 90_000)
     assert all(refusal(event) is None for event in events)
+
+
+def test_the_last_word_of_each_series_says_when_it_stopped_and_counts_nothing(instrument: Instrument) -> None:
+    instrument.receive("trade", trade(trade_id=1))
+    instrument.stop(NOW_MS + 7)
+    assert said(ledger(instrument))[-3:] == [
+        ("trades", "expected", 1, 1, 1),
+        ("trades", "stopped", NOW_MS + 7, NOW_MS + 7, 0),
+        ("klines", "stopped", NOW_MS + 7, NOW_MS + 7, 0),
+    ]
