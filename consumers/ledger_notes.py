@@ -10,8 +10,6 @@ from shared.id_ranges import IdRanges
 from shared.messages import LedgerMessage
 
 NOTED: Final = frozenset(("gap", "late", "revised", "unsynced", "uncarried"))
-# How the last event of a span ends that is over (DESIGN §4.2, `uncarried`).
-CARRIED_AGAIN: Final = "carried again"
 _KEPT: Final = 20
 _DETAIL_LENGTH: Final = 300
 _MAX_LATE_RANGES: Final = 10_000

@@ -8,7 +8,7 @@ from typing import Final
 from grafana import boards
 from grafana.counters import growth
 from grafana.model import Json
-from grafana.queries.alerts import LAG_GROWTH, LOST, SILENCE, STALE, STORE_TIME, UNSYNCED, each
+from grafana.queries.alerts import LAG_GROWTH, LOST, SILENCE, STALE, STORE_TIME, UNCARRIED, UNSYNCED, each
 from grafana.render import DATASOURCE, panel_id
 
 
@@ -70,6 +70,22 @@ RULES: Final[tuple[Rule, ...]] = (
         wait="30s",
         severity="warning",
         shown_in=("order-book", "State of all books"),
+    ),
+    Rule(
+        "stream-uncarried",
+        "Stream not carried",
+        "{{ $labels.stream }} of {{ $labels.symbol }} not carried for"
+        " {{ humanizeDuration $values.value.Value }}",
+        "The exchange has what its stream does not bring, by the word of bars, quotes or REST. Bars and"
+        " trades are fetched over REST meanwhile; the book is not exact. `cryptostream ledger` and `/readyz`"
+        " of the producer say why. It ends by itself when a connection brings the stream again.",
+        UNCARRIED,
+        ("exchange", "symbol", "stream"),
+        above=0,
+        # The next connection may have it: nobody needs to wake for that.
+        wait="1m",
+        severity="critical",
+        shown_in=("pipeline", "Ledger by series"),
     ),
     Rule(
         "something-lost",

@@ -93,6 +93,36 @@ class Distrust(NamedTuple):
     reason: str
 
 
+class LookAt(NamedTuple):
+    """Look over REST at what a silent symbol has, if the weight budget has room; not urgent.
+
+    Answer: `Instrument.receive_look`.
+
+    Attributes:
+        trades, book: what to look at.
+        since_ms: the first trade since then is wanted too, since the series has none yet.
+    """
+
+    trades: bool
+    book: bool
+    since_ms: int | None
+
+
+class Looked(NamedTuple):
+    """The answer to `LookAt`; None what was not looked at, or was not to be had.
+
+    Attributes:
+        first_trade, newest_trade: ids.
+        update_id: of the book.
+        best: best bid and ask, each (price, quantity).
+    """
+
+    first_trade: int | None = None
+    newest_trade: int | None = None
+    update_id: int | None = None
+    best: tuple[tuple[float, float], tuple[float, float]] | None = None
+
+
 class AuditBook(NamedTuple):
     """Get the order book over REST to compare ours with it, if the weight budget has room; not urgent.
 
@@ -124,6 +154,7 @@ Effect = (
     | ProveTrades
     | AskNewestTrades
     | AuditBook
+    | LookAt
     | Reject
     | Distrust
     | LedgerEvent

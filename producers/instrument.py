@@ -14,13 +14,15 @@ from producers.bearings import SeriesBearings, klines_series, trades_series
 from producers.book_audit import MEAN_INTERVAL_MS
 from producers.book_feed import BookFeed
 from producers.candle_audit import CandleAudit
-from producers.effects import Effect, LedgerEvent, ProveTrades, Publish
+from producers.carriage import DEPTH, LEDGER_STREAMS, QUOTE, TRADE, StreamKey, Uncarried
+from producers.effects import Effect, LedgerEvent, Looked, ProveTrades, Publish
 from producers.halts import Halts
 from producers.kline_sequence import KlineSequence
 from producers.ledger_events import LedgerEvents
+from producers.lookout import GRACE_S, Lookout, Pace
 from producers.trade_sequence import TradeSequence
 from shared.id_ranges import IdRanges
-from shared.messages import DepthMessage, KlineMessage, Source, TradeMessage
+from shared.messages import CARRIED_AGAIN, DepthMessage, KlineMessage, Source, TradeMessage
 from shared.topics import LEDGER, QUOTES, TRADES
 from shared.trade_ids import number_of
 
@@ -39,6 +41,7 @@ class Instrument:
         warmup_bars: closed bars to get for a series that has none yet.
         uniform: random numbers on [0, 1) for the times of book audits.
         book_audit_ms: mean time between two of them.
+        pace: how often REST may be asked for what is silent.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class Instrument:
         warmup_bars: int,
         uniform: Callable[[], float] = random.random,
         book_audit_ms: int = MEAN_INTERVAL_MS,
+        pace: Pace | None = None,
     ) -> None:
         self.exchange = exchange
         self.symbol = symbol
@@ -64,6 +68,16 @@ class Instrument:
         self._source: Source = "stream"
         self._bar_ms = 0  # when the newest closed bar was received
         self._doubts_noted_ms: int | None = None
+        self._bar_keys: dict[str, StreamKey] = {interval: ("kline", interval) for interval in intervals}
+        self._newest: dict[StreamKey, Any] = dict.fromkeys((*self._bar_keys.values(), TRADE, DEPTH, QUOTE))
+        self._pace = pace
+        self._began_ms: int | None = None
+        self._lookout: Lookout | None = None  # from the first `watch` on
+
+    @property
+    def uncarried(self) -> list[Uncarried]:
+        """The streams that are not carried now."""
+        return [] if self._lookout is None else self._lookout.uncarried
 
     @property
     def synced(self) -> bool:
@@ -112,6 +126,7 @@ class Instrument:
             server_time_ms: the exchange's clock.
         """
         effects: list[Effect] = []
+        self._began_ms = server_time_ms
         for interval, klines in self._klines.items():
             known = bearings.get(klines_series(self.exchange, self.symbol, interval))
             last_open_time_ms = None if known is None else max((known.last_id, *(i for i, _ in known.later)))
@@ -134,16 +149,20 @@ class Instrument:
     def receive(self, kind: str, message: Any) -> list[Effect]:
         """Take a checked message of the stream; `kind` as in `shared.messages.CHECKS`."""
         if kind == "quote":
+            self._newest[QUOTE] = message
             return [Publish(QUOTES, message)]
         received_ms, source = message["received_time_ms"], message["source"]
         self._source = source
         if kind == "trade":
+            self._newest[TRADE] = message
             return self._enter(self._trades.receive(message), "trades", None, received_ms, source)
         if kind == "depth":
+            self._newest[DEPTH] = message
             return self._enter(self._book.receive(message), "depth", None, received_ms, source)
         klines = self._klines.get(message["interval"])
         if klines is None:
             return []
+        self._newest[self._bar_keys[message["interval"]]] = message
         return self._enter(klines.receive(message), "klines", message["interval"], received_ms, source)
 
     def receive_kline_rows(
@@ -155,8 +174,15 @@ class Instrument:
         now_ms: int,
         *,
         now_s: float,
+        exchange_ms: int | None = None,
     ) -> list[Effect]:
-        """Take the answer to `FillKlines`; see `KlineSequence.receive_rows`."""
+        """Take the answer to `FillKlines`; see `KlineSequence.receive_rows`.
+
+        Args:
+            exchange_ms: the exchange's clock; None where nobody watches the streams.
+        """
+        if rows and self._lookout is not None and exchange_ms is not None:
+            self._lookout.receive_bars(interval, rows[-1]["close_time_ms"] + 1, now_s, exchange_ms)
         raised = self._klines[interval].receive_rows(first, last, rows, now_s)
         return self._enter(raised, "klines", interval, now_ms, "backfill")
 
@@ -199,13 +225,21 @@ class Instrument:
             self._doubts_noted_ms = now_ms if due else noted_ms
         if due:
             detail = "ids of trades contradict those before, and REST does not say which are right"
-            detail += "; carried again" if over else f": {self._trades.doubtful} are held"
+            detail += CARRIED_AGAIN if over else f": {self._trades.doubtful} are held"
             event = LedgerEvent("uncarried", since_ms, max(since_ms, now_ms), now_ms, detail)
             self._enter_event(event, "trades", None, now_ms, self._source)
 
-    def end(self, now_ms: int) -> None:
-        """Nothing comes any more: what is still unknown is said, by the next `tick`."""
+    def end(self, now_ms: int, exchange_ms: int) -> None:
+        """Nothing comes any more: what is still missing or unknown is said, by the next `tick`."""
         self._note_doubts(self._trades.doubtful_since_ms, now_ms, ended=True)
+        if self._source == "replay":
+            return
+        for interval, klines in self._klines.items():
+            self._enter(klines.conclude(), "klines", interval, now_ms, self._source)
+        if self._lookout is not None:
+            self._lookout.conclude(exchange_ms)
+            self._act_on(self._lookout, now_ms)
+        self._enter(self._trades.conclude(), "trades", None, now_ms, self._source)
 
     def receive_trade_proof(
         self,
@@ -235,6 +269,57 @@ class Instrument:
     def disconnected(self, reason: str, now_ms: int) -> list[Effect]:
         """The connection that carried the streams has ended."""
         return self._enter(self._book.lose(reason), "depth", None, now_ms, self._source)
+
+    def watch(self, now_s: float, exchange_ms: int, now_ms: int, trouble: str = "") -> list[Effect]:
+        """Notice what the exchange has and has not sent; call it once a second, while it is listened to.
+
+        Args:
+            now_s: of a clock that only goes forward.
+            exchange_ms: the exchange's clock.
+            trouble: what is wrong with the connection, in words.
+        """
+        if self._source == "replay":
+            return []
+        lookout = self._lookout
+        if lookout is None:
+            began_ms = exchange_ms if self._began_ms is None else self._began_ms
+            lookout = self._lookout = Lookout(self._newest, now_s, began_ms, self._pace)
+        effects = lookout.tick(now_s, exchange_ms, self._book.best, closed=self.halted, trouble=trouble)
+        for interval, klines in self._klines.items():
+            if lookout.carriage.silence_s(self._bar_keys[interval], now_s) >= GRACE_S:
+                effects += self._enter(klines.tick(exchange_ms), "klines", interval, now_ms, "backfill")
+        return effects + self._act_on(lookout, now_ms)
+
+    def _act_on(self, lookout: Lookout, now_ms: int) -> list[Effect]:
+        """Fetch what a stream has not brought, and give the book up that is not carried."""
+        effects: list[Effect] = []
+        issued, lookout.issued = lookout.issued, None
+        if issued is not None:
+            if lookout.trade_base is not None:
+                self._trades.listen_after(lookout.trade_base)
+            effects += self._enter(self._trades.issued(*issued), "trades", None, now_ms, "backfill")
+        lost, lookout.lost_book = lookout.lost_book, None
+        if lost is not None:
+            effects += self._enter(self._book.lose(lost), "depth", None, now_ms, self._source)
+        for (kind, interval), since_ms, until_ms, detail in lookout.carriage.take_entries():
+            event = LedgerEvent("uncarried", since_ms, until_ms, until_ms, detail)
+            self._enter_event(event, LEDGER_STREAMS[kind], interval, now_ms, self._source)
+        return effects
+
+    def receive_look(self, looked: Looked, now_s: float, exchange_ms: int) -> None:
+        """Take the answer to `LookAt`; what follows from it the next `watch` tells."""
+        if self._lookout is not None:
+            self._lookout.receive_look(looked, now_s, exchange_ms)
+
+    def last_look(self, now_s: float, exchange_ms: int, now_ms: int) -> list[Effect]:
+        """The streams have ended: fetch what the exchange has and they have not brought."""
+        if self._lookout is None or self._source == "replay":
+            return []
+        effects: list[Effect] = []
+        for interval, klines in self._klines.items():
+            effects += self._enter(klines.last_tick(exchange_ms), "klines", interval, now_ms, "backfill")
+        effects += self._lookout.last_look(now_s)
+        return effects + self._act_on(self._lookout, now_ms)
 
     def stop(self, now_ms: int) -> None:
         """The producer ends in good order: its last word of each series, for the ledger not to expect more.

@@ -119,6 +119,14 @@ class BookSync:
         """Bids and asks by price; read only."""
         return self._bids, self._asks
 
+    @property
+    def best(self) -> tuple[tuple[float, float], tuple[float, float]] | None:
+        """Best bid and ask, each (price, quantity); None while the book is not exact or a side is empty."""
+        bid, ask = self._bids.get(self._best_bid), self._asks.get(self._best_ask)
+        if not self._synced or bid is None or ask is None:
+            return None
+        return (self._best_bid, float(bid[1])), (self._best_ask, float(ask[1]))
+
     def top(self, levels: int) -> BookTop | None:
         """The best levels known, or None while the book is not exact; see `knows`."""
         if not self._synced:

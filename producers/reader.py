@@ -140,7 +140,7 @@ class FrameReader:
             self._clock.replay_ms = message["received_time_ms"]
             link.watchdog.replaying()
         elif event_time_ms is not None:
-            latency_ms = now_ms + self._clock.offset.offset_ms - event_time_ms
+            latency_ms = self._clock.exchange_ms() - event_time_ms
             self._metrics.latency(EXCHANGE, _STREAM_NAMES[stream[1]], "socket", now_ms, latency_ms)
 
     async def _with_time_asked(self, parsed: Parsed, frame: bytes | str, now_ms: int) -> Parsed:

@@ -19,11 +19,13 @@ from producers.effects import (
     FetchSnapshot,
     FillKlines,
     FillTrades,
+    LookAt,
+    Looked,
     ProveTrades,
     Reject,
 )
 from producers.exchanges.binance.rest import BinanceRest
-from producers.exchanges.binance.weight_budget import DEPTH_WEIGHT
+from producers.exchanges.binance.weight_budget import AGGREGATES_WEIGHT, DEPTH_WEIGHT, SMALL_DEPTH_WEIGHT
 from producers.instrument import Instrument
 from producers.outlet import Outlet
 from producers.trade_doubts import FULL_PAGE
@@ -35,6 +37,8 @@ from shared.trade_ids import EPOCH_SPAN, in_numbering, split
 _LOG = logging.getLogger(__name__)
 
 _FIRST_S: Final = 1.0
+_TOP_LEVELS: Final = 5
+_DAY_MS: Final = 86_400_000
 _UNREADABLE: Final = 5  # answers in which no row can be read
 
 
@@ -84,6 +88,8 @@ class Repairs:
                 self._spawn(self._prove_trades(instrument, effect))
             case AuditBook():
                 self._spawn(self._audit_book(instrument))
+            case LookAt():
+                self._spawn(self._look_at(instrument, effect))
 
     async def finish(self, timeout_s: float) -> None:
         """Let what is in flight end within `timeout_s`; the rest is found again at the next start."""
@@ -137,6 +143,7 @@ class Repairs:
             rows,
             self._clock.message_ms(),
             now_s=time.monotonic(),
+            exchange_ms=self._clock.exchange_ms(),
         )
         self._outlet.perform(instrument, effects)
 
@@ -195,6 +202,27 @@ class Repairs:
         effects = instrument.receive_audit_snapshot(snapshot, self._clock.message_ms())
         self._outlet.perform(instrument, effects)
 
+    async def _look_at(self, instrument: Instrument, effect: LookAt) -> None:
+        looked = Looked()
+        try:
+            if effect.trades and self._may_look(AGGREGATES_WEIGHT):
+                looked = await self._look_at_trades(instrument.symbol, effect.since_ms)
+            if effect.book and self._may_look(SMALL_DEPTH_WEIGHT):
+                book = await self._rest.depth(instrument.symbol, self._clock.message_ms, _TOP_LEVELS)
+                looked = looked._replace(update_id=book["final_update_id"], best=_best_of(book))
+        except (ExchangeUnavailable, ExchangeRefused, UnknownSymbol) as error:
+            _LOG.warning("%s: cannot look at what is silent: %s", instrument.symbol, error)
+        instrument.receive_look(looked, time.monotonic(), self._clock.exchange_ms())
+
+    async def _look_at_trades(self, symbol: str, since_ms: int | None) -> Looked:
+        if since_ms is None:
+            return Looked(newest_trade=await self._rest.newest_trade_id(symbol))
+        issued, _ = await self._rest.issued_trades(symbol, since_ms, since_ms + _DAY_MS)
+        return Looked(issued[0][0], issued[-1][1]) if issued else Looked()
+
+    def _may_look(self, weight: int) -> bool:
+        return self._rest.budget.spare(weight, self._clock.exchange_ms())
+
     async def _until_answered(self, instrument: Instrument, ask: Any, nothing: Any) -> Any:
         """Ask until the exchange answers; `nothing` if it refuses, or gives only what nobody can read.
 
@@ -221,3 +249,10 @@ class Repairs:
             except (ExchangeRefused, UnknownSymbol) as error:
                 _LOG.warning("%s: cannot fill: %s", instrument.symbol, error)
                 return nothing
+
+
+def _best_of(book: DepthMessage) -> tuple[tuple[float, float], tuple[float, float]] | None:
+    bids, asks = book["bids"], book["asks"]
+    if not bids or not asks:
+        return None
+    return (float(bids[0][0]), float(bids[0][1])), (float(asks[0][0]), float(asks[0][1]))

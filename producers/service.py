@@ -8,7 +8,9 @@ import random
 import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Final, TypeVar
 
@@ -16,6 +18,7 @@ import orjson
 
 from producers.backoff import Backoff
 from producers.bearings import SeriesBearings, trades_series
+from producers.carriage import Uncarried
 from producers.clock import Clock
 from producers.exchanges.binance.parse import EXCHANGE
 from producers.exchanges.binance.rest import BinanceRest
@@ -23,13 +26,20 @@ from producers.exchanges.binance.streams import connections
 from producers.exchanges.binance.weight_budget import start_delay_s, starting_weight, status_period_s
 from producers.feed import CONNECTION_AGE_S, Feed
 from producers.instrument import Instrument
+from producers.lookout import pace_of
 from producers.outlet import SERVICE, Outlet
 from producers.progress import ProgressLog
 from producers.progress_reader import ProgressReader, Standing
 from producers.publisher import Publisher
 from producers.repair_mode import REASON, Change, RepairMode
 from producers.repairs import Repairs
-from shared.errors import BrokerError, BrokerUnavailable, ExchangeRefused, ExchangeUnavailable
+from shared.errors import (
+    BrokerError,
+    BrokerUnavailable,
+    ExchangeRefused,
+    ExchangeUnavailable,
+    UnknownSymbol,
+)
 from shared.health import SILENT_BROKER_S
 from shared.interpreter import spare_the_collector
 from shared.metrics import METRICS_PERIOD_S, ServiceMetrics
@@ -42,9 +52,10 @@ Answer = TypeVar("Answer")
 
 _POLL_S: Final = 0.02
 _CLOCK_PERIOD_S: Final = 60.0
-# The whole end takes 10 s at most: 2 for the connection, 4 for fills, the rest for Kafka.
+# The whole end takes 10 s at most: 2 for the connection, 1 for the clock, 4 for fills, the rest for Kafka.
 _STOP_S: Final = 9.5
 _FILLS_S: Final = 4.0
+_LAST_CLOCK_S: Final = 1.0
 # Brokers of which most have just come up take their time for a first record on all of them.
 _MARKERS_S: Final = 30.0
 _DAY_MS: Final = 86_400_000
@@ -92,6 +103,7 @@ class ProducerService:
         self._instruments: dict[str, Instrument] = {}
         self._feeds: list[Feed] = []
         self._counted = 0
+        self._uncarried: dict[str, list[Uncarried]] = {}  # by symbol, as last logged
         self._acknowledged = (0, time.monotonic())  # records, and when the count last rose
         self._metrics.health.unready("start", "waiting for the broker, the exchange and our turn")
         self._stop = asyncio.Event()
@@ -142,6 +154,7 @@ class ProducerService:
                 intervals,
                 book_interval_ms=self._settings.book_interval_ms,
                 warmup_bars=self._settings.warmup_bars,
+                pace=pace_of(max(len(self._settings.symbols), len(symbols))),
             )
             self._instruments[symbol] = instrument
             self._outlet.carry(instrument, intervals)
@@ -186,10 +199,11 @@ class ProducerService:
         await asyncio.gather(*(feed.stop() for feed in self._feeds))
         await asyncio.wait(feeds, timeout=1.0)
         # 2. Let the fills in flight end.
+        await self._look_for_the_last_time()
         await self._repairs.finish(_FILLS_S)
         # 3. Say what has been issued, what is unknown and that we end, and wait for the broker.
         for instrument in self._instruments.values():
-            instrument.end(self._clock.message_ms())
+            instrument.end(self._clock.message_ms(), self._clock.exchange_ms())
             instrument.stop(self._clock.exchange_ms())
         self._settle()
         left = await self._publisher.flush(deadline - time.monotonic() - 1.0)
@@ -202,6 +216,15 @@ class ProducerService:
         self._outlet.write_final_progress()
         await self._publisher.flush(deadline - time.monotonic())
         _LOG.info("stopped: %d records delivered", self._publisher.delivered)
+
+    async def _look_for_the_last_time(self) -> None:
+        """Ask for what the exchange has and did not send; where its clock stands still there is nothing."""
+        if self._clock.replay_ms is None:
+            with suppress(TimeoutError, ExchangeUnavailable, ExchangeRefused):
+                await asyncio.wait_for(self._measure_clock(), _LAST_CLOCK_S)
+        now_s, exchange_ms, now_ms = time.monotonic(), self._clock.exchange_ms(), self._clock.message_ms()
+        for instrument in self._instruments.values():
+            self._outlet.perform(instrument, instrument.last_look(now_s, exchange_ms, now_ms))
 
     async def _await_turn(self) -> None:
         deployed, first = self._settings.symbols, self._assignment.symbols[0]
@@ -272,6 +295,8 @@ class ProducerService:
                 # Else the events stay with the instruments, joined to ranges, until there is room.
                 self._settle()
                 self._retry()
+                if not self._repair_mode.active:
+                    self._watch()
             for feed in self._feeds:
                 feed.judge()
             self._judge_queue()
@@ -284,6 +309,16 @@ class ProducerService:
         for instrument in self._instruments.values():
             effects = instrument.retry(self._clock.message_ms(), time.monotonic())
             self._outlet.perform(instrument, effects)
+
+    def _watch(self) -> None:
+        now_s, exchange_ms, now_ms = time.monotonic(), self._clock.exchange_ms(), self._clock.message_ms()
+        for feed in self._feeds:
+            for symbol in feed.symbols:
+                instrument = self._instruments[symbol]
+                effects = instrument.watch(now_s, exchange_ms, now_ms, feed.trouble)
+                self._outlet.perform(instrument, effects)
+                _log_changes(symbol, self._uncarried.get(symbol, ()), instrument.uncarried)
+                self._uncarried[symbol] = instrument.uncarried
 
     def _judge_queue(self) -> None:
         match self._repair_mode.step(self._publisher.congested_s, self._publisher.outstanding):
@@ -301,11 +336,14 @@ class ProducerService:
                     feed.resume()
 
     async def _watch_exchange(self) -> None:
-        """Its clock each minute, and the symbols' status as often as all processes together may."""
+        """Its clock each minute, and the symbols' status as often as all processes together may.
+
+        What it refuses here it may serve elsewhere, the streams above all: no reason to end.
+        """
         period_s = status_period_s(max(len(self._settings.symbols), len(self._instruments)))
         looked_at = time.monotonic()
         while True:
-            await asyncio.sleep(_CLOCK_PERIOD_S)
+            await self._a_minute_or_a_step()
             try:
                 await self._measure_clock()
                 if time.monotonic() - looked_at >= period_s - _CLOCK_PERIOD_S / 2:
@@ -313,8 +351,19 @@ class ProducerService:
                     found = await self._rest.listed_statuses(tuple(self._instruments))
                     for symbol, instrument in self._instruments.items():
                         self._receive_status(instrument, found.get(symbol, "DELISTED"))
-            except ExchangeUnavailable as error:
+            except (ExchangeUnavailable, ExchangeRefused, UnknownSymbol) as error:
                 _LOG.warning("%s; asking again in a minute", error)
+
+    async def _a_minute_or_a_step(self) -> None:
+        """Wait for a minute, or until the host's clock was set, or the host has slept."""
+        until_s = time.monotonic() + _CLOCK_PERIOD_S
+        while time.monotonic() < until_s:
+            await asyncio.sleep(METRICS_PERIOD_S)
+            if self._clock.stepped():
+                _LOG.warning(
+                    "this host's clock was set, or the host has slept; asking the exchange for its own"
+                )
+                return
 
     def _receive_status(self, instrument: Instrument, status: str) -> None:
         was_halted = instrument.halted
@@ -328,7 +377,7 @@ class ProducerService:
             feed.distrust(symbol, kind, reason)
 
     async def _measure_clock(self) -> None:
-        sent_ms = self._clock.now_ms()
+        sent_ms = self._clock.steady_ms()
         server_time_ms = await self._rest.time_ms()
         self._clock.receive(sent_ms, server_time_ms)
 
@@ -342,6 +391,7 @@ class ProducerService:
         gauge("warm", float(pending == 0))
         gauge("missing_trades", sum(instrument.missing_trades for instrument in instruments))
         gauge("missing_bars", sum(instrument.missing_bars for instrument in instruments))
+        gauge("uncarried", sum(len(instrument.uncarried) for instrument in instruments))
         gauge("doubtful_trades", sum(instrument.doubtful_trades for instrument in instruments))
         gauge("books", len(instruments))
         gauge("synced_books", sum(instrument.synced for instrument in instruments))
@@ -360,7 +410,7 @@ class ProducerService:
         gauge("repair_modes", self._repair_mode.entered)
         gauge("kafka_errors", self._publisher.retriable_errors)
         gauge("used_weight", self._rest.budget.used)
-        gauge("clock_offset_ms", self._clock.offset.offset_ms)
+        gauge("clock_offset_ms", self._clock.exchange_ms() - self._clock.now_ms())
         now_s = time.monotonic()
         for feed in self._feeds:
             for name, age_ms in feed.watchdog.ages_ms(now_s).items():
@@ -382,11 +432,35 @@ class ProducerService:
         health.set_ready(
             "exchange", carrying == len(self._feeds), f"{carrying} of {len(self._feeds)} connections are read"
         )
+        missed = [_said_of(instrument) for instrument in self._instruments.values() if instrument.uncarried]
+        health.set_ready("streams", not missed, "; ".join(missed))
         health.set_ready(
             "book",
             all(instrument.synced or instrument.halted for instrument in self._instruments.values()),
             "an order book is not in step with the exchange",
         )
+
+
+def _said_of(instrument: Instrument) -> str:
+    """Which streams of a symbol are not carried, since when and why."""
+    return "; ".join(
+        f"{instrument.symbol} {uncarried} not carried since {_time(uncarried.since_ms)}: {uncarried.why}"
+        for uncarried in instrument.uncarried
+    )
+
+
+def _log_changes(symbol: str, before: Sequence[Uncarried], now: Sequence[Uncarried]) -> None:
+    for uncarried in now:
+        if uncarried not in before:
+            since = _time(uncarried.since_ms)
+            _LOG.warning("%s %s: not carried since %s: %s", symbol, uncarried, since, uncarried.why)
+    for uncarried in before:
+        if uncarried not in now:
+            _LOG.warning("%s %s: carried again", symbol, uncarried)
+
+
+def _time(time_ms: int) -> str:
+    return f"{datetime.fromtimestamp(time_ms // 1000, UTC):%Y-%m-%d %H:%M:%SZ}"
 
 
 def _topics(intervals: Sequence[str]) -> frozenset[str]:

@@ -31,6 +31,7 @@ from shared.messages import TradeMessage
 from shared.topics import TRADES
 from shared.trade_ids import EPOCH_SPAN, number_of, shown
 
+_NOT_BROUGHT: Final = "known to be issued, and the stream has not brought them"
 _NEVER_ISSUED: Final = "aggTrades prove that they were never issued"
 _OF_OLD_NUMBERING: Final = "the exchange's trade ids have begun anew: by these it gives other trades"
 
@@ -179,6 +180,39 @@ class TradeSequence:
         hole = MissingRange(first, last, before_ms, time_ms, offline)
         return [LedgerEvent("gap", first, last, time_ms, cause), *self._add(hole), *self._fill()]
 
+    def issued(self, trade_id: int, time_ms: int) -> list[Effect]:
+        """The exchange has issued the id, by the word of a bar or of REST; the stream has not brought it.
+
+        Args:
+            time_ms: not before the trade's own.
+        """
+        number = trade_id + self._base
+        if self._last is None or number <= self._last or self._doubts:
+            return []
+        if not can_follow(Mark(self._last - self._base, self._last_ms), Mark(trade_id, time_ms)):
+            return []
+        first = self._last + 1
+        self._expected.add(first, number)
+        # Without a time: when each of them was traded is known once it is here.
+        event = LedgerEvent("expected", first, number, None, _NOT_BROUGHT)
+        effects = [event, *self._go_on(number, time_ms, number)]
+        self._find_step()
+        return effects
+
+    def listen_after(self, trade_id: int) -> None:
+        """Begin a series that has no trade yet after this id: what follows was issued while we listened."""
+        if self._last is None:
+            self._last = trade_id
+            self._find_step()
+
+    def conclude(self) -> list[Effect]:
+        """Nothing more will come: what is missing is expected all the same."""
+        return [
+            LedgerEvent("expected", missing.first, missing.last, missing.after_ms)
+            for missing in self._missing
+            if self._expected.intersection_count(missing.first, missing.last) <= missing.last - missing.first
+        ]
+
     def receive_newest(self, rows: Sequence[TradeMessage]) -> list[Effect]:
         """Take REST's newest trades, none if it does not answer now: by them doubtful ones are judged."""
         if not self._doubts or self._last is None:
@@ -257,7 +291,8 @@ class TradeSequence:
             number = number_of(row)
             if number in self._missing and not self._is_too_late(number, row):
                 self._settle(number, number)
-                effects.append(Publish(TRADES, row))
+                # Records keep their order: with nothing missing any more, this one completes the series.
+                effects.append(Publish(TRADES, row, None if self._missing else self._last))
         if first < oldest_available:
             # Asking page by page for what cannot be had would take hours, and find nothing.
             last = max(last, oldest_available - 1)

@@ -118,6 +118,9 @@ class LedgerMessage(TypedDict):
     detail: str | None
 
 
+# How the detail of the last `uncarried` event of a span ends.
+CARRIED_AGAIN: Final = "; carried again"
+
 AnyMessage = KlineMessage | TradeMessage | DepthMessage | BookMessage | QuoteMessage | LedgerMessage
 
 _INT64_MIN: Final = -(2**63)

@@ -1,4 +1,4 @@
-"""The ledger and what services say of themselves → `ledger`, `freshness` and `service` points.
+"""The ledger and what services say of themselves → `ledger`, `carriage`, `freshness`, `service` points.
 
 The only writer of the `ledger` measurement (DESIGN §5.3).
 """
@@ -16,10 +16,10 @@ from consumers.enrich.service_points import ServicePoints, decode_metrics
 from consumers.ledger_book import LedgerBook, covered_by
 from consumers.ledger_events import LedgerSeries, PendingEvents
 from consumers.ledger_snapshot import PARTITION_KEY, PartitionSnapshot, Restart
-from consumers.measurements import LEDGER
+from consumers.measurements import CARRIAGE, LEDGER
 from consumers.points import Point, Series
 from shared.errors import InvalidMessage
-from shared.messages import LedgerMessage, decode
+from shared.messages import CARRIED_AGAIN, LedgerMessage, decode
 from shared.topics import METRICS
 
 # A restart reads the events since the last snapshot: some thousands in this time.
@@ -53,6 +53,9 @@ class LedgerEnricher(StatelessEnricher):
             )
         if message["event_time_ms"] is not None:
             require_time("event_time_ms", message["event_time_ms"])
+        if message["kind"] == "uncarried":
+            require_time("first", message["first"])
+            require_time("last", message["last"])
         if message["stream"] == "klines":
             require_time("last", message["last"])
         return message
@@ -77,6 +80,8 @@ class LedgerEnricher(StatelessEnricher):
                 self._book.time.tick(f"{message['service']}:{message['instance']}", message["time_ms"])
             else:
                 self._book.receive(partition, offset, message)
+                if message["kind"] == "uncarried":
+                    points.append(_carriage(message))
         self._book.expect_by_clock()
         for series, slots in self._book.take_changed().items():
             self._rows.changed(series, slots, now_ms)
@@ -119,3 +124,11 @@ class LedgerEnricher(StatelessEnricher):
         if series is None:
             series = self._tags[counted] = Series(LEDGER, tuple(counted))
         return series
+
+
+def _carriage(message: LedgerMessage) -> Point:
+    """Whether a stream is carried by now, and since when it was not."""
+    stream = f"{message['stream']} {message['interval']}" if message["interval"] else message["stream"]
+    carried = (message["detail"] or "").endswith(CARRIED_AGAIN)
+    series = Series(CARRIAGE, (message["exchange"], message["symbol"], stream))
+    return Point(series, message["last"] * 1_000_000, (carried, message["first"]))

@@ -61,7 +61,7 @@ class Disturber:
             self._tick()
             if self._now_ms < begin_ms + self._scenario.window_s * 1000:
                 continue
-            if self._meter.disturbed_ms is None and self._rolled_over():
+            if self._scenario.for_good or (self._meter.disturbed_ms is None and self._rolled_over()):
                 break
             deadline_s = deadline_s or time.monotonic() + _RECOVERY_S
             if time.monotonic() > deadline_s:

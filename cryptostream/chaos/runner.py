@@ -95,7 +95,14 @@ class Runner:
         began_s = time.monotonic()
         market = self._market
         options = StackOptions(scenario.speed, scenario.exchange_arguments(), modules)
-        session = Session(self._engines, market, options, self._directory / scenario.name, self._say)
+        session = Session(
+            self._engines,
+            market,
+            options,
+            self._directory / scenario.name,
+            self._say,
+            books=not scenario.for_good,
+        )
         try:
             session.start()
             plan = KillPlan(self._kills if scenario.kill else 0, market.seed)

@@ -52,6 +52,7 @@ class Scenario:
         rollovers: least number of connections that took over from another.
         least_rate: messages a second that must have come.
         services_stay: no service may end, although an engine dies.
+        for_good: what is broken stays so up to the end: no recovery is waited for, no book is asked for.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Scenario:
     dead_letters: bool = False
     least_rate: float = 500.0
     services_stay: bool = False
+    for_good: bool = False
 
     @property
     def engine_dies(self) -> bool:
@@ -177,6 +179,67 @@ MARKET_FAULTS: Final = (
         ledger=(("klines", "gap"),),
     ),
     Scenario("clock-skew", "the exchange's clock is wrong", (_during("clock_skew", offset_ms=1500),)),
+)
+# Streams are found out by silences of some real seconds, and REST is asked meanwhile: a slower market, so
+# that both have their time before its end.
+_SOURCE_SPEED: Final = 4.0
+_SOURCE_WINDOW_S: Final = 260
+
+
+def _source(name: str, about: str, *faults: str, uncarried: tuple[str, ...]) -> Scenario:
+    """Streams that are away from some moment on, up to the end: everything is to be had over REST."""
+    return Scenario(
+        name,
+        about,
+        faults,
+        speed=_SOURCE_SPEED,
+        window_s=_SOURCE_WINDOW_S,
+        connection_age_s=None,
+        ledger=tuple((stream, "uncarried") for stream in uncarried),
+        least_rate=50.0,
+        for_good=True,
+    )
+
+
+SOURCES: Final = (
+    _source(
+        "stream-refused",
+        "the connections end and none opens again, while REST answers",
+        f"stream_refused:from={_FROM_S}",
+        f"drop:at={_FROM_S}",
+        uncarried=("trades", "klines"),
+    ),
+    _source(
+        "stream-dies",
+        "every stream falls silent on connections that stay open",
+        f"skip:from={_FROM_S}",
+        uncarried=("trades", "klines"),
+    ),
+    _source(
+        "one-stream-dies",
+        "one symbol's trades fall silent, everything else goes on",
+        f"skip:from={_FROM_S},streams=trade,symbols=ETHUSDC",
+        uncarried=("trades",),
+    ),
+    Scenario(
+        "new-listing",
+        "a symbol is listed, and the connection is away over the ends of its first bars",
+        ("new_listing:at=31,symbols=SOLUSDC", "drop:at=35", "stream_refused:from=35,to=62"),
+        speed=_SOURCE_SPEED,
+        connection_age_s=None,
+        same_market=False,
+        least_rate=50.0,
+    ),
+    Scenario(
+        "ids-anew",
+        "the ids of two symbols' trades and books begin again at 1, and connections are cut meanwhile",
+        ("ids_anew:at=61,symbols=ETHUSDC+SOLUSDC", _CUTS),
+        speed=_SOURCE_SPEED,
+        connection_age_s=None,
+        same_market=False,
+        ledger=(("depth", "unsynced"),),
+        least_rate=50.0,
+    ),
 )
 FAULTS: Final = (*CONNECTION_FAULTS, *EVENT_FAULTS, *REST_FAULTS, *MARKET_FAULTS)
 
@@ -294,7 +357,7 @@ ROLLOVER: Final = Scenario(
     least_rate=1_000,
 )
 SCENARIOS: Final[dict[str, Scenario]] = {
-    scenario.name: scenario for scenario in (*FAULTS, ALL, *KILLS, *OUTAGES, ROLLOVER)
+    scenario.name: scenario for scenario in (*FAULTS, *SOURCES, ALL, *KILLS, *OUTAGES, ROLLOVER)
 }
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from consumers.ledger_events import LedgerSeries
-from consumers.ledger_notes import CARRIED_AGAIN
 from shared.intervals import INTERVAL_MS
+from shared.messages import CARRIED_AGAIN
 
 Range = tuple[int, int]
 

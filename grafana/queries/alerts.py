@@ -71,6 +71,15 @@ UNSYNCED: Final = pipe(
     f" {AGE_S}}}))",
     *each("exchange", "symbol"),
 )
+UNCARRIED: Final = pipe(
+    # Said once a minute while it lasts, and once when it is over.
+    *read(TICKS, "carriage", ("carried", "since_ms"), span=before("1d")),
+    "last()",
+    'pivot(rowKey: ["exchange", "symbol", "stream"], columnKey: ["_field"], valueColumn: "_value")',
+    "map(fn: (r) => ({exchange: r.exchange, symbol: r.symbol, stream: r.stream, _value: if r.carried then 0.0"
+    " else float(v: int(v: v.timeRangeStop) / 1000000 - int(v: r.since_ms)) / 1000.0}))",
+    *each("exchange", "symbol", "stream"),
+)
 LOST: Final = pipe(
     # What is on its way counts as lost until the store has it: the newest minutes are left out.
     *read(MARKET, "ledger", ("lost",), span=before("1d", until="2m")),

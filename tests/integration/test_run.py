@@ -5,10 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sqlite3
-import subprocess
-import sys
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -21,8 +17,8 @@ import pytest
 from cryptostream.engines.fetch import find_kafka
 from shared.intervals import INTERVAL_MS
 from shared.trade_ids import number
+from tests.integration.run_command import ROOT, Run, count, rows, runs_in, until
 
-ROOT = Path(__file__).resolve().parents[2]
 SYMBOLS = ("BTCUSDC", "SOLUSDC")
 INTERVALS = ("1s", "1m")
 KLINE_FIELDS = (
@@ -31,75 +27,10 @@ KLINE_FIELDS = (
 )
 
 
-class Run:
-    """A started `cryptostream run --no-ui` in a directory of the test."""
-
-    def __init__(self, directory: Path, *words: str, **environment: str) -> None:
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("KAFKA_")}
-        self.output = directory / "output.txt"
-        with self.output.open("ab") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "cryptostream.cli", "run", "--no-ui", *words],
-                cwd=directory,
-                env={**inherited, "PYTHONPATH": str(ROOT), **environment},
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-
-    def wait(self, deadline_s: float = 180.0) -> int:
-        return self.process.wait(deadline_s)
-
-    @property
-    def said(self) -> str:
-        return self.output.read_text(encoding="utf-8")
-
-    def child(self, module: str) -> psutil.Process | None:
-        """The running service of this module."""
-        for child in psutil.Process(self.process.pid).children():
-            # One that was killed stays a zombie until the run looks after it.
-            if child.status() != psutil.STATUS_ZOMBIE and module in child.cmdline():
-                return child
-        return None
-
-    def end(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-
-
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
-    runs: list[Run] = []
-
-    def start(*words: str, **environment: str) -> Run:
-        runs.append(Run(tmp_path, *words, **environment))
-        return runs[-1]
-
-    yield start
-    for run in runs:
-        run.end()
-
-
-def until(condition: Callable[[], bool], what: str, deadline_s: float = 90.0) -> None:
-    give_up = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < give_up, f"waited in vain: {what}"
-        time.sleep(0.05)
-
-
-def rows(database: Path, query: str) -> list[dict[str, Any]]:
-    with sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True) as connection:
-        connection.row_factory = sqlite3.Row
-        return [dict(row) for row in connection.execute(query)]
-
-
-def count(database: Path, table: str) -> int:
-    if not database.exists():
-        return 0
-    try:
-        return int(rows(database, f"SELECT count(*) AS n FROM {table}")[0]["n"])
-    except sqlite3.OperationalError:  # the table comes with its first point
-        return 0
+    with runs_in(tmp_path) as start:
+        yield start
 
 
 def assert_store_equals_log(database: Path, *logs: Path) -> None:

@@ -23,6 +23,7 @@ from producers.exchanges.binance.answers import (
     exchange_info,
     object_of,
     rows_of,
+    served_ms,
     server_time,
     used_weight,
 )
@@ -90,14 +91,24 @@ class BinanceRest:
         # No probing while the exchange says wait: by host, since a firewall's block concerns but one.
         self._closed_until_ms: dict[str, int] = {}
         self._no_history_until_ms = 0
+        self._served_ms: int | None = None  # when the newest answer of `rest_url` was made, by its Date
+        self._told_by_date = False
 
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
 
     async def time_ms(self) -> int:
-        """The exchange's clock."""
-        return await self._get(self._rest_url, "time", {}, weights.TIME_WEIGHT, server_time)
+        """The exchange's clock; where it refuses to tell, the second in which its server has said so."""
+        try:
+            return await self._get(self._rest_url, "time", {}, weights.TIME_WEIGHT, server_time)
+        except ExchangeRefused as refusal:
+            if self._served_ms is None:
+                raise
+            if not self._told_by_date:
+                self._told_by_date = True
+                _LOG.warning("%s; its clock is read to the second from its answers' Date", refusal)
+            return self._served_ms
 
     async def statuses(self, symbols: Sequence[str]) -> dict[str, str]:
         """Status of each symbol (BINANCE_SPOT.md §10).
@@ -203,6 +214,21 @@ class BinanceRest:
         ]
         return [(first, last) for _, first, last in named if first <= last], never
 
+    async def newest_trade_id(self, symbol: str) -> int | None:
+        """Id of the newest trade, at a tenth of what the trade itself costs; None: there is none."""
+        parameters = {"symbol": symbol, "type": "MINI"}
+        try:
+            body = await self._get(
+                self._rest_url, "ticker/24hr", parameters, weights.DAY_TICKER_WEIGHT, object_of
+            )
+        except ExchangeRefused:
+            newest = await self.newest_trades(symbol, 1, self._exchange_ms())
+            return newest[-1]["trade_id"] if newest else None
+        newest_id = body.get("lastId")
+        if type(newest_id) is not int:
+            raise ExchangeUnreadable(f"ticker/24hr of {symbol}: lastId is {newest_id!r}, no trade id")
+        return newest_id if newest_id >= 0 else None
+
     async def first_trade(self, symbol: str, begin_ms: int, end_ms: int) -> int | None:
         """Id of the first trade between these times, or of one that aggTrades join to it; None: none yet."""
         issued, _ = await self.issued_trades(symbol, begin_ms, end_ms)
@@ -290,6 +316,8 @@ class BinanceRest:
             try:
                 status, headers, body = await self._send(f"{base}/api/v3/{path}", parameters)
                 used = used_weight(headers)
+                if base == self._rest_url:
+                    self._served_ms = served_ms(headers)
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 reason = str(error) or type(error).__name__
                 raise ExchangeUnavailable(f"{request}: no answer ({reason})") from None

@@ -160,3 +160,18 @@ def test_a_revoked_partition_is_counted_by_someone_else() -> None:
 def test_an_event_that_makes_no_sense_is_invalid(fields: dict[str, Any]) -> None:
     with pytest.raises(InvalidMessage):
         LedgerEnricher().decode(LEDGER, encode(ledger(**fields)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("detail", "carried"), [("REST has more", False), ("REST has more; carried again", True)]
+)
+def test_a_stream_that_is_not_carried_is_a_point_of_its_own_and_no_row(detail: str, carried: bool) -> None:
+    enricher = fresh()
+    span = event("uncarried", NOW_MS, NOW_MS + 60_000, stream="klines", interval="1s", detail=detail)
+    (point,) = enricher.receive([span], 0).points
+    assert (point.series.measurement.name, point.series.tags) == (
+        "carriage",
+        ("binance", "BTCUSDC", "klines 1s"),
+    )
+    assert (point.time_ns, tuple(point.values)) == ((NOW_MS + 60_000) * 1_000_000, (carried, NOW_MS))
+    assert enricher.receive([], LONGEST_WAIT_MS).points == []

@@ -74,7 +74,7 @@ def test_a_damaged_note_is_named(workspace):
 
 def test_the_broker_of_the_last_run_is_known_beside_the_kind(workspace, tmp_path):
     assert workspace.last_broker is None
-    workspace.remember_broker("memory")
+    workspace.remember_broker("memory", "")
     workspace.close()
     again = Workspace(tmp_path / "run", "simulator")
     assert again.last_broker == "memory"
@@ -90,3 +90,29 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path):
 def test_starts_are_counted_anew_in_each_run(workspace):
     (workspace.fresh_slots() / "producer.0.starts").write_text("3")
     assert list(workspace.fresh_slots().iterdir()) == []
+
+
+def test_a_broker_that_knows_nothing_of_what_is_stored_is_refused_with_a_way_out(workspace):
+    assert workspace.strange_broker("kafka", "") is None, "nothing is stored yet"
+    workspace.remember_broker("memory", "")
+    for kind, address, name in (("kafka", "", "a new Kafka"), ("external", "host:9092", "host:9092")):
+        refusal = workspace.strange_broker(kind, address)
+        assert refusal is not None and name in refusal
+        assert "--broker memory" in refusal and "--data-dir" in refusal
+
+
+def test_the_broker_in_memory_takes_its_bearings_from_any_store(workspace):
+    workspace.remember_broker("external", "host:9092")
+    assert workspace.strange_broker("memory", "") is None
+
+
+def test_a_broker_that_was_here_before_is_no_stranger(workspace):
+    workspace.remember_broker("kafka", "")
+    workspace.kafka_dir.mkdir()
+    workspace.remember_broker("external", "host:9092")
+    workspace.remember_broker("memory", "")
+    assert workspace.strange_broker("kafka", "") is None
+    assert workspace.strange_broker("external", "host:9092") is None
+    assert workspace.strange_broker("external", "other:9092") is not None
+    workspace.kafka_dir.rmdir()
+    assert workspace.strange_broker("kafka", "") is not None, "its logs were deleted"

@@ -33,7 +33,7 @@ def time() -> Time:
 def clock(time: Time, monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock(lambda: time.monotonic_s)
     monkeypatch.setattr(made, "now_ms", lambda: time.wall_ms)
-    made.receive(time.wall_ms, NOW_MS + 250)
+    made.receive(made.steady_ms(), NOW_MS + 250)
     return made
 
 
@@ -59,7 +59,7 @@ def test_a_simulated_exchange_may_be_faster_than_time(clock: Clock, time: Time) 
     async def ask() -> None:
         nonlocal asked
         asked += 1
-        clock.receive(time.wall_ms, NOW_MS + int((time.monotonic_s - 100.0) * 60_000))
+        clock.receive(clock.steady_ms(), NOW_MS + int((time.monotonic_s - 100.0) * 60_000))
 
     clock.ask = ask
     time.pass_s(2)
@@ -74,7 +74,7 @@ def test_the_exchange_is_asked_at_most_once_a_second(clock: Clock, time: Time) -
 
     async def ask() -> None:
         asked.append(time.monotonic_s)
-        clock.receive(time.wall_ms, NOW_MS)
+        clock.receive(clock.steady_ms(), NOW_MS)
 
     clock.ask = ask
     for _ in range(30):
@@ -92,3 +92,25 @@ def test_after_a_sleep_our_own_clock_vouches_while_the_exchange_does_not_answer(
     clock.ask = ask
     time.wall_ms += 3_600_000  # asleep, the monotonic clock stands still
     assert asyncio.run(clock.ask_latest_ms()) == NOW_MS + 3_600_250 + AHEAD_MS
+
+
+@pytest.mark.parametrize("set_by_ms", [-3_600_000, 86_400_000, 30 * 86_400_000])
+def test_setting_our_clock_does_not_set_the_exchanges(clock: Clock, time: Time, set_by_ms: int) -> None:
+    time.pass_s(7)
+    time.wall_ms += set_by_ms
+    assert clock.exchange_ms() == NOW_MS + 7_250
+
+
+def test_a_step_of_our_clock_is_noticed_once_and_its_corrections_are_none(clock: Clock, time: Time) -> None:
+    found = [clock.stepped()]
+    for correction_ms in (0, 40, -3_600_000, 0, 5_000):
+        time.pass_s(1)
+        time.wall_ms += correction_ms
+        found.append(clock.stepped())
+    assert found == [False, False, False, True, False, True]
+
+
+def test_an_answer_that_contradicts_all_before_it_is_believed(clock: Clock, time: Time) -> None:
+    """A host that has slept: the clock that is never set stood still, and the old offset is no more."""
+    clock.receive(clock.steady_ms(), NOW_MS + 3_600_000)
+    assert clock.exchange_ms() == NOW_MS + 3_600_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -14,6 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from producers import rollover
+from producers.carriage import Uncarried
 from producers.clock import Clock
 from producers.effects import Effect, Publish
 from producers.exchanges.binance.streams import streams_of
@@ -139,7 +141,8 @@ class Stage:
 @asynccontextmanager
 async def stage(**options: Any) -> Any:
     exchange, outlet, clock, instruments = Exchange(), Published(), Clock(), {}
-    instruments[SYMBOL] = Instrument("binance", SYMBOL, (), book_interval_ms=1_000, warmup_bars=0)
+    make = options.pop("instrument", Instrument)
+    instruments[SYMBOL] = make("binance", SYMBOL, (), book_interval_ms=1_000, warmup_bars=0)
     trades = [stream for stream in streams_of(SYMBOL, ()) if stream.kind == "trade"]
     feed = Feed(
         await exchange.start(),
@@ -403,10 +406,10 @@ def test_a_time_ahead_is_judged_by_asking_the_exchange_for_its_clock() -> None:
             async def ask() -> None:
                 nonlocal asked
                 asked += 1
-                running.clock.receive(running.clock.now_ms(), 50_000)
+                running.clock.receive(running.clock.steady_ms(), 50_000)
 
             # As after a sleep of the machine, or with an exchange that is faster than time.
-            running.clock.receive(running.clock.now_ms(), 1_000)
+            running.clock.receive(running.clock.steady_ms(), 1_000)
             running.clock.ask = ask
             event = {"e": "trade", "s": SYMBOL, "p": "1.0", "q": "1.0", "m": False}
             first = running.outlet.trade_ids[-1] + 10_000_000
@@ -415,5 +418,51 @@ def test_a_time_ahead_is_judged_by_asking_the_exchange_for_its_clock() -> None:
             await running.exchange.send("trade", event | {"t": first, "E": 400_000, "T": 40_000})
             await running.until(lambda: len(running.outlet.rejected) == 1)
             assert "event_time_ms" in running.outlet.rejected[0]
+
+    asyncio.run(play())
+
+
+class Refused(Instrument):
+    """One of whose streams none is ever brought, by the exchange's word."""
+
+    @property
+    def uncarried(self) -> list[Uncarried]:
+        return [Uncarried(("depth", None), 0, "REST knows more")]
+
+
+def test_a_stream_that_no_connection_brings_is_sought_more_and_more_seldom(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("producers.watchdog.CHANCE_S", 0.1)
+    monkeypatch.setattr("producers.watchdog.SUSPECT_SILENCE_S", 0.1)
+    monkeypatch.setattr("producers.overlap.GRACE_S", 0.1)
+    monkeypatch.setattr("producers.feed._LEAVE_AGAIN_S", 0.4)
+
+    async def play() -> None:
+        streams = [stream for stream in streams_of(SYMBOL, ()) if stream.kind in ("trade", "depth")]
+        async with stage(streams=streams, instrument=Refused) as running:
+            begun_s = time.monotonic()
+            await running.until(lambda: running.feed.rollovers >= 2)
+            # The second one waits for twice 0.4 s after the first, the third for four times as long.
+            assert time.monotonic() - begun_s >= 0.8
+            await running.until_carried()
+            running.assert_seamless()
+            assert running.feed.reconnects == 0
+
+    asyncio.run(play())
+
+
+def test_why_there_is_no_connection_is_told() -> None:
+    async def play() -> None:
+        async with stage() as running:
+            assert running.feed.trouble == ""
+            running.exchange.refusing = True
+            await running.until(lambda: running.exchange.attempts >= 2 or bool(running.exchange.connections))
+            for connection in running.exchange.connections:
+                await connection.close()
+            await running.until(lambda: "503" in running.feed.trouble)
+            running.exchange.refusing = False
+            await running.until_carried()
+            assert running.feed.trouble == ""
 
     asyncio.run(play())

@@ -274,7 +274,7 @@ def test_trades_in_doubt_for_long_are_said_to_be_not_carried_and_then_to_be_agai
 def test_trades_in_doubt_at_the_end_are_said_however_short_it_was(instrument: Instrument) -> None:
     instrument.receive("trade", anew(5_000))
     instrument.receive("trade", anew(1, 60_000))
-    instrument.end(NOW_MS + 61_000)
+    instrument.end(NOW_MS + 61_000, NOW_MS + 61_000)
     assert [event["kind"] for event in ledger(instrument)] == ["uncarried", "expected"]
 
 
@@ -308,6 +308,106 @@ def test_a_restarted_numbering_of_update_ids_unsyncs_the_book_and_the_ledger_can
     events = [event for event in ledger(instrument) if event["kind"] == "unsynced"]
     assert (events[-1]["first"], events[-1]["last"]) == (1, 90_000)
     assert all(refusal(event) is None for event in events)
+
+
+def watched(instrument: Instrument, seconds: range, bring: Any = None) -> list[Any]:
+    """Effects of these seconds, of which each may bring something."""
+    effects: list[Any] = []
+    for second in seconds:
+        if bring is not None:
+            bring(second)
+        now_ms = NOW_MS + second * 1_000
+        effects += instrument.watch(float(second), now_ms, now_ms)
+    return effects
+
+
+def test_trades_that_a_bar_counts_and_nobody_brings_are_expected_fetched_and_named(
+    instrument: Instrument,
+) -> None:
+    instrument.receive("trade", trade(trade_id=12))
+    ledger(instrument)
+
+    def bar_goes_on(second: int) -> None:
+        ids = {"first_trade_id": 1, "last_trade_id": 12 + second, "trade_count": 12 + second}
+        update = kline(open_time_ms=NOW_MS, closed=False, event_time_ms=NOW_MS + second * 1_000, **ids)
+        instrument.receive("kline", update)
+
+    effects = watched(instrument, range(1, 16), bar_goes_on)
+    [fill] = [effect for effect in effects if isinstance(effect, FillTrades)]
+    assert (fill.first, fill.last) == (13, 12 + 5)
+    assert [str(uncarried) for uncarried in instrument.uncarried] == ["trades"]
+    events = ledger(instrument)
+    assert ("trades", "expected", 13, 27, 15) in said(events)
+    [event] = [event for event in events if event["kind"] == "uncarried"]
+    assert (event["stream"], event["interval"], event["count"]) == ("trades", None, 0)
+    assert (event["first"], event["last"]) == (NOW_MS + 1_000, NOW_MS + 5_000)
+    instrument.receive("trade", trade(trade_id=40))
+    watched(instrument, range(16, 17))
+    assert instrument.uncarried == []
+    [event] = [event for event in ledger(instrument) if event["kind"] == "uncarried"]
+    assert event["detail"].endswith("; carried again")
+
+
+def test_a_bar_that_only_rest_brings_names_its_stream(instrument: Instrument) -> None:
+    watched(instrument, range(1, 68))
+    effects = watched(instrument, range(68, 69))
+    [fill] = [effect for effect in effects if isinstance(effect, FillKlines)]
+    rows = [kline(open_time_ms=NOW_MS, close_time_ms=NOW_MS + 59_999, source="backfill", event_time_ms=None)]
+    now_ms = NOW_MS + 68_500
+    instrument.receive_kline_rows("1m", fill.first, fill.last, rows, now_ms, now_s=68.5, exchange_ms=now_ms)
+    assert [str(uncarried) for uncarried in instrument.uncarried] == ["klines 1m"]
+
+
+def test_a_book_that_is_not_carried_is_not_in_step(instrument: Instrument) -> None:
+    synced(instrument)
+    assert instrument.synced
+
+    def quote_goes_on(second: int) -> None:
+        instrument.receive("quote", quote(update_id=10_000 + second))
+
+    watched(instrument, range(1, 20), quote_goes_on)
+    assert [str(uncarried) for uncarried in instrument.uncarried] == ["depth"]
+    assert not instrument.synced
+    details = [event["detail"] for event in ledger(instrument) if event["kind"] == "unsynced"]
+    assert details[-1].startswith("the stream is not carried: a quote knows update")
+
+
+def test_a_recording_may_be_silent(instrument: Instrument) -> None:
+    instrument.receive("trade", trade(source="replay"))
+    assert watched(instrument, range(1, 200)) == []
+
+
+def test_what_was_not_looked_at_is_said_at_the_end(instrument: Instrument) -> None:
+    instrument.receive("trade", trade(trade_id=5))
+    instrument.receive("trade", trade(trade_id=8))
+    watched(instrument, range(1, 70))
+    ledger(instrument)
+    end_ms = NOW_MS + 70_000
+    instrument.last_look(70.0, end_ms, end_ms)
+    instrument.end(end_ms, end_ms)
+    assert {("trades", "expected", 6, 7, 2), ("klines", "expected", NOW_MS, NOW_MS, 1)} <= set(
+        said(ledger(instrument))
+    )
+
+
+@pytest.mark.parametrize("set_by_ms", [-3_600_000, 3_600_000])
+def test_a_host_clock_that_is_set_does_not_silence_the_book(instrument: Instrument, set_by_ms: int) -> None:
+    synced(instrument)
+    books = 0
+    for step in range(1, 51):
+        at_ms = 2_000 + step * 100 + (set_by_ms if step > 20 else 0)
+        effects = instrument.receive("depth", diff(105 + step, 105 + step, at_ms))
+        books += topics(effects).count(BOOK) if step > 20 else 0
+    assert books >= 3
+
+
+def test_the_clock_asks_for_no_bar_of_a_stream_that_speaks(instrument: Instrument) -> None:
+    """One that runs at another pace than the exchange's clock, as far as that is known, is not silent."""
+
+    def speaks(second: int) -> None:
+        instrument.receive("kline", kline(open_time_ms=NOW_MS, closed=False, event_time_ms=NOW_MS + second))
+
+    assert [e for e in watched(instrument, range(1, 200), speaks) if isinstance(e, FillKlines)] == []
 
 
 def test_the_last_word_of_each_series_says_when_it_stopped_and_counts_nothing(instrument: Instrument) -> None:

@@ -111,7 +111,7 @@ def test_rows_that_cannot_be_read_are_asked_for_again_and_then_count_as_no_answe
             symbol = "BTCUSDC"
 
             def receive_kline_rows(
-                self, interval: str, _first: int, _last: int, rows: Any, _now: int, *, now_s: float
+                self, interval: str, _first: int, _last: int, rows: Any, _now: int, **_times: float
             ) -> list:
                 answers.append((interval, rows))
                 return []

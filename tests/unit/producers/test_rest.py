@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -43,7 +44,7 @@ class Host:
             return web.Response(status=status, body=body, content_type="application/json")
 
         application = web.Application()
-        application.router.add_get("/api/v3/{path}", answered)
+        application.router.add_get("/api/v3/{path:.+}", answered)
         runner = web.AppRunner(application)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -194,3 +195,33 @@ def test_the_newest_trade_is_the_newest_by_time() -> None:
     assert newest["trade_id"] == 1
     host.answers["trades"] = (200, b"[]")
     assert run(host, lambda rest: rest.newest_trade("BTCUSDC", NOW_MS)) is None
+
+
+def test_where_its_clock_is_refused_the_date_of_the_refusal_tells_the_time() -> None:
+    host = Host()
+    host.answers["time"] = (451, b"")
+    host.answers["klines"] = (200, b"[]")
+    before_s = int(time.time())
+    told_ms = run(host, lambda rest: rest.time_ms())
+    assert before_s * 1000 <= told_ms <= time.time() * 1000
+    assert run(host, lambda rest: rest.klines("BTCUSDC", "1m", 0, 0, NOW_MS)) == []
+
+
+def test_the_newest_trade_id_is_had_for_the_weight_of_a_ticker() -> None:
+    host = Host()
+    host.answers["ticker/24hr"] = (200, b'{"symbol":"BTCUSDC","firstId":7,"lastId":1499,"count":3}')
+    assert run(host, lambda rest: rest.newest_trade_id("BTCUSDC")) == 1_499
+    host.answers["ticker/24hr"] = (200, b'{"symbol":"BTCUSDC","firstId":-1,"lastId":-1,"count":0}')
+    assert run(host, lambda rest: rest.newest_trade_id("BTCUSDC")) is None
+    assert set(host.asked) == {"ticker/24hr"}
+
+
+def test_an_exchange_without_tickers_is_asked_for_the_newest_trade_itself() -> None:
+    assert run(Host(), lambda rest: rest.newest_trade_id("BTCUSDC")) == 1_499
+
+
+def test_a_ticker_without_an_id_tells_no_trade() -> None:
+    host = Host()
+    host.answers["ticker/24hr"] = (200, b'{"symbol":"BTCUSDC","lastId":null}')
+    with pytest.raises(ExchangeUnreadable, match="lastId is None"):
+        run(host, lambda rest: rest.newest_trade_id("BTCUSDC"))

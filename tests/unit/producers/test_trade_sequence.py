@@ -551,3 +551,38 @@ def test_a_recording_that_is_played_again_brings_no_third_numbering(trades: Trad
     effects = again.receive_newest([*old, *ANEW])
     assert numbers(effects) == [5_000, 5_001, 5_002]
     assert (again.epoch, again.missing, again.doubtful) == (1, 0, 0)
+
+
+def test_what_a_bar_knows_and_nobody_brings_is_expected_and_fetched(trades: TradeSequence) -> None:
+    effects = trades.issued(104, NOW_MS + 5_000)
+    assert events(effects) == [("expected", 101, 104), ("gap", 101, 104)]
+    assert fills(effects) == [(101, 104)]
+    assert trades.issued(104, NOW_MS + 6_000) == []
+    rows = [row(101), row(102), row(103), row(104)]
+    effects = trades.receive_rows(101, 104, rows, 0.0)
+    assert published(effects) == [101, 102, 103, 104]
+    assert [effect.progress_id for effect in effects] == [None, None, None, 104]
+    assert published(trades.receive(stream(105))) == [105]
+
+
+def test_the_stream_may_still_bring_what_is_being_fetched(trades: TradeSequence) -> None:
+    trades.issued(102, NOW_MS + 5_000)
+    assert published(trades.receive(stream(101))) == [101]
+    assert published(trades.receive(stream(103))) == [103]
+    assert published(trades.receive_rows(101, 102, [row(101), row(102)], 0.0)) == [102]
+
+
+def test_an_id_that_no_market_can_have_reached_is_not_believed(trades: TradeSequence) -> None:
+    assert trades.issued(100 + 10**9, NOW_MS + 5_000) == []
+
+
+def test_a_series_without_a_trade_begins_where_it_is_told_to() -> None:
+    sequence = TradeSequence("BTCUSDC", Halts())
+    assert sequence.issued(7, NOW_MS) == []
+    sequence.listen_after(7)
+    assert fills(sequence.issued(9, NOW_MS)) == [(8, 9)]
+
+
+def test_what_is_missing_at_the_end_is_expected(trades: TradeSequence) -> None:
+    trades.receive(stream(104))
+    assert events(trades.conclude()) == [("expected", 101, 103)]
