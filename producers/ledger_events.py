@@ -87,5 +87,7 @@ class LedgerEvents:
     def flush(self) -> list[LedgerMessage]:
         """All events since the last call."""
         events = [*self._complete, *self._open.values()]
+        # The last word of a series must come last: what follows it says that the series goes on.
+        events.sort(key=lambda event: event["kind"] == "stopped")
         self._complete, self._open = [], {}
         return events

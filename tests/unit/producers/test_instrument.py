@@ -408,3 +408,13 @@ def test_the_clock_asks_for_no_bar_of_a_stream_that_speaks(instrument: Instrumen
         instrument.receive("kline", kline(open_time_ms=NOW_MS, closed=False, event_time_ms=NOW_MS + second))
 
     assert [e for e in watched(instrument, range(1, 200), speaks) if isinstance(e, FillKlines)] == []
+
+
+def test_the_last_word_of_each_series_says_when_it_stopped_and_counts_nothing(instrument: Instrument) -> None:
+    instrument.receive("trade", trade(trade_id=1))
+    instrument.stop(NOW_MS + 7)
+    assert said(ledger(instrument))[-3:] == [
+        ("trades", "expected", 1, 1, 1),
+        ("trades", "stopped", NOW_MS + 7, NOW_MS + 7, 0),
+        ("klines", "stopped", NOW_MS + 7, NOW_MS + 7, 0),
+    ]
