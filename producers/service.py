@@ -145,7 +145,8 @@ class ProducerService:
             self._instruments[symbol] = instrument
             self._outlet.carry(instrument, intervals)
             self._receive_status(instrument, statuses[symbol])
-            self._outlet.perform(instrument, instrument.begin(bearings, self._clock.exchange_ms()))
+            raised = instrument.begin(bearings, self._clock.exchange_ms(), now_s=time.monotonic())
+            self._outlet.perform(instrument, raised)
         self._feeds = [
             Feed(
                 self._settings.binance_ws_url,
@@ -245,10 +246,17 @@ class ProducerService:
         reader = ProgressReader(self._settings.kafka_bootstrap_servers)
         try:
             standing = reader.standing(
-                EXCHANGE, self._assignment.symbols, self._assignment.intervals, server_time_ms
+                EXCHANGE,
+                self._assignment.symbols,
+                self._assignment.intervals,
+                server_time_ms,
+                self._settings.warmup_bars,
             )
         finally:
             reader.close()
+        for bad in standing.bad:
+            self._outlet.put_aside(bad)
+        self._outlet.forget_progress(standing.untrue)
         # From now on records may follow: no reader may believe that nothing lies above the progress.
         self._outlet.write_progress(standing.markers)
         self._publisher.flush_now(_MARKERS_S)

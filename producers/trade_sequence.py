@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from producers.effects import PAGE, Effect, FillTrades, LedgerEvent, ProveTrades, Publish
+from producers.found_ids import FoundRange
 from producers.gaps import KIND_BY_CAUSE, Place, cause_of_trades, place
 from producers.halts import Halts
 from producers.missing_ids import MAX_HOLES, MissingIds, MissingRange
@@ -58,24 +59,35 @@ class TradeSequence:
         return self._last is None or last > self._last or any(self._missing.within(first, last))
 
     def begin(
-        self, last_id: int | None, later: Iterable[tuple[int, int]] = (), time_ms: int = 0
+        self,
+        last_id: int | None,
+        later: Iterable[FoundRange] = (),
+        missing: Iterable[MissingRange] = (),
     ) -> list[Effect]:
         """Start after what is on the topic already (DESIGN §5.5); without `last_id` with the first one seen.
 
         Args:
-            last_id: up to here nothing is missing.
-            later: ranges of ids above `last_id` that are on the topic too.
-            time_ms: trade time of the highest of them.
+            last_id: up to here nothing is missing but `missing`.
+            later: ids above `last_id` that are on the topic too, sorted.
         """
         if last_id is None:
             return []
         self._last, self._resuming = last_id, True
-        for first, last in IdRanges(later):
-            if first > self._last + 1:
-                self._missing.add(MissingRange(self._last + 1, first - 1, None, time_ms, offline=False))
-            self._last = max(self._last, last)
-            self._last_ms = time_ms
-        return self._fill()
+        effects: list[Effect] = []
+        for hole in missing:
+            effects += self._add(hole)
+        for found in later:
+            if found.first > self._last + 1:
+                hole = MissingRange(
+                    self._last + 1, found.first - 1, self._last_ms, found.first_ms, offline=False
+                )
+                effects += self._add(hole)
+            self._last, self._last_ms = found.last, found.last_ms
+        return effects + self._fill()
+
+    def open_holes(self) -> Iterable[MissingRange]:
+        """What is missing for now, in order."""
+        return iter(self._missing)
 
     def receive(self, trade: TradeMessage) -> list[Effect]:
         """Take a trade of the stream."""
@@ -84,7 +96,7 @@ class TradeSequence:
         if self._last is not None and trade_id == self._last + 1:
             self._last, self._last_ms = trade_id, trade["trade_time_ms"]
             self._resuming = False
-            return [Publish(TRADES, trade, None if self._missing else trade_id)]
+            return [Publish(TRADES, trade, trade_id)]
         return self._receive_out_of_step(trade, trade_id)
 
     def _receive_out_of_step(self, trade: TradeMessage, trade_id: int) -> list[Effect]:
@@ -103,7 +115,7 @@ class TradeSequence:
         cause = cause_of_trades(before_ms, time_ms, offline=offline, halts=self._halts)
         hole = MissingRange(first, last, before_ms, time_ms, offline)
         return [
-            Publish(TRADES, trade),
+            Publish(TRADES, trade, trade_id),
             LedgerEvent("gap", first, last, time_ms, cause),
             *self._add(hole),
             *self._fill(),

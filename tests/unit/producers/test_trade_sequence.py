@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producers.effects import PAGE, FillTrades, LedgerEvent, ProveTrades, Publish
+from producers.found_ids import FoundRange
 from producers.halts import Halts
 from producers.missing_ids import DELAYS_S, LEAST_ASKED, PATIENCE_S, SOON_S
 from producers.trade_sequence import TradeSequence
@@ -105,12 +106,16 @@ def test_an_id_seen_before_is_dropped_and_counted(trades: TradeSequence) -> None
     assert events(trades.receive(stream(100))) == [("duplicate", 100, 100)]
 
 
-def test_progress_is_claimed_only_while_no_id_is_missing(trades: TradeSequence) -> None:
+def test_progress_goes_on_above_an_open_hole_and_names_it(trades: TradeSequence) -> None:
     assert trades.receive(stream(101))[0].progress_id == 101  # type: ignore[union-attr]
-    assert trades.receive(stream(103))[0].progress_id is None  # type: ignore[union-attr]
-    assert trades.receive(stream(104))[0].progress_id is None  # type: ignore[union-attr]
-    trades.receive_rows(102, 102, [row(102)], 0.0)
-    assert trades.receive(stream(105))[0].progress_id == 105  # type: ignore[union-attr]
+    assert trades.receive(stream(103))[0].progress_id == 103  # type: ignore[union-attr]
+    assert trades.receive(stream(104))[0].progress_id == 104  # type: ignore[union-attr]
+    assert [(hole.first, hole.last) for hole in trades.open_holes()] == [(102, 102)]
+    # A repair says nothing: it may be one of many that are on their way together.
+    assert [e.progress_id for e in trades.receive_rows(102, 102, [row(102)], 0.0) if type(e) is Publish] == [
+        None
+    ]
+    assert list(trades.open_holes()) == []
 
 
 def test_an_id_that_rest_does_not_have_is_expected_and_asked_for_a_day_before_it_is_lost(
@@ -192,9 +197,12 @@ def test_a_restart_fills_what_came_while_we_were_off() -> None:
     assert (published(effects), fills(effects)) == ([150], [(101, 149)])
 
 
+LATER = FoundRange(105, 110, NOW_MS, NOW_MS)
+
+
 def test_a_restart_knows_what_was_published_above_an_open_hole() -> None:
     sequence = TradeSequence("BTCUSDC", Halts())
-    assert fills(sequence.begin(100, [(105, 110)])) == [(101, 104)]
+    assert fills(sequence.begin(100, [LATER])) == [(101, 104)]
     assert events(sequence.receive(stream(107))) == [("duplicate", 107, 107)]
     assert published(sequence.receive(stream(111))) == [111]
 
@@ -274,7 +282,7 @@ def test_what_came_while_we_were_off_and_rest_lacks_is_offline() -> None:
 
 def test_a_hole_from_before_the_restart_is_lost_not_offline() -> None:
     sequence = TradeSequence("BTCUSDC", Halts())
-    effects = sequence.begin(100, [(105, 110)], NOW_MS)
+    effects = sequence.begin(100, [LATER])
     assert events(exhausted(sequence, effects)) == [("expected", 101, 104), ("lost", 101, 104)]
 
 
