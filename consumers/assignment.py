@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
-from consumers.enrich.kline_series import snapshot_offset
+from consumers.enrich.kline_series import snapshot_time_ms
 from consumers.enrich.port import Known
+from consumers.marks import Mark, Trail, without_marks
 from shared.errors import BrokerUnavailable
 from shared.kafka import cause
 
@@ -20,6 +21,8 @@ _RESTORE_TIMEOUT_S: Final = 120.0
 _DAY_MS: Final = 24 * 3_600_000
 
 States = dict[int, dict[bytes, bytes]]
+# By partition, the newest mark that is true.
+Prove = Callable[[Mapping[int, Trail]], Mapping[int, Mark | None]]
 
 
 def known_of(
@@ -30,8 +33,12 @@ def known_of(
     now_ms: int,
     with_day_ago: bool,
     memory_broker: bool = False,
+    prove: Prove | None = None,
 ) -> dict[int, Known]:
     """By partition number, all that decides where to read one topic's partitions from.
+
+    Args:
+        prove: None to believe what is committed.
 
     Raises:
         BrokerUnavailable: the broker does not answer.
@@ -41,7 +48,7 @@ def known_of(
         committed = {
             at.partition: at for at in consumer.committed(list(partitions), timeout=REQUEST_TIMEOUT_S)
         }
-        bounds = {at.partition: _bounds(consumer, at.topic, at.partition) for at in partitions}
+        bounds = {at.partition: bounds_of(consumer, at.topic, at.partition) for at in partitions}
         day_ago = {}
         if with_day_ago:
             asked = [TopicPartition(at.topic, at.partition, day_ago_ms) for at in partitions]
@@ -50,16 +57,24 @@ def known_of(
             }
     except KafkaException as error:
         raise BrokerUnavailable(f"Kafka does not tell offsets: {cause(error).str()}") from None
+    noted = {partition: without_marks(at.metadata or "") for partition, at in committed.items()}
+    marked = {partition: trail for partition, (_, trail) in noted.items() if trail.marks}
+    proved = prove(marked) if prove is not None and marked else {}
     known = {}
     for partition, (low, high) in bounds.items():
         at = committed[partition]
+        metadata, trail = noted[partition]
+        mark = proved.get(partition)
         offset = day_ago.get(partition, -1)
         known[partition] = Known(
             low,
             # The memory broker's end of a partition is not to be trusted (STACK.md §4.3).
             2**63 - 1 if memory_broker else high,
             committed=at.offset if at.offset >= 0 else None,
-            metadata=at.metadata or "",
+            metadata=metadata,
+            trail=trail,
+            # Not one mark is true: nothing is known of what is there.
+            proved=mark.position if mark is not None else (0 if partition in proved else None),
             snapshots=states.get(partition, {}),
             # No record that young: the end.
             day_ago=offset if offset >= 0 else high,
@@ -70,11 +85,14 @@ def known_of(
 
 def end_of(consumer: Consumer, topic: str, partition: int) -> int:
     """Offset of the next record to come. Raises BrokerUnavailable."""
-    return _bounds(consumer, topic, partition)[1]
+    return bounds_of(consumer, topic, partition)[1]
 
 
-def _bounds(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
-    """A broker that has just come back knows a partition a moment later than the group: it is asked again."""
+def bounds_of(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
+    """First offset that there is, and that of the next record to come. Raises BrokerUnavailable.
+
+    A broker that has just come back knows a partition a moment later than the group: it is asked again.
+    """
     deadline = time.monotonic() + REQUEST_TIMEOUT_S
     while True:
         try:
@@ -100,8 +118,8 @@ def read_states(
 ) -> States:
     """The newest state record of each key, by partition; the partitions are read to their end.
 
-    A consumer that was cut off may have written an older state after its successor wrote a newer one:
-    the highest offset counts, not the last record.
+    A consumer that was cut off may have written an older state after its successor wrote a newer one: the
+    latest bar counts, not the last record; nor the offset, for a source that has lost its end counts anew.
 
     Raises:
         BrokerUnavailable: the broker does not answer, or not to the end in time.
@@ -136,5 +154,5 @@ def _keep_newest(states: dict[bytes, bytes], key: bytes | None, value: bytes | N
         return
     if value is None:
         states.pop(key, None)
-    elif key not in states or snapshot_offset(value) >= snapshot_offset(states[key]):
+    elif key not in states or snapshot_time_ms(value) >= snapshot_time_ms(states[key]):
         states[key] = value

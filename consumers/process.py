@@ -153,6 +153,9 @@ class ConsumerProcess:
             memory_broker=self._memory_broker,
             slot=self._slot(stream),
         )
+        if not self._memory_broker:
+            # Where a broker has lost what is to be read next, we decide where to go on.
+            config["auto.offset.reset"] = "error"
         parts = Parts(
             stream=stream,
             enricher=enricher_of(

@@ -45,6 +45,9 @@ class FakeMessage:
     def value(self) -> bytes:
         return self._value
 
+    def leader_epoch(self) -> int:
+        return 0
+
 
 class FakeConsumer:
     """One partition with a log; gives one record at a time unless paused, stops when it is read."""
@@ -125,7 +128,7 @@ class FakeProducer:
 
     def poll(self, timeout: float) -> int:
         for on_delivery in self._waiting:
-            on_delivery(None, None)
+            on_delivery(None, FakeMessage(0, b""))
         self._waiting.clear()
         return 0
 
