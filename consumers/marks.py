@@ -14,7 +14,8 @@ import zlib
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-# Ever wider apart: 16 of them reach 2^16 records back, and their text stays below the broker's 4,096 bytes.
+# Ever wider apart, 16 of them reach some 10,000 checkpoints back (hours); their text stays below the broker's
+# 4,096 bytes.
 MOST_MARKS: Final = 16
 _BEGIN: Final = " marks="
 
@@ -53,15 +54,15 @@ class Trail:
 
     def add(self, mark: Mark) -> None:
         """Note how far we are; older marks are kept ever wider apart."""
-        kept = [mark]
-        distance = 0
-        for older in self.marks:
-            if older.position >= mark.position:
-                continue  # read again
-            if mark.position - older.position > 2 * distance and len(kept) < MOST_MARKS:
+        # One that is read again is noted anew.
+        left = [mark, *(older for older in self.marks if older.position < mark.position)]
+        kept = left[:1]
+        for older, oldest in zip(left[1:], [*left[2:], None], strict=False):
+            before = mark.position - kept[-1].position
+            # Whatever lies between two whose distances are not four to one can be spared.
+            if oldest is None or mark.position - oldest.position > 4 * before:
                 kept.append(older)
-                distance = mark.position - older.position
-        self.marks = kept
+        self.marks = kept[:MOST_MARKS]
 
     def proved(self, is_true: Callable[[Mark], bool]) -> Mark | None:
         """The newest mark whose records are all there; None if there is none such."""

@@ -38,6 +38,7 @@ class Partitions:
     Args:
         config: of the consumer, for a second one that reads the state topic.
         newest: the last record that we have written to a topic's partition.
+        connect: makes that second consumer.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Partitions:
         *,
         memory_broker: bool,
         newest: Callable[[str, int], Spot | None] = lambda _topic, _partition: None,
+        connect: Callable[[dict[str, Any]], Consumer] = Consumer,
     ) -> None:
         self._stream = stream
         self._enricher = enricher
@@ -56,6 +58,7 @@ class Partitions:
         self._config = config
         self._memory_broker = memory_broker
         self._newest = newest
+        self._connect = connect
         self._paused = False
         self._last_read: dict[tuple[str, int], Message] = {}
         self._trails: dict[tuple[str, int], Trail] = {}
@@ -184,7 +187,7 @@ class Partitions:
         states = {}
         if stateful and self._stream.state_topic:
             numbers = [at.partition for at in partitions]
-            states = read_states(self._config, self._stream.state_topic, numbers)
+            states = read_states(self._config, self._stream.state_topic, numbers, self._connect)
         day_ago = stateful and self._stream.name == "ledger" and not self._memory_broker
         return known_of(
             self._consumer,
@@ -199,7 +202,7 @@ class Partitions:
     def _proved(self, topic: str, trails: Mapping[int, Trail]) -> Mapping[int, Mark | None]:
         """The newest mark of each partition that is true. Raises BrokerUnavailable."""
         group = f"{self._config['group.id']}.proof"
-        reader = Consumer(self._config | {"group.id": group, "enable.partition.eof": True})
+        reader = self._connect(self._config | {"group.id": group, "enable.partition.eof": True})
         try:
             prover = Prover(
                 reader,

@@ -59,6 +59,7 @@ class Parts:
     telemetry: Telemetry
     memory_broker: bool = False
     clock: Callable[[], float] = time.time
+    connect: Callable[[dict[str, Any]], Consumer] = Consumer
 
 
 class StreamConsumer:
@@ -86,6 +87,7 @@ class StreamConsumer:
             parts.config,
             memory_broker=parts.memory_broker,
             newest=parts.outbox.newest,
+            connect=parts.connect,
         )
         self._positions = self._partitions.positions
         self._carried: list[Message] = []

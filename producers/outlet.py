@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from producers.bearings import OpenHole, klines_series, trades_series
@@ -45,6 +45,7 @@ class Outlet:
         self._sent: dict[tuple[str, str], int] = {}
         self._reached: dict[tuple[str, str], int] = {}
         self._ledger_outstanding = 0
+        self._doubtful: list[dict[str, Progress]] = []
 
     def carry(self, instrument: Instrument, intervals: Iterable[str]) -> None:
         """Make an instrument's series known."""
@@ -115,7 +116,7 @@ class Outlet:
             ledger: what `Instrument.tick` gave.
         """
         # 1. The ledger events of the last call are delivered: the progress staged with them may be written.
-        if self.progress is not None and not self._ledger_outstanding:
+        if self.progress is not None and not self._ledger_outstanding and not self._doubtful:
             self.write_progress(self.progress.settled())
             # 2. What is delivered by now has its ledger events among those sent next; only they are awaited.
             self.progress.stage()
@@ -124,6 +125,25 @@ class Outlet:
             for event in events:
                 self._ledger_outstanding += 1
                 self.publisher.send(LEDGER, key, encode(event.message), self._ledger_delivered)
+
+    def doubt(self) -> None:
+        """The broker is away, and may come back without the last that it has acknowledged.
+
+        No progress is written until `believe`: it would hide what is missing below it.
+        """
+        if self.progress is not None:
+            reached = self.progress.newest
+            if not self._doubtful or self._doubtful[-1] != reached:
+                self._doubtful.append(reached)
+
+    @property
+    def doubtful(self) -> Sequence[dict[str, Progress]]:
+        """What the series had reached each time that the broker was away, since it was last believed."""
+        return tuple(self._doubtful)
+
+    def believe(self, proved: int) -> None:
+        """The broker still has the first so many of `doubtful`."""
+        del self._doubtful[:proved]
 
     def _ledger_delivered(self, _partition: int, _offset: int) -> None:
         self._ledger_outstanding -= 1
@@ -139,7 +159,7 @@ class Outlet:
 
     def write_final_progress(self) -> None:
         """Everything is delivered and the process ends."""
-        if self.progress is not None:
+        if self.progress is not None and not self._doubtful:
             after = {self._series[place]: self._sent[place] - at for place, at in self._reached.items()}
             self.write_progress(self.progress.final(after, self._clock.now_ms()))
 

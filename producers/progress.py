@@ -108,6 +108,11 @@ class ProgressLog:
         """The record that `progress` speaks of is delivered."""
         self._reached[series] = progress
 
+    @property
+    def newest(self) -> dict[str, Progress]:
+        """What each series has reached."""
+        return dict(self._reached)
+
     def stage(self) -> None:
         """All ledger events of what is delivered by now are on their way."""
         self._staged = dict(self._reached)

@@ -148,6 +148,29 @@ class ProgressReader:
                     standing.bearings[series] = SeriesBearings(before * place.step)
         return standing
 
+    def contradicted(self, reached: Mapping[str, Progress]) -> list[str]:
+        """Series whose topics no longer have the record that they had reached."""
+        known = {series: progress for series, progress in reached.items() if progress.last_id is not None}
+        places = {}
+        for series, progress in known.items():
+            bounds = self.bounds(progress.topic, progress.partition)
+            places[series] = Place(progress.topic, progress.partition, *bounds, 1)
+        # Where the offset itself is gone, a search would begin elsewhere at once.
+        gone = [series for series, place in places.items() if known[series].offset >= place.high]
+        searches = {
+            series: SeriesSearch(place, [replace(known[series], stopped=True, after=0)])
+            for series, place in places.items()
+            if series not in gone
+        }
+        left = {series: search for series, search in searches.items() if search.start is not None}
+        if left:
+            self._round(places, left)
+        for series, search in left.items():
+            search.conclude()
+            if search.progress is None:
+                gone.append(series)
+        return gone
+
     def noted(self, series: frozenset[str]) -> Noted:
         """What the progress topic says of these series, and what of it nobody can read."""
         noted = Noted()

@@ -24,7 +24,7 @@ from producers.exchanges.binance.weight_budget import start_delay_s, starting_we
 from producers.feed import CONNECTION_AGE_S, Feed
 from producers.instrument import Instrument
 from producers.outlet import SERVICE, Outlet
-from producers.progress import ProgressLog
+from producers.progress import Progress, ProgressLog
 from producers.progress_reader import ProgressReader, Standing
 from producers.publisher import Publisher
 from producers.repair_mode import REASON, Change, RepairMode
@@ -91,6 +91,7 @@ class ProducerService:
         self._instruments: dict[str, Instrument] = {}
         self._feeds: list[Feed] = []
         self._counted = 0
+        self._doubted = 0  # errors of Kafka that are known
         self._acknowledged = (0, time.monotonic())  # records, and when the count last rose
         self._metrics.health.unready("start", "waiting for the broker, the exchange and our turn")
         self._stop = asyncio.Event()
@@ -164,7 +165,8 @@ class ProducerService:
         """Run until stopped, or until a part fails with what cannot be mended."""
         feeds = [asyncio.create_task(feed.run()) for feed in self._feeds]
         others = [
-            asyncio.create_task(work) for work in (self._poll(), self._each_second(), self._watch_exchange())
+            asyncio.create_task(work)
+            for work in (self._poll(), self._each_second(), self._watch_exchange(), self._prove())
         ]
         try:
             done, _ = await asyncio.wait((stopped, *feeds, *others), return_when=asyncio.FIRST_COMPLETED)
@@ -267,7 +269,43 @@ class ProducerService:
         while True:
             await asyncio.sleep(_POLL_S)
             self._publisher.poll()
+            if self._publisher.retriable_errors != self._doubted:
+                self._doubted = self._publisher.retriable_errors
+                self._outlet.doubt()
             self._repairs.check()
+
+    async def _prove(self) -> None:
+        """After the broker was away, see that it still has what it had acknowledged.
+
+        Raises:
+            BrokerError: it does not: the next start finds out what is missing, and gets it again.
+        """
+        delivered = 0
+        while True:
+            await asyncio.sleep(METRICS_PERIOD_S)
+            before, delivered = delivered, self._publisher.delivered
+            doubtful = self._outlet.doubtful
+            if not doubtful or delivered <= before:
+                continue  # nothing to prove, or the broker is still away
+            try:
+                lost = await asyncio.to_thread(self._contradicted, doubtful)
+            except BrokerUnavailable as error:
+                _LOG.warning("%s; what it still has is looked at later", error)
+                continue
+            if lost:
+                raise BrokerError(
+                    f"Kafka at {self._settings.kafka_bootstrap_servers} has lost records of {', '.join(lost)}"
+                    " that it had acknowledged; the next start gets them from the exchange again"
+                )
+            self._outlet.believe(len(doubtful))
+
+    def _contradicted(self, doubtful: Sequence[Mapping[str, Progress]]) -> list[str]:
+        """Series of which Kafka has lost something. Blocking."""
+        reader = ProgressReader(self._settings.kafka_bootstrap_servers)
+        try:
+            return sorted({series for reached in doubtful for series in reader.contradicted(reached)})
+        finally:
+            reader.close()
 
     async def _each_second(self) -> None:
         while True:

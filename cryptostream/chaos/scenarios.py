@@ -9,6 +9,7 @@ from typing import Final, Literal
 from shared.errors import UsageError
 
 UNDISTURBED: Final = "undisturbed"
+POWER: Final = "power"
 Engine = Literal["kafka", "influx"]
 # Which bars the stored indicators are computed anew from.
 Bars = Literal["issued", "stored"]
@@ -50,6 +51,8 @@ class Scenario:
         dead_letters: every record that was hit must be among them.
         rollovers: least number of connections that took over from another.
         least_rate: messages a second that must have come.
+        torn: logs lose their ends, so that topics may have records twice or late, and indicators may have
+            gone on without them: the store's trades and bars are judged, and the ledger's claims.
     """
 
     name: str
@@ -68,12 +71,13 @@ class Scenario:
     altered_bars: bool = False
     dead_letters: bool = False
     least_rate: float = 500.0
+    torn: bool = False
 
     @property
     def engine_dies(self) -> bool:
         """A service may then end too, with a clear line, to be started again: a broker that lost its memory
         of a group, for one, fences the group's own members."""
-        return self.kill in ("kafka", "influx") or self.outage is not None
+        return self.kill in ("kafka", "influx", POWER) or self.outage is not None
 
     def exchange_arguments(self) -> list[str]:
         """Of the simulator, beyond those of the market."""
@@ -251,6 +255,16 @@ KILLS: Final = tuple(
         ("influx", "kill -9 of InfluxDB, which starts again on the same data"),
     )
 )
+POWER_CUT: Final = Scenario(
+    "power-cut",
+    "the broker's machine loses its power, and each log its end",
+    kill=POWER,
+    speed=3.0,
+    connection_age_s=None,
+    same_market=False,
+    least_rate=50.0,
+    torn=True,
+)
 # A window of world time does for the undisturbed run, so these only need to last as long as they take.
 OUTAGES: Final = (
     Scenario(
@@ -286,7 +300,7 @@ ROLLOVER: Final = Scenario(
     least_rate=1_000,
 )
 SCENARIOS: Final[dict[str, Scenario]] = {
-    scenario.name: scenario for scenario in (*FAULTS, ALL, *KILLS, *OUTAGES, ROLLOVER)
+    scenario.name: scenario for scenario in (*FAULTS, ALL, *KILLS, POWER_CUT, *OUTAGES, ROLLOVER)
 }
 
 

@@ -49,6 +49,16 @@ class FakeMessage:
         return 0
 
 
+class _Elsewhere(FakeMessage):
+    """What the broker acknowledges of our own records: none of them can be lost here."""
+
+    def topic(self) -> str:
+        return "elsewhere"
+
+
+ELSEWHERE = _Elsewhere(0, b"")
+
+
 class FakeConsumer:
     """One partition with a log; gives one record at a time unless paused, stops when it is read."""
 
@@ -117,6 +127,32 @@ class FakeConsumer:
         self.closed = True
 
 
+class FakeReader:
+    """A second consumer, which looks up single records of the log."""
+
+    def __init__(self, kafka: FakeConsumer) -> None:
+        self._kafka = kafka
+        self._wanted: list[TopicPartition] = []
+
+    def get_watermark_offsets(self, at: TopicPartition, timeout: float = 0) -> tuple[int, int]:
+        return (0, len(self._kafka.log)) if at.topic == TRADES else (0, 2**62)
+
+    def assign(self, partitions: Sequence[TopicPartition]) -> None:
+        self._wanted = list(partitions)
+
+    def unassign(self) -> None:
+        self._wanted = []
+
+    def pause(self, partitions: Sequence[TopicPartition]) -> None:
+        """One record was enough."""
+
+    def consume(self, count: int, timeout: float) -> list[Any]:
+        return [self._kafka.log[at.offset] for at in self._wanted if at.topic == TRADES]
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
 class FakeProducer:
     def __init__(self) -> None:
         self.sent: list[tuple[str, dict[str, Any]]] = []
@@ -128,7 +164,7 @@ class FakeProducer:
 
     def poll(self, timeout: float) -> int:
         for on_delivery in self._waiting:
-            on_delivery(None, FakeMessage(0, b""))
+            on_delivery(None, ELSEWHERE)
         self._waiting.clear()
         return 0
 
@@ -168,11 +204,12 @@ class Bench:
             stream=streams(("trades",), (), memory_broker=False)[0],
             enricher=TradeEnricher(),
             consumer=self.kafka,  # type: ignore[arg-type]
-            config={},
+            config={"group.id": "cryptostream.trades"},
             store=self.store,
             outbox=outbox,
             history=NoHistory(),
             telemetry=Telemetry(metrics, outbox, self.store, "trades"),
+            connect=lambda _config: FakeReader(self.kafka),  # type: ignore[arg-type,return-value]
         )
         self.service = StreamConsumer(parts, self.stop)
 
