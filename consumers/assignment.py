@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from consumers.enrich.kline_series import snapshot_time_ms
 from consumers.enrich.port import Known
@@ -21,6 +22,8 @@ _RESTORE_TIMEOUT_S: Final = 120.0
 _DAY_MS: Final = 24 * 3_600_000
 
 States = dict[int, dict[bytes, bytes]]
+# By topic and partition.
+Epochs = dict[tuple[str, int], int]
 # By partition, the newest mark that is true.
 Prove = Callable[[Mapping[int, Trail]], Mapping[int, Mark | None]]
 
@@ -81,6 +84,26 @@ def known_of(
             day_ago_ms=day_ago_ms,
         )
     return known
+
+
+def epochs_of(config: dict[str, Any], partitions: Sequence[TopicPartition]) -> Epochs:
+    """The leader epochs of partitions: they rise whenever a broker has been away.
+
+    Raises:
+        BrokerUnavailable: the broker does not tell.
+    """
+    admin = AdminClient({"bootstrap.servers": config["bootstrap.servers"], "log_level": 0})
+    asked = {TopicPartition(at.topic, at.partition): OffsetSpec.latest() for at in partitions}
+    epochs: Epochs = {}
+    try:
+        for at, future in admin.list_offsets(asked, request_timeout=REQUEST_TIMEOUT_S).items():
+            epoch = future.result(REQUEST_TIMEOUT_S).leader_epoch
+            if epoch is not None:
+                epochs[at.topic, at.partition] = epoch
+    except (KafkaException, TimeoutError) as error:
+        reason = cause(error).str() if isinstance(error, KafkaException) else "no answer"
+        raise BrokerUnavailable(f"Kafka does not tell the epochs of its leaders: {reason}") from None
+    return epochs
 
 
 def end_of(consumer: Consumer, topic: str, partition: int) -> int:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, Message, TopicPartition
 
-from consumers.assignment import bounds_of, known_of, read_states
+from consumers.assignment import Epochs, bounds_of, epochs_of, known_of, read_states
 from consumers.enrich.port import Enricher, Known
 from consumers.marks import Mark, Spot, Trail, crc_of
 from consumers.proof import Prover
@@ -38,7 +38,7 @@ class Partitions:
     Args:
         config: of the consumer, for a second one that reads the state topic.
         newest: the last record that we have written to a topic's partition.
-        connect: makes that second consumer.
+        connect: makes that second consumer. epochs: asks for the leader epochs of partitions.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class Partitions:
         memory_broker: bool,
         newest: Callable[[str, int], Spot | None] = lambda _topic, _partition: None,
         connect: Callable[[dict[str, Any]], Consumer] = Consumer,
+        epochs: Callable[[dict[str, Any], Sequence[TopicPartition]], Epochs] = epochs_of,
     ) -> None:
         self._stream = stream
         self._enricher = enricher
@@ -59,10 +60,12 @@ class Partitions:
         self._memory_broker = memory_broker
         self._newest = newest
         self._connect = connect
+        self._ask_epochs = epochs
         self._paused = False
         self._last_read: dict[tuple[str, int], Message] = {}
         self._trails: dict[tuple[str, int], Trail] = {}
-        self._epochs: dict[tuple[str, int], int] = {}
+        self._epochs: Epochs = {}  # as they were before anything was proved
+        self._noticed: Epochs = {}  # those of which it was said already
         self.positions: dict[str, dict[int, int]] = {topic: {} for topic in stream.topics}
 
     def take(self, partitions: Sequence[TopicPartition], now_ms: int) -> None:
@@ -72,6 +75,8 @@ class Partitions:
             BrokerUnavailable: the broker does not tell where they stand.
         """
         assigned: list[TopicPartition] = []
+        if not self._memory_broker and partitions:
+            self._epochs |= self._ask_epochs(self._config, partitions)
         for topic in self._stream.topics:
             of_topic = [at for at in partitions if at.topic == topic]
             if not of_topic:
@@ -119,13 +124,14 @@ class Partitions:
             self.take(held, now_ms)
 
     def passed(self, message: Message, topic: str, partition: int) -> bool:
-        """Take note of a record that is read; False if its broker has been away since the one before it.
+        """Take note of a record that is read; False if its broker was away since the partition was taken.
 
         What it lost meanwhile nobody knows, and others may have written in its place.
         """
         place = topic, partition
         epoch = message.leader_epoch()
-        if epoch is not None and epoch > self._epochs.setdefault(place, epoch):
+        if epoch is not None and epoch > self._epochs.get(place, epoch) and self._noticed.get(place) != epoch:
+            self._noticed[place] = epoch
             return False
         self._last_read[place] = message
         return True

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from consumers.assignment import end_of
+from consumers.assignment import Epochs, end_of, epochs_of
 from consumers.backoff import Backoff
 from consumers.batch_write import BatchWrite
 from consumers.checkpoint import Checkpoint
@@ -60,6 +60,7 @@ class Parts:
     memory_broker: bool = False
     clock: Callable[[], float] = time.time
     connect: Callable[[dict[str, Any]], Consumer] = Consumer
+    epochs: Callable[[dict[str, Any], Sequence[TopicPartition]], Epochs] = epochs_of
 
 
 class StreamConsumer:
@@ -88,6 +89,7 @@ class StreamConsumer:
             memory_broker=parts.memory_broker,
             newest=parts.outbox.newest,
             connect=parts.connect,
+            epochs=parts.epochs,
         )
         self._positions = self._partitions.positions
         self._carried: list[Message] = []

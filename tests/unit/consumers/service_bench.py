@@ -26,6 +26,7 @@ from tests.consumer_doubles import MemoryStore
 class FakeMessage:
     def __init__(self, offset: int, value: bytes, error: KafkaError | None = None) -> None:
         self._offset, self._value, self._error = offset, value, error
+        self.epoch = 0
 
     def error(self) -> KafkaError | None:
         return self._error
@@ -46,7 +47,7 @@ class FakeMessage:
         return self._value
 
     def leader_epoch(self) -> int:
-        return 0
+        return self.epoch
 
 
 class _Elsewhere(FakeMessage):
@@ -65,6 +66,8 @@ class FakeConsumer:
     def __init__(self, log: Sequence[FakeMessage], stop: threading.Event) -> None:
         self.log, self.stop, self.position = list(log), stop, 0
         self.paused = False
+        self.epoch = 0
+        self.errors: list[FakeMessage] = []  # to be given next
         self.offset: int | None = None
         self.metadata = ""
         self.commits: list[str] = []  # what was noted with the offsets: "" before anything is stored
@@ -82,6 +85,8 @@ class FakeConsumer:
             self._callbacks["on_assign"](self, [TopicPartition(TRADES, 0)])
             return []
         self.on_poll()
+        if self.errors:
+            return [self.errors.pop()]
         if self.paused:
             return []
         if self.position >= len(self.log):
@@ -210,6 +215,7 @@ class Bench:
             history=NoHistory(),
             telemetry=Telemetry(metrics, outbox, self.store, "trades"),
             connect=lambda _config: FakeReader(self.kafka),  # type: ignore[arg-type,return-value]
+            epochs=lambda _config, partitions: {(TRADES, 0): self.kafka.epoch},
         )
         self.service = StreamConsumer(parts, self.stop)
 
