@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from consumers.enrich.kline_series import snapshot_time_ms
+from consumers.enrich.kline_series import is_snapshot, snapshot_time_ms
 from consumers.enrich.port import Known
 from consumers.marks import Mark, Trail, without_marks
 from shared.errors import BrokerUnavailable
@@ -92,7 +92,8 @@ def epochs_of(config: dict[str, Any], partitions: Sequence[TopicPartition]) -> E
     Raises:
         BrokerUnavailable: the broker does not tell.
     """
-    admin = AdminClient({"bootstrap.servers": config["bootstrap.servers"], "log_level": 0})
+    # Any: the published types know neither the request's time-out nor the epoch.
+    admin: Any = AdminClient({"bootstrap.servers": config["bootstrap.servers"], "log_level": 0})
     asked = {TopicPartition(at.topic, at.partition): OffsetSpec.latest() for at in partitions}
     epochs: Epochs = {}
     try:
@@ -138,8 +139,12 @@ def read_states(
     topic: str,
     partitions: Sequence[int],
     connect: Callable[[dict[str, Any]], Consumer] = Consumer,
+    put_aside: Callable[[Message, str], None] | None = None,
 ) -> States:
     """The newest state record of each key, by partition; the partitions are read to their end.
+
+    Args:
+        put_aside: takes each newest record of a key that is no state, and why.
 
     A consumer that was cut off may have written an older state after its successor wrote a newer one: the
     latest bar counts, not the last record; nor the offset, for a source that has lost its end counts anew.
@@ -150,6 +155,7 @@ def read_states(
     states: States = {partition: {} for partition in partitions}
     if not partitions:
         return states
+    bad: dict[tuple[int, bytes | None], Message] = {}
     reader = connect(config | {"group.id": f"{config['group.id']}.restore", "enable.partition.eof": True})
     try:
         reader.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in partitions])
@@ -166,9 +172,18 @@ def read_states(
                 if error is not None and error.code() == KafkaError._PARTITION_EOF:
                     open_partitions.discard(partition)
                 elif error is None:
-                    _keep_newest(states[partition], message.key(), message.value())
+                    key = _as_bytes(message.key())
+                    bad.pop((partition, key), None)
+                    value = _as_bytes(message.value())
+                    if value is not None and not is_snapshot(value):
+                        bad[partition, key] = message
+                    _keep_newest(states[partition], key, value)
     finally:
         reader.close()
+    for message in bad.values():
+        if put_aside is None:
+            break
+        put_aside(message, f"no record of {topic}: no header with schema and offset")
     return states
 
 
@@ -179,3 +194,7 @@ def _keep_newest(states: dict[bytes, bytes], key: bytes | None, value: bytes | N
         states.pop(key, None)
     elif key not in states or snapshot_time_ms(value) >= snapshot_time_ms(states[key]):
         states[key] = value
+
+
+def _as_bytes(content: str | bytes | None) -> bytes | None:
+    return content.encode() if isinstance(content, str) else content

@@ -39,6 +39,7 @@ class Partitions:
         config: of the consumer, for a second one that reads the state topic.
         newest: the last record that we have written to a topic's partition.
         connect: makes that second consumer. epochs: asks for the leader epochs of partitions.
+        dead_letter: puts a record aside.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Partitions:
         newest: Callable[[str, int], Spot | None] = lambda _topic, _partition: None,
         connect: Callable[[dict[str, Any]], Consumer] = Consumer,
         epochs: Callable[[dict[str, Any], Sequence[TopicPartition]], Epochs] = epochs_of,
+        dead_letter: Callable[[Message, str], None] = lambda _message, _reason: None,
     ) -> None:
         self._stream = stream
         self._enricher = enricher
@@ -65,6 +67,8 @@ class Partitions:
         self._last_read: dict[tuple[str, int], Message] = {}
         self._trails: dict[tuple[str, int], Trail] = {}
         self._epochs: Epochs = {}  # as they were before anything was proved
+        self._dead_letter = dead_letter
+        self._put_aside: set[tuple[str, int, int]] = set()
         self._noticed: Epochs = {}  # those of which it was said already
         self.positions: dict[str, dict[int, int]] = {topic: {} for topic in stream.topics}
 
@@ -193,7 +197,9 @@ class Partitions:
         states = {}
         if stateful and self._stream.state_topic:
             numbers = [at.partition for at in partitions]
-            states = read_states(self._config, self._stream.state_topic, numbers, self._connect)
+            states = read_states(
+                self._config, self._stream.state_topic, numbers, self._connect, self._put_state_aside
+            )
         day_ago = stateful and self._stream.name == "ledger" and not self._memory_broker
         return known_of(
             self._consumer,
@@ -204,6 +210,13 @@ class Partitions:
             memory_broker=self._memory_broker,
             prove=None if self._memory_broker else partial(self._proved, topic),
         )
+
+    def _put_state_aside(self, message: Message, reason: str) -> None:
+        """To the dead letters, once in the life of this process."""
+        place = message.topic() or "", message.partition() or 0, message.offset() or 0
+        if place not in self._put_aside:
+            self._put_aside.add(place)
+            self._dead_letter(message, reason)
 
     def _proved(self, topic: str, trails: Mapping[int, Trail]) -> Mapping[int, Mark | None]:
         """The newest mark of each partition that is true. Raises BrokerUnavailable."""

@@ -16,6 +16,14 @@ Address = tuple[str, int, int]
 Bounds = Callable[[str, int], tuple[int, int]]
 
 _TIMEOUT_S: Final = 30.0
+_NOT_THERE: Final = frozenset(
+    (
+        KafkaError._PARTITION_EOF,
+        KafkaError._AUTO_OFFSET_RESET,
+        KafkaError._LOG_TRUNCATION,
+        KafkaError.OFFSET_OUT_OF_RANGE,
+    )
+)
 
 
 class Prover:
@@ -114,7 +122,8 @@ class Prover:
             for message in self._reader.consume(len(unread), 0.2):
                 place = message.topic() or "", int(message.partition() or 0)
                 error = message.error()
-                if place not in unread or (error is not None and error.code() != KafkaError._PARTITION_EOF):
+                # An end, or no such offset any more: what was to be found is not there.
+                if place not in unread or (error is not None and error.code() not in _NOT_THERE):
                     continue
                 unread.discard(place)
                 offset = turn[place]

@@ -90,6 +90,7 @@ class StreamConsumer:
             newest=parts.outbox.newest,
             connect=parts.connect,
             epochs=parts.epochs,
+            dead_letter=parts.outbox.dead_letter,
         )
         self._positions = self._partitions.positions
         self._carried: list[Message] = []

@@ -154,6 +154,16 @@ def load_snapshot(value: bytes) -> Snapshot:
         raise ValueError(f"header lacks {error}") from None
 
 
+def is_snapshot(value: bytes) -> bool:
+    """Whether this is a state record of any version."""
+    line, newline, _ = value.partition(b"\n")
+    try:
+        header = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return False
+    return bool(newline) and isinstance(header, dict) and {"schema", "offset"} <= header.keys()
+
+
 def snapshot_time_ms(value: bytes) -> int:
     """Open time of the last bar that a state record contains; -2 if it cannot be read."""
     try:
