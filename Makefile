@@ -4,11 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
-# Two test files side by side, each whole and in its order; JOBS=0 takes them one after another.
-JOBS ?= 2
+# Test files side by side, each whole and in its order; JOBS=0 takes them one after another. Three on two cores:
+# while one waits for a group to settle or a minute to end, the others have work.
+JOBS ?= 3
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup setup-snapshots run test unit lint bench engines azurite chaos power-cuts soak schemas docs dashboards lock clean
+.PHONY: setup setup-snapshots run test unit lint bench engines azurite chaos power-cuts week parity soak
+.PHONY: schemas docs dashboards lock clean
 .PHONY: up down logs ps urls password backup restore compose test-compose
 
 setup: $(STAMP)
@@ -102,6 +104,14 @@ chaos: $(STAMP)
 # A hundred power cuts of the broker's machine, in ten markets (docs/faults.md).
 power-cuts: $(STAMP)
 	@$(BIN)/cryptostream chaos power-cut --rounds 10 --kills 10 --write docs/faults.md $(ARGS)
+
+# A week of snapshots under all troubles at once, in virtual time (docs/snapshots.md).
+week: $(SNAPSHOTS_STAMP)
+	@$(BIN)/python -m docs.make_week
+
+# Every column of the indicators against its reference, on months of bars (docs/parity.md).
+parity: $(STAMP)
+	@$(BIN)/python -m docs.make_parity
 
 # An hour at twenty times the speed (docs/soak.md).
 soak: $(STAMP)

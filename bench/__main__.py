@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench import (
+    commits,
     consumer_path,
     end_to_end,
     indicators,
@@ -38,6 +39,7 @@ _PATHS: Final = ("producer", "consumer", "klines")
 _BY_NAME: Final[dict[str, Callable[[list[str]], int]]] = {
     "indicators": indicators.main,
     "store": store.main,
+    "commits": commits.main,
     "end-to-end": end_to_end.main,
     "quix": quix.main,
     "restarts": restarts.main,

@@ -13,7 +13,7 @@ from consumers.enrich.kline_series import is_snapshot, snapshot_time_ms
 from consumers.enrich.port import Known
 from consumers.marks import Mark, Trail, without_marks
 from shared.errors import BrokerUnavailable
-from shared.kafka import cause
+from shared.kafka import cause, quiet_consumer
 
 REQUEST_TIMEOUT_S: Final = 10.0
 _AGAIN_S: Final = 0.2
@@ -82,6 +82,7 @@ def known_of(
             # No record that young: the end.
             day_ago=offset if offset >= 0 else high,
             day_ago_ms=day_ago_ms,
+            now_ms=now_ms,
         )
     return known
 
@@ -138,7 +139,7 @@ def read_states(
     config: dict[str, Any],
     topic: str,
     partitions: Sequence[int],
-    connect: Callable[[dict[str, Any]], Consumer] = Consumer,
+    connect: Callable[[dict[str, Any]], Consumer] = quiet_consumer,
     put_aside: Callable[[Message, str], None] | None = None,
 ) -> States:
     """The newest state record of each key, by partition; the partitions are read to their end.

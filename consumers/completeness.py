@@ -79,7 +79,8 @@ class CompletenessLedger:
         if account is None:
             account = self._accounts[series] = _Account(series, self._max_ranges)
         first, last = message["first"] // series.unit, message["last"] // series.unit
-        for minute_ms in account.enter(message["kind"], first, last, message["event_time_ms"]):
+        arrival_ms = message["received_time_ms"] - message["received_time_ms"] % MINUTE_MS
+        for minute_ms in account.enter(message["kind"], first, last, message["event_time_ms"], arrival_ms):
             self._changed[Minute(series, minute_ms)] = None
         return None
 
@@ -153,8 +154,10 @@ class _Account:
         self.by_minute: dict[int, tuple[int, int, int]] = {}
         self.newest_minute_ms = _INT64_MIN
 
-    def enter(self, kind: str, first: int, last: int, event_time_ms: int | None) -> list[int]:
-        """Apply an event; the minutes that it touches."""
+    def enter(
+        self, kind: str, first: int, last: int, event_time_ms: int | None, arrival_ms: int
+    ) -> list[int]:
+        """Apply an event that was received in minute `arrival_ms`; the minutes that it touches."""
         first = max(first, self.floor)
         if first > last:
             return []
@@ -177,8 +180,8 @@ class _Account:
         for ids in entered:
             ids.add(first, last)
         if kind == "expected" and event_time_ms is not None and self.series.stream == "trades":
-            self._date(first, last, event_time_ms - event_time_ms % MINUTE_MS)
-        touched = self._touched(first, last)
+            self._date(first, last, event_time_ms - event_time_ms % MINUTE_MS, arrival_ms)
+        touched = self._touched(first, last, arrival_ms)
         if max(ids.range_count() for ids in self._sets()) > self.max_ranges:
             self._settle()
         return touched
@@ -235,7 +238,11 @@ class _Account:
             self.accounted,
         )
 
-    def _date(self, first: int, last: int, minute_ms: int) -> None:
+    def _go_on(self, minute_ms: int, arrival_ms: int) -> None:
+        """An id has this time; a time of the future makes nothing old."""
+        self.newest_minute_ms = max(self.newest_minute_ms, min(minute_ms, arrival_ms + MINUTE_MS))
+
+    def _date(self, first: int, last: int, minute_ms: int, arrival_ms: int) -> None:
         """Note that these trade ids lie in a minute (an `expected` event never crosses one)."""
         if minute_ms <= self.newest_minute_ms - KEPT_MINUTES_MS:
             return
@@ -248,12 +255,13 @@ class _Account:
         self.by_minute[minute_ms] = (first, last, minute_ms)
         insort(self.minutes, (first, last, minute_ms))
         if minute_ms > self.newest_minute_ms:
-            self.newest_minute_ms = minute_ms
-            kept_from_ms = minute_ms - KEPT_MINUTES_MS
-            while self.minutes[0][2] <= kept_from_ms:
-                del self.by_minute[self.minutes.pop(0)[2]]
+            self._go_on(minute_ms, arrival_ms)
+            kept_from_ms = self.newest_minute_ms - KEPT_MINUTES_MS
+            # By time, not by id: one minute of the future must not keep all that have lower ids.
+            for old_ms in [kept for kept in self.by_minute if kept <= kept_from_ms]:
+                self.minutes.remove(self.by_minute.pop(old_ms))
 
-    def _touched(self, first: int, last: int) -> list[int]:
+    def _touched(self, first: int, last: int, arrival_ms: int) -> list[int]:
         if self.series.stream == "trades":
             index = max(bisect_right(self.minutes, (first, last, 0)) - 1, 0)
             touched = []
@@ -264,7 +272,7 @@ class _Account:
             return touched
         unit = self.series.unit
         last_ms = last * unit - last * unit % MINUTE_MS
-        self.newest_minute_ms = max(self.newest_minute_ms, last_ms)
+        self._go_on(last_ms, arrival_ms)
         # A bar's minute is that of its open time; in between there are no ids for intervals beyond 1m.
         begin_ms = max(first * unit, self.newest_minute_ms - KEPT_MINUTES_MS + MINUTE_MS)
         step = max(unit, MINUTE_MS)

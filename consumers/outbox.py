@@ -7,11 +7,12 @@ import time
 from typing import Any, Final
 
 import orjson
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from consumers.marks import Spot, crc_of
 from shared.dead_letters import Headers, dead_letter_headers
 from shared.errors import BrokerError, BrokerUnavailable
+from shared.kafka import cause
 from shared.topics import DEAD_LETTERS
 
 # A broker that takes nothing for so long stops the service; the supervisor starts it again.
@@ -49,7 +50,7 @@ class Outbox:
 
         Raises:
             BrokerUnavailable: the queue stayed full.
-            BrokerError: an earlier record was refused for good.
+            BrokerError: this or an earlier record was refused for good.
         """
         self._raise_failure()
         record: dict[str, Any] = {"key": key, "value": value, "on_delivery": self._delivered}
@@ -69,6 +70,12 @@ class Outbox:
                         "see whether the broker is up"
                     ) from None
                 self._producer.poll(0.1)
+            except KafkaException as error:
+                # A record that no topic takes; or the producer is out of step with the broker for good.
+                raise BrokerError(
+                    f"topic {topic}: Kafka takes no record of this process ({cause(error).str()}); "
+                    "start it again"
+                ) from None
         with self._lock:
             self._on_its_way += 1
         self._producer.poll(0)

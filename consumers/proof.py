@@ -109,7 +109,10 @@ class Prover:
             wanted -= {(*place, offset) for place, offset in turn.items()}
 
     def _read(self, turn: dict[tuple[str, int], int]) -> None:
-        self._reader.assign([TopicPartition(*place, offset) for place, offset in turn.items()])
+        places = [TopicPartition(*place, offset) for place, offset in turn.items()]
+        self._reader.assign(places)
+        # librdkafka remembers a pause of an earlier assignment of the same partition.
+        self._reader.resume(places)
         unread = set(turn)
         deadline = time.monotonic() + _TIMEOUT_S
         while unread:

@@ -13,13 +13,16 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from consumers.arrival import REMEMBERED, Arrivals, TimeAhead
 from consumers.assignment import Epochs, end_of, epochs_of
 from consumers.backoff import Backoff
 from consumers.batch_write import BatchWrite
 from consumers.checkpoint import Checkpoint
 from consumers.enrich.port import Enriched, Enricher, Record
+from consumers.expired_ids import ExpiredIds
 from consumers.group_offsets import GroupOffsets
 from consumers.history import History
+from consumers.membership import slot_taken
 from consumers.outbox import Outbox
 from consumers.partitions import Partitions
 from consumers.points import Point
@@ -34,7 +37,7 @@ from shared.errors import (
     InvalidMessage,
     StoreUnavailable,
 )
-from shared.kafka import Verdict, verdict
+from shared.kafka import Verdict, cause, verdict
 
 log: Final = logging.getLogger(__name__)
 
@@ -78,6 +81,7 @@ class StreamConsumer:
         self._consumer = parts.consumer
         self._outbox = parts.outbox
         self._telemetry = parts.telemetry
+        self._slot: str | None = parts.config.get("group.instance.id")
         self._stop = stop
         self._drain = drain
         self._backoff = Backoff()
@@ -93,6 +97,7 @@ class StreamConsumer:
             dead_letter=parts.outbox.dead_letter,
         )
         self._positions = self._partitions.positions
+        self._arrivals = Arrivals()
         self._carried: list[Message] = []
         self._writer = Background(f"{parts.stream.label} writer")
         self._writing: tuple[BatchWrite, Future[None]] | None = None  # what is on its way
@@ -103,10 +108,11 @@ class StreamConsumer:
         self._stop_deadline = 0.0
         self._next_checkpoint = 0.0
         self._last_error: str | None = None
+        self._expired = ExpiredIds()
         self._checkpoint = Checkpoint(
             parts.enricher,
             parts.outbox,
-            GroupOffsets(parts.consumer),
+            GroupOffsets(parts.consumer, self._slot),
             topic=parts.stream.topic,
             state_topic=parts.stream.state_topic,
             mark=None if parts.memory_broker else self._partitions.mark,
@@ -116,6 +122,8 @@ class StreamConsumer:
         """Consume until told to stop.
 
         Raises:
+            SlotTaken, BrokerUnavailable: a new consumer may join the group again, and reads again what this
+                one has not committed.
             BrokerError, StoreMisconfigured: nothing this process can do mends it.
         """
         self._telemetry.health.unready("group", "waiting for the consumer group")
@@ -129,6 +137,8 @@ class StreamConsumer:
             while not self._stop.is_set():
                 self._turn(self._next_batch())
             self._wind_up()
+        except KafkaException as error:
+            raise slot_taken(cause(error), self._slot) or error from None
         finally:
             # `close` gives the partitions back by `_on_revoke`: after an error nothing more may be committed.
             self._partitions.abandon()
@@ -179,6 +189,7 @@ class StreamConsumer:
     def _records(self, messages: Sequence[Message]) -> list[Record]:
         """Decode a batch; what breaks its contract goes to the dead letters, and is passed."""
         records: list[Record] = []
+        ahead: list[tuple[int, Message, TimeAhead]] = []
         decode, positions = self._enricher.decode, self._positions
         for message in messages:
             if self._renewed:
@@ -205,20 +216,35 @@ class StreamConsumer:
             try:
                 value: Any = message.value()
                 records.append((partition, offset, decode(topic, value)))
+            except TimeAhead as error:
+                ahead.append((len(records), message, error))
+                records.append((partition, offset, error.message))
             except InvalidMessage as error:
                 self._outbox.dead_letter(message, str(error))
+        self._refuse_times_ahead(records, ahead)
         return records
+
+    def _refuse_times_ahead(
+        self, records: list[Record], ahead: Sequence[tuple[int, Message, TimeAhead]]
+    ) -> None:
+        """Take those out that others do not bear out."""
+        beyond = {index for index, _, _ in ahead}
+        # Of a batch in which nothing is, its newest records say enough.
+        told = range(len(records)) if beyond else range(len(records))[-REMEMBERED:]
+        sound = [records[index][2] for index in told if index not in beyond]
+        refused = self._arrivals.receive(sound, [error for _, _, error in ahead])
+        for index, message, error in reversed(ahead):
+            if error in refused:
+                del records[index]
+                self._outbox.dead_letter(message, str(error))
 
     def _judge(self, message: Message) -> None:
         error = message.error()
         if error is None or error.code() == KafkaError._PARTITION_EOF:
             return
-        slot = self._parts.config.get("group.instance.id")
-        if error.code() == KafkaError._FATAL and slot is not None:
-            raise BrokerError(
-                f"INSTANCE: another process took the slot {slot}, or the broker forgot who had it "
-                f"({error.str()}); give each replica a name of its own, or start this one again"
-            )
+        taken = slot_taken(error, self._slot)
+        if taken is not None:
+            raise taken
         # On the memory broker a topic is there from its first record on.
         missing = error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
         if verdict(error) is Verdict.FATAL and not (missing and self._parts.memory_broker):
@@ -335,8 +361,27 @@ class StreamConsumer:
             counted = self._enricher.ledger_id(point)
             if counted is not None:
                 events.remove(counted[0], "stored", counted[1])
+        for point in batch.expired:
+            counted = self._enricher.ledger_id(point)
+            if counted is not None:
+                events.remove(counted[0], "stored", counted[1])
+                self._expired.add(*counted, point.time_ns)
+        self._excuse_expired()
         self._checkpoint.events.update(events)
         self._telemetry.stored(batch.records, batch.stored_ms or self._now_ms())
+
+    def _excuse_expired(self) -> None:
+        """Tell the ledger of what is too old for the store; ask for help where the store errs."""
+        if not self._expired.count:
+            return
+        self._checkpoint.events.update(self._expired.excused(self._parts.store.oldest_kept_ns))
+        left = self._expired.count
+        self._telemetry.health.set_ready(
+            "expiry",
+            not left,
+            f"the store refuses {left} points as too old, but by the exchange's time they are not; "
+            "set the store's clock right, or let its bucket keep them longer",
+        )
 
     def _wait(self, seconds: float) -> bool:
         """Wait while staying in the group; False if it is no use to go on."""
@@ -391,8 +436,10 @@ class StreamConsumer:
         lets an exception through, and Python cannot run with one pending."""
         try:
             yield
-        except (CryptoStreamError, KafkaException) as failure:
+        except CryptoStreamError as failure:
             self._failure = self._failure or failure
+        except KafkaException as failure:
+            self._failure = self._failure or slot_taken(cause(failure), self._slot) or failure
 
     def _forget(self, partitions: Sequence[TopicPartition]) -> None:
         self._partitions.give(partitions)

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from shared.errors import BrokerError, BrokerUnavailable, SettingsError
-from shared.kafka import Verdict, cause, consumer_config, verdict
+from shared.kafka import LIBRDKAFKA_LOG, Verdict, cause, consumer_config, verdict
 from shared.settings import Settings
 
 Answer = TypeVar("Answer")
@@ -55,7 +55,7 @@ class TopicReader:
             "enable.partition.eof": True,
             "log_level": 0,
         }
-        self._consumer = Consumer(config)
+        self._consumer = Consumer(config, logger=LIBRDKAFKA_LOG)
         try:
             metadata = self._consumer.list_topics(timeout=_CONNECT_S)
         except KafkaException:

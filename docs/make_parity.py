@@ -1,17 +1,20 @@
 """Writes docs/parity.md: every column held against `ta` on every data set, and how far running sums drift.
 
-    CRYPTOSTREAM_DATA=DIR python -m docs.make_parity
+    CRYPTOSTREAM_DATA=DIR make parity
 
-takes some minutes and needs the recordings. Tests hold the page to what can be computed quickly.
+takes some minutes and needs the recordings. Ends with 1 if a column differs. Tests hold the page to what can
+be computed quickly.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal, localcontext
 from math import fsum, isnan
 from pathlib import Path
@@ -44,12 +47,14 @@ class DataSet:
     Attributes:
         short: heads a column of the table.
         quick: computed again by a test.
+        undefined: share of its rows of which so many a column may be 0/0: only a market that stands still is.
     """
 
     short: str
     text: str
     bars: Callable[[], list[Bar]]
     quick: bool = False
+    undefined: float = 0.1
 
 
 def _flat() -> list[Bar]:
@@ -78,12 +83,18 @@ def _gaps() -> list[Bar]:
 
 
 DATA_SETS: Final = (
-    DataSet("spot 1h", "BTCUSDT spot, recorded, 7 months of hours", lambda: recorded(RECORDINGS, SPOT_HOURS)),
+    DataSet(
+        "spot 1h",
+        "BTCUSDT spot, recorded, 7 months of hours",
+        lambda: recorded(RECORDINGS, SPOT_HOURS),
+        undefined=0.001,
+    ),
     DataSet(
         "spot 1m",
         "BTCUSDT spot, recorded, a day of minutes",
         lambda: recorded(RECORDINGS, SPOT_MINUTES),
-        True,
+        quick=True,
+        undefined=0.001,
     ),
     DataSet(
         "LTC 1m",
@@ -95,9 +106,9 @@ DATA_SETS: Final = (
         "AVAXUSDT USD-M, recorded, a month of minutes; coarse prices, so many ties",
         lambda: recorded(RECORDINGS, USDM_AVAX_MINUTES),
     ),
-    DataSet("flat", "a price that stands still for 200 bars", _flat, True),
-    DataSet("silent", "200 bars without volume", _silent),
-    DataSet("gaps", "missing bars and prices that jump up to tenfold", _gaps, True),
+    DataSet("flat", "a price that stands still for 200 bars", _flat, quick=True, undefined=0.3),
+    DataSet("silent", "200 bars without volume", _silent, undefined=0.3),
+    DataSet("gaps", "missing bars and prices that jump up to tenfold", _gaps, quick=True),
     DataSet("huge", "prices of 1e12, volumes of 1e12", lambda: made_up(1_000, seed=6, tick=1e8, volume=1e12)),
     DataSet("tiny", "prices of 1e-4 in steps of 1e-8", lambda: made_up(1_000, seed=7, tick=1e-8)),
     DataSet("long", f"{LONG:,} bars of a walk with flat and silent ones", lambda: made_up(LONG, seed=8)),
@@ -107,7 +118,7 @@ _HEAD = """\
 # Parity with `ta`
 
 All {columns} columns against `ta` 0.11 on pandas 3, on the same bars, row by row from the first one.
-Written by `python -m docs.make_parity` from the comparison that the tests use.
+Run of {at} UTC: **{verdict}**. Written by `make parity` from the comparison that the tests use.
 
 **Equal** means |ours − `ta`'s| ≤ 1e-9·|`ta`'s| + `ta`'s own rounding noise at that row + 1e-13·(size of
 what is added up); NaN meets NaN, ±inf the same inf. The noise is measured, row by row: how far `ta`'s
@@ -153,11 +164,12 @@ def _undefined(results: Results, *, flags: bool) -> int:
     return sum(result.undefined for column, result in results.items() if (column in FLAGS) == flags)
 
 
-def page(all_results: Sequence[tuple[DataSet, int, Results]]) -> str:
+def page(all_results: Sequence[tuple[DataSet, int, Results]], at: datetime) -> str:
     """The whole page."""
+    verdict = "columns differ" if differing(all_results) else "all equal"
     return "".join(
         (
-            _HEAD.format(columns=len(ALL_COLUMNS)),
+            _HEAD.format(columns=len(ALL_COLUMNS), at=f"{at:%Y-%m-%d %H:%M}", verdict=verdict),
             _lines(_data_sets(all_results)),
             _COLUMNS,
             _lines(_columns(all_results)),
@@ -167,6 +179,19 @@ def page(all_results: Sequence[tuple[DataSet, int, Results]]) -> str:
             _lines(_drift(made_up(_DRIFT_AT[-1], seed=9))),
         )
     )
+
+
+def differing(all_results: Sequence[tuple[DataSet, int, Results]]) -> list[str]:
+    """One line for each column of a data set that is not equal throughout, or hardly compared."""
+    lines = []
+    for data_set, count, results in all_results:
+        for column, result in results.items():
+            name = f"{data_set.short}: {column}"
+            if result.wrong:
+                lines.append(f"{name}: {len(result.wrong)} rows differ, first {result.wrong[0]}")
+            if result.undefined > data_set.undefined * count:
+                lines.append(f"{name}: {result.undefined:,} of {count:,} rows are 0/0")
+    return lines
 
 
 def _lines(lines: Iterator[str]) -> str:
@@ -288,7 +313,22 @@ _EXACT: Final = {
 }
 
 
-if __name__ == "__main__":
+def main() -> int:
+    """0 if all columns are equal on all data sets, 1 if not."""
     if not RECORDINGS.is_dir():
         sys.exit(f"no recordings at {RECORDINGS}; name their directory by CRYPTOSTREAM_DATA")
-    PAGE.write_text(page([(data_set, *results_of(data_set)) for data_set in DATA_SETS]), encoding="utf-8")
+    all_results = []
+    for data_set in DATA_SETS:
+        began_s = time.monotonic()
+        count, results = results_of(data_set)
+        all_results.append((data_set, count, results))
+        sys.stdout.write(f"{data_set.short}: {count:,} bars, {time.monotonic() - began_s:.0f} s\n")
+        sys.stdout.flush()
+    PAGE.write_text(page(all_results, datetime.now(UTC)), encoding="utf-8")
+    lines = differing(all_results)
+    sys.stdout.write("\n".join([*lines, "columns differ" if lines else "all equal", ""]))
+    return 1 if lines else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

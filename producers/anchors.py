@@ -156,8 +156,8 @@ class SeriesSearch:
             if found.first_id is None:
                 return None
             # The first record of the series is where it begins.
-            last_id = found.first_id - self._place.step
-        return self._standing(last_id, progress.missing)
+            return self._standing(found.first_id - self._place.step, progress.missing)
+        return self._standing(last_id, progress.missing, progress.event_time_ms)
 
     def _from_first(self, first: Record) -> SeriesBearings:
         """No progress is true: all before the first record that is found is taken to be there."""
@@ -165,12 +165,14 @@ class SeriesSearch:
         noted = self._candidates[0].missing if self._candidates else ()
         return self._standing(last_id, tuple(hole for hole in noted if hole.last <= last_id))
 
-    def _standing(self, last_id: int, holes: Sequence[OpenHole]) -> SeriesBearings:
+    def _standing(
+        self, last_id: int, holes: Sequence[OpenHole], time_ms: int | None = None
+    ) -> SeriesBearings:
         step, ranges = self._place.step, self._found.ranges()
         later = (
             found._replace(first=max(found.first, last_id + step)) for found in ranges if found.last > last_id
         )
-        return SeriesBearings(last_id, still_open(holes, ranges, step), tuple(later))
+        return SeriesBearings(last_id, still_open(holes, ranges, step), tuple(later), time_ms)
 
 
 def _ever_wider(count: int) -> Iterator[int]:

@@ -40,11 +40,13 @@ class SeriesBearings:
         last_id: up to here nothing is missing but `missing`; a trade's number, or a bar's open time in ms.
         missing: holes below it.
         later: what lies above it, sorted.
+        time_ms: trade time of the record of `last_id`, or of one shortly before it; None if nobody knows.
     """
 
     last_id: int
     missing: tuple[OpenHole, ...] = ()
     later: tuple[FoundRange, ...] = ()
+    time_ms: int | None = None
 
 
 def still_open(holes: Iterable[OpenHole], found: Iterable[FoundRange], step: int = 1) -> tuple[OpenHole, ...]:
@@ -77,7 +79,7 @@ def klines_series(exchange: str, symbol: str, interval: str) -> str:
 
 
 def read_bearings_file(path: Path) -> dict[str, SeriesBearings]:
-    """Bearings of the embedded mode: a JSON object, series → last id.
+    """Bearings of the embedded mode: a JSON object, series → last id, or [last id, its time in ms].
 
     Raises:
         UsageError: the file cannot be read or is no such object.
@@ -92,8 +94,15 @@ def read_bearings_file(path: Path) -> dict[str, SeriesBearings]:
         raise UsageError(
             f"--bearings: {path} is not JSON ({error}); write series names and last ids"
         ) from None
-    if not isinstance(content, dict) or not all(type(last_id) is int for last_id in content.values()):
+    entries = content.items() if isinstance(content, dict) else ()
+    pairs = {series: entry if isinstance(entry, list) else [entry, None] for series, entry in entries}
+    if not isinstance(content, dict) or not all(map(_is_pair, pairs.values())):
         raise UsageError(
-            f'--bearings: {path} must be a JSON object like {{"binance:BTCUSDC:trades": 4711}}, integers only'
+            f'--bearings: {path} must be a JSON object like {{"binance:BTCUSDC:trades": 4711}}, integers'
+            " only, or with their times: [4711, 1785767100000]"
         )
-    return {series: SeriesBearings(last_id) for series, last_id in content.items()}
+    return {series: SeriesBearings(last_id, time_ms=time_ms) for series, (last_id, time_ms) in pairs.items()}
+
+
+def _is_pair(entry: list[object]) -> bool:
+    return len(entry) == 2 and type(entry[0]) is int and (entry[1] is None or type(entry[1]) is int)

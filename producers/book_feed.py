@@ -188,7 +188,9 @@ class BookFeed:
         unsynced["update_id"] = resync.last_good_id
         unsynced["age_ms"] = unsynced["received_time_ms"] - newest["received_time_ms"]
         self._lost_ms = unsynced["received_time_ms"]
-        self._lost_ids = (resync.last_good_id, resync.offending_id)
+        # Where update ids begin anew, the offending one is the lower.
+        ids = (resync.last_good_id, resync.offending_id)
+        self._lost_ids = (min(ids), max(ids))
         return [
             Publish(BOOK, unsynced),
             LedgerEvent("unsynced", *self._lost_ids, unsynced["event_time_ms"], resync.reason),

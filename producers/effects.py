@@ -42,7 +42,7 @@ class FillKlines(NamedTuple):
 
 
 class FillTrades(NamedTuple):
-    """Get the trades with ids `first` to `last`, both inclusive, at most one page.
+    """Get the trades with numbers `first` to `last` (`shared.trade_ids`), both inclusive, at most one page.
 
     Answer: `Instrument.receive_trade_rows` with the same bounds.
     """
@@ -53,8 +53,8 @@ class FillTrades(NamedTuple):
 
 
 class ProveTrades(NamedTuple):
-    """Find out over REST's aggTrades whether the ids `first` to `last`, which it does not have as trades,
-    were ever issued; they lie between the times `begin_ms` and `end_ms`.
+    """Find out over REST's aggTrades whether the numbers `first` to `last` (`shared.trade_ids`), which it
+    does not have as trades, were ever issued; they lie between the times `begin_ms` and `end_ms`.
 
     Answer: `Instrument.receive_trade_proof` with the same bounds.
     """
@@ -64,6 +64,33 @@ class ProveTrades(NamedTuple):
     last: int
     begin_ms: int
     end_ms: int
+
+
+class AskNewestTrades(NamedTuple):
+    """Get REST's newest trades, `delay_s` seconds from now, to judge doubtful ones by.
+
+    Answer: `Instrument.receive_newest_trades`, without any where REST does not answer now.
+    """
+
+    symbol: str
+    delay_s: float
+
+
+class Reject(NamedTuple):
+    """Put a message aside that was sound in form and cannot be true: to the dead letters."""
+
+    symbol: str
+    stream: str
+    reason: str
+    message: Any
+
+
+class Distrust(NamedTuple):
+    """A stream has said what cannot be: another connection is to carry it; `kind` as in `CHECKS`."""
+
+    symbol: str
+    kind: str
+    reason: str
 
 
 class AuditBook(NamedTuple):
@@ -89,7 +116,18 @@ class LedgerEvent(NamedTuple):
     detail: str | None = None
 
 
-Effect = Publish | FetchSnapshot | FillKlines | FillTrades | ProveTrades | AuditBook | LedgerEvent
+Effect = (
+    Publish
+    | FetchSnapshot
+    | FillKlines
+    | FillTrades
+    | ProveTrades
+    | AskNewestTrades
+    | AuditBook
+    | Reject
+    | Distrust
+    | LedgerEvent
+)
 
 # Rows of one REST answer: the limit of klines and trades (BINANCE_SPOT.md §8.4, §8.6).
 PAGE: Final = 1_000

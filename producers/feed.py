@@ -33,6 +33,8 @@ _SPREAD: Final = 600 / CONNECTION_AGE_S
 _GOOD_AFTER_S: Final = 30.0
 # An exchange may announce the end of each new connection at once; 300 in 5 minutes are allowed per IP (§2.3).
 _BETWEEN_OPENINGS_S: Final = 2.0
+# A stream that says what cannot be may do so on each connection; the others are not to suffer from it.
+_BETWEEN_DISTRUSTS_S: Final = 60.0
 
 
 class Feed:
@@ -63,7 +65,9 @@ class Feed:
         self._instruments = instruments
         self._outlet = outlet
         self._clock = clock
-        self._reader = FrameReader(instruments, outlet, metrics, clock, self._announced)
+        self._reader = FrameReader(
+            instruments, outlet, metrics, clock, announced=self._announced, distrusted=self._distrusted
+        )
         self._connection_age_s = connection_age_s
         self._stopping = asyncio.Event()
         self._admitted = asyncio.Event()  # cleared while no connection is wanted
@@ -73,6 +77,7 @@ class Feed:
         self._rollover: Rollover | None = None
         self._reading: asyncio.Task[Any] | None = None
         self._opened_s = -_BETWEEN_OPENINGS_S
+        self._distrusted_s = -_BETWEEN_DISTRUSTS_S
         self.reconnects = 0
         self.rollovers = 0
 
@@ -158,6 +163,18 @@ class Feed:
         if verdict is not None:
             link.silent = link.watchdog.silent(now_s)
             self._leave(link, verdict.reason)
+
+    def distrust(self, symbol: str, kind: str, reason: str) -> None:
+        """A stream of a symbol has said what cannot be; no matter where it is not carried here."""
+        if self._link is not None and any(stream[:2] == (symbol, kind) for stream in self._streams):
+            self._distrusted(self._link, f"{symbol} {kind}: {reason}")
+
+    def _distrusted(self, link: Link, reason: str) -> None:
+        """Another connection may do better; but one that lies as well is borne with for a while."""
+        now_s = time.monotonic()
+        if now_s - self._distrusted_s >= _BETWEEN_DISTRUSTS_S:
+            self._distrusted_s = now_s
+            self._leave(link, reason)
 
     def _announced(self, link: Link) -> None:
         self._leave(link, "the exchange announces the end of this connection")

@@ -24,9 +24,13 @@ from producers.trade_sequence import TradeSequence
 from shared.intervals import interval_ms
 from shared.messages import DepthMessage, KlineMessage, Source, TradeMessage
 from shared.topics import LEDGER, QUOTES, TRADES
+from shared.trade_ids import number_of
 
 # What was not published, but is known to have been issued.
 _ISSUED_UNSEEN: Final = frozenset(("lost", "halted", "offline"))
+# REST knows a trade after some seconds; as long as it is asked for its newest ones, that is no news.
+_DOUBTS_AFTER_MS: Final = 15_000
+_DOUBTS_AGAIN_MS: Final = 60_000
 
 
 class Instrument:
@@ -61,6 +65,7 @@ class Instrument:
         self._ledger = LedgerEvents(exchange, symbol)
         self._source: Source = "stream"
         self._bar_ms = 0  # when the newest closed bar was received
+        self._doubts_noted_ms: int | None = None
 
     @property
     def synced(self) -> bool:
@@ -70,7 +75,8 @@ class Instrument:
     @property
     def pending_fills(self) -> int:
         """How many series await an answer of REST."""
-        return sum(klines.filling for klines in self._klines.values()) + self._trades.filling
+        doubtful = self._trades.doubtful_since_ms is not None
+        return sum(klines.filling for klines in self._klines.values()) + self._trades.filling + doubtful
 
     @property
     def missing_trades(self) -> int:
@@ -80,6 +86,11 @@ class Instrument:
     def missing_bars(self) -> int:
         """How many bars were passed over, of all intervals."""
         return sum(klines.missing for klines in self._klines.values())
+
+    @property
+    def doubtful_trades(self) -> int:
+        """Trades of which REST has not yet said what they are."""
+        return self._trades.doubtful
 
     @property
     def book_audits(self) -> tuple[int, int]:
@@ -122,7 +133,7 @@ class Instrument:
             for found in known.later:
                 self._expect("trades", None, found, server_time_ms)
             missing = (_missing(hole, 1, server_time_ms, now_s) for hole in known.missing)
-            raised = self._trades.begin(known.last_id, known.later, missing)
+            raised = self._trades.begin(known.last_id, known.later, known.time_ms or 0, missing)
             effects += self._enter(raised, "trades", None, server_time_ms, "backfill")
         return effects
 
@@ -189,6 +200,39 @@ class Instrument:
         raised = self._trades.receive_rows(first, last, rows, now_s, oldest_available)
         return self._enter(raised, "trades", None, now_ms, "backfill")
 
+    def receive_newest_trades(self, rows: Sequence[TradeMessage], now_ms: int) -> list[Effect]:
+        """Take the answer to `AskNewestTrades`; none if REST does not answer now."""
+        epoch, since_ms = self._trades.epoch, self._trades.doubtful_since_ms
+        raised = self._trades.receive_newest(rows)
+        if self._trades.epoch != epoch:
+            # Bars name the exchange's ids: those of the numbering before are other trades.
+            self._candles.begin_anew()
+        self._note_doubts(since_ms, now_ms)
+        return self._enter(raised, "trades", None, now_ms, self._source)
+
+    def _note_doubts(self, since_ms: int | None, now_ms: int, *, ended: bool = False) -> None:
+        """Say, some time after they came and then once a minute, that trades are not carried for doubt."""
+        if since_ms is None:
+            return
+        over = self._trades.doubtful_since_ms is None
+        if over:
+            due, self._doubts_noted_ms = self._doubts_noted_ms is not None, None
+        else:
+            noted_ms = self._doubts_noted_ms
+            due = ended or now_ms - (since_ms if noted_ms is None else noted_ms) >= (
+                _DOUBTS_AFTER_MS if noted_ms is None else _DOUBTS_AGAIN_MS
+            )
+            self._doubts_noted_ms = now_ms if due else noted_ms
+        if due:
+            detail = "ids of trades contradict those before, and REST does not say which are right"
+            detail += "; carried again" if over else f": {self._trades.doubtful} are held"
+            event = LedgerEvent("uncarried", since_ms, max(since_ms, now_ms), now_ms, detail)
+            self._enter_event(event, "trades", None, now_ms, self._source)
+
+    def end(self, now_ms: int) -> None:
+        """Nothing comes any more: what is still unknown is said, by the next `tick`."""
+        self._note_doubts(self._trades.doubtful_since_ms, now_ms, ended=True)
+
     def receive_trade_proof(
         self,
         asked: ProveTrades,
@@ -253,7 +297,7 @@ class Instrument:
         return outward
 
     def _enter_trade(self, trade: TradeMessage) -> None:
-        trade_id = trade["trade_id"]
+        trade_id = number_of(trade)
         self._candles.receive_trade(trade)
         for kind in ("expected", "repaired") if trade["source"] == "backfill" else ("expected",):
             self._ledger.add(

@@ -22,6 +22,8 @@ WAITING_BARS: Final = 10_000
 # A final may come some seconds after the border; an open bar older than this proves that it was missed.
 FINAL_GRACE_MS: Final = 5_000
 _EXCUSED: Final = frozenset(("halted", "no trades"))
+# As for times of the stream (producers.clock).
+_AHEAD_MS: Final = 10_000
 _REMEMBERED: Final = 64  # published bars that are kept to tell a repetition from a revision
 # What a bar says, whichever way it came.
 _CONTENT: Final = (
@@ -91,7 +93,8 @@ class KlineSequence:
         """Start after the last published bar or, where there is none, `warmup_bars` back (DESIGN §5.5).
 
         Args:
-            last_open_time_ms: open time of the last bar on the topic, None if it has none.
+            last_open_time_ms: open time of the last bar on the topic, None if it has none; one that has not
+                closed by the exchange's clock tells nothing.
             server_time_ms: the exchange's clock, taken before.
             missing: bars before the last one that the topic does not have, as numbers (open time ÷ interval).
         """
@@ -99,6 +102,9 @@ class KlineSequence:
             self._passed_over.add(hole)
         current = open_time_ms(self._interval, server_time_ms)
         self._known_last = self._announced = current - self._step
+        if last_open_time_ms is not None and last_open_time_ms + self._step > server_time_ms + _AHEAD_MS:
+            # Believed once; whoever goes on from it sees no real bar any more.
+            last_open_time_ms = None
         if last_open_time_ms is not None:
             self._next = last_open_time_ms + self._step
             self._offline_last, self._announced = self._known_last, last_open_time_ms

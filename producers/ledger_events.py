@@ -71,7 +71,8 @@ class LedgerEvents:
             "kind": kind,
             "first": first,
             "last": last,
-            "count": (last - first) // step + 1,
+            # Of a stream that is not carried, first and last are times: no ids are counted.
+            "count": 0 if kind == "uncarried" else (last - first) // step + 1,
             "detail": detail,
         }
         if kind not in _JOINED:

@@ -14,12 +14,12 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from producers.anchors import Place, Record, SeriesSearch
 from producers.bearings import SeriesBearings, klines_series, trades_series
 from producers.progress import BadProgress, Progress, decode_progress, partition_of
-from producers.publisher import LIBRDKAFKA_LOG
 from shared.errors import BrokerError, BrokerUnavailable, InvalidMessage
 from shared.intervals import interval_ms
-from shared.kafka import Verdict, cause, consumer_config, verdict
+from shared.kafka import LIBRDKAFKA_LOG, Verdict, cause, consumer_config, verdict
 from shared.messages import decode, message_key
 from shared.topics import PROGRESS, TRADES, klines_topic
+from shared.trade_ids import number_of
 
 _LOG = logging.getLogger(__name__)
 
@@ -306,14 +306,11 @@ def _key_of(series: str) -> bytes:
 
 def _record(message: Message) -> Record | None:
     """What a record of a data topic says of itself; None if it breaks its contract."""
-    kind, ident, time_field = (
-        ("trade", "trade_id", "trade_time_ms")
-        if message.topic() == TRADES
-        else ("kline", "open_time_ms", "open_time_ms")
-    )
+    kind, time_field = ("trade", "trade_time_ms") if message.topic() == TRADES else ("kline", "open_time_ms")
     try:
         content = decode(kind, message.value())
     except InvalidMessage:
         return None
+    ident = number_of(content) if kind == "trade" else content["open_time_ms"]
     repaired = kind == "trade" and content["source"] == "backfill"
-    return Record(message.offset() or 0, content[ident], content[time_field], repaired)
+    return Record(message.offset() or 0, ident, content[time_field], repaired)

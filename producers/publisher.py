@@ -12,13 +12,9 @@ from typing import Final
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from shared.errors import BrokerError, BrokerUnavailable
-from shared.kafka import Verdict, cause, producer_config, verdict
+from shared.kafka import LIBRDKAFKA_LOG, Verdict, cause, producer_config, verdict
 
 _LOG = logging.getLogger(__name__)
-
-# Each attempt at a dead broker is a line of librdkafka's; ours comes once, from `_judge`.
-LIBRDKAFKA_LOG: Final = logging.getLogger("librdkafka")
-LIBRDKAFKA_LOG.setLevel(logging.CRITICAL)
 
 # Called with partition and offset when the broker has the record.
 Delivered = Callable[[int, int], None]

@@ -6,19 +6,31 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from producers.backoff import Backoff
 from producers.clock import Clock
-from producers.effects import AuditBook, Effect, FetchSnapshot, FillKlines, FillTrades, ProveTrades
+from producers.effects import (
+    AskNewestTrades,
+    AuditBook,
+    Distrust,
+    Effect,
+    FetchSnapshot,
+    FillKlines,
+    FillTrades,
+    ProveTrades,
+    Reject,
+)
 from producers.exchanges.binance.rest import BinanceRest
 from producers.exchanges.binance.weight_budget import DEPTH_WEIGHT
 from producers.instrument import Instrument
 from producers.outlet import Outlet
+from producers.trade_doubts import FULL_PAGE
 from shared.errors import ExchangeRefused, ExchangeUnavailable, ExchangeUnreadable, UnknownSymbol
 from shared.intervals import interval_ms
-from shared.messages import DepthMessage
+from shared.messages import DepthMessage, TradeMessage, encode
+from shared.trade_ids import EPOCH_SPAN, in_numbering, split
 
 _LOG = logging.getLogger(__name__)
 
@@ -27,21 +39,41 @@ _UNREADABLE: Final = 5  # answers in which no row can be read
 
 
 class Repairs:
-    """One task per effect. The cores never have more than one per series in hand, so neither has this."""
+    """One task per effect. The cores never have more than one per series in hand, so neither has this.
 
-    def __init__(self, rest: BinanceRest, outlet: Outlet, clock: Clock) -> None:
+    Args:
+        distrust: told the symbol, the kind of stream and the reason of `Distrust`.
+    """
+
+    def __init__(
+        self,
+        rest: BinanceRest,
+        outlet: Outlet,
+        clock: Clock,
+        distrust: Callable[[str, str, str], None] = lambda _symbol, _kind, _reason: None,
+    ) -> None:
         self._rest = rest
         self._outlet = outlet
         self._clock = clock
+        self._distrust = distrust
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._failure: BaseException | None = None
 
     def start(self, instrument: Instrument, effect: Effect) -> None:
         """Begin what the effect asks for; its answer goes back to the instrument."""
+        if type(effect) is Reject:
+            self._outlet.reject(
+                f"websocket:{effect.stream}", effect.symbol, effect.reason, encode(effect.message)
+            )
+            return
         if self._stopping:
             return
         match effect:
+            case Distrust(symbol, kind, reason):
+                self._distrust(symbol, kind, reason)
+            case AskNewestTrades():
+                self._spawn(self._ask_newest_trades(instrument, effect))
             case FetchSnapshot():
                 self._spawn(self._fetch_snapshot(instrument, effect))
             case FillKlines():
@@ -109,10 +141,16 @@ class Repairs:
         self._outlet.perform(instrument, effects)
 
     async def _fill_trades(self, instrument: Instrument, effect: FillTrades) -> None:
+        epoch, first = split(effect.first)
+        base = effect.first - first
+
         async def ask() -> tuple[list[Any], int]:
-            return await self._rest.trades(effect.symbol, effect.first, effect.last, self._clock.message_ms())
+            now_ms = self._clock.message_ms()
+            return await self._rest.trades(effect.symbol, first, effect.last - base, now_ms)
 
         rows, oldest = await self._until_answered(instrument, ask, (None, 0))
+        if rows is not None:
+            rows, oldest = in_numbering(epoch, rows), oldest + base
         effects = instrument.receive_trade_rows(
             effect.first,
             effect.last,
@@ -127,10 +165,23 @@ class Repairs:
         async def ask() -> Any:
             return await self._rest.issued_trades(effect.symbol, effect.begin_ms, effect.end_ms)
 
-        issued, never = await self._until_answered(instrument, ask, ([], []))
+        ranges = await self._until_answered(instrument, ask, ([], []))
+        base = split(effect.first)[0] * EPOCH_SPAN
+        issued, never = ([(first + base, last + base) for first, last in part] for part in ranges)
         effects = instrument.receive_trade_proof(
             effect, issued, never, self._clock.message_ms(), now_s=time.monotonic()
         )
+        self._outlet.perform(instrument, effects)
+
+    async def _ask_newest_trades(self, instrument: Instrument, effect: AskNewestTrades) -> None:
+        await asyncio.sleep(effect.delay_s)
+        rows: list[TradeMessage] = []
+        try:
+            rows = await self._rest.newest_trades(effect.symbol, FULL_PAGE, self._clock.message_ms())
+        except (ExchangeUnavailable, ExchangeRefused, UnknownSymbol) as error:
+            _LOG.warning("%s: cannot say what doubtful trades are: %s", instrument.symbol, error)
+        await self._outlet.publisher.room()
+        effects = instrument.receive_newest_trades(rows, self._clock.message_ms())
         self._outlet.perform(instrument, effects)
 
     async def _audit_book(self, instrument: Instrument) -> None:

@@ -86,7 +86,8 @@ class ProducerService:
         self._rest = BinanceRest(
             settings.binance_rest_url, settings.history_url(), self._clock.exchange_ms, self._outlet.reject
         )
-        self._repairs = Repairs(self._rest, self._outlet, self._clock)
+        self._clock.ask = self._measure_clock
+        self._repairs = Repairs(self._rest, self._outlet, self._clock, self._distrust)
         self._outlet.start = self._repairs.start
         self._instruments: dict[str, Instrument] = {}
         self._feeds: list[Feed] = []
@@ -189,7 +190,9 @@ class ProducerService:
         await asyncio.wait(feeds, timeout=1.0)
         # 2. Let the fills in flight end.
         await self._repairs.finish(_FILLS_S)
-        # 3. Say what has been issued, and wait for the broker.
+        # 3. Say what has been issued, and what is unknown, and wait for the broker.
+        for instrument in self._instruments.values():
+            instrument.end(self._clock.message_ms())
         self._settle()
         left = await self._publisher.flush(deadline - time.monotonic() - 1.0)
         if left:
@@ -364,10 +367,15 @@ class ProducerService:
         if instrument.halted != was_halted:
             _LOG.warning("%s: the exchange says %s", instrument.symbol, status)
 
+    def _distrust(self, symbol: str, kind: str, reason: str) -> None:
+        _LOG.warning("%s %s: %s", symbol, kind, reason)
+        for feed in self._feeds:
+            feed.distrust(symbol, kind, reason)
+
     async def _measure_clock(self) -> None:
         sent_ms = self._clock.now_ms()
         server_time_ms = await self._rest.time_ms()
-        self._clock.offset.receive(sent_ms, server_time_ms, self._clock.now_ms())
+        self._clock.receive(sent_ms, server_time_ms)
 
     def _publish_metrics(self) -> None:
         gauge, instruments = self._metrics.gauge, self._instruments.values()
@@ -379,6 +387,7 @@ class ProducerService:
         gauge("warm", float(pending == 0))
         gauge("missing_trades", sum(instrument.missing_trades for instrument in instruments))
         gauge("missing_bars", sum(instrument.missing_bars for instrument in instruments))
+        gauge("doubtful_trades", sum(instrument.doubtful_trades for instrument in instruments))
         gauge("books", len(instruments))
         gauge("synced_books", sum(instrument.synced for instrument in instruments))
         audits = [instrument.book_audits for instrument in instruments]

@@ -1,5 +1,7 @@
 """Every trade of one symbol once; holes are found by id and repaired late (DESIGN §5).
 
+Ids are counted as numbers (`shared.trade_ids`), so that those of a numbering that begins anew are others.
+
 Source of the rules: BINANCE_SPOT.md §4.2 (ids rise by 1), §8.4 (historicalTrades), §8.5 (aggTrades).
 """
 
@@ -9,16 +11,29 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from producers.effects import PAGE, Effect, FillTrades, LedgerEvent, ProveTrades, Publish
+from producers.effects import (
+    PAGE,
+    AskNewestTrades,
+    Distrust,
+    Effect,
+    FillTrades,
+    LedgerEvent,
+    ProveTrades,
+    Publish,
+    Reject,
+)
 from producers.found_ids import FoundRange
 from producers.gaps import KIND_BY_CAUSE, Place, cause_of_trades, place
 from producers.halts import Halts
 from producers.missing_ids import MAX_HOLES, MissingIds, MissingRange
+from producers.trade_doubts import Mark, Ruling, TradeDoubts, can_follow, mark_of
 from shared.id_ranges import IdRanges
 from shared.messages import TradeMessage
 from shared.topics import TRADES
+from shared.trade_ids import EPOCH_SPAN, number_of, shown
 
 _NEVER_ISSUED: Final = "aggTrades prove that they were never issued"
+_OF_OLD_NUMBERING: Final = "the exchange's trade ids have begun anew: by these it gives other trades"
 
 
 class TradeSequence:
@@ -26,7 +41,8 @@ class TradeSequence:
 
     What REST does not have after the first answers is expected all the same, and checked against aggTrades,
     which may prove that ids were never issued. The rest is asked for again and again, for a day, before it is
-    given up as `lost`, or as `halted` or `offline` where that is why it is missing.
+    given up as `lost`, or as `halted` or `offline` where that is why it is missing. A trade that cannot be
+    where its id says is held as doubtful while REST is asked for its newest ones.
 
     Args:
         halts: read only; when the exchange was closed.
@@ -35,8 +51,13 @@ class TradeSequence:
     def __init__(self, symbol: str, halts: Halts) -> None:
         self._symbol = symbol
         self._halts = halts
-        self._last: int | None = None  # highest id seen
+        self._last: int | None = None  # highest number seen
         self._last_ms: int | None = None  # its trade time
+        self._base = 0  # the number of the present numbering's id 0
+        # The one id that needs no thought, if it comes next; None in a later numbering than the first, and
+        # where it may as well belong to the doubtful ones.
+        self._in_step: int | None = None
+        self._doubts = TradeDoubts()
         self._missing = MissingIds()
         # Of the missing ids those entered as expected, and those that aggTrades prove to be trades.
         self._expected = IdRanges()
@@ -54,36 +75,59 @@ class TradeSequence:
         """How many ids are known to be missing for now."""
         return len(self._missing)
 
+    @property
+    def doubtful(self) -> int:
+        """How many trades are held until it is known what they are."""
+        return len(self._doubts)
+
+    @property
+    def doubtful_since_ms(self) -> int | None:
+        """When the first of them was received; None while there is none."""
+        return self._doubts.since_ms
+
+    @property
+    def epoch(self) -> int:
+        """Which numbering the exchange's ids are of by now."""
+        return self._base // EPOCH_SPAN
+
     def awaits(self, first: int, last: int) -> bool:
-        """Whether some of the ids `first` to `last` may still come."""
+        """Whether some of the exchange's ids `first` to `last` may still come."""
+        if self._doubts:
+            return True
+        first, last = first + self._base, last + self._base
         return self._last is None or last > self._last or any(self._missing.within(first, last))
 
     def begin(
         self,
         last_id: int | None,
         later: Iterable[FoundRange] = (),
+        time_ms: int = 0,
         missing: Iterable[MissingRange] = (),
     ) -> list[Effect]:
         """Start after what is on the topic already (DESIGN §5.5); without `last_id` with the first one seen.
 
         Args:
-            last_id: up to here nothing is missing but `missing`.
-            later: ids above `last_id` that are on the topic too, sorted.
+            last_id: number up to which nothing is missing but `missing`.
+            later: numbers above `last_id` that are on the topic too, sorted.
+            time_ms: trade time of `last_id`; 0 if nobody knows.
         """
         if last_id is None:
             return []
         self._last, self._resuming = last_id, True
+        self._last_ms = time_ms or None
         effects: list[Effect] = []
         for hole in missing:
             effects += self._add(hole)
         for found in later:
-            if found.first > self._last + 1:
-                hole = MissingRange(
-                    self._last + 1, found.first - 1, self._last_ms, found.first_ms, offline=False
-                )
+            # Nobody knows where a numbering has ended; the next one counts from 1, as exchanges do.
+            before = max(self._last, found.first - found.first % EPOCH_SPAN)
+            if found.first > before + 1:
+                hole = MissingRange(before + 1, found.first - 1, self._last_ms, found.first_ms, offline=False)
                 effects += self._add(hole)
             self._last, self._last_ms = found.last, found.last_ms
-        return effects + self._fill()
+        self._base = self._last - self._last % EPOCH_SPAN
+        self._find_step()
+        return effects + self._forget_numberings() + self._fill()
 
     def open_holes(self) -> Iterable[MissingRange]:
         """What is missing for now, in order."""
@@ -92,34 +136,114 @@ class TradeSequence:
     def receive(self, trade: TradeMessage) -> list[Effect]:
         """Take a trade of the stream."""
         trade_id = trade["trade_id"]
-        # What `place` would say, inline: this is every trade of a busy market.
-        if self._last is not None and trade_id == self._last + 1:
+        # What `_take` would say, inline: this is every trade of a busy market.
+        if trade_id == self._in_step:
             self._last, self._last_ms = trade_id, trade["trade_time_ms"]
+            self._in_step = trade_id + 1
             self._resuming = False
             return [Publish(TRADES, trade, trade_id)]
-        return self._receive_out_of_step(trade, trade_id)
+        effects = self._receive_out_of_step(trade)
+        self._find_step()
+        return effects
 
-    def _receive_out_of_step(self, trade: TradeMessage, trade_id: int) -> list[Effect]:
-        time_ms = trade["trade_time_ms"]
+    def _find_step(self) -> None:
+        """The id that needs no thought: the next one, if it cannot belong to the doubtful ones as well."""
+        plain = not self._base and self._doubts.newest_id != self._last
+        self._in_step = self._last + 1 if plain and self._last is not None else None
+
+    def _receive_out_of_step(self, trade: TradeMessage) -> list[Effect]:
+        if self._doubts.followed_by(trade) or not self._is_possible(trade):
+            return [AskNewestTrades(self._symbol, 0.0)] if self._doubts.hold(trade) else []
+        return self._take(trade)
+
+    def _is_possible(self, trade: TradeMessage) -> bool:
+        """Whether it can be where its id says, by the newest trade known."""
         if self._last is None:
-            self._last, self._last_ms = trade_id, time_ms
-            return [Publish(TRADES, trade, trade_id)]
-        if place(self._last, trade_id, trade_id) is Place.SEEN:
-            if trade_id not in self._missing:
-                return [LedgerEvent("duplicate", trade_id, trade_id, time_ms)]
-            self._settle(trade_id, trade_id)
+            return True
+        known = Mark(self._last - self._base, self._last_ms)
+        if trade["trade_id"] > known.trade_id:
+            return can_follow(known, mark_of(trade))
+        # Ids rise with time: one seen before, but later than the newest, is another trade.
+        seen = known.time_ms is not None and trade["trade_time_ms"] <= known.time_ms
+        return seen or trade["trade_id"] + self._base in self._missing
+
+    def _take(self, trade: TradeMessage) -> list[Effect]:
+        """Publish a trade of the present numbering, if it is new."""
+        if self._base:
+            trade["epoch"] = self.epoch
+        number, time_ms = trade["trade_id"] + self._base, trade["trade_time_ms"]
+        if self._last is None or number == self._last + 1:
+            self._last, self._last_ms, self._resuming = number, time_ms, False
+            return [Publish(TRADES, trade, number)]
+        if place(self._last, number, number) is Place.SEEN:
+            if number not in self._missing:
+                return [LedgerEvent("duplicate", number, number, time_ms)]
+            self._settle(number, number)
             return [Publish(TRADES, trade)]
-        first, last, before_ms = self._last + 1, trade_id - 1, self._last_ms
+        return [Publish(TRADES, trade, number), *self._go_on(number, time_ms, number - 1)]
+
+    def _go_on(self, newest: int, time_ms: int, last: int) -> list[Effect]:
+        """Number `newest` is issued, and all from the newest known one to `last` are missing."""
+        assert self._last is not None
         offline, self._resuming = self._resuming, False
-        self._last, self._last_ms = trade_id, time_ms
+        first, before_ms = self._last + 1, None if offline else self._last_ms
+        self._last, self._last_ms = newest, time_ms
         cause = cause_of_trades(before_ms, time_ms, offline=offline, halts=self._halts)
         hole = MissingRange(first, last, before_ms, time_ms, offline)
-        return [
-            Publish(TRADES, trade, trade_id),
-            LedgerEvent("gap", first, last, time_ms, cause),
-            *self._add(hole),
-            *self._fill(),
-        ]
+        return [LedgerEvent("gap", first, last, time_ms, cause), *self._add(hole), *self._fill()]
+
+    def receive_newest(self, rows: Sequence[TradeMessage]) -> list[Effect]:
+        """Take REST's newest trades, none if it does not answer now: by them doubtful ones are judged."""
+        if not self._doubts or self._last is None:
+            return []
+        base = self._base
+        known = Mark(self._last - base, self._last_ms)
+        ruling = self._doubts.judge(known, lambda trade_id: trade_id + base in self._missing, rows)
+        if ruling is None:
+            return [AskNewestTrades(self._symbol, self._doubts.delay_s)]
+        effects = self._begin_anew(ruling) if ruling.begun_anew is not None else []
+        for trade in ruling.genuine:
+            effects += self._take(trade)
+        effects += [self._repeat(trade) for trade in ruling.repeated]
+        if ruling.not_held is not None and ruling.not_held.trade_id + self._base > self._last:
+            newest = ruling.not_held.trade_id + self._base
+            effects += self._go_on(newest, ruling.not_held.time_ms or 0, newest)
+        effects += [Reject(self._symbol, "trades", _lie_of(trade, known), trade) for trade in ruling.lies]
+        if ruling.lies:
+            effects.append(Distrust(self._symbol, "trade", _lie_of(ruling.lies[0], known)))
+        self._find_step()
+        return effects
+
+    def _repeat(self, trade: TradeMessage) -> Effect:
+        """A trade of the numbering before the present one: to store it twice is to store it once."""
+        number = trade["trade_id"] + max(0, self._base - EPOCH_SPAN)
+        if self.epoch > 1:
+            trade["epoch"] = self.epoch - 1
+        if self._base:
+            return Publish(TRADES, trade)
+        return LedgerEvent("duplicate", number, number, trade["trade_time_ms"])
+
+    def _begin_anew(self, ruling: Ruling) -> list[Effect]:
+        """From now on ids are of the next numbering."""
+        assert self._last is not None
+        assert ruling.begun_anew is not None
+        before = self._last
+        self._base += EPOCH_SPAN
+        number = self._base + ruling.begun_anew
+        self._last = number - 1
+        first_ms = min((trade["trade_time_ms"] for trade in ruling.genuine), default=self._last_ms)
+        detail = f"trade ids begin anew after {shown(before)}: numbering {self.epoch + 1}"
+        return [*self._forget_numberings(), LedgerEvent("gap", number, number, first_ms, detail)]
+
+    def _forget_numberings(self) -> list[Effect]:
+        """What is missing of earlier numberings can be had no more, however long REST is asked."""
+        effects: list[Effect] = []
+        for missing in list(self._missing.within(0, self._base - 1)):
+            self._settle(missing.first, missing.last)
+            effects.append(
+                LedgerEvent("lost", missing.first, missing.last, missing.after_ms, _OF_OLD_NUMBERING)
+            )
+        return effects
 
     def retry(self, now_s: float) -> list[Effect]:
         """Ask again for what is due; `now_s` is of a clock that only goes forward. Call it once a second."""
@@ -143,9 +267,9 @@ class TradeSequence:
         self._filling = False
         effects: list[Effect] = []
         for row in rows or ():
-            trade_id = row["trade_id"]
-            if trade_id in self._missing:
-                self._settle(trade_id, trade_id)
+            number = number_of(row)
+            if number in self._missing and not self._is_too_late(number, row):
+                self._settle(number, number)
                 effects.append(Publish(TRADES, row))
         if first < oldest_available:
             # Asking page by page for what cannot be had would take hours, and find nothing.
@@ -183,6 +307,11 @@ class TradeSequence:
             if not missing.soon:
                 effects += self._expect(missing)
         return effects + self._fill(now_s)
+
+    def _is_too_late(self, number: int, row: TradeMessage) -> bool:
+        """It is later than what came after the hole: ids have begun anew, and only REST knows it yet."""
+        hole = next(self._missing.within(number, number))
+        return 0 < hole.after_ms < row["trade_time_ms"]
 
     def _settle(self, first: int, last: int) -> None:
         """These ids are missing no more."""
@@ -255,3 +384,10 @@ class TradeSequence:
             return []
         self._filling = True
         return [FillTrades(self._symbol, *page)]
+
+
+def _lie_of(trade: TradeMessage, known: Mark) -> str:
+    return (
+        f"trade_id: {trade['trade_id']} at {trade['trade_time_ms']} cannot be, with {known.trade_id} the"
+        " newest known, and REST's newest trades do not confirm it"
+    )

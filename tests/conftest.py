@@ -25,6 +25,9 @@ ROOT = Path(__file__).resolve().parents[1]
 hypothesis_settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.load_profile("shared")
 
+# Brokers of tests live for seconds or minutes: half of what a JVM costs is work that pays off after hours.
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What lies in tests/integration needs an engine; unit tests come first."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, Protocol
 
+from consumers.arrival import AHEAD_MS, require_arrived, require_time
 from consumers.enrich.kline_series import (
     ANY_OFFSET,
     KlineSeries,
@@ -13,7 +14,7 @@ from consumers.enrich.kline_series import (
     dump_snapshot,
     load_snapshot,
 )
-from consumers.enrich.port import Commit, Enriched, Known, Record, Start, StateRecord, require_time
+from consumers.enrich.port import Commit, Enriched, Known, Record, Start, StateRecord
 from consumers.indicators.bars import Bar
 from consumers.ledger_events import LedgerSeries, PendingEvents
 from consumers.measurements import INDICATOR, INDICATOR_LIVE, KLINE, KLINE_LIVE, Value
@@ -26,6 +27,9 @@ from shared.topics import klines_topic
 # A snapshot of all indicators is some 16 kB: one per series and half minute, sooner only when catching up.
 SNAPSHOT_PERIOD_MS: Final = 30_000
 SNAPSHOT_BARS: Final = 60
+# A state that has taken a bar of the future would find all others late. A clock of ours that is a day behind
+# is no reason to rebuild; the tolerance of single bars is `AHEAD_MS`.
+_STATE_AHEAD_MS: Final = 86_400_000 + AHEAD_MS
 _TOO_LATE: Final = "too late for the indicators, which went on without it; the bar itself is stored"
 _TOO_OLD: Final = "the bar came again so late that its first values are no longer known; it is stored"
 
@@ -84,6 +88,10 @@ class KlineEnricher:
             raise InvalidMessage("open_time_ms", open_time_ms, f"a multiple of {self._interval_ms} ms")
         if message["closed"] != (topic == self._closed_topic):
             raise InvalidMessage("closed", message["closed"], f"as topic {topic} says")
+        if message["closed"]:
+            require_arrived("close_time_ms", open_time_ms + self._interval_ms - 1, message)
+        else:
+            require_arrived("open_time_ms", open_time_ms, message)
         return message
 
     # -- partitions and state --------------------------------------------------------------------------
@@ -115,6 +123,9 @@ class KlineEnricher:
             snapshot: Snapshot = load_snapshot(value)
         except ValueError as error:
             return str(error)
+        closed_ms = snapshot.last_open_time_ms + self._interval_ms
+        if known.now_ms and closed_ms > known.now_ms + _STATE_AHEAD_MS:
+            return f"its last bar, of {snapshot.last_open_time_ms}, is of the future"
         try:
             state = self._indicators.load(snapshot.state)
         except ValueError as error:

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from consumers.arrival import require_time
 from consumers.completeness import CompletenessLedger, Minute, refusal
-from consumers.enrich.port import Enriched, Known, Record, Start, StatelessEnricher, require_time
+from consumers.enrich.port import Enriched, Known, Record, Start, StatelessEnricher
 from consumers.enrich.service_points import ServicePoints, decode_metrics
 from consumers.ledger_events import LedgerSeries, PendingEvents
 from consumers.measurements import LEDGER

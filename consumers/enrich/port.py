@@ -9,14 +9,11 @@ from typing import Any, Final, NamedTuple, Protocol
 from consumers.ledger_events import LedgerSeries, PendingEvents
 from consumers.marks import Trail
 from consumers.points import Point
-from shared.errors import InvalidMessage
 
 # (partition, offset, message); a plain tuple because there is one per message on the hot path.
 Record = tuple[int, int, Any]
 
-# Points carry nanoseconds in an int64, so no time may lie beyond this millisecond (year 2262).
 _ANY: Final = 2**63 - 1
-MAX_TIME_MS: Final = (2**63 - 1) // 1_000_000 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +31,7 @@ class Known:
         snapshots: newest state record of each key (klines only).
         day_ago: offset of the first record of the last 24 h (ledger only).
         day_ago_ms: the time of that, ms since the epoch.
+        now_ms: our clock at the assignment; 0 if nobody says.
     """
 
     low: int
@@ -45,6 +43,7 @@ class Known:
     snapshots: Mapping[bytes, bytes] = field(default_factory=dict)
     day_ago: int = 0
     day_ago_ms: int = 0
+    now_ms: int = 0
 
     @property
     def resume(self) -> int:
@@ -115,7 +114,12 @@ class Enricher(Protocol):
     """
 
     def decode(self, topic: str, value: bytes | None) -> Any:
-        """Bytes to a checked message. Raises InvalidMessage."""
+        """Bytes to a checked message.
+
+        Raises:
+            TimeAhead: its time lies beyond its arrival (`consumers.arrival`).
+            InvalidMessage: it is none.
+        """
 
     def assign(self, partition: int, known: Known) -> Start:
         """Take a partition; says where to read it from."""
@@ -165,9 +169,3 @@ class StatelessEnricher:
 
     def ledger_id(self, point: Point) -> tuple[LedgerSeries, int] | None:  # noqa: ARG002
         return None
-
-
-def require_time(field_name: str, time_ms: int) -> None:
-    """Raise InvalidMessage for a time that does not fit a point's nanoseconds."""
-    if time_ms > MAX_TIME_MS:
-        raise InvalidMessage(field_name, time_ms, "a time before the year 2262, in milliseconds")

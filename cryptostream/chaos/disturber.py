@@ -157,7 +157,9 @@ class Disturber:
         finally:
             if outage.how == "freeze":
                 self._engines.thaw(outage.engine)
-        if outage.how == "stop":
+            elif outage.how == "freeze-kill":
+                engine.kill()
+        if outage.how != "freeze":
             engine.restart()
         self._meter.disturbed(time.time_ns() // 1_000_000)
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 _LAG_S: Final = 1.0
 _PRODUCER: Final = "producer"
 # What the producer still asks REST for.
-_AWAITED: Final = ("pending_fills", "missing_trades", "missing_bars")
+_AWAITED: Final = ("pending_fills", "missing_trades", "missing_bars", "doubtful_trades")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ from cryptostream.chaos.scenarios import Scenario
 # A process keeps its queues (64 MB of records towards Kafka, one batch towards the store) on top of what it
 # needs to stand still.
 MOST_MB = 300.0
+# Of a run; fewer say nothing.
+LEAST_ROWS = 1_000
 
 
 @dataclass(slots=True)
@@ -74,6 +76,10 @@ class Result:
         if not scenario.engine_dies:
             lines += self.ends
         lines += [f"{fault} never fired" for fault in self.silent_faults]
+        if scenario.faults and not self.records:
+            lines.append("the faults hit nothing")
+        if self.rows < LEAST_ROWS:
+            lines.append(f"{self.rows} rows were compared, next to nothing")
         if self.lost:
             lines.append(f"{self.lost} ids are lost")
         if scenario.kill is not None and not self.kills:

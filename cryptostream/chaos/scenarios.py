@@ -26,10 +26,11 @@ _SHUTDOWN_LEAD_S: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """An engine is away for some real seconds: stopped in order and started again, or frozen."""
+    """An engine is away for some real seconds: stopped in order and started again, or frozen, or frozen and
+    then killed and started again."""
 
     engine: Engine
-    how: Literal["stop", "freeze"]
+    how: Literal["stop", "freeze", "freeze-kill"]
     seconds: float
 
 
@@ -53,6 +54,7 @@ class Scenario:
         least_rate: messages a second that must have come.
         torn: logs lose their ends, so that topics may have records twice or late, and indicators may have
             gone on without them: the store's trades and bars are judged, and the ledger's claims.
+        services_stay: no service may end, although an engine dies.
     """
 
     name: str
@@ -72,12 +74,12 @@ class Scenario:
     dead_letters: bool = False
     least_rate: float = 500.0
     torn: bool = False
+    services_stay: bool = False
 
     @property
     def engine_dies(self) -> bool:
-        """A service may then end too, with a clear line, to be started again: a broker that lost its memory
-        of a group, for one, fences the group's own members."""
-        return self.kill in ("kafka", "influx", POWER) or self.outage is not None
+        """A service may then end too, with a clear line, to be started again."""
+        return (self.kill in ("kafka", "influx", POWER) or self.outage is not None) and not self.services_stay
 
     def exchange_arguments(self) -> list[str]:
         """Of the simulator, beyond those of the market."""
@@ -287,6 +289,12 @@ OUTAGES: Final = (
         outage=Outage("influx", "freeze", 120),
         speed=30.0,
         least_rate=2_000,
+    ),
+    Scenario(
+        "broker-frozen",
+        "Kafka answers nothing for 20 s, then is killed and started again: the group's members stay",
+        outage=Outage("kafka", "freeze-kill", 20),
+        services_stay=True,
     ),
 )
 ROLLOVER: Final = Scenario(

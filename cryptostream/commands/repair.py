@@ -28,6 +28,7 @@ from shared.id_ranges import IdRanges
 from shared.intervals import INTERVAL_MS
 from shared.settings import Settings, load_settings
 from shared.topics import DEAD_LETTERS, LEDGER, TRADES, klines_topic
+from shared.trade_ids import number, split
 
 # Trade ids have ten digits, milliseconds of this century thirteen.
 _IDS_BELOW: Final = 10**12
@@ -146,7 +147,13 @@ def _range(claims: Claims, series: LedgerSeries, asked: Asked) -> tuple[int, int
     found = claims.id_range(series) if asked.ids is None else asked.ids
     if found is None:
         raise UsageError(f"--from, --to: the ledger has no {_name(series)} of that time; ask for another")
-    return found[0], min(found[1], claims.last_expected(series))
+    last_expected = claims.last_expected(series)
+    first, last = found
+    if series.stream == "trades":
+        # Of a numbering that is over the exchange gives nothing: by its ids it has other trades.
+        base = number(max(0, split(last_expected)[0]), 0)
+        first, last = (first + base, last + base) if asked.ids is not None else (max(first, base), last)
+    return first, min(last, last_expected)
 
 
 def _known(claims: Claims, series: LedgerSeries) -> Known:

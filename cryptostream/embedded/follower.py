@@ -14,7 +14,7 @@ from cryptostream.embedded.snapshot import LedgerRow, ServiceView
 from shared import messages
 from shared.errors import BrokerUnavailable, InvalidMessage
 from shared.intervals import INTERVAL_MS
-from shared.kafka import cause, consumer_config
+from shared.kafka import LIBRDKAFKA_LOG, cause, consumer_config
 from shared.topics import LEDGER, METRICS
 
 _TIMEOUT_S: Final = 10.0
@@ -35,7 +35,7 @@ class Follower:
         self._services: dict[tuple[str, str], tuple[float, dict[str, Any]]] = {}
         config = consumer_config(address, "cryptostream.run", "cryptostream-run", memory_broker=memory)
         # A broker that goes away is reported by the services; the client's own words would spoil the screen.
-        self._consumer = Consumer({**config, "log_level": 0})
+        self._consumer = Consumer({**config, "log_level": 0}, logger=LIBRDKAFKA_LOG)
         starts = []
         for topic in (LEDGER, METRICS):
             for partition in self._consumer.list_topics(topic, timeout=_TIMEOUT_S).topics[topic].partitions:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from consumers.stores.factory import open_reader, open_store
+from consumers.stores.sqlite_file import FileIdentity
+from cryptostream.data_dir import influx_of
 from cryptostream.embedded.bearings import Bearings, publish_ledger, read_bearings, write_bearings
 from cryptostream.embedded.broker import Broker, choose_broker, kafka_refusal, start_broker
 from cryptostream.embedded.follower import Follower
@@ -24,6 +26,7 @@ from cryptostream.embedded.services import (
     replay_command,
     simulator_command,
 )
+from cryptostream.embedded.sightings import fault_of
 from cryptostream.embedded.simulator_link import SimulatorLink
 from cryptostream.embedded.snapshot import InstrumentView, LedgerRow, ServiceView
 from cryptostream.embedded.source import SourceChoice, SourceKind
@@ -31,7 +34,7 @@ from cryptostream.embedded.store import RunStore, start_store
 from cryptostream.embedded.supervisor import Supervisor
 from cryptostream.embedded.workspace import Workspace
 from cryptostream.topics_admin import ensure_topics
-from shared.errors import ExchangeUnavailable, UnknownSymbol
+from shared.errors import ExchangeUnavailable, StoreError, UnknownSymbol
 from shared.settings import Settings, load_settings
 
 # Reading a recording of some hundred MB takes a while.
@@ -63,6 +66,7 @@ class Plant:
         self._follower: Follower | None = None
         self._market: MarketWatch | None = None
         self._reader_settings = settings
+        self._store_file: FileIdentity | None = None
         self.simulator = SimulatorLink()
         self.children = Supervisor(workspace.log_path, say)
         self.title_lines: tuple[str, ...] = ()
@@ -167,6 +171,10 @@ class Plant:
         )
         # A wrong or absent store is one clear line now, instead of consumers that wait for it.
         open_store(self._reader_settings).close()
+        self._workspace.remember_influx(influx_of(self._reader_settings))
+        path = self._reader_settings.sqlite_path
+        if self._reader_settings.store == "sqlite" and path is not None:
+            self._store_file = FileIdentity.of_file(path)
         return store
 
     def _declare_topics(self, broker: Broker) -> None:
@@ -272,6 +280,21 @@ class Plant:
         return tuple(filter(None, (self._workspace.low_disk, market)))
 
     # Ending
+
+    def store_faults(self) -> list[str]:
+        """One line for each way in which the store is not what the run has stored in; while it still runs."""
+        if self._market is None:
+            return []
+        self._market.close()
+        sightings = self._market.sightings
+        try:
+            if self._store_file is not None:
+                self._store_file.require_same()
+            with closing(open_reader(self._reader_settings)) as reader:
+                fault = fault_of(sightings.gone(reader), len(sightings.all()))
+        except StoreError as error:
+            fault = str(error)
+        return [] if fault is None else [fault]
 
     def stop(self) -> None:
         """The children have ended; now what they stood on."""

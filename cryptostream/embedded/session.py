@@ -124,12 +124,13 @@ class Session:
         # 1. The source falls silent, and everything it gave is published.
         # 2. The producers say their last and end.
         # 3. The store has all of it.
-        # 4. Only now the consumers end, then what they stood on.
+        # 4. Only now the consumers end, and what they stored is looked for; then what they stood on.
         for phase, step in (
             ("stopping: source", self._silence_source),
             ("stopping: producers", self._end_producers),
             ("stopping: waiting for the store", self._drain),
             ("stopping: consumers", self._end_consumers),
+            ("stopping: looking at the store", self._look_at_store),
         ):
             if not self._stop.hastened:
                 self._phase = phase
@@ -174,6 +175,9 @@ class Session:
 
     def _end_consumers(self, plant: Plant) -> None:
         self._end(plant, CONSUMERS)
+
+    def _look_at_store(self, plant: Plant) -> None:
+        self._unclean += plant.store_faults()
 
     def _end(self, plant: Plant, name: str) -> None:
         children = plant.children

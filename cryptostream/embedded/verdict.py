@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cryptostream.embedded.snapshot import LedgerRow
+from shared import trade_ids
 
 _RANGES_SHOWN: Final = 3
 
@@ -64,8 +65,10 @@ def merged_by_stream(ledger: Sequence[LedgerRow]) -> tuple[LedgerRow, ...]:
 
 def _missing(row: LedgerRow) -> str:
     name = " ".join(filter(None, (row.symbol, row.stream, row.interval)))
+    text = trade_ids.shown if row.stream == "trades" else str
     shown = ", ".join(
-        str(first) if first == last else f"{first}–{last}" for first, last in row.lost_ranges[:_RANGES_SHOWN]
+        text(first) if first == last else f"{text(first)}–{text(last)}"
+        for first, last in row.lost_ranges[:_RANGES_SHOWN]
     )
     more = len(row.lost_ranges) - _RANGES_SHOWN
     unit = "trade ids" if row.stream == "trades" else "open times"

@@ -112,6 +112,11 @@ class Workspace:
         path = self.root / SOURCE_FILE
         _write(path, {**_read(path), "broker": kind})
 
+    def remember_influx(self, where: dict[str, str] | None) -> None:
+        """Keep where the run writes, for `query` and `ledger`; None if it is not an InfluxDB."""
+        path = self.root / SOURCE_FILE
+        _write(path, {**_read(path), "influx": where})
+
     def _take(self, lock: IO[str]) -> None:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -13,6 +13,7 @@ from cryptostream.arguments import iso
 from cryptostream.ledger_report.report import Note, Range, Recount, SeriesReport, Shortfall
 from cryptostream.ledger_report.survey import Survey
 from cryptostream.output import write_columns
+from shared import trade_ids
 
 _COUNTS: Final = ("expected", "stored", "backfilled", "halted", "offline", "lost", "duplicates")
 _LOST_SHOWN: Final = 5
@@ -162,9 +163,10 @@ def _ranges_of(recount: Recount, short: Shortfall) -> str:
 def shown_ranges(series: LedgerSeries, ranges: Sequence[Range], *, by_minutes: bool = False) -> str:
     """Ranges in the ledger's units as text: ids, open times, or minutes."""
     times = by_minutes or bool(series.interval)
+    shown = trade_ids.shown if series.stream == "trades" else str
     word = "minutes" if by_minutes else "open times" if series.interval else "ids"
     texts = (
-        tuple(iso(value) if times else str(value) for value in dict.fromkeys((first, last)))
+        tuple(iso(value) if times else shown(value) for value in dict.fromkeys((first, last)))
         for first, last in ranges
     )
     return f"{word} {', '.join(' – '.join(pair) if times else '–'.join(pair) for pair in texts)}"

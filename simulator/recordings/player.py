@@ -43,6 +43,9 @@ class Player:
             for series, rows in recording.klines.items()
         }
         self._trades: defaultdict[str, list[TradeRow]] = defaultdict(list)
+        self._numbering: defaultdict[str, int] = defaultdict(
+            int
+        )  # index of the newest numbering's first trade
         self._aggregates: defaultdict[str, list[AggregateRow]] = defaultdict(list)
         self._quotes: dict[str, Quotes] = {}
         self._entries = self._symbol_entries()
@@ -93,6 +96,10 @@ class Player:
         match event.get("e"):
             case "trade":
                 quote = (Decimal(event["p"]) * Decimal(event["q"])).quantize(_EIGHT_PLACES)
+                known = self._trades[event["s"]]
+                if known and event["t"] < known[-1].trade_id and event["T"] > known[-1].trade_time_ms:
+                    # Ids begin anew: by them an exchange gives only what it has issued since.
+                    self._numbering[event["s"]] = len(known)
                 self._trades[event["s"]].append(
                     TradeRow(event["t"], event["p"], event["q"], str(quote), event["T"], event["m"])
                 )
@@ -143,7 +150,7 @@ class Player:
         rows = self._trades.get(symbol, [])
         if from_id is None:
             return rows[-limit:]
-        begin = bisect_left(rows, from_id, key=lambda row: row.trade_id)
+        begin = bisect_left(rows, from_id, self._numbering[symbol], key=lambda row: row.trade_id)
         return rows[begin : begin + limit]
 
     def aggregates(self, symbol: str, from_id: int | None, span: Span, now_ms: int) -> list[AggregateRow]:  # noqa: ARG002

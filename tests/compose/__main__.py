@@ -51,6 +51,8 @@ def main() -> int:
         # A snapshot each minute: nobody waits five for one.
         {"C3_ENABLED": str(arguments.c3).lower(), "SNAPSHOT_CRON": "*/1 * * * *"},
     )
+    # Told to end, it takes its containers with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     began = time.monotonic()
     try:
         for step in arguments.only or _steps(arguments):

@@ -23,9 +23,7 @@ def test_the_counts_on_the_page_are_those_of_the_comparison(data_set: DataSet, r
     (line,) = [line for line in TEXT if cells(line)[0] == data_set.short]
     count, results = results_of(data_set)
     # The last number depends on how a processor's library rounds a logarithm.
-    assert cells(line)[:-1] == cells(data_set_row(data_set, count, results))[:-1], (
-        "run: python -m docs.make_parity"
-    )
+    assert cells(line)[:-1] == cells(data_set_row(data_set, count, results))[:-1], "run: make parity"
 
 
 def test_every_column_equals_on_every_data_set() -> None:

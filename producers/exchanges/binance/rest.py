@@ -7,6 +7,7 @@ import difflib
 import logging
 import random
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any, Final, TypeVar
 
@@ -14,6 +15,7 @@ import aiohttp
 import orjson
 
 from producers.backoff import Backoff
+from producers.clock import AHEAD_MS
 from producers.exchanges.binance import weight_budget as weights
 from producers.exchanges.binance.answers import (
     Answer,
@@ -24,6 +26,7 @@ from producers.exchanges.binance.answers import (
     server_time,
     used_weight,
 )
+from producers.exchanges.binance.parse import TimeAhead
 from producers.exchanges.binance.rows import (
     ids_of_aggregate,
     kline_of_row,
@@ -135,7 +138,13 @@ class BinanceRest:
         klines = self._checked(
             "klines", symbol, rows, lambda row: kline_of_row(symbol, interval, row, received_ms)
         )
-        return [kline for kline in klines if kline["close_time_ms"] < server_time_ms]
+        finished = [kline for kline in klines if kline["close_time_ms"] < server_time_ms]
+        for kline in klines:
+            # One bar is open, as a rule; a later one is none.
+            if kline["open_time_ms"] > server_time_ms + AHEAD_MS:
+                error = TimeAhead("open_time_ms", kline["open_time_ms"], server_time_ms + AHEAD_MS)
+                self._reject("rest:klines", symbol, str(error), orjson.dumps(kline))
+        return finished
 
     async def trades(
         self, symbol: str, first: int, last: int, received_ms: int
@@ -156,7 +165,7 @@ class BinanceRest:
             rows = await self._get(
                 self._history_url, "historicalTrades", parameters, weights.TRADES_WEIGHT, rows_of
             )
-            return self._trades_of(symbol, rows, received_ms), 0
+            return await self._trades_of(symbol, rows, received_ms), 0
         except (ExchangeRefused, ExchangeBlocked) as refusal:
             self._no_history_until_ms = self._exchange_ms() + _HISTORY_AGAIN_MS
             if newest is None:
@@ -168,7 +177,12 @@ class BinanceRest:
         """The newest trades, ascending, at most 1,000."""
         parameters = {"symbol": symbol, "limit": str(limit)}
         rows = await self._get(self._rest_url, "trades", parameters, weights.TRADES_WEIGHT, rows_of)
-        return self._trades_of(symbol, rows, received_ms)
+        return await self._trades_of(symbol, rows, received_ms)
+
+    async def newest_trade(self, symbol: str, received_ms: int) -> TradeMessage | None:
+        """The newest trade that REST knows, by time; None if it has none. As heavy as 1,000 of them."""
+        rows = await self.newest_trades(symbol, 1, received_ms)
+        return max(rows, key=lambda trade: (trade["trade_time_ms"], trade["trade_id"]), default=None)
 
     async def issued_trades(
         self, symbol: str, begin_ms: int, end_ms: int
@@ -218,8 +232,20 @@ class BinanceRest:
             self._reject("rest:depth", symbol, str(error), orjson.dumps(body))
             raise ExchangeUnreadable(f"depth of {symbol}: {error}") from None
 
-    def _trades_of(self, symbol: str, rows: list[Any], received_ms: int) -> list[TradeMessage]:
-        return self._checked("trades", symbol, rows, lambda row: trade_of_row(symbol, row, received_ms))
+    async def _trades_of(self, symbol: str, rows: list[Any], received_ms: int) -> list[TradeMessage]:
+        latest_ms = self._exchange_ms() + AHEAD_MS
+
+        def read(row: Any) -> TradeMessage:
+            trade = trade_of_row(symbol, row, received_ms)
+            if trade["trade_time_ms"] > latest_ms:
+                raise TimeAhead("trade_time_ms", trade["trade_time_ms"], latest_ms)
+            return trade
+
+        if any(_is_ahead(row, latest_ms) for row in rows):
+            # Our idea of the exchange's clock may be old; only the exchange can tell, where it tells that.
+            with suppress(ExchangeRefused):
+                latest_ms = await self.time_ms() + AHEAD_MS
+        return self._checked("trades", symbol, rows, read)
 
     def _checked(self, path: str, symbol: str, rows: list[Any], read: Callable[[Any], Row]) -> list[Row]:
         checked: list[Row] = []
@@ -309,6 +335,12 @@ def _explain_unknown(symbol: str, listed: list[str]) -> str:
     near = difflib.get_close_matches(symbol, listed, n=3, cutoff=0.6)
     hint = f"did you mean {', '.join(near)}?" if near else "see its exchangeInfo for those it has"
     return f'SYMBOLS: "{symbol}" is not traded on Binance; {hint}'
+
+
+def _is_ahead(row: Any, latest_ms: int) -> bool:
+    """Whether a row's time, if it has one at all, may lie beyond the exchange's clock; in ms or µs."""
+    time = row.get("time") if type(row) is dict else None
+    return type(time) is int and (latest_ms < time < latest_ms * 100 or time > latest_ms * 1000)
 
 
 def _lowest(trades: Sequence[TradeMessage]) -> int:

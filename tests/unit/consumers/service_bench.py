@@ -151,6 +151,9 @@ class FakeReader:
     def pause(self, partitions: Sequence[TopicPartition]) -> None:
         """One record was enough."""
 
+    def resume(self, partitions: Sequence[TopicPartition]) -> None:
+        """It is assigned anew."""
+
     def consume(self, count: int, timeout: float) -> list[Any]:
         return [self._kafka.log[at.offset] for at in self._wanted if at.topic == TRADES]
 
@@ -182,12 +185,12 @@ class MoodyStore(MemoryStore):
         self.moods: list[Exception] = []
         self.writes = 0
 
-    def write(self, points: Sequence[Point]) -> None:
+    def write(self, points: Sequence[Point]) -> Sequence[Point]:
         if points:
             self.writes += 1
             if self.moods:
                 raise self.moods.pop(0)
-        super().write(points)
+        return super().write(points)
 
     def ids(self) -> list[int]:
         return [values[0] for values in self.of("trade").values()]
@@ -197,7 +200,7 @@ LOG = [FakeMessage(n, encode(trade(trade_id=n))) for n in range(5)]  # type: ign
 
 
 class Bench:
-    def __init__(self, log: Sequence[FakeMessage] = LOG) -> None:
+    def __init__(self, log: Sequence[FakeMessage] = LOG, config: dict[str, Any] | None = None) -> None:
         self.stop = threading.Event()
         self.kafka = FakeConsumer(log, self.stop)
         self.producer = FakeProducer()
@@ -209,7 +212,7 @@ class Bench:
             stream=streams(("trades",), (), memory_broker=False)[0],
             enricher=TradeEnricher(),
             consumer=self.kafka,  # type: ignore[arg-type]
-            config={"group.id": "cryptostream.trades"},
+            config={"group.id": "cryptostream.trades"} | (config or {}),
             store=self.store,
             outbox=outbox,
             history=NoHistory(),

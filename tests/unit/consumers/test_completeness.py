@@ -96,11 +96,38 @@ def test_long_bars_appear_in_the_minutes_that_they_open_in() -> None:
 
 def test_minutes_are_kept_for_seven_days() -> None:
     week_ms = 7 * 24 * 3_600_000
-    completeness = entered(event("expected", 1, 1), event("expected", 2, 2, event_time_ms=NOW_MS + week_ms))
+    times = {"event_time_ms": NOW_MS + week_ms, "received_time_ms": NOW_MS + week_ms + 5}
+    completeness = entered(event("expected", 1, 1), event("expected", 2, 2, **times))
     assert completeness.rows([Minute(TRADES, NOW_MS)]) == {}
     assert completeness.totals()[TRADES].expected == 2
     completeness = entered(bars("expected", NOW_MS - 10**12 + 10**12 % 60_000, NOW_MS, "1m"))
     assert len(completeness.take_changed()) == 7 * 24 * 60
+
+
+def test_a_time_of_the_future_makes_no_minute_old() -> None:
+    far_ms = 8 * 24 * 3_600_000
+    completeness = entered(
+        event("expected", 1, 1, event_time_ms=NOW_MS + far_ms), event("expected", 2, 2), event("stored", 1, 2)
+    )
+    assert completeness.rows([Minute(TRADES, NOW_MS)])[Minute(TRADES, NOW_MS)].stored == 1
+    minute_ms = NOW_MS - NOW_MS % 60_000
+    far_open_ms = minute_ms + far_ms
+    completeness = entered(
+        bars("expected", far_open_ms, far_open_ms, "1m"), bars("expected", minute_ms, minute_ms, "1m")
+    )
+    assert minute_ms in {minute.minute_ms for minute in completeness.take_changed()}
+
+
+def test_a_minute_of_the_future_keeps_none_that_is_too_old() -> None:
+    week_ms = 7 * 24 * 3_600_000
+    old = Minute(TRADES, NOW_MS + 60_000)
+    events = [
+        event("expected", 1, 1, event_time_ms=NOW_MS + 3 * week_ms),
+        event("expected", 2, 2, event_time_ms=old.minute_ms),
+        event("expected", 3, 3, event_time_ms=NOW_MS + 2 * week_ms, received_time_ms=NOW_MS + 2 * week_ms),
+    ]
+    assert old in entered(*events[:2]).rows([old])
+    assert entered(*events).rows([old]) == {}
 
 
 def test_streams_without_ids_are_not_counted() -> None:

@@ -340,3 +340,33 @@ def test_without_a_cut_a_bar_that_comes_again_is_a_duplicate() -> None:
     before.receive([bar(n, n) for n in range(4)], 0)
     after = restarted(before, Known(0, 6, committed=4, trail=Trail([Mark(4, 1)]), proved=4))
     assert events(after.receive([bar(4, 3)], 0)) == [("duplicate", 3, 3), ("stored", 3, 3)]
+
+
+FAR_MS = 100 * 3_600_000
+
+
+def test_a_closed_bar_far_ahead_of_its_event_is_refused() -> None:
+    message = kline(open_time_ms=NOW_MS + FAR_MS)
+    with pytest.raises(InvalidMessage, match="close_time_ms"):
+        fresh().decode(klines_topic("1m"), encode(message))  # type: ignore[arg-type]
+
+
+def test_an_open_bar_may_end_later_than_now_but_not_begin_later() -> None:
+    topic = klines_live_topic("1m")
+    message = kline(open_time_ms=NOW_MS, closed=False)
+    fresh().decode(topic, encode(message))  # type: ignore[arg-type]
+    with pytest.raises(InvalidMessage, match="open_time_ms"):
+        fresh().decode(topic, encode(message | {"open_time_ms": NOW_MS + FAR_MS}))  # type: ignore[arg-type]
+
+
+def test_a_state_that_has_taken_a_bar_of_the_future_is_rebuilt() -> None:
+    before = fresh()
+    before.receive([bar(0, 0), bar(1, FAR_MS // 60_000)], 0)
+    [state] = before.state_due(0, everything=True)
+    known = Known(0, 2, committed=2, snapshots={KEY: state.value}, now_ms=NOW_MS + 120_000)
+    after = KlineEnricher("1m", SumOfCloses(), live_interval_ms=1000)
+    start = after.assign(0, known)
+    assert start.offset == 0
+    assert "of the future" in (start.note or "")
+    later = after.receive([bar(0, 0), bar(2, 1)], 0)
+    assert values(later, "indicator") == [(100.0,), (200.0,)]

@@ -17,7 +17,7 @@ from consumers.points import Point
 from shared.errors import BrokerError, BrokerUnavailable, PointsRejected, StoreMisconfigured
 from shared.messages import encode
 from shared.topics import DEAD_LETTERS, LEDGER, TRADES
-from tests.builders import trade
+from tests.builders import NOW_MS, trade
 from tests.unit.consumers.service_bench import LOG, Bench, FakeMessage, down
 
 
@@ -38,7 +38,7 @@ def test_the_next_batch_is_read_while_one_is_written_and_no_further_one() -> Non
     store, written = bench.store.write, threading.Event()
     seen: list[tuple[int, int]] = []
 
-    def slow(points: Sequence[Point]) -> None:
+    def slow(points: Sequence[Point]) -> Sequence[Point]:
         if points and not written.is_set():
             # The one being written and the next are read; whoever waited for a third would see no end.
             while bench.kafka.position < 2:
@@ -46,7 +46,7 @@ def test_the_next_batch_is_read_while_one_is_written_and_no_further_one() -> Non
             time.sleep(0.05)
             seen.append((bench.kafka.position, len(bench.store.ids())))
             written.set()
-        store(points)
+        return store(points)
 
     bench.store.write = slow  # type: ignore[method-assign]
     bench.service.run()
@@ -63,9 +63,9 @@ def test_no_offset_is_committed_before_its_points_are_stored(
     store, commit = bench.store.write, bench.kafka.commit
     seen: list[tuple[int, int]] = []
 
-    def slow(points: Sequence[Point]) -> None:
+    def slow(points: Sequence[Point]) -> Sequence[Point]:
         time.sleep(0.01)
-        store(points)
+        return store(points)
 
     def noted(offsets: Sequence[TopicPartition], asynchronous: bool) -> list[TopicPartition]:
         read = without_marks(offsets[0].metadata or "read=0")[0].rpartition("read=")[2]
@@ -90,12 +90,12 @@ def test_partitions_taken_away_while_a_write_is_about_to_fail_are_not_committed(
     bench = Bench()
     store = bench.store.write
 
-    def failing(points: Sequence[Point]) -> None:
+    def failing(points: Sequence[Point]) -> Sequence[Point]:
         if points:
             bench.store.write = store  # type: ignore[method-assign]
             time.sleep(0.05)
             raise down()
-        store(points)
+        return store(points)
 
     def taken() -> None:
         if bench.kafka.position == 1:
@@ -321,3 +321,14 @@ def test_a_broker_that_no_longer_has_the_next_offset_is_read_from_what_it_has() 
     bench.kafka.on_poll = cut
     bench.service.run()
     assert bench.store.ids() == [0, 1, 2, 3, 101, 102]
+
+
+def test_a_record_of_the_future_goes_to_the_dead_letters_and_the_others_are_stored() -> None:
+    bench = Bench()
+    far_ms = NOW_MS + 50 * 3_600_000
+    lie = trade(trade_id=2, trade_time_ms=far_ms, event_time_ms=far_ms)
+    bench.kafka.log[2] = FakeMessage(2, encode(lie))  # type: ignore[arg-type]
+    bench.service.run()
+    assert bench.store.ids() == [0, 1, 3, 4]
+    [letter] = [record for topic, record in bench.producer.sent if topic == DEAD_LETTERS]
+    assert b"trade_time_ms" in dict(letter["headers"])["reason"]

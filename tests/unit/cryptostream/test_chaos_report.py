@@ -38,6 +38,8 @@ def test_whatever_breaks_a_promise_is_named():
     assert differing.broken() == ["trade: 1 missing: BTCUSDC 5"]
     assert result(lost=2).broken() == ["2 ids are lost"]
     assert result(silent_faults=("skip",)).broken() == ["skip never fired"]
+    assert result(records=Counter()).broken() == ["the faults hit nothing"]
+    assert result(rows=999).broken() == ["999 rows were compared, next to nothing"]
     assert result(most_mb={"producer": MOST_MB + 1}).broken()[0].startswith("producer held 301 MB")
     assert result(messages_per_s=499.0).verdict == "too slow"
     assert result("kill-ledger").broken() == ["nothing was killed"]

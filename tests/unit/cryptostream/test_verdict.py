@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cryptostream.embedded.snapshot import LedgerRow
 from cryptostream.embedded.verdict import judge, merged_by_stream
+from shared.trade_ids import number
 
 WHOLE = LedgerRow("BTCUSDC", "trades", "", expected=100, stored=100)
 
@@ -50,3 +51,10 @@ def test_symbols_are_summed_for_each_stream_and_interval():
         LedgerRow("", "klines", "1m", expected=10, stored=9, backfilled=4, lost=1, duplicates=2),
         LedgerRow("", "klines", "1s", expected=9, stored=9),
     )
+
+
+def test_what_is_lost_of_a_later_numbering_is_named_with_that():
+    first = number(1, 5)
+    lost = LedgerRow("ETHUSDC", "trades", "", expected=9, stored=6, lost=3, lost_ranges=((first, first + 2),))
+    verdict = judge([lost], [], data_awaited=True)
+    assert verdict.faults == ("ETHUSDC trades: 3 lost: trade ids 5 (numbering 2)–7 (numbering 2)",)

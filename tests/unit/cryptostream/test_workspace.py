@@ -6,8 +6,10 @@ import os
 
 import pytest
 
+from cryptostream.data_dir import influx_of, influx_of_run
 from cryptostream.embedded.workspace import Workspace
 from shared.errors import UsageError
+from shared.settings import Settings
 
 
 @pytest.fixture
@@ -32,6 +34,23 @@ def test_another_kind_of_source_is_refused(workspace, tmp_path):
     with pytest.raises(UsageError, match=r"holds data of the source simulator.*--data-dir"):
         Workspace(tmp_path / "run", "live")
     Workspace(tmp_path / "run", "simulator").close()  # the refusal left neither lock nor trace
+
+
+def test_where_a_run_wrote_is_kept_for_query_and_ledger(workspace):
+    assert influx_of_run(workspace.root) is None
+    settings = Settings(
+        _env_file=None, store="influxdb", influx_url="http://a:1", influx_bucket_ticks="market"
+    )
+    workspace.remember_influx(influx_of(settings))
+    assert influx_of_run(workspace.root) == {
+        "influx_url": "http://a:1",
+        "influx_org": "crypto",
+        "influx_bucket_market": "market",
+        "influx_bucket_ticks": "market",
+    }
+    # The next run there writes to a file.
+    workspace.remember_influx(influx_of(Settings(_env_file=None, store="sqlite")))
+    assert influx_of_run(workspace.root) is None
 
 
 def test_the_world_stays_the_same(workspace, tmp_path):

@@ -57,7 +57,9 @@ def ids(bearings: SeriesBearings | None) -> list[int]:
 
 def test_what_lies_behind_a_true_progress_is_there_too() -> None:
     search = Partition.of(1, 2, None, 3, 4, 6).search(at(3, 3))
-    assert search.bearings == SeriesBearings(3, (), (FoundRange(4, 4, 40, 40), FoundRange(6, 6, 60, 60)))
+    assert search.bearings == SeriesBearings(
+        3, (), (FoundRange(4, 4, 40, 40), FoundRange(6, 6, 60, 60)), 1_000
+    )
     assert search.progress == at(3, 3)
 
 
@@ -65,7 +67,7 @@ def test_progress_beyond_the_end_of_a_topic_is_not_believed() -> None:
     search = Partition.of(1, 2, 3).search(at(9, 8), at(2, 1))
     assert (search.progress, search.bearings) == (
         at(2, 1),
-        SeriesBearings(2, (), (FoundRange(3, 3, 30, 30),)),
+        SeriesBearings(2, (), (FoundRange(3, 3, 30, 30),), 1_000),
     )
 
 
@@ -95,7 +97,7 @@ def test_holes_that_were_open_are_open_but_for_what_has_come_since() -> None:
     hole = OpenHole(4, 9, 1, 2, asked=3, since_ms=4)
     search = Partition.of(10, 6, 7, 11).search(at(10, 0, hole))
     assert search.bearings == SeriesBearings(
-        10, (replace(hole, last=5), replace(hole, first=8)), (FoundRange(11, 11, 110, 110),)
+        10, (replace(hole, last=5), replace(hole, first=8)), (FoundRange(11, 11, 110, 110),), 1_000
     )
 
 
@@ -103,9 +105,9 @@ def test_repairs_that_a_cut_took_are_missing_again() -> None:
     hole = OpenHole(4, 5)
     before, after = at(6, 1, hole), at(7, 4)
     whole = Partition.of(3, 6, 4, 5, 7)
-    assert whole.search(after, before).bearings == SeriesBearings(7)
+    assert whole.search(after, before).bearings == SeriesBearings(7, time_ms=1_000)
     cut = Partition(whole.records[:3])
-    assert cut.search(after, before).bearings == SeriesBearings(6, (OpenHole(5, 5),))
+    assert cut.search(after, before).bearings == SeriesBearings(6, (OpenHole(5, 5),), time_ms=1_000)
 
 
 def test_a_series_killed_before_its_first_progress_begins_with_its_first_record() -> None:
@@ -119,7 +121,7 @@ def test_a_marker_beyond_the_end_still_finds_what_was_written_since() -> None:
 
 def test_what_the_topic_keeps_no_more_is_not_held_against_progress() -> None:
     old = Partition([None, None, Record(2, 9, 90, False)], low=2)
-    assert old.search(at(4, 0)).bearings == SeriesBearings(4, (), (FoundRange(9, 9, 90, 90),))
+    assert old.search(at(4, 0)).bearings == SeriesBearings(4, (), (FoundRange(9, 9, 90, 90),), 1_000)
 
 
 def test_of_a_producer_that_stopped_in_good_order_no_more_is_read_than_it_wrote() -> None:
@@ -131,7 +133,7 @@ def test_of_a_producer_that_stopped_in_good_order_no_more_is_read_than_it_wrote(
         search.receive(record)
     assert search.satisfied
     assert search.conclude()
-    assert search.bearings == later_than(1, (2, 3))
+    assert search.bearings == replace(later_than(1, (2, 3)), time_ms=1_000)
 
 
 def test_nothing_is_read_of_an_empty_topic() -> None:

@@ -91,6 +91,10 @@ class Published:
         self.has_room = asyncio.Event()
         self.trade_ids: list[int] = []
         self.others: list[Effect] = []
+        self.rejected: list[str] = []
+
+    def reject(self, _source: str, _symbol: str, reason: str, _value: bytes) -> None:
+        self.rejected.append(reason)
 
     def perform(self, _instrument: Instrument, effects: Iterable[Effect]) -> None:
         for effect in effects:
@@ -106,8 +110,11 @@ class Published:
 class Stage:
     """A running feed with an exchange that trades without end."""
 
-    def __init__(self, exchange: Exchange, outlet: Published, feed: Feed, instrument: Instrument) -> None:
+    def __init__(
+        self, exchange: Exchange, outlet: Published, feed: Feed, instrument: Instrument, clock: Clock
+    ) -> None:
         self.exchange = exchange
+        self.clock = clock
         self.outlet = outlet
         self.feed = feed
         self.instrument = instrument
@@ -131,7 +138,7 @@ class Stage:
 
 @asynccontextmanager
 async def stage(**options: Any) -> Any:
-    exchange, outlet, instruments = Exchange(), Published(), {}
+    exchange, outlet, clock, instruments = Exchange(), Published(), Clock(), {}
     instruments[SYMBOL] = Instrument("binance", SYMBOL, (), book_interval_ms=1_000, warmup_bars=0)
     trades = [stream for stream in streams_of(SYMBOL, ()) if stream.kind == "trade"]
     feed = Feed(
@@ -140,7 +147,7 @@ async def stage(**options: Any) -> Any:
         instruments=instruments,
         outlet=outlet,  # type: ignore[arg-type]
         metrics=ServiceMetrics("test"),
-        clock=Clock(),
+        clock=clock,
         **options,
     )
 
@@ -156,7 +163,7 @@ async def stage(**options: Any) -> Any:
 
     tasks = [asyncio.create_task(work) for work in (feed.run(), trade_on(), judge())]
     try:
-        yield Stage(exchange, outlet, feed, instruments[SYMBOL])
+        yield Stage(exchange, outlet, feed, instruments[SYMBOL], clock)
         await feed.stop()
         await asyncio.wait_for(tasks[0], 10)
     finally:
@@ -347,5 +354,66 @@ def test_it_stops_while_it_waits(suspended: bool) -> None:
                 running.exchange.refusing = True
                 await running.exchange.announce_shutdown()
                 await running.until(lambda: running.exchange.attempts >= 2)
+
+    asyncio.run(play())
+
+
+def test_a_stream_that_says_again_and_again_what_cannot_be_is_carried_by_another_connection() -> None:
+    async def play() -> None:
+        async with stage() as running:
+            await running.until_carried()
+            event = {"e": "trade", "E": 1, "s": SYMBOL, "T": 1, "p": "1.0", "q": "1.0", "m": False}
+            for number in range(1, 4):
+                await running.until_carried(5)
+                assert running.feed.rollovers == 0
+                await running.exchange.send("trade", event | {"t": 2**53 + number})
+            await running.until(lambda: running.feed.rollovers == 1)
+            # The next one lies as well: it is borne with, the other streams are not to suffer from it.
+            for number in range(1, 8):
+                await running.exchange.send("trade", event | {"t": 2**53 + number})
+            await running.until_carried()
+            assert running.feed.rollovers == 1
+            ids = running.outlet.trade_ids
+            assert ids == list(range(ids[0], ids[0] + len(ids)))
+            assert len(running.outlet.rejected) == 10
+
+    asyncio.run(play())
+
+
+def test_a_core_that_finds_a_lie_can_have_another_connection_too() -> None:
+    async def play() -> None:
+        async with stage() as running:
+            await running.until_carried()
+            running.feed.distrust("OTHER", "trade", "not carried here")
+            running.feed.distrust(SYMBOL, "kline", "not carried here")
+            await running.until_carried()
+            assert running.feed.rollovers == 0
+            running.feed.distrust(SYMBOL, "trade", "an id contradicts the ids before")
+            await running.until(lambda: running.feed.rollovers == 1)
+
+    asyncio.run(play())
+
+
+def test_a_time_ahead_is_judged_by_asking_the_exchange_for_its_clock() -> None:
+    async def play() -> None:
+        async with stage() as running:
+            await running.until_carried()
+            asked = 0
+
+            async def ask() -> None:
+                nonlocal asked
+                asked += 1
+                running.clock.receive(running.clock.now_ms(), 50_000)
+
+            # As after a sleep of the machine, or with an exchange that is faster than time.
+            running.clock.receive(running.clock.now_ms(), 1_000)
+            running.clock.ask = ask
+            event = {"e": "trade", "s": SYMBOL, "p": "1.0", "q": "1.0", "m": False}
+            first = running.outlet.trade_ids[-1] + 10_000_000
+            await running.exchange.send("trade", event | {"t": first, "E": 40_000, "T": 40_000})
+            await running.until(lambda: asked == 1)
+            await running.exchange.send("trade", event | {"t": first, "E": 400_000, "T": 40_000})
+            await running.until(lambda: len(running.outlet.rejected) == 1)
+            assert "event_time_ms" in running.outlet.rejected[0]
 
     asyncio.run(play())

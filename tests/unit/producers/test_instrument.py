@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from consumers.completeness import refusal
 from producers.bearings import OpenHole, SeriesBearings
 from producers.effects import FetchSnapshot, FillKlines, FillTrades, ProveTrades, Publish
 from producers.found_ids import FoundRange
 from producers.instrument import Instrument
+from shared import trade_ids
 from shared.messages import check
 from shared.topics import BOOK, DEPTH, LEDGER, QUOTES, TRADES, klines_live_topic, klines_topic
 from tests.builders import NOW_MS, depth, kline, quote, trade
@@ -257,3 +259,85 @@ def test_ids_that_were_never_issued_are_neither_expected_nor_lost(instrument: In
     instrument.receive_trade_proof(effects[-1], [], [(2, 3)], NOW_MS, now_s=0.0)
     assert ledger(instrument) == []
     assert instrument.missing_trades == 0
+
+
+# -- numberings that begin anew
+
+
+def anew(trade_id: int, at_ms: int = 0) -> Any:
+    return trade(trade_id=trade_id, trade_time_ms=NOW_MS + at_ms, received_time_ms=NOW_MS + at_ms + 5)
+
+
+def test_a_new_numbering_is_entered_with_its_own_numbers(instrument: Instrument) -> None:
+    instrument.receive("trade", anew(5_000))
+    for each in (1, 2, 3):
+        instrument.receive("trade", anew(each, 60_000 + each))
+    assert instrument.doubtful_trades == 3
+    assert instrument.pending_fills == 1
+    effects = instrument.receive_newest_trades([anew(each, 60_000 + each) for each in (1, 2, 3)], NOW_MS)
+    assert [effect.message["epoch"] for effect in effects if isinstance(effect, Publish)] == [1, 1, 1]
+    for effect in effects:
+        check("trade", effect.message)
+    first = trade_ids.number(1, 1)
+    assert said(ledger(instrument)) == [
+        ("trades", "gap", first, first, 1),
+        ("trades", "expected", 5_000, 5_000, 1),
+        ("trades", "expected", first, first + 2, 3),
+    ]
+    assert (instrument.doubtful_trades, instrument.pending_fills) == (0, 0)
+
+
+def test_trades_in_doubt_for_long_are_said_to_be_not_carried_and_then_to_be_again(
+    instrument: Instrument,
+) -> None:
+    instrument.receive("trade", anew(5_000))
+    instrument.receive("trade", anew(1, 60_000))
+    begun_ms = NOW_MS + 60_005
+    for after_ms in (1_000, 14_999, 15_000, 30_000, 74_999, 75_000):
+        instrument.receive_newest_trades([], begun_ms + after_ms)
+    instrument.receive_newest_trades([anew(1, 60_000)], begun_ms + 80_000)
+    events = [event for event in ledger(instrument) if event["kind"] == "uncarried"]
+    assert [(e["first"], e["last"], e["count"]) for e in events] == [
+        (begun_ms, begun_ms + after_ms, 0) for after_ms in (15_000, 75_000, 80_000)
+    ]
+    assert events[0]["detail"].endswith(": 1 are held")
+    assert events[-1]["detail"].endswith("; carried again")
+
+
+def test_trades_in_doubt_at_the_end_are_said_however_short_it_was(instrument: Instrument) -> None:
+    instrument.receive("trade", anew(5_000))
+    instrument.receive("trade", anew(1, 60_000))
+    instrument.end(NOW_MS + 61_000)
+    assert [event["kind"] for event in ledger(instrument)] == ["uncarried", "expected"]
+
+
+def test_a_bar_of_a_new_numbering_is_held_to_the_trades_of_that(instrument: Instrument) -> None:
+    for each in range(12):
+        instrument.receive("trade", trade(trade_id=1 + each, trade_time_ms=NOW_MS - 90_000 + each))
+    rows = [anew(each, -50_000 + each) | {"price": "200.0", "quantity": "1.0"} for each in range(1, 3)]
+    for row in rows:
+        instrument.receive("trade", dict(row))
+    instrument.receive_newest_trades([dict(row) for row in rows], NOW_MS)
+    prices = dict.fromkeys(("open", "high", "low", "close"), "200.0")
+    volumes = {"base_volume": "2.0", "quote_volume": "400.0"}
+    taker = {"taker_buy_base_volume": "2.0", "taker_buy_quote_volume": "400.0"}
+    bar = kline(
+        open_time_ms=NOW_MS, first_trade_id=1, last_trade_id=2, trade_count=2, **prices, **volumes, **taker
+    )
+    instrument.receive("kline", bar)
+    assert "revised" not in [event["kind"] for event in ledger(instrument)]
+    assert instrument.audited_bars[:2] == (1, 0)
+
+
+def test_a_restarted_numbering_of_update_ids_unsyncs_the_book_and_the_ledger_can_read_it(
+    instrument: Instrument,
+) -> None:
+    instrument.receive("depth", diff(89_995, 90_000))
+    instrument.receive_snapshot(snapshot(89_997), NOW_MS)
+    assert instrument.synced
+    effects = instrument.receive("depth", diff(1, 4, 100))
+    assert BOOK in topics(effects)
+    assert any(isinstance(effect, FetchSnapshot) for effect in effects)
+    events = [event for event in ledger(instrument) if event["kind"] == "unsynced"]
+    assert (events[-1]["first"], events[-1]["last"]) == (1, 90_000)
+    assert all(refusal(event) is None for event in events)

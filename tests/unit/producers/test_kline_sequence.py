@@ -446,3 +446,16 @@ def test_a_row_of_rest_that_differs_from_the_bar_published_is_a_revision() -> No
     rows = [row(0, high="103.0"), row(1)]
     effects = sequence.receive_rows(NOW_MS, NOW_MS, rows, 0.0)
     assert causes(effects) == [("revised", 0, 0, "high 102.00000000, now 103.0")]
+
+
+@pytest.mark.parametrize("ahead", [1, 100 * 60])
+def test_a_bar_of_the_future_that_is_on_the_topic_stops_no_real_bar(ahead: int) -> None:
+    sequence = KlineSequence("BTCUSDC", "1m", Halts())
+    effects = sequence.begin(NOW_MS + ahead * MINUTE, NOW_MS, 2)
+    [fill] = [effect for effect in effects if isinstance(effect, FillKlines)]
+    assert (fill.first, fill.last) == (NOW_MS - 2 * MINUTE, NOW_MS - MINUTE)
+    effects = sequence.receive_rows(fill.first, fill.last, [row(-2), row(-1)], 0.0)
+    effects += sequence.receive(bar(0))
+    assert [e.message["open_time_ms"] for e in effects if isinstance(e, Publish)] == [
+        NOW_MS + number * MINUTE for number in (-2, -1, 0)
+    ]

@@ -92,9 +92,13 @@ def test_a_bearings_file_names_series_and_last_ids(tmp_path: Path) -> None:
     file = tmp_path / "bearings.json"
     file.write_text('{"binance:BTCUSDC:trades": 4711}')
     assert read_bearings_file(file) == {SERIES: SeriesBearings(4711)}
+    file.write_text('{"binance:BTCUSDC:trades": [4711, 1785767100000]}')
+    assert read_bearings_file(file) == {SERIES: SeriesBearings(4711, time_ms=1785767100000)}
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"a": "1"}', '{"a": true}', "{"])
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"a": "1"}', '{"a": true}', '{"a": [1, "2"]}', '{"a": [1]}', "{"]
+)
 def test_a_file_that_is_none_is_refused_with_its_name(tmp_path: Path, content: str) -> None:
     file = tmp_path / "bearings.json"
     file.write_text(content)

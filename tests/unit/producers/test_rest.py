@@ -172,3 +172,25 @@ def test_rows_of_junk_are_no_answer_that_there_is_nothing() -> None:
             await rest.trades("BTCUSDC", 7, 9, NOW_MS)
 
     run(host, work)
+
+
+def test_trades_of_the_future_are_put_aside_by_the_exchanges_own_clock() -> None:
+    host = Host()
+    late, lie = NOW_MS + 60_000, NOW_MS + 100 * 3_600_000
+    rows = [{"id": 7, **TRADE}, {"id": 8, **TRADE, "time": late}, {"id": 9, **TRADE, "time": lie}]
+    host.answers["historicalTrades"] = (200, orjson.dumps(rows))
+    host.answers["time"] = (200, orjson.dumps({"serverTime": late}))
+    found, _ = run(host, lambda rest: rest.trades("BTCUSDC", 7, 9, NOW_MS))
+    # Ours was a minute behind, as it is with a simulated exchange that is faster than time.
+    assert [row["trade_id"] for row in found] == [7, 8]
+    assert host.asked == ["historicalTrades", "time"]
+
+
+def test_the_newest_trade_is_the_newest_by_time() -> None:
+    host = Host()
+    rows = [{"id": 5_019, **TRADE}, {"id": 1, **TRADE, "time": NOW_MS + 1}]
+    host.answers["trades"] = (200, orjson.dumps(rows))
+    newest = run(host, lambda rest: rest.newest_trade("BTCUSDC", NOW_MS))
+    assert newest["trade_id"] == 1
+    host.answers["trades"] = (200, b"[]")
+    assert run(host, lambda rest: rest.newest_trade("BTCUSDC", NOW_MS)) is None

@@ -1,6 +1,7 @@
 import gzip
 import zipfile
 from itertools import pairwise
+from pathlib import Path
 
 import orjson
 import pytest
@@ -10,6 +11,8 @@ from simulator.exchange import Span
 from simulator.recordings.files import open_recordings
 from simulator.recordings.player import Player
 from simulator.recordings.shift import shift_to
+
+FEEDS = Path(__file__).resolve().parents[2] / "feeds"
 
 ALL = 10**6
 
@@ -227,3 +230,12 @@ def test_frames_come_by_time_and_only_those_wanted(frame_file, tmp_path):
     assert player.due(1499, wanted) == [] and player.position_ms == 1499
     assert player.due(9999, wanted) == []
     assert player.finished and player.position_ms == 1500
+
+
+def test_where_ids_begin_anew_they_mean_the_trades_since():
+    player = Player(open_recordings([FEEDS / "trade-ids-anew.jsonl"]))
+    player.next_frames(8, frozenset())
+    assert [row.trade_id for row in player.trades("BTCUSDC", 7_005, 10, 0)] == [7_005, 7_006, 7_007]
+    player.next_frames(6, frozenset())
+    assert [row.trade_id for row in player.trades("BTCUSDC", 3, 10, 0)] == [3, 4, 5, 6]
+    assert player.trades("BTCUSDC", 7_000, 10, 0) == []
