@@ -13,7 +13,7 @@ from consumers.enrich.kline_series import is_snapshot, snapshot_time_ms
 from consumers.enrich.port import Known
 from consumers.marks import Mark, Trail, without_marks
 from shared.errors import BrokerUnavailable
-from shared.kafka import cause, quiet_consumer
+from shared.kafka import LIBRDKAFKA_LOG, cause, quiet_consumer
 
 REQUEST_TIMEOUT_S: Final = 10.0
 _AGAIN_S: Final = 0.2
@@ -94,7 +94,9 @@ def epochs_of(config: dict[str, Any], partitions: Sequence[TopicPartition]) -> E
         BrokerUnavailable: the broker does not tell.
     """
     # Any: the published types know neither the request's time-out nor the epoch.
-    admin: Any = AdminClient({"bootstrap.servers": config["bootstrap.servers"], "log_level": 0})
+    admin: Any = AdminClient(
+        {"bootstrap.servers": config["bootstrap.servers"], "log_level": 0}, logger=LIBRDKAFKA_LOG
+    )
     asked = {TopicPartition(at.topic, at.partition): OffsetSpec.latest() for at in partitions}
     epochs: Epochs = {}
     try:

@@ -19,6 +19,7 @@ from consumers.enrich.port import Enricher, Known
 from consumers.marks import Mark, Spot, Trail, crc_of
 from consumers.proof import Prover
 from consumers.streams import Stream
+from shared.kafka import quiet_consumer
 from shared.topics import LEDGER
 
 log: Final = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ class Partitions:
         *,
         memory_broker: bool,
         newest: Callable[[str, int], Spot | None] = lambda _topic, _partition: None,
-        connect: Callable[[dict[str, Any]], Consumer] = Consumer,
+        connect: Callable[[dict[str, Any]], Consumer] = quiet_consumer,
         epochs: Callable[[dict[str, Any], Sequence[TopicPartition]], Epochs] = epochs_of,
         dead_letter: Callable[[Message, str], None] = lambda _message, _reason: None,
     ) -> None:

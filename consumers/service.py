@@ -37,7 +37,7 @@ from shared.errors import (
     InvalidMessage,
     StoreUnavailable,
 )
-from shared.kafka import Verdict, cause, verdict
+from shared.kafka import Verdict, cause, quiet_consumer, verdict
 
 log: Final = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class Parts:
     telemetry: Telemetry
     memory_broker: bool = False
     clock: Callable[[], float] = time.time
-    connect: Callable[[dict[str, Any]], Consumer] = Consumer
+    connect: Callable[[dict[str, Any]], Consumer] = quiet_consumer
     epochs: Callable[[dict[str, Any], Sequence[TopicPartition]], Epochs] = epochs_of
 
 
