@@ -61,6 +61,8 @@ class SeriesSearch:
         start: where to read from; None if nothing has to be read (any more).
         bearings: the outcome; None for a series of which nothing is there.
         progress: the record that was found true; None if none was.
+        beheaded: the series had records of which not even the first is left, though the topic was read whole:
+            it begins somewhere before `bearings`.
 
     Args:
         candidates: records of progress of the series, the newest first.
@@ -78,6 +80,7 @@ class SeriesSearch:
         self._true = False
         self.bearings: SeriesBearings | None = None
         self.progress: Progress | None = None
+        self.beheaded = False
         self._next()
 
     @property
@@ -121,6 +124,10 @@ class SeriesSearch:
                 self._next()
                 return self._attempt is None
             self.bearings = self._from_first(first)
+        had_records = any(known.last_id is not None for known in self._candidates)
+        proved = self.progress is not None and self.progress.last_id is not None
+        whole = self._place.low == 0 and (attempt.start == 0 or attempt.progress is not None)
+        self.beheaded = had_records and not proved and whole
         self._attempt = None
         return True
 

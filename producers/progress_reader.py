@@ -138,14 +138,15 @@ class ProgressReader:
                     None, place.topic, place.partition, place.high, begun_ms, now_ms
                 )
             _tell(series, candidates, search)
-            if search.bearings is None and candidates:
-                # All that the topic had of it is gone, or was in hand when its producer was killed.
+            if candidates and (search.bearings is None or search.beheaded):
+                # All that the topic had of it at first is gone, or was in hand when its producer was killed.
                 began_ms = min(_times(candidates), default=server_time_ms)
+                later = search.bearings.later if search.bearings is not None else ()
                 if topic == TRADES:
                     standing.begun_ms[symbol] = began_ms
                 elif any(earlier.last_id is not None for earlier in candidates):
                     before = began_ms // place.step - warmup_bars - 1
-                    standing.bearings[series] = SeriesBearings(before * place.step)
+                    standing.bearings[series] = SeriesBearings(before * place.step, later=later)
         return standing
 
     def contradicted(self, reached: Mapping[str, Progress]) -> list[str]:

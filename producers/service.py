@@ -8,7 +8,7 @@ import random
 import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, TypeVar
 
@@ -35,6 +35,7 @@ from shared.interpreter import spare_the_collector
 from shared.metrics import METRICS_PERIOD_S, ServiceMetrics
 from shared.settings import Settings
 from shared.topics import METRICS, declared_topics
+from shared.trade_ids import EPOCH_SPAN, split
 
 _LOG = logging.getLogger(__name__)
 
@@ -243,7 +244,10 @@ class ProducerService:
                 _LOG.warning("%s: its trades begin anew, earlier ones are not known: %s", symbol, refusal)
                 continue
             if first is not None:
-                bearings[trades_series(EXCHANGE, symbol)] = SeriesBearings(first - 1)
+                series = trades_series(EXCHANGE, symbol)
+                known = bearings.get(series, SeriesBearings(first - 1))
+                epoch, _ = split(known.last_id)
+                bearings[series] = replace(known, last_id=min(known.last_id, epoch * EPOCH_SPAN + first - 1))
         return bearings
 
     def _standing(self, server_time_ms: int) -> Standing:

@@ -115,6 +115,16 @@ def test_a_series_killed_before_its_first_progress_begins_with_its_first_record(
     assert Partition.of(None, None).search(at(None, 1)).bearings is None
 
 
+def test_a_series_whose_beginning_is_gone_too_is_told_from_one_that_begins() -> None:
+    """The whole log was cut off; a producer that lived through it wrote on."""
+    search = Partition.of(None, 50, 51).search(at(9, 8), at(None, 0))
+    assert search.beheaded
+    assert ids(search.bearings) == [50, 51]
+    assert Partition.of(None, 50, 51).search(at(9, 8)).beheaded
+    assert not Partition.of(None, 50, 51).search(at(None, 0)).beheaded
+    assert not Partition.of(None, 50, 51).search(at(50, 1), at(None, 0)).beheaded
+
+
 def test_a_marker_beyond_the_end_still_finds_what_was_written_since() -> None:
     assert Partition.of(None, 5, 6).search(at(None, 90)).bearings == later_than(4, (5, 6))
 
