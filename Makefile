@@ -9,7 +9,7 @@ ARGS ?=
 JOBS ?= 3
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup setup-snapshots run test unit lint bench engines azurite chaos week parity oracle sources soak
+.PHONY: setup setup-snapshots run test unit lint bench engines azurite chaos power-cuts week parity oracle sources soak
 .PHONY: schemas docs dashboards lock clean
 .PHONY: up down logs ps urls password backup restore compose test-compose
 
@@ -100,6 +100,10 @@ dashboards: $(STAMP)
 # Breaks a whole stack on purpose (docs/faults.md); with ARGS only that: make chaos ARGS="kill-producer --kills 5"
 chaos: $(STAMP)
 	@$(BIN)/cryptostream chaos $(if $(ARGS),$(ARGS),--kills 50 --write docs/faults.md)
+
+# A hundred power cuts of the broker's machine, in ten markets (docs/faults.md).
+power-cuts: $(STAMP)
+	@$(BIN)/cryptostream chaos power-cut --rounds 10 --kills 10 --write docs/faults.md $(ARGS)
 
 # A week of snapshots under all troubles at once, in virtual time (docs/snapshots.md).
 week: $(SNAPSHOTS_STAMP)

@@ -9,6 +9,7 @@ from typing import Any, Final
 import orjson
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from consumers.marks import Spot, crc_of
 from shared.dead_letters import Headers, dead_letter_headers
 from shared.errors import BrokerError, BrokerUnavailable
 from shared.kafka import cause
@@ -28,6 +29,7 @@ class Outbox:
         self._on_its_way = 0
         self._failure: str | None = None
         self.dead_letters = 0
+        self._newest: dict[tuple[str, int], Message] = {}
         self._acknowledged_s = time.monotonic()
 
     @property
@@ -99,6 +101,14 @@ class Outbox:
         self.send(DEAD_LETTERS, None, orjson.dumps(description, default=str), headers=headers)
         self.dead_letters += 1
 
+    def newest(self, topic: str, partition: int) -> Spot | None:
+        """The last of our records that a partition has acknowledged; None if there is none yet."""
+        with self._lock:
+            record = self._newest.get((topic, partition))
+        if record is None:
+            return None
+        return Spot(_or_unknown(record.offset()), crc_of(_as_bytes(record.key()), _as_bytes(record.value())))
+
     def flush(self, timeout_s: float) -> bool:
         """Whether all records sent so far are acknowledged, waiting up to `timeout_s` seconds.
 
@@ -119,6 +129,7 @@ class Outbox:
             self._on_its_way -= 1
             if error is None:
                 self._acknowledged_s = time.monotonic()
+                self._newest[message.topic() or "", _or_unknown(message.partition())] = message
             else:
                 self._failure = f"topic {message.topic()} refused a record: {error.str()}"
 

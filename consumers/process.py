@@ -164,6 +164,9 @@ class ConsumerProcess:
             live_interval_ms=settings.live_interval_ms,
             rebuilt_from_store=self._rebuild,
         )
+        if not self._memory_broker:
+            # Where a broker has lost what is to be read next, we decide where to go on.
+            config["auto.offset.reset"] = "error"
         kafka = Consumer(config, logger=LIBRDKAFKA_LOG)
         parts = Parts(
             stream=stream,

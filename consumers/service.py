@@ -14,7 +14,7 @@ from typing import Any, Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from consumers.arrival import REMEMBERED, Arrivals, TimeAhead
-from consumers.assignment import end_of
+from consumers.assignment import Epochs, end_of, epochs_of
 from consumers.backoff import Backoff
 from consumers.batch_write import BatchWrite
 from consumers.checkpoint import Checkpoint
@@ -37,7 +37,7 @@ from shared.errors import (
     InvalidMessage,
     StoreUnavailable,
 )
-from shared.kafka import Verdict, cause, verdict
+from shared.kafka import Verdict, cause, quiet_consumer, verdict
 
 log: Final = logging.getLogger(__name__)
 
@@ -63,6 +63,8 @@ class Parts:
     memory_broker: bool = False
     clock: Callable[[], float] = time.time
     upkeep: Callable[[int], None] | None = None  # called after a checkpoint, with the time in ms
+    connect: Callable[[dict[str, Any]], Consumer] = quiet_consumer
+    epochs: Callable[[dict[str, Any], Sequence[TopicPartition]], Epochs] = epochs_of
 
 
 class StreamConsumer:
@@ -85,7 +87,15 @@ class StreamConsumer:
         self._drain = drain
         self._backoff = Backoff()
         self._partitions = Partitions(
-            parts.stream, parts.enricher, parts.consumer, parts.config, memory_broker=parts.memory_broker
+            parts.stream,
+            parts.enricher,
+            parts.consumer,
+            parts.config,
+            memory_broker=parts.memory_broker,
+            newest=parts.outbox.newest,
+            connect=parts.connect,
+            epochs=parts.epochs,
+            dead_letter=parts.outbox.dead_letter,
         )
         self._positions = self._partitions.positions
         self._arrivals = Arrivals()
@@ -93,6 +103,7 @@ class StreamConsumer:
         self._writer = Background(f"{parts.stream.label} writer")
         self._writing: tuple[BatchWrite, Future[None]] | None = None  # what is on its way
         self._retrying = False  # what was on its way is tried again and again
+        self._renewed = False  # a broker was away, and may have lost what was read from it
         self._given_up = False  # the batch, since partitions were taken from us meanwhile
         self._failure: Exception | None = None  # of a callback
         self._stop_deadline = 0.0
@@ -105,6 +116,7 @@ class StreamConsumer:
             GroupOffsets(parts.consumer, self._slot),
             topic=parts.stream.topic,
             state_topic=parts.stream.state_topic,
+            mark=None if parts.memory_broker else self._partitions.mark,
         )
 
     def run(self) -> None:
@@ -137,10 +149,21 @@ class StreamConsumer:
     # -- the loop --------------------------------------------------------------------------------------
 
     def _next_batch(self) -> list[Message]:
+        if self._renewed:
+            self._start_over()
         if self._carried:
             batch, self._carried = self._carried, []
             return batch
         return self._consume(self._stream.batch, POLL_S)
+
+    def _start_over(self) -> None:
+        """Read again from what is proved to be as it was read, as after a restart."""
+        if not self._settle():
+            return
+        log.warning("%s: a broker was away; seeing what it still has of what was read", self._stream.label)
+        self._renewed = False
+        self._carried.clear()
+        self._partitions.start_over(self._now_ms())
 
     def _consume(self, at_most: int, timeout_s: float) -> list[Message]:
         """Records, after what librdkafka called back with; raises what failed in that."""
@@ -170,8 +193,13 @@ class StreamConsumer:
         ahead: list[tuple[int, Message, TimeAhead]] = []
         decode, positions = self._enricher.decode, self._positions
         for message in messages:
+            if self._renewed:
+                break  # read again
             if message.error() is not None:
-                self._judge(message)
+                if self._partitions.gone(message.error()):
+                    self._renewed = True
+                else:
+                    self._judge(message)
                 continue
             topic, partition, offset = message.topic(), message.partition(), message.offset()
             assert topic is not None
@@ -181,6 +209,9 @@ class StreamConsumer:
             if read is not None:
                 # A batch may hold records of an assignment that ended while it was gathered.
                 if offset < read.get(partition, offset + 1):
+                    continue
+                if not self._partitions.passed(message, topic, partition):
+                    self._renewed = True
                     continue
                 read[partition] = offset + 1
             try:

@@ -12,8 +12,8 @@ class Publish(NamedTuple):
     """Send a message to a topic.
 
     Attributes:
-        progress_id: the id that this series has reached, without a hole below it, once the record is
-            delivered; None for records that do not move it.
+        progress_id: the id that this series has reached once the record is delivered, with no hole below it
+            but those that are known; None for records that do not move it.
     """
 
     topic: str

@@ -7,21 +7,23 @@ the effects returned. No sockets, clocks or files.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from producers.bearings import SeriesBearings, klines_series, trades_series
+from producers.bearings import OpenHole, SeriesBearings, klines_series, trades_series
 from producers.book_audit import MEAN_INTERVAL_MS
 from producers.book_feed import BookFeed
 from producers.candle_audit import CandleAudit
 from producers.carriage import DEPTH, LEDGER_STREAMS, QUOTE, TRADE, StreamKey, Uncarried
 from producers.effects import Effect, LedgerEvent, Looked, ProveTrades, Publish
+from producers.found_ids import FoundRange
 from producers.halts import Halts
 from producers.kline_sequence import KlineSequence
 from producers.ledger_events import LedgerEvents
 from producers.lookout import GRACE_S, Lookout, Pace
+from producers.missing_ids import MissingRange
 from producers.trade_sequence import TradeSequence
-from shared.id_ranges import IdRanges
+from shared.intervals import interval_ms
 from shared.messages import CARRIED_AGAIN, DepthMessage, KlineMessage, Source, TradeMessage
 from shared.topics import LEDGER, QUOTES, TRADES
 from shared.trade_ids import number_of
@@ -118,33 +120,57 @@ class Instrument:
     def halted(self) -> bool:
         return self._halts.halted
 
-    def begin(self, bearings: Mapping[str, SeriesBearings], server_time_ms: int) -> list[Effect]:
+    def begin(
+        self, bearings: Mapping[str, SeriesBearings], server_time_ms: int, *, now_s: float = 0.0
+    ) -> list[Effect]:
         """Start all series from where they stand.
 
         Args:
             bearings: by series name; a series without any is warmed up.
             server_time_ms: the exchange's clock.
+            now_s: of a clock that only goes forward.
         """
         effects: list[Effect] = []
         self._began_ms = server_time_ms
         for interval, klines in self._klines.items():
             known = bearings.get(klines_series(self.exchange, self.symbol, interval))
-            last_open_time_ms = None if known is None else max((known.last_id, *(i for i, _ in known.later)))
+            last_open_time_ms: int | None = None
+            holes: list[MissingRange] = []
             if known is not None:
+                last_open_time_ms, holes = _standing(known, interval_ms(interval), server_time_ms, now_s)
                 # A producer that was killed may not have said it; saying it twice changes nothing.
-                for open_time_ms, _ in known.later:
-                    self._expect("klines", interval, open_time_ms, open_time_ms, server_time_ms)
-            raised = klines.begin(last_open_time_ms, server_time_ms, self._warmup_bars)
+                for found in known.later:
+                    self._expect("klines", interval, found, server_time_ms)
+            raised = klines.begin(last_open_time_ms, server_time_ms, self._warmup_bars, holes)
             effects += self._enter(raised, "klines", interval, server_time_ms, "backfill")
         known = bearings.get(trades_series(self.exchange, self.symbol))
         if known is not None:
-            for trade_id, time_ms in sorted(known.later):
-                self._expect("trades", None, trade_id, time_ms, server_time_ms)
-            later = IdRanges((trade_id, trade_id) for trade_id, _ in known.later)
-            time_ms = max((time_ms for _, time_ms in known.later), default=known.time_ms or 0)
-            raised = self._trades.begin(known.last_id, later, time_ms)
+            for found in known.later:
+                self._expect("trades", None, found, server_time_ms)
+            missing = (_missing(hole, 1, server_time_ms, now_s) for hole in known.missing)
+            raised = self._trades.begin(known.last_id, known.later, known.time_ms or 0, missing)
             effects += self._enter(raised, "trades", None, server_time_ms, "backfill")
         return effects
+
+    def open_holes(self, interval: str | None, now_ms: int, now_s: float) -> Iterator[OpenHole]:
+        """What is missing of the trades, or of the bars of an interval, in order.
+
+        Args:
+            now_ms: the exchange's clock; now_s: of a clock that only goes forward.
+        """
+        step = 1 if interval is None else interval_ms(interval)
+        series = self._trades if interval is None else self._klines[interval]
+        for missing in series.open_holes():
+            since_ms = None if missing.since_s is None else now_ms - round((now_s - missing.since_s) * 1000)
+            yield OpenHole(
+                missing.first * step,
+                missing.last * step,
+                missing.before_ms,
+                missing.after_ms,
+                missing.offline,
+                missing.asked,
+                since_ms,
+            )
 
     def receive(self, kind: str, message: Any) -> list[Effect]:
         """Take a checked message of the stream; `kind` as in `shared.messages.CHECKS`."""
@@ -420,14 +446,40 @@ class Instrument:
                 detail=event.detail if kind == event.kind else None,
             )
 
-    def _expect(self, stream: str, interval: str | None, ident: int, time_ms: int, now_ms: int) -> None:
+    def _expect(self, stream: str, interval: str | None, found: FoundRange, now_ms: int) -> None:
         self._ledger.add(
             "expected",
             stream,
             interval,
-            ident,
-            ident,
-            event_time_ms=time_ms,
+            found.first,
+            found.last,
+            event_time_ms=found.last_ms,
             received_time_ms=now_ms,
             source="backfill",
         )
+
+
+def _standing(known: SeriesBearings, step: int, now_ms: int, now_s: float) -> tuple[int, list[MissingRange]]:
+    """Open time of the last bar on the topic, and the bars before it that are not."""
+    holes = [_missing(hole, step, now_ms, now_s) for hole in known.missing]
+    last = known.last_id
+    for found in known.later:
+        if found.first > last + step:
+            between = OpenHole(last + step, found.first - step, after_ms=found.first)
+            holes.append(_missing(between, step, now_ms, now_s))
+        last = found.last
+    return last, holes
+
+
+def _missing(hole: OpenHole, step: int, now_ms: int, now_s: float) -> MissingRange:
+    """A hole of the progress topic, to be asked for at once."""
+    since_s = None if hole.since_ms is None else now_s - (now_ms - hole.since_ms) / 1000
+    return MissingRange(
+        hole.first // step,
+        hole.last // step,
+        hole.before_ms,
+        hole.after_ms,
+        hole.offline,
+        hole.asked,
+        since_s,
+    )

@@ -103,14 +103,23 @@ class KlineSequence:
         """How many bars were passed over and are still asked for."""
         return len(self._passed_over)
 
-    def begin(self, last_open_time_ms: int | None, server_time_ms: int, warmup_bars: int) -> list[Effect]:
+    def begin(
+        self,
+        last_open_time_ms: int | None,
+        server_time_ms: int,
+        warmup_bars: int,
+        missing: Iterable[MissingRange] = (),
+    ) -> list[Effect]:
         """Start after the last published bar or, where there is none, `warmup_bars` back (DESIGN §5.5).
 
         Args:
             last_open_time_ms: open time of the last bar on the topic, None if it has none; one that has not
                 closed by the exchange's clock tells nothing.
             server_time_ms: the exchange's clock, taken before.
+            missing: bars before the last one that the topic does not have, as numbers (open time ÷ interval).
         """
+        for hole in missing:
+            self._passed_over.add(hole)
         current = open_time_ms(self._interval, server_time_ms)
         self._known_last = self._announced = self._absent_last = current - self._step
         self._now_ms = server_time_ms
@@ -125,6 +134,10 @@ class KlineSequence:
         else:
             self._next = current
         return self._settle()
+
+    def open_holes(self) -> Iterable[MissingRange]:
+        """Bars that were passed over and are still asked for, in order, as numbers (open time ÷ interval)."""
+        return iter(self._passed_over)
 
     def receive(self, kline: KlineMessage) -> list[Effect]:
         """Take an event of the stream: a closed bar or an update of the open one."""

@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final, TypeVar
@@ -28,7 +28,7 @@ from producers.feed import CONNECTION_AGE_S, Feed
 from producers.instrument import Instrument
 from producers.lookout import pace_of
 from producers.outlet import SERVICE, Outlet
-from producers.progress import ProgressLog
+from producers.progress import Progress, ProgressLog
 from producers.progress_reader import ProgressReader, Standing
 from producers.publisher import Publisher
 from producers.repair_mode import REASON, Change, RepairMode
@@ -45,6 +45,7 @@ from shared.interpreter import spare_the_collector
 from shared.metrics import METRICS_PERIOD_S, ServiceMetrics
 from shared.settings import Settings
 from shared.topics import LEDGER_SNAPSHOT, METRICS, declared_topics
+from shared.trade_ids import EPOCH_SPAN, split
 
 _LOG = logging.getLogger(__name__)
 
@@ -104,6 +105,7 @@ class ProducerService:
         self._feeds: list[Feed] = []
         self._counted = 0
         self._uncarried: dict[str, list[Uncarried]] = {}  # by symbol, as last logged
+        self._doubted = 0  # errors of Kafka that are known
         self._acknowledged = (0, time.monotonic())  # records, and when the count last rose
         self._metrics.health.unready("start", "waiting for the broker, the exchange and our turn")
         self._stop = asyncio.Event()
@@ -159,7 +161,8 @@ class ProducerService:
             self._instruments[symbol] = instrument
             self._outlet.carry(instrument, intervals)
             self._receive_status(instrument, statuses[symbol])
-            self._outlet.perform(instrument, instrument.begin(bearings, self._clock.exchange_ms()))
+            raised = instrument.begin(bearings, self._clock.exchange_ms(), now_s=time.monotonic())
+            self._outlet.perform(instrument, raised)
         self._feeds = [
             Feed(
                 self._settings.binance_ws_url,
@@ -177,7 +180,8 @@ class ProducerService:
         """Run until stopped, or until a part fails with what cannot be mended."""
         feeds = [asyncio.create_task(feed.run()) for feed in self._feeds]
         others = [
-            asyncio.create_task(work) for work in (self._poll(), self._each_second(), self._watch_exchange())
+            asyncio.create_task(work)
+            for work in (self._poll(), self._each_second(), self._watch_exchange(), self._prove())
         ]
         try:
             done, _ = await asyncio.wait((stopped, *feeds, *others), return_when=asyncio.FIRST_COMPLETED)
@@ -264,7 +268,10 @@ class ProducerService:
                 _LOG.warning("%s: its trades begin anew, earlier ones are not known: %s", symbol, refusal)
                 continue
             if first is not None:
-                bearings[trades_series(EXCHANGE, symbol)] = SeriesBearings(first - 1)
+                series = trades_series(EXCHANGE, symbol)
+                known = bearings.get(series, SeriesBearings(first - 1))
+                epoch, _ = split(known.last_id)
+                bearings[series] = replace(known, last_id=min(known.last_id, epoch * EPOCH_SPAN + first - 1))
         return bearings
 
     def _standing(self, server_time_ms: int) -> Standing:
@@ -272,10 +279,17 @@ class ProducerService:
         reader = ProgressReader(self._settings.kafka_bootstrap_servers)
         try:
             standing = reader.standing(
-                EXCHANGE, self._assignment.symbols, self._assignment.intervals, server_time_ms
+                EXCHANGE,
+                self._assignment.symbols,
+                self._assignment.intervals,
+                server_time_ms,
+                self._settings.warmup_bars,
             )
         finally:
             reader.close()
+        for bad in standing.bad:
+            self._outlet.put_aside(bad)
+        self._outlet.forget_progress(standing.untrue)
         # From now on records may follow: no reader may believe that nothing lies above the progress.
         self._outlet.write_progress(standing.markers)
         self._publisher.flush_now(_MARKERS_S)
@@ -286,7 +300,43 @@ class ProducerService:
         while True:
             await asyncio.sleep(_POLL_S)
             self._publisher.poll()
+            if self._publisher.retriable_errors != self._doubted:
+                self._doubted = self._publisher.retriable_errors
+                self._outlet.doubt()
             self._repairs.check()
+
+    async def _prove(self) -> None:
+        """After the broker was away, see that it still has what it had acknowledged.
+
+        Raises:
+            BrokerError: it does not: the next start finds out what is missing, and gets it again.
+        """
+        delivered = 0
+        while True:
+            await asyncio.sleep(METRICS_PERIOD_S)
+            before, delivered = delivered, self._publisher.delivered
+            doubtful = self._outlet.doubtful
+            if not doubtful or delivered <= before:
+                continue  # nothing to prove, or the broker is still away
+            try:
+                lost = await asyncio.to_thread(self._contradicted, doubtful)
+            except BrokerUnavailable as error:
+                _LOG.warning("%s; what it still has is looked at later", error)
+                continue
+            if lost:
+                raise BrokerError(
+                    f"Kafka at {self._settings.kafka_bootstrap_servers} has lost records of {', '.join(lost)}"
+                    " that it had acknowledged; the next start gets them from the exchange again"
+                )
+            self._outlet.believe(len(doubtful))
+
+    def _contradicted(self, doubtful: Sequence[Mapping[str, Progress]]) -> list[str]:
+        """Series of which Kafka has lost something. Blocking."""
+        reader = ProgressReader(self._settings.kafka_bootstrap_servers)
+        try:
+            return sorted({series for reached in doubtful for series in reader.contradicted(reached)})
+        finally:
+            reader.close()
 
     async def _each_second(self) -> None:
         while True:

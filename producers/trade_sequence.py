@@ -22,6 +22,7 @@ from producers.effects import (
     Publish,
     Reject,
 )
+from producers.found_ids import FoundRange
 from producers.gaps import KIND_BY_CAUSE, Place, cause_of_trades, place
 from producers.halts import Halts
 from producers.missing_ids import MAX_HOLES, MissingIds, MissingRange
@@ -98,28 +99,40 @@ class TradeSequence:
         return self._last is None or last > self._last or any(self._missing.within(first, last))
 
     def begin(
-        self, last_id: int | None, later: Iterable[tuple[int, int]] = (), time_ms: int = 0
+        self,
+        last_id: int | None,
+        later: Iterable[FoundRange] = (),
+        time_ms: int = 0,
+        missing: Iterable[MissingRange] = (),
     ) -> list[Effect]:
         """Start after what is on the topic already (DESIGN §5.5); without `last_id` with the first one seen.
 
         Args:
-            last_id: number up to which nothing is missing.
-            later: ranges of numbers above `last_id` that are on the topic too.
-            time_ms: trade time of the highest of them all; 0 if nobody knows.
+            last_id: number up to which nothing is missing but `missing`.
+            later: numbers above `last_id` that are on the topic too, sorted.
+            time_ms: trade time of `last_id`; 0 if nobody knows.
         """
         if last_id is None:
             return []
         self._last, self._resuming = last_id, True
-        for first, last in IdRanges(later):
-            # Nobody knows where a numbering has ended; the next one counts from 1, as exchanges do.
-            before = max(self._last, first - first % EPOCH_SPAN)
-            if first > before + 1:
-                self._missing.add(MissingRange(before + 1, first - 1, None, time_ms, offline=False))
-            self._last = max(self._last, last)
         self._last_ms = time_ms or None
+        effects: list[Effect] = []
+        for hole in missing:
+            effects += self._add(hole)
+        for found in later:
+            # Nobody knows where a numbering has ended; the next one counts from 1, as exchanges do.
+            before = max(self._last, found.first - found.first % EPOCH_SPAN)
+            if found.first > before + 1:
+                hole = MissingRange(before + 1, found.first - 1, self._last_ms, found.first_ms, offline=False)
+                effects += self._add(hole)
+            self._last, self._last_ms = found.last, found.last_ms
         self._base = self._last - self._last % EPOCH_SPAN
         self._find_step()
-        return self._forget_numberings() + self._fill()
+        return effects + self._forget_numberings() + self._fill()
+
+    def open_holes(self) -> Iterable[MissingRange]:
+        """What is missing for now, in order."""
+        return iter(self._missing)
 
     def receive(self, trade: TradeMessage) -> list[Effect]:
         """Take a trade of the stream."""
@@ -129,7 +142,7 @@ class TradeSequence:
             self._last, self._last_ms = trade_id, trade["trade_time_ms"]
             self._in_step = trade_id + 1
             self._resuming = False
-            return [Publish(TRADES, trade, None if self._missing else trade_id)]
+            return [Publish(TRADES, trade, trade_id)]
         effects = self._receive_out_of_step(trade)
         self._find_step()
         return effects
@@ -162,13 +175,13 @@ class TradeSequence:
         number, time_ms = trade["trade_id"] + self._base, trade["trade_time_ms"]
         if self._last is None or number == self._last + 1:
             self._last, self._last_ms, self._resuming = number, time_ms, False
-            return [Publish(TRADES, trade, None if self._missing else number)]
+            return [Publish(TRADES, trade, number)]
         if place(self._last, number, number) is Place.SEEN:
             if number not in self._missing:
                 return [LedgerEvent("duplicate", number, number, time_ms)]
             self._settle(number, number)
             return [Publish(TRADES, trade)]
-        return [Publish(TRADES, trade), *self._go_on(number, time_ms, number - 1)]
+        return [Publish(TRADES, trade, number), *self._go_on(number, time_ms, number - 1)]
 
     def _go_on(self, newest: int, time_ms: int, last: int) -> list[Effect]:
         """Number `newest` is issued, and all from the newest known one to `last` are missing."""

@@ -7,6 +7,7 @@ from typing import Any, Final, Protocol
 
 from consumers.arrival import AHEAD_MS, require_arrived, require_time
 from consumers.enrich.kline_series import (
+    ANY_OFFSET,
     KlineSeries,
     Snapshot,
     checksum,
@@ -108,9 +109,7 @@ class KlineEnricher:
             return Start(known.low, f"rebuilding indicators from the topic ({'; '.join(unusable[:3])})")
         if not known.snapshots and resume > known.low:
             return Start(known.low, "no indicator state, rebuilding it from the topic")
-        if known.committed is not None and resume != known.committed:
-            return Start(resume, f"committed offset {known.committed} is out of range, reading from {resume}")
-        return Start(resume)
+        return Start(resume, known.note)
 
     def revoke(self, partition: int) -> None:
         for key in [key for key, series in self._series.items() if series.partition == partition]:
@@ -137,8 +136,10 @@ class KlineEnricher:
         series.last_open_time_ms = snapshot.last_open_time_ms
         series.recent = snapshot.recent
         series.holes = snapshot.holes
-        # A topic that was made anew counts from 0 again: then open times alone tell what is new.
-        series.offset = snapshot.offset if snapshot.offset < known.high else -1
+        # Open times tell what is new, never offsets: where a broker has lost the end of the topic, or it was
+        # made anew, other bars lie at the offsets of those that the state contains.
+        series.reread_until_ms = snapshot.last_open_time_ms
+        series.reread_before = max(known.read_before, snapshot.offset + 1)
         self._series[key] = series
         return None
 
@@ -159,6 +160,7 @@ class KlineEnricher:
                 series.first_open_time_ms = bar.open_time_ms
             series.advance(bar.open_time_ms, self._interval_ms)
             series.reread_until_ms = bar.open_time_ms
+            series.reread_before = ANY_OFFSET
 
     def state_due(self, now_ms: int, *, everything: bool) -> list[StateRecord]:
         if not self._keeps_state:
@@ -231,12 +233,13 @@ class KlineEnricher:
         klines, indicators, _, _, counted = self._tags.get(key) or self._tag(key, message)
         open_time_ms = message["open_time_ms"]
         number = open_time_ms // self._interval_ms
-        if offset <= series.offset:
-            # Read again after a restart. It is stored, but whether the ledger was told is not known.
-            events.add(counted, "stored", number, number)
-            return
         values = _values(message)
         time_ns = open_time_ms * 1_000_000
+        if series.has_read(offset, number, open_time_ms):
+            # Written again, for the ledger claims only what is: whether it was told of it is not known.
+            points.append(Point(klines, time_ns, values))
+            events.add(counted, "stored", number, number)
+            return
         if open_time_ms <= series.last_open_time_ms:
             self._not_later(series, counted, open_time_ms, values, events)
             points.append(Point(klines, time_ns, values))
@@ -262,8 +265,6 @@ class KlineEnricher:
     ) -> None:
         """A bar that the indicators have passed: the bar is stored, they are not computed again."""
         number = open_time_ms // self._interval_ms
-        if open_time_ms <= series.reread_until_ms:
-            return
         if series.fill(open_time_ms, self._interval_ms):
             events.add(counted, "late", number, number, _TOO_LATE)
         elif (before := series.recent.get(open_time_ms)) is None:

@@ -115,16 +115,15 @@ class TradeEnricher(StatelessEnricher):
 
     def assign(self, partition: int, known: Known) -> Start:
         start = known.resume
-        noted = _Noted.parse(known.metadata) if start == known.committed else None
+        # Read from an earlier place, what is whole is whole too.
+        noted = _Noted.parse(known.metadata) if start <= (known.committed or 0) else None
         self._unknown.discard(partition)
         self._whole_from[partition] = noted.whole_from if noted else None
         self._read_before[partition] = noted.read_before if noted else 0
         if noted is None and start > 0:
             # Older records are gone or were never noted: the first minute that is seen may be a part of one.
             self._unknown.add(partition)
-        if known.committed is not None and start != known.committed:
-            return Start(start, f"committed offset {known.committed} is out of range, reading from {start}")
-        return Start(start)
+        return Start(start, known.note)
 
     def revoke(self, partition: int) -> None:
         self._whole_from.pop(partition, None)

@@ -9,9 +9,10 @@ from cryptostream.chaos.engines import Engines
 from cryptostream.chaos.health import RecoveryMeter
 from cryptostream.chaos.kills import KillPlan
 from cryptostream.chaos.memory import held_by
+from cryptostream.chaos.power import cut_power
 from cryptostream.chaos.processes import Say
 from cryptostream.chaos.result import Result
-from cryptostream.chaos.scenarios import Outage, Scenario
+from cryptostream.chaos.scenarios import POWER, Outage, Scenario
 from cryptostream.chaos.session import Session
 from cryptostream.chaos.stack import CONSUMERS, PRODUCER
 
@@ -21,7 +22,7 @@ _FAULTS_S: Final = 0.5
 # Consumers of a group that was left without a word are waited for ten seconds by the broker.
 _RECOVERY_S: Final = 90.0
 _BEFORE_OUTAGE_S: Final = 3.0
-_ENGINES: Final = ("kafka", "influx")
+_ENGINES: Final = ("kafka", "influx", POWER)
 
 
 class Disturber:
@@ -126,10 +127,23 @@ class Disturber:
                 engine = self._engines.engine(name)
                 engine.kill()
                 engine.restart()
+            case "power":
+                self._cut_power(plan)
             case str() as process:
                 self._meter.disturbed(self._session.stack.processes.kill(process))
         if plan.done % 10 == 0 or plan.finished:
             self._say(f"{plan.done} kills")
+
+    def _cut_power(self, plan: KillPlan) -> None:
+        kafka = self._engines.kafka
+        self._meter.disturbed(time.time_ns() // 1_000_000)
+        kafka.kill()
+        cut = cut_power(kafka.log_dir, plan.chance)
+        self._say(f"power cut {plan.done}: {cut.logs} logs lost {cut.lost_bytes:,} bytes")
+        self._session.stack.processes.excuse()
+        kafka.restart()
+        # Back for certain only now: services that ended meanwhile came back to a broker that was not there.
+        self._meter.disturbed(time.time_ns() // 1_000_000)
 
     def _be_away(self, outage: Outage) -> None:
         self._tick_for(_BEFORE_OUTAGE_S)

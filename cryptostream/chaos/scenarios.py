@@ -9,6 +9,7 @@ from typing import Final, Literal
 from shared.errors import UsageError
 
 UNDISTURBED: Final = "undisturbed"
+POWER: Final = "power"
 Engine = Literal["kafka", "influx"]
 # Which bars the stored indicators are computed anew from.
 Bars = Literal["issued", "stored"]
@@ -51,6 +52,8 @@ class Scenario:
         dead_letters: every record that was hit must be among them.
         rollovers: least number of connections that took over from another.
         least_rate: messages a second that must have come.
+        torn: logs lose their ends, so that topics may have records twice or late, and indicators may have
+            gone on without them: the store's trades and bars are judged, and the ledger's claims.
         services_stay: no service may end, although an engine dies.
         for_good: what is broken stays so up to the end: no recovery is waited for, no book is asked for.
     """
@@ -71,13 +74,14 @@ class Scenario:
     altered_bars: bool = False
     dead_letters: bool = False
     least_rate: float = 500.0
+    torn: bool = False
     services_stay: bool = False
     for_good: bool = False
 
     @property
     def engine_dies(self) -> bool:
         """A service may then end too, with a clear line, to be started again."""
-        return (self.kill in ("kafka", "influx") or self.outage is not None) and not self.services_stay
+        return (self.kill in ("kafka", "influx", POWER) or self.outage is not None) and not self.services_stay
 
     def exchange_arguments(self) -> list[str]:
         """Of the simulator, beyond those of the market."""
@@ -316,6 +320,16 @@ KILLS: Final = tuple(
         ("influx", "kill -9 of InfluxDB, which starts again on the same data"),
     )
 )
+POWER_CUT: Final = Scenario(
+    "power-cut",
+    "the broker's machine loses its power, and each log its end",
+    kill=POWER,
+    speed=3.0,
+    connection_age_s=None,
+    same_market=False,
+    least_rate=50.0,
+    torn=True,
+)
 # A window of world time does for the undisturbed run, so these only need to last as long as they take.
 OUTAGES: Final = (
     Scenario(
@@ -357,7 +371,7 @@ ROLLOVER: Final = Scenario(
     least_rate=1_000,
 )
 SCENARIOS: Final[dict[str, Scenario]] = {
-    scenario.name: scenario for scenario in (*FAULTS, *SOURCES, ALL, *KILLS, *OUTAGES, ROLLOVER)
+    scenario.name: scenario for scenario in (*FAULTS, *SOURCES, ALL, *KILLS, POWER_CUT, *OUTAGES, ROLLOVER)
 }
 
 

@@ -74,6 +74,11 @@ class KafkaServer:
         self.server.kill()
 
     @property
+    def log_dir(self) -> Path:
+        """Where it keeps its partitions, a folder for each."""
+        return self.directory / "log"
+
+    @property
     def pid(self) -> int:
         return self.server.pid
 
@@ -86,7 +91,7 @@ class KafkaServer:
     def _start(self) -> ServerProcess:
         libs = fetch_kafka()
         program = java()
-        log_dir = self.directory / "log"
+        log_dir = self.log_dir
         self.directory.mkdir(parents=True, exist_ok=True)
         properties = self.directory / "server.properties"
         properties.write_text(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from consumers.enrich.klines import SNAPSHOT_BARS, SNAPSHOT_PERIOD_MS, KlineEnri
 from consumers.enrich.port import Enriched, Known, Record
 from consumers.indicators.bars import Bar
 from consumers.indicators.registry import indicator_set
+from consumers.marks import Mark, Trail
 from shared.errors import InvalidMessage
 from shared.messages import encode
 from shared.topics import klines_live_topic, klines_topic
@@ -304,6 +306,40 @@ def test_crashes_and_batches_change_no_point(
             enricher.state_stored(due)
         turn += 1
     assert store.rows == undisturbed.rows
+
+
+def restarted(before: KlineEnricher, known: Known) -> KlineEnricher:
+    states = {state.key: state.value for state in before.state_due(0, everything=True)}
+    return fresh(replace(known, snapshots=states))
+
+
+def test_other_bars_at_offsets_that_a_state_contains_are_new() -> None:
+    """The topic lost bars 2 to 5 of which the state knows 2 and 3; others lie at their offsets."""
+    before = fresh()
+    before.receive([bar(n, n) for n in range(4)], 0)
+    cut = Known(0, 6, committed=4, trail=Trail([Mark(4, 1), Mark(2, 2)]), proved=2)
+    after = restarted(before, cut)
+    enriched = after.receive([bar(2, 4), bar(3, 5)], 0)
+    assert values(enriched, "indicator") == [(500.0,), (600.0,)]
+    assert events(enriched) == [("stored", 4, 5)]
+
+
+def test_bars_that_come_again_after_a_cut_are_no_duplicates_and_move_no_indicator() -> None:
+    before = fresh()
+    before.receive([bar(n, n) for n in range(4)], 0)
+    cut = Known(0, 6, committed=4, trail=Trail([Mark(4, 1), Mark(2, 2)]), proved=2)
+    after = restarted(before, cut)
+    enriched = after.receive([bar(2, 2), bar(3, 3), bar(4, 4)], 0)
+    assert [row[3] for row in values(enriched, "kline")] == [100.0] * 3
+    assert values(enriched, "indicator") == [(500.0,)]
+    assert events(enriched) == [("stored", 2, 4)]
+
+
+def test_without_a_cut_a_bar_that_comes_again_is_a_duplicate() -> None:
+    before = fresh()
+    before.receive([bar(n, n) for n in range(4)], 0)
+    after = restarted(before, Known(0, 6, committed=4, trail=Trail([Mark(4, 1)]), proved=4))
+    assert events(after.receive([bar(4, 3)], 0)) == [("duplicate", 3, 3), ("stored", 3, 3)]
 
 
 FAR_MS = 100 * 3_600_000

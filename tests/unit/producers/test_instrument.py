@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from consumers.completeness import refusal
-from producers.bearings import SeriesBearings
+from producers.bearings import OpenHole, SeriesBearings
 from producers.effects import FetchSnapshot, FillKlines, FillTrades, ProveTrades, Publish
+from producers.found_ids import FoundRange
 from producers.instrument import Instrument
 from shared import trade_ids
 from shared.messages import check
@@ -101,11 +102,17 @@ def test_expected_bars_are_counted_as_bars(instrument: Instrument) -> None:
     assert said(ledger(instrument)) == [("klines", "expected", NOW_MS, NOW_MS + 2 * MINUTE, 3)]
 
 
+def found(item: int, time_ms: int) -> FoundRange:
+    return FoundRange(item, item, time_ms, time_ms)
+
+
 def test_a_restart_says_again_what_a_kill_may_have_left_unsaid() -> None:
     instrument = Instrument("binance", "BTCUSDC", ["1m"], book_interval_ms=1_000, warmup_bars=5)
     bearings = {
-        "binance:BTCUSDC:trades": SeriesBearings(10, [(11, NOW_MS), (13, NOW_MS + MINUTE)]),
-        "binance:BTCUSDC:klines:1m": SeriesBearings(NOW_MS - 4 * MINUTE, [(NOW_MS - 3 * MINUTE, 0)]),
+        "binance:BTCUSDC:trades": SeriesBearings(10, (), (found(11, NOW_MS), found(13, NOW_MS + MINUTE))),
+        "binance:BTCUSDC:klines:1m": SeriesBearings(
+            NOW_MS - 4 * MINUTE, (), (found(NOW_MS - 3 * MINUTE, NOW_MS - 3 * MINUTE),)
+        ),
     }
     effects = instrument.begin(bearings, NOW_MS)
     assert [(e.first, e.last) for e in effects if isinstance(e, FillTrades)] == [(12, 12)]
@@ -117,6 +124,32 @@ def test_a_restart_says_again_what_a_kill_may_have_left_unsaid() -> None:
         ("trades", "expected", 11, 11, 1),
         ("trades", "expected", 13, 13, 1),
     ]
+
+
+def test_holes_survive_a_restart_with_how_long_they_were_asked_for() -> None:
+    day_ms = 24 * 3_600_000
+    instrument = Instrument("binance", "BTCUSDC", ["1m"], book_interval_ms=1_000, warmup_bars=5)
+    trades = OpenHole(3, 5, NOW_MS - 9, NOW_MS - 7, offline=True, asked=40, since_ms=NOW_MS - day_ms)
+    bars = OpenHole(NOW_MS - 9 * MINUTE, NOW_MS - 8 * MINUTE, asked=7, since_ms=NOW_MS - 1_000)
+    bearings = {
+        "binance:BTCUSDC:trades": SeriesBearings(10, (trades,)),
+        "binance:BTCUSDC:klines:1m": SeriesBearings(NOW_MS - MINUTE, (bars,)),
+    }
+    effects = instrument.begin(bearings, NOW_MS, now_s=500.0)
+    assert [(e.first, e.last) for e in effects if isinstance(e, FillTrades)] == [(3, 5)]
+    assert list(instrument.open_holes(None, NOW_MS + 2_000, 502.0)) == [trades]
+    assert list(instrument.open_holes("1m", NOW_MS + 2_000, 502.0)) == [bars]
+    fills = [(e.first, e.last) for e in instrument.retry(NOW_MS, 500.0) if isinstance(e, FillKlines)]
+    assert fills == [(NOW_MS - 9 * MINUTE, NOW_MS - 8 * MINUTE)]
+
+
+def test_bars_that_a_topic_lost_between_others_are_asked_for() -> None:
+    instrument = Instrument("binance", "BTCUSDC", ["1m"], book_interval_ms=1_000, warmup_bars=5)
+    last = NOW_MS - MINUTE
+    left = SeriesBearings(NOW_MS - 9 * MINUTE, (), (found(last, last),))
+    instrument.begin({"binance:BTCUSDC:klines:1m": left}, NOW_MS)
+    fills = [(e.first, e.last) for e in instrument.retry(NOW_MS, 1.0) if isinstance(e, FillKlines)]
+    assert fills == [(NOW_MS - 8 * MINUTE, NOW_MS - 2 * MINUTE)]
 
 
 def synced(instrument: Instrument) -> list[str]:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producers.effects import PAGE, AskNewestTrades, FillTrades, LedgerEvent, ProveTrades, Publish
+from producers.found_ids import FoundRange
 from producers.halts import Halts
 from producers.missing_ids import DELAYS_S, LEAST_ASKED, PATIENCE_S, SOON_S
 from producers.trade_doubts import FULL_PAGE, MAX_HELD
@@ -107,12 +108,16 @@ def test_an_id_seen_before_is_dropped_and_counted(trades: TradeSequence) -> None
     assert events(trades.receive(stream(100))) == [("duplicate", 100, 100)]
 
 
-def test_progress_is_claimed_only_while_no_id_is_missing(trades: TradeSequence) -> None:
+def test_progress_goes_on_above_an_open_hole_and_names_it(trades: TradeSequence) -> None:
     assert trades.receive(stream(101))[0].progress_id == 101  # type: ignore[union-attr]
-    assert trades.receive(stream(103))[0].progress_id is None  # type: ignore[union-attr]
-    assert trades.receive(stream(104))[0].progress_id is None  # type: ignore[union-attr]
-    trades.receive_rows(102, 102, [row(102)], 0.0)
-    assert trades.receive(stream(105))[0].progress_id == 105  # type: ignore[union-attr]
+    assert trades.receive(stream(103))[0].progress_id == 103  # type: ignore[union-attr]
+    assert trades.receive(stream(104))[0].progress_id == 104  # type: ignore[union-attr]
+    assert [(hole.first, hole.last) for hole in trades.open_holes()] == [(102, 102)]
+    # A repair says nothing: it may be one of many that are on their way together.
+    assert [e.progress_id for e in trades.receive_rows(102, 102, [row(102)], 0.0) if type(e) is Publish] == [
+        None
+    ]
+    assert list(trades.open_holes()) == []
 
 
 def test_an_id_that_rest_does_not_have_is_expected_and_asked_for_a_day_before_it_is_lost(
@@ -194,9 +199,16 @@ def test_a_restart_fills_what_came_while_we_were_off() -> None:
     assert (published(effects), fills(effects)) == ([150], [(101, 149)])
 
 
+LATER = FoundRange(105, 110, NOW_MS + 105, NOW_MS + 110)
+
+
+def span(epoch: int, first: int, last: int) -> FoundRange:
+    return FoundRange(number(epoch, first), number(epoch, last), NOW_MS, NOW_MS)
+
+
 def test_a_restart_knows_what_was_published_above_an_open_hole() -> None:
     sequence = TradeSequence("BTCUSDC", Halts())
-    assert fills(sequence.begin(100, [(105, 110)], NOW_MS + 110)) == [(101, 104)]
+    assert fills(sequence.begin(100, [LATER])) == [(101, 104)]
     assert events(sequence.receive(stream(107))) == [("duplicate", 107, 107)]
     assert published(sequence.receive(stream(111))) == [111]
 
@@ -276,7 +288,7 @@ def test_what_came_while_we_were_off_and_rest_lacks_is_offline() -> None:
 
 def test_a_hole_from_before_the_restart_is_lost_not_offline() -> None:
     sequence = TradeSequence("BTCUSDC", Halts())
-    effects = sequence.begin(100, [(105, 110)], NOW_MS)
+    effects = sequence.begin(100, [LATER])
     assert events(exhausted(sequence, effects)) == [("expected", 101, 104), ("lost", 101, 104)]
 
 
@@ -424,14 +436,14 @@ def test_after_a_restart_numbers_go_on_in_the_numbering_they_were_in() -> None:
 
 def test_a_restart_after_a_kill_in_the_middle_of_the_change_misses_nothing_between_the_numberings() -> None:
     sequence = TradeSequence("BTCUSDC", Halts())
-    effects = sequence.begin(100, [(number(1, 1), number(1, 3)), (number(1, 5), number(1, 6))], NOW_MS)
+    effects = sequence.begin(100, [span(1, 1, 3), span(1, 5, 6)], NOW_MS)
     assert fills(effects) == [(number(1, 4), number(1, 4))]
     assert (sequence.missing, sequence.epoch) == (1, 1)
 
 
 def test_a_restart_gives_up_the_holes_of_a_numbering_that_is_over() -> None:
     sequence = TradeSequence("BTCUSDC", Halts())
-    effects = sequence.begin(100, [(105, 110), (number(1, 1), number(1, 3))], NOW_MS)
+    effects = sequence.begin(100, [LATER, span(1, 1, 3)], NOW_MS)
     assert (fills(effects), events(effects)) == ([], [("lost", 101, 104)])
 
 
