@@ -304,8 +304,9 @@ class TradeSequence:
             number = number_of(row)
             if number in self._missing and not self._is_too_late(number, row):
                 self._settle(number, number)
-                # Records keep their order: with nothing missing any more, this one completes the series.
-                effects.append(Publish(TRADES, row, None if self._missing else self._last))
+                # The newest of all, with nothing missing any more: no other repair is on its way behind it.
+                completes = number == self._last and not self._missing
+                effects.append(Publish(TRADES, row, number if completes else None))
         if first < oldest_available:
             # Asking page by page for what cannot be had would take hours, and find nothing.
             last = max(last, oldest_available - 1)

@@ -95,7 +95,7 @@ def read(*records: tuple[bytes, bytes | None]) -> tuple[dict[bytes, bytes], list
         TOPIC,
         [0],
         lambda _config: cast(Consumer, StateLog(*records)),
-        lambda message, reason: aside.append((message.offset() or 0, reason)),
+        put_aside=lambda message, reason: aside.append((message.offset() or 0, reason)),
     )
     return states[0], aside
 
