@@ -134,6 +134,6 @@ def end_a_run(server: Server, name: str, type_: str = "") -> None:
 
 def _await(texts: list[str], wanted: str, count: int = 1) -> None:
     try:
-        wait_for(lambda: texts.count(wanted) >= count, SILENCE_S + 30, wanted)
+        wait_for(lambda: texts.count(wanted) >= count, SILENCE_S + 120, wanted)
     except AssertionError:
         pytest.fail(f"not told: {wanted}; but: {texts}")
