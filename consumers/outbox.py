@@ -69,7 +69,7 @@ class Outbox:
                         f"Kafka has taken no records for {_ROOM_DEADLINE_S:.0f} s; "
                         "see whether the broker is up"
                     ) from None
-                self._producer.poll(0.1)
+                self._poll(0.1)
             except KafkaException as error:
                 # A record that no topic takes; or the producer is out of step with the broker for good.
                 raise BrokerError(
@@ -78,7 +78,7 @@ class Outbox:
                 ) from None
         with self._lock:
             self._on_its_way += 1
-        self._producer.poll(0)
+        self._poll(0)
 
     def send_json(self, topic: str, key: bytes, message: Any) -> None:
         self.send(topic, key, orjson.dumps(message))
@@ -120,9 +120,18 @@ class Outbox:
             if time.monotonic() >= deadline:
                 return False
             # Another thread's poll may run our callbacks, so this one must not sleep for long.
-            self._producer.poll(0.01)
+            self._poll(0.01)
         self._raise_failure()
         return True
+
+    def _poll(self, timeout_s: float) -> None:
+        """Let librdkafka call back; an error that is fatal to it is raised by whichever call comes next."""
+        try:
+            self._producer.poll(timeout_s)
+        except KafkaException as error:
+            raise BrokerError(
+                f"Kafka takes no more records of this process ({cause(error).str()}); start it again"
+            ) from None
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         with self._lock:

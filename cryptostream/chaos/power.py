@@ -15,7 +15,7 @@ from typing import Final
 
 _METADATA: Final = "__cluster_metadata"
 _CLEAN_SHUTDOWN: Final = ".kafka_cleanshutdown"
-# A machine writes out what is older than half a minute or so. Most cuts are that short, some take all.
+# A machine writes out what is older than half a minute or so. Most cuts are that short, some any part.
 _SHORT_BYTES: Final = 32 * 1024
 
 
@@ -53,10 +53,8 @@ def cut_power(log_dir: Path, chance: random.Random) -> Cut:
 
 
 def _taken(size: int, chance: random.Random) -> int:
-    """A quarter of the logs loses nothing, half a little, an eighth any part, an eighth all."""
+    """A quarter of the logs loses nothing, half a little, a quarter any part."""
     kind = chance.randrange(8)
     if kind < 2 or not size:
         return 0
-    if kind < 6:
-        return chance.randint(1, min(size, _SHORT_BYTES))
-    return chance.randint(1, size) if kind == 6 else size
+    return chance.randint(1, min(size, _SHORT_BYTES) if kind < 6 else size)
