@@ -17,7 +17,7 @@ from cryptostream.ledger_report.claims import Claims
 from cryptostream.ledger_report.output import shown_ranges
 from cryptostream.ledger_report.recount import count_points
 from cryptostream.ledger_report.span import Span
-from cryptostream.ledger_report.survey import oldest_kept_ms, read_claims
+from cryptostream.ledger_report.survey import expiry_ns, read_claims
 from cryptostream.progress_line import ProgressLine
 from cryptostream.repair.fetch import Repair
 from cryptostream.repair.indicators import forget_indicators
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     asked = _asked(args)
     settings = load_settings()
     with closing(TopicReader(broker_address(settings))) as topics:
-        claims = Claims(asked.span, oldest_kept_ms(settings), watched_ids=asked.ids)
+        claims = Claims(asked.span, expiry_ns(settings), watched_ids=asked.ids)
         read_claims(topics, claims)
     series = _series(claims, asked.span)
     first, last = _range(claims, series, asked)

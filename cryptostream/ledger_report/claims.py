@@ -15,6 +15,7 @@ from consumers.ledger_book import LedgerBook
 from consumers.ledger_events import LedgerSeries
 from consumers.ledger_snapshot import Restart
 from consumers.measurements import KLINE
+from consumers.stores.expiry import oldest_kept_ms
 from cryptostream.ledger_report.report import Note, SeriesReport, Unknown
 from cryptostream.ledger_report.span import Span
 from shared.id_ranges import IdRanges
@@ -33,15 +34,15 @@ class Claims:
     """Feed it with events, `end` it where the topic ends; then go on feeding while something is `undecided`.
 
     Args:
-        oldest_kept_ms: older points are gone from the bucket `ticks`; None if it keeps everything.
+        expiry_ns: how long the bucket `ticks` keeps points, by the exchange's time; None for ever.
         watched_ids: trade ids of which the time is asked for, by `time_span`.
     """
 
     def __init__(
-        self, span: Span, oldest_kept_ms: int | None, *, watched_ids: tuple[int, int] | None = None
+        self, span: Span, expiry_ns: int | None, *, watched_ids: tuple[int, int] | None = None
     ) -> None:
         self._span = span
-        self._oldest_kept_ms = oldest_kept_ms
+        self._expiry_ns = expiry_ns
         self._watched_ids = watched_ids
         self._book = LedgerBook(_MAX_RANGES)
         self._ledger = self._book.ledger
@@ -128,14 +129,15 @@ class Claims:
 
     def expired(self, series: LedgerSeries) -> int:
         """The highest id that the store may have let expire."""
-        if self._oldest_kept_ms is None:
+        kept_from_ms = oldest_kept_ms(self.as_of_ms, self._expiry_ns)
+        if kept_from_ms is None:
             return _EVER[0]
         if series.stream == "trades":
-            newest = self._ledger.account(series).dates.newest_before(self._oldest_kept_ms)
+            newest = self._ledger.account(series).dates.newest_before(kept_from_ms)
             return _EVER[0] if newest is None else newest
         if KLINE.bucket((series.exchange, series.symbol, series.interval)) != "ticks":
             return _EVER[0]
-        return self._oldest_kept_ms // series.unit
+        return kept_from_ms // series.unit
 
     def reports(self) -> list[SeriesReport]:
         """How each series stands."""

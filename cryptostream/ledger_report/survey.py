@@ -15,11 +15,11 @@ from consumers.ledger_events import LedgerSeries
 from consumers.ledger_snapshot import Restart, newer
 from consumers.ledger_start import ONE_EVENT, restarts
 from consumers.measurements import FRESHNESS, KLINE, TRADE
-from consumers.stores.expiry import TICKS_EXPIRY_NS
+from consumers.stores.expiry import TICKS_EXPIRY_NS, oldest_kept_ms
 from consumers.stores.factory import open_reader
 from consumers.stores.port import Reader
 from cryptostream.ledger_report.claims import Claims
-from cryptostream.ledger_report.minutes import recount_minutes, reports_from_minutes
+from cryptostream.ledger_report.minutes import newest_minute_ms, recount_minutes, reports_from_minutes
 from cryptostream.ledger_report.recount import NOTHING_CLAIMED, Claimed, Found, compare, count_points
 from cryptostream.ledger_report.report import Freshness, Note, Recount, SeriesReport, Unknown
 from cryptostream.ledger_report.span import Span
@@ -85,7 +85,7 @@ def survey(settings: Settings, span: Span, *, use_broker: bool, verify: bool) ->
         with closing(open_reader(settings)) as reader:
             return _from_store(settings, reader, span, verify=verify)
     with closing(topics):
-        claims = Claims(span, oldest_kept_ms(settings))
+        claims = Claims(span, expiry_ns(settings))
         read_claims(topics, claims)
         found = Survey(f"topic {LEDGER} at {topics.bootstrap_servers}", claims.reports(), [], {}, [])
         try:
@@ -103,11 +103,9 @@ def survey(settings: Settings, span: Span, *, use_broker: bool, verify: bool) ->
         return found
 
 
-def oldest_kept_ms(settings: Settings) -> int | None:
-    """Times before this are gone from the bucket `ticks`; None if nothing expires."""
-    if settings.influx_bucket_market == settings.influx_bucket_ticks:
-        return None
-    return (time.time_ns() - TICKS_EXPIRY_NS) // _NS_PER_MS
+def expiry_ns(settings: Settings) -> int | None:
+    """How long the bucket `ticks` keeps points, by the exchange's time; None for ever."""
+    return None if settings.influx_bucket_market == settings.influx_bucket_ticks else TICKS_EXPIRY_NS
 
 
 def read_claims(topics: TopicReader, claims: Claims) -> None:
@@ -185,7 +183,10 @@ def _ledger_topic(settings: Settings) -> TopicReader | None:
 
 
 def _from_store(settings: Settings, reader: Reader, span: Span, *, verify: bool) -> Survey:
-    reports = reports_from_minutes(reader, span, time.time_ns() // _NS_PER_MS)
+    newest_ms = newest_minute_ms(reader)
+    # A clock of ours that is behind must not make what is lost for good look as if it were on its way.
+    now_ms = max(time.time_ns() // _NS_PER_MS, newest_ms or 0)
+    reports = reports_from_minutes(reader, span, now_ms)
     found = Survey("minute rows of the store", reports, [], {}, newest_freshness(reader, span.stream))
     if verify:
         with ProgressLine("counting the store", "points") as line:
@@ -194,7 +195,7 @@ def _from_store(settings: Settings, reader: Reader, span: Span, *, verify: bool)
                     reader,
                     series,
                     span,
-                    oldest_kept_ms=oldest_kept_ms(settings),
+                    oldest_kept_ms=oldest_kept_ms(newest_ms, expiry_ns(settings)),
                     leading_bare=_leading_bare(settings),
                     advance=line.advance,
                 )

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import time
 from typing import Any
+
+import pytest
 
 from consumers.ledger_events import LedgerSeries
 from consumers.ledger_snapshot import PartitionSnapshot, Restart
@@ -15,8 +18,8 @@ TRADES = LedgerSeries("binance", "BTCUSDC", "trades")
 BARS = LedgerSeries("binance", "BTCUSDC", "klines", "1m")
 
 
-def claims_of(*events: dict[str, Any], span: Span | None = None, oldest_kept_ms: int | None = None) -> Claims:
-    claims = Claims(span or Span(), oldest_kept_ms)
+def claims_of(*events: dict[str, Any], span: Span | None = None, expiry_ns: int | None = None) -> Claims:
+    claims = Claims(span or Span(), expiry_ns)
     for event in events:
         claims.receive(event)  # type: ignore[arg-type]
     claims.end()
@@ -119,11 +122,20 @@ def test_trades_dated_before_the_oldest_kept_may_have_expired() -> None:
     claims = claims_of(
         ledger(first=1, last=10, event_time_ms=FIRST_MS),
         ledger(first=11, last=20, event_time_ms=FIRST_MS + MINUTE_MS),
-        oldest_kept_ms=FIRST_MS + 1,
+        expiry_ns=MINUTE_MS * 1_000_000 - 1,
     )
+    assert claims.as_of_ms == FIRST_MS + MINUTE_MS
     assert claims.expired(TRADES) == 10
     # Bars of a minute are kept for ever.
     assert claims.expired(BARS) < 0
+
+
+@pytest.mark.parametrize("set_by_s", [-86_400, 8 * 86_400, 30 * 86_400])
+def test_a_clock_of_ours_lets_no_claim_expire(monkeypatch: pytest.MonkeyPatch, set_by_s: int) -> None:
+    true_ns = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: true_ns() + set_by_s * 10**9)
+    claims = claims_of(ledger(first=1, last=10, event_time_ms=FIRST_MS), expiry_ns=7 * 86_400 * 10**9)
+    assert claims.expired(TRADES) < 0
 
 
 def test_an_event_that_makes_no_sense_is_left_out() -> None:
