@@ -91,7 +91,8 @@ RULES: Final[tuple[Rule, ...]] = (
         "something-lost",
         "Something is lost",
         '{{ printf "%.0f" $values.value.Value }} ids of {{ $labels.symbol }} {{ $labels.stream }} are lost',
-        "In the last 24 h the exchange issued what the store does not have. `cryptostream ledger` names the"
+        "In the last 24 h the exchange issued, by its ids or its clock, what the store does not have, or not"
+        " yet. `cryptostream ledger` names the"
         " ids, `cryptostream repair` asks for them again; the alert ends when they are stored, or a day old.",
         LOST,
         ("exchange", "symbol", "stream"),
