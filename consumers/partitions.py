@@ -80,6 +80,7 @@ class Partitions:
         self._epochs: Epochs = {}  # as they were before anything was proved
         self._dead_letter = dead_letter
         self._put_aside: set[tuple[str, int, int]] = set()
+        self._held: set[tuple[str, int]] = set()  # assigned, the live topic's too
         self._noticed: Epochs = {}  # those of which it was said already
         self.positions: dict[str, dict[int, int]] = {topic: {} for topic in stream.topics}
 
@@ -105,13 +106,13 @@ class Partitions:
                 assigned.append(TopicPartition(topic, partition, offset))
                 assigned += self._live(topic, partition)
         self._consumer.incremental_assign(assigned)
+        self._held.update((at.topic, at.partition) for at in assigned)
         # librdkafka remembers a pause of an earlier assignment of the same partition, and knows of none
         # where the store went down while the partition was another's.
         (self._consumer.pause if self._paused else self._consumer.resume)(assigned)
 
     def give(self, partitions: Iterable[TopicPartition]) -> None:
         """Forget partitions that are another's from now on."""
-        assigned = {(at.topic, at.partition) for at in self._consumer.assignment()}
         given: list[TopicPartition] = []
         for at in partitions:
             self.positions.get(at.topic, {}).pop(at.partition, None)
@@ -121,7 +122,10 @@ class Partitions:
                 self._enricher.revoke(at.partition)
             given += [TopicPartition(at.topic, at.partition), *self._live(at.topic, at.partition)]
         # One that is not assigned, since its beginning failed, would make librdkafka refuse them all.
-        self._consumer.incremental_unassign([at for at in given if (at.topic, at.partition) in assigned])
+        # Not asked of librdkafka: where a group that broke off is closed, it may never answer.
+        held = [at for at in given if (at.topic, at.partition) in self._held]
+        self._held.difference_update((at.topic, at.partition) for at in held)
+        self._consumer.incremental_unassign(held)
 
     def start_over(self, now_ms: int) -> None:
         """Read all partitions that are held again from what is committed, as after a restart.

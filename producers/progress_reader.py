@@ -30,6 +30,9 @@ _SILENCE_S: Final = 30.0
 _AGAIN_S: Final = 0.2
 _BATCH: Final = 5_000
 _BATCH_S: Final = 0.1  # a batch that is not full takes so long, the last one too
+# A series of which only the marker of its first start is left: what came since may have been on the topic.
+# Nothing lies unwritten for so long; later it is as new.
+_YOUNG_MS: Final = 86_400_000
 # Of a series, the newest first: a quarter of an hour at one a second.
 _MOST_CANDIDATES: Final = 1_000
 
@@ -144,7 +147,9 @@ class ProgressReader:
                 later = search.bearings.later if search.bearings is not None else ()
                 if topic == TRADES:
                     standing.begun_ms[symbol] = began_ms
-                elif any(earlier.last_id is not None for earlier in candidates):
+                elif server_time_ms - began_ms < _YOUNG_MS or any(
+                    earlier.last_id is not None for earlier in candidates
+                ):
                     before = began_ms // place.step - warmup_bars - 1
                     standing.bearings[series] = SeriesBearings(before * place.step, later=later)
         return standing

@@ -21,6 +21,7 @@ _SAMPLE_S: Final = 0.25
 _FAULTS_S: Final = 0.5
 # Consumers of a group that was left without a word are waited for ten seconds by the broker.
 _RECOVERY_S: Final = 90.0
+_MOST_BETWEEN_KILLS_S: Final = 180.0
 _BEFORE_OUTAGE_S: Final = 3.0
 _ENGINES: Final = ("kafka", "influx", POWER)
 
@@ -53,10 +54,14 @@ class Disturber:
         """
         if self._scenario.outage is not None:
             self._be_away(self._scenario.outage)
+        killed_s = time.monotonic()
         while not (plan.finished or self._scenario.kill is None):
             self._tick()
             if plan.step(time.monotonic(), at_work=self._at_work()):
                 self._kill(plan)
+                killed_s = time.monotonic()
+            if time.monotonic() - killed_s > _MOST_BETWEEN_KILLS_S:
+                break  # the stack never comes back: what is wrong is said below
         deadline_s: float | None = None
         while True:
             self._tick()
