@@ -38,6 +38,7 @@ from shared.errors import (
     StoreUnavailable,
 )
 from shared.kafka import Verdict, cause, quiet_consumer, verdict
+from shared.last_resort import ended_after
 
 log: Final = logging.getLogger(__name__)
 
@@ -46,6 +47,8 @@ CHECKPOINT_PERIOD_S: Final = 1.0
 # A stop lasts 10 s at most: a store that is down gets three of them for the batch in hand.
 STOP_STORE_S: Final = 3.0
 DRAIN_S: Final = 5.0
+# Long after the stop's own bounds: a close that takes longer never ends.
+_CLOSE_S: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +146,8 @@ class StreamConsumer:
         finally:
             # `close` gives the partitions back by `_on_revoke`: after an error nothing more may be committed.
             self._partitions.abandon()
-            self._consumer.close()
+            with ended_after(_CLOSE_S):
+                self._consumer.close()
             self._writer.close()
 
     # -- the loop --------------------------------------------------------------------------------------
