@@ -49,6 +49,7 @@ class Clock:
         self._heard: tuple[float, int] | None = None  # monotonic seconds, and the exchange's clock then
         self._ours_ms = 0  # how far the exchange's clock was ahead of the host's then
         self._pace = 1.0
+        self._paced_since: tuple[float, int] | None = None  # the same as when `_pace` was last measured
         self._asked_s = -_ASK_AGAIN_S
         self._apart_ms: int | None = None
 
@@ -75,9 +76,13 @@ class Clock:
         self.offset.receive(sent_ms, server_time_ms, self.steady_ms())
         self._ours_ms = server_time_ms - self.now_ms()
         now_s = self._monotonic()
-        if self._heard is not None and now_s - self._heard[0] >= _PACE_OVER_S:
-            pace = (server_time_ms - self._heard[1]) / 1000 / (now_s - self._heard[0])
-            self._pace = pace if pace > _OTHER_PACE else 1.0
+        since = self._paced_since
+        # Its own beginning: where each answer is followed by the next question at once, none is long ago.
+        if since is None or now_s - since[0] >= _PACE_OVER_S:
+            if since is not None:
+                pace = (server_time_ms - since[1]) / 1000 / (now_s - since[0])
+                self._pace = pace if pace > _OTHER_PACE else 1.0
+            self._paced_since = now_s, server_time_ms
         self._heard = now_s, server_time_ms
         self.latest_ms()
 

@@ -127,3 +127,13 @@ def test_an_exchange_whose_clock_jumps_is_asked_each_time(clock: Clock, time: Ti
         time.pass_s(0.01)
         server_ms += 60_000
         assert asyncio.run(clock.ask_latest_ms()) >= server_ms
+
+
+def test_the_pace_of_a_fast_exchange_is_found_also_by_questions_in_quick_succession(
+    clock: Clock, time: Time
+) -> None:
+    for _ in range(10):
+        time.pass_s(0.1)
+        clock.receive(clock.steady_ms(), NOW_MS + 250 + int((time.monotonic_s - 100) * 60_000))
+    time.pass_s(0.5)
+    assert clock.latest_ms() == pytest.approx(NOW_MS + 90_250 + AHEAD_MS, abs=1_000)
