@@ -19,6 +19,15 @@ def _common(**fields: Any) -> dict[str, Any]:
     }
 
 
+def _arrived(message: dict[str, Any], happened_ms: int, fields: dict[str, Any]) -> dict[str, Any]:
+    """The message with the fields given; what is not given of its times is not before it happened."""
+    event_ms = message["event_time_ms"]
+    if event_ms is not None and "event_time_ms" not in fields:
+        message["event_time_ms"] = event_ms = max(event_ms, happened_ms)
+    known_ms = [message["received_time_ms"] - 5, happened_ms, fields.get("event_time_ms") or event_ms or 0]
+    return message | {"received_time_ms": max(known_ms) + 5} | fields
+
+
 def kline(**fields: Any) -> dict[str, Any]:
     """A closed 1m bar."""
     bar = {
@@ -38,7 +47,9 @@ def kline(**fields: Any) -> dict[str, Any]:
         "last_trade_id": 12,
         "closed": True,
     }
-    return _common(**bar) | fields
+    given = bar | fields
+    happened_ms = given["close_time_ms"] + 1 if given["closed"] else given["open_time_ms"]
+    return _arrived(_common(**bar), happened_ms, fields)
 
 
 def trade(**fields: Any) -> dict[str, Any]:
@@ -49,7 +60,7 @@ def trade(**fields: Any) -> dict[str, Any]:
         "trade_time_ms": NOW_MS,
         "buyer_is_maker": False,
     }
-    return _common(**values) | fields
+    return _arrived(_common(**values), fields.get("trade_time_ms", NOW_MS), fields)
 
 
 def depth(**fields: Any) -> dict[str, Any]:

@@ -211,6 +211,9 @@ def _ledger(end_ms: int) -> list[dict[str, Any]]:
         ids = (open_ms - SPAN_S * 1000, open_ms - step_ms)
         for kind in ("expected", "stored"):
             events.append(_event(kind, symbol, *ids, open_ms - step_ms) | bars)
+        if symbol == STALE:
+            # Its producer ended in good order: no bar is expected of it, only old.
+            events.append(_event("stopped", symbol, open_ms, open_ms, open_ms) | bars | {"count": 1})
     return [*events, *_uncarried(end_ms)]
 
 
