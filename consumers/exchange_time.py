@@ -27,18 +27,25 @@ class ExchangeTime:
         self.now_ms = now_ms
         # Of each service: its clock when it was last heard, and what that stands for at the exchange.
         self._services: dict[str, tuple[int, int]] = {}
+        self._received_ms: int | None = None  # the host's time at which the newest time was received
 
     def receive(self, time_ms: int, received_ms: int) -> None:
         """Take a time that the exchange has given, and when a host received it.
 
         One far ahead of both is no time of the exchange.
         """
-        if self.now_ms is None or time_ms <= max(self.now_ms, received_ms) + _AHEAD_MS:
-            self.now_ms = max(time_ms, self.now_ms or 0)
+        newest_ms = self.now_ms
+        if newest_ms is None or newest_ms <= time_ms <= max(newest_ms, received_ms) + _AHEAD_MS:
+            self.now_ms, self._received_ms = time_ms, received_ms
 
     def tick(self, service: str, host_ms: int) -> None:
         """Take the host's time at which a service has spoken; it speaks once a second."""
         if self.now_ms is None:
+            return
+        if self._received_ms is not None and host_ms <= self._received_ms:
+            # Said before the newest time was heard, and only read later: it carries nothing on.
+            if len(self._services) < _SERVICES or service in self._services:
+                self._services[service] = (host_ms, self.now_ms - (self._received_ms - host_ms))
             return
         heard_ms, exchange_ms = self._services.get(service, (host_ms, self.now_ms))
         step_ms = host_ms - heard_ms

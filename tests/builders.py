@@ -48,7 +48,7 @@ def kline(**fields: Any) -> dict[str, Any]:
         "closed": True,
     }
     given = bar | fields
-    happened_ms = given["close_time_ms"] + 1 if given["closed"] else given["open_time_ms"]
+    happened_ms = max(given["close_time_ms"] + 1 if given["closed"] else 0, given["open_time_ms"])
     return _arrived(_common(**bar), happened_ms, fields)
 
 
@@ -71,7 +71,7 @@ def depth(**fields: Any) -> dict[str, Any]:
         "bids": [["100.00000000", "1.00000000"]],
         "asks": [["101.00000000", "0.00000000"]],
     }
-    return _common(**values) | fields
+    return _arrived(_common(**values), 0, fields)
 
 
 def book(**fields: Any) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def book(**fields: Any) -> dict[str, Any]:
         "synced": True,
         "age_ms": 0,
     }
-    return _common(**values) | fields
+    return _arrived(_common(**values), 0, fields)
 
 
 def quote(**fields: Any) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def ledger(**fields: Any) -> dict[str, Any]:
         "count": 10,
         "detail": None,
     }
-    return _common(**values) | fields
+    return _arrived(_common(**values), 0, fields)
 
 
 BUILDERS = {"kline": kline, "trade": trade, "depth": depth, "book": book, "quote": quote, "ledger": ledger}

@@ -40,3 +40,12 @@ def test_a_time_far_ahead_is_none_of_the_exchange() -> None:
     assert time.now_ms == NOW_MS + 30 * DAY_MS
     time.receive(NOW_MS, NOW_MS)
     assert time.now_ms == NOW_MS + 30 * DAY_MS
+
+
+def test_reports_that_are_read_after_what_came_later_carry_nothing() -> None:
+    """A restart reads the ledger to its end, and then two hours of services' reports."""
+    time = ExchangeTime()
+    time.receive(NOW_MS, NOW_MS + 5)
+    for before_s in range(7_200, -61, -10):
+        time.tick("producer:BTCUSDC", NOW_MS + 5 - before_s * 1000)
+    assert time.now_ms == NOW_MS + 60_000
