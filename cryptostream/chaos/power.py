@@ -1,8 +1,8 @@
 """A power cut of the broker's machine: each of its logs loses its end, each as much as chance has it.
 
-Kafka leaves flushing to the operating system, so what a machine loses with its power is what was written last,
-of each file independently; what is older has been written out. Its own metadata it flushes itself: they stay
-whole. What it checks itself at the next start, a batch that is torn among it, is left to it.
+Kafka leaves flushing to the operating system, so what a machine loses with its power is what was written
+last, of each file independently; what is older has been written out. Its own metadata it flushes itself: they
+stay whole. What it checks itself at the next start, a batch that is torn among it, is left to it.
 """
 
 from __future__ import annotations
