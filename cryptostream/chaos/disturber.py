@@ -9,7 +9,7 @@ from cryptostream.chaos.engines import Engines
 from cryptostream.chaos.health import RecoveryMeter
 from cryptostream.chaos.kills import KillPlan
 from cryptostream.chaos.memory import held_by
-from cryptostream.chaos.power import cut_power
+from cryptostream.chaos.power import Power
 from cryptostream.chaos.processes import Say
 from cryptostream.chaos.result import Result
 from cryptostream.chaos.scenarios import POWER, Outage, Scenario
@@ -19,6 +19,7 @@ from cryptostream.chaos.stack import CONSUMERS, PRODUCER
 # Fast enough for recoveries to be told apart: the services report once a second.
 _SAMPLE_S: Final = 0.25
 _FAULTS_S: Final = 0.5
+_LOOK_S: Final = 1.0
 # Consumers of a group that was left without a word are waited for ten seconds by the broker.
 _RECOVERY_S: Final = 90.0
 _MOST_BETWEEN_KILLS_S: Final = 180.0
@@ -42,7 +43,9 @@ class Disturber:
         self._result = result
         self._say = say
         self._meter = RecoveryMeter()
+        self._power: Power | None = None
         self._next_sample_s = 0.0
+        self._next_look_s = 0.0
         self._next_faults_s = 0.0
         self._now_ms = 0
 
@@ -54,6 +57,8 @@ class Disturber:
         """
         if self._scenario.outage is not None:
             self._be_away(self._scenario.outage)
+        if self._scenario.kill == POWER:
+            self._power = Power(self._engines.kafka.log_dir, plan.chance)
         killed_s = time.monotonic()
         while not (plan.finished or self._scenario.kill is None):
             self._tick()
@@ -83,6 +88,9 @@ class Disturber:
         if now_s >= self._next_faults_s:
             self._next_faults_s = now_s + _FAULTS_S
             self._look_at_exchange()
+        if self._power is not None and now_s >= self._next_look_s:
+            self._next_look_s = now_s + _LOOK_S
+            self._power.look(now_s)
         if now_s >= self._next_sample_s:
             self._next_sample_s = now_s + _SAMPLE_S
             self._sample()
@@ -143,7 +151,8 @@ class Disturber:
         kafka = self._engines.kafka
         self._meter.disturbed(time.time_ns() // 1_000_000)
         kafka.kill()
-        cut = cut_power(kafka.log_dir, plan.chance)
+        assert self._power is not None
+        cut = self._power.cut()
         self._say(f"power cut {plan.done}: {cut.logs} logs lost {cut.lost_bytes:,} bytes")
         self._session.stack.processes.excuse()
         kafka.restart()

@@ -1,50 +1,72 @@
-"""A power cut takes ends of logs, each for itself, and nothing else."""
+"""A power cut takes ends of logs, each for itself, and nothing that was written out."""
 
 from __future__ import annotations
 
 import random
 from pathlib import Path
 
-from cryptostream.chaos.power import Cut, cut_power
+from cryptostream.chaos.power import UNWRITTEN_S, Power
 
-CONTENT = bytes(range(256)) * 400
+OLD, NEW = b"old" * 10_000, b"new" * 10_000
+NEWEST = f"{1_000:020d}.log"
 
 
-def broker(directory: Path) -> Path:
+def broker(directory: Path) -> list[Path]:
+    """The newest segments of its logs."""
+    newest = []
     for name in (*(f"market.trades-{number}" for number in range(40)), "__consumer_offsets-0"):
         partition = directory / name
         partition.mkdir(parents=True)
-        (partition / f"{0:020d}.log").write_bytes(CONTENT)
-        (partition / f"{1_000:020d}.log").write_bytes(CONTENT)
-        (partition / f"{1_000:020d}.index").write_bytes(CONTENT)
-    metadata = directory / "__cluster_metadata-0"
-    metadata.mkdir()
-    (metadata / f"{0:020d}.log").write_bytes(CONTENT)
+        (partition / f"{0:020d}.log").write_bytes(OLD)
+        (partition / NEWEST).write_bytes(OLD)
+        (partition / f"{1_000:020d}.index").write_bytes(OLD)
+        newest.append(partition / NEWEST)
+    (directory / "__cluster_metadata-0").mkdir()
+    (directory / "__cluster_metadata-0" / NEWEST).write_bytes(OLD + NEW)
     (directory / ".kafka_cleanshutdown").write_text("")
-    return directory
+    return newest
 
 
-def logs(directory: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(directory)): path.read_bytes() for path in sorted(directory.rglob("*.log"))}
+def written_on(newest: list[Path]) -> None:
+    for path in newest:
+        path.write_bytes(OLD + NEW)
 
 
-def test_each_newest_segment_loses_its_end_and_nothing_else_changes(tmp_path: Path) -> None:
-    directory = broker(tmp_path)
-    cut = cut_power(directory, random.Random(1))
-    left = logs(directory)
-    assert all(CONTENT.startswith(content) for content in left.values())
-    whole = {name for name, content in left.items() if content == CONTENT}
-    assert {name for name in left if "0000.log" in name and "1000" not in name} <= whole
-    assert "__cluster_metadata-0/00000000000000000000.log" in whole
-    assert not (directory / ".kafka_cleanshutdown").exists()
-    assert all(path.read_bytes() == CONTENT for path in directory.rglob("*.index"))
-    assert cut == Cut(len(left) - len(whole), sum(len(CONTENT) - len(content) for content in left.values()))
-    lengths = [len(content) for name, content in left.items() if "1000.log" in name]
-    assert len(CONTENT) in lengths, "some lose nothing"
-    assert any(length < len(CONTENT) - 32 * 1024 for length in lengths), "some lose much"
+def test_each_newest_segment_loses_some_of_what_is_young_and_nothing_else_changes(tmp_path: Path) -> None:
+    newest = broker(tmp_path)
+    power = Power(tmp_path, random.Random(1))
+    power.look(0.0)
+    written_on(newest)
+    power.look(UNWRITTEN_S - 1)
+    cut = power.cut()
+    left = [path.read_bytes() for path in newest]
+    assert all(content.startswith(OLD) and (OLD + NEW).startswith(content) for content in left)
+    assert {len(OLD), len(OLD + NEW)} < {len(content) for content in left}, "all, nothing, and something"
+    assert cut.lost_bytes == sum(len(OLD + NEW) - len(content) for content in left)
+    assert cut.logs == sum(content != OLD + NEW for content in left)
+    assert (tmp_path / "__cluster_metadata-0" / NEWEST).read_bytes() == OLD + NEW
+    assert not (tmp_path / ".kafka_cleanshutdown").exists()
+    others = [*tmp_path.rglob("*.index"), *tmp_path.rglob(f"{0:020d}.log")]
+    assert all(path.read_bytes() == OLD for path in others)
+
+
+def test_what_was_written_out_is_safe(tmp_path: Path) -> None:
+    newest = broker(tmp_path)
+    power = Power(tmp_path, random.Random(1))
+    written_on(newest)
+    power.look(0.0)
+    for second in range(1, 30):
+        power.look(float(second))
+    assert power.cut().lost_bytes == 0
 
 
 def test_the_same_seed_is_the_same_cut(tmp_path: Path) -> None:
+    left = []
     for name in ("one", "other"):
-        cut_power(broker(tmp_path / name), random.Random(7))
-    assert logs(tmp_path / "one") == logs(tmp_path / "other")
+        newest = broker(tmp_path / name)
+        power = Power(tmp_path / name, random.Random(7))
+        power.look(0.0)
+        written_on(newest)
+        power.cut()
+        left.append([path.read_bytes() for path in newest])
+    assert left[0] == left[1]
