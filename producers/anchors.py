@@ -61,6 +61,7 @@ class SeriesSearch:
         start: where to read from; None if nothing has to be read (any more).
         bearings: the outcome; None for a series of which nothing is there.
         progress: the record that was found true; None if none was.
+        last: the last record of the series that its topic has, in the order of the topic.
         beheaded: the series had records of which not even the first is left, though the topic was read whole:
             it begins somewhere before `bearings`.
 
@@ -80,6 +81,7 @@ class SeriesSearch:
         self._true = False
         self.bearings: SeriesBearings | None = None
         self.progress: Progress | None = None
+        self.last: Record | None = None
         self.beheaded = False
         self._next()
 
@@ -99,6 +101,7 @@ class SeriesSearch:
         if attempt is None or record.offset < attempt.start or self.satisfied:
             return
         progress = attempt.progress
+        self.last = record
         if progress is not None and progress.last_id is not None and record.offset == progress.offset:
             self._true = record.ident == progress.last_id
             return
@@ -151,7 +154,7 @@ class SeriesSearch:
     def _next(self) -> None:
         self._attempt = next(self._attempts, None)
         self._found = FoundIds(self._place.step)
-        self._first = None
+        self._first = self.last = None
         self._behind = 0
         progress = None if self._attempt is None else self._attempt.progress
         # Before the first record there is nothing to compare; nor where it is older than the topic keeps.

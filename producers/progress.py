@@ -97,21 +97,27 @@ _NAMES: Final = frozenset(field.name for field in fields(Progress))
 
 
 class ProgressLog:
-    """Decides what is written: only what is delivered, and only after its ledger events are."""
+    """Decides what is written: only what is delivered, and only after its ledger events are.
 
-    def __init__(self, known: dict[str, Progress]) -> None:
+    Args:
+        known: what is on the progress topic, and true.
+        seen: the last record that the topic of each series was seen to have.
+    """
+
+    def __init__(self, known: dict[str, Progress], seen: Mapping[str, Progress] | None = None) -> None:
         self._reached = dict(known)
+        self._newest = {**known, **(seen or {})}
         self._staged: dict[str, Progress] = {}
         self._written = dict(known)
 
     def reached(self, series: str, progress: Progress) -> None:
         """The record that `progress` speaks of is delivered."""
-        self._reached[series] = progress
+        self._reached[series] = self._newest[series] = progress
 
     @property
     def newest(self) -> dict[str, Progress]:
-        """What each series has reached."""
-        return dict(self._reached)
+        """The last record of each series that its topic was known to have; it may lie behind its progress."""
+        return dict(self._newest)
 
     def stage(self) -> None:
         """All ledger events of what is delivered by now are on their way."""

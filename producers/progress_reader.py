@@ -48,6 +48,7 @@ class Standing:
         untrue: series whose progress their topics contradict, and that no marker replaces: to be deleted.
         begun_ms: when the trades of these symbols were first listened to, by the exchange's clock, where
             none of them is on the topic.
+        seen: the last record of each series that its topic has.
         bad: to be put aside.
     """
 
@@ -57,6 +58,7 @@ class Standing:
     markers: dict[str, Progress] = field(default_factory=dict)
     untrue: list[str] = field(default_factory=list)
     begun_ms: dict[str, int] = field(default_factory=dict)
+    seen: dict[str, Progress] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -120,7 +122,7 @@ class ProgressReader:
         }
         searches = self.searched(places, noted.candidates)
         now_ms = time.time_ns() // 1_000_000
-        standing = Standing(bad=tuple(noted.bad.values()))
+        standing = Standing(bad=tuple(noted.bad.values()), seen=_seen(places, searches, now_ms))
         for series, search in searches.items():
             candidates: Sequence[Progress] = noted.candidates.get(series, ())
             place = places[series]
@@ -286,6 +288,16 @@ class ProgressReader:
                     f"{_SILENCE_S:.0f} s while reading {places[0].topic}; see whether the broker is well"
                 )
         self._consumer.unassign()
+
+
+def _seen(
+    places: Mapping[str, Place], searches: Mapping[str, SeriesSearch], now_ms: int
+) -> dict[str, Progress]:
+    return {
+        series: Progress(last.ident, place.topic, place.partition, last.offset, last.time_ms, now_ms)
+        for series, place in places.items()
+        if (last := searches[series].last) is not None
+    }
 
 
 def _times(candidates: Iterable[Progress]) -> Iterator[int]:

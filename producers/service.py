@@ -293,7 +293,7 @@ class ProducerService:
         # From now on records may follow: no reader may believe that nothing lies above the progress.
         self._outlet.write_progress(standing.markers)
         self._publisher.flush_now(_MARKERS_S)
-        self._outlet.progress = ProgressLog({**standing.progress, **standing.markers})
+        self._outlet.progress = ProgressLog({**standing.progress, **standing.markers}, standing.seen)
         return standing
 
     async def _poll(self) -> None:

@@ -146,6 +146,13 @@ def test_of_a_producer_that_stopped_in_good_order_no_more_is_read_than_it_wrote(
     assert search.bearings == replace(later_than(1, (2, 3)), time_ms=1_000)
 
 
+def test_the_last_record_is_known_whatever_it_is() -> None:
+    search = Partition.of(3, 6, 4, 5, None, repaired=frozenset((4, 5))).search(at(6, 1, OpenHole(4, 5)))
+    assert search.last == Record(3, 5, 50, True)
+    assert Partition.of(3, None).search(at(3, 0)).last == Record(0, 3, 30, False)
+    assert Partition.of(None).search(at(None, 0)).last is None
+
+
 def test_nothing_is_read_of_an_empty_topic() -> None:
     assert SeriesSearch(Place(TOPIC, 3, 0, 0, 1), []).start is None
 

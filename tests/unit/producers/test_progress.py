@@ -58,6 +58,16 @@ def test_progress_is_written_only_after_the_ledger_events_that_belong_to_it() ->
     assert log.settled() == {SERIES: at(2)}
 
 
+def test_a_broker_is_asked_for_the_last_record_seen_not_for_the_last_progress() -> None:
+    """What a start has read behind the progress may be cut off before anything more is written."""
+    log = ProgressLog({SERIES: at(5)}, {SERIES: at(9, 11)})
+    assert log.newest == {SERIES: at(9, 11)}
+    log.stage()
+    assert log.settled() == {}
+    log.reached(SERIES, at(10, 12))
+    assert log.newest == {SERIES: at(10, 12)}
+
+
 def test_the_last_word_says_how_much_lies_behind() -> None:
     log = ProgressLog({})
     log.reached(SERIES, at(5))
