@@ -47,6 +47,8 @@ def kline(**fields: Any) -> dict[str, Any]:
         "last_trade_id": 12,
         "closed": True,
     }
+    if "open_time_ms" in fields and "close_time_ms" not in fields:
+        bar["close_time_ms"] = fields["open_time_ms"] + 59_999
     given = bar | fields
     happened_ms = max(given["close_time_ms"] + 1 if given["closed"] else 0, given["open_time_ms"])
     return _arrived(_common(**bar), happened_ms, fields)

@@ -326,7 +326,7 @@ def test_a_broker_that_no_longer_has_the_next_offset_is_read_from_what_it_has() 
 def test_a_record_of_the_future_goes_to_the_dead_letters_and_the_others_are_stored() -> None:
     bench = Bench()
     far_ms = NOW_MS + 50 * 3_600_000
-    lie = trade(trade_id=2, trade_time_ms=far_ms, event_time_ms=far_ms)
+    lie = trade(trade_id=2, trade_time_ms=far_ms, event_time_ms=far_ms, received_time_ms=NOW_MS + 5)
     bench.kafka.log[2] = FakeMessage(2, encode(lie))  # type: ignore[arg-type]
     bench.service.run()
     assert bench.store.ids() == [0, 1, 3, 4]

@@ -23,6 +23,11 @@ from tests.consumer_doubles import MemoryStore
 MINUTE = NOW_MS // 60_000
 BTC = LedgerSeries("binance", "BTCUSDC", "trades")
 
+HERE = {
+    "event_time_ms": NOW_MS,
+    "received_time_ms": NOW_MS + 5,
+}  # when it was said and read, whatever it says of itself
+
 
 def record(offset: int, trade_id: int, time_ms: int = NOW_MS, **fields: Any) -> Record:
     return 0, offset, trade(trade_id=trade_id, trade_time_ms=time_ms, received_time_ms=time_ms, **fields)
@@ -160,7 +165,7 @@ def test_revoked_partitions_leave_nothing_behind() -> None:
 @pytest.mark.parametrize("time_ms", [2**63 // 1_000_000, 2**63 - 1])
 def test_a_time_that_no_point_can_have_is_invalid(time_ms: int) -> None:
     with pytest.raises(InvalidMessage, match="trade_time_ms"):
-        TradeEnricher().decode(TRADES, encode(trade(trade_time_ms=time_ms)))  # type: ignore[arg-type]
+        TradeEnricher().decode(TRADES, encode(trade(trade_time_ms=time_ms, **HERE)))  # type: ignore[arg-type]
 
 
 def test_a_rejected_trade_is_counted_by_its_id() -> None:
@@ -267,9 +272,9 @@ def test_the_same_id_of_two_numberings_in_one_minute_is_no_duplicate() -> None:
 def test_a_trade_far_ahead_of_its_event_or_arrival_is_refused() -> None:
     far_ms = NOW_MS + 50 * 3_600_000
     for message, error in (
-        (trade(trade_time_ms=far_ms), InvalidMessage),
-        (trade(trade_time_ms=far_ms, event_time_ms=far_ms), TimeAhead),
-        (trade(trade_time_ms=far_ms, event_time_ms=None, source="backfill"), TimeAhead),
+        (trade(trade_time_ms=far_ms, **HERE), InvalidMessage),
+        (trade(trade_time_ms=far_ms, **HERE | {"event_time_ms": far_ms}), TimeAhead),
+        (trade(trade_time_ms=far_ms, **HERE | {"event_time_ms": None}, source="backfill"), TimeAhead),
     ):
         with pytest.raises(error, match="trade_time_ms"):
             TradeEnricher().decode(TRADES, encode(message))  # type: ignore[arg-type]
