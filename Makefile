@@ -9,7 +9,7 @@ ARGS ?=
 JOBS ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup setup-snapshots run test unit lint bench engines azurite chaos week parity soak
+.PHONY: setup setup-snapshots run test unit lint bench engines azurite chaos power-cuts week parity oracle sources soak
 .PHONY: schemas docs dashboards lock clean
 .PHONY: up down logs ps urls password backup restore compose test-compose
 
@@ -101,6 +101,10 @@ dashboards: $(STAMP)
 chaos: $(STAMP)
 	@$(BIN)/cryptostream chaos $(if $(ARGS),$(ARGS),--kills 50 --write docs/faults.md)
 
+# A hundred power cuts of the broker's machine, in ten markets (docs/faults.md).
+power-cuts: $(STAMP)
+	@$(BIN)/cryptostream chaos power-cut --rounds 10 --kills 10 --write docs/faults.md $(ARGS)
+
 # A week of snapshots under all troubles at once, in virtual time (docs/snapshots.md).
 week: $(SNAPSHOTS_STAMP)
 	@$(BIN)/python -m docs.make_week
@@ -108,6 +112,14 @@ week: $(SNAPSHOTS_STAMP)
 # Every column of the indicators against its reference, on months of bars (docs/parity.md).
 parity: $(STAMP)
 	@$(BIN)/python -m docs.make_parity
+
+# Seeded runs judged by the exchange's own word (docs/oracle.md); with ARGS only these: make oracle ARGS="--seed 7"
+oracle: $(STAMP)
+	@$(BIN)/python -m oracle $(if $(ARGS),$(ARGS),--seeds 200 --write docs/oracle.md)
+
+# Each source of truth cut in turn, on both brokers and both stores: an hour and a half.
+sources: $(STAMP)
+	@$(PYTEST) -m long $(ARGS) tests/integration/oracle/test_sources.py
 
 # An hour at twenty times the speed (docs/soak.md).
 soak: $(STAMP)

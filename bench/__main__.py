@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench import (
+    commits,
     consumer_path,
     end_to_end,
     indicators,
+    ledger,
     limits,
     producer_path,
     quix,
@@ -37,7 +39,9 @@ Round = dict[str, float]
 _PATHS: Final = ("producer", "consumer", "klines")
 _BY_NAME: Final[dict[str, Callable[[list[str]], int]]] = {
     "indicators": indicators.main,
+    "ledger": ledger.main,
     "store": store.main,
+    "commits": commits.main,
     "end-to-end": end_to_end.main,
     "quix": quix.main,
     "restarts": restarts.main,

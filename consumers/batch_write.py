@@ -20,6 +20,7 @@ class BatchWrite:
     Attributes:
         records: what the points were made of.
         rejected: points that can never be stored, each with the reason.
+        expired: points that the store found too old, and did not store.
         stored_ms: when all others were durable, by the consumer's clock; None until then.
     """
 
@@ -32,6 +33,7 @@ class BatchWrite:
         self.enriched = enriched
         self.records = records
         self.rejected: list[tuple[Point, str]] = []
+        self.expired: list[Point] = []
         self.stored_ms: int | None = None
 
     @property
@@ -49,8 +51,9 @@ class BatchWrite:
         points = self.enriched.points
         while self._written < len(points):
             try:
-                self._store.write(points[self._written : self._written + WRITE_POINTS])
+                self.expired += self._store.write(points[self._written : self._written + WRITE_POINTS])
             except PointsRejected as error:
                 self.rejected += error.rejected
+                self.expired += error.expired
             self._written += WRITE_POINTS
         self.stored_ms = self._now_ms()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol
 
 from confluent_kafka import TopicPartition
 
 from consumers.enrich.port import Commit, Enricher
 from consumers.ledger_events import PendingEvents
+from consumers.marks import Trail, with_marks
 from shared.messages import encode, message_key
 from shared.topics import LEDGER
 
@@ -45,11 +46,21 @@ class Checkpoint:
     Args:
         topic: the source topic that the enricher's state belongs to.
         state_topic: None where no state is kept.
+        mark: notes how far a partition (by topic and number) has been read, and gives its marks; None to
+            commit offsets alone.
     """
 
     def __init__(
-        self, enricher: Enricher, records: Records, offsets: Offsets, *, topic: str, state_topic: str | None
+        self,
+        enricher: Enricher,
+        records: Records,
+        offsets: Offsets,
+        *,
+        topic: str,
+        state_topic: str | None,
+        mark: Callable[[str, int], Trail] | None = None,
     ) -> None:
+        self._mark = mark
         self._enricher = enricher
         self._records = records
         self._offsets = offsets
@@ -100,4 +111,7 @@ class Checkpoint:
         return True
 
     def _committable(self, topic: str, partition: int, position: int) -> Commit:
-        return self._enricher.committable(partition, position) if topic == self._topic else Commit(position)
+        commit = self._enricher.committable(partition, position) if topic == self._topic else Commit(position)
+        if self._mark is None:
+            return commit
+        return commit._replace(metadata=with_marks(commit.metadata, self._mark(topic, partition)))

@@ -9,6 +9,7 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from consumers.enrich.port import Commit
+from consumers.membership import slot_taken
 from shared.errors import BrokerError
 from shared.kafka import Verdict, cause, verdict
 
@@ -16,10 +17,15 @@ log: Final = logging.getLogger(__name__)
 
 
 class GroupOffsets:
-    """Commits by the consumer that is a member of the group."""
+    """Commits by the consumer that is a member of the group.
 
-    def __init__(self, consumer: Consumer) -> None:
+    Args:
+        slot: of a static member.
+    """
+
+    def __init__(self, consumer: Consumer, slot: str | None = None) -> None:
         self._consumer = consumer
+        self._slot = slot
 
     def commit(self, topic: str, commits: Mapping[int, Commit]) -> bool:
         offsets = [
@@ -35,8 +41,10 @@ class GroupOffsets:
         refused = [at.error for at in committed or () if at.error is not None]
         return self._refused(refused[0]) if refused else True
 
-    @staticmethod
-    def _refused(error: KafkaError) -> bool:
+    def _refused(self, error: KafkaError) -> bool:
+        taken = slot_taken(error, self._slot)
+        if taken is not None:
+            raise taken
         if verdict(error) is Verdict.FATAL:
             raise BrokerError(f"offsets cannot be committed: {error.str()}; see `cryptostream topics`")
         log.warning("offsets are not committed now: %s", error.str())

@@ -51,7 +51,7 @@ def _floats(*names: str) -> tuple[Column, ...]:
 
 
 _IN_TICKS: Final = frozenset(
-    ("kline_live", "indicator_live", "trade", "book", "quote", "freshness", "service")
+    ("kline_live", "indicator_live", "trade", "book", "quote", "carriage", "freshness", "service")
 )
 _BY_INTERVAL: Final = frozenset(("kline", "indicator", "trade_summary"))
 _BAR_TAGS: Final = ("exchange", "symbol", "interval")
@@ -95,6 +95,12 @@ LEDGER: Final = Measurement(
         Column(name, "int") for name in ("expected", "stored", "backfilled", "halted", "lost", "duplicates")
     ),
 )
+# `stream` with the interval of bars in it; `carried` is false while the exchange has what it does not bring.
+CARRIAGE: Final = Measurement(
+    "carriage",
+    ("exchange", "symbol", "stream"),
+    (Column("carried", "bool"), Column("since_ms", "int")),
+)
 FRESHNESS: Final = Measurement(
     "freshness", ("exchange", "stream", "hop", "instance"), _floats("p50", "p95", "p99")
 )
@@ -123,6 +129,7 @@ MEASUREMENTS: Final[dict[str, Measurement]] = {
         BOOK,
         QUOTE,
         LEDGER,
+        CARRIAGE,
         FRESHNESS,
         SERVICE,
     )

@@ -7,10 +7,12 @@ import time
 from typing import Any, Final
 
 import orjson
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from consumers.marks import Spot, crc_of
 from shared.dead_letters import Headers, dead_letter_headers
 from shared.errors import BrokerError, BrokerUnavailable
+from shared.kafka import cause
 from shared.topics import DEAD_LETTERS
 
 # A broker that takes nothing for so long stops the service; the supervisor starts it again.
@@ -27,6 +29,7 @@ class Outbox:
         self._on_its_way = 0
         self._failure: str | None = None
         self.dead_letters = 0
+        self._newest: dict[tuple[str, int], Message] = {}
         self._acknowledged_s = time.monotonic()
 
     @property
@@ -47,7 +50,7 @@ class Outbox:
 
         Raises:
             BrokerUnavailable: the queue stayed full.
-            BrokerError: an earlier record was refused for good.
+            BrokerError: this or an earlier record was refused for good.
         """
         self._raise_failure()
         record: dict[str, Any] = {"key": key, "value": value, "on_delivery": self._delivered}
@@ -66,10 +69,16 @@ class Outbox:
                         f"Kafka has taken no records for {_ROOM_DEADLINE_S:.0f} s; "
                         "see whether the broker is up"
                     ) from None
-                self._producer.poll(0.1)
+                self._poll(0.1)
+            except KafkaException as error:
+                # A record that no topic takes; or the producer is out of step with the broker for good.
+                raise BrokerError(
+                    f"topic {topic}: Kafka takes no record of this process ({cause(error).str()}); "
+                    "start it again"
+                ) from None
         with self._lock:
             self._on_its_way += 1
-        self._producer.poll(0)
+        self._poll(0)
 
     def send_json(self, topic: str, key: bytes, message: Any) -> None:
         self.send(topic, key, orjson.dumps(message))
@@ -92,6 +101,14 @@ class Outbox:
         self.send(DEAD_LETTERS, None, orjson.dumps(description, default=str), headers=headers)
         self.dead_letters += 1
 
+    def newest(self, topic: str, partition: int) -> Spot | None:
+        """The last of our records that a partition has acknowledged; None if there is none yet."""
+        with self._lock:
+            record = self._newest.get((topic, partition))
+        if record is None:
+            return None
+        return Spot(_or_unknown(record.offset()), crc_of(_as_bytes(record.key()), _as_bytes(record.value())))
+
     def flush(self, timeout_s: float) -> bool:
         """Whether all records sent so far are acknowledged, waiting up to `timeout_s` seconds.
 
@@ -103,15 +120,25 @@ class Outbox:
             if time.monotonic() >= deadline:
                 return False
             # Another thread's poll may run our callbacks, so this one must not sleep for long.
-            self._producer.poll(0.01)
+            self._poll(0.01)
         self._raise_failure()
         return True
+
+    def _poll(self, timeout_s: float) -> None:
+        """Let librdkafka call back; an error that is fatal to it is raised by whichever call comes next."""
+        try:
+            self._producer.poll(timeout_s)
+        except KafkaException as error:
+            raise BrokerError(
+                f"Kafka takes no more records of this process ({cause(error).str()}); start it again"
+            ) from None
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         with self._lock:
             self._on_its_way -= 1
             if error is None:
                 self._acknowledged_s = time.monotonic()
+                self._newest[message.topic() or "", _or_unknown(message.partition())] = message
             else:
                 self._failure = f"topic {message.topic()} refused a record: {error.str()}"
 

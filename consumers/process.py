@@ -17,16 +17,20 @@ from confluent_kafka.admin import AdminClient
 
 from consumers.backoff import Backoff
 from consumers.enrich.klines import Indicators
+from consumers.enrich.ledger import LedgerEnricher
+from consumers.enrich.port import Enricher
 from consumers.history import History, NoHistory, StoreHistory
+from consumers.ledger_pruning import LedgerPruning
+from consumers.membership import Rejoining
 from consumers.outbox import Outbox
 from consumers.service import Parts, StreamConsumer
 from consumers.stores.port import Reader, Store
 from consumers.streams import Stream, enricher_of
 from consumers.telemetry import Telemetry
-from shared.errors import BrokerError, BrokerUnavailable, SettingsError, StoreUnavailable
+from shared.errors import BrokerError, BrokerUnavailable, SettingsError, SlotTaken, StoreUnavailable
 from shared.health import Health
 from shared.interpreter import hand_over_sooner, spare_the_collector
-from shared.kafka import consumer_config, producer_config
+from shared.kafka import LIBRDKAFKA_LOG, consumer_config, producer_config
 from shared.metrics import ServiceMetrics
 from shared.settings import Settings
 from shared.topics import DEAD_LETTERS, LEDGER, METRICS
@@ -98,7 +102,8 @@ class ConsumerProcess:
         producer = Producer(
             producer_config(
                 self._settings.kafka_bootstrap_servers, "consumers", memory_broker=self._memory_broker
-            )
+            ),
+            logger=LIBRDKAFKA_LOG,
         )
         threads = [
             _StreamThread(self, stream, position, producer) for position, stream in enumerate(self._streams)
@@ -153,24 +158,40 @@ class ConsumerProcess:
             memory_broker=self._memory_broker,
             slot=self._slot(stream),
         )
+        enricher = enricher_of(
+            stream,
+            self._indicators,
+            live_interval_ms=settings.live_interval_ms,
+            rebuilt_from_store=self._rebuild,
+        )
+        if not self._memory_broker:
+            # Where a broker has lost what is to be read next, we decide where to go on.
+            config["auto.offset.reset"] = "error"
+        kafka = Consumer(config, logger=LIBRDKAFKA_LOG)
         parts = Parts(
             stream=stream,
-            enricher=enricher_of(
-                stream,
-                self._indicators,
-                live_interval_ms=settings.live_interval_ms,
-                rebuilt_from_store=self._rebuild,
-            ),
-            consumer=Consumer(config),
+            enricher=enricher,
+            consumer=kafka,
             config=config,
             store=store,
             outbox=outbox,
             history=self._history(stream),
             telemetry=Telemetry(metrics, outbox, store, stream.name),
             memory_broker=self._memory_broker,
+            upkeep=self._pruning(enricher, kafka),
         )
-        is_ledger = stream.name == "ledger"
-        return StreamConsumer(parts, self._stop_ledger if is_ledger else self._stop_data, drain=is_ledger)
+        return StreamConsumer(parts, self.stop_of(stream), drain=stream.name == "ledger")
+
+    def stop_of(self, stream: Stream) -> threading.Event:
+        """Set when this stream is to stop: the ledger stops last."""
+        return self._stop_ledger if stream.name == "ledger" else self._stop_data
+
+    def _pruning(self, enricher: Enricher, consumer: Consumer) -> LedgerPruning | None:
+        if self._memory_broker or not isinstance(enricher, LedgerEnricher):
+            return None
+        config = {"bootstrap.servers": self._settings.kafka_bootstrap_servers, "log_level": 0}
+        admin = AdminClient(config, logger=LIBRDKAFKA_LOG)
+        return LedgerPruning(admin, consumer, enricher.covered)
 
     def _slot(self, stream: Stream) -> str | None:
         """Static membership where the environment names the slot; replicas without one are dynamic."""
@@ -230,7 +251,7 @@ class ConsumerProcess:
             )
         config: dict[str, Any] = {"bootstrap.servers": address, "log_level": 0}
         try:
-            topics = AdminClient(config).list_topics(timeout=BROKER_TIMEOUT_S).topics
+            topics = AdminClient(config, logger=LIBRDKAFKA_LOG).list_topics(timeout=BROKER_TIMEOUT_S).topics
         except KafkaException:
             raise BrokerUnavailable(
                 f"KAFKA_BOOTSTRAP_SERVERS: no Kafka answers at {address}; start it or name another address"
@@ -266,6 +287,22 @@ class _StreamThread(threading.Thread):
             metrics = self._process.metrics(self._stream, self._position)
             with self._process.store(metrics.health) as store:
                 if store is not None:
-                    self._process.consumer(self._stream, metrics, self._producer, store).run()
+                    self._consume(metrics, store)
         except BaseException as error:  # noqa: BLE001 - handed to the main thread, which raises it
             self._process.failed(error)
+
+    def _consume(self, metrics: ServiceMetrics, store: Store) -> None:
+        """Until the stop. A client that has lost its membership gives way to a new one, which begins where
+        the old one has committed, as a process does that is started again."""
+        rejoining = Rejoining()
+        while True:
+            consumer = self._process.consumer(self._stream, metrics, self._producer, store)
+            try:
+                consumer.run()
+                return
+            except (SlotTaken, BrokerUnavailable) as error:
+                delay_s = rejoining.delay_s(error, time.monotonic())
+                log.warning("%s: %s; joining the group again in %.1f s", self._stream.label, error, delay_s)
+                metrics.health.unready("group", f"{error}; joining again")
+            if self._process.stop_of(self._stream).wait(delay_s):
+                return

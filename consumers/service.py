@@ -13,13 +13,16 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from consumers.assignment import end_of
+from consumers.arrival import REMEMBERED, Arrivals, TimeAhead
+from consumers.assignment import Epochs, end_of, epochs_of
 from consumers.backoff import Backoff
 from consumers.batch_write import BatchWrite
 from consumers.checkpoint import Checkpoint
 from consumers.enrich.port import Enriched, Enricher, Record
+from consumers.expired_ids import ExpiredIds
 from consumers.group_offsets import GroupOffsets
 from consumers.history import History
+from consumers.membership import slot_taken
 from consumers.outbox import Outbox
 from consumers.partitions import Partitions
 from consumers.points import Point
@@ -34,7 +37,8 @@ from shared.errors import (
     InvalidMessage,
     StoreUnavailable,
 )
-from shared.kafka import Verdict, verdict
+from shared.kafka import Verdict, cause, quiet_consumer, verdict
+from shared.last_resort import ended_after
 
 log: Final = logging.getLogger(__name__)
 
@@ -43,6 +47,8 @@ CHECKPOINT_PERIOD_S: Final = 1.0
 # A stop lasts 10 s at most: a store that is down gets three of them for the batch in hand.
 STOP_STORE_S: Final = 3.0
 DRAIN_S: Final = 5.0
+# Long after the stop's own bounds: a close that takes longer never ends.
+_CLOSE_S: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,9 @@ class Parts:
     telemetry: Telemetry
     memory_broker: bool = False
     clock: Callable[[], float] = time.time
+    upkeep: Callable[[int], None] | None = None  # called after a checkpoint, with the time in ms
+    connect: Callable[[dict[str, Any]], Consumer] = quiet_consumer
+    epochs: Callable[[dict[str, Any], Sequence[TopicPartition]], Epochs] = epochs_of
 
 
 class StreamConsumer:
@@ -76,34 +85,49 @@ class StreamConsumer:
         self._consumer = parts.consumer
         self._outbox = parts.outbox
         self._telemetry = parts.telemetry
+        self._slot: str | None = parts.config.get("group.instance.id")
         self._stop = stop
         self._drain = drain
         self._backoff = Backoff()
         self._partitions = Partitions(
-            parts.stream, parts.enricher, parts.consumer, parts.config, memory_broker=parts.memory_broker
+            parts.stream,
+            parts.enricher,
+            parts.consumer,
+            parts.config,
+            memory_broker=parts.memory_broker,
+            newest=parts.outbox.newest,
+            connect=parts.connect,
+            epochs=parts.epochs,
+            dead_letter=parts.outbox.dead_letter,
         )
         self._positions = self._partitions.positions
+        self._arrivals = Arrivals()
         self._carried: list[Message] = []
         self._writer = Background(f"{parts.stream.label} writer")
         self._writing: tuple[BatchWrite, Future[None]] | None = None  # what is on its way
         self._retrying = False  # what was on its way is tried again and again
+        self._renewed = False  # a broker was away, and may have lost what was read from it
         self._given_up = False  # the batch, since partitions were taken from us meanwhile
         self._failure: Exception | None = None  # of a callback
         self._stop_deadline = 0.0
         self._next_checkpoint = 0.0
         self._last_error: str | None = None
+        self._expired = ExpiredIds()
         self._checkpoint = Checkpoint(
             parts.enricher,
             parts.outbox,
-            GroupOffsets(parts.consumer),
+            GroupOffsets(parts.consumer, self._slot),
             topic=parts.stream.topic,
             state_topic=parts.stream.state_topic,
+            mark=None if parts.memory_broker else self._partitions.mark,
         )
 
     def run(self) -> None:
         """Consume until told to stop.
 
         Raises:
+            SlotTaken, BrokerUnavailable: a new consumer may join the group again, and reads again what this
+                one has not committed.
             BrokerError, StoreMisconfigured: nothing this process can do mends it.
         """
         self._telemetry.health.unready("group", "waiting for the consumer group")
@@ -117,19 +141,33 @@ class StreamConsumer:
             while not self._stop.is_set():
                 self._turn(self._next_batch())
             self._wind_up()
+        except KafkaException as error:
+            raise slot_taken(cause(error), self._slot) or error from None
         finally:
             # `close` gives the partitions back by `_on_revoke`: after an error nothing more may be committed.
             self._partitions.abandon()
-            self._consumer.close()
+            with ended_after(_CLOSE_S):
+                self._consumer.close()
             self._writer.close()
 
     # -- the loop --------------------------------------------------------------------------------------
 
     def _next_batch(self) -> list[Message]:
+        if self._renewed:
+            self._start_over()
         if self._carried:
             batch, self._carried = self._carried, []
             return batch
         return self._consume(self._stream.batch, POLL_S)
+
+    def _start_over(self) -> None:
+        """Read again from what is proved to be as it was read, as after a restart."""
+        if not self._settle():
+            return
+        log.warning("%s: a broker was away; seeing what it still has of what was read", self._stream.label)
+        self._renewed = False
+        self._carried.clear()
+        self._partitions.start_over(self._now_ms())
 
     def _consume(self, at_most: int, timeout_s: float) -> list[Message]:
         """Records, after what librdkafka called back with; raises what failed in that."""
@@ -156,10 +194,16 @@ class StreamConsumer:
     def _records(self, messages: Sequence[Message]) -> list[Record]:
         """Decode a batch; what breaks its contract goes to the dead letters, and is passed."""
         records: list[Record] = []
+        ahead: list[tuple[int, Message, TimeAhead]] = []
         decode, positions = self._enricher.decode, self._positions
         for message in messages:
+            if self._renewed:
+                break  # read again
             if message.error() is not None:
-                self._judge(message)
+                if self._partitions.gone(message.error()):
+                    self._renewed = True
+                else:
+                    self._judge(message)
                 continue
             topic, partition, offset = message.topic(), message.partition(), message.offset()
             assert topic is not None
@@ -170,24 +214,42 @@ class StreamConsumer:
                 # A batch may hold records of an assignment that ended while it was gathered.
                 if offset < read.get(partition, offset + 1):
                     continue
+                if not self._partitions.passed(message, topic, partition):
+                    self._renewed = True
+                    continue
                 read[partition] = offset + 1
             try:
                 value: Any = message.value()
                 records.append((partition, offset, decode(topic, value)))
+            except TimeAhead as error:
+                ahead.append((len(records), message, error))
+                records.append((partition, offset, error.message))
             except InvalidMessage as error:
                 self._outbox.dead_letter(message, str(error))
+        self._refuse_times_ahead(records, ahead)
         return records
+
+    def _refuse_times_ahead(
+        self, records: list[Record], ahead: Sequence[tuple[int, Message, TimeAhead]]
+    ) -> None:
+        """Take those out that others do not bear out."""
+        beyond = {index for index, _, _ in ahead}
+        # Of a batch in which nothing is, its newest records say enough.
+        told = range(len(records)) if beyond else range(len(records))[-REMEMBERED:]
+        sound = [records[index][2] for index in told if index not in beyond]
+        refused = self._arrivals.receive(sound, [error for _, _, error in ahead])
+        for index, message, error in reversed(ahead):
+            if error in refused:
+                del records[index]
+                self._outbox.dead_letter(message, str(error))
 
     def _judge(self, message: Message) -> None:
         error = message.error()
         if error is None or error.code() == KafkaError._PARTITION_EOF:
             return
-        slot = self._parts.config.get("group.instance.id")
-        if error.code() == KafkaError._FATAL and slot is not None:
-            raise BrokerError(
-                f"INSTANCE: another process took the slot {slot}, or the broker forgot who had it "
-                f"({error.str()}); give each replica a name of its own, or start this one again"
-            )
+        taken = slot_taken(error, self._slot)
+        if taken is not None:
+            raise taken
         # On the memory broker a topic is there from its first record on.
         missing = error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
         if verdict(error) is Verdict.FATAL and not (missing and self._parts.memory_broker):
@@ -201,7 +263,8 @@ class StreamConsumer:
         self._telemetry.report(self._consumer, self._positions, self._now_ms())
         # Without the store nothing can be checkpointed: the next turn sees to it.
         if now >= self._next_checkpoint and self._finished():
-            self._checkpoint.run(self._positions, self._now_ms())
+            if self._checkpoint.run(self._positions, self._now_ms()) and self._parts.upkeep is not None:
+                self._parts.upkeep(self._now_ms())
             self._next_checkpoint = time.monotonic() + CHECKPOINT_PERIOD_S
 
     def _wind_up(self) -> None:
@@ -304,8 +367,27 @@ class StreamConsumer:
             counted = self._enricher.ledger_id(point)
             if counted is not None:
                 events.remove(counted[0], "stored", counted[1])
+        for point in batch.expired:
+            counted = self._enricher.ledger_id(point)
+            if counted is not None:
+                events.remove(counted[0], "stored", counted[1])
+                self._expired.add(*counted, point.time_ns)
+        self._excuse_expired()
         self._checkpoint.events.update(events)
         self._telemetry.stored(batch.records, batch.stored_ms or self._now_ms())
+
+    def _excuse_expired(self) -> None:
+        """Tell the ledger of what is too old for the store; ask for help where the store errs."""
+        if not self._expired.count:
+            return
+        self._checkpoint.events.update(self._expired.excused(self._parts.store.oldest_kept_ns))
+        left = self._expired.count
+        self._telemetry.health.set_ready(
+            "expiry",
+            not left,
+            f"the store refuses {left} points as too old, but by the exchange's time they are not; "
+            "set the store's clock right, or let its bucket keep them longer",
+        )
 
     def _wait(self, seconds: float) -> bool:
         """Wait while staying in the group; False if it is no use to go on."""
@@ -360,8 +442,10 @@ class StreamConsumer:
         lets an exception through, and Python cannot run with one pending."""
         try:
             yield
-        except (CryptoStreamError, KafkaException) as failure:
+        except CryptoStreamError as failure:
             self._failure = self._failure or failure
+        except KafkaException as failure:
+            self._failure = self._failure or slot_taken(cause(failure), self._slot) or failure
 
     def _forget(self, partitions: Sequence[TopicPartition]) -> None:
         self._partitions.give(partitions)

@@ -15,6 +15,7 @@ from consumers.enrich.trades import TradeEnricher
 from shared.topics import (
     BOOK,
     LEDGER,
+    LEDGER_SNAPSHOT,
     METRICS,
     QUOTES,
     TRADES,
@@ -78,7 +79,13 @@ def streams(names: Sequence[str], intervals: Sequence[str], *, memory_broker: bo
         "trades": Stream("trades", None, TRADES, batch=5_000),
         "book": Stream("book", None, BOOK),
         "quotes": Stream("quotes", None, QUOTES, batch=5_000),
-        "ledger": Stream("ledger", None, LEDGER, also=(METRICS,)),
+        "ledger": Stream(
+            "ledger",
+            None,
+            LEDGER,
+            also=(METRICS,),
+            state_topic=None if memory_broker else LEDGER_SNAPSHOT,
+        ),
     }
     result: list[Stream] = []
     for name in names:

@@ -7,6 +7,7 @@ from typing import Any
 
 from producers.ledger_events import LedgerEvents
 from shared.messages import LedgerMessage
+from shared.trade_ids import number_of
 
 
 def backfill_events(messages: Iterable[Any]) -> list[LedgerMessage]:
@@ -15,7 +16,7 @@ def backfill_events(messages: Iterable[Any]) -> list[LedgerMessage]:
     for message in messages:
         events = events or LedgerEvents(message["exchange"], message["symbol"])
         bar = "open_time_ms" in message
-        ident = message["open_time_ms"] if bar else message["trade_id"]
+        ident = message["open_time_ms"] if bar else number_of(message)
         for kind in ("expected", "repaired"):
             events.add(
                 kind,

@@ -7,14 +7,17 @@ Each kind of source has a directory of its own, so that simulated prices never m
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import orjson
+
+from shared.settings import Settings
 
 DATA_ROOT: Final = Path("data")
 STORE_FILE: Final = "cryptostream.db"
 SOURCE_FILE: Final = "source.json"
 _LATEST: Final = DATA_ROOT / "latest"
+_INFLUX: Final = ("influx_url", "influx_org", "influx_bucket_market", "influx_bucket_ticks")
 
 
 def default_data_dir(source_kind: str) -> Path:
@@ -35,10 +38,33 @@ def latest_store_path() -> Path | None:
     return Path(_LATEST.read_text(encoding="utf-8").strip()) / STORE_FILE
 
 
+def latest_data_dir() -> Path | None:
+    """The directory of the last `run` from this one; None if there was none."""
+    path = latest_store_path()
+    return None if path is None else path.parent
+
+
 def broker_outlives_run(data_dir: Path) -> bool:
     """Whether the last run of this directory used somebody's broker, which is there after its end too."""
+    return _kept(data_dir).get("broker") == "external"
+
+
+def influx_of(settings: Settings) -> dict[str, str] | None:
+    """What is kept of a run that writes to InfluxDB: the settings that say where; None for another store."""
+    return None if settings.store != "influxdb" else {name: getattr(settings, name) for name in _INFLUX}
+
+
+def influx_of_run(data_dir: Path) -> dict[str, str] | None:
+    """Where the last run of this directory wrote, as settings, if it was an InfluxDB."""
+    kept = _kept(data_dir).get("influx")
+    if not isinstance(kept, dict) or kept.keys() != set(_INFLUX):
+        return None
+    return {name: str(value) for name, value in kept.items()}
+
+
+def _kept(data_dir: Path) -> dict[str, Any]:
     try:
         kept = orjson.loads((data_dir / SOURCE_FILE).read_bytes())
     except (OSError, orjson.JSONDecodeError):
-        return False
-    return isinstance(kept, dict) and kept.get("broker") == "external"
+        return {}
+    return kept if isinstance(kept, dict) else {}

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from consumers.measurements import MEASUREMENTS, Value
 from consumers.stores.port import Row
+from shared.trade_ids import shown, split
 
 _TIME_NAMES: Final = {
     "kline": "open_time_ms",
@@ -116,7 +117,11 @@ def _names(selection: Selection, columns: Sequence[str]) -> list[str]:
 
 def _record(row: Row, names: Sequence[str]) -> dict[str, Value | str]:
     time_name, *others = names
-    return {time_name: int(row["time_ns"] or 0) // 10**6, **{name: row.get(name) for name in others}}
+    record = {time_name: int(row["time_ns"] or 0) // 10**6, **{name: row.get(name) for name in others}}
+    if "trade_id" in record:
+        # Stored is the trade's number; the exchange's id is what others know it by.
+        record["trade_id"] = split(int(record["trade_id"] or 0))[1]
+    return record
 
 
 def _text(value: Value | str) -> str:
@@ -193,6 +198,8 @@ def _cells(name: str, values: Sequence[Value | str], *, alike: Sequence[Value | 
     """A column's values, with the decimals that those `alike` need, so that they can be compared by eye."""
     if name == "buyer_is_maker":
         return ["–" if value is None else "sell" if value else "buy" for value in values]
+    if name == "trade_id" and any(split(int(value or 0))[0] for value in values):
+        return [shown(int(value or 0)) for value in values]
     floats = [value for value in alike if isinstance(value, float)]
     decimals = max((_decimals(value) for value in floats), default=0)
     whole = len(f"{max(map(abs, floats), default=0):.0f}")

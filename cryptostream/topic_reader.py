@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from shared.errors import BrokerError, BrokerUnavailable, SettingsError
-from shared.kafka import Verdict, cause, consumer_config, verdict
+from shared.kafka import LIBRDKAFKA_LOG, Verdict, cause, consumer_config, verdict
 from shared.settings import Settings
 
 Answer = TypeVar("Answer")
@@ -55,7 +55,8 @@ class TopicReader:
             "enable.partition.eof": True,
             "log_level": 0,
         }
-        self._consumer = Consumer(config)
+        self._config = config
+        self._consumer = Consumer(config, logger=LIBRDKAFKA_LOG)
         try:
             metadata = self._consumer.list_topics(timeout=_CONNECT_S)
         except KafkaException:
@@ -75,6 +76,10 @@ class TopicReader:
 
     def close(self) -> None:
         self._consumer.close()
+
+    def another(self, config: Mapping[str, Any]) -> Consumer:
+        """A second client for other reading, with these settings; to be closed by the caller."""
+        return Consumer({**self._config, **config}, logger=LIBRDKAFKA_LOG)
 
     def has(self, topic: str) -> bool:
         return topic in self._partitions

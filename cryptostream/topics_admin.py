@@ -19,7 +19,7 @@ from confluent_kafka.admin import (
 )
 
 from shared.errors import BrokerError, BrokerUnavailable
-from shared.kafka import cause
+from shared.kafka import LIBRDKAFKA_LOG, cause
 from shared.topics import DEFAULT_PARTITIONS, Topic, declared_topics
 
 TIMEOUT_S: Final = 10.0
@@ -86,7 +86,7 @@ def ensure_topics(
         BrokerUnavailable: no broker at this address.
         BrokerError: it refused.
     """
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0}, logger=LIBRDKAFKA_LOG)
     present = _partition_counts(admin, bootstrap_servers)
     declared = declared_topics(intervals)
     if report_only:
@@ -119,7 +119,7 @@ def check_topics(
     Raises:
         BrokerUnavailable, BrokerError: as `ensure_topics`.
     """
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0}, logger=LIBRDKAFKA_LOG)
     present = _partition_counts(admin, bootstrap_servers, timeout_s)
     declared = declared_topics(intervals)
     configs = _configs(admin, [topic.name for topic in declared if topic.name in present])

@@ -146,6 +146,17 @@ def _store(result: Result) -> Iterator[str]:
     yield from _table(("", "points/s"), rows)
 
 
+def _commits(result: Result) -> Iterator[str]:
+    yield "What `SQLITE_SYNCHRONOUS=full` costs: a commit of so many points, in ms, on this disk."
+    yield ""
+    rows = []
+    for size, sides in result["commit_ms"].items():
+        more = _median(sides["full"]) - _median(sides["normal"])
+        figures = [_range(sides[side], 1) for side in ("normal", "full")]
+        rows.append((f"{int(size):,}", *figures, f"{more:+.1f}"))
+    yield from _table(("points", "normal", "full", "full costs"), rows)
+
+
 def _end_to_end(result: Result) -> Iterator[str]:
     steady = result["steady"]
     stored = {name: q for name, q in steady["latencies_ms"].items() if name.endswith("stored")}
@@ -224,6 +235,7 @@ _SECTIONS: Final[tuple[tuple[str, str, Callable[[Result], Iterator[str]]], ...]]
     ("paths", "Producer and consumer path", _paths),
     ("stages", "Where a message's time goes in the producer", _stages),
     ("store", "InfluxDB writer", _store),
+    ("commits", "SQLite's commits", _commits),
     ("end_to_end", "End to end", _end_to_end),
     ("quix", "Beside Quix Streams", _quix),
     ("scale", "Many symbols", _scale),

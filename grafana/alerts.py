@@ -8,7 +8,7 @@ from typing import Final
 from grafana import boards
 from grafana.counters import growth
 from grafana.model import Json
-from grafana.queries.alerts import LAG_GROWTH, LOST, SILENCE, STALE, STORE_TIME, UNSYNCED, each
+from grafana.queries.alerts import LAG_GROWTH, LOST, SILENCE, STALE, STORE_TIME, UNCARRIED, UNSYNCED, each
 from grafana.render import DATASOURCE, panel_id
 
 
@@ -72,10 +72,27 @@ RULES: Final[tuple[Rule, ...]] = (
         shown_in=("order-book", "State of all books"),
     ),
     Rule(
+        "stream-uncarried",
+        "Stream not carried",
+        "{{ $labels.stream }} of {{ $labels.symbol }} not carried for"
+        " {{ humanizeDuration $values.value.Value }}",
+        "The exchange has what its stream does not bring, by the word of bars, quotes or REST. Bars and"
+        " trades are fetched over REST meanwhile; the book is not exact. `cryptostream ledger` and `/readyz`"
+        " of the producer say why. It ends by itself when a connection brings the stream again.",
+        UNCARRIED,
+        ("exchange", "symbol", "stream"),
+        above=0,
+        # The next connection may have it: nobody needs to wake for that.
+        wait="1m",
+        severity="critical",
+        shown_in=("pipeline", "Ledger by series"),
+    ),
+    Rule(
         "something-lost",
         "Something is lost",
         '{{ printf "%.0f" $values.value.Value }} ids of {{ $labels.symbol }} {{ $labels.stream }} are lost',
-        "In the last 24 h the exchange issued what the store does not have. `cryptostream ledger` names the"
+        "In the last 24 h the exchange issued, by its ids or its clock, what the store does not have, or not"
+        " yet. `cryptostream ledger` names the"
         " ids, `cryptostream repair` asks for them again; the alert ends when they are stored, or a day old.",
         LOST,
         ("exchange", "symbol", "stream"),

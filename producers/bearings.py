@@ -3,23 +3,69 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from producers.found_ids import FoundRange
 from shared.errors import UsageError
+from shared.id_ranges import IdRanges
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class OpenHole:
+    """Missing ids of a series, both ends inclusive, as `pipeline.progress` keeps them.
+
+    Attributes:
+        before_ms, after_ms: times of the neighbours when it was found; None if nobody remembers.
+        offline: we were switched off between them.
+        asked: how often REST was asked for them in vain.
+        since_ms: when it was for the first time, by the exchange's clock.
+    """
+
+    first: int
+    last: int
+    before_ms: int | None = None
+    after_ms: int = 0
+    offline: bool = False
+    asked: int = 0
+    since_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SeriesBearings:
     """What is on the topic of one series already.
 
     Attributes:
-        last_id: up to here nothing is missing; a trade id, or a bar's open time in ms.
-        later: (id, event time in ms) of the records above it, in topic order.
+        last_id: up to here nothing is missing but `missing`; a trade's number, or a bar's open time in ms.
+        missing: holes below it.
+        later: what lies above it, sorted.
+        time_ms: trade time of the record of `last_id`, or of one shortly before it; None if nobody knows.
     """
 
     last_id: int
-    later: list[tuple[int, int]] = field(default_factory=list)
+    missing: tuple[OpenHole, ...] = ()
+    later: tuple[FoundRange, ...] = ()
+    time_ms: int | None = None
+
+
+def still_open(holes: Iterable[OpenHole], found: Iterable[FoundRange], step: int = 1) -> tuple[OpenHole, ...]:
+    """What is left of holes when these ids are there after all."""
+    there = IdRanges((each.first // step, each.last // step) for each in found)
+    return tuple(
+        replace(hole, first=first * step, last=last * step)
+        for hole in holes
+        for first, last in _left(hole.first // step, hole.last // step, there)
+    )
+
+
+def _left(first: int, last: int, there: IdRanges) -> Iterator[tuple[int, int]]:
+    for low, high in there.within(first, last):
+        if first < low:
+            yield first, low - 1
+        first = high + 1
+    if first <= last:
+        yield first, last
 
 
 def trades_series(exchange: str, symbol: str) -> str:
@@ -33,7 +79,7 @@ def klines_series(exchange: str, symbol: str, interval: str) -> str:
 
 
 def read_bearings_file(path: Path) -> dict[str, SeriesBearings]:
-    """Bearings of the embedded mode: a JSON object, series → last id.
+    """Bearings of the embedded mode: a JSON object, series → last id, or [last id, its time in ms].
 
     Raises:
         UsageError: the file cannot be read or is no such object.
@@ -48,8 +94,15 @@ def read_bearings_file(path: Path) -> dict[str, SeriesBearings]:
         raise UsageError(
             f"--bearings: {path} is not JSON ({error}); write series names and last ids"
         ) from None
-    if not isinstance(content, dict) or not all(type(last_id) is int for last_id in content.values()):
+    entries = content.items() if isinstance(content, dict) else ()
+    pairs = {series: entry if isinstance(entry, list) else [entry, None] for series, entry in entries}
+    if not isinstance(content, dict) or not all(map(_is_pair, pairs.values())):
         raise UsageError(
-            f'--bearings: {path} must be a JSON object like {{"binance:BTCUSDC:trades": 4711}}, integers only'
+            f'--bearings: {path} must be a JSON object like {{"binance:BTCUSDC:trades": 4711}}, integers'
+            " only, or with their times: [4711, 1785767100000]"
         )
-    return {series: SeriesBearings(last_id) for series, last_id in content.items()}
+    return {series: SeriesBearings(last_id, time_ms=time_ms) for series, (last_id, time_ms) in pairs.items()}
+
+
+def _is_pair(entry: list[object]) -> bool:
+    return len(entry) == 2 and type(entry[0]) is int and (entry[1] is None or type(entry[1]) is int)

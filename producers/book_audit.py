@@ -44,6 +44,7 @@ class BookAudit:
         self._random = random
         self._mean_interval_ms = mean_interval_ms
         self._due_ms: int | None = None
+        self._planned_ms = 0
         self._again_ms = 0
         self._fresh: BookSync | None = None
         self._asked = False
@@ -53,6 +54,8 @@ class BookAudit:
         if self._due_ms is None:
             self._plan(now_ms)
         assert self._due_ms is not None
+        if self._planned_ms - now_ms > _AGAIN_MS:  # the host's clock was set back
+            self._plan(now_ms)
         if self._fresh is not None or self._asked or now_ms < self._again_ms:
             return False
         return urgent or now_ms >= self._due_ms
@@ -94,4 +97,4 @@ class BookAudit:
 
     def _plan(self, now_ms: int) -> None:
         self._due_ms = now_ms - int(self._mean_interval_ms * math.log(1.0 - self._random()))
-        self._again_ms = now_ms + _AGAIN_MS
+        self._planned_ms, self._again_ms = now_ms, now_ms + _AGAIN_MS

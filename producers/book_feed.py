@@ -17,6 +17,15 @@ BOOK_LEVELS: Final = 20
 SNAPSHOT_INTERVAL_MS: Final = 3_600_000
 
 
+# The host's clock was set back: more than messages are ever received out of order.
+SET_BACK_MS: Final = 5_000
+
+
+def _is_due(now_ms: int, last_ms: int, interval_ms: int) -> bool:
+    """Whether the interval is over, or nobody can say: it must not last until an old time comes again."""
+    return now_ms - last_ms >= interval_ms or last_ms - now_ms > SET_BACK_MS
+
+
 class BookFeed:
     """Turns the synchroniser's effects into messages. All windows run in message time (DESIGN §4.2).
 
@@ -51,6 +60,11 @@ class BookFeed:
     @property
     def synced(self) -> bool:
         return self._sync.synced
+
+    @property
+    def best(self) -> tuple[tuple[float, float], tuple[float, float]] | None:
+        """Best bid and ask, each (price, quantity); None while the book is not exact or a side is empty."""
+        return self._sync.best
 
     def receive(self, diff: DepthMessage) -> list[Effect]:
         """Take a diff of the stream."""
@@ -117,7 +131,7 @@ class BookFeed:
     def _due(self, newest: DepthMessage) -> list[Effect]:
         now_ms = newest["received_time_ms"]
         effects: list[Effect] = []
-        if now_ms - self._book_ms >= self._book_interval_ms:
+        if _is_due(now_ms, self._book_ms, self._book_interval_ms):
             self._book_ms = now_ms
             top = self._sync.top(BOOK_LEVELS)
             if top is None:
@@ -129,7 +143,7 @@ class BookFeed:
                 if self._audit.due(now_ms, urgent=self._sync.near_edge):
                     self._audit.begin(now_ms)
             effects.append(Publish(BOOK, self._book(newest, top.bids, top.asks, synced=True)))
-        if now_ms - self._snapshot_ms >= SNAPSHOT_INTERVAL_MS:
+        if _is_due(now_ms, self._snapshot_ms, SNAPSHOT_INTERVAL_MS):
             effects += self._own_snapshot(newest)
         return effects
 
@@ -172,7 +186,7 @@ class BookFeed:
         lost_ms, self._lost_ms = self._lost_ms, None
         if lost_ms is None or self._lost_ids is None:
             return []
-        after_ms = cause["received_time_ms"] - lost_ms
+        after_ms = max(0, cause["received_time_ms"] - lost_ms)
         detail = f"synced again after {after_ms} ms"
         return [LedgerEvent("unsynced", *self._lost_ids, cause["event_time_ms"], detail)]
 
@@ -186,9 +200,11 @@ class BookFeed:
         # Never the time of a point already written: its other fields would seem to belong to this one.
         unsynced["event_time_ms"] = max(event_ms, last_event_ms + 1)
         unsynced["update_id"] = resync.last_good_id
-        unsynced["age_ms"] = unsynced["received_time_ms"] - newest["received_time_ms"]
+        unsynced["age_ms"] = max(0, unsynced["received_time_ms"] - newest["received_time_ms"])
         self._lost_ms = unsynced["received_time_ms"]
-        self._lost_ids = (resync.last_good_id, resync.offending_id)
+        # Where update ids begin anew, the offending one is the lower.
+        ids = (resync.last_good_id, resync.offending_id)
+        self._lost_ids = (min(ids), max(ids))
         return [
             Publish(BOOK, unsynced),
             LedgerEvent("unsynced", *self._lost_ids, unsynced["event_time_ms"], resync.reason),

@@ -147,6 +147,12 @@ class CandleAudit:
         waiting = self._bars if interval == self._base else self._longer
         waiting.append(kline)
 
+    def begin_anew(self) -> None:
+        """The exchange's trade ids begin anew: what is known by the old ones tells nothing of later bars."""
+        self._recent.clear()
+        self._trades.clear()
+        self._next_id = None
+
     def judge(self, awaits: Callable[[int, int], bool]) -> list[tuple[str, LedgerEvent]]:
         """Compare the bars whose trades are all here; call it about once a second.
 

@@ -3,28 +3,118 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
+from typing import Final
 
 from producers.clock_offset import ClockOffset
+from shared.errors import ExchangeError
+
+# How far a time may lie beyond the exchange's clock as we know it: half a round trip, a server of it
+# whose clock is a little off. Below the 15 s for which REST is asked for a bar (producers.effects), so that
+# what is let through can be confirmed.
+AHEAD_MS: Final = 10_000
+# Before the exchange's clock was ever heard: no bound but that of times themselves (the year 2248).
+_UNBOUNDED_MS: Final = 7 * 10**12
+_ASK_AGAIN_S: Final = 1.0
+# A clock that runs at another pace than ours is a simulated one; below it is the noise of round trips.
+_OTHER_PACE: Final = 2.0
+_PACE_OVER_S: Final = 0.5
+# The host's clock is corrected by far less than this in a second; more is a step, or a sleep of the host.
+STEP_MS: Final = 2_000
 
 
 class Clock:
     """Times in ms since the epoch.
 
+    The exchange's clock is followed by one that only goes forward: whoever sets the host's clock, by an hour
+    or by a month, does not set the exchange's.
+
+    Args:
+        monotonic: seconds of a clock that is never set.
+
     Attributes:
-        offset: how far the exchange's clock is ahead of ours.
+        offset: how far the exchange's clock is ahead of the one that is never set.
         replay_ms: receive time of the newest recorded message; None while the source is live.
+        ask: asks the exchange for its clock and tells `receive`; None where nobody can.
+        ahead_ms: a time up to `now_ms() + ahead_ms` is none beyond the exchange's clock; beyond it, ask
+            `latest_ms`, which knows when ours was set meanwhile.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.offset = ClockOffset()
         self.replay_ms: int | None = None
+        self.ask: Callable[[], Awaitable[None]] | None = None
+        self.ahead_ms = _UNBOUNDED_MS
+        self._monotonic = monotonic
+        self._heard: tuple[float, int] | None = None  # monotonic seconds, and the exchange's clock then
+        self._ours_ms = 0  # how far the exchange's clock was ahead of the host's then
+        self._pace = 1.0
+        self._paced_since: tuple[float, int] | None = None  # the same as when `_pace` was last measured
+        self._asked_s = -_ASK_AGAIN_S
+        self._apart_ms: int | None = None
 
     def now_ms(self) -> int:
+        """The host's clock."""
         return time.time_ns() // 1_000_000
 
+    def steady_ms(self) -> int:
+        """A clock that is never set, from some beginning."""
+        return int(self._monotonic() * 1000)
+
     def exchange_ms(self) -> int:
-        return self.now_ms() + round(self.offset.offset_ms)
+        """The exchange's clock; before it was heard the host's has to do."""
+        if self.offset.round_trip_ms is None:
+            return self.now_ms()
+        return self.steady_ms() + round(self.offset.offset_ms)
 
     def message_ms(self) -> int:
         """What is received now gets this time: in replay all windows run in message time (DESIGN §4.2)."""
         return self.now_ms() if self.replay_ms is None else self.replay_ms
+
+    def receive(self, sent_ms: int, server_time_ms: int) -> None:
+        """Take the exchange's answer, just come, to a question asked at `sent_ms` of the steady clock."""
+        self.offset.receive(sent_ms, server_time_ms, self.steady_ms())
+        self._ours_ms = server_time_ms - self.now_ms()
+        now_s = self._monotonic()
+        since = self._paced_since
+        # Its own beginning: where each answer is followed by the next question at once, none is long ago.
+        if since is None or now_s - since[0] >= _PACE_OVER_S:
+            if since is not None:
+                pace = (server_time_ms - since[1]) / 1000 / (now_s - since[0])
+                self._pace = pace if pace > _OTHER_PACE else 1.0
+            self._paced_since = now_s, server_time_ms
+        self._heard = now_s, server_time_ms
+        self.latest_ms()
+
+    def latest_ms(self) -> int:
+        """No event of the exchange can have a later time than this. Setting our clock does not change it."""
+        now_ms = self.now_ms()
+        if self._heard is not None:
+            heard_s, server_time_ms = self._heard
+            passed_ms = (self._monotonic() - heard_s) * 1000 * self._pace
+            self.ahead_ms = server_time_ms + int(passed_ms) + AHEAD_MS - now_ms
+        return now_ms + self.ahead_ms
+
+    async def ask_latest_ms(self) -> int:
+        """`latest_ms` after asking the exchange; at most once a second, unless its clock has jumped.
+
+        A machine that slept has no other way to know. While the exchange does not answer, our own clock may
+        vouch for a time as well.
+        """
+        now_s = self._monotonic()
+        if self.ask is None or now_s - self._asked_s < _ASK_AGAIN_S:
+            return self.latest_ms()
+        before_ms, self._asked_s = self.latest_ms(), now_s
+        try:
+            await self.ask()
+        except ExchangeError:
+            return max(self.latest_ms(), self.now_ms() + self._ours_ms + AHEAD_MS)
+        latest_ms = self.latest_ms()
+        if latest_ms - before_ms > AHEAD_MS:
+            self._asked_s = -_ASK_AGAIN_S  # it was worth it, and may be again at once
+        return latest_ms
+
+    def stepped(self) -> bool:
+        """Whether the host's clock was set, or the host has slept, since this was last asked."""
+        before_ms, self._apart_ms = self._apart_ms, self.now_ms() - self.steady_ms()
+        return before_ms is not None and abs(self._apart_ms - before_ms) > STEP_MS

@@ -31,6 +31,7 @@ class Link:
         due_s: when to open the next one, in seconds of the monotonic clock.
         leaving: why the next one is wanted; None while it is not.
         silent: streams that it has stopped carrying.
+        lies: how many frames of a stream had ids or times out of bounds.
     """
 
     def __init__(self, connection: FrameConnection, streams: Sequence[Stream], age_s: float) -> None:
@@ -43,6 +44,7 @@ class Link:
         self.watchdog = Watchdog([stream[:3] for stream in streams], self.opened_s)
         self.leaving: str | None = None
         self.silent: frozenset[tuple[str, str, str | None]] = frozenset()
+        self.lies: dict[str, int] = {}
 
     def close(self) -> asyncio.Task[None]:
         """Begin to close; what has been received can still be read. Ends within some seconds."""

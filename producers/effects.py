@@ -12,8 +12,8 @@ class Publish(NamedTuple):
     """Send a message to a topic.
 
     Attributes:
-        progress_id: the id that this series has reached, without a hole below it, once the record is
-            delivered; None for records that do not move it.
+        progress_id: the id that this series has reached once the record is delivered, with no hole below it
+            but those that are known; None for records that do not move it.
     """
 
     topic: str
@@ -42,7 +42,7 @@ class FillKlines(NamedTuple):
 
 
 class FillTrades(NamedTuple):
-    """Get the trades with ids `first` to `last`, both inclusive, at most one page.
+    """Get the trades with numbers `first` to `last` (`shared.trade_ids`), both inclusive, at most one page.
 
     Answer: `Instrument.receive_trade_rows` with the same bounds.
     """
@@ -50,14 +50,13 @@ class FillTrades(NamedTuple):
     symbol: str
     first: int
     last: int
-    delay_s: float
 
 
 class ProveTrades(NamedTuple):
-    """Find out over REST's aggTrades whether the ids `first` to `last`, which it does not have as trades,
-    were ever issued; they lie between the times `begin_ms` and `end_ms`.
+    """Find out over REST's aggTrades whether the numbers `first` to `last` (`shared.trade_ids`), which it
+    does not have as trades, were ever issued; they lie between the times `begin_ms` and `end_ms`.
 
-    Answer: `Instrument.receive_trade_proof` with the same bounds and `reason`, why they are given up.
+    Answer: `Instrument.receive_trade_proof` with the same bounds.
     """
 
     symbol: str
@@ -65,7 +64,63 @@ class ProveTrades(NamedTuple):
     last: int
     begin_ms: int
     end_ms: int
+
+
+class AskNewestTrades(NamedTuple):
+    """Get REST's newest trades, `delay_s` seconds from now, to judge doubtful ones by.
+
+    Answer: `Instrument.receive_newest_trades`, without any where REST does not answer now.
+    """
+
+    symbol: str
+    delay_s: float
+
+
+class Reject(NamedTuple):
+    """Put a message aside that was sound in form and cannot be true: to the dead letters."""
+
+    symbol: str
+    stream: str
     reason: str
+    message: Any
+
+
+class Distrust(NamedTuple):
+    """A stream has said what cannot be: another connection is to carry it; `kind` as in `CHECKS`."""
+
+    symbol: str
+    kind: str
+    reason: str
+
+
+class LookAt(NamedTuple):
+    """Look over REST at what a silent symbol has, if the weight budget has room; not urgent.
+
+    Answer: `Instrument.receive_look`.
+
+    Attributes:
+        trades, book: what to look at.
+        since_ms: the first trade since then is wanted too, since the series has none yet.
+    """
+
+    trades: bool
+    book: bool
+    since_ms: int | None
+
+
+class Looked(NamedTuple):
+    """The answer to `LookAt`; None what was not looked at, or was not to be had.
+
+    Attributes:
+        first_trade, newest_trade: ids.
+        update_id: of the book.
+        best: best bid and ask, each (price, quantity).
+    """
+
+    first_trade: int | None = None
+    newest_trade: int | None = None
+    update_id: int | None = None
+    best: tuple[tuple[float, float], tuple[float, float]] | None = None
 
 
 class AuditBook(NamedTuple):
@@ -91,10 +146,19 @@ class LedgerEvent(NamedTuple):
     detail: str | None = None
 
 
-Effect = Publish | FetchSnapshot | FillKlines | FillTrades | ProveTrades | AuditBook | LedgerEvent
+Effect = (
+    Publish
+    | FetchSnapshot
+    | FillKlines
+    | FillTrades
+    | ProveTrades
+    | AskNewestTrades
+    | AuditBook
+    | LookAt
+    | Reject
+    | Distrust
+    | LedgerEvent
+)
 
 # Rows of one REST answer: the limit of klines and trades (BINANCE_SPOT.md §8.4, §8.6).
 PAGE: Final = 1_000
-# Seconds to wait before asking again for what REST did not have yet; its database trails the stream by 1–5 s
-# (BINANCE_SPOT.md §9). After the last of them it is lost.
-RETRY_DELAYS_S: Final = (1.0, 2.0, 3.0, 4.0, 5.0)

@@ -15,6 +15,7 @@ from producers.connection import Link, open_connection
 from producers.exchanges.binance.streams import Stream, open_with
 from producers.instrument import Instrument
 from producers.outlet import Outlet
+from producers.overlap import StreamId
 from producers.reader import FrameReader
 from producers.rollover import Rollover
 from producers.watchdog import Watchdog
@@ -33,6 +34,12 @@ _SPREAD: Final = 600 / CONNECTION_AGE_S
 _GOOD_AFTER_S: Final = 30.0
 # An exchange may announce the end of each new connection at once; 300 in 5 minutes are allowed per IP (§2.3).
 _BETWEEN_OPENINGS_S: Final = 2.0
+# A stream that no connection brings must not cost the others their peace: each time twice as long.
+_LEAVE_AGAIN_S: Final = 15.0
+_LONGEST_LEAVE_S: Final = 900.0
+_LONGEST_MUTE_S: Final = 60.0
+# A stream that says what cannot be may do so on each connection; the others are not to suffer from it.
+_BETWEEN_DISTRUSTS_S: Final = 60.0
 
 
 class Feed:
@@ -63,7 +70,11 @@ class Feed:
         self._instruments = instruments
         self._outlet = outlet
         self._clock = clock
-        self._reader = FrameReader(instruments, outlet, metrics, clock, self._announced)
+        # By symbol: their streams are never parted (`connections`).
+        self.symbols = tuple(dict.fromkeys(stream.symbol for stream in streams))
+        self._reader = FrameReader(
+            instruments, outlet, metrics, clock, announced=self._announced, distrusted=self._distrusted
+        )
         self._connection_age_s = connection_age_s
         self._stopping = asyncio.Event()
         self._admitted = asyncio.Event()  # cleared while no connection is wanted
@@ -73,6 +84,10 @@ class Feed:
         self._rollover: Rollover | None = None
         self._reading: asyncio.Task[Any] | None = None
         self._opened_s = -_BETWEEN_OPENINGS_S
+        self._distrusted_s = -_BETWEEN_DISTRUSTS_S
+        self._leavings = 0  # in a row, for streams that the next connection did not bring either
+        self._left_s = -_LONGEST_LEAVE_S
+        self.trouble = ""
         self.reconnects = 0
         self.rollovers = 0
 
@@ -115,6 +130,7 @@ class Feed:
             if not self._admitted.is_set():
                 continue
             self.reconnects += 1
+            self.trouble = reason
             if time.monotonic() - opened_at > _GOOD_AFTER_S:
                 backoff.succeeded()
             delay_s = backoff.failed(retry_after_s)
@@ -154,10 +170,37 @@ class Feed:
             self._leave(link, f"the connection is {(now_s - link.opened_s) / 3600:.1f} h old")
             return
         halted = frozenset(symbol for symbol, instrument in self._instruments.items() if instrument.halted)
-        verdict = link.watchdog.judge(now_s, halted)
-        if verdict is not None:
+        verdict = link.watchdog.judge(now_s, halted, self._uncarried())
+        if verdict is None:
+            if now_s - self._left_s >= _LONGEST_LEAVE_S:
+                self._leavings = 0
+            return
+        # One that says nothing at all carries nothing that could suffer.
+        longest_s = _LONGEST_MUTE_S if link.watchdog.mute(now_s) else _LONGEST_LEAVE_S
+        if now_s - self._left_s >= min(longest_s, _LEAVE_AGAIN_S * 2.0 ** min(self._leavings, 10)):
+            self._leavings, self._left_s = self._leavings + 1, now_s
             link.silent = link.watchdog.silent(now_s)
             self._leave(link, verdict.reason)
+
+    def _uncarried(self) -> dict[StreamId, str]:
+        """Streams that are proved not to be carried, and why."""
+        return {
+            (symbol, *uncarried.stream): uncarried.why
+            for symbol in self.symbols
+            for uncarried in self._instruments[symbol].uncarried
+        }
+
+    def distrust(self, symbol: str, kind: str, reason: str) -> None:
+        """A stream of a symbol has said what cannot be; no matter where it is not carried here."""
+        if self._link is not None and any(stream[:2] == (symbol, kind) for stream in self._streams):
+            self._distrusted(self._link, f"{symbol} {kind}: {reason}")
+
+    def _distrusted(self, link: Link, reason: str) -> None:
+        """Another connection may do better; but one that lies as well is borne with for a while."""
+        now_s = time.monotonic()
+        if now_s - self._distrusted_s >= _BETWEEN_DISTRUSTS_S:
+            self._distrusted_s = now_s
+            self._leave(link, reason)
 
     def _announced(self, link: Link) -> None:
         self._leave(link, "the exchange announces the end of this connection")
@@ -181,6 +224,7 @@ class Feed:
         await self._pause(self._opened_s + _BETWEEN_OPENINGS_S - time.monotonic())
         self._opened_s = time.monotonic()
         connection = await open_connection(self._url, self._subscribe_frames)
+        self.trouble = ""
         _LOG.info("connected: %d streams", len(self._streams))
         return Link(connection, self._streams, self._connection_age_s * (1 - _SPREAD * random.random()))
 
@@ -247,6 +291,6 @@ class Feed:
     def _give_books_up(self, reason: str) -> None:
         """Not at an orderly stop: there the last book published stays true for its time."""
         now_ms = self._clock.message_ms()
-        for symbol in dict.fromkeys(stream.symbol for stream in self._streams):
+        for symbol in self.symbols:
             instrument = self._instruments[symbol]
             self._outlet.perform(instrument, instrument.disconnected(reason, now_ms))

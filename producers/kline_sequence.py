@@ -5,12 +5,15 @@ Source of the rules: BINANCE_SPOT.md §4.5, §9.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from producers.effects import PAGE, RETRY_DELAYS_S, Effect, FillKlines, LedgerEvent, Publish
+from producers.asking import Asking
+from producers.effects import PAGE, Effect, FillKlines, LedgerEvent, Publish
 from producers.gaps import KIND_BY_CAUSE, Hole, Place, holes_of_bars, place
 from producers.halts import Halts
+from producers.missing_ids import MAX_HOLES, MissingIds, MissingRange
+from shared.id_ranges import IdRanges
 from shared.intervals import interval_ms, open_time_ms
 from shared.messages import KlineMessage
 from shared.topics import klines_live_topic, klines_topic
@@ -19,6 +22,19 @@ from shared.topics import klines_live_topic, klines_topic
 WAITING_BARS: Final = 10_000
 # A final may come some seconds after the border; an open bar older than this proves that it was missed.
 FINAL_GRACE_MS: Final = 5_000
+_EXCUSED: Final = frozenset(("halted", "no trades"))
+# As for times of the stream (producers.clock).
+_AHEAD_MS: Final = 10_000
+# A bar that closed so long ago by the exchange's clock is asked for, though nothing of the stream tells of
+# it: longer than a final is late, and so short that a silent stream is noticed within 15 s. At the end there
+# is no time to wait for one that is late.
+CLOCK_GRACE_MS: Final = 8_000
+LAST_GRACE_MS: Final = 2_000
+# Between two questions that only the clock has raised; while REST has nothing new they come more seldom.
+_CLOCK_PAUSE_MS: Final = 5_000
+_LONGEST_PAUSE_MS: Final = 300_000
+# A question without an answer for so long: what is asked for was not looked at, and is expected all the same.
+_UNANSWERED_MS: Final = 10_000
 _REMEMBERED: Final = 64  # published bars that are kept to tell a repetition from a revision
 # What a bar says, whichever way it came.
 _CONTENT: Final = (
@@ -38,8 +54,9 @@ class KlineSequence:
     """One series of bars.
 
     A bar that is next is published; a later one waits while REST is asked for those before it. An open time
-    that REST does not have, though a later bar exists, is given up after the retries, as what it is missing
-    for (`producers.gaps`).
+    that REST does not have, though a later bar exists, is passed over after some answers: it is expected, and
+    asked for in the background for a day before it is given up as what it is missing for (`producers.gaps`).
+    Without any event of the stream the exchange's clock tells what has closed (`tick`).
 
     Args:
         halts: read only; when the exchange was closed.
@@ -63,24 +80,52 @@ class KlineSequence:
         self._trade_id: int | None = None  # of the newest trade in the bars published, where they tell
         self._filling = False
         self._page_last = -1  # what REST is, or was last, asked for ends here
-        self._attempt = 0
+        self._asking = Asking()
+        self._passed_over = MissingIds()  # by open time // step; still asked for
         self._live: KlineMessage | None = None  # latest update of the open bar, held back while filling
         self._published: dict[int, KlineMessage] = {}
+        self._absent_last: int | None = None  # up to here there was nothing when the series was begun
+        self._seen: int | None = None  # the first bar that the stream has shown, while there is no `next`
+        self._now_ms = 0  # the exchange's clock at the last `tick`
+        self._open_since_ms: int | None = None  # when the question was asked that REST has not answered yet
+        self._clock_again_ms = 0  # no question for the clock's sake before
+        self._vain = 0  # of those in a row, how many REST had nothing for
+        self._told_last = -1  # the newest bar that the stream itself has told to be closed
+        self._expected_last = -1  # bars up to here are expected though nobody has them yet
 
     @property
     def filling(self) -> bool:
         """An answer of REST is awaited."""
         return self._filling
 
-    def begin(self, last_open_time_ms: int | None, server_time_ms: int, warmup_bars: int) -> list[Effect]:
+    @property
+    def missing(self) -> int:
+        """How many bars were passed over and are still asked for."""
+        return len(self._passed_over)
+
+    def begin(
+        self,
+        last_open_time_ms: int | None,
+        server_time_ms: int,
+        warmup_bars: int,
+        missing: Iterable[MissingRange] = (),
+    ) -> list[Effect]:
         """Start after the last published bar or, where there is none, `warmup_bars` back (DESIGN §5.5).
 
         Args:
-            last_open_time_ms: open time of the last bar on the topic, None if it has none.
+            last_open_time_ms: open time of the last bar on the topic, None if it has none; one that has not
+                closed by the exchange's clock tells nothing.
             server_time_ms: the exchange's clock, taken before.
+            missing: bars before the last one that the topic does not have, as numbers (open time ÷ interval).
         """
+        for hole in missing:
+            self._passed_over.add(hole)
         current = open_time_ms(self._interval, server_time_ms)
-        self._known_last = self._announced = current - self._step
+        self._known_last = self._announced = self._absent_last = current - self._step
+        self._now_ms = server_time_ms
+        if last_open_time_ms is not None and last_open_time_ms + self._step > server_time_ms + _AHEAD_MS:
+            # Believed once; whoever goes on from it sees no real bar any more.
+            last_open_time_ms = None
         if last_open_time_ms is not None:
             self._next = last_open_time_ms + self._step
             self._offline_last, self._announced = self._known_last, last_open_time_ms
@@ -90,29 +135,148 @@ class KlineSequence:
             self._next = current
         return self._settle()
 
+    def open_holes(self) -> Iterable[MissingRange]:
+        """Bars that were passed over and are still asked for, in order, as numbers (open time ÷ interval)."""
+        return iter(self._passed_over)
+
     def receive(self, kline: KlineMessage) -> list[Effect]:
         """Take an event of the stream: a closed bar or an update of the open one."""
+        if self._next is None:
+            self._begin_at(kline["open_time_ms"], recorded=kline["source"] == "replay")
         return self._receive_closed(kline) if kline["closed"] else self._receive_open(kline)
 
-    def receive_rows(self, first: int, last: int, rows: Sequence[KlineMessage]) -> list[Effect]:
-        """Take the finished bars that REST has between the open times `first` and `last`, ascending."""
+    def tick(self, exchange_ms: int) -> list[Effect]:
+        """Notice bars that have closed by the exchange's clock, whether or not anything came.
+
+        They are asked for; they are expected too once REST has left the question open for long. What it says
+        it does not have is not expected yet: a later bar or trade tells whether there was one.
+        """
+        if self._absent_last is None or self._halts.halted:
+            return []
+        self._now_ms = exchange_ms
+        closed = open_time_ms(self._interval, exchange_ms - CLOCK_GRACE_MS) - self._step
+        if self._filling:
+            since_ms = self._open_since_ms
+            unanswered = since_ms is not None and exchange_ms - since_ms >= _UNANSWERED_MS
+            return self._expect(closed) if unanswered else []
+        first = self._next if self._next is not None else self._absent_last + self._step
+        # A clock that was set back must not put the next question off for ever.
+        early = exchange_ms < self._clock_again_ms <= exchange_ms + _LONGEST_PAUSE_MS
+        if closed < first or closed in self._waiting or early:
+            return []
+        if self._next is None and self._warm_up_from is None:
+            self._warm_up_from = first
+        self._known_last = max(self._known_last, closed)
+        self._clock_again_ms = exchange_ms + _CLOCK_PAUSE_MS
+        return self._settle()
+
+    def last_tick(self, exchange_ms: int) -> list[Effect]:
+        """The stream has ended: ask for what has closed and did not come."""
+        self._clock_again_ms = 0
+        return self.tick(exchange_ms + CLOCK_GRACE_MS - LAST_GRACE_MS)
+
+    def conclude(self) -> list[Effect]:
+        """Nothing more will come: what was issued, and is not published, is expected all the same.
+
+        That is what the stream itself has told of, and what REST has left open; not what it says it does not
+        have, by the clock alone.
+        """
+        effects: list[Effect] = [
+            LedgerEvent("expected", open_time, open_time) for open_time in sorted(self._waiting)
+        ]
+        told_last = max([self._told_last, *self._waiting])
+        self._expected_last = max(self._expected_last, told_last)
+        for first, end in self._holes_up_to(told_last):
+            effects += [
+                LedgerEvent("expected", hole.first, hole.last)
+                for hole in self._holes(first, end)
+                if hole.cause in ("missed", "offline")
+            ]
+        if self._filling and self._open_since_ms is not None:
+            effects += self._expect(self._known_last)
+        return effects
+
+    def _expect(self, last: int) -> list[Effect]:
+        """What is closed, and was not looked at."""
+        begin = self._next if self._next is not None else (self._absent_last or 0) + self._step
+        begin = max(begin, self._expected_last + self._step)
+        if begin > last:
+            return []
+        self._expected_last = last
+        bars = IdRanges([(begin // self._step, last // self._step)])
+        closed = self._halts.halted_bars(begin, last, self._step)
+        return [
+            LedgerEvent("expected", low * self._step, high * self._step)
+            for low, high in bars.difference(closed)
+        ]
+
+    def retry(self, now_s: float) -> list[Effect]:
+        """Ask again for bars that were passed over, where it is time; call it once a second.
+
+        Args:
+            now_s: of a clock that only goes forward.
+        """
+        page = None if self._filling else self._passed_over.due(now_s, PAGE)
+        if page is None:
+            return []
+        self._filling = True
+        first, last = page
+        return [FillKlines(self._symbol, self._interval, first * self._step, last * self._step, 0.0)]
+
+    def receive_rows(
+        self, first: int, last: int, rows: Sequence[KlineMessage] | None, now_s: float
+    ) -> list[Effect]:
+        """Take the finished bars that REST has between the open times `first` and `last`, ascending.
+
+        Args:
+            rows: later ones are welcome, they show how far REST is; None if it refused to answer.
+            now_s: as in `retry`.
+        """
         self._filling = False
+        if rows is not None:
+            self._open_since_ms = None
         effects: list[Effect] = []
         if self._warm_up_from is not None:
-            self._begin_with(rows, last)
-        for row in rows:
+            self._asking.answered(rows, first, now_s)
+            # A listing: REST's database may trail the first bars of all.
+            listing = not rows and self._seen is not None and self._known_last <= last != self._absent_last
+            soon = listing and not self._asking.soon_over(now_s)
+            if not soon and (rows is not None or self._asking.unanswered_for_long(now_s)):
+                self._asking = Asking()
+                self._begin_with(rows or (), last)
+        for row in rows or ():
             open_time = row["open_time_ms"]
             if self._next is not None and max(first, self._next) <= open_time <= last:
                 # The final of the stream, if it is there, is the one nobody can have read too early.
                 self._waiting.setdefault(open_time, row)
+            elif open_time // self._step in self._passed_over:
+                effects += self._follow_up(row)
             else:
                 effects += self._revision(row)
         effects += self._drain()
+        unanswered = self._passed_over.unanswered(first // self._step, last // self._step, now_s)
+        effects += self._give_up(unanswered, now_s)
         if self._next is not None and self._next <= last:
-            effects += self._missing(last)
-        else:
-            self._attempt = 0
+            self._asking.answered(rows, self._next, now_s)
+            effects += self._missing(last, now_s)
+        elif self._warm_up_from is None:
+            self._asking = Asking()
         return effects + self._settle()
+
+    def _begin_at(self, open_time: int, *, recorded: bool) -> None:
+        """The stream shows a first bar of a series that was empty when it was begun.
+
+        Bars between may have been issued while nothing was heard; so the series begins at the shown one,
+        open or closed, only if REST has none before it. A recording has none but those that it plays.
+        """
+        self._seen = open_time if self._seen is None else min(self._seen, open_time)
+        if self._warm_up_from is not None:
+            return
+        if recorded or self._absent_last is None or self._seen <= self._absent_last + self._step:
+            self._next = self._seen
+            return
+        self._warm_up_from = self._absent_last + self._step
+        self._known_last = max(self._known_last, self._seen - self._step)
 
     def _begin_with(self, rows: Sequence[KlineMessage], last: int) -> None:
         """What REST does not have before its first row was never issued: a listing, or a short recording."""
@@ -124,18 +288,28 @@ class KlineSequence:
             self._warm_up_from = last + self._step
         else:
             self._warm_up_from = None
-            self._next = min(self._waiting, default=None)
+            self._next = min(self._waiting, default=self._seen)
+            if self._next is None:
+                self._absent_last = max(last, self._absent_last or 0)
+                self._ask_later()
+
+    def _ask_later(self) -> None:
+        """REST has nothing of what the clock says has closed: perhaps the exchange stands still."""
+        pause_ms = min(_LONGEST_PAUSE_MS, 2**self._vain * 2 * _CLOCK_PAUSE_MS)
+        self._vain = min(self._vain + 1, 10)
+        self._clock_again_ms = self._now_ms + pause_ms
 
     def _receive_closed(self, kline: KlineMessage) -> list[Effect]:
         open_time = kline["open_time_ms"]
-        if self._next is None and self._warm_up_from is None:
-            self._next = open_time
         if open_time == self._next:
             return [*self._lateness(kline), self._publish(kline), *self._drain(), *self._settle()]
         known = None if self._next is None else self._next - self._step
         if known is not None and place(known, open_time, open_time, self._step) is Place.SEEN:
+            if open_time // self._step in self._passed_over:
+                return self._follow_up(kline)
             return self._repetition(kline)
         self._known_last = max(self._known_last, open_time)
+        self._told_last = max(self._told_last, open_time)
         if len(self._waiting) < WAITING_BARS:
             self._waiting.setdefault(open_time, kline)
         return [*self._lateness(kline), *self._settle()]
@@ -149,8 +323,11 @@ class KlineSequence:
             return []
         effects: list[Effect] = [Publish(self._live_topic, kline)]
         event_time = kline["event_time_ms"]
-        if self._next is not None and event_time is not None and event_time - open_time > FINAL_GRACE_MS:
+        if self._next is None:
+            return effects + self._settle()
+        if event_time is not None and event_time - open_time > FINAL_GRACE_MS:
             self._known_last = max(self._known_last, open_time - self._step)
+            self._told_last = max(self._told_last, open_time - self._step)
             effects += self._settle()
         return effects
 
@@ -186,7 +363,7 @@ class KlineSequence:
 
     def _publish(self, kline: KlineMessage) -> Publish:
         open_time = kline["open_time_ms"]
-        self._next = open_time + self._step
+        self._next, self._vain = open_time + self._step, 0
         self._trade_id = self._newest_trade(kline)
         self._published[open_time] = kline
         if len(self._published) > _REMEMBERED:
@@ -211,33 +388,60 @@ class KlineSequence:
             effects.append(self._publish(self._waiting.pop(self._next)))
         return effects
 
-    def _missing(self, last: int) -> list[Effect]:
-        """REST has answered up to `last`, but not with the bar that is next."""
+    def _missing(self, last: int, now_s: float) -> list[Effect]:
+        """REST has been asked up to `last`, and has not given the bar that is next."""
         assert self._next is not None
-        self._attempt += 1
-        if self._attempt <= len(RETRY_DELAYS_S):
-            return []
-        self._attempt = 0
-        # All of the page was asked for as often.
         effects: list[Effect] = []
+        if not self._asking.soon_over(now_s):
+            return effects
+        # All of the page was asked for as often.
         while self._waiting and self._next <= last:
             hole_last = min(last, min(self._waiting) - self._step)
-            given_up = self._given_up(self._next, hole_last)
-            if any(event.kind in ("lost", "offline") for event in given_up):
-                self._trade_id = None  # who knows how many there were
-            effects += given_up
+            holes = list(self._holes(self._next, hole_last))
+            if not self._asking.order_over(now_s) and not all(hole.cause in _EXCUSED for hole in holes):
+                return effects
+            for hole in holes:
+                effects += self._pass_over(hole, now_s)
             self._next = hole_last + self._step
             effects += self._drain()
         if not self._waiting:
             # Nothing later is known: perhaps the exchange stands still. The next bar will tell.
             self._known_last = self._next - self._step
+            self._ask_later()
+        self._asking = Asking()
         return effects
 
-    def _given_up(self, first: int, last: int) -> list[LedgerEvent]:
-        return [
-            LedgerEvent(KIND_BY_CAUSE[hole.cause], hole.first, hole.last, detail=_detail(hole))
-            for hole in self._holes(first, last)
-        ]
+    def _pass_over(self, hole: Hole, now_s: float) -> list[Effect]:
+        if hole.cause in _EXCUSED:
+            # What the clock has made expected, and the exchange has left out, needs an excuse.
+            kind = "halted" if hole.first <= self._expected_last else KIND_BY_CAUSE[hole.cause]
+            return [LedgerEvent(kind, hole.first, hole.last, detail=_detail(hole))]
+        self._trade_id = None  # who knows how many there were
+        detail = "the exchange does not have it for now; later bars go on"
+        if self._passed_over.range_count() < MAX_HOLES:
+            missing = MissingRange(
+                hole.first // self._step, hole.last // self._step, None, hole.last, hole.cause == "offline"
+            )
+            self._passed_over.add(self._asking.continued(missing, now_s))
+        else:
+            detail = f"{MAX_HOLES:,} holes are open, more are not followed; `cryptostream repair` fetches it"
+        return [LedgerEvent("expected", hole.first, hole.last, detail=detail)]
+
+    def _follow_up(self, kline: KlineMessage) -> list[Effect]:
+        """A bar that was passed over, after all: the one case of a bar behind later ones."""
+        open_time = kline["open_time_ms"]
+        self._passed_over.remove(open_time // self._step, open_time // self._step)
+        detail = "came only after later bars had gone on"
+        return [Publish(self._topic, kline), LedgerEvent("late", open_time, open_time, detail=detail)]
+
+    def _give_up(self, exhausted: Iterable[MissingRange], now_s: float) -> list[Effect]:
+        effects: list[Effect] = []
+        for missing in exhausted:
+            self._passed_over.remove(missing.first, missing.last)
+            kind = KIND_BY_CAUSE["offline" if missing.offline else "missed"]
+            first, last = missing.first * self._step, missing.last * self._step
+            effects.append(LedgerEvent(kind, first, last, detail=missing.asking(now_s)))
+        return effects
 
     def _holes(self, first: int, last: int) -> Iterator[Hole]:
         """The missing bars `first` to `last`, neither of whose neighbours is missing, by cause."""
@@ -272,30 +476,41 @@ class KlineSequence:
 
     def _fill(self, first: int) -> list[Effect]:
         self._filling = True
-        if not self._attempt:
+        if self._open_since_ms is None:
+            self._open_since_ms = self._now_ms
+        if not self._asking.asked:
             # What is found missing later waits its turn: a page is given up as a whole.
             self._page_last = self._missing_last(first)
         effects = self._announce(first)
-        delay_s = RETRY_DELAYS_S[self._attempt - 1] if self._attempt else 0.0
-        return [*effects, FillKlines(self._symbol, self._interval, first, self._page_last, delay_s)]
+        return [
+            *effects,
+            FillKlines(self._symbol, self._interval, first, self._page_last, self._asking.delay_s),
+        ]
 
     def _announce(self, first: int) -> list[Effect]:
-        """Enter what is newly found missing."""
+        """Enter what is newly found missing; where a series begins is known only when REST has told."""
         effects: list[Effect] = []
-        begin = max(first, self._announced + self._step)
-        while begin <= self._known_last:
-            later = [open_time for open_time in self._waiting if open_time >= begin]
-            end = min(later, default=self._known_last + self._step) - self._step
-            if begin <= end:
-                effects += [
-                    LedgerEvent("gap", hole.first, hole.last, detail=hole.cause)
-                    for hole in self._holes(begin, end)
-                ]
-            begin = end + self._step
-            while begin in self._waiting:
-                begin += self._step
+        if self._next is None:
+            return effects
+        for begin, end in self._holes_up_to(self._known_last, max(first, self._announced + self._step)):
+            effects += [
+                LedgerEvent("gap", hole.first, hole.last, detail=hole.cause)
+                for hole in self._holes(begin, end)
+            ]
         self._announced = max(self._announced, self._known_last)
         return effects
+
+    def _holes_up_to(self, last: int, begin: int | None = None) -> Iterator[tuple[int, int]]:
+        """First and last bar of each run that is missing, from `begin` (the next bar) up to `last`."""
+        at = begin if begin is not None else self._next
+        while at is not None and at <= last:
+            later = [open_time for open_time in self._waiting if open_time >= at]
+            end = min(later, default=last + self._step) - self._step
+            if at <= end:
+                yield at, end
+            at = end + self._step
+            while at in self._waiting:
+                at += self._step
 
 
 def _detail(hole: Hole) -> str | None:

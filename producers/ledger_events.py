@@ -11,6 +11,8 @@ from shared.models import SCHEMA_VERSION
 _MINUTE_MS: Final = 60_000
 # Kinds of which one may come with every message.
 _JOINED: Final = frozenset(("expected", "repaired", "duplicate"))
+# Kinds that are about a time and count no ids.
+_OF_TIMES: Final = frozenset(("uncarried", "stopped"))
 
 
 class LedgerEvents:
@@ -71,7 +73,8 @@ class LedgerEvents:
             "kind": kind,
             "first": first,
             "last": last,
-            "count": (last - first) // step + 1,
+            # First and last are times: no ids are counted.
+            "count": 0 if kind in _OF_TIMES else (last - first) // step + 1,
             "detail": detail,
         }
         if kind not in _JOINED:
@@ -84,5 +87,7 @@ class LedgerEvents:
     def flush(self) -> list[LedgerMessage]:
         """All events since the last call."""
         events = [*self._complete, *self._open.values()]
+        # The last word of a series must come last: what follows it says that the series goes on.
+        events.sort(key=lambda event: event["kind"] == "stopped")
         self._complete, self._open = [], {}
         return events

@@ -21,6 +21,9 @@ BUFFERED_DIFFS: Final = 1_000
 SNAPSHOT_LEVELS: Final = 1_000
 # A side of 10,000 levels is 350 kB as JSON, so that a full snapshot stays below Kafka's 1 MB a message.
 MAX_LEVELS: Final = 10_000
+# Diffs that a snapshot claims to contain, received after it, before it counts as one of another numbering:
+# REST is not ahead of the stream by their 30 s. A recording may have its only snapshot late.
+_STALE_DIFFS: Final = 300
 # Applied diffs after which a book counts as stable, and the back-off of snapshots starts anew (10 s).
 _STABLE_AFTER: Final = 100
 _MAX_DELAY_S: Final = 60.0
@@ -83,6 +86,8 @@ class BookSync:
         self._lowest, self._highest = 0.0, float("inf")  # all levels between are known
         self._near_edge = (0.0, float("inf"))  # best prices beyond these come near the end of that
         self._id = 0
+        self._event_ms = 0  # event time of the newest diff applied
+        self._stale = 0  # diffs received after the snapshot that it contains
         self._snapshot: DepthMessage | None = None  # loaded, but no diff has followed on it yet
         self._synced = False
         self._buffer: deque[DepthMessage] = deque(maxlen=BUFFERED_DIFFS)
@@ -113,6 +118,14 @@ class BookSync:
     def sides(self) -> tuple[Mapping[float, list[str]], Mapping[float, list[str]]]:
         """Bids and asks by price; read only."""
         return self._bids, self._asks
+
+    @property
+    def best(self) -> tuple[tuple[float, float], tuple[float, float]] | None:
+        """Best bid and ask, each (price, quantity); None while the book is not exact or a side is empty."""
+        bid, ask = self._bids.get(self._best_bid), self._asks.get(self._best_ask)
+        if not self._synced or bid is None or ask is None:
+            return None
+        return (self._best_bid, float(bid[1])), (self._best_ask, float(ask[1]))
 
     def top(self, levels: int) -> BookTop | None:
         """The best levels known, or None while the book is not exact; see `knows`."""
@@ -154,6 +167,11 @@ class BookSync:
             return self._receive_out_of_step(diff)
         if self._snapshot is not None:
             return self._start(diff)
+        if self._buffer and _begins_anew(
+            diff, self._buffer[-1]["final_update_id"], _event_ms(self._buffer[-1])
+        ):
+            # No snapshot can join the diffs of two numberings.
+            self._buffer.clear()
         self._buffer.append(diff)
         return self._ask()
 
@@ -168,6 +186,7 @@ class BookSync:
         self._load(snapshot)
         effects: list[BookEffect] = []
         buffered, self._buffer = self._buffer, deque(maxlen=BUFFERED_DIFFS)
+        self._stale = -len(buffered)
         for diff in buffered:
             effects += self.receive(diff)
         return effects
@@ -204,13 +223,17 @@ class BookSync:
             self._highest - (self._highest - self._best_ask) / 4 if cut_asks else float("inf"),
         )
         self._id = snapshot["final_update_id"]
+        self._event_ms = 0
         self._snapshot = snapshot
 
     def _start(self, diff: DepthMessage) -> list[BookEffect]:
         """The first diff after a snapshot must contain the update that follows it."""
         where = _place(self._id, diff)
         if where is Place.SEEN:
-            return []
+            self._stale += diff["source"] != "replay"
+            if self._stale < _STALE_DIFFS:
+                return []
+            return self._resync(f"no diff follows on the snapshot's update id {self._id}", diff)
         if where is Place.BEYOND:
             return self._resync(f"update id {self._id + 1} is missing after the snapshot", diff)
         assert self._snapshot is not None
@@ -219,6 +242,10 @@ class BookSync:
 
     def _receive_out_of_step(self, diff: DepthMessage) -> list[BookEffect]:
         match _place(self._id, diff):
+            case Place.SEEN if _begins_anew(diff, self._id, self._event_ms):
+                return self._resync(
+                    f"update ids begin anew: {diff['final_update_id']} comes after {self._id}", diff
+                )
             case Place.SEEN:
                 return []  # stale: its values are in the book already
             case Place.JOINS:
@@ -234,7 +261,7 @@ class BookSync:
             self._drop_farthest()
         if self._best_bid >= self._best_ask:
             return self._resync(f"crossed: bid {self._best_bid} is not below ask {self._best_ask}", diff)
-        self._id = diff["final_update_id"]
+        self._id, self._event_ms = diff["final_update_id"], _event_ms(diff)
         self._applied += 1
         if self._applied == _STABLE_AFTER:
             self._failures = 0
@@ -262,6 +289,15 @@ class BookSync:
         self._best_bid, self._best_ask = 0.0, float("inf")
         self._snapshot, self._synced = None, False
         self._buffer.clear()
+
+
+def _event_ms(diff: DepthMessage) -> int:
+    return diff["event_time_ms"] or 0
+
+
+def _begins_anew(diff: DepthMessage, update_id: int, event_ms: int) -> bool:
+    """Whether its ids are of another numbering than `update_id`: lower, and yet of a later event."""
+    return diff["final_update_id"] <= update_id and 0 < event_ms < _event_ms(diff)
 
 
 def _place(update_id: int, diff: DepthMessage) -> Place:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Final
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
 
-from producers.bearings import klines_series, trades_series
+from producers.bearings import OpenHole, klines_series, trades_series
 from producers.clock import Clock
 from producers.effects import Effect, Publish
 from producers.instrument import Instrument
-from producers.progress import Progress, ProgressLog
+from producers.progress import MOST_NOTED_HOLES, BadProgress, Progress, ProgressLog
 from producers.publisher import Delivered, Publisher
 from shared.dead_letters import dead_letter_headers
 from shared.messages import encode, message_key
@@ -40,8 +41,11 @@ class Outlet:
         self._series: dict[tuple[str, str], str] = {}
         self._keys: dict[str, bytes] = {}
         self._followed_ms: dict[str, dict[str, int]] = {}
-        self._last_ids: dict[str, int] = {}
+        # Records of each series that were sent; and how many, up to the one that it has reached.
+        self._sent: dict[tuple[str, str], int] = {}
+        self._reached: dict[tuple[str, str], int] = {}
         self._ledger_outstanding = 0
+        self._doubtful: list[dict[str, Progress]] = []
 
     def carry(self, instrument: Instrument, intervals: Iterable[str]) -> None:
         """Make an instrument's series known."""
@@ -51,11 +55,12 @@ class Outlet:
         self._series[symbol, TRADES] = trades_series(exchange, symbol)
         for interval in intervals:
             self._series[symbol, klines_topic(interval)] = klines_series(exchange, symbol, interval)
+        self._sent |= {place: 0 for place in self._series if place[0] == symbol}
 
     def perform(self, instrument: Instrument, effects: Iterable[Effect]) -> None:
         """Send the messages among the effects and begin the rest."""
         symbol = instrument.symbol
-        key, followed_ms = self._keys[symbol], self._followed_ms[symbol]
+        key, followed_ms, sent = self._keys[symbol], self._followed_ms[symbol], self._sent
         for effect in effects:
             if type(effect) is not Publish:
                 if self.start is not None:
@@ -63,24 +68,28 @@ class Outlet:
                 continue
             topic, message, progress_id = effect
             received_ms = message["received_time_ms"]
-            if progress_id is not None:
-                self._last_ids[self._series[symbol, topic]] = progress_id
-            elif topic == TRADES:
-                # A hole is open: the series has no last id that says all.
-                self._last_ids.pop(self._series[symbol, topic], None)
+            place = symbol, topic
+            if place in sent:
+                sent[place] += 1
             if abs(received_ms - followed_ms.get(topic, 0)) < _FOLLOW_MS and (
                 progress_id is None or topic == TRADES
             ):
                 self.publisher.send(topic, key, encode(message))
                 continue
             followed_ms[topic] = received_ms
-            self.publisher.send(topic, key, encode(message), self._follow(effect, (symbol, topic)))
+            self.publisher.send(topic, key, encode(message), self._follow(instrument, effect))
 
-    def _follow(self, effect: Publish, place: tuple[str, str]) -> Delivered:
+    def _follow(self, instrument: Instrument, effect: Publish) -> Delivered:
         topic, message, progress_id = effect
+        place = instrument.symbol, topic
         received_ms, exchange = message["received_time_ms"], message["exchange"]
         event_time_ms = message.get("trade_time_ms", message["event_time_ms"])
         live = message["source"] == "stream"
+        number = self._sent.get(place, 0)
+        # As they are now: behind this record they may be repaired, and a restart reads what lies behind.
+        holes = () if progress_id is None else self._holes(instrument, message, progress_id)
+        if len(holes) > MOST_NOTED_HOLES:
+            progress_id = None
 
         def delivered(partition: int, offset: int) -> None:
             now_ms = self._clock.now_ms()
@@ -88,10 +97,17 @@ class Outlet:
                 stream = topic.removeprefix("market.").split(".")[0]
                 self._metrics.latency(exchange, stream, "kafka", now_ms, now_ms - received_ms)
             if self.progress is not None and progress_id is not None:
-                reached = Progress(progress_id, topic, partition, offset, event_time_ms, now_ms)
+                reached = Progress(
+                    progress_id, topic, partition, offset, event_time_ms, now_ms, missing=holes
+                )
                 self.progress.reached(self._series[place], reached)
+                self._reached[place] = number
 
         return delivered
+
+    def _holes(self, instrument: Instrument, message: Any, last_id: int) -> tuple[OpenHole, ...]:
+        holes = instrument.open_holes(message.get("interval"), self._clock.exchange_ms(), time.monotonic())
+        return tuple(hole for hole in holes if hole.last < last_id)
 
     def settle(self, ledger: Iterable[tuple[Instrument, list[Publish]]]) -> None:
         """Once a second: send completeness events, and progress in the order that a kill cannot break.
@@ -100,7 +116,7 @@ class Outlet:
             ledger: what `Instrument.tick` gave.
         """
         # 1. The ledger events of the last call are delivered: the progress staged with them may be written.
-        if self.progress is not None and not self._ledger_outstanding:
+        if self.progress is not None and not self._ledger_outstanding and not self._doubtful:
             self.write_progress(self.progress.settled())
             # 2. What is delivered by now has its ledger events among those sent next; only they are awaited.
             self.progress.stage()
@@ -110,6 +126,25 @@ class Outlet:
                 self._ledger_outstanding += 1
                 self.publisher.send(LEDGER, key, encode(event.message), self._ledger_delivered)
 
+    def doubt(self) -> None:
+        """The broker is away, and may come back without the last that it has acknowledged.
+
+        No progress is written until `believe`: it would hide what is missing below it.
+        """
+        if self.progress is not None:
+            reached = self.progress.newest
+            if not self._doubtful or self._doubtful[-1] != reached:
+                self._doubtful.append(reached)
+
+    @property
+    def doubtful(self) -> Sequence[dict[str, Progress]]:
+        """What the series had reached each time that the broker was away, since it was last believed."""
+        return tuple(self._doubtful)
+
+    def believe(self, proved: int) -> None:
+        """The broker still has the first so many of `doubtful`."""
+        del self._doubtful[:proved]
+
     def _ledger_delivered(self, _partition: int, _offset: int) -> None:
         self._ledger_outstanding -= 1
 
@@ -117,10 +152,16 @@ class Outlet:
         for series, reached in progress.items():
             self.publisher.send(PROGRESS, series.encode(), reached.encode())
 
+    def forget_progress(self, series: Iterable[str]) -> None:
+        """Delete progress that its topic contradicts: the topic may come to look like it."""
+        for name in series:
+            self.publisher.send(PROGRESS, name.encode(), None)
+
     def write_final_progress(self) -> None:
         """Everything is delivered and the process ends."""
-        if self.progress is not None:
-            self.write_progress(self.progress.final(self._last_ids, self._clock.now_ms()))
+        if self.progress is not None and not self._doubtful:
+            after = {self._series[place]: self._sent[place] - at for place, at in self._reached.items()}
+            self.write_progress(self.progress.final(after, self._clock.now_ms()))
 
     def reject(self, source: str, symbol: str, reason: str, value: bytes) -> None:
         """Send bytes that break the contract to the dead letters, unchanged.
@@ -131,3 +172,9 @@ class Outlet:
         self.dead_letters += 1
         headers = dead_letter_headers(reason, source, -1, -1, SERVICE)
         self.publisher.send(DEAD_LETTERS, message_key(self._exchange, symbol), value, headers=headers)
+
+    def put_aside(self, bad: BadProgress) -> None:
+        """Send a record of `pipeline.progress` that breaks its contract to the dead letters, unchanged."""
+        self.dead_letters += 1
+        headers = dead_letter_headers(bad.reason, PROGRESS, bad.partition, bad.offset, SERVICE)
+        self.publisher.send(DEAD_LETTERS, bad.key, bad.value, headers=headers)

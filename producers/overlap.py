@@ -23,6 +23,10 @@ GRACE_S: Final = 10.0
 HELD_MESSAGES: Final = 40_000
 
 
+# Ids rise with time, up to what two servers may differ.
+_DISORDER_MS: Final = 1_000
+
+
 class Side(enum.Enum):
     """One of the two connections."""
 
@@ -36,10 +40,14 @@ class _Span(NamedTuple):
     Attributes:
         first: what must have gone on before is `first - 1`.
         last: where the stream stands after it; equal for the copies of both connections.
+
+        time_ms: of its event; 0 where that tells nothing. What comes later with lower ids is of a numbering
+            that has begun anew.
     """
 
     first: int
     last: tuple[int, int]
+    time_ms: int = 0
 
 
 def _span(stream: StreamId, message: Any) -> _Span:
@@ -50,9 +58,10 @@ def _span(stream: StreamId, message: Any) -> _Span:
     _, kind, interval = stream
     match kind:
         case "trade":
-            return _Span(message["trade_id"], (message["trade_id"], 0))
+            return _Span(message["trade_id"], (message["trade_id"], 0), message["trade_time_ms"])
         case "depth":
-            return _Span(message["first_update_id"], (message["final_update_id"], 0))
+            last, time_ms = (message["final_update_id"], 0), message["event_time_ms"] or 0
+            return _Span(message["first_update_id"], last, time_ms)
         case "kline":
             step = 2 * (message["open_time_ms"] // interval_ms(interval or ""))
             # An open bar has many updates, told apart by their time; its final comes once, whatever its time.
@@ -78,6 +87,7 @@ class _Join:
         self.held: deque[tuple[_Span, StreamMessage]] = deque()
         self.quiet = False
         self._position: tuple[int, int] | None = None  # the farthest that has gone on
+        self._position_ms = 0  # its time
         self._floor: tuple[int, int] | None = None  # what the other one has brought of it; None: left behind
         self._spoke = False
         self._quiet_since_s: float | None = None
@@ -90,6 +100,10 @@ class _Join:
     def receive(self, side: Side, message: StreamMessage) -> list[StreamMessage]:
         """Take a message; what goes on now."""
         span = _span(self._stream, message.message)
+        lower = self._position is not None and span.last < self._position
+        if lower and span.time_ms > self._position_ms + _DISORDER_MS:
+            # Ids begin anew: where the old ones stood says nothing of these.
+            self._position = self._floor = None
         if side is self.source:
             return self._receive_of_source(span, message)
         if self.source is Side.OLD and (self._follows(span) or not self._patient):
@@ -107,7 +121,8 @@ class _Join:
         if self.held and not self._follows(span):
             # The source has left something out; the other one may have brought it.
             passed = [held for its, held in self.held if its.last[0] < span.first]
-        self._position = span.last if self._position is None else max(self._position, span.last)
+        if self._position is None or span.last > self._position:
+            self._position, self._position_ms = span.last, span.time_ms
         return [*passed, message, *self._catch_up()]
 
     def _catch_up(self) -> list[StreamMessage]:
@@ -119,6 +134,7 @@ class _Join:
             span, message = self.held.popleft()
             if self._position is None or span.last > self._position:
                 self._position = self._floor = span.last
+                self._position_ms = span.time_ms
                 passed.append(message)
         return passed
 
@@ -141,7 +157,8 @@ class _Join:
             self._floor = self._position
             return []
         self._floor = None
-        self._position = max(span.last for span, _ in beyond)
+        farthest = max((span for span, _ in beyond), key=lambda span: span.last)
+        self._position, self._position_ms = farthest.last, farthest.time_ms
         return [message for _, message in beyond]
 
     def tick(self, now_s: float) -> None:

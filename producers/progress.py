@@ -1,22 +1,27 @@
 """Where each series stands, as kept on `pipeline.progress` (DESIGN §4.1, §5.5). Pure.
 
-A record of a series says: up to `last_id` nothing is missing on its topic, and everything above it lies at
-`offset` or later in `partition`. So a restart reads the topic from there and knows exactly what is there,
-even after a kill.
+A record of a series says: at `offset` in `partition` lies the id `last_id`; up to it nothing is missing on
+the topic but `missing`, and whatever came later lies behind it. So a restart reads the topic from there and
+knows exactly what is there, even after a kill. Whether the record is true the topic itself tells: a power cut
+takes the end of a partition, and others may have written there since (`producers.anchors`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Final
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Final, NamedTuple
 
 import orjson
 
-from producers.bearings import SeriesBearings
+from producers.bearings import OpenHole
 from shared.errors import InvalidMessage
 
 _SCHEMA: Final = 1
+# Some 100 bytes each: 5,000 stay well below the largest record that Kafka takes (1 MB).
+MOST_NOTED_HOLES: Final = 5_000
+# A record with many holes is written more rarely: 10 kB a second and series at most.
+_MS_A_HOLE: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +31,8 @@ class Progress:
     Attributes:
         last_id: None before the first record of the series was delivered.
         event_time_ms: that of the record; before the first one, when the exchange was first listened to.
-        stopped: the producer ended in good order and nothing lies above `last_id`.
+        stopped: the producer ended in good order; only `after` records of the series lie behind.
+        missing: holes below `last_id` as the record was published, sorted.
     """
 
     last_id: int | None
@@ -36,9 +42,21 @@ class Progress:
     event_time_ms: int | None
     updated_ms: int
     stopped: bool = False
+    after: int = 0
+    missing: tuple[OpenHole, ...] = ()
 
     def encode(self) -> bytes:
         return orjson.dumps({"schema": _SCHEMA, **asdict(self)})
+
+
+class BadProgress(NamedTuple):
+    """A record of `pipeline.progress` that nobody can read, and that no later one replaces."""
+
+    partition: int
+    offset: int
+    key: bytes
+    value: bytes
+    reason: str
 
 
 def decode_progress(value: bytes) -> Progress:
@@ -48,39 +66,58 @@ def decode_progress(value: bytes) -> Progress:
         InvalidMessage: it is none.
     """
     try:
-        fields: dict[str, Any] = orjson.loads(value)
-        if fields.pop("schema") != _SCHEMA:
+        read: dict[str, Any] = orjson.loads(value)
+        if read.pop("schema") != _SCHEMA:
             raise InvalidMessage("schema", value, f"{_SCHEMA}, the version known here")
-        return Progress(**fields)
+        # A newer version may say more than is known here.
+        known = {name: read[name] for name in _NAMES if name in read}
+        known["missing"] = tuple(OpenHole(**hole) for hole in known.get("missing", ()))
+        progress = Progress(**known)
     except (orjson.JSONDecodeError, TypeError, KeyError, AttributeError) as error:
         raise InvalidMessage("progress", value, f"a record of pipeline.progress ({error})") from None
+    if not _makes_sense(progress):
+        raise InvalidMessage("progress", value, "a record of pipeline.progress, with numbers in their places")
+    return progress
 
 
-def bearings_from(progress: Progress, found: Iterable[tuple[int, int]]) -> SeriesBearings | None:
-    """Join a record with what its topic holds from there on.
+def _makes_sense(progress: Progress) -> bool:
+    whole = (progress.partition, progress.offset, progress.updated_ms, progress.after)
+    optional = (progress.last_id, progress.event_time_ms)
+    holes = progress.missing
+    return (
+        isinstance(progress.topic, str)
+        and all(type(number) is int and number >= 0 for number in whole)
+        and all(number is None or type(number) is int for number in optional)
+        and all(type(hole.first) is int and type(hole.last) is int for hole in holes)
+        and all(hole.first <= hole.last for hole in holes)
+    )
 
-    Args:
-        found: (id, event time in ms) of the series' records from `progress.offset` on, in topic order.
-    """
-    last_id = progress.last_id
-    later = [record for record in found if last_id is None or record[0] > last_id]
-    if last_id is None:
-        # The first record of the series is where it begins.
-        return SeriesBearings(later[0][0], later) if later else None
-    return SeriesBearings(last_id, later)
+
+_NAMES: Final = frozenset(field.name for field in fields(Progress))
 
 
 class ProgressLog:
-    """Decides what is written: only what is delivered, and only after its ledger events are."""
+    """Decides what is written: only what is delivered, and only after its ledger events are.
 
-    def __init__(self, known: dict[str, Progress]) -> None:
+    Args:
+        known: what is on the progress topic, and true.
+        seen: the last record that the topic of each series was seen to have.
+    """
+
+    def __init__(self, known: dict[str, Progress], seen: Mapping[str, Progress] | None = None) -> None:
         self._reached = dict(known)
+        self._newest = {**known, **(seen or {})}
         self._staged: dict[str, Progress] = {}
         self._written = dict(known)
 
     def reached(self, series: str, progress: Progress) -> None:
         """The record that `progress` speaks of is delivered."""
-        self._reached[series] = progress
+        self._reached[series] = self._newest[series] = progress
+
+    @property
+    def newest(self) -> dict[str, Progress]:
+        """The last record of each series that its topic was known to have; it may lie behind its progress."""
+        return dict(self._newest)
 
     def stage(self) -> None:
         """All ledger events of what is delivered by now are on their way."""
@@ -91,20 +128,27 @@ class ProgressLog:
         due = {
             series: progress
             for series, progress in self._staged.items()
-            if self._written.get(series) is not progress
+            if self._due(self._written.get(series), progress)
         }
         self._written.update(due)
         return due
 
-    def final(self, last_ids: dict[str, int], now_ms: int) -> dict[str, Progress]:
+    @staticmethod
+    def _due(written: Progress | None, progress: Progress) -> bool:
+        if written is None or written is progress:
+            return written is None
+        return progress.updated_ms - written.updated_ms >= len(progress.missing) * _MS_A_HOLE
+
+    def final(self, after: Mapping[str, int], now_ms: int) -> dict[str, Progress]:
         """Everything is delivered and the producer ends: what to write for good.
 
         Args:
-            last_ids: last id of the series without a hole below or a record above it.
+            after: how many records of a series were sent behind the one that it has reached; a series of
+                which this process has sent nothing is absent.
         """
         return {
-            series: replace(self._reached[series], last_id=last_id, updated_ms=now_ms, stopped=True)
-            for series, last_id in last_ids.items()
+            series: replace(self._reached[series], updated_ms=now_ms, stopped=True, after=count)
+            for series, count in after.items()
             if series in self._reached
         }
 

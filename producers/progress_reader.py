@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from producers.anchors import Place, Record, SeriesSearch
 from producers.bearings import SeriesBearings, klines_series, trades_series
-from producers.progress import Progress, bearings_from, decode_progress, partition_of
-from producers.publisher import LIBRDKAFKA_LOG
+from producers.progress import BadProgress, Progress, decode_progress, partition_of
 from shared.errors import BrokerError, BrokerUnavailable, InvalidMessage
-from shared.kafka import Verdict, cause, consumer_config, verdict
+from shared.intervals import interval_ms
+from shared.kafka import LIBRDKAFKA_LOG, Verdict, cause, consumer_config, verdict
 from shared.messages import decode, message_key
 from shared.topics import PROGRESS, TRADES, klines_topic
+from shared.trade_ids import number_of
+
+_LOG = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 
@@ -24,6 +30,11 @@ _SILENCE_S: Final = 30.0
 _AGAIN_S: Final = 0.2
 _BATCH: Final = 5_000
 _BATCH_S: Final = 0.1  # a batch that is not full takes so long, the last one too
+# A series of which only the marker of its first start is left: what came since may have been on the topic.
+# Nothing lies unwritten for so long; later it is as new.
+_YOUNG_MS: Final = 86_400_000
+# Of a series, the newest first: a quarter of an hour at one a second.
+_MOST_CANDIDATES: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +42,52 @@ class Standing:
     """Where the series of a process stand.
 
     Attributes:
-        progress: what the progress topic says.
+        progress: what was found true of the progress topic.
         bearings: what the data topics hold.
         markers: progress to be written before the first record of this run.
+        untrue: series whose progress their topics contradict, and that no marker replaces: to be deleted.
         begun_ms: when the trades of these symbols were first listened to, by the exchange's clock, where
-            none of them reached the topic.
+            none of them is on the topic.
+        seen: the last record of each series that its topic has.
+        bad: to be put aside.
     """
 
-    progress: dict[str, Progress]
-    bearings: dict[str, SeriesBearings]
-    markers: dict[str, Progress]
-    begun_ms: dict[str, int]
+    bad: tuple[BadProgress, ...]
+    progress: dict[str, Progress] = field(default_factory=dict)
+    bearings: dict[str, SeriesBearings] = field(default_factory=dict)
+    markers: dict[str, Progress] = field(default_factory=dict)
+    untrue: list[str] = field(default_factory=list)
+    begun_ms: dict[str, int] = field(default_factory=dict)
+    seen: dict[str, Progress] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Noted:
+    """The progress topic, read whole.
+
+    Attributes:
+        candidates: records of each series, the newest first. bad: what nobody can read.
+    """
+
+    candidates: dict[str, deque[Progress]] = field(default_factory=dict)
+    bad: dict[str, BadProgress] = field(default_factory=dict)
+
+    def receive(self, message: Message, series: frozenset[str]) -> None:
+        key, value = message.key() or b"", message.value()
+        name = key.decode(errors="replace")
+        if name not in series:
+            return
+        self.bad.pop(name, None)
+        if value is None:
+            self.candidates.pop(name, None)
+            return
+        try:
+            progress = decode_progress(value)
+        except InvalidMessage as error:
+            place = message.partition() or 0, message.offset() or 0
+            self.bad[name] = BadProgress(*place, key, value, str(error))
+            return
+        self.candidates.setdefault(name, deque(maxlen=_MOST_CANDIDATES)).appendleft(progress)
 
 
 class ProgressReader:
@@ -56,67 +102,142 @@ class ProgressReader:
         self._consumer.close()
 
     def standing(
-        self, exchange: str, symbols: Sequence[str], intervals: Sequence[str], server_time_ms: int
+        self,
+        exchange: str,
+        symbols: Sequence[str],
+        intervals: Sequence[str],
+        server_time_ms: int,
+        warmup_bars: int,
     ) -> Standing:
         """Where all series of these symbols stand; `server_time_ms` is the exchange's clock."""
-        places = {trades_series(exchange, symbol): (symbol, TRADES) for symbol in symbols}
+        topics = {trades_series(exchange, symbol): (symbol, TRADES, 1) for symbol in symbols}
         for interval in intervals:
             for symbol in symbols:
-                places[klines_series(exchange, symbol, interval)] = (symbol, klines_topic(interval))
-        progress = self.progress(frozenset(places))
-        bearings = self.bearings(progress)
+                name = klines_series(exchange, symbol, interval)
+                topics[name] = symbol, klines_topic(interval), interval_ms(interval)
+        noted = self.noted(frozenset(topics))
+        places = {
+            series: self._place(topic, message_key(exchange, symbol), step)
+            for series, (symbol, topic, step) in topics.items()
+        }
+        searches = self.searched(places, noted.candidates)
         now_ms = time.time_ns() // 1_000_000
-        markers: dict[str, Progress] = {}
-        for series, (symbol, topic) in places.items():
-            known = progress.get(series)
-            if known is None:
-                partition = partition_of(message_key(exchange, symbol), len(self._partitions(topic)))
-                end = self.end_offset(topic, partition)
-                markers[series] = Progress(None, topic, partition, end, server_time_ms, now_ms)
-            elif known.stopped:
-                markers[series] = replace(known, stopped=False, updated_ms=now_ms)
-        begun_ms = {
-            symbol: known.event_time_ms
-            for series, (symbol, topic) in places.items()
-            if topic == TRADES and series not in bearings and (known := progress.get(series)) is not None
-            if known.event_time_ms is not None
+        standing = Standing(bad=tuple(noted.bad.values()), seen=_seen(places, searches, now_ms))
+        for series, search in searches.items():
+            candidates: Sequence[Progress] = noted.candidates.get(series, ())
+            place = places[series]
+            symbol, topic, _ = topics[series]
+            known = search.progress
+            if search.bearings is not None:
+                standing.bearings[series] = search.bearings
+            if known is not None:
+                standing.progress[series] = known
+                if known.stopped or known is not candidates[0] or series in noted.bad:
+                    standing.markers[series] = replace(known, stopped=False, after=0, updated_ms=now_ms)
+            elif search.bearings is not None:
+                if candidates or series in noted.bad:
+                    standing.untrue.append(series)
+            else:
+                begun_ms = min((at for at in _times(candidates)), default=server_time_ms)
+                known = standing.markers[series] = Progress(
+                    None, place.topic, place.partition, place.high, begun_ms, now_ms
+                )
+            _tell(series, candidates, search)
+            if candidates and (search.bearings is None or search.beheaded):
+                # All that the topic had of it at first is gone, or was in hand when its producer was killed.
+                began_ms = min(_times(candidates), default=server_time_ms)
+                later = search.bearings.later if search.bearings is not None else ()
+                if topic == TRADES:
+                    standing.begun_ms[symbol] = began_ms
+                elif server_time_ms - began_ms < _YOUNG_MS or any(
+                    earlier.last_id is not None for earlier in candidates
+                ):
+                    before = began_ms // place.step - warmup_bars - 1
+                    standing.bearings[series] = SeriesBearings(before * place.step, later=later)
+        return standing
+
+    def contradicted(self, reached: Mapping[str, Progress]) -> list[str]:
+        """Series whose topics no longer have the record that they had reached."""
+        known = {series: progress for series, progress in reached.items() if progress.last_id is not None}
+        places = {}
+        for series, progress in known.items():
+            bounds = self.bounds(progress.topic, progress.partition)
+            places[series] = Place(progress.topic, progress.partition, *bounds, 1)
+        # Where the offset itself is gone, a search would begin elsewhere at once.
+        gone = [series for series, place in places.items() if known[series].offset >= place.high]
+        searches = {
+            series: SeriesSearch(place, [replace(known[series], stopped=True, after=0)])
+            for series, place in places.items()
+            if series not in gone
         }
-        return Standing(progress, bearings, markers, begun_ms)
+        left = {series: search for series, search in searches.items() if search.start is not None}
+        if left:
+            self._round(places, left)
+        for series, search in left.items():
+            search.conclude()
+            if search.progress is None:
+                gone.append(series)
+        return gone
 
-    def progress(self, series: frozenset[str]) -> dict[str, Progress]:
-        """Newest progress of these series; those that never had any are absent."""
-        places = [TopicPartition(PROGRESS, number, 0) for number in self._partitions(PROGRESS)]
-        found: dict[str, Progress] = {}
-        for record in self._records(places):
-            key, value = (record.key() or b"").decode(errors="replace"), record.value()
-            if key in series and value is not None:
-                found[key] = decode_progress(value)
-        return found
+    def noted(self, series: frozenset[str]) -> Noted:
+        """What the progress topic says of these series, and what of it nobody can read."""
+        noted = Noted()
+        for message in self._records([TopicPartition(PROGRESS, at, 0) for at in self._partitions(PROGRESS)]):
+            noted.receive(message, series)
+        return noted
 
-    def bearings(self, progress: Mapping[str, Progress]) -> dict[str, SeriesBearings]:
-        """What the topics hold of these series: `progress` and the records after it."""
-        found: dict[str, list[tuple[int, int]]] = {series: [] for series in progress}
+    def searched(
+        self, places: Mapping[str, Place], candidates: Mapping[str, Sequence[Progress]]
+    ) -> dict[str, SeriesSearch]:
+        """What the data topics hold of these series: their searches, concluded."""
+        searches = {
+            series: SeriesSearch(place, candidates.get(series, ())) for series, place in places.items()
+        }
+        left = {series: search for series, search in searches.items() if search.start is not None}
+        while left:
+            self._round(places, left)
+            left = {series: search for series, search in left.items() if not search.conclude()}
+        return searches
+
+    def _round(self, places: Mapping[str, Place], left: Mapping[str, SeriesSearch]) -> None:
         starts: dict[tuple[str, int], int] = {}
-        for record in progress.values():
-            if not record.stopped:
-                place = (record.topic, record.partition)
-                starts[place] = min(record.offset, starts.get(place, record.offset))
-        readers = [TopicPartition(topic, partition, offset) for (topic, partition), offset in starts.items()]
-        wanted = {
-            (record.topic, _key_of(series)): (series, record.offset) for series, record in progress.items()
-        }
-        for message in self._records(readers):
-            series_and_offset = wanted.get((message.topic() or "", message.key() or b""))
-            if series_and_offset is not None and (message.offset() or 0) >= series_and_offset[1]:
-                found[series_and_offset[0]].append(_identity(message))
-        joined = {series: bearings_from(record, found[series]) for series, record in progress.items()}
-        return {series: bearings for series, bearings in joined.items() if bearings is not None}
+        wanted: dict[tuple[str, bytes], SeriesSearch] = {}
+        sharing: dict[tuple[str, int], list[SeriesSearch]] = {}
+        for series, search in left.items():
+            at = places[series].topic, places[series].partition
+            assert search.start is not None
+            starts[at] = min(search.start, starts.get(at, search.start))
+            wanted[at[0], _key_of(series)] = search
+            sharing.setdefault(at, []).append(search)
+        unread = [TopicPartition(topic, partition, at) for (topic, partition), at in starts.items()]
+        bad = 0
 
-    def end_offset(self, topic: str, partition: int) -> int:
-        """Offset that the next record of the partition will get at the earliest."""
+        def enough(topic: str, partition: int) -> bool:
+            return all(search.satisfied for search in sharing[topic, partition])
+
+        for message in self._records(unread, enough):
+            found = wanted.get((message.topic() or "", message.key() or b""))
+            if found is None:
+                continue
+            record = _record(message)
+            if record is None:
+                bad += 1
+            else:
+                found.receive(record)
+        if bad:
+            # The consumers put them aside, each once.
+            _LOG.warning("bearings: %d records that break their contract are passed over", bad)
+
+    def _place(self, topic: str, key: bytes, step: int) -> Place:
+        partition = partition_of(key, len(self._partitions(topic)))
+        low, high = self.bounds(topic, partition)
+        return Place(topic, partition, low, high, step)
+
+    def bounds(self, topic: str, partition: int) -> tuple[int, int]:
+        """First offset that there is, and the one that the next record of the partition will get."""
         place = TopicPartition(topic, partition)
-        _, end = self._asked(lambda: self._consumer.get_watermark_offsets(place, timeout=_TIMEOUT_S))
-        return int(end)
+        low, high = self._asked(lambda: self._consumer.get_watermark_offsets(place, timeout=_TIMEOUT_S))
+        return int(low), int(high)
 
     def _partitions(self, topic: str) -> list[int]:
         topics = self._asked(lambda: self._consumer.list_topics(topic, timeout=_TIMEOUT_S)).topics
@@ -137,13 +258,16 @@ class ProgressReader:
                     ) from None
             self._consumer.poll(_AGAIN_S)
 
-    def _records(self, places: list[TopicPartition]) -> Iterator[Message]:
-        """All records from these places to the ends of their partitions."""
+    def _records(
+        self, places: list[TopicPartition], enough: Callable[[str, int], bool] | None = None
+    ) -> Iterator[Message]:
+        """All records from these places to the ends of their partitions, or until one has given enough."""
         unread = {(place.topic, place.partition) for place in places}
         self._consumer.assign(places)
         heard_at = time.monotonic()
         while unread:
-            for message in self._consumer.consume(_BATCH, _BATCH_S):
+            messages = self._consumer.consume(_BATCH, _BATCH_S)
+            for message in messages:
                 heard_at = time.monotonic()
                 error = message.error()
                 if error is None:
@@ -154,6 +278,10 @@ class ProgressReader:
                     raise BrokerError(
                         f"Kafka at {self._bootstrap_servers}: bearings cannot be read: {error.str()}"
                     )
+            if enough is not None:
+                done = [place for place in unread if enough(*place)]
+                self._consumer.pause([TopicPartition(*place) for place in done])
+                unread.difference_update(done)
             if time.monotonic() - heard_at > _SILENCE_S:
                 raise BrokerUnavailable(
                     f"KAFKA_BOOTSTRAP_SERVERS: {self._bootstrap_servers} has been silent for "
@@ -162,21 +290,45 @@ class ProgressReader:
         self._consumer.unassign()
 
 
+def _seen(
+    places: Mapping[str, Place], searches: Mapping[str, SeriesSearch], now_ms: int
+) -> dict[str, Progress]:
+    return {
+        series: Progress(last.ident, place.topic, place.partition, last.offset, last.time_ms, now_ms)
+        for series, place in places.items()
+        if (last := searches[series].last) is not None
+    }
+
+
+def _times(candidates: Iterable[Progress]) -> Iterator[int]:
+    return (progress.event_time_ms for progress in candidates if progress.event_time_ms is not None)
+
+
+def _tell(series: str, candidates: Iterable[Progress], search: SeriesSearch) -> None:
+    newest = next(iter(candidates), None)
+    if newest is None or search.progress is newest:
+        return
+    _LOG.warning(
+        "%s: its progress says %s at offset %d, but the topic does not have that: what it has counts (%s)",
+        series,
+        newest.last_id,
+        newest.offset,
+        "nothing" if search.bearings is None else f"all up to {search.bearings.last_id}, some behind",
+    )
+
+
 def _key_of(series: str) -> bytes:
     """Record key of a series' instrument: `binance:BTCUSDC:klines:1m` → `binance:BTCUSDC`."""
     return ":".join(series.split(":")[:2]).encode()
 
 
-def _identity(message: Message) -> tuple[int, int]:
-    """(id, event time in ms) of a record on a data topic."""
-    kind, ident, time_field = (
-        ("trade", "trade_id", "trade_time_ms")
-        if message.topic() == TRADES
-        else ("kline", "open_time_ms", "open_time_ms")
-    )
+def _record(message: Message) -> Record | None:
+    """What a record of a data topic says of itself; None if it breaks its contract."""
+    kind, time_field = ("trade", "trade_time_ms") if message.topic() == TRADES else ("kline", "open_time_ms")
     try:
         content = decode(kind, message.value())
-    except InvalidMessage as error:
-        place = f"{message.topic()}[{message.partition()}]@{message.offset()}"
-        raise BrokerError(f"bearings: the record at {place} breaks the contract ({error})") from None
-    return content[ident], content[time_field]
+    except InvalidMessage:
+        return None
+    ident = number_of(content) if kind == "trade" else content["open_time_ms"]
+    repaired = kind == "trade" and content["source"] == "backfill"
+    return Record(message.offset() or 0, ident, content[time_field], repaired)

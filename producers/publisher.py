@@ -12,13 +12,9 @@ from typing import Final
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from shared.errors import BrokerError, BrokerUnavailable
-from shared.kafka import Verdict, cause, producer_config, verdict
+from shared.kafka import LIBRDKAFKA_LOG, Verdict, cause, producer_config, verdict
 
 _LOG = logging.getLogger(__name__)
-
-# Each attempt at a dead broker is a line of librdkafka's; ours comes once, from `_judge`.
-LIBRDKAFKA_LOG: Final = logging.getLogger("librdkafka")
-LIBRDKAFKA_LOG.setLevel(logging.CRITICAL)
 
 # Called with partition and offset when the broker has the record.
 Delivered = Callable[[int, int], None]
@@ -52,7 +48,7 @@ class Publisher:
         # each delivery would tell the same, at a tenth of the cost of a message.
         config |= {"enable.gapless.guarantee": True, "error_cb": self._judge}
         self._producer = Producer(config, logger=LIBRDKAFKA_LOG)
-        self._overflow: deque[tuple[str, bytes, bytes, Delivered | None, Headers | None]] = deque()
+        self._overflow: deque[tuple[str, bytes, bytes | None, Delivered | None, Headers | None]] = deque()
         self._congested_since_s: float | None = None
         self.failure: BrokerError | None = None
         self.sent = 0
@@ -109,7 +105,7 @@ class Publisher:
         self,
         topic: str,
         key: bytes,
-        value: bytes,
+        value: bytes | None,
         delivered: Delivered | None = None,
         headers: Headers | None = None,
     ) -> None:
@@ -121,7 +117,12 @@ class Publisher:
             self._overflow.append((topic, key, value, delivered, headers))
 
     def _produce(
-        self, topic: str, key: bytes, value: bytes, delivered: Delivered | None, headers: Headers | None
+        self,
+        topic: str,
+        key: bytes,
+        value: bytes | None,
+        delivered: Delivered | None,
+        headers: Headers | None,
     ) -> bool:
         try:
             if delivered is None and headers is None:

@@ -29,6 +29,9 @@ from shared.metrics import ServiceMetrics
 
 _LOG = logging.getLogger(__name__)
 
+# Frames of one stream on one connection whose ids or times are out of bounds, before the next one is opened.
+_LIES: Final = 3
+
 _STREAM_NAMES: Final = {"kline": "klines", "trade": "trades", "depth": "depth", "quote": "quotes"}
 
 
@@ -38,6 +41,7 @@ class FrameReader:
     Args:
         instruments: by symbol.
         announced: called when the exchange says that it will end a connection.
+        distrusted: called with the reason when a stream of one says again and again what cannot be.
 
     Attributes:
         received: messages that went to the instruments.
@@ -50,20 +54,23 @@ class FrameReader:
         outlet: Outlet,
         metrics: ServiceMetrics,
         clock: Clock,
+        *,
         announced: Callable[[Link], None],
+        distrusted: Callable[[Link, str], None],
     ) -> None:
         self._instruments = instruments
         self._outlet = outlet
         self._metrics = metrics
         self._clock = clock
         self._announced = announced
+        self._distrusted = distrusted
         self.received = 0
         self.ignored = 0
 
     async def read(self, link: Link) -> str:
         """The hot loop: receive, parse and check, step the core, publish; why the connection ended."""
         frames, instruments, perform = link.frames, self._instruments, self._outlet.perform
-        publisher = self._outlet.publisher
+        publisher, clock = self._outlet.publisher, self._clock
         noted_ms: dict[StreamId, int] = {}
         try:
             while True:
@@ -71,10 +78,12 @@ class FrameReader:
                     await link.more()
                 frame = frames.popleft()
                 now_ms = time.time_ns() // 1_000_000
-                parsed = parse_frame(frame, now_ms)
+                parsed = parse_frame(frame, now_ms, now_ms + clock.ahead_ms)
                 if type(parsed) is not StreamMessage:
-                    self._receive_other(parsed, frame, link)
-                    continue
+                    parsed = await self._with_time_asked(parsed, frame, now_ms)
+                    if type(parsed) is not StreamMessage:
+                        self._receive_other(parsed, frame, link)
+                        continue
                 kind, message = parsed
                 symbol = message["symbol"]
                 instrument = instruments.get(symbol)
@@ -95,17 +104,19 @@ class FrameReader:
 
     async def read_through(self, link: Link, take: Take) -> str:
         """The loop of a rollover: `take` says what goes on; why the connection ended."""
-        frames, publisher = link.frames, self._outlet.publisher
+        frames, publisher, clock = link.frames, self._outlet.publisher, self._clock
         try:
             while True:
                 if not frames:
                     await link.more()
                 frame = frames.popleft()
                 now_ms = time.time_ns() // 1_000_000
-                parsed = parse_frame(frame, now_ms)
+                parsed = parse_frame(frame, now_ms, now_ms + clock.ahead_ms)
                 if type(parsed) is not StreamMessage:
-                    self._receive_other(parsed, frame, link)
-                    continue
+                    parsed = await self._with_time_asked(parsed, frame, now_ms)
+                    if type(parsed) is not StreamMessage:
+                        self._receive_other(parsed, frame, link)
+                        continue
                 kind, message = parsed
                 stream = (message["symbol"], kind, message["interval"] if kind == "kline" else None)
                 self._note(link, stream, message, now_ms)
@@ -129,18 +140,33 @@ class FrameReader:
             self._clock.replay_ms = message["received_time_ms"]
             link.watchdog.replaying()
         elif event_time_ms is not None:
-            latency_ms = now_ms + self._clock.offset.offset_ms - event_time_ms
+            latency_ms = self._clock.exchange_ms() - event_time_ms
             self._metrics.latency(EXCHANGE, _STREAM_NAMES[stream[1]], "socket", now_ms, latency_ms)
+
+    async def _with_time_asked(self, parsed: Parsed, frame: bytes | str, now_ms: int) -> Parsed:
+        """What the frame is once the exchange was asked for its clock, if its time lies beyond that."""
+        if type(parsed) is Rejected and parsed.ahead:
+            parsed = parse_frame(frame, now_ms, self._clock.latest_ms())
+        if type(parsed) is Rejected and parsed.ahead:
+            parsed = parse_frame(frame, now_ms, await self._clock.ask_latest_ms())
+        return parsed
 
     def _receive_other(self, parsed: Parsed, frame: bytes | str, link: Link) -> None:
         match parsed:
-            case Rejected(stream, reason):
+            case Rejected(stream, reason, field):
                 value = frame if isinstance(frame, bytes) else frame.encode()
                 symbol = stream.partition("@")[0].upper()
                 self._outlet.reject(f"websocket:{stream}", symbol, reason, value)
+                if field:
+                    self._out_of_bounds(link, stream, reason)
             case ServerShutdown():
                 self._announced(link)
             case ControlReply(request_id, error) if error is not None:
                 _LOG.warning("subscription %s refused: %s", request_id, error)
             case Ignored():
                 self.ignored += 1
+
+    def _out_of_bounds(self, link: Link, stream: str, reason: str) -> None:
+        link.lies[stream] = link.lies.get(stream, 0) + 1
+        if link.lies[stream] % _LIES == 0:
+            self._distrusted(link, f"{stream} says again and again what cannot be: {reason}")

@@ -8,7 +8,9 @@ import random
 import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import Final, TypeVar
 
@@ -16,6 +18,7 @@ import orjson
 
 from producers.backoff import Backoff
 from producers.bearings import SeriesBearings, trades_series
+from producers.carriage import Uncarried
 from producers.clock import Clock
 from producers.exchanges.binance.parse import EXCHANGE
 from producers.exchanges.binance.rest import BinanceRest
@@ -23,18 +26,26 @@ from producers.exchanges.binance.streams import connections
 from producers.exchanges.binance.weight_budget import start_delay_s, starting_weight, status_period_s
 from producers.feed import CONNECTION_AGE_S, Feed
 from producers.instrument import Instrument
+from producers.lookout import pace_of
 from producers.outlet import SERVICE, Outlet
-from producers.progress import ProgressLog
+from producers.progress import Progress, ProgressLog
 from producers.progress_reader import ProgressReader, Standing
 from producers.publisher import Publisher
 from producers.repair_mode import REASON, Change, RepairMode
 from producers.repairs import Repairs
-from shared.errors import BrokerError, BrokerUnavailable, ExchangeRefused, ExchangeUnavailable
+from shared.errors import (
+    BrokerError,
+    BrokerUnavailable,
+    ExchangeRefused,
+    ExchangeUnavailable,
+    UnknownSymbol,
+)
 from shared.health import SILENT_BROKER_S
 from shared.interpreter import spare_the_collector
 from shared.metrics import METRICS_PERIOD_S, ServiceMetrics
 from shared.settings import Settings
-from shared.topics import METRICS, declared_topics
+from shared.topics import LEDGER_SNAPSHOT, METRICS, declared_topics
+from shared.trade_ids import EPOCH_SPAN, split
 
 _LOG = logging.getLogger(__name__)
 
@@ -42,9 +53,10 @@ Answer = TypeVar("Answer")
 
 _POLL_S: Final = 0.02
 _CLOCK_PERIOD_S: Final = 60.0
-# The whole end takes 10 s at most: 2 for the connection, 4 for fills, the rest for Kafka.
+# The whole end takes 10 s at most: 2 for the connection, 1 for the clock, 4 for fills, the rest for Kafka.
 _STOP_S: Final = 9.5
 _FILLS_S: Final = 4.0
+_LAST_CLOCK_S: Final = 1.0
 # Brokers of which most have just come up take their time for a first record on all of them.
 _MARKERS_S: Final = 30.0
 _DAY_MS: Final = 86_400_000
@@ -86,11 +98,14 @@ class ProducerService:
         self._rest = BinanceRest(
             settings.binance_rest_url, settings.history_url(), self._clock.exchange_ms, self._outlet.reject
         )
-        self._repairs = Repairs(self._rest, self._outlet, self._clock)
+        self._clock.ask = self._measure_clock
+        self._repairs = Repairs(self._rest, self._outlet, self._clock, self._distrust)
         self._outlet.start = self._repairs.start
         self._instruments: dict[str, Instrument] = {}
         self._feeds: list[Feed] = []
         self._counted = 0
+        self._uncarried: dict[str, list[Uncarried]] = {}  # by symbol, as last logged
+        self._doubted = 0  # errors of Kafka that are known
         self._acknowledged = (0, time.monotonic())  # records, and when the count last rose
         self._metrics.health.unready("start", "waiting for the broker, the exchange and our turn")
         self._stop = asyncio.Event()
@@ -141,11 +156,13 @@ class ProducerService:
                 intervals,
                 book_interval_ms=self._settings.book_interval_ms,
                 warmup_bars=self._settings.warmup_bars,
+                pace=pace_of(max(len(self._settings.symbols), len(symbols))),
             )
             self._instruments[symbol] = instrument
             self._outlet.carry(instrument, intervals)
             self._receive_status(instrument, statuses[symbol])
-            self._outlet.perform(instrument, instrument.begin(bearings, self._clock.exchange_ms()))
+            raised = instrument.begin(bearings, self._clock.exchange_ms(), now_s=time.monotonic())
+            self._outlet.perform(instrument, raised)
         self._feeds = [
             Feed(
                 self._settings.binance_ws_url,
@@ -163,7 +180,8 @@ class ProducerService:
         """Run until stopped, or until a part fails with what cannot be mended."""
         feeds = [asyncio.create_task(feed.run()) for feed in self._feeds]
         others = [
-            asyncio.create_task(work) for work in (self._poll(), self._each_second(), self._watch_exchange())
+            asyncio.create_task(work)
+            for work in (self._poll(), self._each_second(), self._watch_exchange(), self._prove())
         ]
         try:
             done, _ = await asyncio.wait((stopped, *feeds, *others), return_when=asyncio.FIRST_COMPLETED)
@@ -185,8 +203,12 @@ class ProducerService:
         await asyncio.gather(*(feed.stop() for feed in self._feeds))
         await asyncio.wait(feeds, timeout=1.0)
         # 2. Let the fills in flight end.
+        await self._look_for_the_last_time()
         await self._repairs.finish(_FILLS_S)
-        # 3. Say what has been issued, and wait for the broker.
+        # 3. Say what has been issued, what is unknown and that we end, and wait for the broker.
+        for instrument in self._instruments.values():
+            instrument.end(self._clock.message_ms(), self._clock.exchange_ms())
+            instrument.stop(self._clock.exchange_ms())
         self._settle()
         left = await self._publisher.flush(deadline - time.monotonic() - 1.0)
         if left:
@@ -198,6 +220,15 @@ class ProducerService:
         self._outlet.write_final_progress()
         await self._publisher.flush(deadline - time.monotonic())
         _LOG.info("stopped: %d records delivered", self._publisher.delivered)
+
+    async def _look_for_the_last_time(self) -> None:
+        """Ask for what the exchange has and did not send; where its clock stands still there is nothing."""
+        if self._clock.replay_ms is None:
+            with suppress(TimeoutError, ExchangeUnavailable, ExchangeRefused):
+                await asyncio.wait_for(self._measure_clock(), _LAST_CLOCK_S)
+        now_s, exchange_ms, now_ms = time.monotonic(), self._clock.exchange_ms(), self._clock.message_ms()
+        for instrument in self._instruments.values():
+            self._outlet.perform(instrument, instrument.last_look(now_s, exchange_ms, now_ms))
 
     async def _await_turn(self) -> None:
         deployed, first = self._settings.symbols, self._assignment.symbols[0]
@@ -237,7 +268,10 @@ class ProducerService:
                 _LOG.warning("%s: its trades begin anew, earlier ones are not known: %s", symbol, refusal)
                 continue
             if first is not None:
-                bearings[trades_series(EXCHANGE, symbol)] = SeriesBearings(first - 1)
+                series = trades_series(EXCHANGE, symbol)
+                known = bearings.get(series, SeriesBearings(first - 1))
+                epoch, _ = split(known.last_id)
+                bearings[series] = replace(known, last_id=min(known.last_id, epoch * EPOCH_SPAN + first - 1))
         return bearings
 
     def _standing(self, server_time_ms: int) -> Standing:
@@ -245,21 +279,64 @@ class ProducerService:
         reader = ProgressReader(self._settings.kafka_bootstrap_servers)
         try:
             standing = reader.standing(
-                EXCHANGE, self._assignment.symbols, self._assignment.intervals, server_time_ms
+                EXCHANGE,
+                self._assignment.symbols,
+                self._assignment.intervals,
+                server_time_ms,
+                self._settings.warmup_bars,
             )
         finally:
             reader.close()
+        for bad in standing.bad:
+            self._outlet.put_aside(bad)
+        self._outlet.forget_progress(standing.untrue)
         # From now on records may follow: no reader may believe that nothing lies above the progress.
         self._outlet.write_progress(standing.markers)
         self._publisher.flush_now(_MARKERS_S)
-        self._outlet.progress = ProgressLog({**standing.progress, **standing.markers})
+        self._outlet.progress = ProgressLog({**standing.progress, **standing.markers}, standing.seen)
         return standing
 
     async def _poll(self) -> None:
         while True:
             await asyncio.sleep(_POLL_S)
             self._publisher.poll()
+            if self._publisher.retriable_errors != self._doubted:
+                self._doubted = self._publisher.retriable_errors
+                self._outlet.doubt()
             self._repairs.check()
+
+    async def _prove(self) -> None:
+        """After the broker was away, see that it still has what it had acknowledged.
+
+        Raises:
+            BrokerError: it does not: the next start finds out what is missing, and gets it again.
+        """
+        delivered = 0
+        while True:
+            await asyncio.sleep(METRICS_PERIOD_S)
+            before, delivered = delivered, self._publisher.delivered
+            doubtful = self._outlet.doubtful
+            if not doubtful or delivered <= before:
+                continue  # nothing to prove, or the broker is still away
+            try:
+                lost = await asyncio.to_thread(self._contradicted, doubtful)
+            except BrokerUnavailable as error:
+                _LOG.warning("%s; what it still has is looked at later", error)
+                continue
+            if lost:
+                raise BrokerError(
+                    f"Kafka at {self._settings.kafka_bootstrap_servers} has lost records of {', '.join(lost)}"
+                    " that it had acknowledged; the next start gets them from the exchange again"
+                )
+            self._outlet.believe(len(doubtful))
+
+    def _contradicted(self, doubtful: Sequence[Mapping[str, Progress]]) -> list[str]:
+        """Series of which Kafka has lost something. Blocking."""
+        reader = ProgressReader(self._settings.kafka_bootstrap_servers)
+        try:
+            return sorted({series for reached in doubtful for series in reader.contradicted(reached)})
+        finally:
+            reader.close()
 
     async def _each_second(self) -> None:
         while True:
@@ -267,6 +344,9 @@ class ProducerService:
             if not self._publisher.congested:
                 # Else the events stay with the instruments, joined to ranges, until there is room.
                 self._settle()
+                self._retry()
+                if not self._repair_mode.active:
+                    self._watch()
             for feed in self._feeds:
                 feed.judge()
             self._judge_queue()
@@ -274,6 +354,21 @@ class ProducerService:
 
     def _settle(self) -> None:
         self._outlet.settle((instrument, instrument.tick()) for instrument in self._instruments.values())
+
+    def _retry(self) -> None:
+        for instrument in self._instruments.values():
+            effects = instrument.retry(self._clock.message_ms(), time.monotonic())
+            self._outlet.perform(instrument, effects)
+
+    def _watch(self) -> None:
+        now_s, exchange_ms, now_ms = time.monotonic(), self._clock.exchange_ms(), self._clock.message_ms()
+        for feed in self._feeds:
+            for symbol in feed.symbols:
+                instrument = self._instruments[symbol]
+                effects = instrument.watch(now_s, exchange_ms, now_ms, feed.trouble)
+                self._outlet.perform(instrument, effects)
+                _log_changes(symbol, self._uncarried.get(symbol, ()), instrument.uncarried)
+                self._uncarried[symbol] = instrument.uncarried
 
     def _judge_queue(self) -> None:
         match self._repair_mode.step(self._publisher.congested_s, self._publisher.outstanding):
@@ -291,11 +386,14 @@ class ProducerService:
                     feed.resume()
 
     async def _watch_exchange(self) -> None:
-        """Its clock each minute, and the symbols' status as often as all processes together may."""
+        """Its clock each minute, and the symbols' status as often as all processes together may.
+
+        What it refuses here it may serve elsewhere, the streams above all: no reason to end.
+        """
         period_s = status_period_s(max(len(self._settings.symbols), len(self._instruments)))
         looked_at = time.monotonic()
         while True:
-            await asyncio.sleep(_CLOCK_PERIOD_S)
+            await self._a_minute_or_a_step()
             try:
                 await self._measure_clock()
                 if time.monotonic() - looked_at >= period_s - _CLOCK_PERIOD_S / 2:
@@ -303,8 +401,19 @@ class ProducerService:
                     found = await self._rest.listed_statuses(tuple(self._instruments))
                     for symbol, instrument in self._instruments.items():
                         self._receive_status(instrument, found.get(symbol, "DELISTED"))
-            except ExchangeUnavailable as error:
+            except (ExchangeUnavailable, ExchangeRefused, UnknownSymbol) as error:
                 _LOG.warning("%s; asking again in a minute", error)
+
+    async def _a_minute_or_a_step(self) -> None:
+        """Wait for a minute, or until the host's clock was set, or the host has slept."""
+        until_s = time.monotonic() + _CLOCK_PERIOD_S
+        while time.monotonic() < until_s:
+            await asyncio.sleep(METRICS_PERIOD_S)
+            if self._clock.stepped():
+                _LOG.warning(
+                    "this host's clock was set, or the host has slept; asking the exchange for its own"
+                )
+                return
 
     def _receive_status(self, instrument: Instrument, status: str) -> None:
         was_halted = instrument.halted
@@ -312,10 +421,15 @@ class ProducerService:
         if instrument.halted != was_halted:
             _LOG.warning("%s: the exchange says %s", instrument.symbol, status)
 
+    def _distrust(self, symbol: str, kind: str, reason: str) -> None:
+        _LOG.warning("%s %s: %s", symbol, kind, reason)
+        for feed in self._feeds:
+            feed.distrust(symbol, kind, reason)
+
     async def _measure_clock(self) -> None:
-        sent_ms = self._clock.now_ms()
+        sent_ms = self._clock.steady_ms()
         server_time_ms = await self._rest.time_ms()
-        self._clock.offset.receive(sent_ms, server_time_ms, self._clock.now_ms())
+        self._clock.receive(sent_ms, server_time_ms)
 
     def _publish_metrics(self) -> None:
         gauge, instruments = self._metrics.gauge, self._instruments.values()
@@ -326,6 +440,9 @@ class ProducerService:
         gauge("pending_fills", pending)
         gauge("warm", float(pending == 0))
         gauge("missing_trades", sum(instrument.missing_trades for instrument in instruments))
+        gauge("missing_bars", sum(instrument.missing_bars for instrument in instruments))
+        gauge("uncarried", sum(len(instrument.uncarried) for instrument in instruments))
+        gauge("doubtful_trades", sum(instrument.doubtful_trades for instrument in instruments))
         gauge("books", len(instruments))
         gauge("synced_books", sum(instrument.synced for instrument in instruments))
         audits = [instrument.book_audits for instrument in instruments]
@@ -343,7 +460,7 @@ class ProducerService:
         gauge("repair_modes", self._repair_mode.entered)
         gauge("kafka_errors", self._publisher.retriable_errors)
         gauge("used_weight", self._rest.budget.used)
-        gauge("clock_offset_ms", self._clock.offset.offset_ms)
+        gauge("clock_offset_ms", self._clock.exchange_ms() - self._clock.now_ms())
         now_s = time.monotonic()
         for feed in self._feeds:
             for name, age_ms in feed.watchdog.ages_ms(now_s).items():
@@ -365,6 +482,8 @@ class ProducerService:
         health.set_ready(
             "exchange", carrying == len(self._feeds), f"{carrying} of {len(self._feeds)} connections are read"
         )
+        missed = [_said_of(instrument) for instrument in self._instruments.values() if instrument.uncarried]
+        health.set_ready("streams", not missed, "; ".join(missed))
         health.set_ready(
             "book",
             all(instrument.synced or instrument.halted for instrument in self._instruments.values()),
@@ -372,10 +491,32 @@ class ProducerService:
         )
 
 
+def _said_of(instrument: Instrument) -> str:
+    """Which streams of a symbol are not carried, since when and why."""
+    return "; ".join(
+        f"{instrument.symbol} {uncarried} not carried since {_time(uncarried.since_ms)}: {uncarried.why}"
+        for uncarried in instrument.uncarried
+    )
+
+
+def _log_changes(symbol: str, before: Sequence[Uncarried], now: Sequence[Uncarried]) -> None:
+    for uncarried in now:
+        if uncarried not in before:
+            since = _time(uncarried.since_ms)
+            _LOG.warning("%s %s: not carried since %s: %s", symbol, uncarried, since, uncarried.why)
+    for uncarried in before:
+        if uncarried not in now:
+            _LOG.warning("%s %s: carried again", symbol, uncarried)
+
+
+def _time(time_ms: int) -> str:
+    return f"{datetime.fromtimestamp(time_ms // 1000, UTC):%Y-%m-%d %H:%M:%SZ}"
+
+
 def _topics(intervals: Sequence[str]) -> frozenset[str]:
     """The topics that a producer writes."""
     return frozenset(
         topic.name
         for topic in declared_topics(intervals)
-        if not topic.name.startswith("pipeline.indicator-state")
+        if not topic.name.startswith("pipeline.indicator-state") and topic.name != LEDGER_SNAPSHOT
     )

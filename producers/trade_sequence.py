@@ -1,49 +1,49 @@
 """Every trade of one symbol once; holes are found by id and repaired late (DESIGN §5).
 
+Ids are counted as numbers (`shared.trade_ids`), so that those of a numbering that begins anew are others.
+
 Source of the rules: BINANCE_SPOT.md §4.2 (ids rise by 1), §8.4 (historicalTrades), §8.5 (aggTrades).
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
+import math
 from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from producers.effects import (
     PAGE,
-    RETRY_DELAYS_S,
+    AskNewestTrades,
+    Distrust,
     Effect,
     FillTrades,
     LedgerEvent,
     ProveTrades,
     Publish,
+    Reject,
 )
+from producers.found_ids import FoundRange
 from producers.gaps import KIND_BY_CAUSE, Place, cause_of_trades, place
 from producers.halts import Halts
+from producers.missing_ids import MAX_HOLES, MissingIds, MissingRange
+from producers.trade_doubts import Mark, Ruling, TradeDoubts, can_follow, mark_of
 from shared.id_ranges import IdRanges
 from shared.messages import TradeMessage
 from shared.topics import TRADES
+from shared.trade_ids import EPOCH_SPAN, number_of, shown
 
-# Trades that are fetched for the time we were switched off: 100 requests, 2,500 of 6,000 weight a minute.
-TRADE_FILL_BOUND: Final = 100_000
-# Holes kept at a time; with more, the oldest is given up. One arises per lost connection at most.
-MAX_HOLES: Final = 1_000
-
-
-class _Edge(NamedTuple):
-    """What surrounds a hole as it was found: trade times of its neighbours."""
-
-    last: int
-    before_ms: int | None
-    after_ms: int
-    offline: bool
+_NOT_BROUGHT: Final = "known to be issued, and the stream has not brought them"
+_NEVER_ISSUED: Final = "aggTrades prove that they were never issued"
+_OF_OLD_NUMBERING: Final = "the exchange's trade ids have begun anew: by these it gives other trades"
 
 
 class TradeSequence:
     """One series of trades: published at once, repaired trades later.
 
-    What REST does not have after the retries is checked against aggTrades, which may prove that ids were
-    never issued; the rest is given up as `lost`, or as `halted` or `offline` where that is why it is missing.
+    What REST does not have after the first answers is expected all the same, and checked against aggTrades,
+    which may prove that ids were never issued. The rest is asked for again and again, for a day, before it is
+    given up as `lost`, or as `halted` or `offline` where that is why it is missing. A trade that cannot be
+    where its id says is held as doubtful while REST is asked for its newest ones.
 
     Args:
         halts: read only; when the exchange was closed.
@@ -52,170 +52,378 @@ class TradeSequence:
     def __init__(self, symbol: str, halts: Halts) -> None:
         self._symbol = symbol
         self._halts = halts
-        self._last: int | None = None  # highest id seen
+        self._last: int | None = None  # highest number seen
         self._last_ms: int | None = None  # its trade time
-        self._missing = IdRanges()
-        self._edges: list[_Edge] = []  # by last id of the hole
+        self._base = 0  # the number of the present numbering's id 0
+        # The one id that needs no thought, if it comes next; None in a later numbering than the first, and
+        # where it may as well belong to the doubtful ones.
+        self._in_step: int | None = None
+        self._doubts = TradeDoubts()
+        self._missing = MissingIds()
+        # Of the missing ids those entered as expected, and those that aggTrades prove to be trades.
+        self._expected = IdRanges()
+        self._proved = IdRanges()
         self._filling = False
-        self._attempt = 0
         self._resuming = False
 
     @property
     def filling(self) -> bool:
-        """An answer of REST is awaited."""
-        return self._filling
+        """An answer of REST is awaited, or may have what the last one did not have yet."""
+        return self._filling or self._missing.soon
 
     @property
     def missing(self) -> int:
         """How many ids are known to be missing for now."""
         return len(self._missing)
 
+    @property
+    def doubtful(self) -> int:
+        """How many trades are held until it is known what they are."""
+        return len(self._doubts)
+
+    @property
+    def doubtful_since_ms(self) -> int | None:
+        """When the first of them was received; None while there is none."""
+        return self._doubts.since_ms
+
+    @property
+    def epoch(self) -> int:
+        """Which numbering the exchange's ids are of by now."""
+        return self._base // EPOCH_SPAN
+
     def awaits(self, first: int, last: int) -> bool:
-        """Whether some of the ids `first` to `last` may still come."""
-        return self._last is None or last > self._last or self._missing.intersection_count(first, last) > 0
+        """Whether some of the exchange's ids `first` to `last` may still come."""
+        if self._doubts:
+            return True
+        first, last = first + self._base, last + self._base
+        return self._last is None or last > self._last or any(self._missing.within(first, last))
 
     def begin(
-        self, last_id: int | None, later: Iterable[tuple[int, int]] = (), time_ms: int = 0
+        self,
+        last_id: int | None,
+        later: Iterable[FoundRange] = (),
+        time_ms: int = 0,
+        missing: Iterable[MissingRange] = (),
     ) -> list[Effect]:
         """Start after what is on the topic already (DESIGN §5.5); without `last_id` with the first one seen.
 
         Args:
-            last_id: up to here nothing is missing.
-            later: ranges of ids above `last_id` that are on the topic too.
-            time_ms: trade time of the highest of them.
+            last_id: number up to which nothing is missing but `missing`.
+            later: numbers above `last_id` that are on the topic too, sorted.
+            time_ms: trade time of `last_id`; 0 if nobody knows.
         """
         if last_id is None:
             return []
         self._last, self._resuming = last_id, True
-        for first, last in IdRanges(later):
-            if first > self._last + 1:
-                self._add_hole(self._last + 1, first - 1, None, time_ms, offline=False)
-            self._last = max(self._last, last)
-            self._last_ms = time_ms
-        return self._fill()
+        self._last_ms = time_ms or None
+        effects: list[Effect] = []
+        for hole in missing:
+            effects += self._add(hole)
+        for found in later:
+            # Nobody knows where a numbering has ended; the next one counts from 1, as exchanges do.
+            before = max(self._last, found.first - found.first % EPOCH_SPAN)
+            if found.first > before + 1:
+                hole = MissingRange(before + 1, found.first - 1, self._last_ms, found.first_ms, offline=False)
+                effects += self._add(hole)
+            self._last, self._last_ms = found.last, found.last_ms
+        self._base = self._last - self._last % EPOCH_SPAN
+        self._find_step()
+        return effects + self._forget_numberings() + self._fill()
+
+    def open_holes(self) -> Iterable[MissingRange]:
+        """What is missing for now, in order."""
+        return iter(self._missing)
 
     def receive(self, trade: TradeMessage) -> list[Effect]:
         """Take a trade of the stream."""
         trade_id = trade["trade_id"]
-        # What `place` would say, inline: this is every trade of a busy market.
-        if self._last is not None and trade_id == self._last + 1:
+        # What `_take` would say, inline: this is every trade of a busy market.
+        if trade_id == self._in_step:
             self._last, self._last_ms = trade_id, trade["trade_time_ms"]
+            self._in_step = trade_id + 1
             self._resuming = False
-            return [Publish(TRADES, trade, None if self._missing else trade_id)]
-        return self._receive_out_of_step(trade, trade_id)
-
-    def _receive_out_of_step(self, trade: TradeMessage, trade_id: int) -> list[Effect]:
-        time_ms = trade["trade_time_ms"]
-        if self._last is None:
-            self._last, self._last_ms = trade_id, time_ms
             return [Publish(TRADES, trade, trade_id)]
-        if place(self._last, trade_id, trade_id) is Place.SEEN:
-            if trade_id not in self._missing:
-                return [LedgerEvent("duplicate", trade_id, trade_id, time_ms)]
-            self._missing.remove(trade_id, trade_id)
+        effects = self._receive_out_of_step(trade)
+        self._find_step()
+        return effects
+
+    def _find_step(self) -> None:
+        """The id that needs no thought: the next one, if it cannot belong to the doubtful ones as well."""
+        plain = not self._base and self._doubts.newest_id != self._last
+        self._in_step = self._last + 1 if plain and self._last is not None else None
+
+    def _receive_out_of_step(self, trade: TradeMessage) -> list[Effect]:
+        if self._doubts.followed_by(trade) or not self._is_possible(trade):
+            return [AskNewestTrades(self._symbol, 0.0)] if self._doubts.hold(trade) else []
+        return self._take(trade)
+
+    def _is_possible(self, trade: TradeMessage) -> bool:
+        """Whether it can be where its id says, by the newest trade known."""
+        if self._last is None:
+            return True
+        known = Mark(self._last - self._base, self._last_ms)
+        if trade["trade_id"] > known.trade_id:
+            return can_follow(known, mark_of(trade))
+        # Ids rise with time: one seen before, but later than the newest, is another trade.
+        seen = known.time_ms is not None and trade["trade_time_ms"] <= known.time_ms
+        return seen or trade["trade_id"] + self._base in self._missing
+
+    def _take(self, trade: TradeMessage) -> list[Effect]:
+        """Publish a trade of the present numbering, if it is new."""
+        if self._base:
+            trade["epoch"] = self.epoch
+        number, time_ms = trade["trade_id"] + self._base, trade["trade_time_ms"]
+        if self._last is None or number == self._last + 1:
+            self._last, self._last_ms, self._resuming = number, time_ms, False
+            return [Publish(TRADES, trade, number)]
+        if place(self._last, number, number) is Place.SEEN:
+            if number not in self._missing:
+                return [LedgerEvent("duplicate", number, number, time_ms)]
+            self._settle(number, number)
             return [Publish(TRADES, trade)]
-        first, last, before_ms = self._last + 1, trade_id - 1, self._last_ms
+        return [Publish(TRADES, trade, number), *self._go_on(number, time_ms, number - 1)]
+
+    def _go_on(self, newest: int, time_ms: int, last: int) -> list[Effect]:
+        """Number `newest` is issued, and all from the newest known one to `last` are missing."""
+        assert self._last is not None
         offline, self._resuming = self._resuming, False
-        self._last, self._last_ms = trade_id, time_ms
+        first, before_ms = self._last + 1, None if offline else self._last_ms
+        self._last, self._last_ms = newest, time_ms
         cause = cause_of_trades(before_ms, time_ms, offline=offline, halts=self._halts)
-        effects: list[Effect] = [Publish(TRADES, trade), LedgerEvent("gap", first, last, time_ms, cause)]
-        if offline and last - first + 1 > TRADE_FILL_BOUND:
-            offline_last = last - TRADE_FILL_BOUND
+        hole = MissingRange(first, last, before_ms, time_ms, offline)
+        return [LedgerEvent("gap", first, last, time_ms, cause), *self._add(hole), *self._fill()]
+
+    def issued(self, trade_id: int, time_ms: int) -> list[Effect]:
+        """The exchange has issued the id, by the word of a bar or of REST; the stream has not brought it.
+
+        Args:
+            time_ms: not before the trade's own.
+        """
+        number = trade_id + self._base
+        if self._last is None or number <= self._last or self._doubts:
+            return []
+        if not can_follow(Mark(self._last - self._base, self._last_ms), Mark(trade_id, time_ms)):
+            return []
+        first = self._last + 1
+        self._expected.add(first, number)
+        # Without a time: when each of them was traded is known once it is here.
+        event = LedgerEvent("expected", first, number, None, _NOT_BROUGHT)
+        effects = [event, *self._go_on(number, time_ms, number)]
+        self._find_step()
+        return effects
+
+    def listen_after(self, trade_id: int) -> None:
+        """Begin a series that has no trade yet after this id: what follows was issued while we listened."""
+        if self._last is None:
+            self._last = trade_id
+            self._find_step()
+
+    def conclude(self) -> list[Effect]:
+        """Nothing more will come: what is missing is expected all the same."""
+        return [
+            LedgerEvent("expected", missing.first, missing.last, missing.after_ms)
+            for missing in self._missing
+            if self._expected.intersection_count(missing.first, missing.last) <= missing.last - missing.first
+        ]
+
+    def receive_newest(self, rows: Sequence[TradeMessage]) -> list[Effect]:
+        """Take REST's newest trades, none if it does not answer now: by them doubtful ones are judged."""
+        if not self._doubts or self._last is None:
+            return []
+        base = self._base
+        known = Mark(self._last - base, self._last_ms)
+        ruling = self._doubts.judge(known, lambda trade_id: trade_id + base in self._missing, rows)
+        if ruling is None:
+            return [AskNewestTrades(self._symbol, self._doubts.delay_s)]
+        effects = self._begin_anew(ruling) if ruling.begun_anew is not None else []
+        for trade in ruling.genuine:
+            effects += self._take(trade)
+        effects += [self._repeat(trade) for trade in ruling.repeated]
+        if ruling.not_held is not None and ruling.not_held.trade_id + self._base > self._last:
+            newest = ruling.not_held.trade_id + self._base
+            effects += self._go_on(newest, ruling.not_held.time_ms or 0, newest)
+        effects += [Reject(self._symbol, "trades", _lie_of(trade, known), trade) for trade in ruling.lies]
+        if ruling.lies:
+            effects.append(Distrust(self._symbol, "trade", _lie_of(ruling.lies[0], known)))
+        self._find_step()
+        return effects
+
+    def _repeat(self, trade: TradeMessage) -> Effect:
+        """A trade of the numbering before the present one: to store it twice is to store it once."""
+        number = trade["trade_id"] + max(0, self._base - EPOCH_SPAN)
+        if self.epoch > 1:
+            trade["epoch"] = self.epoch - 1
+        if self._base:
+            return Publish(TRADES, trade)
+        return LedgerEvent("duplicate", number, number, trade["trade_time_ms"])
+
+    def _begin_anew(self, ruling: Ruling) -> list[Effect]:
+        """From now on ids are of the next numbering."""
+        assert self._last is not None
+        assert ruling.begun_anew is not None
+        before = self._last
+        self._base += EPOCH_SPAN
+        number = self._base + ruling.begun_anew
+        self._last = number - 1
+        first_ms = min((trade["trade_time_ms"] for trade in ruling.genuine), default=self._last_ms)
+        detail = f"trade ids begin anew after {shown(before)}: numbering {self.epoch + 1}"
+        return [*self._forget_numberings(), LedgerEvent("gap", number, number, first_ms, detail)]
+
+    def _forget_numberings(self) -> list[Effect]:
+        """What is missing of earlier numberings can be had no more, however long REST is asked."""
+        effects: list[Effect] = []
+        for missing in list(self._missing.within(0, self._base - 1)):
+            self._settle(missing.first, missing.last)
             effects.append(
-                LedgerEvent("offline", first, offline_last, time_ms, "more than can be fetched again")
+                LedgerEvent("lost", missing.first, missing.last, missing.after_ms, _OF_OLD_NUMBERING)
             )
-            first = offline_last + 1
-        return effects + self._add_hole(first, last, before_ms, time_ms, offline=offline) + self._fill()
+        return effects
+
+    def retry(self, now_s: float) -> list[Effect]:
+        """Ask again for what is due; `now_s` is of a clock that only goes forward. Call it once a second."""
+        return self._fill(now_s)
 
     def receive_rows(
-        self, first: int, last: int, rows: Sequence[TradeMessage], oldest_available: int = 0
+        self,
+        first: int,
+        last: int,
+        rows: Sequence[TradeMessage] | None,
+        now_s: float,
+        oldest_available: int = 0,
     ) -> list[Effect]:
         """Take the trades that REST has between the ids `first` and `last`, ascending; more are welcome.
 
         Args:
+            rows: None if REST refused to answer.
+            now_s: as in `retry`.
             oldest_available: REST has none below this id, for now.
         """
         self._filling = False
         effects: list[Effect] = []
-        for row in rows:
-            trade_id = row["trade_id"]
-            if trade_id in self._missing:
-                self._missing.remove(trade_id, trade_id)
-                effects.append(Publish(TRADES, row))
-        unavailable_last = min(oldest_available - 1, last)
-        if not self._missing.intersection_count(first, last):
-            self._attempt = 0
-        elif self._attempt < len(RETRY_DELAYS_S):
-            self._attempt += 1
-        elif self._missing.intersection_count(first, unavailable_last):
-            return effects + self._prove(first, unavailable_last, "older than what the exchange gives")
-        else:
-            return effects + self._prove(first, last, "the exchange does not have it")
-        return effects + self._fill()
+        for row in rows or ():
+            number = number_of(row)
+            if number in self._missing and not self._is_too_late(number, row):
+                self._settle(number, number)
+                # The newest of all, with nothing missing any more: no other repair is on its way behind it.
+                completes = number == self._last and not self._missing
+                effects.append(Publish(TRADES, row, number if completes else None))
+        if first < oldest_available:
+            # Asking page by page for what cannot be had would take hours, and find nothing.
+            last = max(last, oldest_available - 1)
+        exhausted = self._missing.unanswered(first, last, now_s)
+        if exhausted:
+            effects += self._give_up(exhausted, now_s)
+        unproved = [missing for missing in self._missing.within(first, last) if not missing.soon]
+        if unproved:
+            return effects + self._prove(unproved)
+        return effects + self._fill(now_s)
 
     def receive_proof(
-        self, asked: ProveTrades, issued: Iterable[tuple[int, int]], never: Iterable[tuple[int, int]]
+        self,
+        asked: ProveTrades,
+        issued: Iterable[tuple[int, int]],
+        never: Iterable[tuple[int, int]],
+        now_s: float,
     ) -> list[Effect]:
         """Take what aggTrades say of ids that REST does not have as trades.
 
         Args:
             issued: ranges of ids proved to be trades.
             never: ranges of ids proved to be none; nobody expects them.
+            now_s: as in `retry`.
         """
-        first, last = asked.first, asked.last
-        self._filling, self._attempt = False, 0
-        for low, high in never:
-            if max(first, low) <= min(last, high):
-                self._missing.remove(max(first, low), min(last, high))
-        proved = IdRanges(issued)
-        return self._give_up(first, last, asked.reason, proved) + self._fill()
-
-    def _prove(self, first: int, last: int, reason: str) -> list[Effect]:
-        ranges = list(self._missing.within(first, last))
-        before, after = self._edge_of(ranges[0][1]), self._edge_of(ranges[-1][1])
-        self._filling = True
-        # Without a time before the hole, aggregates from shortly before its end have to do.
-        begin_ms = before.before_ms if before.before_ms is not None else before.after_ms
-        first, last = ranges[0][0], ranges[-1][1]
-        return [ProveTrades(self._symbol, first, last, begin_ms, after.after_ms, reason)]
-
-    def _add_hole(
-        self, first: int, last: int, before_ms: int | None, after_ms: int, *, offline: bool
-    ) -> list[Effect]:
-        self._missing.add(first, last)
-        self._edges.append(_Edge(last, before_ms, after_ms, offline))
-        if self._missing.range_count() <= MAX_HOLES:
-            return []
-        oldest = next(iter(self._missing))
-        return self._give_up(*oldest, "too many holes at once", IdRanges())
-
-    def _give_up(self, first: int, last: int, reason: str, proved: IdRanges) -> list[Effect]:
+        self._filling = False
         effects: list[Effect] = []
-        for low, high in list(self._missing.within(first, last)):
-            self._missing.remove(low, high)
-            edge = self._edge_of(high)
-            cause = cause_of_trades(edge.before_ms, edge.after_ms, offline=edge.offline, halts=self._halts)
-            kind = KIND_BY_CAUSE[cause]
-            count = proved.intersection_count(low, high)
-            detail = f"{reason}; aggTrades prove {count} of them" if count else reason
-            effects.append(LedgerEvent(kind, low, high, edge.after_ms, detail))
+        for low, high in never:
+            effects += self._never_issued(max(asked.first, low), min(asked.last, high))
+        for low, high in issued:
+            for missing in self._missing.within(low, high):
+                self._proved.add(missing.first, missing.last)
+        for missing in list(self._missing.within(asked.first, asked.last)):
+            if not missing.soon:
+                effects += self._expect(missing)
+        return effects + self._fill(now_s)
+
+    def _is_too_late(self, number: int, row: TradeMessage) -> bool:
+        """It is later than what came after the hole: ids have begun anew, and only REST knows it yet."""
+        hole = next(self._missing.within(number, number))
+        return 0 < hole.after_ms < row["trade_time_ms"]
+
+    def _settle(self, first: int, last: int) -> None:
+        """These ids are missing no more."""
+        for ids in (self._missing, self._expected, self._proved):
+            ids.remove(first, last)
+
+    def _never_issued(self, first: int, last: int) -> list[Effect]:
+        """What was already expected is excused; the rest nobody has heard of."""
+        effects: list[Effect] = []
+        if first <= last:
+            after_ms = max((missing.after_ms for missing in self._missing.within(first, last)), default=0)
+            for low, high in list(self._expected.within(first, last)):
+                effects.append(LedgerEvent("halted", low, high, after_ms, _NEVER_ISSUED))
+            self._settle(first, last)
         return effects
 
-    def _edge_of(self, trade_id: int) -> _Edge:
-        """The hole that the id belonged to when it was found."""
-        index = bisect_left(self._edges, trade_id, key=lambda edge: edge.last)
-        return self._edges[min(index, len(self._edges) - 1)]
-
-    def _fill(self) -> list[Effect]:
-        """Ask for a page: the oldest hole, and those after it that the page reaches."""
-        if self._filling:
+    def _expect(self, missing: MissingRange) -> list[Effect]:
+        """From now on the ledger knows that these are missing, whatever becomes of this process."""
+        if self._expected.intersection_count(missing.first, missing.last) == missing.last - missing.first + 1:
             return []
-        if not self._missing:
-            self._edges.clear()
+        self._expected.add(missing.first, missing.last)
+        proved = self._proved.intersection_count(missing.first, missing.last)
+        detail = f"the exchange does not have them for now; aggTrades prove {proved} of them"
+        return [LedgerEvent("expected", missing.first, missing.last, missing.after_ms, detail)]
+
+    def _prove(self, unproved: Sequence[MissingRange]) -> list[Effect]:
+        self._filling = True
+        # Without a time before the hole, aggregates from shortly before its end have to do.
+        begin_ms = unproved[0].after_ms if unproved[0].before_ms is None else unproved[0].before_ms
+        first, last, end_ms = unproved[0].first, unproved[-1].last, unproved[-1].after_ms
+        return [ProveTrades(self._symbol, first, last, begin_ms, end_ms)]
+
+    def _add(self, hole: MissingRange) -> list[Effect]:
+        if self._missing.range_count() < MAX_HOLES:
+            self._missing.add(hole)
+            return []
+        # Expected and not stored: nobody asks for it any more, and nobody can call it complete.
+        detail = f"{MAX_HOLES:,} holes are open, more are not followed; `cryptostream repair` fetches it"
+        return [LedgerEvent("expected", hole.first, hole.last, hole.after_ms, detail)]
+
+    def _give_up(self, exhausted: Iterable[MissingRange], now_s: float) -> list[Effect]:
+        effects: list[Effect] = []
+        for missing in exhausted:
+            cause = cause_of_trades(
+                missing.before_ms, missing.after_ms, offline=missing.offline, halts=self._halts
+            )
+            ids = IdRanges([(missing.first, missing.last)])
+            # A halt explains ids that nobody traded, none that aggTrades have.
+            traded = (
+                IdRanges(self._proved.within(missing.first, missing.last))
+                if cause == "halted"
+                else IdRanges()
+            )
+            kinds = [(KIND_BY_CAUSE[cause], ids.difference(traded)), (KIND_BY_CAUSE["missed"], traded)]
+            effects += [
+                LedgerEvent(kind, low, high, missing.after_ms, missing.asking(now_s))
+                for kind, ranges in kinds
+                for low, high in ranges
+            ]
+            self._settle(missing.first, missing.last)
+        return effects
+
+    def _fill(self, now_s: float = -math.inf) -> list[Effect]:
+        """Ask for a page: the oldest hole that is due, and those after it that the page reaches.
+
+        Without a time only what was never asked for is due.
+        """
+        page = None if self._filling else self._missing.due(now_s, PAGE)
+        if page is None:
             return []
         self._filling = True
-        first, _ = next(iter(self._missing))
-        del self._edges[: bisect_left(self._edges, first, key=lambda edge: edge.last)]
-        *_, (_, last) = self._missing.within(first, first + PAGE - 1)
-        delay_s = RETRY_DELAYS_S[self._attempt - 1] if self._attempt else 0.0
-        return [FillTrades(self._symbol, first, last, delay_s)]
+        return [FillTrades(self._symbol, *page)]
+
+
+def _lie_of(trade: TradeMessage, known: Mark) -> str:
+    return (
+        f"trade_id: {trade['trade_id']} at {trade['trade_time_ms']} cannot be, with {known.trade_id} the"
+        " newest known, and REST's newest trades do not confirm it"
+    )

@@ -10,7 +10,8 @@
     │   │   └── ExchangeBlocked      by one host's firewall; other hosts may answer
     │   └── ExchangeRefused          permanent: place, ban, wrong request
     ├── BrokerError                  Kafka cannot be used as asked
-    │   └── BrokerUnavailable        transient
+    │   ├── BrokerUnavailable        transient
+    │   └── SlotTaken                a member's slot in its group is another's: a new client may join again
     ├── StoreError
     │   ├── StoreUnavailable         transient: nothing is lost, try again after ``retry_after`` seconds
     │   ├── StoreMisconfigured       fatal: wrong URL, token, organisation or bucket
@@ -86,6 +87,18 @@ class BrokerUnavailable(BrokerError):
     pass
 
 
+class SlotTaken(BrokerError):
+    """
+    Attributes:
+        slot: `group.instance.id` of the member. reason: the broker's words.
+    """
+
+    def __init__(self, slot: str, reason: str) -> None:
+        super().__init__(f"the broker has given the slot {slot} to another member ({reason})")
+        self.slot = slot
+        self.reason = reason
+
+
 class StoreError(CryptoStreamError):
     pass
 
@@ -105,11 +118,13 @@ class PointsRejected(StoreError):
 
     Attributes:
         rejected: (point, the store's reason), in the order of the call.
+        expired: points of the same call that are older than their bucket keeps, and not stored either.
     """
 
-    def __init__(self, rejected: Sequence[tuple[Any, str]]) -> None:
+    def __init__(self, rejected: Sequence[tuple[Any, str]], expired: Sequence[Any] = ()) -> None:
         super().__init__(f"{len(rejected)} points rejected by the store, the first because: {rejected[0][1]}")
         self.rejected = tuple(rejected)
+        self.expired = tuple(expired)
 
 
 class RecordingError(CryptoStreamError):

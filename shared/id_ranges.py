@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 
 class IdRanges:
@@ -66,6 +66,11 @@ class IdRanges:
                 break
             yield max(first, self._firsts[index]), min(last, self._lasts[index])
 
+    @property
+    def last(self) -> int | None:
+        """The highest id; None if there is none."""
+        return self._lasts[-1] if self._lasts else None
+
     def range_count(self) -> int:
         """Number of ranges: what memory grows with."""
         return len(self._firsts)
@@ -76,6 +81,30 @@ class IdRanges:
         for first, last in other:
             result.remove(first, last)
         return result
+
+    def distances(self) -> list[int]:
+        """The set as integers that are mostly small: for each range how far it lies behind the one before
+        it, and how far its last id behind its first."""
+        flat: list[int] = []
+        end = 0
+        for first, last in zip(self._firsts, self._lasts, strict=True):
+            flat += (first - end, last - first)
+            end = last
+        return flat
+
+    @classmethod
+    def of_distances(cls, flat: Sequence[int]) -> IdRanges:
+        """The counterpart of `distances`. Raises ValueError if it is none."""
+        ids = cls()
+        end: int | None = None
+        for index in range(0, len(flat), 2):
+            first = (end or 0) + flat[index]
+            if flat[index + 1] < 0 or (end is not None and first <= end):
+                raise ValueError(f"ranges at {index} are not in order")
+            end = first + flat[index + 1]
+            ids._firsts.append(first)
+            ids._lasts.append(end)
+        return ids
 
     def __contains__(self, item: int) -> bool:
         index = bisect_left(self._lasts, item)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import enum
+import logging
 from typing import Any, Final
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException
 
+# Every client is given this logger, which says nothing: left to itself librdkafka writes lines of its own to
+# the terminal, of a fatal error even at `log_level` 0. Ours come once, from where its errors are judged.
+LIBRDKAFKA_LOG: Final = logging.getLogger("librdkafka")
+LIBRDKAFKA_LOG.setLevel(logging.CRITICAL + 1)
 # Kept for Java's clients too: the same key lands on the same partition, whoever writes (DESIGN §4.1).
 PARTITIONER: Final = "murmur2_random"
 SESSION_TIMEOUT_MS: Final = 10_000
@@ -78,6 +83,11 @@ def consumer_config(
         "topic.metadata.refresh.interval.ms": 10_000,
         "log_level": 3,
     }
+
+
+def quiet_consumer(config: Config) -> Consumer:
+    """A consumer that leaves the terminal to us."""
+    return Consumer(config, logger=LIBRDKAFKA_LOG)
 
 
 class Verdict(enum.Enum):

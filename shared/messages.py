@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, Final, Literal, TypedDict, get_args
+from typing import Any, Final, Literal, NotRequired, TypedDict, get_args
 
 import orjson
 
 from shared.errors import InvalidMessage
 from shared.models import SCHEMA_VERSION, LedgerKind
+from shared.trade_ids import EPOCH_SPAN, MAX_EPOCH
 
 Source = Literal["stream", "backfill", "replay"]
 Levels = list[list[str]]
@@ -56,6 +57,7 @@ class TradeMessage(TypedDict):
     quantity: str
     trade_time_ms: int
     buyer_is_maker: bool
+    epoch: NotRequired[int]
 
 
 class DepthMessage(TypedDict):
@@ -116,6 +118,9 @@ class LedgerMessage(TypedDict):
     detail: str | None
 
 
+# How the detail of the last `uncarried` event of a span ends.
+CARRIED_AGAIN: Final = "; carried again"
+
 AnyMessage = KlineMessage | TradeMessage | DepthMessage | BookMessage | QuoteMessage | LedgerMessage
 
 _INT64_MIN: Final = -(2**63)
@@ -149,15 +154,17 @@ _RULES: Final[dict[str, tuple[str, str]]] = {
     "name or null": ("value is None or type(value) is str and 1 <= len(value) <= 64", "a name, or null"),
     "text or null": ("value is None or type(value) is str", "a text, or null"),
     "count": (f"type(value) is int and 0 <= value <= {_INT64_MAX}", "an integer from 0 to 2^63-1"),
+    "id": (f"type(value) is int and 0 <= value < {EPOCH_SPAN}", "an integer from 0 to 2^53-1"),
+    "id, -1 or null": (
+        f"value is None or type(value) is int and -1 <= value < {EPOCH_SPAN}",
+        "an integer from -1 to 2^53-1, or null",
+    ),
+    "epoch": (f"type(value) is int and 0 <= value <= {MAX_EPOCH}", f"a numbering from 0 to {MAX_EPOCH}"),
     "count or null": (
         f"value is None or type(value) is int and 0 <= value <= {_INT64_MAX}",
         "an integer from 0 to 2^63-1, or null",
     ),
     "int64": (f"type(value) is int and {_INT64_MIN} <= value <= {_INT64_MAX}", "a 64-bit integer"),
-    "int64 or null": (
-        f"value is None or type(value) is int and {_INT64_MIN} <= value <= {_INT64_MAX}",
-        "a 64-bit integer, or null",
-    ),
     "decimal": ("type(value) is str and is_decimal(value)", "a decimal string"),
     "flag": ("value is True or value is False", "true or false"),
     "levels": ("are_levels(value)", "a list of [price, quantity] pairs of decimal strings"),
@@ -185,6 +192,8 @@ _COMMON: Final = {
     "received_time_ms": "count",
     "source": "source",
 }
+# May be left out.
+_OPTIONAL: Final = frozenset(("epoch",))
 # The contract of each kind of message: field and rule.
 FIELDS: Final[dict[str, dict[str, str]]] = {
     "kline": {
@@ -193,31 +202,33 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
         **dict.fromkeys(("open_time_ms", "close_time_ms", "trade_count"), "count"),
         **dict.fromkeys(("open", "high", "low", "close", "base_volume", "quote_volume"), "decimal"),
         **dict.fromkeys(("taker_buy_base_volume", "taker_buy_quote_volume"), "decimal"),
-        **dict.fromkeys(("first_trade_id", "last_trade_id"), "int64 or null"),
+        **dict.fromkeys(("first_trade_id", "last_trade_id"), "id, -1 or null"),
         "closed": "flag",
     },
     "trade": {
         **_COMMON,
-        **dict.fromkeys(("trade_id", "trade_time_ms"), "count"),
+        "trade_id": "id",
+        "trade_time_ms": "count",
         **dict.fromkeys(("price", "quantity"), "decimal"),
         "buyer_is_maker": "flag",
+        "epoch": "epoch",
     },
     "depth": {
         **_COMMON,
         "kind": "depth kind",
-        **dict.fromkeys(("first_update_id", "final_update_id"), "count"),
+        **dict.fromkeys(("first_update_id", "final_update_id"), "id"),
         **dict.fromkeys(("bids", "asks"), "levels"),
     },
     "book": {
         **_COMMON,
-        "update_id": "count",
+        "update_id": "id",
         **dict.fromkeys(("bids", "asks"), "levels"),
         "synced": "flag",
         "age_ms": "int64",
     },
     "quote": {
         **_COMMON,
-        "update_id": "count",
+        "update_id": "id",
         **dict.fromkeys(("bid_price", "bid_quantity", "ask_price", "ask_quantity"), "decimal"),
     },
     "ledger": {
@@ -237,7 +248,9 @@ def _compiled(fields: dict[str, str]) -> Callable[[dict[str, Any]], None]:
     decimals = [field for field, rule in fields.items() if rule == "decimal"]
     lines = ["def check_fields(message):"]
     for field, rule in fields.items():
-        if rule != "decimal":
+        if field in _OPTIONAL:
+            lines += [f"    if {field!r} in message:", *_held_to(field, rule, "        ")]
+        elif rule != "decimal":
             lines += _held_to(field, rule, "    ")
     if decimals:
         # All in one pass, as with levels; which of them is wrong is asked only where one is.
@@ -270,7 +283,7 @@ CHECKS: Final[dict[str, Callable[[dict[str, Any]], None]]] = {
     kind: _compiled(fields) for kind, fields in FIELDS.items()
 }
 # The same for a message just made from another's fields: what its maker has put in needs no check.
-_OWN: Final = frozenset(("schema", "exchange", "source"))
+_OWN: Final = frozenset(("schema", "exchange", "source", "epoch"))
 CHECKS_OF_FOREIGN: Final[dict[str, Callable[[dict[str, Any]], None]]] = {
     kind: _compiled({field: rule for field, rule in fields.items() if field not in _OWN})
     for kind, fields in FIELDS.items()

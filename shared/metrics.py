@@ -67,6 +67,8 @@ class ServiceMetrics:
     def message(self, now_ms: int) -> dict[str, Any]:
         """The record for `pipeline.metrics`; call it once a period."""
         self.health.beat()
+        if self._window and now_ms < self._window[-1][0]:
+            self._window.clear()  # the host's clock was set back: no rate reaches over that
         self._window.append((now_ms, self._messages))
         while len(self._window) > 2 and self._window[0][0] < now_ms - _WINDOW_MS:
             self._window.popleft()
@@ -88,7 +90,9 @@ class ServiceMetrics:
             "freshness": [
                 {"exchange": exchange, "stream": stream, "hop": hop, **quantiles}
                 for (exchange, stream, hop), samples in self._latencies.items()
-                if (quantiles := _quantiles([ms for at, ms in samples if at >= now_ms - _WINDOW_MS]))
+                if (
+                    quantiles := _quantiles([ms for at, ms in samples if now_ms - _WINDOW_MS <= at <= now_ms])
+                )
             ],
         }
         self._export(message)

@@ -12,11 +12,16 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from shared.trade_ids import EPOCH_SPAN, MAX_EPOCH
+
 SCHEMA_VERSION = 1
 
 # int64: what line protocol, SQLite and the exchange's own ids hold.
 Int64 = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
 Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
+# Exchanges count trades and updates of books from 0; from 2^53 on not every reader of JSON holds an integer.
+Id = Annotated[int, Field(ge=0, le=EPOCH_SPAN - 1)]
+IdOrNone = Annotated[int, Field(ge=-1, le=EPOCH_SPAN - 1)]  # -1: there is none
 # No sign, no exponent, ASCII digits: what Binance sends (BINANCE_SPOT.md §4.1).
 DecimalString = Annotated[str, Field(pattern=r"^[0-9]{1,20}(\.[0-9]{1,20})?$")]
 Name = Annotated[str, Field(min_length=1, max_length=64)]
@@ -53,25 +58,28 @@ class Kline(Message):
     trade_count: Count
     taker_buy_base_volume: DecimalString
     taker_buy_quote_volume: DecimalString
-    first_trade_id: Int64 | None
-    last_trade_id: Int64 | None
+    first_trade_id: IdOrNone | None
+    last_trade_id: IdOrNone | None
     closed: bool
 
 
 class Trade(Message):
-    trade_id: Count
+    """One trade. `epoch` is the numbering of its id (`shared.trade_ids`); the first, 0, is left out."""
+
+    trade_id: Id
     price: DecimalString
     quantity: DecimalString
     trade_time_ms: Count
     buyer_is_maker: bool
+    epoch: Annotated[int, Field(ge=0, le=MAX_EPOCH)] = 0
 
 
 class Depth(Message):
     """An applied order-book diff (absolute quantities, "0.0…" deletes) or a full snapshot."""
 
     kind: Literal["diff", "snapshot"]
-    first_update_id: Count
-    final_update_id: Count
+    first_update_id: Id
+    final_update_id: Id
     bids: list[Level]
     asks: list[Level]
 
@@ -79,7 +87,7 @@ class Depth(Message):
 class Book(Message):
     """Top 20 levels of the verified book, best first; both sides empty while not `synced`."""
 
-    update_id: Count
+    update_id: Id
     bids: list[Level]
     asks: list[Level]
     synced: bool
@@ -87,7 +95,7 @@ class Book(Message):
 
 
 class Quote(Message):
-    update_id: Count
+    update_id: Id
     bid_price: DecimalString
     bid_quantity: DecimalString
     ask_price: DecimalString
@@ -106,11 +114,18 @@ LedgerKind = Literal[
     "late",
     "revised",
     "unsynced",
+    "uncarried",
+    "stopped",
 ]
 
 
 class Ledger(Message):
-    """A completeness event about the ids `first` to `last` of one stream (open times for klines)."""
+    """A completeness event about the ids `first` to `last` of one stream (open times for klines).
+
+    `uncarried` is about a time: since and until when (ms) the exchange had what the stream did not bring; it
+    counts 0 and `detail` says why. `stopped` is a producer's last word of a series that it ends in good
+    order, and when that was.
+    """
 
     stream: Literal["klines", "trades", "depth", "book", "quotes"]
     interval: Name | None

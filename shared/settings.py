@@ -64,6 +64,7 @@ class Settings(BaseSettings):
     kafka_bootstrap_servers: str = ""
     store: Literal["influxdb", "sqlite"] = "sqlite"
     sqlite_path: Path | None = None
+    sqlite_synchronous: Literal["normal", "full"] = "full"
     influx_url: str = "http://localhost:8086"
     influx_org: str = "crypto"
     influx_token: SecretStr = SecretStr("")

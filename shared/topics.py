@@ -16,6 +16,7 @@ DEPTH: Final = "market.depth"
 BOOK: Final = "market.book"
 QUOTES: Final = "market.quotes"
 LEDGER: Final = "pipeline.ledger"
+LEDGER_SNAPSHOT: Final = "pipeline.ledger-snapshot"
 METRICS: Final = "pipeline.metrics"
 DEAD_LETTERS: Final = "pipeline.dead-letters"
 PROGRESS: Final = "pipeline.progress"
@@ -81,7 +82,10 @@ def declared_topics(intervals: Sequence[str]) -> tuple[Topic, ...]:
         Topic(DEPTH, _DAY_MS, 16 * _GIB),
         Topic(BOOK, 7 * _DAY_MS, 8 * _GIB),
         Topic(QUOTES, _DAY_MS, 8 * _GIB),
-        Topic(LEDGER, FOR_EVER, 4 * _GIB),
+        # Not by time: its consumer deletes what is a week old, where a snapshot has it. Small segments, since
+        # only whole ones are freed.
+        Topic(LEDGER, FOR_EVER, 4 * _GIB, segment_bytes=64 * 2**20),
+        Topic(LEDGER_SNAPSHOT, FOR_EVER, -1, compacted=True, segment_bytes=16 * 2**20),
         Topic(METRICS, _DAY_MS, _GIB),
         Topic(DEAD_LETTERS, 30 * _DAY_MS, _GIB),
         Topic(PROGRESS, FOR_EVER, -1, compacted=True, segment_bytes=16 * 2**20),

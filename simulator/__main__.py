@@ -16,7 +16,8 @@ from shared.command import guarded
 from shared.errors import UsageError
 from shared.logs import set_up_logging
 from shared.settings import load_settings
-from simulator.faults.market import halts_by_symbol
+from simulator.faults.kinds import OF_THE_MARKET
+from simulator.faults.market import halts_by_symbol, listed_by_symbol, restarts_by_symbol
 from simulator.faults.script import check_symbols, parse_script
 from simulator.recordings.files import open_recordings
 from simulator.recordings.player import Player
@@ -53,6 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--replay", nargs="+", type=Path, metavar="FILE", help="serve recordings instead of a seeded market")
     add("--shift-now", action="store_true", help="move the recording's times to now")
     add("--log", type=Path, metavar="FILE", help="write what was issued, as JSON lines")
+    add(
+        "--log-intervals",
+        metavar="1s,1m,…",
+        help="log trades and bars of these intervals from the start on, whoever asks for them",
+    )
     add("--market-data-only", action="store_true", help="only the endpoints of the market-data host")
     add("--ping-interval", type=float, default=20.0, metavar="S", help="seconds (default: %(default)s)")
     add("--pong-timeout", type=float, default=60.0, metavar="S", help="seconds (default: %(default)s)")
@@ -104,9 +110,14 @@ def run(arguments: argparse.Namespace) -> int:
     seeds = (arguments.fault_seed, script.seed, arguments.seed)
     fault_seed = next(seed for seed in seeds if seed is not None)
     if arguments.replay:
-        if any(fault.kind == "halt" for fault in script.faults):
-            raise UsageError("fault halt belongs to the seeded market; leave it out with --replay")
+        for fault in script.faults:
+            if fault.kind in OF_THE_MARKET:
+                raise UsageError(
+                    f"fault {fault.kind} belongs to the seeded market; leave it out with --replay"
+                )
         recording = open_recordings(arguments.replay)
+        for note in recording.notes:
+            _say({"event": "note", "text": note})
         exchange = Player(recording, shift_to(recording, now_ms) if arguments.shift_now else 0)
     else:
         start_ms = now_ms if arguments.start is None else arguments.start
@@ -118,8 +129,12 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.rate,
             clock_start_ms=clock_start_ms,
             halts=halts_by_symbol(script.faults, fault_seed, clock_start_ms, settings.symbols),
+            listed_ms=listed_by_symbol(script.faults, clock_start_ms, settings.symbols),
+            trade_restarts_ms=restarts_by_symbol(script.faults, clock_start_ms, settings.symbols, "trade"),
+            update_restarts_ms=restarts_by_symbol(script.faults, clock_start_ms, settings.symbols, "depth"),
         )
     check_symbols(script.faults, exchange.symbols)
+    logged = load_settings(intervals=arguments.log_intervals).intervals if arguments.log_intervals else ()
     options = SimulatorOptions(
         host=arguments.host,
         port=arguments.port,
@@ -137,6 +152,7 @@ def run(arguments: argparse.Namespace) -> int:
         fault_seed=fault_seed,
         hold=arguments.hold,
         freeze_at=arguments.freeze_at,
+        log_intervals=logged,
     )
     uvloop.run(_serve(exchange, options))
     return 0
@@ -144,11 +160,17 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _serve(exchange: WorldExchange | Player, options: SimulatorOptions) -> None:
     stop = asyncio.Event()
+    failures: list[BaseException] = []
+
+    def failed(error: BaseException) -> None:
+        failures.append(error)
+        stop.set()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     simulator = Simulator(
-        exchange, options, lambda frames: _say({"event": "replay_finished", "frames": frames})
+        exchange, options, lambda frames: _say({"event": "replay_finished", "frames": frames}), failed
     )
     await simulator.start()
     address = f"{options.host}:{simulator.port}"
@@ -162,6 +184,9 @@ async def _serve(exchange: WorldExchange | Player, options: SimulatorOptions) ->
     )
     await stop.wait()
     await simulator.stop()
+    if failures:
+        # An exchange without a market is none: clients would wait for ever.
+        raise failures[0]
 
 
 def _say(event: dict[str, object]) -> None:
@@ -199,6 +224,8 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError(f"--hold {arguments.hold} is not a number of connections")
     if arguments.freeze_at is not None and not arguments.freeze_at > 0:
         raise UsageError(f"--freeze-at {arguments.freeze_at:g} is not above 0 seconds")
+    if arguments.log_intervals is not None and arguments.log is None:
+        raise UsageError("--log-intervals: says what goes into a log; name its file with --log FILE")
     _check_replay(arguments)
 
 

@@ -19,6 +19,15 @@ def _common(**fields: Any) -> dict[str, Any]:
     }
 
 
+def _arrived(message: dict[str, Any], happened_ms: int, fields: dict[str, Any]) -> dict[str, Any]:
+    """The message with the fields given; what is not given of its times is not before it happened."""
+    event_ms = message["event_time_ms"]
+    if event_ms is not None and "event_time_ms" not in fields:
+        message["event_time_ms"] = event_ms = max(event_ms, happened_ms)
+    known_ms = [message["received_time_ms"] - 5, happened_ms, fields.get("event_time_ms") or event_ms or 0]
+    return message | {"received_time_ms": max(known_ms) + 5} | fields
+
+
 def kline(**fields: Any) -> dict[str, Any]:
     """A closed 1m bar."""
     bar = {
@@ -38,7 +47,11 @@ def kline(**fields: Any) -> dict[str, Any]:
         "last_trade_id": 12,
         "closed": True,
     }
-    return _common(**bar) | fields
+    if "open_time_ms" in fields and "close_time_ms" not in fields:
+        bar["close_time_ms"] = fields["open_time_ms"] + 59_999
+    given = bar | fields
+    happened_ms = max(given["close_time_ms"] + 1 if given["closed"] else 0, given["open_time_ms"])
+    return _arrived(_common(**bar), happened_ms, fields)
 
 
 def trade(**fields: Any) -> dict[str, Any]:
@@ -49,7 +62,7 @@ def trade(**fields: Any) -> dict[str, Any]:
         "trade_time_ms": NOW_MS,
         "buyer_is_maker": False,
     }
-    return _common(**values) | fields
+    return _arrived(_common(**values), fields.get("trade_time_ms", NOW_MS), fields)
 
 
 def depth(**fields: Any) -> dict[str, Any]:
@@ -60,7 +73,7 @@ def depth(**fields: Any) -> dict[str, Any]:
         "bids": [["100.00000000", "1.00000000"]],
         "asks": [["101.00000000", "0.00000000"]],
     }
-    return _common(**values) | fields
+    return _arrived(_common(**values), 0, fields)
 
 
 def book(**fields: Any) -> dict[str, Any]:
@@ -71,7 +84,7 @@ def book(**fields: Any) -> dict[str, Any]:
         "synced": True,
         "age_ms": 0,
     }
-    return _common(**values) | fields
+    return _arrived(_common(**values), 0, fields)
 
 
 def quote(**fields: Any) -> dict[str, Any]:
@@ -95,7 +108,7 @@ def ledger(**fields: Any) -> dict[str, Any]:
         "count": 10,
         "detail": None,
     }
-    return _common(**values) | fields
+    return _arrived(_common(**values), 0, fields)
 
 
 BUILDERS = {"kline": kline, "trade": trade, "depth": depth, "book": book, "quote": quote, "ledger": ledger}

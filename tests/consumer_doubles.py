@@ -43,8 +43,9 @@ class MemoryStore:
     def __init__(self) -> None:
         self.rows: dict[tuple[str, tuple[str, ...], int], tuple[Any, ...]] = {}
         self.expired = 0
+        self.oldest_kept_ns: int | None = None
 
-    def write(self, points: Sequence[Point]) -> None:
+    def write(self, points: Sequence[Point]) -> Sequence[Point]:
         for point in points:
             key = (point.series.measurement.name, point.series.tags, point.time_ns)
             before = self.rows.get(key, (None,) * len(point.values))
@@ -52,6 +53,7 @@ class MemoryStore:
                 old if new is None or (isinstance(new, float) and not math.isfinite(new)) else new
                 for old, new in zip(before, point.values, strict=True)
             )
+        return ()
 
     def close(self) -> None:
         """Nothing is open."""

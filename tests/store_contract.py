@@ -27,6 +27,7 @@ from consumers.stores.port import Reader, Row, Store
 from shared.errors import PointsRejected, UsageError
 
 DAY_NS = 86_400 * 10**9
+HOUR_NS = 3_600 * 10**9
 # A minute's begin, one to two minutes ago: inside every bucket, on every server's clock.
 BASE_NS = (time.time_ns() // (60 * 10**9) - 1) * 60 * 10**9
 
@@ -52,6 +53,11 @@ def bar(
 ) -> Point:
     values = (100.0, 102.0, 99.0, close, 10.0, 1005.0, 6.0, 603.0, 12)
     return Point(Series(KLINE, ("binance", symbol, interval)), BASE_NS + number * minute_ns, values)
+
+
+def hour_of_bars(symbol: str) -> list[Point]:
+    """What makes the exchange's time known: the bars of an hour, up to `BASE_NS`."""
+    return [bar(symbol, "1m", number) for number in range(-59, 1)]
 
 
 def trade_ids(rows: Iterable[Row]) -> list[Value | str]:
@@ -259,15 +265,64 @@ class StoreContract:
         ]
         assert [row["interval"] for row in reader.read("ledger", {"symbol": symbol})] == ["1m", ""]
 
-    def test_points_older_than_their_bucket_keeps_are_counted_not_written(
+    def test_points_older_than_their_bucket_keeps_are_given_back_and_counted_not_written(
         self, place: Place, store: Store, symbol: str
     ) -> None:
-        old = time.time_ns() - 8 * DAY_NS
-        store.write([trade(symbol, 1, at_ns=old), trade(symbol, 2), bar(symbol, "1m", -8 * 1440)])
+        store.write(hour_of_bars(symbol))
+        assert store.oldest_kept_ns == BASE_NS - 7 * DAY_NS
+        old = trade(symbol, 1, at_ns=BASE_NS - 8 * DAY_NS)
+        expired = store.write([old, trade(symbol, 2), bar(symbol, "1m", -8 * 1440)])
+        assert list(expired) == [old]
         assert store.expired == 1
         reader = place.reader()
         assert trade_ids(reader.read("trade", {"symbol": symbol})) == [2]
-        assert len(list(reader.read("kline", {"symbol": symbol}))) == 1
+        assert len(list(reader.read("kline", {"symbol": symbol}, to_ns=BASE_NS - 7 * DAY_NS))) == 1
+
+    def test_expired_points_are_told_apart_from_rejected_ones(
+        self, place: Place, store: Store, symbol: str
+    ) -> None:
+        store.write(hour_of_bars(symbol))
+        old, wrong = trade(symbol, 1, at_ns=BASE_NS - 8 * DAY_NS), trade(symbol, 2, price="1")
+        with pytest.raises(PointsRejected) as caught:
+            store.write([old, wrong, trade(symbol, 3)])
+        assert [point for point, _ in caught.value.rejected] == [wrong]
+        assert list(caught.value.expired) == [old]
+
+    @pytest.mark.parametrize("hours", [1, -1, 24, -24, 30 * 24, -30 * 24])
+    def test_the_hosts_clock_lets_nothing_expire(
+        self, place: Place, symbol: str, hours: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = place.open()
+        store.write([*hour_of_bars(symbol), trade(symbol, 1), trade(symbol, 2, at_ns=BASE_NS - 6 * DAY_NS)])
+        true_ns, true_s = time.time_ns, time.time
+        monkeypatch.setattr(time, "time_ns", lambda: true_ns() + hours * HOUR_NS)
+        monkeypatch.setattr(time, "time", lambda: true_s() + hours * 3600)
+        store.write([trade(symbol, 3)])
+        store.close()
+        again = place.open()
+        again.write([trade(symbol, 4)])
+        monkeypatch.undo()
+        assert (store.expired, again.expired) == (0, 0)
+        assert trade_ids(place.reader().read("trade", {"symbol": symbol})) == [2, 1, 3, 4]
+        again.close()
+
+    def test_a_time_far_ahead_lets_nothing_expire(
+        self, place: Place, symbol: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        store = place.open()
+        store.write([*hour_of_bars(symbol), trade(symbol, 1)])
+        ahead = [trade(symbol, number, at_ns=BASE_NS + (7 + number) * DAY_NS) for number in (2, 3)]
+        for point in ahead:
+            store.write([point])
+        store.write([trade(symbol, 4)])
+        assert store.oldest_kept_ns == BASE_NS + 4 - 7 * DAY_NS
+        assert caplog.text.count("ahead of the newest") == 1
+        store.close()
+        again = place.open()
+        again.write([trade(symbol, 5)])
+        assert trade_ids(place.reader().read("trade", {"symbol": symbol})) == [1, 4, 5, 2, 3]
+        assert (store.expired, again.expired) == (0, 0)
+        again.close()
 
     @pytest.mark.parametrize(
         "wrong",

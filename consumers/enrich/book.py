@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from decimal import Context, Decimal
 from typing import Final
 
-from consumers.enrich.port import Enriched, Record, StatelessEnricher, require_time
+from consumers.arrival import require_arrived
+from consumers.enrich.port import Enriched, Record, StatelessEnricher
 from consumers.ledger_events import PendingEvents
 from consumers.measurements import BOOK, Value
 from consumers.points import Point, Series
@@ -25,7 +26,7 @@ class BookEnricher(StatelessEnricher):
 
     def decode(self, topic: str, value: bytes | None) -> BookMessage:  # noqa: ARG002
         message: BookMessage = decode("book", value)
-        require_time("event_time_ms", _time_ms(message))
+        require_arrived("event_time_ms", _time_ms(message), message)
         return message
 
     def receive(self, records: Sequence[Record], now_ms: int) -> Enriched:  # noqa: ARG002

@@ -14,6 +14,7 @@ from shared.id_ranges import IdRanges
 SNAPSHOT_SCHEMA: Final = 1
 # Enough to tell a repeated bar from a revised one: repeats come from retries and restarts of a producer.
 RECENT_BARS: Final = 16
+ANY_OFFSET: Final = 2**63 - 1
 # Holes are rare, since producers fill them before later bars; the oldest beyond these are forgotten.
 MAX_HOLES: Final = 100
 
@@ -26,7 +27,7 @@ class KlineSeries:
         state: state of the indicators after the last bar.
         first_open_time_ms: open time of the first bar; indicators that sum from the start sum from here.
         last_open_time_ms: open time of the last bar; -1 before the first one.
-        offset: offset of the last record absorbed; -1 if unknown.
+        offset: offset of the last record absorbed; -1 if there is none yet.
         recent: checksums of the last bars by open time.
         holes: ids (open time ÷ interval) between the first and the last bar that never came.
         dirty_from: offset of the first record that no snapshot contains; None if there is none.
@@ -44,6 +45,7 @@ class KlineSeries:
         "offset",
         "partition",
         "recent",
+        "reread_before",
         "reread_until_ms",
         "snapshot_ms",
         "state",
@@ -64,8 +66,14 @@ class KlineSeries:
         self.snapshot_ms = 0
         # Origin of a state that could not be used: if the rebuilt one begins elsewhere, the ledger says so.
         self.superseded_origin_ms: int | None = None
-        # Bars up to here came from the store; their records are read again, not repeated.
+        # Bars up to here are in the state already: those before this offset are read again, not repeated.
         self.reread_until_ms = -1
+        self.reread_before = 0
+
+    def has_read(self, offset: int, number: int, open_time_ms: int) -> bool:
+        """Whether a bar is one that was read before the restart, and stored."""
+        before = open_time_ms <= self.reread_until_ms and offset < self.reread_before
+        return before and number not in self.holes
 
     def remember(self, open_time_ms: int, checksum: int) -> None:
         self.recent[open_time_ms] = checksum
@@ -142,13 +150,23 @@ def load_snapshot(value: bytes) -> Snapshot:
             IdRanges((int(first), int(last)) for first, last in header["holes"]),
             state,
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, OverflowError) as error:
         raise ValueError(f"header lacks {error}") from None
 
 
-def snapshot_offset(value: bytes) -> int:
-    """Offset that a state record belongs to; -1 if it cannot be read."""
+def is_snapshot(value: bytes) -> bool:
+    """Whether this is a state record of any version."""
+    line, newline, _ = value.partition(b"\n")
     try:
-        return load_snapshot(value).offset
+        header = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return False
+    return bool(newline) and isinstance(header, dict) and {"schema", "offset"} <= header.keys()
+
+
+def snapshot_time_ms(value: bytes) -> int:
+    """Open time of the last bar that a state record contains; -2 if it cannot be read."""
+    try:
+        return load_snapshot(value).last_open_time_ms
     except ValueError:
-        return -1
+        return -2

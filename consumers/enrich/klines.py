@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, Protocol
 
+from consumers.arrival import AHEAD_MS, require_arrived, require_time
 from consumers.enrich.kline_series import (
+    ANY_OFFSET,
     KlineSeries,
     Snapshot,
     checksum,
     dump_snapshot,
     load_snapshot,
 )
-from consumers.enrich.port import Commit, Enriched, Known, Record, Start, StateRecord, require_time
+from consumers.enrich.port import Commit, Enriched, Known, Record, Start, StateRecord
 from consumers.indicators.bars import Bar
 from consumers.ledger_events import LedgerSeries, PendingEvents
 from consumers.measurements import INDICATOR, INDICATOR_LIVE, KLINE, KLINE_LIVE, Value
@@ -25,6 +27,9 @@ from shared.topics import klines_topic
 # A snapshot of all indicators is some 16 kB: one per series and half minute, sooner only when catching up.
 SNAPSHOT_PERIOD_MS: Final = 30_000
 SNAPSHOT_BARS: Final = 60
+# A state that has taken a bar of the future would find all others late. A clock of ours that is a day behind
+# is no reason to rebuild; the tolerance of single bars is `AHEAD_MS`.
+_STATE_AHEAD_MS: Final = 86_400_000 + AHEAD_MS
 _TOO_LATE: Final = "too late for the indicators, which went on without it; the bar itself is stored"
 _TOO_OLD: Final = "the bar came again so late that its first values are no longer known; it is stored"
 
@@ -83,6 +88,10 @@ class KlineEnricher:
             raise InvalidMessage("open_time_ms", open_time_ms, f"a multiple of {self._interval_ms} ms")
         if message["closed"] != (topic == self._closed_topic):
             raise InvalidMessage("closed", message["closed"], f"as topic {topic} says")
+        if message["closed"]:
+            require_arrived("close_time_ms", open_time_ms + self._interval_ms - 1, message)
+        else:
+            require_arrived("open_time_ms", open_time_ms, message)
         return message
 
     # -- partitions and state --------------------------------------------------------------------------
@@ -94,15 +103,13 @@ class KlineEnricher:
         unusable = [
             f"{key.decode(errors='replace')}: {reason}"
             for key, value in known.snapshots.items()
-            if (reason := self._restore(partition, key, value, known.high)) is not None
+            if (reason := self._restore(partition, key, value, known)) is not None
         ]
         if unusable and resume > known.low:
             return Start(known.low, f"rebuilding indicators from the topic ({'; '.join(unusable[:3])})")
         if not known.snapshots and resume > known.low:
             return Start(known.low, "no indicator state, rebuilding it from the topic")
-        if known.committed is not None and resume != known.committed:
-            return Start(resume, f"committed offset {known.committed} is out of range, reading from {resume}")
-        return Start(resume)
+        return Start(resume, known.note)
 
     def revoke(self, partition: int) -> None:
         for key in [key for key, series in self._series.items() if series.partition == partition]:
@@ -110,12 +117,15 @@ class KlineEnricher:
             self._live.pop(key, None)
             self._superseded.pop(key, None)
 
-    def _restore(self, partition: int, key: bytes, value: bytes, high: int) -> str | None:
+    def _restore(self, partition: int, key: bytes, value: bytes, known: Known) -> str | None:
         """Take up a snapshot; the reason if it cannot be used."""
         try:
             snapshot: Snapshot = load_snapshot(value)
         except ValueError as error:
             return str(error)
+        closed_ms = snapshot.last_open_time_ms + self._interval_ms
+        if known.now_ms and closed_ms > known.now_ms + _STATE_AHEAD_MS:
+            return f"its last bar, of {snapshot.last_open_time_ms}, is of the future"
         try:
             state = self._indicators.load(snapshot.state)
         except ValueError as error:
@@ -126,8 +136,10 @@ class KlineEnricher:
         series.last_open_time_ms = snapshot.last_open_time_ms
         series.recent = snapshot.recent
         series.holes = snapshot.holes
-        # A topic that was made anew counts from 0 again: then open times alone tell what is new.
-        series.offset = snapshot.offset if snapshot.offset < high else -1
+        # Open times tell what is new, never offsets: where a broker has lost the end of the topic, or it was
+        # made anew, other bars lie at the offsets of those that the state contains.
+        series.reread_until_ms = snapshot.last_open_time_ms
+        series.reread_before = max(known.read_before, snapshot.offset + 1)
         self._series[key] = series
         return None
 
@@ -148,6 +160,7 @@ class KlineEnricher:
                 series.first_open_time_ms = bar.open_time_ms
             series.advance(bar.open_time_ms, self._interval_ms)
             series.reread_until_ms = bar.open_time_ms
+            series.reread_before = ANY_OFFSET
 
     def state_due(self, now_ms: int, *, everything: bool) -> list[StateRecord]:
         if not self._keeps_state:
@@ -220,12 +233,13 @@ class KlineEnricher:
         klines, indicators, _, _, counted = self._tags.get(key) or self._tag(key, message)
         open_time_ms = message["open_time_ms"]
         number = open_time_ms // self._interval_ms
-        if offset <= series.offset:
-            # Read again after a restart. It is stored, but whether the ledger was told is not known.
-            events.add(counted, "stored", number, number)
-            return
         values = _values(message)
         time_ns = open_time_ms * 1_000_000
+        if series.has_read(offset, number, open_time_ms):
+            # Written again, for the ledger claims only what is: whether it was told of it is not known.
+            points.append(Point(klines, time_ns, values))
+            events.add(counted, "stored", number, number)
+            return
         if open_time_ms <= series.last_open_time_ms:
             self._not_later(series, counted, open_time_ms, values, events)
             points.append(Point(klines, time_ns, values))
@@ -251,8 +265,6 @@ class KlineEnricher:
     ) -> None:
         """A bar that the indicators have passed: the bar is stored, they are not computed again."""
         number = open_time_ms // self._interval_ms
-        if open_time_ms <= series.reread_until_ms:
-            return
         if series.fill(open_time_ms, self._interval_ms):
             events.add(counted, "late", number, number, _TOO_LATE)
         elif (before := series.recent.get(open_time_ms)) is None:

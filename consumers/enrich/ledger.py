@@ -1,4 +1,4 @@
-"""The ledger and what services say of themselves → `ledger`, `freshness` and `service` points.
+"""The ledger and what services say of themselves → `ledger`, `carriage`, `freshness`, `service` points.
 
 The only writer of the `ledger` measurement (DESIGN §5.3).
 """
@@ -8,35 +8,39 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from consumers.completeness import CompletenessLedger, Minute, refusal
-from consumers.enrich.port import Enriched, Known, Record, Start, StatelessEnricher, require_time
+from consumers.arrival import require_time
+from consumers.completeness import refusal
+from consumers.enrich.ledger_rows import LedgerRows
+from consumers.enrich.port import Enriched, Known, Record, Start, StatelessEnricher, StateRecord
 from consumers.enrich.service_points import ServicePoints, decode_metrics
+from consumers.ledger_book import LedgerBook, covered_by
 from consumers.ledger_events import LedgerSeries, PendingEvents
-from consumers.measurements import LEDGER
+from consumers.ledger_snapshot import PARTITION_KEY, PartitionSnapshot, Restart
+from consumers.measurements import CARRIAGE, LEDGER
 from consumers.points import Point, Series
 from shared.errors import InvalidMessage
-from shared.messages import LedgerMessage, decode
+from shared.messages import CARRIED_AGAIN, LedgerMessage, decode
 from shared.topics import METRICS
 
-# `expected` and `stored` of the same ids come within a second or two of each other: a row waits until its
-# minute has been quiet for this long, so that what is on its way is not reported lost; but not for ever.
-QUIET_MS: Final = 5_000
-LONGEST_WAIT_MS: Final = 60_000
+# A restart reads the events since the last snapshot: some thousands in this time.
+SNAPSHOT_PERIOD_MS: Final = 5 * 60_000
+# Sooner while a producer is silent: its metrics no longer tell readers what time it is.
+SILENT_PERIOD_MS: Final = 60_000
 
 
 class LedgerEnricher(StatelessEnricher):
-    """Keeps the sets of the last 24 h in memory; after a start it reads them again from the topic.
+    """Keeps the sets of all series in memory, and snapshots of them on a topic of their own.
 
-    Rows are written only for minutes of which every event has been read.
+    A row is written when its minute has been quiet for some seconds, also that of a minute long past.
     """
 
     def __init__(self) -> None:
-        self._ledger = CompletenessLedger()
+        self._book = LedgerBook()
+        self._rows = LedgerRows()
         self._services = ServicePoints()
-        self._whole_from_ms: dict[int, int] = {}
-        self._partition: dict[LedgerSeries, int] = {}
-        self._waiting: dict[Minute, tuple[int, int]] = {}  # first and last change, by the caller's clock
         self._tags: dict[LedgerSeries, Series] = {}
+        self._snapshot_ms: int | None = None
+        self._covered: dict[int, int] = {}
 
     def decode(self, topic: str, value: bytes | None) -> Any:
         if topic == METRICS:
@@ -49,70 +53,82 @@ class LedgerEnricher(StatelessEnricher):
             )
         if message["event_time_ms"] is not None:
             require_time("event_time_ms", message["event_time_ms"])
+        if message["kind"] == "uncarried":
+            require_time("first", message["first"])
+            require_time("last", message["last"])
         if message["stream"] == "klines":
             require_time("last", message["last"])
         return message
 
     def assign(self, partition: int, known: Known) -> Start:
-        if known.day_ago <= known.low or known.resume < known.day_ago:
-            # Young enough to be read whole; or we were away for longer than a day, and the rows of that time
-            # are not written yet.
-            self._whole_from_ms[partition] = -1
-            return Start(known.low)
-        self._whole_from_ms[partition] = known.day_ago_ms
-        return Start(known.day_ago)
+        restart = known.ledger
+        if restart is None:  # the in-memory broker, which keeps no snapshots
+            restart = Restart(known.low, PartitionSnapshot())
+        self._book.take(partition, restart)
+        return Start(restart.offset, restart.note)
 
     def revoke(self, partition: int) -> None:
-        self._whole_from_ms.pop(partition, None)
-        for series in [series for series, home in self._partition.items() if home == partition]:
-            del self._partition[series]
-            self._ledger.forget(series)
-        self._waiting = {
-            minute: changed for minute, changed in self._waiting.items() if minute.series in self._partition
-        }
+        for series in self._book.give(partition):
+            self._rows.forget(series)
+        self._covered.pop(partition, None)
 
     def receive(self, records: Sequence[Record], now_ms: int) -> Enriched:
         points: list[Point] = []
-        for partition, _, message in records:
+        for partition, offset, message in records:
             if "service" in message:
                 points += self._services.points(message)
+                self._book.time.tick(f"{message['service']}:{message['instance']}", message["time_ms"])
             else:
-                self._enter(partition, message)
-        for minute in self._ledger.take_changed():
-            first_ms, _ = self._waiting.get(minute, (now_ms, now_ms))
-            self._waiting[minute] = (first_ms, now_ms)
-        due = [
-            minute
-            for minute, (first_ms, last_ms) in self._waiting.items()
-            if now_ms - last_ms >= QUIET_MS or now_ms - first_ms >= LONGEST_WAIT_MS
-        ]
-        points += self._rows(due)
-        return Enriched(points, PendingEvents())
+                self._book.receive(partition, offset, message)
+                if message["kind"] == "uncarried":
+                    points.append(_carriage(message))
+        self._book.expect_by_clock()
+        for series, slots in self._book.take_changed().items():
+            self._rows.changed(series, slots, now_ms)
+        return Enriched(points + self._due(now_ms), PendingEvents())
 
     def finish(self) -> Enriched:
-        return Enriched(self._rows(list(self._waiting)), PendingEvents())
+        return Enriched(self._due(None), PendingEvents())
 
-    def _enter(self, partition: int, message: LedgerMessage) -> None:
-        series = LedgerSeries(
-            message["exchange"], message["symbol"], message["stream"], message["interval"] or ""
-        )
-        self._partition[series] = partition
-        self._ledger.receive(message)
-
-    def _rows(self, minutes: list[Minute]) -> list[Point]:
-        for minute in minutes:
-            self._waiting.pop(minute, None)
-        whole = [minute for minute in minutes if minute.minute_ms >= self._whole_from(minute.series)]
+    def state_due(self, now_ms: int, *, everything: bool) -> list[StateRecord]:
+        if self._snapshot_ms is None:
+            self._snapshot_ms = now_ms
+        period_ms = SILENT_PERIOD_MS if self._book.silent else SNAPSHOT_PERIOD_MS
+        # A clock that was set back must not put it off.
+        if not everything and 0 <= now_ms - self._snapshot_ms < period_ms:
+            return []
+        self._snapshot_ms = now_ms
         return [
-            Point(self._series(minute.series), minute.minute_ms * 1_000_000, row)
-            for minute, row in self._ledger.rows(whole).items()
+            StateRecord(partition, key, value)
+            for partition, key, value in self._book.snapshots(self._rows.waiting)
         ]
 
-    def _whole_from(self, series: LedgerSeries) -> int:
-        return self._whole_from_ms.get(self._partition[series], -1)
+    def state_stored(self, records: Sequence[StateRecord]) -> None:
+        for partition, key, value in records:
+            if key == PARTITION_KEY:
+                self._covered[partition] = covered_by(value)
+
+    def covered(self) -> dict[int, int]:
+        """Partitions, and the offset before which all their events are in acknowledged snapshots."""
+        return dict(self._covered)
+
+    def _due(self, now_ms: int | None) -> list[Point]:
+        return [
+            Point(self._series(series), minute_ms * 1_000_000, row)
+            for series, slots in self._rows.take_due(now_ms)
+            for minute_ms, row in self._book.rows(series, slots)
+        ]
 
     def _series(self, counted: LedgerSeries) -> Series:
         series = self._tags.get(counted)
         if series is None:
             series = self._tags[counted] = Series(LEDGER, tuple(counted))
         return series
+
+
+def _carriage(message: LedgerMessage) -> Point:
+    """Whether a stream is carried by now, and since when it was not."""
+    stream = f"{message['stream']} {message['interval']}" if message["interval"] else message["stream"]
+    carried = (message["detail"] or "").endswith(CARRIED_AGAIN)
+    series = Series(CARRIAGE, (message["exchange"], message["symbol"], stream))
+    return Point(series, message["last"] * 1_000_000, (carried, message["first"]))

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Protocol
 
 from consumers.ledger_events import LedgerSeries, PendingEvents
+from consumers.ledger_snapshot import Restart
+from consumers.marks import Trail
 from consumers.points import Point
-from shared.errors import InvalidMessage
 
 # (partition, offset, message); a plain tuple because there is one per message on the hot path.
 Record = tuple[int, int, Any]
 
-# Points carry nanoseconds in an int64, so no time may lie beyond this millisecond (year 2262).
-MAX_TIME_MS: Final = (2**63 - 1) // 1_000_000 - 1
+_ANY: Final = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,25 +26,56 @@ class Known:
         high: offset of the next record to come.
         committed: our group's committed offset, if there is one.
         metadata: text that was committed with it.
+        trail: the marks that were, too.
+        proved: position of the newest of them that is true; records from there on are not those that were
+            read, if it is not the newest of all. None if there were no marks.
         snapshots: newest state record of each key (klines only).
-        day_ago: offset of the first record of the last 24 h (ledger only).
-        day_ago_ms: the time of that, ms since the epoch.
+        ledger: what the snapshots of the ledger say (ledger only; not on the in-memory broker).
+        now_ms: our clock at the assignment; 0 if nobody says.
     """
 
     low: int
     high: int
     committed: int | None = None
     metadata: str = ""
+    trail: Trail = field(default_factory=Trail)
+    proved: int | None = None
     snapshots: Mapping[bytes, bytes] = field(default_factory=dict)
-    day_ago: int = 0
-    day_ago_ms: int = 0
+    ledger: Restart | None = None
+    now_ms: int = 0
 
     @property
     def resume(self) -> int:
-        """The committed offset, or the first readable one if there is none or it is gone."""
-        if self.committed is None or not self.low <= self.committed <= self.high:
+        """The committed offset, or the newest place that is proved, if that is earlier; the first readable
+        one if there is none or it is gone."""
+        if self.committed is None:
             return self.low
-        return self.committed
+        offset = self.committed if self.proved is None else min(self.committed, self.proved)
+        return offset if self.low <= offset <= self.high else self.low
+
+    @property
+    def cut(self) -> bool:
+        """The partition, or what we wrote from it, has lost its end since."""
+        return self.proved is not None and self.proved < self.trail.marks[0].position
+
+    @property
+    def read_before(self) -> int:
+        """Records before this offset have been read; after a cut records of any offset may have been."""
+        if self.cut or self.committed is None:
+            return _ANY
+        return self.trail.marks[0].position if self.trail.marks else 0
+
+    @property
+    def note(self) -> str | None:
+        """What an operator should know about `resume`."""
+        if self.cut:
+            return (
+                f"records from offset {self.proved} on are not those that were read, or what was written from"
+                f" them is gone: a broker has lost the end of a log; reading from {self.resume}"
+            )
+        if self.committed is not None and self.resume != self.committed:
+            return f"committed offset {self.committed} is out of range, reading from {self.resume}"
+        return None
 
 
 class Start(NamedTuple):
@@ -82,7 +113,12 @@ class Enricher(Protocol):
     """
 
     def decode(self, topic: str, value: bytes | None) -> Any:
-        """Bytes to a checked message. Raises InvalidMessage."""
+        """Bytes to a checked message.
+
+        Raises:
+            TimeAhead: its time lies beyond its arrival (`consumers.arrival`).
+            InvalidMessage: it is none.
+        """
 
     def assign(self, partition: int, known: Known) -> Start:
         """Take a partition; says where to read it from."""
@@ -113,7 +149,7 @@ class StatelessEnricher:
     """The parts of the port that streams without state share."""
 
     def assign(self, partition: int, known: Known) -> Start:  # noqa: ARG002
-        return Start(known.resume)
+        return Start(known.resume, known.note)
 
     def revoke(self, partition: int) -> None:
         """Nothing is kept."""
@@ -132,9 +168,3 @@ class StatelessEnricher:
 
     def ledger_id(self, point: Point) -> tuple[LedgerSeries, int] | None:  # noqa: ARG002
         return None
-
-
-def require_time(field_name: str, time_ms: int) -> None:
-    """Raise InvalidMessage for a time that does not fit a point's nanoseconds."""
-    if time_ms > MAX_TIME_MS:
-        raise InvalidMessage(field_name, time_ms, "a time before the year 2262, in milliseconds")

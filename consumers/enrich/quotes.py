@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from consumers.enrich.port import Enriched, Record, StatelessEnricher, require_time
+from consumers.arrival import require_time
+from consumers.enrich.port import Enriched, Record, StatelessEnricher
 from consumers.ledger_events import PendingEvents
 from consumers.measurements import QUOTE
 from consumers.points import Point, Series

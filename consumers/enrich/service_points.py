@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import orjson
 
-from consumers.enrich.port import MAX_TIME_MS
+from consumers.arrival import MAX_TIME_MS
 from consumers.measurements import FRESHNESS, SERVICE
 from consumers.points import Point, Series
 from shared.errors import InvalidMessage

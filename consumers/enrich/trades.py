@@ -11,17 +11,21 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from consumers.enrich.port import Commit, Enriched, Known, Record, Start, StatelessEnricher, require_time
+from consumers.arrival import AHEAD_MS, MAX_TIME_MS, require_arrived
+from consumers.enrich.port import Commit, Enriched, Known, Record, Start, StatelessEnricher
 from consumers.enrich.trade_windows import MINUTE_MS, SECOND_MS, Minute, Windows
 from consumers.ledger_events import LedgerSeries, PendingEvents
 from consumers.measurements import TRADE, TRADE_SUMMARY, Value
 from consumers.points import Point, Series
 from shared.id_ranges import IdRanges
 from shared.messages import TradeMessage, decode
+from shared.trade_ids import EPOCH_SPAN
 
 _IDS_PER_MS: Final = 1_000_000
 # A point without the call of its constructor, which would be half of its cost: there is one per trade.
 _point = tuple.__new__
+# Minutes by which a whole one may be ahead of a record's: two as below, and clocks of machines that differ.
+_NOTED_AHEAD: Final = 10
 _TOO_LATE: Final = "too late for its trade_summary; the trade itself is stored"
 
 
@@ -47,7 +51,7 @@ class _Noted(NamedTuple):
 
 
 class StoredTrade(NamedTuple):
-    """A trade as the store has it, to rebuild windows without Kafka's history."""
+    """A trade as the store has it, to rebuild windows without Kafka's history; `trade_id` is its number."""
 
     trade_id: int
     trade_time_ms: int
@@ -87,7 +91,11 @@ class _Symbol:
 
 
 class TradeEnricher(StatelessEnricher):
-    """Each trade is a point; each batch writes again the windows it touched, whole."""
+    """Each trade is a point; each batch writes again the windows it touched, whole.
+
+    What is stored and counted is the trade's number (`shared.trade_ids`), in the first numbering its id. A
+    point's time has the id's digits: where ids begin anew, the time itself has gone on.
+    """
 
     def __init__(self) -> None:
         self._symbols: dict[tuple[str, str], _Symbol] = {}
@@ -97,23 +105,25 @@ class TradeEnricher(StatelessEnricher):
 
     def decode(self, topic: str, value: bytes | None) -> TradeMessage:  # noqa: ARG002
         message: TradeMessage = decode("trade", value)
-        require_time("trade_time_ms", message["trade_time_ms"])
+        time_ms = message["trade_time_ms"]
+        # What `require_arrived` would say, inline: this is every trade of a busy market.
+        if time_ms > message["received_time_ms"] + AHEAD_MS or time_ms > MAX_TIME_MS:
+            require_arrived("trade_time_ms", time_ms, message)
         return message
 
     # -- partitions ------------------------------------------------------------------------------------
 
     def assign(self, partition: int, known: Known) -> Start:
         start = known.resume
-        noted = _Noted.parse(known.metadata) if start == known.committed else None
+        # Read from an earlier place, what is whole is whole too.
+        noted = _Noted.parse(known.metadata) if start <= (known.committed or 0) else None
         self._unknown.discard(partition)
         self._whole_from[partition] = noted.whole_from if noted else None
         self._read_before[partition] = noted.read_before if noted else 0
         if noted is None and start > 0:
             # Older records are gone or were never noted: the first minute that is seen may be a part of one.
             self._unknown.add(partition)
-        if known.committed is not None and start != known.committed:
-            return Start(start, f"committed offset {known.committed} is out of range, reading from {start}")
-        return Start(start)
+        return Start(start, known.note)
 
     def revoke(self, partition: int) -> None:
         self._whole_from.pop(partition, None)
@@ -180,7 +190,9 @@ class TradeEnricher(StatelessEnricher):
         for partition, offset, message in records:
             key = (message["exchange"], message["symbol"])
             symbol = symbols.get(key) or self._first_of(key, partition, message)
-            trade_id = message["trade_id"]
+            trade_id = number = message["trade_id"]
+            if "epoch" in message:
+                number += message["epoch"] * EPOCH_SPAN
             time_ms = message["trade_time_ms"]
             price, quantity, is_maker = message["price"], message["quantity"], message["buyer_is_maker"]
             points.append(
@@ -189,30 +201,28 @@ class TradeEnricher(StatelessEnricher):
                     (
                         symbol.trades,
                         time_ms * 1_000_000 + trade_id % _IDS_PER_MS,
-                        (trade_id, float(price), float(quantity), is_maker),
+                        (number, float(price), float(quantity), is_maker),
                     ),
                 )
             )
             ids = batches.get(symbol)
             if ids is None:
                 ids = batches[symbol] = []
-            ids.append(trade_id)
+            ids.append(number)
             second = time_ms // SECOND_MS
-            number = second // 60
-            if number > symbol.newest_minute and message["source"] != "backfill":
-                symbol.newest_minute = number
+            minute_number = second // 60
+            if minute_number > symbol.newest_minute and message["source"] != "backfill":
+                symbol.newest_minute = minute_number
             minute = symbol.current
-            if minute is None or number != symbol.current_number:
-                minute = symbol.current = symbol.windows.minute(number, offset)
-                symbol.current_number = number
+            if minute is None or minute_number != symbol.current_number:
+                minute = symbol.current = symbol.windows.minute(minute_number, offset)
+                symbol.current_number = minute_number
             if minute is None:
                 if offset < self._read_before.get(partition, 0):
                     continue  # read again after a restart; it was in time then
-                events.add(symbol.counted, "late", trade_id, trade_id, _TOO_LATE)
-            elif (
-                not minute.add(trade_id, second, price, quantity, is_maker) and trade_id not in symbol.seeded
-            ):
-                events.add(symbol.counted, "duplicate", trade_id, trade_id)
+                events.add(symbol.counted, "late", number, number, _TOO_LATE)
+            elif not minute.add(number, second, price, quantity, is_maker) and number not in symbol.seeded:
+                events.add(symbol.counted, "duplicate", number, number)
         for symbol, ids in batches.items():
             events.add_ranges(symbol.counted, "stored", _runs(ids))
             points += _summaries(symbol)
@@ -228,11 +238,14 @@ class TradeEnricher(StatelessEnricher):
 
     def _first_of(self, key: tuple[str, str], partition: int, message: TradeMessage) -> _Symbol:
         whole_from = self._whole_from.get(partition)
+        arrival_ms = max(message["trade_time_ms"], message["received_time_ms"])
+        if whole_from is not None and whole_from > arrival_ms // MINUTE_MS + _NOTED_AHEAD:
+            # Noted when a trade of the future was believed. What was read since is not known to be whole.
+            self._unknown.add(partition)
         if partition in self._unknown:
             # Two minutes on: symbols of a partition are seconds apart. Repairs are late, so their own time
             # says nothing about what was read; that of their arrival does.
-            seen_ms = max(message["trade_time_ms"], message["received_time_ms"])
-            whole_from = self._whole_from[partition] = seen_ms // MINUTE_MS + 2
+            whole_from = self._whole_from[partition] = arrival_ms // MINUTE_MS + 2
             self._unknown.discard(partition)
         symbol = self._symbols[key] = _Symbol(*key, partition, whole_from)
         return symbol

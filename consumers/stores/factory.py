@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from consumers.stores.expiry import TICKS_EXPIRY_NS, ClockNs, system_clock_ns
+from consumers.stores.expiry import TICKS_EXPIRY_NS
 from consumers.stores.influxdb import InfluxStore
 from consumers.stores.influxdb_reader import InfluxReader
 from consumers.stores.port import Reader, Store
@@ -14,17 +14,11 @@ from shared.errors import SettingsError
 from shared.settings import Settings
 
 
-def open_store(
-    settings: Settings,
-    *,
-    ticks_expiry_ns: int | None = TICKS_EXPIRY_NS,
-    clock_ns: ClockNs = system_clock_ns,
-) -> Store:
+def open_store(settings: Settings, *, ticks_expiry_ns: int | None = TICKS_EXPIRY_NS) -> Store:
     """The store to write to; an InfluxDB is asked at once whether it is there and the token may write.
 
     Args:
         ticks_expiry_ns: how long `ticks` keeps points, None for ever (a replay of old recordings).
-        clock_ns: nanoseconds since the epoch.
 
     Raises:
         SettingsError: SQLITE_PATH is not set.
@@ -33,8 +27,12 @@ def open_store(
     if settings.influx_bucket_market == settings.influx_bucket_ticks:
         ticks_expiry_ns = None  # one bucket for both has no expiry, whatever the store
     if settings.store == "sqlite":
-        return SqliteStore(_sqlite_path(settings), ticks_expiry_ns=ticks_expiry_ns, clock_ns=clock_ns)
-    store = InfluxStore(settings, ticks_expiry_ns=ticks_expiry_ns, clock_ns=clock_ns)
+        return SqliteStore(
+            _sqlite_path(settings),
+            ticks_expiry_ns=ticks_expiry_ns,
+            synchronous=settings.sqlite_synchronous,
+        )
+    store = InfluxStore(settings, ticks_expiry_ns=ticks_expiry_ns)
     try:
         store.check()
     except BaseException:

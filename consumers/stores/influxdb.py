@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from consumers.measurements import SERVICE, BucketRole
 from consumers.points import Point, Series
-from consumers.stores.expiry import TICKS_EXPIRY_NS, ClockNs, oldest_kept_ns, system_clock_ns
+from consumers.stores.expiry import EXCHANGE_TIMED, TICKS_EXPIRY_NS, ExchangeTime
 from consumers.stores.influxdb_answers import Answer, misconfigured, unavailable
 from consumers.stores.influxdb_session import InfluxSession, compressed
 from consumers.stores.line_protocol import LineEncoder
@@ -50,7 +50,7 @@ class _Verdict:
 
     def __init__(self) -> None:
         self.rejected: list[tuple[Point, str]] = []
-        self.expired = 0
+        self.expired: list[Point] = []
         self._found_too_old_ns: dict[BucketRole, int] = {}
 
     def without_expired(self, role: BucketRole, lines: Sequence[_Line]) -> Sequence[_Line]:
@@ -58,14 +58,13 @@ class _Verdict:
         too_old_ns = self._found_too_old_ns.get(role)
         if too_old_ns is None:
             return lines
-        kept = [line for line in lines if line[0].time_ns > too_old_ns]
-        self.expired += len(lines) - len(kept)
-        return kept
+        self.expired += [point for point, _ in lines if point.time_ns <= too_old_ns]
+        return [line for line in lines if line[0].time_ns > too_old_ns]
 
     def refuse(self, role: BucketRole, line: _Line, answer: Answer) -> None:
         """A single line was refused, for its age or for what it is."""
         if answer.message is not None and _BEYOND_RETENTION in answer.message:
-            self.expired += 1
+            self.expired.append(line[0])
             self._found_too_old_ns[role] = line[0].time_ns
         else:
             self.rejected.append((line[0], answer.described()))
@@ -77,8 +76,8 @@ class InfluxStore:
     Args:
         settings: INFLUX_URL, INFLUX_ORG, INFLUX_TOKEN, INFLUX_BUCKET_MARKET, INFLUX_BUCKET_TICKS. Both
             buckets being one means that it has no expiry.
-        ticks_expiry_ns: how long the bucket of `ticks` keeps points, None for ever.
-        clock_ns: nanoseconds since the epoch.
+        ticks_expiry_ns: how long the bucket of `ticks` keeps points, None for ever. What is older by the
+            exchange's time is not sent; what the server finds too old by its own clock it refuses.
 
     Raises:
         StoreMisconfigured: the token is missing or cannot be sent.
@@ -89,7 +88,6 @@ class InfluxStore:
         settings: Settings,
         *,
         ticks_expiry_ns: int | None = TICKS_EXPIRY_NS,
-        clock_ns: ClockNs = system_clock_ns,
     ) -> None:
         self._settings = settings
         self._buckets: dict[BucketRole, str] = {
@@ -98,7 +96,7 @@ class InfluxStore:
         }
         one_bucket = settings.influx_bucket_market == settings.influx_bucket_ticks
         self._ticks_expiry_ns = None if one_bucket else ticks_expiry_ns
-        self._clock_ns = clock_ns
+        self._time = ExchangeTime()
         self._encoder = LineEncoder()
         self._expired = 0
         self._session = InfluxSession(settings)
@@ -109,7 +107,12 @@ class InfluxStore:
         """Points not written so far because they are older than their bucket keeps."""
         return self._expired
 
-    def write(self, points: Sequence[Point]) -> None:
+    @property
+    def oldest_kept_ns(self) -> int | None:
+        """Points of `ticks` before this have expired; None while that is unknown, or nothing expires."""
+        return self._time.oldest_kept_ns(self._ticks_expiry_ns)
+
+    def write(self, points: Sequence[Point]) -> Sequence[Point]:
         """Make points durable; see `Store.write`.
 
         Of more than one request the next one is written out while the last is on its way, and sent after it.
@@ -127,11 +130,13 @@ class InfluxStore:
             else:
                 self._send_all(requests, sent)
         # Counted only now: a call that fails is made again, with the same points.
-        self._expired += written.expired + sent.expired
+        expired = written.expired + sent.expired
+        self._expired += len(expired)
         rejected = written.rejected + sent.rejected
         if rejected:
             order = {id(point): position for position, point in enumerate(points)}
-            raise PointsRejected(sorted(rejected, key=lambda pair: order[id(pair[0])]))
+            raise PointsRejected(sorted(rejected, key=lambda pair: order[id(pair[0])]), expired)
+        return expired
 
     def _requests(self, points: Sequence[Point], verdict: _Verdict) -> list[_Request]:
         return [
@@ -161,8 +166,9 @@ class InfluxStore:
         self._session.close()
 
     def _lines(self, points: Sequence[Point], verdict: _Verdict) -> dict[BucketRole, list[_Line]]:
-        now_ns = self._clock_ns()
-        oldest_ns = oldest_kept_ns("ticks", now_ns, self._ticks_expiry_ns)
+        oldest_ns, newest_ns = self.oldest_kept_ns, self._time.newest_ns or 0
+        newer: list[int] = []
+        timed = False
         lines: dict[BucketRole, list[_Line]] = {"market": [], "ticks": []}
         encoder, series = self._encoder, None
         for point in points:
@@ -171,8 +177,9 @@ class InfluxStore:
                 encoding = encoder.encoding(series)
                 kept_ns = oldest_ns if encoding.role == "ticks" else None
                 append = lines[encoding.role].append
+                timed = series.measurement.name in EXCHANGE_TIMED
             if kept_ns is not None and point[1] < kept_ns:
-                verdict.expired += 1
+                verdict.expired.append(point)
                 continue
             try:
                 text = encoding.line(point)
@@ -181,6 +188,9 @@ class InfluxStore:
                 continue
             if text:
                 append((point, text))
+                if timed and point[1] > newest_ns:
+                    newer.append(point[1])
+        self._time.receive(newer)
         return lines
 
     def _send(self, request: _Request, verdict: _Verdict) -> None:

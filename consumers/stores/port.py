@@ -15,21 +15,29 @@ Row = dict[str, Value | str]
 
 
 class Store(Protocol):
-    def write(self, points: Sequence[Point]) -> None:
+    def write(self, points: Sequence[Point]) -> Sequence[Point]:
         """Make points durable; writing one twice is writing it once.
 
         A point already stored keeps the fields that the new one leaves out (as InfluxDB merges).
-        Points older than their bucket's expiry are not written, but counted in `expired`.
+
+        Returns:
+            Those that were not written, for the store finds them older than their bucket's expiry.
 
         Raises:
             StoreUnavailable: nothing is lost; try again after ``retry_after`` seconds.
-            PointsRejected: these points can never be stored (``.rejected``); all others are.
+            PointsRejected: these points can never be stored (``.rejected``); all others are, but for those
+                that are too old (``.expired``).
             StoreMisconfigured: no try will help; the message names the setting to blame.
         """
 
     @property
     def expired(self) -> int:
         """Points not written so far because they are older than their bucket keeps."""
+
+    @property
+    def oldest_kept_ns(self) -> int | None:
+        """Points of `ticks` before this have expired, by the newest time of the exchange that points have
+        shown; None while that is unknown, or nothing expires."""
 
     def close(self) -> None:
         """Release connections and files."""

@@ -13,10 +13,10 @@ from typing import Any, Final
 from consumers.measurements import MEASUREMENTS, BucketRole, Measurement
 from consumers.points import Point, Series
 from consumers.stores.disk import DiskGuard
-from consumers.stores.expiry import TICKS_EXPIRY_NS, ClockNs, oldest_kept_ns, system_clock_ns
+from consumers.stores.expiry import EXCHANGE_TIMED, TICKS_EXPIRY_NS, ExchangeTime
 from consumers.stores.series_cache import SeriesCache
 from consumers.stores.sqlite_errors import errors_named
-from consumers.stores.sqlite_file import open_file
+from consumers.stores.sqlite_file import FileIdentity, Synchronous, newest_time_ns, open_file, remember_time
 from consumers.stores.sqlite_schema import missing_columns, quoted, series_of, upsert
 from consumers.stores.storable import (
     INT64_MAX,
@@ -45,10 +45,12 @@ class _Plan:
         types: types that all values have in a point without anything unusual.
         integers: positions of the int columns.
         refused: why no point of the series can be stored.
+        exchange_timed: its points have the exchange's own time.
     """
 
     measurement: Measurement
     role: BucketRole
+    exchange_timed: bool
     upsert: str
     types: tuple[type, ...]
     integers: tuple[int, ...]
@@ -62,15 +64,16 @@ class SqliteStore:
 
     Args:
         path: SQLITE_PATH.
-        ticks_expiry_ns: how long `ticks` keeps points, None for ever; older ones are deleted when the file is
-            opened and once an hour.
-        clock_ns: nanoseconds since the epoch.
+        ticks_expiry_ns: how long `ticks` keeps points, None for ever; older ones, by the exchange's time, are
+            deleted when the file is opened and once an hour of that time.
+        synchronous: whether a commit is on the disk when `write` returns ("full"), or may be taken by a power
+            cut ("normal").
         busy_timeout_s: how long to wait for another process that writes.
         disk: asked before each write.
 
     Raises:
         StoreUnavailable: locked, full or read-only.
-        StoreMisconfigured: not a path or file that can be used.
+        StoreMisconfigured: not a path or file that can be used, or removed since it was opened.
     """
 
     def __init__(
@@ -78,23 +81,25 @@ class SqliteStore:
         path: Path,
         *,
         ticks_expiry_ns: int | None = TICKS_EXPIRY_NS,
-        clock_ns: ClockNs = system_clock_ns,
+        synchronous: Synchronous = "full",
         busy_timeout_s: float = _BUSY_TIMEOUT_S,
         disk: DiskGuard | None = None,
     ) -> None:
         self._path = path
         self._disk = disk or DiskGuard(path.parent)
         self._ticks_expiry_ns = ticks_expiry_ns
-        self._clock_ns = clock_ns
         self._expired = 0
         self._lock = threading.Lock()
         self._plans = SeriesCache(_plan)
         # Measurements whose columns the tables are known to have, by identity (each is held by its entry).
         self._prepared: dict[int, Measurement] = {}
-        self._connection = open_file(path, busy_timeout_s)
-        self._prune_at_ns = 0
+        self._connection = open_file(path, busy_timeout_s, synchronous)
+        self._pruned_ns: int | None = None
         try:
-            self._prune(clock_ns())
+            self._identity = FileIdentity.of(path)
+            with errors_named(path):
+                self._time = ExchangeTime(newest_time_ns(self._connection))
+            self._prune()
         except BaseException:
             self._connection.close()
             raise
@@ -104,23 +109,32 @@ class SqliteStore:
         """Points not written so far because they are older than their bucket keeps."""
         return self._expired
 
-    def write(self, points: Sequence[Point]) -> None:
+    @property
+    def oldest_kept_ns(self) -> int | None:
+        """Points of `ticks` before this have expired; None while none has."""
+        return self._time.oldest_kept_ns(self._ticks_expiry_ns)
+
+    def write(self, points: Sequence[Point]) -> Sequence[Point]:
         """Make points durable; see `Store.write`."""
-        now_ns = self._clock_ns()
         with self._lock:
+            self._identity.require_same()
             # Also while the disk is full: what has expired makes room for what comes.
-            self._prune(now_ns)
+            self._prune()
             self._disk.require_space()
-            groups, rejected, expired = self._sorted_out(points, now_ns)
+            groups, rejected, expired = self._sorted_out(points)
             if groups:
                 with self._transaction():
                     for plan, parameters in groups:
                         self._prepare(plan.measurement)
                         self._connection.executemany(plan.upsert, parameters)
+                    remember_time(self._connection, self._time.newest_ns)
+                # Removed meanwhile, the file took the points with it.
+                self._identity.require_same()
             # Counted only now: a call that fails is made again, with the same points.
-            self._expired += expired
+            self._expired += len(expired)
         if rejected:
-            raise PointsRejected(rejected)
+            raise PointsRejected(rejected, expired)
+        return expired
 
     def close(self) -> None:
         """Close the file; its write-ahead log goes into it."""
@@ -128,18 +142,19 @@ class SqliteStore:
             self._connection.close()
 
     def _sorted_out(
-        self, points: Sequence[Point], now_ns: int
-    ) -> tuple[list[tuple[_Plan, list[_Parameters]]], list[tuple[Point, str]], int]:
+        self, points: Sequence[Point]
+    ) -> tuple[list[tuple[_Plan, list[_Parameters]]], list[tuple[Point, str]], list[Point]]:
         """What to execute, in an order that keeps that of the points of each table; rejected; expired."""
-        oldest_ns = oldest_kept_ns("ticks", now_ns, self._ticks_expiry_ns)
+        oldest_ns, newest_ns = self.oldest_kept_ns, self._time.newest_ns or TIME_MIN_NS
+        newer: list[int] = []
         groups: list[tuple[_Plan, list[_Parameters]]] = []
         latest: dict[str, tuple[_Plan, list[_Parameters]]] = {}
         rejected: list[tuple[Point, str]] = []
-        expired = 0
+        expired: list[Point] = []
         for point in points:
             plan = self._plans.get(point.series)
             if plan.role == "ticks" and oldest_ns is not None and point.time_ns < oldest_ns:
-                expired += 1
+                expired.append(point)
                 continue
             try:
                 parameters = _parameters(plan, point)
@@ -148,12 +163,15 @@ class SqliteStore:
                 continue
             if parameters is None:
                 continue
+            if plan.exchange_timed and point.time_ns > newest_ns:
+                newer.append(point.time_ns)
             group = latest.get(plan.measurement.name)
             # Another set of indicator columns is another statement.
             if group is None or group[0].upsert != plan.upsert:
                 group = latest[plan.measurement.name] = (plan, [])
                 groups.append(group)
             group[1].append(parameters)
+        self._time.receive(newer)
         return groups, rejected, expired
 
     def _prepare(self, measurement: Measurement) -> None:
@@ -180,10 +198,12 @@ class SqliteStore:
                     self._connection.execute("ROLLBACK")
                 raise
 
-    def _prune(self, now_ns: int) -> None:
+    def _prune(self) -> None:
         """Delete what the bucket `ticks` would have expired; at most once an hour."""
-        oldest_ns = oldest_kept_ns("ticks", now_ns, self._ticks_expiry_ns)
-        if oldest_ns is None or now_ns < self._prune_at_ns:
+        oldest_ns = self.oldest_kept_ns
+        if oldest_ns is None or (
+            self._pruned_ns is not None and oldest_ns < self._pruned_ns + _PRUNE_PERIOD_NS
+        ):
             return
         for measurement in MEASUREMENTS.values():
             with errors_named(self._path):
@@ -195,7 +215,7 @@ class SqliteStore:
             for tags in expiring:
                 while self._prune_some(measurement, tags, oldest_ns) == _PRUNE_ROWS:
                     pass
-        self._prune_at_ns = now_ns + _PRUNE_PERIOD_NS
+        self._pruned_ns = oldest_ns
 
     def _prune_some(self, measurement: Measurement, tags: tuple[str, ...], oldest_ns: int) -> int:
         """Delete a bounded number of a series' oldest rows; how many."""
@@ -218,6 +238,7 @@ def _plan(series: Series) -> _Plan:
     return _Plan(
         measurement=measurement,
         role=measurement.bucket(series.tags),
+        exchange_timed=measurement.name in EXCHANGE_TIMED,
         upsert=upsert(measurement) if measurement.columns else "",
         types=tuple(types[column.type] for column in measurement.columns),
         integers=tuple(

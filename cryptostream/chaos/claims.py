@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from consumers.completeness import KINDS_OF_TIMES
 from consumers.ledger_events import LedgerSeries
 from shared.id_ranges import IdRanges
 from shared.messages import LedgerMessage
@@ -40,7 +41,7 @@ class Claims:
 
     def receive(self, message: LedgerMessage) -> None:
         self.events[message["stream"], message["kind"]] += 1
-        if message["stream"] in _COUNTED:
+        if message["stream"] in _COUNTED and message["kind"] not in KINDS_OF_TIMES:
             interval = message["interval"] or ""
             series = LedgerSeries(message["exchange"], message["symbol"], message["stream"], interval)
             first, last = message["first"] // series.unit, message["last"] // series.unit

@@ -9,19 +9,22 @@ from cryptostream.chaos.engines import Engines
 from cryptostream.chaos.health import RecoveryMeter
 from cryptostream.chaos.kills import KillPlan
 from cryptostream.chaos.memory import held_by
+from cryptostream.chaos.power import Power
 from cryptostream.chaos.processes import Say
 from cryptostream.chaos.result import Result
-from cryptostream.chaos.scenarios import Outage, Scenario
+from cryptostream.chaos.scenarios import POWER, Outage, Scenario
 from cryptostream.chaos.session import Session
 from cryptostream.chaos.stack import CONSUMERS, PRODUCER
 
 # Fast enough for recoveries to be told apart: the services report once a second.
 _SAMPLE_S: Final = 0.25
 _FAULTS_S: Final = 0.5
+_LOOK_S: Final = 1.0
 # Consumers of a group that was left without a word are waited for ten seconds by the broker.
 _RECOVERY_S: Final = 90.0
+_MOST_BETWEEN_KILLS_S: Final = 180.0
 _BEFORE_OUTAGE_S: Final = 3.0
-_ENGINES: Final = ("kafka", "influx")
+_ENGINES: Final = ("kafka", "influx", POWER)
 
 
 class Disturber:
@@ -40,7 +43,9 @@ class Disturber:
         self._result = result
         self._say = say
         self._meter = RecoveryMeter()
+        self._power: Power | None = None
         self._next_sample_s = 0.0
+        self._next_look_s = 0.0
         self._next_faults_s = 0.0
         self._now_ms = 0
 
@@ -52,16 +57,22 @@ class Disturber:
         """
         if self._scenario.outage is not None:
             self._be_away(self._scenario.outage)
+        if self._scenario.kill == POWER:
+            self._power = Power(self._engines.kafka.log_dir, plan.chance)
+        killed_s = time.monotonic()
         while not (plan.finished or self._scenario.kill is None):
             self._tick()
             if plan.step(time.monotonic(), at_work=self._at_work()):
                 self._kill(plan)
+                killed_s = time.monotonic()
+            if time.monotonic() - killed_s > _MOST_BETWEEN_KILLS_S:
+                break  # the stack never comes back: what is wrong is said below
         deadline_s: float | None = None
         while True:
             self._tick()
             if self._now_ms < begin_ms + self._scenario.window_s * 1000:
                 continue
-            if self._meter.disturbed_ms is None and self._rolled_over():
+            if self._scenario.for_good or (self._meter.disturbed_ms is None and self._rolled_over()):
                 break
             deadline_s = deadline_s or time.monotonic() + _RECOVERY_S
             if time.monotonic() > deadline_s:
@@ -77,6 +88,9 @@ class Disturber:
         if now_s >= self._next_faults_s:
             self._next_faults_s = now_s + _FAULTS_S
             self._look_at_exchange()
+        if self._power is not None and now_s >= self._next_look_s:
+            self._next_look_s = now_s + _LOOK_S
+            self._power.look(now_s)
         if now_s >= self._next_sample_s:
             self._next_sample_s = now_s + _SAMPLE_S
             self._sample()
@@ -126,10 +140,24 @@ class Disturber:
                 engine = self._engines.engine(name)
                 engine.kill()
                 engine.restart()
+            case "power":
+                self._cut_power(plan)
             case str() as process:
                 self._meter.disturbed(self._session.stack.processes.kill(process))
         if plan.done % 10 == 0 or plan.finished:
             self._say(f"{plan.done} kills")
+
+    def _cut_power(self, plan: KillPlan) -> None:
+        kafka = self._engines.kafka
+        self._meter.disturbed(time.time_ns() // 1_000_000)
+        kafka.kill()
+        assert self._power is not None
+        cut = self._power.cut()
+        self._say(f"power cut {plan.done}: {cut.logs} logs lost {cut.lost_bytes:,} bytes")
+        self._session.stack.processes.excuse()
+        kafka.restart()
+        # Back for certain only now: services that ended meanwhile came back to a broker that was not there.
+        self._meter.disturbed(time.time_ns() // 1_000_000)
 
     def _be_away(self, outage: Outage) -> None:
         self._tick_for(_BEFORE_OUTAGE_S)
@@ -143,7 +171,9 @@ class Disturber:
         finally:
             if outage.how == "freeze":
                 self._engines.thaw(outage.engine)
-        if outage.how == "stop":
+            elif outage.how == "freeze-kill":
+                engine.kill()
+        if outage.how != "freeze":
             engine.restart()
         self._meter.disturbed(time.time_ns() // 1_000_000)
 

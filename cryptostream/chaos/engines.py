@@ -20,7 +20,7 @@ from cryptostream.engines.influxdb import InfluxServer
 from cryptostream.engines.kafka import KafkaServer
 from cryptostream.topics_admin import ensure_topics
 from shared.errors import BrokerError
-from shared.kafka import cause
+from shared.kafka import LIBRDKAFKA_LOG, cause
 from shared.settings import Settings, load_settings
 from shared.topics import declared_topics
 
@@ -69,7 +69,9 @@ class Engines:
         Raises:
             BrokerError: the topics do not go or do not come.
         """
-        admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap_servers, "log_level": 0})
+        admin = AdminClient(
+            {"bootstrap.servers": self.kafka.bootstrap_servers, "log_level": 0}, logger=LIBRDKAFKA_LOG
+        )
         names = {topic.name for topic in declared_topics(intervals)}
         present = sorted(names & admin.list_topics(timeout=_TIMEOUT_S).topics.keys())
         if present:

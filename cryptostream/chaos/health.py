@@ -10,6 +10,8 @@ from typing import Any, Final
 # is no lag.
 _LAG_S: Final = 1.0
 _PRODUCER: Final = "producer"
+# What the producer still asks REST for.
+_AWAITED: Final = ("pending_fills", "missing_trades", "missing_bars", "doubtful_trades")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ def incomplete_because(
         if report.lag_messages and report.lag_s >= _LAG_S:
             return f"{service} is {report.lag_s:.1f} s behind"
     gauges = reports[_PRODUCER].gauges
-    for name in ("pending_fills", "missing_trades"):
+    for name in _AWAITED:
         if gauges.get(name, 0):
             return f"{name} is {gauges[name]:g}"
     if market_open and gauges.get("synced_books", 0) < gauges.get("books", 1):
@@ -125,7 +127,7 @@ class Quiet:
             return False
         before = self._before
         if before is None or report.time_ms > before.time_ms:
-            settled = not report.gauges.get("pending_fills", 0) and not report.gauges.get("missing_trades", 0)
+            settled = not any(report.gauges.get(name, 0) for name in _AWAITED)
             self._quiet = settled and before is not None and before.messages == report.messages
             self._before = report
         return self._quiet

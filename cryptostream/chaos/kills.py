@@ -16,11 +16,12 @@ class KillPlan:
 
     Attributes:
         done: kills so far. early: of those, in a start.
+        chance: for all that is random about them.
     """
 
     def __init__(self, count: int, seed: int) -> None:
         self._count = count
-        self._random = random.Random(seed)
+        self.chance = random.Random(seed)
         self._due_s: float | None = None
         self.done = 0
         self.early = 0
@@ -35,7 +36,7 @@ class KillPlan:
             return False
         early = self.done % _EARLY == _EARLY - 1
         if self._due_s is None and (at_work or early):
-            self._due_s = now_s + self._random.uniform(_SHORTEST_S, _LONGEST_S)
+            self._due_s = now_s + self.chance.uniform(_SHORTEST_S, _LONGEST_S)
         if self._due_s is None or now_s < self._due_s:
             return False
         self.done += 1

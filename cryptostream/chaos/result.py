@@ -50,6 +50,23 @@ class Result:
     ends: tuple[str, ...] = ()
     error: str | None = None
 
+    def include(self, other: Result) -> None:
+        """Add another run of the same scenario."""
+        for name in ("fired", "kills", "early_kills", "rollovers", "seconds", "rows", "books", "lost"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.dead_letters += other.dead_letters
+        self.records.update(other.records)
+        self.recoveries_s += other.recoveries_s
+        self.silent_faults += other.silent_faults
+        self.complaints += other.complaints
+        self.ends += other.ends
+        self.differences.update(other.differences)
+        self.messages_per_s = max(self.messages_per_s, other.messages_per_s)
+        self.drain_s = max(self.drain_s, other.drain_s)
+        for name, most in other.most_mb.items():
+            self.most_mb[name] = max(most, self.most_mb.get(name, 0.0))
+        self.error = self.error or other.error
+
     def broken(self) -> list[str]:
         """One line for each promise that was not kept; none: all were."""
         if self.error is not None:

@@ -95,7 +95,14 @@ class Runner:
         began_s = time.monotonic()
         market = self._market
         options = StackOptions(scenario.speed, scenario.exchange_arguments(), modules)
-        session = Session(self._engines, market, options, self._directory / scenario.name, self._say)
+        session = Session(
+            self._engines,
+            market,
+            options,
+            self._directory / scenario.name,
+            self._say,
+            books=not scenario.for_good,
+        )
         try:
             session.start()
             plan = KillPlan(self._kills if scenario.kill else 0, market.seed)
@@ -118,6 +125,10 @@ class Runner:
         result.rows, result.books, result.dead_letters = export.rows, topics.books, topics.dead_letters
         result.lost = sum(len(claims.ids(series, "lost")) for series in claims.series())
         differences = result.differences
+        if scenario.torn:
+            differences.update(against_truth(export, truth))
+            differences.update(against_claims(export, claims, expected=False))
+            return export
         differences.update(against_truth(export, truth, _altered(scenario, claims, self._market)))
         bars = _bars(scenario, truth, export)
         indicators = indicator_set(("all",))

@@ -9,6 +9,7 @@ from typing import Final, Literal
 from shared.errors import UsageError
 
 UNDISTURBED: Final = "undisturbed"
+POWER: Final = "power"
 Engine = Literal["kafka", "influx"]
 # Which bars the stored indicators are computed anew from.
 Bars = Literal["issued", "stored"]
@@ -25,10 +26,11 @@ _SHUTDOWN_LEAD_S: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """An engine is away for some real seconds: stopped in order and started again, or frozen."""
+    """An engine is away for some real seconds: stopped in order and started again, or frozen, or frozen and
+    then killed and started again."""
 
     engine: Engine
-    how: Literal["stop", "freeze"]
+    how: Literal["stop", "freeze", "freeze-kill"]
     seconds: float
 
 
@@ -50,6 +52,10 @@ class Scenario:
         dead_letters: every record that was hit must be among them.
         rollovers: least number of connections that took over from another.
         least_rate: messages a second that must have come.
+        torn: logs lose their ends, so that topics may have records twice or late, and indicators may have
+            gone on without them: the store's trades and bars are judged, and the ledger's claims.
+        services_stay: no service may end, although an engine dies.
+        for_good: what is broken stays so up to the end: no recovery is waited for, no book is asked for.
     """
 
     name: str
@@ -68,12 +74,14 @@ class Scenario:
     altered_bars: bool = False
     dead_letters: bool = False
     least_rate: float = 500.0
+    torn: bool = False
+    services_stay: bool = False
+    for_good: bool = False
 
     @property
     def engine_dies(self) -> bool:
-        """A service may then end too, with a clear line, to be started again: a broker that lost its memory
-        of a group, for one, fences the group's own members."""
-        return self.kill in ("kafka", "influx") or self.outage is not None
+        """A service may then end too, with a clear line, to be started again."""
+        return (self.kill in ("kafka", "influx", POWER) or self.outage is not None) and not self.services_stay
 
     def exchange_arguments(self) -> list[str]:
         """Of the simulator, beyond those of the market."""
@@ -176,6 +184,67 @@ MARKET_FAULTS: Final = (
     ),
     Scenario("clock-skew", "the exchange's clock is wrong", (_during("clock_skew", offset_ms=1500),)),
 )
+# Streams are found out by silences of some real seconds, and REST is asked meanwhile: a slower market, so
+# that both have their time before its end.
+_SOURCE_SPEED: Final = 4.0
+_SOURCE_WINDOW_S: Final = 260
+
+
+def _source(name: str, about: str, *faults: str, uncarried: tuple[str, ...]) -> Scenario:
+    """Streams that are away from some moment on, up to the end: everything is to be had over REST."""
+    return Scenario(
+        name,
+        about,
+        faults,
+        speed=_SOURCE_SPEED,
+        window_s=_SOURCE_WINDOW_S,
+        connection_age_s=None,
+        ledger=tuple((stream, "uncarried") for stream in uncarried),
+        least_rate=50.0,
+        for_good=True,
+    )
+
+
+SOURCES: Final = (
+    _source(
+        "stream-refused",
+        "the connections end and none opens again, while REST answers",
+        f"stream_refused:from={_FROM_S}",
+        f"drop:at={_FROM_S}",
+        uncarried=("trades", "klines"),
+    ),
+    _source(
+        "stream-dies",
+        "every stream falls silent on connections that stay open",
+        f"skip:from={_FROM_S}",
+        uncarried=("trades", "klines"),
+    ),
+    _source(
+        "one-stream-dies",
+        "one symbol's trades fall silent, everything else goes on",
+        f"skip:from={_FROM_S},streams=trade,symbols=ETHUSDC",
+        uncarried=("trades",),
+    ),
+    Scenario(
+        "new-listing",
+        "a symbol is listed, and the connection is away over the ends of its first bars",
+        ("new_listing:at=31,symbols=SOLUSDC", "drop:at=35", "stream_refused:from=35,to=62"),
+        speed=_SOURCE_SPEED,
+        connection_age_s=None,
+        same_market=False,
+        least_rate=50.0,
+    ),
+    Scenario(
+        "ids-anew",
+        "the ids of two symbols' trades and books begin again at 1, and connections are cut meanwhile",
+        ("ids_anew:at=61,symbols=ETHUSDC+SOLUSDC", _CUTS),
+        speed=_SOURCE_SPEED,
+        connection_age_s=None,
+        same_market=False,
+        ledger=(("depth", "unsynced"),),
+        least_rate=50.0,
+    ),
+)
 FAULTS: Final = (*CONNECTION_FAULTS, *EVENT_FAULTS, *REST_FAULTS, *MARKET_FAULTS)
 
 
@@ -251,6 +320,16 @@ KILLS: Final = tuple(
         ("influx", "kill -9 of InfluxDB, which starts again on the same data"),
     )
 )
+POWER_CUT: Final = Scenario(
+    "power-cut",
+    "the broker's machine loses its power, and each log its end",
+    kill=POWER,
+    speed=3.0,
+    connection_age_s=None,
+    same_market=False,
+    least_rate=50.0,
+    torn=True,
+)
 # A window of world time does for the undisturbed run, so these only need to last as long as they take.
 OUTAGES: Final = (
     Scenario(
@@ -274,6 +353,12 @@ OUTAGES: Final = (
         speed=30.0,
         least_rate=2_000,
     ),
+    Scenario(
+        "broker-frozen",
+        "Kafka answers nothing for 20 s, then is killed and started again: the group's members stay",
+        outage=Outage("kafka", "freeze-kill", 20),
+        services_stay=True,
+    ),
 )
 ROLLOVER: Final = Scenario(
     "rollover",
@@ -286,7 +371,7 @@ ROLLOVER: Final = Scenario(
     least_rate=1_000,
 )
 SCENARIOS: Final[dict[str, Scenario]] = {
-    scenario.name: scenario for scenario in (*FAULTS, ALL, *KILLS, *OUTAGES, ROLLOVER)
+    scenario.name: scenario for scenario in (*FAULTS, *SOURCES, ALL, *KILLS, POWER_CUT, *OUTAGES, ROLLOVER)
 }
 
 

@@ -43,19 +43,29 @@ class Drained:
 class Session:
     """A running stack with someone who listens to it.
 
+    Args:
+        books: complete is only what has its books, too, while the market is open.
+
     Attributes:
         stack, watch: to disturb and to look at.
     """
 
     def __init__(
-        self, engines: Engines, market: Market, options: StackOptions, directory: Path, say: Say
+        self,
+        engines: Engines,
+        market: Market,
+        options: StackOptions,
+        directory: Path,
+        say: Say,
+        *,
+        books: bool = True,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         engines.fresh(market.intervals)
         self._engines = engines
         self._market = market
         self._services = services_of(market.intervals)
-        self._market_open = True
+        self._books_asked = books
         self.stack = Stack(engines, market, options, directory, say)
         self.watch = Watch(engines.kafka.bootstrap_servers)
 
@@ -81,13 +91,13 @@ class Session:
         """Why the stack is not complete; only reports after `since_ms` count."""
         holes = sum(hole.last - hole.first + 1 for hole in self.watch.claims.holes())
         return incomplete_because(
-            self.watch.reports, self._services, since_ms, holes, market_open=self._market_open
+            self.watch.reports, self._services, since_ms, holes, market_open=self._books_asked
         )
 
     def end(self) -> Drained:
         """Freeze the market, let everything arrive, end the services and the exchange."""
         frozen_ms = self.stack.freeze()
-        self._market_open = False
+        self._books_asked = False
         began_s = time.monotonic()
         undrained = self._drain()
         seconds = time.monotonic() - began_s

@@ -74,7 +74,7 @@ class Stack:
         self._engines = engines
         self._market = market
         self._options = options
-        self._link = SimulatorLink()
+        self._link = SimulatorLink(say)
         self.log_path = directory / "issued.jsonl"
         self.processes = Processes(directory / "logs", say)
 

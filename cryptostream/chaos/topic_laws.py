@@ -11,6 +11,7 @@ from cryptostream.chaos.differences import Differences, Kind
 from cryptostream.chaos.truth import BarSeries
 from shared.id_ranges import IdRanges
 from shared.intervals import INTERVAL_MS
+from shared.trade_ids import number_of
 
 BOOK_LEVELS: Final = 20
 
@@ -30,7 +31,7 @@ class TradeLaw:
 
     def receive(self, message: Mapping[str, Any]) -> Differences:
         differences = Differences()
-        trade_id, source = message["trade_id"], message["source"]
+        trade_id, source = number_of(message), message["source"]
         if trade_id in self.ids:
             differences.add("market.trades", "twice", f"{self._symbol} {trade_id} ({source})")
         elif source == "stream" and trade_id < self._newest:

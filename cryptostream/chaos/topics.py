@@ -11,7 +11,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartiti
 
 from cryptostream.chaos.topic_laws import DepthLaw, KlineLaw, TopicReport, TradeLaw
 from shared.errors import BrokerUnavailable
-from shared.kafka import consumer_config
+from shared.kafka import LIBRDKAFKA_LOG, consumer_config
 from shared.topics import BOOK, DEAD_LETTERS, DEPTH, TRADES, klines_topic
 
 _TIMEOUT_S: Final = 10.0
@@ -80,7 +80,9 @@ def _books(reader: _TopicReader, report: TopicReport) -> None:
 class _TopicReader:
     def __init__(self, bootstrap_servers: str) -> None:
         config = consumer_config(bootstrap_servers, "cryptostream.chaos-reader", "cryptostream-chaos")
-        self._consumer = Consumer({**config, "enable.partition.eof": True, "log_level": 0})
+        self._consumer = Consumer(
+            {**config, "enable.partition.eof": True, "log_level": 0}, logger=LIBRDKAFKA_LOG
+        )
 
     def messages(self, topic: str) -> Iterator[dict[str, Any]]:
         return map(orjson.loads, self.values(topic))

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from shared.id_ranges import IdRanges
+from shared.trade_ids import number
 
 # The fields of `kline` in their order (DESIGN §4.3).
 BAR_FIELDS = (
@@ -29,7 +30,8 @@ BarSeries = tuple[str, str]  # symbol, interval
 
 
 class TradePoint(NamedTuple):
-    """A `trade` point: times are nanoseconds, as DESIGN §4.3 makes them from time and id."""
+    """A `trade` point: times are nanoseconds, as DESIGN §4.3 makes them from time and id; ids are numbers
+    (`shared.trade_ids`)."""
 
     trade_id: int
     time_ns: int
@@ -42,7 +44,7 @@ class Truth:
     """All that was issued, and what was withheld or altered on its way.
 
     Attributes:
-        trades: by symbol and id. bars: by series and open time. depth: update ids by symbol.
+        trades: by symbol and number. bars: by series and open time. depth: update ids by symbol.
         withheld: records by (fault, stream).
     """
 
@@ -57,8 +59,9 @@ class Truth:
         match entry["kind"]:
             case "trade":
                 trade_id = entry["trade_id"]
-                self.trades[entry["symbol"]][trade_id] = TradePoint(
-                    trade_id,
+                trade_number = number(entry.get("numbering", 0), trade_id)
+                self.trades[entry["symbol"]][trade_number] = TradePoint(
+                    trade_number,
                     entry["trade_time_ms"] * _NS_A_MS + trade_id % _NS_A_MS,
                     float(entry["price"]),
                     float(entry["quantity"]),

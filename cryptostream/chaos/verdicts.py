@@ -124,8 +124,12 @@ def against_topics(topics: TopicReport, truth: Truth, claims: Claims, window: Wi
     return differences
 
 
-def against_claims(export: Export, claims: Claims) -> Differences:
-    """The ledger against the store: nothing lost, nothing claimed that is not there, nothing left out."""
+def against_claims(export: Export, claims: Claims, *, expected: bool = True) -> Differences:
+    """The ledger against the store: nothing lost, nothing claimed that is not there, nothing left out.
+
+    Args:
+        expected: whether all that is stored must have been expected.
+    """
     differences = Differences()
     for series in claims.series():
         label = " ".join(filter(None, (series.symbol, series.stream, series.interval)))
@@ -142,10 +146,10 @@ def against_claims(export: Export, claims: Claims) -> Differences:
             continue
         first, last = next(iter(has))[0], max(last for _, last in has)
         claimed = IdRanges(claims.ids(series, "stored").within(first, last))
-        expected = IdRanges(claims.ids(series, "expected").within(first, last))
+        awaited = IdRanges(claims.ids(series, "expected").within(first, last))
         for begin, end in claimed.difference(has):
             differences.add("ledger", "unknown", f"{label} {begin * series.unit} claimed", end - begin + 1)
-        for begin, end in has.difference(expected):
+        for begin, end in has.difference(awaited) if expected else ():
             differences.add(
                 "ledger", "broken", f"{label} {begin * series.unit} not expected", end - begin + 1
             )

@@ -11,7 +11,7 @@ from cryptostream.chaos.claims import Claims
 from cryptostream.chaos.health import Report
 from shared import messages
 from shared.errors import InvalidMessage
-from shared.kafka import consumer_config
+from shared.kafka import LIBRDKAFKA_LOG, consumer_config
 from shared.topics import LEDGER, METRICS
 
 _TIMEOUT_S: Final = 10.0
@@ -29,7 +29,7 @@ class Watch:
     def __init__(self, bootstrap_servers: str) -> None:
         config = consumer_config(bootstrap_servers, "cryptostream.chaos", "cryptostream-chaos")
         # Scenarios take the broker away: the client's complaints say nothing new.
-        self._consumer = Consumer({**config, "log_level": 0})
+        self._consumer = Consumer({**config, "log_level": 0}, logger=LIBRDKAFKA_LOG)
         topics = self._consumer.list_topics(timeout=_TIMEOUT_S).topics
         self._consumer.assign(
             [

@@ -33,6 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--kills", type=int, default=5, metavar="N", help="of each scenario that kills (default: %(default)s)"
     )
+    add(
+        "--rounds",
+        type=int,
+        default=1,
+        metavar="N",
+        help="runs of each scenario, each of another market and by other chances (default: %(default)s)",
+    )
     add("--seed", type=int, default=1, help="another seed, another market (default: %(default)s)")
     add("--format", choices=("table", "json"), default="table", help="of the results (default: %(default)s)")
     add("--keep", type=Path, metavar="DIR", help="keep the engines' data, logs and samples there")
@@ -52,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     soaking = arguments.scenarios == [_SOAK]
     scenarios = () if soaking else chosen(arguments.scenarios)
-    for name in ("kills", "duration", "speed"):
+    for name in ("kills", "rounds", "duration", "speed"):
         if getattr(arguments, name) <= 0:
             raise UsageError(f"--{name} {getattr(arguments, name):g} is not above 0")
     if arguments.keep is not None:
@@ -66,12 +73,24 @@ def _run(arguments: argparse.Namespace, scenarios: Sequence[Scenario], directory
     with Engines.start(directory / "engines") as engines:
         if not scenarios:
             return _soak(arguments, engines, directory, say)
-        market = Market(start_before(time.time_ns() // 1_000_000), seed=arguments.seed)
-        runner = Runner(engines, market, directory, say, kills=arguments.kills)
+        start_ms = start_before(time.time_ns() // 1_000_000)
+        runners = [
+            Runner(
+                engines,
+                Market(start_ms, seed=arguments.seed + number),
+                directory / f"round-{number + 1}" if number else directory,
+                say,
+                kills=arguments.kills,
+            )
+            for number in range(arguments.rounds)
+        ]
         results: list[Result] = []
         for scenario in scenarios:
-            results.append(runner.run(scenario))
-            _tell(results[-1], say)
+            results.append(Result(scenario))
+            for runner in runners:
+                result = runner.run(scenario)
+                _tell(result, say)
+                results[-1].include(result)
             # After each: a run of an hour that is cut off leaves what it has found.
             if arguments.write is not None:
                 page = arguments.write.read_text(encoding="utf-8") if arguments.write.exists() else ""

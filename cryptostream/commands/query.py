@@ -14,7 +14,7 @@ from typing import Final
 from consumers.stores.factory import open_reader
 from consumers.stores.port import Reader, Row
 from cryptostream.arguments import add_data_dir, add_format, add_times, count, iso
-from cryptostream.data_dir import STORE_FILE, latest_store_path
+from cryptostream.data_dir import STORE_FILE, influx_of_run, latest_data_dir, latest_store_path
 from cryptostream.output import Selection, write_csv, write_json, write_table
 from shared.errors import UsageError
 from shared.intervals import INTERVAL_MS
@@ -102,12 +102,17 @@ def store_settings(data_dir: Path | None) -> Settings:
         UsageError: there is no store yet.
     """
     if data_dir is not None:
+        influx = influx_of_run(data_dir)
+        if influx is not None:
+            return load_settings(store="influxdb", **influx)
         path = data_dir / STORE_FILE
         if not path.is_file():
             raise UsageError(f"--data-dir: {data_dir} holds no {STORE_FILE}; name the directory of a run")
         return load_settings(store="sqlite", sqlite_path=path)
     settings = load_settings()
-    if settings.store == "influxdb" or settings.sqlite_path is not None:
+    if settings.store == "influxdb":
+        return _as_last_run(settings)
+    if settings.sqlite_path is not None:
         return settings
     latest = latest_store_path()
     if latest is None or not latest.is_file():
@@ -116,6 +121,17 @@ def store_settings(data_dir: Path | None) -> Settings:
             " (--data-dir DIR, SQLITE_PATH, STORE=influxdb)"
         )
     return load_settings(store="sqlite", sqlite_path=latest)
+
+
+def _as_last_run(settings: Settings) -> Settings:
+    """The last run may have kept second data where nothing expires, in the bucket `market` (old recordings):
+    of the same InfluxDB it is read where it wrote."""
+    latest = latest_data_dir()
+    influx = influx_of_run(latest) if latest is not None else None
+    same = ("influx_url", "influx_org", "influx_bucket_market")
+    if influx is None or any(getattr(settings, name) != influx[name] for name in same):
+        return settings
+    return load_settings(influx_bucket_ticks=influx["influx_bucket_ticks"])
 
 
 def _check_usage(args: argparse.Namespace, kind: _Kind) -> None:

@@ -17,9 +17,10 @@ from cryptostream.ledger_report.claims import Claims
 from cryptostream.ledger_report.output import shown_ranges
 from cryptostream.ledger_report.recount import count_points
 from cryptostream.ledger_report.span import Span
-from cryptostream.ledger_report.survey import oldest_kept_ms, read_claims
+from cryptostream.ledger_report.survey import expiry_ns, read_claims
 from cryptostream.progress_line import ProgressLine
 from cryptostream.repair.fetch import Repair
+from cryptostream.repair.indicators import forget_indicators
 from cryptostream.repair.plan import Known, missing
 from cryptostream.topic_reader import TopicReader, broker_address
 from producers.publisher import Publisher
@@ -27,7 +28,8 @@ from shared.errors import CryptoStreamError, StoreError, UsageError
 from shared.id_ranges import IdRanges
 from shared.intervals import INTERVAL_MS
 from shared.settings import Settings, load_settings
-from shared.topics import DEAD_LETTERS, LEDGER, TRADES, klines_topic
+from shared.topics import DEAD_LETTERS, LEDGER, TRADES, indicator_state_topic, klines_topic
+from shared.trade_ids import number, split
 
 # Trade ids have ten digits, milliseconds of this century thirteen.
 _IDS_BELOW: Final = 10**12
@@ -58,6 +60,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="end, not included; a trade id is included",
     )
     parser.add_argument("--dry-run", action="store_true", help="only say what is missing")
+    parser.add_argument(
+        "--indicators",
+        action="store_true",
+        help="let the stopped consumer of these bars compute all their indicators again when it starts",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -65,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     asked = _asked(args)
     settings = load_settings()
     with closing(TopicReader(broker_address(settings))) as topics:
-        claims = Claims(asked.span, oldest_kept_ms(settings), watched_ids=asked.ids)
+        claims = Claims(asked.span, expiry_ns(settings), watched_ids=asked.ids)
         read_claims(topics, claims)
     series = _series(claims, asked.span)
     first, last = _range(claims, series, asked)
@@ -74,9 +81,23 @@ def run(args: argparse.Namespace) -> int:
         f"{_name(series)}: {last - first + 1 if last >= first else 0:,} looked at, {len(ids):,} missing"
         f"{_ranges(series, ids)}\n"
     )
-    if args.dry_run or not ids:
+    if args.dry_run:
         return 0
-    return asyncio.run(_repair(settings, series, ids))
+    if args.indicators:
+        _forget_indicators(settings, series)
+    return asyncio.run(_repair(settings, series, ids)) if ids else 0
+
+
+def _forget_indicators(settings: Settings, series: LedgerSeries) -> None:
+    publisher = Publisher(broker_address(settings))
+    publisher.start(frozenset((indicator_state_topic(series.interval),)))
+    with closing(TopicReader(broker_address(settings))) as topics:
+        known = forget_indicators(topics, publisher, series)
+    again = "are" if known else "have no state; they are"
+    sys.stdout.write(
+        f"indicators of {_name(series)} {again} computed from {klines_topic(series.interval)} when "
+        f"consumer-klines-{series.interval} starts\n"
+    )
 
 
 async def _repair(settings: Settings, series: LedgerSeries, ids: IdRanges) -> int:
@@ -113,6 +134,8 @@ def _asked(args: argparse.Namespace) -> Asked:
     if args.stream == "trades" and args.interval is not None:
         raise UsageError(f"INTERVAL: trades have none; leave {args.interval} out")
     ids = [text.isascii() and text.isdigit() and int(text) < _IDS_BELOW for text in (args.first, args.last)]
+    if args.indicators and args.stream == "trades":
+        raise UsageError("--indicators: trades have none; leave it out, or take klines")
     if any(ids) and args.stream == "klines":
         raise UsageError("--from, --to: klines are named by times, like 2026-08-03T14:25")
     if any(ids) != all(ids):
@@ -146,7 +169,13 @@ def _range(claims: Claims, series: LedgerSeries, asked: Asked) -> tuple[int, int
     found = claims.id_range(series) if asked.ids is None else asked.ids
     if found is None:
         raise UsageError(f"--from, --to: the ledger has no {_name(series)} of that time; ask for another")
-    return found[0], min(found[1], claims.last_expected(series))
+    last_expected = claims.last_expected(series)
+    first, last = found
+    if series.stream == "trades":
+        # Of a numbering that is over the exchange gives nothing: by its ids it has other trades.
+        base = number(max(0, split(last_expected)[0]), 0)
+        first, last = (first + base, last + base) if asked.ids is not None else (max(first, base), last)
+    return first, min(last, last_expected)
 
 
 def _known(claims: Claims, series: LedgerSeries) -> Known:

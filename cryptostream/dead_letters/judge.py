@@ -20,7 +20,8 @@ from consumers.stores.storable import storable_values
 from consumers.streams import STREAMS, enricher_of, streams
 from cryptostream.backfill_events import backfill_events
 from cryptostream.dead_letters.letter import Letter
-from producers.exchanges.binance.parse import Rejected, StreamMessage, parse_frame
+from producers.clock import AHEAD_MS
+from producers.exchanges.binance.parse import Rejected, StreamMessage, TimeAhead, parse_frame
 from producers.exchanges.binance.rows import kline_of_row, trade_of_row
 from shared.dead_letters import WEBSOCKET
 from shared.errors import InvalidMessage, PointsRejected
@@ -123,7 +124,7 @@ class Judge:
 
 
 def _frame(letter: Letter) -> Verdict:
-    parsed = parse_frame(letter.value or b"", letter.time_ms)
+    parsed = parse_frame(letter.value or b"", letter.time_ms, letter.time_ms + AHEAD_MS)
     if isinstance(parsed, Rejected):
         return StillBroken(parsed.reason)
     if not isinstance(parsed, StreamMessage):
@@ -155,6 +156,8 @@ def _rest_row(letter: Letter) -> Verdict:
         return Obsolete(_LATE_DEPTH)
     if path == "trades":
         trade = trade_of_row(letter.symbol, row, letter.time_ms)
+        if trade["trade_time_ms"] > letter.time_ms + AHEAD_MS:
+            raise TimeAhead("trade_time_ms", trade["trade_time_ms"], letter.time_ms + AHEAD_MS)
         return _republish(TRADES, trade, backfill_events([trade]))
     if path == "klines":
         kline = kline_of_row(letter.symbol, _interval_of(row), row, letter.time_ms)

@@ -19,10 +19,11 @@ from confluent_kafka import Producer
 from consumers.stores.port import Reader
 from shared.errors import BrokerUnavailable
 from shared.intervals import INTERVAL_MS
-from shared.kafka import producer_config
+from shared.kafka import LIBRDKAFKA_LOG, producer_config
 from shared.messages import LedgerMessage, encode, message_key
 from shared.models import SCHEMA_VERSION
 from shared.topics import LEDGER
+from shared.trade_ids import split
 
 _MINUTE_NS: Final = 60_000_000_000
 _MS: Final = 1_000_000
@@ -38,10 +39,12 @@ class Bearings:
     Attributes:
         last_ids: `binance:BTCUSDC:trades` → trade id up to which nothing is missing;
             `binance:BTCUSDC:klines:1m` → open time of the last closed bar, in ms.
+        times_ms: trade time of those of trades.
         ledger: `expected` and `stored` events of the newest minute of each series.
     """
 
     last_ids: dict[str, int] = field(default_factory=dict)
+    times_ms: dict[str, int] = field(default_factory=dict)
     ledger: list[LedgerMessage] = field(default_factory=list)
 
 
@@ -72,10 +75,17 @@ def _read_trades(reader: Reader, bearings: Bearings, series: tuple[str, str], no
         return
     rows = reader.read("trade", tags, from_ns=newest - _HOLES_NS)
     trades = [(int(row["trade_id"] or 0), int(row["time_ns"] or 0)) for row in rows]
-    bearings.last_ids[f"{exchange}:{symbol}:trades"] = last_before_a_hole(id_ for id_, _ in trades)
-    minute = [trade_id for trade_id, time_ns in trades if time_ns >= newest - newest % _MINUTE_NS]
+    # Where ids begin anew, nothing is missing between the last of one numbering and the first of the next.
+    latest = max(split(number)[0] for number, _ in trades)
+    series_name = f"{exchange}:{symbol}:trades"
+    last_id = last_before_a_hole(number for number, _ in trades if split(number)[0] == latest)
+    bearings.last_ids[series_name] = last_id
+    bearings.times_ms[series_name] = dict(trades)[last_id] // _MS
     ledger_series = (exchange, symbol, "trades", None)
-    bearings.ledger.extend(ledger_events(ledger_series, minute, 1, newest // _MS, now_ms))
+    minute = [number for number, time_ns in trades if time_ns >= newest - newest % _MINUTE_NS]
+    for epoch in sorted({split(number)[0] for number in minute}):
+        numbers = [number for number in minute if split(number)[0] == epoch]
+        bearings.ledger.extend(ledger_events(ledger_series, numbers, 1, newest // _MS, now_ms))
 
 
 def _read_klines(reader: Reader, bearings: Bearings, series: tuple[str, str, str], now_ms: int) -> None:
@@ -142,8 +152,12 @@ def ledger_events(
 
 
 def write_bearings(path: Path, bearings: Bearings) -> Path:
-    """Write the last ids as the producers read them (`--bearings`); gives the path back."""
-    path.write_bytes(orjson.dumps(bearings.last_ids))
+    """Write the last ids, of trades with their times, as producers read them (`--bearings`); the path."""
+    entries = {
+        series: [last_id, bearings.times_ms[series]] if series in bearings.times_ms else last_id
+        for series, last_id in bearings.last_ids.items()
+    }
+    path.write_bytes(orjson.dumps(entries))
     return path
 
 
@@ -153,7 +167,9 @@ def publish_ledger(address: str, events: Sequence[LedgerMessage]) -> None:
     Raises:
         BrokerUnavailable: it does not take them within 10 s.
     """
-    producer = Producer(producer_config(address, "cryptostream-run", memory_broker=True))
+    producer = Producer(
+        producer_config(address, "cryptostream-run", memory_broker=True), logger=LIBRDKAFKA_LOG
+    )
     for event in events:
         producer.produce(LEDGER, encode(event), message_key(event["exchange"], event["symbol"]))
     if producer.flush(_FLUSH_S):

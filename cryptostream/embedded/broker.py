@@ -19,6 +19,7 @@ from cryptostream.embedded.supervision import GiveUp, RestartPolicy, describe_ex
 from cryptostream.engines.fetch import EngineUnavailable, fetch_kafka, find_kafka, java
 from cryptostream.engines.kafka import KafkaServer
 from shared.errors import BrokerError, BrokerUnavailable
+from shared.kafka import LIBRDKAFKA_LOG
 from shared.topics import declared_topics
 
 BrokerKind = Literal["kafka", "memory", "external"]
@@ -85,7 +86,7 @@ class MemoryBroker:
 
     def __init__(self, reason: str, intervals: Sequence[str]) -> None:
         self.reason = reason
-        self._client = AdminClient({"test.mock.num.brokers": 1, "log_level": 3})
+        self._client = AdminClient({"test.mock.num.brokers": 1, "log_level": 0}, logger=LIBRDKAFKA_LOG)
         brokers = self._client.list_topics(timeout=_ANSWER_TIMEOUT_S).brokers.values()
         self.address = ",".join(f"{broker.host}:{broker.port}" for broker in brokers)
         # It makes a topic when it is first asked for it: consumers that subscribe find them all.
@@ -243,7 +244,7 @@ def require_answer(address: str) -> None:
     """Raises:
     BrokerUnavailable: no Kafka answers there within 10 s.
     """
-    client = AdminClient({"bootstrap.servers": address, "log_level": 0})
+    client = AdminClient({"bootstrap.servers": address, "log_level": 0}, logger=LIBRDKAFKA_LOG)
     try:
         client.list_topics(timeout=_ANSWER_TIMEOUT_S)
     except KafkaException:

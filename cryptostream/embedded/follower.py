@@ -10,11 +10,15 @@ import orjson
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
 from consumers.completeness import CompletenessLedger
+from consumers.ledger_events import LedgerSeries
+from cryptostream.embedded.evidence import Series, Uncarried
+from cryptostream.embedded.recounting import Claim
 from cryptostream.embedded.snapshot import LedgerRow, ServiceView
 from shared import messages
 from shared.errors import BrokerUnavailable, InvalidMessage
 from shared.intervals import INTERVAL_MS
-from shared.kafka import cause, consumer_config
+from shared.kafka import LIBRDKAFKA_LOG, cause, consumer_config
+from shared.messages import LedgerMessage
 from shared.topics import LEDGER, METRICS
 
 _TIMEOUT_S: Final = 10.0
@@ -33,9 +37,12 @@ class Follower:
     def __init__(self, address: str, *, memory: bool) -> None:
         self._ledger = CompletenessLedger()
         self._services: dict[tuple[str, str], tuple[float, dict[str, Any]]] = {}
+        self._times: dict[LedgerSeries, tuple[int, int]] = {}
+        self._entered: set[LedgerSeries] = set()
+        self._uncarried: dict[Series, Uncarried] = {}
         config = consumer_config(address, "cryptostream.run", "cryptostream-run", memory_broker=memory)
         # A broker that goes away is reported by the services; the client's own words would spoil the screen.
-        self._consumer = Consumer({**config, "log_level": 0})
+        self._consumer = Consumer({**config, "log_level": 0}, logger=LIBRDKAFKA_LOG)
         starts = []
         for topic in (LEDGER, METRICS):
             for partition in self._consumer.list_topics(topic, timeout=_TIMEOUT_S).topics[topic].partitions:
@@ -89,6 +96,40 @@ class Follower:
         ]
         return tuple(sorted(rows, key=lambda row: (order.index(row.interval), row.symbol)))
 
+    @property
+    def uncarried(self) -> tuple[Uncarried, ...]:
+        """The newest word on each stream that was not carried at some time of the run."""
+        return tuple(self._uncarried.values())
+
+    def entered(self) -> dict[Series, int]:
+        """The newest id (open time for bars) of each series of which there was a word in this run."""
+        newest: dict[Series, int] = {}
+        for series in self._entered:
+            sets = self._ledger.ranges(series)
+            ends = [
+                list(ids)[-1][1]
+                for kind in ("expected", "stored", "halted", "offline")
+                if (ids := sets[kind])
+            ]
+            if ends:
+                newest[Series(*series[1:])] = max(ends) * series.unit
+        return newest
+
+    def claims(self) -> dict[LedgerSeries, Claim]:
+        """What the store is said to have."""
+        return {
+            series: Claim(self._ledger.ranges(series)["stored"], *self._times.get(series, (None, None)))
+            for series in self._entered
+        }
+
+    def ages_s(self) -> dict[str, float]:
+        """Seconds since each service has spoken."""
+        now_s = time.monotonic()
+        ages: dict[str, float] = {}
+        for (service, _), (heard_s, _) in self._services.items():
+            ages[service] = min(now_s - heard_s, ages.get(service, float("inf")))
+        return ages
+
     def _end(self, place: TopicPartition) -> int:
         """Raises:
         BrokerUnavailable: the partition has no leader for 10 s; a new topic's takes a moment.
@@ -116,9 +157,34 @@ class Follower:
 
     def _take_ledger(self, value: bytes) -> None:
         try:
-            self._ledger.receive(messages.decode("ledger", value))
+            message = messages.decode("ledger", value)
         except InvalidMessage:
             return  # the ledger consumer sends it to the dead letters, where it is counted
+        if self._ledger.receive(message) is not None:
+            return
+        if message["kind"] == "uncarried":
+            series = Series(message["symbol"], message["stream"], message["interval"] or "")
+            span = Uncarried(
+                series, message["first"], message["last"], message["detail"] or "no reason given"
+            )
+            if series not in self._uncarried or span.until_ms >= self._uncarried[series].until_ms:
+                self._uncarried[series] = span
+        elif message["stream"] in ("klines", "trades"):
+            self._date(message)
+
+    def _date(self, message: LedgerMessage) -> None:
+        series = LedgerSeries(
+            message["exchange"], message["symbol"], message["stream"], message["interval"] or ""
+        )
+        self._entered.add(series)
+        first_ms, last_ms = message["first"], message["last"]
+        if series.stream == "trades":
+            time_ms = message["event_time_ms"]
+            if time_ms is None:
+                return
+            first_ms = last_ms = time_ms
+        before = self._times.get(series, (first_ms, last_ms))
+        self._times[series] = min(before[0], first_ms), max(before[1], last_ms)
 
 
 def _service_view(metrics: dict[str, Any], age_s: float, restarts: int) -> ServiceView:

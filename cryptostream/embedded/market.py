@@ -10,6 +10,7 @@ from typing import Final
 
 from consumers.measurements import Value
 from consumers.stores.port import Reader, Row
+from cryptostream.embedded.sightings import Sightings
 from cryptostream.embedded.snapshot import BarView, InstrumentView
 from shared.errors import StoreError
 from shared.intervals import INTERVAL_MS
@@ -27,6 +28,7 @@ class MarketWatch:
     Attributes:
         instruments: of the last successful reading.
         problem: why the last reading failed; None if it did not.
+        sightings: rows that were there.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class MarketWatch:
     ) -> None:
         self.instruments = tuple(instrument_view(symbol, intervals, {}) for symbol in symbols)
         self.problem: str | None = None
+        self.sightings = Sightings()
         self._open_reader = open_reader
         self._exchange = exchange
         self._symbols = tuple(symbols)
@@ -68,6 +71,9 @@ class MarketWatch:
 
     def _read(self, reader: Reader) -> tuple[InstrumentView, ...]:
         newest = newest_rows(reader, self._exchange)
+        for rows in newest.values():
+            for (measurement, _), row in rows.items():
+                self.sightings.receive(measurement, row)
         return tuple(
             instrument_view(symbol, self._intervals, newest.get(symbol, {})) for symbol in self._symbols
         )

@@ -10,9 +10,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from consumers.stores.factory import open_reader, open_store
+from consumers.stores.sqlite_file import FileIdentity
+from consumers.streams import STREAMS, streams
+from cryptostream.data_dir import influx_of
 from cryptostream.embedded.bearings import Bearings, publish_ledger, read_bearings, write_bearings
 from cryptostream.embedded.broker import Broker, choose_broker, kafka_refusal, start_broker
+from cryptostream.embedded.evidence import Look, State, clock, looks_at_services
 from cryptostream.embedded.follower import Follower
+from cryptostream.embedded.inspection import Asked, Inspection
 from cryptostream.embedded.market import MarketWatch
 from cryptostream.embedded.options import RunOptions
 from cryptostream.embedded.process import Command
@@ -24,14 +29,16 @@ from cryptostream.embedded.services import (
     replay_command,
     simulator_command,
 )
+from cryptostream.embedded.sightings import fault_of
 from cryptostream.embedded.simulator_link import SimulatorLink
 from cryptostream.embedded.snapshot import InstrumentView, LedgerRow, ServiceView
 from cryptostream.embedded.source import SourceChoice, SourceKind
 from cryptostream.embedded.store import RunStore, start_store
 from cryptostream.embedded.supervisor import Supervisor
+from cryptostream.embedded.unread import Unread
 from cryptostream.embedded.workspace import Workspace
 from cryptostream.topics_admin import ensure_topics
-from shared.errors import ExchangeUnavailable, UnknownSymbol
+from shared.errors import ExchangeUnavailable, StoreError, UnknownSymbol, UsageError
 from shared.settings import Settings, load_settings
 
 # Reading a recording of some hundred MB takes a while.
@@ -55,6 +62,7 @@ class Plant:
     ) -> None:
         self._options = options
         self._settings = settings
+        self._producers_begun = False
         self._source = source
         self._workspace = workspace
         self._say = say
@@ -63,7 +71,12 @@ class Plant:
         self._follower: Follower | None = None
         self._market: MarketWatch | None = None
         self._reader_settings = settings
-        self.simulator = SimulatorLink()
+        self._store_file: FileIdentity | None = None
+        self._unread: Unread | None = None
+        self._inspection: Inspection | None = None
+        self._began_s = time.monotonic()
+        self._asked_services: tuple[str, ...] = ()
+        self.simulator = SimulatorLink(say)
         self.children = Supervisor(workspace.log_path, say)
         self.title_lines: tuple[str, ...] = ()
 
@@ -103,7 +116,9 @@ class Plant:
         if memory and self._source.kind != "replay":
             publish_ledger(broker.address, self._read_bearings(wiring).ledger)
         self._follower = Follower(broker.address, memory=memory)
+        self._unread = Unread(broker.address, memory=memory)
         self._start_services(wiring)
+        self._inspection = self._inspect(wiring, self._follower)
         self._market = MarketWatch(
             lambda: open_reader(self._reader_settings),
             self._settings.exchange,
@@ -129,7 +144,7 @@ class Plant:
                 )
         else:
             return
-        self.children.start(SIMULATOR, command, self.simulator.on_output)
+        self.children.start(SIMULATOR, command, self.simulator.on_output, once=self._once)
 
     def _start_broker(self) -> Broker:
         wish = choose_broker(
@@ -142,14 +157,12 @@ class Plant:
         if wish.kind == "kafka" and self._source.kind == "replay":
             # A recording is a world of its own: offsets and indicator states of another have no say in it.
             shutil.rmtree(directory, ignore_errors=True)
-        if wish.kind == "kafka" and self._workspace.last_broker == "memory" and not directory.exists():
-            self._say(
-                "warning: the last run here had its broker in memory; "
-                "what happened between that run and this one is not fetched"
-            )
+        strange = self._workspace.strange_broker(wish.kind, wish.address)
+        if strange is not None and self._source.kind != "replay":
+            raise UsageError(f"--broker {wish.address or wish.kind}: {strange}")
         broker = self._broker = start_broker(wish, directory, self._settings.intervals, self._say)
         self._say(f"broker: {broker.kind} at {broker.address} ({broker.reason})")
-        self._workspace.remember_broker(broker.kind)
+        self._workspace.remember_broker(broker.kind, wish.address)
         return broker
 
     def _start_store(self) -> RunStore:
@@ -167,6 +180,10 @@ class Plant:
         )
         # A wrong or absent store is one clear line now, instead of consumers that wait for it.
         open_store(self._reader_settings).close()
+        self._workspace.remember_influx(influx_of(self._reader_settings))
+        path = self._reader_settings.sqlite_path
+        if self._reader_settings.store == "sqlite" and path is not None:
+            self._store_file = FileIdentity.of_file(path)
         return store
 
     def _declare_topics(self, broker: Broker) -> None:
@@ -199,6 +216,8 @@ class Plant:
 
     def _start_services(self, wiring: Wiring) -> None:
         ports = self._settings.metrics_port
+        # With a broker in memory there is no progress: what a child has missed of a recording is gone.
+        once = self._once and wiring.memory_broker
         rebuild = wiring.memory_broker and self._source.kind != "replay"
         self.children.start(
             CONSUMERS,
@@ -206,16 +225,40 @@ class Plant:
             lambda: wiring.consumers(
                 rebuild_from_store=rebuild, metrics_port=None if ports is None else ports + 1
             ),
+            once=once,
         )
-        self.children.start(PRODUCERS, lambda: wiring.producers(self._bearings(wiring), ports))
+        self.children.start(PRODUCERS, lambda: wiring.producers(self._bearings(wiring), ports), once=once)
+
+    @property
+    def _once(self) -> bool:
+        """A recording is played once: a simulator that is started again would begin anew."""
+        return self._source.kind == "replay"
+
+    def _inspect(self, wiring: Wiring, follower: Follower) -> Inspection:
+        consumers = streams(STREAMS, wiring.intervals, memory_broker=wiring.memory_broker)
+        self._asked_services = tuple(stream.service for stream in consumers)
+        live = self._source.kind == "live"
+        asked = Asked(
+            self._settings.exchange,
+            wiring.symbols,
+            wiring.intervals,
+            self._settings.binance_rest_url if live else self.simulator.rest_url,
+            recording=self._source.kind == "replay",
+            warm=self._settings.warmup_bars > 0,
+        )
+        return Inspection(asked, follower, lambda: open_reader(self._reader_settings), self.simulator)
 
     def _bearings(self, wiring: Wiring) -> Path | None:
         """File for the producers, anew at each start; None where the progress topic knows better."""
         path = self._workspace.bearings_path
-        if self._source.kind == "replay":
+        first, self._producers_begun = not self._producers_begun, True
+        if self._source.kind == "replay" and first:
             # A recording is always played from its beginning.
             return write_bearings(path, Bearings())
-        return write_bearings(path, self._read_bearings(wiring)) if wiring.memory_broker else None
+        if self._source.kind == "replay" or wiring.memory_broker:
+            # Of a recording no progress is kept: producers that died go on from what is stored.
+            return write_bearings(path, self._read_bearings(wiring))
+        return None
 
     def _read_bearings(self, wiring: Wiring) -> Bearings:
         with closing(open_reader(self._reader_settings)) as reader:
@@ -237,6 +280,44 @@ class Plant:
         if self._broker is not None:
             self._broker.tick(now_s)
         self.children.tick(now_s)
+        if self._inspection is not None:
+            self._inspection.tick()
+
+    @property
+    def inspection(self) -> Inspection:
+        """Of a plant that has been started."""
+        if self._inspection is None:
+            raise RuntimeError("the plant has not been started")
+        return self._inspection
+
+    def unread(self) -> int:
+        """Best prices and books on the broker that are not yet stored.
+
+        Raises:
+            BrokerUnavailable: it does not say.
+        """
+        return self._unread.count() if self._unread is not None else 0
+
+    def looks_at_services(self, child: str) -> list[Look]:
+        """Whether a child is there, and its services have just spoken; before it is asked to stop."""
+        if not self.children.running(child):
+            return [Look(child, State.UNKNOWN, "ended, and was not back when the run stopped")]
+        ages = self._follower.ages_s() if self._follower is not None else {}
+        return looks_at_services(("producer",) if child == PRODUCERS else self._asked_services, ages)
+
+    def looks(self) -> tuple[list[Look], str]:
+        """At exchange, ledger and store, and in words at what; while the store still runs."""
+        return self.inspection.looks(time.monotonic() - self._began_s)
+
+    @property
+    def uncarried(self) -> tuple[str, ...]:
+        """Streams that are not carried now, since when and why."""
+        spans = self._follower.uncarried if self._follower is not None else ()
+        return tuple(
+            f"{span.series}: not carried since {clock(span.since_ms)}: {span.why}"
+            for span in spans
+            if not span.over
+        )
 
     @property
     def source_kind(self) -> SourceKind:
@@ -269,9 +350,24 @@ class Plant:
     @property
     def warnings(self) -> tuple[str, ...]:
         market = self._market.problem if self._market is not None else None
-        return tuple(filter(None, (self._workspace.low_disk, market)))
+        return (*filter(None, (self._workspace.low_disk, market)), *self.uncarried)
 
     # Ending
+
+    def store_faults(self) -> list[str]:
+        """One line for each way in which the store is not what the run has stored in; while it still runs."""
+        if self._market is None:
+            return []
+        self._market.close()
+        sightings = self._market.sightings
+        try:
+            if self._store_file is not None:
+                self._store_file.require_same()
+            with closing(open_reader(self._reader_settings)) as reader:
+                fault = fault_of(sightings.gone(reader), len(sightings.all()))
+        except StoreError as error:
+            fault = str(error)
+        return [] if fault is None else [fault]
 
     def stop(self) -> None:
         """The children have ended; now what they stood on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from itertools import groupby
 from typing import Final
 
@@ -207,8 +208,14 @@ def price(value: float | None) -> str:
     if value is None:
         return "–"
     size = abs(value)
-    decimals = 2 if size >= 1000 else 3 if size >= 10 else 4 if size >= 1 else 6
+    decimals = 2 if size >= 1000 else 3 if size >= 10 else 4 if size >= 1 else _own_decimals(value)
     return f"{value:,.{decimals}f}"
+
+
+def _own_decimals(value: float) -> int:
+    """Of a price below 1: as many as it was quoted with, but no fewer than 6."""
+    exponent = Decimal(repr(value)).as_tuple().exponent
+    return min(12, max(6, -exponent if isinstance(exponent, int) else 6))
 
 
 def small(value: float | None) -> str:

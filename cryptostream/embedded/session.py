@@ -11,6 +11,7 @@ from rich.console import Console
 from cryptostream.data_dir import remember_latest
 from cryptostream.embedded.display import Display
 from cryptostream.embedded.drain import Drain, DrainState
+from cryptostream.embedded.evidence import Look, State
 from cryptostream.embedded.idle import DEADLINE_S as IDLE_DEADLINE_S
 from cryptostream.embedded.idle import IdleWatch
 from cryptostream.embedded.options import RunOptions
@@ -21,7 +22,7 @@ from cryptostream.embedded.source import choose_source, probe_binance
 from cryptostream.embedded.stop_request import StopRequest
 from cryptostream.embedded.verdict import judge
 from cryptostream.embedded.workspace import Workspace
-from shared.errors import CryptoStreamError
+from shared.errors import BrokerError, CryptoStreamError
 from shared.settings import load_settings
 
 _TICK_S: Final = 0.1
@@ -29,6 +30,12 @@ _TICK_S: Final = 0.1
 _STOP_DEADLINE_S: Final = 20.0
 _LIVE_IDLE_DEADLINE_S: Final = 5.0
 _PRODUCER_METRICS: Final = "producer"
+# Three attempts of 5 s each for two questions.
+_ANSWER_DEADLINE_S: Final = 35.0
+# Bars are asked for 8 s after their border, trades some seconds after another source has told of them.
+_CAUGHT_UP_DEADLINE_S: Final = 20.0
+_PRICES_DEADLINE_S: Final = 20.0
+_SETTLE_S: Final = 0.3
 
 
 class Session:
@@ -42,6 +49,9 @@ class Session:
         self._phase = "starting"
         self._began_s = time.monotonic()
         self._unclean: list[str] = []
+        self._looks: list[Look] = []
+        self._looked_at = ""
+        self._uncarried: frozenset[str] = frozenset()
 
     def run(self) -> int:
         """The exit code: 0 only if the promises of DESIGN §5 held.
@@ -95,6 +105,10 @@ class Session:
 
     def _tick(self, plant: Plant) -> None:
         plant.tick(_TICK_S)
+        uncarried = frozenset(plant.uncarried)
+        for line in sorted(uncarried - self._uncarried):
+            self._display.say(f"warning: {line}")
+        self._uncarried = uncarried
         self._display.update(time.monotonic(), lambda: self._snapshot(plant))
 
     def _wait(self, plant: Plant, condition: Callable[[], bool], deadline_s: float) -> bool:
@@ -121,15 +135,18 @@ class Session:
     # Stopping in order
 
     def _wind_down(self, plant: Plant) -> None:
-        # 1. The source falls silent, and everything it gave is published.
-        # 2. The producers say their last and end.
-        # 3. The store has all of it.
-        # 4. Only now the consumers end, then what they stood on.
+        # 1. The exchange says what it has issued: that must be there at the end.
+        # 2. The source falls silent, and everything it gave is published.
+        # 3. The producers say their last and end.
+        # 4. The store has all of it.
+        # 5. Only now the consumers end, and what they stored is looked for; then what they stood on.
         for phase, step in (
+            ("stopping: asking the exchange", self._ask_exchange),
             ("stopping: source", self._silence_source),
             ("stopping: producers", self._end_producers),
             ("stopping: waiting for the store", self._drain),
             ("stopping: consumers", self._end_consumers),
+            ("stopping: looking at the store", self._look_at_store),
         ):
             if not self._stop.hastened:
                 self._phase = phase
@@ -141,13 +158,29 @@ class Session:
             self._end(plant, SIMULATOR)
             plant.stop()
 
-    def _silence_source(self, plant: Plant) -> None:
-        live = plant.source_kind == "live"
-        if not live:
+    def _ask_exchange(self, plant: Plant) -> None:
+        if plant.source_kind == "replay":
+            # Its simulator knows what it has played, once it plays no more.
             try:
                 plant.simulator.freeze()
             except CryptoStreamError as error:
                 self._display.say(f"the simulator cannot be frozen: {error}")
+        plant.inspection.ask_again()
+        self._wait(plant, lambda: plant.inspection.answered, _ANSWER_DEADLINE_S)
+        if plant.source_kind == "simulator":
+            # It sends the end of a bar some 50 ms after the border.
+            settled_s = time.monotonic() + _SETTLE_S
+            self._wait(plant, lambda: time.monotonic() >= settled_s, _SETTLE_S)
+
+    def _silence_source(self, plant: Plant) -> None:
+        live = plant.source_kind == "live"
+        if plant.source_kind == "simulator":
+            try:
+                plant.simulator.freeze()
+            except CryptoStreamError as error:
+                self._display.say(f"the simulator cannot be frozen: {error}")
+        if not plant.inspection.answered:
+            self._wait(plant, lambda: plant.inspection.answered, _ANSWER_DEADLINE_S)
         idle = IdleWatch(time.monotonic(), source_silent=not live)
 
         def settled() -> bool:
@@ -157,9 +190,12 @@ class Session:
             return idle.receive(heard[0], heard[1]["messages"], heard[1]["gauges"])
 
         if not self._wait(plant, settled, _LIVE_IDLE_DEADLINE_S if live else IDLE_DEADLINE_S):
-            self._display.say("the producers are still fetching; what they cannot finish is counted as lost")
+            self._display.say("the producers are still fetching; what they cannot finish is named at the end")
+        # What only the exchange's word tells of, the producers notice in some seconds and fetch.
+        self._wait(plant, plant.inspection.caught_up, _CAUGHT_UP_DEADLINE_S)
 
     def _end_producers(self, plant: Plant) -> None:
+        self._looks += plant.looks_at_services(PRODUCERS)
         self._end(plant, PRODUCERS)
 
     def _drain(self, plant: Plant) -> None:
@@ -171,9 +207,30 @@ class Session:
             return drain.step(time.monotonic(), expected, missing) is not DrainState.WAITING
 
         self._wait(plant, decided, float("inf"))
+        if not self._stop.hastened:
+            self._drain_prices(plant)
+
+    def _drain_prices(self, plant: Plant) -> None:
+        """Best prices and books are in no ledger: they are stored when their groups have committed them."""
+        unread: int | None = None
+        give_up_s = time.monotonic() + _PRICES_DEADLINE_S
+        try:
+            while (unread := plant.unread()) and time.monotonic() < give_up_s and not self._stop.hastened:
+                self._tick(plant)
+        except BrokerError as error:
+            self._looks.append(Look("quotes and books", State.UNKNOWN, f"unknown: {error}"))
+        if unread:
+            said = f"{unread:,} records on the broker are not stored"
+            self._looks.append(Look("quotes and books", State.MISSING, said))
 
     def _end_consumers(self, plant: Plant) -> None:
+        self._looks += plant.looks_at_services(CONSUMERS)
         self._end(plant, CONSUMERS)
+
+    def _look_at_store(self, plant: Plant) -> None:
+        self._unclean += plant.store_faults()
+        looks, self._looked_at = plant.looks()
+        self._looks += looks
 
     def _end(self, plant: Plant, name: str) -> None:
         children = plant.children
@@ -186,9 +243,7 @@ class Session:
     # The end
 
     def _conclude(self, plant: Plant) -> int:
-        # A run that was stopped by hand, or a recording, may have had nothing to count.
-        awaited = not self._stop.asked and plant.source_kind != "replay"
-        verdict = judge(plant.ledger, self._unclean, data_awaited=awaited)
+        verdict = judge(plant.ledger, self._looks, self._unclean, looked_at=self._looked_at)
         for fault in verdict.faults:
             self._display.conclude(f"  {fault}")
         self._display.conclude(f"{verdict.line} [broker: {plant.broker_kind}; data: {plant.root}]")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
@@ -18,9 +19,13 @@ class SimulatorLink:
     Attributes:
         port: 0 until it listens; a simulator that is started again takes the same one.
         replay_finished: the last frame has been sent.
+
+    Args:
+        say: told of what could not be read of a recording.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, say: Callable[[str], None] = lambda _text: None) -> None:
+        self._say = say
         self.port = 0
         self.rest_url = ""
         self.ws_url = ""
@@ -46,6 +51,8 @@ class SimulatorLink:
             self.port, self.rest_url, self.ws_url = event["port"], event["rest_url"], event["ws_url"]
         elif event.get("event") == "replay_finished":
             self.replay_finished = True
+        elif event.get("event") == "note":
+            self._say(f"note: {event['text']}")
 
     @property
     def listening(self) -> bool:
@@ -65,5 +72,13 @@ class SimulatorLink:
         Raises:
             ExchangeUnavailable: it does not answer.
         """
-        listed = get_json(f"{self.rest_url}/simulator/state", _FREEZE_TIMEOUT_S)["recorded_symbols"]
-        return tuple(listed)
+        return tuple(self.state()["recorded_symbols"])
+
+    def state(self) -> dict[str, Any]:
+        """What it says of itself.
+
+        Raises:
+            ExchangeUnavailable: it does not answer.
+        """
+        answer: dict[str, Any] = get_json(f"{self.rest_url}/simulator/state", _FREEZE_TIMEOUT_S)
+        return answer

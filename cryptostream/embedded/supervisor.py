@@ -25,6 +25,7 @@ Say = Callable[[str], None]
 class _Slot:
     make_command: Callable[[], Command]
     on_output: Callable[[str], None]
+    once: bool = False
     policy: RestartPolicy = field(default_factory=RestartPolicy)
     child: Child | None = None
     start_at_s: float = 0.0
@@ -45,10 +46,19 @@ class Supervisor:
         self._slots: dict[str, _Slot] = {}
 
     def start(
-        self, name: str, make_command: Callable[[], Command], on_output: Callable[[str], None] | None = None
+        self,
+        name: str,
+        make_command: Callable[[], Command],
+        on_output: Callable[[str], None] | None = None,
+        *,
+        once: bool = False,
     ) -> None:
-        """Start a child. `make_command` is called again at each restart, so that it can take new bearings."""
-        slot = self._slots[name] = _Slot(make_command, on_output or (lambda _line: None))
+        """Start a child. `make_command` is called again at each restart, so that it can take new bearings.
+
+        Args:
+            once: it is never started again; its end is the run's.
+        """
+        slot = self._slots[name] = _Slot(make_command, on_output or (lambda _line: None), once)
         self._launch(name, slot)
 
     def tick(self, now_s: float) -> None:
@@ -122,6 +132,12 @@ class Supervisor:
     def _ended(self, name: str, slot: _Slot, child: Child, exit_code: int, now_s: float) -> None:
         child.close()
         slot.child = None
+        if slot.once and exit_code != SettingsError.exit_code:
+            slot.stopping = True
+            raise CryptoStreamError(
+                f"{name} {describe_exit(exit_code)}: {child.last_error}; a recording is played once, so "
+                f"start again (log: {self._log_path(name)})"
+            )
         match slot.policy.exited(exit_code, now_s):
             case GiveUp(code, reason):
                 slot.stopping = True

@@ -1,4 +1,4 @@
-"""How a run ended: the completeness ledger and the exit code, from plain values."""
+"""How a run ended: its ledger, all that was looked at, and the exit code. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from cryptostream.embedded.evidence import Look, State
 from cryptostream.embedded.snapshot import LedgerRow
+from shared.trade_ids import shown
 
 _RANGES_SHOWN: Final = 3
 
@@ -20,25 +22,28 @@ class Verdict:
     faults: tuple[str, ...] = ()
 
 
-def judge(ledger: Sequence[LedgerRow], unclean: Sequence[str], *, data_awaited: bool) -> Verdict:
-    """0 only if the promises of DESIGN §5 held: nothing lost, every child ended in order.
+def judge(
+    ledger: Sequence[LedgerRow], looks: Sequence[Look], unclean: Sequence[str], *, looked_at: str = ""
+) -> Verdict:
+    """0 only if everything that had to be looked at was looked at and is there (DESIGN §5.3).
 
     Args:
+        looks: one for each thing that had to be looked at.
         unclean: one line for each child that did not end cleanly.
-        data_awaited: trades or bars should have come; a run that was stopped at once, or a recording without
-            trades and bars, is not blamed for having none.
+        looked_at: what the looks were, for the line of a complete run.
     """
-    faults = [*map(_missing, filter(lambda row: row.lost, ledger)), *unclean]
-    expected = sum(row.expected for row in ledger)
-    if not expected and data_awaited:
-        faults.append("no trade and no bar arrived; the logs in the data directory say why")
+    faults = [
+        *map(_missing, filter(lambda row: row.lost, ledger)),
+        *(str(look) for look in looks if look.state is not State.SEEN),
+        *unclean,
+    ]
     if faults:
-        return Verdict(1, "NOT COMPLETE", tuple(faults))
+        return Verdict(1, "NOT COMPLETE", tuple(dict.fromkeys(faults)))
+    expected = sum(row.expected for row in ledger)
     excused = sum(row.halted + row.offline for row in ledger)
     aside = f" ({excused:,} of them while the exchange was halted or we were off)" if excused else ""
-    if not expected:
-        return Verdict(0, "complete: nothing had to be stored")
-    return Verdict(0, f"complete: {expected:,} trades and bars expected{aside}, nothing lost")
+    seen = f"; looked at: {looked_at}" if looked_at else ""
+    return Verdict(0, f"complete: {expected:,} trades and bars expected{aside}, nothing lost{seen}")
 
 
 def merged_by_stream(ledger: Sequence[LedgerRow]) -> tuple[LedgerRow, ...]:
@@ -64,9 +69,11 @@ def merged_by_stream(ledger: Sequence[LedgerRow]) -> tuple[LedgerRow, ...]:
 
 def _missing(row: LedgerRow) -> str:
     name = " ".join(filter(None, (row.symbol, row.stream, row.interval)))
-    shown = ", ".join(
-        str(first) if first == last else f"{first}–{last}" for first, last in row.lost_ranges[:_RANGES_SHOWN]
+    text = shown if row.stream == "trades" else str
+    ranges = ", ".join(
+        text(first) if first == last else f"{text(first)}–{text(last)}"
+        for first, last in row.lost_ranges[:_RANGES_SHOWN]
     )
     more = len(row.lost_ranges) - _RANGES_SHOWN
     unit = "trade ids" if row.stream == "trades" else "open times"
-    return f"{name}: {row.lost:,} lost: {unit} {shown}{f' and {more} more ranges' if more > 0 else ''}"
+    return f"{name}: {row.lost:,} missing: {unit} {ranges}{f' and {more} more ranges' if more > 0 else ''}"

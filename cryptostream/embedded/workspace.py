@@ -108,9 +108,44 @@ class Workspace:
         """Kind of the broker of the last run here: "kafka", "memory" or "external"."""
         return _read(self.root / SOURCE_FILE).get("broker")
 
-    def remember_broker(self, kind: str) -> None:
+    def remember_broker(self, kind: str, address: str) -> None:
+        """Keep which broker this run has; those of before are not forgotten."""
         path = self.root / SOURCE_FILE
-        _write(path, {**_read(path), "broker": kind})
+        kept = _read(path)
+        used = [*kept.get("brokers", ()), _broker_name(kind, address)]
+        _write(path, {**kept, "broker": kind, "brokers": sorted(set(used))})
+
+    def strange_broker(self, kind: str, address: str) -> str | None:
+        """Why a broker does not belong to what is stored here; None if it does.
+
+        Args:
+            kind: "kafka", "memory" or "external". Ask before it is started.
+
+        The one in memory takes its bearings from the store. Any other has progress, states and ledger of its
+        own: what another broker's run has stored is not in them, and their ledger would disagree with the
+        store.
+        """
+        kept = _read(self.root / SOURCE_FILE)
+        last = kept.get("broker")
+        if last is None or kind == "memory":
+            return None
+        # Directories of before have no list.
+        known = _broker_name(kind, address) in kept.get("brokers", ()) or (
+            "brokers" not in kept and kind == last
+        )
+        if known and (kind != "kafka" or self.kafka_dir.exists()):
+            return None
+        name = "a new Kafka" if kind == "kafka" else f"the broker {address}"
+        return (
+            f"{self.root} holds what runs with another broker ({last}) have stored, and {name} knows nothing "
+            "of it: its ledger would disagree with the store; go on with --broker memory, which takes its "
+            "bearings from the store, or name a new directory by --data-dir DIR"
+        )
+
+    def remember_influx(self, where: dict[str, str] | None) -> None:
+        """Keep where the run writes, for `query` and `ledger`; None if it is not an InfluxDB."""
+        path = self.root / SOURCE_FILE
+        _write(path, {**_read(path), "influx": where})
 
     def _take(self, lock: IO[str]) -> None:
         try:
@@ -138,6 +173,10 @@ class Workspace:
                 f"name another directory by --data-dir DIR, or take --source {kind}"
             )
         _write(path, {**kept, "kind": source_kind})
+
+
+def _broker_name(kind: str, address: str) -> str:
+    return f"{kind} {address}" if kind == "external" else kind
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from confluent_kafka.admin import AdminClient
 
 from cryptostream.engines.fetch import EngineUnavailable, fetch_kafka, java
 from cryptostream.engines.server import ServerProcess, free_port
+from shared.kafka import LIBRDKAFKA_LOG
 
 # One partition for the offsets and no rebalance delay: one machine, and the first consumer joins at once
 # instead of after 3 s. Topics come from `cryptostream topics` alone.
@@ -73,6 +74,11 @@ class KafkaServer:
         self.server.kill()
 
     @property
+    def log_dir(self) -> Path:
+        """Where it keeps its partitions, a folder for each."""
+        return self.directory / "log"
+
+    @property
     def pid(self) -> int:
         return self.server.pid
 
@@ -85,7 +91,7 @@ class KafkaServer:
     def _start(self) -> ServerProcess:
         libs = fetch_kafka()
         program = java()
-        log_dir = self.directory / "log"
+        log_dir = self.log_dir
         self.directory.mkdir(parents=True, exist_ok=True)
         properties = self.directory / "server.properties"
         properties.write_text(
@@ -114,7 +120,9 @@ class KafkaServer:
         )
 
     def _answers(self) -> bool:
-        client = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
+        client = AdminClient(
+            {"bootstrap.servers": self.bootstrap_servers, "log_level": 0}, logger=LIBRDKAFKA_LOG
+        )
         try:
             return bool(client.list_topics(timeout=2).brokers)
         except KafkaException:

@@ -1,28 +1,30 @@
 """What the events of `pipeline.ledger` claim, for some series and some time. Pure.
 
-The sets are those of `consumers.completeness`; here they are cut to the time asked for and to what was
+The sets are those of `consumers.ledger_book`; here they are cut to the time asked for and to what was
 expected when the end of the topic was reached: what is issued while we read is no loss.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from consumers.completeness import CompletenessLedger, refusal
+from consumers.completeness import COUNTED_STREAMS, refusal
+from consumers.ledger_book import LedgerBook
 from consumers.ledger_events import LedgerSeries
+from consumers.ledger_snapshot import Restart
 from consumers.measurements import KLINE
-from cryptostream.ledger_report.report import Note, SeriesReport
-from cryptostream.ledger_report.span import MINUTE_MS, Span
+from consumers.stores.expiry import oldest_kept_ms
+from cryptostream.ledger_report.report import Note, SeriesReport, Unknown
+from cryptostream.ledger_report.span import Span
 from shared.id_ranges import IdRanges
 from shared.messages import LedgerMessage
 
 # 100,000 holes a set and series: some 7 MB each, read once by one process.
 _MAX_RANGES: Final = 100_000
-_NOTES_KEPT: Final = 20
-_NOTED: Final = frozenset(("gap", "late", "revised", "unsynced"))
+# `stored` follows `expected` within seconds: what is older and not stored is not on its way.
+_YOUNG_MS: Final = 2 * 60_000
 _EVER: Final = (-(2**63), 2**63 - 1)
 
 Ranges = list[tuple[int, int]]
@@ -32,58 +34,62 @@ class Claims:
     """Feed it with events, `end` it where the topic ends; then go on feeding while something is `undecided`.
 
     Args:
-        oldest_kept_ms: older points are gone from the bucket `ticks`; None if it keeps everything.
+        expiry_ns: how long the bucket `ticks` keeps points, by the exchange's time; None for ever.
         watched_ids: trade ids of which the time is asked for, by `time_span`.
     """
 
     def __init__(
-        self, span: Span, oldest_kept_ms: int | None, *, watched_ids: tuple[int, int] | None = None
+        self, span: Span, expiry_ns: int | None, *, watched_ids: tuple[int, int] | None = None
     ) -> None:
         self._span = span
-        self._oldest_kept_ms = oldest_kept_ms
+        self._expiry_ns = expiry_ns
         self._watched_ids = watched_ids
-        self._watched_ms: tuple[int, int] | None = None
-        self._ledger = CompletenessLedger(_MAX_RANGES)
-        self._series: dict[LedgerSeries, None] = {}
-        self._dated: dict[LedgerSeries, IdRanges] = {}  # trades of the time asked for
-        self._expired: dict[LedgerSeries, int] = {}  # highest trade id that the store no longer keeps
-        self._late: dict[LedgerSeries, IdRanges] = {}
-        self._notes: dict[tuple[LedgerSeries, str], deque[Note]] = {}
-        self._note_counts: dict[tuple[LedgerSeries, str], int] = {}
+        self._book = LedgerBook(_MAX_RANGES)
+        self._ledger = self._book.ledger
         self._ends: dict[LedgerSeries, int] = {}
+        self._next = 0
+        self._said: dict[LedgerSeries, IdRanges] = {}  # by the events read here, not by snapshots
 
-    def receive(self, message: LedgerMessage) -> None:
-        """Enter an event; those that make no sense are left to the ledger's consumer."""
-        series = LedgerSeries(
-            message["exchange"], message["symbol"], message["stream"], message["interval"] or ""
-        )
-        if refusal(message) is not None or not self._span.holds(series):
-            return
-        if message["kind"] in _NOTED:
-            self._note(series, message)
-        if series.stream not in ("klines", "trades"):
-            return
-        self._ledger.receive(message)
-        self._series[series] = None
-        time_ms = message["event_time_ms"]
-        if series.stream == "trades" and message["kind"] == "expected" and time_ms is not None:
-            self._date(series, message["first"], message["last"], time_ms)
+    def take(self, partition: int, restart: Restart) -> None:
+        """Begin a partition with what snapshots say of it."""
+        self._book.take(partition, restart)
+
+    def receive(self, message: LedgerMessage, partition: int = 0, offset: int | None = None) -> None:
+        """Enter an event; those that make no sense are left to the ledger's consumer.
+
+        Args:
+            offset: None where all events are received, from the first on.
+        """
+        self._next = self._next + 1 if offset is None else offset + 1
+        self._book.receive(partition, self._next - 1, message)
+        if message["kind"] == "expected" and message["stream"] in COUNTED_STREAMS and not refusal(message):
+            series = LedgerSeries(
+                message["exchange"], message["symbol"], message["stream"], message["interval"] or ""
+            )
+            said = self._said.setdefault(series, IdRanges())
+            said.add(message["first"] // series.unit, message["last"] // series.unit)
 
     def end(self) -> None:
         """The topic's end is reached: what is expected from now on is not asked for."""
-        for series in self._series:
-            expected = list(self._ledger.ranges(series)["expected"])
-            self._ends[series] = expected[-1][1] if expected else _EVER[0]
+        self._book.expect_by_clock()
+        for series in self.series:
+            newest = self._ledger.ranges(series)["expected"].last
+            self._ends[series] = _EVER[0] if newest is None else newest
 
     @property
     def undecided(self) -> bool:
         """Ids count as lost that may still be on their way to the store."""
-        return any(self._lost(series) for series in self._ends)
+        return any(_meet(self._lost(series), self._young(series)) for series in self._ends)
 
     @property
     def series(self) -> list[LedgerSeries]:
         """The counted series."""
-        return list(self._series)
+        return [series for series in self._ledger.series() if self._span.holds(series)]
+
+    @property
+    def as_of_ms(self) -> int | None:
+        """The exchange's time up to which all this is judged; None if no event tells."""
+        return self._book.time.now_ms
 
     def stored(self, series: LedgerSeries) -> IdRanges:
         """Ids of which the store is said to have acknowledged the points; all of them, also the newest."""
@@ -92,7 +98,7 @@ class Claims:
 
     def ever_stored(self, series: LedgerSeries) -> IdRanges:
         """The same for all time, not to be changed."""
-        return self._ledger.ranges(series)["stored"] if series in self._series else IdRanges()
+        return self._ledger.ranges(series)["stored"] if series in self._ledger else IdRanges()
 
     def halted(self, series: LedgerSeries) -> IdRanges:
         """Bars that never were, for the exchange was closed; not to be changed."""
@@ -108,40 +114,77 @@ class Claims:
         return (windows[0][0], windows[-1][1]) if windows else None
 
     def time_span(self, series: LedgerSeries) -> Span:
-        """The time asked for, or that of the watched ids as far as the ledger dates them, in minutes."""
+        """The time asked for, or that of the watched ids as far as the ledger dates them."""
         span = Span(
             series.symbol, series.stream, series.interval or None, self._span.from_ms, self._span.to_ms
         )
-        if self._watched_ms is None:
+        if self._watched_ids is None:
             return span
-        earliest, latest = (time_ms // MINUTE_MS * MINUTE_MS for time_ms in self._watched_ms)
-        return replace(span, from_ms=earliest, to_ms=latest + MINUTE_MS)
+        times = self._ledger.account(series).dates.times_of(*self._watched_ids)
+        return span if times is None else replace(span, from_ms=times[0], to_ms=times[1])
 
     def without_indicators(self, series: LedgerSeries) -> IdRanges:
         """Bars that came after later ones: indicators are not computed for them."""
-        return self._late.get(series, IdRanges())
+        return self._book.notes_of(series).late
 
     def expired(self, series: LedgerSeries) -> int:
         """The highest id that the store may have let expire."""
-        if self._oldest_kept_ms is None:
+        kept_from_ms = oldest_kept_ms(self.as_of_ms, self._expiry_ns)
+        if kept_from_ms is None:
             return _EVER[0]
         if series.stream == "trades":
-            return self._expired.get(series, _EVER[0])
+            newest = self._ledger.account(series).dates.newest_before(kept_from_ms)
+            return _EVER[0] if newest is None else newest
         if KLINE.bucket((series.exchange, series.symbol, series.interval)) != "ticks":
             return _EVER[0]
-        return self._oldest_kept_ms // series.unit
+        return kept_from_ms // series.unit
 
     def reports(self) -> list[SeriesReport]:
         """How each series stands."""
-        return [self._report(series) for series in sorted(self._series, key=SeriesReport.order)]
+        return [self._report(series) for series in sorted(self.series, key=SeriesReport.order)]
+
+    def unknown(self) -> list[Unknown]:
+        """What could not be looked at: of silent producers, and events that were deleted uncounted."""
+        found = [
+            Unknown((series,), since_ms, None, "its producer has said nothing since, nor that it stopped")
+            for series, since_ms in self._ledger.silent_since().items()
+            if self._span.holds(series) and self._span.overlaps(since_ms, None)
+        ]
+        for partition, from_ms, to_ms in self._book.uncovered():
+            series = [one for one in self._book.series_of(partition) if self._span.holds(one)]
+            if self._span.overlaps(from_ms, to_ms):
+                why = f"events of partition {partition} were deleted before they were counted"
+                found.append(Unknown(tuple(series), from_ms, to_ms, why))
+        return found
+
+    def uncarried_now(self) -> list[Note]:
+        """Streams that are not carried now, as far as the ledger says."""
+        newest = {note.series: note for note in self.notes() if note.kind == "uncarried"}
+        return [note for note in newest.values() if note.uncarried_now]
 
     def notes(self) -> list[Note]:
-        """The newest gaps, late and revised records and unsynced spans that were found."""
-        return [note for notes in self._notes.values() for note in notes if note.kind != "late"]
+        """The newest gaps, late and revised records, unsynced and uncarried spans that were found."""
+        return [
+            Note(series, note.kind, note.first, note.last, note.time_ms, note.detail)
+            for series, notes in self._book.notes()
+            if self._span.holds(series)
+            for note in notes.newest()
+            if note.kind != "late" and (note.time_ms is None or self._span.holds_time(note.time_ms))
+        ]
 
     def note_counts(self) -> dict[tuple[LedgerSeries, str], int]:
-        """How many of each kind there were, by series and kind."""
-        return dict(self._note_counts)
+        """How many of each kind there were, by series and kind; of a time, of those that are kept."""
+        if self._span.timed:
+            counts: dict[tuple[LedgerSeries, str], int] = {}
+            for note in self.notes():
+                counts[note.series, note.kind] = counts.get((note.series, note.kind), 0) + 1
+            return counts
+        return {
+            (series, kind): count
+            for series, notes in self._book.notes()
+            if self._span.holds(series)
+            for kind, count in notes.counts.items()
+        }
 
     def _report(self, series: LedgerSeries) -> SeriesReport:
         sets = self._ledger.ranges(series)
@@ -149,7 +192,8 @@ class Claims:
         # What the ledger has settled is in its totals only; its time is no longer known.
         before = self._settled(series, sets) if not self._span.timed else dict.fromkeys(sets, 0)
         counted = {kind: before[kind] + _count(ids, windows) for kind, ids in sets.items()}
-        lost = list(self._lost(series))
+        unheard = IdRanges(_cut(self._unheard(series), windows))
+        lost = list(self._lost(series).difference(unheard))
         settled_lost = 0 if self._span.timed else self._settled_lost(series)
         return SeriesReport(
             series,
@@ -161,7 +205,21 @@ class Claims:
             lost=settled_lost + sum(last - first + 1 for first, last in lost),
             duplicates=counted["duplicates"],
             lost_ranges=tuple((first * series.unit, last * series.unit) for first, last in lost),
+            unknown=len(unheard),
         )
+
+    def _young(self, series: LedgerSeries) -> IdRanges:
+        """What was issued a moment ago, or said to be."""
+        young = IdRanges(self._said.get(series, ()))
+        now_ms = self._book.time.now_ms
+        if now_ms is not None and series.stream == "trades":
+            young.update(self._ledger.account(series).dates.between(now_ms - _YOUNG_MS, None))
+        elif now_ms is not None:
+            young.add((now_ms - _YOUNG_MS) // series.unit - 1, now_ms // series.unit)
+        return young.difference(self._unheard(series))
+
+    def _unheard(self, series: LedgerSeries) -> IdRanges:
+        return self._ledger.account(series).unheard()
 
     def _lost(self, series: LedgerSeries) -> IdRanges:
         sets = self._ledger.ranges(series)
@@ -171,18 +229,16 @@ class Claims:
         return lost
 
     def _settled(self, series: LedgerSeries, sets: Mapping[str, IdRanges]) -> dict[str, int]:
-        totals = self._ledger.totals()[series]
-        return {
-            kind: getattr(totals, {"repaired": "backfilled"}.get(kind, kind)) - len(ids)
-            for kind, ids in sets.items()
-        }
+        totals = self._ledger.account(series).totals()
+        names = {"repaired": "backfilled"}
+        return {kind: getattr(totals, names.get(kind, kind)) - len(ids) for kind, ids in sets.items()}
 
     def _settled_lost(self, series: LedgerSeries) -> int:
         sets = self._ledger.ranges(series)
         lost = sets["expected"]
         for kind in ("stored", "halted", "offline"):
             lost = lost.difference(sets[kind])
-        return self._ledger.totals()[series].lost - len(lost)
+        return self._ledger.account(series).totals().lost - len(lost)
 
     def _windows(self, series: LedgerSeries, end: int) -> Ranges:
         """The ids asked for, up to `end`."""
@@ -190,32 +246,15 @@ class Claims:
         if not span.timed:
             return [(_EVER[0], end)]
         if series.stream == "trades":
-            return [(first, min(last, end)) for first, last in self._dated.get(series, ()) if first <= end]
+            dated = self._ledger.account(series).dates.between(span.from_ms, span.to_ms)
+            return [(first, min(last, end)) for first, last in dated if first <= end]
         first = _EVER[0] if span.from_ms is None else -(-span.from_ms // unit)
         last = _EVER[1] if span.to_ms is None else (span.to_ms - 1) // unit
         return [(first, min(last, end))]
 
-    def _date(self, series: LedgerSeries, first: int, last: int, time_ms: int) -> None:
-        if self._oldest_kept_ms is not None and time_ms < self._oldest_kept_ms:
-            self._expired[series] = max(last, self._expired.get(series, last))
-        if self._span.timed and self._span.holds_time(time_ms):
-            self._dated.setdefault(series, IdRanges()).add(first, last)
-        if self._watched_ids is not None and first <= self._watched_ids[1] and last >= self._watched_ids[0]:
-            earliest, latest = self._watched_ms or (time_ms, time_ms)
-            self._watched_ms = (min(earliest, time_ms), max(latest, time_ms))
 
-    def _note(self, series: LedgerSeries, message: LedgerMessage) -> None:
-        time_ms = message["first"] if series.stream == "klines" else message["event_time_ms"]
-        if time_ms is not None and not self._span.holds_time(time_ms):
-            return
-        key = (series, message["kind"])
-        self._note_counts[key] = self._note_counts.get(key, 0) + 1
-        self._notes.setdefault(key, deque(maxlen=_NOTES_KEPT)).append(
-            Note(series, message["kind"], message["first"], message["last"], time_ms, message["detail"])
-        )
-        if message["kind"] == "late" and series.stream == "klines":
-            late = self._late.setdefault(series, IdRanges())
-            late.add(message["first"] // series.unit, message["last"] // series.unit)
+def _meet(some: IdRanges, others: IdRanges) -> bool:
+    return any(others.intersection_count(first, last) for first, last in some)
 
 
 def _cut(ids: IdRanges, windows: Ranges) -> Ranges:

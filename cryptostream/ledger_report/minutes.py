@@ -38,6 +38,11 @@ class _Sums:
     lost_minutes: deque[Range] = field(default_factory=lambda: deque(maxlen=_RANGES_KEPT))
 
 
+def newest_minute_ms(reader: Reader) -> int | None:
+    """The newest minute of any series: the exchange's time as far as the store tells; None without rows."""
+    return max((_minute_ms(row) for row in reader.read(LEDGER.name, {}, last=1)), default=None)
+
+
 def reports_from_minutes(reader: Reader, span: Span, now_ms: int) -> list[SeriesReport]:
     """How each series stands, by the rows of the store.
 

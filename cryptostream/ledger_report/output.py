@@ -8,13 +8,15 @@ from typing import Any, Final, TextIO
 
 import orjson
 
+from consumers.completeness import KINDS_OF_TIMES
 from consumers.ledger_events import LedgerSeries
 from cryptostream.arguments import iso
 from cryptostream.ledger_report.report import Note, Range, Recount, SeriesReport, Shortfall
 from cryptostream.ledger_report.survey import Survey
 from cryptostream.output import write_columns
+from shared import trade_ids
 
-_COUNTS: Final = ("expected", "stored", "backfilled", "halted", "offline", "lost", "duplicates")
+_COUNTS: Final = ("expected", "stored", "backfilled", "halted", "offline", "lost", "duplicates", "unknown")
 _LOST_SHOWN: Final = 5
 _NOTES_SHOWN: Final = 3
 
@@ -23,7 +25,7 @@ def write_table(survey: Survey, out: TextIO) -> None:
     """Series, what is wrong with them, and freshness; the verdict last."""
     rows = [_texts(report) for report in survey.series]
     write_columns(("symbol", "stream", "interval", *_COUNTS), rows, out, right=_COUNTS)
-    for line in (*_lost_lines(survey.series), *_note_lines(survey)):
+    for line in (*_lost_lines(survey.series), *_unknown_lines(survey), *_note_lines(survey)):
         out.write(line + "\n")
     if survey.freshness:
         out.write("\n")
@@ -42,7 +44,10 @@ def write_table(survey: Survey, out: TextIO) -> None:
     for recount in survey.recounts or ():
         for line in disagreements(recount):
             out.write(line + "\n")
-    out.write(f"{_verdict(survey)}\nclaims: {survey.source}\n")
+    out.write(f"{_verdict(survey)}\n")
+    if survey.as_of_ms is not None:
+        out.write(f"as of: {iso(survey.as_of_ms)}, the newest time of the exchange that was heard of\n")
+    out.write(f"claims: {survey.source}\n")
 
 
 def write_csv(survey: Survey, out: TextIO) -> None:
@@ -68,6 +73,20 @@ def write_json(survey: Survey, out: TextIO) -> None:
     content = {
         "source": survey.source,
         "complete": survey.complete,
+        "as_of_ms": survey.as_of_ms,
+        "unknown": [
+            {
+                "series": [list(series) for series in unknown.series],
+                "since_ms": unknown.since_ms,
+                "until_ms": unknown.until_ms,
+                "why": unknown.why,
+            }
+            for unknown in survey.unknown
+        ],
+        "not_carried_now": [
+            {**note.series._asdict(), "since_ms": note.first, "until_ms": note.last, "why": note.detail}
+            for note in survey.uncarried
+        ],
         "series": [_series_json(report) for report in survey.series],
         "found": [
             {**note.series._asdict(), **{k: v for k, v in note._asdict().items() if k != "series"}}
@@ -124,6 +143,19 @@ def _lost_lines(reports: Sequence[SeriesReport]) -> Iterator[str]:
             yield f"on their way: {_name(report.series)}: {report.on_their_way:,} of the last two minutes"
 
 
+def _unknown_lines(survey: Survey) -> Iterator[str]:
+    for unknown in survey.unknown:
+        names = ", ".join(_name(series) for series in unknown.series) or "all series"
+        since = "" if unknown.since_ms is None else f" since {iso(unknown.since_ms)}"
+        until = "" if unknown.until_ms is None else f" until {iso(unknown.until_ms)}"
+        yield f"unknown: {names}{since}{until}: {unknown.why}"
+    for note in survey.uncarried:
+        yield (
+            f"not carried now: {_name(note.series)} since {iso(note.first)}"
+            f"{f' ({note.detail})' if note.detail else ''}"
+        )
+
+
 def _note_lines(survey: Survey) -> Iterator[str]:
     for (series, kind), count in survey.note_counts.items():
         notes = [note for note in survey.notes if note.series == series and note.kind == kind]
@@ -135,6 +167,9 @@ def _note_lines(survey: Survey) -> Iterator[str]:
 
 
 def _note_text(note: Note) -> str:
+    if note.kind in KINDS_OF_TIMES:
+        where = " – ".join(dict.fromkeys((iso(note.first), iso(note.last))))
+        return f"{where}{f' ({note.detail})' if note.detail else ''}"
     where = shown_ranges(note.series, ((note.first, note.last),))
     at = f" at {iso(note.time_ms)}" if note.time_ms is not None and not note.series.interval else ""
     return f"{where}{at}{f' ({note.detail})' if note.detail else ''}"
@@ -144,6 +179,11 @@ def _verdict(survey: Survey) -> str:
     lost = sum(report.lost for report in survey.series)
     wrong = [recount for recount in survey.recounts or () if not recount.agrees]
     said = [f"{lost:,} lost" if lost else "nothing lost"]
+    bars = sum(report.unknown or 0 for report in survey.series)
+    if bars or survey.unknown:
+        said.append(f"{bars:,} bars unknown" if bars else "not all is known")
+    if survey.uncarried:
+        said.append(f"{len(survey.uncarried)} streams not carried now")
     if survey.recounts is not None:
         checked = sum(recount.checked for recount in survey.recounts)
         said.append(
@@ -162,9 +202,10 @@ def _ranges_of(recount: Recount, short: Shortfall) -> str:
 def shown_ranges(series: LedgerSeries, ranges: Sequence[Range], *, by_minutes: bool = False) -> str:
     """Ranges in the ledger's units as text: ids, open times, or minutes."""
     times = by_minutes or bool(series.interval)
+    shown = trade_ids.shown if series.stream == "trades" else str
     word = "minutes" if by_minutes else "open times" if series.interval else "ids"
     texts = (
-        tuple(iso(value) if times else str(value) for value in dict.fromkeys((first, last)))
+        tuple(iso(value) if times else shown(value) for value in dict.fromkeys((first, last)))
         for first, last in ranges
     )
     return f"{word} {', '.join(' – '.join(pair) if times else '–'.join(pair) for pair in texts)}"

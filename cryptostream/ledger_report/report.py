@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from consumers.ledger_events import LedgerSeries
 from shared.intervals import INTERVAL_MS
+from shared.messages import CARRIED_AGAIN
 
 Range = tuple[int, int]
 
@@ -18,6 +19,8 @@ class SeriesReport:
     Attributes:
         offline: None where the source does not tell it (minute rows).
         on_their_way: expected a moment ago and not yet entered as stored; no loss.
+        unknown: issued by the exchange's clock, and no producer has spoken of them: nobody has looked. None
+            where the source does not tell it.
         lost_ranges: trade ids, or open times in ms; from minute rows the minutes of the lost ids.
         by_minutes: `lost_ranges` are minutes.
     """
@@ -33,11 +36,27 @@ class SeriesReport:
     lost_ranges: tuple[Range, ...] = ()
     on_their_way: int = 0
     by_minutes: bool = False
+    unknown: int | None = None
 
     @staticmethod
     def order(series: LedgerSeries) -> tuple[str, int, str]:
         """Sort key: by symbol, trades first, then the intervals by length."""
         return series.symbol, INTERVAL_MS.get(series.interval, 0), series.stream
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """What nobody has looked at, of these series (of all, where none is named).
+
+    Attributes:
+        since_ms: by the exchange's time; None since ever.
+        until_ms: None up to now.
+    """
+
+    series: tuple[LedgerSeries, ...]
+    since_ms: int | None
+    until_ms: int | None
+    why: str
 
 
 class Note(NamedTuple):
@@ -49,6 +68,11 @@ class Note(NamedTuple):
     last: int
     time_ms: int | None
     detail: str | None
+
+    @property
+    def uncarried_now(self) -> bool:
+        """A stream was not carried, and no event has said that it is again."""
+        return self.kind == "uncarried" and not (self.detail or "").endswith(CARRIED_AGAIN)
 
 
 @dataclass(frozen=True, slots=True)

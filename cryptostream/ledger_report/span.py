@@ -67,3 +67,8 @@ class Span:
     def holds_time(self, time_ms: int) -> bool:
         after = self.from_ms is None or time_ms >= self.from_ms
         return after and (self.to_ms is None or time_ms < self.to_ms)
+
+    def overlaps(self, from_ms: int | None, to_ms: int | None) -> bool:
+        """Whether some of a time may be asked for; None for an end that is open."""
+        begins = to_ms is None or self.from_ms is None or to_ms > self.from_ms
+        return begins and (from_ms is None or self.to_ms is None or from_ms < self.to_ms)

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from confluent_kafka import Message
 
 from consumers.ledger_events import LedgerSeries
+from consumers.ledger_snapshot import Restart, newer
+from consumers.ledger_start import ONE_EVENT, restarts
 from consumers.measurements import FRESHNESS, KLINE, TRADE
-from consumers.stores.expiry import TICKS_EXPIRY_NS
+from consumers.stores.expiry import TICKS_EXPIRY_NS, oldest_kept_ms
 from consumers.stores.factory import open_reader
 from consumers.stores.port import Reader
 from cryptostream.ledger_report.claims import Claims
-from cryptostream.ledger_report.minutes import recount_minutes, reports_from_minutes
+from cryptostream.ledger_report.minutes import newest_minute_ms, recount_minutes, reports_from_minutes
 from cryptostream.ledger_report.recount import NOTHING_CLAIMED, Claimed, Found, compare, count_points
-from cryptostream.ledger_report.report import Freshness, Note, Recount, SeriesReport
+from cryptostream.ledger_report.report import Freshness, Note, Recount, SeriesReport, Unknown
 from cryptostream.ledger_report.span import Span
 from cryptostream.progress_line import ProgressLine
 from cryptostream.topic_reader import TopicReader
 from shared.errors import BrokerError, InvalidMessage, SettingsError, StoreError
 from shared.messages import decode
 from shared.settings import Settings
-from shared.topics import LEDGER
+from shared.topics import LEDGER, LEDGER_SNAPSHOT
 
 # `stored` follows `expected` within a second or two, `stored` the store within one (DESIGN §5.2).
 SETTLE_S: Final = 6.0
@@ -45,6 +47,9 @@ class Survey:
         source: where the claims come from, in words.
         store_error: why freshness is not shown.
         recounts: None if the store was not counted again.
+        unknown: what nobody has looked at.
+        uncarried: streams that are not carried now.
+        as_of_ms: the exchange's time up to which this is judged; None if the source does not tell.
     """
 
     source: str
@@ -54,12 +59,18 @@ class Survey:
     freshness: list[Freshness]
     store_error: str | None = None
     recounts: list[Recount] | None = None
+    unknown: list[Unknown] = field(default_factory=list)
+    uncarried: list[Note] = field(default_factory=list)
+    as_of_ms: int | None = None
 
     @property
     def complete(self) -> bool:
-        """Nothing is lost, and the store agrees as far as it was asked."""
-        return not any(report.lost for report in self.series) and all(
-            recount.agrees for recount in self.recounts or ()
+        """Nothing is lost, all of it was looked at, and the store agrees as far as it was asked."""
+        return (
+            not any(report.lost or report.unknown for report in self.series)
+            and not self.unknown
+            and not self.uncarried
+            and all(recount.agrees for recount in self.recounts or ())
         )
 
 
@@ -74,7 +85,7 @@ def survey(settings: Settings, span: Span, *, use_broker: bool, verify: bool) ->
         with closing(open_reader(settings)) as reader:
             return _from_store(settings, reader, span, verify=verify)
     with closing(topics):
-        claims = Claims(span, oldest_kept_ms(settings))
+        claims = Claims(span, expiry_ns(settings))
         read_claims(topics, claims)
         found = Survey(f"topic {LEDGER} at {topics.bootstrap_servers}", claims.reports(), [], {}, [])
         try:
@@ -87,24 +98,26 @@ def survey(settings: Settings, span: Span, *, use_broker: bool, verify: bool) ->
                 raise
             found.store_error = str(error)
         found.notes, found.note_counts = claims.notes(), claims.note_counts()
+        found.unknown, found.uncarried = claims.unknown(), claims.uncarried_now()
+        found.as_of_ms = claims.as_of_ms
         return found
 
 
-def oldest_kept_ms(settings: Settings) -> int | None:
-    """Times before this are gone from the bucket `ticks`; None if nothing expires."""
-    if settings.influx_bucket_market == settings.influx_bucket_ticks:
-        return None
-    return (time.time_ns() - TICKS_EXPIRY_NS) // _NS_PER_MS
+def expiry_ns(settings: Settings) -> int | None:
+    """How long the bucket `ticks` keeps points, by the exchange's time; None for ever."""
+    return None if settings.influx_bucket_market == settings.influx_bucket_ticks else TICKS_EXPIRY_NS
 
 
 def read_claims(topics: TopicReader, claims: Claims) -> None:
-    """All events up to the end of the topic, and what settles those on their way there."""
-    bounds = topics.bounds(LEDGER)
-    newest_ms = 0
-    with ProgressLine(
-        f"reading {LEDGER}", "events", sum(high - low for low, high in bounds.values())
-    ) as line:
-        for message in topics.to_end({place: low for place, (low, _) in bounds.items()}):
+    """Snapshots, the events since up to the end of the topic, and what settles those on their way there."""
+    bounds = {number: ends for (_, number), ends in topics.bounds(LEDGER).items()}
+    starts = _restarts(topics, bounds)
+    for number, start in starts.items():
+        claims.take(number, start)
+    newest_ms = max((start.snapshot.heard_ms or 0 for start in starts.values()), default=0)
+    unread = sum(bounds[number][1] - start.offset for number, start in starts.items())
+    with ProgressLine(f"reading {LEDGER}", "events", unread) as line:
+        for message in topics.to_end({(LEDGER, number): start.offset for number, start in starts.items()}):
             newest_ms = max(newest_ms, message.timestamp()[1])
             _receive(claims, (message,))
             line.advance()
@@ -116,6 +129,20 @@ def read_claims(topics: TopicReader, claims: Claims) -> None:
         and time.monotonic() < deadline
     ):
         _receive(claims, topics.more())
+
+
+def _restarts(topics: TopicReader, bounds: Mapping[int, tuple[int, int]]) -> dict[int, Restart]:
+    """Where to begin in each partition; at the first event where the deployment has no snapshots yet."""
+    records: dict[int, dict[bytes, bytes]] = {}
+    if topics.has(LEDGER_SNAPSHOT):
+        places = {place: low for place, (low, _) in topics.bounds(LEDGER_SNAPSHOT).items()}
+        for message in topics.to_end(places):
+            key, value = message.key(), message.value()
+            of = records.setdefault(message.partition() or 0, {})
+            if key is not None and value is not None and (key not in of or newer(value, of[key])):
+                of[key] = value
+    with closing(topics.another(ONE_EVENT)) as reader:
+        return restarts(reader, records, bounds)
 
 
 def newest_freshness(reader: Reader, stream: str | None) -> list[Freshness]:
@@ -156,7 +183,10 @@ def _ledger_topic(settings: Settings) -> TopicReader | None:
 
 
 def _from_store(settings: Settings, reader: Reader, span: Span, *, verify: bool) -> Survey:
-    reports = reports_from_minutes(reader, span, time.time_ns() // _NS_PER_MS)
+    newest_ms = newest_minute_ms(reader)
+    # A clock of ours that is behind must not make what is lost for good look as if it were on its way.
+    now_ms = max(time.time_ns() // _NS_PER_MS, newest_ms or 0)
+    reports = reports_from_minutes(reader, span, now_ms)
     found = Survey("minute rows of the store", reports, [], {}, newest_freshness(reader, span.stream))
     if verify:
         with ProgressLine("counting the store", "points") as line:
@@ -165,7 +195,7 @@ def _from_store(settings: Settings, reader: Reader, span: Span, *, verify: bool)
                     reader,
                     series,
                     span,
-                    oldest_kept_ms=oldest_kept_ms(settings),
+                    oldest_kept_ms=oldest_kept_ms(newest_ms, expiry_ns(settings)),
                     leading_bare=_leading_bare(settings),
                     advance=line.advance,
                 )
@@ -229,7 +259,7 @@ def _await_claims(topics: TopicReader, claims: Claims, found: dict[LedgerSeries,
 def _receive(claims: Claims, messages: Iterable[Message]) -> None:
     for message in messages:
         try:
-            claims.receive(decode("ledger", message.value()))
+            claims.receive(decode("ledger", message.value()), message.partition() or 0, message.offset())
         except InvalidMessage:
             continue  # the ledger's consumer has sent it to the dead letters, where it is counted
 

@@ -18,6 +18,7 @@ from shared.id_ranges import IdRanges
 from shared.messages import encode, message_key
 from shared.settings import Settings
 from shared.topics import DEAD_LETTERS, LEDGER, TRADES, klines_topic
+from shared.trade_ids import in_numbering, number_of, split
 
 SERVICE: Final = "repair"
 _DELIVERY_S: Final = 30.0
@@ -65,7 +66,9 @@ class Repair:
         """The rows, and the lowest id that REST can give at all."""
         unit, now_ms = self._series.unit, time.time_ns() // 1_000_000
         if self._series.stream == "trades":
-            return await self.rest.trades(self._series.symbol, first, last, now_ms)
+            base = first - split(first)[1]
+            rows, oldest = await self.rest.trades(self._series.symbol, first - base, last - base, now_ms)
+            return in_numbering(split(first)[0], rows), oldest + base
         bars = await self.rest.klines(
             self._series.symbol, self._series.interval, first * unit, last * unit, now_ms
         )
@@ -85,7 +88,7 @@ class Repair:
 
     def _id_of(self, row: Any) -> int:
         if self._series.stream == "trades":
-            return int(row["trade_id"])
+            return number_of(row)
         return int(row["open_time_ms"]) // self._series.unit
 
     def _reject(self, source: str, symbol: str, reason: str, value: bytes) -> None:

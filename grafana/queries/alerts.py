@@ -71,6 +71,34 @@ UNSYNCED: Final = pipe(
     f" {AGE_S}}}))",
     *each("exchange", "symbol"),
 )
+UNCARRIED: Final = script(
+    # Said once a minute while it lasts, and once when it is over.
+    "said = "
+    + pipe(
+        *read(TICKS, "carriage", ("carried", "since_ms"), span=before("1d")),
+        "last()",
+        'pivot(rowKey: ["exchange", "symbol", "stream"], columnKey: ["_field"], valueColumn: "_value")',
+        "map(fn: (r) => ({exchange: r.exchange, symbol: r.symbol, stream: r.stream, _value: if r.carried"
+        " then 0.0 else float(v: int(v: v.timeRangeStop) / 1000000 - int(v: r.since_ms)) / 1000.0}))",
+        group(),
+    ),
+    # Of most streams nothing was ever said: they are those that the ledger counts.
+    "counted = "
+    + pipe(
+        *read(MARKET, "ledger", ("expected",), span=before("1d")),
+        "last()",
+        with_columns(interval='if exists r.interval then r.interval else ""'),
+        "map(fn: (r) => ({exchange: r.exchange, symbol: r.symbol, _value: 0.0,"
+        ' stream: if r.interval == "" then r.stream else r.stream + " " + r.interval}))',
+        group(),
+    ),
+    pipe(
+        "union(tables: [said, counted])",
+        group("exchange", "symbol", "stream"),
+        "max()",
+        *each("exchange", "symbol", "stream"),
+    ),
+)
 LOST: Final = pipe(
     # What is on its way counts as lost until the store has it: the newest minutes are left out.
     *read(MARKET, "ledger", ("lost",), span=before("1d", until="2m")),

@@ -79,6 +79,25 @@ def other_bar(event: Outgoing) -> Outgoing:
     return event.changed({**event.event, "k": kline}, genuine=False)
 
 
+def future_bar(event: Outgoing, ahead_s: float) -> Outgoing:
+    """The closed bar once more, as one that has not begun: ahead by a whole number of its lengths."""
+    bar = event.event["k"]
+    length_ms = bar["T"] + 1 - bar["t"]
+    ahead_ms = max(1, round(ahead_s * 1000 / length_ms)) * length_ms
+    kline = {**bar, "t": bar["t"] + ahead_ms, "T": bar["T"] + ahead_ms}
+    return event.changed({**event.event, "k": kline}, genuine=False)
+
+
+def with_trade_id(event: Outgoing, trade_id: int) -> Outgoing:
+    """The trade under an id that it does not have."""
+    return event.changed({**event.event, "t": trade_id}, genuine=False)
+
+
+def with_trade_time(event: Outgoing, offset_ms: int) -> Outgoing:
+    """The trade at a time at which it was not made."""
+    return event.changed({**event.event, "T": event.event["T"] + offset_ms}, genuine=False)
+
+
 def with_clock(event: Outgoing, offset_ms: int) -> Outgoing:
     """The event as a server whose clock is wrong stamps it: only `E`, never an identity."""
     if "E" not in event.event:

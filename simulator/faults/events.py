@@ -38,6 +38,13 @@ class Hit(NamedTuple):
     marked: bool = True
 
 
+class Lie(NamedTuple):
+    """An event that the exchange never issued is sent, in the form of one that it may have."""
+
+    fault: Fault
+    event: Outgoing
+
+
 class Fire(NamedTuple):
     """A fault of connections strikes now, or one of the market begins (then until `until_ms`)."""
 
@@ -46,10 +53,13 @@ class Fire(NamedTuple):
     until_ms: float
 
 
-Effect = Send | Hit | Fire
+Effect = Send | Hit | Lie | Fire
 
 _WITHHOLDING = frozenset(
-    ("skip", "malformed", "truncated", "wrong_type", "missing_field", "missing_kline", "wrong_kline")
+    (
+        *("skip", "malformed", "truncated", "wrong_type", "missing_field", "missing_kline", "wrong_kline"),
+        *("wrong_trade_id", "far_trade_time"),
+    )
 )
 
 
@@ -205,6 +215,8 @@ class EventFaults:
                 self._delay(alterations.other_bar(event), options["delay"])
             case "wrong_kline":
                 yield Send(alterations.other_bar(event))
+            case "future_bar" | "wrong_trade_id" | "far_trade_time":
+                yield from _lied(fault, event)
         # skip, missing_kline: nothing is sent.
 
     def _delay(self, event: Outgoing, delay_s: float) -> None:
@@ -226,6 +238,19 @@ class EventFaults:
                 yield Send(event)
             else:
                 yield effect
+
+
+def _lied(fault: Fault, event: Outgoing) -> Iterator[Effect]:
+    match fault.kind:
+        case "future_bar":
+            yield Send(event)
+            lie = alterations.future_bar(event, fault.options["ahead"])
+        case "wrong_trade_id":
+            lie = alterations.with_trade_id(event, fault.options["trade_id"])
+        case _:
+            lie = alterations.with_trade_time(event, round(fault.options["offset_ms"]))
+    yield Lie(fault, lie)
+    yield Send(lie)
 
 
 def _fires(fault: Fault, times_ms: Iterator[int]) -> Iterator[Fire]:

@@ -1,4 +1,6 @@
-"""Halts: the one fault that changes the market itself, and so must be known before it begins."""
+"""Halts, listings and new numberings: faults that change the market itself, and so must be known before it
+begins.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +26,33 @@ def halts_by_symbol(
             for fault in faults
             if fault.kind == "halt" and (not fault.symbols or symbol in fault.symbols)
             for begin, end in spans(fault, Draw(seed, fault), begin_ms)
+        )
+        for symbol in symbols
+    }
+
+
+def listed_by_symbol(faults: Sequence[Fault], begin_ms: int, symbols: Sequence[str]) -> Mapping[str, int]:
+    """When symbols are listed that were not there before."""
+    return {
+        symbol: begin_ms + round(fault.from_s * 1000)
+        for fault in faults
+        if fault.kind == "new_listing"
+        for symbol in symbols
+        if not fault.symbols or symbol in fault.symbols
+    }
+
+
+def restarts_by_symbol(
+    faults: Sequence[Fault], begin_ms: int, symbols: Sequence[str], stream: str
+) -> Mapping[str, list[int]]:
+    """When the ids of a stream ("trade" or "depth") begin again at 1."""
+    return {
+        symbol: sorted(
+            begin_ms + round(fault.from_s * 1000)
+            for fault in faults
+            if fault.kind == "ids_anew"
+            and (not fault.symbols or symbol in fault.symbols)
+            and (not fault.streams or stream in fault.streams)
         )
         for symbol in symbols
     }

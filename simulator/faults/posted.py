@@ -8,6 +8,7 @@ from typing import Any, Final
 import orjson
 
 from shared.errors import UsageError
+from simulator.faults.kinds import OF_THE_MARKET
 from simulator.faults.script import Fault, check_symbols, parse_entries
 
 _FORM: Final = 'the body is not of the form {"faults": [{"kind": "skip", "at": 5}]}'
@@ -21,8 +22,8 @@ def parse_posted(body: bytes, known: int, symbols: Sequence[str]) -> tuple[Fault
         symbols: those that are served.
 
     Raises:
-        UsageError: names the kind, the key and what is allowed. A halt is part of the market, which is made
-            before it begins: it cannot be asked for any more.
+        UsageError: names the kind, the key and what is allowed. Halts, listings, new numberings are part of
+            the market, which is made before it begins: they cannot be asked for any more.
     """
     try:
         posted: Any = orjson.loads(body)
@@ -35,9 +36,9 @@ def parse_posted(body: bytes, known: int, symbols: Sequence[str]) -> tuple[Fault
         raise UsageError(_FORM)
     faults = parse_entries(entries, known)
     for fault in faults:
-        if fault.kind == "halt":
+        if fault.kind in OF_THE_MARKET:
             raise UsageError(
-                "fault halt belongs to the market that has begun; name it by --fault at the start"
+                f"fault {fault.kind} belongs to the market that has begun; name it by --fault at the start"
             )
     check_symbols(faults, symbols)
     return faults

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from simulator.faults.kinds import GARBAGE_SHAPES, ONLY_PATH, SERVER_ERRORS
+from simulator.faults.kinds import GARBAGE_SHAPES, ONLY_PATHS, SERVER_ERRORS
 from simulator.faults.schedule import Draw, Occasions, Strike, spans
 from simulator.faults.script import Fault
 from simulator.protocol.rest import RestAnswer, RestRequest
@@ -33,6 +33,15 @@ _ERRORS: Final[Mapping[int, tuple[bytes, str]]] = {
     504: (_PAGE % (b"504 Gateway Time-out", b"504 Gateway Time-out"), _HTML),
 }
 
+# 451 is what a country gets that is not served, 403 what the firewall says (BINANCE_SPOT.md §7.6).
+_CLIENT_ERRORS: Final[Mapping[int, bytes]] = {
+    400: b'{"code":-1121,"msg":"Invalid symbol."}',
+    401: b'{"code":-2014,"msg":"API-key format invalid."}',
+    403: b"",
+    404: b"",
+    451: b'{"code":0,"msg":"Service unavailable from a restricted location."}',
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Verbatim:
@@ -53,6 +62,8 @@ class Disturbance(NamedTuple):
         hold_s: real seconds until the answer is sent.
         cut: only half of the body is sent, then the connection breaks.
         age_ms: the exchange answers as of so long ago.
+        dead: the connection breaks without an answer.
+        offset_ms: the time that is told is off by so much.
     """
 
     fault: Fault
@@ -61,6 +72,8 @@ class Disturbance(NamedTuple):
     hold_s: float = 0.0
     cut: bool = False
     age_ms: int = 0
+    dead: bool = False
+    offset_ms: int = 0
 
 
 class RequestFaults:
@@ -115,8 +128,7 @@ class RequestFaults:
 
 
 def _meant(fault: Fault, path: str, symbol: str) -> bool:
-    only = ONLY_PATH.get(fault.kind)
-    if only is not None and path != only:
+    if path not in ONLY_PATHS.get(fault.kind, (path,)):
         return False
     return (not fault.paths or path in fault.paths) and (not fault.symbols or symbol in fault.symbols)
 
@@ -127,8 +139,14 @@ def _disturbed(fault: Fault, first: bool, request: RestRequest, draw: int) -> Di
     match fault.kind:
         case "rest_timeout":
             return plain._replace(hold_s=fault.duration_s)
-        case "rest_old_snapshot":
+        case "rest_old_snapshot" | "rest_behind":
             return plain._replace(age_ms=round(options["age"] * 1000))
+        case "rest_dead":
+            return plain._replace(dead=True)
+        case "time_jump":
+            return plain._replace(offset_ms=round(options["offset_ms"]))
+        case "rest_4xx":
+            instead = Verbatim(options["status"], _CLIENT_ERRORS[options["status"]])
         case "rest_cut":
             return plain._replace(cut=True)
         case "rest_5xx":
@@ -161,16 +179,30 @@ def _limited(fault: Fault, now_ms: int) -> Verbatim:
     return Verbatim(status, body, headers={"Retry-After": str(int(retry_after))})
 
 
-def _skewed(request: RestRequest, answer: RestAnswer, offset_ms: int) -> RestAnswer:
+def with_server_time(answer: RestAnswer, offset_ms: int) -> RestAnswer:
+    """The answer with its `serverTime`, where it has one, off by so much."""
     body: Any = answer.body
-    if isinstance(body, dict) and "serverTime" in body:
-        scale = 1000 if body["serverTime"] > 10**14 else 1
-        return replace(answer, body={**body, "serverTime": body["serverTime"] + offset_ms * scale})
-    if answer.klines is None or not isinstance(body, list):
+    if not isinstance(body, dict) or "serverTime" not in body:
+        return answer
+    scale = 1000 if body["serverTime"] > 10**14 else 1
+    return replace(answer, body={**body, "serverTime": body["serverTime"] + offset_ms * scale})
+
+
+def without_open_row(answer: RestAnswer, from_ms: int, until_ms: float) -> RestAnswer:
+    """Klines without the one whose end lies in a span: it is open for who answers and closed for who asks."""
+    if answer.klines is None or not isinstance(answer.body, list):
         return answer
     symbol, interval, rows = answer.klines
-    open_rows = [row for row in rows if request.now_ms <= row.close_time_ms < request.now_ms + offset_ms]
-    if not open_rows:
-        return answer
     # Only the newest row can be open.
-    return replace(answer, body=body[:-1], klines=(symbol, interval, rows[:-1]))
+    if not rows or not from_ms <= rows[-1].close_time_ms < until_ms:
+        return answer
+    return replace(answer, body=answer.body[:-1], klines=(symbol, interval, rows[:-1]))
+
+
+def _skewed(request: RestRequest, answer: RestAnswer, offset_ms: int) -> RestAnswer:
+    changed = with_server_time(answer, offset_ms)
+    return (
+        changed
+        if changed is not answer
+        else without_open_row(answer, request.now_ms, request.now_ms + offset_ms)
+    )

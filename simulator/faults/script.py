@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +11,15 @@ from typing import Any, Final
 import orjson
 
 from shared.errors import UsageError
-from simulator.faults.kinds import GARBAGE_SHAPES, KINDS, SERVER_ERRORS, STREAM_KINDS, Kind
+from simulator.faults.kinds import (
+    AT_A_MOMENT,
+    CLIENT_ERRORS,
+    GARBAGE_SHAPES,
+    KINDS,
+    SERVER_ERRORS,
+    STREAM_KINDS,
+    Kind,
+)
 from simulator.protocol.rest import ENDPOINTS
 from simulator.world.calendar import INTERVALS
 
@@ -152,6 +160,10 @@ def _fault(index: int, entry: Mapping[str, Any]) -> Fault:
         except ValueError as error:
             raise UsageError(f"fault {kind}: {key}={value} is not {error}") from None
     _check_times(kind, declared, values)
+    if values.get("status") is not None and values["status"] not in declared.statuses:
+        raise UsageError(
+            f"fault {kind}: status={values['status']} is not one of {_list(map(str, declared.statuses))}"
+        )
     return Fault(
         index=index,
         kind=kind,
@@ -178,6 +190,8 @@ def _check_times(kind: str, declared: Kind, values: Mapping[str, Any]) -> None:
         raise UsageError(f"fault {kind}: at fires once; leave out {_list(others)}, or at")
     if values.get("to", math.inf) <= values.get("from", 0.0):
         raise UsageError(f"fault {kind}: to={values['to']:g} is not after from={values.get('from', 0.0):g}")
+    if kind in AT_A_MOMENT and "at" not in values:
+        raise UsageError(f"fault {kind}: say when, with at=S")
     spans = kind == "halt" and {"from", "to"} <= values.keys()
     if declared.moments and not spans and not {"at", "every", "probability"} & values.keys():
         raise UsageError(
@@ -185,7 +199,7 @@ def _check_times(kind: str, declared: Kind, values: Mapping[str, Any]) -> None:
         )
 
 
-def _list(names: Sequence[str] | Mapping[str, Any]) -> str:
+def _list(names: Iterable[str]) -> str:
     return ", ".join(names)
 
 
@@ -228,11 +242,20 @@ def _symbols(value: Any) -> frozenset[str]:
 
 
 def _status(value: Any) -> int:
-    expected = f"one of {_list([str(status) for status in SERVER_ERRORS])}"
-    number = _number(500, expected, high=599)(value)
-    if number not in SERVER_ERRORS:
+    known = (*CLIENT_ERRORS, *SERVER_ERRORS)
+    expected = f"one of {_list(map(str, known))}"
+    number = _number(400, expected, high=599)(value)
+    if number not in known:
         raise ValueError(expected)
     return int(number)
+
+
+def _id(value: Any) -> int:
+    # Not by way of a double: the ids that are lied about are those that it does not hold.
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        raise ValueError("a whole number") from None
 
 
 def _shape(value: Any) -> str:
@@ -264,5 +287,7 @@ _READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "status": _status,
     "shape": _shape,
     "age": _number(0.1, "seconds from 0.1 on"),
-    "offset_ms": _number(-86_400_000, "milliseconds, a day at most", high=86_400_000),
+    "offset_ms": _number(-31 * 86_400_000, "milliseconds, 31 days at most", high=31 * 86_400_000),
+    "ahead": _SOME_SECONDS,
+    "trade_id": _id,
 }

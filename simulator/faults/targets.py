@@ -38,6 +38,8 @@ def strikes(fault: Fault, target: Target) -> bool:
     """Whether a fault is meant for a stream."""
     if fault.declared.finals and target.kind != "kline":
         return False
+    if fault.declared.of_stream not in (None, target.kind):
+        return False
     return (
         (not fault.streams or target.kind in fault.streams)
         and (not fault.symbols or target.symbol in fault.symbols)

@@ -46,9 +46,13 @@ class Outgoing:
         form = combined + 2 * microseconds
         frame = self._encoded[form]
         if frame is None:
-            body = orjson.dumps(in_microseconds(self.event) if microseconds else self.event)
+            body = self.body(microseconds=microseconds)
             frame = self._encoded[form] = self._wrapped(body) if combined else body
         return frame
+
+    def body(self, *, microseconds: bool) -> bytes:
+        """The payload's bytes."""
+        return orjson.dumps(in_microseconds(self.event) if microseconds else self.event)
 
     def changed(self, event: Mapping[str, Any], *, genuine: bool = True) -> Outgoing:
         """The same event of the same moment with another payload."""

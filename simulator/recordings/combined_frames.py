@@ -8,22 +8,25 @@ from typing import Any, Final
 
 import orjson
 
-from simulator.recordings.recording import Recording, spot_frame
+from simulator.recordings.recording import Frame, Recording, spot_frame
 
 _APART_MS: Final = 100
 
 
 def read(path: Path, lines: Iterator[str]) -> Recording:
     """Frames; those without a time of their own stand 100 ms apart from their neighbours."""
-    messages = [orjson.loads(line) for line in lines]
-    times = [_time_ms(message) for message in messages]
+    frames: list[Frame] = []
+    times: list[int | None] = []
+    for number, line in enumerate(lines, 1):
+        message = orjson.loads(line)
+        frames.append(spot_frame(0, line, message, path, number))
+        times.append(_time_ms(message))
     first = next((index for index, time in enumerate(times) if time is not None), None)
     # Where no frame has a time, the recording begins at the epoch.
     current = (times[first] or 0) - _APART_MS * (first + 1) if first is not None else -_APART_MS
-    frames = []
-    for number, (message, time) in enumerate(zip(messages, times, strict=True), 1):
+    for index, time in enumerate(times):
         current = current + _APART_MS if time is None else max(current, time)
-        frames.append(spot_frame(current * 1000, message, path, number))
+        frames[index] = frames[index]._replace(received_us=current * 1000)
     return Recording(frames=frames)
 
 

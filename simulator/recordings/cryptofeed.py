@@ -25,7 +25,7 @@ def read(path: Path, lines: Iterator[str]) -> Recording:
     for number, line in enumerate(lines, 1):
         if found := _FRAME.match(line):
             received_us = _microseconds(found[1], found[2])
-            recording.frames.append(spot_frame(received_us, orjson.loads(found[3]), path, number))
+            recording.frames.append(spot_frame(received_us, found[3], orjson.loads(found[3]), path, number))
         elif found := _ANSWER.match(line):
             _take_answer(recording, found, path, number)
         elif not _OTHER.match(line):

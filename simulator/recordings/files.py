@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import re
 import zipfile
 import zlib
@@ -16,6 +14,7 @@ import orjson
 from shared.errors import RecordingError
 from simulator.recordings import combined_frames, cryptofeed, hftbacktest, kline_archive, recorder_csv
 from simulator.recordings.recording import Recording, joined
+from simulator.recordings.text import Lines
 
 Reader = Callable[[Path, Iterator[str]], Recording]
 
@@ -46,19 +45,37 @@ def open_recordings(paths: Sequence[Path]) -> Recording:
 
 
 def _open_one(path: Path) -> Recording:
+    lines = Lines(path)
     try:
-        lines = (line for line in _lines(path) if line.strip())
+        recording = _read(path, lines)
+    except RecordingError:
+        if not lines.at_end or lines.number == 1:
+            raise
+        # A recorder that was killed leaves half a line; all before it is whole.
+        note, number = "is torn and left out", lines.number
+        lines = Lines(path, without_last=True)
+        recording = _read(path, lines)
+        recording.notes.append(f"{path}: its last line ({number}) {note}")
+    if lines.cut is not None:
+        recording.notes.append(f"{path}: {lines.cut}; read up to there, {lines.number} lines")
+    return recording
+
+
+def _read(path: Path, lines: Lines) -> Recording:
+    try:
         first = next(lines, "")
         reader = _reader(path, first)
         return reader(path, _chained(first, lines))
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise RecordingError(f"{path}: cannot be read ({_reason(error)}); {_EXPECTED}") from None
     except UnicodeDecodeError:
-        raise RecordingError(f"{path}: not a text file; {_EXPECTED}") from None
+        raise RecordingError(f"{path}, line {lines.number}: not text; {_EXPECTED}") from None
     except orjson.JSONDecodeError as error:
-        raise RecordingError(f"{path}: damaged JSON ({error}); {_EXPECTED}") from None
+        raise RecordingError(f"{path}, line {lines.number}: damaged JSON ({error}); {_EXPECTED}") from None
     except (KeyError, ValueError, TypeError, IndexError, ArithmeticError) as error:
-        raise RecordingError(f"{path}: damaged ({type(error).__name__}: {error}); {_EXPECTED}") from None
+        raise RecordingError(
+            f"{path}, line {lines.number}: damaged ({type(error).__name__}: {error}); {_EXPECTED}"
+        ) from None
 
 
 def _reader(path: Path, first: str) -> Reader:
@@ -70,22 +87,6 @@ def _reader(path: Path, first: str) -> Reader:
         f"a recording of {exchange[1]}, not of Binance spot" if exchange else "not a recording that is known"
     )
     raise RecordingError(f"{path}: {what}; {_EXPECTED}")
-
-
-def _lines(path: Path) -> Iterator[str]:
-    with path.open("rb") as file:
-        magic = file.read(4)
-    if magic[:2] == b"\x1f\x8b":
-        with gzip.open(path, "rt", encoding="utf-8") as text:
-            yield from text
-    elif magic == b"PK\x03\x04":
-        with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
-                with archive.open(name) as member:
-                    yield from io.TextIOWrapper(member, encoding="utf-8")
-    else:
-        with path.open(encoding="utf-8") as text:
-            yield from text
 
 
 def _chained(first: str, rest: Iterator[str]) -> Iterator[str]:

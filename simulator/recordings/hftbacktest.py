@@ -21,7 +21,7 @@ def read(path: Path, lines: Iterator[str]) -> Recording:
         message = orjson.loads(text)
         received_us = int(received_ns) // 1000
         if "lastUpdateId" not in message:
-            recording.frames.append(spot_frame(received_us, message, path, number))
+            recording.frames.append(spot_frame(received_us, text, message, path, number))
             continue
         if "T" in message:
             raise RecordingError(

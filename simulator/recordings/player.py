@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
@@ -13,12 +12,34 @@ import orjson
 from simulator.exchange import AggregateRow, Depth, KlineRow, Quotes, Span, TradeRow, Window
 from simulator.protocol.envelopes import Outgoing, with_times
 from simulator.protocol.exchange_info import symbol_entry
+from simulator.recordings.played import PlayedRecords
 from simulator.recordings.recording import Recording
 from simulator.world.calendar import bar_open
 from simulator.world.instruments import split_symbol
 
-_EIGHT_PLACES: Final = Decimal("1.00000000")
 _ZERO: Final = "0.00000000"
+
+
+class RecordedEvent(Outgoing):
+    """A frame that is sent with the bytes it was recorded with.
+
+    Args:
+        body: those; None where they were changed, and are to be made from the event.
+        genuine: it is what an exchange issues: readable.
+    """
+
+    __slots__ = ("_recorded",)
+
+    def __init__(
+        self, stream: str, event: Mapping[str, Any], received_ms: int, body: bytes | None, *, genuine: bool
+    ) -> None:
+        super().__init__(stream, event, received_ms, time_ms=received_ms, genuine=genuine)
+        self._recorded = body
+
+    def body(self, *, microseconds: bool) -> bytes:
+        if self._recorded is None or microseconds:
+            return super().body(microseconds=microseconds)
+        return self._recorded
 
 
 class Player:
@@ -33,7 +54,7 @@ class Player:
     def __init__(self, recording: Recording, shift_ms: int = 0) -> None:
         self._recording = recording
         self._shift_ms = shift_ms
-        self._klines: dict[tuple[str, str], dict[int, KlineRow]] = {
+        klines: dict[tuple[str, str], dict[int, KlineRow]] = {
             series: {
                 row.open_time_ms + shift_ms: row._replace(
                     open_time_ms=row.open_time_ms + shift_ms, close_time_ms=row.close_time_ms + shift_ms
@@ -42,9 +63,7 @@ class Player:
             }
             for series, rows in recording.klines.items()
         }
-        self._trades: defaultdict[str, list[TradeRow]] = defaultdict(list)
-        self._aggregates: defaultdict[str, list[AggregateRow]] = defaultdict(list)
-        self._quotes: dict[str, Quotes] = {}
+        self._known = PlayedRecords(klines)
         self._entries = self._symbol_entries()
         self.symbols: Sequence[str] = tuple(entry["symbol"] for entry in self._entries)
         self.recorded_symbols = self._recorded_symbols()
@@ -54,9 +73,7 @@ class Player:
         if recording.frames:
             self.first_ms = recording.frames[0].received_us // 1000 + shift_ms
         else:
-            self.first_ms = (
-                max(row.close_time_ms for rows in self._klines.values() for row in rows.values()) + 1
-            )
+            self.first_ms = max(row.close_time_ms for rows in klines.values() for row in rows.values()) + 1
         self.position_ms = self.first_ms
 
     @property
@@ -77,40 +94,33 @@ class Player:
         """The wanted ones among the next `count` frames."""
         if self.frozen:
             return []
-        events = []
+        events: list[Outgoing] = []
         for received_us, stream, body in self._recording.frames[self.played : self.played + count]:
             event = orjson.loads(body)
             if self._shift_ms:
                 event = with_times(event, lambda time_ms: time_ms + self._shift_ms)
-            self._learn(event)
             self.position_ms = received_us // 1000 + self._shift_ms
             self.played += 1
+            readable = self._known.learn(stream, event, self.position_ms)
             if stream in wanted:
-                events.append(Outgoing(stream, event, self.position_ms, time_ms=self.position_ms))
+                recorded = None if self._shift_ms else body
+                events.append(RecordedEvent(stream, event, self.position_ms, recorded, genuine=readable))
         return events
 
-    def _learn(self, event: Mapping[str, Any]) -> None:
-        match event.get("e"):
-            case "trade":
-                quote = (Decimal(event["p"]) * Decimal(event["q"])).quantize(_EIGHT_PLACES)
-                self._trades[event["s"]].append(
-                    TradeRow(event["t"], event["p"], event["q"], str(quote), event["T"], event["m"])
-                )
-            case "aggTrade":
-                self._aggregates[event["s"]].append(
-                    AggregateRow(*(event[letter] for letter in ("a", "p", "q", "f", "l", "T", "m")))
-                )
-            case "kline" if event["k"]["x"]:
-                bar = event["k"]
-                row = KlineRow(
-                    *(bar[letter] for letter in ("t", "o", "h", "l", "c", "v", "T", "q", "n", "V", "Q"))
-                )
-                self._klines.setdefault((event["s"], bar["i"]), {})[row.open_time_ms] = row
-            case None if "s" in event and "B" in event:
-                self._quotes[event["s"]] = Quotes(event["b"], event["B"], event["a"], event["A"])
+    def account(self) -> dict[str, Any]:
+        """What has been issued so far: the exchange's own word on its streams."""
+        known = self._known
+        return {
+            "newest_ms": known.newest_ms,
+            "unreadable": known.unreadable,
+            "newest_trades": {symbol: rows[-1].trade_id for symbol, rows in known.trades.items() if rows},
+            "newest_bars": [
+                (symbol, interval, max(rows)) for (symbol, interval), rows in known.klines.items() if rows
+            ],
+        }
 
     def klines(self, symbol: str, interval: str, offset_ms: int, span: Span, now_ms: int) -> list[KlineRow]:  # noqa: ARG002
-        rows = self._klines.get((symbol, interval), {})
+        rows = self._known.klines.get((symbol, interval), {})
         # Bars of another time zone were not recorded.
         opens = [
             open_ms
@@ -134,20 +144,20 @@ class Player:
 
     def quotes(self, symbol: str, now_ms: int) -> Quotes | None:
         """The last book ticker played, else the top of the recorded book."""
-        if symbol in self._quotes:
-            return self._quotes[symbol]
+        if symbol in self._known.quotes:
+            return self._known.quotes[symbol]
         depth = self.depth(symbol, 1, now_ms)
         return Quotes(*depth.bids[0], *depth.asks[0]) if depth and depth.bids and depth.asks else None
 
     def trades(self, symbol: str, from_id: int | None, limit: int, now_ms: int) -> list[TradeRow]:  # noqa: ARG002
-        rows = self._trades.get(symbol, [])
+        rows = self._known.trades.get(symbol, [])
         if from_id is None:
             return rows[-limit:]
-        begin = bisect_left(rows, from_id, key=lambda row: row.trade_id)
+        begin = bisect_left(rows, from_id, self._known.numbering[symbol], key=lambda row: row.trade_id)
         return rows[begin : begin + limit]
 
     def aggregates(self, symbol: str, from_id: int | None, span: Span, now_ms: int) -> list[AggregateRow]:  # noqa: ARG002
-        rows = self._aggregates.get(symbol, [])
+        rows = self._known.aggregates.get(symbol, [])
         if from_id is not None:
             rows = rows[bisect_left(rows, from_id, key=lambda row: row.aggregate_id) :]
         if span.end_ms is not None:
@@ -157,7 +167,7 @@ class Player:
         return rows[-span.limit :] if from_id is None and span.start_ms is None else rows[: span.limit]
 
     def window(self, symbol: str, from_ms: int, now_ms: int) -> Window:
-        rows = self._trades.get(symbol, [])
+        rows = self._known.trades.get(symbol, [])
         begin = bisect_left(rows, from_ms, key=lambda row: row.trade_time_ms)
         previous = rows[begin - 1].price if begin else _ZERO
         rows = rows[begin:]

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
 from shared.errors import RecordingError
 from simulator.exchange import Depth, KlineRow
+
+_DECODER: Final = json.JSONDecoder()
 
 
 class Frame(NamedTuple):
@@ -36,12 +40,14 @@ class Recording:
         snapshots: by symbol, (receive time in µs, book), in time order.
         klines: by (symbol, interval) and open time in ms.
         exchange_info: the newest recorded answer.
+        notes: what of the files could not be read.
     """
 
     frames: list[Frame] = field(default_factory=list)
     snapshots: dict[str, list[tuple[int, Depth]]] = field(default_factory=dict)
     klines: dict[tuple[str, str], dict[int, KlineRow]] = field(default_factory=dict)
     exchange_info: Mapping[str, Any] | None = None
+    notes: list[str] = field(default_factory=list)
 
     def add_snapshot(self, symbol: str, received_us: int, body: Mapping[str, Any]) -> None:
         depth = Depth(int(body["lastUpdateId"]), body["bids"], body["asks"])
@@ -58,14 +64,19 @@ def joined(parts: Iterable[Recording]) -> Recording:
         for series, rows in part.klines.items():
             whole.klines.setdefault(series, {}).update(rows)
         whole.exchange_info = part.exchange_info or whole.exchange_info
+        whole.notes += part.notes
     whole.frames.sort(key=lambda frame: frame.received_us)
     for snapshots in whole.snapshots.values():
         snapshots.sort(key=lambda snapshot: snapshot[0])
     return whole
 
 
-def spot_frame(received_us: int, message: Any, path: Path, line: int) -> Frame:
-    """A frame from a decoded combined message.
+def spot_frame(received_us: int, text: str, message: Any, path: Path, line: int) -> Frame:
+    """A frame from a combined message.
+
+    Args:
+        text: the message as it was recorded: what is odd in it stays as odd as it was.
+        message: the same, decoded.
 
     Raises:
         RecordingError: the message is no combined frame, or not of Binance spot: judged by what only futures
@@ -89,4 +100,17 @@ def spot_frame(received_us: int, message: Any, path: Path, line: int) -> Frame:
             "only Binance spot can be replayed"
         )
     # The copy is as small as its content: orjson's own bytes hold on to a kilobyte each.
-    return Frame(received_us, sys.intern(stream), bytes(memoryview(orjson.dumps(event))))
+    return Frame(received_us, sys.intern(stream), bytes(memoryview(_as_recorded(event, text))))
+
+
+def _as_recorded(event: Mapping[str, Any], text: str) -> bytes:
+    """The event's own bytes within the message."""
+    compact = orjson.dumps(event)
+    if compact.decode() in text:
+        return compact
+    # Written with blanks, or with what decoding does not keep: 1e3, 0.10, \u escapes.
+    found = re.search(r'"data"\s*:\s*', text)
+    if found is None:
+        return compact
+    _, end = _DECODER.raw_decode(text, found.end())
+    return text[found.end() : end].encode()

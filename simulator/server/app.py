@@ -15,6 +15,7 @@ from aiohttp import web
 
 from shared.errors import UsageError
 from simulator.faults.events import EventFaults
+from simulator.faults.handshakes import HandshakeFaults
 from simulator.faults.posted import parse_posted
 from simulator.faults.requests import RequestFaults
 from simulator.faults.script import Fault
@@ -55,6 +56,8 @@ class SimulatorOptions:
         fault_seed: of their draws.
         hold: the world's clock stands at its start until so many connections have subscribed; 0: it runs.
         freeze_at: world seconds after the start at which the market stops by itself.
+        log_intervals: the log follows trades and bars of these from the start on; of others from their first
+            subscription on.
     """
 
     host: str = "127.0.0.1"
@@ -67,6 +70,7 @@ class SimulatorOptions:
     fault_seed: int = 1
     hold: int = 0
     freeze_at: float | None = None
+    log_intervals: Sequence[str] = ()
 
 
 class Simulator:
@@ -74,6 +78,7 @@ class Simulator:
 
     Args:
         on_replay_finished: called with the number of frames once the recording has been played.
+        on_failure: called with what the market has stopped of.
 
     Attributes:
         port: the one that is listened on, after `start`.
@@ -85,21 +90,26 @@ class Simulator:
         exchange: WorldExchange | Player,
         options: SimulatorOptions,
         on_replay_finished: Callable[[int], None] = lambda _frames: None,
+        on_failure: Callable[[BaseException], None] = lambda _error: None,
     ) -> None:
         self.exchange = exchange
         self.port = options.port
         self._options = options
         self._on_replay_finished = on_replay_finished
+        self._on_failure = on_failure
         self._begin_ms = exchange.first_ms if isinstance(exchange, Player) else exchange.clock_start_ms
-        self._log = TruthLog(options.log, exchange.symbols)
+        numbering = exchange.numbering if isinstance(exchange, WorldExchange) else _one_numbering
+        self._log = TruthLog(options.log, exchange.symbols, numbering)
         self._tally = Tally(options.faults, _wall_ms)
         plan = (options.faults, options.fault_seed, self._begin_ms)
         self._event_faults, self._request_faults = EventFaults(*plan), RequestFaults(*plan)
+        self._handshake_faults = HandshakeFaults(*plan)
         self._hub = Hub(
             self._log,
             self._tally,
             self._event_faults,
             connections_awaited=max(1, options.hold),
+            always=_followed(exchange.symbols, options.log_intervals),
         )
         self._rest = RestService(
             exchange,
@@ -155,8 +165,13 @@ class Simulator:
 
     def _start_task(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
-        task.add_done_callback(_report)
+        task.add_done_callback(self._report)
         self._tasks.append(task)
+
+    def _report(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()):
+            logger.error("the market has stopped: %s: %s", type(error).__name__, error)
+            self._on_failure(error)
 
     async def stop(self) -> None:
         """Close all connections and the log."""
@@ -213,6 +228,10 @@ class Simulator:
             return refused_unit()
         if len(names) > MOST_STREAMS or not all(well_formed(name) for name in names):
             return web.Response(status=400)
+        refusal = self._handshake_faults.meet(self.now_ms())
+        if refusal is not None:
+            self._tally.fired(refusal)
+            return web.Response(status=refusal.options["status"])
         session = ControlSession(names, combined=combined)
         connection = Connection(session, self._options.rules, self._hub, microseconds=_UNIT_SUFFIXES[unit])
         self._connections.add(connection)
@@ -238,6 +257,7 @@ class Simulator:
             self._tally.add(fault)
             self._event_faults.add(fault, now_ms)
             self._request_faults.add(fault, now_ms)
+            self._handshake_faults.add(fault, now_ms)
         return web.json_response(self._tally.listed())
 
     async def _state(self, _request: web.Request) -> web.Response:
@@ -248,20 +268,29 @@ class Simulator:
             "world_elapsed_s": (self.now_ms() - self._begin_ms) / 1000,
             "frozen_at_ms": self._frozen_ms,
             "connections": self._hub.connections,
+            "first_asked_ms": self._rest.first_asked_ms,
             "issued": self._log.counts,
         }
         if isinstance(exchange, Player):
             state |= {"mode": "replay", "frames_played": exchange.played, "finished": exchange.finished}
             state["recorded_symbols"] = list(exchange.recorded_symbols)
+            state |= exchange.account()
         else:
             state |= {"mode": "world", "seed": exchange.seed, "start_ms": exchange.start_ms}
             state["held"] = self._clock.held
         return web.json_response(state)
 
 
-def _report(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()):
-        logger.error("the market has stopped: %s: %s", type(error).__name__, error)
+def _followed(symbols: Sequence[str], intervals: Sequence[str]) -> frozenset[str]:
+    """The streams that the log follows from the start on."""
+    if not intervals:
+        return frozenset()
+    kinds = ("trade", *(f"kline_{interval}" for interval in intervals))
+    return frozenset(f"{symbol.lower()}@{kind}" for symbol in symbols for kind in kinds)
+
+
+def _one_numbering(_record: str, _symbol: str, _time_ms: int) -> int:
+    return 0
 
 
 def _wall_ms() -> int:

@@ -16,6 +16,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from simulator.faults.link import Link
 from simulator.faults.script import Fault
+from simulator.faults.targets import strikes, target_of
 from simulator.protocol.control import ControlSession, FrameLimit
 from simulator.protocol.envelopes import Outgoing
 from simulator.server.hub import Hub
@@ -76,6 +77,7 @@ class Connection:
         self._waiting_bytes = 0
         self._writing = False
         self._wake = asyncio.Event()
+        self._muted_by: list[Fault] = []
         self._limit = FrameLimit()
         self._link = Link()
         # Payloads of pings not yet answered, and when each was sent.
@@ -89,7 +91,7 @@ class Connection:
 
     def put(self, event: Outgoing) -> None:
         now = time.monotonic()
-        if self._ended.is_set() or self._link.silent_for(now):
+        if self._ended.is_set() or self._link.silent_for(now) or self._muted(event.stream):
             self._hub.lost(event, self)
             return
         size = len(self._frame(event))
@@ -111,6 +113,8 @@ class Connection:
             case "silent":
                 self._link.silence(fault, now)
                 self._throw_away_queue()
+            case "mute":
+                self._muted_by.append(fault)
             case "slow":
                 self._link.slow_down(fault, now)
             case "shutdown":
@@ -119,6 +123,12 @@ class Connection:
                 self._plan_changed.set()
             case _:
                 self._end(WSCloseCode.GOING_AWAY, b"")
+
+    def _muted(self, stream: str) -> bool:
+        if not self._muted_by:
+            return False
+        target = target_of(stream)
+        return target is not None and any(strikes(fault, target) for fault in self._muted_by)
 
     @property
     def waiting(self) -> int:

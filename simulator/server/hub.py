@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Protocol
 
-from simulator.faults.events import Effect, EventFaults, Fire, Hit, Send
+from simulator.faults.events import Effect, EventFaults, Fire, Hit, Lie, Send
 from simulator.faults.market import unissued
 from simulator.faults.script import Fault
 from simulator.faults.tally import Tally
@@ -46,6 +46,7 @@ class Hub:
     Args:
         log: what it keeps an account of is wanted for ever once it has had a subscriber: the exchange
             issues it whether anyone listens or not.
+        always: streams that are followed by the log from the beginning.
 
     Attributes:
         wanted: names of all streams to be fed; the same object until it changes.
@@ -59,8 +60,9 @@ class Hub:
         faults: EventFaults,
         *,
         connections_awaited: int = 1,
+        always: frozenset[str] = frozenset(),
     ) -> None:
-        self.wanted: frozenset[str] = frozenset()
+        self.wanted = always
         self.listened_to = asyncio.Event()
         self._log = log
         self._tally = tally
@@ -151,13 +153,19 @@ class Hub:
                 self._count(fault, event)
                 if marked:
                     self._log.struck(fault.kind, event, withheld=withheld)
+            case Lie(fault, event) if event.stream in self._listeners:
+                self._log.lied(fault.kind, event)
             case Fire(fault) if fault.declared.place == "connection":
                 self._strike(fault)
-            case Fire(fault):
-                self._tally.fired(fault)
-                if fault.kind == "halt":
-                    for record, count in unissued(effect, self.wanted).items():
-                        self._tally.hit(fault, record, count)
+            case Fire():
+                self._begun(effect)
+
+    def _begun(self, fire: Fire) -> None:
+        """A fault of the market itself begins."""
+        self._tally.fired(fire.fault)
+        if fire.fault.kind == "halt":
+            for record, count in unissued(fire, self.wanted).items():
+                self._tally.hit(fire.fault, record, count)
 
     def _deliver(self, event: Outgoing) -> None:
         listeners = self._listeners.get(event.stream)

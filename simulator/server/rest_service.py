@@ -11,7 +11,13 @@ from typing import Final
 import orjson
 from aiohttp import web
 
-from simulator.faults.requests import Disturbance, RequestFaults, Verbatim
+from simulator.faults.requests import (
+    Disturbance,
+    RequestFaults,
+    Verbatim,
+    with_server_time,
+    without_open_row,
+)
 from simulator.faults.tally import Tally
 from simulator.protocol import rest
 from simulator.protocol.rest import ENDPOINTS, RestAnswer, RestRequest
@@ -30,6 +36,9 @@ class RestService:
         faults: None when nothing is scripted.
         now_ms: the market's time.
         market_data_only: without the endpoints that the market-data host lacks.
+
+    Attributes:
+        first_asked_ms: market's time of the first request that was more than a ping; None: none was.
     """
 
     def __init__(
@@ -49,6 +58,7 @@ class RestService:
         self._now_ms = now_ms
         self._market_data_only = market_data_only
         self._weights = WeightCounter()
+        self.first_asked_ms: int | None = None
         # History is summed here, one request at a time, while the streams go on.
         self._database = ThreadPoolExecutor(max_workers=1, thread_name_prefix="history")
 
@@ -67,6 +77,8 @@ class RestService:
         if isinstance(charged, Refused):
             return _refused(charged)
         weight = _weight_headers(charged.used_weight)
+        if path != "ping" and self.first_asked_ms is None:
+            self.first_asked_ms = self._now_ms()
         asked = RestRequest(path, query, request.headers.get("X-MBX-TIME-UNIT"), self._now_ms())
         disturbance = self._faults.meet(asked)
         if disturbance is None:
@@ -103,9 +115,14 @@ class RestService:
         self._tally.hit(fault, "rest")
         if disturbance.instead is not None:
             return _verbatim(disturbance.instead, weight)
+        if disturbance.dead:
+            return _broken(request)
+        now_ms = asked.now_ms
         if disturbance.age_ms:
-            asked = RestRequest(asked.path, asked.query, asked.time_unit, asked.now_ms - disturbance.age_ms)
+            asked = RestRequest(asked.path, asked.query, asked.time_unit, now_ms - disturbance.age_ms)
         answer = self._skewed(asked, await self._of_exchange(asked))
+        answer = without_open_row(answer, asked.now_ms, now_ms)
+        answer = with_server_time(answer, disturbance.offset_ms)
         if disturbance.cut:
             return await _cut(request, answer, weight)
         await asyncio.sleep(disturbance.hold_s)
@@ -146,6 +163,13 @@ async def _cut(request: web.Request, answer: RestAnswer, headers: Mapping[str, s
     if request.transport is not None:
         request.transport.close()
     return response
+
+
+def _broken(request: web.Request) -> web.StreamResponse:
+    """No answer: the connection ends."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
 
 
 def _weight_headers(used_weight: int) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,6 +36,7 @@ class TruthLog:
 
     Args:
         symbols: those of the market.
+        numbering: of a record ("trade", "depth"), symbol and time: how often the ids have begun anew.
 
     Memory grows with the holes in what was issued, not with its size.
 
@@ -43,12 +44,15 @@ class TruthLog:
         counts: entries by kind.
     """
 
-    def __init__(self, path: Path | None, symbols: Sequence[str]) -> None:
+    def __init__(
+        self, path: Path | None, symbols: Sequence[str], numbering: Callable[[str, str, int], int]
+    ) -> None:
+        self._numbering = numbering
         self._symbols = frozenset(symbols)
         self.counts = {"trade": 0, "kline": 0, "depth": 0}
-        self._issued: defaultdict[tuple[str, ...], IdRanges] = defaultdict(IdRanges)
+        self._issued: defaultdict[tuple[str | int, ...], IdRanges] = defaultdict(IdRanges)
         self._lines: list[bytes] = []
-        self._runs: dict[tuple[str, str, Target], _Run] = {}
+        self._runs: dict[tuple[str, str, Target, int], _Run] = {}
         try:
             self._file = path.open("wb") if path else None
         except OSError as error:
@@ -65,7 +69,9 @@ class TruthLog:
         return target.kind != "depth" or stream.endswith("@100ms")
 
     def issued(self, outgoing: Outgoing) -> None:
-        """Enter an event of the market, whoever gets it."""
+        """Enter an event of the market, whoever gets it; what is not genuine is no record of anything."""
+        if not outgoing.genuine:
+            return
         event = outgoing.event
         match event.get("e"):
             case "trade":
@@ -83,8 +89,10 @@ class TruthLog:
         target, event = target_of(outgoing.stream), outgoing.event
         if target is None:
             return
+        numbering = 0
         match target.kind:
             case "trade":
+                numbering = self._numbering("trade", target.symbol, event["T"])
                 first = last = event["t"]
                 following = last + 1
             case "kline":
@@ -93,10 +101,11 @@ class TruthLog:
                 first = last = event["k"]["t"]
                 following = event["k"]["T"] + 1
             case "depth":
+                numbering = self._numbering("depth", target.symbol, outgoing.time_ms)
                 first, last, following = event["U"], event["u"], event["u"] + 1
             case _:
                 first, last, following = event["u"], event["u"], -1
-        key = ("withheld" if withheld else "altered", fault, target)
+        key = ("withheld" if withheld else "altered", fault, target, numbering)
         run = self._runs.get(key)
         if run is not None and run.following == first:
             run.last, run.following = last, following
@@ -104,6 +113,19 @@ class TruthLog:
         if run is not None:
             self._write_run(key, run)
         self._runs[key] = _Run(first, last, following)
+
+    def lied(self, fault: str, outgoing: Outgoing) -> None:
+        """Enter what was sent and never issued: a trade's id or time, a bar's open time that are none."""
+        target, event = target_of(outgoing.stream), outgoing.event
+        if target is None:
+            return
+        entry: dict[str, Any] = {"kind": "lie", "fault": fault, "stream": target.kind}
+        entry["symbol"] = target.symbol
+        if target.kind == "trade":
+            entry |= {"trade_id": event["t"], "trade_time_ms": event["T"]}
+        else:
+            entry |= {"interval": target.interval, "open_time_ms": event["k"]["t"]}
+        self._line(entry)
 
     def faults(self, listed: Sequence[Mapping[str, Any]]) -> None:
         """Enter what every fault has done, as `GET /simulator/faults` tells it."""
@@ -135,8 +157,9 @@ class TruthLog:
             self._file.close()
 
     def _trade(self, symbol: str, row: TradeRow) -> None:
-        if self._first_time(("trade", symbol), row.trade_id, row.trade_id):
-            entry: dict[str, Any] = {"kind": "trade", "symbol": symbol, **row._asdict()}
+        numbering = self._numbering("trade", symbol, row.trade_time_ms)
+        if self._first_time(("trade", symbol, numbering), row.trade_id, row.trade_id):
+            entry: dict[str, Any] = {"kind": "trade", "symbol": symbol, **row._asdict(), **_of(numbering)}
             del entry["quote_quantity"]
             self._write(entry)
 
@@ -149,7 +172,8 @@ class TruthLog:
             self._write({"kind": "kline", "symbol": symbol, "interval": interval, **row._asdict()})
 
     def _depth(self, event: Mapping[str, Any]) -> None:
-        if self._first_time(("depth", event["s"]), event["U"], event["u"]):
+        numbering = self._numbering("depth", event["s"], event["E"])
+        if self._first_time(("depth", event["s"], numbering), event["U"], event["u"]):
             self._write(
                 {
                     "kind": "depth",
@@ -157,10 +181,11 @@ class TruthLog:
                     "first_update_id": event["U"],
                     "final_update_id": event["u"],
                     "event_time_ms": event["E"],
+                    **_of(numbering),
                 }
             )
 
-    def _first_time(self, series: tuple[str, ...], first: int, last: int) -> bool:
+    def _first_time(self, series: tuple[str | int, ...], first: int, last: int) -> bool:
         issued = self._issued[series]
         if last in issued:
             return False
@@ -183,12 +208,17 @@ class TruthLog:
             self._write_run(key, run)
         self._runs.clear()
 
-    def _write_run(self, key: tuple[str, str, Target], run: _Run) -> None:
-        kind, fault, target = key
+    def _write_run(self, key: tuple[str, str, Target, int], run: _Run) -> None:
+        kind, fault, target, numbering = key
         entry: dict[str, Any] = {"kind": kind, "fault": fault, "stream": target.kind, "symbol": target.symbol}
         if target.interval:
             entry["interval"] = target.interval
-        self._line({**entry, "first": run.first, "last": run.last})
+        self._line({**entry, "first": run.first, "last": run.last, **_of(numbering)})
+
+
+def _of(numbering: int) -> dict[str, int]:
+    """The entry's numbering, where it is not the first."""
+    return {"numbering": numbering} if numbering else {}
 
 
 def _row(kline: Mapping[str, Any]) -> KlineRow:

@@ -127,12 +127,14 @@ class RunningBars:
     def at(self, open_ms: int, end_ms: int, time_ms: int) -> Bar:
         """The bar that opened at `open_ms` with all trades up to `time_ms`, inclusive."""
         minute_ms = time_ms - time_ms % MINUTE_MS
-        if open_ms >= minute_ms:
-            bar = sum_bars(self._tape, (open_ms, time_ms + 1))[0]
+        # A bar that holds a listing has nothing to sum before it.
+        from_ms = max(open_ms, self._tape.history_from_ms) if self._tape.listed_anew else open_ms
+        if from_ms >= minute_ms:
+            bar = sum_bars(self._tape, (from_ms, time_ms + 1))[0]
         else:
             recent = sum_bars(self._tape, (minute_ms, time_ms + 1))[0]
-            bar = merged(self._until_minute(open_ms, end_ms, minute_ms), recent)
-        return _ending(bar, end_ms)
+            bar = merged(self._until_minute(from_ms, end_ms, minute_ms), recent)
+        return _spanning(bar, flat_bar(open_ms, from_ms, bar.open), flat_bar(from_ms, end_ms, bar.close))
 
     def _until_minute(self, open_ms: int, end_ms: int, minute_ms: int) -> Bar:
         length = end_ms - open_ms
@@ -162,7 +164,7 @@ class BarHistory:
         start_ms, end_ms, limit = span.start_ms, span.end_ms, span.limit
         newest = bar_open(interval, now_ms if end_ms is None else min(end_ms, now_ms), offset_ms)
         oldest = bar_open(interval, self._tape.history_from_ms + 1, offset_ms)
-        if oldest < self._tape.history_from_ms:
+        if oldest < self._tape.history_from_ms and not self._tape.listed_anew:
             oldest = bar_end(interval, oldest, offset_ms)
         if start_ms is None:
             length = bar_end(interval, newest, offset_ms) - newest
@@ -258,7 +260,3 @@ def _spanning(bar: Bar, earlier: Bar, later: Bar) -> Bar:
         earlier.open_ms, later.end_ms, bar.open, bar.high, bar.low, bar.close, bar.base, bar.quote,
         bar.count, bar.buy_base, bar.buy_quote, bar.first_id, bar.last_id,
     )  # fmt: skip
-
-
-def _ending(bar: Bar, end_ms: int) -> Bar:
-    return _spanning(bar, bar, flat_bar(bar.open_ms, end_ms, bar.close))

@@ -108,13 +108,13 @@ class _TradeSource:
             "s": market.symbol,
         }
         if self._aggregate:
-            event["a"] = trade_id - market.aggregate_offset
+            event["a"] = market.aggregate_id(trade_id)
         else:
-            event["t"] = trade_id
+            event["t"] = market.trade_numbering.shown(trade_id)
         event["p"] = market.price(self._prices[index])
         event["q"] = market.quantity(self._lots[index])
         if self._aggregate:
-            event["f"] = event["l"] = trade_id
+            event["f"] = event["l"] = market.trade_numbering.shown(trade_id)
         event["T"] = time_ms
         event["m"] = self._makers[index]
         event["M"] = True
@@ -165,12 +165,13 @@ class _BookSource:
         if not bids and not asks:
             return None
         first_id, self._sent_id = self._sent_id + 1, state.update_id
+        shown_first, shown_last = self._market.update_numbering.span(first_id, self._sent_id)
         return {
             "e": "depthUpdate",
             "E": published_ms(self._slot),
             "s": self._market.symbol,
-            "U": first_id,
-            "u": self._sent_id,
+            "U": shown_first,
+            "u": shown_last,
             "b": self._levels(sorted(bids.items(), reverse=True)),
             "a": self._levels(sorted(asks.items())),
         }
@@ -183,7 +184,7 @@ class _BookSource:
             return None
         self._sent_top = top
         return {
-            "lastUpdateId": state.update_id,
+            "lastUpdateId": self._market.update_numbering.shown(state.update_id),
             "bids": self._levels(top[0]),
             "asks": self._levels(top[1]),
         }
@@ -195,7 +196,7 @@ class _BookSource:
         self._sent_top = (bid, ask)
         price, quantity = self._market.price, self._market.quantity
         return {
-            "u": update_id(self._slot),
+            "u": self._market.update_numbering.shown(update_id(self._slot)),
             "s": self._market.symbol,
             "b": price(bid[0]),
             "B": quantity(bid[1]),

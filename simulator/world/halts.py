@@ -31,6 +31,10 @@ class Halts:
                 self._begins.append(begin_ms)
                 self._ends.append(end_ms)
 
+    def with_span(self, begin_ms: int, end_ms: int) -> Halts:
+        """These and one more."""
+        return Halts((*zip(self._begins, self._ends, strict=True), (begin_ms, end_ms)))
+
     def __bool__(self) -> bool:
         return bool(self._begins)
 

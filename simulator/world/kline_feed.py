@@ -38,6 +38,8 @@ class KlineSource:
         previous = opened
         while True:
             end, previous = previous, bar_open(self._stream.interval, previous - 1, self._stream.offset_ms)
+            if end <= self._market.first_trade_ms:
+                return opened  # nothing was before the listing
             if not self._market.halts.cover(previous, end):
                 break
         return previous if self._final_ms(previous) > after_ms else opened
@@ -45,7 +47,7 @@ class KlineSource:
     def _begin(self, open_ms: int) -> None:
         """Go on with the bar of an open time, or the first after it that has a moment of trading."""
         self._open, self._end = open_ms, self._bar_end(open_ms)
-        while self._market.halts.cover(self._open, self._end):
+        while self._end <= self._market.first_trade_ms or self._market.halts.cover(self._open, self._end):
             self._open, self._end = self._end, self._bar_end(self._end)
         self._update, self._sent_count = -1, None
 
@@ -59,7 +61,7 @@ class KlineSource:
                 bar = self._market.running.at(self._open, self._end, self._end - 1)
                 yield time_ms, 2, self._event(bar, time_ms, closed=True)
                 self._begin(self._end)
-            elif self._market.halts.end_of(time_ms) is None:
+            elif time_ms >= self._market.first_trade_ms and self._market.halts.end_of(time_ms) is None:
                 bar = self._market.running.at(self._open, self._end, time_ms)
                 if bar.count != self._sent_count:
                     self._sent_count = bar.count
@@ -103,8 +105,8 @@ class KlineSource:
                 "T": bar.end_ms - 1,
                 "s": market.symbol,
                 "i": self._stream.interval,
-                "f": bar.first_id,
-                "L": bar.last_id,
+                "f": market.trade_numbering.shown(bar.first_id),
+                "L": market.trade_numbering.shown(bar.last_id),
                 "o": price(bar.open),
                 "c": price(bar.close),
                 "h": price(bar.high),

@@ -64,16 +64,33 @@ class Trades:
 
 
 class TradeTape:
-    """All trades of one symbol. Safe to ask from two threads."""
+    """All trades of one symbol. Safe to ask from two threads.
+
+    Args:
+        listed_ms: before the minute of this time there is no history at all, and ids begin at 1; the rest of
+            that minute is the halts' to leave out. None: history goes back for years.
+    """
 
     def __init__(
-        self, instrument: Instrument, seed: int, start_ms: int, rate: float, halts: Halts | None = None
+        self,
+        instrument: Instrument,
+        seed: int,
+        start_ms: int,
+        rate: float,
+        halts: Halts | None = None,
+        *,
+        listed_ms: int | None = None,
     ) -> None:
         symbol = instrument.symbol
         dense_from_ms = start_ms - start_ms % _DAY_MS - _DENSE_DAYS * _DAY_MS
         self.history_from_ms = dense_from_ms - _THIN_DAYS * _DAY_MS
         self.path = PricePath(seed, symbol, instrument.base_price_ticks)
         self.first_id = 1_000_000_000 + hash_key(seed, symbol, "first trade id") % 4_000_000_000
+        # Then the bar that holds the listing is one, too, short as it is.
+        self.listed_anew = listed_ms is not None
+        if listed_ms is not None:
+            dense_from_ms = self.history_from_ms = listed_ms - listed_ms % MINUTE_MS
+            self.first_id = 1
         self.halts = halts or Halts()
         self._instrument = instrument
         self._thin_from = self.history_from_ms // MINUTE_MS
@@ -214,6 +231,8 @@ class TradeTape:
 
     def _draw(self, first: int, end: int) -> Trades:
         first = max(first, self._thin_from)
+        if end <= first:
+            return self._empty(first)
         middle = min(max(first, self._dense_from), end)
         parts = []
         if first < middle:

@@ -173,12 +173,14 @@ class FakeExchange:
         self._call(self._broadcast(orjson.dumps({"stream": name, "data": data}).decode()))
 
     async def _broadcast(self, text: str) -> None:
-        for socket in self._sockets:
+        for socket in list(self._sockets):
             await socket.send_str(text)
 
     async def _broadcast_all(self, frames: Iterable[bytes]) -> None:
+        # Those that are there now: a producer opens another one where it hears what cannot be.
+        sockets = list(self._sockets)
         for frame in frames:
-            for socket in self._sockets:
+            for socket in sockets:
                 await socket.send_bytes(frame)
 
     async def _cut(self) -> None:

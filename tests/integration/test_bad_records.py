@@ -43,6 +43,8 @@ def good(kind: str, number: int) -> dict[str, Any]:
         case "kline":
             open_time_ms = START_MS + number * 60_000
             fields |= {"open_time_ms": open_time_ms, "close_time_ms": open_time_ms + 59_999}
+            # A closed bar is told of after its end.
+            fields |= dict.fromkeys(("event_time_ms", "received_time_ms"), open_time_ms + 60_000)
         case "trade":
             fields |= {"trade_id": number, "trade_time_ms": time_ms}
         case "ledger":

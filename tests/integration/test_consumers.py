@@ -281,7 +281,11 @@ def test_all_streams_in_one_process_end_in_the_store_and_in_the_ledger(
                 (TRADES, key, trade(trade_id=1, trade_time_ms=START_MS, **symbol)),
                 (TRADES, key, trade(trade_id=2, trade_time_ms=START_MS + 1, **symbol)),
                 (LEDGER, key, ledger(event_time_ms=START_MS + 1, **expected, **symbol)),
-                (klines_topic("1m"), key, kline(open_time_ms=START_MS, **symbol)),
+                (
+                    klines_topic("1m"),
+                    key,
+                    kline(open_time_ms=START_MS, event_time_ms=START_MS + 60_000, **symbol),
+                ),
                 ("market.book", key, book(event_time_ms=START_MS, **symbol)),
                 ("market.quotes", key, quote(received_time_ms=START_MS, **symbol)),
             ],

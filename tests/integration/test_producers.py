@@ -11,10 +11,12 @@ from pathlib import Path
 
 import orjson
 import pytest
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from producers.bearings import trades_series
 from producers.progress import decode_progress, partition_of
+from shared.kafka import producer_config
 from shared.messages import message_key
 from shared.topics import (
     BOOK,
@@ -141,6 +143,35 @@ def test_trades_of_a_producer_killed_before_its_first_record_are_not_forgotten(
     assert run.stop() == 0
     assert sorted(trade_ids(reader, exchange)) == issued
     assert said(reader, exchange, "expected", "trades") == set(issued)
+
+
+def test_garbage_above_the_progress_and_in_its_place_ends_no_producer(
+    start: Callable[..., Run], exchange: FakeExchange, reader: Reader, kafka_topics: str
+) -> None:
+    series, key = trades_series("binance", exchange.symbol), message_key("binance", exchange.symbol)
+    run = start()
+    issued = [exchange.trade() for _ in range(5)]
+    until(lambda: len(trade_ids(reader, exchange)) == 5, "the trades", run)
+    until(lambda: len(reader.records(PROGRESS, series)) > 1, "their progress", run)
+    run.kill()
+    until(lambda: exchange.connected == 0, "the connection is gone")
+    producer = Producer(producer_config(kafka_topics, "test"))
+    producer.produce(TRADES, b"\x00 no trade", key)
+    producer.produce(PROGRESS, b"\x00 no progress", series.encode())
+    assert producer.flush(10) == 0
+    before = len(reader.records(DEAD_LETTERS, series))
+    for _ in range(2):
+        run = start()
+        issued.append(exchange.trade())
+        until(lambda: len(reader.records(TRADES, key.decode())) == len(issued) + 1, "the next trade", run)
+        run.kill()
+        until(lambda: exchange.connected == 0, "the connection is gone")
+    found = [record.value() for record in reader.records(TRADES, key.decode())]
+    ids = sorted(orjson.loads(value)["trade_id"] for value in found if value.startswith(b"{"))
+    assert ids == issued, "each once, and none forgotten"
+    letters = reader.records(DEAD_LETTERS, series)[before:]
+    assert [letter.value() for letter in letters] == [b"\x00 no progress"], "put aside, and only once"
+    assert b"pipeline.progress" in dict(letters[0].headers() or [])["reason"]
 
 
 def test_a_cut_connection_costs_no_trade_and_the_book_says_when_it_was_not_exact(

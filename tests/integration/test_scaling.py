@@ -9,13 +9,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer
 
-from consumers.streams import streams
+from consumers.streams import Stream, streams
 from cryptostream.engines.influxdb import InfluxServer
 from cryptostream.engines.kafka import KafkaServer
 from cryptostream.topics_admin import ensure_topics
-from shared.kafka import SESSION_TIMEOUT_MS, producer_config
+from shared.kafka import LIBRDKAFKA_LOG, SESSION_TIMEOUT_MS, consumer_config, producer_config
 from shared.settings import Settings
 from tests.conftest import real_influx, real_kafka
 from tests.integration.consumer_harness import ConsumerRun, member_ids, members, until
@@ -32,7 +32,8 @@ from tests.integration.streaming import (
 )
 
 INTERVALS = ("1s", "1m")
-GROUPS = [stream.group for stream in streams(("klines", "trades"), INTERVALS, memory_broker=False)]
+STREAMS = streams(("klines", "trades"), INTERVALS, memory_broker=False)
+GROUPS = [stream.group for stream in STREAMS]
 SYMBOLS = [f"SCALE{number}USDC" for number in range(12)]
 TRADES, SECONDS, MINUTES = 600, 240, 120
 SLICES = 200
@@ -151,6 +152,33 @@ def test_a_slot_gets_its_partitions_back_without_a_rebalance(settings: Settings,
         until(lambda: count(settings, "trade", ["SLOTUSDC"]) or feed(broker), "the trades of the slot")
         assert [len(member_ids(broker, group)) for group in GROUPS] == [1] * len(GROUPS)
         assert second.stop()[0] == 0
+
+
+def test_a_slot_that_was_taken_for_a_moment_is_taken_back(settings: Settings) -> None:
+    """As a broker does that lost its memory of a group: the member that holds the slot is fenced."""
+    broker = settings.kafka_bootstrap_servers
+    with replica(settings, INSTANCE="9") as run:
+        share(settings, 1)
+        for stream in STREAMS:
+            take_slot(broker, stream, "9")
+        send(Producer(producer_config(broker, "test")), trades(["TAKENUSDC"], 100, START_MS + 600_000))
+        until(lambda: count(settings, "trade", ["TAKENUSDC"]) == 100, "the trades after it")
+        share(settings, 1)
+        code, errors = run.stop()
+    assert code == 0, errors
+    assert errors.count("joining the group again") >= len(GROUPS)
+    # Nothing of librdkafka's own.
+    assert [line for line in errors.splitlines() if line.startswith("%") or "librdkafka" in line] == []
+
+
+def take_slot(broker: str, stream: Stream, instance: str) -> None:
+    """Join with it, and be gone without a word."""
+    slot = f"{stream.service}-{instance}"
+    taker = Consumer(consumer_config(broker, stream.group, "taker", slot=slot), logger=LIBRDKAFKA_LOG)
+    taker.subscribe(list(stream.topics))
+    # The one that had it may be so quick to take it back that there is an error instead of partitions.
+    until(lambda: taker.poll(0.1) or taker.assignment(), "the slot to be taken")
+    taker.close()
 
 
 def feed(broker: str) -> None:

@@ -380,3 +380,68 @@ def test_answers_that_are_held_cut_old_or_garbage():
     assert snapshot == {"lastUpdateId": true.last_update_id, "bids": true.bids, "asks": true.asks}
     assert garbage == (200, "text/html")
     assert [fault["records"]["rest"] for fault in faults] == [1, 1, 1, 1]
+
+
+def test_a_refused_stream_does_not_open_while_rest_answers_and_open_ones_go_on():
+    async def run():
+        async with running("stream_refused:from=6,to=600,status=451", speed=2.0) as (simulator, http):
+            received: list[str] = []
+            socket = await connect(simulator)
+            listener = asyncio.create_task(listen(socket, received))
+            await until(http, "/simulator/state", lambda state: state["world_elapsed_s"] > 6)
+            with pytest.raises(websockets.exceptions.InvalidStatus, match="451"):
+                await connect(simulator)
+            before = len(received)
+            await until(http, "/simulator/state", lambda state: state["world_elapsed_s"] > 9)
+            assert len(received) > before
+            async with http.get("/api/v3/trades", params={"symbol": "BTCUSDC"}) as answer:
+                assert answer.status == 200
+            (fault,) = await get(http, "/simulator/faults")
+            assert fault["fired"] == 1
+            listener.cancel()
+
+    asyncio.run(run())
+
+
+def test_a_mute_stream_is_silent_on_its_connection_alone_and_the_others_of_it_go_on():
+    async def run():
+        async with running("mute:at=3,streams=trade", freeze_at=12.0) as (simulator, http):
+            received: list[str] = []
+            listener = asyncio.create_task(listen(await connect(simulator), received))
+            await until(http, "/simulator/state", lambda state: state["world_elapsed_s"] > 3.5)
+            later: list[str] = []
+            second = asyncio.create_task(listen(await connect(simulator), later))
+            await until_frozen(http)
+            trades = [json.loads(text)["data"] for text in received if "@trade" in text]
+            assert trades and max(trade["T"] for trade in trades) < START_MS + 3_100
+            bars = [json.loads(text)["data"] for text in received if "@kline_1s" in text]
+            assert max(bar["E"] for bar in bars) > START_MS + 10_000
+            assert any("@trade" in text for text in later)
+            listener.cancel()
+            second.cancel()
+
+    asyncio.run(run())
+
+
+def test_a_dead_rest_breaks_the_connection_and_a_log_may_follow_from_the_start(tmp_path):
+    async def run():
+        log = tmp_path / "log.jsonl"
+        options = {"hold": 0, "log": log, "log_intervals": ("1s",), "freeze_at": 8.0}
+        async with running("rest_dead:paths=klines", "rest_behind:age=2,paths=trades", **options) as (
+            _,
+            http,
+        ):
+            with pytest.raises(aiohttp.ClientConnectionError):
+                await get(http, "/api/v3/klines?symbol=BTCUSDC&interval=1m")
+            state = await until_frozen(http)
+            assert state["first_asked_ms"] is not None
+            newest = await get(http, "/api/v3/trades?symbol=BTCUSDC&limit=1")
+            assert newest[0]["time"] <= state["frozen_at_ms"] - 2_000
+            assert (await get(http, "/api/v3/time"))["serverTime"] == state["frozen_at_ms"]
+        entries = [json.loads(line) for line in log.read_text().splitlines()]
+        kinds = Counter((entry["kind"], entry.get("symbol")) for entry in entries)
+        # Nobody has subscribed to anything; one bar's end was still to be said as it began.
+        for symbol in ("BTCUSDC", "ETHUSDC"):
+            assert kinds["trade", symbol] > 10 and 8 <= kinds["kline", symbol] <= 9
+
+    asyncio.run(run())

@@ -167,11 +167,15 @@ class Forgetful:
         self._store = store
         self.expired = 0
 
-    def write(self, points: Sequence[Point]) -> None:
+    @property
+    def oldest_kept_ns(self) -> int | None:
+        return self._store.oldest_kept_ns
+
+    def write(self, points: Sequence[Point]) -> Sequence[Point]:
         try:
-            self._store.write(points)
+            return self._store.write(points)
         except StoreUnavailable:
-            return
+            return ()
 
     def close(self) -> None:
         self._store.close()

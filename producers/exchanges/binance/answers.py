@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any, Final, NamedTuple, TypeVar
 
 import orjson
@@ -61,6 +62,14 @@ def used_weight(headers: Mapping[str, str]) -> int | None:
     """Weight that the IP has used in this minute, None if the answer does not say."""
     value = headers.get(USED_WEIGHT, "")
     return int(value) if value.isdecimal() else None
+
+
+def served_ms(headers: Mapping[str, str]) -> int | None:
+    """When the answer was made by its server's clock, to the second; None if it does not say."""
+    try:
+        return int(parsedate_to_datetime(headers.get("date", "")).timestamp()) * 1000
+    except ValueError:
+        return None
 
 
 class ExchangeInfo(NamedTuple):

@@ -19,6 +19,14 @@ EXCHANGE: Final = "binance"
 
 # The year 2262, where int64 nanoseconds end; microseconds had passed this number in 1970.
 _LATEST_MS: Final = 2**63 // 1_000_000
+# A recording's receive times are those of the recorder's clock, which may be wrong by minutes; its events
+# hold their times to their own event time.
+_RECORDER_MS: Final = 600_000
+_EVENT_MS: Final = 10_000
+# Ids with bounds, besides all times.
+_BOUNDED_IDS: Final = frozenset(
+    ("trade_id", "first_trade_id", "last_trade_id", "first_update_id", "final_update_id", "update_id")
+)
 
 
 class StreamMessage(NamedTuple):
@@ -29,10 +37,26 @@ class StreamMessage(NamedTuple):
 
 
 class Rejected(NamedTuple):
-    """The frame breaks the contract and belongs to the dead letters."""
+    """The frame breaks the contract and belongs to the dead letters.
+
+    Attributes:
+        field: the id or time that lies out of bounds, by the contract's name; "" for all else.
+        ahead: that is a time beyond the exchange's clock as the caller knows it.
+    """
 
     stream: str
     reason: str
+    field: str = ""
+    ahead: bool = False
+
+
+class TimeAhead(InvalidMessage):
+    """A time beyond the exchange's clock."""
+
+    def __init__(self, field: str, time_ms: int, latest_ms: int) -> None:
+        super().__init__(
+            field, time_ms, f"a time up to {latest_ms}, what the exchange's clock can say by now"
+        )
 
 
 class ServerShutdown(NamedTuple):
@@ -55,12 +79,13 @@ class Ignored(NamedTuple):
 Parsed = StreamMessage | Rejected | ServerShutdown | ControlReply | Ignored
 
 
-def parse_frame(frame: bytes | str, now_ms: int) -> Parsed:
+def parse_frame(frame: bytes | str, now_ms: int, latest_ms: int = _LATEST_MS - 1) -> Parsed:
     """Read one frame of a combined connection.
 
     Args:
         now_ms: when it was received; the envelope's own `receivedTime`, which our simulator adds in replay,
             goes before it and makes the source `replay`.
+        latest_ms: later times lie beyond the exchange's clock; in replay that is the recording's.
     """
     try:
         envelope = orjson.loads(frame)
@@ -82,13 +107,26 @@ def parse_frame(frame: bytes | str, now_ms: int) -> Parsed:
     received_ms = envelope.get("receivedTime")
     try:
         if received_ms is None:
-            parsed = reader(event, now_ms, "stream")
+            parsed = reader(event, now_ms, "stream", latest_ms)
         else:
-            parsed = reader(event, received_ms, "replay")
+            parsed = reader(event, received_ms, "replay", _latest_of_replay(event, received_ms))
         CHECKS_OF_FOREIGN[parsed.kind](parsed.message)
     except (InvalidMessage, KeyError, TypeError, AttributeError) as error:
-        return Rejected(str(envelope.get("stream", "")), _reason(error))
+        return _rejected(str(envelope.get("stream", "")), error, live=received_ms is None)
     return parsed
+
+
+def _rejected(stream: str, error: Exception, *, live: bool) -> Rejected:
+    if isinstance(error, TimeAhead):
+        return Rejected(stream, str(error), error.field, ahead=live)
+    field = error.field if isinstance(error, InvalidMessage) and error.field in _BOUNDED_IDS else ""
+    return Rejected(stream, _reason(error), field)
+
+
+def _latest_of_replay(event: dict[str, Any], received_ms: int) -> int:
+    event_time = event.get("E")
+    latest_ms = received_ms + _RECORDER_MS
+    return min(latest_ms, in_ms(event_time) + _EVENT_MS) if type(event_time) is int else latest_ms
 
 
 def _of_no_reader(stream: str, event: dict[str, Any]) -> Parsed:
@@ -139,30 +177,46 @@ def in_ms(time: int) -> int:
     return time // 1000
 
 
-def _read_trade(event: dict[str, Any], received_ms: int, source: Source) -> StreamMessage:
+def _up_to(field: str, time: int, latest_ms: int) -> int:
+    """`in_ms` of a time that lies not beyond the exchange's clock.
+
+    Raises:
+        TimeAhead: it does.
+    """
+    time_ms = in_ms(time)
+    if time_ms > latest_ms:
+        raise TimeAhead(field, time_ms, latest_ms)
+    return time_ms
+
+
+def _read_trade(event: dict[str, Any], received_ms: int, source: Source, latest_ms: int) -> StreamMessage:
     event_time, trade_time = event["E"], event["T"]
     message: TradeMessage = {
         "schema": SCHEMA_VERSION,
         "exchange": EXCHANGE,
         "symbol": event["s"],
-        "event_time_ms": event_time if event_time < _LATEST_MS else in_ms(event_time),
+        "event_time_ms": event_time
+        if event_time <= latest_ms
+        else _up_to("event_time_ms", event_time, latest_ms),
         "received_time_ms": received_ms,
         "source": source,
         "trade_id": event["t"],
         "price": event["p"],
         "quantity": event["q"],
-        "trade_time_ms": trade_time if trade_time < _LATEST_MS else in_ms(trade_time),
+        "trade_time_ms": trade_time
+        if trade_time <= latest_ms
+        else _up_to("trade_time_ms", trade_time, latest_ms),
         "buyer_is_maker": event["m"],
     }
     return StreamMessage("trade", message)
 
 
-def _read_depth(event: dict[str, Any], received_ms: int, source: Source) -> StreamMessage:
+def _read_depth(event: dict[str, Any], received_ms: int, source: Source, latest_ms: int) -> StreamMessage:
     message: DepthMessage = {
         "schema": SCHEMA_VERSION,
         "exchange": EXCHANGE,
         "symbol": event["s"],
-        "event_time_ms": in_ms(event["E"]),
+        "event_time_ms": _up_to("event_time_ms", event["E"], latest_ms),
         "received_time_ms": received_ms,
         "source": source,
         "kind": "diff",
@@ -176,7 +230,7 @@ def _read_depth(event: dict[str, Any], received_ms: int, source: Source) -> Stre
     return StreamMessage("depth", message)
 
 
-def _read_quote(event: dict[str, Any], received_ms: int, source: Source) -> StreamMessage:
+def _read_quote(event: dict[str, Any], received_ms: int, source: Source, latest_ms: int) -> StreamMessage:  # noqa: ARG001
     message: QuoteMessage = {
         "schema": SCHEMA_VERSION,
         "exchange": EXCHANGE,
@@ -193,20 +247,23 @@ def _read_quote(event: dict[str, Any], received_ms: int, source: Source) -> Stre
     return StreamMessage("quote", message)
 
 
-def _read_kline(event: dict[str, Any], received_ms: int, source: Source) -> StreamMessage:
+def _read_kline(event: dict[str, Any], received_ms: int, source: Source, latest_ms: int) -> StreamMessage:
     bar = event["k"]
     interval = bar["i"]
-    open_time_ms = in_ms(bar["t"])
+    open_time_ms = _up_to("open_time_ms", bar["t"], latest_ms)
+    closed_ms = close_time_ms(interval, open_time_ms)
+    if bar["x"] is True and closed_ms > latest_ms:
+        raise TimeAhead("close_time_ms", closed_ms, latest_ms)
     message: KlineMessage = {
         "schema": SCHEMA_VERSION,
         "exchange": EXCHANGE,
         "symbol": event["s"],
-        "event_time_ms": in_ms(event["E"]),
+        "event_time_ms": _up_to("event_time_ms", event["E"], latest_ms),
         "received_time_ms": received_ms,
         "source": source,
         "interval": interval,
         "open_time_ms": open_time_ms,
-        "close_time_ms": close_time_ms(interval, open_time_ms),
+        "close_time_ms": closed_ms,
         "open": bar["o"],
         "high": bar["h"],
         "low": bar["l"],
@@ -223,7 +280,7 @@ def _read_kline(event: dict[str, Any], received_ms: int, source: Source) -> Stre
     return StreamMessage("kline", message)
 
 
-_READERS: Final[dict[str, Callable[[dict[str, Any], int, Source], StreamMessage]]] = {
+_READERS: Final[dict[str, Callable[[dict[str, Any], int, Source, int], StreamMessage]]] = {
     "trade": _read_trade,
     "depthUpdate": _read_depth,
     "kline": _read_kline,

@@ -7,6 +7,7 @@ import difflib
 import logging
 import random
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any, Final, TypeVar
 
@@ -14,6 +15,7 @@ import aiohttp
 import orjson
 
 from producers.backoff import Backoff
+from producers.clock import AHEAD_MS
 from producers.exchanges.binance import weight_budget as weights
 from producers.exchanges.binance.answers import (
     Answer,
@@ -21,9 +23,11 @@ from producers.exchanges.binance.answers import (
     exchange_info,
     object_of,
     rows_of,
+    served_ms,
     server_time,
     used_weight,
 )
+from producers.exchanges.binance.parse import TimeAhead
 from producers.exchanges.binance.rows import (
     ids_of_aggregate,
     kline_of_row,
@@ -87,14 +91,24 @@ class BinanceRest:
         # No probing while the exchange says wait: by host, since a firewall's block concerns but one.
         self._closed_until_ms: dict[str, int] = {}
         self._no_history_until_ms = 0
+        self._served_ms: int | None = None  # when the newest answer of `rest_url` was made, by its Date
+        self._told_by_date = False
 
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
 
     async def time_ms(self) -> int:
-        """The exchange's clock."""
-        return await self._get(self._rest_url, "time", {}, weights.TIME_WEIGHT, server_time)
+        """The exchange's clock; where it refuses to tell, the second in which its server has said so."""
+        try:
+            return await self._get(self._rest_url, "time", {}, weights.TIME_WEIGHT, server_time)
+        except ExchangeRefused as refusal:
+            if self._served_ms is None:
+                raise
+            if not self._told_by_date:
+                self._told_by_date = True
+                _LOG.warning("%s; its clock is read to the second from its answers' Date", refusal)
+            return self._served_ms
 
     async def statuses(self, symbols: Sequence[str]) -> dict[str, str]:
         """Status of each symbol (BINANCE_SPOT.md §10).
@@ -135,7 +149,13 @@ class BinanceRest:
         klines = self._checked(
             "klines", symbol, rows, lambda row: kline_of_row(symbol, interval, row, received_ms)
         )
-        return [kline for kline in klines if kline["close_time_ms"] < server_time_ms]
+        finished = [kline for kline in klines if kline["close_time_ms"] < server_time_ms]
+        for kline in klines:
+            # One bar is open, as a rule; a later one is none.
+            if kline["open_time_ms"] > server_time_ms + AHEAD_MS:
+                error = TimeAhead("open_time_ms", kline["open_time_ms"], server_time_ms + AHEAD_MS)
+                self._reject("rest:klines", symbol, str(error), orjson.dumps(kline))
+        return finished
 
     async def trades(
         self, symbol: str, first: int, last: int, received_ms: int
@@ -156,7 +176,7 @@ class BinanceRest:
             rows = await self._get(
                 self._history_url, "historicalTrades", parameters, weights.TRADES_WEIGHT, rows_of
             )
-            return self._trades_of(symbol, rows, received_ms), 0
+            return await self._trades_of(symbol, rows, received_ms), 0
         except (ExchangeRefused, ExchangeBlocked) as refusal:
             self._no_history_until_ms = self._exchange_ms() + _HISTORY_AGAIN_MS
             if newest is None:
@@ -168,7 +188,12 @@ class BinanceRest:
         """The newest trades, ascending, at most 1,000."""
         parameters = {"symbol": symbol, "limit": str(limit)}
         rows = await self._get(self._rest_url, "trades", parameters, weights.TRADES_WEIGHT, rows_of)
-        return self._trades_of(symbol, rows, received_ms)
+        return await self._trades_of(symbol, rows, received_ms)
+
+    async def newest_trade(self, symbol: str, received_ms: int) -> TradeMessage | None:
+        """The newest trade that REST knows, by time; None if it has none. As heavy as 1,000 of them."""
+        rows = await self.newest_trades(symbol, 1, received_ms)
+        return max(rows, key=lambda trade: (trade["trade_time_ms"], trade["trade_id"]), default=None)
 
     async def issued_trades(
         self, symbol: str, begin_ms: int, end_ms: int
@@ -188,6 +213,21 @@ class BinanceRest:
             if after[0] == before[0] + 1 and after[1] > before[2] + 1
         ]
         return [(first, last) for _, first, last in named if first <= last], never
+
+    async def newest_trade_id(self, symbol: str) -> int | None:
+        """Id of the newest trade, at a tenth of what the trade itself costs; None: there is none."""
+        parameters = {"symbol": symbol, "type": "MINI"}
+        try:
+            body = await self._get(
+                self._rest_url, "ticker/24hr", parameters, weights.DAY_TICKER_WEIGHT, object_of
+            )
+        except ExchangeRefused:
+            newest = await self.newest_trades(symbol, 1, self._exchange_ms())
+            return newest[-1]["trade_id"] if newest else None
+        newest_id = body.get("lastId")
+        if type(newest_id) is not int:
+            raise ExchangeUnreadable(f"ticker/24hr of {symbol}: lastId is {newest_id!r}, no trade id")
+        return newest_id if newest_id >= 0 else None
 
     async def first_trade(self, symbol: str, begin_ms: int, end_ms: int) -> int | None:
         """Id of the first trade between these times, or of one that aggTrades join to it; None: none yet."""
@@ -218,8 +258,20 @@ class BinanceRest:
             self._reject("rest:depth", symbol, str(error), orjson.dumps(body))
             raise ExchangeUnreadable(f"depth of {symbol}: {error}") from None
 
-    def _trades_of(self, symbol: str, rows: list[Any], received_ms: int) -> list[TradeMessage]:
-        return self._checked("trades", symbol, rows, lambda row: trade_of_row(symbol, row, received_ms))
+    async def _trades_of(self, symbol: str, rows: list[Any], received_ms: int) -> list[TradeMessage]:
+        latest_ms = self._exchange_ms() + AHEAD_MS
+
+        def read(row: Any) -> TradeMessage:
+            trade = trade_of_row(symbol, row, received_ms)
+            if trade["trade_time_ms"] > latest_ms:
+                raise TimeAhead("trade_time_ms", trade["trade_time_ms"], latest_ms)
+            return trade
+
+        if any(_is_ahead(row, latest_ms) for row in rows):
+            # Our idea of the exchange's clock may be old; only the exchange can tell, where it tells that.
+            with suppress(ExchangeRefused):
+                latest_ms = await self.time_ms() + AHEAD_MS
+        return self._checked("trades", symbol, rows, read)
 
     def _checked(self, path: str, symbol: str, rows: list[Any], read: Callable[[Any], Row]) -> list[Row]:
         checked: list[Row] = []
@@ -264,6 +316,8 @@ class BinanceRest:
             try:
                 status, headers, body = await self._send(f"{base}/api/v3/{path}", parameters)
                 used = used_weight(headers)
+                if base == self._rest_url:
+                    self._served_ms = served_ms(headers)
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 reason = str(error) or type(error).__name__
                 raise ExchangeUnavailable(f"{request}: no answer ({reason})") from None
@@ -309,6 +363,12 @@ def _explain_unknown(symbol: str, listed: list[str]) -> str:
     near = difflib.get_close_matches(symbol, listed, n=3, cutoff=0.6)
     hint = f"did you mean {', '.join(near)}?" if near else "see its exchangeInfo for those it has"
     return f'SYMBOLS: "{symbol}" is not traded on Binance; {hint}'
+
+
+def _is_ahead(row: Any, latest_ms: int) -> bool:
+    """Whether a row's time, if it has one at all, may lie beyond the exchange's clock; in ms or µs."""
+    time = row.get("time") if type(row) is dict else None
+    return type(time) is int and (latest_ms < time < latest_ms * 100 or time > latest_ms * 1000)
 
 
 def _lowest(trades: Sequence[TradeMessage]) -> int:

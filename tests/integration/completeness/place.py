@@ -107,6 +107,10 @@ def market(symbol: str, first_trade: int = 1) -> list[tuple[str, bytes, Any]]:
         )
     ]
     expected += said_of(trades)
+    # The producer's last word, or the other symbols of this broker would tell that it is dead.
+    end_ms = START_MS + BARS * MINUTE_MS
+    for series in ({"stream": "trades"}, {"stream": "klines", "interval": "1m"}):
+        expected.append(ledger(symbol=symbol, kind="stopped", first=end_ms, last=end_ms, count=0, **series))
     return [
         *((KLINES, key, one) for one in bars),
         *((TRADES, key, one) for one in trades),
@@ -133,11 +137,20 @@ def said_of(trades: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def bar(symbol: str, number: int) -> dict[str, Any]:
     open_ms = START_MS + number * MINUTE_MS
-    return kline(symbol=symbol, open_time_ms=open_ms, close_time_ms=open_ms + MINUTE_MS - 1)
+    end_ms = open_ms + MINUTE_MS
+    times = {"open_time_ms": open_ms, "close_time_ms": end_ms - 1, "event_time_ms": end_ms}
+    return kline(symbol=symbol, received_time_ms=end_ms + 5, **times)
 
 
 def a_trade(symbol: str, trade_id: int) -> dict[str, Any]:
-    return trade(symbol=symbol, trade_id=trade_id, trade_time_ms=START_MS + trade_id * 2_000)
+    time_ms = START_MS + trade_id * 2_000
+    return trade(symbol=symbol, trade_id=trade_id, **times_of(time_ms))
+
+
+def times_of(trade_time_ms: int) -> dict[str, int]:
+    """Of a trade that was received at once: a time beyond its arrival is bad input."""
+    times = {"trade_time_ms": trade_time_ms, "event_time_ms": trade_time_ms}
+    return {**times, "received_time_ms": trade_time_ms + 5}
 
 
 def delete(path: Path, statement: str) -> None:

@@ -132,7 +132,7 @@ def test_notes_of_replays_do_not_disturb_the_bearings_of_producers(on_sqlite: Pl
     )
     reader = ProgressReader(place.broker)
     try:
-        standing = reader.standing("binance", [place.symbol], ["1m"], START_MS)
+        standing = reader.standing("binance", [place.symbol], ["1m"], START_MS, 0)
     finally:
         reader.close()
     assert standing.progress == {}

@@ -14,10 +14,13 @@ from tests.integration.completeness.place import (
     BARS,
     KLINES,
     START_MS,
+    TRADES_COUNT,
     Place,
     bar,
     delete,
+    market,
     said_of,
+    times_of,
 )
 from tests.integration.fake_exchange import MINUTE_MS, FakeExchange, fake_exchange
 
@@ -41,7 +44,7 @@ def exchange_trades(exchange: FakeExchange) -> list[dict[str, Any]]:
         trade(
             symbol=exchange.symbol,
             trade_id=row["id"],
-            trade_time_ms=row["time"],
+            **times_of(row["time"]),
             price=row["price"],
             quantity=row["qty"],
         )
@@ -101,6 +104,25 @@ def test_bars_are_repaired_and_what_rest_cannot_give_is_named(
     assert "repaired: 7: open times" in out
     assert "REST cannot give: 5: open times" in out
     place.consume([], bars=25, trades=0)
+
+
+def test_indicators_that_a_restored_store_lacks_are_computed_again(on_sqlite: Place, tmp_path: Path) -> None:
+    place = on_sqlite
+    symbol = place.symbol
+    place.consume(market(symbol), bars=BARS, trades=TRADES_COUNT)
+    whole = place.rows("kline", interval="1m"), place.rows("indicator", interval="1m")
+    middle_ns = (START_MS + BARS // 2 * MINUTE_MS) * 10**6
+    for table in ("kline", "indicator"):
+        delete(
+            tmp_path / "store.db", f"delete from {table} where symbol = '{symbol}' and time_ns >= {middle_ns}"
+        )
+    times = ("--from", str(START_MS), "--to", str(START_MS + MINUTE_MS))
+    code, out, _ = place.command("repair", symbol, "klines", "1m", *times, "--indicators")
+    assert code == 0
+    assert f"indicators of {symbol} klines 1m are computed from market.klines.1m when" in out
+    place.consume([], bars=BARS, trades=TRADES_COUNT)
+    assert (place.rows("kline", interval="1m"), place.rows("indicator", interval="1m")) == whole
+    assert place.verify()[0] == 0
 
 
 def test_repair_says_what_is_wrong_with_the_question(on_sqlite: Place, exchange: FakeExchange) -> None:

@@ -3,7 +3,7 @@
 | who | what happens |
 |---|---|
 | BTCUSDC | all is well; its book was not synced for 20 s, ten minutes ago; 40 trades were filled over REST |
-| ETHUSDC | all is well |
+| ETHUSDC | its trades have not been carried for five minutes; those of BTCUSDC were not for one |
 | XRPUSDC | three trades are lost; its book has not been synced for two minutes |
 | SOLUSDC | nothing has come for ten minutes |
 | consumer-klines-1s | falls behind ever further |
@@ -39,6 +39,7 @@ STALE: Final = "SOLUSDC"
 SPAN_S: Final = 900
 STALE_S: Final = 600
 UNSYNCED_S: Final = 120
+UNCARRIED_S: Final = 300
 BARS: Final = {"1s": 120, "1m": 190, "15m": 40, "1d": 30}
 PRICES: Final = {"BTCUSDC": 64_000.0, "ETHUSDC": 3_200.0, "XRPUSDC": 0.6, "SOLUSDC": 150.0}
 LOST_TRADES: Final = 3
@@ -210,7 +211,21 @@ def _ledger(end_ms: int) -> list[dict[str, Any]]:
         ids = (open_ms - SPAN_S * 1000, open_ms - step_ms)
         for kind in ("expected", "stored"):
             events.append(_event(kind, symbol, *ids, open_ms - step_ms) | bars)
-    return events
+        if symbol == STALE:
+            # Its producer ended in good order: no bar is expected of it, only old.
+            events.append(_event("stopped", symbol, open_ms, open_ms, open_ms) | bars | {"count": 1})
+    return [*events, *_uncarried(end_ms)]
+
+
+def _uncarried(end_ms: int) -> list[dict[str, Any]]:
+    since_ms = end_ms - UNCARRIED_S * 1000
+    spans = [("ETHUSDC", minute, "REST knows trade 9") for minute in range(5)]
+    spans += [("BTCUSDC", 0, "REST knows trade 9"), ("BTCUSDC", 1, "REST knows trade 9; carried again")]
+    return [
+        _event("uncarried", symbol, since_ms, at_ms, at_ms) | {"count": 0, "detail": detail}
+        for symbol, minute, detail in spans
+        for at_ms in (since_ms + 14_000 + minute * 60_000,)
+    ]
 
 
 def _event(kind: str, symbol: str, first: int, last: int, at_ms: int) -> dict[str, Any]:

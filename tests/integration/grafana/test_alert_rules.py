@@ -15,11 +15,13 @@ from tests.integration.grafana.history import (
     STALE,
     STALE_S,
     SYMBOLS,
+    UNCARRIED_S,
     UNSYNCED_S,
 )
 
 FIRING: dict[str, set[tuple[str, ...]]] = {
     "book-unsynced": {("binance", "XRPUSDC")},
+    "stream-uncarried": {("binance", "ETHUSDC", "trades")},
     "something-lost": {("binance", "XRPUSDC", "trades")},
     "lag-growing": {("consumer-klines-1s", "0")},
     "dead-letters": {("consumer-trades", "0")},
@@ -96,6 +98,7 @@ def test_values_say_how_much(history: History) -> None:
         return values(by_uid[uid], ask(history, by_uid[uid]))[series]
 
     assert value("something-lost") == LOST_TRADES
+    assert value("stream-uncarried") == pytest.approx(UNCARRIED_S, abs=1)
     assert value("dead-letters") == DEAD_LETTERS
     assert value("store-slow") == pytest.approx(6_000)
     # One second of lag in ten, over the four minutes between the means of the first and the last.

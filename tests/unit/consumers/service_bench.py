@@ -26,6 +26,7 @@ from tests.consumer_doubles import MemoryStore
 class FakeMessage:
     def __init__(self, offset: int, value: bytes, error: KafkaError | None = None) -> None:
         self._offset, self._value, self._error = offset, value, error
+        self.epoch = 0
 
     def error(self) -> KafkaError | None:
         return self._error
@@ -45,6 +46,19 @@ class FakeMessage:
     def value(self) -> bytes:
         return self._value
 
+    def leader_epoch(self) -> int:
+        return self.epoch
+
+
+class _Elsewhere(FakeMessage):
+    """What the broker acknowledges of our own records: none of them can be lost here."""
+
+    def topic(self) -> str:
+        return "elsewhere"
+
+
+ELSEWHERE = _Elsewhere(0, b"")
+
 
 class FakeConsumer:
     """One partition with a log; gives one record at a time unless paused, stops when it is read."""
@@ -52,6 +66,8 @@ class FakeConsumer:
     def __init__(self, log: Sequence[FakeMessage], stop: threading.Event) -> None:
         self.log, self.stop, self.position = list(log), stop, 0
         self.paused = False
+        self.epoch = 0
+        self.errors: list[FakeMessage] = []  # to be given next
         self.offset: int | None = None
         self.metadata = ""
         self.commits: list[str] = []  # what was noted with the offsets: "" before anything is stored
@@ -69,6 +85,8 @@ class FakeConsumer:
             self._callbacks["on_assign"](self, [TopicPartition(TRADES, 0)])
             return []
         self.on_poll()
+        if self.errors:
+            return [self.errors.pop()]
         if self.paused:
             return []
         if self.position >= len(self.log):
@@ -92,7 +110,7 @@ class FakeConsumer:
         self.position = partitions[0].offset
 
     def incremental_unassign(self, partitions: Sequence[TopicPartition]) -> None:
-        assert [(at.topic, at.partition) for at in partitions] == [(TRADES, 0)]
+        assert {(at.topic, at.partition) for at in partitions} <= {(TRADES, 0)}
 
     def assignment(self) -> list[TopicPartition]:
         return [TopicPartition(TRADES, 0)]
@@ -114,6 +132,35 @@ class FakeConsumer:
         self.closed = True
 
 
+class FakeReader:
+    """A second consumer, which looks up single records of the log."""
+
+    def __init__(self, kafka: FakeConsumer) -> None:
+        self._kafka = kafka
+        self._wanted: list[TopicPartition] = []
+
+    def get_watermark_offsets(self, at: TopicPartition, timeout: float = 0) -> tuple[int, int]:
+        return (0, len(self._kafka.log)) if at.topic == TRADES else (0, 2**62)
+
+    def assign(self, partitions: Sequence[TopicPartition]) -> None:
+        self._wanted = list(partitions)
+
+    def unassign(self) -> None:
+        self._wanted = []
+
+    def pause(self, partitions: Sequence[TopicPartition]) -> None:
+        """One record was enough."""
+
+    def resume(self, partitions: Sequence[TopicPartition]) -> None:
+        """It is assigned anew."""
+
+    def consume(self, count: int, timeout: float) -> list[Any]:
+        return [self._kafka.log[at.offset] for at in self._wanted if at.topic == TRADES]
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
 class FakeProducer:
     def __init__(self) -> None:
         self.sent: list[tuple[str, dict[str, Any]]] = []
@@ -125,7 +172,7 @@ class FakeProducer:
 
     def poll(self, timeout: float) -> int:
         for on_delivery in self._waiting:
-            on_delivery(None, None)
+            on_delivery(None, ELSEWHERE)
         self._waiting.clear()
         return 0
 
@@ -138,12 +185,12 @@ class MoodyStore(MemoryStore):
         self.moods: list[Exception] = []
         self.writes = 0
 
-    def write(self, points: Sequence[Point]) -> None:
+    def write(self, points: Sequence[Point]) -> Sequence[Point]:
         if points:
             self.writes += 1
             if self.moods:
                 raise self.moods.pop(0)
-        super().write(points)
+        return super().write(points)
 
     def ids(self) -> list[int]:
         return [values[0] for values in self.of("trade").values()]
@@ -153,7 +200,7 @@ LOG = [FakeMessage(n, encode(trade(trade_id=n))) for n in range(5)]  # type: ign
 
 
 class Bench:
-    def __init__(self, log: Sequence[FakeMessage] = LOG) -> None:
+    def __init__(self, log: Sequence[FakeMessage] = LOG, config: dict[str, Any] | None = None) -> None:
         self.stop = threading.Event()
         self.kafka = FakeConsumer(log, self.stop)
         self.producer = FakeProducer()
@@ -165,11 +212,13 @@ class Bench:
             stream=streams(("trades",), (), memory_broker=False)[0],
             enricher=TradeEnricher(),
             consumer=self.kafka,  # type: ignore[arg-type]
-            config={},
+            config={"group.id": "cryptostream.trades"} | (config or {}),
             store=self.store,
             outbox=outbox,
             history=NoHistory(),
             telemetry=Telemetry(metrics, outbox, self.store, "trades"),
+            connect=lambda _config: FakeReader(self.kafka),  # type: ignore[arg-type,return-value]
+            epochs=lambda _config, partitions: {(TRADES, 0): self.kafka.epoch},
         )
         self.service = StreamConsumer(parts, self.stop)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.completeness import CompletenessLedger, Minute, MinuteRow, Totals
+from consumers.completeness import CompletenessLedger, MinuteRow, Totals, slot_ms
 from consumers.ledger_events import LedgerSeries
 from tests.builders import NOW_MS, ledger
 
@@ -22,6 +22,16 @@ def entered(*messages: dict[str, Any], max_ranges: int = 10_000) -> Completeness
     for message in messages:
         assert completeness.receive(message) is None  # type: ignore[arg-type]
     return completeness
+
+
+def changed_rows(completeness: CompletenessLedger) -> dict[tuple[LedgerSeries, int], MinuteRow]:
+    """The rows that have changed since the last call, by series and minute."""
+    return {
+        (series, minute_ms): row
+        for series, slots in completeness.take_changed().items()
+        for first, last in slots
+        for minute_ms, row in completeness.rows(series, range(first, last + 1))
+    }
 
 
 def event(kind: str, first: int, last: int, **fields: Any) -> dict[str, Any]:
@@ -58,20 +68,16 @@ def test_a_minute_of_trades_has_the_ids_that_were_expected_in_it() -> None:
         event("stored", 1, 93),
         event("duplicate", 92, 92),
     )
-    first, second = Minute(TRADES, NOW_MS), Minute(TRADES, NOW_MS + 60_000)
-    assert completeness.rows([first, second]) == {
-        first: MinuteRow(90, 90, 0, 0, 0, 0),
-        second: MinuteRow(5, 3, 0, 0, 2, 1),
+    assert changed_rows(completeness) == {
+        (TRADES, NOW_MS): MinuteRow(90, 90, 0, 0, 0, 0),
+        (TRADES, NOW_MS + 60_000): MinuteRow(5, 3, 0, 0, 2, 1),
     }
-    assert completeness.take_changed() == [first, second]
-    assert completeness.take_changed() == []
+    assert completeness.take_changed() == {}
 
 
 def test_what_was_stored_before_it_was_expected_counts_in_its_minute() -> None:
     completeness = entered(event("stored", 1, 5), event("expected", 1, 5))
-    assert completeness.rows(completeness.take_changed()) == {
-        Minute(TRADES, NOW_MS): MinuteRow(5, 5, 0, 0, 0, 0)
-    }
+    assert changed_rows(completeness) == {(TRADES, NOW_MS): MinuteRow(5, 5, 0, 0, 0, 0)}
 
 
 def test_a_minute_of_klines_has_the_bars_that_open_in_it() -> None:
@@ -79,10 +85,9 @@ def test_a_minute_of_klines_has_the_bars_that_open_in_it() -> None:
         bars("expected", NOW_MS, NOW_MS + 61_000, "1s"),
         bars("stored", NOW_MS + 1_000, NOW_MS + 61_000, "1s"),
     )
-    rows = completeness.rows(completeness.take_changed())
-    assert rows == {
-        Minute(SECONDS, NOW_MS): MinuteRow(60, 59, 0, 0, 1, 0),
-        Minute(SECONDS, NOW_MS + 60_000): MinuteRow(2, 2, 0, 0, 0, 0),
+    assert changed_rows(completeness) == {
+        (SECONDS, NOW_MS): MinuteRow(60, 59, 0, 0, 1, 0),
+        (SECONDS, NOW_MS + 60_000): MinuteRow(2, 2, 0, 0, 0, 0),
     }
     assert completeness.totals()[SECONDS].lost_ranges == ((NOW_MS, NOW_MS),)
 
@@ -90,27 +95,55 @@ def test_a_minute_of_klines_has_the_bars_that_open_in_it() -> None:
 def test_long_bars_appear_in_the_minutes_that_they_open_in() -> None:
     hour_ms = NOW_MS - NOW_MS % 3_600_000
     completeness = entered(bars("expected", hour_ms, hour_ms + 2 * 3_600_000, "1h"))
-    assert completeness.take_changed() == [Minute(HOURS, hour_ms + n * 3_600_000) for n in range(3)]
-    assert completeness.rows([Minute(HOURS, hour_ms + 60_000)]) == {}
+    assert changed_rows(completeness) == {
+        (HOURS, hour_ms + n * 3_600_000): MinuteRow(1, 0, 0, 0, 1, 0) for n in range(3)
+    }
 
 
-def test_minutes_are_kept_for_seven_days() -> None:
-    week_ms = 7 * 24 * 3_600_000
-    completeness = entered(event("expected", 1, 1), event("expected", 2, 2, event_time_ms=NOW_MS + week_ms))
-    assert completeness.rows([Minute(TRADES, NOW_MS)]) == {}
-    assert completeness.totals()[TRADES].expected == 2
-    completeness = entered(bars("expected", NOW_MS - 10**12 + 10**12 % 60_000, NOW_MS, "1m"))
-    assert len(completeness.take_changed()) == 7 * 24 * 60
+def test_a_bar_of_long_ago_changes_the_row_of_its_minute() -> None:
+    year_ms = 365 * 24 * 3_600_000
+    completeness = entered(
+        bars("expected", NOW_MS - year_ms, NOW_MS - year_ms, "1m"), bars("expected", NOW_MS, NOW_MS, "1m")
+    )
+    completeness.take_changed()
+    completeness.receive(bars("stored", NOW_MS - year_ms, NOW_MS - year_ms, "1m"))  # type: ignore[arg-type]
+    assert list(changed_rows(completeness).values()) == [MinuteRow(1, 1, 0, 0, 0, 0)]
+
+
+def test_one_event_does_not_cause_rows_without_end() -> None:
+    completeness = entered(bars("expected", 0, NOW_MS - NOW_MS % 60_000, "1m"))
+    assert sum(len(slots) for slots in completeness.take_changed().values()) == 100_000
+
+
+def test_a_time_of_the_future_makes_no_minute_old() -> None:
+    far_ms = 8 * 24 * 3_600_000
+    completeness = entered(
+        event("expected", 1, 1, event_time_ms=NOW_MS + far_ms), event("expected", 2, 2), event("stored", 1, 2)
+    )
+    assert changed_rows(completeness)[TRADES, NOW_MS].stored == 1
+    minute_ms = NOW_MS - NOW_MS % 60_000
+    far_open_ms = minute_ms + far_ms
+    completeness = entered(
+        bars("expected", far_open_ms, far_open_ms, "1m"), bars("expected", minute_ms, minute_ms, "1m")
+    )
+    assert minute_ms in {at for _, at in changed_rows(completeness)}
 
 
 def test_streams_without_ids_are_not_counted() -> None:
     assert entered(event("unsynced", 1, 2, stream="depth")).totals() == {}
 
 
+@pytest.mark.parametrize("series", [{"stream": "trades"}, {"stream": "klines", "interval": "1m"}])
+def test_a_span_that_a_stream_was_not_carried_is_no_set_of_ids(series: dict[str, Any]) -> None:
+    span = ledger(kind="uncarried", first=NOW_MS, last=NOW_MS + 60_000, count=0, **series)
+    assert entered(span).totals() == {}
+
+
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
         ({"first": 2, "last": 1}, "ends before it begins"),
+        ({"first": -2, "last": 1}, "begins below 0"),
         ({"stream": "klines", "interval": None}, "interval None is not one of"),
         ({"stream": "klines", "interval": "7m"}, "interval '7m' is not one of"),
         ({"interval": "1m"}, "stream trades has no interval"),
@@ -133,6 +166,46 @@ def test_memory_is_bounded_and_what_is_settled_stays_counted() -> None:
     before = completeness.totals()
     completeness.receive(event("stored", 0, 4))  # type: ignore[arg-type]
     assert completeness.totals() == before
+
+
+def test_bars_are_expected_by_the_exchanges_clock_also_while_nobody_brings_them() -> None:
+    completeness = entered(bars("expected", NOW_MS, NOW_MS, "1m"), bars("stored", NOW_MS, NOW_MS, "1m"))
+    series = SECONDS._replace(interval="1m")
+    assert completeness.expect_by_clock(NOW_MS + 2 * 60_000 + 59_999) == []  # producers have a minute
+    assert completeness.silent_since() == {}
+    assert completeness.expect_by_clock(NOW_MS + 4 * 60_000) == [series]
+    assert completeness.totals()[series].lost_ranges == ((NOW_MS + 60_000, NOW_MS + 2 * 60_000),)
+    assert completeness.silent_since() == {series: NOW_MS + 60_000}
+    completeness.take_changed()
+    # The producer is back, and says that it was off.
+    completeness.receive(bars("offline", NOW_MS + 60_000, NOW_MS + 3 * 60_000, "1m"))  # type: ignore[arg-type]
+    assert completeness.silent_since() == {}
+    assert completeness.totals()[series].lost == 0
+    assert set(changed_rows(completeness)) == {(series, NOW_MS + n * 60_000) for n in (1, 2, 3)}
+
+
+def test_trades_of_a_silent_producer_are_unknown_from_its_last_bar_on() -> None:
+    hour_ms = NOW_MS - NOW_MS % 3_600_000 - 3_600_000
+    completeness = entered(
+        event("expected", 1, 9),
+        bars("expected", NOW_MS, NOW_MS, "1s"),
+        bars("expected", hour_ms, hour_ms, "1h"),
+    )
+    completeness.expect_by_clock(NOW_MS + 100_000)
+    assert completeness.silent_since() == {SECONDS: NOW_MS + 1_000, TRADES: NOW_MS + 1_000}
+
+
+def test_who_stopped_in_good_order_is_not_blamed_for_what_came_after() -> None:
+    completeness = entered(
+        bars("expected", NOW_MS, NOW_MS, "1s"),
+        event("expected", 1, 9),
+        bars("stopped", NOW_MS + 500, NOW_MS + 500, "1s"),
+        event("stopped", NOW_MS + 500, NOW_MS + 500),
+    )
+    assert completeness.expect_by_clock(NOW_MS + 10**9) == []
+    assert completeness.silent_since() == {}
+    completeness.receive(bars("expected", NOW_MS + 1_000, NOW_MS + 1_000, "1s"))  # type: ignore[arg-type]
+    assert completeness.expect_by_clock(NOW_MS + 10**9) == [SECONDS]
 
 
 KINDS = ("expected", "stored", "repaired", "halted", "offline", "duplicate", "lost", "gap")
@@ -175,8 +248,9 @@ def test_totals_are_those_of_plain_sets(messages: list[dict[str, Any]]) -> None:
 
 @given(EVENTS)
 def test_rows_change_only_where_they_say_so(messages: list[dict[str, Any]]) -> None:
-    completeness, written = CompletenessLedger(), dict[Minute, MinuteRow]()
+    completeness, written = CompletenessLedger(), dict[tuple[LedgerSeries, int], MinuteRow]()
     for message in messages:
         completeness.receive(message)  # type: ignore[arg-type]
-        written |= completeness.rows(completeness.take_changed())
-    assert written == completeness.rows([Minute(TRADES, NOW_MS)])
+        written |= changed_rows(completeness)
+    slot = NOW_MS // slot_ms(TRADES)
+    assert [((TRADES, at), row) for at, row in completeness.rows(TRADES, [slot])] == list(written.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from consumers.enrich.klines import SNAPSHOT_BARS, SNAPSHOT_PERIOD_MS, KlineEnri
 from consumers.enrich.port import Enriched, Known, Record
 from consumers.indicators.bars import Bar
 from consumers.indicators.registry import indicator_set
+from consumers.marks import Mark, Trail
 from shared.errors import InvalidMessage
 from shared.messages import encode
 from shared.topics import klines_live_topic, klines_topic
@@ -304,3 +306,67 @@ def test_crashes_and_batches_change_no_point(
             enricher.state_stored(due)
         turn += 1
     assert store.rows == undisturbed.rows
+
+
+def restarted(before: KlineEnricher, known: Known) -> KlineEnricher:
+    states = {state.key: state.value for state in before.state_due(0, everything=True)}
+    return fresh(replace(known, snapshots=states))
+
+
+def test_other_bars_at_offsets_that_a_state_contains_are_new() -> None:
+    """The topic lost bars 2 to 5 of which the state knows 2 and 3; others lie at their offsets."""
+    before = fresh()
+    before.receive([bar(n, n) for n in range(4)], 0)
+    cut = Known(0, 6, committed=4, trail=Trail([Mark(4, 1), Mark(2, 2)]), proved=2)
+    after = restarted(before, cut)
+    enriched = after.receive([bar(2, 4), bar(3, 5)], 0)
+    assert values(enriched, "indicator") == [(500.0,), (600.0,)]
+    assert events(enriched) == [("stored", 4, 5)]
+
+
+def test_bars_that_come_again_after_a_cut_are_no_duplicates_and_move_no_indicator() -> None:
+    before = fresh()
+    before.receive([bar(n, n) for n in range(4)], 0)
+    cut = Known(0, 6, committed=4, trail=Trail([Mark(4, 1), Mark(2, 2)]), proved=2)
+    after = restarted(before, cut)
+    enriched = after.receive([bar(2, 2), bar(3, 3), bar(4, 4)], 0)
+    assert [row[3] for row in values(enriched, "kline")] == [100.0] * 3
+    assert values(enriched, "indicator") == [(500.0,)]
+    assert events(enriched) == [("stored", 2, 4)]
+
+
+def test_without_a_cut_a_bar_that_comes_again_is_a_duplicate() -> None:
+    before = fresh()
+    before.receive([bar(n, n) for n in range(4)], 0)
+    after = restarted(before, Known(0, 6, committed=4, trail=Trail([Mark(4, 1)]), proved=4))
+    assert events(after.receive([bar(4, 3)], 0)) == [("duplicate", 3, 3), ("stored", 3, 3)]
+
+
+FAR_MS = 100 * 3_600_000
+
+
+def test_a_closed_bar_far_ahead_of_its_event_is_refused() -> None:
+    message = kline(open_time_ms=NOW_MS + FAR_MS)
+    with pytest.raises(InvalidMessage, match="close_time_ms"):
+        fresh().decode(klines_topic("1m"), encode(message))  # type: ignore[arg-type]
+
+
+def test_an_open_bar_may_end_later_than_now_but_not_begin_later() -> None:
+    topic = klines_live_topic("1m")
+    message = kline(open_time_ms=NOW_MS, closed=False)
+    fresh().decode(topic, encode(message))  # type: ignore[arg-type]
+    with pytest.raises(InvalidMessage, match="open_time_ms"):
+        fresh().decode(topic, encode(message | {"open_time_ms": NOW_MS + FAR_MS}))  # type: ignore[arg-type]
+
+
+def test_a_state_that_has_taken_a_bar_of_the_future_is_rebuilt() -> None:
+    before = fresh()
+    before.receive([bar(0, 0), bar(1, FAR_MS // 60_000)], 0)
+    [state] = before.state_due(0, everything=True)
+    known = Known(0, 2, committed=2, snapshots={KEY: state.value}, now_ms=NOW_MS + 120_000)
+    after = KlineEnricher("1m", SumOfCloses(), live_interval_ms=1000)
+    start = after.assign(0, known)
+    assert start.offset == 0
+    assert "of the future" in (start.note or "")
+    later = after.receive([bar(0, 0), bar(2, 1)], 0)
+    assert values(later, "indicator") == [(100.0,), (200.0,)]

@@ -1,4 +1,4 @@
-"""Ledger rows wait until their minute is quiet, and are written only for minutes that are known whole."""
+"""Ledger rows wait until their minute is quiet; a restart goes on with snapshots."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from consumers.enrich.ledger import LONGEST_WAIT_MS, QUIET_MS, LedgerEnricher
+from consumers.enrich.ledger import SNAPSHOT_PERIOD_MS, LedgerEnricher
+from consumers.enrich.ledger_rows import LONGEST_WAIT_MS, QUIET_MS
 from consumers.enrich.port import Known, Record
+from consumers.ledger_snapshot import fingerprint, restart
 from consumers.points import Point
 from shared.errors import InvalidMessage
 from shared.messages import encode
@@ -51,28 +53,92 @@ def test_a_stop_writes_what_waits() -> None:
     assert enricher.finish().points == []
 
 
-def test_after_a_restart_only_minutes_that_are_read_whole_are_written() -> None:
-    enricher = LedgerEnricher()
-    known = Known(0, 100, committed=90, day_ago=50, day_ago_ms=NOW_MS + 1)
-    assert enricher.assign(0, known).offset == 50
-    enricher.receive([event("stored", 5, 10), event("expected", 5, 10)], 0)
-    enricher.receive([event("expected", 11, 20, event_time_ms=NOW_MS + 60_000)], 0)
-    assert [point.time_ns for point in enricher.finish().points] == [(NOW_MS + 60_000) * 1_000_000]
+def stopped(enricher: LedgerEnricher, now_ms: int = 0) -> dict[bytes, bytes]:
+    """The snapshots that a stop leaves, as the topic keeps them."""
+    states = enricher.state_due(now_ms, everything=True)
+    enricher.state_stored(states)
+    return {state.key: state.value for state in states}
 
 
-@pytest.mark.parametrize(
-    "known",
-    [
-        Known(0, 100, committed=90, day_ago=0, day_ago_ms=NOW_MS + 1),  # younger than a day
-        Known(0, 100, committed=20, day_ago=50, day_ago_ms=NOW_MS + 1),  # away for longer than a day
-        Known(0, 100, day_ago=50, day_ago_ms=NOW_MS + 1),  # never there
-    ],
-)
-def test_a_ledger_that_can_be_read_whole_is(known: Known) -> None:
+def resumed(records: dict[bytes, bytes], *events: Record, low: int = 0) -> LedgerEnricher:
+    """An enricher that goes on with these records, on a topic that has these events."""
+    marks = {offset: fingerprint(message) for _, offset, message in events}
+    high = max(marks, default=-1) + 1
+    found = restart(records, low, high, marks.get)
     enricher = LedgerEnricher()
-    assert enricher.assign(0, known).offset == 0
-    enricher.receive([event("expected", 1, 10)], 0)
-    assert len(enricher.finish().points) == 1
+    start = enricher.assign(0, Known(low, high, ledger=found)).offset
+    enricher.receive([record for record in events if record[1] >= start], 0)
+    return enricher
+
+
+def at(offset: int, kind: str, first: int, last: int, **fields: Any) -> Record:
+    return 0, offset, event(kind, first, last, **fields)[2]
+
+
+DAY_MS = 24 * 3_600_000
+
+
+def test_after_a_restart_rows_of_any_day_are_written_from_what_the_snapshot_knows() -> None:
+    enricher = fresh()
+    old = [at(0, "expected", 1, 10, event_time_ms=NOW_MS - 3 * DAY_MS), at(1, "stored", 1, 8)]
+    enricher.receive(old, 0)
+    enricher.finish()
+    # Three days later the two that were missing are repaired.
+    later = [*old, at(2, "expected", 50, 51), at(3, "repaired", 9, 10), at(4, "stored", 9, 10)]
+    rows = resumed(stopped(enricher), *later).finish().points
+    assert {point.time_ns // 10**6: tuple(point.values) for point in rows} == {
+        NOW_MS - 3 * DAY_MS: (10, 10, 2, 0, 0, 0),
+        NOW_MS: (2, 0, 0, 0, 2, 0),
+    }
+
+
+def test_rows_that_waited_at_a_stop_wait_again() -> None:
+    enricher = fresh()
+    events = [at(0, "expected", 1, 10)]
+    enricher.receive(events, 0)
+    (point,) = resumed(stopped(enricher), *events).finish().points
+    assert tuple(point.values) == (10, 0, 0, 0, 10, 0)
+
+
+def test_snapshots_are_written_now_and_then_and_only_of_what_has_changed() -> None:
+    enricher = fresh()
+    enricher.receive([at(0, "expected", 1, 10), at(1, "expected", 1, 5, symbol="ETHUSDC")], 0)
+    assert enricher.state_due(0, everything=False) == []
+    keys = [state.key for state in enricher.state_due(SNAPSHOT_PERIOD_MS, everything=False)]
+    assert sorted(keys) == [b"binance:BTCUSDC:trades:", b"binance:ETHUSDC:trades:", b"partition"]
+    assert keys[-1] == b"partition"  # it says that the others are there
+    enricher.receive([at(2, "stored", 1, 10)], 0)
+    keys = [state.key for state in enricher.state_due(2 * SNAPSHOT_PERIOD_MS, everything=False)]
+    assert keys == [b"binance:BTCUSDC:trades:", b"partition"]
+    assert enricher.state_due(3 * SNAPSHOT_PERIOD_MS, everything=False) == []
+    # A clock that is set back does not put them off.
+    enricher.receive([at(3, "stored", 1, 10)], 0)
+    assert enricher.state_due(5, everything=False) != []
+
+
+def test_events_are_covered_when_their_snapshots_are_acknowledged() -> None:
+    enricher = fresh()
+    enricher.receive([at(0, "expected", 1, 10)], 0)
+    states = enricher.state_due(0, everything=True)
+    assert enricher.covered() == {}
+    enricher.receive([at(1, "expected", 11, 12)], 0)
+    enricher.state_stored(states)
+    assert enricher.covered() == {0: 1}
+    enricher.revoke(0)
+    assert enricher.covered() == {}
+
+
+def test_bars_of_a_dead_producer_get_their_rows_by_the_time_that_others_prove() -> None:
+    enricher = fresh()
+    bar_ms = NOW_MS - 60_000
+    one = {"stream": "klines", "interval": "1m", "event_time_ms": bar_ms}
+    enricher.receive([at(0, "expected", bar_ms, bar_ms, **one), at(1, "stored", bar_ms, bar_ms, **one)], 0)
+    enricher.finish()
+    later_ms = NOW_MS + 10 * 60_000
+    enricher.receive([at(2, "expected", 1, 1, symbol="ETHUSDC", event_time_ms=later_ms)], 0)
+    rows = [point for point in enricher.finish().points if point.series.tags[1] == "BTCUSDC"]
+    assert [tuple(point.values) for point in rows] == [(1, 0, 0, 0, 1, 0)] * 9
+    assert rows[0].time_ns == NOW_MS * 10**6
 
 
 def test_a_revoked_partition_is_counted_by_someone_else() -> None:
@@ -94,3 +160,18 @@ def test_a_revoked_partition_is_counted_by_someone_else() -> None:
 def test_an_event_that_makes_no_sense_is_invalid(fields: dict[str, Any]) -> None:
     with pytest.raises(InvalidMessage):
         LedgerEnricher().decode(LEDGER, encode(ledger(**fields)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("detail", "carried"), [("REST has more", False), ("REST has more; carried again", True)]
+)
+def test_a_stream_that_is_not_carried_is_a_point_of_its_own_and_no_row(detail: str, carried: bool) -> None:
+    enricher = fresh()
+    span = event("uncarried", NOW_MS, NOW_MS + 60_000, stream="klines", interval="1s", detail=detail)
+    (point,) = enricher.receive([span], 0).points
+    assert (point.series.measurement.name, point.series.tags) == (
+        "carriage",
+        ("binance", "BTCUSDC", "klines 1s"),
+    )
+    assert (point.time_ns, tuple(point.values)) == ((NOW_MS + 60_000) * 1_000_000, (carried, NOW_MS))
+    assert enricher.receive([], LONGEST_WAIT_MS).points == []

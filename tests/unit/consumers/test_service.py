@@ -7,14 +7,17 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from consumers.enrich.trades import TradeEnricher
+from consumers.marks import without_marks
 from consumers.points import Point
 from shared.errors import BrokerError, BrokerUnavailable, PointsRejected, StoreMisconfigured
+from shared.messages import encode
 from shared.topics import DEAD_LETTERS, LEDGER, TRADES
-from tests.builders import trade
+from tests.builders import NOW_MS, trade
 from tests.unit.consumers.service_bench import LOG, Bench, FakeMessage, down
 
 
@@ -24,7 +27,9 @@ def test_everything_is_stored_and_committed_at_the_stop() -> None:
     assert bench.store.ids() == [0, 1, 2, 3, 4]
     # All trades lie in one open minute, whose sums a restart has to read again.
     assert bench.kafka.offset == 0
-    assert bench.kafka.commits[-1].endswith("read=5")
+    metadata, trail = without_marks(bench.kafka.commits[-1])
+    assert metadata.endswith("read=5")
+    assert trail.marks[0].position == 5
     assert bench.kafka.closed
 
 
@@ -33,7 +38,7 @@ def test_the_next_batch_is_read_while_one_is_written_and_no_further_one() -> Non
     store, written = bench.store.write, threading.Event()
     seen: list[tuple[int, int]] = []
 
-    def slow(points: Sequence[Point]) -> None:
+    def slow(points: Sequence[Point]) -> Sequence[Point]:
         if points and not written.is_set():
             # The one being written and the next are read; whoever waited for a third would see no end.
             while bench.kafka.position < 2:
@@ -41,7 +46,7 @@ def test_the_next_batch_is_read_while_one_is_written_and_no_further_one() -> Non
             time.sleep(0.05)
             seen.append((bench.kafka.position, len(bench.store.ids())))
             written.set()
-        store(points)
+        return store(points)
 
     bench.store.write = slow  # type: ignore[method-assign]
     bench.service.run()
@@ -58,12 +63,12 @@ def test_no_offset_is_committed_before_its_points_are_stored(
     store, commit = bench.store.write, bench.kafka.commit
     seen: list[tuple[int, int]] = []
 
-    def slow(points: Sequence[Point]) -> None:
+    def slow(points: Sequence[Point]) -> Sequence[Point]:
         time.sleep(0.01)
-        store(points)
+        return store(points)
 
     def noted(offsets: Sequence[TopicPartition], asynchronous: bool) -> list[TopicPartition]:
-        read = (offsets[0].metadata or "read=0").rpartition("read=")[2]
+        read = without_marks(offsets[0].metadata or "read=0")[0].rpartition("read=")[2]
         seen.append((int(read), len(bench.store.ids())))
         return commit(offsets, asynchronous)
 
@@ -85,12 +90,12 @@ def test_partitions_taken_away_while_a_write_is_about_to_fail_are_not_committed(
     bench = Bench()
     store = bench.store.write
 
-    def failing(points: Sequence[Point]) -> None:
+    def failing(points: Sequence[Point]) -> Sequence[Point]:
         if points:
             bench.store.write = store  # type: ignore[method-assign]
             time.sleep(0.05)
             raise down()
-        store(points)
+        return store(points)
 
     def taken() -> None:
         if bench.kafka.position == 1:
@@ -254,3 +259,76 @@ def test_a_fatal_broker_error_is_raised_and_a_passing_one_is_not() -> None:
     fatal = FakeMessage(0, b"", KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
     with pytest.raises(BrokerError, match="trades"):
         Bench([fatal]).service.run()
+
+
+def rewritten(log: Sequence[FakeMessage], kept: int, ids: Sequence[int]) -> list[FakeMessage]:
+    """A log after a power cut: the first `kept` records, then others where the rest had been."""
+    new = [FakeMessage(kept + place, encode(trade(trade_id=ident))) for place, ident in enumerate(ids)]
+    for message in new:
+        message.epoch = 1
+    return [*log[:kept], *new]
+
+
+def stored_ids(bench: Bench) -> set[int]:
+    events = [orjson.loads(record["value"]) for topic, record in bench.producer.sent if topic == LEDGER]
+    return {
+        item
+        for event in events
+        if event["kind"] == "stored"
+        for item in range(event["first"], event["last"] + 1)
+    }
+
+
+def test_records_written_where_a_cut_took_others_are_not_skipped_after_a_restart() -> None:
+    before = Bench()
+    before.service.run()
+    after = Bench(rewritten(LOG, 2, [102, 103, 104, 105]))
+    after.kafka.offset, after.kafka.metadata, after.kafka.epoch = 4, before.kafka.metadata, 1
+    after.service.run()
+    assert after.store.ids() == [0, 1, 102, 103, 104, 105]
+    assert stored_ids(after) == set(after.store.ids())
+
+
+def test_records_written_where_a_cut_took_others_are_not_skipped_while_running() -> None:
+    bench = Bench()
+    taken = threading.Event()
+
+    def cut() -> None:
+        if bench.kafka.position == 4 and not taken.is_set():
+            taken.set()
+            bench.kafka.log = rewritten(bench.kafka.log, 2, [102, 103, 104, 105])
+            bench.kafka.epoch = 1
+
+    bench.kafka.on_poll = cut
+    bench.service.run()
+    assert bench.store.ids() == [0, 1, 2, 3, 102, 103, 104, 105]
+    assert stored_ids(bench) == set(bench.store.ids())
+    kinds = {
+        orjson.loads(record["value"])["kind"] for topic, record in bench.producer.sent if topic == LEDGER
+    }
+    assert kinds == {"stored"}
+
+
+def test_a_broker_that_no_longer_has_the_next_offset_is_read_from_what_it_has() -> None:
+    bench = Bench(LOG[:4])
+    gone = FakeMessage(4, b"truncated", KafkaError(KafkaError._AUTO_OFFSET_RESET))
+
+    def cut() -> None:
+        if bench.kafka.position == 4 and bench.kafka.epoch == 0:
+            bench.kafka.log, bench.kafka.epoch = rewritten(LOG, 1, [101, 102]), 1
+            bench.kafka.errors.append(gone)
+
+    bench.kafka.on_poll = cut
+    bench.service.run()
+    assert bench.store.ids() == [0, 1, 2, 3, 101, 102]
+
+
+def test_a_record_of_the_future_goes_to_the_dead_letters_and_the_others_are_stored() -> None:
+    bench = Bench()
+    far_ms = NOW_MS + 50 * 3_600_000
+    lie = trade(trade_id=2, trade_time_ms=far_ms, event_time_ms=far_ms, received_time_ms=NOW_MS + 5)
+    bench.kafka.log[2] = FakeMessage(2, encode(lie))  # type: ignore[arg-type]
+    bench.service.run()
+    assert bench.store.ids() == [0, 1, 3, 4]
+    [letter] = [record for topic, record in bench.producer.sent if topic == DEAD_LETTERS]
+    assert b"trade_time_ms" in dict(letter["headers"])["reason"]

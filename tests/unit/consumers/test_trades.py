@@ -9,17 +9,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consumers.arrival import TimeAhead
 from consumers.enrich.port import Enriched, Known, Record
 from consumers.enrich.trades import StoredTrade, TradeEnricher
 from consumers.ledger_events import LedgerSeries
 from shared.errors import InvalidMessage
 from shared.messages import encode
 from shared.topics import TRADES
+from shared.trade_ids import number
 from tests.builders import NOW_MS, trade
 from tests.consumer_doubles import MemoryStore
 
 MINUTE = NOW_MS // 60_000
 BTC = LedgerSeries("binance", "BTCUSDC", "trades")
+
+HERE = {
+    "event_time_ms": NOW_MS,
+    "received_time_ms": NOW_MS + 5,
+}  # when it was said and read, whatever it says of itself
 
 
 def record(offset: int, trade_id: int, time_ms: int = NOW_MS, **fields: Any) -> Record:
@@ -158,7 +165,7 @@ def test_revoked_partitions_leave_nothing_behind() -> None:
 @pytest.mark.parametrize("time_ms", [2**63 // 1_000_000, 2**63 - 1])
 def test_a_time_that_no_point_can_have_is_invalid(time_ms: int) -> None:
     with pytest.raises(InvalidMessage, match="trade_time_ms"):
-        TradeEnricher().decode(TRADES, encode(trade(trade_time_ms=time_ms)))  # type: ignore[arg-type]
+        TradeEnricher().decode(TRADES, encode(trade(trade_time_ms=time_ms, **HERE)))  # type: ignore[arg-type]
 
 
 def test_a_rejected_trade_is_counted_by_its_id() -> None:
@@ -175,7 +182,9 @@ def logs(draw: st.DrawFn) -> list[Record]:
     for _ in range(draw(st.integers(1, 40))):
         symbol = draw(st.sampled_from(sorted(times)))
         if log and draw(st.integers(0, 5)) == 0:
-            log.append((0, len(log), draw(st.sampled_from(log))[2]))
+            again = draw(st.sampled_from(log))[2]
+            # It arrives when it is sent again: arrival is what tells a noted minute of the future.
+            log.append((0, len(log), {**again, "received_time_ms": max(times.values()) + 5}))
             continue
         ids[symbol] += 1
         step = draw(st.sampled_from([0, 1, 400, 20_000, 59_000, 300_000]))
@@ -186,6 +195,7 @@ def logs(draw: st.DrawFn) -> list[Record]:
             symbol=symbol,
             trade_id=ids[symbol],
             trade_time_ms=times[symbol],
+            received_time_ms=max(times.values()) + 5,
             quantity=quantity,
             buyer_is_maker=draw(st.booleans()),
         )
@@ -233,3 +243,49 @@ def test_a_summary_is_the_sum_of_its_trades(log: list[Record]) -> None:
         assert values[0] == len(inside)
         assert values[1] == float(sum(Decimal(m["quantity"]) for m in inside))
         assert values[3] == float(sum(Decimal(m["quantity"]) for m in inside if not m["buyer_is_maker"]))
+
+
+# -- numberings, and times of the future
+
+
+def test_where_ids_begin_anew_nothing_is_stored_in_the_place_of_another() -> None:
+    later = NOW_MS + 60_000
+    batch = [
+        *(record(n, 5_000 + n, NOW_MS + n) for n in range(20)),
+        *(record(20 + n, 5_000 + n, later + n, epoch=1) for n in range(20)),
+    ]
+    enriched = fresh().receive(batch, 0)
+    points = [point for point in enriched.points if point.series.measurement.name == "trade"]
+    assert len({point.time_ns for point in points}) == 40
+    assert [point.values[0] for point in points[-2:]] == [number(1, 5_018), number(1, 5_019)]
+    # The digits below the millisecond are those of the exchange's id.
+    assert points[-1].time_ns == (later + 19) * 1_000_000 + 5_019
+    assert events(enriched) == [("stored", 5_000, 5_019), ("stored", number(1, 5_000), number(1, 5_019))]
+    assert sum(values[0] for values in summary(enriched)) == 40
+
+
+def test_the_same_id_of_two_numberings_in_one_minute_is_no_duplicate() -> None:
+    enriched = fresh().receive([record(0, 7, NOW_MS), record(1, 7, NOW_MS + 1, epoch=1)], 0)
+    assert events(enriched) == [("stored", 7, 7), ("stored", number(1, 7), number(1, 7))]
+
+
+def test_a_trade_far_ahead_of_its_event_or_arrival_is_refused() -> None:
+    far_ms = NOW_MS + 50 * 3_600_000
+    for message, error in (
+        (trade(trade_time_ms=far_ms, **HERE), InvalidMessage),
+        (trade(trade_time_ms=far_ms, **HERE | {"event_time_ms": far_ms}), TimeAhead),
+        (trade(trade_time_ms=far_ms, **HERE | {"event_time_ms": None}, source="backfill"), TimeAhead),
+    ):
+        with pytest.raises(error, match="trade_time_ms"):
+            TradeEnricher().decode(TRADES, encode(message))  # type: ignore[arg-type]
+
+
+def test_a_minute_of_the_future_that_was_committed_once_hides_no_summary_for_ever() -> None:
+    far = MINUTE + 50 * 60
+    enricher = fresh(Known(0, 10, committed=5, metadata=f"minute={far} read=10"))
+    # What the minutes up to then held is not known any more; from then on they are whole.
+    first = enricher.receive([record(10, 1, NOW_MS)], 0)
+    assert events(first) == [("late", 1, 1), ("stored", 1, 1)]
+    later = enricher.receive([record(11, 2, NOW_MS + 2 * 60_000)], 0)
+    assert summary(later) == [(1, 0.5, 50.0, 0.5, 100.0)]
+    assert int(enricher.committable(0, 12).metadata.split("=")[1].split()[0]) < MINUTE + 10

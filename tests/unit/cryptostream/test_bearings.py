@@ -5,7 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cryptostream.embedded.bearings import last_before_a_hole, ledger_events, read_bearings
+from cryptostream.embedded.bearings import last_before_a_hole, ledger_events, read_bearings, write_bearings
+from producers.bearings import read_bearings_file
+from shared.trade_ids import number
 
 MINUTE_MS = 60_000
 START_MS = 1_700_000_040_000  # a whole minute
@@ -87,3 +89,18 @@ def test_no_id_up_to_the_bearing_is_missing(ids):
     last = last_before_a_hole(ids)
     assert set(range(min(ids), last + 1)) <= ids
     assert last + 1 not in ids
+
+
+def test_where_ids_begin_anew_the_newest_numbering_goes_on_and_each_has_its_own_events(tmp_path):
+    trades = [
+        (5_000, START_MS),
+        (5_001, START_MS + 1),
+        (number(1, 1), START_MS + 9),
+        (number(1, 2), START_MS + 10),
+    ]
+    read = bearings(trades=trades)
+    assert read.last_ids["binance:BTCUSDC:trades"] == number(1, 2)
+    expected = [(event["first"], event["last"]) for event in read.ledger if event["kind"] == "expected"]
+    assert expected == [(5_000, 5_001), (number(1, 1), number(1, 2))]
+    known = read_bearings_file(write_bearings(tmp_path / "bearings.json", read))
+    assert known["binance:BTCUSDC:trades"].time_ms == START_MS + 10

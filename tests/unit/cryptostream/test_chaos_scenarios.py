@@ -5,16 +5,18 @@ from __future__ import annotations
 import pytest
 
 from cryptostream.chaos.market import Market, Window, start_before
-from cryptostream.chaos.scenarios import ALL, FAULTS, KILLS, SCENARIOS, chosen
+from cryptostream.chaos.scenarios import ALL, FAULTS, KILLS, SCENARIOS, SOURCES, chosen
 from cryptostream.chaos.stack import CONSUMERS, PRODUCER
+from oracle.plan import plan
 from shared.errors import UsageError
 from simulator.faults.kinds import KINDS
 from simulator.faults.script import parse_script
 
 
-def test_every_kind_of_fault_has_a_scenario_about_it():
-    about = {scenario.faults[0].partition(":")[0] for scenario in FAULTS}
-    assert about == set(KINDS)
+def test_every_kind_of_fault_has_a_scenario_about_it_or_is_the_oracles():
+    about = {scenario.faults[0].partition(":")[0] for scenario in (*FAULTS, *SOURCES)}
+    planned = {fault["kind"] for seed in range(200) for fault in plan(seed).faults}
+    assert about | planned == set(KINDS)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=lambda scenario: scenario.name)

@@ -182,3 +182,20 @@ def test_letters_are_chosen_by_source_reason_and_time() -> None:
     assert not Choice(reason="other").holds(mine)
     assert not Choice(to_ms=mine.time_ms).holds(mine)
     assert Choice(from_ms=mine.time_ms).holds(mine)
+
+
+FRAME = {"e": "trade", "s": "BTCUSDC", "t": 7, "p": "1.0", "q": "1.0", "m": False}
+
+
+@pytest.mark.parametrize("ahead_ms", [0, 3_600_000])
+def test_a_time_of_the_future_does_not_become_right_by_waiting(ahead_ms: int) -> None:
+    time_ms = NOW_MS + ahead_ms
+    frame = {"stream": "btcusdc@trade", "data": FRAME | {"E": time_ms, "T": time_ms}}
+    row = {"id": 7, "price": "1.0", "qty": "1.0", "time": time_ms, "isBuyerMaker": False}
+    expected = StillBroken if ahead_ms else Republish
+    for letter_ in (letter(frame, "websocket:btcusdc@trade"), letter(row, "rest:trades")):
+        assert isinstance(JUDGE.judge(letter_, NOW_MS + 10**9), expected)
+
+
+def test_a_trade_that_rest_did_not_bear_out_stays() -> None:
+    assert isinstance(judged(trade(trade_id=2**40), "websocket:trades"), StillBroken)

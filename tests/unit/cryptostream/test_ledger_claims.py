@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import time
 from typing import Any
 
+import pytest
+
 from consumers.ledger_events import LedgerSeries
+from consumers.ledger_snapshot import PartitionSnapshot, Restart
 from cryptostream.ledger_report.claims import Claims
 from cryptostream.ledger_report.report import SeriesReport
 from cryptostream.ledger_report.span import Span
@@ -14,8 +18,8 @@ TRADES = LedgerSeries("binance", "BTCUSDC", "trades")
 BARS = LedgerSeries("binance", "BTCUSDC", "klines", "1m")
 
 
-def claims_of(*events: dict[str, Any], span: Span | None = None, oldest_kept_ms: int | None = None) -> Claims:
-    claims = Claims(span or Span(), oldest_kept_ms)
+def claims_of(*events: dict[str, Any], span: Span | None = None, expiry_ns: int | None = None) -> Claims:
+    claims = Claims(span or Span(), expiry_ns)
     for event in events:
         claims.receive(event)  # type: ignore[arg-type]
     claims.end()
@@ -93,6 +97,14 @@ def test_only_the_series_asked_for_are_counted() -> None:
     assert claims_of(*events, span=Span(interval="1h")).series == []
 
 
+def test_a_span_that_a_stream_was_not_carried_is_noted_and_counts_no_ids() -> None:
+    claims = claims_of(
+        ledger(stream="trades", kind="uncarried", first=5, last=9, count=0, detail="REST has newer trades"),
+    )
+    assert [(note.kind, note.detail) for note in claims.notes()] == [("uncarried", "REST has newer trades")]
+    assert claims.reports() == []
+
+
 def test_gaps_and_unsynced_spans_are_noted_and_late_bars_have_no_indicators() -> None:
     claims = claims_of(
         *(ledger(kind="gap", first=n, last=n, detail=f"hole {n}") for n in range(30)),
@@ -110,11 +122,20 @@ def test_trades_dated_before_the_oldest_kept_may_have_expired() -> None:
     claims = claims_of(
         ledger(first=1, last=10, event_time_ms=FIRST_MS),
         ledger(first=11, last=20, event_time_ms=FIRST_MS + MINUTE_MS),
-        oldest_kept_ms=FIRST_MS + 1,
+        expiry_ns=MINUTE_MS * 1_000_000 - 1,
     )
+    assert claims.as_of_ms == FIRST_MS + MINUTE_MS
     assert claims.expired(TRADES) == 10
     # Bars of a minute are kept for ever.
     assert claims.expired(BARS) < 0
+
+
+@pytest.mark.parametrize("set_by_s", [-86_400, 8 * 86_400, 30 * 86_400])
+def test_a_clock_of_ours_lets_no_claim_expire(monkeypatch: pytest.MonkeyPatch, set_by_s: int) -> None:
+    true_ns = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: true_ns() + set_by_s * 10**9)
+    claims = claims_of(ledger(first=1, last=10, event_time_ms=FIRST_MS), expiry_ns=7 * 86_400 * 10**9)
+    assert claims.expired(TRADES) < 0
 
 
 def test_an_event_that_makes_no_sense_is_left_out() -> None:
@@ -129,3 +150,67 @@ def test_more_holes_than_are_kept_are_counted_all_the_same() -> None:
     claims.end()
     report = only(claims)
     assert (report.expected, report.stored, report.lost) == (400_001, 150_000, 250_001)
+
+
+def test_bars_that_nobody_spoke_of_are_unknown_and_trades_of_that_producer_too() -> None:
+    claims = claims_of(
+        bars("expected", 0, 1),
+        bars("stored", 0, 1),
+        ledger(first=1, last=9),
+        ledger(kind="stored", first=1, last=9),
+        ledger(symbol="ETHUSDC", first=1, last=1, event_time_ms=FIRST_MS + 10 * MINUTE_MS),
+        ledger(symbol="ETHUSDC", kind="stored", first=1, last=1),
+        span=Span("BTCUSDC"),
+    )
+    assert claims.as_of_ms == FIRST_MS + 10 * MINUTE_MS
+    assert not claims.undecided  # nothing of it is on its way
+    trades, klines = claims.reports()
+    assert (klines.expected, klines.stored, klines.lost, klines.unknown) == (9, 2, 0, 7)
+    assert (trades.lost, trades.unknown) == (0, 0)
+    since_ms = FIRST_MS + 2 * MINUTE_MS
+    assert [(unknown.series, unknown.since_ms) for unknown in claims.unknown()] == [
+        ((BARS,), since_ms),
+        ((TRADES,), since_ms),
+    ]
+
+
+def test_a_producer_that_stopped_in_good_order_leaves_nothing_unknown() -> None:
+    claims = claims_of(
+        bars("expected", 0, 1),
+        bars("stored", 0, 1),
+        bars("stopped", 2, 2),
+        ledger(symbol="ETHUSDC", first=1, last=1, event_time_ms=FIRST_MS + 10 * MINUTE_MS),
+        span=Span("BTCUSDC"),
+    )
+    assert (only(claims).expected, only(claims).unknown, claims.unknown()) == (2, 0, [])
+
+
+def test_a_stream_that_is_not_carried_is_named_until_it_is_again() -> None:
+    def span_of(last: int, detail: str) -> dict[str, Any]:
+        return ledger(
+            kind="uncarried", first=FIRST_MS, last=FIRST_MS + last * MINUTE_MS, count=0, detail=detail
+        )
+
+    events = [span_of(0, "no trade"), span_of(1, "no trade"), span_of(2, "no trade")]
+    (open_now,) = claims_of(*events).uncarried_now()
+    assert (open_now.first, open_now.last, open_now.detail) == (
+        FIRST_MS,
+        FIRST_MS + 2 * MINUTE_MS,
+        "no trade",
+    )
+    over = claims_of(*events, span_of(3, "no trade; carried again"))
+    assert over.uncarried_now() == []
+    assert over.note_counts()[TRADES, "uncarried"] == 1
+
+
+def test_events_that_were_deleted_uncounted_are_unknown_for_the_time_they_were_of() -> None:
+    claims = Claims(Span(), None)
+    claims.take(0, Restart(5, PartitionSnapshot(offset=3, heard_ms=FIRST_MS), uncovered=True))
+    claims.receive(ledger(first=1, last=9, received_time_ms=FIRST_MS + 77), 0, 5)  # type: ignore[arg-type]
+    claims.end()
+    (unknown,) = claims.unknown()
+    assert (unknown.series, unknown.since_ms, unknown.until_ms) == ((TRADES,), FIRST_MS, FIRST_MS + 77)
+    later = Claims(Span.of(from_ns=(FIRST_MS + MINUTE_MS) * 10**6), None)
+    later.take(0, Restart(5, PartitionSnapshot(offset=3, heard_ms=FIRST_MS), uncovered=True))
+    later.receive(ledger(first=1, last=9, received_time_ms=FIRST_MS + 77), 0, 5)  # type: ignore[arg-type]
+    assert later.unknown() == []

@@ -21,6 +21,7 @@ from consumers.measurements import (
 from consumers.points import Point, Series
 from consumers.stores.sqlite import SqliteStore
 from cryptostream import cli, data_dir
+from shared.trade_ids import number
 
 MINUTE_MS = 60_000
 OPEN_MS = 1_785_767_100_000  # 2026-08-03T14:25:00Z
@@ -120,6 +121,18 @@ def test_csv_holds_the_same_values(query: Asked) -> None:
         [str(OPEN_MS + 39), "binance", "BTCUSDC", "39", "64000.5", "0.25", "false"],
     ]
     assert next(iter(rows[0])) == "trade_time_ms"
+
+
+def test_trades_of_a_later_numbering_say_so_to_people_and_bear_the_exchanges_id_for_programs(
+    query: Asked, directory: Path
+) -> None:
+    store = SqliteStore(directory / data_dir.STORE_FILE, ticks_expiry_ns=None)
+    store.write([trade(39)._replace(time_ns=(OPEN_MS + 99) * 10**6, values=(number(1, 7), 1.5, 2.5, True))])
+    store.close()
+    assert [row["trade_id"] for row in query.json("trades", "BTCUSDC", "--last", "2")] == [39, 7]
+    _, table, _ = query("trades", "BTCUSDC", "--last", "2")
+    assert "7 (numbering 2)" in table
+    assert " 39 " in table
 
 
 def test_what_a_point_lacks_is_null_and_empty(query: Asked) -> None:

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from cryptostream.embedded.display import status_line
-from cryptostream.embedded.screen import ledger_report, render
+from cryptostream.embedded.screen import ledger_report, price, render
 from cryptostream.embedded.snapshot import BarView, InstrumentView, LedgerRow, ServiceView, Snapshot
 
 INTERVALS = ("1s", "1m", "15m", "1h", "1d")
@@ -131,3 +131,17 @@ def test_the_report_has_a_line_for_each_series(snapshot):
     ]
     assert len(lines) == 1 + len(snapshot.ledger)
     assert lines[-1].split() == ["trades", "–", "BTCUSDC", "5,000", "4,990", "0", "0", "0", "10", "0"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.00000886, "0.00000886"),
+        (0.0000088, "0.0000088"),
+        (0.5, "0.500000"),
+        (1e-12, "0.000000000001"),
+        (0.0, "0.000000"),
+    ],
+)
+def test_a_price_below_one_is_shown_with_its_own_decimals(value, text):
+    assert price(value) == text

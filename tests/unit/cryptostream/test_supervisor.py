@@ -159,3 +159,13 @@ def _alive(pid: int) -> bool:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     except FileNotFoundError:
         return False
+
+
+def test_a_child_of_a_recording_is_not_started_again_its_end_is_the_runs(children, programs):
+    children.start(
+        "simulator",
+        programs("dies", "import sys\nprint('error: no market', file=sys.stderr)\nsys.exit(1)\n"),
+        once=True,
+    )
+    with pytest.raises(CryptoStreamError, match="simulator ended with exit code 1: no market"):
+        until(lambda: children.tick(time.monotonic()))

@@ -2,40 +2,56 @@
 
 from __future__ import annotations
 
+import pytest
+
+from cryptostream.embedded.evidence import Look, State
 from cryptostream.embedded.snapshot import LedgerRow
 from cryptostream.embedded.verdict import judge, merged_by_stream
+from shared.trade_ids import number
 
 WHOLE = LedgerRow("BTCUSDC", "trades", "", expected=100, stored=100)
+SEEN = Look("BTCUSDC trades", State.SEEN)
 
 
-def test_nothing_lost_and_every_end_clean_is_zero():
-    verdict = judge([WHOLE], [], data_awaited=True)
-    assert verdict.exit_code == 0
-    assert "100" in verdict.line and not verdict.faults
+def test_all_there_and_all_looked_at_is_zero():
+    verdict = judge([WHOLE], [SEEN], [], looked_at="trades up to the newest id")
+    assert verdict.exit_code == 0 and not verdict.faults
+    assert verdict.line == (
+        "complete: 100 trades and bars expected, nothing lost; looked at: trades up to the newest id"
+    )
 
 
-def test_what_is_lost_is_named_with_its_ids():
+@pytest.mark.parametrize("state", [State.MISSING, State.UNKNOWN])
+def test_what_is_missing_or_was_not_looked_at_fails_the_run_and_is_named(state):
+    verdict = judge([WHOLE], [SEEN, Look("BTCUSDC klines 1s", state, "no word of it")], [])
+    assert verdict.exit_code == 1
+    assert verdict.line == "NOT COMPLETE" and verdict.faults == ("BTCUSDC klines 1s: no word of it",)
+
+
+def test_missing_ids_are_named():
     ranges = ((7, 7), (20, 29), (40, 41), (50, 50))
     lost = LedgerRow("ETHUSDC", "trades", "", expected=100, stored=86, lost=14, lost_ranges=ranges)
-    verdict = judge([WHOLE, lost], [], data_awaited=True)
+    verdict = judge([WHOLE, lost], [], [])
     assert verdict.exit_code == 1
-    assert verdict.faults == ("ETHUSDC trades: 14 lost: trade ids 7, 20–29, 40–41 and 1 more ranges",)
+    assert verdict.faults == ("ETHUSDC trades: 14 missing: trade ids 7, 20–29, 40–41 and 1 more ranges",)
+
+
+def test_ids_of_a_later_numbering_are_shown_as_the_exchange_has_them():
+    span = (number(1, 5), number(1, 6))
+    lost = LedgerRow("ETHUSDC", "trades", "", expected=2, lost=2, lost_ranges=(span,))
+    (fault,) = judge([lost], [], []).faults
+    assert fault == "ETHUSDC trades: 2 missing: trade ids 5 (numbering 2)–6 (numbering 2)"
 
 
 def test_a_child_that_did_not_end_cleanly_fails_the_run():
-    verdict = judge([WHOLE], ["consumers did not stop in time and was killed"], data_awaited=True)
+    verdict = judge([WHOLE], [SEEN], ["consumers did not stop in time and was killed"])
     assert verdict.exit_code == 1
     assert verdict.faults == ("consumers did not stop in time and was killed",)
 
 
-def test_a_run_in_which_nothing_came_fails_only_if_something_should_have():
-    assert judge([], [], data_awaited=True).exit_code == 1
-    assert judge([], [], data_awaited=False).exit_code == 0
-
-
 def test_halts_and_offline_times_are_no_loss_but_are_said():
     excused = LedgerRow("BTCUSDC", "klines", "1m", expected=60, stored=50, halted=6, offline=4)
-    verdict = judge([excused], [], data_awaited=True)
+    verdict = judge([excused], [], [])
     assert verdict.exit_code == 0
     assert "10 of them" in verdict.line
 

@@ -6,8 +6,10 @@ import os
 
 import pytest
 
+from cryptostream.data_dir import influx_of, influx_of_run
 from cryptostream.embedded.workspace import Workspace
 from shared.errors import UsageError
+from shared.settings import Settings
 
 
 @pytest.fixture
@@ -34,6 +36,23 @@ def test_another_kind_of_source_is_refused(workspace, tmp_path):
     Workspace(tmp_path / "run", "simulator").close()  # the refusal left neither lock nor trace
 
 
+def test_where_a_run_wrote_is_kept_for_query_and_ledger(workspace):
+    assert influx_of_run(workspace.root) is None
+    settings = Settings(
+        _env_file=None, store="influxdb", influx_url="http://a:1", influx_bucket_ticks="market"
+    )
+    workspace.remember_influx(influx_of(settings))
+    assert influx_of_run(workspace.root) == {
+        "influx_url": "http://a:1",
+        "influx_org": "crypto",
+        "influx_bucket_market": "market",
+        "influx_bucket_ticks": "market",
+    }
+    # The next run there writes to a file.
+    workspace.remember_influx(influx_of(Settings(_env_file=None, store="sqlite")))
+    assert influx_of_run(workspace.root) is None
+
+
 def test_the_world_stays_the_same(workspace, tmp_path):
     first = workspace.world(7)
     assert first[0] == 7
@@ -55,7 +74,7 @@ def test_a_damaged_note_is_named(workspace):
 
 def test_the_broker_of_the_last_run_is_known_beside_the_kind(workspace, tmp_path):
     assert workspace.last_broker is None
-    workspace.remember_broker("memory")
+    workspace.remember_broker("memory", "")
     workspace.close()
     again = Workspace(tmp_path / "run", "simulator")
     assert again.last_broker == "memory"
@@ -71,3 +90,29 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path):
 def test_starts_are_counted_anew_in_each_run(workspace):
     (workspace.fresh_slots() / "producer.0.starts").write_text("3")
     assert list(workspace.fresh_slots().iterdir()) == []
+
+
+def test_a_broker_that_knows_nothing_of_what_is_stored_is_refused_with_a_way_out(workspace):
+    assert workspace.strange_broker("kafka", "") is None, "nothing is stored yet"
+    workspace.remember_broker("memory", "")
+    for kind, address, name in (("kafka", "", "a new Kafka"), ("external", "host:9092", "host:9092")):
+        refusal = workspace.strange_broker(kind, address)
+        assert refusal is not None and name in refusal
+        assert "--broker memory" in refusal and "--data-dir" in refusal
+
+
+def test_the_broker_in_memory_takes_its_bearings_from_any_store(workspace):
+    workspace.remember_broker("external", "host:9092")
+    assert workspace.strange_broker("memory", "") is None
+
+
+def test_a_broker_that_was_here_before_is_no_stranger(workspace):
+    workspace.remember_broker("kafka", "")
+    workspace.kafka_dir.mkdir()
+    workspace.remember_broker("external", "host:9092")
+    workspace.remember_broker("memory", "")
+    assert workspace.strange_broker("kafka", "") is None
+    assert workspace.strange_broker("external", "host:9092") is None
+    assert workspace.strange_broker("external", "other:9092") is not None
+    workspace.kafka_dir.rmdir()
+    assert workspace.strange_broker("kafka", "") is not None, "its logs were deleted"

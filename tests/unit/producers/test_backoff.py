@@ -27,5 +27,12 @@ def test_the_offset_of_the_shortest_round_trip_wins() -> None:
     assert offset.offset_ms == 0.0
     offset.receive(1_000, 5_100, 1_200)
     offset.receive(2_000, 6_005, 2_010)
-    offset.receive(3_000, 9_000, 4_000)
+    offset.receive(3_000, 7_900, 4_000)
     assert (offset.offset_ms, offset.round_trip_ms) == (4_000.0, 10)
+
+
+def test_a_clock_that_was_set_makes_older_samples_void() -> None:
+    offset = ClockOffset()
+    offset.receive(1_000, 5_005, 1_010)
+    offset.receive(2_000, 3_606_100, 2_200)
+    assert offset.offset_ms == 3_604_000.0

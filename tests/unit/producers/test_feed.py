@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -14,6 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from producers import rollover
+from producers.carriage import Uncarried
 from producers.clock import Clock
 from producers.effects import Effect, Publish
 from producers.exchanges.binance.streams import streams_of
@@ -91,6 +93,10 @@ class Published:
         self.has_room = asyncio.Event()
         self.trade_ids: list[int] = []
         self.others: list[Effect] = []
+        self.rejected: list[str] = []
+
+    def reject(self, _source: str, _symbol: str, reason: str, _value: bytes) -> None:
+        self.rejected.append(reason)
 
     def perform(self, _instrument: Instrument, effects: Iterable[Effect]) -> None:
         for effect in effects:
@@ -106,8 +112,11 @@ class Published:
 class Stage:
     """A running feed with an exchange that trades without end."""
 
-    def __init__(self, exchange: Exchange, outlet: Published, feed: Feed, instrument: Instrument) -> None:
+    def __init__(
+        self, exchange: Exchange, outlet: Published, feed: Feed, instrument: Instrument, clock: Clock
+    ) -> None:
         self.exchange = exchange
+        self.clock = clock
         self.outlet = outlet
         self.feed = feed
         self.instrument = instrument
@@ -131,8 +140,9 @@ class Stage:
 
 @asynccontextmanager
 async def stage(**options: Any) -> Any:
-    exchange, outlet, instruments = Exchange(), Published(), {}
-    instruments[SYMBOL] = Instrument("binance", SYMBOL, (), book_interval_ms=1_000, warmup_bars=0)
+    exchange, outlet, clock, instruments = Exchange(), Published(), Clock(), {}
+    make = options.pop("instrument", Instrument)
+    instruments[SYMBOL] = make("binance", SYMBOL, (), book_interval_ms=1_000, warmup_bars=0)
     trades = [stream for stream in streams_of(SYMBOL, ()) if stream.kind == "trade"]
     feed = Feed(
         await exchange.start(),
@@ -140,7 +150,7 @@ async def stage(**options: Any) -> Any:
         instruments=instruments,
         outlet=outlet,  # type: ignore[arg-type]
         metrics=ServiceMetrics("test"),
-        clock=Clock(),
+        clock=clock,
         **options,
     )
 
@@ -156,7 +166,7 @@ async def stage(**options: Any) -> Any:
 
     tasks = [asyncio.create_task(work) for work in (feed.run(), trade_on(), judge())]
     try:
-        yield Stage(exchange, outlet, feed, instruments[SYMBOL])
+        yield Stage(exchange, outlet, feed, instruments[SYMBOL], clock)
         await feed.stop()
         await asyncio.wait_for(tasks[0], 10)
     finally:
@@ -347,5 +357,112 @@ def test_it_stops_while_it_waits(suspended: bool) -> None:
                 running.exchange.refusing = True
                 await running.exchange.announce_shutdown()
                 await running.until(lambda: running.exchange.attempts >= 2)
+
+    asyncio.run(play())
+
+
+def test_a_stream_that_says_again_and_again_what_cannot_be_is_carried_by_another_connection() -> None:
+    async def play() -> None:
+        async with stage() as running:
+            await running.until_carried()
+            event = {"e": "trade", "E": 1, "s": SYMBOL, "T": 1, "p": "1.0", "q": "1.0", "m": False}
+            for number in range(1, 4):
+                await running.until_carried(5)
+                assert running.feed.rollovers == 0
+                await running.exchange.send("trade", event | {"t": 2**53 + number})
+            await running.until(lambda: running.feed.rollovers == 1)
+            # The next one lies as well: it is borne with, the other streams are not to suffer from it.
+            for number in range(1, 8):
+                await running.exchange.send("trade", event | {"t": 2**53 + number})
+            await running.until_carried()
+            assert running.feed.rollovers == 1
+            ids = running.outlet.trade_ids
+            assert ids == list(range(ids[0], ids[0] + len(ids)))
+            assert len(running.outlet.rejected) == 10
+
+    asyncio.run(play())
+
+
+def test_a_core_that_finds_a_lie_can_have_another_connection_too() -> None:
+    async def play() -> None:
+        async with stage() as running:
+            await running.until_carried()
+            running.feed.distrust("OTHER", "trade", "not carried here")
+            running.feed.distrust(SYMBOL, "kline", "not carried here")
+            await running.until_carried()
+            assert running.feed.rollovers == 0
+            running.feed.distrust(SYMBOL, "trade", "an id contradicts the ids before")
+            await running.until(lambda: running.feed.rollovers == 1)
+
+    asyncio.run(play())
+
+
+def test_a_time_ahead_is_judged_by_asking_the_exchange_for_its_clock() -> None:
+    async def play() -> None:
+        async with stage() as running:
+            await running.until_carried()
+            asked = 0
+
+            async def ask() -> None:
+                nonlocal asked
+                asked += 1
+                running.clock.receive(running.clock.steady_ms(), 50_000)
+
+            # As after a sleep of the machine, or with an exchange that is faster than time.
+            running.clock.receive(running.clock.steady_ms(), 1_000)
+            running.clock.ask = ask
+            event = {"e": "trade", "s": SYMBOL, "p": "1.0", "q": "1.0", "m": False}
+            first = running.outlet.trade_ids[-1] + 10_000_000
+            await running.exchange.send("trade", event | {"t": first, "E": 40_000, "T": 40_000})
+            await running.until(lambda: asked == 1)
+            await running.exchange.send("trade", event | {"t": first, "E": 400_000, "T": 40_000})
+            await running.until(lambda: len(running.outlet.rejected) == 1)
+            assert "event_time_ms" in running.outlet.rejected[0]
+
+    asyncio.run(play())
+
+
+class Refused(Instrument):
+    """One of whose streams none is ever brought, by the exchange's word."""
+
+    @property
+    def uncarried(self) -> list[Uncarried]:
+        return [Uncarried(("depth", None), 0, "REST knows more")]
+
+
+def test_a_stream_that_no_connection_brings_is_sought_more_and_more_seldom(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("producers.watchdog.CHANCE_S", 0.1)
+    monkeypatch.setattr("producers.watchdog.SUSPECT_SILENCE_S", 0.1)
+    monkeypatch.setattr("producers.overlap.GRACE_S", 0.1)
+    monkeypatch.setattr("producers.feed._LEAVE_AGAIN_S", 0.4)
+
+    async def play() -> None:
+        streams = [stream for stream in streams_of(SYMBOL, ()) if stream.kind in ("trade", "depth")]
+        async with stage(streams=streams, instrument=Refused) as running:
+            begun_s = time.monotonic()
+            await running.until(lambda: running.feed.rollovers >= 2)
+            # The second one waits for twice 0.4 s after the first, the third for four times as long.
+            assert time.monotonic() - begun_s >= 0.8
+            await running.until_carried()
+            running.assert_seamless()
+            assert running.feed.reconnects == 0
+
+    asyncio.run(play())
+
+
+def test_why_there_is_no_connection_is_told() -> None:
+    async def play() -> None:
+        async with stage() as running:
+            assert running.feed.trouble == ""
+            running.exchange.refusing = True
+            await running.until(lambda: running.exchange.attempts >= 2 or bool(running.exchange.connections))
+            for connection in running.exchange.connections:
+                await connection.close()
+            await running.until(lambda: "503" in running.feed.trouble)
+            running.exchange.refusing = False
+            await running.until_carried()
+            assert running.feed.trouble == ""
 
     asyncio.run(play())

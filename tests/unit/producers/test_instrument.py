@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
-from producers.bearings import SeriesBearings
+from consumers.completeness import refusal
+from producers.bearings import OpenHole, SeriesBearings
 from producers.effects import FetchSnapshot, FillKlines, FillTrades, ProveTrades, Publish
+from producers.found_ids import FoundRange
 from producers.instrument import Instrument
+from shared import trade_ids
 from shared.messages import check
 from shared.topics import BOOK, DEPTH, LEDGER, QUOTES, TRADES, klines_live_topic, klines_topic
 from tests.builders import NOW_MS, depth, kline, quote, trade
@@ -87,7 +90,7 @@ def test_a_repaired_trade_is_expected_and_repaired_in_its_own_minute(instrument:
     instrument.receive("trade", trade(trade_id=3, trade_time_ms=NOW_MS + MINUTE))
     ledger(instrument)
     row = trade(trade_id=2, source="backfill", event_time_ms=None)
-    instrument.receive_trade_rows(2, 2, [row], NOW_MS)
+    instrument.receive_trade_rows(2, 2, [row], NOW_MS, now_s=0.0)
     events = ledger(instrument)
     assert said(events) == [("trades", "expected", 2, 2, 1), ("trades", "repaired", 2, 2, 1)]
     assert {event["event_time_ms"] for event in events} == {NOW_MS}
@@ -99,11 +102,17 @@ def test_expected_bars_are_counted_as_bars(instrument: Instrument) -> None:
     assert said(ledger(instrument)) == [("klines", "expected", NOW_MS, NOW_MS + 2 * MINUTE, 3)]
 
 
+def found(item: int, time_ms: int) -> FoundRange:
+    return FoundRange(item, item, time_ms, time_ms)
+
+
 def test_a_restart_says_again_what_a_kill_may_have_left_unsaid() -> None:
     instrument = Instrument("binance", "BTCUSDC", ["1m"], book_interval_ms=1_000, warmup_bars=5)
     bearings = {
-        "binance:BTCUSDC:trades": SeriesBearings(10, [(11, NOW_MS), (13, NOW_MS + MINUTE)]),
-        "binance:BTCUSDC:klines:1m": SeriesBearings(NOW_MS - 4 * MINUTE, [(NOW_MS - 3 * MINUTE, 0)]),
+        "binance:BTCUSDC:trades": SeriesBearings(10, (), (found(11, NOW_MS), found(13, NOW_MS + MINUTE))),
+        "binance:BTCUSDC:klines:1m": SeriesBearings(
+            NOW_MS - 4 * MINUTE, (), (found(NOW_MS - 3 * MINUTE, NOW_MS - 3 * MINUTE),)
+        ),
     }
     effects = instrument.begin(bearings, NOW_MS)
     assert [(e.first, e.last) for e in effects if isinstance(e, FillTrades)] == [(12, 12)]
@@ -115,6 +124,32 @@ def test_a_restart_says_again_what_a_kill_may_have_left_unsaid() -> None:
         ("trades", "expected", 11, 11, 1),
         ("trades", "expected", 13, 13, 1),
     ]
+
+
+def test_holes_survive_a_restart_with_how_long_they_were_asked_for() -> None:
+    day_ms = 24 * 3_600_000
+    instrument = Instrument("binance", "BTCUSDC", ["1m"], book_interval_ms=1_000, warmup_bars=5)
+    trades = OpenHole(3, 5, NOW_MS - 9, NOW_MS - 7, offline=True, asked=40, since_ms=NOW_MS - day_ms)
+    bars = OpenHole(NOW_MS - 9 * MINUTE, NOW_MS - 8 * MINUTE, asked=7, since_ms=NOW_MS - 1_000)
+    bearings = {
+        "binance:BTCUSDC:trades": SeriesBearings(10, (trades,)),
+        "binance:BTCUSDC:klines:1m": SeriesBearings(NOW_MS - MINUTE, (bars,)),
+    }
+    effects = instrument.begin(bearings, NOW_MS, now_s=500.0)
+    assert [(e.first, e.last) for e in effects if isinstance(e, FillTrades)] == [(3, 5)]
+    assert list(instrument.open_holes(None, NOW_MS + 2_000, 502.0)) == [trades]
+    assert list(instrument.open_holes("1m", NOW_MS + 2_000, 502.0)) == [bars]
+    fills = [(e.first, e.last) for e in instrument.retry(NOW_MS, 500.0) if isinstance(e, FillKlines)]
+    assert fills == [(NOW_MS - 9 * MINUTE, NOW_MS - 8 * MINUTE)]
+
+
+def test_bars_that_a_topic_lost_between_others_are_asked_for() -> None:
+    instrument = Instrument("binance", "BTCUSDC", ["1m"], book_interval_ms=1_000, warmup_bars=5)
+    last = NOW_MS - MINUTE
+    left = SeriesBearings(NOW_MS - 9 * MINUTE, (), (found(last, last),))
+    instrument.begin({"binance:BTCUSDC:klines:1m": left}, NOW_MS)
+    fills = [(e.first, e.last) for e in instrument.retry(NOW_MS, 1.0) if isinstance(e, FillKlines)]
+    assert fills == [(NOW_MS - 8 * MINUTE, NOW_MS - 2 * MINUTE)]
 
 
 def synced(instrument: Instrument) -> list[str]:
@@ -220,7 +255,199 @@ def test_ids_that_were_never_issued_are_neither_expected_nor_lost(instrument: In
     ledger(instrument)
     effects: Any = []
     while not any(isinstance(effect, ProveTrades) for effect in effects):
-        effects = instrument.receive_trade_rows(2, 3, [], NOW_MS)
-    instrument.receive_trade_proof(effects[-1], [], [(2, 3)], NOW_MS)
+        effects = instrument.receive_trade_rows(2, 3, [], NOW_MS, now_s=0.0)
+    instrument.receive_trade_proof(effects[-1], [], [(2, 3)], NOW_MS, now_s=0.0)
     assert ledger(instrument) == []
     assert instrument.missing_trades == 0
+
+
+# -- numberings that begin anew
+
+
+def anew(trade_id: int, at_ms: int = 0) -> Any:
+    return trade(trade_id=trade_id, trade_time_ms=NOW_MS + at_ms, received_time_ms=NOW_MS + at_ms + 5)
+
+
+def test_a_new_numbering_is_entered_with_its_own_numbers(instrument: Instrument) -> None:
+    instrument.receive("trade", anew(5_000))
+    for each in (1, 2, 3):
+        instrument.receive("trade", anew(each, 60_000 + each))
+    assert instrument.doubtful_trades == 3
+    assert instrument.pending_fills == 1
+    effects = instrument.receive_newest_trades([anew(each, 60_000 + each) for each in (1, 2, 3)], NOW_MS)
+    assert [effect.message["epoch"] for effect in effects if isinstance(effect, Publish)] == [1, 1, 1]
+    for effect in effects:
+        check("trade", effect.message)
+    first = trade_ids.number(1, 1)
+    assert said(ledger(instrument)) == [
+        ("trades", "gap", first, first, 1),
+        ("trades", "expected", 5_000, 5_000, 1),
+        ("trades", "expected", first, first + 2, 3),
+    ]
+    assert (instrument.doubtful_trades, instrument.pending_fills) == (0, 0)
+
+
+def test_trades_in_doubt_for_long_are_said_to_be_not_carried_and_then_to_be_again(
+    instrument: Instrument,
+) -> None:
+    instrument.receive("trade", anew(5_000))
+    instrument.receive("trade", anew(1, 60_000))
+    begun_ms = NOW_MS + 60_005
+    for after_ms in (1_000, 14_999, 15_000, 30_000, 74_999, 75_000):
+        instrument.receive_newest_trades([], begun_ms + after_ms)
+    instrument.receive_newest_trades([anew(1, 60_000)], begun_ms + 80_000)
+    events = [event for event in ledger(instrument) if event["kind"] == "uncarried"]
+    assert [(e["first"], e["last"], e["count"]) for e in events] == [
+        (begun_ms, begun_ms + after_ms, 0) for after_ms in (15_000, 75_000, 80_000)
+    ]
+    assert events[0]["detail"].endswith(": 1 are held")
+    assert events[-1]["detail"].endswith("; carried again")
+
+
+def test_trades_in_doubt_at_the_end_are_said_however_short_it_was(instrument: Instrument) -> None:
+    instrument.receive("trade", anew(5_000))
+    instrument.receive("trade", anew(1, 60_000))
+    instrument.end(NOW_MS + 61_000, NOW_MS + 61_000)
+    assert [event["kind"] for event in ledger(instrument)] == ["uncarried", "expected"]
+
+
+def test_a_bar_of_a_new_numbering_is_held_to_the_trades_of_that(instrument: Instrument) -> None:
+    for each in range(12):
+        instrument.receive("trade", trade(trade_id=1 + each, trade_time_ms=NOW_MS - 90_000 + each))
+    rows = [anew(each, -50_000 + each) | {"price": "200.0", "quantity": "1.0"} for each in range(1, 3)]
+    for row in rows:
+        instrument.receive("trade", dict(row))
+    instrument.receive_newest_trades([dict(row) for row in rows], NOW_MS)
+    prices = dict.fromkeys(("open", "high", "low", "close"), "200.0")
+    volumes = {"base_volume": "2.0", "quote_volume": "400.0"}
+    taker = {"taker_buy_base_volume": "2.0", "taker_buy_quote_volume": "400.0"}
+    bar = kline(
+        open_time_ms=NOW_MS, first_trade_id=1, last_trade_id=2, trade_count=2, **prices, **volumes, **taker
+    )
+    instrument.receive("kline", bar)
+    assert "revised" not in [event["kind"] for event in ledger(instrument)]
+    assert instrument.audited_bars[:2] == (1, 0)
+
+
+def test_a_restarted_numbering_of_update_ids_unsyncs_the_book_and_the_ledger_can_read_it(
+    instrument: Instrument,
+) -> None:
+    instrument.receive("depth", diff(89_995, 90_000))
+    instrument.receive_snapshot(snapshot(89_997), NOW_MS)
+    assert instrument.synced
+    effects = instrument.receive("depth", diff(1, 4, 100))
+    assert BOOK in topics(effects)
+    assert any(isinstance(effect, FetchSnapshot) for effect in effects)
+    events = [event for event in ledger(instrument) if event["kind"] == "unsynced"]
+    assert (events[-1]["first"], events[-1]["last"]) == (1, 90_000)
+    assert all(refusal(event) is None for event in events)
+
+
+def watched(instrument: Instrument, seconds: range, bring: Any = None) -> list[Any]:
+    """Effects of these seconds, of which each may bring something."""
+    effects: list[Any] = []
+    for second in seconds:
+        if bring is not None:
+            bring(second)
+        now_ms = NOW_MS + second * 1_000
+        effects += instrument.watch(float(second), now_ms, now_ms)
+    return effects
+
+
+def test_trades_that_a_bar_counts_and_nobody_brings_are_expected_fetched_and_named(
+    instrument: Instrument,
+) -> None:
+    instrument.receive("trade", trade(trade_id=12))
+    ledger(instrument)
+
+    def bar_goes_on(second: int) -> None:
+        ids = {"first_trade_id": 1, "last_trade_id": 12 + second, "trade_count": 12 + second}
+        update = kline(open_time_ms=NOW_MS, closed=False, event_time_ms=NOW_MS + second * 1_000, **ids)
+        instrument.receive("kline", update)
+
+    effects = watched(instrument, range(1, 16), bar_goes_on)
+    [fill] = [effect for effect in effects if isinstance(effect, FillTrades)]
+    assert (fill.first, fill.last) == (13, 12 + 5)
+    assert [str(uncarried) for uncarried in instrument.uncarried] == ["trades"]
+    events = ledger(instrument)
+    assert ("trades", "expected", 13, 27, 15) in said(events)
+    [event] = [event for event in events if event["kind"] == "uncarried"]
+    assert (event["stream"], event["interval"], event["count"]) == ("trades", None, 0)
+    assert (event["first"], event["last"]) == (NOW_MS + 1_000, NOW_MS + 5_000)
+    instrument.receive("trade", trade(trade_id=40))
+    watched(instrument, range(16, 17))
+    assert instrument.uncarried == []
+    [event] = [event for event in ledger(instrument) if event["kind"] == "uncarried"]
+    assert event["detail"].endswith("; carried again")
+
+
+def test_a_bar_that_only_rest_brings_names_its_stream(instrument: Instrument) -> None:
+    watched(instrument, range(1, 68))
+    effects = watched(instrument, range(68, 69))
+    [fill] = [effect for effect in effects if isinstance(effect, FillKlines)]
+    rows = [kline(open_time_ms=NOW_MS, close_time_ms=NOW_MS + 59_999, source="backfill", event_time_ms=None)]
+    now_ms = NOW_MS + 68_500
+    instrument.receive_kline_rows("1m", fill.first, fill.last, rows, now_ms, now_s=68.5, exchange_ms=now_ms)
+    assert [str(uncarried) for uncarried in instrument.uncarried] == ["klines 1m"]
+
+
+def test_a_book_that_is_not_carried_is_not_in_step(instrument: Instrument) -> None:
+    synced(instrument)
+    assert instrument.synced
+
+    def quote_goes_on(second: int) -> None:
+        instrument.receive("quote", quote(update_id=10_000 + second))
+
+    watched(instrument, range(1, 20), quote_goes_on)
+    assert [str(uncarried) for uncarried in instrument.uncarried] == ["depth"]
+    assert not instrument.synced
+    details = [event["detail"] for event in ledger(instrument) if event["kind"] == "unsynced"]
+    assert details[-1].startswith("the stream is not carried: a quote knows update")
+
+
+def test_a_recording_may_be_silent(instrument: Instrument) -> None:
+    instrument.receive("trade", trade(source="replay"))
+    assert watched(instrument, range(1, 200)) == []
+
+
+def test_what_was_not_looked_at_is_said_at_the_end(instrument: Instrument) -> None:
+    instrument.receive("trade", trade(trade_id=5))
+    instrument.receive("trade", trade(trade_id=8))
+    watched(instrument, range(1, 70))
+    ledger(instrument)
+    end_ms = NOW_MS + 70_000
+    instrument.last_look(70.0, end_ms, end_ms)
+    instrument.end(end_ms, end_ms)
+    assert {("trades", "expected", 6, 7, 2), ("klines", "expected", NOW_MS, NOW_MS, 1)} <= set(
+        said(ledger(instrument))
+    )
+
+
+@pytest.mark.parametrize("set_by_ms", [-3_600_000, 3_600_000])
+def test_a_host_clock_that_is_set_does_not_silence_the_book(instrument: Instrument, set_by_ms: int) -> None:
+    synced(instrument)
+    books = 0
+    for step in range(1, 51):
+        at_ms = 2_000 + step * 100 + (set_by_ms if step > 20 else 0)
+        effects = instrument.receive("depth", diff(105 + step, 105 + step, at_ms))
+        books += topics(effects).count(BOOK) if step > 20 else 0
+    assert books >= 3
+
+
+def test_the_clock_asks_for_no_bar_of_a_stream_that_speaks(instrument: Instrument) -> None:
+    """One that runs at another pace than the exchange's clock, as far as that is known, is not silent."""
+
+    def speaks(second: int) -> None:
+        instrument.receive("kline", kline(open_time_ms=NOW_MS, closed=False, event_time_ms=NOW_MS + second))
+
+    assert [e for e in watched(instrument, range(1, 200), speaks) if isinstance(e, FillKlines)] == []
+
+
+def test_the_last_word_of_each_series_says_when_it_stopped_and_counts_nothing(instrument: Instrument) -> None:
+    instrument.receive("trade", trade(trade_id=1))
+    instrument.stop(NOW_MS + 7)
+    assert said(ledger(instrument))[-3:] == [
+        ("trades", "expected", 1, 1, 1),
+        ("trades", "stopped", NOW_MS + 7, NOW_MS + 7, 0),
+        ("klines", "stopped", NOW_MS + 7, NOW_MS + 7, 0),
+    ]

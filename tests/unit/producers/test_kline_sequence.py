@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.effects import PAGE, RETRY_DELAYS_S, FillKlines, LedgerEvent, Publish
+from producers.asking import ORDER_DELAYS_S, UNANSWERED_S
+from producers.effects import PAGE, FillKlines, LedgerEvent, Publish
 from producers.halts import Halts
-from producers.kline_sequence import WAITING_BARS, KlineSequence
+from producers.kline_sequence import CLOCK_GRACE_MS, WAITING_BARS, KlineSequence
+from producers.missing_ids import DELAYS_S, LEAST_ASKED, PATIENCE_S, SOON_S
 from tests.builders import NOW_MS, kline
 
 MINUTE = 60_000
@@ -75,10 +77,50 @@ def causes(effects: Any) -> list[tuple[str, int, int, str | None]]:
     return [(*event, detail) for event, detail in zip(events(effects), details, strict=True)]
 
 
-def answer(sequence: KlineSequence, first: int, last: int, numbers: Any) -> Any:
-    return sequence.receive_rows(
-        NOW_MS + first * MINUTE, NOW_MS + last * MINUTE, [row(number) for number in numbers]
-    )
+def answer(sequence: KlineSequence, first: int, last: int, numbers: Any, now_s: float = 0.0) -> Any:
+    """REST has these bars; None: it refuses to answer."""
+    rows = None if numbers is None else [row(number) for number in numbers]
+    return sequence.receive_rows(NOW_MS + first * MINUTE, NOW_MS + last * MINUTE, rows, now_s)
+
+
+class Rest:
+    """Answers a sequence as time goes by.
+
+    Args:
+        has: numbers of the bars that it gives; None while it refuses to answer.
+    """
+
+    def __init__(self, sequence: KlineSequence, has: Any) -> None:
+        self.sequence = sequence
+        self.has = has
+        self.now_s = 0.0
+        self.asked = 0
+        self._waiting: list[tuple[float, FillKlines]] = []
+
+    def take(self, effects: Any) -> list[Any]:
+        self._waiting += [(self.now_s + e.delay_s, e) for e in effects if isinstance(e, FillKlines)]
+        assert len(self._waiting) <= 1, "one request at a time"
+        return list(effects)
+
+    def until(self, now_s: float) -> list[Any]:
+        """All effects up to then."""
+        out: list[Any] = []
+        while self.now_s < now_s:
+            self.now_s += 1.0 if self.now_s < 300 else 60.0
+            out += self.take(self.sequence.retry(self.now_s))
+            while self._waiting and self._waiting[0][0] <= self.now_s:
+                _, effect = self._waiting.pop()
+                self.asked += 1
+                # As `Repairs` asks: one bar more.
+                rows = self.has and [
+                    row(n) for n in self.has if effect.first <= number(n) <= effect.last + MINUTE
+                ]
+                out += self.take(self.sequence.receive_rows(effect.first, effect.last, rows, self.now_s))
+        return out
+
+
+def number(bar_number: int) -> int:
+    return NOW_MS + bar_number * MINUTE
 
 
 def test_a_bar_that_is_next_is_published_at_once() -> None:
@@ -119,7 +161,7 @@ def test_a_series_that_rest_knows_nothing_of_begins_with_the_stream() -> None:
     sequence.begin(None, NOW_MS, 10)
     assert answer(sequence, -10, -1, []) == []
     assert not sequence.filling
-    assert published(sequence.receive(bar(5))) == [5]
+    assert published(sequence.receive(bar(0))) == [0]
 
 
 def test_a_series_begins_with_a_bar_of_the_stream_that_is_older_than_what_rest_has() -> None:
@@ -141,17 +183,68 @@ def test_a_restart_fills_from_the_last_bar_page_by_page() -> None:
     assert fills(effects) == [(-1_000, -1)]
 
 
-def test_a_bar_that_rest_never_has_is_lost_after_the_retries_and_the_series_goes_on() -> None:
+def test_a_bar_that_rest_lacks_though_it_has_a_later_one_is_passed_over_and_asked_for_a_day() -> None:
     sequence = begun()
     sequence.receive(bar(0))
-    effects = sequence.receive(bar(2))
-    delays = []
-    for _ in RETRY_DELAYS_S:
-        effects = answer(sequence, 1, 1, [])
-        delays += [effect.delay_s for effect in effects if isinstance(effect, FillKlines)]
-    assert tuple(delays) == RETRY_DELAYS_S
-    effects = answer(sequence, 1, 1, [])
-    assert (events(effects), published(effects)) == ([("lost", 1, 1)], [2])
+    rest = Rest(sequence, [0, 2])
+    rest.take(sequence.receive(bar(2)))
+    effects = rest.until(sum(SOON_S) + 1.0)
+    assert (events(effects), published(effects)) == ([("expected", 1, 1)], [2])
+    assert published(sequence.receive(bar(3))) == [3]
+    assert events(rest.until(PATIENCE_S - 60.0)) == []
+    effects = rest.until(PATIENCE_S + 2 * DELAYS_S[-1])
+    assert events(effects) == [("lost", 1, 1)]
+    assert rest.asked > LEAST_ASKED
+    assert causes(effects)[0][3] == f"asked {rest.asked} times in 24.2 h"
+
+
+@pytest.mark.parametrize("refusal", [None, []], ids=["refused", "trailing"])
+def test_bars_wait_in_order_while_rest_refuses_or_trails(refusal: Any) -> None:
+    sequence = begun()
+    sequence.receive(bar(0))
+    rest = Rest(sequence, refusal)
+    rest.take(sequence.receive(bar(2)))
+    waiting = rest.until(60.0)
+    assert (published(waiting), events(waiting)) == ([], [])
+    rest.has = [1, 2]
+    effects = rest.until(60.0 + max(ORDER_DELAYS_S))
+    assert (published(effects), events(effects)) == ([1, 2], [])
+
+
+@pytest.mark.parametrize(("refusal", "waits_s"), [(None, UNANSWERED_S), ([], sum(ORDER_DELAYS_S))])
+def test_bars_do_not_wait_for_ever_and_what_was_passed_over_follows_late(
+    refusal: Any, waits_s: float
+) -> None:
+    sequence = begun()
+    sequence.receive(bar(0))
+    rest = Rest(sequence, refusal)
+    rest.take(sequence.receive(bar(2)))
+    effects = rest.until(waits_s + 120.0)
+    assert (published(effects), events(effects)) == ([2], [("expected", 1, 1)])
+    rest.has = [1]
+    effects = rest.until(rest.now_s + 2 * DELAYS_S[-1])
+    assert (published(effects), events(effects)) == ([1], [("late", 1, 1)])
+    assert events(rest.until(rest.now_s + PATIENCE_S)) == []
+
+
+def test_a_final_of_a_bar_that_was_passed_over_is_published_late() -> None:
+    sequence = begun()
+    sequence.receive(bar(0))
+    rest = Rest(sequence, [0, 2])
+    rest.take(sequence.receive(bar(2)))
+    rest.until(60.0)
+    effects = sequence.receive(bar(1))
+    assert (published(effects), events(effects)) == ([1], [("late", 1, 1)])
+    assert events(sequence.receive(bar(1))) == [("duplicate", 1, 1)]
+
+
+def test_a_warm_up_that_rest_refuses_is_asked_for_again() -> None:
+    sequence = KlineSequence("BTCUSDC", "1m", Halts())
+    rest = Rest(sequence, None)
+    rest.take(sequence.begin(None, NOW_MS, 2))
+    assert published(rest.until(45.0)) == []
+    rest.has = [-2, -1]
+    assert published(rest.until(45.0 + max(ORDER_DELAYS_S))) == [-2, -1]
 
 
 def test_a_bar_missing_while_the_exchange_was_closed_is_halted_not_lost() -> None:
@@ -163,9 +256,8 @@ def test_a_bar_missing_while_the_exchange_was_closed_is_halted_not_lost() -> Non
     halts.receive_status("BREAK", NOW_MS + 100 * MINUTE)
     halts.receive_status("TRADING", NOW_MS + 110 * MINUTE)
     sequence.receive(bar(120))
-    for _ in range(len(RETRY_DELAYS_S) + 1):
-        effects = answer(sequence, 1, 119, [])
-    assert events(effects) == [("lost", 1, 95), ("halted", 96, 114), ("lost", 115, 119)]
+    effects = exhausted(sequence, 1, 119, [], beyond=120)
+    assert events(effects) == [("expected", 1, 95), ("halted", 96, 114), ("expected", 115, 119)]
     assert published(effects) == [120]
 
 
@@ -174,7 +266,7 @@ def test_bars_at_the_end_that_rest_does_not_have_yet_are_asked_for_again_and_nev
     sequence.begin(NOW_MS - 3 * MINUTE, NOW_MS, 0)
     effects = answer(sequence, -2, -1, [-2])
     assert (published(effects), fills(effects)) == ([-2], [(-1, -1)])
-    for _ in RETRY_DELAYS_S:
+    for _ in SOON_S:
         effects = answer(sequence, -1, -1, [])
     assert (events(effects), fills(effects)) == ([], [])
     assert not sequence.filling
@@ -232,12 +324,12 @@ def test_every_open_time_is_published_once_in_order_under_any_loss_order_and_rep
         if asked and (not pending or choices.draw(st.booleans())):
             first, last = asked.pop()
             have = [n for n in range(first, last + 1) if n <= count and choices.draw(st.integers(0, 4))]
-            effects = answer(sequence, first, last, have)
+            effects = answer(sequence, first, last, None if choices.draw(st.integers(0, 5)) == 5 else have)
         else:
             effects = sequence.receive(bar(pending.pop(0)))
         for effect in effects:
             out += published([effect])
-            out += [n for kind, a, b in events([effect]) if kind == "lost" for n in range(a, b + 1)]
+            out += [n for kind, a, b in events([effect]) if kind == "expected" for n in range(a, b + 1)]
         asked += fills(effects)
         assert len(asked) <= 1
     assert out == list(range(out[0], count + 1))
@@ -249,10 +341,13 @@ def ids(first: int, last: int) -> dict[str, int]:
     return {"first_trade_id": first, "last_trade_id": last}
 
 
-def exhausted(sequence: KlineSequence, first: int, last: int, numbers: Any = ()) -> Any:
-    """The effects after REST has given no more than these bars, as often as it is asked."""
-    for _ in range(len(RETRY_DELAYS_S) + 1):
-        effects = answer(sequence, first, last, numbers)
+def exhausted(
+    sequence: KlineSequence, first: int, last: int, numbers: Any = (), beyond: int | None = None
+) -> Any:
+    """The effects after REST has given these bars and a later one alone, as often as it is asked."""
+    has = [*numbers, last + 1 if beyond is None else beyond]
+    for _ in range(len(SOON_S) + 1):
+        effects = answer(sequence, first, last, has)
     return effects
 
 
@@ -261,7 +356,10 @@ def test_a_bar_that_rest_lacks_from_the_time_we_were_off_is_offline_not_lost() -
     effects = sequence.begin(NOW_MS - 4 * MINUTE, NOW_MS, 5)
     assert causes(effects) == [("gap", -3, -1, "offline")]
     effects = exhausted(sequence, -3, -1, [-1])
-    assert (causes(effects), published(effects)) == ([("offline", -3, -2, "offline")], [-1])
+    passed_over = "the exchange does not have it for now; later bars go on"
+    assert (causes(effects), published(effects)) == ([("expected", -3, -2, passed_over)], [-1])
+    rest = Rest(sequence, [])
+    assert events(rest.until(PATIENCE_S + 2 * DELAYS_S[-1])) == [("offline", -3, -2)]
 
 
 def test_a_halt_that_goes_on_when_we_start_is_halted_back_to_the_last_bar_known() -> None:
@@ -293,18 +391,19 @@ def test_trades_of_a_bar_that_came_over_rest_are_counted(first_after: int, cause
     sequence.receive(bar(2, trade_count=0, **ids(-1, -1)))
     filled = {"first_trade_id": None, "last_trade_id": None, "source": "backfill"}
     row = bar(1, trade_count=5, **filled)
-    assert published(sequence.receive_rows(row["open_time_ms"], row["open_time_ms"], [row])) == [1, 2]
+    effects = sequence.receive_rows(row["open_time_ms"], row["open_time_ms"], [row], 0.0)
+    assert published(effects) == [1, 2]
     assert causes(sequence.receive(bar(5, **ids(first_after, 30)))) == [("gap", 3, 4, cause)]
 
 
-def test_a_trade_between_two_bars_makes_those_between_them_lost() -> None:
+def test_a_trade_between_two_bars_makes_those_between_them_expected() -> None:
     sequence = begun()
     sequence.receive(bar(0, **ids(1, 12)))
     assert causes(sequence.receive(bar(2, **ids(14, 20)))) == [("gap", 1, 1, "missed")]
-    assert events(exhausted(sequence, 1, 1)) == [("lost", 1, 1)]
+    assert events(exhausted(sequence, 1, 1)) == [("expected", 1, 1)]
 
 
-def test_holes_of_one_page_are_asked_for_and_given_up_together() -> None:
+def test_holes_of_one_page_are_asked_for_and_passed_over_together() -> None:
     sequence = begun()
     sequence.receive(bar(0))
     assert fills(sequence.receive(bar(2))) == [(1, 1)]
@@ -314,7 +413,7 @@ def test_holes_of_one_page_are_asked_for_and_given_up_together() -> None:
     effects = answer(sequence, 1, 1, [1])
     assert (published(effects), fills(effects)) == ([1, 2], [(3, 6)])
     effects = exhausted(sequence, 3, 6, [5])
-    assert (events(effects), published(effects)) == ([("lost", 3, 3), ("lost", 6, 6)], [4, 5, 7])
+    assert (events(effects), published(effects)) == ([("expected", 3, 3), ("expected", 6, 6)], [4, 5, 7])
     assert not sequence.filling
 
 
@@ -345,5 +444,136 @@ def test_a_row_of_rest_that_differs_from_the_bar_published_is_a_revision() -> No
     sequence.receive(bar(1))
     sequence.receive(bar(0))
     rows = [row(0, high="103.0"), row(1)]
-    effects = sequence.receive_rows(NOW_MS, NOW_MS, rows)
+    effects = sequence.receive_rows(NOW_MS, NOW_MS, rows, 0.0)
     assert causes(effects) == [("revised", 0, 0, "high 102.00000000, now 103.0")]
+
+
+@pytest.mark.parametrize("ahead", [1, 100 * 60])
+def test_a_bar_of_the_future_that_is_on_the_topic_stops_no_real_bar(ahead: int) -> None:
+    sequence = KlineSequence("BTCUSDC", "1m", Halts())
+    effects = sequence.begin(NOW_MS + ahead * MINUTE, NOW_MS, 2)
+    [fill] = [effect for effect in effects if isinstance(effect, FillKlines)]
+    assert (fill.first, fill.last) == (NOW_MS - 2 * MINUTE, NOW_MS - MINUTE)
+    effects = sequence.receive_rows(fill.first, fill.last, [row(-2), row(-1)], 0.0)
+    effects += sequence.receive(bar(0))
+    assert [e.message["open_time_ms"] for e in effects if isinstance(e, Publish)] == [
+        NOW_MS + number * MINUTE for number in (-2, -1, 0)
+    ]
+
+
+def listed() -> KlineSequence:
+    """A series of which REST has no bar when it is begun."""
+    sequence = KlineSequence("BTCUSDC", "1m", Halts())
+    sequence.begin(None, NOW_MS, 10)
+    answer(sequence, -10, -1, [])
+    return sequence
+
+
+def opened(number: int, after_ms: int = 6_000) -> Any:
+    """An update of bar `number` while it is open."""
+    return bar(number, closed=False, event_time_ms=NOW_MS + number * MINUTE + after_ms)
+
+
+def at(number: int, after_ms: int = CLOCK_GRACE_MS) -> int:
+    """So long after the border before bar `number`."""
+    return NOW_MS + number * MINUTE + after_ms
+
+
+def test_a_bar_of_a_new_listing_that_was_seen_open_and_then_missed_is_fetched() -> None:
+    sequence = listed()
+    sequence.receive(opened(0))
+    effects = sequence.receive(bar(1))
+    assert (published(effects), fills(effects), events(effects)) == ([], [(0, 0)], [("gap", 0, 0)])
+    assert published(answer(sequence, 0, 0, [0])) == [0, 1]
+
+
+def test_bars_of_a_new_listing_that_nobody_heard_are_asked_for_before_the_first_one_shown() -> None:
+    sequence = listed()
+    effects = sequence.receive(opened(3))
+    assert fills(effects) == [(0, 2)]
+    assert published(answer(sequence, 0, 2, [1, 2])) == [1, 2]
+    assert published(sequence.receive(bar(3))) == [3]
+
+
+def test_a_new_listing_begins_with_the_bar_shown_when_rest_has_none_before_it() -> None:
+    sequence = listed()
+    effects = sequence.receive(bar(3))
+    for _ in SOON_S:
+        assert fills(effects) == [(0, 3)]
+        effects = answer(sequence, 0, 3, [])
+    assert published(answer(sequence, 0, 3, [])) == [3]
+
+
+def test_a_recording_does_not_wait_for_bars_before_its_first_one() -> None:
+    assert published(listed().receive(bar(5, source="replay"))) == [5]
+
+
+def test_a_bar_that_has_closed_by_the_exchanges_clock_is_asked_for_though_nothing_came() -> None:
+    sequence = begun()
+    assert sequence.tick(at(1) - 1) == []
+    effects = sequence.tick(at(1))
+    assert (fills(effects), events(effects)) == ([(0, 0)], [("gap", 0, 0)])
+    assert published(answer(sequence, 0, 0, [0])) == [0]
+    assert sequence.tick(at(1) + 1_000) == []
+    assert fills(sequence.tick(at(2))) == [(1, 1)]
+
+
+def test_the_clock_asks_for_bars_of_a_new_listing_too() -> None:
+    sequence = listed()
+    assert fills(sequence.tick(at(2))) == [(0, 1)]
+    assert published(answer(sequence, 0, 1, [1])) == [1]
+
+
+def test_the_clock_asks_for_nothing_while_bars_come_or_the_exchange_is_closed() -> None:
+    halts = Halts()
+    sequence = KlineSequence("BTCUSDC", "1m", halts)
+    sequence.begin(None, NOW_MS, 0)
+    for number in range(3):
+        sequence.receive(bar(number))
+        assert sequence.tick(at(number + 1)) == []
+    halts.receive_status("TRADING", at(3))
+    halts.receive_status("BREAK", at(3))
+    assert sequence.tick(at(9)) == []
+
+
+def test_an_exchange_that_stands_still_is_asked_more_and_more_seldom_and_nothing_is_expected() -> None:
+    sequence = begun()
+    asked: list[int] = []
+    now_ms = NOW_MS
+    while now_ms < at(120):
+        now_ms += 1_000
+        effects = sequence.tick(now_ms)
+        while fills(effects):
+            asked.append(now_ms)
+            [(first, last)] = fills(effects)
+            effects = answer(sequence, first, last, [])
+        assert [event for event in events(effects) if event[0] != "gap"] == []
+    # Rounds of six questions; in two hours of standing still not one a minute.
+    assert len(asked) <= 6 * 30
+    assert published(sequence.receive(bar(0))) == [0]
+
+
+def test_bars_are_expected_by_the_clock_while_rest_answers_nothing() -> None:
+    sequence = begun()
+    sequence.tick(at(1))
+    assert sequence.tick(at(1) + 9_000) == []
+    assert events(sequence.tick(at(1) + 10_000)) == [("expected", 0, 0)]
+    assert events(sequence.tick(at(3))) == [("expected", 1, 2)]
+    assert sequence.tick(at(3) + 1_000) == []
+    assert published(answer(sequence, 0, 0, [0])) == [0]
+
+
+def test_bars_are_expected_by_the_clock_while_rest_refuses_to_answer() -> None:
+    sequence = begun()
+    sequence.tick(at(1))
+    answer(sequence, 0, 0, None)
+    assert events(sequence.tick(at(1) + 10_000)) == [("expected", 0, 0)]
+
+
+def test_what_is_open_at_the_end_is_expected() -> None:
+    sequence = begun()
+    sequence.receive(bar(2))
+    assert events(sequence.conclude()) == [("expected", 2, 2), ("expected", 0, 1)]
+    whole = begun()
+    whole.receive(bar(0))
+    assert whole.conclude() == []

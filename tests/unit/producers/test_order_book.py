@@ -17,7 +17,7 @@ from producers.order_book import (
     Resync,
     Synced,
 )
-from tests.builders import depth
+from tests.builders import NOW_MS, depth
 
 
 def diff(first: int, last: int, bids: Any = (), asks: Any = ()) -> Any:
@@ -260,3 +260,79 @@ def test_levels_are_bounded_and_what_is_dropped_is_unknown() -> None:
     assert len(book.sides[0]) == MAX_LEVELS
     lowest, highest = book.known_range
     assert (5 < lowest < 6, highest) == (True, float("inf"))
+
+
+# -- update ids that begin anew
+
+
+def at(first: int, last: int, after_ms: int, **fields: Any) -> Any:
+    return diff(first, last) | {"event_time_ms": NOW_MS + after_ms} | fields
+
+
+def synced_at(last_update_id: int) -> BookSync:
+    book = BookSync()
+    book.receive(at(last_update_id - 5, last_update_id, 0))
+    book.receive_snapshot(snapshot(last_update_id - 3))
+    assert book.synced
+    return book
+
+
+def reasons(effects: Any) -> list[str]:
+    return [effect.reason for effect in effects if isinstance(effect, Resync)]
+
+
+def test_update_ids_that_begin_anew_unsync_the_book_and_a_new_snapshot_syncs_it_again() -> None:
+    book = synced_at(90_000)
+    effects = book.receive(at(1, 4, 100))
+    assert reasons(effects) == ["update ids begin anew: 4 comes after 90000"]
+    assert any(isinstance(effect, NeedSnapshot) for effect in effects)
+    assert not book.synced
+    book.receive(at(5, 9, 200))
+    assert applied(book.receive_snapshot(snapshot(6))) == [9]
+    assert (book.synced, book.update_id) == (True, 9)
+    assert applied(book.receive(at(10, 12, 300))) == [12]
+
+
+@pytest.mark.parametrize("after_ms", [0, -100])
+def test_a_repeated_diff_is_no_new_numbering(after_ms: int) -> None:
+    book = synced_at(90_000)
+    assert book.receive(at(89_990, 89_999, after_ms)) == []
+    assert book.synced
+
+
+def test_a_diff_that_claims_ids_of_the_future_does_not_freeze_the_book() -> None:
+    book = synced_at(90_000)
+    book.receive(at(90_001, 2**53 - 1, 100))
+    effects = book.receive(at(90_005, 90_009, 200))
+    assert reasons(effects) == [f"update ids begin anew: 90009 comes after {2**53 - 1}"]
+    assert applied(book.receive_snapshot(snapshot(90_006))) == [90_009]
+
+
+def test_a_snapshot_is_not_waited_for_between_the_diffs_of_two_numberings() -> None:
+    book = BookSync()
+    book.receive(at(90_000, 90_005, 0))
+    book.receive(at(1, 4, 100))
+    assert applied(book.receive_snapshot(snapshot(2))) == [4]
+    assert book.synced
+
+
+def test_a_snapshot_of_a_numbering_that_is_over_is_not_waited_on_for_ever() -> None:
+    book = BookSync()
+    book.receive(at(1, 4, 0))
+    assert book.receive_snapshot(snapshot(90_000)) == []
+    for number in range(400):
+        effects = book.receive(at(5 + number, 5 + number, 100 * number))
+        if effects:
+            break
+    assert [type(effect) for effect in effects] == [NeedSnapshot]
+    assert number == 299
+    assert applied(book.receive_snapshot(snapshot(5 + number))) == []
+    assert applied(book.receive(at(6 + number, 7 + number, 40_000))) == [7 + number]
+
+
+def test_a_snapshot_later_than_many_diffs_that_have_waited_is_as_good_as_any() -> None:
+    book = BookSync()
+    for number in range(1, 900):
+        book.receive(at(number, number, number))
+    assert book.receive_snapshot(snapshot(899)) == []
+    assert applied(book.receive(at(900, 901, 1_000))) == [901]

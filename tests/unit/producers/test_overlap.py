@@ -274,3 +274,24 @@ def test_any_interleaving_gives_the_sequence_each_id_once_and_in_order(
         merge.ends(OLD)
     assert merge.ids == sorted({trade_id for _, trade_id in arrivals})
     assert merge.overlap.held == 0
+
+
+def test_ids_that_begin_anew_during_the_overlap_are_passed_on() -> None:
+    merge = Merge()
+    merge.trades(OLD, 5_000, 5_001)
+    merge.trades(NEXT, 5_001, 5_002)
+    anew = [trade(trade_id=number, trade_time_ms=NOW_MS + 60_000 + number) for number in range(1, 6)]
+    merge.says(OLD, *anew[:3])
+    merge.says(NEXT, *anew)
+    merge.ends(OLD)
+    assert merge.ids[-5:] == [1, 2, 3, 4, 5]
+    assert set(merge.ids) == {5_000, 5_001, 5_002, 1, 2, 3, 4, 5}
+
+
+def test_a_lie_far_ahead_on_one_connection_does_not_stop_the_stream_of_the_other() -> None:
+    merge = Merge()
+    merge.trades(OLD, 1, 2**50)
+    later = [trade(trade_id=number, trade_time_ms=NOW_MS + 2_000 + number) for number in range(2, 7)]
+    merge.says(NEXT, *later)
+    merge.ends(OLD)
+    assert set(range(2, 7)) <= set(merge.ids)

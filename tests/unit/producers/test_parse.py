@@ -27,6 +27,8 @@ from shared.models import MODELS
 from tests.bad_frames import bad_frames
 from tests.builders import NOW_MS
 
+FEEDS = Path(__file__).resolve().parents[2] / "feeds"
+
 TRADE = {
     "e": "trade",
     "E": 1785767103218,
@@ -102,7 +104,8 @@ def parsed(kind: str, **extra: Any) -> Any:
 @pytest.mark.parametrize("kind", STREAMS)
 def test_a_frame_becomes_a_message_of_the_contract_in_its_key_order(kind: str) -> None:
     message = parsed(kind)
-    assert list(message) == [field.alias or name for name, field in MODELS[kind].model_fields.items()]
+    fields = {field.alias or name: field for name, field in MODELS[kind].model_fields.items()}
+    assert list(message) == [name for name, field in fields.items() if field.is_required()]
     MODELS[kind].model_validate(message)
     assert (message["source"], message["received_time_ms"]) == ("stream", NOW_MS)
 
@@ -250,3 +253,84 @@ def test_no_frame_that_is_broken_by_construction_passes() -> None:
 @given(st.binary(max_size=300))
 def test_any_bytes_get_an_answer(frame: bytes) -> None:
     assert not isinstance(parse_frame(frame, NOW_MS), StreamMessage)
+
+
+BAR_OPEN_MS = 1785767100000
+
+
+def framed(event: dict[str, Any], received_ms: int | None = None) -> bytes:
+    envelope = {"stream": "ethusdt@x", "data": event}
+    return orjson.dumps(envelope if received_ms is None else envelope | {"receivedTime": received_ms})
+
+
+@pytest.mark.parametrize(
+    ("event", "field"),
+    [
+        (TRADE | {"E": TRADE["E"] + 600_000}, "event_time_ms"),
+        (TRADE | {"T": TRADE["T"] + 600_000}, "trade_time_ms"),
+        (TRADE | {"T": (TRADE["T"] + 600_000) * 1000}, "trade_time_ms"),
+        (DIFF | {"E": TRADE["E"] + 600_000}, "event_time_ms"),
+        (KLINE | {"E": KLINE["E"] + 60_000}, "event_time_ms"),
+        (KLINE | {"k": KLINE["k"] | {"t": KLINE["k"]["t"] + 100 * 3_600_000}}, "open_time_ms"),
+    ],
+)
+def test_a_time_beyond_the_exchanges_clock_is_refused_by_name(event: dict[str, Any], field: str) -> None:
+    latest_ms = KLINE["E"] + 10_000
+    parsed = parse_frame(framed(event), NOW_MS, latest_ms)
+    assert isinstance(parsed, Rejected)
+    assert (parsed.field, parsed.ahead) == (field, True)
+    assert field in parsed.reason
+    # The same frame is fine once the exchange's clock has got there.
+    assert isinstance(parse_frame(framed(event), NOW_MS, latest_ms + 400 * 3_600_000), StreamMessage)
+
+
+def test_a_bar_that_ends_later_than_now_may_be_open_but_not_closed() -> None:
+    bar = KLINE["k"] | {"t": BAR_OPEN_MS, "i": "1m", "x": False}
+    latest_ms = BAR_OPEN_MS + 30_000
+    event = KLINE | {"E": BAR_OPEN_MS + 20_000}
+    assert isinstance(parse_frame(framed(event | {"k": bar}), NOW_MS, latest_ms), StreamMessage)
+    parsed = parse_frame(framed(event | {"k": bar | {"x": True}}), NOW_MS, latest_ms)
+    assert isinstance(parsed, Rejected)
+    assert parsed.field == "close_time_ms"
+
+
+@pytest.mark.parametrize(
+    ("event", "field"),
+    [
+        (TRADE | {"t": 2**53 + 1}, "trade_id"),
+        (TRADE | {"t": -1}, "trade_id"),
+        (DIFF | {"u": 2**53 + 1}, "final_update_id"),
+        (DIFF | {"U": -1}, "first_update_id"),
+        (QUOTE | {"u": 2**53}, "update_id"),
+        (KLINE | {"k": KLINE["k"] | {"L": 2**53 + 1}}, "last_trade_id"),
+    ],
+)
+def test_an_id_out_of_bounds_is_refused_by_name(event: dict[str, Any], field: str) -> None:
+    stream = "ethusdt@bookTicker" if "e" not in event else "ethusdt@x"
+    parsed = parse_frame(orjson.dumps({"stream": stream, "data": event}), NOW_MS)
+    assert isinstance(parsed, Rejected)
+    assert (parsed.field, parsed.ahead) == (field, False)
+
+
+def test_in_replay_the_clock_is_the_recordings_however_old_it_is() -> None:
+    received_ms = TRADE["E"] + 5
+    assert isinstance(parse_frame(framed(TRADE, received_ms), NOW_MS, 0), StreamMessage)
+    for event in (
+        TRADE | {"T": TRADE["E"] + 60_000},
+        TRADE | {"E": TRADE["E"] + 3_600_000, "T": TRADE["E"] + 3_600_000},
+    ):
+        parsed = parse_frame(framed(event, received_ms), NOW_MS)
+        assert isinstance(parsed, Rejected)
+        # Asking the exchange for its clock would tell nothing.
+        assert (parsed.field.endswith("time_ms"), parsed.ahead) == (True, False)
+
+
+def test_in_replay_a_recorders_clock_may_be_wrong_by_minutes() -> None:
+    assert isinstance(parse_frame(framed(TRADE, TRADE["E"] - 300_000), NOW_MS), StreamMessage)
+
+
+def test_a_closed_bar_fifty_hours_ahead_of_its_own_event_time_is_refused_in_replay() -> None:
+    lines = (FEEDS / "future-bar.jsonl").read_bytes().splitlines()
+    parsed = [parse_frame(line, NOW_MS) for line in lines]
+    assert [type(frame) for frame in parsed].count(Rejected) == 1
+    assert all(isinstance(frame, StreamMessage) for frame in parsed if not isinstance(frame, Rejected))

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import orjson
 import pytest
 
-from producers.bearings import SeriesBearings, read_bearings_file
-from producers.progress import Progress, ProgressLog, bearings_from, decode_progress, partition_of
+from producers.bearings import OpenHole, SeriesBearings, read_bearings_file
+from producers.progress import Progress, ProgressLog, decode_progress, partition_of
 from shared.errors import InvalidMessage, UsageError
 
 SERIES = "binance:BTCUSDC:trades"
+
+
+HOLE = OpenHole(3, 5, 900, 950, offline=True, asked=2, since_ms=1_500)
 
 
 def at(last_id: int | None, offset: int = 7, *, stopped: bool = False) -> Progress:
@@ -19,9 +24,23 @@ def at(last_id: int | None, offset: int = 7, *, stopped: bool = False) -> Progre
 
 def test_progress_survives_the_wire() -> None:
     assert decode_progress(at(42).encode()) == at(42)
+    with_hole = replace(at(42), missing=(HOLE, OpenHole(9, 9)))
+    assert decode_progress(with_hole.encode()) == with_hole
 
 
-@pytest.mark.parametrize("value", [b"", b"{}", b"[]", b'{"schema":1}', b'{"schema":2,"last_id":1}'])
+def test_progress_of_another_version_is_read_as_far_as_it_is_known() -> None:
+    read = orjson.loads(at(42).encode())
+    del read["missing"], read["after"]
+    assert decode_progress(orjson.dumps(read | {"weather": "fine"})) == at(42)
+
+
+TEXT = at(1).encode().replace(b'"offset":7', b'"offset":"7"')
+BELOW = at(1).encode().replace(b'"partition":3', b'"partition":-3')
+
+
+@pytest.mark.parametrize(
+    "value", [b"", b"{}", b"[]", b'{"schema":1}', b'{"schema":2,"last_id":1}', TEXT, BELOW]
+)
 def test_what_is_no_progress_is_refused(value: bytes) -> None:
     with pytest.raises(InvalidMessage):
         decode_progress(value)
@@ -39,21 +58,32 @@ def test_progress_is_written_only_after_the_ledger_events_that_belong_to_it() ->
     assert log.settled() == {SERIES: at(2)}
 
 
-def test_the_last_word_says_that_nothing_lies_above() -> None:
+def test_a_broker_is_asked_for_the_last_record_seen_not_for_the_last_progress() -> None:
+    """What a start has read behind the progress may be cut off before anything more is written."""
+    log = ProgressLog({SERIES: at(5)}, {SERIES: at(9, 11)})
+    assert log.newest == {SERIES: at(9, 11)}
+    log.stage()
+    assert log.settled() == {}
+    log.reached(SERIES, at(10, 12))
+    assert log.newest == {SERIES: at(10, 12)}
+
+
+def test_the_last_word_says_how_much_lies_behind() -> None:
     log = ProgressLog({})
     log.reached(SERIES, at(5))
-    final = log.final({SERIES: 9, "binance:NEVER:trades": 1}, 3_000)[SERIES]
-    assert (final.last_id, final.offset, final.updated_ms, final.stopped) == (9, 7, 3_000, True)
+    final = log.final({SERIES: 4, "binance:NEVER:trades": 0}, 3_000)
+    assert final == {SERIES: replace(at(5), updated_ms=3_000, stopped=True, after=4)}
 
 
-def test_records_above_the_progress_are_bearings_too() -> None:
-    found = [(5, 50), (8, 80), (6, 60)]
-    assert bearings_from(at(5), found) == SeriesBearings(5, [(8, 80), (6, 60)])
-
-
-def test_a_series_killed_before_its_first_progress_begins_with_its_first_record() -> None:
-    assert bearings_from(at(None), [(5, 50), (6, 60)]) == SeriesBearings(5, [(5, 50), (6, 60)])
-    assert bearings_from(at(None), []) is None
+def test_many_holes_are_written_more_rarely() -> None:
+    holes = tuple(OpenHole(2 * number, 2 * number) for number in range(500))
+    log = ProgressLog({})
+    written = []
+    for second in range(20):
+        log.reached(SERIES, replace(at(2_000 + second), updated_ms=1_000 * second, missing=holes))
+        log.stage()
+        written += [progress.last_id for progress in log.settled().values()]
+    assert written == [2_000, 2_005, 2_010, 2_015]
 
 
 def test_partitions_are_those_of_javas_murmur2() -> None:
@@ -72,9 +102,13 @@ def test_a_bearings_file_names_series_and_last_ids(tmp_path: Path) -> None:
     file = tmp_path / "bearings.json"
     file.write_text('{"binance:BTCUSDC:trades": 4711}')
     assert read_bearings_file(file) == {SERIES: SeriesBearings(4711)}
+    file.write_text('{"binance:BTCUSDC:trades": [4711, 1785767100000]}')
+    assert read_bearings_file(file) == {SERIES: SeriesBearings(4711, time_ms=1785767100000)}
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"a": "1"}', '{"a": true}', "{"])
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"a": "1"}', '{"a": true}', '{"a": [1, "2"]}', '{"a": [1]}', "{"]
+)
 def test_a_file_that_is_none_is_refused_with_its_name(tmp_path: Path, content: str) -> None:
     file = tmp_path / "bearings.json"
     file.write_text(content)

@@ -10,11 +10,22 @@ import pytest
 
 import producers.repairs
 from producers.clock import Clock
-from producers.effects import Effect, FillKlines, FillTrades, Publish
+from producers.effects import (
+    AskNewestTrades,
+    Distrust,
+    Effect,
+    FillKlines,
+    FillTrades,
+    ProveTrades,
+    Publish,
+    Reject,
+)
 from producers.instrument import Instrument
 from producers.repairs import Repairs
-from shared.errors import ExchangeUnreadable
-from tests.builders import kline, trade
+from shared.errors import ExchangeUnavailable, ExchangeUnreadable
+from shared.messages import encode
+from shared.trade_ids import number, number_of
+from tests.builders import NOW_MS, kline, trade
 
 
 class Rest:
@@ -85,9 +96,9 @@ class UnreadableRest:
         return [kline(interval=interval, open_time_ms=first, close_time_ms=first + 59_999, source="backfill")]
 
 
-@pytest.mark.parametrize(("junk", "published"), [(2, 1), (10**6, 0)])
-def test_rows_that_cannot_be_read_are_asked_for_again_but_not_for_ever(
-    junk: int, published: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("junk", "published"), [(2, 1), (10**6, None)])
+def test_rows_that_cannot_be_read_are_asked_for_again_and_then_count_as_no_answer(
+    junk: int, published: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(producers.repairs, "_FIRST_S", 0.001)
 
@@ -100,7 +111,7 @@ def test_rows_that_cannot_be_read_are_asked_for_again_but_not_for_ever(
             symbol = "BTCUSDC"
 
             def receive_kline_rows(
-                self, interval: str, _first: int, _last: int, rows: Any, _now: int
+                self, interval: str, _first: int, _last: int, rows: Any, _now: int, **_times: float
             ) -> list:
                 answers.append((interval, rows))
                 return []
@@ -110,6 +121,100 @@ def test_rows_that_cannot_be_read_are_asked_for_again_but_not_for_ever(
         async with asyncio.timeout(10):
             while not answers:  # noqa: ASYNC110 -- the task is the repairs' own
                 await asyncio.sleep(0.005)
-        assert [len(rows) for _, rows in answers] == [published]
+        assert [None if rows is None else len(rows) for _, rows in answers] == [published]
 
     asyncio.run(play())
+
+
+class Anew:
+    """An exchange whose ids have begun anew; asked for ids it gives those of the new numbering."""
+
+    def __init__(self, *, answers: bool = True) -> None:
+        self.answers = answers
+        self.asked: list[tuple[Any, ...]] = []
+
+    async def newest_trades(self, _symbol: str, limit: int, _now_ms: int) -> list[Any]:
+        self.asked.append(("newest", limit))
+        if not self.answers:
+            raise ExchangeUnavailable("GET /api/v3/trades: no answer")
+        return [trade(trade_id=7, trade_time_ms=NOW_MS + 60_000, source="backfill")]
+
+    async def trades(self, _symbol: str, first: int, last: int, _now_ms: int) -> tuple[list[Any], int]:
+        self.asked.append((first, last))
+        return [trade(trade_id=trade_id, source="backfill") for trade_id in range(first, last + 1)], 2
+
+    async def issued_trades(self, _symbol: str, _begin_ms: int, _end_ms: int) -> tuple[Any, Any]:
+        return [(3, 4)], [(5, 6)]
+
+
+class Answers:
+    """Stands for an instrument: notes what it is told."""
+
+    symbol = "BTCUSDC"
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, Any, dict[str, Any]]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        def told(*arguments: Any, **named: Any) -> list[Effect]:
+            self.told.append((name, arguments, named))
+            return []
+
+        return told
+
+
+def answered(rest: Any, effect: Effect, **options: Any) -> tuple[str, Any, dict[str, Any]]:
+    """What the instrument is told when the effect is carried out."""
+
+    async def play() -> tuple[str, Any, dict[str, Any]]:
+        outlet, instrument = Outlet(), Answers()
+        outlet.has_room.set()
+        repairs: Any = Repairs(rest, outlet, Clock(), **options)  # type: ignore[arg-type]
+        repairs.start(instrument, effect)
+        async with asyncio.timeout(10):
+            while not instrument.told:  # noqa: ASYNC110 -- the task is the repairs' own
+                await asyncio.sleep(0.001)
+        repairs.check()
+        return instrument.told[0]
+
+    return asyncio.run(play())
+
+
+def test_ids_are_asked_for_as_the_exchange_counts_and_come_back_in_their_numbering() -> None:
+    rest = Anew()
+    name, (first, last, rows, _), named = answered(rest, FillTrades("BTCUSDC", number(1, 5), number(1, 6)))
+    assert (name, first, last) == ("receive_trade_rows", number(1, 5), number(1, 6))
+    assert rest.asked == [(5, 6)]
+    assert [number_of(row) for row in rows] == [number(1, 5), number(1, 6)]
+    assert named["oldest_available"] == number(1, 2)
+
+
+def test_what_agg_trades_prove_comes_back_in_the_numbering_too() -> None:
+    asked = ProveTrades("BTCUSDC", number(1, 3), number(1, 6), NOW_MS, NOW_MS)
+    _, (_, issued, never, _), _ = answered(Anew(), asked)
+    assert (list(issued), list(never)) == ([(number(1, 3), number(1, 4))], [(number(1, 5), number(1, 6))])
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_the_newest_trades_are_asked_for_once_and_none_is_an_answer_as_well(answers: bool) -> None:
+    rest = Anew(answers=answers)
+    name, (rows, _), _ = answered(rest, AskNewestTrades("BTCUSDC", 0.0))
+    assert name == "receive_newest_trades"
+    assert [row["trade_id"] for row in rows] == ([7] if answers else [])
+    assert rest.asked == [("newest", 1_000)]
+
+
+def test_what_cannot_be_true_goes_to_the_dead_letters_and_its_stream_is_distrusted() -> None:
+    letters: list[tuple[str, str, str, bytes]] = []
+    distrusted: list[tuple[str, str, str]] = []
+
+    class Letters(Outlet):
+        def reject(self, *letter: Any) -> None:
+            letters.append(letter)  # type: ignore[arg-type]
+
+    repairs: Any = Repairs(Anew(), Letters(), Clock(), lambda *named: distrusted.append(named))  # type: ignore[arg-type]
+    lie = trade(trade_id=2**40)
+    repairs.start(Answers(), Reject("BTCUSDC", "trades", "no such id", lie))
+    repairs.start(Answers(), Distrust("BTCUSDC", "trade", "no such id"))
+    assert letters == [("websocket:trades", "BTCUSDC", "no such id", encode(lie))]  # type: ignore[arg-type]
+    assert distrusted == [("BTCUSDC", "trade", "no such id")]

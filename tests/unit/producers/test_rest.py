@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -43,7 +44,7 @@ class Host:
             return web.Response(status=status, body=body, content_type="application/json")
 
         application = web.Application()
-        application.router.add_get("/api/v3/{path}", answered)
+        application.router.add_get("/api/v3/{path:.+}", answered)
         runner = web.AppRunner(application)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -172,3 +173,55 @@ def test_rows_of_junk_are_no_answer_that_there_is_nothing() -> None:
             await rest.trades("BTCUSDC", 7, 9, NOW_MS)
 
     run(host, work)
+
+
+def test_trades_of_the_future_are_put_aside_by_the_exchanges_own_clock() -> None:
+    host = Host()
+    late, lie = NOW_MS + 60_000, NOW_MS + 100 * 3_600_000
+    rows = [{"id": 7, **TRADE}, {"id": 8, **TRADE, "time": late}, {"id": 9, **TRADE, "time": lie}]
+    host.answers["historicalTrades"] = (200, orjson.dumps(rows))
+    host.answers["time"] = (200, orjson.dumps({"serverTime": late}))
+    found, _ = run(host, lambda rest: rest.trades("BTCUSDC", 7, 9, NOW_MS))
+    # Ours was a minute behind, as it is with a simulated exchange that is faster than time.
+    assert [row["trade_id"] for row in found] == [7, 8]
+    assert host.asked == ["historicalTrades", "time"]
+
+
+def test_the_newest_trade_is_the_newest_by_time() -> None:
+    host = Host()
+    rows = [{"id": 5_019, **TRADE}, {"id": 1, **TRADE, "time": NOW_MS + 1}]
+    host.answers["trades"] = (200, orjson.dumps(rows))
+    newest = run(host, lambda rest: rest.newest_trade("BTCUSDC", NOW_MS))
+    assert newest["trade_id"] == 1
+    host.answers["trades"] = (200, b"[]")
+    assert run(host, lambda rest: rest.newest_trade("BTCUSDC", NOW_MS)) is None
+
+
+def test_where_its_clock_is_refused_the_date_of_the_refusal_tells_the_time() -> None:
+    host = Host()
+    host.answers["time"] = (451, b"")
+    host.answers["klines"] = (200, b"[]")
+    before_s = int(time.time())
+    told_ms = run(host, lambda rest: rest.time_ms())
+    assert before_s * 1000 <= told_ms <= time.time() * 1000
+    assert run(host, lambda rest: rest.klines("BTCUSDC", "1m", 0, 0, NOW_MS)) == []
+
+
+def test_the_newest_trade_id_is_had_for_the_weight_of_a_ticker() -> None:
+    host = Host()
+    host.answers["ticker/24hr"] = (200, b'{"symbol":"BTCUSDC","firstId":7,"lastId":1499,"count":3}')
+    assert run(host, lambda rest: rest.newest_trade_id("BTCUSDC")) == 1_499
+    host.answers["ticker/24hr"] = (200, b'{"symbol":"BTCUSDC","firstId":-1,"lastId":-1,"count":0}')
+    assert run(host, lambda rest: rest.newest_trade_id("BTCUSDC")) is None
+    assert set(host.asked) == {"ticker/24hr"}
+
+
+def test_an_exchange_without_tickers_is_asked_for_the_newest_trade_itself() -> None:
+    assert run(Host(), lambda rest: rest.newest_trade_id("BTCUSDC")) == 1_499
+
+
+def test_a_ticker_without_an_id_tells_no_trade() -> None:
+    host = Host()
+    host.answers["ticker/24hr"] = (200, b'{"symbol":"BTCUSDC","lastId":null}')
+    with pytest.raises(ExchangeUnreadable, match="lastId is None"):
+        run(host, lambda rest: rest.newest_trade_id("BTCUSDC"))

@@ -72,3 +72,28 @@ def test_of_a_guilty_connection_only_streams_that_spoke_lately_are_waited_for() 
     watchdog.heard(SECOND, 1.0)
     watchdog.heard(TRADE, 8.0)
     assert watchdog.silent(12.0) == {SECOND}
+
+
+def test_a_stream_that_is_proved_to_be_missing_is_guilty_though_the_symbols_bars_tick() -> None:
+    watchdog = Watchdog([SECOND, TRADE], 0.0)
+    watchdog.heard(SECOND, 19.0)
+    why = "a bar knows trade 9, the stream has come to 5"
+    verdict = watchdog.judge(20.0, uncarried={TRADE: why})
+    assert verdict is not None
+    assert verdict.reason == f"X trade is not carried: {why}"
+
+
+def test_a_new_connection_has_the_chance_to_bring_what_the_one_before_did_not() -> None:
+    watchdog = Watchdog([("X", "kline", "1h")], 100.0)
+    uncarried = {("X", "kline", "1h"): "REST has it"}
+    assert watchdog.judge(109.0, uncarried=uncarried) is None
+    assert watchdog.judge(110.0, uncarried=uncarried) is not None
+    watchdog.heard(("X", "kline", "1h"), 110.5)
+    assert watchdog.judge(111.0, uncarried=uncarried) is None
+
+
+def test_a_connection_is_mute_when_none_of_its_streams_speaks() -> None:
+    watchdog = Watchdog([SECOND, TRADE], 0.0)
+    watchdog.heard(SECOND, 10.0)
+    assert not watchdog.mute(14.0)
+    assert watchdog.mute(15.0)

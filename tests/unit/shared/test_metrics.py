@@ -30,3 +30,19 @@ def test_known_gauges_are_fields_and_all_are_listed() -> None:
     message = metrics.message(0)
     assert message["lag_messages"] == 7
     assert message["gauges"] == {"lag_messages": 7, "pending_fills": 2}
+
+
+def test_a_host_clock_that_is_set_back_ends_the_window_and_not_the_rate() -> None:
+    metrics = ServiceMetrics("producer", "0")
+    for second in range(20):
+        metrics.count(100)
+        metrics.latency("binance", "trades", "socket", 10**10 + second * 1_000, 7_000.0)
+        metrics.message(10**10 + second * 1_000)
+    set_back_ms = 10**10 - 3_600_000
+    for second in range(1, 12):
+        metrics.count(100)
+        metrics.latency("binance", "trades", "socket", set_back_ms + second * 1_000, 5.0)
+        message = metrics.message(set_back_ms + second * 1_000)
+        assert message["messages_per_s"] >= 0.0
+    assert 95 <= message["messages_per_s"] <= 105
+    assert message["freshness"][0]["p99"] == 5.0

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from shared.topics import declared_topics
+from shared.topics import LEDGER, declared_topics
 
 
 def test_topics_follow_the_intervals() -> None:
@@ -23,6 +23,11 @@ def test_state_and_progress_are_compacted_in_small_segments_and_the_broker_stamp
     for topic in declared_topics(("1m",)):
         config = topic.config()
         assert config["message.timestamp.type"] == "LogAppendTime"
-        compacted = topic.name.startswith(("pipeline.indicator-state", "pipeline.progress"))
+        compacted = topic.name.startswith(
+            ("pipeline.indicator-state", "pipeline.progress", "pipeline.ledger-snapshot")
+        )
         assert (config["cleanup.policy"] == "compact") == compacted
-        assert config.get("segment.bytes") == (str(16 * 2**20) if compacted else None)
+        if topic.name == LEDGER:  # its consumer deletes, and only whole segments are freed
+            assert config["segment.bytes"] == str(64 * 2**20)
+        else:
+            assert config.get("segment.bytes") == (str(16 * 2**20) if compacted else None)

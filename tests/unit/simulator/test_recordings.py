@@ -1,6 +1,8 @@
 import gzip
+import io
 import zipfile
 from itertools import pairwise
+from pathlib import Path
 
 import orjson
 import pytest
@@ -10,6 +12,8 @@ from simulator.exchange import Span
 from simulator.recordings.files import open_recordings
 from simulator.recordings.player import Player
 from simulator.recordings.shift import shift_to
+
+FEEDS = Path(__file__).resolve().parents[2] / "feeds"
 
 ALL = 10**6
 
@@ -139,6 +143,11 @@ KLINES = b"1700000000000,1,3,0.5,2,10,1700003599999,20,5,4,8,0\n"
 
 
 @pytest.fixture
+def feeds():
+    return Path(__file__).resolve().parents[2] / "feeds"
+
+
+@pytest.fixture
 def frame_file(tmp_path):
     path = tmp_path / "frames.jsonl"
     path.write_bytes(FRAME + b"\n\n")
@@ -175,6 +184,102 @@ def test_damaged_files_give_one_line_that_names_them(tmp_path, name, content):
     with pytest.raises(RecordingError) as refused:
         open_recordings([path])
     assert str(path) in str(refused.value) and "\n" not in str(refused.value)
+
+
+def many(frames: int) -> list[bytes]:
+    """Lines that compress badly, so that a cut falls within them."""
+    return [
+        FRAME.replace(b'"t":1,', b'"t":%d,' % number).replace(b'"p":"2.0"', b'"p":"%d.5"' % (number**3 % 997))
+        for number in range(1, frames + 1)
+    ]
+
+
+def zipped(content: bytes) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("frames.jsonl", content)
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize("pack", [lambda content: gzip.compress(content, mtime=0), zipped])
+def test_a_packed_recording_that_was_cut_is_read_up_to_the_cut(tmp_path, pack):
+    packed = pack(b"\n".join(many(2_000)))
+    path = tmp_path / "frames.gz"
+    path.write_bytes(packed[: len(packed) // 2])
+    recording = open_recordings([path])
+    ids = [orjson.loads(frame.body)["t"] for frame in recording.frames]
+    assert 500 < len(ids) < 1_500 and ids == list(range(1, len(ids) + 1))
+    (note,) = recording.notes
+    assert str(path) in note and f"{len(ids)} lines" in note
+
+
+def test_a_gzip_recording_damaged_in_the_middle_gives_no_nonsense(tmp_path):
+    packed = bytearray(gzip.compress(b"\n".join(many(100_000)), mtime=0))
+    packed[len(packed) // 2 : len(packed) // 2 + 400] = bytes(400)
+    path = tmp_path / "frames.gz"
+    path.write_bytes(packed)
+    with pytest.raises(RecordingError) as refused:
+        open_recordings([path])
+    # Deflate does not always notice at once: then a line is nonsense, and it is named.
+    assert "line" in str(refused.value) or "incorrect" in str(refused.value)
+
+
+def test_a_torn_last_line_is_left_out_with_a_note(tmp_path):
+    path = tmp_path / "frames.jsonl"
+    path.write_bytes(b"\n".join(many(5))[:-9])
+    recording = open_recordings([path])
+    assert [orjson.loads(frame.body)["t"] for frame in recording.frames] == [1, 2, 3, 4]
+    assert "line (5) is torn" in recording.notes[0]
+
+
+def test_a_last_line_without_its_end_is_no_torn_one(tmp_path):
+    path = tmp_path / "frames.jsonl"
+    path.write_bytes(b"\n".join(many(5)))
+    recording = open_recordings([path])
+    assert len(recording.frames) == 5 and not recording.notes
+
+
+def test_an_unreadable_line_in_the_middle_is_refused_by_its_number(tmp_path):
+    path = tmp_path / "frames.jsonl"
+    path.write_bytes(b"\n".join([FRAME, b"", FRAME[:-9], FRAME, b""]))
+    with pytest.raises(RecordingError, match="line 3: damaged JSON"):
+        open_recordings([path])
+
+
+def test_odd_frames_are_played_as_they_were_recorded(feeds):
+    lines = (feeds / "odd-trades.jsonl").read_bytes().splitlines()
+    player = Player(open_recordings([feeds / "odd-trades.jsonl"]))
+    events = everything(player)
+    assert len(events) == len(lines)
+    for event, line in zip(events, lines, strict=True):
+        frame = event.encoded(combined=True, microseconds=False)
+        # Every byte of the event, though the envelope is the simulator's.
+        recorded = line[line.index(b'"data": ') + 8 : -1]
+        assert b'"data":' + recorded + b"," in frame
+
+
+def test_rest_knows_the_readable_trades_of_an_odd_recording_alone(feeds):
+    player = Player(open_recordings([feeds / "odd-trades.jsonl"]))
+    events = everything(player)
+    rows = player.trades("BTCUSDT", None, 1000, 0)
+    assert [row.trade_id for row in rows] == [event.event["t"] for event in events if event.genuine]
+    assert {1, 2, 17, 18} <= {row.trade_id for row in rows}
+    assert not {3, 4, 6, 7, 8, 9, 10, 11} & {row.trade_id for row in rows}
+
+
+def test_trades_that_begin_anew_are_asked_for_by_their_own_ids(tmp_path):
+    path = tmp_path / "frames.jsonl"
+    event = '{"e":"trade","E":%d,"s":"XUSD","t":%d,"p":"2","q":"3","T":%d,"m":true}'
+    frame = '{"stream":"xusd@trade","data":' + event + "}"
+    path.write_text(
+        "\n".join(frame % (time, number, time) for time, number in ((10, 900), (20, 901), (15, 899), (30, 1)))
+    )
+    player = Player(open_recordings([path]))
+    player.next_frames(3, frozenset())
+    assert [row.trade_id for row in player.trades("XUSD", None, 10, 0)] == [899, 900, 901]
+    player.next_frames(1, frozenset())
+    assert [row.trade_id for row in player.trades("XUSD", 0, 10, 0)] == [1]
+    assert [row.trade_id for row in player.trades("XUSD", None, 2, 0)] == [901, 1]
 
 
 def test_a_missing_file_is_named(tmp_path):
@@ -227,3 +332,12 @@ def test_frames_come_by_time_and_only_those_wanted(frame_file, tmp_path):
     assert player.due(1499, wanted) == [] and player.position_ms == 1499
     assert player.due(9999, wanted) == []
     assert player.finished and player.position_ms == 1500
+
+
+def test_where_ids_begin_anew_they_mean_the_trades_since():
+    player = Player(open_recordings([FEEDS / "trade-ids-anew.jsonl"]))
+    player.next_frames(8, frozenset())
+    assert [row.trade_id for row in player.trades("BTCUSDC", 7_005, 10, 0)] == [7_005, 7_006, 7_007]
+    player.next_frames(6, frozenset())
+    assert [row.trade_id for row in player.trades("BTCUSDC", 3, 10, 0)] == [3, 4, 5, 6]
+    assert player.trades("BTCUSDC", 7_000, 10, 0) == []

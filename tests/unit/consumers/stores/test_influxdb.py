@@ -19,7 +19,7 @@ from consumers.stores.influxdb import MAX_BYTES, MAX_LINES, InfluxStore
 from consumers.stores.influxdb_reader import InfluxReader
 from shared.errors import PointsRejected, StoreMisconfigured, StoreUnavailable
 from shared.settings import Settings
-from tests.store_contract import BASE_NS, DAY_NS, bar, trade
+from tests.store_contract import BASE_NS, DAY_NS, bar, hour_of_bars, trade
 
 # Lines of one request → status, headers, body.
 Answering = Callable[[list[str]], tuple[int, dict[str, str], bytes]]
@@ -95,7 +95,7 @@ def settings_for(url: str) -> Settings:
 
 @pytest.fixture
 def store(server: Exchange) -> Iterator[InfluxStore]:
-    store = InfluxStore(settings_for(server.url), clock_ns=lambda: BASE_NS)
+    store = InfluxStore(settings_for(server.url))
     yield store
     store.close()
 
@@ -196,13 +196,14 @@ def test_points_beyond_retention_are_expired_not_rejected_and_found_quickly(
         return NO_CONTENT
 
     server.answer = answer
-    store.write(trades(4000))
+    assert sorted(point.values[0] for point in store.write(trades(4000))) == list(range(3000))
     assert store.expired == 3000
     assert set(ids(server.stored())) == set(range(3000, 4000))
     assert len(server.requests) < 40
 
 
 def test_a_call_that_fails_counts_nothing_as_expired(server: Exchange, store: InfluxStore) -> None:
+    store.write(hour_of_bars("A"))
     old = trade("A", 1, at_ns=BASE_NS - 8 * DAY_NS)
     server.answer = lambda _: (503, {}, b"")
     with pytest.raises(StoreUnavailable):
@@ -271,7 +272,7 @@ def test_a_refused_connection_is_unavailable() -> None:
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
         for work in (
             InfluxStore(settings_for(url)).check,
-            lambda: InfluxStore(settings_for(url), clock_ns=lambda: BASE_NS).write(trades(1)),
+            lambda: InfluxStore(settings_for(url)).write(trades(1)),
             lambda: list(InfluxReader(settings_for(url)).read("trade", {})),
         ):
             with pytest.raises(StoreUnavailable, match=rf"^INFLUX_URL: no answer from {url} \([^\n]*\)"):

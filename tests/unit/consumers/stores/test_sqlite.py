@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,12 +15,25 @@ from hypothesis import given
 
 from consumers.measurements import INDICATOR
 from consumers.points import Point, Series
+from consumers.stores import sqlite
 from consumers.stores.disk import DiskGuard, Space
 from consumers.stores.sqlite import SqliteStore
+from consumers.stores.sqlite_file import Synchronous
 from consumers.stores.sqlite_reader import SqliteReader
 from shared.errors import StoreMisconfigured, StoreUnavailable
 from tests.conftest import ROOT
-from tests.store_contract import BASE_NS, DAY_NS, ON_ONE_STORE, StoreContract, bar, points, trade, trade_ids
+from tests.store_contract import (
+    BASE_NS,
+    DAY_NS,
+    HOUR_NS,
+    ON_ONE_STORE,
+    StoreContract,
+    bar,
+    hour_of_bars,
+    points,
+    trade,
+    trade_ids,
+)
 
 
 class SqlitePlace:
@@ -26,7 +41,7 @@ class SqlitePlace:
         self.path = path
 
     def open(self, *, ticks_expiry_ns: int | None = 7 * DAY_NS) -> SqliteStore:
-        return SqliteStore(self.path, ticks_expiry_ns=ticks_expiry_ns)
+        return SqliteStore(self.path, ticks_expiry_ns=ticks_expiry_ns, synchronous="normal")
 
     def reader(self) -> SqliteReader:
         return SqliteReader(self.path)
@@ -54,31 +69,142 @@ def open_times(path: Path) -> list[tuple[object, object]]:
     return [(row["interval"], row["time_ns"]) for row in SqliteReader(path).read("kline", {})]
 
 
-def test_expired_second_data_is_deleted_at_opening_and_once_an_hour(path: Path) -> None:
-    now_ns = BASE_NS
-    store = SqliteStore(path, clock_ns=lambda: now_ns)
-    store.write([bar("A", "1s", 0), bar("A", "1m", 0), trade("A", 1), trade("B", 2)])
-    now_ns = BASE_NS + 7 * DAY_NS + 1800 * 10**9
-    store.write([trade("A", 3, at_ns=now_ns)])
-    assert trade_ids(SqliteReader(path).read("trade", {})) == [3]
-    assert open_times(path) == [("1m", BASE_NS)]
+def pass_time(store: SqliteStore, from_ns: int, to_ns: int) -> None:
+    """The exchange's time goes on, half an hour at a time."""
+    for time_ns in (*range(from_ns, to_ns, HOUR_NS // 2), to_ns):
+        store.write([bar("CLOCK", "1m", 0)._replace(time_ns=time_ns)])
 
-    kept_ns = now_ns
-    now_ns += 7 * DAY_NS - 60 * 10**9
-    store.write([])
-    now_ns += 120 * 10**9
-    store.write([])
-    assert trade_ids(SqliteReader(path).read("trade", {})) == [3], "pruned twice within an hour"
+
+def test_expired_second_data_is_deleted_once_an_hour_and_at_opening(path: Path) -> None:
+    store = SqliteStore(path, synchronous="normal")
+    store.write([bar("A", "1s", 0), bar("A", "1m", 0), trade("A", 1), trade("B", 2), *hour_of_bars("CLOCK")])
+    end_ns = BASE_NS + 7 * DAY_NS
+    pass_time(store, BASE_NS, end_ns)
+    assert trade_ids(SqliteReader(path).read("trade", {})) == [1, 2]
+    pass_time(store, end_ns, end_ns + HOUR_NS)
+    store.write([trade("A", 3, at_ns=end_ns)])
+    assert trade_ids(SqliteReader(path).read("trade", {})) == [3]
+    assert ("1s", BASE_NS) not in open_times(path)
+    assert ("1m", BASE_NS) in open_times(path)
+    pruned_ns = []
+    for minutes in range(0, 600, 10):
+        pass_time(store, end_ns + HOUR_NS, end_ns + HOUR_NS + minutes * 60 * 10**9)
+        pruned_ns.append(store._pruned_ns or 0)
+    apart = [later - earlier for earlier, later in itertools.pairwise(sorted(set(pruned_ns)))]
+    assert len(apart) > 5
+    assert min(apart) >= HOUR_NS
     store.close()
-    SqliteStore(path, clock_ns=lambda: now_ns).close()
-    assert list(SqliteReader(path).read("trade", {}, from_ns=kept_ns)) == []
+    # Opened again it remembers the time, and what is too old for it.
+    again = SqliteStore(path)
+    assert again.oldest_kept_ns == BASE_NS + HOUR_NS + 590 * 60 * 10**9
+    assert again.write([trade("A", 4)]) == [trade("A", 4)]
+    again.close()
+
+
+def test_a_file_whose_time_is_not_known_loses_nothing(path: Path) -> None:
+    """One of an earlier version, or one that has had no bar and no trade for an hour."""
+    store = SqliteStore(path)
+    store.write([trade("A", 1, at_ns=BASE_NS - 100 * DAY_NS), trade("A", 2)])
+    store.close()
+    again = SqliteStore(path)
+    assert again.write([trade("A", 3, at_ns=BASE_NS + 100 * DAY_NS)]) == []
+    again.close()
+    SqliteStore(path).close()
+    assert trade_ids(SqliteReader(path).read("trade", {})) == [1, 2, 3]
+
+
+_SHIFTED_CLOCKS = """
+import sys, time
+offset_ns = 0
+true_ns = time.time_ns
+time.time_ns = lambda: true_ns() + offset_ns
+time.time = lambda: time.time_ns() / 1e9
+from pathlib import Path
+from consumers.stores.sqlite import SqliteStore
+from consumers.stores.sqlite_reader import SqliteReader
+from tests.store_contract import BASE_NS, DAY_NS, HOUR_NS, hour_of_bars, trade
+
+path = Path(sys.argv[1])
+store = SqliteStore(path)
+store.write([*hour_of_bars("A"), *(trade("A", n, at_ns=BASE_NS - n * DAY_NS) for n in range(1, 7))])
+for number, hours in enumerate((1, -1, 24, -24, 8 * 24, 30 * 24, -30 * 24), 10):
+    offset_ns = hours * HOUR_NS
+    store.write([trade("A", number)])
+    store.close()
+    store = SqliteStore(path)
+    store.write([trade("A", number)])
+    print(store.expired, sum(1 for _ in SqliteReader(path).read("trade", {})))
+"""
+
+
+def test_no_clock_of_the_host_from_the_start_on_deletes_anything(path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _SHIFTED_CLOCKS, str(path)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.splitlines() == [f"0 {count}" for count in range(7, 14)], done.stderr
+
+
+@pytest.mark.parametrize("synchronous", ["normal", "full"])
+def test_a_commit_waits_for_the_disk_if_it_is_told_to(path: Path, synchronous: Synchronous) -> None:
+    store = SqliteStore(path, synchronous=synchronous)
+    asked = store._connection.execute("PRAGMA synchronous").fetchone()
+    assert asked == ({"normal": 1, "full": 2}[synchronous],)
+    store.close()
+
+
+def _replace(path: Path) -> None:
+    path.rename(path.with_suffix(".away"))
+    SqliteStore(path).close()
+
+
+def _remove_directory(path: Path) -> None:
+    shutil.rmtree(path.parent)
+
+
+def _remove_log(path: Path) -> None:
+    Path(f"{path}-wal").unlink()
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, _replace, _remove_directory, _remove_log])
+@pytest.mark.parametrize("meanwhile", [False, True], ids=["before a write", "during a write"])
+def test_a_file_that_is_removed_or_replaced_takes_no_more_points(
+    path: Path, harm: Callable[[Path], None], meanwhile: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SqliteStore(path)
+    store.write([trade("A", 1)])
+    if meanwhile:
+        monkeypatch.setattr(sqlite, "remember_time", lambda *_: harm(path))
+    else:
+        harm(path)
+    with pytest.raises(StoreMisconfigured, match=r"^SQLITE_PATH: .* was removed or replaced"):
+        store.write([trade("A", 2)])
+    store.close()
+
+
+def test_what_a_removed_file_leaves_behind_is_not_taken_for_part_of_a_new_one(path: Path) -> None:
+    store = SqliteStore(path)
+    store.write([trade("A", number) for number in range(5_000)])
+    log = Path(f"{path}-wal").read_bytes()
+    store.close()
+    path.unlink()
+    Path(f"{path}-wal").write_bytes(log)
+    again = SqliteStore(path)
+    again.write([trade("A", 1)])
+    assert trade_ids(SqliteReader(path).read("trade", {})) == [1]
+    assert again._connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    again.close()
 
 
 def test_without_expiry_nothing_is_deleted_or_refused(path: Path) -> None:
-    store = SqliteStore(path, ticks_expiry_ns=None, clock_ns=lambda: BASE_NS)
-    store.write([trade("A", 1, at_ns=1)])
+    store = SqliteStore(path, ticks_expiry_ns=None)
+    store.write([trade("A", 1, at_ns=1), *hour_of_bars("CLOCK")])
+    assert store.oldest_kept_ns is None
     store.close()
-    SqliteStore(path, ticks_expiry_ns=None, clock_ns=lambda: BASE_NS + 99 * DAY_NS).close()
+    SqliteStore(path, ticks_expiry_ns=None).close()
     assert trade_ids(SqliteReader(path).read("trade", {})) == [1]
     assert store.expired == 0
 
@@ -168,7 +294,7 @@ from shared.errors import StoreUnavailable
 from tests.store_contract import trade
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-store = SqliteStore(Path(sys.argv[1]))
+store = SqliteStore(Path(sys.argv[1]), synchronous="normal")
 store.write([trade("A", 1)])
 refused = 0
 for kilobytes in range(160, 1200, 40):

@@ -1,0 +1,160 @@
+"""What the exchange itself says it has issued: asked when a run begins to listen and when it ends."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+from urllib.parse import quote
+
+from cryptostream.embedded.evidence import Series
+from cryptostream.embedded.source import get_json
+from shared.errors import ExchangeUnavailable
+from shared.intervals import INTERVAL_MS
+
+_TIMEOUT_S: Final = 5.0
+# A passing 5xx is no dead exchange.
+_ATTEMPTS: Final = 3
+_PAUSE_S: Final = 1.0
+# One answer of /ticker/24hr has newest id and best prices of as many symbols for weight 40, of 20 for 2.
+_SYMBOLS_AT_ONCE: Final = 100
+
+Answer = TypeVar("Answer")
+Get = Callable[[str, float], Any]
+Best = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeWord:
+    """An answer.
+
+    Attributes:
+        asked_ms: when, by the host's clock.
+        time_ms: the exchange's clock; None if it did not say.
+        newest_trades: id of the newest trade by symbol; a symbol without trades is left out.
+        best: best bid and ask by symbol.
+        newest_bars: open time of the newest closed bar that the exchange has; only a recording has no clock
+            to tell it.
+        newest_ms: of a recording: by stream, the receive time of its newest frame.
+        unreadable: of a recording: by stream, frames that are nothing to store.
+        problem: why there is no answer; None if there is one.
+    """
+
+    asked_ms: int
+    time_ms: int | None = None
+    newest_trades: dict[str, int] = field(default_factory=dict)
+    best: dict[str, Best] = field(default_factory=dict)
+    newest_bars: dict[Series, int] = field(default_factory=dict)
+    newest_ms: dict[str, int] = field(default_factory=dict)
+    unreadable: dict[str, int] = field(default_factory=dict)
+    problem: str | None = None
+
+
+def ask_exchange(rest_url: str, symbols: Sequence[str], get: Get = get_json) -> ExchangeWord:
+    """Weight 3 for up to 20 symbols, 41 for 100; what fails is tried three times."""
+    asked_ms = _host_ms()
+    server_ms: int | None = None
+    trades: dict[str, int] = {}
+    best: dict[str, Best] = {}
+    try:
+        server_ms = _patiently(lambda: int(get(f"{rest_url}/api/v3/time", _TIMEOUT_S)["serverTime"]))
+        for at in range(0, len(symbols), _SYMBOLS_AT_ONCE):
+            names = quote('["' + '","'.join(symbols[at : at + _SYMBOLS_AT_ONCE]) + '"]')
+            url = f"{rest_url}/api/v3/ticker/24hr?symbols={names}"
+            for symbol, newest, prices in _patiently(lambda url=url: _day(get(url, _TIMEOUT_S))):  # type: ignore[misc]
+                if newest >= 0:
+                    trades[symbol] = newest
+                if prices is not None:
+                    best[symbol] = prices
+    except ExchangeUnavailable as error:
+        return ExchangeWord(asked_ms, server_ms, trades, best, problem=str(error))
+    return ExchangeWord(asked_ms, server_ms, trades, best)
+
+
+def closed_bars(
+    rest_url: str, series: Series, first_ms: int, last_ms: int, get: Get = get_json
+) -> list[int] | None:
+    """Open times of the bars that the exchange has from one to another, at most 1,000; weight 2.
+
+    None: it does not say.
+    """
+    symbol = quote(series.symbol)
+    url = (
+        f"{rest_url}/api/v3/klines?symbol={symbol}&interval={series.interval}"
+        f"&startTime={first_ms}&endTime={last_ms}&limit=1000"
+    )
+    try:
+        return _patiently(lambda: [int(row[0]) for row in get(url, _TIMEOUT_S)])
+    except ExchangeUnavailable:
+        return None
+
+
+def word_of_recording(state: dict[str, Any]) -> ExchangeWord:
+    """That of the simulator that plays a recording (`/simulator/state`)."""
+    bars = {Series(symbol, "klines", interval): open_ms for symbol, interval, open_ms in state["newest_bars"]}
+    return ExchangeWord(
+        _host_ms(),
+        int(state["now_ms"]),
+        newest_trades=state["newest_trades"],
+        newest_bars=bars,
+        newest_ms=state["newest_ms"],
+        unreadable=state["unreadable"],
+    )
+
+
+class Asking:
+    """A question on a thread of its own: the run goes on meanwhile.
+
+    Args:
+        before: stands until the answer is there.
+
+    Attributes:
+        answer: None until it is there.
+    """
+
+    def __init__(self, ask: Callable[[], ExchangeWord], before: ExchangeWord | None = None) -> None:
+        self.answer = before
+        self._ask = ask
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            self.answer = self._ask()
+        except ExchangeUnavailable as error:
+            self.answer = ExchangeWord(_host_ms(), problem=str(error))
+
+
+def last_closed_ms(interval: str, time_ms: int) -> int:
+    """Open time of the last bar that has closed by then."""
+    step = INTERVAL_MS[interval]
+    return time_ms // step * step - step
+
+
+def _day(body: Any) -> list[tuple[str, int, Best | None]]:
+    return [
+        (
+            str(row["symbol"]),
+            int(row["lastId"]),
+            (float(row["bidPrice"]), float(row["askPrice"])) if "bidPrice" in row else None,
+        )
+        for row in body
+    ]
+
+
+def _patiently(ask: Callable[[], Answer]) -> Answer:
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            return ask()
+        except ExchangeUnavailable:
+            if attempt == _ATTEMPTS:
+                raise
+            time.sleep(_PAUSE_S)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            raise ExchangeUnavailable(f"the exchange's answer cannot be read ({error})") from None
+    raise AssertionError("unreachable")
+
+
+def _host_ms() -> int:
+    return time.time_ns() // 1_000_000

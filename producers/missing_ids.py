@@ -1,0 +1,176 @@
+"""Ids that an exchange has issued and we do not have: which to ask REST for, when, and how long. Pure.
+
+REST is asked soon after a hole is found, since its database trails the stream by 1–5 s (BINANCE_SPOT.md §9),
+then ever more rarely. An answer without an id, a refusal and a path that is not there are all the same:
+the id stays missing, and nobody calls it lost, until a day of asking has passed.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+# Seconds to wait before asking again, the first after the first answer; from then on the last of them.
+SOON_S: Final = (1.0, 2.0, 3.0, 4.0, 5.0)
+DELAYS_S: Final = (*SOON_S, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 640.0, 1_280.0, 1_800.0)
+PATIENCE_S: Final = 86_400.0
+# Half a day by the delays above: a clock alone, which may be wrong, ends no patience.
+LEAST_ASKED: Final = 30
+# Some 200 bytes each, 2 MB a series.
+MAX_HOLES: Final = 10_000
+
+
+def delay_s(asked: int) -> float:
+    """Seconds until REST is asked again for what it did not give `asked` times, at least once."""
+    return DELAYS_S[min(asked, len(DELAYS_S)) - 1]
+
+
+@dataclass(slots=True)
+class MissingRange:
+    """Neighbouring ids that are missing for the same reason and were asked for as often.
+
+    Attributes:
+        first, last: both inclusive.
+        before_ms, after_ms: times of the neighbours when the hole was found; None if nobody remembers.
+        offline: we were switched off between them.
+        asked: how often REST was asked and did not give them.
+        since_s: the first of these times, None before it. due_s: when to ask next.
+    """
+
+    first: int
+    last: int
+    before_ms: int | None
+    after_ms: int
+    offline: bool
+    asked: int = 0
+    since_s: float | None = None
+    due_s: float = -math.inf
+
+    @property
+    def soon(self) -> bool:
+        """It is still asked for in short intervals: the answer may be a matter of seconds."""
+        return self.asked <= len(SOON_S)
+
+    def exhausted(self, now_s: float) -> bool:
+        """It was asked for as long and as often as anything is."""
+        asked_for_s = 0.0 if self.since_s is None else now_s - self.since_s
+        return asked_for_s >= PATIENCE_S and self.asked >= LEAST_ASKED
+
+    def asking(self, now_s: float) -> str:
+        """How often and how long REST was asked, in words."""
+        asked_for_s = 0.0 if self.since_s is None else now_s - self.since_s
+        return f"asked {self.asked} times in {asked_for_s / 3600:.1f} h"
+
+    def follows(self, before: MissingRange) -> bool:
+        """Whether the two are one, but for their times."""
+        return (
+            self.first == before.last + 1
+            and self.asked == before.asked
+            and (self.before_ms, self.after_ms, self.offline)
+            == (before.before_ms, before.after_ms, before.offline)
+        )
+
+
+class MissingIds:
+    """The missing ids of one series, in order; times are seconds of a clock that only goes forward."""
+
+    def __init__(self) -> None:
+        self._ranges: list[MissingRange] = []
+        self._count = 0
+
+    def add(self, missing: MissingRange) -> None:
+        """Enter a range of which no id is missing yet."""
+        self._ranges.insert(self._index(missing.first), missing)
+        self._count += missing.last - missing.first + 1
+
+    def remove(self, first: int, last: int) -> None:
+        """These ids, where they are missing, are missing no more."""
+        begin, end = self._cut_out(first, last)
+        self._count -= sum(missing.last - missing.first + 1 for missing in self._ranges[begin:end])
+        del self._ranges[begin:end]
+
+    def within(self, first: int, last: int) -> Iterator[MissingRange]:
+        """The parts of ranges that lie in `first` to `last`, both inclusive; copies, in order."""
+        for index in range(self._index(first), len(self._ranges)):
+            missing = self._ranges[index]
+            if missing.first > last:
+                return
+            yield replace(missing, first=max(first, missing.first), last=min(last, missing.last))
+
+    def unanswered(self, first: int, last: int, now_s: float) -> list[MissingRange]:
+        """REST was asked for these ids, and those that are still missing were not in its answer.
+
+        Returns: the ranges that are missing for longer than anything is asked for; they stay until removed.
+        """
+        begin, end = self._cut_out(first, last)
+        touched = self._ranges[begin:end]
+        for missing in touched:
+            missing.asked += 1
+            missing.since_s = now_s if missing.since_s is None else missing.since_s
+            missing.due_s = now_s + delay_s(missing.asked)
+        exhausted = [replace(missing) for missing in touched if missing.exhausted(now_s)]
+        self._join(first, last)
+        return exhausted
+
+    def due(self, now_s: float, page: int) -> tuple[int, int] | None:
+        """First and last missing id of the next page to ask for; None if nothing is due."""
+        for missing in self._ranges:
+            if missing.due_s <= now_s:
+                *_, last = self.within(missing.first, missing.first + page - 1)
+                return missing.first, last.last
+        return None
+
+    @property
+    def soon(self) -> bool:
+        """Whether an answer may be a matter of seconds."""
+        return any(missing.soon for missing in self._ranges)
+
+    def range_count(self) -> int:
+        return len(self._ranges)
+
+    def __contains__(self, item: int) -> bool:
+        index = self._index(item)
+        return index < len(self._ranges) and self._ranges[index].first <= item
+
+    def __iter__(self) -> Iterator[MissingRange]:
+        return iter(self._ranges)
+
+    def __len__(self) -> int:
+        """Number of ids, not of ranges."""
+        return self._count
+
+    def __bool__(self) -> bool:
+        return bool(self._ranges)
+
+    def _index(self, item: int) -> int:
+        """Index of the range that holds the id, or else of the next one."""
+        return bisect_left(self._ranges, item, key=lambda missing: missing.last)
+
+    def _cut_out(self, first: int, last: int) -> tuple[int, int]:
+        """Indices, the second exclusive, of the ranges from `first` to `last`; those that cross are cut."""
+        for at in (first, last + 1):
+            index = self._index(at)
+            if index < len(self._ranges) and self._ranges[index].first < at:
+                crossing = self._ranges[index]
+                self._ranges.insert(index, replace(crossing, last=at - 1))
+                crossing.first = at
+        begin = self._index(first)
+        end = begin
+        while end < len(self._ranges) and self._ranges[end].last <= last:
+            end += 1
+        return begin, end
+
+    def _join(self, first: int, last: int) -> None:
+        """Neighbours that were asked for as often are one range, or a long hole would become many."""
+        index = max(self._index(first), 1)
+        while index < len(self._ranges) and self._ranges[index].first <= last + 1:
+            before, missing = self._ranges[index - 1], self._ranges[index]
+            if missing.follows(before):
+                # What was asked for last decides: nothing is asked too often, or called lost too early.
+                missing.first = before.first
+                del self._ranges[index - 1]
+            else:
+                index += 1

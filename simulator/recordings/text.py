@@ -1,0 +1,123 @@
+"""The lines of a recording's file, packed or plain, up to where it was cut off."""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from shared.errors import RecordingError
+
+GZIP: Final = b"\x1f\x8b"
+ZIP: Final = b"PK\x03\x04"
+_PIECE: Final = 2**18
+_GZIP_BITS: Final = 31
+_RAW_BITS: Final = -15
+_DEFLATED: Final = 8
+# Of a member's local header (PKWARE APPNOTE §4.3.7): method, and how long name and extra field are.
+_ZIP_HEADER: Final = struct.Struct("<4s4xH16xHH")
+
+
+class Lines:
+    """Lines without their ends, blank ones left out.
+
+    Args:
+        without_last: leave the last line out; it was found to be torn.
+
+    Attributes:
+        number: of the line given last, counted from 1, blank ones too.
+        at_end: that line is the file's last, and nothing ends it.
+        cut: how the file ends in the middle of its packing; None if it does not.
+    """
+
+    def __init__(self, path: Path, *, without_last: bool = False) -> None:
+        self.number = 0
+        self.at_end = False
+        self.cut: str | None = None
+        self._without_last = without_last
+        self._lines = self._read(path)
+
+    def __iter__(self) -> Iterator[str]:
+        return self._lines
+
+    def __next__(self) -> str:
+        return next(self._lines)
+
+    def _read(self, path: Path) -> Iterator[str]:
+        rest = b""
+        for piece in self._pieces(path):
+            *whole, rest = (rest + piece).split(b"\n")
+            for line in whole:
+                self.number += 1
+                if line.strip():
+                    yield line.rstrip(b"\r").decode()
+        # A packed file that was cut ends anywhere: not even a line that looks whole is believed.
+        if rest.strip() and not self.cut and not self._without_last:
+            self.number += 1
+            self.at_end = True
+            yield rest.decode()
+
+    def _pieces(self, path: Path) -> Iterator[bytes]:
+        with path.open("rb") as file:
+            magic = file.read(4)
+            file.seek(0)
+            if magic[:2] == GZIP:
+                yield from self._unpacked(file, _GZIP_BITS)
+            elif magic == ZIP:
+                yield from self._unzipped(path, file)
+            else:
+                while piece := file.read(_PIECE):
+                    yield piece
+
+    def _unpacked(self, file: BinaryIO, window_bits: int) -> Iterator[bytes]:
+        """What can be unpacked; the members of a gzip file one after another."""
+        unpacker, given, begun = zlib.decompressobj(window_bits), False, False
+        while packed := file.read(_PIECE):
+            while packed:
+                try:
+                    piece = unpacker.decompress(packed)
+                except zlib.error as error:
+                    # A checksum that does not fit says that what was read is wrong, not where.
+                    if not begun or "incorrect" in str(error):
+                        raise
+                    self.cut = f"is damaged ({error})"
+                    return
+                given, begun = True, begun or bool(piece)
+                if piece:
+                    yield piece
+                if not unpacker.eof:
+                    break
+                if window_bits == _RAW_BITS:
+                    return  # what follows is the archive's directory
+                packed = unpacker.unused_data.lstrip(b"\0")  # padding, as gzip itself allows it
+                unpacker, given = zlib.decompressobj(window_bits), False
+        if given:
+            self.cut = "ends in the middle of its packing"
+
+    def _unzipped(self, path: Path, file: BinaryIO) -> Iterator[bytes]:
+        try:
+            archive = zipfile.ZipFile(path)
+        except zipfile.BadZipFile:
+            # The directory stands at the end, and a file that was cut has none. The first member is readable.
+            yield from self._first_member(path, file)
+            return
+        with archive:
+            for name in archive.namelist():
+                with archive.open(name) as member:
+                    while piece := member.read(_PIECE):
+                        yield piece
+                yield b"\n"
+
+    def _first_member(self, path: Path, file: BinaryIO) -> Iterator[bytes]:
+        header = file.read(_ZIP_HEADER.size)
+        if len(header) < _ZIP_HEADER.size:
+            raise RecordingError(f"{path}: cut off within its first 30 bytes; nothing can be read")
+        _, method, name_length, extra_length = _ZIP_HEADER.unpack(header)
+        if method != _DEFLATED:
+            raise RecordingError(f"{path}: a damaged ZIP of method {method}; unpack it, and give the file")
+        file.seek(name_length + extra_length, 1)
+        yield from self._unpacked(file, _RAW_BITS)
+        self.cut = self.cut or "has lost its directory; its first file is read"

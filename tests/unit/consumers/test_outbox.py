@@ -1,0 +1,74 @@
+"""What consumers write to Kafka: what was acknowledged last, and what a client that is done for says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from consumers.marks import Spot, crc_of
+from consumers.outbox import Outbox
+from shared.errors import BrokerError
+from shared.topics import LEDGER
+
+
+class Acknowledged:
+    def __init__(self, topic: str, partition: int, offset: int, record: dict[str, Any]) -> None:
+        self._at, self._record = (topic, partition, offset), record
+
+    def topic(self) -> str:
+        return self._at[0]
+
+    def partition(self) -> int:
+        return self._at[1]
+
+    def offset(self) -> int:
+        return self._at[2]
+
+    def key(self) -> bytes:
+        return self._record["key"]  # type: ignore[no-any-return]
+
+    def value(self) -> bytes:
+        return self._record["value"]  # type: ignore[no-any-return]
+
+
+class Client:
+    """Acknowledges at each poll what was produced before, all in partition 2, until it fails for good."""
+
+    def __init__(self) -> None:
+        self.failed = False
+        self._waiting: list[tuple[Any, Acknowledged]] = []
+        self._count = 0
+
+    def produce(self, topic: str, *, on_delivery: Any, **record: Any) -> None:
+        self._waiting.append((on_delivery, Acknowledged(topic, 2, self._count, record)))
+        self._count += 1
+
+    def poll(self, timeout: float) -> int:
+        if self.failed:
+            raise KafkaException(KafkaError(KafkaError._FATAL, "out of order sequence number"))
+        for on_delivery, message in self._waiting:
+            on_delivery(None, message)
+        self._waiting.clear()
+        return 0
+
+
+def test_the_last_record_that_a_partition_acknowledged_is_known_by_its_content() -> None:
+    outbox = Outbox(Client(), "consumer-trades")  # type: ignore[arg-type]
+    assert outbox.newest(LEDGER, 2) is None
+    outbox.send(LEDGER, b"k", b"one")
+    outbox.send(LEDGER, b"k", b"two")
+    assert outbox.flush(1.0)
+    assert outbox.newest(LEDGER, 2) == Spot(1, crc_of(b"k", b"two"))
+    assert outbox.newest(LEDGER, 3) is None
+
+
+def test_a_client_that_has_failed_for_good_is_one_clear_line() -> None:
+    client = Client()
+    outbox = Outbox(client, "consumer-trades")  # type: ignore[arg-type]
+    client.failed = True
+    with pytest.raises(BrokerError, match="start it again"):
+        outbox.send(LEDGER, b"k", b"one")
+    with pytest.raises(BrokerError, match="start it again"):
+        outbox.flush(1.0)

@@ -1,0 +1,142 @@
+"""Whether logs still hold what marks say of them, by the records themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, TopicPartition
+
+from consumers.marks import Mark, Spot, Trail, crc_of
+from consumers.proof import Prover
+
+DATA, STATE, LEDGER = "market.klines.1m", "pipeline.indicator-state.1m", "pipeline.ledger"
+
+
+class Message:
+    def __init__(self, topic: str, offset: int, value: bytes | None) -> None:
+        self._topic, self._offset, self._value = topic, offset, value
+
+    def error(self) -> KafkaError | None:
+        return KafkaError(KafkaError._PARTITION_EOF) if self._value is None else None
+
+    def topic(self) -> str:
+        return self._topic
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return self._offset
+
+    def key(self) -> bytes:
+        return b"k"
+
+    def value(self) -> bytes | None:
+        return self._value
+
+
+class Logs:
+    """One partition of each topic, as bytes by offset; reads the record at an offset, or the next one."""
+
+    def __init__(self, **values: Sequence[bytes | None]) -> None:
+        self.values = {DATA: values["data"], STATE: values["state"], LEDGER: values["ledger"]}
+        self.low = 0
+        self.reads = 0
+        self._paused: set[str] = set()
+        self._at: list[TopicPartition] = []
+
+    def assign(self, places: Sequence[TopicPartition]) -> None:
+        self._at = list(places)
+        self.reads += len(places)
+
+    def unassign(self) -> None:
+        self._at = []
+
+    def pause(self, places: Sequence[TopicPartition]) -> None:
+        self._paused |= {place.topic for place in places}
+
+    def resume(self, places: Sequence[TopicPartition]) -> None:
+        self._paused -= {place.topic for place in places}
+
+    def consume(self, count: int, timeout: float) -> list[Any]:
+        # As librdkafka: what was paused stays paused, also where it is assigned anew.
+        given = [self._next(at) for at in self._at if at.topic not in self._paused][:count]
+        assert given, "nothing would ever come"
+        return given
+
+    def _next(self, at: TopicPartition) -> Message:
+        values = self.values[at.topic]
+        for offset in range(at.offset, len(values)):
+            if values[offset] is not None:
+                return Message(at.topic, offset, values[offset])
+        return Message(at.topic, len(values), None)
+
+    def proved(self, *marks: Mark) -> Mark | None:
+        prover = Prover(
+            self,  # type: ignore[arg-type]
+            lambda topic, _: (self.low, len(self.values[topic])),
+            DATA,
+            state_topic=STATE,
+            ledger_topic=LEDGER,
+        )
+        return prover.proved({0: Trail(marks)})[0]
+
+
+def spot(offset: int, value: bytes) -> Spot:
+    return Spot(offset, crc_of(b"k", value))
+
+
+def mark(position: int, value: bytes, state: Spot | None = None, ledger: Spot | None = None) -> Mark:
+    return Mark(position, crc_of(b"k", value), state, ledger)
+
+
+NEW = mark(4, b"d3", spot(1, b"s1"), spot(2, b"l2"))
+OLD = mark(2, b"d1", spot(0, b"s0"), spot(0, b"l0"))
+WHOLE: dict[str, Sequence[bytes | None]] = {
+    "data": [b"d0", b"d1", b"d2", b"d3", b"d4"],
+    "state": [b"s0", b"s1"],
+    "ledger": [b"l0", b"l1", b"l2"],
+}
+
+
+def test_the_newest_mark_is_true_where_nothing_is_lost() -> None:
+    logs = Logs(**WHOLE)
+    assert logs.proved(NEW, OLD) == NEW
+    assert logs.reads == 3
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        {"data": [b"d0", b"d1", b"d2"]},
+        {"data": [b"d0", b"d1", b"d2", b"another's", b"another's", b"another's"]},
+        {"state": [b"s0"]},
+        {"state": [b"s0", b"made since", b"made since"]},
+        {"ledger": [b"l0", b"l1"]},
+        {"ledger": [b"l0", b"x", b"x", b"x"]},
+    ],
+)
+def test_each_log_that_lost_its_end_makes_us_go_back(cut: dict[str, Sequence[bytes]]) -> None:
+    assert Logs(**(WHOLE | cut)).proved(NEW, OLD) == OLD
+
+
+def test_nothing_is_proved_by_nothing() -> None:
+    assert Logs(data=[], state=[], ledger=[]).proved(NEW, OLD) is None
+    assert Logs(**(WHOLE | {"data": [b"x"] * 9})).proved(NEW, OLD) is None
+
+
+def test_a_state_that_was_compacted_away_is_not_lost() -> None:
+    compacted = {"state": [b"s0", None, b"a later one"]}
+    assert Logs(**(WHOLE | compacted)).proved(NEW, OLD) == NEW
+
+
+def test_what_a_topic_keeps_no_more_is_not_lost() -> None:
+    logs = Logs(data=[None] * 5 + [b"d5"], state=[None] * 5 + [b"s5"], ledger=[None] * 5 + [b"l5"])
+    logs.low = 5
+    assert logs.proved(NEW, OLD) == NEW
+
+
+def test_a_mark_without_state_and_ledger_is_proved_by_the_record_alone() -> None:
+    assert Logs(**WHOLE).proved(mark(3, b"d2")) == mark(3, b"d2")

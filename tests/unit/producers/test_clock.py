@@ -1,0 +1,139 @@
+"""The exchange's clock as a bound of times: whatever becomes of ours, and at any pace of a simulated one."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from producers.clock import AHEAD_MS, Clock
+from shared.errors import ExchangeUnavailable
+from tests.builders import NOW_MS
+
+
+class Time:
+    """Both clocks of a machine, moved by hand."""
+
+    def __init__(self) -> None:
+        self.monotonic_s = 100.0
+        self.wall_ms = NOW_MS
+
+    def pass_s(self, seconds: float) -> None:
+        self.monotonic_s += seconds
+        self.wall_ms += int(seconds * 1000)
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def clock(time: Time, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock(lambda: time.monotonic_s)
+    monkeypatch.setattr(made, "now_ms", lambda: time.wall_ms)
+    made.receive(made.steady_ms(), NOW_MS + 250)
+    return made
+
+
+def test_the_bound_is_the_exchanges_clock_and_a_tolerance(clock: Clock, time: Time) -> None:
+    time.pass_s(5)
+    assert clock.latest_ms() == NOW_MS + 5_250 + AHEAD_MS
+    assert time.wall_ms + clock.ahead_ms == clock.latest_ms()
+
+
+@pytest.mark.parametrize("set_by_ms", [-3_600_000, 3_600_000, -30 * 86_400_000, 8 * 86_400_000])
+def test_setting_our_clock_moves_no_bound(clock: Clock, time: Time, set_by_ms: int) -> None:
+    time.wall_ms += set_by_ms
+    assert clock.latest_ms() == NOW_MS + 250 + AHEAD_MS
+
+
+def test_before_the_exchange_was_heard_nothing_lies_beyond_its_clock() -> None:
+    assert Clock().ahead_ms > 200 * 365 * 86_400_000
+
+
+def test_a_simulated_exchange_may_be_faster_than_time(clock: Clock, time: Time) -> None:
+    asked = 0
+
+    async def ask() -> None:
+        nonlocal asked
+        asked += 1
+        clock.receive(clock.steady_ms(), NOW_MS + int((time.monotonic_s - 100.0) * 60_000))
+
+    clock.ask = ask
+    time.pass_s(2)
+    assert asyncio.run(clock.ask_latest_ms()) >= NOW_MS + 120_000
+    time.pass_s(0.5)
+    assert clock.latest_ms() >= NOW_MS + 150_000
+    assert asked == 1
+
+
+def test_the_exchange_is_asked_at_most_once_a_second(clock: Clock, time: Time) -> None:
+    asked: list[float] = []
+
+    async def ask() -> None:
+        asked.append(time.monotonic_s)
+        clock.receive(clock.steady_ms(), NOW_MS)
+
+    clock.ask = ask
+    for _ in range(30):
+        time.pass_s(0.1)
+        asyncio.run(clock.ask_latest_ms())
+    assert 2 <= len(asked) <= 3
+
+
+def test_after_a_sleep_our_own_clock_vouches_while_the_exchange_does_not_answer(
+    clock: Clock, time: Time
+) -> None:
+    async def ask() -> Any:
+        raise ExchangeUnavailable("GET /api/v3/time: no answer")
+
+    clock.ask = ask
+    time.wall_ms += 3_600_000  # asleep, the monotonic clock stands still
+    assert asyncio.run(clock.ask_latest_ms()) == NOW_MS + 3_600_250 + AHEAD_MS
+
+
+@pytest.mark.parametrize("set_by_ms", [-3_600_000, 86_400_000, 30 * 86_400_000])
+def test_setting_our_clock_does_not_set_the_exchanges(clock: Clock, time: Time, set_by_ms: int) -> None:
+    time.pass_s(7)
+    time.wall_ms += set_by_ms
+    assert clock.exchange_ms() == NOW_MS + 7_250
+
+
+def test_a_step_of_our_clock_is_noticed_once_and_its_corrections_are_none(clock: Clock, time: Time) -> None:
+    found = [clock.stepped()]
+    for correction_ms in (0, 40, -3_600_000, 0, 5_000):
+        time.pass_s(1)
+        time.wall_ms += correction_ms
+        found.append(clock.stepped())
+    assert found == [False, False, False, True, False, True]
+
+
+def test_an_answer_that_contradicts_all_before_it_is_believed(clock: Clock, time: Time) -> None:
+    """A host that has slept: the clock that is never set stood still, and the old offset is no more."""
+    clock.receive(clock.steady_ms(), NOW_MS + 3_600_000)
+    assert clock.exchange_ms() == NOW_MS + 3_600_000
+
+
+def test_an_exchange_whose_clock_jumps_is_asked_each_time(clock: Clock, time: Time) -> None:
+    server_ms = NOW_MS
+
+    async def ask() -> None:
+        clock.receive(clock.steady_ms(), server_ms)
+
+    clock.ask = ask
+    for _ in range(5):
+        time.pass_s(0.01)
+        server_ms += 60_000
+        assert asyncio.run(clock.ask_latest_ms()) >= server_ms
+
+
+def test_the_pace_of_a_fast_exchange_is_found_also_by_questions_in_quick_succession(
+    clock: Clock, time: Time
+) -> None:
+    for _ in range(10):
+        time.pass_s(0.1)
+        clock.receive(clock.steady_ms(), NOW_MS + 250 + int((time.monotonic_s - 100) * 60_000))
+    time.pass_s(0.5)
+    assert clock.latest_ms() == pytest.approx(NOW_MS + 90_250 + AHEAD_MS, abs=1_000)

@@ -1,0 +1,258 @@
+"""Streams that die, one by one: what proves it, how soon, and what a quiet market does not prove."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from producers.carriage import DEPTH, QUOTE, TRADE, StreamKey
+from producers.effects import LookAt, Looked
+from producers.lookout import Lookout, Pace, pace_of
+from shared.messages import CARRIED_AGAIN
+from tests.builders import NOW_MS, depth, kline, quote, trade
+
+SECOND: StreamKey = ("kline", "1s")
+BEST = ((100.0, 1.0), (101.0, 2.0))
+NOTICED_S = 15
+
+
+class Stage:
+    """A lookout and its seconds; what its streams bring is said by the tests."""
+
+    def __init__(self, *intervals: str, pace: Pace | None = None) -> None:
+        keys = [*(("kline", interval) for interval in intervals), TRADE, DEPTH, QUOTE]
+        self.newest: dict[StreamKey, Any] = dict.fromkeys(keys)
+        self.now_s = 0.0
+        self.lookout = Lookout(self.newest, 0.0, NOW_MS, pace)
+        self.best: Any = BEST
+        self.looks: list[tuple[float, LookAt]] = []
+        self.trade_id = 100
+        self.update_id = 1_000
+        self.closed = False
+
+    @property
+    def now_ms(self) -> int:
+        return NOW_MS + int(self.now_s * 1000)
+
+    def bring(self, *streams: StreamKey) -> None:
+        """A second of an exchange that trades and quotes, as these streams bring it."""
+        self.trade_id += 3
+        self.update_id += 10
+        made = {
+            "kline": kline(
+                interval="1s",
+                trade_count=3,
+                first_trade_id=self.trade_id - 2,
+                last_trade_id=self.trade_id,
+                event_time_ms=self.now_ms,
+            ),
+            "trade": trade(trade_id=self.trade_id),
+            "depth": depth(first_update_id=self.update_id - 9, final_update_id=self.update_id),
+            "quote": quote(update_id=self.update_id),
+        }
+        for stream in streams:
+            self.newest[stream] = made[stream[0]]
+
+    def second(self, *streams: StreamKey) -> set[StreamKey]:
+        """What is not carried after one more second that brings these streams."""
+        self.now_s += 1
+        if streams:
+            self.bring(*streams)
+        effects = self.lookout.tick(self.now_s, self.now_ms, self.best, closed=self.closed)
+        self.looks += [(self.now_s, effect) for effect in effects if isinstance(effect, LookAt)]
+        return {uncarried.stream for uncarried in self.lookout.uncarried}
+
+    def seconds(self, count: int, *streams: StreamKey) -> set[StreamKey]:
+        found: set[StreamKey] = set()
+        for _ in range(count):
+            found = self.second(*streams)
+        return found
+
+    def answer(self, **fields: Any) -> None:
+        """REST's answer to the look of this second."""
+        self.lookout.receive_look(Looked(**fields), self.now_s, self.now_ms)
+
+
+def test_all_streams_that_speak_are_carried_and_rest_is_not_asked() -> None:
+    stage = Stage("1s")
+    assert stage.seconds(300, SECOND, TRADE, DEPTH, QUOTE) == set()
+    assert (stage.looks, stage.lookout.issued, stage.lookout.carriage.take_entries()) == ([], None, [])
+
+
+def test_trades_that_bars_count_and_the_stream_does_not_bring_are_noticed_and_fetched() -> None:
+    stage = Stage("1s")
+    stage.seconds(20, SECOND, TRADE, DEPTH, QUOTE)
+    seen = stage.trade_id
+    for _ in range(NOTICED_S):
+        if TRADE in stage.second(SECOND, DEPTH, QUOTE):
+            break
+    [uncarried] = stage.lookout.uncarried
+    assert uncarried.stream == TRADE
+    assert f"the stream has come to {seen}" in uncarried.why
+    assert stage.lookout.issued == (stage.trade_id, stage.now_ms)
+    assert stage.looks == []
+
+
+def test_what_is_not_brought_is_fetched_up_to_the_newest_at_a_steady_pace() -> None:
+    stage = Stage("1s", pace=Pace(fill_s=10.0))
+    stage.seconds(20, SECOND, TRADE, DEPTH, QUOTE)
+    fetched = []
+    for _ in range(60):
+        stage.second(SECOND, DEPTH, QUOTE)
+        if stage.lookout.issued is not None:
+            fetched.append(stage.lookout.issued[0])
+            assert fetched[-1] == stage.trade_id
+            stage.lookout.issued = None
+    assert 5 <= len(fetched) <= 6
+
+
+def test_a_series_that_never_had_a_trade_begins_after_the_first_bars_newest() -> None:
+    stage = Stage("1s")
+    stage.second(SECOND, DEPTH, QUOTE)
+    base = stage.trade_id
+    assert TRADE in stage.seconds(NOTICED_S, SECOND, DEPTH, QUOTE)
+    assert stage.lookout.trade_base == base
+
+
+def test_a_bar_whose_ids_do_not_fit_its_count_proves_nothing() -> None:
+    stage = Stage("1s")
+    stage.seconds(5, SECOND, TRADE, DEPTH, QUOTE)
+    stage.newest[SECOND] = kline(interval="1s", trade_count=3, first_trade_id=1, last_trade_id=10**9)
+    assert stage.seconds(7, DEPTH, QUOTE) == set()
+    assert stage.lookout.issued is None
+
+
+def test_a_quiet_market_is_looked_at_and_found_quiet() -> None:
+    stage = Stage("1h")
+    stage.seconds(5, TRADE, DEPTH, QUOTE)
+    for _ in range(600):
+        before = len(stage.looks)
+        assert stage.second() == set()
+        if len(stage.looks) > before:
+            look = stage.looks[-1][1]
+            assert look == LookAt(trades=True, book=True, since_ms=None)
+            stage.answer(newest_trade=stage.trade_id, update_id=stage.update_id, best=BEST)
+    assert len(stage.looks) == 60
+
+
+def test_a_connection_that_dies_is_noticed_by_what_rest_has() -> None:
+    stage = Stage("1h")
+    stage.seconds(5, TRADE, DEPTH, QUOTE)
+    found: set[StreamKey] = set()
+    for _ in range(NOTICED_S):
+        before = len(stage.looks)
+        found = stage.second()
+        if len(stage.looks) > before:
+            stage.answer(
+                newest_trade=stage.trade_id + 9, update_id=stage.update_id + 9, best=((99.0, 1.0), BEST[1])
+            )
+    assert found == {TRADE, DEPTH, QUOTE}
+    assert stage.lookout.issued == (stage.trade_id + 9, stage.lookout.issued[1])  # type: ignore[index]
+    assert stage.lookout.lost_book is not None
+
+
+def test_a_connection_that_never_speaks_is_noticed_by_what_was_issued_since() -> None:
+    stage = Stage("1h")
+    stage.best = None
+    found: set[StreamKey] = set()
+    for second in range(NOTICED_S + 5):
+        before = len(stage.looks)
+        found = stage.second()
+        if len(stage.looks) > before:
+            look = stage.looks[-1][1]
+            assert look.since_ms == (NOW_MS if len(stage.looks) == 1 else None)
+            first = 501 if look.since_ms is not None else None
+            best = ((99.0 + second, 1.0), BEST[1])
+            stage.answer(first_trade=first, newest_trade=510 + second, update_id=7_000 + second, best=best)
+    assert found == {TRADE, DEPTH, QUOTE}
+    assert stage.lookout.trade_base == 500
+
+
+def test_a_trade_that_rest_has_a_moment_before_the_stream_proves_nothing() -> None:
+    stage = Stage("1h")
+    stage.seconds(5, TRADE, DEPTH, QUOTE)
+    while not stage.looks:
+        stage.second()
+    stage.answer(newest_trade=stage.trade_id + 3, update_id=stage.update_id + 10, best=BEST)
+    stage.second()
+    assert stage.seconds(5, TRADE, DEPTH, QUOTE) == set()
+    assert stage.lookout.issued is None
+
+
+def test_a_book_whose_quotes_go_on_without_diffs_is_given_up() -> None:
+    stage = Stage("1s")
+    stage.seconds(20, SECOND, TRADE, DEPTH, QUOTE)
+    assert stage.seconds(NOTICED_S, SECOND, TRADE, QUOTE) == {DEPTH}
+    assert "a quote knows update" in str(stage.lookout.lost_book)
+    assert stage.looks == []
+
+
+def test_quotes_that_do_not_follow_the_book_are_not_carried() -> None:
+    stage = Stage("1s")
+    stage.seconds(20, SECOND, TRADE, DEPTH, QUOTE)
+    assert stage.seconds(60, SECOND, TRADE, DEPTH) == set(), "the best prices have not changed"
+    stage.best = ((100.0, 3.0), (101.0, 2.0))
+    assert stage.seconds(NOTICED_S, SECOND, TRADE, DEPTH) == {QUOTE}
+
+
+def test_bars_that_only_rest_brings_are_not_carried() -> None:
+    stage = Stage("1s")
+    stage.seconds(20, SECOND, TRADE, DEPTH, QUOTE)
+    closed_ms = stage.now_ms + 1_000
+    stage.seconds(9, TRADE, DEPTH, QUOTE)
+    stage.lookout.receive_bars("1s", closed_ms, stage.now_s, stage.now_ms)
+    [uncarried] = stage.lookout.uncarried
+    assert (str(uncarried), uncarried.since_ms) == ("klines 1s", NOW_MS + 20_000)
+    assert uncarried.why == "REST has bars up to the one that closed 8 s ago"
+
+
+def test_bars_of_before_the_last_event_prove_nothing() -> None:
+    stage = Stage("1s")
+    stage.seconds(20, SECOND, TRADE, DEPTH, QUOTE)
+    stage.lookout.receive_bars("1s", stage.now_ms - 500, stage.now_s + 9, stage.now_ms + 9_000)
+    assert stage.lookout.uncarried == []
+
+
+def test_the_ledger_is_told_at_once_then_every_minute_and_when_it_is_over() -> None:
+    stage = Stage("1s")
+    stage.seconds(20, SECOND, TRADE, DEPTH, QUOTE)
+    stage.seconds(150, SECOND, DEPTH, QUOTE)
+    stage.second(SECOND, TRADE, DEPTH, QUOTE)
+    entries = stage.lookout.carriage.take_entries()
+    assert [entry.detail.endswith(CARRIED_AGAIN) for entry in entries] == [False, False, False, True]
+    assert {(entry.stream, entry.since_ms) for entry in entries} == {(TRADE, NOW_MS + 20_000)}
+    assert entries[-1].until_ms == stage.now_ms
+    assert stage.lookout.uncarried == []
+
+
+def test_what_is_not_carried_at_the_end_is_told_once_more() -> None:
+    stage = Stage("1s")
+    stage.seconds(20, SECOND, TRADE, DEPTH, QUOTE)
+    stage.seconds(NOTICED_S, SECOND, DEPTH, QUOTE)
+    stage.lookout.carriage.take_entries()
+    stage.lookout.conclude(stage.now_ms)
+    [entry] = stage.lookout.carriage.take_entries()
+    assert (entry.stream, entry.until_ms) == (TRADE, stage.now_ms)
+    assert not entry.detail.endswith(CARRIED_AGAIN)
+
+
+def test_a_closed_exchange_owes_nothing() -> None:
+    stage = Stage("1s")
+    stage.seconds(20, SECOND, TRADE, DEPTH, QUOTE)
+    stage.closed = True
+    assert stage.seconds(600) == set()
+    assert stage.looks == []
+
+
+def test_at_the_end_what_a_bar_counts_is_fetched_without_a_grace() -> None:
+    stage = Stage("1s")
+    stage.seconds(20, SECOND, TRADE, DEPTH, QUOTE)
+    stage.bring(SECOND)
+    assert stage.lookout.last_look(stage.now_s) == []
+    assert stage.lookout.issued == (stage.trade_id, stage.now_ms)
+
+
+@pytest.mark.parametrize(("symbols", "look_s", "fill_s"), [(1, 10, 10), (4, 10, 10), (200, 360, 250)])
+def test_many_symbols_share_what_may_be_asked(symbols: int, look_s: float, fill_s: float) -> None:
+    assert pace_of(symbols) == Pace(look_s, fill_s)

@@ -1,0 +1,128 @@
+"""What an outlet notes of the progress of its series."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from producers.bearings import OpenHole
+from producers.clock import Clock
+from producers.instrument import Instrument
+from producers.outlet import Outlet
+from producers.progress import BadProgress, Progress, ProgressLog, decode_progress
+from shared.dead_letters import origin_of
+from shared.metrics import ServiceMetrics
+from shared.topics import DEAD_LETTERS, LEDGER, PROGRESS, TRADES
+from tests.builders import NOW_MS, trade
+
+SERIES = "binance:BTCUSDC:trades"
+
+
+class Broker:
+    """Takes records in order; `deliver` acknowledges them."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, bytes, bytes | None]] = []
+        self.headers: list[Any] = []
+        self._reports: list[Any] = []
+
+    def send(
+        self, topic: str, key: bytes, value: bytes | None, delivered: Any = None, headers: Any = None
+    ) -> None:
+        self.sent.append((topic, key, value))
+        self.headers.append(headers)
+        offset = sum(to == topic for to, _, _ in self.sent) - 1
+        if delivered is not None:
+            self._reports.append(lambda: delivered(3, offset))
+
+    def deliver(self) -> None:
+        for report in self._reports:
+            report()
+        self._reports.clear()
+
+    def progress(self) -> Progress:
+        return decode_progress(
+            next(v for to, _, v in reversed(self.sent) if to == PROGRESS and v is not None)
+        )
+
+
+@pytest.fixture
+def broker() -> Broker:
+    return Broker()
+
+
+@pytest.fixture
+def outlet(broker: Broker) -> Outlet:
+    made: Any = Outlet("binance", broker, ServiceMetrics("producer"), Clock())  # type: ignore[arg-type]
+    made.progress = ProgressLog({})
+    return made  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def instrument(outlet: Outlet) -> Instrument:
+    made = Instrument("binance", "BTCUSDC", ["1m"], book_interval_ms=1_000, warmup_bars=5)
+    outlet.carry(made, ["1m"])
+    return made
+
+
+def take(outlet: Outlet, instrument: Instrument, trade_id: int, at_ms: int) -> None:
+    message = trade(trade_id=trade_id, trade_time_ms=NOW_MS + at_ms, received_time_ms=NOW_MS + at_ms)
+    outlet.perform(instrument, instrument.receive("trade", message))
+
+
+def settle(outlet: Outlet, broker: Broker, instrument: Instrument) -> None:
+    """Two seconds."""
+    for _ in range(2):
+        broker.deliver()
+        outlet.settle([(instrument, instrument.tick())])
+        broker.deliver()
+
+
+def test_progress_above_an_open_hole_names_the_hole(
+    outlet: Outlet, broker: Broker, instrument: Instrument
+) -> None:
+    take(outlet, instrument, 1, 0)
+    take(outlet, instrument, 5, 200)
+    settle(outlet, broker, instrument)
+    written = broker.progress()
+    assert (written.last_id, written.offset, written.stopped) == (5, 1, False)
+    assert written.missing == (OpenHole(2, 4, NOW_MS, NOW_MS + 200),)
+
+
+def test_a_repair_that_is_still_on_its_way_is_not_noted_as_there(
+    outlet: Outlet, broker: Broker, instrument: Instrument
+) -> None:
+    take(outlet, instrument, 1, 0)
+    take(outlet, instrument, 5, 200)
+    rows = [trade(trade_id=number, source="backfill", event_time_ms=None) for number in (2, 3, 4)]
+    outlet.perform(instrument, instrument.receive_trade_rows(2, 4, rows, NOW_MS + 300, now_s=0.0))
+    settle(outlet, broker, instrument)
+    assert (broker.progress().last_id, len(broker.progress().missing)) == (5, 1)
+    take(outlet, instrument, 6, 400)
+    settle(outlet, broker, instrument)
+    assert (broker.progress().last_id, broker.progress().missing) == (6, ())
+
+
+def test_the_last_word_counts_what_lies_behind(
+    outlet: Outlet, broker: Broker, instrument: Instrument
+) -> None:
+    for number in range(1, 8):
+        take(outlet, instrument, number, number)  # within a tenth of a second: only the first is followed
+    settle(outlet, broker, instrument)
+    outlet.write_final_progress()
+    written = broker.progress()
+    assert (written.last_id, written.offset, written.stopped, written.after) == (1, 0, True, 6)
+
+
+def test_bad_progress_is_put_aside_whole_and_untrue_progress_is_deleted(
+    outlet: Outlet, broker: Broker
+) -> None:
+    outlet.put_aside(BadProgress(4, 17, SERIES.encode(), b"\x00garbage", "is no progress"))
+    outlet.forget_progress([SERIES])
+    assert broker.sent == [(DEAD_LETTERS, SERIES.encode(), b"\x00garbage"), (PROGRESS, SERIES.encode(), None)]
+    origin = origin_of(broker.headers[0])
+    assert (origin.source, origin.partition, origin.offset) == (PROGRESS, 4, 17)
+    assert origin.reason == "is no progress"
+    assert outlet.dead_letters == 1
+    assert {TRADES, LEDGER}.isdisjoint(to for to, _, _ in broker.sent)
