@@ -346,7 +346,7 @@ FAR_MS = 100 * 3_600_000
 
 
 def test_a_closed_bar_far_ahead_of_its_event_is_refused() -> None:
-    message = kline(open_time_ms=NOW_MS + FAR_MS)
+    message = kline(open_time_ms=NOW_MS + FAR_MS, event_time_ms=NOW_MS, received_time_ms=NOW_MS + FAR_MS)
     with pytest.raises(InvalidMessage, match="close_time_ms"):
         fresh().decode(klines_topic("1m"), encode(message))  # type: ignore[arg-type]
 
