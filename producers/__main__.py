@@ -28,6 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="JSON object of series and their last ids, in place of the progress topic",
     )
     parser.add_argument(
+        "--stored",
+        type=Path,
+        metavar="FILE",
+        help="such an object of what the store has, for series of which Kafka has nothing (any more)",
+    )
+    parser.add_argument(
         "--memory-broker",
         action="store_true",
         help="the broker is librdkafka's in-memory one: topics create themselves, progress is not kept",
@@ -50,7 +56,10 @@ def run(arguments: argparse.Namespace) -> int:
         )
     set_up_logging(settings.log_level, settings.log_format)
     bearings = None if arguments.bearings is None else read_bearings_file(arguments.bearings)
-    assignment = Assignment(symbols, settings.intervals, bearings, arguments.memory_broker)
+    stored = {} if arguments.stored is None else read_bearings_file(arguments.stored, "--stored")
+    assignment = Assignment(
+        symbols, settings.intervals, bearings, memory_broker=arguments.memory_broker, stored=stored
+    )
     return uvloop.run(_serve(settings, assignment))
 
 

@@ -163,10 +163,10 @@ class SeriesSearch:
     def _behind_progress(self, progress: Progress) -> SeriesBearings | None:
         last_id, found = progress.last_id, self._found
         if last_id is None:
-            if found.first_id is None:
+            if not found:
                 return None
-            # The first record of the series is where it begins.
-            return self._standing(found.first_id - self._place.step, progress.missing)
+            # The lowest of the series is where it begins: one of the stream may come before its repair.
+            return self._standing(found.ranges()[0].first - self._place.step, progress.missing)
         return self._standing(last_id, progress.missing, progress.event_time_ms)
 
     def _from_first(self, first: Record) -> SeriesBearings:

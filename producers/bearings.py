@@ -78,7 +78,7 @@ def klines_series(exchange: str, symbol: str, interval: str) -> str:
     return f"{exchange}:{symbol}:klines:{interval}"
 
 
-def read_bearings_file(path: Path) -> dict[str, SeriesBearings]:
+def read_bearings_file(path: Path, option: str = "--bearings") -> dict[str, SeriesBearings]:
     """Bearings of the embedded mode: a JSON object, series → last id, or [last id, its time in ms].
 
     Raises:
@@ -88,17 +88,15 @@ def read_bearings_file(path: Path) -> dict[str, SeriesBearings]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(
-            f"--bearings: {path} cannot be read ({error.strerror}); name a file that exists"
+            f"{option}: {path} cannot be read ({error.strerror}); name a file that exists"
         ) from None
     except ValueError as error:
-        raise UsageError(
-            f"--bearings: {path} is not JSON ({error}); write series names and last ids"
-        ) from None
+        raise UsageError(f"{option}: {path} is not JSON ({error}); write series names and last ids") from None
     entries = content.items() if isinstance(content, dict) else ()
     pairs = {series: entry if isinstance(entry, list) else [entry, None] for series, entry in entries}
     if not isinstance(content, dict) or not all(map(_is_pair, pairs.values())):
         raise UsageError(
-            f'--bearings: {path} must be a JSON object like {{"binance:BTCUSDC:trades": 4711}}, integers'
+            f'{option}: {path} must be a JSON object like {{"binance:BTCUSDC:trades": 4711}}, integers'
             " only, or with their times: [4711, 1785767100000]"
         )
     return {series: SeriesBearings(last_id, time_ms=time_ms) for series, (last_id, time_ms) in pairs.items()}

@@ -29,11 +29,8 @@ class FoundIds:
         # By the id that would continue them: the stream and a repair of it go on in turns.
         self._open: dict[int, FoundRange] = {}
         self._closed: list[FoundRange] = []
-        self.first_id: int | None = None  # as they came
 
     def add(self, item: int, time_ms: int) -> None:
-        if self.first_id is None:
-            self.first_id = item
         found = self._open.pop(item, None)
         if found is not None and found.first_ms // _MINUTE_MS == time_ms // _MINUTE_MS:
             grown = FoundRange(found.first, item, found.first_ms, time_ms)
@@ -53,7 +50,7 @@ class FoundIds:
         return _disjoint(sorted((*self._closed, *self._open.values())), self._step)
 
     def __bool__(self) -> bool:
-        return self.first_id is not None
+        return bool(self._open)
 
 
 def _disjoint(found: Iterable[FoundRange], step: int) -> list[FoundRange]:

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Final, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -35,6 +36,7 @@ _BATCH_S: Final = 0.1  # a batch that is not full takes so long, the last one to
 _YOUNG_MS: Final = 86_400_000
 # Of a series, the newest first: a quarter of an hour at one a second.
 _MOST_CANDIDATES: Final = 1_000
+_NOTHING: Final[Mapping[str, SeriesBearings]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +110,20 @@ class ProgressReader:
         intervals: Sequence[str],
         server_time_ms: int,
         warmup_bars: int,
+        *,
+        stored: Mapping[str, SeriesBearings] = _NOTHING,
     ) -> Standing:
-        """Where all series of these symbols stand; `server_time_ms` is the exchange's clock."""
+        """Where all series of these symbols stand.
+
+        Args:
+            server_time_ms: the exchange's clock.
+            stored: where series stand by the store. Of one that Kafka has nothing of, only this is left to
+                say that there was more.
+        """
         topics = {trades_series(exchange, symbol): (symbol, TRADES, 1) for symbol in symbols}
-        for interval in intervals:
-            for symbol in symbols:
-                name = klines_series(exchange, symbol, interval)
-                topics[name] = symbol, klines_topic(interval), interval_ms(interval)
+        for symbol, interval in product(symbols, intervals):
+            name = klines_series(exchange, symbol, interval)
+            topics[name] = symbol, klines_topic(interval), interval_ms(interval)
         noted = self.noted(frozenset(topics))
         places = {
             series: self._place(topic, message_key(exchange, symbol), step)
@@ -138,13 +147,12 @@ class ProgressReader:
                 if candidates or series in noted.bad:
                     standing.untrue.append(series)
             else:
-                begun_ms = min((at for at in _times(candidates)), default=server_time_ms)
-                known = standing.markers[series] = Progress(
-                    None, place.topic, place.partition, place.high, begun_ms, now_ms
-                )
+                before = None if candidates else stored.get(series)
+                if before is not None:
+                    standing.bearings[series] = _of_store(before, topic, place.step, warmup_bars)
+                standing.markers[series] = _marker(place, candidates, before, server_time_ms, now_ms)
             _tell(series, candidates, search)
-            if candidates and (search.bearings is None or search.beheaded):
-                # All that the topic had of it at first is gone, or was in hand when its producer was killed.
+            if candidates and _begins_before(search, topic):
                 began_ms = min(_times(candidates), default=server_time_ms)
                 later = search.bearings.later if search.bearings is not None else ()
                 if topic == TRADES:
@@ -152,8 +160,9 @@ class ProgressReader:
                 elif server_time_ms - began_ms < _YOUNG_MS or any(
                     earlier.last_id is not None for earlier in candidates
                 ):
-                    before = began_ms // place.step - warmup_bars - 1
-                    standing.bearings[series] = SeriesBearings(before * place.step, later=later)
+                    standing.bearings[series] = replace(
+                        _warmed(began_ms, place.step, warmup_bars), later=later
+                    )
         return standing
 
     def contradicted(self, reached: Mapping[str, Progress]) -> list[str]:
@@ -298,6 +307,40 @@ def _seen(
         for series, place in places.items()
         if (last := searches[series].last) is not None
     }
+
+
+def _begins_before(search: SeriesSearch, topic: str) -> bool:
+    """Whether a series begins somewhere before what its topic has of it.
+
+    All that the topic had at first is gone, or was in hand when its producer was killed. So was, perhaps,
+    what came before the first trade on the topic: the fill of it was on its way.
+    """
+    if search.bearings is None or search.beheaded:
+        return True
+    return topic == TRADES and search.progress is not None and search.progress.last_id is None
+
+
+def _marker(
+    place: Place,
+    candidates: Iterable[Progress],
+    before: SeriesBearings | None,
+    server_time_ms: int,
+    now_ms: int,
+) -> Progress:
+    """What a series begins with of which nothing is on its topic."""
+    since_ms = server_time_ms if before is None else before.time_ms or before.last_id
+    begun_ms = min(_times(candidates), default=since_ms)
+    return Progress(None, place.topic, place.partition, place.high, begun_ms, now_ms)
+
+
+def _of_store(before: SeriesBearings, topic: str, step: int, warmup_bars: int) -> SeriesBearings:
+    # With the topics the state of indicators is gone, which earlier bars warm up.
+    return before if topic == TRADES else _warmed(before.last_id, step, warmup_bars)
+
+
+def _warmed(open_ms: int, step: int, warmup_bars: int) -> SeriesBearings:
+    """Where a series of bars stands whose indicators have to be warmed up before this bar."""
+    return SeriesBearings((open_ms // step - warmup_bars - 1) * step)
 
 
 def _times(candidates: Iterable[Progress]) -> Iterator[int]:

@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final, TypeVar
@@ -68,6 +68,7 @@ class Assignment:
 
     Attributes:
         bearings: where its series stand, in place of the progress topic; None to use that.
+        stored: where they stand by the store, for those of which Kafka has nothing.
         queue_messages: bound of the queue to Kafka; None for the usual one.
         connection_age_s: after how long a connection is replaced; see `Feed`.
     """
@@ -76,6 +77,7 @@ class Assignment:
     intervals: Sequence[str]
     bearings: Mapping[str, SeriesBearings] | None = None
     memory_broker: bool = False
+    stored: Mapping[str, SeriesBearings] = field(default_factory=dict)
     queue_messages: int | None = None
     connection_age_s: float = CONNECTION_AGE_S
 
@@ -271,6 +273,8 @@ class ProducerService:
                 series = trades_series(EXCHANGE, symbol)
                 known = bearings.get(series, SeriesBearings(first - 1))
                 epoch, _ = split(known.last_id)
+                if known.later and split(known.later[-1].last)[0] != epoch:
+                    continue  # ids have begun anew since; which one was the first before, REST cannot say
                 bearings[series] = replace(known, last_id=min(known.last_id, epoch * EPOCH_SPAN + first - 1))
         return bearings
 
@@ -284,6 +288,7 @@ class ProducerService:
                 self._assignment.intervals,
                 server_time_ms,
                 self._settings.warmup_bars,
+                stored=self._assignment.stored,
             )
         finally:
             reader.close()

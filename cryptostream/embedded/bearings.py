@@ -8,6 +8,7 @@ ledger's row of that minute stays whole when the run goes on in the middle of it
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -17,12 +18,13 @@ import orjson
 from confluent_kafka import Producer
 
 from consumers.stores.port import Reader
+from cryptostream.topic_reader import TopicReader
 from shared.errors import BrokerUnavailable
 from shared.intervals import INTERVAL_MS
 from shared.kafka import LIBRDKAFKA_LOG, producer_config
 from shared.messages import LedgerMessage, encode, message_key
 from shared.models import SCHEMA_VERSION
-from shared.topics import LEDGER
+from shared.topics import LEDGER, LEDGER_SNAPSHOT
 from shared.trade_ids import split
 
 _MINUTE_NS: Final = 60_000_000_000
@@ -161,16 +163,27 @@ def write_bearings(path: Path, bearings: Bearings) -> Path:
     return path
 
 
-def publish_ledger(address: str, events: Sequence[LedgerMessage]) -> None:
-    """Put the ledger events on the broker in memory, before any service does.
+def has_ledger(address: str) -> bool:
+    """Whether a real Kafka has ever had a ledger event, or still has the ledger's snapshot.
+
+    Raises:
+        BrokerError, BrokerUnavailable: it does not say.
+    """
+    with closing(TopicReader(address)) as reader:
+        ends = [high for topic in (LEDGER, LEDGER_SNAPSHOT) for _, high in reader.bounds(topic).values()]
+    return any(ends)
+
+
+def publish_ledger(address: str, events: Sequence[LedgerMessage], *, memory: bool) -> None:
+    """Put the ledger events on a broker that has none, before any service does.
 
     Raises:
         BrokerUnavailable: it does not take them within 10 s.
     """
     producer = Producer(
-        producer_config(address, "cryptostream-run", memory_broker=True), logger=LIBRDKAFKA_LOG
+        producer_config(address, "cryptostream-run", memory_broker=memory), logger=LIBRDKAFKA_LOG
     )
     for event in events:
         producer.produce(LEDGER, encode(event), message_key(event["exchange"], event["symbol"]))
     if producer.flush(_FLUSH_S):
-        raise BrokerUnavailable(f"{address}: the broker in memory takes no messages; start again")
+        raise BrokerUnavailable(f"{address}: the broker takes no messages; start again")

@@ -13,7 +13,7 @@ from consumers.stores.factory import open_reader, open_store
 from consumers.stores.sqlite_file import FileIdentity
 from consumers.streams import STREAMS, streams
 from cryptostream.data_dir import influx_of
-from cryptostream.embedded.bearings import Bearings, publish_ledger, read_bearings, write_bearings
+from cryptostream.embedded.bearings import Bearings, has_ledger, publish_ledger, read_bearings, write_bearings
 from cryptostream.embedded.broker import Broker, choose_broker, kafka_refusal, start_broker
 from cryptostream.embedded.evidence import Look, State, clock, looks_at_services
 from cryptostream.embedded.follower import Follower
@@ -113,8 +113,8 @@ class Plant:
         wiring = Wiring(symbols, self._settings.intervals, memory, environment)
         if not memory:
             self._declare_topics(broker)
-        if memory and self._source.kind != "replay":
-            publish_ledger(broker.address, self._read_bearings(wiring).ledger)
+        if self._source.kind != "replay" and (memory or not has_ledger(broker.address)):
+            publish_ledger(broker.address, self._read_bearings(wiring).ledger, memory=memory)
         self._follower = Follower(broker.address, memory=memory)
         self._unread = Unread(broker.address, memory=memory)
         self._start_services(wiring)
@@ -227,7 +227,7 @@ class Plant:
             ),
             once=once,
         )
-        self.children.start(PRODUCERS, lambda: wiring.producers(self._bearings(wiring), ports), once=once)
+        self.children.start(PRODUCERS, lambda: self._producers(wiring, ports), once=once)
 
     @property
     def _once(self) -> bool:
@@ -248,17 +248,18 @@ class Plant:
         )
         return Inspection(asked, follower, lambda: open_reader(self._reader_settings), self.simulator)
 
-    def _bearings(self, wiring: Wiring) -> Path | None:
-        """File for the producers, anew at each start; None where the progress topic knows better."""
-        path = self._workspace.bearings_path
+    def _producers(self, wiring: Wiring, metrics_port: int | None) -> Command:
+        """The producers with their bearings, anew at each start.
+
+        A recording is always played from its beginning; of it no progress is kept, so producers that died go
+        on from what is stored. On a real Kafka its own topics count; one that has lost all that it had of a
+        series, as by a power cut in its first half minute, leaves only the store to say that there was more.
+        """
         first, self._producers_begun = not self._producers_begun, True
-        if self._source.kind == "replay" and first:
-            # A recording is always played from its beginning.
-            return write_bearings(path, Bearings())
-        if self._source.kind == "replay" or wiring.memory_broker:
-            # Of a recording no progress is kept: producers that died go on from what is stored.
-            return write_bearings(path, self._read_bearings(wiring))
-        return None
+        replay = self._source.kind == "replay"
+        bearings = Bearings() if replay and first else self._read_bearings(wiring)
+        path = write_bearings(self._workspace.bearings_path, bearings)
+        return wiring.producers(path, metrics_port, last_resort=not (replay or wiring.memory_broker))
 
     def _read_bearings(self, wiring: Wiring) -> Bearings:
         with closing(open_reader(self._reader_settings)) as reader:

@@ -27,13 +27,13 @@ class Wiring:
     memory_broker: bool
     environment: dict[str, str] = field(default_factory=dict)
 
-    def producers(self, bearings: Path | None, metrics_port: int | None) -> Command:
+    def producers(self, bearings: Path, metrics_port: int | None, *, last_resort: bool) -> Command:
         """Args:
-        bearings: file with where each series stands; None leaves that to the progress topic.
+        bearings: file with where each series stands.
+        last_resort: it counts only for series of which the broker has nothing.
         """
         arguments = ["--symbols", ",".join(self.symbols), "--intervals", ",".join(self.intervals)]
-        if bearings is not None:
-            arguments += ["--bearings", str(bearings)]
+        arguments += ["--stored" if last_resort else "--bearings", str(bearings)]
         if self.memory_broker:
             arguments.append("--memory-broker")
         return Command(PRODUCERS, arguments, self._environment(metrics_port))

@@ -145,6 +145,30 @@ def test_trades_of_a_producer_killed_before_its_first_record_are_not_forgotten(
     assert said(reader, exchange, "expected", "trades") == set(issued)
 
 
+def test_a_series_of_which_kafka_has_nothing_goes_on_after_what_is_stored(
+    start: Callable[..., Run], exchange: FakeExchange, reader: Reader, tmp_path: Path
+) -> None:
+    issued = [exchange.trade(streamed=False) for _ in range(5)]
+    stored = {trades_series("binance", exchange.symbol): [issued[1], NOW_MS]}
+    file = tmp_path / "stored.json"
+    file.write_bytes(orjson.dumps(stored))
+    run = start("--stored", str(file))
+    issued.append(exchange.trade())
+    until(lambda: len(trade_ids(reader, exchange)) == 4, "the trades that are not stored", run)
+    run.kill()
+    until(lambda: exchange.connected == 0, "the connection is gone")
+    stored[trades_series("binance", exchange.symbol)] = [issued[0], NOW_MS]
+    file.write_bytes(orjson.dumps(stored))
+    run = start("--stored", str(file))
+    issued.append(exchange.trade())
+    until(lambda: len(trade_ids(reader, exchange)) >= 5, "the next trade", run)
+    assert run.stop() == 0
+    found = trade_ids(reader, exchange)
+    assert len(found) == len(set(found)), "what Kafka has counts before the store"
+    assert set(found) >= set(issued[2:])
+    assert said(reader, exchange, "expected", "trades") == set(found)
+
+
 def test_garbage_above_the_progress_and_in_its_place_ends_no_producer(
     start: Callable[..., Run], exchange: FakeExchange, reader: Reader, kafka_topics: str
 ) -> None:

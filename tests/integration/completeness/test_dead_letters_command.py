@@ -136,4 +136,5 @@ def test_notes_of_replays_do_not_disturb_the_bearings_of_producers(on_sqlite: Pl
     finally:
         reader.close()
     assert standing.progress == {}
-    assert trades_series("binance", place.symbol) in standing.markers
+    # It is found on the topic itself, like any record of the series.
+    assert standing.bearings[trades_series("binance", place.symbol)].later[0][:2] == (1, 1)

@@ -115,6 +115,11 @@ def test_a_series_killed_before_its_first_progress_begins_with_its_first_record(
     assert Partition.of(None, None).search(at(None, 1)).bearings is None
 
 
+def test_a_series_with_a_marker_alone_begins_with_the_lowest_though_one_of_the_stream_came_first() -> None:
+    search = Partition.of(9, 7, 8, repaired=frozenset({7, 8})).search(at(None, 0))
+    assert (ids(search.bearings), search.bearings.last_id if search.bearings else None) == ([7, 8, 9], 6)
+
+
 def test_a_series_whose_beginning_is_gone_too_is_told_from_one_that_begins() -> None:
     """The whole log was cut off; a producer that lived through it wrote on."""
     search = Partition.of(None, 50, 51).search(at(9, 8), at(None, 0))
