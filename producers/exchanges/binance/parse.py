@@ -23,6 +23,8 @@ _LATEST_MS: Final = 2**63 // 1_000_000
 # hold their times to their own event time.
 _RECORDER_MS: Final = 600_000
 _EVENT_MS: Final = 10_000
+# A trade is told within milliseconds of its time, in trouble within seconds (BINANCE_SPOT.md §4.2).
+_TOLD_MS: Final = 600_000
 # Ids with bounds, besides all times.
 _BOUNDED_IDS: Final = frozenset(
     ("trade_id", "first_trade_id", "last_trade_id", "first_update_id", "final_update_id", "update_id")
@@ -56,6 +58,15 @@ class TimeAhead(InvalidMessage):
     def __init__(self, field: str, time_ms: int, latest_ms: int) -> None:
         super().__init__(
             field, time_ms, f"a time up to {latest_ms}, what the exchange's clock can say by now"
+        )
+
+
+class TimeBehind(InvalidMessage):
+    """A time long before that of the event which tells of it."""
+
+    def __init__(self, field: str, time_ms: int, event_ms: int) -> None:
+        super().__init__(
+            field, time_ms, f"a time within {_TOLD_MS // 60_000} minutes before its event's ({event_ms} ms)"
         )
 
 
@@ -117,8 +128,8 @@ def parse_frame(frame: bytes | str, now_ms: int, latest_ms: int = _LATEST_MS - 1
 
 
 def _rejected(stream: str, error: Exception, *, live: bool) -> Rejected:
-    if isinstance(error, TimeAhead):
-        return Rejected(stream, str(error), error.field, ahead=live)
+    if isinstance(error, TimeAhead | TimeBehind):
+        return Rejected(stream, str(error), error.field, ahead=live and isinstance(error, TimeAhead))
     field = error.field if isinstance(error, InvalidMessage) and error.field in _BOUNDED_IDS else ""
     return Rejected(stream, _reason(error), field)
 
@@ -190,22 +201,24 @@ def _up_to(field: str, time: int, latest_ms: int) -> int:
 
 
 def _read_trade(event: dict[str, Any], received_ms: int, source: Source, latest_ms: int) -> StreamMessage:
-    event_time, trade_time = event["E"], event["T"]
+    event_ms, trade_ms = event["E"], event["T"]
+    if event_ms > latest_ms:
+        event_ms = _up_to("event_time_ms", event_ms, latest_ms)
+    if trade_ms > latest_ms:
+        trade_ms = _up_to("trade_time_ms", trade_ms, latest_ms)
+    if event_ms - trade_ms > _TOLD_MS:
+        raise TimeBehind("trade_time_ms", trade_ms, event_ms)
     message: TradeMessage = {
         "schema": SCHEMA_VERSION,
         "exchange": EXCHANGE,
         "symbol": event["s"],
-        "event_time_ms": event_time
-        if event_time <= latest_ms
-        else _up_to("event_time_ms", event_time, latest_ms),
+        "event_time_ms": event_ms,
         "received_time_ms": received_ms,
         "source": source,
         "trade_id": event["t"],
         "price": event["p"],
         "quantity": event["q"],
-        "trade_time_ms": trade_time
-        if trade_time <= latest_ms
-        else _up_to("trade_time_ms", trade_time, latest_ms),
+        "trade_time_ms": trade_ms,
         "buyer_is_maker": event["m"],
     }
     return StreamMessage("trade", message)

@@ -266,7 +266,7 @@ def framed(event: dict[str, Any], received_ms: int | None = None) -> bytes:
 @pytest.mark.parametrize(
     ("event", "field"),
     [
-        (TRADE | {"E": TRADE["E"] + 600_000}, "event_time_ms"),
+        (TRADE | {"E": TRADE["E"] + 300_000}, "event_time_ms"),
         (TRADE | {"T": TRADE["T"] + 600_000}, "trade_time_ms"),
         (TRADE | {"T": (TRADE["T"] + 600_000) * 1000}, "trade_time_ms"),
         (DIFF | {"E": TRADE["E"] + 600_000}, "event_time_ms"),
@@ -282,6 +282,19 @@ def test_a_time_beyond_the_exchanges_clock_is_refused_by_name(event: dict[str, A
     assert field in parsed.reason
     # The same frame is fine once the exchange's clock has got there.
     assert isinstance(parse_frame(framed(event), NOW_MS, latest_ms + 400 * 3_600_000), StreamMessage)
+
+
+@pytest.mark.parametrize("behind_ms", [600_001, 3_600_000, 720 * 3_600_000])
+@pytest.mark.parametrize("received_ms", [None, NOW_MS], ids=["live", "replay"])
+def test_a_trade_long_before_its_own_event_is_refused(behind_ms: int, received_ms: int | None) -> None:
+    for unit in (1, 1000):
+        event = TRADE | {"E": TRADE["E"] * unit, "T": (TRADE["E"] - behind_ms) * unit}
+        parsed = parse_frame(framed(event, received_ms), NOW_MS)
+        assert isinstance(parsed, Rejected)
+        # No clock of the exchange would make it right.
+        assert (parsed.field, parsed.ahead) == ("trade_time_ms", False)
+        late = TRADE | {"E": TRADE["E"] * unit, "T": (TRADE["E"] - 600_000) * unit}
+        assert isinstance(parse_frame(framed(late, received_ms), NOW_MS), StreamMessage)
 
 
 def test_a_bar_that_ends_later_than_now_may_be_open_but_not_closed() -> None:
