@@ -148,6 +148,11 @@ class Outlet:
     def _ledger_delivered(self, _partition: int, _offset: int) -> None:
         self._ledger_outstanding -= 1
 
+    def note_trade_base(self, symbol: str, base: int) -> None:
+        """For the next start: a series of trades of which nothing is published begins after this one."""
+        if self.progress is not None:
+            self.progress.based(self._series[symbol, TRADES], base, self._clock.now_ms())
+
     def write_progress(self, progress: dict[str, Progress]) -> None:
         for series, reached in progress.items():
             self.publisher.send(PROGRESS, series.encode(), reached.encode())

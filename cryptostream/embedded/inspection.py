@@ -93,7 +93,7 @@ class Inspection:
 
     @property
     def bases(self) -> dict[str, int]:
-        """After which trade those symbols begin of which none was stored when the run began; as far as known."""
+        """After which trade a symbol begins of which none was stored when the run began, where known."""
         word = self._earliest.answer
         newest = {} if self._asked.recording or word is None else word.newest_trades
         return {
