@@ -322,6 +322,11 @@ class Instrument:
         """The connection that carried the streams has ended."""
         return self._enter(self._book.lose(reason), "depth", None, now_ms, self._source)
 
+    def reopened(self, now_s: float) -> None:
+        """The streams are read from another connection than before."""
+        if self._lookout is not None:
+            self._lookout.reopened(now_s)
+
     def watch(self, now_s: float, exchange_ms: int, now_ms: int, trouble: str = "") -> list[Effect]:
         """Notice what the exchange has and has not sent; call it once a second, while it is listened to.
 
@@ -337,6 +342,7 @@ class Instrument:
             began_ms = exchange_ms if self._began_ms is None else self._began_ms
             lookout = self._lookout = Lookout(self._newest, now_s, began_ms, self._pace)
             lookout.trade_base = self._trade_base
+        lookout.judge_return(self._trades.complete_to, now_s, exchange_ms)
         effects = lookout.tick(now_s, exchange_ms, self._book.best, closed=self.halted, trouble=trouble)
         for interval, klines in self._klines.items():
             if lookout.carriage.silence_s(self._bar_keys[interval], now_s) >= GRACE_S:

@@ -94,6 +94,13 @@ class TradeSequence:
         return self._doubts.since_ms
 
     @property
+    def complete_to(self) -> int | None:
+        """The newest id of the present numbering, if nothing is missing or doubtful."""
+        if self._last is None or self._missing or self._doubts:
+            return None
+        return self._last - self._base
+
+    @property
     def awaits_base(self) -> bool:
         """Nobody knows yet after which trade the series begins."""
         return self._awaits_base
