@@ -75,6 +75,7 @@ class Instrument:
         self._pace = pace
         self._began_ms: int | None = None
         self._trade_base: int | None = None
+        self._forgone = False
         self._lookout: Lookout | None = None  # from the first `watch` on
 
     @property
@@ -205,7 +206,8 @@ class Instrument:
         self._source = source
         if kind == "trade":
             self._newest[TRADE] = message
-            if source == "replay" and self._trades.awaits_base:
+            if source == "replay" and not self._forgone:
+                self._forgone = True
                 self._trades.forgo_base()
             return self._enter(self._trades.receive(message), "trades", None, received_ms, source)
         if kind == "depth":

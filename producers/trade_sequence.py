@@ -263,7 +263,7 @@ class TradeSequence:
 
     def forgo_base(self) -> None:
         """The series begins with the first trade heard: a recording has no others."""
-        self._awaits_base = False
+        self._awaits_base, self._after = False, None
         self._find_step()
 
     def listen_after(self, trade_id: int, time_ms: int) -> list[Effect]:

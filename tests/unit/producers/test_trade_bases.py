@@ -104,6 +104,15 @@ def test_a_recording_begins_with_its_first_trade(sequence: TradeSequence) -> Non
     assert sequence.listen_after(1_019, NOW_MS) == []
 
 
+def test_what_rest_says_before_a_recording_is_played_is_no_base_of_it() -> None:
+    instrument = Instrument("binance", QUIET, [], book_interval_ms=1_000, warmup_bars=0)
+    instrument.begin({}, NOW_MS)
+    instrument.await_trade_base()
+    instrument.listen_after(1_019, NOW_MS, NOW_MS)
+    played = stream(1_022) | {"source": "replay"}
+    assert fills(instrument.receive("trade", played)) == []
+
+
 QUIET = "QUIETUSDC"
 SERIES = f"binance:{QUIET}:trades"
 
