@@ -90,11 +90,12 @@ class TradeBases:
 
     async def _tell(self, instrument: Instrument, base: int) -> None:
         await self._outlet.publisher.room()
-        if instrument.awaits_trade_base:
-            self._outlet.note_trade_base(instrument.symbol, base)
+        awaited = instrument.awaits_trade_base
         effects = instrument.listen_after(
             base, self._clock.message_ms(), self._clock.exchange_ms() + _CLOCKS_APART_MS
         )
+        if awaited:
+            self._outlet.note_trade_base(instrument, base)
         self._outlet.perform(instrument, effects)
 
     async def _newest(self, symbols: tuple[str, ...]) -> dict[str, int] | None:

@@ -169,7 +169,7 @@ class TradeSequence:
 
     def _find_step(self) -> None:
         """The id that needs no thought: the next one, if it cannot belong to the doubtful ones as well."""
-        plain = not self._base and not self._awaits_base and self._doubts.newest_id != self._last
+        plain = not self._base and self._doubts.newest_id != self._last
         self._in_step = self._last + 1 if plain and self._last is not None else None
 
     def _receive_out_of_step(self, trade: TradeMessage) -> list[Effect]:
@@ -197,13 +197,13 @@ class TradeSequence:
             self._begin_with(Mark(number, time_ms))
         if self._last is None or number == self._last + 1:
             self._last, self._last_ms, self._resuming = number, time_ms, False
-            return [Publish(TRADES, trade, self._reached(number))]
+            return [Publish(TRADES, trade, number)]
         if place(self._last, number, number) is Place.SEEN:
             if number not in self._missing:
                 return [LedgerEvent("duplicate", number, number, time_ms)]
             self._settle(number, number)
             return [Publish(TRADES, trade)]
-        return [Publish(TRADES, trade, self._reached(number)), *self._go_on(number, time_ms, number - 1)]
+        return [Publish(TRADES, trade, number), *self._go_on(number, time_ms, number - 1)]
 
     def _go_on(self, newest: int, time_ms: int, last: int) -> list[Effect]:
         """Number `newest` is issued, and all from the newest known one to `last` are missing."""
@@ -221,10 +221,6 @@ class TradeSequence:
             self._first = trade
         elif self._after is not None and can_follow(Mark(self._after, None), trade):
             self._last = self._after
-
-    def _reached(self, number: int) -> int | None:
-        """While the base is awaited nobody can say that nothing is missing below."""
-        return None if self._awaits_base else number
 
     def issued(self, trade_id: int, time_ms: int) -> list[Effect]:
         """The exchange has issued the id, by the word of a bar or of REST; the stream has not brought it.
@@ -259,12 +255,10 @@ class TradeSequence:
         self._awaits_base = True
         if self._last is not None:
             self._first = self._begun_with
-        self._find_step()
 
     def forgo_base(self) -> None:
         """The series begins with the first trade heard: a recording has no others."""
         self._awaits_base, self._after = False, None
-        self._find_step()
 
     def listen_after(self, trade_id: int, time_ms: int) -> list[Effect]:
         """The exchange had issued this trade when it was first listened to: what follows is ours to bring.
@@ -287,7 +281,6 @@ class TradeSequence:
             hole = MissingRange(trade_id + 1, first.trade_id - 1, None, after_ms, offline=False)
             effects.append(LedgerEvent("gap", hole.first, hole.last, after_ms or time_ms, _BEFORE_THE_FIRST))
             effects += [*self._add(hole), *self._fill()]
-        self._find_step()
         return effects
 
     def conclude(self) -> list[Effect]:
@@ -378,7 +371,7 @@ class TradeSequence:
                 self._settle(number, number)
                 # The newest of all, with nothing missing any more: no other repair is on its way behind it.
                 completes = number == self._last and not self._missing
-                effects.append(Publish(TRADES, row, self._reached(number) if completes else None))
+                effects.append(Publish(TRADES, row, number if completes else None))
         if first < oldest_available:
             # Asking page by page for what cannot be had would take hours, and find nothing.
             last = max(last, oldest_available - 1)
