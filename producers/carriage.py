@@ -90,6 +90,13 @@ class Carriage:
             self._enter(of.uncarried, now_ms, of.uncarried.why + CARRIED_AGAIN)
             of.uncarried = None
 
+    def trust(self, stream: StreamKey, now_ms: int, because: str) -> None:
+        """Nothing speaks against a stream any more, though nothing of it has come."""
+        of = self._streams[stream]
+        if of.uncarried is not None:
+            self._enter(of.uncarried, now_ms, f"{of.uncarried.why}; {because}{CARRIED_AGAIN}")
+            of.uncarried, of.heard_ms = None, now_ms
+
     def prove(self, stream: StreamKey, now_s: float, now_ms: int, why: str) -> bool:
         """The exchange has what the stream has not brought; whether that is news."""
         of = self._streams[stream]

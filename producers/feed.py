@@ -233,7 +233,10 @@ class Feed:
         reason = "the connection was cut"
         try:
             while self._admitted.is_set():
-                self._link = link
+                if self._link is not link:
+                    self._link = link
+                    for symbol in self.symbols:
+                        self._instruments[symbol].reopened(time.monotonic())
                 if self._stopping.is_set():
                     link.close()
                 if link.leaving is None or self._stopping.is_set():

@@ -74,6 +74,8 @@ class Instrument:
         self._newest: dict[StreamKey, Any] = dict.fromkeys((*self._bar_keys.values(), TRADE, DEPTH, QUOTE))
         self._pace = pace
         self._began_ms: int | None = None
+        self._trade_base: int | None = None
+        self._forgone = False
         self._lookout: Lookout | None = None  # from the first `watch` on
 
     @property
@@ -152,6 +154,29 @@ class Instrument:
             effects += self._enter(raised, "trades", None, server_time_ms, "backfill")
         return effects
 
+    @property
+    def awaits_trade_base(self) -> bool:
+        """Nobody knows yet after which trade the series begins."""
+        return self._trades.awaits_base
+
+    def await_trade_base(self) -> None:
+        """`listen_after` will tell after which trade the series begins; call it after `begin`."""
+        self._trades.await_base()
+
+    def listen_after(self, trade_id: int, now_ms: int, exchange_ms: int) -> list[Effect]:
+        """Take the newest trade that the exchange had issued when it was first listened to.
+
+        Args:
+            exchange_ms: the exchange's clock, not before the trade's own time.
+        """
+        if self._source == "replay":
+            return []
+        self._trade_base = trade_id
+        if self._lookout is not None:
+            self._lookout.trade_base = trade_id
+        raised = self._trades.listen_after(trade_id, exchange_ms)
+        return self._enter(raised, "trades", None, now_ms, "backfill")
+
     def open_holes(self, interval: str | None, now_ms: int, now_s: float) -> Iterator[OpenHole]:
         """What is missing of the trades, or of the bars of an interval, in order.
 
@@ -181,6 +206,9 @@ class Instrument:
         self._source = source
         if kind == "trade":
             self._newest[TRADE] = message
+            if source == "replay" and not self._forgone:
+                self._forgone = True
+                self._trades.forgo_base()
             return self._enter(self._trades.receive(message), "trades", None, received_ms, source)
         if kind == "depth":
             self._newest[DEPTH] = message
@@ -296,6 +324,11 @@ class Instrument:
         """The connection that carried the streams has ended."""
         return self._enter(self._book.lose(reason), "depth", None, now_ms, self._source)
 
+    def reopened(self, now_s: float) -> None:
+        """The streams are read from another connection than before."""
+        if self._lookout is not None:
+            self._lookout.reopened(now_s)
+
     def watch(self, now_s: float, exchange_ms: int, now_ms: int, trouble: str = "") -> list[Effect]:
         """Notice what the exchange has and has not sent; call it once a second, while it is listened to.
 
@@ -310,6 +343,8 @@ class Instrument:
         if lookout is None:
             began_ms = exchange_ms if self._began_ms is None else self._began_ms
             lookout = self._lookout = Lookout(self._newest, now_s, began_ms, self._pace)
+            lookout.trade_base = self._trade_base
+        lookout.judge_return(self._trades.complete_to, now_s, exchange_ms)
         effects = lookout.tick(now_s, exchange_ms, self._book.best, closed=self.halted, trouble=trouble)
         for interval, klines in self._klines.items():
             if lookout.carriage.silence_s(self._bar_keys[interval], now_s) >= GRACE_S:
@@ -322,7 +357,7 @@ class Instrument:
         issued, lookout.issued = lookout.issued, None
         if issued is not None:
             if lookout.trade_base is not None:
-                self._trades.listen_after(lookout.trade_base)
+                self._trades.begin_after(lookout.trade_base)
             effects += self._enter(self._trades.issued(*issued), "trades", None, now_ms, "backfill")
         lost, lookout.lost_book = lookout.lost_book, None
         if lost is not None:

@@ -102,6 +102,11 @@ class Lookout:
         self._known: tuple[int, int, str] | None = None
         self._trade_lead = _Lead()
         self._fill_again_s = now_s
+        # When a connection was opened after that proof, and what was known shortly after: another one may
+        # bring what the one before did not. `_fetched`: the newest trade heard then, and what REST gave.
+        self._reopened_s: float | None = None
+        self._known_then: int | None = None
+        self._fetched: tuple[Any, int] | None = None
         # The book: the newest update that anything but the stream tells of.
         self._update: tuple[int, str] | None = None
         self._update_base: int | None = None
@@ -140,6 +145,29 @@ class Lookout:
         self._judge_depth(now_s, now_ms)
         self._judge_quotes(now_s, now_ms, best)
         return self._look(now_s)
+
+    def reopened(self, now_s: float) -> None:
+        """The streams are read from another connection."""
+        self._reopened_s = now_s
+
+    def judge_return(self, complete_to: int | None, now_s: float, now_ms: int) -> None:
+        """Trades are carried again when all is fetched and another connection has kept nothing back.
+
+        The next trade of a quiet symbol may be hours away.
+
+        Args:
+            complete_to: up to this trade nothing is missing; None if something is.
+        """
+        known, reopened_s = self._known, self._reopened_s
+        if known is None or reopened_s is None or not self.carriage.is_uncarried(TRADE):
+            return
+        if now_s - reopened_s < GRACE_S:
+            self._known_then = known[0]
+        elif known[0] != self._known_then:
+            self._reopened_s = None  # nor has this one brought what has been issued since
+        elif now_s - reopened_s >= GRACE_S + SILENT_S and complete_to is not None and complete_to >= known[0]:
+            self._fetched = self.newest[TRADE], complete_to
+            self.carriage.trust(TRADE, now_ms, "fetched, and nothing has been issued since")
 
     def receive_bars(self, interval: str, newest_close_ms: int, now_s: float, now_ms: int) -> None:
         """REST has given bars up to one that closed then: had the stream brought it, nobody had asked."""
@@ -191,6 +219,8 @@ class Lookout:
 
     def _seen_trade(self) -> int | None:
         newest = self.newest[TRADE]
+        if self._fetched is not None and self._fetched[0] is newest:
+            return self._fetched[1]
         return self.trade_base if newest is None else newest["trade_id"]
 
     def _hear_bars(self) -> None:
@@ -210,7 +240,8 @@ class Lookout:
             return
         if self.carriage.silence_s(TRADE, now_s) >= GRACE_S:
             why = f"{known[2]} knows trade {known[0]}, the stream has come to {seen}{self._trouble}"
-            self.carriage.prove(TRADE, now_s, now_ms, why)
+            if self.carriage.prove(TRADE, now_s, now_ms, why):
+                self._reopened_s = None
         if now_s >= self._fill_again_s:
             self._fill_again_s = now_s + self._pace.fill_s
             self.issued = known[:2]

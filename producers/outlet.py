@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from producers.bearings import OpenHole, klines_series, trades_series
@@ -44,6 +45,8 @@ class Outlet:
         # Records of each series that were sent; and how many, up to the one that it has reached.
         self._sent: dict[tuple[str, str], int] = {}
         self._reached: dict[tuple[str, str], int] = {}
+        # What trades have reached of which it is not known where they begin; and how many were sent.
+        self._held: dict[str, tuple[Progress, int]] = {}
         self._ledger_outstanding = 0
         self._doubtful: list[dict[str, Progress]] = []
 
@@ -91,6 +94,8 @@ class Outlet:
         if len(holes) > MOST_NOTED_HOLES:
             progress_id = None
 
+        awaited = topic == TRADES and progress_id is not None and instrument.awaits_trade_base
+
         def delivered(partition: int, offset: int) -> None:
             now_ms = self._clock.now_ms()
             if live:
@@ -100,6 +105,11 @@ class Outlet:
                 reached = Progress(
                     progress_id, topic, partition, offset, event_time_ms, now_ms, missing=holes
                 )
+                if awaited:
+                    # Nobody could say yet that nothing is missing below.
+                    self._held[instrument.symbol] = reached, number
+                    self._release(instrument)
+                    return
                 self.progress.reached(self._series[place], reached)
                 self._reached[place] = number
 
@@ -147,6 +157,24 @@ class Outlet:
 
     def _ledger_delivered(self, _partition: int, _offset: int) -> None:
         self._ledger_outstanding -= 1
+
+    def note_trade_base(self, instrument: Instrument, base: int) -> None:
+        """For the next start: a series of trades of which nothing is published begins after this one."""
+        if self.progress is not None:
+            self.progress.based(self._series[instrument.symbol, TRADES], base, self._clock.now_ms())
+            self._release(instrument)
+
+    def _release(self, instrument: Instrument) -> None:
+        """Once it is known where trades begin, the holes of now go with what has been reached."""
+        if self.progress is None or instrument.symbol not in self._held or instrument.awaits_trade_base:
+            return
+        reached, number = self._held.pop(instrument.symbol)
+        assert reached.last_id is not None
+        holes = self._holes(instrument, {}, reached.last_id)
+        if len(holes) <= MOST_NOTED_HOLES:
+            place = instrument.symbol, TRADES
+            self.progress.reached(self._series[place], replace(reached, missing=holes))
+            self._reached[place] = number
 
     def write_progress(self, progress: dict[str, Progress]) -> None:
         for series, reached in progress.items():

@@ -32,6 +32,8 @@ class Progress:
         last_id: None before the first record of the series was delivered.
         event_time_ms: that of the record; before the first one, when the exchange was first listened to.
         stopped: the producer ended in good order; only `after` records of the series lie behind.
+        base: before the first one, the newest id that the exchange had issued when it was first listened to;
+            None if that is not known.
         missing: holes below `last_id` as the record was published, sorted.
     """
 
@@ -44,6 +46,7 @@ class Progress:
     stopped: bool = False
     after: int = 0
     missing: tuple[OpenHole, ...] = ()
+    base: int | None = None
 
     def encode(self) -> bytes:
         return orjson.dumps({"schema": _SCHEMA, **asdict(self)})
@@ -82,7 +85,7 @@ def decode_progress(value: bytes) -> Progress:
 
 def _makes_sense(progress: Progress) -> bool:
     whole = (progress.partition, progress.offset, progress.updated_ms, progress.after)
-    optional = (progress.last_id, progress.event_time_ms)
+    optional = (progress.last_id, progress.event_time_ms, progress.base)
     holes = progress.missing
     return (
         isinstance(progress.topic, str)
@@ -113,6 +116,12 @@ class ProgressLog:
     def reached(self, series: str, progress: Progress) -> None:
         """The record that `progress` speaks of is delivered."""
         self._reached[series] = self._newest[series] = progress
+
+    def based(self, series: str, base: int, now_ms: int) -> None:
+        """A series of which nothing has been delivered begins after `base`."""
+        reached = self._reached.get(series)
+        if reached is not None and reached.last_id is None:
+            self._reached[series] = replace(reached, base=base, updated_ms=now_ms)
 
     @property
     def newest(self) -> dict[str, Progress]:

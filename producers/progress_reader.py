@@ -50,6 +50,7 @@ class Standing:
         untrue: series whose progress their topics contradict, and that no marker replaces: to be deleted.
         begun_ms: when the trades of these symbols were first listened to, by the exchange's clock, where
             none of them is on the topic.
+        bases: by symbol, the newest trade that the exchange had issued then, where that is known.
         seen: the last record of each series that its topic has.
         bad: to be put aside.
     """
@@ -60,6 +61,7 @@ class Standing:
     markers: dict[str, Progress] = field(default_factory=dict)
     untrue: list[str] = field(default_factory=list)
     begun_ms: dict[str, int] = field(default_factory=dict)
+    bases: dict[str, int] = field(default_factory=dict)
     seen: dict[str, Progress] = field(default_factory=dict)
 
 
@@ -131,7 +133,12 @@ class ProgressReader:
         }
         searches = self.searched(places, noted.candidates)
         now_ms = time.time_ns() // 1_000_000
-        standing = Standing(bad=tuple(noted.bad.values()), seen=_seen(places, searches, now_ms))
+        bases = {
+            symbol: base
+            for symbol in symbols
+            if (base := _base_of(noted.candidates.get(trades_series(exchange, symbol), ()))) is not None
+        }
+        standing = Standing(bad=tuple(noted.bad.values()), bases=bases, seen=_seen(places, searches, now_ms))
         for series, search in searches.items():
             candidates: Sequence[Progress] = noted.candidates.get(series, ())
             place = places[series]
@@ -330,7 +337,12 @@ def _marker(
     """What a series begins with of which nothing is on its topic."""
     since_ms = server_time_ms if before is None else before.time_ms or before.last_id
     begun_ms = min(_times(candidates), default=since_ms)
-    return Progress(None, place.topic, place.partition, place.high, begun_ms, now_ms)
+    base = _base_of(candidates)
+    return Progress(None, place.topic, place.partition, place.high, begun_ms, now_ms, base=base)
+
+
+def _base_of(candidates: Iterable[Progress]) -> int | None:
+    return min((known.base for known in candidates if known.base is not None), default=None)
 
 
 def _of_store(before: SeriesBearings, topic: str, step: int, warmup_bars: int) -> SeriesBearings:

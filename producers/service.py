@@ -33,6 +33,7 @@ from producers.progress_reader import ProgressReader, Standing
 from producers.publisher import Publisher
 from producers.repair_mode import REASON, Change, RepairMode
 from producers.repairs import Repairs
+from producers.trade_bases import TradeBases
 from shared.errors import (
     BrokerError,
     BrokerUnavailable,
@@ -105,6 +106,8 @@ class ProducerService:
         self._outlet.start = self._repairs.start
         self._instruments: dict[str, Instrument] = {}
         self._feeds: list[Feed] = []
+        # Symbols whose trades an earlier process has begun to listen to, and none of which knows where.
+        self._begun_ms: dict[str, int] = {}
         self._counted = 0
         self._uncarried: dict[str, list[Uncarried]] = {}  # by symbol, as last logged
         self._doubted = 0  # errors of Kafka that are known
@@ -164,6 +167,8 @@ class ProducerService:
             self._outlet.carry(instrument, intervals)
             self._receive_status(instrument, statuses[symbol])
             raised = instrument.begin(bearings, self._clock.exchange_ms(), now_s=time.monotonic())
+            if symbol in self._begun_ms or trades_series(EXCHANGE, symbol) not in bearings:
+                instrument.await_trade_base()
             self._outlet.perform(instrument, raised)
         self._feeds = [
             Feed(
@@ -181,6 +186,8 @@ class ProducerService:
     async def _carry(self, stopped: asyncio.Task[bool]) -> None:
         """Run until stopped, or until a part fails with what cannot be mended."""
         feeds = [asyncio.create_task(feed.run()) for feed in self._feeds]
+        bases = TradeBases(self._rest, self._outlet, self._clock, self._instruments, self._begun_ms)
+        finding = asyncio.create_task(bases.find(lambda: all(feed.carrying for feed in self._feeds)))
         others = [
             asyncio.create_task(work)
             for work in (self._poll(), self._each_second(), self._watch_exchange(), self._prove())
@@ -189,13 +196,13 @@ class ProducerService:
             done, _ = await asyncio.wait((stopped, *feeds, *others), return_when=asyncio.FIRST_COMPLETED)
             failure = next((error for task in done - {stopped} if (error := task.exception())), None)
             if not isinstance(failure, BrokerError):
-                await self._end(feeds, others[1:])
+                await self._end(feeds, (finding, *others[1:]))
             if failure is not None:
                 raise failure
         finally:
-            for task in (*feeds, *others):
+            for task in (*feeds, *others, finding):
                 task.cancel()
-            await asyncio.gather(*feeds, *others, return_exceptions=True)
+            await asyncio.gather(*feeds, *others, finding, return_exceptions=True)
 
     async def _end(self, feeds: Sequence[asyncio.Task[None]], timers: Sequence[asyncio.Task[None]]) -> None:
         deadline = time.monotonic() + _STOP_S
@@ -263,20 +270,30 @@ class ProducerService:
         bearings = dict(standing.bearings)
         for symbol, begun_ms in standing.begun_ms.items():
             # Killed with its first trades in hand: the exchange still knows which they were.
-            ask = partial(self._rest.first_trade, symbol, begun_ms, server_time_ms + _DAY_MS)
-            try:
-                first = await self._patiently(ask)
-            except ExchangeRefused as refusal:
-                _LOG.warning("%s: its trades begin anew, earlier ones are not known: %s", symbol, refusal)
+            first = await self._first_since(symbol, begun_ms, server_time_ms, standing.bases.get(symbol))
+            series = trades_series(EXCHANGE, symbol)
+            if first is None:
+                self._begun_ms[symbol] = begun_ms  # asked for again, while the streams are read
                 continue
-            if first is not None:
-                series = trades_series(EXCHANGE, symbol)
-                known = bearings.get(series, SeriesBearings(first - 1))
-                epoch, _ = split(known.last_id)
-                if known.later and split(known.later[-1].last)[0] != epoch:
-                    continue  # ids have begun anew since; which one was the first before, REST cannot say
-                bearings[series] = replace(known, last_id=min(known.last_id, epoch * EPOCH_SPAN + first - 1))
+            known = bearings.get(series, SeriesBearings(first - 1))
+            epoch, _ = split(known.last_id)
+            if known.later and split(known.later[-1].last)[0] != epoch:
+                continue  # ids have begun anew since; which one was the first before, REST cannot say
+            bearings[series] = replace(known, last_id=min(known.last_id, epoch * EPOCH_SPAN + first - 1))
         return bearings
+
+    async def _first_since(
+        self, symbol: str, begun_ms: int, server_time_ms: int, base: int | None
+    ) -> int | None:
+        """The first trade since a symbol was first listened to; None if nobody says now."""
+        if base is not None:
+            return base + 1
+        try:
+            ask = partial(self._rest.first_trade, symbol, begun_ms, server_time_ms + _DAY_MS)
+            return await self._patiently(ask)
+        except ExchangeRefused as refusal:
+            _LOG.warning("%s: it is not known yet where its trades begin: %s", symbol, refusal)
+            return None
 
     def _standing(self, server_time_ms: int) -> Standing:
         """What Kafka has of our series. Blocking."""

@@ -33,6 +33,7 @@ from shared.topics import TRADES
 from shared.trade_ids import EPOCH_SPAN, number_of, shown
 
 _NOT_BROUGHT: Final = "known to be issued, and the stream has not brought them"
+_BEFORE_THE_FIRST: Final = "issued since the exchange was listened to, before the first one heard"
 _NEVER_ISSUED: Final = "aggTrades prove that they were never issued"
 _OF_OLD_NUMBERING: Final = "the exchange's trade ids have begun anew: by these it gives other trades"
 
@@ -58,6 +59,12 @@ class TradeSequence:
         # The one id that needs no thought, if it comes next; None in a later numbering than the first, and
         # where it may as well belong to the doubtful ones.
         self._in_step: int | None = None
+        # A series without rows begins after what was issued when it was first listened to, not with the
+        # first trade heard: that may be others' successor. `_after` is that base, once it is known.
+        self._awaits_base = False
+        self._after: int | None = None
+        self._begun_with: Mark | None = None
+        self._first: Mark | None = None  # the lowest one heard, or known of, while the base is awaited
         self._doubts = TradeDoubts()
         self._missing = MissingIds()
         # Of the missing ids those entered as expected, and those that aggTrades prove to be trades.
@@ -85,6 +92,18 @@ class TradeSequence:
     def doubtful_since_ms(self) -> int | None:
         """When the first of them was received; None while there is none."""
         return self._doubts.since_ms
+
+    @property
+    def complete_to(self) -> int | None:
+        """The newest id of the present numbering, if nothing is missing or doubtful."""
+        if self._last is None or self._missing or self._doubts:
+            return None
+        return self._last - self._base
+
+    @property
+    def awaits_base(self) -> bool:
+        """Nobody knows yet after which trade the series begins."""
+        return self._awaits_base
 
     @property
     def epoch(self) -> int:
@@ -116,6 +135,7 @@ class TradeSequence:
             return []
         self._last, self._resuming = last_id, True
         self._last_ms = time_ms or None
+        self._begun_with = Mark(last_id + 1, self._last_ms)
         effects: list[Effect] = []
         for hole in missing:
             effects += self._add(hole)
@@ -173,6 +193,8 @@ class TradeSequence:
         if self._base:
             trade["epoch"] = self.epoch
         number, time_ms = trade["trade_id"] + self._base, trade["trade_time_ms"]
+        if self._last is None:
+            self._begin_with(Mark(number, time_ms))
         if self._last is None or number == self._last + 1:
             self._last, self._last_ms, self._resuming = number, time_ms, False
             return [Publish(TRADES, trade, number)]
@@ -193,6 +215,13 @@ class TradeSequence:
         hole = MissingRange(first, last, before_ms, time_ms, offline)
         return [LedgerEvent("gap", first, last, time_ms, cause), *self._add(hole), *self._fill()]
 
+    def _begin_with(self, trade: Mark) -> None:
+        """The first trade of all: those between the base and it are missing."""
+        if self._awaits_base:
+            self._first = trade
+        elif self._after is not None and can_follow(Mark(self._after, None), trade):
+            self._last = self._after
+
     def issued(self, trade_id: int, time_ms: int) -> list[Effect]:
         """The exchange has issued the id, by the word of a bar or of REST; the stream has not brought it.
 
@@ -200,6 +229,8 @@ class TradeSequence:
             time_ms: not before the trade's own.
         """
         number = trade_id + self._base
+        if self._last is None:
+            self._last = self._after
         if self._last is None or number <= self._last or self._doubts:
             return []
         if not can_follow(Mark(self._last - self._base, self._last_ms), Mark(trade_id, time_ms)):
@@ -212,11 +243,45 @@ class TradeSequence:
         self._find_step()
         return effects
 
-    def listen_after(self, trade_id: int) -> None:
+    def begin_after(self, trade_id: int) -> None:
         """Begin a series that has no trade yet after this id: what follows was issued while we listened."""
         if self._last is None:
-            self._last = trade_id
+            self._last = trade_id if self._after is None else self._after
+            self._first = Mark(self._last + 1, None)
             self._find_step()
+
+    def await_base(self) -> None:
+        """`listen_after` will tell after which trade the series begins. Call it after `begin`."""
+        self._awaits_base = True
+        if self._last is not None:
+            self._first = self._begun_with
+
+    def forgo_base(self) -> None:
+        """The series begins with the first trade heard: a recording has no others."""
+        self._awaits_base, self._after = False, None
+
+    def listen_after(self, trade_id: int, time_ms: int) -> list[Effect]:
+        """The exchange had issued this trade when it was first listened to: what follows is ours to bring.
+
+        Args:
+            time_ms: not before the trade's own.
+        """
+        if self._resuming and not self._awaits_base:
+            return self.issued(trade_id, time_ms)  # while we were switched off
+        if not self._awaits_base:
+            return []
+        self._awaits_base = False
+        effects: list[Effect] = []
+        base, first = Mark(trade_id, None), self._first
+        if first is None:
+            # What is on its way may be of before: the first one heard decides, see `_begin_with`.
+            self._after = trade_id
+        elif first.trade_id > trade_id + 1 and can_follow(base, first):
+            after_ms = first.time_ms or 0
+            hole = MissingRange(trade_id + 1, first.trade_id - 1, None, after_ms, offline=False)
+            effects.append(LedgerEvent("gap", hole.first, hole.last, after_ms or time_ms, _BEFORE_THE_FIRST))
+            effects += [*self._add(hole), *self._fill()]
+        return effects
 
     def conclude(self) -> list[Effect]:
         """Nothing more will come: what is missing is expected all the same."""

@@ -7,9 +7,9 @@ ledger's row of that minute stays whole when the run goes on in the middle of it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -67,6 +67,17 @@ def read_bearings(
         for interval in intervals:
             _read_klines(reader, bearings, (exchange, symbol, interval), now_ms)
     return bearings
+
+
+def bare_symbols(bearings: Bearings, exchange: str, symbols: Sequence[str]) -> frozenset[str]:
+    """Symbols of which no trade is stored."""
+    return frozenset(symbol for symbol in symbols if f"{exchange}:{symbol}:trades" not in bearings.last_ids)
+
+
+def with_bases(bearings: Bearings, exchange: str, bases: Mapping[str, int]) -> Bearings:
+    """Series without a stored trade go on after what the exchange had issued when they were listened to."""
+    begun = {f"{exchange}:{symbol}:trades": base for symbol, base in bases.items()}
+    return replace(bearings, last_ids={**begun, **bearings.last_ids})
 
 
 def _read_trades(reader: Reader, bearings: Bearings, series: tuple[str, str], now_ms: int) -> None:

@@ -72,26 +72,39 @@ class Known:
     Attributes:
         entered: the newest id (open time for bars) that the ledger heard of in this run; None: no word of it.
         stored: the newest one in the store, of whatever run.
+        first: of trades, the lowest number that the ledger heard of in this run.
     """
 
     entered: int | None = None
     stored: int | None = None
+    first: int | None = None
 
     @property
     def newest(self) -> int | None:
         return max((value for value in (self.entered, self.stored) if value is not None), default=None)
 
 
-def look_at_trades(series: Series, known: Known, before: int | None, newest: int | None) -> Look:
+def look_at_trades(
+    series: Series, known: Known, before: int | None, newest: int | None, *, bare: bool = False
+) -> Look:
     """Hold what we know of a symbol's trades to the newest id that the exchange knows.
 
     Args:
         before: that of the time when the run began to listen; a series without history begins after it. None
             if nobody said.
         newest: None: there never was a trade.
+        bare: nothing of the series was stored before: no other run can have what comes right after `before`.
     """
     if newest is None:
         return Look(str(series), State.SEEN)
+    if bare and before is not None and known.first is not None and 0 <= before < known.first - 1:
+        epoch, first = split(known.first)
+        # Where ids have begun anew since, nobody can say from where on.
+        if epoch == 0:
+            said = (
+                f"trades {before + 1}–{first - 1} are not accounted for: issued since the run began to listen"
+            )
+            return Look(str(series), State.MISSING, said)
     ours = None if known.newest is None else split(known.newest)[1]
     if before is not None and newest < before // 2:
         # A numbering that begins anew (a REST that trails is not so far behind): what we have of the old one

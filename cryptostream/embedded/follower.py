@@ -24,6 +24,7 @@ from shared.topics import LEDGER, METRICS
 _TIMEOUT_S: Final = 10.0
 _BATCH: Final = 2_000
 _RETRY_S: Final = 0.1
+_ACCOUNTED: Final = ("expected", "stored", "halted", "offline")
 
 
 class Follower:
@@ -106,14 +107,21 @@ class Follower:
         newest: dict[Series, int] = {}
         for series in self._entered:
             sets = self._ledger.ranges(series)
-            ends = [
-                list(ids)[-1][1]
-                for kind in ("expected", "stored", "halted", "offline")
-                if (ids := sets[kind])
-            ]
+            ends = [list(ids)[-1][1] for kind in _ACCOUNTED if (ids := sets[kind])]
             if ends:
                 newest[Series(*series[1:])] = max(ends) * series.unit
         return newest
+
+    def first_trades(self) -> dict[Series, int]:
+        """The lowest number of each series of trades of which there was a word in this run."""
+        lowest: dict[Series, int] = {}
+        for series in self._entered:
+            if series.stream == "trades":
+                sets = self._ledger.ranges(series)
+                begins = [next(iter(ids))[0] for kind in _ACCOUNTED if (ids := sets[kind])]
+                if begins:
+                    lowest[Series(*series[1:])] = min(begins)
+        return lowest
 
     def claims(self) -> dict[LedgerSeries, Claim]:
         """What the store is said to have."""

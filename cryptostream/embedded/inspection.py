@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from consumers.enrich.quotes import QUOTE_SLOT_MS
@@ -47,6 +47,8 @@ class Asked:
     Attributes:
         recording: the source is a recording: its frames are what there is.
         warm: bars of before the run are fetched.
+        bare: symbols of which no trade was stored when the run began.
+        bases: of those, the newest trade when an earlier run began to listen.
     """
 
     exchange: str
@@ -55,6 +57,8 @@ class Asked:
     rest_url: str
     recording: bool
     warm: bool
+    bare: Collection[str] = ()
+    bases: Mapping[str, int] = field(default_factory=dict)
 
 
 class Inspection:
@@ -73,6 +77,8 @@ class Inspection:
         self._simulator = simulator
         # They may never come up: then all since now is missing.
         self._first = Asking((lambda: ExchangeWord(0)) if asked.recording else self._ask)
+        # Asked before the producers listen: whatever they have not stored of what came later is missing.
+        self._earliest = self._first
         self._listening = False
         self._last: Asking | None = None
         self._stored: dict[Series, int | None] = {}
@@ -84,6 +90,17 @@ class Inspection:
         if self._follower.metrics("producer") is not None:
             self._listening = True
             self._first = Asking(self._ask, self._first.answer)
+
+    @property
+    def bases(self) -> dict[str, int]:
+        """After which trade a symbol begins of which none was stored when the run began, where known."""
+        word = self._earliest.answer
+        newest = {} if self._asked.recording or word is None else word.newest_trades
+        return {
+            symbol: base
+            for symbol in self._asked.bare
+            if (base := self._asked.bases.get(symbol, newest.get(symbol))) is not None
+        }
 
     def ask_again(self) -> None:
         """What has been issued up to now has to be there at the end."""
@@ -156,7 +173,10 @@ class Inspection:
         before = self._before
         # Without any trade of before, the first one of the run is the first of all.
         first = before.newest_trades.get(symbol, -1) if before.time_ms and not before.problem else None
-        return look_at_trades(series, known, first, word.newest_trades.get(symbol))
+        bare = symbol in self._asked.bare
+        if bare:
+            first = self._asked.bases.get(symbol, first)
+        return look_at_trades(series, known, first, word.newest_trades.get(symbol), bare=bare)
 
     def _late_bars(self, series: Series, word: ExchangeWord) -> range:
         if word.time_ms is None:
@@ -262,7 +282,7 @@ class Inspection:
             return Known(entered)  # the store may have another recording of the same symbol
         if series not in self._stored:
             self._stored[series] = self._newest_stored(series)
-        return Known(entered, self._stored[series])
+        return Known(entered, self._stored[series], self._follower.first_trades().get(series))
 
     def _newest_stored(self, series: Series) -> int | None:
         if series.stream == "trades":

@@ -13,7 +13,15 @@ from consumers.stores.factory import open_reader, open_store
 from consumers.stores.sqlite_file import FileIdentity
 from consumers.streams import STREAMS, streams
 from cryptostream.data_dir import influx_of
-from cryptostream.embedded.bearings import Bearings, has_ledger, publish_ledger, read_bearings, write_bearings
+from cryptostream.embedded.bearings import (
+    Bearings,
+    bare_symbols,
+    has_ledger,
+    publish_ledger,
+    read_bearings,
+    with_bases,
+    write_bearings,
+)
 from cryptostream.embedded.broker import Broker, choose_broker, kafka_refusal, start_broker
 from cryptostream.embedded.evidence import Look, State, clock, looks_at_services
 from cryptostream.embedded.follower import Follower
@@ -63,6 +71,8 @@ class Plant:
         self._options = options
         self._settings = settings
         self._producers_begun = False
+        self._bare: frozenset[str] = frozenset()  # symbols without a stored trade when the run began
+        self._bases: dict[str, int] = {}  # of them: after which trade they begin
         self._source = source
         self._workspace = workspace
         self._say = say
@@ -115,6 +125,11 @@ class Plant:
             self._declare_topics(broker)
         if self._source.kind != "replay" and (memory or not has_ledger(broker.address)):
             publish_ledger(broker.address, self._read_bearings(wiring).ledger, memory=memory)
+        if self._source.kind != "replay":
+            stored = self._read_bearings(wiring)
+            self._bare = bare_symbols(stored, self._settings.exchange, symbols)
+            kept = self._workspace.trade_bases
+            self._bases = {symbol: base for symbol, base in kept.items() if symbol in self._bare}
         self._follower = Follower(broker.address, memory=memory)
         self._unread = Unread(broker.address, memory=memory)
         self._start_services(wiring)
@@ -245,6 +260,8 @@ class Plant:
             self._settings.binance_rest_url if live else self.simulator.rest_url,
             recording=self._source.kind == "replay",
             warm=self._settings.warmup_bars > 0,
+            bare=self._bare,
+            bases=self._bases,
         )
         return Inspection(asked, follower, lambda: open_reader(self._reader_settings), self.simulator)
 
@@ -258,8 +275,15 @@ class Plant:
         first, self._producers_begun = not self._producers_begun, True
         replay = self._source.kind == "replay"
         bearings = Bearings() if replay and first else self._read_bearings(wiring)
+        bearings = with_bases(bearings, self._settings.exchange, self._bases)
         path = write_bearings(self._workspace.bearings_path, bearings)
         return wiring.producers(path, metrics_port, last_resort=not (replay or wiring.memory_broker))
+
+    def _keep_bases(self, bases: dict[str, int]) -> None:
+        """A broker in memory forgets where a series without trades began to be listened to."""
+        if bases != self._bases:
+            self._bases = bases
+            self._workspace.keep_trade_bases(bases)
 
     def _read_bearings(self, wiring: Wiring) -> Bearings:
         with closing(open_reader(self._reader_settings)) as reader:
@@ -283,6 +307,7 @@ class Plant:
         self.children.tick(now_s)
         if self._inspection is not None:
             self._inspection.tick()
+            self._keep_bases(self._inspection.bases)
 
     @property
     def inspection(self) -> Inspection:

@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -16,6 +17,7 @@ from shared.errors import UsageError
 
 LOW_DISK_BYTES: Final = 10**9
 DEFAULT_SEED: Final = 1
+_BASES_FILE: Final = "trade-bases.json"
 
 
 class Workspace:
@@ -141,6 +143,16 @@ class Workspace:
             "of it: its ledger would disagree with the store; go on with --broker memory, which takes its "
             "bearings from the store, or name a new directory by --data-dir DIR"
         )
+
+    @property
+    def trade_bases(self) -> dict[str, int]:
+        """By symbol: the newest trade when it was first listened to, as long as none of it is stored."""
+        bases = _read(self.root / _BASES_FILE)
+        return {symbol: base for symbol, base in bases.items() if type(base) is int}
+
+    def keep_trade_bases(self, bases: Mapping[str, int]) -> None:
+        """For the next run, which takes a series without trades up from here."""
+        _write(self.root / _BASES_FILE, dict(bases))
 
     def remember_influx(self, where: dict[str, str] | None) -> None:
         """Keep where the run writes, for `query` and `ledger`; None if it is not an InfluxDB."""

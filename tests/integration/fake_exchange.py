@@ -160,6 +160,9 @@ class FakeExchange:
                     for trade in self.trades
                     if since_ms <= trade["time"] <= until_ms
                 ][: int(query["limit"])]
+            case "ticker/24hr" if "symbols" in query:
+                newest = self.trades[-1]["id"] if self.trades else -1
+                answer = [{"symbol": self.symbol, "lastId": newest}]
             case _:
                 return web.Response(status=404)
         return web.Response(
@@ -193,7 +196,7 @@ class FakeExchange:
     async def _serve(self) -> Callable[[], Coroutine[Any, Any, None]]:
         application = web.Application()
         application.router.add_get("/stream", self._stream)
-        application.router.add_get("/api/v3/{path}", self._rest)
+        application.router.add_get("/api/v3/{path:.+}", self._rest)
         runner = web.AppRunner(application, shutdown_timeout=0.1)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)

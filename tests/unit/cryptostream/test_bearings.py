@@ -5,7 +5,14 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cryptostream.embedded.bearings import last_before_a_hole, ledger_events, read_bearings, write_bearings
+from cryptostream.embedded.bearings import (
+    bare_symbols,
+    last_before_a_hole,
+    ledger_events,
+    read_bearings,
+    with_bases,
+    write_bearings,
+)
 from producers.bearings import read_bearings_file
 from shared.trade_ids import number
 
@@ -104,3 +111,10 @@ def test_where_ids_begin_anew_the_newest_numbering_goes_on_and_each_has_its_own_
     assert expected == [(5_000, 5_001), (number(1, 1), number(1, 2))]
     known = read_bearings_file(write_bearings(tmp_path / "bearings.json", read))
     assert known["binance:BTCUSDC:trades"].time_ms == START_MS + 10
+
+
+def test_a_series_without_rows_goes_on_after_what_was_issued_when_it_was_first_listened_to():
+    stored = bearings([(5, START_MS)])
+    assert bare_symbols(stored, "binance", ["BTCUSDC", "QUIETUSDC"]) == {"QUIETUSDC"}
+    known = with_bases(stored, "binance", {"BTCUSDC": 1, "QUIETUSDC": 1_019})
+    assert known.last_ids == {"binance:BTCUSDC:trades": 5, "binance:QUIETUSDC:trades": 1_019}

@@ -132,3 +132,26 @@ def test_a_service_that_is_silent_or_never_spoke_leaves_things_unknown():
     )
     assert [look.state for look in looks] == [State.SEEN, State.UNKNOWN, State.UNKNOWN]
     assert "silent for 45 s" in looks[1].said and "never said a word" in looks[2].said
+
+
+@pytest.mark.parametrize(
+    ("first", "before", "bare", "state"),
+    [
+        (1_022, 1_019, True, State.MISSING),  # the first one heard is not the first one issued
+        (1_020, 1_019, True, State.SEEN),
+        (1_015, 1_019, True, State.SEEN),  # heard before the exchange was asked
+        (1_022, 1_019, False, State.SEEN),  # an earlier run has those
+        (1_022, None, True, State.SEEN),
+        (5, -1, True, State.SEEN),  # a new listing: nobody knows with which id it begins
+        (number(1, 1_022), 1_019, True, State.SEEN),  # ids have begun anew
+    ],
+)
+def test_trades_before_the_first_one_heard_are_missing_too(first, before, bare, state):
+    known = Known(entered=first + 5, first=first)
+    newest = (first + 5) % 2**53
+    assert look_at_trades(TRADES, known, before, newest, bare=bare).state is state
+
+
+def test_trades_before_the_first_one_heard_are_named():
+    look = look_at_trades(TRADES, Known(entered=1_022, first=1_022), 1_019, 1_022, bare=True)
+    assert "trades 1020–1021 are not accounted for" in str(look)

@@ -116,3 +116,9 @@ def test_a_broker_that_was_here_before_is_no_stranger(workspace):
     assert workspace.strange_broker("external", "other:9092") is not None
     workspace.kafka_dir.rmdir()
     assert workspace.strange_broker("kafka", "") is not None, "its logs were deleted"
+
+
+def test_where_trades_were_first_listened_to_is_kept_for_the_next_run(workspace):
+    assert workspace.trade_bases == {}
+    workspace.keep_trade_bases({"QUIETUSDC": 1_019})
+    assert workspace.trade_bases == {"QUIETUSDC": 1_019}

@@ -256,3 +256,51 @@ def test_at_the_end_what_a_bar_counts_is_fetched_without_a_grace() -> None:
 @pytest.mark.parametrize(("symbols", "look_s", "fill_s"), [(1, 10, 10), (4, 10, 10), (200, 360, 250)])
 def test_many_symbols_share_what_may_be_asked(symbols: int, look_s: float, fill_s: float) -> None:
     assert pace_of(symbols) == Pace(look_s, fill_s)
+
+
+def fetched_while_away() -> Stage:
+    """A quiet symbol whose last trade no connection has brought; a bar tells of it."""
+    stage = Stage("1s")
+    stage.second(SECOND, TRADE, DEPTH, QUOTE)
+    stage.seconds(4)
+    stage.bring(SECOND, DEPTH, QUOTE)
+    assert TRADE in stage.seconds(NOTICED_S)
+    return stage
+
+
+def returns(stage: Stage, complete_to: int | None, seconds: int = 15) -> bool:
+    for _ in range(seconds):
+        stage.second()
+        stage.lookout.judge_return(complete_to, stage.now_s, stage.now_ms)
+    return not stage.lookout.carriage.is_uncarried(TRADE)
+
+
+def test_a_quiet_stream_is_carried_again_once_all_is_fetched_and_another_connection_is_open() -> None:
+    stage = fetched_while_away()
+    assert not returns(stage, stage.trade_id), "the connection is the one that has not brought it"
+    stage.lookout.reopened(stage.now_s)
+    assert returns(stage, stage.trade_id)
+    assert not stage.seconds(60) & {TRADE}, "what was fetched proves nothing again"
+    assert stage.lookout.carriage.take_entries()[-1].detail.endswith(CARRIED_AGAIN)
+
+
+def test_it_is_not_while_something_is_missing() -> None:
+    stage = fetched_while_away()
+    stage.lookout.reopened(stage.now_s)
+    assert not returns(stage, None)
+    assert not returns(stage, stage.trade_id - 1)
+
+
+def test_a_connection_that_does_not_bring_the_next_trade_either_is_no_return() -> None:
+    stage = fetched_while_away()
+    stage.lookout.reopened(stage.now_s)
+    assert not returns(stage, stage.trade_id, 8)
+    stage.bring(SECOND)
+    assert not returns(stage, stage.trade_id, 30)
+
+
+def test_trades_after_a_return_are_held_to_other_sources_again() -> None:
+    stage = fetched_while_away()
+    stage.lookout.reopened(stage.now_s)
+    assert returns(stage, stage.trade_id)
+    assert TRADE in stage.seconds(NOTICED_S, SECOND, DEPTH, QUOTE)

@@ -126,3 +126,21 @@ def test_bad_progress_is_put_aside_whole_and_untrue_progress_is_deleted(
     assert origin.reason == "is no progress"
     assert outlet.dead_letters == 1
     assert {TRADES, LEDGER}.isdisjoint(to for to, _, _ in broker.sent)
+
+
+@pytest.mark.parametrize("delivered_first", [True, False])
+def test_progress_of_trades_waits_until_it_is_known_where_they_begin(
+    outlet: Outlet, broker: Broker, instrument: Instrument, delivered_first: bool
+) -> None:
+    instrument.begin({}, NOW_MS)
+    instrument.await_trade_base()
+    take(outlet, instrument, 12, 0)
+    if delivered_first:
+        settle(outlet, broker, instrument)
+        assert PROGRESS not in [topic for topic, _, _ in broker.sent]
+    outlet.perform(instrument, instrument.listen_after(9, NOW_MS, NOW_MS))
+    outlet.note_trade_base(instrument, 9)
+    settle(outlet, broker, instrument)
+    known = broker.progress()
+    assert known.last_id == 12
+    assert [(hole.first, hole.last) for hole in known.missing] == [(10, 11)]

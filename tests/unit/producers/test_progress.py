@@ -26,6 +26,8 @@ def test_progress_survives_the_wire() -> None:
     assert decode_progress(at(42).encode()) == at(42)
     with_hole = replace(at(42), missing=(HOLE, OpenHole(9, 9)))
     assert decode_progress(with_hole.encode()) == with_hole
+    begun = replace(at(None), base=1_019)
+    assert decode_progress(begun.encode()) == begun
 
 
 def test_progress_of_another_version_is_read_as_far_as_it_is_known() -> None:
@@ -96,6 +98,18 @@ def test_partitions_are_those_of_javas_murmur2() -> None:
     }
     for key, value in signed.items():
         assert partition_of(key, 2**31) == value & 0x7FFFFFFF
+
+
+def test_the_marker_of_a_series_without_records_says_after_which_id_it_begins() -> None:
+    log = ProgressLog({SERIES: at(None)})
+    log.based(SERIES, 1_019, now_ms=3_000)
+    log.stage()
+    assert log.settled() == {SERIES: replace(at(None), base=1_019, updated_ms=3_000)}
+    first = replace(at(1_020), updated_ms=3_500)
+    log.reached(SERIES, first)
+    log.based(SERIES, 1_019, now_ms=4_000)
+    log.stage()
+    assert log.settled() == {SERIES: first}, "what it has reached says more"
 
 
 def test_a_bearings_file_names_series_and_last_ids(tmp_path: Path) -> None:

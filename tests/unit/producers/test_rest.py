@@ -225,3 +225,13 @@ def test_a_ticker_without_an_id_tells_no_trade() -> None:
     host.answers["ticker/24hr"] = (200, b'{"symbol":"BTCUSDC","lastId":null}')
     with pytest.raises(ExchangeUnreadable, match="lastId is None"):
         run(host, lambda rest: rest.newest_trade_id("BTCUSDC"))
+
+
+def test_the_newest_trade_ids_of_many_symbols_are_had_for_the_weight_of_one_ticker() -> None:
+    host = Host()
+    rows = [{"symbol": "BTCUSDC", "lastId": 1_499}, {"symbol": "NEWUSDC", "lastId": -1}]
+    host.answers["ticker/24hr"] = (200, orjson.dumps(rows))
+    assert run(host, lambda rest: rest.newest_trade_ids(["BTCUSDC", "NEWUSDC"])) == {"BTCUSDC": 1_499}
+    host.answers["ticker/24hr"] = (200, b'[{"symbol":"BTCUSDC","lastId":null}]')
+    with pytest.raises(ExchangeUnreadable):
+        run(host, lambda rest: rest.newest_trade_ids(["BTCUSDC"]))

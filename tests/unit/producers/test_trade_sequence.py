@@ -591,7 +591,7 @@ def test_an_id_that_no_market_can_have_reached_is_not_believed(trades: TradeSequ
 def test_a_series_without_a_trade_begins_where_it_is_told_to() -> None:
     sequence = TradeSequence("BTCUSDC", Halts())
     assert sequence.issued(7, NOW_MS) == []
-    sequence.listen_after(7)
+    sequence.begin_after(7)
     assert fills(sequence.issued(9, NOW_MS)) == [(8, 9)]
 
 
