@@ -20,7 +20,7 @@ from producers.found_ids import FoundRange
 from producers.halts import Halts
 from producers.kline_sequence import KlineSequence
 from producers.ledger_events import LedgerEvents
-from producers.lookout import GRACE_S, Lookout, Pace
+from producers.lookout import GRACE_S, Lookout, Pace, names_trades
 from producers.missing_ids import MissingRange
 from producers.trade_sequence import TradeSequence
 from shared.intervals import interval_ms
@@ -417,6 +417,8 @@ class Instrument:
     def _enter_bar(self, kline: KlineMessage) -> None:
         open_time_ms, self._bar_ms = kline["open_time_ms"], kline["received_time_ms"]
         self._candles.receive_bar(kline)
+        if names_trades(kline):
+            self._trades.counted(kline["first_trade_id"], kline["last_trade_id"])
         for kind in ("expected", "repaired") if kline["source"] == "backfill" else ("expected",):
             self._ledger.add(
                 kind,

@@ -195,7 +195,7 @@ class Lookout:
 
     def _hear_bars(self) -> None:
         """Which trade the newest bar ends with."""
-        bars = [bar for key in self._klines if (bar := self.newest[key]) is not None and _names_trades(bar)]
+        bars = [bar for key in self._klines if (bar := self.newest[key]) is not None and names_trades(bar)]
         if bars:
             bar = max(bars, key=lambda bar: bar["event_time_ms"])
             if self._known is None or bar["last_trade_id"] != self._known[0]:
@@ -271,7 +271,7 @@ class Lookout:
         return [LookAt(trades, book, self._began_ms if unheard else None)]
 
 
-def _names_trades(bar: Any) -> bool:
+def names_trades(bar: Any) -> bool:
     """Whether the ids of a bar's trades are what they must be: as many as it counts."""
     first, last = bar["first_trade_id"], bar["last_trade_id"]
     return (

@@ -34,6 +34,10 @@ from shared.trade_ids import EPOCH_SPAN, number_of, shown
 
 _NOT_BROUGHT: Final = "known to be issued, and the stream has not brought them"
 _NEVER_ISSUED: Final = "aggTrades prove that they were never issued"
+# A trade that is believed may be so far beyond its true time, see `frames`.
+_OUT_OF_ORDER_MS: Final = 10_000
+# Neighbouring bars make one range: so many only where bars have holes between them.
+_MOST_COUNTED: Final = 1_000
 _OF_OLD_NUMBERING: Final = "the exchange's trade ids have begun anew: by these it gives other trades"
 
 
@@ -63,6 +67,7 @@ class TradeSequence:
         # Of the missing ids those entered as expected, and those that aggTrades prove to be trades.
         self._expected = IdRanges()
         self._proved = IdRanges()
+        self._counted = IdRanges()  # by bars whose ids are as many as they count
         self._filling = False
         self._resuming = False
 
@@ -218,6 +223,15 @@ class TradeSequence:
             self._last = trade_id
             self._find_step()
 
+    def counted(self, first: int, last: int) -> None:
+        """A bar counts as many trades as it names ids, from `first` to `last`: all of them are trades.
+
+        If it is not of the present numbering, some more are asked for than there are.
+        """
+        self._counted.add(first + self._base, last + self._base)
+        if self._counted.range_count() > _MOST_COUNTED:
+            self._counted.remove(*next(iter(self._counted)))
+
     def conclude(self) -> list[Effect]:
         """Nothing more will come: what is missing is expected all the same."""
         return [
@@ -302,7 +316,13 @@ class TradeSequence:
         effects: list[Effect] = []
         for row in rows or ():
             number = number_of(row)
-            if number in self._missing and not self._is_too_late(number, row):
+            hole = next(self._missing.within(number, number), None)
+            if hole is None or self._is_too_late(hole, row):
+                continue
+            if _is_too_early(hole, row):
+                if not hole.asked:
+                    effects.append(Reject(self._symbol, "trades", _misplaced(row, hole), row))
+            else:
                 self._settle(number, number)
                 # The newest of all, with nothing missing any more: no other repair is on its way behind it.
                 completes = number == self._last and not self._missing
@@ -335,8 +355,11 @@ class TradeSequence:
         self._filling = False
         effects: list[Effect] = []
         for low, high in never:
-            effects += self._never_issued(max(asked.first, low), min(asked.last, high))
-        for low, high in issued:
+            ids = IdRanges([(max(asked.first, low), min(asked.last, high))] if low <= high else ())
+            for first, last in ids.difference(self._counted):
+                effects += self._never_issued(first, last)
+        # What a bar counts aggTrades cannot prove to be none.
+        for low, high in (*issued, *self._counted.within(asked.first, asked.last)):
             for missing in self._missing.within(low, high):
                 self._proved.add(missing.first, missing.last)
         for missing in list(self._missing.within(asked.first, asked.last)):
@@ -344,9 +367,9 @@ class TradeSequence:
                 effects += self._expect(missing)
         return effects + self._fill(now_s)
 
-    def _is_too_late(self, number: int, row: TradeMessage) -> bool:
+    @staticmethod
+    def _is_too_late(hole: MissingRange, row: TradeMessage) -> bool:
         """It is later than what came after the hole: ids have begun anew, and only REST knows it yet."""
-        hole = next(self._missing.within(number, number))
         return 0 < hole.after_ms < row["trade_time_ms"]
 
     def _settle(self, first: int, last: int) -> None:
@@ -420,6 +443,18 @@ class TradeSequence:
             return []
         self._filling = True
         return [FillTrades(self._symbol, *page)]
+
+
+def _is_too_early(hole: MissingRange, row: TradeMessage) -> bool:
+    """It is earlier than what came before the hole: REST has answered with something else."""
+    return hole.before_ms is not None and row["trade_time_ms"] < hole.before_ms - _OUT_OF_ORDER_MS
+
+
+def _misplaced(row: TradeMessage, hole: MissingRange) -> str:
+    return (
+        f"trade_id: REST gives {row['trade_id']} with the time {row['trade_time_ms']}, and the trade before"
+        f" the missing ones is of {hole.before_ms}"
+    )
 
 
 def _lie_of(trade: TradeMessage, known: Mark) -> str:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.effects import PAGE, AskNewestTrades, FillTrades, LedgerEvent, ProveTrades, Publish
+from producers.effects import PAGE, AskNewestTrades, FillTrades, LedgerEvent, ProveTrades, Publish, Reject
 from producers.found_ids import FoundRange
 from producers.halts import Halts
 from producers.missing_ids import DELAYS_S, LEAST_ASKED, PATIENCE_S, SOON_S
@@ -336,6 +336,39 @@ def test_ids_proved_never_issued_only_after_they_were_expected_are_excused(trade
     assert events(rest.until(20.0)) == [("expected", 101, 103)]
     rest.never = [(101, 103)]
     assert (events(rest.until(60.0)), trades.missing) == ([("halted", 101, 103)], 0)
+
+
+def test_ids_that_a_bar_counts_are_expected_whatever_agg_trades_prove(trades: TradeSequence) -> None:
+    trades.counted(90, 102)
+    rest = Rest(trades, never=[(101, 103)])
+    effects = rest.answer(trades.receive(stream(104))) + rest.until(20.0)
+    assert events(effects)[1:] == [("expected", 101, 102)]
+    assert trades.missing == 2
+    rest.has = {101, 102}
+    assert published(rest.until(40.0)) == [101, 102]
+
+
+def test_a_row_that_is_earlier_than_what_came_before_the_hole_is_refused_and_asked_for_again(
+    trades: TradeSequence,
+) -> None:
+    trades.receive(stream(103))
+    others = [row(each) | {"trade_time_ms": NOW_MS - 60_000} for each in (101, 102)]
+    effects = trades.receive_rows(101, 102, others, 0.0)
+    assert published(effects) == [] and trades.missing == 2
+    assert [(each.message["trade_id"], each.reason) for each in effects if isinstance(each, Reject)] == [
+        (101, misplaced(101)),
+        (102, misplaced(102)),
+    ]
+    # One letter is enough for it.
+    assert not [each for each in trades.receive_rows(101, 102, others, 5.0) if isinstance(each, Reject)]
+    assert published(trades.receive_rows(101, 102, [row(101), row(102)], 9.0)) == [101, 102]
+
+
+def misplaced(trade_id: int) -> str:
+    return (
+        f"trade_id: REST gives {trade_id} with the time {NOW_MS - 60_000}, and the trade before the missing"
+        f" ones is of {NOW_MS + 100}"
+    )
 
 
 def test_holes_that_one_page_reaches_are_fetched_with_one_request(trades: TradeSequence) -> None:
