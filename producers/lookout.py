@@ -62,6 +62,9 @@ class _Lead:
         """Whether the stream, which is at `seen`, has not come to what was `known` a grace ago."""
         if self.target is not None and seen is not None and seen >= self.target:
             self.target = None
+        if self.target is not None and known is not None and known < self.target:
+            # Its source has taken it back: ids have begun anew, or it was wrong.
+            self.target = None
         if known is None or seen is None or (self.target is None and known <= seen):
             return False
         if self.target is None:

@@ -94,6 +94,19 @@ def test_trades_that_bars_count_and_the_stream_does_not_bring_are_noticed_and_fe
     assert stage.looks == []
 
 
+def test_what_bars_knew_of_an_earlier_numbering_is_not_held_against_the_stream() -> None:
+    stage = Stage("1s")
+    stage.seconds(20, SECOND, TRADE, DEPTH, QUOTE)
+    # The first trade of the new numbering is here before the bar that counts it.
+    stage.newest[TRADE] = trade(trade_id=1)
+    stage.second()
+    stage.trade_id = 0
+    stage.seconds(2, SECOND, TRADE, DEPTH, QUOTE)
+    for _ in range(NOTICED_S):
+        assert TRADE not in stage.second(DEPTH, QUOTE)
+    assert stage.lookout.issued is None
+
+
 def test_what_is_not_brought_is_fetched_up_to_the_newest_at_a_steady_pace() -> None:
     stage = Stage("1s", pace=Pace(fill_s=10.0))
     stage.seconds(20, SECOND, TRADE, DEPTH, QUOTE)
