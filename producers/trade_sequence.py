@@ -25,8 +25,9 @@ from producers.effects import (
 from producers.found_ids import FoundRange
 from producers.gaps import KIND_BY_CAUSE, Place, cause_of_trades, place
 from producers.halts import Halts
+from producers.lookout import LaterBar
 from producers.missing_ids import MAX_HOLES, MissingIds, MissingRange
-from producers.trade_doubts import Mark, Ruling, TradeDoubts, can_follow, mark_of
+from producers.trade_doubts import DISORDER_MS, Mark, Ruling, TradeDoubts, can_follow, mark_of
 from shared.id_ranges import IdRanges
 from shared.messages import TradeMessage
 from shared.topics import TRADES
@@ -63,6 +64,7 @@ class TradeSequence:
         # where it may as well belong to the doubtful ones.
         self._in_step: int | None = None
         self._doubts = TradeDoubts()
+        self._suspects = False  # REST is asked whether ids have begun anew, without any trade to show for it
         self._missing = MissingIds()
         # Of the missing ids those entered as expected, and those that aggTrades prove to be trades.
         self._expected = IdRanges()
@@ -223,6 +225,19 @@ class TradeSequence:
             self._last = trade_id
             self._find_step()
 
+    def counted_later(self, bar: LaterBar) -> list[Effect]:
+        """The stream is silent, and a bar of after its newest trade counts trades.
+
+        They follow on those that we have, or else they are of a numbering that has begun anew.
+        """
+        if self._doubts or self._last is None or self._last_ms is None:
+            return []
+        first = bar.first + self._base
+        if first > self._last or bar.open_ms <= self._last_ms + DISORDER_MS or first in self._missing:
+            return self.issued(bar.last, bar.time_ms)
+        self._suspects = True
+        return [AskNewestTrades(self._symbol, 0.0)]
+
     def counted(self, first: int, last: int) -> None:
         """A bar counts as many trades as it names ids, from `first` to `last`: all of them are trades.
 
@@ -242,16 +257,22 @@ class TradeSequence:
 
     def receive_newest(self, rows: Sequence[TradeMessage]) -> list[Effect]:
         """Take REST's newest trades, none if it does not answer now: by them doubtful ones are judged."""
-        if not self._doubts or self._last is None:
+        suspects, self._suspects = self._suspects and not self._doubts, False
+        if not (self._doubts or suspects) or self._last is None:
             return []
         base = self._base
         known = Mark(self._last - base, self._last_ms)
         ruling = self._doubts.judge(known, lambda trade_id: trade_id + base in self._missing, rows)
+        if ruling is None and suspects:
+            return []  # as long as bars say it, it is asked again
         if ruling is None:
             return [AskNewestTrades(self._symbol, self._doubts.delay_s)]
         effects = self._begin_anew(ruling) if ruling.begun_anew is not None else []
         for trade in ruling.genuine:
             effects += self._take(trade)
+        if suspects and ruling.begun_anew is not None:
+            newest_row = max(rows, key=lambda row: (row["trade_time_ms"], row["trade_id"]))
+            effects += self.issued(newest_row["trade_id"], newest_row["trade_time_ms"])
         effects += [self._repeat(trade) for trade in ruling.repeated]
         if ruling.not_held is not None and ruling.not_held.trade_id + self._base > self._last:
             newest = ruling.not_held.trade_id + self._base

@@ -107,6 +107,23 @@ def test_what_bars_knew_of_an_earlier_numbering_is_not_held_against_the_stream()
     assert stage.lookout.issued is None
 
 
+def test_a_bar_that_is_later_than_the_newest_trade_and_counts_lower_ids_shows_ids_begun_anew() -> None:
+    stage = Stage("1s")
+    stage.seconds(20, SECOND, TRADE, DEPTH, QUOTE)
+    stage.newest[TRADE] = trade(trade_id=160, trade_time_ms=stage.now_ms)
+    opened_ms = stage.now_ms + 2_000
+    bar = {"interval": "1s", "trade_count": 40, "first_trade_id": 130, "last_trade_id": 169}
+    for _ in range(NOTICED_S):
+        stage.newest[SECOND] = kline(**bar, open_time_ms=opened_ms, event_time_ms=stage.now_ms + 3_000)
+        if TRADE in stage.second(DEPTH, QUOTE):
+            break
+    [uncarried] = stage.lookout.uncarried
+    assert "a bar that is later than trade 160 counts those from 130 on" in uncarried.why
+    # They may reach beyond what we have, and are none of its followers.
+    assert stage.lookout.issued is None
+    assert stage.lookout.later_bar is not None and stage.lookout.later_bar[:3] == (130, 169, opened_ms)
+
+
 def test_what_is_not_brought_is_fetched_up_to_the_newest_at_a_steady_pace() -> None:
     stage = Stage("1s", pace=Pace(fill_s=10.0))
     stage.seconds(20, SECOND, TRADE, DEPTH, QUOTE)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from producers.effects import PAGE, AskNewestTrades, FillTrades, LedgerEvent, ProveTrades, Publish, Reject
 from producers.found_ids import FoundRange
 from producers.halts import Halts
+from producers.lookout import LaterBar
 from producers.missing_ids import DELAYS_S, LEAST_ASKED, PATIENCE_S, SOON_S
 from producers.trade_doubts import FULL_PAGE, MAX_HELD
 from producers.trade_sequence import TradeSequence
@@ -431,6 +432,34 @@ def test_ids_that_begin_anew_are_held_until_rest_says_so_and_then_published_as_a
     assert events(effects) == [("gap", number(1, 1), number(1, 1))]
     assert details(effects) == [("gap", "trade ids begin anew after 100: numbering 2")]
     assert (trades.doubtful, trades.missing, trades.epoch) == (0, 0, 1)
+
+
+LATER_BAR = LaterBar(first=1, last=3, open_ms=NOW_MS + 60_000, time_ms=NOW_MS + 62_000)
+
+
+def test_ids_that_only_a_bar_shows_to_begin_anew_are_asked_about_and_fetched(trades: TradeSequence) -> None:
+    [asked] = trades.counted_later(LATER_BAR)
+    assert isinstance(asked, AskNewestTrades)
+    effects = trades.receive_newest(ANEW)
+    assert events(effects) == [
+        ("gap", number(1, 1), number(1, 1)),
+        ("expected", number(1, 1), number(1, 3)),
+        ("gap", number(1, 1), number(1, 3)),
+    ]
+    assert fills(effects) == [(number(1, 1), number(1, 3))]
+    rows = [each | {"epoch": 1} for each in ANEW]
+    assert published(trades.receive_rows(number(1, 1), number(1, 3), rows, 0.0)) == [1, 2, 3]
+    # Later bars go on from there.
+    assert trades.counted_later(LATER_BAR) == []
+    more = trades.counted_later(LaterBar(4, 5, NOW_MS + 70_000, NOW_MS + 71_000))
+    assert fills(more) == [(number(1, 4), number(1, 5))]
+
+
+def test_a_bar_alone_is_not_believed_that_ids_begin_anew(trades: TradeSequence) -> None:
+    trades.counted_later(LATER_BAR)
+    assert trades.receive_newest([row(99), row(100)]) == []
+    assert trades.receive_newest(ANEW) == []  # nobody has asked
+    assert trades.epoch == 0
 
 
 def test_the_new_numbering_goes_on_like_any_other(trades: TradeSequence) -> None:
