@@ -225,28 +225,6 @@ class TradeSequence:
             self._last = trade_id
             self._find_step()
 
-    def counted_later(self, bar: LaterBar) -> list[Effect]:
-        """The stream is silent, and a bar of after its newest trade counts trades.
-
-        They follow on those that we have, or else they are of a numbering that has begun anew.
-        """
-        if self._doubts or self._last is None or self._last_ms is None:
-            return []
-        first = bar.first + self._base
-        if first > self._last or bar.open_ms <= self._last_ms + DISORDER_MS or first in self._missing:
-            return self.issued(bar.last, bar.time_ms)
-        self._suspects = True
-        return [AskNewestTrades(self._symbol, 0.0)]
-
-    def counted(self, first: int, last: int) -> None:
-        """A bar counts as many trades as it names ids, from `first` to `last`: all of them are trades.
-
-        If it is not of the present numbering, some more are asked for than there are.
-        """
-        self._counted.add(first + self._base, last + self._base)
-        if self._counted.range_count() > _MOST_COUNTED:
-            self._counted.remove(*next(iter(self._counted)))
-
     def conclude(self) -> list[Effect]:
         """Nothing more will come: what is missing is expected all the same."""
         return [
@@ -282,6 +260,28 @@ class TradeSequence:
             effects.append(Distrust(self._symbol, "trade", _lie_of(ruling.lies[0], known)))
         self._find_step()
         return effects
+
+    def counted_later(self, bar: LaterBar) -> list[Effect]:
+        """The stream is silent, and a bar of after its newest trade counts trades.
+
+        They follow on those that we have, or else they are of a numbering that has begun anew.
+        """
+        if self._doubts or self._last is None or self._last_ms is None:
+            return []
+        first = bar.first + self._base
+        if first > self._last or bar.open_ms <= self._last_ms + DISORDER_MS or first in self._missing:
+            return self.issued(bar.last, bar.time_ms)
+        self._suspects = True
+        return [AskNewestTrades(self._symbol, 0.0)]
+
+    def counted(self, first: int, last: int) -> None:
+        """A bar counts as many trades as it names ids, from `first` to `last`: all of them are trades.
+
+        If it is not of the present numbering, some more are asked for than there are.
+        """
+        self._counted.add(first + self._base, last + self._base)
+        if self._counted.range_count() > _MOST_COUNTED:
+            self._counted.remove(*next(iter(self._counted)))
 
     def _repeat(self, trade: TradeMessage) -> Effect:
         """A trade of the numbering before the present one: to store it twice is to store it once."""

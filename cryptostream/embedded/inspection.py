@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 from consumers.enrich.quotes import QUOTE_SLOT_MS
@@ -190,13 +189,15 @@ class Inspection:
         if not began_ms:
             return []  # nobody has listened, which is said elsewhere
         span = Span(began_ms, word.time_ms or word.asked_ms)
-        interval = min(self._asked.intervals, key=INTERVAL_MS.__getitem__)
-        looks = []
-        for symbol in self._asked.symbols:
-            bars = Series(symbol, "klines", interval)
-            counts_of = partial(counts_of_bars, self._asked.rest_url, bars)
-            looks.append(look_at_counts(self._open_reader, self._asked.exchange, bars, span, counts_of))
-        return looks
+        return [self._counts(symbol, span) for symbol in self._asked.symbols]
+
+    def _counts(self, symbol: str, span: Span) -> Look:
+        bars = Series(symbol, "klines", min(self._asked.intervals, key=INTERVAL_MS.__getitem__))
+
+        def counts_of(first_ms: int, last_ms: int) -> dict[int, int] | None:
+            return counts_of_bars(self._asked.rest_url, bars, first_ms, last_ms)
+
+        return look_at_counts(self._open_reader, self._asked.exchange, bars, span, counts_of)
 
     def _of_prices(self, word: ExchangeWord, ages: dict[str, int]) -> list[Look]:
         looks = []
