@@ -77,7 +77,7 @@ class _Lead:
         """Whether the stream, which is at `seen`, has not come to what was `known` a grace ago."""
         if self.target is not None and seen is not None and seen >= self.target:
             self.target = None
-        if self.target is not None and known is not None and known < self.target:
+        if self.target is not None and (known is None or known < self.target):
             # Its source has taken it back: ids have begun anew, or it was wrong.
             self.target = None
         if known is None or seen is None or (self.target is None and known <= seen):
@@ -217,7 +217,7 @@ class Lookout:
         return self.trade_base if newest is None else newest["trade_id"]
 
     def _hear_bars(self) -> None:
-        """Which trade the newest bar ends with."""
+        """Which trade the newest bar ends with, in the numbering that the stream is in."""
         bars = [bar for key in self._klines if (bar := self.newest[key]) is not None and _names_trades(bar)]
         if bars:
             self._bar = bar = max(bars, key=lambda bar: bar["event_time_ms"])
@@ -225,6 +225,11 @@ class Lookout:
                 self._know(bar["last_trade_id"], bar["event_time_ms"], "a bar")
             if self.trade_base is None:
                 self.trade_base = bar["last_trade_id"]
+        heard, known = self.newest[TRADE], self._known
+        if known is None or heard is None or heard["trade_id"] >= known[0]:
+            return
+        if heard["trade_time_ms"] > known[1] + DISORDER_MS:
+            self._known = None  # of a numbering that has ended: bars without trades do not say so
 
     def _bar_of_another_numbering(self) -> LaterBar | None:
         """Ids rise with time: a bar that is later than the newest trade heard has none of before."""

@@ -107,6 +107,20 @@ def test_what_bars_knew_of_an_earlier_numbering_is_not_held_against_the_stream()
     assert stage.lookout.issued is None
 
 
+def test_a_numbering_that_began_anew_unseen_by_bars_is_not_held_to_the_one_before() -> None:
+    stage = Stage("1s")
+    stage.seconds(20, SECOND, TRADE, DEPTH, QUOTE)
+    stage.second(SECOND, DEPTH, QUOTE)  # of a trade that the stream has not brought when it goes away
+    stage.now_s += 3
+    empty = {"trade_count": 0, "first_trade_id": -1, "last_trade_id": -1}
+    for _ in range(NOTICED_S):
+        stage.newest[SECOND] = kline(interval="1s", **empty, event_time_ms=stage.now_ms)
+        if stage.newest[TRADE]["trade_id"] > 12:
+            stage.newest[TRADE] = trade(trade_id=12, trade_time_ms=stage.now_ms)
+        assert TRADE not in stage.second(DEPTH, QUOTE)
+    assert stage.lookout.issued is None
+
+
 def test_a_bar_that_is_later_than_the_newest_trade_and_counts_lower_ids_shows_ids_begun_anew() -> None:
     stage = Stage("1s")
     stage.seconds(20, SECOND, TRADE, DEPTH, QUOTE)
