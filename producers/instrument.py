@@ -359,6 +359,9 @@ class Instrument:
             if lookout.trade_base is not None:
                 self._trades.begin_after(lookout.trade_base)
             effects += self._enter(self._trades.issued(*issued), "trades", None, now_ms, "backfill")
+        later, lookout.later_bar = lookout.later_bar, None
+        if later is not None:
+            effects += self._enter(self._trades.counted_later(later), "trades", None, now_ms, "backfill")
         lost, lookout.lost_book = lookout.lost_book, None
         if lost is not None:
             effects += self._enter(self._book.lose(lost), "depth", None, now_ms, self._source)
@@ -452,6 +455,9 @@ class Instrument:
     def _enter_bar(self, kline: KlineMessage) -> None:
         open_time_ms, self._bar_ms = kline["open_time_ms"], kline["received_time_ms"]
         self._candles.receive_bar(kline)
+        first, last = kline["first_trade_id"], kline["last_trade_id"]
+        if first is not None and last is not None and last - first + 1 == kline["trade_count"] > 0:
+            self._trades.counted(first, last)
         for kind in ("expected", "repaired") if kline["source"] == "backfill" else ("expected",):
             self._ledger.add(
                 kind,

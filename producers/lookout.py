@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from producers.carriage import DEPTH, QUOTE, TRADE, Carriage, StreamKey, Uncarried
 from producers.effects import Effect, LookAt, Looked
+from producers.trade_doubts import DISORDER_MS
 
 # A stream that has said nothing for so long is looked into; with the grace below, and a second for each of
 # their looks, it is noticed within 15 s.
@@ -51,6 +52,20 @@ def pace_of(symbols: int) -> Pace:
     )
 
 
+class LaterBar(NamedTuple):
+    """What a bar says of its trades.
+
+    Attributes:
+        first, last: their ids, the exchange's.
+        open_ms: none of them is earlier. time_ms: none of them is later.
+    """
+
+    first: int
+    last: int
+    open_ms: int
+    time_ms: int
+
+
 class _Lead:
     """Something that another source has, ahead of a stream."""
 
@@ -61,6 +76,9 @@ class _Lead:
     def stood(self, known: int | None, seen: int | None, now_s: float) -> bool:
         """Whether the stream, which is at `seen`, has not come to what was `known` a grace ago."""
         if self.target is not None and seen is not None and seen >= self.target:
+            self.target = None
+        if self.target is not None and (known is None or known < self.target):
+            # Its source has taken it back: ids have begun anew, or it was wrong.
             self.target = None
         if known is None or seen is None or (self.target is None and known <= seen):
             return False
@@ -82,6 +100,8 @@ class Lookout:
         lost_book: why the book is not carried, once it is found out; taken by whoever looks.
         issued: the newest trade known to be issued, and a time not before its own, when those up to it
             are to be fetched.
+        later_bar: a bar that begins after the newest trade heard and counts trades of no higher ids:
+            they have begun anew, and the stream does not bring them.
         trade_base: where a series that has no trade yet begins: after this one.
     """
 
@@ -92,6 +112,7 @@ class Lookout:
         self.carriage = Carriage(newest, now_s, began_ms)
         self.newest = newest
         self.issued: tuple[int, int] | None = None
+        self.later_bar: LaterBar | None = None
         self.lost_book: str | None = None
         self.trade_base: int | None = None
         self._pace = pace or Pace()
@@ -100,6 +121,7 @@ class Lookout:
         self._trouble = ""
         # Trades: the newest one that anything but the stream tells of.
         self._known: tuple[int, int, str] | None = None
+        self._bar: Any = None  # that names the newest trades
         self._trade_lead = _Lead()
         self._fill_again_s = now_s
         # When a connection was opened after that proof, and what was known shortly after: another one may
@@ -210,7 +232,8 @@ class Lookout:
 
     def _find_issued(self) -> None:
         seen, known = self._seen_trade(), self._known
-        if known is not None and seen is not None and known[0] > seen:
+        self.later_bar = self._bar_of_another_numbering()
+        if self.later_bar is None and known is not None and seen is not None and known[0] > seen:
             self.issued = known[:2]
 
     def _know(self, trade_id: int, time_ms: int, source: str) -> None:
@@ -224,17 +247,36 @@ class Lookout:
         return self.trade_base if newest is None else newest["trade_id"]
 
     def _hear_bars(self) -> None:
-        """Which trade the newest bar ends with."""
+        """Which trade the newest bar ends with, in the numbering that the stream is in."""
         bars = [bar for key in self._klines if (bar := self.newest[key]) is not None and _names_trades(bar)]
         if bars:
-            bar = max(bars, key=lambda bar: bar["event_time_ms"])
+            self._bar = bar = max(bars, key=lambda bar: bar["event_time_ms"])
             if self._known is None or bar["last_trade_id"] != self._known[0]:
                 self._know(bar["last_trade_id"], bar["event_time_ms"], "a bar")
             if self.trade_base is None:
                 self.trade_base = bar["last_trade_id"]
+        heard, known = self.newest[TRADE], self._known
+        if known is None or heard is None or heard["trade_id"] >= known[0]:
+            return
+        if heard["trade_time_ms"] > known[1] + DISORDER_MS:
+            self._known = None  # of a numbering that has ended: bars without trades do not say so
+
+    def _bar_of_another_numbering(self) -> LaterBar | None:
+        """Ids rise with time: a bar that is later than the newest trade heard has none of before."""
+        heard, bar = self.newest[TRADE], self._bar
+        if heard is None or bar is None or bar["first_trade_id"] > heard["trade_id"]:
+            return None
+        if bar["open_time_ms"] <= heard["trade_time_ms"] + DISORDER_MS:
+            return None
+        ids = bar["first_trade_id"], bar["last_trade_id"]
+        return LaterBar(*ids, bar["open_time_ms"], bar["event_time_ms"])
 
     def _judge_trades(self, now_s: float, now_ms: int) -> None:
         self._hear_bars()
+        later = self._bar_of_another_numbering()
+        if later is not None:
+            self._judge_numbering(later, now_s, now_ms)
+            return
         seen, known = self._seen_trade(), self._known
         if known is None or not self._trade_lead.stood(known[0], seen, now_s):
             return
@@ -245,6 +287,15 @@ class Lookout:
         if now_s >= self._fill_again_s:
             self._fill_again_s = now_s + self._pace.fill_s
             self.issued = known[:2]
+
+    def _judge_numbering(self, later: LaterBar, now_s: float, now_ms: int) -> None:
+        if self.carriage.silence_s(TRADE, now_s) < GRACE_S:
+            return  # the stream says what it brings, and what does not fit is asked about
+        why = f"a bar that is later than trade {self._seen_trade()} counts those from {later.first} on"
+        self.carriage.prove(TRADE, now_s, now_ms, why + self._trouble)
+        if now_s >= self._fill_again_s:
+            self._fill_again_s = now_s + self._pace.fill_s
+            self.later_bar = later
 
     def _judge_depth(self, now_s: float, now_ms: int) -> None:
         quote, diff = self.newest[QUOTE], self.newest[DEPTH]

@@ -18,7 +18,7 @@ from shared.messages import TradeMessage
 _MOST_A_MS: Final = 20
 _AT_ONCE: Final = 10_000
 # Ids rise with time, up to what servers of an exchange may differ.
-_DISORDER_MS: Final = 1_000
+DISORDER_MS: Final = 1_000
 # Where nobody remembers the time of the newest trade: some days of the busiest symbols.
 _UNTIMED: Final = 10_000_000
 # Kept at a time; those beyond are found again as a hole once it is known what they are.
@@ -44,7 +44,7 @@ def can_follow(before: Mark, after: Mark) -> bool:
     if before.time_ms is None or after.time_ms is None:
         return 0 < jump <= _UNTIMED
     passed_ms = after.time_ms - before.time_ms
-    return passed_ms >= -_DISORDER_MS and 0 < jump <= _AT_ONCE + max(0, passed_ms) * _MOST_A_MS
+    return passed_ms >= -DISORDER_MS and 0 < jump <= _AT_ONCE + max(0, passed_ms) * _MOST_A_MS
 
 
 def mark_of(trade: TradeMessage) -> Mark:
@@ -174,7 +174,7 @@ class TradeDoubts:
                 newest == self._newest or can_follow(self._newest, newest)
             )
             return reaches and self._are_in_a_row()
-        since_ms = known.time_ms + _DISORDER_MS
+        since_ms = known.time_ms + DISORDER_MS
         return any(
             trade_id <= known.trade_id and time_ms > since_ms and not awaited(trade_id)
             for trade_id, time_ms in times.items()

@@ -25,8 +25,9 @@ from producers.effects import (
 from producers.found_ids import FoundRange
 from producers.gaps import KIND_BY_CAUSE, Place, cause_of_trades, place
 from producers.halts import Halts
+from producers.lookout import LaterBar
 from producers.missing_ids import MAX_HOLES, MissingIds, MissingRange
-from producers.trade_doubts import Mark, Ruling, TradeDoubts, can_follow, mark_of
+from producers.trade_doubts import DISORDER_MS, Mark, Ruling, TradeDoubts, can_follow, mark_of
 from shared.id_ranges import IdRanges
 from shared.messages import TradeMessage
 from shared.topics import TRADES
@@ -35,6 +36,10 @@ from shared.trade_ids import EPOCH_SPAN, number_of, shown
 _NOT_BROUGHT: Final = "known to be issued, and the stream has not brought them"
 _BEFORE_THE_FIRST: Final = "issued since the exchange was listened to, before the first one heard"
 _NEVER_ISSUED: Final = "aggTrades prove that they were never issued"
+# A trade that is believed may be so far beyond its true time, see `frames`.
+_OUT_OF_ORDER_MS: Final = 10_000
+# Neighbouring bars make one range: so many only where bars have holes between them.
+_MOST_COUNTED: Final = 1_000
 _OF_OLD_NUMBERING: Final = "the exchange's trade ids have begun anew: by these it gives other trades"
 
 
@@ -66,10 +71,12 @@ class TradeSequence:
         self._begun_with: Mark | None = None
         self._first: Mark | None = None  # the lowest one heard, or known of, while the base is awaited
         self._doubts = TradeDoubts()
+        self._suspects = False  # REST is asked whether ids have begun anew, without any trade to show for it
         self._missing = MissingIds()
         # Of the missing ids those entered as expected, and those that aggTrades prove to be trades.
         self._expected = IdRanges()
         self._proved = IdRanges()
+        self._counted = IdRanges()  # by bars whose ids are as many as they count
         self._filling = False
         self._resuming = False
 
@@ -293,16 +300,22 @@ class TradeSequence:
 
     def receive_newest(self, rows: Sequence[TradeMessage]) -> list[Effect]:
         """Take REST's newest trades, none if it does not answer now: by them doubtful ones are judged."""
-        if not self._doubts or self._last is None:
+        suspects, self._suspects = self._suspects and not self._doubts, False
+        if not (self._doubts or suspects) or self._last is None:
             return []
         base = self._base
         known = Mark(self._last - base, self._last_ms)
         ruling = self._doubts.judge(known, lambda trade_id: trade_id + base in self._missing, rows)
+        if ruling is None and suspects:
+            return []  # as long as bars say it, it is asked again
         if ruling is None:
             return [AskNewestTrades(self._symbol, self._doubts.delay_s)]
         effects = self._begin_anew(ruling) if ruling.begun_anew is not None else []
         for trade in ruling.genuine:
             effects += self._take(trade)
+        if suspects and ruling.begun_anew is not None:
+            newest_row = max(rows, key=lambda row: (row["trade_time_ms"], row["trade_id"]))
+            effects += self.issued(newest_row["trade_id"], newest_row["trade_time_ms"])
         effects += [self._repeat(trade) for trade in ruling.repeated]
         if ruling.not_held is not None and ruling.not_held.trade_id + self._base > self._last:
             newest = ruling.not_held.trade_id + self._base
@@ -312,6 +325,28 @@ class TradeSequence:
             effects.append(Distrust(self._symbol, "trade", _lie_of(ruling.lies[0], known)))
         self._find_step()
         return effects
+
+    def counted_later(self, bar: LaterBar) -> list[Effect]:
+        """The stream is silent, and a bar of after its newest trade counts trades.
+
+        They follow on those that we have, or else they are of a numbering that has begun anew.
+        """
+        if self._doubts or self._last is None or self._last_ms is None:
+            return []
+        first = bar.first + self._base
+        if first > self._last or bar.open_ms <= self._last_ms + DISORDER_MS or first in self._missing:
+            return self.issued(bar.last, bar.time_ms)
+        self._suspects = True
+        return [AskNewestTrades(self._symbol, 0.0)]
+
+    def counted(self, first: int, last: int) -> None:
+        """A bar counts as many trades as it names ids, from `first` to `last`: all of them are trades.
+
+        If it is not of the present numbering, some more are asked for than there are.
+        """
+        self._counted.add(first + self._base, last + self._base)
+        if self._counted.range_count() > _MOST_COUNTED:
+            self._counted.remove(*next(iter(self._counted)))
 
     def _repeat(self, trade: TradeMessage) -> Effect:
         """A trade of the numbering before the present one: to store it twice is to store it once."""
@@ -367,7 +402,13 @@ class TradeSequence:
         effects: list[Effect] = []
         for row in rows or ():
             number = number_of(row)
-            if number in self._missing and not self._is_too_late(number, row):
+            hole = next(self._missing.within(number, number), None)
+            if hole is None or self._is_too_late(hole, row):
+                continue
+            if _is_too_early(hole, row):
+                if not hole.asked:
+                    effects.append(Reject(self._symbol, "trades", _misplaced(row, hole), row))
+            else:
                 self._settle(number, number)
                 # The newest of all, with nothing missing any more: no other repair is on its way behind it.
                 completes = number == self._last and not self._missing
@@ -400,8 +441,11 @@ class TradeSequence:
         self._filling = False
         effects: list[Effect] = []
         for low, high in never:
-            effects += self._never_issued(max(asked.first, low), min(asked.last, high))
-        for low, high in issued:
+            ids = IdRanges([(max(asked.first, low), min(asked.last, high))] if low <= high else ())
+            for first, last in ids.difference(self._counted):
+                effects += self._never_issued(first, last)
+        # What a bar counts aggTrades cannot prove to be none.
+        for low, high in (*issued, *self._counted.within(asked.first, asked.last)):
             for missing in self._missing.within(low, high):
                 self._proved.add(missing.first, missing.last)
         for missing in list(self._missing.within(asked.first, asked.last)):
@@ -409,9 +453,9 @@ class TradeSequence:
                 effects += self._expect(missing)
         return effects + self._fill(now_s)
 
-    def _is_too_late(self, number: int, row: TradeMessage) -> bool:
+    @staticmethod
+    def _is_too_late(hole: MissingRange, row: TradeMessage) -> bool:
         """It is later than what came after the hole: ids have begun anew, and only REST knows it yet."""
-        hole = next(self._missing.within(number, number))
         return 0 < hole.after_ms < row["trade_time_ms"]
 
     def _settle(self, first: int, last: int) -> None:
@@ -485,6 +529,18 @@ class TradeSequence:
             return []
         self._filling = True
         return [FillTrades(self._symbol, *page)]
+
+
+def _is_too_early(hole: MissingRange, row: TradeMessage) -> bool:
+    """It is earlier than what came before the hole: REST has answered with something else."""
+    return hole.before_ms is not None and row["trade_time_ms"] < hole.before_ms - _OUT_OF_ORDER_MS
+
+
+def _misplaced(row: TradeMessage, hole: MissingRange) -> str:
+    return (
+        f"trade_id: REST gives {row['trade_id']} with the time {row['trade_time_ms']}, and the trade before"
+        f" the missing ones is of {hole.before_ms}"
+    )
 
 
 def _lie_of(trade: TradeMessage, known: Mark) -> str:

@@ -80,13 +80,21 @@ def closed_bars(
 
     None: it does not say.
     """
+    counts = counts_of_bars(rest_url, series, first_ms, last_ms, get)
+    return None if counts is None else list(counts)
+
+
+def counts_of_bars(
+    rest_url: str, series: Series, first_ms: int, last_ms: int, get: Get = get_json
+) -> dict[int, int] | None:
+    """As `closed_bars`, and how many trades each of them counts, by open time."""
     symbol = quote(series.symbol)
     url = (
         f"{rest_url}/api/v3/klines?symbol={symbol}&interval={series.interval}"
         f"&startTime={first_ms}&endTime={last_ms}&limit=1000"
     )
     try:
-        return _patiently(lambda: [int(row[0]) for row in get(url, _TIMEOUT_S)])
+        return _patiently(lambda: {int(row[0]): int(row[8]) for row in get(url, _TIMEOUT_S)})
     except ExchangeUnavailable:
         return None
 

@@ -10,6 +10,7 @@ from typing import Final
 from consumers.enrich.quotes import QUOTE_SLOT_MS
 from consumers.measurements import BOOK, KLINE, QUOTE, TRADE
 from consumers.stores.port import Reader, Row
+from cryptostream.embedded.bar_counts import Span, look_at_counts
 from cryptostream.embedded.evidence import (
     Known,
     Look,
@@ -28,6 +29,7 @@ from cryptostream.embedded.exchange_word import (
     ExchangeWord,
     ask_exchange,
     closed_bars,
+    counts_of_bars,
     last_closed_ms,
     word_of_recording,
 )
@@ -35,6 +37,7 @@ from cryptostream.embedded.follower import Follower
 from cryptostream.embedded.recounting import Counted, recount
 from cryptostream.embedded.simulator_link import SimulatorLink
 from shared.errors import StoreError
+from shared.intervals import INTERVAL_MS
 
 _NS_PER_MS: Final = 1_000_000
 _DEPTH: Final = "@depth@100ms"
@@ -134,6 +137,7 @@ class Inspection:
         else:
             looks += [self._trades(symbol, word) for symbol in self._asked.symbols]
             looks += self._of_bars(word)
+            looks += self._of_counts(word)
             looks += self._of_prices(word, ages)
         counted = recount(self._open_reader, self._follower.claims(), uptime_s=uptime_s)
         looks += counted.looks
@@ -198,6 +202,22 @@ class Inspection:
                 silent = found is None
             looks.append(look_at_bars(series, late, found))
         return looks
+
+    def _of_counts(self, word: ExchangeWord) -> list[Look]:
+        """Whether the trades are as many as the stored bars of the run's time count."""
+        began_ms = self._before.time_ms or self._before.asked_ms
+        if not began_ms:
+            return []  # nobody has listened, which is said elsewhere
+        span = Span(began_ms, word.time_ms or word.asked_ms)
+        return [self._counts(symbol, span) for symbol in self._asked.symbols]
+
+    def _counts(self, symbol: str, span: Span) -> Look:
+        bars = Series(symbol, "klines", min(self._asked.intervals, key=INTERVAL_MS.__getitem__))
+
+        def counts_of(first_ms: int, last_ms: int) -> dict[int, int] | None:
+            return counts_of_bars(self._asked.rest_url, bars, first_ms, last_ms)
+
+        return look_at_counts(self._open_reader, self._asked.exchange, bars, span, counts_of)
 
     def _of_prices(self, word: ExchangeWord, ages: dict[str, int]) -> list[Look]:
         looks = []
@@ -306,6 +326,7 @@ class Inspection:
         elif word.time_ms is not None:
             parts.append("trades up to the exchange's newest ids")
             parts.append(f"bars up to {clock(word.time_ms)} by its clock")
+            parts.append("as many trades as they count")
         parts.append(f"{counted.rows:,} of {counted.claimed:,} rows counted in the store")
         parts += [f"{stream} {age_ms / 1000:.1f} s old at most" for stream, age_ms in ages.items()]
         return ", ".join(parts)

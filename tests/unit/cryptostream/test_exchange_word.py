@@ -6,7 +6,13 @@ import pytest
 
 from cryptostream.embedded import exchange_word
 from cryptostream.embedded.evidence import Series
-from cryptostream.embedded.exchange_word import ask_exchange, closed_bars, last_closed_ms, word_of_recording
+from cryptostream.embedded.exchange_word import (
+    ask_exchange,
+    closed_bars,
+    counts_of_bars,
+    last_closed_ms,
+    word_of_recording,
+)
 from shared.errors import ExchangeUnavailable
 
 REST = "http://exchange"
@@ -64,9 +70,10 @@ def test_an_unreadable_answer_is_none(answer):
 
 def test_bars_that_the_exchange_has_are_told_from_its_silence():
     series = Series("币安人生USDT", "klines", "1m")
-    exchange = Exchange({"klines": [[60_000, "1"], [120_000, "1"]]})
+    exchange = Exchange({"klines": [[60_000, *"1234567", 3], [120_000, *"1234567", 0]]})
     assert closed_bars(REST, series, 60_000, 120_000, exchange.get) == [60_000, 120_000]
     assert exchange.asked[0].isascii()
+    assert counts_of_bars(REST, series, 60_000, 120_000, exchange.get) == {60_000: 3, 120_000: 0}
     assert closed_bars(REST, series, 60_000, 120_000, Exchange({}, failing=99).get) is None
 
 

@@ -261,6 +261,23 @@ def test_ids_that_were_never_issued_are_neither_expected_nor_lost(instrument: In
     assert instrument.missing_trades == 0
 
 
+def test_ids_that_a_bar_counts_are_expected_though_agg_trades_take_them_back(
+    instrument: Instrument,
+) -> None:
+    instrument.receive("trade", trade(trade_id=1))
+    instrument.receive("kline", kline(open_time_ms=NOW_MS, first_trade_id=1, last_trade_id=3, trade_count=3))
+    instrument.receive("trade", trade(trade_id=4))
+    ledger(instrument)
+    effects: Any = []
+    while not any(isinstance(effect, ProveTrades) for effect in effects):
+        effects = instrument.receive_trade_rows(2, 3, [], NOW_MS, now_s=0.0)
+    instrument.receive_trade_proof(effects[-1], [], [(2, 3)], NOW_MS, now_s=0.0)
+    assert [(each["kind"], each["first"], each["last"]) for each in ledger(instrument)] == [
+        ("expected", 2, 3)
+    ]
+    assert instrument.missing_trades == 2
+
+
 # -- numberings that begin anew
 
 

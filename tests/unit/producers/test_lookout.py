@@ -94,6 +94,50 @@ def test_trades_that_bars_count_and_the_stream_does_not_bring_are_noticed_and_fe
     assert stage.looks == []
 
 
+def test_what_bars_knew_of_an_earlier_numbering_is_not_held_against_the_stream() -> None:
+    stage = Stage("1s")
+    stage.seconds(20, SECOND, TRADE, DEPTH, QUOTE)
+    # The first trade of the new numbering is here before the bar that counts it.
+    stage.newest[TRADE] = trade(trade_id=1)
+    stage.second()
+    stage.trade_id = 0
+    stage.seconds(2, SECOND, TRADE, DEPTH, QUOTE)
+    for _ in range(NOTICED_S):
+        assert TRADE not in stage.second(DEPTH, QUOTE)
+    assert stage.lookout.issued is None
+
+
+def test_a_numbering_that_began_anew_unseen_by_bars_is_not_held_to_the_one_before() -> None:
+    stage = Stage("1s")
+    stage.seconds(20, SECOND, TRADE, DEPTH, QUOTE)
+    stage.second(SECOND, DEPTH, QUOTE)  # of a trade that the stream has not brought when it goes away
+    stage.now_s += 3
+    empty = {"trade_count": 0, "first_trade_id": -1, "last_trade_id": -1}
+    for _ in range(NOTICED_S):
+        stage.newest[SECOND] = kline(interval="1s", **empty, event_time_ms=stage.now_ms)
+        if stage.newest[TRADE]["trade_id"] > 12:
+            stage.newest[TRADE] = trade(trade_id=12, trade_time_ms=stage.now_ms)
+        assert TRADE not in stage.second(DEPTH, QUOTE)
+    assert stage.lookout.issued is None
+
+
+def test_a_bar_that_is_later_than_the_newest_trade_and_counts_lower_ids_shows_ids_begun_anew() -> None:
+    stage = Stage("1s")
+    stage.seconds(20, SECOND, TRADE, DEPTH, QUOTE)
+    stage.newest[TRADE] = trade(trade_id=160, trade_time_ms=stage.now_ms)
+    opened_ms = stage.now_ms + 2_000
+    bar = {"interval": "1s", "trade_count": 40, "first_trade_id": 130, "last_trade_id": 169}
+    for _ in range(NOTICED_S):
+        stage.newest[SECOND] = kline(**bar, open_time_ms=opened_ms, event_time_ms=stage.now_ms + 3_000)
+        if TRADE in stage.second(DEPTH, QUOTE):
+            break
+    [uncarried] = stage.lookout.uncarried
+    assert "a bar that is later than trade 160 counts those from 130 on" in uncarried.why
+    # They may reach beyond what we have, and are none of its followers.
+    assert stage.lookout.issued is None
+    assert stage.lookout.later_bar is not None and stage.lookout.later_bar[:3] == (130, 169, opened_ms)
+
+
 def test_what_is_not_brought_is_fetched_up_to_the_newest_at_a_steady_pace() -> None:
     stage = Stage("1s", pace=Pace(fill_s=10.0))
     stage.seconds(20, SECOND, TRADE, DEPTH, QUOTE)

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.effects import PAGE, AskNewestTrades, FillTrades, LedgerEvent, ProveTrades, Publish
+from producers.effects import PAGE, AskNewestTrades, FillTrades, LedgerEvent, ProveTrades, Publish, Reject
 from producers.found_ids import FoundRange
 from producers.halts import Halts
+from producers.lookout import LaterBar
 from producers.missing_ids import DELAYS_S, LEAST_ASKED, PATIENCE_S, SOON_S
 from producers.trade_doubts import FULL_PAGE, MAX_HELD
 from producers.trade_sequence import TradeSequence
@@ -338,6 +339,39 @@ def test_ids_proved_never_issued_only_after_they_were_expected_are_excused(trade
     assert (events(rest.until(60.0)), trades.missing) == ([("halted", 101, 103)], 0)
 
 
+def test_ids_that_a_bar_counts_are_expected_whatever_agg_trades_prove(trades: TradeSequence) -> None:
+    trades.counted(90, 102)
+    rest = Rest(trades, never=[(101, 103)])
+    effects = rest.answer(trades.receive(stream(104))) + rest.until(20.0)
+    assert events(effects)[1:] == [("expected", 101, 102)]
+    assert trades.missing == 2
+    rest.has = {101, 102}
+    assert published(rest.until(40.0)) == [101, 102]
+
+
+def test_a_row_that_is_earlier_than_what_came_before_the_hole_is_refused_and_asked_for_again(
+    trades: TradeSequence,
+) -> None:
+    trades.receive(stream(103))
+    others = [row(each) | {"trade_time_ms": NOW_MS - 60_000} for each in (101, 102)]
+    effects = trades.receive_rows(101, 102, others, 0.0)
+    assert published(effects) == [] and trades.missing == 2
+    assert [(each.message["trade_id"], each.reason) for each in effects if isinstance(each, Reject)] == [
+        (101, misplaced(101)),
+        (102, misplaced(102)),
+    ]
+    # One letter is enough for it.
+    assert not [each for each in trades.receive_rows(101, 102, others, 5.0) if isinstance(each, Reject)]
+    assert published(trades.receive_rows(101, 102, [row(101), row(102)], 9.0)) == [101, 102]
+
+
+def misplaced(trade_id: int) -> str:
+    return (
+        f"trade_id: REST gives {trade_id} with the time {NOW_MS - 60_000}, and the trade before the missing"
+        f" ones is of {NOW_MS + 100}"
+    )
+
+
 def test_holes_that_one_page_reaches_are_fetched_with_one_request(trades: TradeSequence) -> None:
     assert fills(trades.receive(stream(102))) == [(101, 101)]
     for trade_id in (105, 107, 3_000):
@@ -398,6 +432,34 @@ def test_ids_that_begin_anew_are_held_until_rest_says_so_and_then_published_as_a
     assert events(effects) == [("gap", number(1, 1), number(1, 1))]
     assert details(effects) == [("gap", "trade ids begin anew after 100: numbering 2")]
     assert (trades.doubtful, trades.missing, trades.epoch) == (0, 0, 1)
+
+
+LATER_BAR = LaterBar(first=1, last=3, open_ms=NOW_MS + 60_000, time_ms=NOW_MS + 62_000)
+
+
+def test_ids_that_only_a_bar_shows_to_begin_anew_are_asked_about_and_fetched(trades: TradeSequence) -> None:
+    [asked] = trades.counted_later(LATER_BAR)
+    assert isinstance(asked, AskNewestTrades)
+    effects = trades.receive_newest(ANEW)
+    assert events(effects) == [
+        ("gap", number(1, 1), number(1, 1)),
+        ("expected", number(1, 1), number(1, 3)),
+        ("gap", number(1, 1), number(1, 3)),
+    ]
+    assert fills(effects) == [(number(1, 1), number(1, 3))]
+    rows = [each | {"epoch": 1} for each in ANEW]
+    assert published(trades.receive_rows(number(1, 1), number(1, 3), rows, 0.0)) == [1, 2, 3]
+    # Later bars go on from there.
+    assert trades.counted_later(LATER_BAR) == []
+    more = trades.counted_later(LaterBar(4, 5, NOW_MS + 70_000, NOW_MS + 71_000))
+    assert fills(more) == [(number(1, 4), number(1, 5))]
+
+
+def test_a_bar_alone_is_not_believed_that_ids_begin_anew(trades: TradeSequence) -> None:
+    trades.counted_later(LATER_BAR)
+    assert trades.receive_newest([row(99), row(100)]) == []
+    assert trades.receive_newest(ANEW) == []  # nobody has asked
+    assert trades.epoch == 0
 
 
 def test_the_new_numbering_goes_on_like_any_other(trades: TradeSequence) -> None:

@@ -1,0 +1,91 @@
+"""The trades of the store against the counts of its bars."""
+
+from __future__ import annotations
+
+import pytest
+
+from consumers.measurements import KLINE, TRADE
+from consumers.points import Point
+from consumers.points import Series as StoredSeries
+from consumers.stores.sqlite import SqliteStore
+from consumers.stores.sqlite_reader import SqliteReader
+from cryptostream.embedded.bar_counts import Span, look_at_counts, short_bars
+from cryptostream.embedded.evidence import Series, State
+
+BARS = Series("BTCUSDC", "klines", "1s")
+T0_MS = 1_790_000_040_000
+RUN = Span(T0_MS, T0_MS + 100_000)
+
+
+def second(n):
+    return T0_MS + n * 1_000
+
+
+@pytest.fixture
+def look(tmp_path):
+    """A function (trades by second, counts by second, what REST says) of the look."""
+
+    def look(trades, counts, rest=None, span=RUN):
+        path = tmp_path / "store.db"
+        store = SqliteStore(path, ticks_expiry_ns=None)
+        of_trades = StoredSeries(TRADE, ("binance", "BTCUSDC"))
+        of_bars = StoredSeries(KLINE, ("binance", "BTCUSDC", "1s"))
+        ids = 0
+        for at, count in trades.items():
+            for _ in range(count):
+                ids += 1
+                point = Point(of_trades, second(at) * 1_000_000 + ids, (ids, 1.0, 1.0, True))
+                store.write([point])
+        store.write(
+            [Point(of_bars, second(at) * 1_000_000, (1.0,) * 8 + (count,)) for at, count in counts.items()]
+        )
+        store.close()
+
+        def counts_of(first_ms, last_ms):
+            said = counts if rest is None else rest
+            return {second(at): count for at, count in said.items() if first_ms <= second(at) <= last_ms}
+
+        asked = (lambda first_ms, last_ms: None) if rest == "silent" else counts_of
+        return look_at_counts(lambda: SqliteReader(path), "binance", BARS, span, asked)
+
+    return look
+
+
+def test_trades_as_many_as_the_bars_count_are_seen(look):
+    # The first bar counts some of before the run, the last one has not closed when it ends.
+    assert look({2: 1, 5: 3}, {1: 7, 2: 4, 3: 0, 5: 3, 100: 9}).state is State.SEEN
+
+
+def test_trades_that_bars_count_and_the_store_lacks_are_missing_whatever_their_ids(look):
+    found = look({2: 1, 5: 3}, {2: 1, 4: 100, 5: 5})
+    assert found.state is State.MISSING
+    assert str(found) == (
+        "BTCUSDC trades: 102 that the 1s bars from 2026-09-21 14:14:04 to 2026-09-21 14:14:05 count "
+        "are not in the store"
+    )
+
+
+def test_without_any_trade_the_count_begins_when_all_should_have_been_heard(look):
+    assert look({}, {2: 1, 29: 1}).state is State.SEEN
+    assert look({}, {2: 1, 31: 1}).state is State.MISSING
+
+
+def test_a_stored_count_that_the_exchange_takes_back_proves_nothing(look):
+    assert look({2: 1, 4: 2}, {4: 5}, rest={4: 2}).state is State.SEEN
+
+
+def test_where_the_exchange_does_not_answer_it_is_unknown(look):
+    found = look({2: 1}, {4: 5}, rest="silent")
+    assert found.state is State.UNKNOWN and "5 trades more than are stored" in found.said
+
+
+def test_a_store_that_is_gone_is_unknown(tmp_path):
+    found = look_at_counts(
+        lambda: SqliteReader(tmp_path / "gone.db"), "binance", BARS, RUN, lambda first_ms, last_ms: {}
+    )
+    assert found.state is State.UNKNOWN
+
+
+def test_a_trade_at_a_border_may_be_counted_by_the_neighbour():
+    assert short_bars({1_000: 2, 2_000: 2}, {1_000: 1, 2_000: 3}, 1_000) == {}
+    assert short_bars({1_000: 2, 2_000: 2, 3_000: 2}, {1_000: 1, 2_000: 2, 3_000: 3}, 1_000) == {1_000: 1}
