@@ -76,6 +76,7 @@ class Plant:
         self._inspection: Inspection | None = None
         self._began_s = time.monotonic()
         self._asked_services: tuple[str, ...] = ()
+        self._unplaced: list[Look] = []
         self.simulator = SimulatorLink(say)
         self.children = Supervisor(workspace.log_path, say)
         self.title_lines: tuple[str, ...] = ()
@@ -114,7 +115,9 @@ class Plant:
         if not memory:
             self._declare_topics(broker)
         if self._source.kind != "replay" and (memory or not has_ledger(broker.address)):
-            publish_ledger(broker.address, self._read_bearings(wiring).ledger, memory=memory)
+            bearings = self._read_bearings(wiring)
+            publish_ledger(broker.address, bearings.ledger, memory=memory)
+            self._unplaced = [Look("earlier runs", State.UNKNOWN, said) for said in bearings.unplaced]
         self._follower = Follower(broker.address, memory=memory)
         self._unread = Unread(broker.address, memory=memory)
         self._start_services(wiring)
@@ -308,7 +311,8 @@ class Plant:
 
     def looks(self) -> tuple[list[Look], str]:
         """At exchange, ledger and store, and in words at what; while the store still runs."""
-        return self.inspection.looks(time.monotonic() - self._began_s)
+        looks, at_what = self.inspection.looks(time.monotonic() - self._began_s)
+        return [*self._unplaced, *looks], at_what
 
     @property
     def uncarried(self) -> tuple[str, ...]:
