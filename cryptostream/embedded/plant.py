@@ -306,8 +306,18 @@ class Plant:
         """Whether a child is there, and its services have just spoken; before it is asked to stop."""
         if not self.children.running(child):
             return [Look(child, State.UNKNOWN, "ended, and was not back when the run stopped")]
-        ages = self._follower.ages_s() if self._follower is not None else {}
-        return looks_at_services(("producer",) if child == PRODUCERS else self._asked_services, ages)
+        restarted = self.children.restarts().get(child, 0) > 0
+        return looks_at_services(self._services_of(child), self._ages_s(child), restarted=restarted)
+
+    def has_begun(self, child: str) -> bool:
+        """Whether the process that a child is now has spoken for each of its services: they carry on."""
+        return self.children.running(child) and self._ages_s(child).keys() >= set(self._services_of(child))
+
+    def _services_of(self, child: str) -> tuple[str, ...]:
+        return ("producer",) if child == PRODUCERS else self._asked_services
+
+    def _ages_s(self, child: str) -> dict[str, float]:
+        return {} if self._follower is None else self._follower.ages_s(self.children.pids().get(child))
 
     def looks(self) -> tuple[list[Look], str]:
         """At exchange, ledger and store, and in words at what; while the store still runs."""
