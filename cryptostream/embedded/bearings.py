@@ -91,7 +91,7 @@ def _lossy_slots(reader: Reader, tags: Mapping[str, str], newest_ns: int) -> dic
     The rows also know what no neighbour tells: that a bar was there to be had, or a trade of an hour ago.
     """
     rows = reader.read("ledger", tags, from_ns=newest_ns - _REMEMBERED_NS, to_ns=newest_ns + 1)
-    return {int(row["time_ns"] or 0): lost for row in rows if (lost := int(row["lost"] or 0)) > 0}
+    return {int(row["time_ns"] or 0): lost for row in rows if (lost := int(row.get("lost") or 0)) > 0}
 
 
 def _read_trades(reader: Reader, bearings: Bearings, series: tuple[str, str], now_ms: int) -> None:
