@@ -105,8 +105,8 @@ def _read_trades(reader: Reader, bearings: Bearings, series: tuple[str, str], no
     trades: dict[int, int] = {}
     holes: dict[int, OpenHole] = {}
     for begin, end in _spans([*lossy, newest - _HOLES_NS], newest):
-        # What is missing at the edge of a minute lies between it and its neighbours.
-        before = _trade_before(reader, tags, begin) if begin in lossy else []
+        # What is missing at the edge lies between it and its neighbours.
+        before = _trades(reader.read("trade", tags, from_ns=newest - _REMEMBERED_NS, to_ns=begin, last=1))
         within = _trades(reader.read("trade", tags, from_ns=begin, to_ns=end))
         after = _trade_after(reader, tags, end, newest) if end <= newest else []
         found = sorted([*before, *within, *after])
@@ -114,10 +114,12 @@ def _read_trades(reader: Reader, bearings: Bearings, series: tuple[str, str], no
         trades.update(found)
         holes.update((hole.first, hole) for hole in between)
         minutes.update(hole.after_ms * _MS // _MINUTE_NS * _MINUTE_NS for hole in between)
-        lost = lossy.get(begin, 0)
-        if lost and not before and sum(hole.last - hole.first + 1 for hole in between) < lost:
+        # In the newest minute that may be what a killed run had on its way: it comes after the newest trade.
+        full = [minute for minute in lossy if begin <= minute < min(end, newest - newest % _MINUTE_NS)]
+        lost = max((lossy[minute] for minute in full), default=0)
+        if not before and sum(hole.last - hole.first + 1 for hole in between) < lost:
             bearings.unplaced.append(
-                f"{symbol} trades: {lost:,} missing in the minute of {_minute(begin)}, by an earlier run's"
+                f"{symbol} trades: {lost:,} missing in the minute of {_minute(full[0])}, by an earlier run's"
                 " ledger; which ones, the store no longer tells"
             )
     latest = max(split(item)[0] for item in trades)
@@ -159,10 +161,6 @@ def _spans(begins: Iterable[int], newest: int) -> list[tuple[int, int]]:
 
 def _trades(rows: Iterable[Row]) -> list[_Trade]:
     return [(int(row["trade_id"] or 0), int(row["time_ns"] or 0)) for row in rows]
-
-
-def _trade_before(reader: Reader, tags: Mapping[str, str], time_ns: int) -> list[_Trade]:
-    return _trades(reader.read("trade", tags, to_ns=time_ns, last=1))
 
 
 def _trade_after(reader: Reader, tags: Mapping[str, str], time_ns: int, newest: int) -> list[_Trade]:

@@ -87,6 +87,22 @@ def test_a_hole_between_two_minutes_or_over_whole_ones_is_found_by_its_neighbour
     assert said(read.ledger)[:2] == [("expected", 110, 299), ("stored", 240, 299)]
 
 
+def test_a_hole_of_a_quiet_symbol_reaches_back_to_the_trade_before_it():
+    trades = [(7, START_MS), (9, START_MS + 15 * MINUTE_MS)]
+    hole = OpenHole(8, 8, START_MS, START_MS + 15 * MINUTE_MS)
+    read = bearings(trades=trades)
+    assert read.missing == {TRADES: [hole]}
+    assert said(read.ledger) == [("expected", 8, 9), ("stored", 9, 9)]
+    known = bearings(trades=trades, ledger=[("trades", "", START_MS + 15 * MINUTE_MS, 1)])
+    assert (known.missing, known.unplaced) == ({TRADES: [hole]}, [])
+
+
+def test_what_a_killed_run_had_on_its_way_is_no_hole():
+    trades = [(item, START_MS + item * 10_000) for item in range(9)]
+    read = bearings(trades=trades, ledger=[("trades", "", START_MS + MINUTE_MS, 4)])
+    assert (read.missing, read.unplaced) == ({}, [])
+
+
 def test_what_the_ledger_calls_lost_and_nothing_gives_the_place_of_is_said():
     read = bearings(trades=long_ago(), ledger=[("trades", "", START_MS, 3)])
     assert read.missing == {}
