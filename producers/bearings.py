@@ -79,7 +79,8 @@ def klines_series(exchange: str, symbol: str, interval: str) -> str:
 
 
 def read_bearings_file(path: Path, option: str = "--bearings") -> dict[str, SeriesBearings]:
-    """Bearings of the embedded mode: a JSON object, series → last id, or [last id, its time in ms].
+    """Bearings of the embedded mode: a JSON object, series → last id, or [last id, its time in ms], or these
+    and the holes below it: [last id, time or null, [[first, last, time before or null, time after], …]].
 
     Raises:
         UsageError: the file cannot be read or is no such object.
@@ -93,14 +94,36 @@ def read_bearings_file(path: Path, option: str = "--bearings") -> dict[str, Seri
     except ValueError as error:
         raise UsageError(f"{option}: {path} is not JSON ({error}); write series names and last ids") from None
     entries = content.items() if isinstance(content, dict) else ()
-    pairs = {series: entry if isinstance(entry, list) else [entry, None] for series, entry in entries}
-    if not isinstance(content, dict) or not all(map(_is_pair, pairs.values())):
+    known = {series: _bearings_of(entry) for series, entry in entries}
+    bearings = {series: found for series, found in known.items() if found is not None}
+    if not isinstance(content, dict) or len(bearings) < len(known):
         raise UsageError(
             f'{option}: {path} must be a JSON object like {{"binance:BTCUSDC:trades": 4711}}, integers'
-            " only, or with their times: [4711, 1785767100000]"
+            " only, or with their times: [4711, 1785767100000], or with holes too:"
+            " [4711, 1785767100000, [[4703, 4705, 1785767090000, 1785767091000]]]"
         )
-    return {series: SeriesBearings(last_id, time_ms=time_ms) for series, (last_id, time_ms) in pairs.items()}
+    return bearings
 
 
-def _is_pair(entry: list[object]) -> bool:
-    return len(entry) == 2 and type(entry[0]) is int and (entry[1] is None or type(entry[1]) is int)
+def _bearings_of(entry: object) -> SeriesBearings | None:
+    """None if it is none of the forms."""
+    match entry if isinstance(entry, list) else [entry, None]:
+        case [last_id, time_ms]:
+            holes: object = []
+        case [last_id, time_ms, holes]:
+            pass
+        case _:
+            return None
+    if type(last_id) is not int or not (time_ms is None or type(time_ms) is int):
+        return None
+    if not isinstance(holes, list) or not all(map(_is_hole, holes)):
+        return None
+    missing = tuple(OpenHole(*hole) for hole in holes)
+    return SeriesBearings(last_id, missing, time_ms=time_ms)
+
+
+def _is_hole(entry: object) -> bool:
+    match entry:
+        case [int(), int(), int() | None, int()]:
+            return True
+    return False

@@ -130,6 +130,7 @@ class ProducerService:
             await asyncio.wait((starting, stopped), return_when=asyncio.FIRST_COMPLETED)
             if not starting.done():
                 starting.cancel()
+                _LOG.warning("stopped before the series began: what they have missed was not looked at")
                 return 0
             starting.result()
             self._metrics.health.ready("start")

@@ -33,6 +33,8 @@ from shared.messages import TradeMessage
 from shared.topics import TRADES
 from shared.trade_ids import EPOCH_SPAN, number_of, shown
 
+# A question without an answer for so long: what it asks for is missing, whatever becomes of the answer.
+_UNANSWERED_S: Final = 10.0
 _NOT_BROUGHT: Final = "known to be issued, and the stream has not brought them"
 _BEFORE_THE_FIRST: Final = "issued since the exchange was listened to, before the first one heard"
 _NEVER_ISSUED: Final = "aggTrades prove that they were never issued"
@@ -78,6 +80,7 @@ class TradeSequence:
         self._proved = IdRanges()
         self._counted = IdRanges()  # by bars whose ids are as many as they count
         self._filling = False
+        self._open_since_s: float | None = None  # when the question was first seen to be open
         self._resuming = False
 
     @property
@@ -145,7 +148,8 @@ class TradeSequence:
         self._begun_with = Mark(last_id + 1, self._last_ms)
         effects: list[Effect] = []
         for hole in missing:
-            effects += self._add(hole)
+            # Whoever knew of it before may not have said so, and is no more.
+            effects += [*self._add(hole), *self._expect(hole, "missing since an earlier start")]
         for found in later:
             # Nobody knows where a numbering has ended; the next one counts from 1, as exchanges do.
             before = max(self._last, found.first - found.first % EPOCH_SPAN)
@@ -381,7 +385,14 @@ class TradeSequence:
 
     def retry(self, now_s: float) -> list[Effect]:
         """Ask again for what is due; `now_s` is of a clock that only goes forward. Call it once a second."""
-        return self._fill(now_s)
+        if not self._filling:
+            self._open_since_s = None
+        elif self._open_since_s is None:
+            self._open_since_s = now_s
+        if self._open_since_s is None or now_s - self._open_since_s < _UNANSWERED_S:
+            return self._fill(now_s)
+        detail = "the exchange leaves the question for them open"
+        return [event for missing in self._missing for event in self._expect(missing, detail)]
 
     def receive_rows(
         self,
@@ -398,7 +409,7 @@ class TradeSequence:
             now_s: as in `retry`.
             oldest_available: REST has none below this id, for now.
         """
-        self._filling = False
+        self._filling, self._open_since_s = False, None
         effects: list[Effect] = []
         for row in rows or ():
             number = number_of(row)
@@ -438,7 +449,7 @@ class TradeSequence:
             never: ranges of ids proved to be none; nobody expects them.
             now_s: as in `retry`.
         """
-        self._filling = False
+        self._filling, self._open_since_s = False, None
         effects: list[Effect] = []
         for low, high in never:
             ids = IdRanges([(max(asked.first, low), min(asked.last, high))] if low <= high else ())
@@ -450,7 +461,9 @@ class TradeSequence:
                 self._proved.add(missing.first, missing.last)
         for missing in list(self._missing.within(asked.first, asked.last)):
             if not missing.soon:
-                effects += self._expect(missing)
+                proved = self._proved.intersection_count(missing.first, missing.last)
+                detail = f"the exchange does not have them for now; aggTrades prove {proved} of them"
+                effects += self._expect(missing, detail)
         return effects + self._fill(now_s)
 
     @staticmethod
@@ -473,14 +486,12 @@ class TradeSequence:
             self._settle(first, last)
         return effects
 
-    def _expect(self, missing: MissingRange) -> list[Effect]:
+    def _expect(self, missing: MissingRange, detail: str) -> list[Effect]:
         """From now on the ledger knows that these are missing, whatever becomes of this process."""
         if self._expected.intersection_count(missing.first, missing.last) == missing.last - missing.first + 1:
             return []
         self._expected.add(missing.first, missing.last)
-        proved = self._proved.intersection_count(missing.first, missing.last)
-        detail = f"the exchange does not have them for now; aggTrades prove {proved} of them"
-        return [LedgerEvent("expected", missing.first, missing.last, missing.after_ms, detail)]
+        return [LedgerEvent("expected", missing.first, missing.last, missing.after_ms or None, detail)]
 
     def _prove(self, unproved: Sequence[MissingRange]) -> list[Effect]:
         self._filling = True

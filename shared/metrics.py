@@ -78,6 +78,7 @@ class ServiceMetrics:
             "schema": 1,
             "service": self.service,
             "instance": self.instance,
+            "pid": os.getpid(),
             "time_ms": now_ms,
             "up": True,
             "messages": self._messages,

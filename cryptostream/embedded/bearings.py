@@ -1,15 +1,17 @@
 """Where each series stands according to the store: what a run on the memory broker starts from (DESIGN §7).
 
 The memory broker forgets progress and ledger. The store does not: the newest trade ids and open times become
-the producers' bearings, and the ids of each series' newest minute become ledger events again, so that the
-ledger's row of that minute stays whole when the run goes on in the middle of it.
+the producers' bearings, with the holes below them that its ledger rows and the trades of the last minutes
+show. The ids of each series' newest minute, and of those with holes, become ledger events again, so that the
+ledger's rows of these minutes stay whole, and what is missing stays expected until it is there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -17,8 +19,10 @@ from typing import Final
 import orjson
 from confluent_kafka import Producer
 
-from consumers.stores.port import Reader
+from consumers.stores.expiry import TICKS_EXPIRY_NS
+from consumers.stores.port import Reader, Row
 from cryptostream.topic_reader import TopicReader
+from producers.bearings import OpenHole
 from shared.errors import BrokerUnavailable
 from shared.intervals import INTERVAL_MS
 from shared.kafka import LIBRDKAFKA_LOG, producer_config
@@ -30,8 +34,16 @@ from shared.trade_ids import split
 _MINUTE_NS: Final = 60_000_000_000
 _MS: Final = 1_000_000
 _FLUSH_S: Final = 10.0
-# How far back trades are looked through for a hole that a killed run was still repairing.
+# How far back trades are looked through for a hole of which a killed run could not yet tell the ledger.
 _HOLES_NS: Final = 10 * _MINUTE_NS
+
+
+# Older holes are left to `cryptostream repair`: rows that expire meanwhile would look like holes.
+_REMEMBERED_NS: Final = TICKS_EXPIRY_NS - 86_400 * 10**9
+# Where the trade after a hole is looked for, ever further.
+_WIDTHS_NS: Final = (_MINUTE_NS, 60 * _MINUTE_NS, TICKS_EXPIRY_NS)
+
+_Trade = tuple[int, int]  # number, time in ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +51,19 @@ class Bearings:
     """What the store knows.
 
     Attributes:
-        last_ids: `binance:BTCUSDC:trades` → trade id up to which nothing is missing;
-            `binance:BTCUSDC:klines:1m` → open time of the last closed bar, in ms.
+        last_ids: `binance:BTCUSDC:trades` → the newest trade id;
+            `binance:BTCUSDC:klines:1m` → open time of the newest closed bar, in ms.
         times_ms: trade time of those of trades.
-        ledger: `expected` and `stored` events of the newest minute of each series.
+        missing: holes below them that earlier runs have left open.
+        ledger: `expected` and `stored` events of the newest minute of each series, and of those with holes.
+        unplaced: in words, what the store's ledger calls lost and its rows do not show the place of.
     """
 
     last_ids: dict[str, int] = field(default_factory=dict)
     times_ms: dict[str, int] = field(default_factory=dict)
+    missing: dict[str, list[OpenHole]] = field(default_factory=dict)
     ledger: list[LedgerMessage] = field(default_factory=list)
+    unplaced: list[str] = field(default_factory=list)
 
 
 def read_bearings(
@@ -80,25 +96,98 @@ def with_bases(bearings: Bearings, exchange: str, bases: Mapping[str, int]) -> B
     return replace(bearings, last_ids={**begun, **bearings.last_ids})
 
 
+def _lossy_slots(reader: Reader, tags: Mapping[str, str], newest_ns: int) -> dict[int, int]:
+    """Begin of each minute or bar of the last days of which ids are expected and not accounted for; how many.
+
+    The rows also know what no neighbour tells: that a bar was there to be had, or a trade of an hour ago.
+    """
+    rows = reader.read("ledger", tags, from_ns=newest_ns - _REMEMBERED_NS, to_ns=newest_ns + 1)
+    return {int(row["time_ns"] or 0): lost for row in rows if (lost := int(row.get("lost") or 0)) > 0}
+
+
 def _read_trades(reader: Reader, bearings: Bearings, series: tuple[str, str], now_ms: int) -> None:
     exchange, symbol = series
     tags = {"exchange": exchange, "symbol": symbol}
     newest = max((int(row["time_ns"] or 0) for row in reader.read("trade", tags, last=1)), default=None)
     if newest is None:
         return
-    rows = reader.read("trade", tags, from_ns=newest - _HOLES_NS)
-    trades = [(int(row["trade_id"] or 0), int(row["time_ns"] or 0)) for row in rows]
-    # Where ids begin anew, nothing is missing between the last of one numbering and the first of the next.
-    latest = max(split(number)[0] for number, _ in trades)
+    lossy = _lossy_slots(reader, {**tags, "stream": "trades"}, newest)
+    minutes = {newest - newest % _MINUTE_NS, *lossy}
+    trades: dict[int, int] = {}
+    holes: dict[int, OpenHole] = {}
+    for begin, end in _spans([*lossy, newest - _HOLES_NS], newest):
+        # What is missing at the edge lies between it and its neighbours.
+        before = _trades(reader.read("trade", tags, from_ns=newest - _REMEMBERED_NS, to_ns=begin, last=1))
+        within = _trades(reader.read("trade", tags, from_ns=begin, to_ns=end))
+        after = _trade_after(reader, tags, end, newest) if end <= newest else []
+        found = sorted([*before, *within, *after])
+        between = list(_holes_between(found))
+        trades.update(found)
+        holes.update((hole.first, hole) for hole in between)
+        minutes.update(hole.after_ms * _MS // _MINUTE_NS * _MINUTE_NS for hole in between)
+        # In the newest minute that may be what a killed run had on its way: it comes after the newest trade.
+        full = [minute for minute in lossy if begin <= minute < min(end, newest - newest % _MINUTE_NS)]
+        lost = max((lossy[minute] for minute in full), default=0)
+        if not before and sum(hole.last - hole.first + 1 for hole in between) < lost:
+            bearings.unplaced.append(
+                f"{symbol} trades: {lost:,} missing in the minute of {_minute(full[0])}, by an earlier run's"
+                " ledger; which ones, the store no longer tells"
+            )
+    latest = max(split(item)[0] for item in trades)
+    last_id = max(item for item in trades if split(item)[0] == latest)
     series_name = f"{exchange}:{symbol}:trades"
-    last_id = last_before_a_hole(number for number, _ in trades if split(number)[0] == latest)
     bearings.last_ids[series_name] = last_id
-    bearings.times_ms[series_name] = dict(trades)[last_id] // _MS
+    bearings.times_ms[series_name] = trades[last_id] // _MS
+    if holes:
+        bearings.missing[series_name] = [holes[first] for first in sorted(holes)]
     ledger_series = (exchange, symbol, "trades", None)
-    minute = [number for number, time_ns in trades if time_ns >= newest - newest % _MINUTE_NS]
-    for epoch in sorted({split(number)[0] for number in minute}):
-        numbers = [number for number in minute if split(number)[0] == epoch]
-        bearings.ledger.extend(ledger_events(ledger_series, numbers, 1, newest // _MS, now_ms))
+    for minute in sorted(minutes):
+        there = _trades(reader.read("trade", tags, from_ns=minute, to_ns=minute + _MINUTE_NS))
+        gone = [hole for hole in holes.values() if minute <= hole.after_ms * _MS < minute + _MINUTE_NS]
+        bearings.ledger.extend(_events_of_minute(ledger_series, there, gone, now_ms))
+
+
+def _events_of_minute(
+    series: tuple[str, str, str, None], there: Sequence[_Trade], gone: Sequence[OpenHole], now_ms: int
+) -> Iterator[LedgerMessage]:
+    """What the ledger's row of a minute is made of, anew; a hole belongs to the trade after it."""
+    newest_ms = max((time_ns for _, time_ns in there), default=0) // _MS
+    for epoch in sorted({split(item)[0] for item, _ in there}):
+        items = [item for item, _ in there if split(item)[0] == epoch]
+        first = min([*items, *(hole.first for hole in gone if split(hole.first)[0] == epoch)])
+        yield from ledger_events(series, items, 1, newest_ms, now_ms, first=first)
+
+
+def _spans(begins: Iterable[int], newest: int) -> list[tuple[int, int]]:
+    """Minutes from these times on, the last one up to the newest trade; those that meet are one."""
+    spans: list[tuple[int, int]] = []
+    for begin in sorted(begins):
+        end = newest + 1 if begin >= newest - _HOLES_NS else begin + _MINUTE_NS
+        if spans and begin <= spans[-1][1]:
+            spans[-1] = (spans[-1][0], max(end, spans[-1][1]))
+        else:
+            spans.append((begin, end))
+    return spans
+
+
+def _trades(rows: Iterable[Row]) -> list[_Trade]:
+    return [(int(row["trade_id"] or 0), int(row["time_ns"] or 0)) for row in rows]
+
+
+def _trade_after(reader: Reader, tags: Mapping[str, str], time_ns: int, newest: int) -> list[_Trade]:
+    for width_ns in _WIDTHS_NS:
+        end = min(time_ns + width_ns, newest + 1)
+        found = _trades(reader.read("trade", tags, from_ns=time_ns, to_ns=end))
+        if found:
+            return [min(found)]
+    return []
+
+
+def _holes_between(ordered: Sequence[_Trade]) -> Iterator[OpenHole]:
+    """What is missing between trades; nothing is where ids begin anew."""
+    for (before, before_ns), (after, after_ns) in pairwise(ordered):
+        if after > before + 1 and split(before)[0] == split(after)[0]:
+            yield OpenHole(before + 1, after - 1, before_ns // _MS, after_ns // _MS)
 
 
 def _read_klines(reader: Reader, bearings: Bearings, series: tuple[str, str, str], now_ms: int) -> None:
@@ -107,42 +196,63 @@ def _read_klines(reader: Reader, bearings: Bearings, series: tuple[str, str, str
     newest = max((int(row["time_ns"] or 0) for row in reader.read("kline", tags, last=1)), default=None)
     if newest is None:
         return
-    bearings.last_ids[f"{exchange}:{symbol}:klines:{interval}"] = newest // _MS
-    rows = reader.read("kline", tags, from_ns=newest - newest % _MINUTE_NS)
-    opened = [int(row["time_ns"] or 0) // _MS for row in rows]
-    step = INTERVAL_MS[interval]
-    ledger_series = (exchange, symbol, "klines", interval)
-    bearings.ledger.extend(ledger_events(ledger_series, opened, step, newest // _MS, now_ms))
+    name, step = f"{exchange}:{symbol}:klines:{interval}", INTERVAL_MS[interval]
+    bearings.last_ids[name] = newest // _MS
+    slot_ns = max(step * _MS, _MINUTE_NS)
+    slots = sorted(
+        {newest - newest % _MINUTE_NS, *_lossy_slots(reader, {**tags, "stream": "klines"}, newest)}
+    )
+    for slot in slots:
+        rows = reader.read("kline", tags, from_ns=slot, to_ns=min(slot + slot_ns, newest + 1))
+        opened = [int(row["time_ns"] or 0) // _MS for row in rows]
+        first = slot // _MS
+        if slot == slots[-1] and opened:
+            first = min(opened)  # the row of the newest minute is as far as it came
+        last = min(first + slot_ns // _MS - step, newest // _MS)
+        gone = [time_ms for time_ms in range(first, last + 1, step) if time_ms not in opened]
+        for time_ms in gone:
+            hole = OpenHole(time_ms, time_ms, after_ms=time_ms + step)
+            bearings.missing.setdefault(name, []).append(hole)
+        event_ms = max([first, *opened])
+        ledger_series = (exchange, symbol, "klines", interval)
+        items = sorted({*opened, *gone})
+        bearings.ledger.extend(
+            ledger_events(ledger_series, opened, step, event_ms, now_ms, first=items[0], last=items[-1])
+        )
 
 
-def last_before_a_hole(ids: Iterable[int]) -> int:
-    """The id up to which none is missing, seen from the lowest; ids in any order, at least one."""
-    ordered = sorted(set(ids))
-    for before, after in pairwise(ordered):
-        if after != before + 1:
-            return before
-    return ordered[-1]
+def _minute(time_ns: int) -> str:
+    return f"{datetime.fromtimestamp(time_ns // 10**9, UTC):%Y-%m-%d %H:%M}Z"
 
 
 def ledger_events(
-    series: tuple[str, str, str, str | None], ids: Sequence[int], step: int, event_time_ms: int, now_ms: int
+    series: tuple[str, str, str, str | None],
+    ids: Sequence[int],
+    step: int,
+    event_time_ms: int,
+    now_ms: int,
+    *,
+    first: int | None = None,
+    last: int | None = None,
 ) -> list[LedgerMessage]:
     """`expected` from the first to the last id and `stored` for each run of ids that are there.
 
     Args:
         series: exchange, symbol, stream, interval.
         step: distance of neighbouring ids: 1, or the interval in ms for open times.
+        first, last: what is expected, if more than from the first to the last that are there.
     """
-    if not ids:
-        return []
-    ordered = sorted(set(ids))
-    runs = [[ordered[0], ordered[0]]]
-    for item in ordered[1:]:
-        if item == runs[-1][1] + step:
+    runs: list[list[int]] = []
+    for item in sorted(set(ids)):
+        if runs and item == runs[-1][1] + step:
             runs[-1][1] = item
         else:
             runs.append([item, item])
-    spans = [("expected", ordered[0], ordered[-1]), *(("stored", first, last) for first, last in runs)]
+    first = runs[0][0] if first is None and runs else first
+    last = runs[-1][1] if last is None and runs else last
+    if first is None or last is None:
+        return []
+    spans = [("expected", first, last), *(("stored", begin, end) for begin, end in runs)]
     exchange, symbol, stream, interval = series
     return [
         {
@@ -155,21 +265,24 @@ def ledger_events(
             "stream": stream,
             "interval": interval,
             "kind": kind,
-            "first": first,
-            "last": last,
-            "count": (last - first) // step + 1,
+            "first": begin,
+            "last": end,
+            "count": (end - begin) // step + 1,
             "detail": "of an earlier run",
         }
-        for kind, first, last in spans
+        for kind, begin, end in spans
     ]
 
 
 def write_bearings(path: Path, bearings: Bearings) -> Path:
     """Write the last ids, of trades with their times, as producers read them (`--bearings`); the path."""
-    entries = {
-        series: [last_id, bearings.times_ms[series]] if series in bearings.times_ms else last_id
-        for series, last_id in bearings.last_ids.items()
-    }
+    entries: dict[str, object] = {}
+    for series, last_id in bearings.last_ids.items():
+        time_ms, holes = bearings.times_ms.get(series), bearings.missing.get(series)
+        entries[series] = last_id if time_ms is None else [last_id, time_ms]
+        if holes:
+            each = [[hole.first, hole.last, hole.before_ms, hole.after_ms] for hole in holes]
+            entries[series] = [last_id, time_ms, each]
     path.write_bytes(orjson.dumps(entries))
     return path
 

@@ -213,17 +213,25 @@ def looks_at_uncarried(spans: Iterable[Uncarried]) -> list[Look]:
     ]
 
 
-def looks_at_services(expected: Iterable[str], ages_s: Mapping[str, float]) -> list[Look]:
+def looks_at_services(
+    expected: Iterable[str], ages_s: Mapping[str, float], *, restarted: bool = False
+) -> list[Look]:
     """Whether each service had spoken shortly before it was asked to stop.
 
     Args:
         ages_s: seconds since its last word, by service.
+        restarted: their process is not the first one.
     """
+    silent = (
+        "was started again and has not said since that it carries on: what it missed is unknown"
+        if restarted
+        else "never said a word: what it did is unknown"
+    )
     looks = []
     for service in expected:
         age_s = ages_s.get(service)
         if age_s is None:
-            looks.append(Look(service, State.UNKNOWN, "never said a word: what it did is unknown"))
+            looks.append(Look(service, State.UNKNOWN, silent))
         elif age_s > SILENT_S:
             said = f"silent for {age_s:.0f} s before the end: what it had in hand is unknown"
             looks.append(Look(service, State.UNKNOWN, said))

@@ -14,6 +14,7 @@ from consumers.ledger_events import LedgerSeries
 from cryptostream.embedded.evidence import Series, Uncarried
 from cryptostream.embedded.recounting import Claim
 from cryptostream.embedded.snapshot import LedgerRow, ServiceView
+from cryptostream.embedded.words import Words
 from shared import messages
 from shared.errors import BrokerUnavailable, InvalidMessage
 from shared.intervals import INTERVAL_MS
@@ -37,7 +38,7 @@ class Follower:
 
     def __init__(self, address: str, *, memory: bool) -> None:
         self._ledger = CompletenessLedger()
-        self._services: dict[tuple[str, str], tuple[float, dict[str, Any]]] = {}
+        self._words = Words()
         self._times: dict[LedgerSeries, tuple[int, int]] = {}
         self._entered: set[LedgerSeries] = set()
         self._uncarried: dict[Series, Uncarried] = {}
@@ -74,12 +75,12 @@ class Follower:
         now_s = time.monotonic()
         return tuple(
             _service_view(metrics, now_s - heard_s, restarts.get(f"{metrics['service'].split('-')[0]}s", 0))
-            for heard_s, metrics in self._services.values()
+            for heard_s, metrics in self._words
         )
 
     def metrics(self, service: str) -> tuple[float, dict[str, Any]] | None:
         """When a service was heard last (monotonic seconds), and its message."""
-        return next((said for (name, _), said in self._services.items() if name == service), None)
+        return self._words.of(service)
 
     @property
     def ledger(self) -> tuple[LedgerRow, ...]:
@@ -130,13 +131,9 @@ class Follower:
             for series in self._entered
         }
 
-    def ages_s(self) -> dict[str, float]:
-        """Seconds since each service has spoken."""
-        now_s = time.monotonic()
-        ages: dict[str, float] = {}
-        for (service, _), (heard_s, _) in self._services.items():
-            ages[service] = min(now_s - heard_s, ages.get(service, float("inf")))
-        return ages
+    def ages_s(self, pid: int | None) -> dict[str, float]:
+        """Seconds since each service of this process has spoken."""
+        return self._words.ages_s(time.monotonic(), pid)
 
     def _end(self, place: TopicPartition) -> int:
         """Raises:
@@ -159,7 +156,7 @@ class Follower:
         try:
             metrics = orjson.loads(value)
             _service_view(metrics, 0.0, 0)
-            self._services[metrics["service"], metrics["instance"]] = (time.monotonic(), metrics)
+            self._words.receive(metrics, time.monotonic())
         except (ValueError, KeyError, TypeError):
             return  # not a service of ours: a broker may be shared
 

@@ -86,6 +86,7 @@ class Plant:
         self._inspection: Inspection | None = None
         self._began_s = time.monotonic()
         self._asked_services: tuple[str, ...] = ()
+        self._unplaced: list[Look] = []
         self.simulator = SimulatorLink(say)
         self.children = Supervisor(workspace.log_path, say)
         self.title_lines: tuple[str, ...] = ()
@@ -123,13 +124,8 @@ class Plant:
         wiring = Wiring(symbols, self._settings.intervals, memory, environment)
         if not memory:
             self._declare_topics(broker)
-        if self._source.kind != "replay" and (memory or not has_ledger(broker.address)):
-            publish_ledger(broker.address, self._read_bearings(wiring).ledger, memory=memory)
         if self._source.kind != "replay":
-            stored = self._read_bearings(wiring)
-            self._bare = bare_symbols(stored, self._settings.exchange, symbols)
-            kept = self._workspace.trade_bases
-            self._bases = {symbol: base for symbol, base in kept.items() if symbol in self._bare}
+            self._take_stock(wiring, broker)
         self._follower = Follower(broker.address, memory=memory)
         self._unread = Unread(broker.address, memory=memory)
         self._start_services(wiring)
@@ -140,6 +136,16 @@ class Plant:
             symbols,
             self._settings.intervals,
         )
+
+    def _take_stock(self, wiring: Wiring, broker: Broker) -> None:
+        """What earlier runs have left in the store."""
+        stored = self._read_bearings(wiring)
+        if wiring.memory_broker or not has_ledger(broker.address):
+            publish_ledger(broker.address, stored.ledger, memory=wiring.memory_broker)
+            self._unplaced = [Look("earlier runs", State.UNKNOWN, said) for said in stored.unplaced]
+        self._bare = bare_symbols(stored, self._settings.exchange, wiring.symbols)
+        kept = self._workspace.trade_bases
+        self._bases = {symbol: base for symbol, base in kept.items() if symbol in self._bare}
 
     def _start_simulator(self) -> None:
         if self._source.kind == "simulator":
@@ -328,12 +334,23 @@ class Plant:
         """Whether a child is there, and its services have just spoken; before it is asked to stop."""
         if not self.children.running(child):
             return [Look(child, State.UNKNOWN, "ended, and was not back when the run stopped")]
-        ages = self._follower.ages_s() if self._follower is not None else {}
-        return looks_at_services(("producer",) if child == PRODUCERS else self._asked_services, ages)
+        restarted = self.children.restarts().get(child, 0) > 0
+        return looks_at_services(self._services_of(child), self._ages_s(child), restarted=restarted)
+
+    def has_begun(self, child: str) -> bool:
+        """Whether the process that a child is now has spoken for each of its services: they carry on."""
+        return self.children.running(child) and self._ages_s(child).keys() >= set(self._services_of(child))
+
+    def _services_of(self, child: str) -> tuple[str, ...]:
+        return ("producer",) if child == PRODUCERS else self._asked_services
+
+    def _ages_s(self, child: str) -> dict[str, float]:
+        return {} if self._follower is None else self._follower.ages_s(self.children.pids().get(child))
 
     def looks(self) -> tuple[list[Look], str]:
         """At exchange, ledger and store, and in words at what; while the store still runs."""
-        return self.inspection.looks(time.monotonic() - self._began_s)
+        looks, at_what = self.inspection.looks(time.monotonic() - self._began_s)
+        return [*self._unplaced, *looks], at_what
 
     @property
     def uncarried(self) -> tuple[str, ...]:

@@ -29,6 +29,8 @@ _TICK_S: Final = 0.1
 # Services flush within 10 s (DESIGN §4.5); a busy machine gets some more.
 _STOP_DEADLINE_S: Final = 20.0
 _LIVE_IDLE_DEADLINE_S: Final = 5.0
+# A process that was just started again, of Python and its libraries, and its first questions to the exchange.
+_BEGIN_DEADLINE_S: Final = 20.0
 _PRODUCER_METRICS: Final = "producer"
 # Three attempts of 5 s each for two questions.
 _ANSWER_DEADLINE_S: Final = 35.0
@@ -174,6 +176,8 @@ class Session:
 
     def _silence_source(self, plant: Plant) -> None:
         live = plant.source_kind == "live"
+        # Producers that were started again have yet to find out what they missed, and to fetch it.
+        self._wait(plant, lambda: plant.has_begun(PRODUCERS), _BEGIN_DEADLINE_S)
         if plant.source_kind == "simulator":
             try:
                 plant.simulator.freeze()
@@ -224,6 +228,7 @@ class Session:
             self._looks.append(Look("quotes and books", State.MISSING, said))
 
     def _end_consumers(self, plant: Plant) -> None:
+        self._wait(plant, lambda: plant.has_begun(CONSUMERS), _BEGIN_DEADLINE_S)
         self._looks += plant.looks_at_services(CONSUMERS)
         self._end(plant, CONSUMERS)
 

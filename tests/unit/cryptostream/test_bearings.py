@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from cryptostream.embedded.bearings import (
     bare_symbols,
-    last_before_a_hole,
     ledger_events,
     read_bearings,
     with_bases,
     write_bearings,
 )
-from producers.bearings import read_bearings_file
+from producers.bearings import OpenHole, SeriesBearings, read_bearings_file
 from shared.trade_ids import number
 
 MINUTE_MS = 60_000
+TRADES = "binance:BTCUSDC:trades"
 START_MS = 1_700_000_040_000  # a whole minute
 ROW = {"exchange": "binance", "symbol": "BTCUSDC"}
 
@@ -24,23 +21,28 @@ ROW = {"exchange": "binance", "symbol": "BTCUSDC"}
 class Rows:
     """A reader on rows in memory, in ascending time."""
 
-    def __init__(self, trades, bars):
+    def __init__(self, trades, bars, ledger=()):
         self.rows = {
             "trade": [{**ROW, "trade_id": id_, "time_ns": ms * 1_000_000 + id_ % 1000} for id_, ms in trades],
             "kline": [{**ROW, "interval": interval, "time_ns": ms * 1_000_000} for interval, ms in bars],
+            "ledger": [
+                {**ROW, "stream": stream, "interval": interval, "time_ns": ms * 1_000_000, "lost": lost}
+                for stream, interval, ms, lost in ledger
+            ],
         }
 
     def read(self, measurement, tags, *, from_ns=None, to_ns=None, last=None):
         found = [row for row in self.rows[measurement] if tags.items() <= row.items()]
         found = [row for row in found if from_ns is None or row["time_ns"] >= from_ns]
+        found = [row for row in found if to_ns is None or row["time_ns"] < to_ns]
         return iter(found[-last:] if last else found)
 
     def close(self):
         pass
 
 
-def bearings(trades=(), bars=(), intervals=("1s", "1m")):
-    return read_bearings(Rows(trades, bars), "binance", ["BTCUSDC"], intervals, now_ms=5)
+def bearings(trades=(), bars=(), intervals=("1s", "1m"), ledger=()):
+    return read_bearings(Rows(trades, bars, ledger), "binance", ["BTCUSDC"], intervals, now_ms=5)
 
 
 def test_an_empty_store_gives_none():
@@ -59,9 +61,88 @@ def test_the_last_trade_and_the_last_bar_of_each_interval_are_the_bearings():
     }
 
 
-def test_trades_are_fetched_again_from_a_hole_that_was_still_being_repaired():
+def said(events, interval=None):
+    return [(e["kind"], e["first"], e["last"]) for e in events if e["interval"] == interval]
+
+
+def test_a_hole_of_the_last_minutes_is_handed_over_and_expected():
     read = bearings(trades=[(100, START_MS), (101, START_MS + 1), (105, START_MS + 9)])
-    assert read.last_ids["binance:BTCUSDC:trades"] == 101
+    assert read.last_ids[TRADES] == 105
+    assert read.missing == {TRADES: [OpenHole(102, 104, START_MS + 1, START_MS + 9)]}
+    assert said(read.ledger) == [("expected", 100, 105), ("stored", 100, 101), ("stored", 105, 105)]
+
+
+def long_ago(*missing):
+    """A trade a second for 40 minutes, but for these."""
+    return [(item, START_MS + item * 1000) for item in range(2_400) if item not in missing]
+
+
+def test_a_hole_that_the_ledger_knows_is_handed_over_however_old_it_is():
+    read = bearings(trades=long_ago(130, 131), ledger=[("trades", "", START_MS + 2 * MINUTE_MS, 2)])
+    assert read.last_ids[TRADES] == 2_399
+    assert read.missing == {TRADES: [OpenHole(130, 131, START_MS + 129_000, START_MS + 132_000)]}
+    assert said(read.ledger)[:3] == [("expected", 120, 179), ("stored", 120, 129), ("stored", 132, 179)]
+    assert read.unplaced == []
+
+
+def test_a_hole_between_two_minutes_or_over_whole_ones_is_found_by_its_neighbours():
+    missing = range(110, 240)
+    read = bearings(trades=long_ago(*missing), ledger=[("trades", "", START_MS + 2 * MINUTE_MS, 60)])
+    assert read.missing == {TRADES: [OpenHole(110, 239, START_MS + 109_000, START_MS + 240_000)]}
+    # The minute of the trade after it is said whole.
+    assert said(read.ledger)[:2] == [("expected", 110, 299), ("stored", 240, 299)]
+
+
+def test_a_hole_of_a_quiet_symbol_reaches_back_to_the_trade_before_it():
+    trades = [(7, START_MS), (9, START_MS + 15 * MINUTE_MS)]
+    hole = OpenHole(8, 8, START_MS, START_MS + 15 * MINUTE_MS)
+    read = bearings(trades=trades)
+    assert read.missing == {TRADES: [hole]}
+    assert said(read.ledger) == [("expected", 8, 9), ("stored", 9, 9)]
+    known = bearings(trades=trades, ledger=[("trades", "", START_MS + 15 * MINUTE_MS, 1)])
+    assert (known.missing, known.unplaced) == ({TRADES: [hole]}, [])
+
+
+def test_what_a_killed_run_had_on_its_way_is_no_hole():
+    trades = [(item, START_MS + item * 10_000) for item in range(9)]
+    read = bearings(trades=trades, ledger=[("trades", "", START_MS + MINUTE_MS, 4)])
+    assert (read.missing, read.unplaced) == ({}, [])
+
+
+def test_what_the_ledger_calls_lost_and_nothing_gives_the_place_of_is_said():
+    read = bearings(trades=long_ago(), ledger=[("trades", "", START_MS, 3)])
+    assert read.missing == {}
+    assert len(read.unplaced) == 1 and read.unplaced[0].startswith("BTCUSDC trades: 3 missing")
+
+
+def test_a_minute_of_which_all_is_there_by_now_is_no_hole():
+    read = bearings(trades=long_ago(), ledger=[("trades", "", START_MS + 3 * MINUTE_MS, 3)])
+    assert (read.missing, read.unplaced) == ({}, [])
+    assert said(read.ledger)[:2] == [("expected", 180, 239), ("stored", 180, 239)]
+
+
+def test_bars_that_were_passed_over_are_handed_over_and_expected():
+    bars = [("1m", START_MS + number * MINUTE_MS) for number in range(9) if number not in (3, 4)]
+    lost = [("klines", "1m", START_MS + number * MINUTE_MS, 1) for number in (3, 4)]
+    read = bearings(bars=bars, intervals=("1m",), ledger=lost)
+    third, fourth, last = (START_MS + number * MINUTE_MS for number in (3, 4, 8))
+    series = "binance:BTCUSDC:klines:1m"
+    assert read.last_ids == {series: last}
+    assert [(hole.first, hole.last) for hole in read.missing[series]] == [(third, third), (fourth, fourth)]
+    assert said(read.ledger, "1m") == [
+        ("expected", third, third),
+        ("expected", fourth, fourth),
+        ("expected", last, last),
+        ("stored", last, last),
+    ]
+
+
+def test_holes_are_written_and_read_back(tmp_path):
+    read = bearings(trades=[(100, START_MS), (105, START_MS + 9)], bars=[("1m", START_MS)])
+    known = read_bearings_file(write_bearings(tmp_path / "bearings.json", read))
+    hole = OpenHole(101, 104, START_MS, START_MS + 9)
+    assert known[TRADES] == SeriesBearings(105, (hole,), time_ms=START_MS + 9)
+    assert known["binance:BTCUSDC:klines:1m"] == SeriesBearings(START_MS)
 
 
 def test_only_the_newest_minute_is_entered_in_the_ledger_again():
@@ -89,13 +170,6 @@ def test_what_is_missing_in_between_stays_missing():
         ("stored", 1, 2),
         ("stored", 5, 5),
     ]
-
-
-@given(st.sets(st.integers(0, 60), min_size=1))
-def test_no_id_up_to_the_bearing_is_missing(ids):
-    last = last_before_a_hole(ids)
-    assert set(range(min(ids), last + 1)) <= ids
-    assert last + 1 not in ids
 
 
 def test_where_ids_begin_anew_the_newest_numbering_goes_on_and_each_has_its_own_events(tmp_path):
