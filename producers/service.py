@@ -100,6 +100,7 @@ class ProducerService:
         self._rest = BinanceRest(
             settings.binance_rest_url, settings.history_url(), self._clock.exchange_ms, self._outlet.reject
         )
+        self._rest.finished_ms = self._clock.finished_ms
         self._clock.ask = self._measure_clock
         self._repairs = Repairs(self._rest, self._outlet, self._clock, self._distrust)
         self._outlet.start = self._repairs.start
@@ -228,7 +229,7 @@ class ProducerService:
         if self._clock.replay_ms is None:
             with suppress(TimeoutError, ExchangeUnavailable, ExchangeRefused):
                 await asyncio.wait_for(self._measure_clock(), _LAST_CLOCK_S)
-        now_s, exchange_ms, now_ms = time.monotonic(), self._clock.exchange_ms(), self._clock.message_ms()
+        now_s, exchange_ms, now_ms = time.monotonic(), self._clock.last_ms(), self._clock.message_ms()
         for instrument in self._instruments.values():
             self._outlet.perform(instrument, instrument.last_look(now_s, exchange_ms, now_ms))
 

@@ -28,6 +28,7 @@ from cryptostream.embedded.exchange_word import (
     ExchangeWord,
     ask_exchange,
     closed_bars,
+    held_clock,
     last_closed_ms,
     word_of_recording,
 )
@@ -159,10 +160,11 @@ class Inspection:
         return look_at_trades(series, known, first, word.newest_trades.get(symbol))
 
     def _late_bars(self, series: Series, word: ExchangeWord) -> range:
-        if word.time_ms is None:
+        time_ms, _ = self._clock(word)
+        if time_ms is None:
             return range(0)
-        last_ms = last_closed_ms(series.interval, word.time_ms)
-        began_ms = self._before.time_ms or word.time_ms
+        last_ms = last_closed_ms(series.interval, time_ms)
+        began_ms = self._before.time_ms or word.time_ms or time_ms
         return bars_to_ask_for(series, self._known(series), began_ms, last_ms, warm=self._asked.warm)
 
     def _of_bars(self, word: ExchangeWord) -> list[Look]:
@@ -170,6 +172,10 @@ class Inspection:
             said = f"unknown: the exchange's clock was asked at the end: {word.problem}"
             return [Look(str(series), State.UNKNOWN, said) for series in self._bars]
         looks, silent = [], False
+        _, contradiction = self._clock(word)
+        if contradiction is not None:
+            said = f"unknown: the exchange's clock contradicts itself: {contradiction}"
+            looks.append(Look("the end", State.UNKNOWN, said))
         for series in self._bars:
             late = self._late_bars(series, word)
             found: list[int] | None = None
@@ -179,10 +185,14 @@ class Inspection:
             looks.append(look_at_bars(series, late, found))
         return looks
 
+    def _clock(self, word: ExchangeWord) -> tuple[int | None, str | None]:
+        """Up to when bars are expected, and why the exchange's clock is not believed; see `held_clock`."""
+        return held_clock(self._before, word, self._follower.newest_ms)
+
     def _of_prices(self, word: ExchangeWord, ages: dict[str, int]) -> list[Look]:
         looks = []
         began_ms = self._before.asked_ms or word.asked_ms
-        clock_offset_ms = (word.time_ms or word.asked_ms) - word.asked_ms
+        clock_offset_ms = (self._clock(word)[0] or word.asked_ms) - word.asked_ms
         for symbol in self._asked.symbols:
             for stream, measurement, bid, ask, offset_ms in (
                 ("quotes", QUOTE.name, "bid_price", "ask_price", 0),
@@ -283,9 +293,9 @@ class Inspection:
         parts = []
         if self._asked.recording:
             parts.append("every frame that was played")
-        elif word.time_ms is not None:
+        elif (time_ms := self._clock(word)[0]) is not None:
             parts.append("trades up to the exchange's newest ids")
-            parts.append(f"bars up to {clock(word.time_ms)} by its clock")
+            parts.append(f"bars up to {clock(time_ms)} by its clock")
         parts.append(f"{counted.rows:,} of {counted.claimed:,} rows counted in the store")
         parts += [f"{stream} {age_ms / 1000:.1f} s old at most" for stream, age_ms in ages.items()]
         return ", ".join(parts)
