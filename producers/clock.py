@@ -102,14 +102,15 @@ class Clock:
         """Take the time of an event of the streams, just come."""
         self._event = now_s, event_time_ms
 
-    def finished_ms(self, server_time_ms: int) -> int:
-        """What has ended before this has ended; the exchange says `server_time_ms`, which may be wrong.
+    def bounds_ms(self, server_time_ms: int) -> tuple[int, int]:
+        """The exchange says that it is so late: how late it is at least, and at most.
 
-        Where its word contradicts the one of before, carried on, or the streams, the earliest of them counts.
+        The two differ where its word contradicts the one of before, carried on, or the streams.
         """
         known_ms = [self._carried_ms(heard) for heard in (self._agreed, self._event) if heard is not None]
-        earliest_ms = min(known_ms, default=server_time_ms)
-        return earliest_ms if server_time_ms - earliest_ms > CONTRADICTION_MS else server_time_ms
+        if all(abs(ms - server_time_ms) <= CONTRADICTION_MS for ms in known_ms):
+            return server_time_ms, server_time_ms
+        return min(server_time_ms, *known_ms), max(server_time_ms, *known_ms)
 
     def last_ms(self) -> int:
         """The exchange's clock, asked once more after the streams have ended: it does not go back."""

@@ -100,7 +100,7 @@ class ProducerService:
         self._rest = BinanceRest(
             settings.binance_rest_url, settings.history_url(), self._clock.exchange_ms, self._outlet.reject
         )
-        self._rest.finished_ms = self._clock.finished_ms
+        self._rest.bounds_ms = self._clock.bounds_ms
         self._clock.ask = self._measure_clock
         self._repairs = Repairs(self._rest, self._outlet, self._clock, self._distrust)
         self._outlet.start = self._repairs.start

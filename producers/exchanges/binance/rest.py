@@ -73,7 +73,7 @@ class BinanceRest:
         share: of the exchange's weight limit.
 
     Attributes:
-        finished_ms: what has ended before this has ended, while the exchange says that it is so late.
+        bounds_ms: how late it is at least and at most, when the exchange says that it is so late.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class BinanceRest:
         self._history_url = history_url
         self._exchange_ms = exchange_ms
         self._reject = reject
-        self.finished_ms: Callable[[int], int] = int
+        self.bounds_ms: Callable[[int], tuple[int, int]] = lambda said_ms: (said_ms, said_ms)
         self.budget = WeightBudget(share=share)
         self._session: aiohttp.ClientSession | None = None
         self._at_once = asyncio.Semaphore(_AT_ONCE)
@@ -154,17 +154,16 @@ class BinanceRest:
             "klines", symbol, rows, lambda row: kline_of_row(symbol, interval, row, received_ms)
         )
         newest_ms = max((kline["open_time_ms"] for kline in klines), default=0)
-        finished_ms = self.finished_ms(server_time_ms)
+        least_ms, most_ms = self.bounds_ms(server_time_ms)
         finished = [
             kline
             for kline in klines
-            if kline["close_time_ms"] < server_time_ms
-            and (kline["close_time_ms"] < finished_ms or kline["open_time_ms"] < newest_ms)
+            if kline["close_time_ms"] < (most_ms if kline["open_time_ms"] < newest_ms else least_ms)
         ]
         for kline in klines:
             # One bar is open, as a rule; a later one is none.
-            if kline["open_time_ms"] > server_time_ms + AHEAD_MS:
-                error = TimeAhead("open_time_ms", kline["open_time_ms"], server_time_ms + AHEAD_MS)
+            if kline["open_time_ms"] > most_ms + AHEAD_MS:
+                error = TimeAhead("open_time_ms", kline["open_time_ms"], most_ms + AHEAD_MS)
                 self._reject("rest:klines", symbol, str(error), orjson.dumps(kline))
         return finished
 

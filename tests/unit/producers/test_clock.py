@@ -156,8 +156,13 @@ def test_at_the_end_the_exchanges_clock_may_stand_still(clock: Clock, time: Time
 def test_a_word_that_is_far_ahead_finishes_no_bar(clock: Clock, time: Time) -> None:
     time.pass_s(5)
     clock.receive(clock.steady_ms(), NOW_MS + 30 * 86_400_000)
-    assert clock.finished_ms(NOW_MS + 30 * 86_400_000) == NOW_MS + 5_250
-    assert clock.finished_ms(NOW_MS + 6_000) == NOW_MS + 6_000
+    assert clock.bounds_ms(NOW_MS + 30 * 86_400_000) == (NOW_MS + 5_250, NOW_MS + 30 * 86_400_000)
+    assert clock.bounds_ms(NOW_MS + 6_000) == (NOW_MS + 6_000, NOW_MS + 6_000)
+
+
+def test_a_word_that_falls_back_does_not_unfinish_bars(clock: Clock, time: Time) -> None:
+    time.pass_s(5)
+    assert clock.bounds_ms(NOW_MS - 3_600_000) == (NOW_MS - 3_600_000, NOW_MS + 5_250)
 
 
 def test_a_first_word_that_is_far_ahead_finishes_no_bar_once_the_streams_tell(time: Time) -> None:
@@ -165,7 +170,7 @@ def test_a_first_word_that_is_far_ahead_finishes_no_bar_once_the_streams_tell(ti
     clock.receive(clock.steady_ms(), NOW_MS + 3_600_000)
     clock.receive_event(time.monotonic_s, NOW_MS)
     time.pass_s(3)
-    assert clock.finished_ms(NOW_MS + 3_603_000) == NOW_MS + 3_000
+    assert clock.bounds_ms(NOW_MS + 3_603_000) == (NOW_MS + 3_000, NOW_MS + 3_603_000)
 
 
 def test_streams_vouch_for_a_word_that_contradicts_those_before(clock: Clock, time: Time) -> None:
@@ -173,4 +178,4 @@ def test_streams_vouch_for_a_word_that_contradicts_those_before(clock: Clock, ti
     clock.receive_event(time.monotonic_s, NOW_MS + 3_600_000)
     clock.receive(clock.steady_ms(), NOW_MS + 3_600_100)
     time.pass_s(60)
-    assert clock.finished_ms(NOW_MS + 3_660_000) == NOW_MS + 3_660_000
+    assert clock.bounds_ms(NOW_MS + 3_660_000) == (NOW_MS + 3_660_000, NOW_MS + 3_660_000)

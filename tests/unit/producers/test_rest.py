@@ -32,7 +32,7 @@ class Host:
         self.answers: dict[str, tuple[int, bytes]] = {"trades": (200, _rows(range(500, 1_500)))}
         self.asked: list[str] = []
         self.now_ms = NOW_MS
-        self.finished_ms: Callable[[int], int] = int
+        self.bounds_ms: Callable[[int], tuple[int, int]] = lambda said_ms: (said_ms, said_ms)
 
     @asynccontextmanager
     async def rest(self) -> AsyncIterator[BinanceRest]:
@@ -57,7 +57,7 @@ class Host:
             lambda: self.now_ms,
             lambda *letter: rejected.append(letter),
         )
-        rest.finished_ms = self.finished_ms
+        rest.bounds_ms = self.bounds_ms
         try:
             yield rest
         finally:
@@ -233,14 +233,17 @@ def _bar_row(open_ms: int) -> list[Any]:
     return [open_ms, "1.0", "2.0", "1.0", "2.0", "5.0", open_ms + 59_999, "7.0", 3, "1.0", "1.5", "0"]
 
 
-@pytest.mark.parametrize(("contradicted", "finished"), [(False, [0, 60_000]), (True, [0])])
+@pytest.mark.parametrize(
+    ("bounds", "finished"),
+    [((120_000, 120_000), [0, 60_000]), ((30_000, 120_000), [0]), ((-3_600_000, 120_000), [0])],
+)
 def test_a_bar_that_only_a_contradicted_clock_calls_finished_is_not(
-    contradicted: bool, finished: list[int]
+    bounds: tuple[int, int], finished: list[int]
 ) -> None:
     host = Host()
     host.answers["time"] = (200, b'{"serverTime": %d}' % (NOW_MS + 120_000))
     host.answers["klines"] = (200, orjson.dumps([_bar_row(NOW_MS), _bar_row(NOW_MS + 60_000)]))
-    # By all clocks but that one the first bar is the open one; a later one proves that it has ended.
-    host.finished_ms = lambda said_ms: NOW_MS + 30_000 if contradicted else said_ms
+    # By one clock the first bar has not ended yet; a later one proves that it has.
+    host.bounds_ms = lambda _: (NOW_MS + bounds[0], NOW_MS + bounds[1])
     bars = run(host, lambda rest: rest.klines("BTCUSDC", "1m", 0, 0, NOW_MS))
     assert [bar["open_time_ms"] - NOW_MS for bar in bars] == finished
