@@ -106,6 +106,14 @@ class KlineSequence:
         """How many bars were passed over and are still asked for."""
         return len(self._passed_over)
 
+    @property
+    def questioned(self) -> bool:
+        """Some bars may never have been issued, which REST's next answers prove."""
+        told = self._holes_up_to(max([self._told_last, *self._waiting]))
+        return any(missing.doubtful for missing in self._passed_over) or any(
+            hole.cause in _EXCUSED for first, last in told for hole in self._holes(first, last)
+        )
+
     def begin(
         self,
         last_open_time_ms: int | None,

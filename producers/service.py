@@ -447,6 +447,7 @@ class ProducerService:
         gauge("warm", float(pending == 0))
         gauge("missing_trades", sum(instrument.missing_trades for instrument in instruments))
         gauge("missing_bars", sum(instrument.missing_bars for instrument in instruments))
+        gauge("questioned_series", sum(instrument.questioned for instrument in instruments))
         gauge("uncarried", sum(len(instrument.uncarried) for instrument in instruments))
         gauge("doubtful_trades", sum(instrument.doubtful_trades for instrument in instruments))
         gauge("books", len(instruments))

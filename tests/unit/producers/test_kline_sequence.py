@@ -327,6 +327,7 @@ def test_an_excuse_that_is_not_proven_at_the_end_is_none() -> None:
     sequence = begun()
     sequence.receive(bar(0, **ids(1, 12)))
     sequence.receive(bar(2, **ids(13, 20)))
+    assert sequence.questioned
     assert ("expected", 1, 1) in events(sequence.conclude())
 
 
@@ -455,7 +456,9 @@ def test_bars_that_the_exchange_leaves_out_since_there_was_no_trade_need_proof()
     assert causes(effects) == [("gap", 2, 3, "no trades")]
     effects = rest.until(30.0)
     assert (events(effects), published(effects)) == ([("expected", 2, 3)], [4])
+    assert sequence.questioned
     assert (events(rest.until(60.0)), sequence.missing) == ([("halted", 2, 3)], 0)
+    assert not sequence.questioned
 
 
 @pytest.mark.parametrize(("first_after", "cause"), [(18, "no trades"), (19, "missed")])
