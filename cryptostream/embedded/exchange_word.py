@@ -99,7 +99,7 @@ def held_clock(
 
     Args:
         first: its word when the run began.
-        newest_ms: time of the newest event that is known.
+        newest_ms: time of the newest event that was known when it was asked at the end.
 
     Returns:
         The clock as it was said, or where it contradicts the one of before, carried on by a clock that is

@@ -76,6 +76,7 @@ class Inspection:
         self._first = Asking((lambda: ExchangeWord(0)) if asked.recording else self._ask)
         self._listening = False
         self._last: Asking | None = None
+        self._newest_ms: int | None = None  # of the events known when it was asked for the last time
         self._stored: dict[Series, int | None] = {}
 
     def tick(self) -> None:
@@ -88,6 +89,7 @@ class Inspection:
 
     def ask_again(self) -> None:
         """What has been issued up to now has to be there at the end."""
+        self._newest_ms = self._follower.newest_ms
         self._last = Asking(self._ask)
 
     @property
@@ -187,7 +189,7 @@ class Inspection:
 
     def _clock(self, word: ExchangeWord) -> tuple[int | None, str | None]:
         """Up to when bars are expected, and why the exchange's clock is not believed; see `held_clock`."""
-        return held_clock(self._before, word, self._follower.newest_ms)
+        return held_clock(self._before, word, self._newest_ms)
 
     def _of_prices(self, word: ExchangeWord, ages: dict[str, int]) -> list[Look]:
         looks = []
