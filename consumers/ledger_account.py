@@ -103,12 +103,19 @@ class Account:
             return IdRanges()
         for ids in entered:
             ids.add(first, last)
+        self._excuse_no_stored(first, last)
         if kind == "expected" and event_time_ms is not None and self.series.stream == "trades":
             self.dates.add(first, last, event_time_ms)
         slots = self._slots(first, last)
         if max(ids.range_count() for ids in entered) > self.max_ranges:
             self._settle()
         return slots
+
+    def _excuse_no_stored(self, first: int, last: int) -> None:
+        """What is stored after all needs no excuse, whichever was said first."""
+        for begin, end in list(self.stored.within(first, last)):
+            self.halted.remove(begin, end)
+            self.offline.remove(begin, end)
 
     def expect_to(self, last: int) -> IdRanges:
         """The exchange's clock says that bars up to `last` are closed; the slots whose rows this changes."""

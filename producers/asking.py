@@ -56,6 +56,16 @@ class Asking:
     def unanswered_for_long(self, now_s: float) -> bool:
         return self._since_s is not None and now_s - self._since_s >= UNANSWERED_S
 
-    def continued(self, missing: MissingRange, now_s: float) -> MissingRange:
-        """The range, asked for as often and as long as the page was."""
-        return replace(missing, asked=self.asked, since_s=self._since_s, due_s=now_s + delay_s(self.asked))
+    def continued(self, missing: MissingRange, now_s: float, *, passed: bool) -> MissingRange:
+        """The range, asked for as often and as long as the page was.
+
+        Args:
+            passed: REST has shown a later bar than these.
+        """
+        return replace(
+            missing,
+            asked=self.asked,
+            since_s=self._since_s,
+            due_s=now_s + delay_s(self.asked),
+            lacking=self._lacking if passed else 0,
+        )

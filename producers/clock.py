@@ -21,6 +21,9 @@ _OTHER_PACE: Final = 2.0
 _PACE_OVER_S: Final = 0.5
 # The host's clock is corrected by far less than this in a second; more is a step, or a sleep of the host.
 STEP_MS: Final = 2_000
+# Answers of the exchange's clock that are further apart than this contradict each other.
+CONTRADICTION_MS: Final = 2_000
+_VOUCHES_S: Final = 10.0  # for so long an event of the streams vouches for an answer
 
 
 class Clock:
@@ -47,6 +50,8 @@ class Clock:
         self.ahead_ms = _UNBOUNDED_MS
         self._monotonic = monotonic
         self._heard: tuple[float, int] | None = None  # monotonic seconds, and the exchange's clock then
+        self._agreed: tuple[float, int] | None = None  # the same, of the newest that nothing contradicts
+        self._event: tuple[float, int] | None = None  # the same, of the newest event of the streams
         self._ours_ms = 0  # how far the exchange's clock was ahead of the host's then
         self._pace = 1.0
         self._paced_since: tuple[float, int] | None = None  # the same as when `_pace` was last measured
@@ -84,7 +89,43 @@ class Clock:
                 self._pace = pace if pace > _OTHER_PACE else 1.0
             self._paced_since = now_s, server_time_ms
         self._heard = now_s, server_time_ms
+        fresh = self._event is not None and now_s - self._event[0] <= _VOUCHES_S
+        if (
+            self._agreed is None
+            or self._agrees(server_time_ms, self._agreed)
+            or (fresh and self._agrees(server_time_ms, self._event))
+        ):
+            self._agreed = now_s, server_time_ms
         self.latest_ms()
+
+    def receive_event(self, now_s: float, event_time_ms: int) -> None:
+        """Take the time of an event of the streams, just come."""
+        self._event = now_s, event_time_ms
+
+    def bounds_ms(self, server_time_ms: int) -> tuple[int, int]:
+        """The exchange says that it is so late: how late it is at least, and at most.
+
+        The two differ where its word contradicts the one of before, carried on, or the streams.
+        """
+        known_ms = [self._carried_ms(heard) for heard in (self._agreed, self._event) if heard is not None]
+        if all(abs(ms - server_time_ms) <= CONTRADICTION_MS for ms in known_ms):
+            return server_time_ms, server_time_ms
+        return min(server_time_ms, *known_ms), max(server_time_ms, *known_ms)
+
+    def last_ms(self) -> int:
+        """The exchange's clock, asked once more after the streams have ended: it does not go back."""
+        now_ms = self.exchange_ms()
+        if self._agreed is None or now_ms >= self._agreed[1] - CONTRADICTION_MS:
+            return now_ms
+        return self._carried_ms(self._agreed)
+
+    def _agrees(self, server_time_ms: int, heard: tuple[float, int] | None) -> bool:
+        return heard is not None and abs(server_time_ms - self._carried_ms(heard)) <= CONTRADICTION_MS
+
+    def _carried_ms(self, heard: tuple[float, int]) -> int:
+        """What a time that was heard has become."""
+        heard_s, heard_ms = heard
+        return heard_ms + int((self._monotonic() - heard_s) * 1000)
 
     def latest_ms(self) -> int:
         """No event of the exchange can have a later time than this. Setting our clock does not change it."""

@@ -19,12 +19,12 @@ from shared.models import LedgerKind
 # trade lies between; we were switched off.
 Cause = Literal["missed", "halted", "no trades", "offline"]
 
-# What a hole is in the ledger when the exchange has nothing to fill it with. Bars without trades that it has
-# left out were never issued, so nobody expects them: they stay a gap, whose cause may only be known now.
+# What a hole is in the ledger when the exchange has nothing to fill it with. That bars without trades were
+# left out is known only after some asking, until which they are expected: they need an excuse as a halt does.
 KIND_BY_CAUSE: Final[dict[Cause, LedgerKind]] = {
     "missed": "lost",
     "halted": "halted",
-    "no trades": "gap",
+    "no trades": "halted",
     "offline": "offline",
 }
 

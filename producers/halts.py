@@ -4,57 +4,84 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from shared.id_ranges import IdRanges
 
 TRADING: Final = "TRADING"
-# Status is polled, so a halt may have begun or ended up to one poll earlier or later than seen.
+# Status is polled, at the longest so seldom: a halt may have begun up to one poll before it was seen.
 _SLACK_MS: Final = 240_000
 _SPANS: Final = 1_000
+
+
+class _Span(NamedTuple):
+    """Looks at the status, all but the outer two of which said closed.
+
+    Attributes:
+        after_ms: the exchange may have closed from here on; 0 if nobody had looked before.
+        first_ms, last_ms: the first and the last look that said closed.
+        before_ms: the look that said so no longer; of a halt that goes on, the newest one.
+    """
+
+    after_ms: int
+    first_ms: int
+    last_ms: int
+    before_ms: int
 
 
 class Halts:
     """Spans of time in which the status was another than TRADING."""
 
     def __init__(self) -> None:
-        # (first look that said so, first look that no longer did)
-        self._spans: deque[tuple[int, int]] = deque(maxlen=_SPANS)
-        self._since_ms: int | None = None
-        self._asked = False
-        self._latest_ms = 0
+        self._spans: deque[_Span] = deque(maxlen=_SPANS)
+        self._open: _Span | None = None  # closed at the newest look
+        self._latest_ms: int | None = None  # the newest look
 
     @property
     def halted(self) -> bool:
-        return self._since_ms is not None
+        return self._open is not None
 
     def receive_status(self, status: str, time_ms: int) -> None:
         """Take the status of exchangeInfo at `time_ms`."""
-        self._latest_ms = time_ms
-        if status != TRADING and self._since_ms is None:
-            # Closed already when first asked: nobody knows since when.
-            self._since_ms = time_ms if self._asked else 0
-        elif status == TRADING and self._since_ms is not None:
-            self._spans.append((self._since_ms, time_ms))
-            self._since_ms = None
-        self._asked = True
+        latest_ms, self._latest_ms = self._latest_ms, time_ms
+        if status != TRADING:
+            if self._open is None:
+                # Closed already when first asked: nobody knows since when.
+                after_ms = 0 if latest_ms is None else max(latest_ms, time_ms - _SLACK_MS)
+                self._open = _Span(after_ms, time_ms, time_ms, time_ms)
+            self._open = self._open._replace(last_ms=time_ms, before_ms=time_ms)
+        elif self._open is not None:
+            self._spans.append(self._open._replace(before_ms=time_ms))
+            self._open = None
 
     def seen_closed(self, first_ms: int, last_ms: int) -> bool:
         """Whether a look between these times, both inclusive, said closed."""
-        return any(begin_ms <= last_ms and end_ms >= first_ms for begin_ms, end_ms in self._seen())
+        return any(
+            (span.first_ms if span.after_ms else 0) <= last_ms and span.before_ms >= first_ms
+            for span in self._seen()
+        )
 
     def halted_bars(self, first: int, last: int, interval_ms: int) -> IdRanges:
-        """Bars with open times `first` to `last` that fall into a halt, as ids `open time // interval`."""
+        """Bars with open times `first` to `last` that may fall into a halt, by `open time // interval`."""
         bars = IdRanges()
-        for begin_ms, end_ms in self._seen():
-            first_ms = max(0, begin_ms - _SLACK_MS)
-            begin = max(first, first_ms - first_ms % interval_ms)
-            end = min(last, end_ms + _SLACK_MS)
+        for span in self._seen():
+            begin = max(first, span.after_ms - span.after_ms % interval_ms)
+            end = min(last, span.before_ms + (_SLACK_MS if span is self._open else 0))
             if begin <= end:
                 bars.add(begin // interval_ms, end // interval_ms)
         return bars
 
-    def _seen(self) -> Iterator[tuple[int, int]]:
+    def closed_bars(self, first: int, last: int, interval_ms: int) -> IdRanges:
+        """Those of them before and after which the exchange was seen closed: they surely do."""
+        bars = IdRanges()
+        for span in self._seen():
+            begin = max(first // interval_ms, -(-span.first_ms // interval_ms))
+            end = min(last // interval_ms, span.last_ms // interval_ms - 1)
+            if begin <= end:
+                bars.add(begin, end)
+        return bars
+
+    def _seen(self) -> Iterator[_Span]:
         yield from self._spans
-        if self._since_ms is not None:
-            yield self._since_ms, self._latest_ms
+        if self._open is not None:
+            yield self._open

@@ -104,6 +104,11 @@ class Instrument:
         return sum(klines.missing for klines in self._klines.values())
 
     @property
+    def questioned(self) -> int:
+        """Series with bars of which REST's next answers tell whether they were issued."""
+        return sum(klines.questioned for klines in self._klines.values())
+
+    @property
     def doubtful_trades(self) -> int:
         """Trades of which REST has not yet said what they are."""
         return self._trades.doubtful

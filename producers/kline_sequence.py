@@ -12,7 +12,7 @@ from producers.asking import Asking
 from producers.effects import PAGE, Effect, FillKlines, LedgerEvent, Publish
 from producers.gaps import KIND_BY_CAUSE, Hole, Place, holes_of_bars, place
 from producers.halts import Halts
-from producers.missing_ids import MAX_HOLES, MissingIds, MissingRange
+from producers.missing_ids import AFTER_PROOF_S, MAX_HOLES, MissingIds, MissingRange
 from shared.id_ranges import IdRanges
 from shared.intervals import interval_ms, open_time_ms
 from shared.messages import KlineMessage
@@ -56,6 +56,7 @@ class KlineSequence:
     A bar that is next is published; a later one waits while REST is asked for those before it. An open time
     that REST does not have, though a later bar exists, is passed over after some answers: it is expected, and
     asked for in the background for a day before it is given up as what it is missing for (`producers.gaps`).
+    That it never was, for a halt or for want of trades, is said only once it is proven (PROVEN_BY).
     Without any event of the stream the exchange's clock tells what has closed (`tick`).
 
     Args:
@@ -82,6 +83,8 @@ class KlineSequence:
         self._page_last = -1  # what REST is, or was last, asked for ends here
         self._asking = Asking()
         self._passed_over = MissingIds()  # by open time // step; still asked for
+        self._excused = MissingIds()  # said never to have been issued; asked for a while longer
+        self._rest_last = -1  # the newest bar that REST has shown
         self._live: KlineMessage | None = None  # latest update of the open bar, held back while filling
         self._published: dict[int, KlineMessage] = {}
         self._absent_last: int | None = None  # up to here there was nothing when the series was begun
@@ -102,6 +105,14 @@ class KlineSequence:
     def missing(self) -> int:
         """How many bars were passed over and are still asked for."""
         return len(self._passed_over)
+
+    @property
+    def questioned(self) -> bool:
+        """Some bars may never have been issued, which REST's next answers prove."""
+        told = self._holes_up_to(max([self._told_last, *self._waiting]))
+        return any(missing.doubtful for missing in self._passed_over) or any(
+            hole.cause in _EXCUSED for first, last in told for hole in self._holes(first, last)
+        )
 
     def begin(
         self,
@@ -187,11 +198,7 @@ class KlineSequence:
         told_last = max([self._told_last, *self._waiting])
         self._expected_last = max(self._expected_last, told_last)
         for first, end in self._holes_up_to(told_last):
-            effects += [
-                LedgerEvent("expected", hole.first, hole.last)
-                for hole in self._holes(first, end)
-                if hole.cause in ("missed", "offline")
-            ]
+            effects += self._unexcused(first, end)
         if self._filling and self._open_since_ms is not None:
             effects += self._expect(self._known_last)
         return effects
@@ -203,8 +210,12 @@ class KlineSequence:
         if begin > last:
             return []
         self._expected_last = last
-        bars = IdRanges([(begin // self._step, last // self._step)])
-        closed = self._halts.halted_bars(begin, last, self._step)
+        return self._unexcused(begin, last)
+
+    def _unexcused(self, first: int, last: int) -> list[Effect]:
+        """The bars from one to another are expected, but for those that surely fall into a halt."""
+        bars = IdRanges([(first // self._step, last // self._step)])
+        closed = self._halts.closed_bars(first, last, self._step)
         return [
             LedgerEvent("expected", low * self._step, high * self._step)
             for low, high in bars.difference(closed)
@@ -216,7 +227,7 @@ class KlineSequence:
         Args:
             now_s: of a clock that only goes forward.
         """
-        page = None if self._filling else self._passed_over.due(now_s, PAGE)
+        page = None if self._filling else self._passed_over.due(now_s, PAGE) or self._excused.due(now_s, PAGE)
         if page is None:
             return []
         self._filling = True
@@ -246,16 +257,16 @@ class KlineSequence:
                 self._begin_with(rows or (), last)
         for row in rows or ():
             open_time = row["open_time_ms"]
+            self._rest_last = max(self._rest_last, open_time)
             if self._next is not None and max(first, self._next) <= open_time <= last:
                 # The final of the stream, if it is there, is the one nobody can have read too early.
                 self._waiting.setdefault(open_time, row)
-            elif open_time // self._step in self._passed_over:
+            elif self._is_missed(open_time):
                 effects += self._follow_up(row)
             else:
                 effects += self._revision(row)
         effects += self._drain()
-        unanswered = self._passed_over.unanswered(first // self._step, last // self._step, now_s)
-        effects += self._give_up(unanswered, now_s)
+        effects += self._unanswered(first // self._step, last // self._step, now_s, answered=rows is not None)
         if self._next is not None and self._next <= last:
             self._asking.answered(rows, self._next, now_s)
             effects += self._missing(last, now_s)
@@ -305,7 +316,7 @@ class KlineSequence:
             return [*self._lateness(kline), self._publish(kline), *self._drain(), *self._settle()]
         known = None if self._next is None else self._next - self._step
         if known is not None and place(known, open_time, open_time, self._step) is Place.SEEN:
-            if open_time // self._step in self._passed_over:
+            if self._is_missed(open_time):
                 return self._follow_up(kline)
             return self._repetition(kline)
         self._known_last = max(self._known_last, open_time)
@@ -412,27 +423,63 @@ class KlineSequence:
         return effects
 
     def _pass_over(self, hole: Hole, now_s: float) -> list[Effect]:
-        if hole.cause in _EXCUSED:
-            # What the clock has made expected, and the exchange has left out, needs an excuse.
-            kind = "halted" if hole.first <= self._expected_last else KIND_BY_CAUSE[hole.cause]
-            return [LedgerEvent(kind, hole.first, hole.last, detail=_detail(hole))]
-        self._trade_id = None  # who knows how many there were
+        if hole.cause != "no trades":
+            self._trade_id = None  # who knows how many there were
+        effects: list[Effect] = []
+        surely = IdRanges()
+        if hole.cause == "halted":
+            surely = self._halts.closed_bars(hole.first, hole.last, self._step)
+            for missing in self._ranges_of(surely, hole, now_s):
+                effects.append(self._excuse(missing, _detail(hole)))
         detail = "the exchange does not have it for now; later bars go on"
-        if self._passed_over.range_count() < MAX_HOLES:
-            missing = MissingRange(
-                hole.first // self._step, hole.last // self._step, None, hole.last, hole.cause == "offline"
-            )
-            self._passed_over.add(self._asking.continued(missing, now_s))
-        else:
-            detail = f"{MAX_HOLES:,} holes are open, more are not followed; `cryptostream repair` fetches it"
-        return [LedgerEvent("expected", hole.first, hole.last, detail=detail)]
+        bars = IdRanges([(hole.first // self._step, hole.last // self._step)])
+        for missing in self._ranges_of(bars.difference(surely), hole, now_s):
+            if self._passed_over.range_count() < MAX_HOLES:
+                self._passed_over.add(missing)
+            else:
+                detail = (
+                    f"{MAX_HOLES:,} holes are open, more are not followed; `cryptostream repair` fetches it"
+                )
+            first, last = missing.first * self._step, missing.last * self._step
+            effects.append(LedgerEvent("expected", first, last, detail=detail))
+        return effects
+
+    def _ranges_of(self, bars: IdRanges, hole: Hole, now_s: float) -> Iterator[MissingRange]:
+        """Parts of a hole, to be asked for in the background."""
+        passed, doubtful = self._rest_last > hole.last, hole.cause in _EXCUSED
+        for low, high in bars:
+            missing = MissingRange(low, high, None, hole.last, hole.cause == "offline", doubtful=doubtful)
+            yield self._asking.continued(missing, now_s, passed=passed)
+
+    def _excuse(self, missing: MissingRange, detail: str | None) -> LedgerEvent:
+        """They were never issued, by all that is known. If REST has them yet, they are published late."""
+        if self._excused.range_count() < MAX_HOLES:
+            self._excused.add(missing)
+        return LedgerEvent("halted", missing.first * self._step, missing.last * self._step, detail=detail)
+
+    def _is_missed(self, open_time: int) -> bool:
+        return open_time // self._step in self._passed_over or open_time // self._step in self._excused
 
     def _follow_up(self, kline: KlineMessage) -> list[Effect]:
         """A bar that was passed over, after all: the one case of a bar behind later ones."""
         open_time = kline["open_time_ms"]
-        self._passed_over.remove(open_time // self._step, open_time // self._step)
+        for missed in (self._passed_over, self._excused):
+            missed.remove(open_time // self._step, open_time // self._step)
         detail = "came only after later bars had gone on"
         return [Publish(self._topic, kline), LedgerEvent("late", open_time, open_time, detail=detail)]
+
+    def _unanswered(self, first: int, last: int, now_s: float, *, answered: bool) -> list[Effect]:
+        """What REST was asked for, and is still missing."""
+        reached = self._rest_last // self._step if answered else -1
+        effects = self._give_up(self._passed_over.unanswered(first, last, now_s, reached), now_s)
+        for missing in self._passed_over.proven():
+            self._passed_over.remove(missing.first, missing.last)
+            effects.append(self._excuse(missing, f"never issued: {missing.asking(now_s)}"))
+        self._excused.unanswered(first, last, now_s)
+        for missing in list(self._excused.within(first, last)):
+            if missing.since_s is not None and now_s - missing.since_s >= AFTER_PROOF_S:
+                self._excused.remove(missing.first, missing.last)
+        return effects
 
     def _give_up(self, exhausted: Iterable[MissingRange], now_s: float) -> list[Effect]:
         effects: list[Effect] = []

@@ -21,6 +21,10 @@ PATIENCE_S: Final = 86_400.0
 LEAST_ASKED: Final = 30
 # Some 200 bytes each, 2 MB a series.
 MAX_HOLES: Final = 10_000
+# So many answers without an id, from a REST that has later ones, prove that it never was, where there is
+# reason to believe so: three quarters of a minute by the delays above. It is asked for some time longer.
+PROVEN_BY: Final = 8
+AFTER_PROOF_S: Final = 3_600.0
 
 
 def delay_s(asked: int) -> float:
@@ -38,6 +42,8 @@ class MissingRange:
         offline: we were switched off between them.
         asked: how often REST was asked and did not give them.
         since_s: the first of these times, None before it. due_s: when to ask next.
+        doubtful: there is reason to believe that they were never issued.
+        lacking: how often REST, asked for them, was further than they are and did not have them.
     """
 
     first: int
@@ -48,6 +54,8 @@ class MissingRange:
     asked: int = 0
     since_s: float | None = None
     due_s: float = -math.inf
+    doubtful: bool = False
+    lacking: int = 0
 
     @property
     def soon(self) -> bool:
@@ -68,9 +76,9 @@ class MissingRange:
         """Whether the two are one, but for their times."""
         return (
             self.first == before.last + 1
-            and self.asked == before.asked
-            and (self.before_ms, self.after_ms, self.offline)
-            == (before.before_ms, before.after_ms, before.offline)
+            and (self.asked, self.lacking) == (before.asked, before.lacking)
+            and (self.before_ms, self.after_ms, self.offline, self.doubtful)
+            == (before.before_ms, before.after_ms, before.offline, before.doubtful)
         )
 
 
@@ -100,8 +108,11 @@ class MissingIds:
                 return
             yield replace(missing, first=max(first, missing.first), last=min(last, missing.last))
 
-    def unanswered(self, first: int, last: int, now_s: float) -> list[MissingRange]:
+    def unanswered(self, first: int, last: int, now_s: float, reached: int = -1) -> list[MissingRange]:
         """REST was asked for these ids, and those that are still missing were not in its answer.
+
+        Args:
+            reached: the newest id that REST has, if it did answer and that is known.
 
         Returns: the ranges that are missing for longer than anything is asked for; they stay until removed.
         """
@@ -109,11 +120,18 @@ class MissingIds:
         touched = self._ranges[begin:end]
         for missing in touched:
             missing.asked += 1
+            missing.lacking += reached > missing.last
             missing.since_s = now_s if missing.since_s is None else missing.since_s
             missing.due_s = now_s + delay_s(missing.asked)
         exhausted = [replace(missing) for missing in touched if missing.exhausted(now_s)]
         self._join(first, last)
         return exhausted
+
+    def proven(self) -> list[MissingRange]:
+        """Those of which REST's answers say that they were never issued; they stay until removed."""
+        return [
+            replace(missing) for missing in self._ranges if missing.doubtful and missing.lacking >= PROVEN_BY
+        ]
 
     def due(self, now_s: float, page: int) -> tuple[int, int] | None:
         """First and last missing id of the next page to ask for; None if nothing is due."""

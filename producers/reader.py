@@ -134,12 +134,14 @@ class FrameReader:
             self._outlet.perform(instrument, instrument.receive(kind, message))
 
     def _note(self, link: Link, stream: StreamId, message: dict[str, Any], now_ms: int) -> None:
-        link.watchdog.heard(stream, time.monotonic())
+        now_s = time.monotonic()
+        link.watchdog.heard(stream, now_s)
         event_time_ms = message["event_time_ms"]
         if message["source"] == "replay":
             self._clock.replay_ms = message["received_time_ms"]
             link.watchdog.replaying()
         elif event_time_ms is not None:
+            self._clock.receive_event(now_s, event_time_ms)
             latency_ms = self._clock.exchange_ms() - event_time_ms
             self._metrics.latency(EXCHANGE, _STREAM_NAMES[stream[1]], "socket", now_ms, latency_ms)
 

@@ -127,8 +127,9 @@ class Repairs:
         self._outlet.perform(instrument, effects)
 
     async def _fill_klines(self, instrument: Instrument, effect: FillKlines) -> None:
-        # One bar more than is missing: where REST has that, it does not merely trail.
-        last = effect.last + interval_ms(effect.interval)
+        # One bar more than is missing: where REST has that, it does not merely trail. And one that proves
+        # that this one has ended, should the exchange's clock contradict itself.
+        last = effect.last + 2 * interval_ms(effect.interval)
 
         async def ask() -> list[Any]:
             now_ms = self._clock.message_ms()

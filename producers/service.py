@@ -101,6 +101,7 @@ class ProducerService:
         self._rest = BinanceRest(
             settings.binance_rest_url, settings.history_url(), self._clock.exchange_ms, self._outlet.reject
         )
+        self._rest.bounds_ms = self._clock.bounds_ms
         self._clock.ask = self._measure_clock
         self._repairs = Repairs(self._rest, self._outlet, self._clock, self._distrust)
         self._outlet.start = self._repairs.start
@@ -236,7 +237,7 @@ class ProducerService:
         if self._clock.replay_ms is None:
             with suppress(TimeoutError, ExchangeUnavailable, ExchangeRefused):
                 await asyncio.wait_for(self._measure_clock(), _LAST_CLOCK_S)
-        now_s, exchange_ms, now_ms = time.monotonic(), self._clock.exchange_ms(), self._clock.message_ms()
+        now_s, exchange_ms, now_ms = time.monotonic(), self._clock.last_ms(), self._clock.message_ms()
         for instrument in self._instruments.values():
             self._outlet.perform(instrument, instrument.last_look(now_s, exchange_ms, now_ms))
 
@@ -464,6 +465,7 @@ class ProducerService:
         gauge("warm", float(pending == 0))
         gauge("missing_trades", sum(instrument.missing_trades for instrument in instruments))
         gauge("missing_bars", sum(instrument.missing_bars for instrument in instruments))
+        gauge("questioned_series", sum(instrument.questioned for instrument in instruments))
         gauge("uncarried", sum(len(instrument.uncarried) for instrument in instruments))
         gauge("doubtful_trades", sum(instrument.doubtful_trades for instrument in instruments))
         gauge("books", len(instruments))

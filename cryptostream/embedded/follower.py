@@ -131,6 +131,17 @@ class Follower:
             for series in self._entered
         }
 
+    @property
+    def newest_ms(self) -> int | None:
+        """Time of the newest trade, or end of the newest stored bar, that was entered in this run."""
+        times = []
+        for series in self._entered:
+            if series.stream == "trades":
+                times += [last_ms for _, last_ms in (self._times.get(series, (None, None)),) if last_ms]
+            elif (last := self._ledger.ranges(series)["stored"].last) is not None:
+                times.append((last + 1) * series.unit)
+        return max(times, default=None)
+
     def ages_s(self, pid: int | None) -> dict[str, float]:
         """Seconds since each service of this process has spoken."""
         return self._words.ages_s(time.monotonic(), pid)

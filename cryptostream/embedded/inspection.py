@@ -30,6 +30,7 @@ from cryptostream.embedded.exchange_word import (
     ask_exchange,
     closed_bars,
     counts_of_bars,
+    held_clock,
     last_closed_ms,
     word_of_recording,
 )
@@ -84,6 +85,7 @@ class Inspection:
         self._earliest = self._first
         self._listening = False
         self._last: Asking | None = None
+        self._newest_ms: int | None = None  # of the events known when it was asked for the last time
         self._stored: dict[Series, int | None] = {}
 
     def tick(self) -> None:
@@ -107,6 +109,7 @@ class Inspection:
 
     def ask_again(self) -> None:
         """What has been issued up to now has to be there at the end."""
+        self._newest_ms = self._follower.newest_ms
         self._last = Asking(self._ask)
 
     @property
@@ -183,10 +186,11 @@ class Inspection:
         return look_at_trades(series, known, first, word.newest_trades.get(symbol), bare=bare)
 
     def _late_bars(self, series: Series, word: ExchangeWord) -> range:
-        if word.time_ms is None:
+        time_ms, _ = self._clock(word)
+        if time_ms is None:
             return range(0)
-        last_ms = last_closed_ms(series.interval, word.time_ms)
-        began_ms = self._before.time_ms or word.time_ms
+        last_ms = last_closed_ms(series.interval, time_ms)
+        began_ms = self._before.time_ms or word.time_ms or time_ms
         return bars_to_ask_for(series, self._known(series), began_ms, last_ms, warm=self._asked.warm)
 
     def _of_bars(self, word: ExchangeWord) -> list[Look]:
@@ -194,6 +198,10 @@ class Inspection:
             said = f"unknown: the exchange's clock was asked at the end: {word.problem}"
             return [Look(str(series), State.UNKNOWN, said) for series in self._bars]
         looks, silent = [], False
+        _, contradiction = self._clock(word)
+        if contradiction is not None:
+            said = f"unknown: the exchange's clock contradicts itself: {contradiction}"
+            looks.append(Look("the end", State.UNKNOWN, said))
         for series in self._bars:
             late = self._late_bars(series, word)
             found: list[int] | None = None
@@ -208,7 +216,7 @@ class Inspection:
         began_ms = self._before.time_ms or self._before.asked_ms
         if not began_ms:
             return []  # nobody has listened, which is said elsewhere
-        span = Span(began_ms, word.time_ms or word.asked_ms)
+        span = Span(began_ms, self._clock(word)[0] or word.asked_ms)
         return [self._counts(symbol, span) for symbol in self._asked.symbols]
 
     def _counts(self, symbol: str, span: Span) -> Look:
@@ -219,10 +227,14 @@ class Inspection:
 
         return look_at_counts(self._open_reader, self._asked.exchange, bars, span, counts_of)
 
+    def _clock(self, word: ExchangeWord) -> tuple[int | None, str | None]:
+        """Up to when bars are expected, and why the exchange's clock is not believed; see `held_clock`."""
+        return held_clock(self._before, word, self._newest_ms)
+
     def _of_prices(self, word: ExchangeWord, ages: dict[str, int]) -> list[Look]:
         looks = []
         began_ms = self._before.asked_ms or word.asked_ms
-        clock_offset_ms = (word.time_ms or word.asked_ms) - word.asked_ms
+        clock_offset_ms = (self._clock(word)[0] or word.asked_ms) - word.asked_ms
         for symbol in self._asked.symbols:
             for stream, measurement, bid, ask, offset_ms in (
                 ("quotes", QUOTE.name, "bid_price", "ask_price", 0),
@@ -323,9 +335,9 @@ class Inspection:
         parts = []
         if self._asked.recording:
             parts.append("every frame that was played")
-        elif word.time_ms is not None:
+        elif (time_ms := self._clock(word)[0]) is not None:
             parts.append("trades up to the exchange's newest ids")
-            parts.append(f"bars up to {clock(word.time_ms)} by its clock")
+            parts.append(f"bars up to {clock(time_ms)} by its clock")
             parts.append("as many trades as they count")
         parts.append(f"{counted.rows:,} of {counted.claimed:,} rows counted in the store")
         parts += [f"{stream} {age_ms / 1000:.1f} s old at most" for stream, age_ms in ages.items()]

@@ -36,6 +36,8 @@ _PRODUCER_METRICS: Final = "producer"
 _ANSWER_DEADLINE_S: Final = 35.0
 # Bars are asked for 8 s after their border, trades some seconds after another source has told of them.
 _CAUGHT_UP_DEADLINE_S: Final = 20.0
+# What proves that a halt has left bars out takes three quarters of a minute (producers.missing_ids).
+_QUESTIONED_DEADLINE_S: Final = 60.0
 _PRICES_DEADLINE_S: Final = 20.0
 _SETTLE_S: Final = 0.3
 
@@ -197,6 +199,12 @@ class Session:
             self._display.say("the producers are still fetching; what they cannot finish is named at the end")
         # What only the exchange's word tells of, the producers notice in some seconds and fetch.
         self._wait(plant, plant.inspection.caught_up, _CAUGHT_UP_DEADLINE_S)
+
+        def proven() -> bool:
+            heard = plant.metrics(_PRODUCER_METRICS)
+            return heard is None or not heard[1]["gauges"].get("questioned_series", 0)
+
+        self._wait(plant, proven, _QUESTIONED_DEADLINE_S)
 
     def _end_producers(self, plant: Plant) -> None:
         self._looks += plant.looks_at_services(PRODUCERS)

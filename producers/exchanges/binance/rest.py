@@ -72,6 +72,9 @@ class BinanceRest:
         reject: takes rows that break the contract: source, symbol, reason, bytes. They count as missing; an
             answer of nothing else is ExchangeUnreadable.
         share: of the exchange's weight limit.
+
+    Attributes:
+        bounds_ms: how late it is at least and at most, when the exchange says that it is so late.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class BinanceRest:
         self._history_url = history_url
         self._exchange_ms = exchange_ms
         self._reject = reject
+        self.bounds_ms: Callable[[int], tuple[int, int]] = lambda said_ms: (said_ms, said_ms)
         self.budget = WeightBudget(share=share)
         self._session: aiohttp.ClientSession | None = None
         self._at_once = asyncio.Semaphore(_AT_ONCE)
@@ -136,7 +140,7 @@ class BinanceRest:
         """Finished bars with open times from `first` to `last`, ascending, at most one page.
 
         A bar counts as finished if it ended before the exchange's time, taken before the request
-        (BINANCE_SPOT.md §9, trap 17).
+        (BINANCE_SPOT.md §9, trap 17). Where that time is contradicted, a later bar in the answer proves it.
         """
         server_time_ms = await self.time_ms()
         parameters = {
@@ -150,11 +154,17 @@ class BinanceRest:
         klines = self._checked(
             "klines", symbol, rows, lambda row: kline_of_row(symbol, interval, row, received_ms)
         )
-        finished = [kline for kline in klines if kline["close_time_ms"] < server_time_ms]
+        newest_ms = max((kline["open_time_ms"] for kline in klines), default=0)
+        least_ms, most_ms = self.bounds_ms(server_time_ms)
+        finished = [
+            kline
+            for kline in klines
+            if kline["close_time_ms"] < (most_ms if kline["open_time_ms"] < newest_ms else least_ms)
+        ]
         for kline in klines:
             # One bar is open, as a rule; a later one is none.
-            if kline["open_time_ms"] > server_time_ms + AHEAD_MS:
-                error = TimeAhead("open_time_ms", kline["open_time_ms"], server_time_ms + AHEAD_MS)
+            if kline["open_time_ms"] > most_ms + AHEAD_MS:
+                error = TimeAhead("open_time_ms", kline["open_time_ms"], most_ms + AHEAD_MS)
                 self._reject("rest:klines", symbol, str(error), orjson.dumps(kline))
         return finished
 

@@ -7,9 +7,11 @@ import pytest
 from cryptostream.embedded import exchange_word
 from cryptostream.embedded.evidence import Series
 from cryptostream.embedded.exchange_word import (
+    ExchangeWord,
     ask_exchange,
     closed_bars,
     counts_of_bars,
+    held_clock,
     last_closed_ms,
     word_of_recording,
 )
@@ -93,3 +95,45 @@ def test_a_recordings_word_is_what_was_played():
     word = word_of_recording(state)
     assert word.newest_bars == {Series("X", "klines", "1m"): 60_000}
     assert word.newest_trades == {"X": 3} and word.unreadable == {"x@trade": 2}
+
+
+BEGAN_MS = 1_700_000_000_000
+HOUR_MS = 3_600_000
+
+
+def said(after_s: float, time_ms: int | None) -> ExchangeWord:
+    return ExchangeWord(0, time_ms, time_asked_s=after_s, time_heard_s=after_s + 0.25)
+
+
+def held(time_ms: int | None, newest_ms: int | None = None, began_ms: int | None = BEGAN_MS):
+    """Of a run that took 40 s."""
+    return held_clock(said(0, began_ms), said(40, time_ms), newest_ms)
+
+
+@pytest.mark.parametrize("off_ms", [-1_900, 0, 1_900])
+def test_a_clock_that_runs_on_is_believed(off_ms):
+    assert held(BEGAN_MS + 40_000 + off_ms, BEGAN_MS + 38_000) == (BEGAN_MS + 40_000 + off_ms, None)
+
+
+def test_a_clock_that_falls_back_hides_nothing():
+    time_ms, contradiction = held(BEGAN_MS + 40_000 - HOUR_MS, BEGAN_MS + 31_000)
+    assert time_ms == BEGAN_MS + 40_250
+    assert "2023-11-14 21:14:00" in contradiction
+
+
+def test_a_clock_behind_the_newest_event_hides_nothing_either():
+    time_ms, contradiction = held(BEGAN_MS - HOUR_MS, BEGAN_MS + 31_000, began_ms=None)
+    assert (time_ms, contradiction is None) == (BEGAN_MS + 31_000, False)
+
+
+def test_a_clock_far_ahead_of_everything_is_not_believed():
+    time_ms, contradiction = held(BEGAN_MS + 720 * HOUR_MS, BEGAN_MS + 39_000)
+    assert (time_ms, contradiction is None) == (BEGAN_MS + 720 * HOUR_MS, False)
+
+
+def test_events_vouch_for_a_clock_after_the_host_has_slept():
+    assert held(BEGAN_MS + HOUR_MS, BEGAN_MS + HOUR_MS - 4_000) == (BEGAN_MS + HOUR_MS, None)
+
+
+def test_an_exchange_that_does_not_tell_the_time_contradicts_nothing():
+    assert held(None, BEGAN_MS) == (None, None)

@@ -137,3 +137,45 @@ def test_the_pace_of_a_fast_exchange_is_found_also_by_questions_in_quick_success
         clock.receive(clock.steady_ms(), NOW_MS + 250 + int((time.monotonic_s - 100) * 60_000))
     time.pass_s(0.5)
     assert clock.latest_ms() == pytest.approx(NOW_MS + 90_250 + AHEAD_MS, abs=1_000)
+
+
+def test_at_the_end_the_exchanges_clock_does_not_go_back(clock: Clock, time: Time) -> None:
+    time.pass_s(40)
+    clock.receive(clock.steady_ms(), NOW_MS - 3_600_000)
+    time.pass_s(1)
+    clock.receive(clock.steady_ms(), NOW_MS - 3_599_000)
+    assert clock.last_ms() == NOW_MS + 41_250
+
+
+def test_at_the_end_the_exchanges_clock_may_stand_still(clock: Clock, time: Time) -> None:
+    time.pass_s(40)
+    clock.receive(clock.steady_ms(), NOW_MS + 20_000)
+    assert clock.last_ms() == NOW_MS + 20_000
+
+
+def test_a_word_that_is_far_ahead_finishes_no_bar(clock: Clock, time: Time) -> None:
+    time.pass_s(5)
+    clock.receive(clock.steady_ms(), NOW_MS + 30 * 86_400_000)
+    assert clock.bounds_ms(NOW_MS + 30 * 86_400_000) == (NOW_MS + 5_250, NOW_MS + 30 * 86_400_000)
+    assert clock.bounds_ms(NOW_MS + 6_000) == (NOW_MS + 6_000, NOW_MS + 6_000)
+
+
+def test_a_word_that_falls_back_does_not_unfinish_bars(clock: Clock, time: Time) -> None:
+    time.pass_s(5)
+    assert clock.bounds_ms(NOW_MS - 3_600_000) == (NOW_MS - 3_600_000, NOW_MS + 5_250)
+
+
+def test_a_first_word_that_is_far_ahead_finishes_no_bar_once_the_streams_tell(time: Time) -> None:
+    clock = Clock(lambda: time.monotonic_s)
+    clock.receive(clock.steady_ms(), NOW_MS + 3_600_000)
+    clock.receive_event(time.monotonic_s, NOW_MS)
+    time.pass_s(3)
+    assert clock.bounds_ms(NOW_MS + 3_603_000) == (NOW_MS + 3_000, NOW_MS + 3_603_000)
+
+
+def test_streams_vouch_for_a_word_that_contradicts_those_before(clock: Clock, time: Time) -> None:
+    """A host that has slept."""
+    clock.receive_event(time.monotonic_s, NOW_MS + 3_600_000)
+    clock.receive(clock.steady_ms(), NOW_MS + 3_600_100)
+    time.pass_s(60)
+    assert clock.bounds_ms(NOW_MS + 3_660_000) == (NOW_MS + 3_660_000, NOW_MS + 3_660_000)

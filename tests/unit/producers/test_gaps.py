@@ -83,11 +83,11 @@ def test_bars_are_offline_up_to_the_start_and_missed_after_it() -> None:
 
 def test_bars_of_a_halt_are_halted_also_while_we_were_off() -> None:
     halts = halted(NOW_MS + 10 * MINUTE, NOW_MS + 20 * MINUTE)
-    # Status is polled: four minutes before and after may have been closed too.
+    # Status is polled: four minutes before may have been closed too.
     assert bars(0, 30, halts=halts, offline=12) == [
         Hole(0, 5, "offline"),
-        Hole(6, 24, "halted"),
-        Hole(25, 30, "missed"),
+        Hole(6, 20, "halted"),
+        Hole(21, 30, "missed"),
     ]
 
 
@@ -95,6 +95,21 @@ def test_an_exchange_that_was_closed_when_first_asked_was_closed_all_the_time_be
     halts = Halts()
     halts.receive_status("BREAK", NOW_MS)
     assert bars(-100, -1, halts=halts) == [Hole(-100, -1, "halted")]
+
+
+def test_bars_after_the_look_that_said_open_were_in_no_halt() -> None:
+    halts = Halts()
+    halts.receive_status("BREAK", NOW_MS)
+    halts.receive_status("TRADING", NOW_MS + MINUTE)
+    assert bars(2, 4, halts=halts) == [Hole(2, 4, "missed")]
+
+
+def test_only_what_lies_between_two_looks_that_said_closed_is_surely_closed() -> None:
+    halts = Halts()
+    for status, minute in (("TRADING", 0), ("BREAK", 2), ("BREAK", 5), ("TRADING", 6), ("BREAK", 9)):
+        halts.receive_status(status, NOW_MS + minute * MINUTE)
+    first = NOW_MS // MINUTE
+    assert list(halts.closed_bars(NOW_MS - MINUTE, NOW_MS + 20 * MINUTE, MINUTE)) == [(first + 2, first + 4)]
 
 
 @given(

@@ -12,7 +12,7 @@ from producers.asking import ORDER_DELAYS_S, UNANSWERED_S
 from producers.effects import PAGE, FillKlines, LedgerEvent, Publish
 from producers.halts import Halts
 from producers.kline_sequence import CLOCK_GRACE_MS, WAITING_BARS, KlineSequence
-from producers.missing_ids import DELAYS_S, LEAST_ASKED, PATIENCE_S, SOON_S
+from producers.missing_ids import AFTER_PROOF_S, DELAYS_S, LEAST_ASKED, PATIENCE_S, SOON_S
 from tests.builders import NOW_MS, kline
 
 MINUTE = 60_000
@@ -70,6 +70,10 @@ def events(effects: Any) -> list[tuple[str, int, int]]:
         for effect in effects
         if isinstance(effect, LedgerEvent)
     ]
+
+
+def kinds_but_gaps(effects: Any) -> list[tuple[str, int, int]]:
+    return [event for event in events(effects) if event[0] not in ("gap", "late")]
 
 
 def causes(effects: Any) -> list[tuple[str, int, int, str | None]]:
@@ -253,12 +257,78 @@ def test_a_bar_missing_while_the_exchange_was_closed_is_halted_not_lost() -> Non
     sequence = KlineSequence("BTCUSDC", "1m", halts)
     sequence.begin(None, NOW_MS, 0)
     sequence.receive(bar(0))
-    halts.receive_status("BREAK", NOW_MS + 100 * MINUTE)
+    for minute in (100, 104, 108):
+        halts.receive_status("BREAK", NOW_MS + minute * MINUTE)
     halts.receive_status("TRADING", NOW_MS + 110 * MINUTE)
-    sequence.receive(bar(120))
-    effects = exhausted(sequence, 1, 119, [], beyond=120)
-    assert events(effects) == [("expected", 1, 95), ("halted", 96, 114), ("expected", 115, 119)]
+    rest = Rest(sequence, [120])
+    rest.take(sequence.receive(bar(120)))
+    effects = rest.until(20.0)
+    # Seen closed before and after; what lies beside it may have been closed.
+    assert [event for event in events(effects) if event[0] == "halted"] == [("halted", 100, 107)]
     assert published(effects) == [120]
+    effects = rest.until(60.0)
+    assert events(effects) == [("halted", 96, 99), ("halted", 108, 110)]
+    assert sequence.missing == 104  # 1 to 95, 111 to 119: no excuse
+
+
+def test_bars_that_a_halt_may_have_left_out_are_taken_when_rest_has_them_yet() -> None:
+    halts = Halts()
+    halts.receive_status("BREAK", NOW_MS)
+    sequence = KlineSequence("BTCUSDC", "1m", halts)
+    sequence.begin(NOW_MS - MINUTE, NOW_MS, 0)
+    halts.receive_status("TRADING", at(5))
+    rest = Rest(sequence, [3])
+    rest.take(sequence.receive(bar(3)))
+    effects = rest.until(30.0)
+    assert (kinds_but_gaps(effects), published(effects)) == ([("expected", 0, 2)], [3])
+    rest.has = [0, 1, 2, 3]
+    effects = rest.until(60.0)
+    assert (published(effects), sequence.missing) == ([0, 1, 2], 0)
+    assert "halted" not in {kind for kind, *_ in events(effects)}
+
+
+def test_bars_said_to_be_halted_are_asked_for_some_time_longer() -> None:
+    halts = Halts()
+    sequence = KlineSequence("BTCUSDC", "1m", halts)
+    sequence.begin(NOW_MS - MINUTE, NOW_MS, 0)
+    halts.receive_status("TRADING", NOW_MS)
+    halts.receive_status("BREAK", NOW_MS)
+    halts.receive_status("BREAK", at(9))
+    halts.receive_status("TRADING", at(9))
+    rest = Rest(sequence, [3])
+    rest.take(sequence.receive(bar(3)))
+    assert kinds_but_gaps(rest.until(120.0)) == [("halted", 0, 2)]
+    rest.has = [0, 1, 2, 3]
+    effects = rest.until(600.0)
+    assert (published(effects), sequence.missing) == ([0, 1, 2], 0)
+
+
+def test_bars_said_to_be_halted_are_not_asked_for_for_ever() -> None:
+    sequence = begun()
+    sequence.receive(bar(0, **ids(1, 12)))
+    rest = Rest(sequence, [4])
+    rest.take(sequence.receive(bar(4, **ids(13, 20))))
+    rest.until(3 * AFTER_PROOF_S)
+    asked = rest.asked
+    rest.until(6 * AFTER_PROOF_S)
+    assert rest.asked == asked
+
+
+def test_a_rest_that_trails_proves_no_excuse() -> None:
+    sequence = begun()
+    sequence.receive(bar(0, **ids(1, 12)))
+    rest = Rest(sequence, [])
+    rest.take(sequence.receive(bar(4, **ids(13, 20))))
+    effects = rest.until(3_000.0)
+    assert (kinds_but_gaps(effects), sequence.missing) == ([("expected", 1, 3)], 3)
+
+
+def test_an_excuse_that_is_not_proven_at_the_end_is_none() -> None:
+    sequence = begun()
+    sequence.receive(bar(0, **ids(1, 12)))
+    sequence.receive(bar(2, **ids(13, 20)))
+    assert sequence.questioned
+    assert ("expected", 1, 1) in events(sequence.conclude())
 
 
 def test_bars_at_the_end_that_rest_does_not_have_yet_are_asked_for_again_and_never_lost() -> None:
@@ -366,22 +436,29 @@ def test_a_halt_that_goes_on_when_we_start_is_halted_back_to_the_last_bar_known(
     halts = Halts()
     halts.receive_status("BREAK", NOW_MS)
     sequence = KlineSequence("BTCUSDC", "1m", halts)
-    sequence.begin(NOW_MS - 100 * MINUTE, NOW_MS, 5)
-    exhausted(sequence, -99, -1)
+    rest = Rest(sequence, [])
+    rest.take(sequence.begin(NOW_MS - 100 * MINUTE, NOW_MS, 5))
+    rest.until(60.0)
     halts.receive_status("TRADING", NOW_MS + 10 * MINUTE)
-    sequence.receive(bar(11))
-    effects = exhausted(sequence, -99, 10)
-    assert (events(effects), published(effects)) == ([("halted", -99, 10)], [11])
+    rest.has = [11]
+    rest.take(sequence.receive(bar(11)))
+    effects = rest.until(120.0)
+    assert published(effects) == [11]
+    assert kinds_but_gaps(effects) == [("expected", -99, 10), ("halted", -99, 10)]
 
 
-def test_bars_that_the_exchange_leaves_out_since_there_was_no_trade_are_not_expected() -> None:
+def test_bars_that_the_exchange_leaves_out_since_there_was_no_trade_need_proof() -> None:
     sequence = begun()
     sequence.receive(bar(0, **ids(1, 12)))
     sequence.receive(bar(1, trade_count=0, **ids(-1, -1)))
-    effects = sequence.receive(bar(4, **ids(13, 20)))
+    rest = Rest(sequence, [4])
+    effects = rest.take(sequence.receive(bar(4, **ids(13, 20))))
     assert causes(effects) == [("gap", 2, 3, "no trades")]
-    effects = exhausted(sequence, 2, 3)
-    assert (causes(effects), published(effects)) == ([("gap", 2, 3, "no trades")], [4])
+    effects = rest.until(30.0)
+    assert (events(effects), published(effects)) == ([("expected", 2, 3)], [4])
+    assert sequence.questioned
+    assert (events(rest.until(60.0)), sequence.missing) == ([("halted", 2, 3)], 0)
+    assert not sequence.questioned
 
 
 @pytest.mark.parametrize(("first_after", "cause"), [(18, "no trades"), (19, "missed")])

@@ -32,6 +32,7 @@ class Host:
         self.answers: dict[str, tuple[int, bytes]] = {"trades": (200, _rows(range(500, 1_500)))}
         self.asked: list[str] = []
         self.now_ms = NOW_MS
+        self.bounds_ms: Callable[[int], tuple[int, int]] = lambda said_ms: (said_ms, said_ms)
 
     @asynccontextmanager
     async def rest(self) -> AsyncIterator[BinanceRest]:
@@ -56,6 +57,7 @@ class Host:
             lambda: self.now_ms,
             lambda *letter: rejected.append(letter),
         )
+        rest.bounds_ms = self.bounds_ms
         try:
             yield rest
         finally:
@@ -235,3 +237,23 @@ def test_the_newest_trade_ids_of_many_symbols_are_had_for_the_weight_of_one_tick
     host.answers["ticker/24hr"] = (200, b'[{"symbol":"BTCUSDC","lastId":null}]')
     with pytest.raises(ExchangeUnreadable):
         run(host, lambda rest: rest.newest_trade_ids(["BTCUSDC"]))
+
+
+def _bar_row(open_ms: int) -> list[Any]:
+    return [open_ms, "1.0", "2.0", "1.0", "2.0", "5.0", open_ms + 59_999, "7.0", 3, "1.0", "1.5", "0"]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "finished"),
+    [((120_000, 120_000), [0, 60_000]), ((30_000, 120_000), [0]), ((-3_600_000, 120_000), [0])],
+)
+def test_a_bar_that_only_a_contradicted_clock_calls_finished_is_not(
+    bounds: tuple[int, int], finished: list[int]
+) -> None:
+    host = Host()
+    host.answers["time"] = (200, b'{"serverTime": %d}' % (NOW_MS + 120_000))
+    host.answers["klines"] = (200, orjson.dumps([_bar_row(NOW_MS), _bar_row(NOW_MS + 60_000)]))
+    # By one clock the first bar has not ended yet; a later one proves that it has.
+    host.bounds_ms = lambda _: (NOW_MS + bounds[0], NOW_MS + bounds[1])
+    bars = run(host, lambda rest: rest.klines("BTCUSDC", "1m", 0, 0, NOW_MS))
+    assert [bar["open_time_ms"] - NOW_MS for bar in bars] == finished
