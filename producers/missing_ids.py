@@ -120,9 +120,11 @@ class MissingIds:
         touched = self._ranges[begin:end]
         for missing in touched:
             missing.asked += 1
-            missing.lacking += reached > missing.last
+            passed = reached > missing.last
+            missing.lacking += passed
             missing.since_s = now_s if missing.since_s is None else missing.since_s
-            missing.due_s = now_s + delay_s(missing.asked)
+            # A proof begins with the first answer of a REST that is further, however long it trailed before.
+            missing.due_s = now_s + delay_s(missing.lacking if missing.doubtful and passed else missing.asked)
         exhausted = [replace(missing) for missing in touched if missing.exhausted(now_s)]
         self._join(first, last)
         return exhausted

@@ -323,6 +323,20 @@ def test_a_rest_that_trails_proves_no_excuse() -> None:
     assert (kinds_but_gaps(effects), sequence.missing) == ([("expected", 1, 3)], 3)
 
 
+def test_a_halt_longer_than_a_page_is_proven_soon_after_its_end() -> None:
+    sequence = begun()
+    sequence.receive(bar(0, **ids(1, 12)))
+    end = PAGE + 400
+    rest = Rest(sequence, [end, end + 1])
+    rest.take(sequence.receive(bar(end, **ids(13, 20))))
+    effects = rest.until(100.0)
+    assert (published(effects), sequence.missing, sequence.questioned) == ([end], 0, False)
+    assert {event for event in events(effects) if event[0] == "halted"} == {
+        ("halted", 1, PAGE),
+        ("halted", PAGE + 1, end - 1),
+    }
+
+
 def test_an_excuse_that_is_not_proven_at_the_end_is_none() -> None:
     sequence = begun()
     sequence.receive(bar(0, **ids(1, 12)))
