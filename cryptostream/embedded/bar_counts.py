@@ -35,6 +35,13 @@ class Span(NamedTuple):
     ended_ms: int
 
 
+class HeldToCounts(NamedTuple):
+    """What came of it, and how many bars the trades of a symbol were held to: none that closed is no look."""
+
+    look: Look
+    bars: int
+
+
 def short_bars(counts: Mapping[int, int], stored: Mapping[int, int], step_ms: int) -> dict[int, int]:
     """By open time, how many trades a bar counts that are not stored.
 
@@ -56,7 +63,7 @@ def short_bars(counts: Mapping[int, int], stored: Mapping[int, int], step_ms: in
 
 def look_at_counts(
     open_reader: Callable[[], Reader], exchange: str, bars: Series, span: Span, counts_of: CountsOf
-) -> Look:
+) -> HeldToCounts:
     """Hold the trades in the store to the counts of the bars in it, those that closed within the run.
 
     Args:
@@ -64,12 +71,20 @@ def look_at_counts(
         counts_of: what the exchange says now of the bars from one open time to another: a bar may have been
             stored with a wrong count. None if it does not answer.
     """
-    name, step_ms = f"{bars.symbol} trades", INTERVAL_MS[bars.interval]
+    name = f"{bars.symbol} trades"
     try:
         with closing(open_reader()) as reader:
             counts, stored = _read(reader, exchange, bars, span)
     except StoreError as error:
-        return Look(name, State.UNKNOWN, f"the store cannot be held to the counts of bars: {error}")
+        said = f"the store cannot be held to the counts of bars: {error}"
+        return HeldToCounts(Look(name, State.UNKNOWN, said), 0)
+    return HeldToCounts(_look(name, bars.interval, counts, stored, counts_of), len(counts))
+
+
+def _look(
+    name: str, interval: str, counts: Mapping[int, int], stored: Mapping[int, int], counts_of: CountsOf
+) -> Look:
+    step_ms = INTERVAL_MS[interval]
     short = short_bars(counts, stored, step_ms)
     if not short:
         return Look(name, State.SEEN)
@@ -80,14 +95,14 @@ def look_at_counts(
         return Look(
             name, State.UNKNOWN, f"{doubtful} {clock(opens[0])}; the exchange does not say whether it is so"
         )
-    short = short_bars(counts | {at: said[at] for at in opens if at in said}, stored, step_ms)
+    short = short_bars({**counts, **{at: said[at] for at in opens if at in said}}, stored, step_ms)
     if not short:
         return Look(name, State.SEEN)
     first, last = min(short), max(short)
     return Look(
         name,
         State.MISSING,
-        f"{sum(short.values()):,} that the {bars.interval} bars from {clock(first)} to {clock(last)} count "
+        f"{sum(short.values()):,} that the {interval} bars from {clock(first)} to {clock(last)} count "
         "are not in the store",
     )
 

@@ -10,7 +10,7 @@ from typing import Final
 from consumers.enrich.quotes import QUOTE_SLOT_MS
 from consumers.measurements import BOOK, KLINE, QUOTE, TRADE
 from consumers.stores.port import Reader, Row
-from cryptostream.embedded.bar_counts import Span, look_at_counts
+from cryptostream.embedded.bar_counts import HeldToCounts, Span, look_at_counts
 from cryptostream.embedded.evidence import (
     Known,
     Look,
@@ -135,16 +135,18 @@ class Inspection:
         looks = looks_at_uncarried(self._follower.uncarried)
         word = self._word or ExchangeWord(0, problem="it was not asked")
         ages: dict[str, int] = {}
+        held: list[HeldToCounts] = []
         if self._asked.recording:
             looks += self._of_recording(word)
         else:
             looks += [self._trades(symbol, word) for symbol in self._asked.symbols]
             looks += self._of_bars(word)
-            looks += self._of_counts(word)
+            held = self._of_counts(word)
+            looks += [each.look for each in held]
             looks += self._of_prices(word, ages)
         counted = recount(self._open_reader, self._follower.claims(), uptime_s=uptime_s)
         looks += counted.looks
-        return looks, self._in_words(word, counted, ages)
+        return looks, self._in_words(word, counted, ages, bars_held=sum(each.bars for each in held))
 
     # The exchange
 
@@ -211,7 +213,7 @@ class Inspection:
             looks.append(look_at_bars(series, late, found))
         return looks
 
-    def _of_counts(self, word: ExchangeWord) -> list[Look]:
+    def _of_counts(self, word: ExchangeWord) -> list[HeldToCounts]:
         """Whether the trades are as many as the stored bars of the run's time count."""
         began_ms = self._before.time_ms or self._before.asked_ms
         if not began_ms:
@@ -219,13 +221,17 @@ class Inspection:
         span = Span(began_ms, self._clock(word)[0] or word.asked_ms)
         return [self._counts(symbol, span) for symbol in self._asked.symbols]
 
-    def _counts(self, symbol: str, span: Span) -> Look:
-        bars = Series(symbol, "klines", min(self._asked.intervals, key=INTERVAL_MS.__getitem__))
+    def _counts(self, symbol: str, span: Span) -> HeldToCounts:
+        bars = Series(symbol, "klines", self._shortest)
 
         def counts_of(first_ms: int, last_ms: int) -> dict[int, int] | None:
             return counts_of_bars(self._asked.rest_url, bars, first_ms, last_ms)
 
         return look_at_counts(self._open_reader, self._asked.exchange, bars, span, counts_of)
+
+    @property
+    def _shortest(self) -> str:
+        return min(self._asked.intervals, key=INTERVAL_MS.__getitem__)
 
     def _clock(self, word: ExchangeWord) -> tuple[int | None, str | None]:
         """Up to when bars are expected, and why the exchange's clock is not believed; see `held_clock`."""
@@ -331,14 +337,16 @@ class Inspection:
         except StoreError:
             return None  # the recount says what is wrong with the store
 
-    def _in_words(self, word: ExchangeWord, counted: Counted, ages: dict[str, int]) -> str:
+    def _in_words(self, word: ExchangeWord, counted: Counted, ages: dict[str, int], *, bars_held: int) -> str:
         parts = []
         if self._asked.recording:
             parts.append("every frame that was played")
         elif (time_ms := self._clock(word)[0]) is not None:
             parts.append("trades up to the exchange's newest ids")
             parts.append(f"bars up to {clock(time_ms)} by its clock")
-            parts.append("as many trades as they count")
+        if bars_held:
+            # A run in which none has closed is not held to any.
+            parts.append(f"as many trades as {bars_held:,} bars of {self._shortest} count")
         parts.append(f"{counted.rows:,} of {counted.claimed:,} rows counted in the store")
         parts += [f"{stream} {age_ms / 1000:.1f} s old at most" for stream, age_ms in ages.items()]
         return ", ".join(parts)

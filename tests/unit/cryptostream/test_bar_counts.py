@@ -22,10 +22,10 @@ def second(n):
 
 
 @pytest.fixture
-def look(tmp_path):
-    """A function (trades by second, counts by second, what REST says) of the look."""
+def held(tmp_path):
+    """A function (trades by second, counts by second, what REST says) of what they are held to."""
 
-    def look(trades, counts, rest=None, span=RUN):
+    def held(trades, counts, rest=None, span=RUN):
         path = tmp_path / "store.db"
         store = SqliteStore(path, ticks_expiry_ns=None)
         of_trades = StoredSeries(TRADE, ("binance", "BTCUSDC"))
@@ -48,7 +48,20 @@ def look(tmp_path):
         asked = (lambda first_ms, last_ms: None) if rest == "silent" else counts_of
         return look_at_counts(lambda: SqliteReader(path), "binance", BARS, span, asked)
 
-    return look
+    return held
+
+
+@pytest.fixture
+def look(held):
+    """The same, its look alone."""
+    return lambda *given, **more: held(*given, **more).look
+
+
+@pytest.mark.parametrize(
+    ("counts", "bars"), [({1: 7, 2: 4, 3: 0, 5: 3, 100: 9}, 2), ({1: 7, 100: 9}, 0), ({}, 0)]
+)
+def test_how_many_bars_closed_within_the_run_and_were_held_to_is_said(held, counts, bars):
+    assert held({2: 1, 5: 3}, counts).bars == bars
 
 
 def test_trades_as_many_as_the_bars_count_are_seen(look):
@@ -83,7 +96,7 @@ def test_a_store_that_is_gone_is_unknown(tmp_path):
     found = look_at_counts(
         lambda: SqliteReader(tmp_path / "gone.db"), "binance", BARS, RUN, lambda first_ms, last_ms: {}
     )
-    assert found.state is State.UNKNOWN
+    assert (found.look.state, found.bars) == (State.UNKNOWN, 0)
 
 
 def test_a_trade_at_a_border_may_be_counted_by_the_neighbour():
