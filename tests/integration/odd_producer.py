@@ -6,7 +6,8 @@ import argparse
 import asyncio
 import sys
 
-from producers import rollover
+from producers import book_feed, rollover
+from producers.book_audit import BookAudit
 from producers.exchanges.binance.parse import StreamMessage
 from producers.overlap import Overlap, Side, StreamId
 from producers.service import Assignment, ProducerService
@@ -23,11 +24,19 @@ class WithoutMerge(Overlap):
         return [message]
 
 
+class WithoutAudits(BookAudit):
+    """Audits fall at random times and ask for a snapshot: tests look at what else is asked for."""
+
+    def due(self, now_ms: int, *, urgent: bool) -> bool:
+        return False
+
+
 def run(arguments: argparse.Namespace) -> int:
     settings = load_settings()
     set_up_logging("INFO", "text")
     if arguments.without_merge:
         rollover.Overlap = WithoutMerge  # type: ignore[misc]
+    book_feed.BookAudit = WithoutAudits  # type: ignore[misc]
     assignment = Assignment(settings.symbols, settings.intervals, queue_messages=arguments.queue)
 
     async def serve() -> int:
