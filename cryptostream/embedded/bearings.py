@@ -67,19 +67,25 @@ class Bearings:
 
 
 def read_bearings(
-    reader: Reader, exchange: str, symbols: Sequence[str], intervals: Sequence[str], now_ms: int
+    reader: Reader,
+    exchange: str,
+    symbols: Sequence[str],
+    intervals: Sequence[str],
+    now_ms: int,
+    bases: Mapping[str, int] | None = None,
 ) -> Bearings:
     """Read the bearings of all series.
 
     Args:
         now_ms: receive time of the ledger events.
+        bases: by symbol, the newest trade when the series was listened to for the first time.
 
     Raises:
         StoreError: the store cannot be read.
     """
     bearings = Bearings()
     for symbol in symbols:
-        _read_trades(reader, bearings, (exchange, symbol), now_ms)
+        _read_trades(reader, bearings, (exchange, symbol), now_ms, (bases or {}).get(symbol))
         for interval in intervals:
             _read_klines(reader, bearings, (exchange, symbol, interval), now_ms)
     return bearings
@@ -105,13 +111,16 @@ def _lossy_slots(reader: Reader, tags: Mapping[str, str], newest_ns: int) -> dic
     return {int(row["time_ns"] or 0): lost for row in rows if (lost := int(row.get("lost") or 0)) > 0}
 
 
-def _read_trades(reader: Reader, bearings: Bearings, series: tuple[str, str], now_ms: int) -> None:
+def _read_trades(
+    reader: Reader, bearings: Bearings, series: tuple[str, str], now_ms: int, base: int | None
+) -> None:
     exchange, symbol = series
     tags = {"exchange": exchange, "symbol": symbol}
     newest = max((int(row["time_ns"] or 0) for row in reader.read("trade", tags, last=1)), default=None)
     if newest is None:
         return
-    lossy = _lossy_slots(reader, {**tags, "stream": "trades"}, newest)
+    ledger_tags = {**tags, "stream": "trades"}
+    lossy = _lossy_slots(reader, ledger_tags, newest)
     minutes = {newest - newest % _MINUTE_NS, *lossy}
     trades: dict[int, int] = {}
     holes: dict[int, OpenHole] = {}
@@ -122,17 +131,20 @@ def _read_trades(reader: Reader, bearings: Bearings, series: tuple[str, str], no
         after = _trade_after(reader, tags, end, newest) if end <= newest else []
         found = sorted([*before, *within, *after])
         between = list(_holes_between(found))
+        opening = found[0][1] // _MINUTE_NS * _MINUTE_NS
+        begins = not before and not list(reader.read("ledger", ledger_tags, to_ns=min(begin, opening), last=1))
+        if begins and base is not None:
+            between = [*_hole_at_the_beginning(base, found[0]), *between]
         trades.update(found)
         holes.update((hole.first, hole) for hole in between)
         minutes.update(hole.after_ms * _MS // _MINUTE_NS * _MINUTE_NS for hole in between)
-        # In the newest minute that may be what a killed run had on its way: it comes after the newest trade.
-        full = [minute for minute in lossy if begin <= minute < min(end, newest - newest % _MINUTE_NS)]
-        lost = max((lossy[minute] for minute in full), default=0)
-        if not before and sum(hole.last - hole.first + 1 for hole in between) < lost:
-            bearings.unplaced.append(
-                f"{symbol} trades: {lost:,} missing in the minute of {_minute(full[0])}, by an earlier run's"
-                " ledger; which ones, the store no longer tells"
-            )
+        # In the newest minute that may be what a killed run had on its way, after the newest trade; unless
+        # it has the first one too, and nobody has kept where the series begins.
+        current = newest - newest % _MINUTE_NS
+        told = end if begins and base is None and opening == current else min(end, current)
+        if not before:
+            told_of = {minute: lost for minute, lost in lossy.items() if begin <= minute < told}
+            bearings.unplaced.extend(_unplaced(symbol, told_of, between))
     latest = max(split(item)[0] for item in trades)
     last_id = max(item for item in trades if split(item)[0] == latest)
     series_name = f"{exchange}:{symbol}:trades"
@@ -145,6 +157,16 @@ def _read_trades(reader: Reader, bearings: Bearings, series: tuple[str, str], no
         there = _trades(reader.read("trade", tags, from_ns=minute, to_ns=minute + _MINUTE_NS))
         gone = [hole for hole in holes.values() if minute <= hole.after_ms * _MS < minute + _MINUTE_NS]
         bearings.ledger.extend(_events_of_minute(ledger_series, there, gone, now_ms))
+
+
+def _unplaced(symbol: str, lossy: Mapping[int, int], holes: Iterable[OpenHole]) -> Iterator[str]:
+    """In words, if the rows of these minutes call more lost than their holes show."""
+    lost = max(lossy.values(), default=0)
+    if sum(hole.last - hole.first + 1 for hole in holes) < lost:
+        yield (
+            f"{symbol} trades: {lost:,} missing in the minute of {_minute(min(lossy))}, by an earlier run's"
+            " ledger; which ones, the store no longer tells"
+        )
 
 
 def _events_of_minute(
@@ -188,6 +210,12 @@ def _holes_between(ordered: Sequence[_Trade]) -> Iterator[OpenHole]:
     for (before, before_ns), (after, after_ns) in pairwise(ordered):
         if after > before + 1 and split(before)[0] == split(after)[0]:
             yield OpenHole(before + 1, after - 1, before_ns // _MS, after_ns // _MS)
+
+
+def _hole_at_the_beginning(base: int, first: _Trade) -> Iterator[OpenHole]:
+    """What was issued since the series was listened to, before the first trade that is there."""
+    if base + 1 < first[0] and split(base)[0] == split(first[0])[0]:
+        yield OpenHole(base + 1, first[0] - 1, after_ms=first[1] // _MS)
 
 
 def _read_klines(reader: Reader, bearings: Bearings, series: tuple[str, str, str], now_ms: int) -> None:

@@ -289,12 +289,13 @@ class Plant:
         """A broker in memory forgets where a series without trades began to be listened to."""
         if bases != self._bases:
             self._bases = bases
-            self._workspace.keep_trade_bases(bases)
+            self._workspace.keep_trade_bases({**self._workspace.trade_bases, **bases})
 
     def _read_bearings(self, wiring: Wiring) -> Bearings:
         with closing(open_reader(self._reader_settings)) as reader:
             now_ms = time.time_ns() // 1_000_000
-            return read_bearings(reader, self._settings.exchange, wiring.symbols, wiring.intervals, now_ms)
+            names = self._settings.exchange, wiring.symbols, wiring.intervals
+            return read_bearings(reader, *names, now_ms, self._workspace.trade_bases)
 
     # Running
 

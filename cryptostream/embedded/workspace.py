@@ -146,12 +146,12 @@ class Workspace:
 
     @property
     def trade_bases(self) -> dict[str, int]:
-        """By symbol: the newest trade when it was first listened to, as long as none of it is stored."""
+        """By symbol: the newest trade when it was first listened to."""
         bases = _read(self.root / _BASES_FILE)
         return {symbol: base for symbol, base in bases.items() if type(base) is int}
 
     def keep_trade_bases(self, bases: Mapping[str, int]) -> None:
-        """For the next run, which takes a series without trades up from here."""
+        """For the next run, which takes a series up from here: all of it, or what is missing at its beginning."""
         _write(self.root / _BASES_FILE, dict(bases))
 
     def remember_influx(self, where: dict[str, str] | None) -> None:

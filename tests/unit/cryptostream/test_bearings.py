@@ -41,8 +41,9 @@ class Rows:
         pass
 
 
-def bearings(trades=(), bars=(), intervals=("1s", "1m"), ledger=()):
-    return read_bearings(Rows(trades, bars, ledger), "binance", ["BTCUSDC"], intervals, now_ms=5)
+def bearings(trades=(), bars=(), intervals=("1s", "1m"), ledger=(), base=None):
+    bases = {} if base is None else {"BTCUSDC": base}
+    return read_bearings(Rows(trades, bars, ledger), "binance", ["BTCUSDC"], intervals, 5, bases)
 
 
 def test_an_empty_store_gives_none():
@@ -113,6 +114,28 @@ def test_what_the_ledger_calls_lost_and_nothing_gives_the_place_of_is_said():
     read = bearings(trades=long_ago(), ledger=[("trades", "", START_MS, 3)])
     assert read.missing == {}
     assert len(read.unplaced) == 1 and read.unplaced[0].startswith("BTCUSDC trades: 3 missing")
+
+
+def test_what_is_missing_before_the_first_trade_is_handed_over_from_where_the_series_begins():
+    trades = [(item, START_MS + item * 10) for item in (100, 101)]
+    read = bearings(trades=trades, ledger=[("trades", "", START_MS, 20)], base=79)
+    assert read.missing == {TRADES: [OpenHole(80, 99, None, START_MS + 1_000)]}
+    assert said(read.ledger) == [("expected", 80, 101), ("stored", 100, 101)]
+    assert read.unplaced == []
+    assert bearings(trades=trades, base=99).missing == {}
+
+
+def test_a_series_that_goes_further_back_than_the_store_has_no_hole_before_its_first_trade():
+    ledger = [("trades", "", START_MS - 9_000 * MINUTE_MS, 0), ("trades", "", START_MS, 1)]
+    trades = [(100, START_MS + 1), (102, START_MS + 2)]
+    read = bearings(trades=trades, ledger=ledger, base=5)
+    assert read.missing == {TRADES: [OpenHole(101, 101, START_MS + 1, START_MS + 2)]}
+
+
+def test_what_is_missing_before_the_first_trade_is_said_where_nobody_knows_the_beginning():
+    read = bearings(trades=[(100, START_MS + 5)], ledger=[("trades", "", START_MS, 20)])
+    assert read.missing == {}
+    assert len(read.unplaced) == 1 and read.unplaced[0].startswith("BTCUSDC trades: 20 missing")
 
 
 def test_a_minute_of_which_all_is_there_by_now_is_no_hole():
