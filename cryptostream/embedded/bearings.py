@@ -72,6 +72,7 @@ def read_bearings(
     symbols: Sequence[str],
     intervals: Sequence[str],
     now_ms: int,
+    *,
     bases: Mapping[str, int] | None = None,
 ) -> Bearings:
     """Read the bearings of all series.
@@ -132,12 +133,13 @@ def _read_trades(
         found = sorted([*before, *within, *after])
         between = list(_holes_between(found))
         opening = found[0][1] // _MINUTE_NS * _MINUTE_NS
-        begins = not before and not list(reader.read("ledger", ledger_tags, to_ns=min(begin, opening), last=1))
+        older = reader.read("ledger", ledger_tags, to_ns=min(begin, opening), last=1)
+        begins = not before and not list(older)
         if begins and base is not None:
             between = [*_hole_at_the_beginning(base, found[0]), *between]
         trades.update(found)
         holes.update((hole.first, hole) for hole in between)
-        minutes.update(hole.after_ms * _MS // _MINUTE_NS * _MINUTE_NS for hole in between)
+        minutes.update(_minutes_beside(between))
         # In the newest minute that may be what a killed run had on its way, after the newest trade; unless
         # it has the first one too, and nobody has kept where the series begins.
         current = newest - newest % _MINUTE_NS
@@ -157,6 +159,14 @@ def _read_trades(
         there = _trades(reader.read("trade", tags, from_ns=minute, to_ns=minute + _MINUTE_NS))
         gone = [hole for hole in holes.values() if minute <= hole.after_ms * _MS < minute + _MINUTE_NS]
         bearings.ledger.extend(_events_of_minute(ledger_series, there, gone, now_ms))
+
+
+def _minutes_beside(holes: Iterable[OpenHole]) -> Iterator[int]:
+    """Begins of the minutes around holes: what is found lies in them, or in minutes without any row."""
+    for hole in holes:
+        for time_ms in (hole.before_ms, hole.after_ms):
+            if time_ms is not None:
+                yield time_ms * _MS // _MINUTE_NS * _MINUTE_NS
 
 
 def _unplaced(symbol: str, lossy: Mapping[int, int], holes: Iterable[OpenHole]) -> Iterator[str]:

@@ -295,7 +295,7 @@ class Plant:
         with closing(open_reader(self._reader_settings)) as reader:
             now_ms = time.time_ns() // 1_000_000
             names = self._settings.exchange, wiring.symbols, wiring.intervals
-            return read_bearings(reader, *names, now_ms, self._workspace.trade_bases)
+            return read_bearings(reader, *names, now_ms, bases=self._workspace.trade_bases)
 
     # Running
 

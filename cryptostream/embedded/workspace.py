@@ -151,7 +151,7 @@ class Workspace:
         return {symbol: base for symbol, base in bases.items() if type(base) is int}
 
     def keep_trade_bases(self, bases: Mapping[str, int]) -> None:
-        """For the next run, which takes a series up from here: all of it, or what is missing at its beginning."""
+        """For the next run, which takes a series up from here, or what is missing at its beginning."""
         _write(self.root / _BASES_FILE, dict(bases))
 
     def remember_influx(self, where: dict[str, str] | None) -> None:

@@ -43,7 +43,7 @@ class Rows:
 
 def bearings(trades=(), bars=(), intervals=("1s", "1m"), ledger=(), base=None):
     bases = {} if base is None else {"BTCUSDC": base}
-    return read_bearings(Rows(trades, bars, ledger), "binance", ["BTCUSDC"], intervals, 5, bases)
+    return read_bearings(Rows(trades, bars, ledger), "binance", ["BTCUSDC"], intervals, 5, bases=bases)
 
 
 def test_an_empty_store_gives_none():
@@ -90,8 +90,9 @@ def test_a_hole_between_two_minutes_or_over_whole_ones_is_found_by_its_neighbour
     missing = range(110, 240)
     read = bearings(trades=long_ago(*missing), ledger=[("trades", "", START_MS + 2 * MINUTE_MS, 60)])
     assert read.missing == {TRADES: [OpenHole(110, 239, START_MS + 109_000, START_MS + 240_000)]}
-    # The minute of the trade after it is said whole.
-    assert said(read.ledger)[:2] == [("expected", 110, 299), ("stored", 240, 299)]
+    # The minutes of its neighbours are said whole: what is found lies in them, or between.
+    before = [("expected", 60, 109), ("stored", 60, 109)]
+    assert said(read.ledger)[:4] == [*before, ("expected", 110, 299), ("stored", 240, 299)]
 
 
 def test_a_hole_of_a_quiet_symbol_reaches_back_to_the_trade_before_it():
@@ -99,7 +100,8 @@ def test_a_hole_of_a_quiet_symbol_reaches_back_to_the_trade_before_it():
     hole = OpenHole(8, 8, START_MS, START_MS + 15 * MINUTE_MS)
     read = bearings(trades=trades)
     assert read.missing == {TRADES: [hole]}
-    assert said(read.ledger) == [("expected", 8, 9), ("stored", 9, 9)]
+    before = [("expected", 7, 7), ("stored", 7, 7)]
+    assert said(read.ledger) == [*before, ("expected", 8, 9), ("stored", 9, 9)]
     known = bearings(trades=trades, ledger=[("trades", "", START_MS + 15 * MINUTE_MS, 1)])
     assert (known.missing, known.unplaced) == ({TRADES: [hole]}, [])
 
