@@ -105,11 +105,14 @@ class Clock:
     def bounds_ms(self, server_time_ms: int) -> tuple[int, int]:
         """The exchange says that it is so late: how late it is at least, and at most.
 
-        The two differ where its word contradicts the one of before, carried on, or the streams.
+        The two differ where its word contradicts the one of before, carried on, or the streams. Before the
+        first event there is only our own clock to bear it out, and that may be wrong as well.
         """
         known_ms = [self._carried_ms(heard) for heard in (self._agreed, self._event) if heard is not None]
         if all(abs(ms - server_time_ms) <= CONTRADICTION_MS for ms in known_ms):
-            return server_time_ms, server_time_ms
+            ours_ms = self.now_ms()
+            denied = self._event is None and ours_ms < server_time_ms - CONTRADICTION_MS
+            return ours_ms if denied else server_time_ms, server_time_ms
         return min(server_time_ms, *known_ms), max(server_time_ms, *known_ms)
 
     def last_ms(self) -> int:

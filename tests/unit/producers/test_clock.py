@@ -173,6 +173,18 @@ def test_a_first_word_that_is_far_ahead_finishes_no_bar_once_the_streams_tell(ti
     assert clock.bounds_ms(NOW_MS + 3_603_000) == (NOW_MS + 3_000, NOW_MS + 3_603_000)
 
 
+def test_a_first_word_that_only_our_own_clock_denies_finishes_no_bar(
+    time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(lambda: time.monotonic_s)
+    monkeypatch.setattr(clock, "now_ms", lambda: time.wall_ms)
+    clock.receive(clock.steady_ms(), time.wall_ms + 3_600_000)
+    assert clock.bounds_ms(time.wall_ms + 3_600_000) == (time.wall_ms, time.wall_ms + 3_600_000)
+    # Where ours is the one that is wrong, the streams say so.
+    clock.receive_event(time.monotonic_s, time.wall_ms + 3_600_000)
+    assert clock.bounds_ms(time.wall_ms + 3_600_000) == (time.wall_ms + 3_600_000,) * 2
+
+
 def test_streams_vouch_for_a_word_that_contradicts_those_before(clock: Clock, time: Time) -> None:
     """A host that has slept."""
     clock.receive_event(time.monotonic_s, NOW_MS + 3_600_000)
