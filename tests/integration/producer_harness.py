@@ -31,17 +31,24 @@ class Reader:
         self._consumer = Consumer({**config, "enable.partition.eof": True})
 
     def records(self, topic: str, key: str | None = None) -> list[Any]:
-        partitions = self._consumer.list_topics(topic, timeout=10).topics[topic].partitions
-        self._consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
-        unread, found = set(partitions), []
+        """What the topic holds now: where records keep coming, its end may never be met."""
+        numbers = self._consumer.list_topics(topic, timeout=10).topics[topic].partitions
+        partitions = [TopicPartition(topic, number, 0) for number in numbers]
+        ends = {
+            each.partition: self._consumer.get_watermark_offsets(each, timeout=10)[1] for each in partitions
+        }
+        self._consumer.assign(partitions)
+        unread, found = {number for number, end in ends.items() if end > 0}, []
         while unread:
             for message in self._consumer.consume(1000, 0.1):
-                error = message.error()
+                error, partition = message.error(), message.partition() or 0
                 if error is None:
                     if key is None or (message.key() or b"").decode() == key:
                         found.append(message)
+                    if (message.offset() or 0) >= ends[partition] - 1:
+                        unread.discard(partition)
                 elif error.code() == KafkaError._PARTITION_EOF:
-                    unread.discard(message.partition() or 0)
+                    unread.discard(partition)
         return found
 
     def messages(self, topic: str, symbol: str) -> list[Any]:
