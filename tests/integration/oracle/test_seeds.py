@@ -14,7 +14,7 @@ from oracle.plan import plan
 COMMAND = (sys.executable, "-m", "cryptostream.cli")
 SEEDS = range(1, 11)
 # They mostly wait: for the exchange's time to pass, and for proofs of silence.
-JOBS = 5
+JOBS = 3
 
 
 @pytest.mark.timeout(600)

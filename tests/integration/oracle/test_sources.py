@@ -30,7 +30,7 @@ IN_THE_GATE = {
 }
 # A proof of fifteen seconds and what comes before it; the long runs have four times as much.
 SHORT_S = 48.0
-JOBS = 5
+JOBS = 3
 
 
 def parameters() -> Iterator[ParameterSet]:
