@@ -104,9 +104,12 @@ class Account:
         for ids in entered:
             ids.add(first, last)
         self._excuse_no_stored(first, last)
-        if kind == "expected" and event_time_ms is not None and self.series.stream == "trades":
-            self.dates.add(first, last, event_time_ms)
         slots = self._slots(first, last)
+        if kind == "expected" and event_time_ms is not None and self.series.stream == "trades":
+            # Ids that were dated by what followed them leave that minute, and what nobody has dated up to the
+            # next one gets a minute: all of these rows change.
+            self.dates.add(first, last, event_time_ms)
+            slots.update(self._slots(first, last + 1))
         if max(ids.range_count() for ids in entered) > self.max_ranges:
             self._settle()
         return slots
@@ -133,22 +136,26 @@ class Account:
         return IdRanges(self.expected.within(self.heard + 1, 2**63 - 1)).difference(self._accounted)
 
     def row(self, slot: int) -> tuple[int, MinuteRow] | None:
-        """Begin of a slot's minute and its counts; None if no id lies in it, as far as is known."""
+        """Begin of a slot's minute and its counts; None if no id has ever lain in it, as far as is known."""
         step_ms = slot_ms(self.series)
         if self.series.stream == "trades":
             ids = self.dates.ids_of(slot * step_ms)
         else:
             unit = self.series.unit
-            ids = (slot * step_ms // unit, ((slot + 1) * step_ms - 1) // unit)
+            ids = [(slot * step_ms // unit, ((slot + 1) * step_ms - 1) // unit)]
         if ids is None:
             return None
-        return slot * step_ms, MinuteRow(
-            self.expected.intersection_count(*ids),
-            self.stored.intersection_count(*ids),
-            self.repaired.intersection_count(*ids),
-            self.halted.intersection_count(*ids),
-            self._lost(*ids),
-            self.duplicates.intersection_count(*ids),
+        counts = [self._counts(*part) for part in ids] or [self._counts(0, -1)]
+        return slot * step_ms, MinuteRow(*(sum(of_kind) for of_kind in zip(*counts, strict=True)))
+
+    def _counts(self, first: int, last: int) -> MinuteRow:
+        return MinuteRow(
+            self.expected.intersection_count(first, last),
+            self.stored.intersection_count(first, last),
+            self.repaired.intersection_count(first, last),
+            self.halted.intersection_count(first, last),
+            self._lost(first, last),
+            self.duplicates.intersection_count(first, last),
         )
 
     def totals(self) -> Totals:

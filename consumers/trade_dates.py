@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Iterator
+from typing import Any, Final
 
+from consumers.dated_ids import DatedIds
 from shared.id_ranges import IdRanges
 
 MINUTE_MS: Final = 60_000
@@ -14,47 +14,40 @@ DAY_MS: Final = 24 * 60 * MINUTE_MS
 # ahead takes one place, and does not push all others out.
 KEPT_MINUTES: Final = 7 * 24 * 60
 KEPT_DAYS: Final = 3_660
-
-_Dated = tuple[int, int, int]  # first id, last id, begin of the minute or day in ms
+# A minute is one range, and some more where ids and times disagree: some 3 MB a series.
+KEPT_RANGES: Final = 2 * KEPT_MINUTES
 
 
 class TradeDates:
-    """Spans of ids by minute; spans that become too many are joined to days, the lowest ids first."""
+    """Ids by minute; minutes that become too many are joined to days, those with the lowest ids first."""
 
     def __init__(self) -> None:
-        self._minutes: list[_Dated] = []  # by first id
-        self._by_minute: dict[int, _Dated] = {}
-        self._days: dict[int, tuple[int, int]] = {}
+        self._minutes = DatedIds(MINUTE_MS)
+        self._days = DatedIds(DAY_MS)
+        # Minutes that had ids, all of which turned out to be of others: what was said of them is said again.
+        self._emptied: dict[int, None] = {}
 
     def add(self, first: int, last: int, time_ms: int) -> None:
-        """Note that the ids `first` to `last` lie in the minute of `time_ms`."""
+        """Note that the ids `first` to `last` lie in the minute of `time_ms`, or before it."""
+        before = set(self._minutes.steps_of(first, last))
         minute_ms = time_ms - time_ms % MINUTE_MS
-        dated = self._by_minute.get(minute_ms)
-        if dated is not None:
-            if dated[0] <= first and last <= dated[1]:
-                return
-            del self._minutes[bisect_left(self._minutes, dated)]
-            first, last = min(first, dated[0]), max(last, dated[1])
-        dated = (first, last, minute_ms)
-        self._by_minute[minute_ms] = dated
-        insort(self._minutes, dated)
-        if len(self._minutes) > KEPT_MINUTES:
-            oldest = self._minutes.pop(0)
-            del self._by_minute[oldest[2]]
-            self._add_day(*oldest)
+        self._minutes.add(first, last, minute_ms)
+        if minute_ms in self._minutes:
+            self._emptied.pop(minute_ms, None)
+        self._emptied.update(dict.fromkeys(sorted(at for at in before if at not in self._minutes)))
+        while len(self._emptied) > KEPT_MINUTES:
+            del self._emptied[next(iter(self._emptied))]
+        while self._minutes.step_count() > KEPT_MINUTES or self._minutes.range_count() > KEPT_RANGES:
+            self._join_to_days(self._minutes.lowest_ms)
 
-    def ids_of(self, minute_ms: int) -> tuple[int, int] | None:
-        """First and last id of a minute; None if there are none, or it is only known by the day."""
-        dated = self._by_minute.get(minute_ms)
-        return dated[:2] if dated else None
+    def ids_of(self, minute_ms: int) -> list[tuple[int, int]] | None:
+        """The ids of a minute, as ranges; None if nothing is known of it, or only by the day."""
+        ids = self._minutes.ids_of(minute_ms, self._days.last)
+        return ids if ids or minute_ms in self._emptied else None
 
     def minutes_of(self, first: int, last: int) -> Iterator[int]:
-        """The kept minutes in which some of these ids may lie."""
-        index = max(bisect_right(self._minutes, (first, last, 0)) - 1, 0)
-        while index < len(self._minutes) and self._minutes[index][0] <= last:
-            if self._minutes[index][1] >= first:
-                yield self._minutes[index][2]
-            index += 1
+        """The kept minutes in which some of these ids lie; one may come twice."""
+        return self._minutes.steps_of(first, last)
 
     def between(self, from_ms: int | None, to_ms: int | None) -> IdRanges:
         """The ids of a time, `to_ms` excluded; where only the day is known, of all days it touches."""
@@ -79,51 +72,35 @@ class TradeDates:
 
     def newest_ms(self) -> int | None:
         """Begin of the minute with the highest ids."""
-        return self._minutes[-1][2] if self._minutes else None
+        return self._minutes.newest_ms
 
     def _spans(self) -> Iterator[tuple[int, int, int, int]]:
-        for day_ms, (first, last) in self._days.items():
-            yield first, last, day_ms, day_ms + DAY_MS
-        for first, last, minute_ms in self._minutes:
-            yield first, last, minute_ms, minute_ms + MINUTE_MS
+        yield from self._days.spans()
+        yield from self._minutes.spans(self._days.last)
 
-    def _add_day(self, first: int, last: int, minute_ms: int) -> None:
-        day_ms = minute_ms - minute_ms % DAY_MS
-        before = self._days.get(day_ms, (first, last))
-        self._days[day_ms] = (min(first, before[0]), max(last, before[1]))
-        if len(self._days) > KEPT_DAYS:
-            del self._days[min(self._days)]
+    def _join_to_days(self, minute_ms: int) -> None:
+        # As a whole: the row of a minute of which only a part is known would say too little.
+        for first, last, _ in self._minutes.take(minute_ms):
+            self._days.add(first, last, minute_ms - minute_ms % DAY_MS)
+        while self._days.step_count() > KEPT_DAYS or self._days.range_count() > KEPT_RANGES:
+            self._days.take(self._days.oldest_ms)
 
     # -- snapshots -------------------------------------------------------------------------------------
 
-    def state(self) -> dict[str, list[int]]:
-        """All of it as integers: distances, which are small."""
-        days = [(first, last, day_ms) for day_ms, (first, last) in sorted(self._days.items())]
-        return {"minutes": _distances(self._minutes, MINUTE_MS), "days": _distances(days, DAY_MS)}
+    def state(self) -> dict[str, Any]:
+        """All of it as integers, which are small."""
+        return {
+            "minutes": self._minutes.distances(),
+            "days": self._days.distances(),
+            "emptied": [minute_ms // MINUTE_MS for minute_ms in self._emptied],
+        }
 
     @classmethod
-    def of(cls, state: dict[str, list[int]]) -> TradeDates:
+    def of(cls, state: dict[str, Any]) -> TradeDates:
         """The counterpart of `state`."""
         dates = cls()
-        dates._minutes = list(_dated(state["minutes"], MINUTE_MS))
-        dates._by_minute = {dated[2]: dated for dated in dates._minutes}
-        dates._days = {day_ms: (first, last) for first, last, day_ms in _dated(state["days"], DAY_MS)}
+        dates._minutes = DatedIds.of_distances(state["minutes"], MINUTE_MS)
+        dates._days = DatedIds.of_distances(state["days"], DAY_MS)
+        # Snapshots of before minutes could be emptied do not have it.
+        dates._emptied = dict.fromkeys(minute * MINUTE_MS for minute in state.get("emptied", ()))
         return dates
-
-
-def _distances(spans: Sequence[_Dated], step_ms: int) -> list[int]:
-    flat: list[int] = []
-    end = number = 0
-    for first, last, begin_ms in spans:
-        flat += (first - end, last - first, begin_ms // step_ms - number)
-        end, number = last, begin_ms // step_ms
-    return flat
-
-
-def _dated(flat: Sequence[int], step_ms: int) -> Iterator[_Dated]:
-    end = number = 0
-    for index in range(0, len(flat), 3):
-        first = end + flat[index]
-        end = first + flat[index + 1]
-        number += flat[index + 2]
-        yield first, end, number * step_ms

@@ -478,7 +478,10 @@ class Instrument:
     def _enter_event(
         self, event: LedgerEvent, stream: str, interval: str | None, now_ms: int, source: Source
     ) -> None:
-        time_ms = event.time_ms if event.time_ms is not None or interval is None else event.last
+        # Of trades 0 is no time: nobody knows what came after them. Of all dates the ledger takes the earliest.
+        time_ms = event.time_ms or None
+        if interval is not None and event.time_ms is None:
+            time_ms = event.last
         for kind in ("expected", event.kind) if event.kind in _ISSUED_UNSEEN else (event.kind,):
             self._ledger.add(
                 kind,

@@ -143,8 +143,8 @@ class WorldExchange:
             price(int(previous.price_ticks[0]) if len(previous) else 0),
             quantity(total.base),
             quote(total.quote),
-            total.first_id,
-            total.last_id,
+            market.trade_numbering.shown(total.first_id),
+            market.trade_numbering.shown(total.last_id),
             total.count,
             int(last.times_ms[0]),
         )

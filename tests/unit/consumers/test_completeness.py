@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from consumers.completeness import CompletenessLedger, MinuteRow, Totals, slot_ms
 from consumers.ledger_events import LedgerSeries
+from shared.trade_ids import EPOCH_SPAN
 from tests.builders import NOW_MS, ledger
 
 TRADES = LedgerSeries("binance", "BTCUSDC", "trades")
@@ -78,6 +79,57 @@ def test_a_minute_of_trades_has_the_ids_that_were_expected_in_it() -> None:
 def test_what_was_stored_before_it_was_expected_counts_in_its_minute() -> None:
     completeness = entered(event("stored", 1, 5), event("expected", 1, 5))
     assert changed_rows(completeness) == {(TRADES, NOW_MS): MinuteRow(5, 5, 0, 0, 0, 0)}
+
+
+def test_what_is_repaired_over_a_minutes_end_counts_in_one_row() -> None:
+    later_ms = NOW_MS + 60_000
+    completeness = entered(
+        event("expected", 1, 10),
+        event("stored", 1, 10),
+        # 11 to 39 are missing when 40 comes, after the minute; REST has 11 to 37, of the minute.
+        event("expected", 11, 39, event_time_ms=later_ms),
+        event("expected", 40, 40, event_time_ms=later_ms),
+        event("stored", 40, 40),
+    )
+    before = changed_rows(completeness)
+    assert before[TRADES, later_ms] == MinuteRow(30, 1, 0, 0, 29, 0)
+    for message in (event("expected", 11, 37), event("repaired", 11, 37), event("stored", 11, 37)):
+        completeness.receive(message)  # type: ignore[arg-type]
+    assert changed_rows(completeness) == {
+        (TRADES, NOW_MS): MinuteRow(37, 37, 27, 0, 0, 0),
+        (TRADES, later_ms): MinuteRow(3, 1, 0, 0, 2, 0),
+    }
+
+
+def test_a_row_of_which_all_ids_were_of_another_minute_is_taken_back() -> None:
+    later_ms = NOW_MS + 60_000
+    completeness = entered(event("expected", 1, 1), event("expected", 2, 5, event_time_ms=later_ms))
+    assert changed_rows(completeness)[TRADES, later_ms] == MinuteRow(4, 0, 0, 0, 4, 0)
+    completeness.receive(event("expected", 2, 5))  # type: ignore[arg-type]
+    assert changed_rows(completeness) == {
+        (TRADES, NOW_MS): MinuteRow(5, 0, 0, 0, 5, 0),
+        (TRADES, later_ms): MinuteRow(0, 0, 0, 0, 0, 0),
+    }
+
+
+def test_rows_of_a_minute_in_which_ids_begin_anew_and_those_around_it_count_once() -> None:
+    anew, later_ms = EPOCH_SPAN + 1, NOW_MS + 60_000
+    completeness = entered(
+        event("expected", 100, 109),
+        event("expected", anew, anew + 9),
+        # Missing of the new numbering, and what followed on it.
+        event("expected", anew + 10, anew + 30, event_time_ms=later_ms),
+        # Of the old one more is found to be missing, dated by the trade that was first of the new one.
+        event("expected", 110, 112, event_time_ms=later_ms),
+        event("expected", anew + 10, anew + 14),
+        event("stored", 100, 112),
+        event("stored", anew, anew + 30),
+    )
+    rows = changed_rows(completeness)
+    assert rows == {
+        (TRADES, NOW_MS): MinuteRow(25, 25, 0, 0, 0, 0),
+        (TRADES, later_ms): MinuteRow(19, 19, 0, 0, 0, 0),
+    }
 
 
 def test_a_minute_of_klines_has_the_bars_that_open_in_it() -> None:
@@ -244,6 +296,35 @@ def test_totals_are_those_of_plain_sets(messages: list[dict[str, Any]]) -> None:
         len(expected - sets["stored"] - sets["halted"] - sets["offline"]),
         len(sets["duplicate"]),
     )
+
+
+TIMED_EVENTS = st.lists(
+    st.builds(
+        lambda kind, first, length, minute: event(
+            kind, first, first + length, event_time_ms=NOW_MS + minute * 60_000
+        ),
+        st.sampled_from(KINDS),
+        st.integers(0, 60),
+        st.integers(0, 15),
+        st.integers(0, 3),
+    ),
+    max_size=25,
+)
+
+
+@given(TIMED_EVENTS)
+def test_rows_as_they_were_written_claim_no_id_twice(messages: list[dict[str, Any]]) -> None:
+    completeness, written = CompletenessLedger(), dict[tuple[LedgerSeries, int], MinuteRow]()
+    for message in messages:
+        completeness.receive(message)  # type: ignore[arg-type]
+        written |= changed_rows(completeness)
+    slots = range(NOW_MS // slot_ms(TRADES), NOW_MS // slot_ms(TRADES) + 4)
+    assert {((TRADES, at), row) for at, row in completeness.rows(TRADES, slots)} == set(written.items())
+    totals = completeness.totals().get(TRADES, Totals(0, 0, 0, 0, 0, 0, 0))
+    sums = [sum(of_kind) for of_kind in zip(*written.values(), strict=True)] or [0] * 6
+    assert sums[1] <= totals.stored
+    if all(message["kind"] == "expected" for message in messages):
+        assert sums[0] == totals.expected
 
 
 @given(EVENTS)

@@ -143,6 +143,16 @@ def test_holes_survive_a_restart_with_how_long_they_were_asked_for() -> None:
     assert fills == [(NOW_MS - 9 * MINUTE, NOW_MS - 8 * MINUTE)]
 
 
+def test_what_is_lost_is_not_dated_where_nobody_knows_what_came_after_it() -> None:
+    instrument = Instrument("binance", "BTCUSDC", [], book_interval_ms=1_000, warmup_bars=5)
+    hole = OpenHole(3, 5, asked=40, since_ms=NOW_MS - 25 * 3_600_000)
+    instrument.begin({"binance:BTCUSDC:trades": SeriesBearings(10, (hole,))}, NOW_MS, now_s=500.0)
+    instrument.receive_trade_rows(3, 5, [], NOW_MS, now_s=500.0)
+    events = ledger(instrument)
+    assert ("trades", "lost", 3, 5, 3) in said(events)
+    assert {event["event_time_ms"] for event in events} == {None}
+
+
 def test_bars_that_a_topic_lost_between_others_are_asked_for() -> None:
     instrument = Instrument("binance", "BTCUSDC", ["1m"], book_interval_ms=1_000, warmup_bars=5)
     last = NOW_MS - MINUTE

@@ -111,6 +111,15 @@ def test_rest_has_the_trades_of_the_new_numbering_alone_under_the_ids_of_the_str
     assert before[0]["id"] > 1_000_000_000
 
 
+def test_the_ticker_names_its_first_and_last_trade_as_the_stream_did(renumbered):
+    exchange, events = renumbered
+    last = [event["t"] for event in events["btcusdc@trade"] if event["T"] <= END_MS][-1]
+    of_now = ask(exchange, "ticker/24hr")
+    assert of_now["lastId"] == last
+    # A day ago the first numbering was in force.
+    assert last < 1_000 < 1_000_000_000 < of_now["firstId"]
+
+
 def test_bars_name_their_trades_in_the_numbering_of_each(renumbered):
     _, events = renumbered
     numbers = {event["T"]: event["t"] for event in events["btcusdc@trade"]}

@@ -1,0 +1,163 @@
+"""Ids and the step of time, a minute or a day, that each of them lies in. Pure."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from shared.trade_ids import EPOCH_SPAN
+
+Dated = tuple[int, int, int]  # first id, last id, begin of the step in ms
+
+_NO_ID: Final = -1
+
+
+class DatedIds:
+    """Sorted ranges that never overlap: every id lies in one step, so that no two steps count it.
+
+    The earliest date of an id holds, in whatever order they are said: ids that are missing are dated by what
+    came after them until they are here. So is an id that nobody has dated, in the same numbering.
+    """
+
+    def __init__(self, step_ms: int) -> None:
+        self._step_ms = step_ms
+        self._firsts: list[int] = []
+        self._lasts: list[int] = []
+        self._begins: list[int] = []
+        self._firsts_of: dict[int, set[int]] = {}  # of the ranges of each step
+
+    @property
+    def last(self) -> int:
+        """The highest dated id; below 0 if there is none."""
+        return self._lasts[-1] if self._lasts else _NO_ID
+
+    @property
+    def lowest_ms(self) -> int:
+        """Begin of the step with the lowest id."""
+        return self._begins[0]
+
+    @property
+    def newest_ms(self) -> int | None:
+        """Begin of the step with the highest id."""
+        return self._begins[-1] if self._begins else None
+
+    @property
+    def oldest_ms(self) -> int:
+        """Begin of the earliest step."""
+        return min(self._firsts_of)
+
+    def step_count(self) -> int:
+        return len(self._firsts_of)
+
+    def range_count(self) -> int:
+        return len(self._firsts)
+
+    def __contains__(self, begin_ms: object) -> bool:
+        """Whether an id is dated to the step."""
+        return begin_ms in self._firsts_of
+
+    def __iter__(self) -> Iterator[Dated]:
+        return zip(list(self._firsts), list(self._lasts), list(self._begins), strict=True)
+
+    def add(self, first: int, last: int, begin_ms: int) -> None:
+        """Date the ids `first` to `last`; those that lie in an earlier step stay there."""
+        # All ranges that overlap or touch them.
+        left, right = bisect_left(self._lasts, first - 1), bisect_right(self._firsts, last + 1)
+        pieces: list[Dated] = []
+        at = first
+        for index in range(left, right):
+            old_first, old_last, old_ms = self._firsts[index], self._lasts[index], self._begins[index]
+            if old_ms <= begin_ms:
+                _join(pieces, at, old_first - 1, begin_ms)
+                _join(pieces, old_first, old_last, old_ms)
+                at = old_last + 1
+            else:
+                _join(pieces, old_first, min(old_last, first - 1), old_ms)
+                if old_last > last:
+                    _join(pieces, at, last, begin_ms)
+                    _join(pieces, max(old_first, last + 1), old_last, old_ms)
+                    at = old_last + 1
+        _join(pieces, at, last, begin_ms)
+        self._replace(left, right, pieces)
+
+    def take(self, begin_ms: int) -> list[Dated]:
+        """Remove a step; its ranges."""
+        taken = []
+        for first in sorted(self._firsts_of[begin_ms]):
+            index = bisect_left(self._firsts, first)
+            taken.append((first, self._lasts[index], begin_ms))
+            self._replace(index, index + 1, [])
+        return taken
+
+    def ids_of(self, begin_ms: int, above: int = _NO_ID) -> list[tuple[int, int]]:
+        """The ids of a step, with those that nobody has dated.
+
+        Args:
+            above: ids up to this one are dated by others.
+        """
+        indexes = (bisect_left(self._firsts, first) for first in self._firsts_of.get(begin_ms, ()))
+        return [(self._floor(index, above), self._lasts[index]) for index in sorted(indexes)]
+
+    def steps_of(self, first: int, last: int) -> Iterator[int]:
+        """Begins of the steps in which some of these ids lie; one may come twice."""
+        for index in range(bisect_left(self._lasts, first), len(self._firsts)):
+            if self._floor(index, _NO_ID) > last:
+                break
+            yield self._begins[index]
+
+    def spans(self, above: int = _NO_ID) -> Iterator[tuple[int, int, int, int]]:
+        """All ids as `ids_of`, with begin and end of their time."""
+        for index, (last, begin_ms) in enumerate(zip(self._lasts, self._begins, strict=True)):
+            yield self._floor(index, above), last, begin_ms, begin_ms + self._step_ms
+
+    def _floor(self, index: int, above: int) -> int:
+        """The lowest id that belongs to a range, counting those that nobody has dated."""
+        first = self._firsts[index]
+        below = max(self._lasts[index - 1] if index else first - 1, first - first % EPOCH_SPAN - 1)
+        return max(below, min(above, first - 1)) + 1
+
+    def _replace(self, left: int, right: int, pieces: Sequence[Dated]) -> None:
+        for first, begin_ms in zip(self._firsts[left:right], self._begins[left:right], strict=True):
+            of_step = self._firsts_of[begin_ms]
+            of_step.discard(first)
+            if not of_step:
+                del self._firsts_of[begin_ms]
+        for first, _, begin_ms in pieces:
+            self._firsts_of.setdefault(begin_ms, set()).add(first)
+        self._firsts[left:right] = [first for first, _, _ in pieces]
+        self._lasts[left:right] = [last for _, last, _ in pieces]
+        self._begins[left:right] = [begin_ms for _, _, begin_ms in pieces]
+
+    # -- snapshots -------------------------------------------------------------------------------------
+
+    def distances(self) -> list[int]:
+        """All of it as integers: distances, which are small."""
+        flat: list[int] = []
+        end = number = 0
+        for first, last, begin_ms in self:
+            flat += (first - end, last - first, begin_ms // self._step_ms - number)
+            end, number = last, begin_ms // self._step_ms
+        return flat
+
+    @classmethod
+    def of_distances(cls, flat: Sequence[int], step_ms: int) -> DatedIds:
+        """The counterpart of `distances`, also of those whose ranges still overlapped."""
+        ids = cls(step_ms)
+        end = number = 0
+        for index in range(0, len(flat), 3):
+            first = end + flat[index]
+            end = first + flat[index + 1]
+            number += flat[index + 2]
+            ids.add(first, end, number * step_ms)
+        return ids
+
+
+def _join(pieces: list[Dated], first: int, last: int, begin_ms: int) -> None:
+    """Append a range; to the last one, if it goes on with that."""
+    if first > last:
+        return
+    if pieces and pieces[-1][1] + 1 == first and pieces[-1][2] == begin_ms:
+        pieces[-1] = (pieces[-1][0], last, begin_ms)
+    else:
+        pieces.append((first, last, begin_ms))
