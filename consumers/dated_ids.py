@@ -62,6 +62,9 @@ class DatedIds:
 
     def add(self, first: int, last: int, begin_ms: int) -> None:
         """Date the ids `first` to `last`; those that lie in an earlier step stay there."""
+        if first == self.last + 1 and begin_ms == self.newest_ms:
+            self._lasts[-1] = last  # as nearly always
+            return
         # All ranges that overlap or touch them.
         left, right = bisect_left(self._lasts, first - 1), bisect_right(self._firsts, last + 1)
         pieces: list[Dated] = []

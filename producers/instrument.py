@@ -478,7 +478,7 @@ class Instrument:
     def _enter_event(
         self, event: LedgerEvent, stream: str, interval: str | None, now_ms: int, source: Source
     ) -> None:
-        # Of trades 0 is no time: nobody knows what came after them. Of all dates the ledger takes the earliest.
+        # 0 is no time: nobody knows what came after these trades. Of all dates the ledger takes the earliest.
         time_ms = event.time_ms or None
         if interval is not None and event.time_ms is None:
             time_ms = event.last
