@@ -119,7 +119,7 @@ oracle: $(STAMP)
 
 # Each source of truth cut in turn, on both brokers and both stores: an hour and a half.
 sources: $(STAMP)
-	@$(PYTEST) -m long $(ARGS) tests/integration/oracle/test_sources.py
+	@$(PYTEST) --dist load -m long $(ARGS) tests/integration/oracle/test_sources.py
 
 # An hour at twenty times the speed (docs/soak.md).
 soak: $(STAMP)
