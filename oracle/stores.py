@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sqlite3
+import time
 import urllib.request
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -39,6 +40,8 @@ class Stored:
 
 
 _Row = Mapping[str, Any]
+_READS: Final = 20
+_AGAIN_S: Final = 0.5
 
 
 def stored_of(trades: Iterable[_Row], klines: Iterable[_Row], ledger: Iterable[_Row]) -> Stored:
@@ -80,10 +83,16 @@ def read_influxdb(url: str, org: str, token: str, buckets: Iterable[str]) -> Sto
     Raises:
         OSError: it does not answer.
     """
-    found: defaultdict[str, list[_Row]] = defaultdict(list)
-    for bucket in buckets:
-        for measurement in ("trade", "kline", "ledger"):
-            found[measurement] += _flux(url, org, token, _query(bucket, measurement))
+    buckets = list(buckets)
+    for _ in range(_READS):
+        found: defaultdict[str, list[_Row]] = defaultdict(list)
+        for bucket in buckets:
+            for measurement in ("trade", "kline", "ledger"):
+                found[measurement] += _flux(url, org, token, _query(bucket, measurement))
+        if all(row.get(name) is not None for row in found["kline"] for name in BAR_FIELDS):
+            break
+        # A query beside a write may see some fields of a point and not yet the others.
+        time.sleep(_AGAIN_S)
     return stored_of(found["trade"], found["kline"], found["ledger"])
 
 
