@@ -16,11 +16,17 @@ from pathlib import Path
 from typing import IO, Final
 
 from cryptostream.child import bound_to_parent
+from shared.private_files import make_private
 
 _LOG_BYTES: Final = 5_000_000  # a file and one older one: 10 MB a child at most
 _LAST_LINES: Final = 20
 _ERROR_PREFIX: Final = "error: "  # shared.command.guarded
 _ROOT: Final = Path(__file__).resolve().parents[2]
+
+
+class _LogFile(RotatingFileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """A full disk loses lines of a log; the screen has the last ones, and warns of the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,8 @@ class Child:
             on_log: the same for standard error.
         """
         log_path.parent.mkdir(parents=True, exist_ok=True)
-        self._log = RotatingFileHandler(log_path, maxBytes=_LOG_BYTES, backupCount=1, encoding="utf-8")
+        make_private(log_path)
+        self._log = _LogFile(log_path, maxBytes=_LOG_BYTES, backupCount=1, encoding="utf-8")
         self._last: deque[str] = deque(maxlen=_LAST_LINES)
         # The package is found from any working directory, installed or not.
         search_path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
