@@ -146,6 +146,7 @@ class StreamConsumer:
         finally:
             # `close` gives the partitions back by `_on_revoke`: after an error nothing more may be committed.
             self._partitions.abandon()
+            log.info("%s: leaving its group", self._stream.label)  # the last word, if it never gets out
             with ended_after(_CLOSE_S):
                 self._consumer.close()
             self._writer.close()

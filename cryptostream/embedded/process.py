@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from cryptostream.child import bound_to_parent
+from shared.last_resort import end_in_words
 from shared.private_files import make_private
 
 _LOG_BYTES: Final = 5_000_000  # a file and one older one: 10 MB a child at most
@@ -60,6 +61,7 @@ class Child:
         make_private(log_path)
         self._log = _LogFile(log_path, maxBytes=_LOG_BYTES, backupCount=1, encoding="utf-8")
         self._last: deque[str] = deque(maxlen=_LAST_LINES)
+        self._end: str | None = None  # kept apart: the frames of its threads are many more lines
         # The package is found from any working directory, installed or not.
         search_path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
         self._process = subprocess.Popen(
@@ -104,8 +106,13 @@ class Child:
 
     @property
     def last_error(self) -> str:
-        """The line that says why it ended: its error line, else the last line it wrote."""
-        lines = list(self._last)
+        """The line that says why it ended: its error line, else the last line it wrote that is no frame.
+
+        An end without any help of Python's is told in words.
+        """
+        if self._end is not None:
+            return self._end
+        lines = [line for line in self._last if not line[:1].isspace()]
         errors = [line for line in lines if line.startswith(_ERROR_PREFIX)]
         return (errors or lines or ["it said nothing"])[-1].removeprefix(_ERROR_PREFIX)
 
@@ -115,6 +122,7 @@ class Child:
 
     def _note(self, line: str, on_log: Callable[[str], None]) -> None:
         self._last.append(line)
+        self._end = end_in_words(line) or self._end
         self._log.emit(logging.makeLogRecord({"msg": line}))
         on_log(line)
 
