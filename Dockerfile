@@ -1,6 +1,6 @@
 # The image of all services of the stream (target services), and that of the snapshot pipeline (target snapshots).
 # The old builder must do: no RUN --mount, no heredocs, no COPY --chmod; it builds every stage up to its target.
-ARG PYTHON_IMAGE=python:3.12-slim-bookworm
+ARG PYTHON_IMAGE=python:3.12-slim-bookworm@sha256:782412e85d0f0984994c290652577d4018aff08145c85b262bb63dc0c7522254
 
 FROM ${PYTHON_IMAGE} AS build
 # Wheels only, each held against its hash: nothing is compiled, so nothing of a compiler is needed anywhere.
@@ -17,7 +17,7 @@ FROM ${PYTHON_IMAGE} AS services
 RUN groupadd --gid 1000 cryptostream \
  && useradd --uid 1000 --gid 1000 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin cryptostream \
  && mkdir -p /run/cryptostream-secrets/operator /run/cryptostream-secrets/writer /run/cryptostream-secrets/grafana \
-      /run/cryptostream-secrets/prefect \
+      /run/cryptostream-secrets/prefect /run/cryptostream-secrets/prefect-api \
       /var/lib/cryptostream/slots /var/lib/cryptostream/c3 /backup \
  && chown -R 1000:1000 /run/cryptostream-secrets /var/lib/cryptostream /backup
 COPY --from=build /opt/cryptostream /opt/cryptostream

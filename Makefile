@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reor
 
 .PHONY: setup setup-snapshots run test unit lint bench engines azurite chaos power-cuts week parity oracle sources soak
 .PHONY: schemas docs dashboards lock clean
-.PHONY: up down logs ps urls password backup restore compose test-compose
+.PHONY: up no-webhook-in-env down logs ps urls password backup restore compose images test-compose
 
 setup: $(STAMP)
 
@@ -134,13 +134,20 @@ FILE_confluent := docker-compose.yml
 FILE_light := compose.light.yml
 FILE_three := compose.three-brokers.yml
 OVERLAY_simulator := -f compose.simulator.yml
-STACK = $(if $(C3),C3_ENABLED=true) $(COMPOSE) -f $(or $(FILE_$(BROKER)),$(error BROKER=$(BROKER): choose confluent, light or three)) $(if $(filter live,$(SOURCE)),,$(or $(OVERLAY_$(SOURCE)),$(error SOURCE=$(SOURCE): choose live or simulator))) $(if $(C3),--profile c3) $(if $(SNAPSHOTS),--profile snapshots)
+# Images that were built on this machine are taken as they are; all others by their digests.
+LOCAL_IMAGES := $(shell docker/local-images 2>/dev/null)
+STACK = $(LOCAL_IMAGES) $(if $(C3),C3_ENABLED=true) $(COMPOSE) -f $(or $(FILE_$(BROKER)),$(error BROKER=$(BROKER): choose confluent, light or three)) $(if $(filter live,$(SOURCE)),,$(or $(OVERLAY_$(SOURCE)),$(error SOURCE=$(SOURCE): choose live or simulator))) $(if $(C3),--profile c3) $(if $(SNAPSHOTS),--profile snapshots)
 ALL_PROFILES := --profile c3 --profile tools --profile snapshots
-PROJECT = $(or $(COMPOSE_PROJECT_NAME),$(shell sed -n 's/^COMPOSE_PROJECT_NAME=//p' .env 2>/dev/null),$(notdir $(CURDIR)))
+PROJECT = $(shell docker/project-name)
 
-up:
+up: no-webhook-in-env
 	$(STACK) up --build --detach --remove-orphans $(ARGS)
 	@$(MAKE) --no-print-directory urls
+
+# It would be shown by `docker inspect`, and nothing reads it there any more.
+no-webhook-in-env:
+	@! grep -Eqs '^[[:space:]]*(export[[:space:]]+)?ALERT_WEBHOOK_URL[[:space:]]*=' .env && [ -z "$$ALERT_WEBHOOK_URL" ] || { \
+	  echo "ALERT_WEBHOOK_URL: is a secret; put it into influxdb/secrets/.env.alert-webhook-url, and take it out of here"; exit 2; }
 
 down:
 	$(STACK) $(ALL_PROFILES) down --remove-orphans $(ARGS)
@@ -173,6 +180,11 @@ restore:
 
 compose: $(STAMP)
 	@$(BIN)/python -m docs.make_compose
+
+# The digests of the images of others, asked of their registries, into docker/images.lock and the compose files
+# (docs/operations.md, Upgrading). With ARGS=--check nothing is written.
+images: $(STAMP)
+	@$(BIN)/python -m docs.pin_images $(ARGS)
 
 # The whole stack on this machine's engine: brought up, broken, judged (docs/operations.md).
 test-compose: $(STAMP)

@@ -15,8 +15,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -32,6 +30,7 @@ from shared.id_ranges import IdRanges
 from shared.intervals import INTERVAL_MS
 from shared.kafka import producer_config
 from shared.messages import LedgerMessage, encode, message_key
+from shared.proxies import direct
 from shared.topics import DEFAULT_PARTITIONS, LEDGER, LEDGER_SNAPSHOT
 
 SYMBOLS: Final = ("BTCUSDC", "ETHUSDC", "XRPUSDC", "SOLUSDC")
@@ -252,9 +251,9 @@ def _caught_up() -> bool:
     try:
         for path in ("readyz", "metrics"):
             address = f"http://127.0.0.1:{_METRICS_PORT}/{path}"
-            with urllib.request.urlopen(address, timeout=1) as answer:
+            with direct().open(address, timeout=1) as answer:
                 text: str = answer.read().decode()
-    except (urllib.error.URLError, OSError):
+    except OSError:
         return False
     figures: dict[str, Any] = {
         name: float(value)

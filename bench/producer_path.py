@@ -71,7 +71,7 @@ def bare(bootstrap_servers: str, prefix: str, count: int) -> dict[str, float]:
 async def _bare_loop(port: int, bootstrap_servers: str, topics: dict[str, str], count: int) -> float:
     producer = Producer(producer_config(bootstrap_servers, "bench"))
     url = f"ws://127.0.0.1:{port}/stream?streams={'/'.join(stream_names())}"
-    async with connect(url, compression=None, max_queue=1024, ping_interval=None) as connection:
+    async with connect(url, proxy=None, compression=None, max_queue=1024, ping_interval=None) as connection:
         for number in range(count):
             envelope = orjson.loads(await connection.recv(decode=False))
             topic, value = topics[envelope["stream"]], orjson.dumps(envelope["data"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -98,6 +98,24 @@ def epochs_of(config: dict[str, Any], partitions: Sequence[TopicPartition]) -> E
         reason = cause(error).str() if isinstance(error, KafkaException) else "no answer"
         raise BrokerUnavailable(f"Kafka does not tell the epochs of its leaders: {reason}") from None
     return epochs
+
+
+def counts_of(consumer: Consumer, topics: Iterable[str]) -> dict[str, int]:
+    """How many partitions topics have; those that are not there are left out.
+
+    Raises:
+        BrokerUnavailable: the broker does not tell.
+    """
+    counts = {}
+    for topic in topics:
+        try:
+            found = consumer.list_topics(topic, timeout=REQUEST_TIMEOUT_S).topics.get(topic)
+        except KafkaException as error:
+            reason = cause(error).str()
+            raise BrokerUnavailable(f"{topic}: Kafka does not tell its partitions: {reason}") from None
+        if found is not None and found.error is None:
+            counts[topic] = len(found.partitions)
+    return counts
 
 
 def end_of(consumer: Consumer, topic: str, partition: int) -> int:

@@ -19,6 +19,7 @@ from consumers.assignment import (
     Epochs,
     States,
     bounds_of,
+    counts_of,
     epochs_of,
     known_of,
     ledger_restarts,
@@ -27,8 +28,10 @@ from consumers.assignment import (
 from consumers.enrich.port import Enricher, Known
 from consumers.ledger_snapshot import newer
 from consumers.marks import Mark, Spot, Trail, crc_of
+from consumers.partition_counts import grown, misfit
 from consumers.proof import Prover
 from consumers.streams import Stream
+from shared.errors import BrokerError
 from shared.kafka import quiet_consumer
 from shared.topics import LEDGER
 
@@ -50,6 +53,7 @@ class Partitions:
         config: of the consumer, for a second one that reads the state topic.
         newest: the last record that we have written to a topic's partition.
         connect: makes that second consumer. epochs: asks for the leader epochs of partitions.
+        counts: asks for the partitions that topics have.
         dead_letter: puts a record aside.
     """
 
@@ -64,6 +68,7 @@ class Partitions:
         newest: Callable[[str, int], Spot | None] = lambda _topic, _partition: None,
         connect: Callable[[dict[str, Any]], Consumer] = quiet_consumer,
         epochs: Callable[[dict[str, Any], Sequence[TopicPartition]], Epochs] = epochs_of,
+        counts: Callable[[Consumer, Iterable[str]], dict[str, int]] = counts_of,
         dead_letter: Callable[[Message, str], None] = lambda _message, _reason: None,
     ) -> None:
         self._stream = stream
@@ -74,6 +79,8 @@ class Partitions:
         self._newest = newest
         self._connect = connect
         self._ask_epochs = epochs
+        self._ask_counts = counts
+        self._count: int | None = None  # partitions of the source at the last assignment
         self._paused = False
         self._last_read: dict[tuple[str, int], Message] = {}
         self._trails: dict[tuple[str, int], Trail] = {}
@@ -89,8 +96,11 @@ class Partitions:
 
         Raises:
             BrokerUnavailable: the broker does not tell where they stand.
+            BrokerError: there are more of them than of their state.
         """
         assigned: list[TopicPartition] = []
+        if not self._memory_broker and any(at.topic == self._stream.topic for at in partitions):
+            self._see_counts()
         if not self._memory_broker and partitions:
             self._epochs |= self._ask_epochs(self._config, partitions)
         for topic in self._stream.topics:
@@ -110,6 +120,16 @@ class Partitions:
         # librdkafka remembers a pause of an earlier assignment of the same partition, and knows of none
         # where the store went down while the partition was another's.
         (self._consumer.pause if self._paused else self._consumer.resume)(assigned)
+
+    def _see_counts(self) -> None:
+        counts = self._ask_counts(self._consumer, self._stream.all_topics)
+        fault = misfit(self._stream, counts)
+        if fault is not None:
+            raise BrokerError(fault)
+        now = counts.get(self._stream.topic)
+        if said := grown(self._stream, self._count, now):
+            log.warning("%s", said)
+        self._count = now
 
     def give(self, partitions: Iterable[TopicPartition]) -> None:
         """Forget partitions that are another's from now on."""

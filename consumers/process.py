@@ -23,6 +23,7 @@ from consumers.history import History, NoHistory, StoreHistory
 from consumers.ledger_pruning import LedgerPruning
 from consumers.membership import Rejoining
 from consumers.outbox import Outbox
+from consumers.partition_counts import misfit
 from consumers.service import Parts, StreamConsumer
 from consumers.stores.port import Reader, Store
 from consumers.streams import Stream, enricher_of
@@ -33,6 +34,7 @@ from shared.interpreter import hand_over_sooner, spare_the_collector
 from shared.kafka import LIBRDKAFKA_LOG, consumer_config, producer_config
 from shared.metrics import ServiceMetrics
 from shared.settings import Settings
+from shared.stop_signals import stop_signals
 from shared.topics import DEAD_LETTERS, LEDGER, METRICS
 
 log: Final = logging.getLogger(__name__)
@@ -82,7 +84,7 @@ class ConsumerProcess:
         self._failures: list[BaseException] = []
 
     def run(self) -> int:
-        """Consume until SIGTERM or SIGINT; the exit code.
+        """Consume until SIGTERM, SIGINT or SIGHUP; the exit code.
 
         Raises:
             CryptoStreamError: what a thread died of.
@@ -97,8 +99,8 @@ class ConsumerProcess:
                 self._shared.close()
 
     def _supervise(self) -> int:
-        signal.signal(signal.SIGTERM, self._on_signal)
-        signal.signal(signal.SIGINT, self._on_signal)
+        for number in stop_signals():
+            signal.signal(number, self._on_signal)
         producer = Producer(
             producer_config(
                 self._settings.kafka_bootstrap_servers, "consumers", memory_broker=self._memory_broker
@@ -235,12 +237,9 @@ class ConsumerProcess:
         """Each thread has a port of its own: `METRICS_PORT` and the ones after it."""
         first = self._settings.metrics_port
         port = None if first is None else first + position
-        try:
-            return ServiceMetrics(stream.service, metrics_port=port)
-        except OSError as error:
-            raise SettingsError(
-                f"METRICS_PORT: {port} cannot be used ({error.strerror}); name a free one or unset it"
-            ) from None
+        return ServiceMetrics(
+            stream.service, metrics_port=port, metrics_address=self._settings.metrics_address
+        )
 
     def _require_broker(self) -> None:
         """See that the broker answers and has the topics, so that a wrong set-up is one clear line."""
@@ -265,6 +264,11 @@ class ConsumerProcess:
             raise BrokerError(
                 f"topic {missing[0]} is missing on {address}{more}; create it by `cryptostream topics`"
             )
+        counts = {name: len(topic.partitions) for name, topic in topics.items()}
+        for stream in self._streams:
+            fault = misfit(stream, counts)
+            if fault is not None:
+                raise BrokerError(fault)
 
 
 class _StreamThread(threading.Thread):

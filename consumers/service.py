@@ -37,7 +37,7 @@ from shared.errors import (
     InvalidMessage,
     StoreUnavailable,
 )
-from shared.kafka import Verdict, cause, quiet_consumer, verdict
+from shared.kafka import Verdict, cause, quiet_consumer, refused, verdict
 from shared.last_resort import ended_after
 
 log: Final = logging.getLogger(__name__)
@@ -142,10 +142,11 @@ class StreamConsumer:
                 self._turn(self._next_batch())
             self._wind_up()
         except KafkaException as error:
-            raise slot_taken(cause(error), self._slot) or error from None
+            raise slot_taken(cause(error), self._slot) or refused(error) from None
         finally:
             # `close` gives the partitions back by `_on_revoke`: after an error nothing more may be committed.
             self._partitions.abandon()
+            log.info("%s: leaving its group", self._stream.label)  # the last word, if it never gets out
             with ended_after(_CLOSE_S):
                 self._consumer.close()
             self._writer.close()
@@ -445,7 +446,7 @@ class StreamConsumer:
         except CryptoStreamError as failure:
             self._failure = self._failure or failure
         except KafkaException as failure:
-            self._failure = self._failure or slot_taken(cause(failure), self._slot) or failure
+            self._failure = self._failure or slot_taken(cause(failure), self._slot) or refused(failure)
 
     def _forget(self, partitions: Sequence[TopicPartition]) -> None:
         self._partitions.give(partitions)

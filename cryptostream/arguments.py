@@ -9,6 +9,7 @@ from typing import Final
 
 TIME_HELP: Final = "ISO 8601 (UTC where it names no zone) or milliseconds since the epoch"
 _NS_PER_MS: Final = 10**6
+_MOST_DIGITS: Final = 20  # Python refuses to read numbers of thousands
 
 
 def add_format(parser: argparse.ArgumentParser, *formats: str) -> None:
@@ -30,14 +31,14 @@ def add_times(parser: argparse.ArgumentParser) -> None:
 
 def count(text: str) -> int:
     """A count from 1."""
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 10**9:
+    if not text.isascii() or not text.isdigit() or len(text) > 10 or not 1 <= int(text) <= 10**9:
         raise argparse.ArgumentTypeError(f"{text!r} is not a count from 1")
     return int(text)
 
 
 def time_ns(text: str) -> int:
     """Nanoseconds of a time on the command line."""
-    if text.isascii() and text.isdigit() and len(text) > 8:
+    if text.isascii() and text.isdigit() and 8 < len(text) < _MOST_DIGITS:
         time_ms = int(text)
     else:
         try:

@@ -30,11 +30,16 @@ COMMANDS: Final = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the console script; returns the exit code (DESIGN §4.5)."""
-    argv = list(sys.argv[1:] if argv is None else argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    # A command's libraries are imported in there too: Ctrl-C meets them as anything else.
+    return guarded(lambda: _run(words), debug="--debug" in words)
+
+
+def _run(words: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="cryptostream", description="Real-time crypto market data.")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     commands = parser.add_subparsers(dest="command", metavar="command", required=True)
-    asked = next((word for word in argv if not word.startswith("-")), None)
+    asked = next((word for word in words if not word.startswith("-")), None)
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary)
         command.add_argument(
@@ -44,8 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             module = importlib.import_module(f"cryptostream.commands.{name.replace('-', '_')}")
             module.add_arguments(command)
             command.set_defaults(run=module.run)
-    arguments = parser.parse_args(argv)
-    return guarded(lambda: int(arguments.run(arguments)), debug=arguments.debug)
+    arguments = parser.parse_args(words)
+    return int(arguments.run(arguments))
 
 
 if __name__ == "__main__":

@@ -6,11 +6,13 @@ Each kind of source has a directory of its own, so that simulated prices never m
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
+from shared.errors import UsageError
 from shared.settings import Settings
 
 DATA_ROOT: Final = Path("data")
@@ -27,15 +29,23 @@ def default_data_dir(source_kind: str) -> Path:
 
 def remember_latest(data_dir: Path) -> None:
     """Make `data_dir` the one that `query` reads when no setting names another."""
-    DATA_ROOT.mkdir(parents=True, exist_ok=True)
-    _LATEST.write_text(str(data_dir.resolve()), encoding="utf-8")
+    try:
+        DATA_ROOT.mkdir(parents=True, exist_ok=True)
+        # A path need not be UTF-8.
+        _LATEST.write_bytes(os.fsencode(data_dir.resolve()))
+    except OSError as error:
+        raise UsageError(
+            f"{_LATEST}: cannot be written ({error.strerror}); start in a directory that can be written"
+        ) from None
 
 
 def latest_store_path() -> Path | None:
     """The SQLite file of the last `run` from this directory; None if there was none."""
-    if not _LATEST.exists():
+    try:
+        named = os.fsdecode(_LATEST.read_bytes()).strip()
+    except OSError:
         return None
-    return Path(_LATEST.read_text(encoding="utf-8").strip()) / STORE_FILE
+    return Path(named) / STORE_FILE if named and "\0" not in named else None
 
 
 def latest_data_dir() -> Path | None:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+import errno
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
+from decimal import Decimal
+from math import isfinite
 from typing import Final, TextIO
 
 import orjson
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from consumers.measurements import MEASUREMENTS, Value
 from consumers.stores.port import Row
+from cryptostream.figures import common_decimals, computed, decimals_for
 from shared.trade_ids import shown, split
 
 _TIME_NAMES: Final = {
@@ -34,15 +40,36 @@ _SHORT: Final = {
 }
 # Left out of tables, where 100 columns are all there is; CSV and JSON have everything.
 _NOT_IN_TABLES: Final = frozenset(("taker_buy_quote_volume",))
-# Prices side by side have the same decimals.
-_PRICES: Final = frozenset(("open", "high", "low", "close", "bid", "ask", "mid", "bid_price", "ask_price"))
+# Prices side by side have the same decimals: all that any of them was quoted with.
+_PRICES: Final = frozenset(
+    ("open", "high", "low", "close", "price", "bid", "ask", "mid", "spread", "bid_price", "ask_price")
+)
+_OWN_DECIMALS: Final = frozenset(("quantity", "bid_quantity", "ask_quantity"))
+# Where a table is wider than the screen whole columns go, in this order; what is not named stays.
+LEAVING: Final[dict[str, tuple[str, ...]]] = {
+    "kline": ("taker_buy_base_volume", "trade_count", "quote_volume", "base_volume"),
+    "trade": ("trade_id",),
+    "book": ("ask_depth", "bid_depth", "imbalance", "spread", "spread_bps", "mid"),
+    "quote": ("update_id", "ask_quantity", "bid_quantity"),
+    "ledger": ("duplicates", "backfilled", "halted"),
+}
 # More fields than this do not fit side by side: fields become lines, bars become columns.
 _MOST_COLUMNS: Final = 12
 _BARS_A_BLOCK: Final = 5
 _WIDTH: Final = 100
-# Prices need theirs; of a volume nobody reads the sixth.
+# Wider than any table.
+_NO_LIMIT: Final = 10_000
+# Of a volume or a ratio nobody reads the sixth.
 _SIGNIFICANT_DIGITS: Final = 9
-_SIGNIFICANT_VOLUME_DIGITS: Final = 5
+_FEW_DIGITS: Final = 5
+_FEW: Final = frozenset(("spread_bps", "imbalance", "bid_depth", "ask_depth"))
+
+
+class PlainConsole(Console):
+    """Rich's, which leaves the end of a reader to the edge of the command (`shared.command`)."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,18 +123,54 @@ def write_json(rows: Iterable[Row], selection: Selection, columns: Sequence[str]
 
 
 def write_table(rows: Iterable[Row], selection: Selection, out: TextIO) -> int:
-    """A table of at most 100 columns where it is not a terminal; returns how many rows there were."""
+    """A table as wide as the terminal, or 100 columns where there is none; returns how many rows there were.
+
+    What does not fit leaves by whole columns, see `LEAVING`, and is named: no figure is ever cut.
+    """
     held = list(rows)
-    console = Console(file=out, width=None if out.isatty() else _WIDTH, highlight=False, soft_wrap=False)
+    width = screen_width(out)
+    console = PlainConsole(file=out, width=_NO_LIMIT, highlight=False, soft_wrap=False)
     fields = selection.fields_of(selection.columns or sorted({name for row in held for name in row}))
     title = " ".join((selection.measurement, *selection.tags.values()))
     if len(fields) > _MOST_COLUMNS:
-        bars = iter(held)
-        while block := list(islice(bars, _BARS_A_BLOCK)):
-            console.print(_upright(block, fields, title))
-    else:
-        console.print(_lying(held, fields, selection, title))
+        for table in _blocks(held, fields, title, console, width):
+            console.print(table)
+        return len(held)
+    left: list[str] = []
+    leaving = [name for name in LEAVING.get(selection.measurement, ()) if name in fields]
+    table = _lying(held, fields, selection, title)
+    while leaving and _width(table, console) > width:
+        left.append(leaving.pop(0))
+        table = _lying(held, [name for name in fields if name not in left], selection, title)
+    console.print(table)
+    if left:
+        names = ", ".join(name.replace("_", " ") for name in left)
+        out.write(f"left out, the screen has {width} columns: {names}; --format csv has all\n")
     return len(held)
+
+
+def screen_width(out: TextIO) -> int:
+    """Columns of the terminal that this is, else 100."""
+    return shutil.get_terminal_size((_WIDTH, 24)).columns if out.isatty() else _WIDTH
+
+
+def _width(table: Table, console: Console) -> int:
+    return Measurement.get(console, console.options, table).maximum
+
+
+def _blocks(
+    rows: Sequence[Row], fields: Sequence[str], title: str, console: Console, width: int
+) -> Iterator[Table]:
+    """Bars side by side, as many as fit."""
+    at = 0
+    while at < len(rows):
+        count = _BARS_A_BLOCK
+        table = _upright(rows[at : at + count], fields, title)
+        while count > 1 and _width(table, console) > width:
+            count -= 1
+            table = _upright(rows[at : at + count], fields, title)
+        yield table
+        at += count
 
 
 def _names(selection: Selection, columns: Sequence[str]) -> list[str]:
@@ -127,6 +190,9 @@ def _record(row: Row, names: Sequence[str]) -> dict[str, Value | str]:
 def _text(value: Value | str) -> str:
     if value is None:
         return ""
+    if isinstance(value, float):
+        # Without an exponent, which not every program reads.
+        return repr(value) if "e" not in repr(value) or not isfinite(value) else f"{Decimal(repr(value)):f}"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -140,7 +206,7 @@ def _lying(rows: Sequence[Row], fields: Sequence[str], selection: Selection, tit
     for name in varying:
         table.add_column(name)
     for name in fields:
-        table.add_column(_SHORT.get(name, name.replace("_", " ")), justify="right", no_wrap=len(name) < 12)
+        table.add_column(_SHORT.get(name, name.replace("_", " ")), justify="right", no_wrap=True)
     if selection.marked:
         table.add_column("")
     columns = {name: [row.get(name) for row in rows] for name in fields}
@@ -166,7 +232,8 @@ def _upright(rows: Sequence[Row], fields: Sequence[str], title: str) -> Table:
     table = _table(f"{title} {date}")
     table.add_column("UTC", no_wrap=True)
     for row, text in zip(rows, times, strict=True):
-        table.add_column(text + ("" if row.get("closed", True) else "\n(open)"), justify="right")
+        heading = text + ("" if row.get("closed", True) else "\n(open)")
+        table.add_column(heading, justify="right", no_wrap=True)
     for name in fields:
         values = [row.get(name) for row in rows]
         table.add_row(name, *_cells(name, values, alike=values))
@@ -200,11 +267,13 @@ def _cells(name: str, values: Sequence[Value | str], *, alike: Sequence[Value | 
         return ["–" if value is None else "sell" if value else "buy" for value in values]
     if name == "trade_id" and any(split(int(value or 0))[0] for value in values):
         return [shown(int(value or 0)) for value in values]
-    floats = [value for value in alike if isinstance(value, float)]
-    decimals = max((_decimals(value) for value in floats), default=0)
-    whole = len(f"{max(map(abs, floats), default=0):.0f}")
-    significant = _SIGNIFICANT_VOLUME_DIGITS if name.endswith("_volume") else _SIGNIFICANT_DIGITS
-    decimals = max(0, min(decimals, 8, significant - whole))
+    floats = [value for value in alike if isinstance(value, float) and isfinite(value)]
+    if name in _PRICES or name in _OWN_DECIMALS:
+        decimals = common_decimals(floats)
+        return [_cell(value, decimals) for value in values]
+    digits = _FEW_DIGITS if name in _FEW or name.endswith("_volume") else _SIGNIFICANT_DIGITS
+    largest = max(map(abs, floats), default=0.0)
+    decimals = min(common_decimals(floats), decimals_for(largest, digits))
     return [_cell(value, decimals) for value in values]
 
 
@@ -214,15 +283,8 @@ def _cell(value: Value | str, decimals: int) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:,.{decimals}f}" if abs(value) < 10**13 else f"{value:.6g}"
+        return computed(value, decimals) if abs(value) < 10**13 else f"{value:.9g}"
     return f"{value:,}" if isinstance(value, int) and abs(value) < 10**7 else str(value)
-
-
-def _decimals(value: float) -> int:
-    """How many decimals the shortest form of a number has."""
-    mantissa, _, exponent = repr(value).partition("e")
-    fraction = mantissa.partition(".")[2].rstrip("0")
-    return max(0, len(fraction) - int(exponent or 0))
 
 
 def write_columns(

@@ -20,7 +20,7 @@ from confluent_kafka.admin import (
 
 from shared.errors import BrokerError, BrokerUnavailable
 from shared.kafka import LIBRDKAFKA_LOG, cause
-from shared.topics import DEFAULT_PARTITIONS, Topic, declared_topics
+from shared.topics import DEFAULT_PARTITIONS, LEDGER, TRADES, Topic, declared_topics
 
 TIMEOUT_S: Final = 10.0
 _CREATE_TIMEOUT_S: Final = 30.0
@@ -59,13 +59,23 @@ def differences(topic: Topic, found: Found, partitions: int) -> tuple[str | None
     """
     count = None
     if found.partitions != partitions:
-        count = f"{found.partitions} partitions, declared {partitions}; not changed, make the topic anew"
+        count = f"{found.partitions} partitions, declared {partitions}; not changed, {way_out(topic, found)}"
     wrong = {
         name: value
         for name, value in topic.config().items()
         if name in found.config and found.config[name] != value
     }
     return count, wrong
+
+
+def way_out(topic: Topic, found: Found) -> str:
+    """What an operator can do about another partition count."""
+    if topic.name.startswith("market.klines.") or topic.name in (TRADES, LEDGER):
+        return (
+            f"make the topic anew: cryptostream topics --rebuild {topic.name}"
+            f" (or hold all to it: --partitions {found.partitions})"
+        )
+    return f"make the topic anew, or hold all to it: --partitions {found.partitions}"
 
 
 def ensure_topics(

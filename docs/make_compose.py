@@ -1,16 +1,20 @@
 """Makes the other whole compose files of docker-compose.yml and kafka/*.yml (`make compose`).
 
+Before that the digests of docker/images.lock are put into all files that name images.
+
 Sections from `# >>> NAME` to `# <<< NAME` are taken from the second file; those that it lacks are left out.
 """
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Final
 
-ROOT: Final = Path(__file__).resolve().parents[1]
+from docs.image_lock import LOCK, ROOT, pinned, read_lock
+
 MADE: Final = {"compose.light.yml": "kafka/light.yml", "compose.three-brokers.yml": "kafka/three-brokers.yml"}
+PINNED: Final = ("docker-compose.yml", "kafka/light.yml", "kafka/three-brokers.yml", "Dockerfile")
+EXAMPLE: Final = ".env.example"
 _SECTION: Final = re.compile(r"^# >>> (?P<name>.+)\n(?P<text>(?:.*\n)*?)# <<< (?P=name)\n", re.MULTILINE)
 _HEAD: Final = "# Made of docker-compose.yml and {parts} by `make compose`: change those, then run it.\n\n"
 
@@ -27,8 +31,22 @@ def made(parts: str) -> str:
     return _HEAD.format(parts=parts) + body
 
 
+def example(text: str) -> str:
+    """The example of settings with every image as the lock has it."""
+    for image in read_lock(LOCK.read_text(encoding="utf-8")):
+        value = image.pinned if image.variable.endswith("_TAG") else f"{image.name}:{image.pinned}"
+        text = re.sub(rf"^#{image.variable}=.*$", f"#{image.variable}={value}", text, flags=re.MULTILINE)
+    return text
+
+
 def main() -> None:
-    """Write both files."""
+    """Write all of them."""
+    images = read_lock(LOCK.read_text(encoding="utf-8"))
+    for name in PINNED:
+        path = ROOT / name
+        path.write_text(pinned(path.read_text(encoding="utf-8"), images), encoding="utf-8")
+    path = ROOT / EXAMPLE
+    path.write_text(example(path.read_text(encoding="utf-8")), encoding="utf-8")
     for name, parts in MADE.items():
         (ROOT / name).write_text(made(parts), encoding="utf-8")
 

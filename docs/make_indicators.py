@@ -33,8 +33,9 @@ state.
 ## From files
 
 `cryptostream indicators FILE…` computes the same from klines in files: archives of Binance (CSV, ZIP,
-gzip; with or without a line of names; milliseconds or microseconds), or what `cryptostream query klines`
-printed as CSV or JSON. Several files are one series, in order of time whatever the order of the names.
+gzip; with or without a line of names, which may come again; times in s, ms, µs or ns), or what
+`cryptostream query klines` printed as CSV or JSON; `-` or a pipe, too. Several files are one series, in order
+of time whatever the order of the names.
 
 ```
 $ cryptostream indicators BTCUSDT-1m-2025-07-13.zip --indicators 'momentum_rsi,trend_sma_fast(50)' | tail -2
@@ -49,7 +50,12 @@ $ cryptostream indicators BTCUSDT-1h-2024-*.zip --format parquet --output 2024.p
   'cryptostream[parquet]'`): null for NaN. A file named by `--output` appears whole or not at all.
 - Memory does not grow with the series; 40,320 bars with all columns take 24 MB
   (195 MB as Parquet, most of it the library) and some 9 s of a shared core.
-- The interval follows from the bars; `--interval` says it where they do not.
+- The interval follows from the archive's name or the bars; `--interval` says it where they do not. Files, and
+  those in a ZIP, must agree in symbol, interval, exchange and market (by the folders of data.binance.vision,
+  `…/spot/…`, `…/futures/um/…`, or by symbols like `BTCUSD_PERP`); where they do not, both are named. Files
+  with and without a line of names together, as futures and spot have them, are noted.
+- Bars that open beside the grid of their interval, as Binance's did in early 2018, are taken, counted and
+  noted.
 - A bar that stands twice in a row with the same values (at the border of two files) counts once, an open
   bar is left out, and indicators go on over a hole, as the services do; each is noted on standard error.
   Bars that go back in time, repeat with other values, or are of another symbol or interval end the command,

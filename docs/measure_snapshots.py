@@ -14,13 +14,13 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.request
 from collections import defaultdict
 from pathlib import Path
 
 from pipelines.snapshots.landing.files import SnapshotFiles
 from pipelines.snapshots.landing.local import LocalLanding
 from pipelines.snapshots.plan import slot_weight
+from shared.proxies import direct
 
 _SLOT_S = 300
 _PORT = "9457"
@@ -30,7 +30,7 @@ _URL = f"http://127.0.0.1:{_PORT}"
 def watch_weight(by_minute: dict[int, int], done: threading.Event) -> None:
     """The largest weight that the exchange says was used, by minute."""
     while not done.wait(2):
-        with urllib.request.urlopen(f"{_URL}/api/v3/time", timeout=5) as answer:
+        with direct().open(f"{_URL}/api/v3/time", timeout=5) as answer:
             minute = int(time.time() // 60)
             used = int(answer.headers["x-mbx-used-weight-1m"])
             by_minute[minute] = max(by_minute[minute], used)

@@ -122,4 +122,14 @@ def _earlier(time: str, duration: str) -> str:
     return f"time(v: int(v: {time}) - int(v: {duration}))"
 
 
+# Seven digits of what is computed, all that a person reads, at whatever size; begins a script. For a few rows
+# alone: a call of it takes InfluxDB a third of a millisecond, so a chart of 2,000 bars keeps all its digits.
+SIGNIFICANT: Final = script(
+    'import "math"',
+    "significant = (x) => {",
+    "    size = if x == 0.0 then 0.0 else math.floor(x: math.log10(x: math.abs(x: x)))",
+    "    factor = if size > 6.0 then 1.0 else math.pow10(n: 6 - int(v: size))",
+    "    return math.round(x: x * factor) / factor",
+    "}",
+)
 SINCE_START: Final = "range(start: start, stop: v.timeRangeStop)"

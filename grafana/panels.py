@@ -20,6 +20,18 @@ _WITH_FIGURES: Final = {
 }
 
 
+# Prices of any instrument: Grafana's `locale` shows up to so many decimals, and no zeros after the last
+# (toLocaleString with maximumFractionDigits); without a number it would cut at three.
+AS_QUOTED: Final = "locale"
+_PRICE_DECIMALS: Final = 15
+
+
+def _decimals(unit: str, decimals: int | None) -> Json:
+    if decimals is None and unit == AS_QUOTED:
+        decimals = _PRICE_DECIMALS
+    return {} if decimals is None else {"decimals": decimals}
+
+
 def thresholds(steps: Sequence[Step]) -> Json:
     return {"mode": "absolute", "steps": [{"value": value, "color": color} for value, color in steps]}
 
@@ -255,9 +267,7 @@ def state_names(*names: tuple[int, str, str]) -> tuple[Json, ...]:
 
 def cell(unit: str, *, steps: Sequence[Step] | None = None, decimals: int | None = None, **more: Any) -> Json:
     """Properties of a table's column, for `Panel.overriding`; coloured by `steps`."""
-    properties: Json = {"unit": unit}
-    if decimals is not None:
-        properties["decimals"] = decimals
+    properties: Json = {"unit": unit, **_decimals(unit, decimals)}
     if steps is not None:
         properties["thresholds"] = thresholds(steps)
         properties["custom__cellOptions"] = {"type": "color-text"}
@@ -267,7 +277,7 @@ def cell(unit: str, *, steps: Sequence[Step] | None = None, decimals: int | None
 def _defaults(unit: str, steps: Sequence[Step], decimals: int | None, mappings: Sequence[Json]) -> Json:
     return {
         "unit": unit,
-        **({"decimals": decimals} if decimals is not None else {}),
+        **_decimals(unit, decimals),
         "color": {"mode": "thresholds"},
         "thresholds": thresholds(steps),
         "mappings": list(mappings),

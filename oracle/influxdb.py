@@ -14,6 +14,8 @@ from typing import Any, Final, Self
 from oracle.processes import OracleError, Program, environment
 from oracle.stores import Stored, read_influxdb
 
+# No proxy of the environment between this and a server of this machine.
+_OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _UP_S: Final = 60.0
 _ORG: Final = "crypto"
 _TOKEN: Final = "token-of-the-oracle"
@@ -33,7 +35,8 @@ class InfluxDB:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         self._url = f"http://127.0.0.1:{port}"
-        command = [str(influxd()), f"--http-bind-address=127.0.0.1:{port}", "--reporting-disabled"]
+        command = [str(influxd()), f"--http-bind-address=127.0.0.1:{port}"]
+        command += ["--reporting-disabled", "--hardening-enabled"]
         for name in ("bolt", "engine", "sqlite"):
             command.append(f"--{name}-path={directory / name}")
         self._program = Program(command, directory, environment(), say_to=directory / "influxd.log")
@@ -66,7 +69,7 @@ class InfluxDB:
         give_up_s = time.monotonic() + _UP_S
         while time.monotonic() < give_up_s and self._program.process.poll() is None:
             try:
-                with urllib.request.urlopen(f"{self._url}/ready", timeout=5):
+                with _OPENER.open(f"{self._url}/ready", timeout=5):
                     return
             except OSError:
                 time.sleep(0.1)
@@ -77,7 +80,7 @@ class InfluxDB:
         headers = {"Authorization": f"Token {_TOKEN}", "Content-Type": "application/json"}
         request = urllib.request.Request(self._url + path, json.dumps(body).encode(), headers)
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with _OPENER.open(request, timeout=30) as answer:
                 return json.loads(answer.read())
         except urllib.error.HTTPError as error:
             raise OracleError(f"InfluxDB {path}: {error.code} {error.read()[:200]!r}") from None

@@ -14,6 +14,7 @@ from producers.service import Assignment, ProducerService
 from shared.command import guarded
 from shared.errors import SettingsError
 from shared.logs import set_up_logging
+from shared.proxies import proxy_for
 from shared.settings import Settings, load_settings
 
 
@@ -55,6 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
             "or use `cryptostream run`, which brings its own"
         )
     set_up_logging(settings.log_level, settings.log_format)
+    proxy_for(settings.binance_ws_url)  # one that cannot be used is said now, not at each connection
     bearings = None if arguments.bearings is None else read_bearings_file(arguments.bearings)
     stored = {} if arguments.stored is None else read_bearings_file(arguments.stored, "--stored")
     assignment = Assignment(

@@ -91,7 +91,7 @@ def read_bearings_file(path: Path, option: str = "--bearings") -> dict[str, Seri
         raise UsageError(
             f"{option}: {path} cannot be read ({error.strerror}); name a file that exists"
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{option}: {path} is not JSON ({error}); write series names and last ids") from None
     entries = content.items() if isinstance(content, dict) else ()
     known = {series: _bearings_of(entry) for series, entry in entries}

@@ -14,6 +14,7 @@ from producers.exchanges.binance.streams import Stream
 from producers.frames import FrameConnection
 from producers.watchdog import Watchdog
 from shared.errors import ExchangeRefused, ExchangeUnavailable
+from shared.proxies import proxy_for
 
 _OPEN_TIMEOUT_S: Final = 10.0
 _CLOSE_TIMEOUT_S: Final = 2.0
@@ -73,14 +74,17 @@ async def open_connection(url: str, subscribe_frames: Sequence[bytes]) -> FrameC
     Raises:
         ExchangeUnavailable: transient, `retry_after` where the exchange asked for it.
         ExchangeRefused: this place is not served.
+        SettingsError: the environment names a proxy that cannot be used.
     """
     host = url.split("/stream", 1)[0]
+    proxy = proxy_for(url)
     try:
         connection = await connect(
             url,
             create_connection=FrameConnection,
             compression=None,  # the exchange offers none, and it would cost more than it saves
             max_size=_MAX_FRAME_BYTES,
+            proxy=proxy,
             open_timeout=_OPEN_TIMEOUT_S,
             close_timeout=_CLOSE_TIMEOUT_S,
             # Streams are watched by the age of their events; a ping of ours would count against the

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from shared.id_ranges import IdRanges
@@ -36,6 +36,7 @@ class Halts:
         self._spans: deque[_Span] = deque(maxlen=_SPANS)
         self._open: _Span | None = None  # closed at the newest look
         self._latest_ms: int | None = None  # the newest look
+        self._recorded: Sequence[tuple[int, int]] = ()
 
     @property
     def halted(self) -> bool:
@@ -54,6 +55,10 @@ class Halts:
             self._spans.append(self._open._replace(before_ms=time_ms))
             self._open = None
 
+    def receive_recorded(self, spans: Sequence[tuple[int, int]]) -> None:
+        """Take when a recorded exchange has no bars: first and last millisecond of each time, in order."""
+        self._recorded = spans
+
     def seen_closed(self, first_ms: int, last_ms: int) -> bool:
         """Whether a look between these times, both inclusive, said closed."""
         return any(
@@ -69,17 +74,28 @@ class Halts:
             end = min(last, span.before_ms + (_SLACK_MS if span is self._open else 0))
             if begin <= end:
                 bars.add(begin // interval_ms, end // interval_ms)
+        self._add_recorded(bars, first, last, interval_ms)
         return bars
 
     def closed_bars(self, first: int, last: int, interval_ms: int) -> IdRanges:
-        """Those of them before and after which the exchange was seen closed: they surely do."""
+        """Those of them that surely do: it was seen closed before and after, or a recording has none."""
         bars = IdRanges()
         for span in self._seen():
             begin = max(first // interval_ms, -(-span.first_ms // interval_ms))
             end = min(last // interval_ms, span.last_ms // interval_ms - 1)
             if begin <= end:
                 bars.add(begin, end)
+        self._add_recorded(bars, first, last, interval_ms)
         return bars
+
+    def _add_recorded(self, bars: IdRanges, first: int, last: int, interval_ms: int) -> None:
+        """What a recording does not have is known to the millisecond: only bars that open in it."""
+        for begin_ms, end_ms in self._recorded:
+            if begin_ms > last:
+                break
+            begin, end = -(-max(first, begin_ms) // interval_ms), min(last, end_ms) // interval_ms
+            if begin <= end:
+                bars.add(begin, end)
 
     def _seen(self) -> Iterator[_Span]:
         yield from self._spans

@@ -325,6 +325,10 @@ class Instrument:
         """Take the symbol's status of exchangeInfo."""
         self._halts.receive_status(status, now_ms)
 
+    def receive_recorded_halts(self, spans: Sequence[tuple[int, int]]) -> None:
+        """Take when a recorded exchange was closed, first and last millisecond of each time, in order."""
+        self._halts.receive_recorded(spans)
+
     def disconnected(self, reason: str, now_ms: int) -> list[Effect]:
         """The connection that carried the streams has ended."""
         return self._enter(self._book.lose(reason), "depth", None, now_ms, self._source)

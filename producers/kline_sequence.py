@@ -75,6 +75,8 @@ class KlineSequence:
             None  # first open time still to be asked for, before there is a `next`
         )
         self._waiting: dict[int, KlineMessage] = {}
+        self._beside: dict[int, KlineMessage] = {}  # bars beside the grid that wait for those before them
+        self._beside_last = -1  # the newest of them that was published
         self._known_last = -1  # the newest bar known, or by the exchange's clock supposed, to be closed
         self._announced = -1  # holes up to here have been entered as `gap`, or are no news
         self._offline_last = -1  # bars up to here closed while we were switched off
@@ -138,6 +140,8 @@ class KlineSequence:
             # Believed once; whoever goes on from it sees no real bar any more.
             last_open_time_ms = None
         if last_open_time_ms is not None:
+            # An archive may end beside the grid.
+            last_open_time_ms = open_time_ms(self._interval, last_open_time_ms)
             self._next = last_open_time_ms + self._step
             self._offline_last, self._announced = self._known_last, last_open_time_ms
         elif warmup_bars > 0:
@@ -246,6 +250,7 @@ class KlineSequence:
         self._filling = False
         if rows is not None:
             self._open_since_ms = None
+            rows = self._on_grid(rows, last)
         effects: list[Effect] = []
         if self._warm_up_from is not None:
             self._asking.answered(rows, first, now_s)
@@ -272,7 +277,26 @@ class KlineSequence:
             effects += self._missing(last, now_s)
         elif self._warm_up_from is None:
             self._asking = Asking()
+        if self._next is not None:
+            effects += self._beside_before(self._next)
         return effects + self._settle()
+
+    def _on_grid(self, rows: Sequence[KlineMessage], last: int) -> Sequence[KlineMessage]:
+        """The rows but for those beside the grid, which a recorded exchange has where it has no others."""
+        beside = [row for row in rows if row["open_time_ms"] % self._step]
+        if not beside:
+            return rows
+        for row in beside:
+            if self._beside_last < row["open_time_ms"] < last + self._step:
+                self._beside[row["open_time_ms"]] = row
+        return [row for row in rows if not row["open_time_ms"] % self._step]
+
+    def _beside_before(self, open_time: int) -> list[Effect]:
+        """Bars beside the grid whose turn it is before the bar of this open time; they leave no hole."""
+        due = sorted(at for at in self._beside if at < open_time)
+        if due:
+            self._beside_last = due[-1]
+        return [Publish(self._topic, self._beside.pop(at)) for at in due]
 
     def _begin_at(self, open_time: int, *, recorded: bool) -> None:
         """The stream shows a first bar of a series that was empty when it was begun.
@@ -313,7 +337,8 @@ class KlineSequence:
     def _receive_closed(self, kline: KlineMessage) -> list[Effect]:
         open_time = kline["open_time_ms"]
         if open_time == self._next:
-            return [*self._lateness(kline), self._publish(kline), *self._drain(), *self._settle()]
+            effects = [*self._lateness(kline), *self._beside_before(open_time), self._publish(kline)]
+            return [*effects, *self._drain(), *self._settle()]
         known = None if self._next is None else self._next - self._step
         if known is not None and place(known, open_time, open_time, self._step) is Place.SEEN:
             if self._is_missed(open_time):
@@ -396,6 +421,7 @@ class KlineSequence:
     def _drain(self) -> list[Effect]:
         effects: list[Effect] = []
         while self._next in self._waiting:
+            effects += self._beside_before(self._next)
             effects.append(self._publish(self._waiting.pop(self._next)))
         return effects
 
@@ -417,6 +443,7 @@ class KlineSequence:
             effects += self._drain()
         if not self._waiting:
             # Nothing later is known: perhaps the exchange stands still. The next bar will tell.
+            effects += self._beside_before(last + self._step)
             self._known_last = self._next - self._step
             self._ask_later()
         self._asking = Asking()

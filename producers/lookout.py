@@ -330,7 +330,7 @@ class Lookout:
             return
         quote = self.newest[QUOTE]
         shown = self._first_best if quote is None else best_of_quote(quote)
-        if shown is None:
+        if shown is None and quote is None:
             self._first_best = best
         elif best == shown:
             self._moved_s = None
@@ -365,8 +365,10 @@ def _names_trades(bar: Any) -> bool:
     )
 
 
-def best_of_quote(quote: Any) -> Best:
-    """Best bid and ask, as numbers: the zeros that a string ends in say nothing."""
+def best_of_quote(quote: Any) -> Best | None:
+    """Best bid and ask, as numbers: the zeros that a string ends in say nothing; None if a side is empty."""
+    if quote["bid_price"] is None or quote["ask_price"] is None:
+        return None
     return (
         (float(quote["bid_price"]), float(quote["bid_quantity"])),
         (float(quote["ask_price"]), float(quote["ask_quantity"])),

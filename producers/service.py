@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -45,6 +44,7 @@ from shared.health import SILENT_BROKER_S
 from shared.interpreter import spare_the_collector
 from shared.metrics import METRICS_PERIOD_S, ServiceMetrics
 from shared.settings import Settings
+from shared.stop_signals import stop_signals
 from shared.topics import LEDGER_SNAPSHOT, METRICS, declared_topics
 from shared.trade_ids import EPOCH_SPAN, split
 
@@ -90,7 +90,9 @@ class ProducerService:
         self._settings = settings
         self._assignment = assignment
         self._clock = Clock()
-        self._metrics = ServiceMetrics(SERVICE, metrics_port=settings.metrics_port)
+        self._metrics = ServiceMetrics(
+            SERVICE, metrics_port=settings.metrics_port, metrics_address=settings.metrics_address
+        )
         self._publisher = Publisher(
             settings.kafka_bootstrap_servers,
             memory_broker=assignment.memory_broker,
@@ -117,13 +119,13 @@ class ProducerService:
         self._stop = asyncio.Event()
 
     async def run(self) -> int:
-        """Carry the streams until SIGTERM or SIGINT; the exit code.
+        """Carry the streams until SIGTERM, SIGINT or SIGHUP; the exit code.
 
         Raises:
             CryptoStreamError: what cannot be mended here.
         """
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in stop_signals():
             loop.add_signal_handler(number, self._stop.set)
         stopped = asyncio.create_task(self._stop.wait())
         starting = asyncio.create_task(self._start())
@@ -168,6 +170,7 @@ class ProducerService:
             self._instruments[symbol] = instrument
             self._outlet.carry(instrument, intervals)
             self._receive_status(instrument, statuses[symbol])
+            instrument.receive_recorded_halts(self._rest.recorded_halts.get(symbol, ()))
             raised = instrument.begin(bearings, self._clock.exchange_ms(), now_s=time.monotonic())
             if symbol in self._begun_ms or trades_series(EXCHANGE, symbol) not in bearings:
                 instrument.await_trade_base()

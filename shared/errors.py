@@ -26,11 +26,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from shared.masking import masked
+
 
 class CryptoStreamError(Exception):
-    """Base of all errors; ``exit_code`` is the command's exit status (DESIGN §4.5)."""
+    """Base of all errors; ``exit_code`` is the command's exit status (DESIGN §4.5).
+
+    Messages go to terminals, logs, the ledger and dead letters: a URL's password is masked in all of them.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(masked(message))
 
 
 class UsageError(CryptoStreamError):
@@ -38,7 +46,16 @@ class UsageError(CryptoStreamError):
 
 
 class SettingsError(CryptoStreamError):
+    """
+    Attributes:
+        faults: one line for each wrong setting.
+    """
+
     exit_code = 2
+
+    def __init__(self, *faults: str) -> None:
+        self.faults = tuple(map(masked, faults))
+        super().__init__("; ".join(faults))
 
 
 class InvalidMessage(CryptoStreamError):

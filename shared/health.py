@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import socket
 import socketserver
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -18,6 +21,8 @@ HANGING_S: Final = 90.0
 LATE_S: Final = 20.0
 # Kafka acknowledges within milliseconds; a metrics record is sent each second.
 SILENT_BROKER_S: Final = 15.0
+
+_LOG: Final = logging.getLogger(__name__)
 
 Clock = Callable[[], float]
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
@@ -110,6 +115,10 @@ def _answer(start_response: StartResponse, troubles: list[str]) -> Iterable[byte
 class _Server(socketserver.ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
+        """A client that says nothing, or goes, is no event; by itself it would print a traceback."""
+        _LOG.debug("metrics: gave a client up (%s)", sys.exception())
+
 
 class _QuietHandler(WSGIRequestHandler):
     timeout = 10  # a client that says nothing does not keep its thread
@@ -118,8 +127,13 @@ class _QuietHandler(WSGIRequestHandler):
         """A line each ten seconds and container says nothing."""
 
 
-def serve(port: int, app: WsgiApp) -> WSGIServer:
-    """Serve on all addresses, in a thread that ends with the process. Raises OSError."""
-    server = make_server("", port, app, _Server, handler_class=_QuietHandler)
+class _Server6(_Server):
+    address_family = socket.AF_INET6
+
+
+def serve(address: str, port: int, app: WsgiApp) -> WSGIServer:
+    """Serve on an address of this machine, in a thread that ends with the process. Raises OSError."""
+    kind = _Server6 if ":" in address else _Server
+    server = make_server(address, port, app, kind, handler_class=_QuietHandler)
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
     return server

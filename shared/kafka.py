@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException
 
+from shared.errors import BrokerError
+
 # Every client is given this logger, which says nothing: left to itself librdkafka writes lines of its own to
 # the terminal, of a fatal error even at `log_level` 0. Ours come once, from where its errors are judged.
 LIBRDKAFKA_LOG: Final = logging.getLogger("librdkafka")
@@ -88,6 +90,13 @@ def consumer_config(
 def quiet_consumer(config: Config) -> Consumer:
     """A consumer that leaves the terminal to us."""
     return Consumer(config, logger=LIBRDKAFKA_LOG)
+
+
+def refused(exception: KafkaException) -> BrokerError:
+    """The error for what librdkafka says is over for good, or cannot be asked at all."""
+    return BrokerError(
+        f"Kafka refuses: {cause(exception).str()}; see KAFKA_BOOTSTRAP_SERVERS and the broker's log"
+    )
 
 
 class Verdict(enum.Enum):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -11,6 +12,9 @@ from typing import Final
 
 _lock: Final = threading.Lock()
 _inside: Final[set[int]] = set()
+# How a dump of all frames begins (CPython's Modules/faulthandler.c and Python/pylifecycle.c).
+_TIMEOUT: Final = re.compile(r"Timeout \((\d+):(\d\d):(\d\d(?:\.\d+)?)\)!")
+_FATAL: Final = re.compile(r"Fatal Python error: (.+)")
 
 
 @contextmanager
@@ -31,3 +35,20 @@ def ended_after(seconds: float) -> Iterator[None]:
             _inside.discard(threading.get_ident())
             if not _inside:
                 faulthandler.cancel_dump_traceback_later()
+
+
+def end_in_words(line: str) -> str | None:
+    """Why a process ended whose standard error has this line: None if it is no such end's first line.
+
+    Nothing of ours can write it: no Python runs any more in that process by then.
+    """
+    timeout = _TIMEOUT.fullmatch(line)
+    if timeout is not None:
+        hours, minutes, seconds = timeout.groups()
+        waited_s = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+        return (
+            f"a library's call held it up for {waited_s:g} s and let nothing else run, so it ended itself; "
+            "its log tells where"
+        )
+    fatal = _FATAL.fullmatch(line)
+    return f"Python itself broke down: {fatal[1]}; its log tells where" if fatal is not None else None

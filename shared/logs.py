@@ -9,6 +9,8 @@ from typing import Literal
 
 import orjson
 
+from shared.masking import masked
+
 
 class _JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
@@ -20,7 +22,12 @@ class _JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps(entry).decode()
+        return masked(orjson.dumps(entry).decode())
+
+
+class _TextFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return masked(super().format(record))
 
 
 def set_up_logging(level: str, log_format: Literal["text", "json"]) -> None:
@@ -29,7 +36,7 @@ def set_up_logging(level: str, log_format: Literal["text", "json"]) -> None:
     handler.setFormatter(
         _JsonFormatter()
         if log_format == "json"
-        else logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", datefmt="%H:%M:%S")
+        else _TextFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", datefmt="%H:%M:%S")
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # Their debug output would drown ours.

@@ -96,10 +96,10 @@ class QuoteMessage(TypedDict):
     received_time_ms: int
     source: Source
     update_id: int
-    bid_price: str
-    bid_quantity: str
-    ask_price: str
-    ask_quantity: str
+    bid_price: str | None
+    bid_quantity: str | None
+    ask_price: str | None
+    ask_quantity: str | None
 
 
 class LedgerMessage(TypedDict):
@@ -127,7 +127,7 @@ _INT64_MIN: Final = -(2**63)
 _INT64_MAX: Final = 2**63 - 1
 # Possessive: what is no decimal is not tried again with fewer digits.
 _DECIMAL: Final = r"[0-9]{1,20}+(?:\.[0-9]{1,20}+)?+"
-_is_decimal: Final = re.compile(_DECIMAL).fullmatch
+is_decimal: Final = re.compile(_DECIMAL).fullmatch
 _are_decimals: Final = re.compile(f"{_DECIMAL}(?:,{_DECIMAL})*+").fullmatch
 _is_json_of_levels: Final = re.compile(rf'\[(?:\["{_DECIMAL}","{_DECIMAL}"\],?+)*+\]'.encode()).fullmatch
 
@@ -166,6 +166,10 @@ _RULES: Final[dict[str, tuple[str, str]]] = {
     ),
     "int64": (f"type(value) is int and {_INT64_MIN} <= value <= {_INT64_MAX}", "a 64-bit integer"),
     "decimal": ("type(value) is str and is_decimal(value)", "a decimal string"),
+    "decimal or null": (
+        "value is None or type(value) is str and is_decimal(value)",
+        "a decimal string, or null",
+    ),
     "flag": ("value is True or value is False", "true or false"),
     "levels": ("are_levels(value)", "a list of [price, quantity] pairs of decimal strings"),
     "source": ("type(value) is str and value in SOURCES", "stream, backfill or replay"),
@@ -174,7 +178,7 @@ _RULES: Final[dict[str, tuple[str, str]]] = {
     "ledger kind": ("type(value) is str and value in LEDGER_KINDS", "a kind that the ledger knows"),
 }
 _NAMES: Final[dict[str, Any]] = {
-    "is_decimal": _is_decimal,
+    "is_decimal": is_decimal,
     "are_decimals": _are_decimals,
     "are_levels": _are_levels,
     "InvalidMessage": InvalidMessage,
@@ -192,6 +196,7 @@ _COMMON: Final = {
     "received_time_ms": "count",
     "source": "source",
 }
+_DECIMALS: Final = frozenset(("decimal", "decimal or null"))
 # May be left out.
 _OPTIONAL: Final = frozenset(("epoch",))
 # The contract of each kind of message: field and rule.
@@ -229,7 +234,7 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
     "quote": {
         **_COMMON,
         "update_id": "id",
-        **dict.fromkeys(("bid_price", "bid_quantity", "ask_price", "ask_quantity"), "decimal"),
+        **dict.fromkeys(("bid_price", "bid_quantity", "ask_price", "ask_quantity"), "decimal or null"),
     },
     "ledger": {
         **_COMMON,
@@ -245,15 +250,15 @@ FIELDS: Final[dict[str, dict[str, str]]] = {
 
 def _compiled(fields: dict[str, str]) -> Callable[[dict[str, Any]], None]:
     """One function that holds a message to its fields' rules, unrolled: twice as fast as a loop over them."""
-    decimals = [field for field, rule in fields.items() if rule == "decimal"]
+    decimals = [field for field, rule in fields.items() if rule in _DECIMALS]
     lines = ["def check_fields(message):"]
     for field, rule in fields.items():
         if field in _OPTIONAL:
             lines += [f"    if {field!r} in message:", *_held_to(field, rule, "        ")]
-        elif rule != "decimal":
+        elif rule not in _DECIMALS:
             lines += _held_to(field, rule, "    ")
     if decimals:
-        # All in one pass, as with levels; which of them is wrong is asked only where one is.
+        # All in one pass, as with levels; which of them is wrong, or null, is asked only where one is.
         values = ", ".join(f"message[{field!r}]" for field in decimals)
         lines += [
             "    try:",
@@ -262,7 +267,7 @@ def _compiled(fields: dict[str, str]) -> Callable[[dict[str, Any]], None]:
             "    except TypeError:",
             "        sound = False",
             "    if not sound:",
-            *(line for field in decimals for line in _held_to(field, "decimal", "        ")),
+            *(line for field in decimals for line in _held_to(field, fields[field], "        ")),
         ]
     made: dict[str, Any] = {}
     exec("\n".join(lines), dict(_NAMES), made)  # from the two tables above, as namedtuple does

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import deque
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Gauge
 
+from shared.errors import SettingsError
 from shared.health import Health, health_app, serve
 from shared.slots import Slot, count_start
 
@@ -26,13 +28,23 @@ class ServiceMetrics:
         instance: a stable slot, never a host name; `INSTANCE` in the environment, else the first free one of
             `INSTANCE_SLOTS` (a folder), else "0". In that folder its starts are counted; without it, or where
             the instance is given here, `restarts` stays 0.
-        metrics_port: where `/metrics`, `/healthz` and `/readyz` are served.
+        metrics_port, metrics_address: where `/metrics`, `/healthz` and `/readyz` are served.
+
+    Raises:
+        SettingsError: the port, its address or the folder of slots cannot be used.
 
     Attributes:
         health: for the parts to say whether they work; the service lives as long as `message` is called.
     """
 
-    def __init__(self, service: str, instance: str | None = None, *, metrics_port: int | None = None) -> None:
+    def __init__(
+        self,
+        service: str,
+        instance: str | None = None,
+        *,
+        metrics_port: int | None = None,
+        metrics_address: str = "127.0.0.1",
+    ) -> None:
         self.service = service
         self.health = Health()
         # Held as long as this object: two replicas must not report under one name.
@@ -47,7 +59,10 @@ class ServiceMetrics:
         self._registry = CollectorRegistry()
         self._exported: dict[str, Gauge] = {}
         if metrics_port is not None:
-            serve(metrics_port, health_app(self.health, self._registry))
+            try:
+                serve(metrics_address, metrics_port, health_app(self.health, self._registry))
+            except (OSError, OverflowError) as error:  # a port beyond 65535 overflows
+                raise unusable(metrics_address, metrics_port, error) from None
 
     def count(self, messages: int) -> None:
         self._messages += messages
@@ -114,6 +129,16 @@ class ServiceMetrics:
                     registry=self._registry,
                 )
             self._exported[name].labels(self.service, self.instance).set(value)
+
+
+def unusable(address: str, port: int, error: OSError | OverflowError) -> SettingsError:
+    """Why nothing can be served there, by the setting that it is about."""
+    if isinstance(error, OSError) and error.errno == errno.EADDRNOTAVAIL:
+        return SettingsError(
+            f"METRICS_ADDRESS: {address} is no address of this machine; name one that is, or unset it"
+        )
+    reason = getattr(error, "strerror", None) or error
+    return SettingsError(f"METRICS_PORT: {port} cannot be used ({reason}); name a free one or unset it")
 
 
 def _slot(service: str) -> Slot | None:

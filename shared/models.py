@@ -95,11 +95,13 @@ class Book(Message):
 
 
 class Quote(Message):
+    """Best bid and ask; price and quantity of a side that nobody is on are null."""
+
     update_id: Id
-    bid_price: DecimalString
-    bid_quantity: DecimalString
-    ask_price: DecimalString
-    ask_quantity: DecimalString
+    bid_price: DecimalString | None
+    bid_quantity: DecimalString | None
+    ask_price: DecimalString | None
+    ask_quantity: DecimalString | None
 
 
 LedgerKind = Literal[

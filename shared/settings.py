@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
+from collections import ChainMap
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
+from shared.addresses import WEBSOCKET, checked_servers, checked_url
+from shared.env_file import read_env_file
 from shared.errors import SettingsError
 from shared.intervals import INTERVAL_MS
+from shared.masking import masked_url
 
 # The hosts that serve market data only: no account, reachable where the main ones are not
 # (BINANCE_SPOT.md §1, §7.1).
@@ -19,7 +30,9 @@ MARKET_DATA_REST_URL: Final = "https://data-api.binance.vision"
 MARKET_DATA_WS_URL: Final = "wss://data-stream.binance.vision"
 HISTORY_REST_URL: Final = "https://api.binance.com"
 
-Names = Annotated[tuple[str, ...], NoDecode]
+ENV_FILE: Final = Path(".env")
+
+Names = tuple[str, ...]
 
 
 def split_names(value: Any) -> Any:
@@ -40,19 +53,53 @@ def checked_symbols(value: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(symbol.upper() for symbol in value))
 
 
-def checked_url(value: str) -> str:
-    """A URL without a slash at its end, since paths are appended."""
-    if value and "://" not in value:
-        raise ValueError(f'"{value}" is not a URL; write scheme and host, like https://host:port')
-    return value.rstrip("/")
+class EnvironmentSettings(BaseSettings):
+    """Settings whose names in the environment and in `.env` are the fields' own, written large.
+
+    What is empty is as if it were not set. The environment wins over `.env`, by what is empty too.
+    """
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, str_strip_whitespace=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """pydantic's own reading of `.env` leaves out what it cannot read, and says nothing."""
+        file = dotenv_settings.env_file if isinstance(dotenv_settings, DotEnvSettingsSource) else None
+        return init_settings, _Surroundings(settings_cls, None if file is None else ENV_FILE)
 
 
-class Settings(BaseSettings):
+class _Surroundings(PydanticBaseSettingsSource):
+    """The environment, then `.env`."""
+
+    def __init__(self, settings_cls: type[BaseSettings], file: Path | None) -> None:
+        super().__init__(settings_cls)
+        self._layers = ChainMap(environment_names(), {} if file is None else dict(read_env_file(file)))
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+        return self._layers.get(field_name.upper(), "").strip() or None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        found = {
+            name: self.get_field_value(field, name)[0]
+            for name, field in self.settings_cls.model_fields.items()
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def environment_names() -> dict[str, str]:
+    """The environment with its names in upper case; those written so win."""
+    return {name.upper(): value for name, value in os.environ.items()} | dict(os.environ)
+
+
+class Settings(EnvironmentSettings):
     """Everything that can be set from outside. Names are the environment variables', in lower case."""
-
-    model_config = SettingsConfigDict(
-        env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True, case_sensitive=False
-    )
 
     exchange: Literal["binance"] = "binance"
     symbols: Names = ("BTCUSDC", "ETHUSDC", "XRPUSDC", "SOLUSDC")
@@ -74,6 +121,7 @@ class Settings(BaseSettings):
     live_interval_ms: int = Field(default=1000, ge=0, le=3_600_000)
     warmup_bars: int = Field(default=1000, ge=0, le=100_000)
     metrics_port: int | None = Field(default=None, ge=1, le=65535)
+    metrics_address: str = "127.0.0.1"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
 
@@ -97,10 +145,46 @@ class Settings(BaseSettings):
                 )
         return value
 
-    @field_validator("binance_rest_url", "binance_ws_url", "binance_history_url", "influx_url")
+    @field_validator("binance_rest_url", "binance_history_url", "influx_url")
     @classmethod
     def _url(cls, value: str) -> str:
         return checked_url(value)
+
+    @field_validator("metrics_address")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        # A name would be looked up when a service starts, and might then mean another machine's address.
+        try:
+            return str(ipaddress.ip_address(value))
+        except ValueError:
+            raise ValueError(
+                f'"{value}" is no address; write one of this machine, like 127.0.0.1, or 0.0.0.0 for all'
+            ) from None
+
+    @field_validator("binance_ws_url")
+    @classmethod
+    def _stream_url(cls, value: str) -> str:
+        return checked_url(value, WEBSOCKET)
+
+    @field_validator("kafka_bootstrap_servers")
+    @classmethod
+    def _servers(cls, value: str) -> str:
+        return checked_servers(value)
+
+    @field_validator("sqlite_path")
+    @classmethod
+    def _file(cls, value: Path | None) -> Path | None:
+        if value is None:
+            return None
+        try:
+            value = value.expanduser()  # nobody means a folder named ~
+            folder = value.is_dir()
+        except (OSError, RuntimeError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise ValueError(f'"{value}" cannot be used ({reason}); name another file') from None
+        if folder:
+            raise ValueError(f'"{value}" is a folder; name the file of the store in it')
+        return value
 
     @field_validator("log_level", mode="before")
     @classmethod
@@ -115,6 +199,7 @@ class Settings(BaseSettings):
 
 
 _SECRETS: Final = frozenset(("influx_token",))
+_SHOWN: Final = 200
 Model = TypeVar("Model", bound=BaseSettings)
 
 
@@ -134,25 +219,46 @@ def load_model(model: type[Model], secrets: Collection[str], overrides: Mapping[
         secrets: names whose value may be in a file, named by `<NAME>_FILE`, and is never shown.
     """
     given = {name: value for name, value in overrides.items() if value is not None}
+    environment, values = environment_names(), read_env_file(ENV_FILE)
     for name in secrets:
-        given.setdefault(name, _secret_from_file(name))
+        given.setdefault(name, _secret(name.upper(), environment, values))
     try:
         return model(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        raise SettingsError("; ".join(_explain(detail, secrets) for detail in error.errors())) from None
+        raise SettingsError(*(_explain(detail, secrets) for detail in error.errors())) from None
 
 
-def _secret_from_file(name: str) -> str | None:
-    variable = f"{name.upper()}_FILE"
-    path = os.environ.get(variable)
-    if not path:
-        return None
+def _secret(name: str, *layers: Mapping[str, str]) -> str | None:
+    """A secret of the first layer that names it or its file; the file wins."""
+    for layer in layers:
+        plain, path = layer.get(name), layer.get(f"{name}_FILE")
+        if path:
+            return secret_of_file(f"{name}_FILE", path)
+        if plain is not None or path is not None:
+            return plain or None
+    return None
+
+
+def secret_of_file(variable: str, path: str) -> str:
+    """What is in the file that a variable names.
+
+    Raises:
+        SettingsError: it cannot be read, or there is nothing in it.
+    """
     try:
-        return Path(path).read_text(encoding="utf-8").strip()
+        content = Path(path).read_bytes()
+        text = content.decode("utf-8").removeprefix("\ufeff").strip()
     except OSError as error:
         raise SettingsError(
             f"{variable}: {path} cannot be read ({error.strerror}); mount it or unset it"
         ) from None
+    except UnicodeDecodeError as error:
+        raise SettingsError(
+            f"{variable}: {path} is not UTF-8 (byte {error.start + 1}); copy the secret into it again"
+        ) from None
+    if not text:
+        raise SettingsError(f"{variable}: {path} is empty; put the secret into it, or unset it")
+    return text
 
 
 def _explain(detail: Any, secrets: Collection[str]) -> str:
@@ -164,4 +270,4 @@ def _explain(detail: Any, secrets: Collection[str]) -> str:
         return f"{name.upper()}: {text}"
     value = detail["input"]
     value = ",".join(value) if isinstance(value, tuple | list) else value
-    return f'{name.upper()}: "{value}" is refused: {text}'
+    return f'{name.upper()}: "{masked_url(str(value))[:_SHOWN]}" is refused: {text}'

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import signal
 import sys
 import time
 from pathlib import Path
@@ -15,7 +14,9 @@ import uvloop
 from shared.command import guarded
 from shared.errors import UsageError
 from shared.logs import set_up_logging
+from shared.pipes import Readable, readable
 from shared.settings import load_settings
+from shared.stop_signals import stop_signals
 from simulator.faults.kinds import OF_THE_MARKET
 from simulator.faults.market import halts_by_symbol, listed_by_symbol, restarts_by_symbol
 from simulator.faults.script import check_symbols, parse_script
@@ -96,11 +97,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve until SIGTERM or SIGINT; the exit code.
+    """Serve until SIGTERM, SIGINT or SIGHUP; the exit code.
 
     Raises:
         UsageError, SettingsError, RecordingError: a wrong argument, setting or file.
     """
+    with readable(arguments.replay or ()) as files:
+        return _run(arguments, files)
+
+
+def _run(arguments: argparse.Namespace, files: list[Readable]) -> int:
     _check(arguments)
     script = parse_script(arguments.faults, arguments.fault)
     settings = load_settings(symbols=arguments.symbols)
@@ -115,7 +121,7 @@ def run(arguments: argparse.Namespace) -> int:
                 raise UsageError(
                     f"fault {fault.kind} belongs to the seeded market; leave it out with --replay"
                 )
-        recording = open_recordings(arguments.replay)
+        recording = open_recordings([file.path for file in files])
         for note in recording.notes:
             _say({"event": "note", "text": note})
         exchange = Player(recording, shift_to(recording, now_ms) if arguments.shift_now else 0)
@@ -167,7 +173,7 @@ async def _serve(exchange: WorldExchange | Player, options: SimulatorOptions) ->
         stop.set()
 
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in stop_signals():
         loop.add_signal_handler(number, stop.set)
     simulator = Simulator(
         exchange, options, lambda frames: _say({"event": "replay_finished", "frames": frames}), failed

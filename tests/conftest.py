@@ -28,6 +28,9 @@ hypothesis_settings.load_profile("shared")
 
 # Brokers of tests live for seconds or minutes: half of what a JVM costs is work that pays off after hours.
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+# Tests talk to servers of this machine, by clients that would take the environment's proxies.
+for variable in ("no_proxy", "NO_PROXY"):
+    os.environ[variable] = ",".join(filter(None, (os.environ.get(variable), "localhost,127.0.0.1,::1")))
 # In the background of a script a shell has SIGINT ignored, and everything started here would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -84,7 +84,7 @@ class KlineEnricher:
             raise InvalidMessage("interval", message["interval"], f"{self._interval}, the topic's interval")
         open_time_ms = message["open_time_ms"]
         require_time("open_time_ms", open_time_ms)
-        if open_time_ms % self._interval_ms:
+        if open_time_ms % self._interval_ms and not self._is_beside(message):
             raise InvalidMessage("open_time_ms", open_time_ms, f"a multiple of {self._interval_ms} ms")
         if message["closed"] != (topic == self._closed_topic):
             raise InvalidMessage("closed", message["closed"], f"as topic {topic} says")
@@ -93,6 +93,11 @@ class KlineEnricher:
         else:
             require_arrived("open_time_ms", open_time_ms, message)
         return message
+
+    def _is_beside(self, message: KlineMessage) -> bool:
+        """A bar of an archive from the time when an exchange's grid had moved: only replays bring them."""
+        length_ms = message["close_time_ms"] + 1 - message["open_time_ms"]
+        return 0 < length_ms <= self._interval_ms and message["closed"] and message["source"] == "backfill"
 
     # -- partitions and state --------------------------------------------------------------------------
 

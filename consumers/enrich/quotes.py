@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from consumers.arrival import require_time
 from consumers.enrich.port import Enriched, Record, StatelessEnricher
 from consumers.ledger_events import PendingEvents
-from consumers.measurements import QUOTE
+from consumers.measurements import QUOTE, Value
 from consumers.points import Point, Series
 from shared.messages import QuoteMessage, decode
 
 QUOTE_SLOT_MS: Final = 100
+
+
+class _Written(NamedTuple):
+    """The newest point of an instrument: the slot it arrived in, the one it has, which fields it has."""
+
+    arrived: int
+    slot: int
+    fields: frozenset[int]
 
 
 class QuoteEnricher(StatelessEnricher):
@@ -20,10 +28,14 @@ class QuoteEnricher(StatelessEnricher):
 
     Spot quotes carry no event time, so their points' identity is the time of arrival, floored: the one use
     of it (BINANCE_SPOT.md §4). A batch that ends within a slot writes it again with the next one.
+
+    A side that nobody is on has no fields. InfluxDB keeps a field that a second writing of the same point
+    leaves out: a side that empties within a slot that is written already becomes a point of the next slot.
     """
 
     def __init__(self) -> None:
         self._series: dict[tuple[str, str], Series] = {}
+        self._newest: dict[tuple[str, str], _Written] = {}
 
     def decode(self, topic: str, value: bytes | None) -> QuoteMessage:  # noqa: ARG002
         message: QuoteMessage = decode("quote", value)
@@ -45,14 +57,25 @@ class QuoteEnricher(StatelessEnricher):
         series = self._series.get(key)
         if series is None:
             series = self._series[key] = Series(QUOTE, key)
-        return Point(
-            series,
-            slot * QUOTE_SLOT_MS * 1_000_000,
-            (
-                float(message["bid_price"]),
-                float(message["bid_quantity"]),
-                float(message["ask_price"]),
-                float(message["ask_quantity"]),
-                message["update_id"],
-            ),
+        values = (
+            *_side(message["bid_price"], message["bid_quantity"]),
+            *_side(message["ask_price"], message["ask_quantity"]),
+            message["update_id"],
         )
+        return Point(series, self._place(key, slot, values) * QUOTE_SLOT_MS * 1_000_000, values)
+
+    def _place(self, key: tuple[str, str], slot: int, values: tuple[Value, ...]) -> int:
+        """The slot that a quote's point gets."""
+        fields = frozenset(place for place, value in enumerate(values) if value is not None)
+        newest, place = self._newest.get(key), slot
+        if newest is not None and newest.arrived <= slot <= newest.slot:
+            place = newest.slot if fields >= newest.fields else newest.slot + 1
+        self._newest[key] = _Written(slot, place, fields)
+        return place
+
+
+def _side(price: str | None, quantity: str | None) -> tuple[float | None, float | None]:
+    """Price and quantity; none of a side that nobody is on, which messages used to say by zeros."""
+    if price is None or quantity is None or float(price) == 0.0:
+        return None, None
+    return float(price), float(quantity)

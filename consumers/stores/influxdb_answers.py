@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,6 +15,8 @@ from shared.settings import Settings
 
 # A server that asks for more is asked again sooner.
 _LONGEST_RETRY_AFTER_S: Final = 300.0
+# Flux on fields of other types or names than ours.
+_FOREIGN: Final = ("pivot: ", "schema collision", "type conflict", "cannot group")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +85,31 @@ def misconfigured(answer: Answer, settings: Settings, bucket_setting: str, may: 
     return StoreMisconfigured(blame)
 
 
+def is_foreign(answer: Answer) -> bool:
+    """Whether a query was refused for what another program has written into our measurements."""
+    return answer.message is not None and any(words in answer.message for words in _FOREIGN)
+
+
+def foreign(answer: Answer, settings: Settings, bucket_setting: str) -> StoreMisconfigured:
+    """The error for that."""
+    bucket = getattr(settings, bucket_setting.lower())
+    return StoreMisconfigured(
+        f"{bucket_setting}: bucket {bucket} holds what another program has written into our measurements "
+        f"({answer.message}); delete that, or name a bucket of its own"
+    )
+
+
 def unavailable(answer: Answer, settings: Settings) -> StoreUnavailable:
     """The error for every answer that time may change, and for those that nobody knows."""
     return StoreUnavailable(
         f"INFLUX_URL: {settings.influx_url} answers {answer.described()}; nothing is lost, try again later",
         answer.retry_after,
     )
+
+
+def unanswered(error: ApiException, settings: Settings) -> StoreError:
+    """The error where the client itself gave up: its "status 0", of TLS for example."""
+    return unreachable(urllib3.exceptions.HTTPError(error.reason), settings)
 
 
 def unreachable(error: urllib3.exceptions.HTTPError | OSError, settings: Settings) -> StoreError:
@@ -97,6 +119,17 @@ def unreachable(error: urllib3.exceptions.HTTPError | OSError, settings: Setting
             f"INFLUX_URL: {settings.influx_url} is not a URL that can be used ({error})"
         )
     reason = " ".join(str(error).split()) or type(error).__name__
+    if "SSL" in reason:
+        return StoreUnavailable(
+            f"INFLUX_URL: no TLS with {settings.influx_url} ({_tls_reason(reason)}); name the host that its "
+            "certificate is for, trust its authority by SSL_CERT_FILE, or see whether it is http://"
+        )
     return StoreUnavailable(
         f"INFLUX_URL: no answer from {settings.influx_url} ({reason}); is InfluxDB running there?"
     )
+
+
+def _tls_reason(reason: str) -> str:
+    """OpenSSL's own words, without those that libraries put around them."""
+    said = re.search(r"\[SSL[^\]]*\] ?([^()]+)", reason)
+    return said[1].strip() if said else reason

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import heapq
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Final
 
 from consumers.measurements import BucketRole, Measurement, Value
-from consumers.stores.influxdb_answers import misconfigured, unavailable
+from consumers.stores.influxdb_answers import foreign, is_foreign, misconfigured, unavailable
 from consumers.stores.influxdb_session import InfluxSession
 from consumers.stores.port import Row
 from consumers.stores.rows import known_measurement, row, row_order
@@ -27,6 +28,7 @@ _GROWTH: Final = 4
 _PARSE: Final[dict[str, Callable[[str], Value]]] = {"float": float, "int": int, "bool": "true".__eq__}
 
 _Tags = tuple[str, ...]
+_LOG: Final = logging.getLogger(__name__)
 
 
 class InfluxReader:
@@ -39,6 +41,8 @@ class InfluxReader:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._session = InfluxSession(settings)
+        # Measurements and fields that were said to hold what another program has written.
+        self._foreign: set[tuple[str, str]] = set()
 
     def read(
         self,
@@ -56,7 +60,8 @@ class InfluxReader:
         if start >= stop or (last is not None and last < 1):
             return iter(())
         selections = [
-            _Selection(kind, bucket, setting, tags) for bucket, setting in self._buckets(kind, tags).items()
+            _Selection(kind, bucket, setting, tags, self._foreign)
+            for bucket, setting in self._buckets(kind, tags).items()
         ]
         return heapq.merge(
             *(self._rows(selection, start, stop, last) for selection in selections), key=row_order(kind)
@@ -146,6 +151,8 @@ class InfluxReader:
         for answer in self._session.query(flux):
             if isinstance(answer, dict):
                 yield answer
+            elif answer.status == 400 and is_foreign(answer):
+                raise foreign(answer, self._settings, selection.bucket_setting)
             elif answer.status in (401, 403, 404):
                 raise misconfigured(answer, self._settings, selection.bucket_setting, "read")
             else:
@@ -156,7 +163,12 @@ class _Selection:
     """Series of one measurement in one bucket: how to ask for them, and how to read what comes."""
 
     def __init__(
-        self, measurement: Measurement, bucket: str, bucket_setting: str, tags: Mapping[str, str]
+        self,
+        measurement: Measurement,
+        bucket: str,
+        bucket_setting: str,
+        tags: Mapping[str, str],
+        foreign_fields: set[tuple[str, str]],
     ) -> None:
         self.measurement = measurement
         self.bucket_setting = bucket_setting
@@ -165,6 +177,7 @@ class _Selection:
         self._tags = tags
         self._parse = {column.name: _PARSE[column.type] for column in measurement.columns}
         self._not_fields = frozenset(("", "result", "table", "_time", *measurement.tags))
+        self._foreign = foreign_fields
 
     def flux(self, start: int, stop: int) -> str:
         """The part of a query that storage answers by its index."""
@@ -173,6 +186,8 @@ class _Selection:
             f"r[{_quoted(name)}] == {_quoted(value)}" if value else f"not exists r[{_quoted(name)}]"
             for name, value in self._tags.items()
         ]
+        # Another program's field of a tag's name would break the pivot.
+        wanted += [f"r._field != {_quoted(name)}" for name in self.measurement.tags]
         return (
             f"from(bucket: {_quoted(self._bucket)}) |> range(start: time(v: {start}), stop: time(v: {stop}))"
             f" |> filter(fn: (r) => {' and '.join(wanted)})"
@@ -192,11 +207,28 @@ class _Selection:
             _time_ns(fields["_time"]),
             ((name, fields.get(name, "")) for name in self.measurement.tags),
             (
-                (name, self._parse.get(name, float)(text))
+                (name, self._value(name, text))
                 for name, text in fields.items()
                 if text and name not in self._not_fields
             ),
         )
+
+    def _value(self, name: str, text: str) -> Value:
+        """A field's value; none where another program has written what this field cannot be."""
+        try:
+            return self._parse.get(name, float)(text)
+        except ValueError:
+            if (self.measurement.name, name) not in self._foreign:
+                self._foreign.add((self.measurement.name, name))
+                _LOG.warning(
+                    "%s: bucket %s: field %s of %s has a value that is not ours (%.40r); left out",
+                    self.bucket_setting,
+                    self._bucket,
+                    name,
+                    self.measurement.name,
+                    text,
+                )
+            return None
 
 
 def _quoted(text: str) -> str:

@@ -13,7 +13,7 @@ from influxdb_client.domain.dialect import Dialect
 from influxdb_client.rest import ApiException
 from influxdb_client.service.write_service import WriteService
 
-from consumers.stores.influxdb_answers import Answer, answer_of, unreachable
+from consumers.stores.influxdb_answers import Answer, answer_of, unanswered, unreachable
 from shared.errors import StoreMisconfigured, StoreUnavailable
 from shared.settings import Settings
 
@@ -69,6 +69,8 @@ class InfluxSession:
             )
             response.read()  # to the end, so that the connection can be used again
         except ApiException as error:
+            if not error.status:
+                raise unanswered(error, self._settings) from None
             return answer_of(error)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise unreachable(error, self._settings) from None
@@ -92,6 +94,8 @@ class InfluxSession:
                 else:
                     yield dict(zip(header, cells, strict=True))
         except ApiException as error:
+            if not error.status:
+                raise unanswered(error, self._settings) from None
             yield answer_of(error)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise unreachable(error, self._settings) from None

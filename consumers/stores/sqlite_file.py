@@ -12,6 +12,7 @@ from consumers.measurements import MEASUREMENTS
 from consumers.stores.sqlite_errors import errors_named
 from consumers.stores.sqlite_schema import create_table, missing_columns
 from shared.errors import StoreMisconfigured
+from shared.private_files import make_private, narrow
 
 # "CrSt": tells our files from those of other programs (PRAGMA application_id).
 APPLICATION_ID: Final = 0x43725374
@@ -99,12 +100,18 @@ def open_file(path: Path, busy_timeout_s: float, synchronous: Synchronous) -> sq
         if not path.exists() or path.stat().st_size == 0:
             for ending in _COMPANIONS:
                 Path(f"{path}{ending}").unlink(missing_ok=True)
+        # SQLite gives its companions the mode of the file itself.
+        if not path.exists():
+            make_private(path)
     with errors_named(path):
         connection = sqlite3.connect(
             path, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False
         )
         try:
             _set_up(connection, path, synchronous)
+            # Only now it is known to be ours; one of an older version may be open to others.
+            for ending in ("", *_COMPANIONS):
+                narrow(Path(f"{path}{ending}"))
         except BaseException:
             connection.close()
             raise

@@ -12,10 +12,11 @@ from typing import Final, TextIO
 import orjson
 
 from cryptostream.arguments import add_format
-from cryptostream.doctor import exchange, kafka, store
+from cryptostream.doctor import exchange, kafka, store, surroundings
 from cryptostream.doctor.finding import Finding, broken, run_checks
 from cryptostream.output import write_columns
 from shared.errors import SettingsError
+from shared.masking import masked
 from shared.settings import Settings, load_settings
 
 _SHOWN: Final = ("KAFKA_BOOTSTRAP_SERVERS", "STORE", "INFLUX_URL", "BINANCE_REST_URL", "BINANCE_WS_URL")
@@ -32,10 +33,11 @@ def run(args: argparse.Namespace) -> int:
         settings = load_settings()
     except SettingsError as error:
         # Nothing else can be looked at: nobody knows where.
-        found = [broken("settings", error)]
+        found = [broken("settings", SettingsError(fault)) for fault in error.faults]
     else:
         checks = (*exchange.checks(settings), *kafka.checks(settings), *store.checks(settings))
-        found = [_settings_finding(settings), *run_checks(checks)]
+        found = [_settings_finding(settings), *surroundings.findings(settings), *run_checks(checks)]
+    found = [finding._replace(detail=masked(finding.detail), mend=masked(finding.mend)) for finding in found]
     if args.format == "json":
         sys.stdout.write(orjson.dumps([finding._asdict() for finding in found]).decode() + "\n")
     else:
@@ -58,7 +60,7 @@ def write_report(found: Sequence[Finding], out: TextIO) -> None:
 def _settings_finding(settings: Settings) -> Finding:
     """Which settings are in force and where from, without any secret."""
     origin = "environment and .env" if Path(".env").is_file() else "environment"
-    given = ", ".join(name for name in _SHOWN if os.environ.get(name))
+    given = ", ".join(name for name in _SHOWN if os.environ.get(name, "").strip())
     text = (
         f"from {origin}{f' ({given} set)' if given else ''}: {settings.exchange},"
         f" {len(settings.symbols)} symbols, {len(settings.intervals)} intervals, store {settings.store}"

@@ -22,6 +22,7 @@ from cryptostream.output import write_columns
 from cryptostream.progress_line import ProgressLine
 from shared.errors import CryptoStreamError, SettingsError, UsageError
 from shared.intervals import INTERVAL_MS
+from shared.pipes import readable
 
 # Sums and products from the first bar on (DESIGN §5.5).
 _FROM_THE_FIRST_BAR: Final = ("volume_adi", "volume_obv", "volume_vpt", "volume_nvi", "others_cr")
@@ -35,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         help="klines: Binance archives (CSV, ZIP, gzip) or what `query klines` printed (CSV, JSON);"
-        " several are one series",
+        " several are one series; - or a pipe is read, too",
     )
     parser.add_argument(
         "--interval", choices=INTERVAL_MS, metavar="I", help="like 1m; the files tell by themselves"
@@ -72,7 +73,12 @@ def run(args: argparse.Namespace) -> int:
         indicators = indicator_set(args.indicators.split(","))
     except SettingsError as error:
         raise UsageError(str(error).replace("INDICATORS:", "--indicators:", 1)) from None
-    texts = in_order(args.files)
+    with readable(args.files) as files:
+        texts = in_order([file.path for file in files], {file.path: file.shown for file in files})
+        return _computed_or_checked(args, indicators, texts)
+
+
+def _computed_or_checked(args: argparse.Namespace, indicators: IndicatorSet, texts: list[Text]) -> int:
     joint = Joint(args.interval)
     if args.check_warmup:
         return _check_warm_up(indicators, texts, joint)

@@ -62,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"the newest N (tables: {_TABLE_LAST} if nothing else is said)",
     )
     add_times(parser)
+    parser.add_argument("--exchange", metavar="NAME", help="like binance (default: EXCHANGE)")
     parser.add_argument("--live", action="store_true", help="the open bar too, marked as such")
     add_format(parser, "csv", "json")
     add_data_dir(parser)
@@ -72,7 +73,8 @@ def run(args: argparse.Namespace) -> int:
     kind = KINDS[args.kind]
     _check_usage(args, kind)
     settings = store_settings(args.data_dir)
-    tags = {"exchange": settings.exchange, "symbol": args.symbol.upper()}
+    exchange = (args.exchange or settings.exchange).lower()
+    tags = {"exchange": exchange, "symbol": args.symbol.upper()}
     if args.interval:
         tags["interval"] = args.interval
     with closing(open_reader(settings)) as reader:
@@ -80,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         rows = iter(_rows(reader, kind, tags, args, last))
         first = next(rows, None)
         if first is None:
-            sys.stderr.write(f"error: {_nothing_found(reader, kind, args)}\n")
+            sys.stderr.write(f"error: {_nothing_found(reader, kind, exchange, args)}\n")
             return 1
         selection = Selection(kind.measurement, tags, marked=args.live)
         found = chain((first,), rows)
@@ -183,22 +185,34 @@ def _columns(rows: Iterable[Row]) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def _nothing_found(reader: Reader, kind: _Kind, args: argparse.Namespace) -> str:
+def _nothing_found(reader: Reader, kind: _Kind, exchange: str, args: argparse.Namespace) -> str:
     asked = " ".join(filter(None, (args.kind, "of", args.symbol.upper(), args.interval)))
     held: dict[str, list[str]] = {}
+    others: set[str] = set()
     for row in reader.read(kind.measurement, {}, last=1):
+        if row["exchange"] != exchange:
+            others.add(str(row["exchange"]))
+            continue
         intervals = held.setdefault(str(row["symbol"]), [])
         if row.get("interval"):
             intervals.append(str(row["interval"]))
+    if others and not held:
+        return f"no {asked}: the store holds nothing of {exchange}; name another by --exchange: " + ", ".join(
+            sorted(others)
+        )
     if not held:
         return f"no {asked}: the store holds no {args.kind} at all yet"
     known = held.get(args.symbol.upper())
     if known is not None and (not args.interval or args.interval in known):
         begin, end = ("…" if ns is None else iso(ns // 10**6) for ns in (args.from_ns, args.to_ns))
         return f"no {asked} from {begin} to {end}; ask for another time"
-    order = list(INTERVAL_MS)
     listed = ", ".join(
-        f"{symbol} ({' '.join(sorted(set(intervals), key=order.index))})" if intervals else symbol
+        f"{symbol} ({' '.join(sorted(set(intervals), key=_shortest_first))})" if intervals else symbol
         for symbol, intervals in sorted(held.items())
     )
     return f"no {asked}; the store holds {args.kind} of {listed}"
+
+
+def _shortest_first(interval: str) -> tuple[int, str]:
+    # Another program's points may have intervals of its own.
+    return INTERVAL_MS.get(interval, 0), interval

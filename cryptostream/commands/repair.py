@@ -32,7 +32,7 @@ from shared.topics import DEAD_LETTERS, LEDGER, TRADES, indicator_state_topic, k
 from shared.trade_ids import number, split
 
 # Trade ids have ten digits, milliseconds of this century thirteen.
-_IDS_BELOW: Final = 10**12
+_ID_DIGITS: Final = 12
 _RANGES_SHOWN: Final = 10
 
 
@@ -133,7 +133,7 @@ def _asked(args: argparse.Namespace) -> Asked:
         raise UsageError(f"INTERVAL: {args.interval!r} is not one; choose from {', '.join(INTERVAL_MS)}")
     if args.stream == "trades" and args.interval is not None:
         raise UsageError(f"INTERVAL: trades have none; leave {args.interval} out")
-    ids = [text.isascii() and text.isdigit() and int(text) < _IDS_BELOW for text in (args.first, args.last)]
+    ids = [_is_trade_id(text) for text in (args.first, args.last)]
     if args.indicators and args.stream == "trades":
         raise UsageError("--indicators: trades have none; leave it out, or take klines")
     if any(ids) and args.stream == "klines":
@@ -152,6 +152,10 @@ def _asked(args: argparse.Namespace) -> Asked:
     if from_ns >= to_ns:
         raise UsageError("--from: is not before --to; swap them")
     return Asked(Span.of(symbol, args.stream, args.interval, from_ns=from_ns, to_ns=to_ns))
+
+
+def _is_trade_id(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _ID_DIGITS
 
 
 def _series(claims: Claims, span: Span) -> LedgerSeries:

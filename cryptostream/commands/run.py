@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 from cryptostream.embedded.options import add_arguments, read_options
+from shared.pipes import readable
 
 __all__ = ["add_arguments", "run"]
 
@@ -15,4 +17,6 @@ def run(arguments: argparse.Namespace) -> int:
     # Imported when the command line is known to be right: its errors come without delay.
     from cryptostream.embedded.session import Session  # noqa: PLC0415
 
-    return Session(options).run()
+    # A pipe is ours alone: the simulator that plays it is another process, and may be started twice.
+    with readable(options.recordings) as files:
+        return Session(replace(options, recordings=tuple(file.path for file in files))).run()

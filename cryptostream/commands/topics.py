@@ -5,16 +5,41 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TextIO
 
+from cryptostream.arguments import count
+from cryptostream.topic_rebuild import rebuild, stream_to_rebuild
 from cryptostream.topics_admin import TopicReport, ensure_topics
+from shared.edges import complain
 from shared.errors import SettingsError
 from shared.settings import load_settings
+from shared.topics import DEFAULT_PARTITIONS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--intervals", help="kline intervals, like 1s,1m (default: INTERVALS)")
     parser.add_argument("--mend", action="store_true", help="set settings that differ as declared")
+    parser.add_argument(
+        "--partitions",
+        type=count,
+        default=DEFAULT_PARTITIONS,
+        metavar="N",
+        help="of topics that are made, and what others are held to (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--rebuild",
+        metavar="TOPIC",
+        help="make it anew with all its records on --partitions, after someone has changed their number;"
+        " producers and consumers must be stopped",
+    )
+    parser.add_argument(
+        "--spool",
+        type=Path,
+        default=Path("rebuild"),
+        metavar="DIR",
+        help="where --rebuild keeps the records meanwhile (default: ./%(default)s)",
+    )
     parser.add_argument(
         "--memory-broker",
         action="store_true",
@@ -27,10 +52,21 @@ def run(arguments: argparse.Namespace) -> int:
     settings = load_settings(intervals=arguments.intervals)
     if not settings.kafka_bootstrap_servers:
         raise SettingsError("KAFKA_BOOTSTRAP_SERVERS: not set; name the broker as host:port")
+    if arguments.rebuild is not None:
+        stream = stream_to_rebuild(arguments.rebuild)
+        records = rebuild(
+            settings.kafka_bootstrap_servers, stream, arguments.partitions, arguments.spool, complain
+        )
+        complain(
+            f"{stream.topic}: {records:,} records on {arguments.partitions} partitions, each key's in order;"
+            " its consumers begin at the first, and store the same again"
+        )
+        return 0
     reports = ensure_topics(
         settings.kafka_bootstrap_servers,
         settings.intervals,
         mend=arguments.mend,
+        partitions=arguments.partitions,
         report_only=arguments.memory_broker,
     )
     print_table(reports, sys.stdout)

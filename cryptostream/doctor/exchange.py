@@ -17,6 +17,7 @@ from producers.exchanges.binance.parse import Rejected, StreamMessage, parse_fra
 from producers.exchanges.binance.streams import open_with, streams_of
 from producers.halts import TRADING
 from shared.errors import ExchangeError, ExchangeRefused, ExchangeUnavailable, UnknownSymbol
+from shared.proxies import proxy_for
 from shared.settings import Settings
 
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=7, connect=4)
@@ -157,7 +158,7 @@ async def _get(
     """
     request = f"GET {base}/api/v3/{path}"
     try:
-        async with session.get(f"{base}/api/v3/{path}", params=parameters) as response:
+        async with session.get(f"{base}/api/v3/{path}", params=parameters, proxy=proxy_for(base)) as response:
             body = await response.read()
             headers = {name.lower(): value for name, value in response.headers.items()}
             return decide(response.status, headers, body, request, read)

@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
+from shared.edges import in_words
 from shared.errors import CryptoStreamError
+from shared.masking import masked
 
 # An answer takes a second at most where all is well; a person waits for all checks at once.
 LIMIT_S: Final = 12.0
@@ -74,7 +76,9 @@ class _Running(threading.Thread):
         except CryptoStreamError as error:
             self._found = [broken(name, error)]
         except Exception as error:  # noqa: BLE001 - a check that breaks is a finding, not the end of the others
-            self._found = [Finding(name, "fail", f"unexpected {type(error).__name__}: {error}")]
+            words = in_words(error) or f"unexpected {type(error).__name__}: {error}"
+            detail, _, mend = masked(words).rpartition("; ")
+            self._found = [Finding(name, "fail", detail or mend, mend if detail else "")]
 
     def findings(self, limit_s: float) -> Sequence[Finding]:
         if self._found is not None:

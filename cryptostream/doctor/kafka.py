@@ -50,7 +50,7 @@ def topic_findings(reports: Sequence[TopicReport]) -> list[Finding]:
         text = f"{len(missing)} of {len(reports)} are missing: {', '.join(missing[:_NAMED])}{more}"
         found.append(Finding("kafka topics", "fail", text, "create them by: cryptostream topics"))
     for report in differing:
-        mend = "cryptostream topics --mend" if report.mendable else "make the topic anew"
+        mend = "cryptostream topics --mend" if report.mendable else "make the topic anew, as it says"
         found.append(Finding("kafka topics", "fail", f"{report.name}: {report.detail}", mend))
     if not found:
         found.append(Finding("kafka topics", "ok", f"all {len(reports)} are as declared"))

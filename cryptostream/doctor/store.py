@@ -16,6 +16,7 @@ from urllib3.exceptions import HTTPError
 from consumers.measurements import QUOTE, BucketRole
 from consumers.stores.expiry import TICKS_EXPIRY_NS
 from consumers.stores.influxdb import InfluxStore
+from consumers.stores.influxdb_answers import unanswered
 from consumers.stores.influxdb_reader import InfluxReader
 from consumers.stores.sqlite_reader import SqliteReader
 from cryptostream.data_dir import DATA_ROOT, latest_store_path
@@ -119,6 +120,8 @@ def _buckets(settings: Settings) -> Sequence[Finding]:
     try:
         expiries = {role: _expiry_s(settings, names[role]) for role in names}
     except ApiException as error:
+        if not error.status:
+            return (broken("store buckets", unanswered(error, settings)),)
         text = f"what they keep is not known: the server does not list them to this token ({error.status})"
         return (Finding("store buckets", "warn", text, "look with a token that may read them"),)
     except (HTTPError, OSError):

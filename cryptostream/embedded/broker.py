@@ -19,7 +19,7 @@ from cryptostream.embedded.supervision import GiveUp, RestartPolicy, describe_ex
 from cryptostream.engines.fetch import EngineUnavailable, fetch_kafka, find_kafka, java
 from cryptostream.engines.kafka import KafkaServer
 from shared.errors import BrokerError, BrokerUnavailable
-from shared.kafka import LIBRDKAFKA_LOG
+from shared.kafka import LIBRDKAFKA_LOG, cause
 from shared.topics import declared_topics
 
 BrokerKind = Literal["kafka", "memory", "external"]
@@ -87,11 +87,16 @@ class MemoryBroker:
     def __init__(self, reason: str, intervals: Sequence[str]) -> None:
         self.reason = reason
         self._client = AdminClient({"test.mock.num.brokers": 1, "log_level": 0}, logger=LIBRDKAFKA_LOG)
-        brokers = self._client.list_topics(timeout=_ANSWER_TIMEOUT_S).brokers.values()
+        try:
+            brokers = self._client.list_topics(timeout=_ANSWER_TIMEOUT_S).brokers.values()
+            # It makes a topic when it is first asked for it: consumers that subscribe find them all.
+            for topic in declared_topics(intervals):
+                self._client.list_topics(topic.name, timeout=_ANSWER_TIMEOUT_S)
+        except KafkaException as error:
+            raise BrokerUnavailable(
+                f"--broker memory: does not come up ({cause(error).str()}); is this machine very busy?"
+            ) from None
         self.address = ",".join(f"{broker.host}:{broker.port}" for broker in brokers)
-        # It makes a topic when it is first asked for it: consumers that subscribe find them all.
-        for topic in declared_topics(intervals):
-            self._client.list_topics(topic.name, timeout=_ANSWER_TIMEOUT_S)
 
     def tick(self, now_s: float) -> None:
         """It lives as long as this process."""

@@ -11,8 +11,10 @@ from typing import Final
 from rich.console import Console
 from rich.live import Live
 
-from cryptostream.embedded.screen import duration, grouped_services, ledger_report, price, render
+from cryptostream.embedded.screen import duration, grouped_services, ledger_report, render
 from cryptostream.embedded.snapshot import InstrumentView, LedgerRow, Snapshot
+from cryptostream.figures import price
+from shared.masking import masked
 
 _SCREEN_PERIOD_S: Final = 0.25  # 4 updates a second at most
 _STATUS_PERIOD_S: Final = 10.0
@@ -35,17 +37,23 @@ class Display:
         self._lines: deque[str] = deque(maxlen=_LINES_KEPT)
         self._unsaid: deque[str] = deque(maxlen=_LINES_KEPT)
         self._lock = threading.Lock()
+        self._failure: OSError | None = None
+
+    @property
+    def reader_gone(self) -> bool:
+        """What we write was read by another program, which has ended."""
+        return isinstance(self._failure, BrokenPipeError)
 
     def open(self) -> None:
         """Take the terminal over, if there is one."""
         if self._screen:
             self._live = Live(console=self._console, screen=True, auto_refresh=False)
-            self._live.start()
+            self._show(self._live.start)
 
     def close(self) -> None:
         """Give the terminal back; the last events stay readable on it."""
         if self._live is not None:
-            self._live.stop()
+            self._show(self._live.stop)
             self._live = None
             for line in list(self._unsaid):
                 self._print(line)
@@ -71,8 +79,8 @@ class Display:
             return
         if self._live is not None:
             self._next_s = now_s + _SCREEN_PERIOD_S
-            width, height = self._console.size
-            self._live.update(render(make_snapshot(), width, height), refresh=True)
+            live, (width, height) = self._live, self._console.size
+            self._show(lambda: live.update(render(make_snapshot(), width, height), refresh=True))
         else:
             if self._next_s:
                 self.say(status_line(make_snapshot()))
@@ -83,14 +91,23 @@ class Display:
         if ledger:
             # Whole figures come before whole lines: a narrower terminal wraps it, a pipe has no width to fit.
             self._console.width = max(self._console.width, _REPORT_WIDTH)
-            self._console.print(ledger_report(ledger))
+            self._show(lambda: self._console.print(ledger_report(ledger)))
 
     def conclude(self, text: str) -> None:
         """A line of the result, without a time."""
         self._print(text)
 
     def _print(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._show(lambda: self._console.print(masked(line), markup=False, highlight=False, soft_wrap=True))
+
+    def _show(self, show: Callable[[], object]) -> None:
+        """A terminal that was closed, or a full disk, loses nothing that is on its way to the store."""
+        if self._failure is not None:
+            return
+        try:
+            show()
+        except OSError as failure:
+            self._failure = failure
 
 
 def status_line(snapshot: Snapshot) -> str:
@@ -109,4 +126,4 @@ def status_line(snapshot: Snapshot) -> str:
 def _quote(instrument: InstrumentView) -> str:
     # The shortest interval whose RSI is known: it moves first.
     rsi = next((f" RSI {bar.interval} {bar.rsi:.0f}" for bar in instrument.bars if bar.rsi is not None), "")
-    return f"{instrument.symbol} {price(instrument.last_price)}{rsi}"
+    return f"{instrument.symbol} {price(instrument.last_price, instrument.decimals)}{rsi}"

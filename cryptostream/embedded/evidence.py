@@ -165,8 +165,8 @@ def look_at_bars(series: Series, asked: range, found: Sequence[int] | None) -> L
 def look_at_prices(
     series: Series,
     newest_ms: int | None,
-    prices: tuple[float, float] | None,
-    best: tuple[float, float] | None,
+    prices: tuple[float | None, float | None] | None,
+    best: tuple[float | None, float | None] | None,
     *,
     began_ms: int,
     asked_ms: int,

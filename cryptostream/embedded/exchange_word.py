@@ -27,7 +27,8 @@ _SYMBOLS_AT_ONCE: Final = 100
 
 Answer = TypeVar("Answer")
 Get = Callable[[str, float], Any]
-Best = tuple[float, float]
+# A side that nobody is on is None.
+Best = tuple[float | None, float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,10 +208,16 @@ def _day(body: Any) -> list[tuple[str, int, Best | None]]:
         (
             str(row["symbol"]),
             int(row["lastId"]),
-            (float(row["bidPrice"]), float(row["askPrice"])) if "bidPrice" in row else None,
+            best_of(row.get("bidPrice"), row.get("askPrice")),
         )
         for row in body
     ]
+
+
+def best_of(bid: Any, ask: Any) -> Best | None:
+    """Best prices as numbers; None if nobody offers anything. The exchange says 0 of an empty side."""
+    best = (float(bid or 0) or None, float(ask or 0) or None)
+    return None if best == (None, None) else best
 
 
 def _patiently(ask: Callable[[], Answer]) -> Answer:

@@ -18,7 +18,7 @@ from cryptostream.embedded.words import Words
 from shared import messages
 from shared.errors import BrokerUnavailable, InvalidMessage
 from shared.intervals import INTERVAL_MS
-from shared.kafka import LIBRDKAFKA_LOG, cause, consumer_config
+from shared.kafka import LIBRDKAFKA_LOG, cause, consumer_config, refused
 from shared.messages import LedgerMessage
 from shared.topics import LEDGER, METRICS
 
@@ -46,15 +46,23 @@ class Follower:
         # A broker that goes away is reported by the services; the client's own words would spoil the screen.
         self._consumer = Consumer({**config, "log_level": 0}, logger=LIBRDKAFKA_LOG)
         starts = []
-        for topic in (LEDGER, METRICS):
-            for partition in self._consumer.list_topics(topic, timeout=_TIMEOUT_S).topics[topic].partitions:
-                start = OFFSET_BEGINNING if memory else self._end(TopicPartition(topic, partition))
-                starts.append(TopicPartition(topic, partition, start))
-        self._consumer.assign(starts)
+        try:
+            for topic in (LEDGER, METRICS):
+                known = self._consumer.list_topics(topic, timeout=_TIMEOUT_S).topics[topic].partitions
+                for partition in known:
+                    start = OFFSET_BEGINNING if memory else self._end(TopicPartition(topic, partition))
+                    starts.append(TopicPartition(topic, partition, start))
+            self._consumer.assign(starts)
+        except KafkaException as error:
+            raise refused(error) from None
 
     def poll(self, timeout_s: float) -> None:
         """Take what has come; waits `timeout_s` for it."""
-        for record in self._consumer.consume(_BATCH, timeout_s):
+        try:
+            records = self._consumer.consume(_BATCH, timeout_s)
+        except KafkaException as error:
+            raise refused(error) from None
+        for record in records:
             value = record.value()
             if record.error() is not None or value is None:
                 continue  # the services meet the same broker, and report it

@@ -28,6 +28,7 @@ from cryptostream.embedded.exchange_word import (
     Asking,
     ExchangeWord,
     ask_exchange,
+    best_of,
     closed_bars,
     counts_of_bars,
     held_clock,
@@ -252,7 +253,7 @@ class Inspection:
                 look, age_ms = look_at_prices(
                     series,
                     None if row is None else _time_ms(row),
-                    None if row is None else _prices(row, bid, ask),
+                    None if row is None else best_of(row.get(bid), row.get(ask)),
                     word.best.get(symbol),
                     began_ms=began_ms + offset_ms,
                     asked_ms=word.asked_ms + offset_ms,
@@ -354,10 +355,3 @@ class Inspection:
 
 def _time_ms(row: Row) -> int:
     return int(row["time_ns"] or 0) // _NS_PER_MS
-
-
-def _prices(row: Row, bid: str, ask: str) -> tuple[float, float] | None:
-    prices = row.get(bid), row.get(ask)
-    if any(price is None for price in prices):
-        return None
-    return float(prices[0] or 0.0), float(prices[1] or 0.0)

@@ -12,6 +12,7 @@ from consumers.measurements import Value
 from consumers.stores.port import Reader, Row
 from cryptostream.embedded.sightings import Sightings
 from cryptostream.embedded.snapshot import BarView, InstrumentView
+from cryptostream.figures import common_decimals
 from shared.errors import StoreError
 from shared.intervals import INTERVAL_MS
 
@@ -111,8 +112,10 @@ def instrument_view(symbol: str, intervals: Sequence[str], newest: Newest) -> In
     bid, ask = _number(quote.get("bid_price")), _number(quote.get("ask_price"))
     traded = _number(trade.get("price"))
     synced = book.get("synced")
+    prices = [value for value in (bid, ask, traded, *(bar.close for bar in bars)) if value is not None]
     return InstrumentView(
         symbol=symbol,
+        decimals=common_decimals(prices),
         last_price=traded
         if traded is not None
         else next((b.close for b in bars if b.close is not None), None),
@@ -126,7 +129,11 @@ def instrument_view(symbol: str, intervals: Sequence[str], newest: Newest) -> In
 
 
 def moved(before: InstrumentView, now: InstrumentView) -> InstrumentView:
-    """The view with the direction of its price; an unmoved price keeps its last direction."""
+    """The view with the direction of its price, and the decimals of all prices so far.
+
+    An unmoved price keeps its last direction.
+    """
+    now = replace(now, decimals=max(before.decimals, now.decimals))
     if before.last_price is None or now.last_price is None or before.last_price == now.last_price:
         return replace(now, direction=before.direction)
     return replace(now, direction=1 if now.last_price > before.last_price else -1)

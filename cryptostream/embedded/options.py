@@ -120,7 +120,7 @@ def _source(words: list[str]) -> tuple[SourceWord, tuple[Path, ...]]:
     for file in files:
         if str(file) in _SOURCES:
             raise UsageError(f"--source {' '.join(words)}: name either {file} or files, not both")
-        if not file.is_file():
+        if not file.is_file() and not file.is_fifo() and str(file) != "-":
             raise RecordingError(
                 f"--source {file}: no such file; name recordings, or one of {', '.join(_SOURCES)}"
             )

@@ -71,6 +71,7 @@ class Plant:
         self._options = options
         self._settings = settings
         self._producers_begun = False
+        self._let_go_of = False
         self._bare: frozenset[str] = frozenset()  # symbols without a stored trade when the run began
         self._bases: dict[str, int] = {}  # of them: after which trade they begin
         self._source = source
@@ -434,7 +435,8 @@ class Plant:
                 part.kill()
 
     def _let_go(self) -> None:
-        if self._follower is not None:
+        if self._follower is not None and not self._let_go_of:
+            self._let_go_of = True  # a stop that fails is followed by an abort
             self._follower.poll(0.5)  # the consumers' last words
             self._follower.close()
         if self._market is not None:

@@ -16,11 +16,18 @@ from pathlib import Path
 from typing import IO, Final
 
 from cryptostream.child import bound_to_parent
+from shared.last_resort import end_in_words
+from shared.private_files import make_private
 
 _LOG_BYTES: Final = 5_000_000  # a file and one older one: 10 MB a child at most
 _LAST_LINES: Final = 20
 _ERROR_PREFIX: Final = "error: "  # shared.command.guarded
 _ROOT: Final = Path(__file__).resolve().parents[2]
+
+
+class _LogFile(RotatingFileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """A full disk loses lines of a log; the screen has the last ones, and warns of the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +58,10 @@ class Child:
             on_log: the same for standard error.
         """
         log_path.parent.mkdir(parents=True, exist_ok=True)
-        self._log = RotatingFileHandler(log_path, maxBytes=_LOG_BYTES, backupCount=1, encoding="utf-8")
+        make_private(log_path)
+        self._log = _LogFile(log_path, maxBytes=_LOG_BYTES, backupCount=1, encoding="utf-8")
         self._last: deque[str] = deque(maxlen=_LAST_LINES)
+        self._end: str | None = None  # kept apart: the frames of its threads are many more lines
         # The package is found from any working directory, installed or not.
         search_path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
         self._process = subprocess.Popen(
@@ -97,8 +106,13 @@ class Child:
 
     @property
     def last_error(self) -> str:
-        """The line that says why it ended: its error line, else the last line it wrote."""
-        lines = list(self._last)
+        """The line that says why it ended: its error line, else the last line it wrote that is no frame.
+
+        An end without any help of Python's is told in words.
+        """
+        if self._end is not None:
+            return self._end
+        lines = [line for line in self._last if not line[:1].isspace()]
         errors = [line for line in lines if line.startswith(_ERROR_PREFIX)]
         return (errors or lines or ["it said nothing"])[-1].removeprefix(_ERROR_PREFIX)
 
@@ -108,6 +122,7 @@ class Child:
 
     def _note(self, line: str, on_log: Callable[[str], None]) -> None:
         self._last.append(line)
+        self._end = end_in_words(line) or self._end
         self._log.emit(logging.makeLogRecord({"msg": line}))
         on_log(line)
 

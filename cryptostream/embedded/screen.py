@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
 from itertools import groupby
 from typing import Final
 
@@ -13,9 +12,12 @@ from rich.text import Text
 
 from cryptostream.embedded.snapshot import BarView, InstrumentView, LedgerRow, ServiceView, Snapshot
 from cryptostream.embedded.verdict import merged_by_stream
+from cryptostream.figures import computed, price
 
 _BLOCK_WIDTH: Final = 49  # two symbols side by side on 100 columns
-_NARROW: Final = 40  # below it MACD and ATR give way
+# Figures after the close, with their least widths, so that nothing jumps when one changes its length.
+# Where they do not fit the last one leaves first.
+_FIGURES: Final = (("RSI", 6), ("MACD", 8), ("signal", 8), ("ATR", 8))
 _SIDE_BY_SIDE: Final = 96  # services beside the ledger
 _TALL: Final = 40
 _LOG_LINES: Final = 3
@@ -62,19 +64,26 @@ def _prices(instruments: Sequence[InstrumentView], width: int, room: int) -> tup
     across = max(1, min(len(instruments), width // _BLOCK_WIDTH))
     rows = [instruments[at : at + across] for at in range(0, len(instruments), across)]
     parts: list[RenderableType] = []
+    left: set[str] = set()
     used = shown = 0
     for row in rows:
         taken = max(len(instrument.bars) for instrument in row) + 2
         if used + taken > room and shown:
             break
-        parts.append(_beside([_block(instrument, width // across) for instrument in row]))
+        # A column of the grid is followed by a blank.
+        blocks = [_block(instrument, width // across - 1) for instrument in row]
+        left.update(name for _, names in blocks for name in names)
+        parts.append(_beside([block for block, _ in blocks]))
         used += taken
         shown += len(row)
+    said = []
     if shown < len(instruments):
         hidden = ", ".join(instrument.symbol for instrument in instruments[shown:])
-        parts.append(_line(f"+ {len(instruments) - shown} more: {hidden}", "dim"))
-        used += 1
-    return parts, used
+        said.append(f"+ {len(instruments) - shown} more: {hidden}")
+    if left:
+        said.append(f"no room for {', '.join(name for name, _ in _FIGURES if name in left)}")
+    parts += [_line(text, "dim") for text in said]
+    return parts, used + len(said)
 
 
 def _beside(parts: Sequence[RenderableType]) -> Table:
@@ -85,38 +94,61 @@ def _beside(parts: Sequence[RenderableType]) -> Table:
     return table
 
 
-def _block(instrument: InstrumentView, width: int) -> RenderableType:
+def _block(instrument: InstrumentView, width: int) -> tuple[RenderableType, list[str]]:
+    """Prices of a symbol, and the figures that there is no room for: a digit is never cut."""
+    cells = [_cells(bar, instrument.decimals) for bar in instrument.bars]
+    names, left = _that_fit(cells, width)
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column("", min_width=3)
+    table.add_column("close", justify="right", no_wrap=True, min_width=min(10, width - 4))
+    for name, least in names:
+        table.add_column(name, justify="right", no_wrap=True, min_width=least)
+    for bar, texts in zip(instrument.bars, cells, strict=True):
+        table.add_row(bar.interval, *texts[: 1 + len(names)])
+    return Group(_title(instrument, width), table), left
+
+
+def _that_fit(cells: Sequence[Sequence[Text]], width: int) -> tuple[list[tuple[str, int]], list[str]]:
+    """Those of the figures whose columns fit after interval and close, and the names of the others."""
+    widths = [max((len(row[place]) for row in cells), default=0) for place in range(len(_FIGURES) + 1)]
+    used = 4 + max(10, widths[0])
+    for place, (_, least) in enumerate(_FIGURES):
+        used += 1 + max(least, widths[place + 1])
+        if used > width:
+            return list(_FIGURES[:place]), [name for name, _ in _FIGURES[place:]]
+    return list(_FIGURES), []
+
+
+def _title(instrument: InstrumentView, width: int) -> Text:
+    """Price, best prices and spread; of these the best prices leave first where they do not fit."""
     arrow, style = _ARROWS[instrument.direction]
+    decimals = instrument.decimals
     title = Text(no_wrap=True, overflow="ellipsis")
     title.append(f"{instrument.symbol} ", style="bold")
-    title.append(f"{price(instrument.last_price)} {arrow}", style=f"bold {style}")
-    if width >= _NARROW:
-        title.append(f"  {price(instrument.bid)}/{price(instrument.ask)}")
-        if instrument.spread_bps is not None:
-            title.append(f" {instrument.spread_bps:.2f}bp")
+    title.append(f"{price(instrument.last_price, decimals)} {arrow}", style=f"bold {style}")
     synced = {True: (" ●", "green"), False: (" ○ book", "red"), None: (" ○", "dim")}[instrument.synced]
+    best = f"  {price(instrument.bid, decimals)}/{price(instrument.ask, decimals)}"
+    spread = f" {instrument.spread_bps:.2f}bp" if instrument.spread_bps is not None else ""
+    room = width - title.cell_len - len(synced[0])
+    for text in (best + spread, spread):
+        if len(text) <= room:
+            title.append(text)
+            break
     title.append(*synced)
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
-    names = ("close", "RSI", "MACD", "signal", "ATR") if width >= _NARROW else ("close", "RSI")
-    table.add_column("", min_width=3)
-    # Of fixed width, so that nothing jumps when a figure changes its length.
-    for name, least in zip(names, (10, 5, 8, 8, 8), strict=False):
-        table.add_column(name, justify="right", no_wrap=True, min_width=least)
-    for bar in instrument.bars:
-        table.add_row(bar.interval, *_cells(bar)[: len(names)])
-    return Group(title, table)
+    return title
 
 
-def _cells(bar: BarView) -> tuple[Text, ...]:
+def _cells(bar: BarView, decimals: int) -> tuple[Text, ...]:
     texts = (
-        price(bar.close),
-        "–" if bar.rsi is None else f"{bar.rsi:.1f}",
-        small(bar.macd),
-        small(bar.macd_signal),
-        small(bar.atr),
+        price(bar.close, decimals),
+        *(_figure(value) for value in (bar.rsi, bar.macd, bar.macd_signal, bar.atr)),
     )
     # The open bar's values are provisional, and look it.
     return tuple(Text(text, style="italic" if bar.open else "") for text in texts)
+
+
+def _figure(value: float | None) -> str:
+    return computed(value).replace(",", "")
 
 
 def _services_table(services: Sequence[ServiceView]) -> Table:
@@ -201,30 +233,6 @@ def ledger_report(rows: Sequence[LedgerRow]) -> Table:
             counts[figures.index("lost")].stylize(_LOST_STYLE)
         table.add_row(row.stream, row.interval or "–", row.symbol, *counts)
     return table
-
-
-def price(value: float | None) -> str:
-    """A price with as many decimals as its size needs."""
-    if value is None:
-        return "–"
-    size = abs(value)
-    decimals = 2 if size >= 1000 else 3 if size >= 10 else 4 if size >= 1 else _own_decimals(value)
-    return f"{value:,.{decimals}f}"
-
-
-def _own_decimals(value: float) -> int:
-    """Of a price below 1: as many as it was quoted with, but no fewer than 6."""
-    exponent = Decimal(repr(value)).as_tuple().exponent
-    return min(12, max(6, -exponent if isinstance(exponent, int) else 6))
-
-
-def small(value: float | None) -> str:
-    """An indicator in the price's unit, in at most 8 characters."""
-    if value is None:
-        return "–"
-    size = abs(value)
-    decimals = 1 if size >= 1000 else 2 if size >= 10 else 3 if size >= 1 else 5
-    return f"{value:.{decimals}f}"
 
 
 def duration(seconds: float) -> str:

@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from rich.console import Console
-
 from cryptostream.data_dir import remember_latest
 from cryptostream.embedded.display import Display
 from cryptostream.embedded.drain import Drain, DrainState
@@ -22,6 +20,7 @@ from cryptostream.embedded.source import choose_source, probe_binance
 from cryptostream.embedded.stop_request import StopRequest
 from cryptostream.embedded.verdict import judge
 from cryptostream.embedded.workspace import Workspace
+from cryptostream.output import PlainConsole
 from shared.errors import BrokerError, CryptoStreamError
 from shared.settings import load_settings
 
@@ -47,7 +46,7 @@ class Session:
 
     def __init__(self, options: RunOptions) -> None:
         self._options = options
-        console = Console()
+        console = PlainConsole()
         self._display = Display(console, screen=options.screen and console.is_terminal)
         self._stop = StopRequest()
         self._phase = "starting"
@@ -99,6 +98,8 @@ class Session:
         duration_s = self._options.duration_s
         while not self._stop.asked:
             self._tick(plant)
+            if self._display.reader_gone:
+                return
             if duration_s is not None and time.monotonic() - began_s >= duration_s:
                 self._display.say(f"stopping after {duration_s:g} s, as asked")
                 return

@@ -29,6 +29,7 @@ class InstrumentView:
     Attributes:
         direction: -1, 0 or 1: the last move of the price.
         synced: whether the order book is verified; None while there is none.
+        decimals: the most that one of its prices has been seen with.
     """
 
     symbol: str
@@ -39,6 +40,7 @@ class InstrumentView:
     spread_bps: float | None = None
     synced: bool | None = None
     bars: tuple[BarView, ...] = ()
+    decimals: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import orjson
+import urllib3
 
 from cryptostream.embedded.options import RunOptions
 from shared.errors import ExchangeUnavailable
+from shared.proxies import proxy_for
 from shared.settings import Settings
 
 SourceKind = Literal["live", "simulator", "replay"]
@@ -56,7 +56,13 @@ def choose_source(options: RunOptions, probe: Callable[[], str | None]) -> Sourc
 
 
 def probe_binance(settings: Settings) -> str | None:
-    """None if the exchange's REST host answers a ping within 5 s, else why it cannot be used."""
+    """None if the exchange's REST host answers a ping within 5 s, else why it cannot be used.
+
+    Raises:
+        SettingsError: the environment names a proxy for the exchange that cannot be used.
+    """
+    for host in (settings.binance_rest_url, settings.binance_ws_url, settings.history_url()):
+        proxy_for(host)
     url = f"{settings.binance_rest_url}/api/v3/ping"
     said: list[str | None] = []
 
@@ -75,22 +81,35 @@ def probe_binance(settings: Settings) -> str | None:
 
 
 def get_json(url: str, timeout_s: float) -> Any:
-    """GET a JSON body, without proxies: the services use none either.
+    """GET a JSON body, by the environment's proxy where the services take it too (`shared.proxies`).
 
     Raises:
         ExchangeUnavailable: no such answer; the message names URL and cause.
     """
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(url, timeout=timeout_s) as answer:
-            return orjson.loads(answer.read())
-    except urllib.error.HTTPError as error:
-        raise ExchangeUnavailable(f"{url} refuses with HTTP {error.code} {error.reason}") from None
-    except urllib.error.URLError as error:
-        raise ExchangeUnavailable(f"{url} cannot be reached ({_cause(error.reason)})") from None
-    except (OSError, ValueError) as error:
-        raise ExchangeUnavailable(f"{url} cannot be used ({_cause(error)})") from None
+        with _http(proxy_for(url)) as http:
+            answer = http.request("GET", url, timeout=timeout_s, retries=False, redirect=False)
+    except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        raise ExchangeUnavailable(f"{url} cannot be reached ({_cause(error)})") from None
+    if answer.status != 200:
+        raise ExchangeUnavailable(f"{url} refuses with HTTP {answer.status} {answer.reason}")
+    try:
+        return orjson.loads(answer.data)
+    except orjson.JSONDecodeError as error:
+        raise ExchangeUnavailable(f"{url} cannot be used ({error})") from None
 
 
-def _cause(reason: object) -> str:
-    return str(getattr(reason, "strerror", None) or reason)
+def _http(proxy: str | None) -> urllib3.PoolManager:
+    if proxy is None:
+        return urllib3.PoolManager()
+    name = urllib3.util.parse_url(proxy).auth
+    return urllib3.ProxyManager(
+        proxy, proxy_headers=urllib3.make_headers(proxy_basic_auth=name) if name else None
+    )
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason: libraries wrap the system's word in their own."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(getattr(error, "strerror", None) or error)

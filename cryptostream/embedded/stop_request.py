@@ -1,10 +1,12 @@
-"""Ctrl-C and SIGTERM as something to ask for: once is an orderly stop, twice is at once."""
+"""Ctrl-C, SIGTERM and SIGHUP as something to ask for: once is an orderly stop, twice is at once."""
 
 from __future__ import annotations
 
 import signal
 from types import FrameType
 from typing import Self
+
+from shared.stop_signals import stop_signals
 
 
 class StopRequest:
@@ -19,7 +21,7 @@ class StopRequest:
         self._before: dict[signal.Signals, object] = {}
 
     def __enter__(self) -> Self:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in stop_signals():
             self._before[number] = signal.signal(number, self._receive)
         return self
 

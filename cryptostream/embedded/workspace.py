@@ -14,6 +14,7 @@ import orjson
 
 from cryptostream.data_dir import SOURCE_FILE, STORE_FILE, default_data_dir
 from shared.errors import UsageError
+from shared.private_files import narrow
 
 LOW_DISK_BYTES: Final = 10**9
 DEFAULT_SEED: Final = 1
@@ -39,7 +40,9 @@ class Workspace:
         self.root = (data_dir or default_data_dir(source_kind)).resolve()
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.root / "run.lock").open("a+", encoding="ascii")
+            for folder in (self.kafka_dir, self.influx_dir, self.root / "logs"):
+                narrow(folder)  # of an older version; the root may be a folder of the user's own
+            self._lock = (self.root / "run.lock").open("a+", encoding="ascii", errors="replace")
         except OSError as error:
             raise UsageError(
                 f"--data-dir {self.root}: cannot be written ({error.strerror}); name another directory"
@@ -162,17 +165,28 @@ class Workspace:
     def _take(self, lock: IO[str]) -> None:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             lock.seek(0)
-            owner = lock.read().strip() or "unknown"
+            owner = lock.read(20).strip() or "unknown"
             lock.close()
             raise UsageError(
                 f"{self.root} is in use by another run (process {owner}); stop that one, "
                 "or name another directory by --data-dir DIR"
             ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+        except OSError as error:
+            lock.close()
+            raise UsageError(
+                f"--data-dir {self.root}: cannot be locked ({error.strerror}): its file system has no locks, "
+                "as NFS without its lock service; name a directory on a disk of this machine"
+            ) from None
+        try:
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
+        except OSError as error:
+            raise UsageError(
+                f"--data-dir {self.root}: cannot be written ({error.strerror}); make room, or name another"
+            ) from None
 
     def _keep_kind(self, source_kind: str) -> None:
         path = self.root / SOURCE_FILE
@@ -198,6 +212,8 @@ def _read(path: Path) -> dict[str, Any]:
         kept = orjson.loads(path.read_bytes())
     except orjson.JSONDecodeError:
         kept = None
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror}); give the right to read it") from None
     if not isinstance(kept, dict):
         raise UsageError(
             f"{path}: is damaged; delete it if the directory's data may be mixed, else name another"
@@ -208,5 +224,10 @@ def _read(path: Path) -> dict[str, Any]:
 def _write(path: Path, content: dict[str, Any]) -> None:
     # Beside and renamed: a run killed here leaves the old file or the new one, never half of it.
     new = path.with_suffix(".new")
-    new.write_bytes(orjson.dumps(content))
-    new.replace(path)
+    try:
+        new.write_bytes(orjson.dumps(content))
+        new.replace(path)
+    except OSError as error:
+        raise UsageError(
+            f"{path}: cannot be written ({error.strerror}); make room, or name another by --data-dir DIR"
+        ) from None

@@ -27,11 +27,30 @@ class EngineUnavailable(CryptoStreamError):
 
 
 def engines_dir() -> Path:
-    """The cache of engines."""
+    """The cache of engines.
+
+    Raises:
+        EngineUnavailable: this user has no home directory, and no other place is named.
+    """
     named = os.environ.get("CRYPTOSTREAM_ENGINES")
     if named:
         return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cryptostream" / "engines"
+    try:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:
+        raise EngineUnavailable(
+            "HOME: not set, and this user has no home directory; name a folder by CRYPTOSTREAM_ENGINES"
+        ) from None
+    return cache / "cryptostream" / "engines"
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EngineUnavailable(
+            f"{folder}: cannot be made ({error.strerror}); name another by CRYPTOSTREAM_ENGINES"
+        ) from None
 
 
 def java() -> str:
@@ -43,7 +62,8 @@ def java() -> str:
     program = shutil.which("java")
     if program is None:
         raise EngineUnavailable(f"java: not on the PATH; Kafka needs a JRE {_MINIMUM_JAVA} or newer")
-    said = subprocess.run([program, "-version"], capture_output=True, text=True, check=False).stderr
+    asked = subprocess.run([program, "-version"], capture_output=True, check=False)
+    said = asked.stderr.decode(errors="replace")
     version = re.search(r'version "(\d+)', said)
     if version is None or int(version[1]) < _MINIMUM_JAVA:
         raise EngineUnavailable(
@@ -54,7 +74,10 @@ def java() -> str:
 
 def find_kafka() -> Path | None:
     """Directory of Kafka's jars in the cache; None if they were not fetched yet."""
-    found = sorted(engines_dir().glob(f"kafka-*/libs/kafka_2.13-{KAFKA_VERSION}.jar"))
+    try:
+        found = sorted(engines_dir().glob(f"kafka-*/libs/kafka_2.13-{KAFKA_VERSION}.jar"))
+    except EngineUnavailable:
+        return None
     return found[0].parent if found else None
 
 
@@ -73,7 +96,7 @@ def fetch_kafka(say: Say = print, *, timeout_s: float | None = None) -> Path:
     _require("mvn", "Kafka's jars", "Maven")
     say(f"fetching Apache Kafka {KAFKA_VERSION} by Maven (43 MB, once a machine)")
     target = engines_dir() / f"kafka-{KAFKA_VERSION}"
-    target.parent.mkdir(parents=True, exist_ok=True)
+    _make(target.parent)
     # Made beside the target and moved: a broken download never looks like a whole one.
     with tempfile.TemporaryDirectory(dir=target.parent, prefix="kafka-new-") as new:
         (Path(new) / "pom.xml").write_text(_pom(), encoding="utf-8")
@@ -87,7 +110,10 @@ def fetch_kafka(say: Say = print, *, timeout_s: float | None = None) -> Path:
 
 def find_influxd() -> Path | None:
     """The influxd program in the cache; None if it was not built yet."""
-    program = engines_dir() / f"influxdb-{INFLUXD_VERSION}" / "bin" / "influxd"
+    try:
+        program = engines_dir() / f"influxdb-{INFLUXD_VERSION}" / "bin" / "influxd"
+    except EngineUnavailable:
+        return None
     return program if os.access(program, os.X_OK) else None
 
 
@@ -106,7 +132,7 @@ def fetch_influxd(say: Say = print) -> Path:
     directory = engines_dir() / f"influxdb-{INFLUXD_VERSION}"
     source = directory / "src" / "influxd"
     for part in (source, directory / "bin", directory / "tools"):
-        part.mkdir(parents=True, exist_ok=True)
+        _make(part)
     failed = "influxd cannot be compiled"
     environment = {
         "GOTOOLCHAIN": "local",
@@ -163,6 +189,7 @@ def _run(
             env={**os.environ, **extra},
             capture_output=True,
             text=True,
+            errors="replace",
             check=False,
             timeout=timeout_s,
         )

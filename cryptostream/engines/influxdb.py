@@ -12,6 +12,7 @@ import orjson
 
 from cryptostream.engines.fetch import EngineUnavailable, fetch_influxd
 from cryptostream.engines.server import ServerProcess, free_port
+from shared.proxies import direct
 
 ORG: Final = "crypto"
 _TICKS_EXPIRY_S: Final = 7 * 86_400
@@ -30,9 +31,12 @@ def start_influxd(directory: Path, port: int) -> ServerProcess:
         str(program),
         f"--bolt-path={directory / 'bolt'}",
         f"--engine-path={directory / 'engine'}",
-        f"--sqlite-path={directory / 'sqlite'}",
+        # Of notebooks and the like, which nothing here has; a file of it would be one that Flux can open.
+        "--sqlite-path=:memory:",
         f"--http-bind-address=127.0.0.1:{port}",
         "--reporting-disabled",
+        # Without it any token's Flux reaches this machine's other servers and files (docs/security.md).
+        "--hardening-enabled",
         "--log-level=error",
     ]
     return ServerProcess("InfluxDB", command, directory / "influxd.log", lambda: _answers(port))
@@ -40,7 +44,7 @@ def start_influxd(directory: Path, port: int) -> ServerProcess:
 
 def _answers(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=2) as answer:
+        with direct().open(f"http://127.0.0.1:{port}/ready", timeout=2) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False
@@ -114,7 +118,7 @@ class InfluxServer:
             headers={"Authorization": f"Token {self.token}", "Content-Type": "application/json"},
         )
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with direct().open(request, timeout=30) as answer:
                 return orjson.loads(answer.read() or b"null")
         except urllib.error.HTTPError as error:
             raise EngineUnavailable(

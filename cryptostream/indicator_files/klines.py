@@ -1,8 +1,8 @@
 """Klines of a text, one by one: Binance's archives, and what `cryptostream query klines` prints.
 
-CSV with a line of names has its columns in any order; without one it is an archive of 12 columns
-(BINANCE_SPOT.md §9). JSON has one object a line. Times are milliseconds or, in archives since 2025,
-microseconds; their size tells.
+CSV with a line of names, which may come again where files were joined, has its columns in any order; without
+one it is an archive of 12 columns (BINANCE_SPOT.md §9). JSON has one object a line. Times are in seconds,
+milliseconds, microseconds (archives since 2025) or nanoseconds; their size tells.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import orjson
 
 from consumers.indicators.bars import Bar
 from cryptostream.indicator_files.text import Text
+from shared.archives import end_ms, time_ms
 from shared.intervals import INTERVAL_MS
 
 _ARCHIVE: Final = (
@@ -45,10 +46,6 @@ _NEEDED: Final = (
 _EXPECTED: Final = (
     "expected a kline archive of Binance, or what `cryptostream query klines … --format csv` or json prints"
 )
-# Until the year 2286 milliseconds have 13 digits, and microseconds since 2001 have 16.
-_LARGEST_MS: Final = 10**13
-_LEAST_US: Final = 10**15
-
 _Cells = Sequence[Any]
 
 
@@ -58,8 +55,9 @@ class FileBar(NamedTuple):
     Attributes:
         line: number of its line, from 1.
         length_ms: how long the row itself says it is; None if it does not.
-        symbol: whose it is; empty if the row does not say.
+        symbol, exchange: whose it is, and of which exchange; empty if the row does not say.
         closed: False for a bar still open.
+        named: its file has a line of names, in the way of Binance's archives of futures.
     """
 
     bar: Bar
@@ -67,6 +65,8 @@ class FileBar(NamedTuple):
     length_ms: int | None
     symbol: str
     closed: bool
+    exchange: str = ""
+    named: bool = False
 
 
 def read_klines(text: Text) -> Iterator[FileBar]:
@@ -91,14 +91,25 @@ def _csv(text: Text, lines: Iterator[str], skipped: int) -> Iterator[FileBar]:
             if not cells:
                 continue
             number = reader.line_num + skipped
-            if row is None:
-                named = not cells[0].strip().isdigit()
-                row = _Row(text, [cell.strip() for cell in cells] if named else _ARCHIVE, number)
-                if named:
+            # A time, in nearly all rows: what begins like a number is no name.
+            names = [] if _is_number(cells[0]) else _names(cells)
+            if names or row is None:
+                row = _Row(text, names or (_ARCHIVE if _is_number(cells[0]) else cells), number)
+                if names:
                     continue
             yield row.read(cells, number)
     except csv.Error as error:
         raise text.error(reader.line_num + skipped, f"damaged CSV ({error}); {_EXPECTED}") from None
+
+
+def _names(cells: _Cells) -> list[str]:
+    """The names of a line of names, as ours are spelled; none if it is a line of values."""
+    names = [cell.strip().lower().replace(" ", "_") for cell in cells]
+    return names if any(name in names for name in _NEEDED[0]) else []
+
+
+def _is_number(cell: str) -> bool:
+    return cell.strip()[:1].isdigit()
 
 
 def _json(text: Text, lines: Iterator[str], skipped: int) -> Iterator[FileBar]:
@@ -135,9 +146,11 @@ class _Row:
                 raise text.error(line, f'no column "{names[0]}"; {_EXPECTED}')
             places.append(found[0])
         self._time, *self._numbers = places
+        self._named = header is not _ARCHIVE and tuple(header) == _ARCHIVE
         self._close_time = self._optional("close_time_ms", "close_time")
         self._interval = self._optional("interval")
         self._symbol = self._optional("symbol")
+        self._exchange = self._optional("exchange")
         self._closed = self._optional("closed")
 
     def _optional(self, *names: str) -> int | None:
@@ -145,9 +158,9 @@ class _Row:
 
     def read(self, cells: _Cells, line: int) -> FileBar:
         if len(cells) != len(self.header):
-            raise self._text.error(line, f"{len(cells)} fields instead of {len(self.header)}")
+            raise self._text.error(line, f"{len(cells)} fields instead of {len(self.header)}; {_EXPECTED}")
         try:
-            open_time_ms = _time_ms(cells[self._time])
+            open_time_ms = time_ms(cells[self._time])
             open_, high, low, close, volume = [float(cells[place]) for place in self._numbers]
         except (TypeError, ValueError):
             raise self._text.error(line, self._wrong(cells)) from None
@@ -164,6 +177,8 @@ class _Row:
             self._length_ms(cells, open_time_ms, line),
             str(cells[self._symbol]) if self._symbol is not None else "",
             self._closed is None or str(cells[self._closed]).lower() == "true",
+            str(cells[self._exchange]) if self._exchange is not None else "",
+            self._named,
         )
 
     def _length_ms(self, cells: _Cells, open_time_ms: int, line: int) -> int | None:
@@ -178,7 +193,7 @@ class _Row:
         if self._close_time is None:
             return None
         try:
-            return _time_ms(cells[self._close_time]) - open_time_ms + 1
+            return end_ms(cells[self._close_time]) - open_time_ms
         except (TypeError, ValueError):
             raise self._text.error(
                 line, f"close_time: {str(cells[self._close_time])[:80]!r} is not a time"
@@ -193,15 +208,5 @@ class _Row:
                 return f"{self.header[place]}: {str(cells[place])[:80]!r} is not a number"
         return (
             f"{self.header[self._time]}: {str(cells[self._time])[:80]!r} is not a time"
-            " in milliseconds or microseconds since the epoch"
+            " since the epoch as a whole number of s, ms, µs or ns; write it so"
         )
-
-
-def _time_ms(value: Any) -> int:
-    """Milliseconds of a time in milliseconds or microseconds. Raises ValueError for anything else."""
-    time_ms = int(value)
-    if time_ms >= _LEAST_US:
-        time_ms //= 1000
-    if not 0 <= time_ms < _LARGEST_MS:
-        raise ValueError(value)
-    return time_ms

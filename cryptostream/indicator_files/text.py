@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from shared.archives import is_litter
 from shared.errors import RecordingError
 
 # A kline is some 200 characters; a file of one endless line is none, and must not fill the memory.
@@ -27,20 +28,23 @@ class Text:
     Attributes:
         path: the file.
         member: its name inside a ZIP, else None.
+        shown: what the user calls the file, if not by its path.
     """
 
     path: Path
     member: str | None = None
+    shown: str | None = None
 
     @property
     def name(self) -> str:
         """As errors name it."""
-        return str(self.path) if self.member is None else f"{self.path} ({self.member})"
+        file = self.shown or str(self.path)
+        return file if self.member is None else f"{file} ({self.member})"
 
     @property
     def title(self) -> str:
         """The file's own name: archives say in it what they hold."""
-        return self.path.name if self.member is None else Path(self.member).name
+        return Path(self.shown or self.path).name if self.member is None else Path(self.member).name
 
     def lines(self) -> Iterator[str]:
         """Its lines, with their ends.
@@ -67,24 +71,26 @@ class Text:
         return RecordingError(f"{self.name}, line {line}: {what}")
 
 
-def texts_of(path: Path) -> list[Text]:
-    """The texts in a file: one, or those of a ZIP.
+def texts_of(path: Path, shown: str | None = None) -> list[Text]:
+    """The texts in a file: one, or those of a ZIP but for what packers and downloads add.
 
     Raises:
         RecordingError: there is no such file, or it cannot be read.
     """
     try:
         if _magic(path) != b"PK\x03\x04":
-            return [Text(path)]
+            return [Text(path, shown=shown)]
         with zipfile.ZipFile(path) as archive:
-            members = [entry for entry in archive.infolist() if not entry.is_dir()]
+            members = [
+                entry for entry in archive.infolist() if not entry.is_dir() and not is_litter(entry.filename)
+            ]
     except _UNREADABLE as error:
         reason = error.strerror or str(error) if isinstance(error, OSError) else str(error)
-        raise RecordingError(f"{path}: cannot be read ({reason})") from None
+        raise RecordingError(f"{shown or path}: cannot be read ({reason})") from None
     for entry in members:
         if entry.flag_bits & 1:
-            raise RecordingError(f"{path} ({entry.filename}): is encrypted; unpack it first")
-    return [Text(path, entry.filename) for entry in members]
+            raise RecordingError(f"{shown or path} ({entry.filename}): is encrypted; unpack it first")
+    return [Text(path, entry.filename, shown) for entry in members]
 
 
 def _opened(text: Text, opened: ExitStack) -> io.TextIOBase:

@@ -16,6 +16,7 @@ from cryptostream.provision.secrets import (
     ADMIN_USERNAME,
     GRAFANA_PASSWORD,
     OPERATOR_TOKEN,
+    PREFECT_LOGIN,
     prepare,
     read_given,
     read_secret,
@@ -64,6 +65,9 @@ def _show(arguments: argparse.Namespace) -> int:
         if not password:
             raise SettingsError(f"{what}: has no password yet; start the stack first: make up")
         sys.stdout.write(f"{what}: {who} / {password}\n")
+    login = read_secret(arguments.secrets, PREFECT_LOGIN)
+    if login:
+        sys.stdout.write(f"Prefect (its page asks for all of it at once): {login}\n")
     return 0
 
 
@@ -102,6 +106,8 @@ def _c3(arguments: argparse.Namespace) -> int:
         target = arguments.directory / source.name
         if not target.exists():
             shutil.copyfile(source, target)
+            # No secret stands in it, and its readers are other images' users.
+            target.chmod(0o644)
             _say(f"{target}: made")
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,16 @@ ADMIN_USERNAME: Final = "operator/influx-admin-username"
 ADMIN_PASSWORD: Final = "operator/influx-admin-password"
 OPERATOR_TOKEN: Final = "operator/influx-operator-token"
 GRAFANA_PASSWORD: Final = "grafana/grafana-admin-password"
+ALERT_WEBHOOK: Final = "grafana/alert-webhook-url"
 PREFECT_DB_PASSWORD: Final = "prefect/prefect-db-password"
+PREFECT_LOGIN: Final = "prefect-api/prefect-login"
 GIVEN_USERNAME: Final = ".env.influxdb2-admin-username"
 GIVEN_PASSWORD: Final = ".env.influxdb2-admin-password"
+GIVEN_WEBHOOK: Final = ".env.alert-webhook-url"
 
 _DEFAULT_USERNAME: Final = "admin"
+# Grafana takes no empty one; of a name that no host has nothing leaves unasked.
+_NO_WEBHOOK: Final = "http://alerts.invalid/"
 # InfluxDB refuses shorter ones; of longer ones bcrypt would see no more.
 _PASSWORD_BYTES: Final = range(8, 73)
 # Our own user alone, and what Grafana's or PostgreSQL's user reads too; each lies in a volume that no other
@@ -32,13 +38,15 @@ class Given:
 
     username: str | None
     password: str | None
+    webhook: str | None = None
 
 
 def read_given(folder: Path) -> Given:
-    """The user's own name and password.
+    """The user's own name and password, and where alerts go.
 
     Raises:
-        SettingsError: a file cannot be read, is empty, or the password is one that InfluxDB refuses.
+        SettingsError: a file cannot be read, is empty, the password is one that InfluxDB refuses, or the
+            webhook is no URL that Grafana can be given.
     """
     username, password = _given(folder / GIVEN_USERNAME), _given(folder / GIVEN_PASSWORD)
     if password is not None and len(password.encode()) not in _PASSWORD_BYTES:
@@ -46,7 +54,18 @@ def read_given(folder: Path) -> Given:
             f"influxdb/secrets/{GIVEN_PASSWORD}: {len(password.encode())} characters; InfluxDB takes "
             f"{_PASSWORD_BYTES.start} to {_PASSWORD_BYTES.stop - 1}, choose another password"
         )
-    return Given(username, password)
+    return Given(username, password, _given_webhook(folder))
+
+
+def _given_webhook(folder: Path) -> str | None:
+    url = _given(folder / GIVEN_WEBHOOK)
+    # Grafana would put a variable in place of a dollar sign.
+    if url is not None and (not url.startswith(("http://", "https://")) or re.search(r"[\s$]", url)):
+        raise SettingsError(
+            f"influxdb/secrets/{GIVEN_WEBHOOK}: is not a URL; write one line like https://host/path, "
+            "with %24 for a dollar sign"
+        )
+    return url
 
 
 def prepare(folder: Path, given: Given) -> list[str]:
@@ -65,6 +84,10 @@ def prepare(folder: Path, given: Given) -> list[str]:
         (GRAFANA_PASSWORD, None, secrets.token_urlsafe(18), _SHARED),
         # It becomes part of a URL.
         (PREFECT_DB_PASSWORD, None, secrets.token_urlsafe(24), _SHARED),
+        # Name and password of its pages and API, in the form in which Prefect takes them.
+        (PREFECT_LOGIN, None, f"admin:{secrets.token_urlsafe(24)}", _OWN),
+        # Always as it is given: without its file there is none.
+        (ALERT_WEBHOOK, given.webhook or _NO_WEBHOOK, "", _SHARED),
     )
     said = []
     for name, own, fresh, mode in wanted:
@@ -73,7 +96,7 @@ def prepare(folder: Path, given: Given) -> list[str]:
         if value == present:
             continue
         write_secret(folder, name, value, mode=mode)
-        origin = "taken from influxdb/secrets" if own else "made"
+        origin = "made" if not own or value == _NO_WEBHOOK else "taken from influxdb/secrets"
         said.append(f"{Path(name).name}: {origin}")
     return said
 
@@ -88,6 +111,7 @@ def write_secret(folder: Path, name: str, value: str, *, mode: int) -> None:
     path = folder / name
     temporary = path.with_name(f".{path.name}.new")
     try:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
         temporary.unlink(missing_ok=True)
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(value)

@@ -37,6 +37,10 @@ def connected(url: str, organization: str, **who: str) -> Iterator[Any]:
         with _untyped_client(url, org=organization, timeout=_TIMEOUT_MS, **who) as client:
             yield client
     except ApiException as error:
+        if not error.status:  # the client gave up itself: TLS
+            raise StoreUnavailable(
+                f"INFLUX_URL: no TLS with {url} ({_message(error)}); see its log"
+            ) from None
         raise StoreMisconfigured(f"INFLUX_URL: {url} refuses it: {_message(error)}") from None
     except (HTTPError, OSError):
         raise StoreUnavailable(f"INFLUX_URL: no InfluxDB answers at {url}; see its log") from None
@@ -83,4 +87,4 @@ def accepts(url: str, organization: str, **who: str) -> bool:
 
 
 def _message(error: ApiException) -> str:
-    return str(getattr(error, "message", None) or error.reason or error.status)
+    return " ".join(str(getattr(error, "message", None) or error.reason or error.status).split())

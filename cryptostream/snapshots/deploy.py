@@ -6,8 +6,10 @@ import argparse
 import os
 import sys
 
+from cryptostream.snapshots.open_server import ADVICE, answers_anybody
 from cryptostream.snapshots.server_away import ServerAway
 from cryptostream.snapshots.settings import settings_of
+from pipelines.snapshots.login import take_login
 from pipelines.snapshots.quiet import quiet
 from shared.errors import UsageError
 
@@ -24,6 +26,9 @@ def run(args: argparse.Namespace) -> int:
     if not address:
         raise UsageError("PREFECT_API_URL: not set; name the server, like http://localhost:4200/api")
     quiet()
+    take_login()
+    if answers_anybody(address):
+        sys.stderr.write(f"warning: PREFECT_API_URL: {address}: {ADVICE}\n")
     import httpx  # noqa: PLC0415 - Prefect's client, after the environment is set
 
     from pipelines.snapshots.deployment import deploy  # noqa: PLC0415

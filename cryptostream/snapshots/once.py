@@ -7,6 +7,7 @@ import os
 import sys
 
 from cryptostream.snapshots.server_away import ServerAway
+from pipelines.snapshots.login import take_login
 from pipelines.snapshots.quiet import quiet
 from pipelines.snapshots.settings import load_snapshot_settings
 
@@ -21,6 +22,7 @@ def main() -> int:
     # Wrong settings are told before a run begins.
     load_snapshot_settings()
     quiet()
+    take_login()
     # After the environment is set.
     import httpx  # noqa: PLC0415
 

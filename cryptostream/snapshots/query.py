@@ -15,6 +15,7 @@ import orjson
 from cryptostream.output import write_columns
 from cryptostream.snapshots.settings import settings_of
 from pipelines.snapshots.query import ask, has_landed, open_query
+from pipelines.snapshots.table import decimals_of
 
 
 def run(args: argparse.Namespace) -> int:
@@ -41,9 +42,31 @@ def run(args: argparse.Namespace) -> int:
         writer.writerow(names)
         writer.writerows(["" if value is None else _text(value, exact=True) for value in row] for row in rows)
     else:
-        lines = [["–" if value is None else _text(value) for value in row] for row in rows]
+        lines = _lines(names, rows)
         write_columns(names, lines, sys.stdout, right=_numbers(names, rows))
     return 0 if rows else 1
+
+
+def _lines(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[list[str]]:
+    """Rows for people: what a symbol's numbers of a column have in decimals, all of them have."""
+    symbol = names.index("symbol") if "symbol" in names else None
+    decimals: dict[tuple[Any, int], int] = {}
+    for row in rows:
+        group = None if symbol is None else row[symbol]
+        for place, value in enumerate(row):
+            if isinstance(value, Decimal):
+                decimals[group, place] = max(decimals.get((group, place), 0), decimals_of(value))
+    return [
+        [
+            "–"
+            if value is None
+            else f"{value:.{decimals[None if symbol is None else row[symbol], place]}f}"
+            if isinstance(value, Decimal)
+            else _text(value)
+            for place, value in enumerate(row)
+        ]
+        for row in rows
+    ]
 
 
 def _text(value: Any, *, exact: bool = False) -> str:

@@ -14,10 +14,12 @@ from multiprocessing import resource_tracker
 from typing import Any, Final
 
 from cryptostream.embedded.stop_request import StopRequest
-from cryptostream.snapshots.prefect_server import prefect_server
+from cryptostream.snapshots.open_server import ADVICE, answers_anybody
+from cryptostream.snapshots.prefect_server import login_file, prefect_server
 from cryptostream.snapshots.server_away import ServerAway
 from cryptostream.snapshots.settings import settings_of
 from cryptostream.snapshots.simulated import simulated_exchange
+from pipelines.snapshots.login import take_login
 from pipelines.snapshots.places import make_directory
 from pipelines.snapshots.quiet import quiet
 from pipelines.snapshots.settings import SnapshotSettings
@@ -47,21 +49,25 @@ def run(args: argparse.Namespace) -> int:
     settings = settings_of(args)
     make_directory(settings)
     quiet()
+    take_login()
     with StopRequest() as stop, ExitStack() as stack:
         if args.source == "simulator":
             # Runs are processes of their own: they find the exchange by their environment.
             os.environ["BINANCE_REST_URL"] = stack.enter_context(_simulator(settings))
+        note = ""
         if not os.environ.get("PREFECT_API_URL"):
-            os.environ["PREFECT_API_URL"] = stack.enter_context(
-                prefect_server(settings.snapshot_dir / "prefect")
-            )
+            home = settings.snapshot_dir / "prefect"
+            os.environ["PREFECT_API_URL"] = stack.enter_context(prefect_server(home))
+            note = f"; its login is in {login_file(home)}"
+        elif answers_anybody(os.environ["PREFECT_API_URL"]):
+            note = f"; warning: {ADVICE}"
         # From here on a stop is in order, that of the server and the exchange included.
         stop.begin()
-        asyncio.run(_serve(settings, stop))
+        asyncio.run(_serve(settings, stop, note))
     return 0
 
 
-async def _serve(settings: SnapshotSettings, stop: StopRequest) -> None:
+async def _serve(settings: SnapshotSettings, stop: StopRequest, note: str) -> None:
     # After the environment is set.
     import httpx  # noqa: PLC0415
     from prefect.runner import Runner  # noqa: PLC0415
@@ -90,7 +96,7 @@ async def _serve(settings: SnapshotSettings, stop: StopRequest) -> None:
     serving = asyncio.create_task(runner.start())
     sys.stdout.write(
         f"every {settings.interval_ms // 60_000} min: {', '.join(settings.snapshot_symbols)}; "
-        f"runs at {address.removesuffix('/api')}; Ctrl-C ends it\n"
+        f"runs at {address.removesuffix('/api')}{note}; Ctrl-C ends it\n"
     )
     sys.stdout.flush()
     while not (stop.asked or signal.SIGINT in signal.sigpending() or serving.done()):

@@ -21,7 +21,7 @@ from grafana.flux import (
     sort,
 )
 from grafana.model import Dashboard, Query, Row
-from grafana.panels import cell, lines, table
+from grafana.panels import AS_QUOTED, cell, lines, table
 
 _BARS: Final = 500
 # Every pair of symbols is joined bar by bar.
@@ -167,7 +167,7 @@ _NOW: Final = Row(
             f"{_AT_MOST} `change` is from the open of the first bar to the close of the last, `deviation` the"
             " standard deviation of the log returns from bar to bar. A click on a symbol opens its Market.",
             _SUMMARY,
-            unit="locale",
+            unit=AS_QUOTED,
             height=7,
             sort_by="change",
             descending=True,
@@ -225,7 +225,7 @@ _RISK: Final = Row(
             f"Relative strength index (14 bars); dashed at 30 and 70. {_AT_MOST}",
             _RSI,
             unit="none",
-            decimals=1,
+            decimals=3,
             steps=((None, "green"), (30, "text"), (70, "red")),
             lines_at_steps=True,
             name="${__field.labels.symbol}",

@@ -9,6 +9,7 @@ from grafana.choices import EXCHANGE, INDICATOR, INTERVAL, SYMBOL
 from grafana.flux import (
     BARS,
     BARS_IN,
+    SIGNIFICANT,
     THIS_INTERVAL,
     THIS_SYMBOL,
     TICKS,
@@ -20,26 +21,29 @@ from grafana.flux import (
     sort,
 )
 from grafana.model import Dashboard, Query, Row
-from grafana.panels import candles, cell, lines, table
+from grafana.panels import AS_QUOTED, candles, cell, lines, table
 
 _CANDLES: Final = with_open_bar(
     ("kline", any_of("_field", ("open", "high", "low", "close", "base_volume"))), mark="close"
 )
 _CHOSEN: Final = with_open_bar(("indicator", "r._field =~ /^${indicator:regex}$/"))
 _ALL: Final = script(
+    SIGNIFICANT,
     BARS_IN,
     "closed = "
     + pipe(
         *read(BARS, "indicator", (), THIS_SYMBOL, THIS_INTERVAL),
         "last()",
-        'map(fn: (r) => ({_time: r._time, indicator: r._field, state: "closed", _value: r._value}))',
+        'map(fn: (r) => ({_time: r._time, indicator: r._field, state: "closed",'
+        " _value: significant(x: r._value)}))",
         group(),
     ),
     "live = "
     + pipe(
         *read(TICKS, "indicator_live", (), THIS_SYMBOL, THIS_INTERVAL),
         "last()",
-        'map(fn: (r) => ({_time: r._time, indicator: r._field, state: "open", _value: r._value}))',
+        'map(fn: (r) => ({_time: r._time, indicator: r._field, state: "open",'
+        " _value: significant(x: r._value)}))",
         group(),
     ),
     # Some have no value in some bars (the parabolic SAR has one of two): an older bar's is not this one's.
@@ -62,7 +66,7 @@ _PRICE: Final = Row(
             "Price",
             f"Bars by open time, at most the newest {SHOWN_BARS:,}; the dot marks the open bar.",
             Query(_CANDLES, ("_time", "open", "high", "low", "close", "base_volume", "open bar")),
-            unit="locale",
+            unit=AS_QUOTED,
             width=24,
             height=9,
             empty=NO_BARS,
@@ -80,7 +84,7 @@ _EACH: Final = Row(
             " change. What it means: docs/indicators.md. Empty while it warms up, or where it is not among"
             " INDICATORS.",
             Query(_CHOSEN, ("_time",)),
-            unit="locale",
+            unit=AS_QUOTED,
             width=12,
             empty="No values in this time range: still warming up, or not among INDICATORS",
         ).but(repeat="indicator", repeatDirection="h", maxPerRow=2),
@@ -94,12 +98,12 @@ _TABLE: Final = Row(
             "Values of the newest closed bar in this time range, and what they would be if the open bar"
             " closed now.",
             Query(_ALL, ("indicator", "closed", "open")),
-            unit="locale",
+            unit=AS_QUOTED,
             height=14,
             empty=NO_BARS,
         )
-        .overriding("closed", **cell("locale", displayName="newest closed bar"))
-        .overriding("open", **cell("locale", displayName="open bar")),
+        .overriding("closed", **cell(AS_QUOTED, displayName="newest closed bar"))
+        .overriding("open", **cell(AS_QUOTED, displayName="open bar")),
     ),
 )
 

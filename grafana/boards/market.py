@@ -8,7 +8,7 @@ from grafana.bars import NO_BARS, SHOWN_BARS
 from grafana.book_state import newest_of_book
 from grafana.choices import EXCHANGE, INTERVAL, OVERLAYS, SYMBOL
 from grafana.model import Dashboard, Query, Row
-from grafana.panels import candles, cell, lines, stat, table
+from grafana.panels import AS_QUOTED, candles, cell, lines, stat, table
 from grafana.queries.market import (
     CANDLES,
     CHANGE,
@@ -35,7 +35,7 @@ _NOW: Final = Row(
             "Price",
             "Price of the last trade in this time range.",
             Query(PRICE, ("_value",)),
-            unit="locale",
+            unit=AS_QUOTED,
             empty="no trade",
         ),
         stat(
@@ -61,7 +61,7 @@ _NOW: Final = Row(
             " above 70 overbought.",
             Query(RSI_NOW, ("_value",)),
             unit="none",
-            decimals=1,
+            decimals=3,
             steps=_RSI,
             empty="warming up",
         ),
@@ -71,7 +71,7 @@ _NOW: Final = Row(
             " while the book is not synced.",
             newest_of_book("spread_bps"),
             unit="suffix: bp",
-            decimals=3,
+            decimals=5,
             steps=((None, "green"), (5, "yellow"), (20, "red")),
             empty="no book",
         ),
@@ -95,7 +95,7 @@ _CHART: Final = Row(
             " The dot and the shaded span mark the open bar: it and its overlays still change, everything"
             " before is final.",
             Query(CANDLES, ("_time", "open", "high", "low", "close", "base_volume", "open bar")),
-            unit="locale",
+            unit=AS_QUOTED,
             width=24,
             height=15,
             empty=NO_BARS,
@@ -113,7 +113,7 @@ _CHART: Final = Row(
             f"Relative strength index over 14 bars, 0–100; dashed at 30 and 70. {_LIVE}",
             indicators("momentum_rsi"),
             unit="none",
-            decimals=1,
+            decimals=3,
             steps=_RSI,
             lines_at_steps=True,
             bounds=(0, 100),
@@ -124,7 +124,7 @@ _CHART: Final = Row(
             "Difference of the 12- and 26-bar averages, its 9-bar signal, and their distance as bars."
             f" {_LIVE}",
             indicators("trend_macd", "trend_macd_signal", "trend_macd_diff"),
-            unit="locale",
+            unit=AS_QUOTED,
             empty=NO_BARS,
         ).overriding("trend_macd_diff", custom__drawStyle="bars", custom__fillOpacity=50),
         lines(
@@ -142,7 +142,7 @@ _CHART: Final = Row(
             "Volatility",
             f"Average true range (Wilder, 10 bars of `ta`'s default) in units of the price. {_LIVE}",
             indicators("volatility_atr"),
-            unit="locale",
+            unit=AS_QUOTED,
             width=8,
             empty=NO_BARS,
         ),
@@ -168,26 +168,26 @@ _ALL: Final = Row(
             "The open bar of every interval with what its indicators would be if it closed now."
             " `change` is that of the bar so far.",
             Query(INTERVALS, ("interval", "close", "change", *SHOWN_IN_TABLE)),
-            unit="locale",
+            unit=AS_QUOTED,
             height=7,
             empty="No open bars: see Pipeline",
         )
         .overriding("change", **cell("percentunit", steps=_SIGN, decimals=3))
-        .overriding("momentum_rsi", **cell("none", steps=_RSI, decimals=1, displayName="RSI"))
-        .overriding("trend_macd_diff", **cell("locale", steps=_SIGN, displayName="MACD histogram"))
+        .overriding("momentum_rsi", **cell("none", steps=_RSI, decimals=3, displayName="RSI"))
+        .overriding("trend_macd_diff", **cell(AS_QUOTED, steps=_SIGN, displayName="MACD histogram"))
         .overriding(
             "volatility_bbp",
             **cell(
                 "percentunit",
                 steps=((None, "green"), (0, "text"), (1, "red")),
-                decimals=0,
+                decimals=3,
                 displayName="place in the Bollinger bands",
             ),
         )
         .overriding(
-            "trend_adx", **cell("none", steps=((None, "text"), (25, "blue")), decimals=1, displayName="ADX")
+            "trend_adx", **cell("none", steps=((None, "text"), (25, "blue")), decimals=3, displayName="ADX")
         )
-        .overriding("volatility_atr", **cell("locale", displayName="ATR")),
+        .overriding("volatility_atr", **cell(AS_QUOTED, displayName="ATR")),
     ),
 )
 

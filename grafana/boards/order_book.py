@@ -21,7 +21,7 @@ from grafana.flux import (
     with_columns,
 )
 from grafana.model import Annotation, Dashboard, Query, Row
-from grafana.panels import cell, gauge, lines, stat, states, table
+from grafana.panels import AS_QUOTED, cell, gauge, lines, stat, states, table
 
 _NO_BOOK: Final = "No synced book in this time range: see the state below, and Pipeline"
 _LEVELS: Final = "the best 20 levels"
@@ -76,7 +76,7 @@ _NOW: Final = Row(
             "Mid",
             "Middle between best bid and best ask.",
             newest_of_book("mid"),
-            unit="locale",
+            unit=AS_QUOTED,
             empty="no book",
         ),
         stat(
@@ -84,7 +84,7 @@ _NOW: Final = Row(
             "Best ask less best bid, in ten-thousandths of the mid price.",
             newest_of_book("spread_bps"),
             unit="suffix: bp",
-            decimals=3,
+            decimals=5,
             steps=((None, "green"), (5, "yellow"), (20, "red")),
             empty="no book",
         ),
@@ -106,7 +106,7 @@ _NOW: Final = Row(
                 ("_value",),
             ),
             unit="suffix: bp",
-            decimals=3,
+            decimals=5,
             steps=((None, "green"), (5, "yellow"), (20, "red")),
             empty="no book",
         ),
@@ -119,7 +119,7 @@ _PRICES: Final = Row(
             "Bid, ask, mid",
             "Best prices of the verified book. Where the lines end the book was not synced.",
             _over_time("book", "last", "bid", "mid", "ask"),
-            unit="locale",
+            unit=AS_QUOTED,
             width=24,
             height=9,
             empty=_NO_BOOK,

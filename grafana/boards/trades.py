@@ -6,8 +6,9 @@ from typing import Final
 
 from grafana.choices import EXCHANGE, SYMBOL
 from grafana.model import Dashboard, Row
-from grafana.panels import cell, columns, gauge, lines, stat, table
+from grafana.panels import AS_QUOTED, cell, columns, gauge, lines, stat, table
 from grafana.queries.trades import (
+    AVERAGE_PRICE,
     FLOW,
     LARGEST,
     PRICE,
@@ -28,12 +29,12 @@ _SIDES: Final = ((None, "red"), (0, "green"))
 _NOW: Final = Row(
     "$symbol in this time range",
     (
-        stat("Price", "Price of the last trade.", PRICE, unit="locale", empty="no trade"),
+        stat("Price", "Price of the last trade.", PRICE, unit=AS_QUOTED, empty="no trade"),
         stat(
             "Average price",
             "Volume-weighted: turnover ÷ volume.",
-            sums_of_all(("base_volume", "quote_volume"), "r.quote_volume / r.base_volume"),
-            unit="locale",
+            sums_of_all(("base_volume", "quote_volume"), AVERAGE_PRICE),
+            unit=AS_QUOTED,
             empty="no trade",
         ),
         stat(
@@ -121,7 +122,7 @@ _FLOW_ROW: Final = Row(
                 "vwap",
                 "filter(fn: (r) => r.base_volume > 0.0)",
             ),
-            unit="locale",
+            unit=AS_QUOTED,
             width=8,
             empty=_NO_TRADES,
         ),
@@ -156,14 +157,14 @@ _SINGLE: Final = Row(
             "Tape",
             f"The newest {TAPE_ROWS} trades of the last {TAPE_SPAN} of this range. Side: who took the price.",
             TAPE,
-            unit="locale",
+            unit=AS_QUOTED,
             width=14,
             height=12,
             empty=_NO_TRADES,
         )
         .overriding("_time", **cell("dateTimeAsIso", displayName="time"))
-        .overriding("quantity", **cell("none"))
-        .overriding("worth", **cell("locale", decimals=2))
+        .overriding("quantity", **cell(AS_QUOTED))
+        .overriding("worth", **cell(AS_QUOTED, decimals=8))
         .overriding("trade_id", **cell("none", displayName="id"))
         .overriding(
             "side",

@@ -56,7 +56,8 @@ def _bars(name: str, bucket: str) -> str:
 
 
 STALE: Final = script(
-    _feed("quotes", "quote", "bid_price"),
+    # Of an empty side there are no fields; this one every quote has.
+    _feed("quotes", "quote", "update_id"),
     # A book that is not synced has no points until it is again: that is the next rule's.
     _feed("book", "book", "synced", "filter(fn: (r) => r._value)"),
     _bars("seconds", TICKS),

@@ -10,6 +10,7 @@ from grafana.flux import (
     BARS,
     BARS_IN,
     SHOWN,
+    SIGNIFICANT,
     SINCE_START,
     THIS_INTERVAL,
     THIS_SYMBOL,
@@ -66,7 +67,8 @@ RSI_NOW: Final = pipe(
     *frame("_value"),
 )
 QUOTE_AGE: Final = pipe(
-    *read(TICKS, "quote", ("bid_price",), THIS_SYMBOL, span=before("1d")),
+    # A side that nobody is on has no fields; this one every quote has.
+    *read(TICKS, "quote", ("update_id",), THIS_SYMBOL, span=before("1d")),
     "last()",
     with_columns(_value=AGE_S),
     *frame("_value"),
@@ -81,6 +83,7 @@ TAKER_SHARE: Final = (
 )
 SHOWN_IN_TABLE: Final = ("momentum_rsi", "trend_macd_diff", "volatility_bbp", "trend_adx", "volatility_atr")
 INTERVALS: Final = script(
+    SIGNIFICANT,
     "live = "
     + pipe(
         f"from(bucket: {TICKS})",
@@ -89,6 +92,8 @@ INTERVALS: Final = script(
         f'(r._measurement == "kline_live" and {any_of("_field", ("open", "close"))}) or '
         f'(r._measurement == "indicator_live" and {any_of("_field", SHOWN_IN_TABLE)})))',
         "last()",
+        'map(fn: (r) => ({r with _value: if r._measurement == "kline_live" then r._value else'
+        " significant(x: r._value)}))",
         keep("interval", "_field", "_value"),
         group(),
         'pivot(rowKey: ["interval"], columnKey: ["_field"], valueColumn: "_value")',

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from grafana.flux import (
+    SIGNIFICANT,
     SINCE_START,
     THIS_SYMBOL,
     TICKS,
@@ -22,6 +23,7 @@ from grafana.flux import (
 )
 from grafana.model import Query
 
+AVERAGE_PRICE: Final = "significant(x: r.quote_volume / r.base_volume)"
 # Seconds are kept for seven days; from half a day on minutes say as much, and are fewer.
 _SUMMARY_IN: Final = script(
     "long = int(v: v.timeRangeStop) - int(v: v.timeRangeStart) > int(v: 12h)",
@@ -57,13 +59,17 @@ def sums_over_time(fields: tuple[str, ...], value: str, name: str, *steps: str) 
 
 def sums_of_all(fields: tuple[str, ...], value: str) -> Query:
     """One figure for the whole range, made from sums of `fields`."""
-    flux = _summary(
-        fields,
-        "toFloat()",
-        "sum()",
-        'pivot(rowKey: ["symbol"], columnKey: ["_field"], valueColumn: "_value")',
-        f"map(fn: (r) => ({{_time: v.timeRangeStop, _value: {value}}}))",
-        group(),
+    flux = (
+        SIGNIFICANT
+        + "\n"
+        + _summary(
+            fields,
+            "toFloat()",
+            "sum()",
+            'pivot(rowKey: ["symbol"], columnKey: ["_field"], valueColumn: "_value")',
+            f"map(fn: (r) => ({{_time: v.timeRangeStop, _value: {value}}}))",
+            group(),
+        )
     )
     return Query(flux, ("_value",))
 

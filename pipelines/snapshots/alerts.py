@@ -9,7 +9,8 @@ import aiohttp
 import orjson
 
 from pipelines.snapshots.landing.port import Conflict, LandingPlace
-from shared.errors import CryptoStreamError
+from shared.errors import CryptoStreamError, SettingsError
+from shared.proxies import proxy_for
 
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=10)
 _STATE: Final = "alerts.json"
@@ -108,12 +109,19 @@ async def send(url: str, messages: Sequence[Message]) -> None:
     Raises:
         AlertNotSent: no answer, or a refusal.
     """
+    try:
+        proxy = proxy_for(url)
+    except SettingsError as error:
+        raise AlertNotSent(f"SNAPSHOT_WEBHOOK_URL: {error}") from None
     body = {"text": text_of(messages), "alerts": [message._asdict() for message in messages]}
     try:
         async with (
             aiohttp.ClientSession(timeout=_TIMEOUT) as session,
             session.post(
-                url, data=orjson.dumps(body), headers={"Content-Type": "application/json"}
+                url,
+                data=orjson.dumps(body),
+                headers={"Content-Type": "application/json"},
+                proxy=proxy,
             ) as answer,
         ):
             if answer.status >= 300:

@@ -32,7 +32,7 @@ from pipelines.snapshots.settings import SnapshotSettings, load_snapshot_setting
 from pipelines.snapshots.slots import slot_at, slot_text
 from pipelines.snapshots.steps import Checked, Delivered, Steps
 from pipelines.snapshots.stream import stream_closes
-from pipelines.snapshots.table import as_records, number, sparkline, summary_of
+from pipelines.snapshots.table import as_records, price, price_decimals, sparkline, summary_of
 from shared.errors import ExchangeUnavailable
 
 FLOW_NAME: Final = "market-snapshot"
@@ -164,9 +164,12 @@ async def publish(result: RunResult, recent: Mapping[str, Sequence[float]]) -> N
 def chart(slot: str, rows: Sequence[SnapshotRow], recent: Mapping[str, Sequence[float]]) -> str:
     """Prices of the last hours as one line a symbol."""
     lines = [f"### {slot} UTC", "", "| symbol | last price | last hours |", "|---|---:|---|"]
+    decimals = price_decimals(rows)
     for row in rows:
         line = sparkline(recent.get(row.symbol, ()))
-        lines.append(f"| {row.symbol} | {number(row.measures.get('last_price'))} | `{line}` |")
+        lines.append(
+            f"| {row.symbol} | {price(row.measures.get('last_price'), decimals[row.symbol])} | `{line}` |"
+        )
     return "\n".join(lines)
 
 

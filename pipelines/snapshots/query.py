@@ -50,11 +50,10 @@ def open_query(settings: SnapshotSettings) -> Iterator[duckdb.DuckDBPyConnection
             )
         for table, (pattern, schema) in _TABLES.items():
             connection.execute(_view(settings, table, pattern, schema))
-        if not settings.snapshot_landing:
-            # What a user types may read what has landed, and nothing else of this machine.
-            root = str(parquet_dir(settings).resolve()).replace("'", "''")
-            connection.execute(f"SET allowed_directories = ['{root}']")
-            connection.execute("SET enable_external_access = false")
+        # What a user types may read what has landed, and nothing else of this machine.
+        root = (settings.snapshot_landing or str(parquet_dir(settings).resolve())).replace("'", "''")
+        connection.execute(f"SET allowed_directories = ['{root}']")
+        connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
         yield connection
     finally:
@@ -65,12 +64,17 @@ def ask(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[list[str], lis
     """Column names and rows of an answer.
 
     Raises:
-        QueryRefused: naming what DuckDB did not like.
+        QueryRefused: it would do more than read, or naming what DuckDB did not like.
     """
     try:
-        answer = connection.execute(sql)
-        if answer is None:
+        statements = connection.extract_statements(sql)
+        if not statements:
             raise QueryRefused('query: no statement; write one like "SELECT * FROM snapshots"')
+        for statement in statements:
+            # DuckDB knows no folder that may be read and not written: COPY would replace what has landed.
+            if statement.type != duckdb.StatementType.SELECT:
+                raise QueryRefused(f"query: it only reads; write a SELECT in place of {statement.type.name}")
+        answer = connection.execute(sql)
         names = [column[0] for column in answer.description or ()]
         return names, answer.fetchall()
     except duckdb.Error as error:

@@ -6,6 +6,8 @@ import os
 from collections.abc import MutableMapping
 from typing import Final
 
+from shared.proxies import for_libraries
+
 _WANTED: Final = {
     # Nothing is told to anybody.
     "DO_NOT_TRACK": "1",
@@ -19,6 +21,11 @@ _WANTED: Final = {
 
 
 def quiet(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Telemetry off and logs down, where nothing else is set."""
+    """Telemetry off and logs down, where nothing else is set; no proxy to a server of this machine.
+
+    Raises:
+        SettingsError: the environment names a proxy that cannot be used.
+    """
+    for_libraries(environment)
     for name, value in _WANTED.items():
         environment.setdefault(name, value)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from pipelines.snapshots.rows import Measure, SnapshotRow
 from pipelines.snapshots.slots import slot_text, slots_between
-from pipelines.snapshots.table import number
+from pipelines.snapshots.table import computed, decimals_of, number, price, price_decimals
 
 _WIDTH: Final = 640
 _HEIGHT: Final = 120
@@ -93,11 +93,12 @@ def _completeness(
 
 def _symbol(symbol: str, rows: Mapping[int, SnapshotRow], slots: Sequence[int]) -> str:
     last = next((rows[slot] for slot in reversed(slots) if slot in rows and rows[slot].measures), None)
-    price = number(last.measures.get("last_price")) if last else "–"
+    decimals = price_decimals(list(rows.values())).get(symbol, 0)
+    newest = price(last.measures.get("last_price"), decimals) if last else "–"
     percent = last.measures.get("change_24h_percent") if last else None
     change = "" if percent is None else _change(percent)
     return (
-        f"<h2>{escape(symbol)} {price} {change}</h2>"
+        f"<h2>{escape(symbol)} {newest} {change}</h2>"
         f"{_chart(rows, slots, 'last_price', 'price')}{_chart(rows, slots, 'spread_percent', 'spread, %')}"
         f"{_strip(rows, slots)}"
     )
@@ -119,6 +120,13 @@ def _chart(rows: Mapping[int, SnapshotRow], slots: Sequence[int], name: str, lab
     if not known:
         return f"<p class=why>{escape(label)}: nothing is known</p>"
     low, high = min(known.values()), max(known.values())
+    named = [rows[slots[place]].measures[name] for place in known]
+    lowest, highest = min(named), max(named)
+    decimals = max(map(decimals_of, named))
+    if name == "last_price":
+        span = f"{price(lowest, decimals)} to {price(highest, decimals)}"
+    else:
+        span = f"{computed(lowest, 5)} to {computed(highest, 5)}"
     step, height = _WIDTH / max(1, len(slots) - 1), (high - low) or 1.0
     path, joined = [], False
     for place in range(len(slots)):
@@ -129,14 +137,10 @@ def _chart(rows: Mapping[int, SnapshotRow], slots: Sequence[int], name: str, lab
         joined = place in known
     return (
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role=img aria-label="{escape(label)}">'
-        f"<text x=0 y=12>{escape(label)}: {_plain(low)} to {_plain(high)}</text>{_hours(slots, step)}"
+        f"<text x=0 y=12>{escape(label)}: {span}</text>{_hours(slots, step)}"
         f'<path d="{"".join(path)}" fill=none stroke=#2f6fb2 stroke-width=1.5 stroke-linecap=round '
         "stroke-linejoin=round /></svg>"
     )
-
-
-def _plain(value: float) -> str:
-    return f"{value:,.10f}".rstrip("0").rstrip(".")
 
 
 def _hours(slots: Sequence[int], step: float) -> str:

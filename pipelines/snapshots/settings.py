@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipelines.snapshots.plan import slot_weight, weight_share
 from pipelines.snapshots.slots import interval_of
+from shared.addresses import checked_url
 from shared.errors import SettingsError
 from shared.settings import (
     MARKET_DATA_REST_URL,
+    EnvironmentSettings,
     Names,
     checked_symbols,
-    checked_url,
     load_model,
     split_names,
 )
@@ -35,17 +35,13 @@ SECRETS: Final = frozenset(
 )
 
 
-class SnapshotSettings(BaseSettings):
+class SnapshotSettings(EnvironmentSettings):
     """What can be set from outside. Names are the environment variables', in lower case.
 
     Attributes:
         snapshot_landing: empty for Parquet files below `snapshot_dir`, or `abfs://container[/prefix]`.
         snowflake_account: empty for no warehouse.
     """
-
-    model_config = SettingsConfigDict(
-        env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True, case_sensitive=False
-    )
 
     snapshot_symbols: Names = DEFAULT_SYMBOLS
     snapshot_cron: str = DEFAULT_CRON
@@ -104,12 +100,6 @@ class SnapshotSettings(BaseSettings):
     @classmethod
     def _level(cls, value: Any) -> Any:
         return value.upper() if isinstance(value, str) else value
-
-    @field_validator("snowflake_private_key_file", mode="before")
-    @classmethod
-    def _no_file(cls, value: Any) -> Any:
-        # Compose files hand on what is not set as nothing; that would be the working directory.
-        return value or None
 
     @field_validator("snowflake_database", "snowflake_schema")
     @classmethod

@@ -11,25 +11,56 @@ from pipelines.snapshots.rows import Measure, SnapshotRow
 
 HEADINGS: Final = ("symbol", "status", "last", "24 h %", "bid", "ask", "spread %", "mean of 5", "why")
 RIGHT: Final = ("last", "24 h %", "bid", "ask", "spread %", "mean of 5")
+_QUOTED: Final = ("last_price", "high_24h", "low_24h", "best_bid", "best_ask")
+_LEAST_DIGITS: Final = 5
 _BARS: Final = "▁▂▃▄▅▆▇█"
 
 
 def lines_of(rows: Sequence[SnapshotRow]) -> list[list[str]]:
-    """One line a row, as HEADINGS say."""
+    """One line a row, as HEADINGS say; a symbol's prices have the same decimals."""
+    decimals = price_decimals(rows)
     return [
         [
             row.symbol,
             row.status,
-            number(row.measures.get("last_price")),
+            price(row.measures.get("last_price"), decimals[row.symbol]),
             number(row.measures.get("change_24h_percent"), 3),
-            number(row.measures.get("best_bid")),
-            number(row.measures.get("best_ask")),
-            number(row.measures.get("spread_percent"), 5),
-            number(row.measures.get("last_trades_mean_price")),
+            price(row.measures.get("best_bid"), decimals[row.symbol]),
+            price(row.measures.get("best_ask"), decimals[row.symbol]),
+            computed(row.measures.get("spread_percent"), 5),
+            # A mean lies between the prices that were traded.
+            computed(row.measures.get("last_trades_mean_price"), decimals[row.symbol] + 2),
             row.reason or "",
         ]
         for row in rows
     ]
+
+
+def price_decimals(rows: Sequence[SnapshotRow]) -> dict[str, int]:
+    """By symbol, the most decimals that one of its prices is quoted with."""
+    decimals = {row.symbol: 0 for row in rows}
+    for row in rows:
+        quoted = [row.measures[name] for name in _QUOTED if name in row.measures]
+        decimals[row.symbol] = max([decimals[row.symbol], *map(decimals_of, quoted)])
+    return decimals
+
+
+def decimals_of(value: Measure) -> int:
+    """How many decimals a number needs, zeros at its end not counted."""
+    exponent = Decimal(value).normalize().as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0
+
+
+def price(value: Measure | None, decimals: int = 0) -> str:
+    """All its decimals, and as many more as its symbol is quoted with; a dash for what is not known."""
+    return "–" if value is None else f"{Decimal(value):,.{max(decimals, decimals_of(value))}f}"
+
+
+def computed(value: Measure | None, decimals: int) -> str:
+    """So many decimals, or more where that leaves fewer than five digits; without needless zeros."""
+    if not value:
+        return number(value)
+    return number(value, max(decimals, _LEAST_DIGITS - 1 - Decimal(value).adjusted()))
 
 
 def number(value: Measure | None, decimals: int = 8) -> str:

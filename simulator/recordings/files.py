@@ -11,10 +11,11 @@ from typing import Final
 
 import orjson
 
+from shared.archives import archive_name
 from shared.errors import RecordingError
 from simulator.recordings import combined_frames, cryptofeed, hftbacktest, kline_archive, recorder_csv
 from simulator.recordings.recording import Recording, joined
-from simulator.recordings.text import Lines
+from simulator.recordings.text import Lines, members_of
 
 Reader = Callable[[Path, Iterator[str]], Recording]
 
@@ -26,7 +27,10 @@ _FORMATS: Final[tuple[tuple[re.Pattern[str], Reader], ...]] = (
     (re.compile(r"\d{19} \{"), hftbacktest.read),
     (re.compile(r"\d{10}(\.\d+)?: |(https?|wss?)://\S+ (->|<->|<-) "), cryptofeed.read),
     (re.compile(r"TimestampOfReceive,"), recorder_csv.read),
-    (re.compile(r"(open_time|\d{13}|\d{16}),"), kline_archive.read),
+    (
+        re.compile(r"\s*\"?(open[_ ]time\w*|\d{10}|\d{13}|\d{16}|\d{19})(\.0*)?\"?\s*,", re.I),
+        kline_archive.read,
+    ),
     (re.compile(r'\{\s*"(stream|data|receivedTime)"'), combined_frames.read),
 )
 
@@ -45,7 +49,16 @@ def open_recordings(paths: Sequence[Path]) -> Recording:
 
 
 def _open_one(path: Path) -> Recording:
-    lines = Lines(path)
+    members = members_of(path)
+    if members is None:
+        return _open_text(path, None)
+    # Each by itself: an archive's own name says what it is of.
+    return joined(_open_text(path, member) for member in members)
+
+
+def _open_text(file: Path, member: str | None) -> Recording:
+    path = file if member is None else file / member
+    lines = Lines(file, member)
     try:
         recording = _read(path, lines)
     except RecordingError:
@@ -53,7 +66,7 @@ def _open_one(path: Path) -> Recording:
             raise
         # A recorder that was killed leaves half a line; all before it is whole.
         note, number = "is torn and left out", lines.number
-        lines = Lines(path, without_last=True)
+        lines = Lines(file, member, without_last=True)
         recording = _read(path, lines)
         recording.notes.append(f"{path}: its last line ({number}) {note}")
     if lines.cut is not None:
@@ -82,6 +95,12 @@ def _reader(path: Path, first: str) -> Reader:
     for pattern, reader in _FORMATS:
         if pattern.match(first):
             return reader
+    name = archive_name(path.name)
+    if name is not None and name.kind != "klines":
+        raise RecordingError(
+            f"{path}: by its name an archive of {name.kind}, which cannot be played; Binance's klines are"
+            f" called like {name.symbol}-1m-2024-11"
+        )
     exchange = re.search(r'"exchange"\s*:\s*"(\w+)"', first[:1000])
     what = (
         f"a recording of {exchange[1]}, not of Binance spot" if exchange else "not a recording that is known"

@@ -1,49 +1,122 @@
-"""Kline archives as Binance publishes them: CSV of 12 columns, ms or µs (BINANCE_SPOT.md §9)."""
+"""Kline archives as Binance publishes them, CSV of 12 columns, and what `cryptostream query klines` prints.
+
+Source: BINANCE_SPOT.md §9. Times come in s, ms, µs or ns; a line of names may stand anywhere.
+"""
 
 from __future__ import annotations
 
 import csv
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
+from shared.archives import ArchiveName, archive_name, end_ms, market_of, time_ms
 from shared.errors import RecordingError
 from simulator.exchange import KlineRow
+from simulator.recordings.closed_spans import is_beside
 from simulator.recordings.recording import Recording
-from simulator.world.calendar import INTERVALS
+from simulator.world.calendar import INTERVALS, bar_end
 
 _EIGHT_PLACES: Final = Decimal("1.00000000")
-_LARGEST_MS: Final = 10**13
+_ARCHIVE: Final = (
+    "open_time",
+    "open",
+    "high",
+    "low",
+    "close",
+    "volume",
+    "close_time",
+    "quote_volume",
+    "count",
+    "taker_buy_volume",
+    "taker_buy_quote_volume",
+    "ignore",
+)
+# What our own export calls otherwise.
+_OURS: Final = {
+    "open_time_ms": "open_time",
+    "base_volume": "volume",
+    "trade_count": "count",
+    "taker_buy_base_volume": "taker_buy_volume",
+}
+_DECIMALS: Final = (
+    *("open", "high", "low", "close", "volume", "quote_volume"),
+    *("taker_buy_volume", "taker_buy_quote_volume"),
+)
+_NEEDED: Final = ("open_time", "count", *_DECIMALS)
 
 
 def read(path: Path, lines: Iterator[str]) -> Recording:
-    """Rows of one series; symbol and interval stand in the file name, as in BTCUSDT-1h-2024-11.csv."""
-    found = re.match(r"([A-Za-z0-9]+)-(\d+(?:mo|[smhdwM]))-", path.name)
-    interval = found[2].replace("mo", "M") if found else ""
-    if found is None or interval not in INTERVALS:
-        raise RecordingError(
-            f"{path}: a kline archive's name must say symbol and interval, as in BTCUSDT-1h-2024-11.csv"
-        )
-    rows = {}
+    """Rows of one series, whose name says symbol and interval, as in BTCUSDT-1h-2024-11.csv.
+
+    Bars beside the grid of their interval, as in early 2018, are taken, and counted in a note.
+    """
+    name: ArchiveName | None = None
+    places: Mapping[str, int] = {column: place for place, column in enumerate(_ARCHIVE)}
+    width = len(_ARCHIVE)
+    rows: dict[int, KlineRow] = {}
+    beside: list[int] = []
     for number, cells in enumerate(csv.reader(lines), 1):
-        if number == 1 and cells[0] == "open_time":
+        names = [_OURS.get(cell, cell) for cell in (text.strip().lower().replace(" ", "_") for text in cells)]
+        if "open_time" in names:
+            places, width = _places(path, number, names), len(names)
             continue
-        if len(cells) != 12:
-            raise RecordingError(f"{path}, line {number}: {len(cells)} columns; a kline has 12")
-        row = _row(cells)
-        rows[row.open_time_ms] = row
-    return Recording(klines={(found[1].upper(), interval): rows})
-
-
-def _row(cells: list[str]) -> KlineRow:
-    open_time, close_time = int(cells[0]), int(cells[6])
-    if open_time >= _LARGEST_MS:
-        open_time, close_time = open_time // 1000, close_time // 1000
-    open_, high, low, close, base, quote, buy_base, buy_quote = (
-        str(Decimal(cells[column]).quantize(_EIGHT_PLACES)) for column in (1, 2, 3, 4, 5, 7, 9, 10)
+        if len(cells) != width:
+            raise RecordingError(f"{path}, line {number}: {len(cells)} columns; a kline has {width}")
+        name = name or _name(path, places, cells)
+        row = _row(cells, places, name.interval)
+        if is_beside(name.interval, row.open_time_ms):
+            beside.append(row.open_time_ms)
+        known = rows.setdefault(row.open_time_ms, row)
+        if known != row:
+            raise RecordingError(
+                f"{path}, line {number}: the bar of {row.open_time_ms} again, with other values; keep one"
+            )
+    if name is None:
+        return Recording()
+    notes = []
+    if beside:
+        notes.append(
+            f"{path}: {len(beside):,} bars open beside the grid of {name.interval}, the first at {beside[0]};"
+            " taken as they are, and on the grid the exchange counts as closed there"
+        )
+    return Recording(
+        klines={(name.symbol, name.interval): rows},
+        archives={(name.symbol, name.interval): [(str(path), market_of(path, name.symbol))]},
+        notes=notes,
     )
+
+
+def _places(path: Path, number: int, names: Sequence[str]) -> Mapping[str, int]:
+    for needed in _NEEDED:
+        if needed not in names:
+            raise RecordingError(f'{path}, line {number}: no column "{needed}"; a kline archive has it')
+    return {column: place for place, column in enumerate(names)}
+
+
+def _name(path: Path, places: Mapping[str, int], cells: Sequence[str]) -> ArchiveName:
+    """Symbol and interval: as the rows say, else the file or the ZIP that it is in."""
+    if "symbol" in places and "interval" in places:
+        name: ArchiveName | None = ArchiveName(cells[places["symbol"]], cells[places["interval"]], "klines")
+    else:
+        name = archive_name(path.name, dated=False) or archive_name(path.parent.name)
+    if name is None or name.interval not in INTERVALS:
+        raise RecordingError(
+            f"{path}: a kline archive's name must say symbol and interval, as in BTCUSDT-1h-2024-11.csv;"
+            " rename it, or save a pipe as a file of such a name"
+        )
+    return name
+
+
+def _row(cells: Sequence[str], places: Mapping[str, int], interval: str) -> KlineRow:
+    open_time_ms = time_ms(cells[places["open_time"]])
+    close_place = places.get("close_time")
+    beyond_ms = bar_end(interval, open_time_ms) if close_place is None else end_ms(cells[close_place])
+    open_, high, low, close, base, quote, buy_base, buy_quote = (
+        str(Decimal(cells[places[column]]).quantize(_EIGHT_PLACES)) for column in _DECIMALS
+    )
+    count = int(cells[places["count"]])
     return KlineRow(
-        open_time, open_, high, low, close, base, close_time, quote, int(cells[8]), buy_base, buy_quote
+        open_time_ms, open_, high, low, close, base, beyond_ms - 1, quote, count, buy_base, buy_quote
     )

@@ -12,6 +12,7 @@ import orjson
 from simulator.exchange import AggregateRow, Depth, KlineRow, Quotes, Span, TradeRow, Window
 from simulator.protocol.envelopes import Outgoing, with_times
 from simulator.protocol.exchange_info import symbol_entry
+from simulator.recordings.closed_spans import closed_spans
 from simulator.recordings.played import PlayedRecords
 from simulator.recordings.recording import Recording
 from simulator.world.calendar import bar_open
@@ -64,6 +65,7 @@ class Player:
             for series, rows in recording.klines.items()
         }
         self._known = PlayedRecords(klines)
+        self._closed = closed_spans(klines)
         self._entries = self._symbol_entries()
         self.symbols: Sequence[str] = tuple(entry["symbol"] for entry in self._entries)
         self.recorded_symbols = self._recorded_symbols()
@@ -192,7 +194,12 @@ class Player:
     def symbol_entries(self, now_ms: int) -> list[Mapping[str, Any]]:  # noqa: ARG002
         """As recorded, else made up for the symbols that occur; all TRADING unless set otherwise."""
         return [
-            {**entry, "status": self.statuses.get(entry["symbol"], entry["status"])}
+            {
+                **entry,
+                "status": self.statuses.get(entry["symbol"], entry["status"]),
+                # No field of Binance's: of an archive's holes its exchange has no bars (docs/simulator.md).
+                **({"recordedHalts": closed} if (closed := self._closed.get(entry["symbol"])) else {}),
+            }
             for entry in self._entries
         ]
 

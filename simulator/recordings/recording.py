@@ -39,6 +39,7 @@ class Recording:
     Attributes:
         snapshots: by symbol, (receive time in µs, book), in time order.
         klines: by (symbol, interval) and open time in ms.
+        archives: by (symbol, interval), the files of its klines with their markets, where they are known.
         exchange_info: the newest recorded answer.
         notes: what of the files could not be read.
     """
@@ -46,6 +47,7 @@ class Recording:
     frames: list[Frame] = field(default_factory=list)
     snapshots: dict[str, list[tuple[int, Depth]]] = field(default_factory=dict)
     klines: dict[tuple[str, str], dict[int, KlineRow]] = field(default_factory=dict)
+    archives: dict[tuple[str, str], list[tuple[str, str | None]]] = field(default_factory=dict)
     exchange_info: Mapping[str, Any] | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -62,13 +64,42 @@ def joined(parts: Iterable[Recording]) -> Recording:
         for symbol, snapshots in part.snapshots.items():
             whole.snapshots.setdefault(symbol, []).extend(snapshots)
         for series, rows in part.klines.items():
-            whole.klines.setdefault(series, {}).update(rows)
+            _join_klines(whole, series, rows, part.archives.get(series, []))
         whole.exchange_info = part.exchange_info or whole.exchange_info
         whole.notes += part.notes
     whole.frames.sort(key=lambda frame: frame.received_us)
     for snapshots in whole.snapshots.values():
         snapshots.sort(key=lambda snapshot: snapshot[0])
     return whole
+
+
+def _join_klines(
+    whole: Recording,
+    series: tuple[str, str],
+    rows: Mapping[int, KlineRow],
+    files: list[tuple[str, str | None]],
+) -> None:
+    """Add an archive's bars to their series.
+
+    Raises:
+        RecordingError: it is of another market than one before it, or says otherwise of the same bar.
+    """
+    held, known = whole.klines.setdefault(series, {}), whole.archives.setdefault(series, [])
+    name = " ".join(series)
+    for file, market in files:
+        for before, other in (archive for archives in whole.archives.values() for archive in archives):
+            if market is not None and other is not None and market != other:
+                raise RecordingError(
+                    f"{file}: of {market}, and {before} of {other}: give files of one market"
+                )
+    differs = next((open_ms for open_ms in rows if held.get(open_ms, rows[open_ms]) != rows[open_ms]), None)
+    if differs is not None:
+        raise RecordingError(
+            f"{', '.join(file for file, _ in (*known, *files))}: two bars of {name} at {differs} with other"
+            " values: give files of one market, each bar once"
+        )
+    held.update(rows)
+    known += files
 
 
 def spot_frame(received_us: int, text: str, message: Any, path: Path, line: int) -> Frame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import struct
 import zipfile
 import zlib
@@ -9,10 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from shared.archives import is_litter
 from shared.errors import RecordingError
 
 GZIP: Final = b"\x1f\x8b"
 ZIP: Final = b"PK\x03\x04"
+_MARK: Final = codecs.BOM_UTF8
 _PIECE: Final = 2**18
 _GZIP_BITS: Final = 31
 _RAW_BITS: Final = -15
@@ -21,10 +24,21 @@ _DEFLATED: Final = 8
 _ZIP_HEADER: Final = struct.Struct("<4s4xH16xHH")
 
 
+def members_of(path: Path) -> list[str] | None:
+    """Files in a ZIP but for what packers and downloads add; None where none are listed, or it is no ZIP."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+    except (OSError, zipfile.BadZipFile):
+        return None
+    return [name for name in names if not is_litter(name)]
+
+
 class Lines:
-    """Lines without their ends, blank ones left out.
+    """Lines without their ends, blank ones left out; marks that some editors begin a text with, too.
 
     Args:
+        member: of a ZIP; None for a whole file.
         without_last: leave the last line out; it was found to be torn.
 
     Attributes:
@@ -33,10 +47,11 @@ class Lines:
         cut: how the file ends in the middle of its packing; None if it does not.
     """
 
-    def __init__(self, path: Path, *, without_last: bool = False) -> None:
+    def __init__(self, path: Path, member: str | None = None, *, without_last: bool = False) -> None:
         self.number = 0
         self.at_end = False
         self.cut: str | None = None
+        self._member = member
         self._without_last = without_last
         self._lines = self._read(path)
 
@@ -53,12 +68,12 @@ class Lines:
             for line in whole:
                 self.number += 1
                 if line.strip():
-                    yield line.rstrip(b"\r").decode()
+                    yield line.removeprefix(_MARK).rstrip(b"\r").decode()
         # A packed file that was cut ends anywhere: not even a line that looks whole is believed.
         if rest.strip() and not self.cut and not self._without_last:
             self.number += 1
             self.at_end = True
-            yield rest.decode()
+            yield rest.removeprefix(_MARK).rstrip(b"\r").decode()
 
     def _pieces(self, path: Path) -> Iterator[bytes]:
         with path.open("rb") as file:
@@ -104,12 +119,10 @@ class Lines:
             # The directory stands at the end, and a file that was cut has none. The first member is readable.
             yield from self._first_member(path, file)
             return
-        with archive:
-            for name in archive.namelist():
-                with archive.open(name) as member:
-                    while piece := member.read(_PIECE):
-                        yield piece
-                yield b"\n"
+        assert self._member is not None
+        with archive, archive.open(self._member) as member:
+            while piece := member.read(_PIECE):
+                yield piece
 
     def _first_member(self, path: Path, file: BinaryIO) -> Iterator[bytes]:
         header = file.read(_ZIP_HEADER.size)

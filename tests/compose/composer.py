@@ -71,7 +71,7 @@ class Composer:
                 stderr=None if shown else subprocess.PIPE,
                 text=True,
                 timeout=timeout_s,
-                env=self._environment,
+                env={**local_images(), **self._environment},
                 cwd=ROOT,
                 check=False,
             )
@@ -89,6 +89,14 @@ class Composer:
     def down(self, *words: str) -> None:
         profiles = [word for name in ("tools", "c3", "snapshots") for word in ("--profile", name)]
         self.call(*profiles, "down", "--remove-orphans", *words)
+
+
+def local_images() -> dict[str, str]:
+    """Variables for images that were built here: they are found by their tags, and have no digests."""
+    said = subprocess.run(
+        [ROOT / "docker" / "local-images"], capture_output=True, text=True, timeout=60, check=True
+    ).stdout
+    return dict(line.split("=", 1) for line in said.splitlines())
 
 
 def _program() -> list[str]:

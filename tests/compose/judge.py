@@ -33,6 +33,7 @@ _SECRET_FILES: Final = (
     "grafana/influx-reader-token",
     "grafana/grafana-admin-password",
     "prefect/prefect-db-password",
+    "prefect-api/prefect-login",
 )
 
 

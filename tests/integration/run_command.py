@@ -18,9 +18,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Run:
-    """A started `cryptostream run --no-ui` in a directory of the test."""
+    """A started `cryptostream run --no-ui` in a directory of the test.
 
-    def __init__(self, directory: Path, *words: str, **environment: str) -> None:
+    Args:
+        given: what it gets on its standard input, a pipe.
+    """
+
+    def __init__(self, directory: Path, *words: str, given: str | None = None, **environment: str) -> None:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("KAFKA_")}
         self.output = directory / "output.txt"
         with self.output.open("ab") as output:
@@ -28,9 +32,15 @@ class Run:
                 [sys.executable, "-m", "cryptostream.cli", "run", "--no-ui", *words],
                 cwd=directory,
                 env={**inherited, "PYTHONPATH": str(ROOT), **environment},
+                stdin=None if given is None else subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
+
+        if given is not None:
+            assert self.process.stdin is not None
+            self.process.stdin.write(given.encode())
+            self.process.stdin.close()
 
     def wait(self, deadline_s: float = 180.0) -> int:
         return self.process.wait(deadline_s)

@@ -89,6 +89,7 @@ def test_what_is_missing_is_named_and_what_is_mended_is_well(
     code, found = doctor()
     assert {name: [finding["status"] for finding in of] for name, of in found.items()} == {
         "settings": ["ok"],
+        "proxy": ["ok"],
         "exchange rest": ["ok"],
         "clock": ["ok"],
         "exchange symbols": ["ok"],

@@ -73,10 +73,18 @@ def served_ms(headers: Mapping[str, str]) -> int | None:
 
 
 class ExchangeInfo(NamedTuple):
-    """What is used of `exchangeInfo`: weight a minute if it is told, and symbol → status."""
+    """What is used of `exchangeInfo`.
+
+    Attributes:
+        weight_limit: weight a minute if it is told.
+        statuses: by symbol.
+        recorded_halts: by symbol, first and last millisecond of spans in which a recorded exchange has no
+            bars; only our simulator tells them, in replay.
+    """
 
     weight_limit: int | None
     statuses: dict[str, str]
+    recorded_halts: dict[str, tuple[tuple[int, int], ...]]
 
 
 def exchange_info(answer: Any) -> ExchangeInfo:
@@ -89,7 +97,21 @@ def exchange_info(answer: Any) -> ExchangeInfo:
     if type(listed) is not list or not all(type(symbol) is dict for symbol in listed):
         raise InvalidMessage("symbols", listed, "a list of objects")
     found = {str(symbol.get("symbol")): str(symbol.get("status")) for symbol in listed}
-    return ExchangeInfo(_weight_limit(answer), found)
+    halts = {
+        str(symbol.get("symbol")): _spans(symbol["recordedHalts"])
+        for symbol in listed
+        if "recordedHalts" in symbol
+    }
+    return ExchangeInfo(_weight_limit(answer), found, halts)
+
+
+def _spans(listed: Any) -> tuple[tuple[int, int], ...]:
+    """Pairs of times, those that are."""
+    return tuple(
+        (span[0], span[1])
+        for span in (listed if type(listed) is list else ())
+        if type(span) is list and len(span) == 2 and all(type(time_ms) is int for time_ms in span)
+    )
 
 
 def server_time(answer: Any) -> int:

@@ -5,6 +5,7 @@ Pure: frames and REST rows in, checked messages out. Source: BINANCE_SPOT.md §2
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final, Literal, NamedTuple
 
@@ -12,7 +13,15 @@ import orjson
 
 from shared.errors import InvalidMessage
 from shared.intervals import INTERVAL_MS
-from shared.messages import CHECKS_OF_FOREIGN, DepthMessage, KlineMessage, QuoteMessage, Source, TradeMessage
+from shared.messages import (
+    CHECKS_OF_FOREIGN,
+    DepthMessage,
+    KlineMessage,
+    QuoteMessage,
+    Source,
+    TradeMessage,
+    is_decimal,
+)
 from shared.models import SCHEMA_VERSION
 
 EXCHANGE: Final = "binance"
@@ -29,6 +38,7 @@ _TOLD_MS: Final = 600_000
 _BOUNDED_IDS: Final = frozenset(
     ("trade_id", "first_trade_id", "last_trade_id", "first_update_id", "final_update_id", "update_id")
 )
+_ZERO: Final = re.compile(r"0+(?:\.0+)?")
 
 
 class StreamMessage(NamedTuple):
@@ -244,6 +254,8 @@ def _read_depth(event: dict[str, Any], received_ms: int, source: Source, latest_
 
 
 def _read_quote(event: dict[str, Any], received_ms: int, source: Source, latest_ms: int) -> StreamMessage:  # noqa: ARG001
+    bid_price, bid_quantity = _side("bid_price", event["b"], event["B"])
+    ask_price, ask_quantity = _side("ask_price", event["a"], event["A"])
     message: QuoteMessage = {
         "schema": SCHEMA_VERSION,
         "exchange": EXCHANGE,
@@ -252,12 +264,26 @@ def _read_quote(event: dict[str, Any], received_ms: int, source: Source, latest_
         "received_time_ms": received_ms,
         "source": source,
         "update_id": event["u"],
-        "bid_price": event["b"],
-        "bid_quantity": event["B"],
-        "ask_price": event["a"],
-        "ask_quantity": event["A"],
+        "bid_price": bid_price,
+        "bid_quantity": bid_quantity,
+        "ask_price": ask_price,
+        "ask_quantity": ask_quantity,
     }
     return StreamMessage("quote", message)
+
+
+def _side(field: str, price: Any, quantity: Any) -> tuple[Any, Any]:
+    """Price and quantity of one side; (None, None) where nobody is there, of which the exchange says 0."""
+    if price is None or quantity is None:
+        raise InvalidMessage(field, None, "a decimal string")
+    if (_is_zero(price) and is_decimal(quantity)) or (_is_zero(quantity) and is_decimal(price)):
+        return None, None
+    return price, quantity
+
+
+def _is_zero(decimal: str) -> bool:
+    # The first character alone decides of nearly all: this stream is the busiest.
+    return decimal[:1] == "0" and _ZERO.fullmatch(decimal) is not None
 
 
 def _read_kline(event: dict[str, Any], received_ms: int, source: Source, latest_ms: int) -> StreamMessage:

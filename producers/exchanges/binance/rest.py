@@ -46,6 +46,7 @@ from shared.errors import (
     UnknownSymbol,
 )
 from shared.messages import DepthMessage, KlineMessage, TradeMessage
+from shared.proxies import proxy_for
 
 Row = TypeVar("Row", KlineMessage, TradeMessage, tuple[int, int, int])
 Reject = Callable[[str, str, str, bytes], None]
@@ -73,8 +74,12 @@ class BinanceRest:
             answer of nothing else is ExchangeUnreadable.
         share: of the exchange's weight limit.
 
+    Raises:
+        SettingsError: the environment names a proxy that cannot be used.
+
     Attributes:
         bounds_ms: how late it is at least and at most, when the exchange says that it is so late.
+        recorded_halts: by symbol, when a recorded exchange has no bars, as exchangeInfo says.
     """
 
     def __init__(
@@ -87,6 +92,8 @@ class BinanceRest:
     ) -> None:
         self._rest_url = rest_url
         self._history_url = history_url
+        for url in (rest_url, history_url):
+            proxy_for(url)  # one that cannot be used is said now, not at each request
         self._exchange_ms = exchange_ms
         self._reject = reject
         self.bounds_ms: Callable[[int], tuple[int, int]] = lambda said_ms: (said_ms, said_ms)
@@ -98,6 +105,7 @@ class BinanceRest:
         self._no_history_until_ms = 0
         self._served_ms: int | None = None  # when the newest answer of `rest_url` was made, by its Date
         self._told_by_date = False
+        self.recorded_halts: dict[str, tuple[tuple[int, int], ...]] = {}
 
     async def close(self) -> None:
         if self._session is not None:
@@ -151,8 +159,9 @@ class BinanceRest:
             "limit": "1000",
         }
         rows = await self._get(self._rest_url, "klines", parameters, weights.KLINES_WEIGHT, rows_of)
+        beside = self.recorded_halts.get(symbol, ())
         klines = self._checked(
-            "klines", symbol, rows, lambda row: kline_of_row(symbol, interval, row, received_ms)
+            "klines", symbol, rows, lambda row: kline_of_row(symbol, interval, row, received_ms, beside)
         )
         newest_ms = max((kline["open_time_ms"] for kline in klines), default=0)
         least_ms, most_ms = self.bounds_ms(server_time_ms)
@@ -318,6 +327,7 @@ class BinanceRest:
         )
         if info.weight_limit:
             self.budget.set_limit(info.weight_limit)
+        self.recorded_halts |= info.recorded_halts
         return info.statuses
 
     async def _get(
@@ -376,7 +386,7 @@ class BinanceRest:
     async def _send(self, url: str, parameters: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=_TIMEOUT)
-        async with self._session.get(url, params=parameters) as response:
+        async with self._session.get(url, params=parameters, proxy=proxy_for(url)) as response:
             body = bytearray()
             async for piece in response.content.iter_chunked(2**16):
                 body += piece

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from producers.exchanges.binance.parse import EXCHANGE, close_time_ms, in_ms
 from shared.errors import InvalidMessage
+from shared.intervals import INTERVAL_MS
 from shared.messages import DepthMessage, KlineMessage, TradeMessage, check
 from shared.models import SCHEMA_VERSION
 
 
-def kline_of_row(symbol: str, interval: str, row: Any, received_ms: int) -> KlineMessage:
+def kline_of_row(
+    symbol: str, interval: str, row: Any, received_ms: int, beside: Sequence[tuple[int, int]] = ()
+) -> KlineMessage:
     """A finished bar of `/api/v3/klines`: open, high, low, close, unlike the stream's order (§8.6).
+
+    Args:
+        beside: spans of time in which a recorded exchange has bars beside the grid of their interval alone.
 
     Raises:
         InvalidMessage: the row breaks the contract.
@@ -27,7 +34,7 @@ def kline_of_row(symbol: str, interval: str, row: Any, received_ms: int) -> Klin
         "source": "backfill",
         "interval": interval,
         "open_time_ms": open_time_ms,
-        "close_time_ms": close_time_ms(interval, open_time_ms),
+        "close_time_ms": _close_time_ms(interval, open_time_ms, row[6], beside),
         "open": row[1],
         "high": row[2],
         "low": row[3],
@@ -43,6 +50,16 @@ def kline_of_row(symbol: str, interval: str, row: Any, received_ms: int) -> Klin
     }
     check("kline", message)
     return message
+
+
+def _close_time_ms(
+    interval: str, open_time_ms: int, close_time: Any, beside: Sequence[tuple[int, int]]
+) -> int:
+    if any(first <= open_time_ms <= last for first, last in beside):
+        closing_ms = _time_of("close_time_ms", close_time)
+        if open_time_ms < closing_ms < open_time_ms + INTERVAL_MS[interval]:
+            return closing_ms
+    return close_time_ms(interval, open_time_ms)
 
 
 def trade_of_row(symbol: str, row: Any, received_ms: int) -> TradeMessage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -17,8 +18,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipelines.snapshots.login import closed_server
+from shared.proxies import direct
+
 ROOT = Path(__file__).resolve().parents[3]
 BIN = Path(sys.executable).parent
+
+
+LOGIN = "admin:of the tests"
+
+
+def authorization(login: str) -> str:
+    """The header that says who asks."""
+    return f"Basic {base64.b64encode(login.encode()).decode()}"
 
 
 def free_port() -> int:
@@ -37,15 +49,26 @@ class Server:
     environment: Mapping[str, str]
     directory: Path
 
+    @property
+    def login(self) -> str:
+        return self.environment["PREFECT_API_AUTH_STRING"]
+
+    @property
+    def client(self) -> dict[str, str]:
+        """What another environment needs to ask it."""
+        return {name: self.environment[name] for name in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING")}
+
     def ask(self, path: str, body: Any = None) -> Any:
-        """An answer of the API; POST where there is a body."""
+        """An answer of the API; POST where there is a body. With login and token, as its clients ask."""
         content = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(
-            f"{self.url}/api/{path}", content, {"Content-Type": "application/json"}
-        )
+        headers = {"Content-Type": "application/json", "Authorization": authorization(self.login)}
+        if body is not None:
+            token = self.ask("csrf-token?client=tests")["token"]
+            headers |= {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": "tests"}
+        request = urllib.request.Request(f"{self.url}/api/{path}", content, headers)
         for _ in range(10):
             try:
-                with urllib.request.urlopen(request, timeout=60) as answer:
+                with direct().open(request, timeout=60) as answer:
                     return json.load(answer)
             except urllib.error.HTTPError as error:
                 if error.code != 503:
@@ -101,6 +124,8 @@ def prefect_server(
         "PYTHONPATH": str(ROOT),
         "PREFECT_HOME": str(directory / "home"),
         "PREFECT_API_URL": f"{url}/api",
+        "PREFECT_API_AUTH_STRING": LOGIN,
+        **closed_server(LOGIN, [url]),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         **({"PREFECT_SERVER_DATABASE_CONNECTION_URL": database} if database else {}),

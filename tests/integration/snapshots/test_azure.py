@@ -15,7 +15,7 @@ require_snapshot_extras()
 from pipelines.snapshots.landing.azure import AzureLanding
 from pipelines.snapshots.landing.files import SnapshotFiles
 from pipelines.snapshots.landing.port import LandingMisconfigured, LandingPlace, LandingUnavailable
-from pipelines.snapshots.query import ask, open_query
+from pipelines.snapshots.query import QueryRefused, ask, open_query
 from pipelines.snapshots.settings import load_snapshot_settings
 from pipelines.snapshots.slots import DAY_MS, day_of, day_start_ms
 from tests.landing_contract import LandingContract
@@ -44,6 +44,11 @@ def test_slots_land_in_a_container_and_are_questioned_there(azurite: str) -> Non
         _, lines = ask(
             connection, "SELECT strftime(slot, '%H:%M'), status, exchange FROM snapshots ORDER BY slot"
         )
+        # With a place elsewhere SQL reads this machine's files no more than without.
+        with pytest.raises(QueryRefused, match="file system operations are disabled"):
+            ask(connection, "SELECT * FROM read_text('/etc/passwd')")
+        with pytest.raises(QueryRefused, match="only reads"):
+            ask(connection, f"COPY (SELECT 1) TO '{landing}/exchange=binance/theirs.parquet'")
     assert lines == [("14:25", "complete", "binance"), ("14:30", "backfilled", "binance")]
     files.compact(day_start_ms(day_of(SLOT)) + 9 * DAY_MS)
     assert [one.status for one in files.rows_of_day(day_of(SLOT))] == ["complete", "backfilled"]

@@ -23,7 +23,7 @@ quiet()
 
 from prefect import get_client
 from prefect.flow_engine import run_flow_async
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from prefect.states import Scheduled
 
 from pipelines.snapshots import flow as flow_module
@@ -43,7 +43,8 @@ FAULTS = ("rest_5xx:probability=0.05", "rest_garbage:probability=0.05", "rest_cu
 @pytest.fixture
 def at_the_server(prefect: Server) -> Iterator[None]:
     """Flows of this process are runs of the tests' server."""
-    with temporary_settings({PREFECT_API_URL: prefect.environment["PREFECT_API_URL"]}):
+    server = {PREFECT_API_URL: prefect.environment["PREFECT_API_URL"], PREFECT_API_AUTH_STRING: prefect.login}
+    with temporary_settings(server):
         yield
 
 

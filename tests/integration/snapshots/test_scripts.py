@@ -66,8 +66,7 @@ def test_main_takes_a_slot_without_any_server(tmp_path: Path, exchange_url: str)
 def test_main_takes_a_slot_as_a_run_of_the_server_that_is_named(
     tmp_path: Path, exchange_url: str, prefect: Server
 ) -> None:
-    address = prefect.environment["PREFECT_API_URL"]
-    done = typed("main.py", tmp_path, BINANCE_REST_URL=exchange_url, PREFECT_API_URL=address)
+    done = typed("main.py", tmp_path, BINANCE_REST_URL=exchange_url, **prefect.client)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("Completed: complete: 2 complete; 1 slots landed")
     assert landed(tmp_path) == [(symbol, "complete", "manual") for symbol in SYMBOLS]

@@ -111,10 +111,9 @@ def children_of(parent: int) -> list[int]:
 def test_a_run_on_its_way_comes_to_its_end_and_serve_after_it(
     tmp_path: Path, prefect: Server, number: signal.Signals
 ) -> None:
-    settings = {"PREFECT_API_URL": prefect.environment["PREFECT_API_URL"]}
     with (
         slow_exchange(tmp_path) as url,
-        serving(tmp_path, environment_of(tmp_path, url, **settings)) as command,
+        serving(tmp_path, environment_of(tmp_path, url, **prefect.client)) as command,
     ):
         address_of(tmp_path, command)
         run = begin_a_run(prefect)
@@ -129,7 +128,8 @@ def test_a_run_on_its_way_comes_to_its_end_and_serve_after_it(
 def test_a_run_that_does_not_end_is_cancelled_and_the_server_that_was_started_ends(tmp_path: Path) -> None:
     with silent_exchange() as url, serving(tmp_path, environment_of(tmp_path, url)) as command:
         address = address_of(tmp_path, command)
-        begin_a_run(Server(address, {}, tmp_path))
+        login = (tmp_path / "snapshots" / "prefect" / "login").read_text().strip()
+        begin_a_run(Server(address, {"PREFECT_API_AUTH_STRING": login}, tmp_path))
         (server,) = set(children_of(command.pid)) - set(of_session(command.pid))
         command.send_signal(signal.SIGTERM)
         assert command.wait(END_WITHIN_S) == 0

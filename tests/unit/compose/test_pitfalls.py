@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,12 +69,12 @@ def test_images_are_pinned(file: str) -> None:
         image = at_defaults(service["image"])
         if not ours(service):
             # influxdb:latest has become InfluxDB 3. All of one major version of PostgreSQL share their data.
-            assert re.fullmatch(r"[\w./-]+:\d+\.\d+\.\d+|postgres:\d+", image), name
+            assert re.fullmatch(r"([\w./-]+:\d+\.\d+\.\d+|postgres:\d+)(@sha256:[0-9a-f]{64})?", image), name
 
 
 def test_control_center_and_its_servers_are_of_one_version() -> None:
     tags = {
-        at_defaults(service["image"]).split(":")[1]
+        at_defaults(service["image"]).split(":")[1].partition("@")[0]
         for service in services("docker-compose.yml").values()
         if "cp-enterprise-" in service["image"]
     }
@@ -185,3 +188,29 @@ def test_scripts_of_the_image_hand_signals_on() -> None:
         assert path.stat().st_mode & 0o111 == 0o111, path.name
         if path.name != "ready":
             assert lines[-1].startswith("exec "), path.name
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("COMPOSE_PROJECT_NAME=mine # my project\n", "mine"),
+        ("COMPOSE_PROJECT_NAME = mine\r\n", "mine"),
+        ('COMPOSE_PROJECT_NAME="mine" # my project\n', "mine"),
+        ("export COMPOSE_PROJECT_NAME='mine'\n", "mine"),
+        ("#COMPOSE_PROJECT_NAME=mine\n", "crypto_stream-2"),
+        ("COMPOSE_PROJECT_NAME=\n", "crypto_stream-2"),
+        ("", "crypto_stream-2"),
+    ],
+)
+def test_make_clean_knows_the_project_as_composers_do(tmp_path: Path, text: str, expected: str) -> None:
+    """Its volumes are found by that name."""
+    folder = tmp_path / "_Crypto_Stream-2!"
+    folder.mkdir()
+    (folder / ".env").write_text(text, encoding="utf-8", newline="")
+    environment = {name: value for name, value in os.environ.items() if name != "COMPOSE_PROJECT_NAME"}
+    script = str(ROOT / "docker" / "project-name")
+    for given, name in (({}, expected), ({"COMPOSE_PROJECT_NAME": "other"}, "other")):
+        done = subprocess.run(
+            [script], cwd=folder, env=environment | given, capture_output=True, text=True, check=True
+        )
+        assert done.stdout == f"{name}\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 from confluent_kafka import KafkaError, TopicPartition
@@ -105,6 +106,9 @@ class FakeConsumer:
 
     def get_watermark_offsets(self, at: Any, timeout: float = 0, cached: bool = False) -> tuple[int, int]:
         return 0, len(self.log)
+
+    def list_topics(self, topic: str, timeout: float = 0) -> Any:
+        return SimpleNamespace(topics={})
 
     def incremental_assign(self, partitions: Sequence[TopicPartition]) -> None:
         self.position = partitions[0].offset

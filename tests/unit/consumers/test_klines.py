@@ -370,3 +370,24 @@ def test_a_state_that_has_taken_a_bar_of_the_future_is_rebuilt() -> None:
     assert "of the future" in (start.note or "")
     later = after.receive([bar(0, 0), bar(2, 1)], 0)
     assert values(later, "indicator") == [(100.0,), (200.0,)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "taken"),
+    [
+        ({"source": "backfill"}, True),
+        ({"source": "stream"}, False),
+        ({"source": "backfill", "closed": False}, False),
+        ({"source": "backfill", "close_time_ms": NOW_MS + 7 + 60_000}, False),  # longer than its interval
+        ({"source": "backfill", "close_time_ms": NOW_MS + 6}, False),
+    ],
+)
+def test_a_bar_beside_the_grid_is_one_that_was_filled_in(fields: dict[str, Any], taken: bool) -> None:
+    message = kline(
+        **{"open_time_ms": NOW_MS + 7, "close_time_ms": NOW_MS + 59_999, "event_time_ms": None, **fields}
+    )
+    if taken:
+        assert fresh().decode(klines_topic("1m"), encode(message)) == message
+    else:
+        with pytest.raises(InvalidMessage, match="open_time_ms"):
+            fresh().decode(klines_topic("1m"), encode(message))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from consumers.enrich.quotes import QuoteEnricher
 from tests.builders import NOW_MS, quote
 
@@ -18,3 +22,25 @@ def test_the_last_quote_of_a_slot_wins() -> None:
         ("A", 100, 3),
     ]
     assert points[0].values[:4] == (100.0, 1.0, 101.0, 2.0)
+
+
+def at(received_ms: int, **fields: Any) -> tuple[int, int, dict[str, Any]]:
+    return 0, received_ms, quote(update_id=received_ms, received_time_ms=NOW_MS + received_ms, **fields)
+
+
+NO_BID: dict[str, Any] = {"bid_price": None, "bid_quantity": None}
+
+
+@pytest.mark.parametrize("empty", [NO_BID, {"bid_price": "0.00000000", "bid_quantity": "0.00000000"}])
+def test_a_side_that_nobody_is_on_has_no_fields(empty: dict[str, Any]) -> None:
+    (point,) = QuoteEnricher().receive([at(0, **empty)], 0).points
+    assert point.values == (None, None, 101.0, 2.0, 0)
+
+
+def test_a_side_that_empties_in_a_slot_that_is_written_is_told_by_the_next_one() -> None:
+    # A store keeps a field that the same point was written with before.
+    enricher = QuoteEnricher()
+    batches = [[at(0)], [at(20, **NO_BID)], [at(40)], [at(110, **NO_BID)], [at(300)]]
+    points = [point for batch in batches for point in enricher.receive(batch, 0).points]
+    places = [(point.time_ns // 1_000_000 - NOW_MS, point.values[0]) for point in points]
+    assert places == [(0, 100.0), (100, None), (100, 100.0), (200, None), (300, 100.0)]

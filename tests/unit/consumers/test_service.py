@@ -251,6 +251,18 @@ def test_what_fails_in_a_callback_is_raised_by_the_loop_and_commits_nothing() ->
     assert bench.kafka.closed
 
 
+def test_a_client_that_has_failed_for_good_says_so_in_our_words() -> None:
+    bench = Bench()
+
+    def consume(_count: int, _timeout: float) -> list[Any]:
+        raise KafkaException(KafkaError(KafkaError._FATAL, "fenced by another", fatal=True))
+
+    bench.kafka.consume = consume  # type: ignore[method-assign]
+    with pytest.raises(BrokerError, match=r"^Kafka refuses: .*fenced by another; see KAFKA_"):
+        bench.service.run()
+    assert bench.kafka.closed
+
+
 def test_a_fatal_broker_error_is_raised_and_a_passing_one_is_not() -> None:
     passing = FakeMessage(0, b"", KafkaError(KafkaError._ALL_BROKERS_DOWN))
     bench = Bench([passing, LOG[1]])

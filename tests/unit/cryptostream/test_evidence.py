@@ -90,6 +90,8 @@ def test_bars_that_are_due_are_missing_if_the_exchange_has_them_and_unknown_if_i
         (900_000, (1.0, 2.0), None, False, State.UNKNOWN),
         (None, None, (1.5, 2.0), True, State.MISSING),
         (None, None, None, True, State.SEEN),  # nobody offers anything
+        (900_000, (None, 2.0), (None, 2.0), True, State.SEEN),  # nobody bids, still
+        (900_000, (None, 2.0), (1.0, 2.0), True, State.MISSING),
     ],
 )
 def test_best_prices_are_judged_by_their_age_and_old_ones_by_rest(newest_ms, prices, best, answered, state):

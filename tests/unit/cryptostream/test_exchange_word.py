@@ -9,6 +9,7 @@ from cryptostream.embedded.evidence import Series
 from cryptostream.embedded.exchange_word import (
     ExchangeWord,
     ask_exchange,
+    best_of,
     closed_bars,
     counts_of_bars,
     held_clock,
@@ -95,6 +96,19 @@ def test_a_recordings_word_is_what_was_played():
     word = word_of_recording(state)
     assert word.newest_bars == {Series("X", "klines", "1m"): 60_000}
     assert word.newest_trades == {"X": 3} and word.unreadable == {"x@trade": 2}
+
+
+@pytest.mark.parametrize(
+    ("bid", "ask", "best"),
+    [
+        ("0.00000000", "2.00000000", (None, 2.0)),
+        (None, 2.0, (None, 2.0)),
+        ("0.00000000", "0.00000000", None),
+        (1.2e-8, 1.3e-8, (1.2e-8, 1.3e-8)),
+    ],
+)
+def test_a_side_that_nobody_is_on_has_no_best_price(bid, ask, best):
+    assert best_of(bid, ask) == best
 
 
 BEGAN_MS = 1_700_000_000_000

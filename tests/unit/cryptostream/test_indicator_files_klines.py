@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import zipfile
 from pathlib import Path
 
@@ -65,6 +66,71 @@ def test_blank_lines_a_byte_order_mark_and_windows_line_ends_do_no_harm(tmp_path
     path.write_bytes(b"\xef\xbb\xbf\r\n\r\n" + archive(SERIES).replace("\n", "\r\n\r\n").encode())
     assert read(path) == SERIES
     assert [row.line for row in rows(path)] == [3, 5, 7]
+
+
+def in_unit(text: str, digits: int) -> str:
+    """An archive's times in another unit: as many digits; times that end in 999 do so in each."""
+
+    def moved(time_ms: str) -> str:
+        return time_ms[:digits].ljust(digits, "9" if time_ms.endswith("999") else "0")
+
+    return re.sub(r"\b\d{13}\b", lambda found: moved(found[0]), text)
+
+
+@pytest.mark.parametrize("digits", [10, 13, 16, 19])
+def test_times_are_read_in_every_unit(tmp_path: Path, digits: int) -> None:
+    path = write(tmp_path / "a.csv", in_unit(archive(SERIES), digits))
+    assert read(path) == SERIES
+    assert {row.length_ms for row in rows(path)} == {60_000}
+
+
+def test_units_may_change_within_a_file(tmp_path: Path) -> None:
+    text = "".join(in_unit(archive([bar]), digits) for bar, digits in zip(SERIES, (13, 16, 10), strict=True))
+    path = write(tmp_path / "a.csv", text)
+    assert read(path) == SERIES
+    assert {row.length_ms for row in rows(path)} == {60_000}
+
+
+def test_whole_numbers_that_were_written_as_floats_are_times(tmp_path: Path) -> None:
+    text = re.sub(r"\b(\d{13})\b", r"\1.0", archive(SERIES))
+    assert read(write(tmp_path / "a.csv", text)) == SERIES
+
+
+@pytest.mark.parametrize(
+    "time", ["1.78577E+12", "2026-08-03 14:25:00", "0", "-1785767100000", "178576710000"]
+)
+def test_what_is_no_time_is_refused_in_words_that_help(tmp_path: Path, time: str) -> None:
+    text = archive(SERIES[:1]).replace(str(SERIES[0].open_time_ms), time, 1)
+    with pytest.raises(
+        RecordingError, match=r"is not a time since the epoch as a whole number of s, ms, µs or ns|no column"
+    ):
+        read(write(tmp_path / "a.csv", text))
+
+
+def test_a_line_of_names_may_come_again_and_even_change(tmp_path: Path) -> None:
+    text = archive(SERIES[:1], header=True) + archive(SERIES[1:2], header=True) + export(SERIES[2:])
+    assert read(write(tmp_path / "joined.csv", text)) == SERIES
+
+
+def test_names_are_read_however_they_are_spelled(tmp_path: Path) -> None:
+    text = (
+        archive(SERIES, header=True)
+        .replace("open_time,open", "Open time, Open")
+        .replace("close_time", "Close Time")
+    )
+    assert read(write(tmp_path / "a.csv", text)) == SERIES
+
+
+@pytest.mark.parametrize(
+    "litter",
+    ["__MACOSX/._a.csv", "folder/._a.csv", ".DS_Store", "a.zip.CHECKSUM", "a.csv.checksum", "Thumbs.db"],
+)
+def test_what_packers_and_downloads_leave_in_a_zip_is_passed_over(tmp_path: Path, litter: str) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as packed:
+        packed.writestr(litter, b"\x00\x05\x16\x07 litter")
+        packed.writestr("a.csv", archive(SERIES))
+    assert read(path) == SERIES
 
 
 def test_all_members_of_a_zip_are_read(tmp_path: Path) -> None:

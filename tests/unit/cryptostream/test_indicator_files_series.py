@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -120,10 +122,37 @@ def test_another_interval_is_refused(tmp_path: Path) -> None:
         read(minutes, interval="1h")
 
 
-def test_a_bar_off_the_grid_is_refused(tmp_path: Path) -> None:
-    odd = SERIES[2]._replace(open_time_ms=SERIES[2].open_time_ms + 1)
-    with pytest.raises(RecordingError, match=r"line 3: opens at .*, where no bar of 1m opens"):
-        read(*parts(tmp_path, [*SERIES[:2], odd]))
+def of_early_2018() -> str:
+    """An archive: bars on the grid, the last of them cut short by an outage, bars beside it, and back."""
+    start_ms, beside_ms = NOW_MS // HOUR_MS * HOUR_MS, 1_694_789
+    opens = [start_ms + n * HOUR_MS for n in range(3)]
+    opens += [start_ms + n * HOUR_MS + beside_ms for n in range(6, 10)]
+    opens += [start_ms + n * HOUR_MS for n in range(10, 13)]
+    made = [bar._replace(open_time_ms=at) for bar, at in zip(bars(10), opens, strict=True)]
+    lines = archive(made, interval_ms=HOUR_MS).splitlines()
+    lines[2] = lines[2].replace(str(opens[2] + HOUR_MS - 1), str(opens[2] + beside_ms - 1))
+    lines[6] = lines[6].replace(str(opens[6] + HOUR_MS - 1), str(opens[7] - 1))
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("interval", [None, "1h"])
+def test_bars_beside_the_grid_are_taken_counted_and_told(tmp_path: Path, interval: str | None) -> None:
+    series, joint = read(write(tmp_path / "BTCUSDT-1h-2018-02.csv", of_early_2018()), interval=interval)
+    assert (len(series), joint.interval) == (10, "1h")
+    hole, beside = joint.notes.lines()
+    assert hole.startswith("3 bars are missing in 1 hole")
+    assert beside.startswith(
+        "4 bars open off the grid of the interval, the first at 2026-08-03T20:28:14.789Z"
+    )
+    assert "line 4" in beside
+
+
+def test_bars_that_follow_each_other_too_soon_are_of_another_interval(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", plain(SERIES))
+    with pytest.raises(
+        RecordingError, match=r"line 4: opens at .*, 60,000 ms after the bar before it: no bars of 1h"
+    ):
+        read(path, interval="1h")
 
 
 def test_a_bar_that_an_outage_cut_short_is_taken(tmp_path: Path) -> None:
@@ -135,11 +164,74 @@ def test_a_bar_that_an_outage_cut_short_is_taken(tmp_path: Path) -> None:
 def test_two_symbols_are_refused_by_row_and_by_name(tmp_path: Path) -> None:
     one = write(tmp_path / "1.csv", export(SERIES[:5]))
     two = write(tmp_path / "2.csv", export(SERIES[5:], symbol="ETHUSDC"))
-    with pytest.raises(RecordingError, match=r"2\.csv, line 2: a bar of ETHUSDC after bars of BTCUSDC"):
+    with pytest.raises(RecordingError, match=r"2\.csv, line 2: a bar of ETHUSDC in .* BTCUSDC \(.*1\.csv\)"):
         read(one, two)
     three = write(tmp_path / "ETHUSDC-1m-2026-08.csv", archive(SERIES[5:]))
-    with pytest.raises(RecordingError, match="a bar of ETHUSDC after bars of BTCUSDC"):
+    with pytest.raises(RecordingError, match=r"a file of ETHUSDC in a series of BTCUSDC \(.*1\.csv\)"):
         read(one, three)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "kind"),
+    [
+        ("BTCUSD_PERP-1m-2023-11.csv", "ETHUSD_PERP-1m-2023-12.csv", "symbol"),
+        ("币安人生USDT-1m-2025-11.csv", "币安一生USDT-1m-2025-12.csv", "symbol"),
+        ("BTCUSDT-1m-2023-11.csv", "BTCUSD_PERP-1m-2023-12.csv", "symbol"),
+        ("BTCUSDT-1m-2023-11.csv.gz", "BTCUSDT_240329-1m-2023-12.zip", "symbol"),
+        ("data/spot/BTCUSDT-1m-2023-11.csv", "data/futures/um/BTCUSDT-1m-2023-12.csv", "market"),
+        ("futures/cm/monthly/a.csv", "futures/um/daily/b.csv", "market"),
+        ("BTCUSDT-1m-2023-11.csv", "BTCUSDT-5m-2023-12.csv", "interval"),
+    ],
+)
+def test_files_of_two_series_are_refused_naming_both(tmp_path: Path, one: str, other: str, kind: str) -> None:
+    paths = [tmp_path / one, tmp_path / other]
+    for path, part in zip(paths, (SERIES[:5], SERIES[5:]), strict=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path, archive(part))
+    with pytest.raises(RecordingError, match=f"name the files of one {kind}") as refused:
+        read(*paths)
+    assert all(Path(path).name.split("-")[0] in str(refused.value) for path in paths)
+
+
+def test_exports_of_two_exchanges_are_refused(tmp_path: Path) -> None:
+    one = write(tmp_path / "1.csv", export(SERIES[:5]))
+    two = write(tmp_path / "2.csv", export(SERIES[5:]).replace(",binance,", ",kraken,"))
+    with pytest.raises(RecordingError, match="a bar of kraken in a series of binance"):
+        read(one, two)
+
+
+def test_members_of_one_zip_are_held_to_one_series(tmp_path: Path) -> None:
+    path = tmp_path / "both.zip"
+    with zipfile.ZipFile(path, "w") as packed:
+        packed.writestr("BTCUSDT-1m-2023-11.csv", archive(SERIES[:5]))
+        packed.writestr("ETHUSDT-1m-2023-12.csv", archive(SERIES[5:]))
+    with pytest.raises(RecordingError, match="ETHUSDT in a series of BTCUSDT"):
+        read(path)
+
+
+def test_a_syllable_that_a_file_system_took_apart_is_the_same(tmp_path: Path) -> None:
+    name = "가즈아USDT-1m-2025-1{}.csv"
+    paths = [
+        write(tmp_path / unicodedata.normalize(form, name.format(number)), archive(part))
+        for form, number, part in (("NFC", 1, SERIES[:5]), ("NFD", 2, SERIES[5:]))
+    ]
+    assert read(*paths)[0] == SERIES
+
+
+def test_files_with_and_without_names_may_be_of_two_markets(tmp_path: Path) -> None:
+    one = write(tmp_path / "BTCUSDT-1m-2023-11.csv", archive(SERIES[:5]))
+    two = write(tmp_path / "BTCUSDT-1m-2023-12.csv", archive(SERIES[5:], header=True))
+    series, joint = read(one, two)
+    assert series == SERIES
+    (line,) = joint.notes.lines()
+    assert "2023-12.csv has a line of names, as archives of futures have" in line
+    assert read(two)[1].notes.lines() == []
+
+
+def test_an_archive_of_trades_is_named_as_what_it_is(tmp_path: Path) -> None:
+    path = write(tmp_path / "BTCUSDT-aggTrades-2024-11.csv", "1,2.0,3.0,1,1,1785767100000,True,True\n")
+    with pytest.raises(RecordingError, match="by its name an archive of aggTrades, not of klines"):
+        read(path)
 
 
 def test_a_file_without_klines_is_named(tmp_path: Path) -> None:

@@ -10,11 +10,14 @@ from cryptostream.provision.declaration import read_declaration, read_tasks
 from cryptostream.provision.secrets import (
     ADMIN_PASSWORD,
     ADMIN_USERNAME,
+    ALERT_WEBHOOK,
     GIVEN_PASSWORD,
     GIVEN_USERNAME,
+    GIVEN_WEBHOOK,
     GRAFANA_PASSWORD,
     OPERATOR_TOKEN,
     PREFECT_DB_PASSWORD,
+    PREFECT_LOGIN,
     Given,
     prepare,
     read_given,
@@ -24,12 +27,19 @@ from shared.errors import SettingsError
 from shared.settings import Settings
 from tests.conftest import ROOT
 
-NAMES = (ADMIN_USERNAME, ADMIN_PASSWORD, OPERATOR_TOKEN, GRAFANA_PASSWORD, PREFECT_DB_PASSWORD)
+NAMES = (
+    ADMIN_USERNAME,
+    ADMIN_PASSWORD,
+    OPERATOR_TOKEN,
+    GRAFANA_PASSWORD,
+    PREFECT_DB_PASSWORD,
+    PREFECT_LOGIN,
+)
 
 
 @pytest.fixture
 def volumes(tmp_path: Path) -> Path:
-    for name in ("operator", "writer", "grafana", "prefect"):
+    for name in ("operator", "writer", "grafana", "prefect", "prefect-api"):
         (tmp_path / "volumes" / name).mkdir(parents=True)
     return tmp_path / "volumes"
 
@@ -45,9 +55,9 @@ def test_the_first_start_makes_every_secret_and_the_second_keeps_them(volumes: P
     made = {name: read_secret(volumes, name) for name in NAMES}
     assert made[ADMIN_USERNAME] == "admin"
     secret = [value for name, value in made.items() if name != ADMIN_USERNAME]
-    assert len(set(secret)) == 4
+    assert len(set(secret)) == 5
     assert all(value and len(value) >= 24 for value in secret)
-    assert len(said) == 5
+    assert len(said) == 7
     assert not any(value and value in line for value in secret for line in said)
     assert prepare(volumes, Given(None, None)) == []
     assert {name: read_secret(volumes, name) for name in NAMES} == made
@@ -62,6 +72,7 @@ def test_secrets_of_the_operator_are_readable_by_their_owner_alone(volumes: Path
         OPERATOR_TOKEN: 0o400,
         GRAFANA_PASSWORD: 0o444,
         PREFECT_DB_PASSWORD: 0o444,
+        PREFECT_LOGIN: 0o400,
     }
 
 
@@ -86,6 +97,27 @@ def test_what_the_user_gives_wins_now_and_later(volumes: Path, given: Path) -> N
     assert read_secret(volumes, ADMIN_USERNAME) == "ops"
     assert read_secret(volumes, ADMIN_PASSWORD) == "correct horse"
     assert prepare(volumes, Given(None, None)) == []
+
+
+def test_alerts_go_where_the_users_file_says_and_nowhere_without_it(volumes: Path, given: Path) -> None:
+    """Grafana starts with no empty URL, so there is always one."""
+    prepare(volumes, read_given(given))
+    assert read_secret(volumes, ALERT_WEBHOOK) == "http://alerts.invalid/"
+    (given / GIVEN_WEBHOOK).write_text("https://hooks.example/T0/secret\n")
+    assert prepare(volumes, read_given(given)) == ["alert-webhook-url: taken from influxdb/secrets"]
+    assert read_secret(volumes, ALERT_WEBHOOK) == "https://hooks.example/T0/secret"
+    assert (volumes / ALERT_WEBHOOK).stat().st_mode & 0o777 == 0o444  # Grafana's user is not ours
+    (given / GIVEN_WEBHOOK).unlink()
+    prepare(volumes, read_given(given))
+    assert read_secret(volumes, ALERT_WEBHOOK) == "http://alerts.invalid/"
+
+
+@pytest.mark.parametrize("url", ["hooks.example/secret", "https://h/secret\nhttps://i", "https://h/secret$X"])
+def test_a_webhook_that_grafana_would_not_read_as_it_is_written_is_refused(given: Path, url: str) -> None:
+    (given / GIVEN_WEBHOOK).write_text(url)
+    with pytest.raises(SettingsError, match="is not a URL; write one line") as refused:
+        read_given(given)
+    assert "secret" not in str(refused.value).partition(":")[2]
 
 
 @pytest.mark.parametrize("password", ["seven77", "x" * 73])
@@ -123,6 +155,7 @@ def test_passwords_for_people_are_shown_and_tokens_are_not(
     assert shown.splitlines() == [
         f"Grafana: admin / {read_secret(volumes, GRAFANA_PASSWORD)}",
         f"InfluxDB: admin / {read_secret(volumes, ADMIN_PASSWORD)}",
+        f"Prefect (its page asks for all of it at once): {read_secret(volumes, PREFECT_LOGIN)}",
     ]
     assert str(read_secret(volumes, OPERATOR_TOKEN)) not in shown
 

@@ -1,8 +1,15 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import io
 import math
+import os
+import pty
+import struct
+import sys
+import termios
+from contextlib import closing
 from pathlib import Path
 
 import orjson
@@ -20,7 +27,7 @@ from consumers.measurements import (
 )
 from consumers.points import Point, Series
 from consumers.stores.sqlite import SqliteStore
-from cryptostream import cli, data_dir
+from cryptostream import cli, data_dir, output
 from shared.trade_ids import number
 
 MINUTE_MS = 60_000
@@ -282,3 +289,82 @@ def test_without_a_directory_the_setting_names_the_store_then_the_last_run(
 def test_a_directory_without_a_store_is_exit_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["query", "trades", "BTCUSDC", "--data-dir", str(tmp_path)]) == 2
     assert "holds no cryptostream.db" in capsys.readouterr().err
+
+
+def test_the_exchange_is_an_option(query: Asked) -> None:
+    code, out, _ = query("klines", "BTCUSDC", "1m", "--last", "1", "--exchange", "Binance", "--format", "csv")
+    assert code == 0
+    assert ",binance,BTCUSDC,1m," in out
+    code, _, err = query("klines", "BTCUSDC", "1m", "--exchange", "kraken")
+    assert code == 1
+    assert err == (
+        "error: no klines of BTCUSDC 1m: the store holds nothing of kraken; "
+        "name another by --exchange: binance\n"
+    )
+
+
+def book(number: int, bid: float, ask: float) -> Point:
+    values = (bid, ask, (bid + ask) / 2, round(ask - bid, 2), 0.0012345678, 0.123456789, 12.5, 11.25, True)
+    return Point(Series(BOOK, ("binance", "TINYUSDT")), (OPEN_MS + number) * 10**6, values)
+
+
+@pytest.fixture
+def tables(directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Ask for a table on a screen of so many columns."""
+    with closing(SqliteStore(directory / data_dir.STORE_FILE, ticks_expiry_ns=None)) as store:
+        store.write([book(0, 97_287.93, 97_288.0), book(1, 97_286.0, 97_288.5)])
+        series = Series(KLINE, ("binance", "PEPEUSDT", "1m"))
+        prices = (0.00000886, 0.00000887, 1.2e-8, 0.0000088)
+        store.write([Point(series, OPEN_MS * 10**6, (*prices, 1e6, 8.86, 0.0, 0.0, 1))])
+
+    def ask(columns: int, *words: str) -> str:
+        monkeypatch.setattr(output, "screen_width", lambda _out: columns)
+        assert cli.main(["query", *words, "--data-dir", str(directory)]) == 0
+        return capsys.readouterr().out
+
+    return ask
+
+
+def test_a_table_that_does_not_fit_loses_whole_columns_in_their_order_and_names_them(tables) -> None:
+    seen = []
+    for columns in (120, 80, 60, 40, 10):
+        out = tables(columns, "book", "TINYUSDT")
+        assert "…" not in out
+        assert "97,287.93" in out and "97,286.00" in out
+        *_, last = out.splitlines()
+        seen.append(last.partition(": ")[2].partition(";")[0] if last.startswith("left out") else "")
+        if columns >= 60:
+            assert max(map(len, out.splitlines()[:-1])) <= columns
+    assert seen[0] == "" and seen[1] != ""
+    order = "ask depth, bid depth, imbalance, spread, spread bps, mid"
+    assert all(order.startswith(left) for left in seen) and seen[-1] == order
+
+
+@pytest.mark.parametrize("columns", [80, 100])
+def test_tiny_prices_keep_their_digits(tables, columns: int) -> None:
+    out = tables(columns, "klines", "PEPEUSDT", "1m")
+    for price in ("0.000008860", "0.000008870", "0.000000012", "0.000008800"):
+        assert price in out
+
+
+def test_fewer_bars_stand_side_by_side_where_more_do_not_fit(tables) -> None:
+    out = tables(24, "indicators", "BTCUSDC", "1m")
+    assert max(map(len, out.splitlines())) <= 24
+    assert out.count("volume_42") > 1
+
+
+def test_programs_get_tiny_prices_without_an_exponent(query: Asked, tables) -> None:
+    (row,) = query.csv("klines", "PEPEUSDT", "1m")
+    assert (row["open"], row["low"]) == ("0.00000886", "0.000000012")
+    (parsed,) = query.json("klines", "PEPEUSDT", "1m")
+    assert (parsed["open"], parsed["low"]) == (0.00000886, 1.2e-8)
+
+
+def test_a_terminal_has_the_width_it_says_and_a_pipe_a_hundred(monkeypatch: pytest.MonkeyPatch) -> None:
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    monkeypatch.delenv("COLUMNS", raising=False)
+    with os.fdopen(leader), os.fdopen(follower, "w") as terminal:
+        monkeypatch.setattr(sys, "__stdout__", terminal)
+        assert output.screen_width(terminal) == 80
+    assert output.screen_width(io.StringIO()) == 100

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from cryptostream.embedded.display import status_line
-from cryptostream.embedded.screen import ledger_report, price, render
+from cryptostream.embedded.screen import ledger_report, render
 from cryptostream.embedded.snapshot import BarView, InstrumentView, LedgerRow, ServiceView, Snapshot
+from cryptostream.figures import computed, price
 
 INTERVALS = ("1s", "1m", "15m", "1h", "1d")
 
@@ -133,15 +135,39 @@ def test_the_report_has_a_line_for_each_series(snapshot):
     assert lines[-1].split() == ["trades", "–", "BTCUSDC", "5,000", "4,990", "0", "0", "0", "10", "0"]
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0.00000886, "0.00000886"),
-        (0.0000088, "0.0000088"),
-        (0.5, "0.500000"),
-        (1e-12, "0.000000000001"),
-        (0.0, "0.000000"),
-    ],
-)
-def test_a_price_below_one_is_shown_with_its_own_decimals(value, text):
-    assert price(value) == text
+def tiny(scale: float) -> InstrumentView:
+    """Prices of such a size, as an exchange quotes them."""
+    last, bid, ask = (float(f"{ticks * scale:.10g}") for ticks in (886, 885, 887))
+    bars = tuple(
+        BarView(interval, last, 55.1234, -0.123456 * scale, 1.23456 * scale, 2.34567 * scale)
+        for interval in INTERVALS
+    )
+    return InstrumentView("PEPEUSDT", last, 1, bid, ask, 11.28, True, bars)
+
+
+@pytest.mark.parametrize("scale", [1e-11, 1e-8, 1e-4, 1e2, 1e5])
+@pytest.mark.parametrize("width", [28, 40, 60, 80, 100, 140])
+def test_no_digit_of_a_price_or_a_figure_is_cut_at_any_width(snapshot, scale, width):
+    view = tiny(scale)
+    lines = drawn(replace(snapshot, instruments=(view, view), warnings=(), title_lines=()), width, 60)
+    text = "\n".join(lines)
+    begin = next(at for at, line in enumerate(lines) if "PEPEUSDT" in line)
+    prices = lines[begin : begin + 2 + len(INTERVALS)]
+    assert not any("…" in line for line in prices)
+    assert price(view.last_price) in text
+    headings = prices[1].split()
+    for name, value in (
+        ("MACD", view.bars[0].macd),
+        ("signal", view.bars[0].macd_signal),
+        ("ATR", view.bars[0].atr),
+    ):
+        if name in headings:
+            assert computed(value).replace(",", "") in text
+        elif width >= 40:
+            assert re.search(f"no room for .*{name}", text)
+
+
+def test_prices_have_the_decimals_that_one_of_them_was_seen_with(snapshot):
+    view = replace(instrument("BTCUSDC", 94_248.7), decimals=2)
+    assert any("94,248.70 ▲" in line for line in drawn(replace(snapshot, instruments=(view,)), 100, 30))
+    assert "BTCUSDC 94,248.70 RSI" in status_line(replace(snapshot, instruments=(view,)))

@@ -91,8 +91,9 @@ def test_a_child_that_cannot_live_ends_the_run_after_five_restarts(children, pro
 
     def tick() -> bool:
         nonlocal clock
-        clock += 0.2  # an accelerated clock: the delays are not waited out
-        children.tick(clock)
+        if not children.running("dies"):  # starting one takes a busy machine its time
+            clock += 0.2  # the delays are not waited out
+            children.tick(clock)
         return False
 
     with pytest.raises(CryptoStreamError, match="6 times within a minute: no broker") as caught:
@@ -168,4 +169,37 @@ def test_a_child_of_a_recording_is_not_started_again_its_end_is_the_runs(childre
         once=True,
     )
     with pytest.raises(CryptoStreamError, match="simulator ended with exit code 1: no market"):
+        until(lambda: children.tick(time.monotonic()))
+
+
+# As `shared.last_resort` ends a process: 25 threads' frames push everything else out of the lines kept.
+STUCK = """\
+import ctypes, logging, sys, threading
+from shared.last_resort import ended_after
+print('12:00:00 INFO x: leaving its group', file=sys.stderr)
+for _ in range(25):
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+with ended_after(0.25):
+    ctypes.PyDLL(None).usleep(60_000_000)
+"""
+
+
+def test_a_child_that_nothing_could_end_any_more_is_told_of_in_words_not_in_frames(children, programs, said):
+    children.start("book", programs("stuck", STUCK))
+
+    def ended() -> bool:
+        children.tick(time.monotonic())
+        return bool(said)
+
+    until(ended)
+    assert said == [
+        "book ended with exit code 1 (a library's call held it up for 0.25 s and let nothing else run, so it "
+        "ended itself; its log tells where); starting it again in 0.5 s (restart 1)"
+    ]
+
+
+def test_the_frames_of_a_traceback_are_not_why_a_child_ended(children, programs):
+    body = "import sys\nprint('ValueError: two lines\\n  and its second', file=sys.stderr)\nsys.exit(1)\n"
+    children.start("simulator", programs("raises", body), once=True)
+    with pytest.raises(CryptoStreamError, match="ended with exit code 1: ValueError: two lines;"):
         until(lambda: children.tick(time.monotonic()))

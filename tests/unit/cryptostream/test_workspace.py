@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import pytest
@@ -116,6 +117,34 @@ def test_a_broker_that_was_here_before_is_no_stranger(workspace):
     assert workspace.strange_broker("external", "other:9092") is not None
     workspace.kafka_dir.rmdir()
     assert workspace.strange_broker("kafka", "") is not None, "its logs were deleted"
+
+
+def refuse_to_lock(number: int):
+    def refuse(_file, _operation):
+        raise OSError(number, os.strerror(number))
+
+    return refuse
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EIO, errno.EINVAL])
+def test_a_file_system_without_locks_is_told_as_one(monkeypatch, tmp_path, number):
+    monkeypatch.setattr("fcntl.flock", refuse_to_lock(number))
+    with pytest.raises(UsageError) as caught:
+        Workspace(tmp_path / "run", "simulator")
+    assert f"cannot be locked ({os.strerror(number)})" in str(caught.value)
+    assert "in use" not in str(caught.value)
+
+
+def test_a_disk_that_is_full_or_refuses_is_named(monkeypatch, workspace):
+    def full(_path, _content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(UsageError, match=r"source.json: cannot be written \(No space left"):
+        workspace.remember_broker("memory", "")
+    monkeypatch.setattr("pathlib.Path.read_bytes", lambda _path: full(None, None))
+    with pytest.raises(UsageError, match=r"source.json: cannot be read \(No space left"):
+        workspace.last_broker  # noqa: B018
 
 
 def test_where_trades_were_first_listened_to_is_kept_for_the_next_run(workspace):

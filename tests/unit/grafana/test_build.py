@@ -13,6 +13,8 @@ from grafana import boards
 from grafana.alerts import RULES, provisioning
 from grafana.build import DASHBOARDS, HERE, files
 from grafana.model import Dashboard, Panel
+from grafana.queries.alerts import STALE
+from grafana.queries.market import QUOTE_AGE
 from grafana.render import TAG, dashboard, panel_id
 from tests.conftest import ROOT
 
@@ -193,7 +195,7 @@ def test_the_provisioning_names_what_the_stack_mounts() -> None:
         ("influxdb.yaml", "      timeInterval: 1s"),
         ("influxdb.yaml", "      token: $__file{/run/cryptostream-secrets/influx-reader-token}"),
         ("cryptostream.yaml", "      path: /var/lib/grafana/dashboards"),
-        ("contact-point.yaml", "          url: ${ALERT_WEBHOOK_URL}"),
+        ("contact-point.yaml", "          url: $__file{/run/cryptostream-secrets/alert-webhook-url}"),
     ):
         assert line in texts[file].splitlines(), f"{file}: {line}"
     assert all(text.startswith("#") and "\napiVersion: 1\n" in text for text in texts.values())
@@ -212,3 +214,45 @@ def test_the_tasks_are_one_script_but_for_the_window() -> None:
         assert (
             len(re.findall(r"^option task = \{name: \"\w+\", every: \w+, offset: \w+\}$", script, re.M)) == 1
         )
+
+
+def shown(board: Dashboard) -> Iterator[tuple[str, str, int | None]]:
+    """Panel (and field), unit and decimals of everything that is shown."""
+    for panel in (panel for row in board.rows for panel in row.panels):
+        yield panel.title, panel.defaults["unit"], panel.defaults.get("decimals")
+        for override in panel.overrides:
+            properties = {each["id"]: each["value"] for each in override["properties"]}
+            if "unit" in properties:
+                name = f"{panel.title}: {override['matcher']['options']}"
+                yield name, properties["unit"], properties.get("decimals")
+
+
+def test_no_price_is_cut_at_three_decimals() -> None:
+    # 1.2e-8 has nine, and Grafana's `locale` shows three of them unless it is told otherwise.
+    decimals = [
+        (where, found) for board in boards.ALL for where, unit, found in shown(board) if unit == "locale"
+    ]
+    assert len(decimals) >= 15
+    assert [where for where, found in decimals if found is None or found < 8] == []
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "RSI",
+        "RSI of the open bar",
+        "Intervals: momentum_rsi",
+        "Intervals: trend_adx",
+        "Intervals: volatility_bbp",
+        "Widest spread",
+    ],
+)
+def test_an_indicator_has_five_digits(where: str) -> None:
+    found = [decimals for board in boards.ALL for name, _, decimals in shown(board) if name == where]
+    assert found
+    assert all(decimals is not None and decimals >= 3 for decimals in found)
+
+
+def test_the_age_of_quotes_does_not_hang_on_one_side() -> None:
+    texts = [QUOTE_AGE, STALE]
+    assert all('"update_id"' in text and '"bid_price"' not in text for text in texts)

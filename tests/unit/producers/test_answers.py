@@ -102,3 +102,10 @@ def test_the_limit_is_the_one_of_exchange_info() -> None:
     ]
     assert exchange_info({"rateLimits": limits, "symbols": []}).weight_limit == 6_000
     assert exchange_info({"symbols": []}).weight_limit is None
+
+
+@pytest.mark.parametrize("junk", [None, 7, "x", [[1]], [[1, "2"]], [None], {"a": 1}])
+def test_halts_of_a_recorded_exchange_are_read_where_they_are_some(junk: object) -> None:
+    told = {"symbol": "XUSD", "status": "TRADING", "recordedHalts": [[1, 2], [5, 9]]}
+    answer = {"symbols": [told, {"symbol": "YUSD", "status": "TRADING", "recordedHalts": junk}]}
+    assert exchange_info(answer).recorded_halts == {"XUSD": ((1, 2), (5, 9)), "YUSD": ()}

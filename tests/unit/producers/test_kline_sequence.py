@@ -9,122 +9,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producers.asking import ORDER_DELAYS_S, UNANSWERED_S
-from producers.effects import PAGE, FillKlines, LedgerEvent, Publish
+from producers.effects import PAGE, FillKlines, Publish
 from producers.halts import Halts
-from producers.kline_sequence import CLOCK_GRACE_MS, WAITING_BARS, KlineSequence
+from producers.kline_sequence import WAITING_BARS, KlineSequence
 from producers.missing_ids import AFTER_PROOF_S, DELAYS_S, LEAST_ASKED, PATIENCE_S, SOON_S
-from tests.builders import NOW_MS, kline
-
-MINUTE = 60_000
-
-
-def bar(number: int, **fields: Any) -> Any:
-    """Bar `number`, counted from the one that is open at NOW_MS."""
-    open_time_ms = NOW_MS + number * MINUTE
-    values = {
-        "open_time_ms": open_time_ms,
-        "close_time_ms": open_time_ms + MINUTE - 1,
-        "event_time_ms": open_time_ms + MINUTE + 3,
-    }
-    return kline(**values | fields)
-
-
-def row(number: int, **fields: Any) -> Any:
-    return bar(number, **{"source": "backfill", "event_time_ms": None, **fields})
-
-
-def begun(warmup_bars: int = 0) -> KlineSequence:
-    sequence = KlineSequence("BTCUSDC", "1m", Halts())
-    sequence.begin(None, NOW_MS, warmup_bars)
-    return sequence
-
-
-def published(effects: Any) -> list[int]:
-    """Numbers of the closed bars published."""
-    return [
-        (effect.message["open_time_ms"] - NOW_MS) // MINUTE
-        for effect in effects
-        if isinstance(effect, Publish) and effect.message["closed"]
-    ]
-
-
-def live(effects: Any) -> list[int]:
-    return [
-        (effect.message["open_time_ms"] - NOW_MS) // MINUTE
-        for effect in effects
-        if isinstance(effect, Publish) and not effect.message["closed"]
-    ]
-
-
-def fills(effects: Any) -> list[tuple[int, int]]:
-    return [
-        ((effect.first - NOW_MS) // MINUTE, (effect.last - NOW_MS) // MINUTE)
-        for effect in effects
-        if isinstance(effect, FillKlines)
-    ]
-
-
-def events(effects: Any) -> list[tuple[str, int, int]]:
-    return [
-        (effect.kind, (effect.first - NOW_MS) // MINUTE, (effect.last - NOW_MS) // MINUTE)
-        for effect in effects
-        if isinstance(effect, LedgerEvent)
-    ]
-
-
-def kinds_but_gaps(effects: Any) -> list[tuple[str, int, int]]:
-    return [event for event in events(effects) if event[0] not in ("gap", "late")]
-
-
-def causes(effects: Any) -> list[tuple[str, int, int, str | None]]:
-    details = [effect.detail for effect in effects if isinstance(effect, LedgerEvent)]
-    return [(*event, detail) for event, detail in zip(events(effects), details, strict=True)]
-
-
-def answer(sequence: KlineSequence, first: int, last: int, numbers: Any, now_s: float = 0.0) -> Any:
-    """REST has these bars; None: it refuses to answer."""
-    rows = None if numbers is None else [row(number) for number in numbers]
-    return sequence.receive_rows(NOW_MS + first * MINUTE, NOW_MS + last * MINUTE, rows, now_s)
-
-
-class Rest:
-    """Answers a sequence as time goes by.
-
-    Args:
-        has: numbers of the bars that it gives; None while it refuses to answer.
-    """
-
-    def __init__(self, sequence: KlineSequence, has: Any) -> None:
-        self.sequence = sequence
-        self.has = has
-        self.now_s = 0.0
-        self.asked = 0
-        self._waiting: list[tuple[float, FillKlines]] = []
-
-    def take(self, effects: Any) -> list[Any]:
-        self._waiting += [(self.now_s + e.delay_s, e) for e in effects if isinstance(e, FillKlines)]
-        assert len(self._waiting) <= 1, "one request at a time"
-        return list(effects)
-
-    def until(self, now_s: float) -> list[Any]:
-        """All effects up to then."""
-        out: list[Any] = []
-        while self.now_s < now_s:
-            self.now_s += 1.0 if self.now_s < 300 else 60.0
-            out += self.take(self.sequence.retry(self.now_s))
-            while self._waiting and self._waiting[0][0] <= self.now_s:
-                _, effect = self._waiting.pop()
-                self.asked += 1
-                # As `Repairs` asks: one bar more.
-                rows = self.has and [
-                    row(n) for n in self.has if effect.first <= number(n) <= effect.last + MINUTE
-                ]
-                out += self.take(self.sequence.receive_rows(effect.first, effect.last, rows, self.now_s))
-        return out
-
-
-def number(bar_number: int) -> int:
-    return NOW_MS + bar_number * MINUTE
+from tests.builders import NOW_MS
+from tests.unit.producers.kline_bars import (
+    MINUTE,
+    Rest,
+    answer,
+    at,
+    bar,
+    begun,
+    causes,
+    events,
+    exhausted,
+    fills,
+    ids,
+    kinds_but_gaps,
+    live,
+    published,
+    row,
+)
 
 
 def test_a_bar_that_is_next_is_published_at_once() -> None:
@@ -421,20 +327,6 @@ def test_every_open_time_is_published_once_in_order_under_any_loss_order_and_rep
     assert out[0] <= 0 or warmup
 
 
-def ids(first: int, last: int) -> dict[str, int]:
-    return {"first_trade_id": first, "last_trade_id": last}
-
-
-def exhausted(
-    sequence: KlineSequence, first: int, last: int, numbers: Any = (), beyond: int | None = None
-) -> Any:
-    """The effects after REST has given these bars and a later one alone, as often as it is asked."""
-    has = [*numbers, last + 1 if beyond is None else beyond]
-    for _ in range(len(SOON_S) + 1):
-        effects = answer(sequence, first, last, has)
-    return effects
-
-
 def test_a_bar_that_rest_lacks_from_the_time_we_were_off_is_offline_not_lost() -> None:
     sequence = KlineSequence("BTCUSDC", "1m", Halts())
     effects = sequence.begin(NOW_MS - 4 * MINUTE, NOW_MS, 5)
@@ -550,121 +442,3 @@ def test_a_bar_of_the_future_that_is_on_the_topic_stops_no_real_bar(ahead: int) 
     assert [e.message["open_time_ms"] for e in effects if isinstance(e, Publish)] == [
         NOW_MS + number * MINUTE for number in (-2, -1, 0)
     ]
-
-
-def listed() -> KlineSequence:
-    """A series of which REST has no bar when it is begun."""
-    sequence = KlineSequence("BTCUSDC", "1m", Halts())
-    sequence.begin(None, NOW_MS, 10)
-    answer(sequence, -10, -1, [])
-    return sequence
-
-
-def opened(number: int, after_ms: int = 6_000) -> Any:
-    """An update of bar `number` while it is open."""
-    return bar(number, closed=False, event_time_ms=NOW_MS + number * MINUTE + after_ms)
-
-
-def at(number: int, after_ms: int = CLOCK_GRACE_MS) -> int:
-    """So long after the border before bar `number`."""
-    return NOW_MS + number * MINUTE + after_ms
-
-
-def test_a_bar_of_a_new_listing_that_was_seen_open_and_then_missed_is_fetched() -> None:
-    sequence = listed()
-    sequence.receive(opened(0))
-    effects = sequence.receive(bar(1))
-    assert (published(effects), fills(effects), events(effects)) == ([], [(0, 0)], [("gap", 0, 0)])
-    assert published(answer(sequence, 0, 0, [0])) == [0, 1]
-
-
-def test_bars_of_a_new_listing_that_nobody_heard_are_asked_for_before_the_first_one_shown() -> None:
-    sequence = listed()
-    effects = sequence.receive(opened(3))
-    assert fills(effects) == [(0, 2)]
-    assert published(answer(sequence, 0, 2, [1, 2])) == [1, 2]
-    assert published(sequence.receive(bar(3))) == [3]
-
-
-def test_a_new_listing_begins_with_the_bar_shown_when_rest_has_none_before_it() -> None:
-    sequence = listed()
-    effects = sequence.receive(bar(3))
-    for _ in SOON_S:
-        assert fills(effects) == [(0, 3)]
-        effects = answer(sequence, 0, 3, [])
-    assert published(answer(sequence, 0, 3, [])) == [3]
-
-
-def test_a_recording_does_not_wait_for_bars_before_its_first_one() -> None:
-    assert published(listed().receive(bar(5, source="replay"))) == [5]
-
-
-def test_a_bar_that_has_closed_by_the_exchanges_clock_is_asked_for_though_nothing_came() -> None:
-    sequence = begun()
-    assert sequence.tick(at(1) - 1) == []
-    effects = sequence.tick(at(1))
-    assert (fills(effects), events(effects)) == ([(0, 0)], [("gap", 0, 0)])
-    assert published(answer(sequence, 0, 0, [0])) == [0]
-    assert sequence.tick(at(1) + 1_000) == []
-    assert fills(sequence.tick(at(2))) == [(1, 1)]
-
-
-def test_the_clock_asks_for_bars_of_a_new_listing_too() -> None:
-    sequence = listed()
-    assert fills(sequence.tick(at(2))) == [(0, 1)]
-    assert published(answer(sequence, 0, 1, [1])) == [1]
-
-
-def test_the_clock_asks_for_nothing_while_bars_come_or_the_exchange_is_closed() -> None:
-    halts = Halts()
-    sequence = KlineSequence("BTCUSDC", "1m", halts)
-    sequence.begin(None, NOW_MS, 0)
-    for number in range(3):
-        sequence.receive(bar(number))
-        assert sequence.tick(at(number + 1)) == []
-    halts.receive_status("TRADING", at(3))
-    halts.receive_status("BREAK", at(3))
-    assert sequence.tick(at(9)) == []
-
-
-def test_an_exchange_that_stands_still_is_asked_more_and_more_seldom_and_nothing_is_expected() -> None:
-    sequence = begun()
-    asked: list[int] = []
-    now_ms = NOW_MS
-    while now_ms < at(120):
-        now_ms += 1_000
-        effects = sequence.tick(now_ms)
-        while fills(effects):
-            asked.append(now_ms)
-            [(first, last)] = fills(effects)
-            effects = answer(sequence, first, last, [])
-        assert [event for event in events(effects) if event[0] != "gap"] == []
-    # Rounds of six questions; in two hours of standing still not one a minute.
-    assert len(asked) <= 6 * 30
-    assert published(sequence.receive(bar(0))) == [0]
-
-
-def test_bars_are_expected_by_the_clock_while_rest_answers_nothing() -> None:
-    sequence = begun()
-    sequence.tick(at(1))
-    assert sequence.tick(at(1) + 9_000) == []
-    assert events(sequence.tick(at(1) + 10_000)) == [("expected", 0, 0)]
-    assert events(sequence.tick(at(3))) == [("expected", 1, 2)]
-    assert sequence.tick(at(3) + 1_000) == []
-    assert published(answer(sequence, 0, 0, [0])) == [0]
-
-
-def test_bars_are_expected_by_the_clock_while_rest_refuses_to_answer() -> None:
-    sequence = begun()
-    sequence.tick(at(1))
-    answer(sequence, 0, 0, None)
-    assert events(sequence.tick(at(1) + 10_000)) == [("expected", 0, 0)]
-
-
-def test_what_is_open_at_the_end_is_expected() -> None:
-    sequence = begun()
-    sequence.receive(bar(2))
-    assert events(sequence.conclude()) == [("expected", 2, 2), ("expected", 0, 1)]
-    whole = begun()
-    whole.receive(bar(0))
-    assert whole.conclude() == []

@@ -240,6 +240,13 @@ def test_quotes_that_do_not_follow_the_book_are_not_carried() -> None:
     assert stage.seconds(NOTICED_S, SECOND, TRADE, DEPTH) == {QUOTE}
 
 
+def test_a_quote_of_one_side_is_not_the_book_of_two() -> None:
+    stage = Stage("1s")
+    stage.seconds(20, SECOND, TRADE, DEPTH, QUOTE)
+    stage.lookout.newest[QUOTE] = quote(update_id=stage.update_id, bid_price=None, bid_quantity=None)
+    assert stage.seconds(NOTICED_S, SECOND, TRADE, DEPTH) == {QUOTE}
+
+
 def test_bars_that_only_rest_brings_are_not_carried() -> None:
     stage = Stage("1s")
     stage.seconds(20, SECOND, TRADE, DEPTH, QUOTE)

@@ -347,3 +347,27 @@ def test_a_closed_bar_fifty_hours_ahead_of_its_own_event_time_is_refused_in_repl
     parsed = [parse_frame(line, NOW_MS) for line in lines]
     assert [type(frame) for frame in parsed].count(Rejected) == 1
     assert all(isinstance(frame, StreamMessage) for frame in parsed if not isinstance(frame, Rejected))
+
+
+@pytest.mark.parametrize(
+    ("price", "quantity"), [("0.00000000", "0.00000000"), ("0", "0"), ("0.0", "5"), ("1.5", "0.00")]
+)
+@pytest.mark.parametrize("side", ["bid", "ask"])
+def test_a_side_of_a_quote_that_nobody_is_on_is_null(side: str, price: str, quantity: str) -> None:
+    letters = ("b", "B") if side == "bid" else ("a", "A")
+    answer = parse_frame(
+        frame("ethusdt@bookTicker", {**QUOTE, letters[0]: price, letters[1]: quantity}), NOW_MS
+    )
+    assert isinstance(answer, StreamMessage)
+    other = "ask" if side == "bid" else "bid"
+    assert (answer.message[f"{side}_price"], answer.message[f"{side}_quantity"]) == (None, None)
+    assert None not in (answer.message[f"{other}_price"], answer.message[f"{other}_quantity"])
+
+
+@pytest.mark.parametrize(
+    ("price", "quantity"),
+    [("0.00000000", "much"), ("0.0", ""), (None, None), ("0", None), (None, "0"), (0, 0)],
+)
+def test_an_unreadable_side_of_a_quote_is_no_empty_one(price: Any, quantity: Any) -> None:
+    answer = parse_frame(frame("ethusdt@bookTicker", {**QUOTE, "b": price, "B": quantity}), NOW_MS)
+    assert isinstance(answer, Rejected)

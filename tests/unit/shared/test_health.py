@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import socket
 import urllib.error
 import urllib.request
 
 import pytest
 
 from cryptostream.engines.server import free_port
+from shared.errors import SettingsError
 from shared.health import HANGING_S, LATE_S, Health
 from shared.metrics import ServiceMetrics
 
@@ -76,8 +78,38 @@ def test_one_port_serves_health_readiness_and_figures() -> None:
     assert 'cryptostream_lag_messages{instance="BTCUSDC",service="producer"} 7.0' in text
 
 
+def test_figures_are_served_to_this_machine_alone_unless_another_address_is_set() -> None:
+    port = free_port()
+    ServiceMetrics("producer", "0", metrics_port=port)
+    with socket.create_connection(("127.0.0.1", port), timeout=5):
+        pass
+    # Another address of this machine, as the network's are.
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", port), timeout=5)
+    port = free_port()
+    ServiceMetrics("producer", "0", metrics_port=port, metrics_address="0.0.0.0")
+    with socket.create_connection(("127.0.0.2", port), timeout=5):
+        pass
+
+
 def test_a_port_in_use_is_an_error_at_once() -> None:
     port = free_port()
     ServiceMetrics("producer", "0", metrics_port=port)
-    with pytest.raises(OSError, match="in use"):
+    with pytest.raises(SettingsError, match=rf"METRICS_PORT: {port} cannot be used \(Address already"):
         ServiceMetrics("producer", "1", metrics_port=port)
+    with pytest.raises(SettingsError, match="METRICS_PORT: 65536 cannot be used"):
+        ServiceMetrics("consumer", "1", metrics_port=65_536)
+    # Of a network for documentation, which no machine has.
+    with pytest.raises(SettingsError, match=r"METRICS_ADDRESS: 192\.0\.2\.1 is no address of this machine"):
+        ServiceMetrics("consumer", "1", metrics_port=port, metrics_address="192.0.2.1")
+
+
+def test_a_client_that_says_nothing_prints_nothing(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("shared.health._QuietHandler.timeout", 0.05)
+    port = free_port()
+    ServiceMetrics("producer", "0", metrics_port=port)
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as silent:
+        assert silent.recv(1) == b"", "the server gives it up"
+    assert capfd.readouterr().err == ""

@@ -6,6 +6,10 @@ import subprocess
 import sys
 import time
 
+import pytest
+
+from shared.last_resort import end_in_words
+
 # PyDLL keeps the lock during the call, as librdkafka's binding does.
 _HOLDS = """
 import ctypes, time
@@ -14,6 +18,13 @@ with ended_after({seconds}):
     ctypes.PyDLL(None).usleep({micros})
 print("through")
 """
+
+
+def stuck_for(seconds: str) -> str:
+    return (
+        f"a library's call held it up for {seconds} s and let nothing else run, so it ended itself; "
+        "its log tells where"
+    )
 
 
 def run(seconds: float, micros: int) -> tuple[int, str, str]:
@@ -28,9 +39,26 @@ def test_a_process_that_holds_its_lock_for_ever_ends_and_says_where() -> None:
     began_s = time.monotonic()
     code, out, err = run(0.3, 30_000_000)
     assert (code, out) == (1, "")
-    assert "Timeout" in err
+    assert [words for words in map(end_in_words, err.splitlines()) if words is not None] == [stuck_for("0.3")]
     assert time.monotonic() - began_s < 25
 
 
 def test_what_returns_in_time_goes_on() -> None:
     assert run(30.0, 1_000)[:2] == (0, "through\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("Timeout (0:00:20)!", stuck_for("20")),
+        ("Timeout (1:02:03.500000)!", stuck_for("3723.5")),
+        (
+            "Fatal Python error: Segmentation fault",
+            "Python itself broke down: Segmentation fault; its log tells where",
+        ),
+        ('  File "<frozen runpy>", line 198 in _run_module_as_main', None),
+        ("12:00:00 WARNING x: Timeout (0:00:20)!", None),
+    ],
+)
+def test_how_such_an_end_begins_is_known_and_told_in_words(line: str, words: str | None) -> None:
+    assert end_in_words(line) == words

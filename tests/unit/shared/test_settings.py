@@ -22,6 +22,7 @@ def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("SYMBOLS", "BTC/USDC", 'SYMBOLS: "BTC/USDC" is not a symbol'),
         ("SYMBOLS", " , ", "must name at least one"),
         ("STORE", "mysql", 'STORE: "mysql" is refused'),
+        ("METRICS_ADDRESS", "localhost", 'METRICS_ADDRESS: "localhost" is no address'),
         ("WARMUP_BARS", "-1", 'WARMUP_BARS: "-1" is refused'),
         ("BINANCE_WS_URL", "stream.example", 'BINANCE_WS_URL: "stream.example" is not a URL'),
         ("INFLUX_TOKEN_FILE", "/nowhere/token", "INFLUX_TOKEN_FILE: /nowhere/token cannot be read"),

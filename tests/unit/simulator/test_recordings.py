@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from shared.errors import RecordingError, UsageError
-from simulator.exchange import Span
+from simulator.exchange import KlineRow, Span
 from simulator.recordings.files import open_recordings
 from simulator.recordings.player import Player
 from simulator.recordings.shift import shift_to
@@ -139,7 +139,7 @@ FRAME = (
     b'{"stream":"xusd@trade","data":'
     b'{"e":"trade","E":1000,"s":"XUSD","t":1,"p":"2.0","q":"3.0","T":999,"m":true}}'
 )
-KLINES = b"1700000000000,1,3,0.5,2,10,1700003599999,20,5,4,8,0\n"
+KLINES = b"1699999200000,1,3,0.5,2,10,1700002799999,20,5,4,8,0\n"
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_zipped_archives_are_read(tmp_path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("XUSD-1h-2023-11.csv", KLINES)
     (row,) = open_recordings([path]).klines[("XUSD", "1h")].values()
-    assert (row.open_time_ms, row.high, row.trade_count) == (1700000000000, "3.00000000", 5)
+    assert (row.open_time_ms, row.high, row.trade_count) == (1699999200000, "3.00000000", 5)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_zipped_archives_are_read(tmp_path):
         ("binary", b"\x00\xff\xfe" * 30),
         ("half.jsonl", FRAME[:-9]),
         ("wrong-name.csv", KLINES),
-        ("XUSD-1h-2023.csv", b"1700000000000,1,3\n"),
+        ("XUSD-1h-2023.csv", b"1699999200000,1,3\n"),
         ("XUSD-1h-2023.csv", KLINES.replace(b"0.5", b"low")),
         ("recorder.csv", b"TimestampOfReceive,Stream\n1,2\n"),
         ("recorder.csv", b"TimestampOfReceive,Stream,EventTime,TradeId\nx,y,z,1\n"),
@@ -303,7 +303,7 @@ def test_a_shift_moves_every_time_and_keeps_bars_aligned(tmp_path, frame_file):
         1000 + shift,
     )
     (row,) = player.klines("XUSD", "1h", 0, Span(None, None, 5), now_ms)
-    assert (row.open_time_ms, row.close_time_ms) == (1700000000000 + shift, 1700003599999 + shift)
+    assert (row.open_time_ms, row.close_time_ms) == (1699999200000 + shift, 1700002799999 + shift)
     assert player.trades("XUSD", None, 5, now_ms)[0].trade_time_ms == 999 + shift
 
 
@@ -341,3 +341,124 @@ def test_where_ids_begin_anew_they_mean_the_trades_since():
     player.next_frames(6, frozenset())
     assert [row.trade_id for row in player.trades("BTCUSDC", 3, 10, 0)] == [3, 4, 5, 6]
     assert player.trades("BTCUSDC", 7_000, 10, 0) == []
+
+
+HOUR_MS = 3_600_000
+START_MS = 1_699_999_200_000
+NAMES = (
+    b"open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,"
+    b"taker_buy_quote_volume,ignore\n"
+)
+
+
+def archived(open_ms: int, *, close: str = "2") -> bytes:
+    return b"%d,1,3,0.5,%s,10,%d,20,5,4,8,0\n" % (open_ms, close.encode(), open_ms + HOUR_MS - 1)
+
+
+HOURS = [archived(START_MS + number * HOUR_MS) for number in range(3)]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        NAMES + b"".join(HOURS),
+        b"\xef\xbb\xbf" + b"\n".join(HOURS).replace(b"\n", b"\r\n"),
+        b"\n\n" + b"".join(HOURS).rstrip(),
+        HOURS[0] + b"\xef\xbb\xbf" + NAMES + b"".join(HOURS[1:]),
+        # In seconds, microseconds and nanoseconds.
+        b"".join(HOURS).replace(b"000,1,", b",1,").replace(b"999,20,", b",20,"),
+        b"".join(HOURS).replace(b"000,1,", b"000000,1,").replace(b"999,20,", b"999999,20,"),
+        HOURS[0]
+        + b"".join(HOURS[1:]).replace(b"000,1,", b"000000000,1,").replace(b"999,20,", b"999999999,20,"),
+    ],
+)
+@pytest.mark.parametrize(
+    "name", ["XUSD-1h-2023-11.csv", "币安人生USDT-1h-2023-11.csv", "X_PERP-1h-2023-11-14.csv"]
+)
+def test_an_archive_is_read_whatever_wrote_it(tmp_path, content, name):
+    path = tmp_path / name
+    path.write_bytes(content)
+    ((series, rows),) = open_recordings([path]).klines.items()
+    assert series == (name.partition("-")[0], "1h")
+    assert [(row.open_time_ms, row.close_time_ms) for row in rows.values()] == [
+        (START_MS + number * HOUR_MS, START_MS + (number + 1) * HOUR_MS - 1) for number in range(3)
+    ]
+
+
+def test_members_of_a_zip_are_archives_of_their_own_and_litter_is_passed_over(tmp_path):
+    path = tmp_path / "all.zip"
+    with zipfile.ZipFile(path, "w") as packed:
+        packed.writestr("XUSD-1h-2023-11.csv", HOURS[0])
+        packed.writestr("__MACOSX/._XUSD-1h-2023-11.csv", b"\x00\x05\x16\x07")
+        packed.writestr("YUSD-1h-2023-11.csv", HOURS[1])
+        packed.writestr("YUSD-1h-2023-11.zip.CHECKSUM", b"0123  YUSD-1h-2023-11.zip\n")
+    found = open_recordings([path]).klines
+    assert {series: list(rows) for series, rows in found.items()} == {
+        ("XUSD", "1h"): [START_MS],
+        ("YUSD", "1h"): [START_MS + HOUR_MS],
+    }
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "says"),
+    [
+        ("spot/daily/XUSD-1h-2023-11.csv", "futures/um/XUSD-1h-2023-12.csv", "give files of one market"),
+        ("spot/daily/XUSD-1h-2023-11.csv", "YUSD_PERP-1h-2023-12.csv", "give files of one market"),
+        ("a/XUSD-1h-2023-11.csv", "b/XUSD-1h-2023-11.csv", "two bars of XUSD 1h at 1699999200000"),
+    ],
+)
+def test_archives_that_do_not_go_together_are_refused_naming_both(tmp_path, one, other, says):
+    paths = [tmp_path / one, tmp_path / other]
+    for number, path in enumerate(paths):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(archived(START_MS, close=f"{number + 1}.5"))
+    with pytest.raises(RecordingError, match=says) as refused:
+        open_recordings(paths)
+    assert all(str(path) in str(refused.value) for path in paths)
+
+
+def test_an_archive_of_trades_is_refused_as_what_it_is(tmp_path):
+    path = tmp_path / "XUSD-trades-2023-11.csv"
+    path.write_bytes(b"1,2.0,3.0,6.0,1699999200000,True,True\n")
+    with pytest.raises(RecordingError, match="by its name an archive of trades, which cannot be played"):
+        open_recordings([path])
+
+
+def test_bars_beside_the_grid_are_told_and_holes_are_the_exchange_s(tmp_path):
+    path = tmp_path / "XUSD-1h-2018-02.csv"
+    beside = [archived(START_MS + 5 * HOUR_MS + 1_694_789 + number * HOUR_MS) for number in range(2)]
+    path.write_bytes(b"".join([*HOURS, *beside, archived(START_MS + 8 * HOUR_MS)]))
+    recording = open_recordings([path])
+    (note,) = recording.notes
+    assert "2 bars open beside the grid of 1h, the first at 1700018894789; taken as they are" in note
+    assert len(recording.klines["XUSD", "1h"]) == 6
+    (entry,) = Player(recording, 7 * HOUR_MS).symbol_entries(0)
+    assert entry["recordedHalts"] == [(START_MS + 10 * HOUR_MS, START_MS + 15 * HOUR_MS - 1)]
+
+
+def test_an_archive_without_holes_has_no_halts(tmp_path):
+    path = tmp_path / "XUSD-1h-2018-02.csv"
+    path.write_bytes(b"".join(HOURS))
+    assert all("recordedHalts" not in entry for entry in Player(open_recordings([path])).symbol_entries(0))
+
+
+def test_our_own_export_can_be_played(tmp_path):
+    path = tmp_path / "export.csv"
+    path.write_text(
+        "open_time_ms,exchange,symbol,interval,open,high,low,close,base_volume,quote_volume,"
+        "taker_buy_base_volume,taker_buy_quote_volume,trade_count\n"
+        f"{START_MS},binance,XUSD,1h,1.0,3.0,0.5,2.0,10.0,20.0,4.0,8.0,5\n"
+    )
+    (row,) = open_recordings([path]).klines["XUSD", "1h"].values()
+    assert row == open_row()
+
+
+def open_row():
+    return KlineRow(
+        START_MS,
+        *("1.00000000", "3.00000000", "0.50000000", "2.00000000", "10.00000000"),
+        START_MS + HOUR_MS - 1,
+        "20.00000000",
+        5,
+        *("4.00000000", "8.00000000"),
+    )

@@ -282,7 +282,7 @@ def test_a_refused_connection_is_unavailable() -> None:
 @pytest.mark.parametrize("url", ["http://127.0.0.1:port", "ftp://127.0.0.1"])
 def test_a_url_that_cannot_be_used_is_a_wrong_setting(url: str) -> None:
     with pytest.raises(StoreMisconfigured, match=r"^INFLUX_URL: "):
-        InfluxStore(settings_for(url)).check()
+        InfluxStore(settings_for("http://x").model_copy(update={"influx_url": url})).check()
 
 
 @pytest.mark.parametrize("token", ["", "abc\ndef", "tökén"])
@@ -299,3 +299,54 @@ def test_a_query_that_breaks_off_is_unavailable(server: Exchange) -> None:
         server.answer = lambda _, body=body: (200, {"Content-Type": "text/csv"}, body)  # type: ignore[misc]
         with pytest.raises(StoreUnavailable, match=r"^INFLUX_URL: "):
             list(reader.read("trade", {}))
+
+
+@pytest.mark.parametrize("work", ["write", "read"])
+def test_a_tls_failure_is_told_as_one(server: Exchange, work: str) -> None:
+    """A server without TLS at an https address; a false certificate comes the same way."""
+    url = server.url.replace("http://", "https://user:s3cret@")
+    with pytest.raises(StoreUnavailable) as caught:
+        if work == "write":
+            InfluxStore(settings_for(url)).write(trades(1))
+        else:
+            list(InfluxReader(settings_for(url)).read("trade", {}))
+    said = str(caught.value)
+    assert said.startswith("INFLUX_URL: no TLS with https://***@127.0.0.1")
+    assert "wrong version number" in said.lower().replace("_", " ")
+    assert "answers 0" not in said
+    assert "s3cret" not in said
+
+
+SPANS = (
+    b",result,table,_time,exchange,symbol\r\n"
+    b",first,0,2026-08-03T14:25:00Z,binance,A\r\n,last,0,2026-08-03T14:25:00Z,binance,A\r\n"
+)
+FOREIGN = (
+    b",result,table,_time,exchange,symbol,price,trade_id,note,buyer_is_maker\r\n"
+    b",,0,2026-08-03T14:25:00Z,binance,A,1.5,7.5,hello,true\r\n"
+)
+
+
+def test_what_another_program_wrote_is_left_out_and_said(
+    server: Exchange, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers = iter((SPANS, FOREIGN))
+    server.answer = lambda _: (200, {"Content-Type": "text/csv"}, next(answers))
+    (row,) = InfluxReader(settings_for(server.url)).read("trade", {})
+    assert {name: row.get(name) for name in ("price", "trade_id", "note", "buyer_is_maker")} == {
+        "price": 1.5,
+        "trade_id": None,
+        "note": None,
+        "buyer_is_maker": True,
+    }
+    ticks = "INFLUX_BUCKET_TICKS: bucket ticks: field"
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{ticks} trade_id of trade has a value that is not ours ('7.5'); left out",
+        f"{ticks} note of trade has a value that is not ours ('hello'); left out",
+    ]
+
+
+def test_a_query_that_foreign_fields_break_names_the_bucket(server: Exchange) -> None:
+    server.answer = lambda _: said(400, 'runtime error: pivot: value "x" appears in a column key column')
+    with pytest.raises(StoreMisconfigured, match=r"^INFLUX_BUCKET_TICKS: bucket ticks holds what another"):
+        list(InfluxReader(settings_for(server.url)).read("trade", {}))

@@ -1,0 +1,188 @@
+"""Where the process meets the machine: its standard streams, and errors of the system in words.
+
+What a command can foresee it says itself, with its own way out. This is for the rest: an error of the system
+that nobody met on its way is told as what it is, by file and cause.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import os
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Any, BinaryIO, Final, Literal, TextIO, cast
+
+_STANDARD: Final = 3  # input, output, errors
+# Signs of ours that a terminal without Unicode can show in another way.
+_PLAIN: Final = str.maketrans(
+    {"–": "-", "—": "-", "…": "...", "→": "->", "×": "x", "·": ".", "•": "*", "≥": ">=", "≤": "<=", "µ": "u"}
+    | {"▲": "^", "▼": "v", "●": "*", "○": "o", "─": "-", "━": "-"}
+)
+_HANDLER: Final = "cryptostream.plain"
+
+
+def _in_plain_signs(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end].translate(_PLAIN)
+    # Nothing is lost: what has no other form is written by its number, as JSON would.
+    return text.encode("ascii", "backslashreplace").decode("ascii"), error.end
+
+
+codecs.register_error(_HANDLER, _in_plain_signs)
+
+
+class Output:
+    """Standard output that remembers what went wrong with it: an error of writing does not say where.
+
+    Attributes:
+        fault: the first one; None so far.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.fault: OSError | None = None
+
+    def write(self, text: str) -> int:
+        with self._noting():
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        with self._noting():
+            self._stream.flush()
+
+    @property
+    def buffer(self) -> _Bytes:
+        return _Bytes(self._stream.buffer, self._noting)
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as fault:
+            self.fault = self.fault or fault
+            raise
+
+    def finish(self) -> OSError | None:
+        """Write what is still held; what went wrong, then or before."""
+        with suppress(OSError):  # which is remembered
+            if not self._stream.closed:
+                self.flush()
+        return self.fault
+
+    def drop(self) -> None:
+        """Nothing more can be written: what is held must not fail once more when the interpreter ends."""
+        with suppress(OSError, ValueError):  # a stream of a test has no number
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, self._stream.fileno())
+            os.close(null)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+class _Bytes:
+    """The bytes below it."""
+
+    def __init__(self, stream: BinaryIO, noting: Callable[[], AbstractContextManager[None]]) -> None:
+        self._stream = stream
+        self._noting = noting
+
+    def write(self, content: bytes) -> int:
+        with self._noting():
+            return self._stream.write(content)
+
+    def flush(self) -> None:
+        with self._noting():
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def prepared_streams() -> Iterator[Output]:
+    """Make the standard streams usable, whatever the process was started with; `sys.stdout` is an `Output`.
+
+    A stream that is closed becomes the null device: else the next file that is opened would take its number,
+    and everything written to the stream would go into that file. What an encoding lacks is written in plain
+    signs.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) < _STANDARD:
+        os.set_inheritable(number, True)
+    os.close(number)
+    if sys.stdin is None:
+        sys.stdin = _opened(0, "r")  # empty, and so a file without bars
+    if sys.stdout is None:
+        sys.stdout = _opened(1)
+    if sys.stderr is None:
+        sys.stderr = _opened(2)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=_HANDLER)
+    before, output = sys.stdout, Output(sys.stdout)
+    sys.stdout = cast("TextIO", output)
+    try:
+        yield output
+    finally:
+        sys.stdout = before
+
+
+def _opened(number: int, mode: Literal["r", "w"] = "w") -> TextIO:
+    return open(number, mode, encoding="utf-8", closefd=False)
+
+
+def complain(text: str) -> None:
+    """A line on standard error, if there is one to write to."""
+    with suppress(OSError, ValueError):  # full, or closed: there is nobody left to tell
+        print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def in_words(error: BaseException) -> str | None:
+    """An error of the system, a library or the machine in one clear line; None for a fault of ours."""
+    said: str | None
+    match error:
+        case OSError():
+            said = _of_system(error)
+        case UnicodeError():
+            said = f"a text is not in the encoding it should have ({_short(error)}); see arguments and files"
+        case MemoryError():
+            said = "memory: there is not enough; ask for less at once, or give this process more"
+        case RuntimeError() if "start new thread" in str(error):
+            said = "threads: the system allows this user no more; end other processes, or raise the limit"
+        case sqlite3.Error():
+            said = f"SQLite: {_short(error)}; see SQLITE_PATH and the disk it is on"
+        case ImportError():
+            said = f"{error.name or 'a library'} is not here ({_short(error)}); install it by: make setup"
+        case _:
+            said = _of_kafka(error)
+    return said
+
+
+def _of_system(error: OSError) -> str:
+    reason = error.strerror or _short(error)
+    if error.filename is not None:
+        name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else error.filename
+        return f"{name}: {reason}; see that it is there, may be used, and has room"
+    if isinstance(error, FileNotFoundError):  # asked for without a name, only this can be missing
+        return f"the working directory is gone ({reason}); change to one that is there"
+    if isinstance(error, ConnectionError | TimeoutError):
+        return f"a connection failed ({reason}); see that the servers in the settings are up"
+    return f"the system refuses ({reason}); see disk, memory and limits of this process"
+
+
+def _of_kafka(error: BaseException) -> str | None:
+    # Not imported here: not every command needs Kafka's library, and what was not loaded raised nothing.
+    library = sys.modules.get("confluent_kafka")
+    if library is None or not isinstance(error, library.KafkaException):
+        return None
+    said = error.args[0] if error.args else error
+    reason = said.str() if hasattr(said, "str") else str(said)
+    return f"Kafka: {reason}; see KAFKA_BOOTSTRAP_SERVERS and the broker's log"
+
+
+def _short(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

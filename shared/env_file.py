@@ -1,0 +1,109 @@
+"""`.env`, read as strictly as it is meant: what cannot be read or is unknown is a fault with file and line.
+
+Composers read the same file for the compose files. What they and python-dotenv read differently is refused
+too: `NAME: value`, a name without a value, `$NAME` in a setting of ours.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from dotenv.parser import Binding, parse_stream
+
+from shared.errors import SettingsError
+from shared.setting_names import MOVED, PROXIES, SETTINGS, is_known, nearest
+
+_SHOWN: Final = 60
+
+
+def read_env_file(path: Path) -> Mapping[str, str]:
+    """Names and values of a file, as written; empty if there is none.
+
+    A folder of that name is somebody else's.
+
+    Raises:
+        SettingsError: with a fault for each line that is wrong.
+    """
+    if not path.is_file():
+        return {}
+    values: dict[str, str] = {}
+    lines: dict[str, int] = {}
+    faults: list[str] = []
+    for binding in parse_stream(io.StringIO(_text(path))):
+        if binding.key is None and not binding.error:
+            continue  # a comment, or nothing
+        line = _first_line(binding)
+        where = f"{path} line {line}"
+        name, value = binding.key, binding.value
+        if binding.error or name is None or value is None:
+            faults.append(f"{where}: {_unreadable(binding)}")
+        elif not is_known(name):
+            faults.append(f"{where}: {_unknown(name)}")
+        elif name in lines:
+            faults.append(f"{where}: {name} stands in line {lines[name]} too; keep one of them")
+        elif "$" in value and name in SETTINGS and not _in_single_quotes(binding):
+            faults.append(f"{where}: {name} has a $, where composers put a variable; put it in single quotes")
+        else:
+            values[name], lines[name] = value, line
+    if faults:
+        raise SettingsError(*faults)
+    return values
+
+
+def _text(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read ({error.strerror}); give the right to read it") from None
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise SettingsError(
+            f"{path} line {line}: is not UTF-8 (byte {content[error.start]:#04x}); save the file as UTF-8"
+        ) from None
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise SettingsError(f"{path} line {line}: has a zero byte; save the file as UTF-8")
+    return text
+
+
+def _first_line(binding: Binding) -> int:
+    """Where the text itself begins: blank lines in front are counted as part of it."""
+    text = binding.original.string
+    return int(binding.original.line) + text[: len(text) - len(text.lstrip())].count("\n")
+
+
+def _in_single_quotes(binding: Binding) -> bool:
+    return binding.original.string.partition("=")[2].lstrip().startswith("'")
+
+
+def _unreadable(binding: Binding) -> str:
+    # Values may be secrets: of a line that cannot be read only its name is shown.
+    line = binding.original.string.strip().partition("\n")[0]
+    name, equals, value = line.removeprefix("export ").partition("=")
+    name = name.strip()
+    if equals and value.strip()[:1] in ('"', "'"):
+        return f"{name[:_SHOWN]}: its quote is not closed, or something follows it; close it"
+    if not equals and ":" in name:
+        name = name.partition(":")[0].strip()
+        return f"{name[:_SHOWN]}: has a colon; write {name[:_SHOWN]}=value"
+    if not equals and len(name.split()) == 1:
+        return f"{name[:_SHOWN]}: has no value; write {name[:_SHOWN]}=value, or take the line out"
+    return "is not NAME=value; write it so, or begin it with #"
+
+
+def _unknown(name: str) -> str:
+    shown = name[:_SHOWN]
+    if name.lower() in PROXIES:
+        return f"{shown} is read from the environment alone; export it there"
+    if name in MOVED:
+        return f"{shown} {MOVED[name]}"
+    if name.endswith(":"):
+        return f"{shown[:-1]}: has a colon; write {shown[:-1]}=value"
+    near = nearest(name)
+    hint = f"did you mean {near}?" if near else "docs/settings.md has them all"
+    return f"{shown} is not a setting; {hint}"
