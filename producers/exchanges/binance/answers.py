@@ -9,6 +9,8 @@ from typing import Any, Final, NamedTuple, TypeVar
 import orjson
 
 from shared.errors import ExchangeBlocked, ExchangeRefused, ExchangeUnavailable, InvalidMessage, UnknownSymbol
+from shared.redirects import is_redirect, target
+from shared.shown import shown
 
 Answer = TypeVar("Answer")
 
@@ -51,6 +53,11 @@ def decide(
             raise ExchangeRefused(
                 f"{request}: the exchange does not serve this place (451); "
                 "set BINANCE_REST_URL and BINANCE_WS_URL to its market-data-only hosts"
+            )
+        case _ if is_redirect(status):
+            raise ExchangeRefused(
+                f"{request}: sends on to {target(headers.get('location'))} ({status}), which is not followed;"
+                " give the exchange's own address by BINANCE_REST_URL or BINANCE_HISTORY_URL"
             )
         case _ if status >= 500:
             raise ExchangeUnavailable(f"{request}: the exchange failed ({status} {_text(body)})")
@@ -181,4 +188,4 @@ def _seconds(value: str | None, otherwise: float) -> float:
 
 
 def _text(body: bytes) -> str:
-    return " ".join(body[:120].decode(errors="replace").split())
+    return shown(" ".join(body[:120].decode(errors="replace").split()))
