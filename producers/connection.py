@@ -16,7 +16,7 @@ from producers.watchdog import Watchdog
 from shared.errors import ExchangeRefused, ExchangeUnavailable
 from shared.proxies import proxy_for
 from shared.redirects import is_redirect, target
-from shared.shown import shown
+from shared.shortened import shortened
 
 _OPEN_TIMEOUT_S: Final = 10.0
 _CLOSE_TIMEOUT_S: Final = 2.0
@@ -67,7 +67,7 @@ class Link:
 def why_closed(closed: ConnectionClosed) -> str:
     """The end of a connection in words."""
     frame = closed.rcvd
-    return shown(f"connection closed: {frame.code} {frame.reason}".strip() if frame else str(closed))
+    return shortened(f"connection closed: {frame.code} {frame.reason}".strip() if frame else closed)
 
 
 class _ConnectHere(connect):
@@ -103,7 +103,7 @@ async def open_connection(url: str, subscribe_frames: Sequence[bytes]) -> FrameC
     except InvalidStatus as error:
         raise _refused(error.response.status_code, error.response.headers.get("Location"), host) from None
     except (InvalidHandshake, OSError, TimeoutError) as error:
-        reason = str(error) or type(error).__name__
+        reason = shortened(error) or type(error).__name__
         raise ExchangeUnavailable(f"{host}: no connection ({reason}); see BINANCE_WS_URL") from None
     assert isinstance(connection, FrameConnection)
     try:

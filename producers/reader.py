@@ -31,6 +31,8 @@ _LOG = logging.getLogger(__name__)
 
 # Frames of one stream on one connection whose ids or times are out of bounds, before the next one is opened.
 _LIES: Final = 3
+# Names of streams that are counted so; a connection carries 200, and what it calls them may be anything.
+_LIARS: Final = 1_000
 
 _STREAM_NAMES: Final = {"kline": "klines", "trade": "trades", "depth": "depth", "quote": "quotes"}
 
@@ -83,6 +85,8 @@ class FrameReader:
                     parsed = await self._with_time_asked(parsed, frame, now_ms)
                     if type(parsed) is not StreamMessage:
                         self._receive_other(parsed, frame, link)
+                        if publisher.congested:
+                            await publisher.room()
                         continue
                 kind, message = parsed
                 symbol = message["symbol"]
@@ -116,6 +120,8 @@ class FrameReader:
                     parsed = await self._with_time_asked(parsed, frame, now_ms)
                     if type(parsed) is not StreamMessage:
                         self._receive_other(parsed, frame, link)
+                        if publisher.congested:
+                            await publisher.room()
                         continue
                 kind, message = parsed
                 stream = (message["symbol"], kind, message["interval"] if kind == "kline" else None)
@@ -169,6 +175,8 @@ class FrameReader:
                 self.ignored += 1
 
     def _out_of_bounds(self, link: Link, stream: str, reason: str) -> None:
+        if len(link.lies) >= _LIARS:
+            link.lies.clear()
         link.lies[stream] = link.lies.get(stream, 0) + 1
         if link.lies[stream] % _LIES == 0:
             self._distrusted(link, f"{stream} says again and again what cannot be: {reason}")

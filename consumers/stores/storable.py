@@ -9,6 +9,7 @@ from typing import Final
 from consumers.measurements import Column, Value
 from consumers.points import Point, Series
 from shared.errors import PointsRejected
+from shared.shortened import quoted
 
 INT64_MIN: Final = -(2**63)
 INT64_MAX: Final = 2**63 - 1
@@ -67,4 +68,4 @@ def _storable(point: Point, column: Column, value: Value) -> Value:
     elif type(value) is int and abs(value) <= _FLOAT_MAX:
         return float(value)
     kind = {"float": "a number", "int": "a 64-bit integer", "bool": "true or false"}[column.type]
-    raise rejection(point, f"{column.name}: {str(value)[:40]!r} ({type(value).__name__}) is not {kind}")
+    raise rejection(point, f"{column.name}: {quoted(value, 40)} ({type(value).__name__}) is not {kind}")

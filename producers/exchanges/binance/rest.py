@@ -12,7 +12,6 @@ from itertools import pairwise
 from typing import Any, Final, TypeVar
 
 import aiohttp
-import orjson
 
 from producers.backoff import Backoff
 from producers.clock import AHEAD_MS
@@ -39,6 +38,7 @@ from producers.exchanges.binance.rows import (
 from producers.exchanges.binance.ticker import DayTicker, ticker_of_body
 from producers.exchanges.binance.weight_budget import SHARE, WeightBudget
 from producers.order_book import SNAPSHOT_LEVELS
+from shared.dead_letters import as_json
 from shared.errors import (
     ExchangeBlocked,
     ExchangeError,
@@ -50,6 +50,7 @@ from shared.errors import (
 )
 from shared.messages import DepthMessage, KlineMessage, TradeMessage
 from shared.proxies import proxy_for
+from shared.shortened import quoted, shortened
 
 Row = TypeVar("Row", KlineMessage, TradeMessage, tuple[int, int, int])
 Reject = Callable[[str, str, str, bytes], None]
@@ -188,7 +189,7 @@ class BinanceRest:
             # One bar is open, as a rule; a later one is none.
             if kline["open_time_ms"] > most_ms + AHEAD_MS:
                 error = TimeAhead("open_time_ms", kline["open_time_ms"], most_ms + AHEAD_MS)
-                self._reject("rest:klines", symbol, str(error), orjson.dumps(kline))
+                self._reject("rest:klines", symbol, str(error), as_json(kline))
         return finished
 
     async def trades(
@@ -260,7 +261,7 @@ class BinanceRest:
             return newest[-1]["trade_id"] if newest else None
         newest_id = body.get("lastId")
         if type(newest_id) is not int:
-            raise ExchangeUnreadable(f"ticker/24hr of {symbol}: lastId is {newest_id!r}, no trade id")
+            raise ExchangeUnreadable(f"ticker/24hr of {symbol}: lastId is {quoted(newest_id)}, no trade id")
         return newest_id if newest_id >= 0 else None
 
     async def newest_trade_ids(self, symbols: Sequence[str]) -> dict[str, int]:
@@ -273,7 +274,7 @@ class BinanceRest:
             )
             for row in rows:
                 if type(row) is not dict or type(row.get("lastId")) is not int:
-                    raise ExchangeUnreadable(f"ticker/24hr: {row!r:.80} has no trade id")
+                    raise ExchangeUnreadable(f"ticker/24hr: {quoted(row)} has no trade id")
                 if row["lastId"] >= 0 and row.get("symbol") in symbols:
                     found[row["symbol"]] = row["lastId"]
         return found
@@ -291,7 +292,7 @@ class BinanceRest:
         try:
             return ticker_of_body(symbol, body)
         except InvalidMessage as error:
-            self._reject("rest:ticker/24hr", symbol, str(error), orjson.dumps(body))
+            self._reject("rest:ticker/24hr", symbol, str(error), as_json(body))
             raise ExchangeUnreadable(f"ticker/24hr of {symbol}: {error}") from None
 
     async def depth(
@@ -304,7 +305,7 @@ class BinanceRest:
         try:
             return snapshot_of_body(symbol, body, received_ms())
         except InvalidMessage as error:
-            self._reject("rest:depth", symbol, str(error), orjson.dumps(body))
+            self._reject("rest:depth", symbol, str(error), as_json(body))
             raise ExchangeUnreadable(f"depth of {symbol}: {error}") from None
 
     async def _trades_of(self, symbol: str, rows: list[Any], received_ms: int) -> list[TradeMessage]:
@@ -328,7 +329,7 @@ class BinanceRest:
             try:
                 checked.append(read(row))
             except InvalidMessage as error:
-                self._reject(f"rest:{path}", symbol, str(error), orjson.dumps(row))
+                self._reject(f"rest:{path}", symbol, str(error), as_json(row))
         if rows and not checked:
             # That there are rows must not be taken for an answer that there are none.
             raise ExchangeUnreadable(f"{path} of {symbol}: none of {len(rows)} rows can be read")
@@ -369,7 +370,7 @@ class BinanceRest:
                 if base == self._rest_url:
                     self._served_ms = served_ms(headers)
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                reason = str(error) or type(error).__name__
+                reason = shortened(error) or type(error).__name__
                 raise ExchangeUnavailable(f"{request}: no answer ({reason})") from None
             finally:
                 self.budget.finished(weight, self._exchange_ms(), used)

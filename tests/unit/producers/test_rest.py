@@ -228,7 +228,7 @@ def test_an_exchange_without_tickers_is_asked_for_the_newest_trade_itself() -> N
 def test_a_ticker_without_an_id_tells_no_trade() -> None:
     host = Host()
     host.answers["ticker/24hr"] = (200, b'{"symbol":"BTCUSDC","lastId":null}')
-    with pytest.raises(ExchangeUnreadable, match="lastId is None"):
+    with pytest.raises(ExchangeUnreadable, match="lastId is 'None'"):
         run(host, lambda rest: rest.newest_trade_id("BTCUSDC"))
 
 
