@@ -44,7 +44,7 @@ _OF_FOREIGN_VALUES: Final = (
     *(InvalidMessage, LookupError, TypeError, AttributeError),
     *(ValueError, ArithmeticError, RecursionError),
 )
-_ZERO: Final = re.compile(r"0+(?:\.0+)?")
+_ZERO: Final = re.compile(r"0{1,20}(?:\.0{1,20})?")
 
 
 class StreamMessage(NamedTuple):
@@ -130,7 +130,7 @@ def parse_frame(frame: bytes | str, now_ms: int, latest_ms: int = LATEST_MS - 1)
         # Quotes have neither type nor time: only the stream's name tells (BINANCE_SPOT.md §4.8).
         stream = envelope.get("stream")
         if "e" in event or type(stream) is not str or not stream.endswith("@bookTicker"):
-            return _of_no_reader(stream if type(stream) is str else _stream_of(envelope), event)
+            return _of_no_reader(stream, event)
         reader = _read_quote
     received_ms = envelope.get("receivedTime")
     try:
@@ -161,13 +161,18 @@ def _latest_of_replay(event: dict[str, Any], received_ms: int) -> int:
     return min(latest_ms, in_ms(event_time) + _EVENT_MS) if type(event_time) is int else latest_ms
 
 
-def _of_no_reader(stream: str, event: dict[str, Any]) -> Parsed:
+def _of_no_reader(stream: Any, event: dict[str, Any]) -> Parsed:
     """An event that is not ours to carry, or one of ours whose type is lost."""
     kind = event.get("e")
     if type(kind) is str:
         return ServerShutdown() if kind == "serverShutdown" else Ignored(shortened(kind, OF_NAME))
     # Partial books come without a type, too (BINANCE_SPOT.md §4.10).
-    if "e" in event or stream.endswith(("@trade", "@depth@100ms")) or "@kline_" in stream:
+    if (
+        "e" in event
+        or type(stream) is not str
+        or stream.endswith(("@trade", "@depth@100ms"))
+        or "@kline_" in stream
+    ):
         return Rejected(shortened(stream, OF_NAME), "an event without a type")
     return Ignored(shortened(stream, OF_NAME))
 
