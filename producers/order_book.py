@@ -30,7 +30,8 @@ BUFFERED_LEVELS: Final = 150_000
 _STALE_DIFFS: Final = 300
 # Applied diffs after which a book counts as stable, and the back-off of snapshots starts anew (10 s).
 _STABLE_AFTER: Final = 100
-_MAX_DELAY_S: Final = 60.0
+# After the last bad diff or snapshot the book is exact again within a minute: 30 s of stale diffs, and this.
+_MAX_DELAY_S: Final = 20.0
 
 
 class Apply(NamedTuple):
@@ -203,9 +204,12 @@ class BookSync:
         self._asking = False
         if self._synced or self._snapshot is not None:
             return []
-        if self._buffer and _place(snapshot["final_update_id"], self._buffer[0]) is Place.BEYOND:
+        if self._buffer and all(self._is_beyond(snapshot, diff) for diff in self._buffer):
             self._failures += 1
             return self._ask()
+        # What is beyond it and yet came before others that are not has lied: no snapshot would ever reach it.
+        while self._buffer and self._is_beyond(snapshot, self._buffer[0]):
+            self._buffered_levels -= _levels(self._buffer.popleft())
         self._load(snapshot)
         effects: list[BookEffect] = []
         buffered, self._buffer = self._buffer, deque(maxlen=BUFFERED_DIFFS)
@@ -213,6 +217,10 @@ class BookSync:
         for diff in buffered:
             effects += self.receive(diff)
         return effects
+
+    @staticmethod
+    def _is_beyond(snapshot: DepthMessage, diff: DepthMessage) -> bool:
+        return _place(snapshot["final_update_id"], diff) is Place.BEYOND
 
     def snapshot_failed(self) -> list[BookEffect]:
         """The snapshot could not be had: ask again, later each time."""

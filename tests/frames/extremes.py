@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any, Final
 
 import orjson
 
 
-class Raw(bytes):
-    """JSON text, or what looks like it, to be put where a value stands."""
+# JSON text, or what looks like it, that is put where a value stands.
+Raw = orjson.Fragment
 
 
 # Integers around every bound that a reader may have: signs, 2^31, 2^53, int64, uint64, float.
@@ -70,17 +71,10 @@ def extreme(chance: random.Random, rare_huge: float) -> Any:
     where = chance.random()
     if where < rare_huge:
         return huge(chance)
-    return nested(chance) if where < 0.02 + rare_huge else chance.choice(ALL)
+    return nested(chance) if where < 0.02 + rare_huge else chosen(chance, ALL)
 
 
-def text_of(value: Any) -> bytes:
-    """JSON of a value, in which `Raw` is already some."""
-    match value:
-        case Raw():
-            return bytes(value)
-        case dict():
-            return b"{" + b",".join(orjson.dumps(str(k)) + b":" + text_of(v) for k, v in value.items()) + b"}"
-        case list() | tuple():
-            return b"[" + b",".join(map(text_of, value)) + b"]"
-        case _:
-            return orjson.dumps(value)
+def chosen(chance: random.Random, values: Sequence[Any]) -> Any:
+    """One of the values; of a container a copy, since what it is put into may be changed further."""
+    value = values[int(chance.random() * len(values))]
+    return orjson.loads(orjson.dumps(value)) if type(value) in (list, dict) else value

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from tests.frames.extremes import ALL, DECIMALS, INTEGERS, LEVELS, Raw, extreme, text_of
+from tests.frames.extremes import ALL, DECIMALS, INTEGERS, LEVELS, Raw, chosen, extreme
 
 # One in so many has a value of up to 800 kB.
 _HUGE: Final = 0.0004
@@ -48,13 +48,13 @@ class Generator:
         if chance.random() < 0.5:
             match old:
                 case bool():
-                    return chance.choice((None, 0, 1, "true", [], {}))
+                    return chosen(chance, (None, 0, 1, "true", [], {}))
                 case int():
-                    return chance.choice(INTEGERS)
+                    return chosen(chance, INTEGERS)
                 case str():
-                    return chance.choice(DECIMALS)
+                    return chosen(chance, DECIMALS)
                 case list():
-                    return chance.choice(LEVELS)
+                    return chosen(chance, LEVELS)
         return extreme(chance, _HUGE)
 
     def _place(self, whole: Any) -> tuple[Any, Any]:
@@ -71,47 +71,47 @@ class Generator:
     def _value(self, whole: Any) -> bytes:
         at, name = self._place(whole)
         at[name] = self._extreme_for(at[name])
-        return text_of(whole)
+        return orjson.dumps(whole)
 
     def _values(self, whole: Any) -> bytes:
         for _ in range(self.chance.randrange(2, 5)):
             at, name = self._place(whole)
             if type(at[name]) not in (dict, list):
                 at[name] = self._extreme_for(at[name])
-        return text_of(whole)
+        return orjson.dumps(whole)
 
     def _left_out(self, whole: Any) -> bytes:
         at, name = self._place(whole)
         del at[name]
-        return text_of(whole)
+        return orjson.dumps(whole)
 
     def _twice(self, whole: Any) -> bytes:
         """A name that an object has twice: the last holds."""
         at, name = self._place(whole)
         if type(at) is dict:
             again = {**at, name: self._extreme_for(at[name])}
-            text = text_of(at)[:-1] + b"," + text_of(again)[1:]
+            text = orjson.dumps(at)[:-1] + b"," + orjson.dumps(again)[1:]
             at.clear()
             at[""] = Raw(text)
-            return text_of(whole).replace(b'{"":' + text + b"}", text)
+            return orjson.dumps(whole).replace(b'{"":' + text + b"}", text)
         at.insert(name, self._extreme_for(at[name]))
-        return text_of(whole)
+        return orjson.dumps(whole)
 
     def _envelope(self, whole: Any) -> bytes:
         """Names of the envelope or of events, put where they do not belong."""
         if type(whole) is not dict:
-            return text_of([whole, extreme(self.chance, _HUGE)])
+            return orjson.dumps([whole, extreme(self.chance, _HUGE)])
         at = whole if self.chance.random() < 0.7 else self._place(whole)[0]
         if type(at) is dict:
             names = _ENVELOPE if at is whole else _FIELDS
             at[self.chance.choice(names)] = extreme(self.chance, _HUGE)
-        return text_of(whole)
+        return orjson.dumps(whole)
 
     def _control(self, _whole: Any) -> bytes:
         """A control reply of any shape."""
         chance = self.chance
-        value, other = extreme(chance, _HUGE), chance.choice(ALL)
-        return text_of(
+        value, other = extreme(chance, _HUGE), chosen(chance, ALL)
+        return orjson.dumps(
             chance.choice(
                 (
                     {"result": value, "id": other},

@@ -138,9 +138,7 @@ def _levels(value: Any) -> Any:
 def _quote(event: dict[str, Any], _latest_ms: int) -> dict[str, Any]:
     fields: dict[str, Any] = {"kind": "quote", "update_id": _integer(event["u"], 0, 2**53 - 1)}
     for side, price, quantity in (("bid", event["b"], event["B"]), ("ask", event["a"], event["A"])):
-        there = any(digit not in "0." for digit in _number(price)) and any(
-            digit not in "0." for digit in _number(quantity)
-        )
+        there = all([any(sign not in "0." for sign in _number(text)) for text in (price, quantity)])
         fields[f"{side}_price"], fields[f"{side}_quantity"] = (price, quantity) if there else (None, None)
     return fields
 

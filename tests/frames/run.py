@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import resource
 import time
 from collections import Counter
@@ -44,6 +45,7 @@ class Outcome:
     worst_s: int = 0
     longest: int = 0
     seconds: float = 0.0
+    cpu_s: float = 0.0
     peak_mb: float = 0.0
 
     @property
@@ -62,13 +64,14 @@ def work(seed: int, count: int, told: Callable[[int], None] = lambda _done: None
         Wrong: with the frame.
     """
     logging.disable(logging.CRITICAL)
-    begun_s = time.perf_counter()
+    random.seed(seed)  # for the jitter of what is waited for
+    begun_s, begun_cpu_s = time.perf_counter(), time.process_time()
     try:
         with virtual_clocks():
             outcome = run_virtually(_work(seed, count, told))
     finally:
         logging.disable(logging.NOTSET)
-    outcome.seconds = time.perf_counter() - begun_s
+    outcome.seconds, outcome.cpu_s = time.perf_counter() - begun_s, time.process_time() - begun_cpu_s
     outcome.peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return outcome
 

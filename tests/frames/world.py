@@ -13,6 +13,7 @@ SYMBOL: Final = "FUZZUSDC"
 INTERVALS: Final = ("1s", "1m")
 BEGIN_MS: Final = 1_785_767_100_000  # a full minute
 _TRADES_A_SECOND: Final = 3
+_DIFFS_A_SECOND: Final = 10
 _FIRST_ID: Final = 1_000_000
 _BOOK: Final = {"bids": [["99.00", "1.00"]], "asks": [["101.00", "1.00"]]}
 
@@ -37,7 +38,7 @@ class World:
         for number in range(_TRADES_A_SECOND):
             self.trade_id += 1
             frames.append(self._frame("trade", self._trade(self.trade_id, begun_ms + 100 * number)))
-        for _ in range(2):
+        for _ in range(_DIFFS_A_SECOND):
             self.update_id += 1
             ids = {"U": self.update_id, "u": self.update_id}
             frames.append(self._frame("depth@100ms", {**ids, "b": _BOOK["bids"], "a": _BOOK["asks"]}, "depthUpdate"))
