@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from consumers.marks import Spot, crc_of
-from shared.dead_letters import Headers, dead_letter_headers
+from shared.dead_letters import DeadLetter, Origin, as_json, dead_letter
 from shared.errors import BrokerError, BrokerUnavailable
 from shared.kafka import cause
 from shared.topics import DEAD_LETTERS
 
 # A broker that takes nothing for so long stops the service; the supervisor starts it again.
 _ROOM_DEADLINE_S: Final = 60.0
+_SAY_AGAIN_S: Final = 60.0
+
+_LOG = logging.getLogger(__name__)
+
+_Report = Callable[[KafkaError | None, Message], None]
 
 
 class Outbox:
-    """One thread's records on a producer that threads share; `flush` waits for this thread's only."""
+    """One thread's records on a producer that threads share; `flush` waits for this thread's only.
+
+    Attributes:
+        dead_letters: how many were put aside. lost_letters: those of them that Kafka has refused.
+    """
 
     def __init__(self, producer: Producer, service: str) -> None:
         self._producer = producer
@@ -29,6 +40,8 @@ class Outbox:
         self._on_its_way = 0
         self._failure: str | None = None
         self.dead_letters = 0
+        self.lost_letters = 0
+        self._lost_said_s = -_SAY_AGAIN_S
         self._newest: dict[tuple[str, int], Message] = {}
         self._acknowledged_s = time.monotonic()
 
@@ -44,7 +57,6 @@ class Outbox:
         value: bytes | None,
         *,
         partition: int | None = None,
-        headers: Headers | None = None,
     ) -> None:
         """Queue a record.
 
@@ -52,16 +64,23 @@ class Outbox:
             BrokerUnavailable: the queue stayed full.
             BrokerError: this or an earlier record was refused for good.
         """
-        self._raise_failure()
-        record: dict[str, Any] = {"key": key, "value": value, "on_delivery": self._delivered}
+        record: dict[str, Any] = {"key": key, "value": value}
         if partition is not None:
             record["partition"] = partition
-        if headers is not None:
-            record["headers"] = headers
+        try:
+            self._queue(topic, record, self._delivered)
+        except KafkaException as error:
+            # A record that no topic takes; or the producer is out of step with the broker for good.
+            raise BrokerError(
+                f"topic {topic}: Kafka takes no record of this process ({cause(error).str()}); start it again"
+            ) from None
+
+    def _queue(self, topic: str, record: dict[str, Any], report: _Report) -> None:
+        self._raise_failure()
         deadline = time.monotonic() + _ROOM_DEADLINE_S
         while True:
             try:
-                self._producer.produce(topic, **record)
+                self._producer.produce(topic, on_delivery=report, **record)
                 break
             except BufferError:
                 if time.monotonic() > deadline:
@@ -70,12 +89,6 @@ class Outbox:
                         "see whether the broker is up"
                     ) from None
                 self._poll(0.1)
-            except KafkaException as error:
-                # A record that no topic takes; or the producer is out of step with the broker for good.
-                raise BrokerError(
-                    f"topic {topic}: Kafka takes no record of this process ({cause(error).str()}); "
-                    "start it again"
-                ) from None
         with self._lock:
             self._on_its_way += 1
         self._poll(0)
@@ -84,22 +97,43 @@ class Outbox:
         self.send(topic, key, orjson.dumps(message))
 
     def dead_letter(self, message: Message, reason: str) -> None:
-        """Put a record aside: its bytes and key unchanged, with the reason and where it came from."""
-        headers = dead_letter_headers(
-            reason,
-            message.topic() or "",
-            _or_unknown(message.partition()),
-            _or_unknown(message.offset()),
-            self._service,
-        )
-        self.send(DEAD_LETTERS, _as_bytes(message.key()), _as_bytes(message.value()), headers=headers)
-        self.dead_letters += 1
+        """Put a record aside: its bytes and key, with the reason and where it came from."""
+        partition, offset = _or_unknown(message.partition()), _or_unknown(message.offset())
+        origin = Origin(reason, message.topic() or "", partition, offset, self._service)
+        self._put_aside(dead_letter(origin, _as_bytes(message.key()), _as_bytes(message.value())))
 
     def dead_point(self, topic: str, description: dict[str, Any], reason: str) -> None:
         """Put aside a point that the store refused, as JSON."""
-        headers = dead_letter_headers(reason, topic, -1, -1, self._service)
-        self.send(DEAD_LETTERS, None, orjson.dumps(description, default=str), headers=headers)
+        origin = Origin(reason, topic, -1, -1, self._service)
+        self._put_aside(dead_letter(origin, None, as_json(description)))
+
+    def _put_aside(self, letter: DeadLetter) -> None:
+        """Kafka's refusal of a letter ends nothing: it would come again at each start."""
         self.dead_letters += 1
+        try:
+            self._queue(DEAD_LETTERS, letter._asdict(), self._letter_delivered)
+        except KafkaException as error:
+            self._lose(cause(error))
+
+    def _letter_delivered(self, error: KafkaError | None, message: Message) -> None:
+        if error is None:
+            self._delivered(None, message)
+            return
+        with self._lock:
+            self._on_its_way -= 1
+        self._lose(error)
+
+    def _lose(self, error: KafkaError) -> None:
+        self.lost_letters += 1
+        now_s = time.monotonic()
+        if now_s - self._lost_said_s >= _SAY_AGAIN_S:
+            self._lost_said_s = now_s
+            _LOG.warning(
+                "%s: dead letter %d could not be written: %s; see `cryptostream topics`",
+                self._service,
+                self.lost_letters,
+                error.str(),
+            )
 
     def newest(self, topic: str, partition: int) -> Spot | None:
         """The last of our records that a partition has acknowledged; None if there is none yet."""

@@ -68,6 +68,7 @@ class Telemetry:
         behind_ms = now_ms - self._received_ms if lag and self._received_ms else 0
         self._metrics.gauge("lag_seconds", max(behind_ms, 0) / 1000)
         self._metrics.gauge("dead_letters", self._outbox.dead_letters)
+        self._metrics.gauge("dead_letters_lost", self._outbox.lost_letters)
         self._metrics.gauge("expired", self._store.expired)
         if self._store.expired and not self._expired:
             log.warning("%s: points older than their bucket keeps are not stored", self._metrics.service)

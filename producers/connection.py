@@ -15,6 +15,8 @@ from producers.frames import FrameConnection
 from producers.watchdog import Watchdog
 from shared.errors import ExchangeRefused, ExchangeUnavailable
 from shared.proxies import proxy_for
+from shared.redirects import is_redirect, target
+from shared.shortened import shortened
 
 _OPEN_TIMEOUT_S: Final = 10.0
 _CLOSE_TIMEOUT_S: Final = 2.0
@@ -65,7 +67,14 @@ class Link:
 def why_closed(closed: ConnectionClosed) -> str:
     """The end of a connection in words."""
     frame = closed.rcvd
-    return f"connection closed: {frame.code} {frame.reason}".strip() if frame else str(closed)
+    return shortened(f"connection closed: {frame.code} {frame.reason}".strip() if frame else closed)
+
+
+class _ConnectHere(connect):
+    """A connection to the server that was named, and to no other that it may name."""
+
+    def process_redirect(self, exc: Exception) -> Exception:
+        return exc
 
 
 async def open_connection(url: str, subscribe_frames: Sequence[bytes]) -> FrameConnection:
@@ -79,7 +88,7 @@ async def open_connection(url: str, subscribe_frames: Sequence[bytes]) -> FrameC
     host = url.split("/stream", 1)[0]
     proxy = proxy_for(url)
     try:
-        connection = await connect(
+        connection = await _ConnectHere(
             url,
             create_connection=FrameConnection,
             compression=None,  # the exchange offers none, and it would cost more than it saves
@@ -92,9 +101,9 @@ async def open_connection(url: str, subscribe_frames: Sequence[bytes]) -> FrameC
             ping_interval=None,
         )
     except InvalidStatus as error:
-        raise _refused(error.response.status_code, host) from None
+        raise _refused(error.response.status_code, error.response.headers.get("Location"), host) from None
     except (InvalidHandshake, OSError, TimeoutError) as error:
-        reason = str(error) or type(error).__name__
+        reason = shortened(error) or type(error).__name__
         raise ExchangeUnavailable(f"{host}: no connection ({reason}); see BINANCE_WS_URL") from None
     assert isinstance(connection, FrameConnection)
     try:
@@ -105,7 +114,7 @@ async def open_connection(url: str, subscribe_frames: Sequence[bytes]) -> FrameC
     return connection
 
 
-def _refused(status: int, host: str) -> ExchangeUnavailable | ExchangeRefused:
+def _refused(status: int, location: str | None, host: str) -> ExchangeUnavailable | ExchangeRefused:
     match status:
         case 451:
             return ExchangeRefused(
@@ -118,5 +127,10 @@ def _refused(status: int, host: str) -> ExchangeUnavailable | ExchangeRefused:
             return ExchangeUnavailable(f"{host}: too many connections from this IP ({status})", _LIMIT_S)
         case 404:
             return ExchangeRefused(f"{host}: has no /stream (404); BINANCE_WS_URL is scheme and host only")
+        case _ if is_redirect(status):
+            return ExchangeRefused(
+                f"{host}: sends on to {target(location)} ({status}), which is not followed; "
+                "give the exchange's own address by BINANCE_WS_URL"
+            )
         case _:
             return ExchangeUnavailable(f"{host}: handshake refused ({status})")

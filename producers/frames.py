@@ -19,6 +19,8 @@ from websockets.protocol import OPEN, Event
 # Frames received and not yet read; above it the socket is not read, so TCP holds the exchange back. Longer
 # queues are slower: the frames fall out of the processor's caches before they are parsed.
 _QUEUED_FRAMES: Final = 1_024
+# Decoded they take up to 30 times as much, one at a time; 1,024 of the longest would be 900 MB.
+_QUEUED_BYTES: Final = 8 * 2**20
 # Last fragment and text, with nothing reserved set (RFC 6455 §5.2): a whole message.
 _WHOLE_TEXT: Final = 0x81
 _END_OF_HEAD: Final = b"\r\n\r\n"
@@ -103,7 +105,8 @@ class FrameConnection(ClientConnection):
         if event.fin and not self._parts:
             self.frames.append(bytes(event.data))
         else:
-            self._parts.append(bytes(event.data))
+            if event.data or not self._parts:
+                self._parts.append(bytes(event.data))
             if not event.fin:
                 return
             self.frames.append(b"".join(self._parts))
@@ -111,7 +114,9 @@ class FrameConnection(ClientConnection):
         self._received()
 
     def _received(self) -> None:
-        if len(self.frames) > _QUEUED_FRAMES and not self._held_back:
+        if not self._held_back and (
+            len(self.frames) > _QUEUED_FRAMES or sum(map(len, self.frames)) > _QUEUED_BYTES
+        ):
             self._held_back = True
             self.transport.pause_reading()
         if self.frames:

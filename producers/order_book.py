@@ -21,12 +21,17 @@ BUFFERED_DIFFS: Final = 1_000
 SNAPSHOT_LEVELS: Final = 1_000
 # A side of 10,000 levels is 350 kB as JSON, so that a full snapshot stays below Kafka's 1 MB a message.
 MAX_LEVELS: Final = 10_000
+# What is longer than an exchange's prices could make a side of 900 kB; both are to fit into a message.
+_FULL_CHARACTERS: Final = 400_000
+# Levels of all buffered diffs: about 40 MB. The oldest go first, as with the number of diffs.
+BUFFERED_LEVELS: Final = 150_000
 # Diffs that a snapshot claims to contain, received after it, before it counts as one of another numbering:
 # REST is not ahead of the stream by their 30 s. A recording may have its only snapshot late.
 _STALE_DIFFS: Final = 300
 # Applied diffs after which a book counts as stable, and the back-off of snapshots starts anew (10 s).
 _STABLE_AFTER: Final = 100
-_MAX_DELAY_S: Final = 60.0
+# After the last bad diff or snapshot the book is exact again within a minute: 30 s of stale diffs, and this.
+_MAX_DELAY_S: Final = 20.0
 
 
 class Apply(NamedTuple):
@@ -91,6 +96,7 @@ class BookSync:
         self._snapshot: DepthMessage | None = None  # loaded, but no diff has followed on it yet
         self._synced = False
         self._buffer: deque[DepthMessage] = deque(maxlen=BUFFERED_DIFFS)
+        self._buffered_levels = 0
         self._asking = False
         self._failures = 0
         self._applied = 0
@@ -145,12 +151,19 @@ class BookSync:
         return (bids_known or not self._lowest) and (asks_known or self._highest == float("inf"))
 
     def full(self) -> BookTop | None:
-        """All levels of the known range, best first, or None while the book is not exact."""
+        """All levels of the known range, best first, or None while the book is not exact.
+
+        Of a side that Kafka would not take, the farthest levels are left out.
+        """
         if not self._synced:
             return None
         bids = sorted((price for price in self._bids if price >= self._lowest), reverse=True)
         asks = sorted(price for price in self._asks if price <= self._highest)
-        return BookTop(self._id, [self._bids[price] for price in bids], [self._asks[price] for price in asks])
+        return BookTop(
+            self._id,
+            _sendable([self._bids[price] for price in bids]),
+            _sendable([self._asks[price] for price in asks]),
+        )
 
     def adopt(self, fresh: BookSync) -> None:
         """Take over the levels of another book of the same update id, which knows the prices of today."""
@@ -172,17 +185,31 @@ class BookSync:
         ):
             # No snapshot can join the diffs of two numberings.
             self._buffer.clear()
-        self._buffer.append(diff)
+        self._hold(diff)
         return self._ask()
+
+    def _hold(self, diff: DepthMessage) -> None:
+        """Keep a diff until there is a snapshot for it."""
+        if not self._buffer:
+            self._buffered_levels = 0
+        elif len(self._buffer) == BUFFERED_DIFFS:
+            self._buffered_levels -= _levels(self._buffer.popleft())
+        self._buffer.append(diff)
+        self._buffered_levels += _levels(diff)
+        while self._buffered_levels > BUFFERED_LEVELS and len(self._buffer) > 1:
+            self._buffered_levels -= _levels(self._buffer.popleft())
 
     def receive_snapshot(self, snapshot: DepthMessage) -> list[BookEffect]:
         """Take the answer to `NeedSnapshot`."""
         self._asking = False
         if self._synced or self._snapshot is not None:
             return []
-        if self._buffer and _place(snapshot["final_update_id"], self._buffer[0]) is Place.BEYOND:
+        if self._buffer and all(self._is_beyond(snapshot, diff) for diff in self._buffer):
             self._failures += 1
             return self._ask()
+        # What is beyond it and yet came before others that are not has lied: no snapshot would ever reach it.
+        while self._buffer and self._is_beyond(snapshot, self._buffer[0]):
+            self._buffered_levels -= _levels(self._buffer.popleft())
         self._load(snapshot)
         effects: list[BookEffect] = []
         buffered, self._buffer = self._buffer, deque(maxlen=BUFFERED_DIFFS)
@@ -190,6 +217,10 @@ class BookSync:
         for diff in buffered:
             effects += self.receive(diff)
         return effects
+
+    @staticmethod
+    def _is_beyond(snapshot: DepthMessage, diff: DepthMessage) -> bool:
+        return _place(snapshot["final_update_id"], diff) is Place.BEYOND
 
     def snapshot_failed(self) -> list[BookEffect]:
         """The snapshot could not be had: ask again, later each time."""
@@ -271,7 +302,7 @@ class BookSync:
         was_synced, last_good_id, offending_id = self._synced, self._id, diff["first_update_id"]
         self._clear()
         self._failures += 1
-        self._buffer.append(diff)
+        self._hold(diff)
         effects: list[BookEffect] = [Resync(reason, last_good_id, offending_id)] if was_synced else []
         return effects + self._ask()
 
@@ -289,6 +320,20 @@ class BookSync:
         self._best_bid, self._best_ask = 0.0, float("inf")
         self._snapshot, self._synced = None, False
         self._buffer.clear()
+
+
+def _levels(diff: DepthMessage) -> int:
+    return len(diff["bids"]) + len(diff["asks"])
+
+
+def _sendable(levels: Levels) -> Levels:
+    """As many of the levels, from the first on, as fit into a message beside the other side."""
+    characters = 0
+    for number, (price, quantity) in enumerate(levels):
+        characters += len(price) + len(quantity) + 8  # brackets, quotation marks, commas
+        if characters > _FULL_CHARACTERS:
+            return levels[:number]
+    return levels
 
 
 def _event_ms(diff: DepthMessage) -> int:

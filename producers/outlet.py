@@ -13,10 +13,10 @@ from producers.effects import Effect, Publish
 from producers.instrument import Instrument
 from producers.progress import MOST_NOTED_HOLES, BadProgress, Progress, ProgressLog
 from producers.publisher import Delivered, Publisher
-from shared.dead_letters import dead_letter_headers
+from shared.dead_letters import Origin, dead_letter
 from shared.messages import encode, message_key
 from shared.metrics import ServiceMetrics
-from shared.topics import DEAD_LETTERS, LEDGER, PROGRESS, TRADES, klines_topic
+from shared.topics import LEDGER, PROGRESS, TRADES, klines_topic
 
 SERVICE: Final = "producer"
 # Deliveries are followed ten times a second and topic, which tells latency and progress well enough.
@@ -192,17 +192,17 @@ class Outlet:
             self.write_progress(self.progress.final(after, self._clock.now_ms()))
 
     def reject(self, source: str, symbol: str, reason: str, value: bytes) -> None:
-        """Send bytes that break the contract to the dead letters, unchanged.
+        """Send bytes that break the contract to the dead letters; see `shared.dead_letters`.
 
         Args:
             source: `websocket:<stream>` or `rest:<path>`.
         """
         self.dead_letters += 1
-        headers = dead_letter_headers(reason, source, -1, -1, SERVICE)
-        self.publisher.send(DEAD_LETTERS, message_key(self._exchange, symbol), value, headers=headers)
+        key = message_key(self._exchange, symbol)
+        self.publisher.put_aside(dead_letter(Origin(reason, source, -1, -1, SERVICE), key, value))
 
     def put_aside(self, bad: BadProgress) -> None:
-        """Send a record of `pipeline.progress` that breaks its contract to the dead letters, unchanged."""
+        """Send a record of `pipeline.progress` that breaks its contract to the dead letters."""
         self.dead_letters += 1
-        headers = dead_letter_headers(bad.reason, PROGRESS, bad.partition, bad.offset, SERVICE)
-        self.publisher.send(DEAD_LETTERS, bad.key, bad.value, headers=headers)
+        origin = Origin(bad.reason, PROGRESS, bad.partition, bad.offset, SERVICE)
+        self.publisher.put_aside(dead_letter(origin, bad.key, bad.value))

@@ -16,6 +16,7 @@ import orjson
 
 from producers.bearings import OpenHole
 from shared.errors import InvalidMessage
+from shared.shortened import shortened
 
 _SCHEMA: Final = 1
 # Some 100 bytes each: 5,000 stay well below the largest record that Kafka takes (1 MB).
@@ -77,7 +78,9 @@ def decode_progress(value: bytes) -> Progress:
         known["missing"] = tuple(OpenHole(**hole) for hole in known.get("missing", ()))
         progress = Progress(**known)
     except (orjson.JSONDecodeError, TypeError, KeyError, AttributeError) as error:
-        raise InvalidMessage("progress", value, f"a record of pipeline.progress ({error})") from None
+        raise InvalidMessage(
+            "progress", value, f"a record of pipeline.progress ({shortened(error)})"
+        ) from None
     if not _makes_sense(progress):
         raise InvalidMessage("progress", value, "a record of pipeline.progress, with numbers in their places")
     return progress

@@ -11,6 +11,8 @@ from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from producers.letters import Letters
+from shared.dead_letters import DeadLetter
 from shared.errors import BrokerError, BrokerUnavailable
 from shared.kafka import LIBRDKAFKA_LOG, Verdict, cause, producer_config, verdict
 
@@ -18,11 +20,12 @@ _LOG = logging.getLogger(__name__)
 
 # Called with partition and offset when the broker has the record.
 Delivered = Callable[[int, int], None]
-Headers = list[tuple[str, str | bytes]]
 
 _START_TIMEOUT_S: Final = 10.0
 _POLL_S: Final = 0.02
 _FLUSH_SLICE_S: Final = 0.1
+# Dead letters may take so long beyond all else; a service does not wait for one that cannot be written.
+_LETTERS_S: Final = 3.0
 
 
 class Publisher:
@@ -48,15 +51,16 @@ class Publisher:
         # each delivery would tell the same, at a tenth of the cost of a message.
         config |= {"enable.gapless.guarantee": True, "error_cb": self._judge}
         self._producer = Producer(config, logger=LIBRDKAFKA_LOG)
-        self._overflow: deque[tuple[str, bytes, bytes | None, Delivered | None, Headers | None]] = deque()
+        self._overflow: deque[tuple[str, bytes, bytes | None, Delivered | None]] = deque()
         self._congested_since_s: float | None = None
+        self.letters = Letters(bootstrap_servers, lambda: self.delivered, memory_broker=memory_broker)
         self.failure: BrokerError | None = None
         self.sent = 0
         self.retriable_errors = 0
 
     @property
     def congested(self) -> bool:
-        return bool(self._overflow)
+        return bool(self._overflow) or self.letters.congested
 
     @property
     def congested_s(self) -> float:
@@ -65,7 +69,7 @@ class Publisher:
 
     @property
     def outstanding(self) -> int:
-        """Records that the broker has not acknowledged yet."""
+        """Records that the broker has not acknowledged yet; dead letters are not counted here."""
         return len(self._producer) + len(self._overflow)
 
     @property
@@ -101,35 +105,24 @@ class Publisher:
                 " create the topics with: cryptostream topics"
             )
 
-    def send(
-        self,
-        topic: str,
-        key: bytes,
-        value: bytes | None,
-        delivered: Delivered | None = None,
-        headers: Headers | None = None,
-    ) -> None:
+    def send(self, topic: str, key: bytes, value: bytes | None, delivered: Delivered | None = None) -> None:
         """Queue one record; `delivered` is called, from `poll`, when the broker has it."""
         self.sent += 1
-        if self._overflow or not self._produce(topic, key, value, delivered, headers):
+        if self._overflow or not self._produce(topic, key, value, delivered):
             if self._congested_since_s is None:
                 self._congested_since_s = time.monotonic()
-            self._overflow.append((topic, key, value, delivered, headers))
+            self._overflow.append((topic, key, value, delivered))
 
-    def _produce(
-        self,
-        topic: str,
-        key: bytes,
-        value: bytes | None,
-        delivered: Delivered | None,
-        headers: Headers | None,
-    ) -> bool:
+    def put_aside(self, letter: DeadLetter) -> None:
+        """Queue a dead letter; it never raises, and what becomes of it is no failure of this publisher."""
+        self.letters.send(letter)
+
+    def _produce(self, topic: str, key: bytes, value: bytes | None, delivered: Delivered | None) -> bool:
         try:
-            if delivered is None and headers is None:
+            if delivered is None:
                 self._producer.produce(topic, value, key)
             else:
-                report = None if delivered is None else self._report_to(delivered)
-                self._producer.produce(topic, value, key, on_delivery=report, headers=headers)
+                self._producer.produce(topic, value, key, on_delivery=self._report_to(delivered))
         except BufferError:
             return False
         except KafkaException as error:
@@ -148,6 +141,7 @@ class Publisher:
         while self._overflow and self._produce(*self._overflow[0]):
             self._overflow.popleft()
             self._congested_since_s = time.monotonic() if self._overflow else None
+        self.letters.poll()
         if self.failure is not None:
             raise self.failure
 
@@ -166,21 +160,34 @@ class Publisher:
                 )
             self._serve(self._producer.poll, _FLUSH_SLICE_S)
             self.poll()
+        letters_deadline = time.monotonic() + _LETTERS_S
+        while self.letters.outstanding and time.monotonic() < letters_deadline:
+            self._serve(self._producer.poll, _POLL_S)
+            self.poll()
 
     async def room(self) -> None:
-        """Wait until nothing waits outside librdkafka's queue; meanwhile the socket is not read."""
+        """Wait until nothing waits outside librdkafka's queues; meanwhile the socket is not read."""
         self.poll()
-        while self._overflow:
+        while self.congested:
             await asyncio.sleep(_POLL_S)
             self.poll()
 
     async def flush(self, timeout_s: float) -> int:
-        """Wait until everything is delivered, at most `timeout_s`; how many records are not."""
+        """Wait until everything is delivered, at most `timeout_s`; how many records are not.
+
+        Dead letters that are not are only said: what is left of them is lost with the process.
+        """
         deadline = time.monotonic() + timeout_s
         self.poll()
         while self.outstanding and time.monotonic() < deadline:
             await asyncio.to_thread(self._serve, self._producer.flush, _FLUSH_SLICE_S)
             self.poll()
+        deadline = min(deadline, time.monotonic() + _LETTERS_S)
+        while self.letters.outstanding and time.monotonic() < deadline:
+            await asyncio.sleep(_POLL_S)
+            self.poll()
+        if left := self.letters.outstanding:
+            _LOG.warning("%d dead letters were not taken by %s in time", left, self._bootstrap_servers)
         return self.outstanding
 
     def _serve(self, call: Callable[[float], int], timeout_s: float) -> None:

@@ -31,6 +31,8 @@ _LOG = logging.getLogger(__name__)
 
 # Frames of one stream on one connection whose ids or times are out of bounds, before the next one is opened.
 _LIES: Final = 3
+# Names of streams that are counted so; a connection carries 200, and what it calls them may be anything.
+_LIARS: Final = 1_000
 
 _STREAM_NAMES: Final = {"kline": "klines", "trade": "trades", "depth": "depth", "quote": "quotes"}
 
@@ -66,6 +68,7 @@ class FrameReader:
         self._distrusted = distrusted
         self.received = 0
         self.ignored = 0
+        self._live = False  # an event was heard that is no recording's
 
     async def read(self, link: Link) -> str:
         """The hot loop: receive, parse and check, step the core, publish; why the connection ended."""
@@ -83,6 +86,8 @@ class FrameReader:
                     parsed = await self._with_time_asked(parsed, frame, now_ms)
                     if type(parsed) is not StreamMessage:
                         self._receive_other(parsed, frame, link)
+                        if publisher.congested:
+                            await publisher.room()
                         continue
                 kind, message = parsed
                 symbol = message["symbol"]
@@ -90,6 +95,12 @@ class FrameReader:
                 if instrument is None:
                     self.ignored += 1
                     continue
+                if message["source"] != "stream":
+                    if self._live:
+                        self._receive_other(_of_a_recording(symbol, kind), frame, link)
+                        continue
+                else:
+                    self._live = True
                 self.received += 1
                 stream = (symbol, kind, message["interval"] if kind == "kline" else None)
                 if noted_ms.get(stream) != now_ms:
@@ -116,8 +127,13 @@ class FrameReader:
                     parsed = await self._with_time_asked(parsed, frame, now_ms)
                     if type(parsed) is not StreamMessage:
                         self._receive_other(parsed, frame, link)
+                        if publisher.congested:
+                            await publisher.room()
                         continue
                 kind, message = parsed
+                if self._live and message["source"] != "stream":
+                    self._receive_other(_of_a_recording(message["symbol"], kind), frame, link)
+                    continue
                 stream = (message["symbol"], kind, message["interval"] if kind == "kline" else None)
                 self._note(link, stream, message, now_ms)
                 self.pass_on(take(stream, parsed))
@@ -169,6 +185,13 @@ class FrameReader:
                 self.ignored += 1
 
     def _out_of_bounds(self, link: Link, stream: str, reason: str) -> None:
+        if len(link.lies) >= _LIARS:
+            link.lies.clear()
         link.lies[stream] = link.lies.get(stream, 0) + 1
         if link.lies[stream] % _LIES == 0:
             self._distrusted(link, f"{stream} says again and again what cannot be: {reason}")
+
+
+def _of_a_recording(symbol: str, kind: str) -> Rejected:
+    """Believed, it would stop the clocks of a live stream: a recording's time is that of its messages."""
+    return Rejected(f"{symbol.lower()}@{kind}", "receivedTime: a recording's event in a live stream")

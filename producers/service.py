@@ -481,6 +481,7 @@ class ProducerService:
             gauge(name, sum(counts[index] for counts in bars))
         gauge("queue_length", self._publisher.outstanding)
         gauge("dead_letters", self._outlet.dead_letters)
+        gauge("dead_letters_lost", self._publisher.letters.lost)
         gauge("ignored", sum(feed.ignored for feed in self._feeds))
         gauge("reconnects", sum(feed.reconnects for feed in self._feeds))
         gauge("rollovers", sum(feed.rollovers for feed in self._feeds))

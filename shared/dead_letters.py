@@ -1,14 +1,32 @@
-"""Dead letters: rejected bytes, unchanged, with the reason and the place they came from as record headers."""
+"""Dead letters: rejected bytes with the reason and the place they came from as record headers.
+
+A letter is always of a size that Kafka takes. Its bytes are unchanged up to `MOST_BYTES`, which is the
+longest frame that is read of an exchange; of what is longer the beginning is kept, and headers say how long
+it was and what its hash is.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from shared.shortened import OF_NAME, OF_WORDS, shortened
 
 Headers = list[tuple[str, str | bytes]]
 
 WEBSOCKET: Final = "websocket:"
 REST: Final = "rest:"
+
+# librdkafka and brokers take 1,000,000 bytes a record where nobody has set another bound; what is left of
+# them is for the key, the headers (5 kB at most, all in signs of four bytes) and the format's own bytes.
+MOST_BYTES: Final = 900_000
+# `exchange:symbol` of 129 signs is the longest key of ours.
+_MOST_KEY: Final = 1_024
+_REASON: Final = 2 * OF_WORDS
+_LONGEST_NUMBER: Final = 18
 
 
 class Origin(NamedTuple):
@@ -19,6 +37,8 @@ class Origin(NamedTuple):
             to Kafka; or the topic whose records led to a point that the store refused.
         partition, offset: of the rejected record, -1 where it is none.
         service: which one put it aside.
+        whole_bytes: of how many bytes the letter holds only the beginning; -1 where it holds them all.
+        sha256: of the whole, in hexadecimal digits; "" where the letter holds it.
     """
 
     reason: str
@@ -26,6 +46,8 @@ class Origin(NamedTuple):
     partition: int
     offset: int
     service: str
+    whole_bytes: int = -1
+    sha256: str = ""
 
     @property
     def from_exchange(self) -> bool:
@@ -37,23 +59,38 @@ class Origin(NamedTuple):
         return self.offset < 0 and not self.from_exchange
 
 
-def dead_letter_headers(reason: str, source_topic: str, partition: int, offset: int, service: str) -> Headers:
-    """Headers of a record on `pipeline.dead-letters`; the value is the rejected bytes, the key theirs.
+class DeadLetter(NamedTuple):
+    """A record of `pipeline.dead-letters`, of a size that Kafka takes."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+def dead_letter(origin: Origin, key: bytes | None, value: bytes | None) -> DeadLetter:
+    """The letter for rejected bytes. It never raises, whatever they are.
 
     Args:
-        source_topic: see `Origin.source`.
+        origin: whose `whole_bytes` and `sha256` follow from the bytes.
     """
-    return [
-        ("reason", reason.encode()),
-        ("source_topic", source_topic.encode()),
-        ("source_partition", str(partition).encode()),
-        ("source_offset", str(offset).encode()),
-        ("service", service.encode()),
+    headers: Headers = [
+        ("reason", shortened(origin.reason, _REASON).encode()),
+        ("source_topic", shortened(origin.source, OF_NAME + len(WEBSOCKET)).encode()),
+        ("source_partition", str(origin.partition).encode()),
+        ("source_offset", str(origin.offset).encode()),
+        ("service", shortened(origin.service, OF_NAME).encode()),
     ]
+    if value is not None and len(value) > MOST_BYTES:
+        headers += [
+            ("value_bytes", str(len(value)).encode()),
+            ("value_sha256", hashlib.sha256(value).hexdigest().encode()),
+        ]
+        value = value[:MOST_BYTES]
+    return DeadLetter(key if key is None else key[:_MOST_KEY], value, headers)
 
 
 def origin_of(headers: Iterable[tuple[str, str | bytes | None]] | None) -> Origin:
-    """Inverse of `dead_letter_headers`; what is not there, or not ours, is empty or -1."""
+    """Inverse of `dead_letter`; what is not there, or not ours, is empty or -1."""
     texts = {
         name: value.decode(errors="replace") if isinstance(value, bytes) else value or ""
         for name, value in headers or ()
@@ -64,8 +101,55 @@ def origin_of(headers: Iterable[tuple[str, str | bytes | None]] | None) -> Origi
         _number(texts.get("source_partition", "")),
         _number(texts.get("source_offset", "")),
         texts.get("service", ""),
+        _number(texts.get("value_bytes", "")),
+        texts.get("value_sha256", ""),
     )
 
 
+def as_json(value: Any) -> bytes:
+    """Decoded JSON, encoded again, however deep it is nested: `orjson` reads 1,024 levels and writes 254.
+
+    What has no form in JSON is told as a text. It never raises.
+    """
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return _deep_json(value)
+
+
+def _deep_json(value: Any) -> bytes:
+    written: list[bytes] = []
+    left: list[Any] = [value]
+    while left:
+        item = left.pop()
+        if type(item) is _Token:
+            written.append(item)
+        elif type(item) is dict:
+            left.append(_Token(b"}"))
+            for number, name in reversed(list(enumerate(item))):
+                head = b"," if number else b""
+                left += (item[name], _Token(head + _leaf(str(name)) + b":"))
+            left.append(_Token(b"{"))
+        elif type(item) in (list, tuple):
+            left.append(_Token(b"]"))
+            for number, inner in reversed(list(enumerate(item))):
+                left += (inner, _Token(b",")) if number else (inner,)
+            left.append(_Token(b"["))
+        else:
+            written.append(_leaf(item))
+    return b"".join(written)
+
+
+class _Token(bytes):
+    """JSON that is written already."""
+
+
+def _leaf(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return orjson.dumps(shortened(value))
+
+
 def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() else -1
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER else -1

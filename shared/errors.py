@@ -27,6 +27,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from shared.masking import masked
+from shared.shortened import quoted
 
 
 class CryptoStreamError(Exception):
@@ -66,7 +67,7 @@ class InvalidMessage(CryptoStreamError):
     """
 
     def __init__(self, field: str, value: object, expected: str) -> None:
-        super().__init__(f"{field}: {str(value)[:80]!r} is not {expected}")
+        super().__init__(f"{field}: {quoted(value)} is not {expected}")
         self.field = field
 
 

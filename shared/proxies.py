@@ -64,9 +64,14 @@ def is_local(host: str) -> bool:
     return "." not in host or host.lower().endswith(".localhost")
 
 
+class _NowhereElse(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: object) -> None:
+        """None: the redirect itself is the answer, and an HTTPError."""
+
+
 def direct() -> urllib.request.OpenerDirector:
-    """urllib's opener for servers of this machine: by itself it would take the environment's proxies."""
-    return urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    """urllib's opener for servers of this machine: without the environment's proxies or redirects."""
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}), _NowhereElse())
 
 
 def for_libraries(environment: MutableMapping[str, str] = os.environ) -> None:

@@ -11,7 +11,9 @@ import urllib3
 from influxdb_client.rest import ApiException
 
 from shared.errors import StoreError, StoreMisconfigured, StoreUnavailable
+from shared.redirects import is_redirect, target
 from shared.settings import Settings
+from shared.shown import shown
 
 # A server that asks for more is asked again sooner.
 _LONGEST_RETRY_AFTER_S: Final = 300.0
@@ -25,20 +27,26 @@ class Answer:
 
     Attributes:
         message: InfluxDB's own words; None if the answer is not InfluxDB's (a proxy, another server).
+        sent_to: where a redirect leads; it is not followed.
     """
 
     status: int
     message: str | None
     retry_after: float | None
+    sent_to: str | None = None
 
     def described(self) -> str:
+        if self.sent_to is not None:
+            return f"{self.status}: it sends on to {self.sent_to}, which is not followed"
         return f"{self.status} {self.message or 'without a message of InfluxDB'}"
 
 
 def answer_of(error: ApiException) -> Answer:
     """The answer that the client has turned into an exception."""
     headers: Any = error.headers or {}
-    return Answer(int(error.status or 0), _message(error.body), _seconds(headers.get("Retry-After")))
+    status = int(error.status or 0)
+    sent_to = target(headers.get("Location")) if is_redirect(status) else None
+    return Answer(status, _message(error.body), _seconds(headers.get("Retry-After")), sent_to)
 
 
 def _message(body: Any) -> str | None:
@@ -48,7 +56,7 @@ def _message(body: Any) -> str | None:
         return None
     if not isinstance(parsed, dict) or "code" not in parsed or not isinstance(parsed.get("message"), str):
         return None
-    return " ".join(parsed["message"].split())
+    return shown(" ".join(parsed["message"].split()))
 
 
 def _seconds(retry_after: str | None) -> float | None:

@@ -9,6 +9,7 @@ from typing import Final
 from consumers.measurements import Column, Value
 from consumers.points import Point, Series
 from shared.errors import PointsRejected
+from shared.shortened import quoted
 
 INT64_MIN: Final = -(2**63)
 INT64_MAX: Final = 2**63 - 1
@@ -49,7 +50,7 @@ def storable_values(point: Point) -> list[Value]:
     if len(point.values) != len(columns):
         raise rejection(point, f"{len(point.values)} values for {len(columns)} columns")
     if type(point.time_ns) is not int or not TIME_MIN_NS <= point.time_ns <= TIME_MAX_NS:
-        raise rejection(point, f"time {point.time_ns!r} is not nanoseconds since the epoch, before 2262")
+        raise rejection(point, f"time {quoted(point.time_ns)} is not nanoseconds since the epoch, before 2262")
     return [_storable(point, column, value) for column, value in zip(columns, point.values, strict=True)]
 
 
@@ -67,4 +68,4 @@ def _storable(point: Point, column: Column, value: Value) -> Value:
     elif type(value) is int and abs(value) <= _FLOAT_MAX:
         return float(value)
     kind = {"float": "a number", "int": "a 64-bit integer", "bool": "true or false"}[column.type]
-    raise rejection(point, f"{column.name}: {str(value)[:40]!r} ({type(value).__name__}) is not {kind}")
+    raise rejection(point, f"{column.name}: {quoted(value, 40)} ({type(value).__name__}) is not {kind}")

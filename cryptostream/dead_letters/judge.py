@@ -23,10 +23,11 @@ from cryptostream.dead_letters.letter import Letter
 from producers.clock import AHEAD_MS
 from producers.exchanges.binance.parse import Rejected, StreamMessage, TimeAhead, parse_frame
 from producers.exchanges.binance.rows import kline_of_row, trade_of_row
-from shared.dead_letters import WEBSOCKET
+from shared.dead_letters import WEBSOCKET, as_json
 from shared.errors import InvalidMessage, PointsRejected
 from shared.intervals import INTERVAL_MS
 from shared.messages import LedgerMessage, encode, message_key
+from shared.shortened import shortened
 from shared.topics import QUOTES, TRADES, klines_topic
 
 _INTERVAL_OF_MS: Final = {ms: interval for interval, ms in INTERVAL_MS.items()}
@@ -83,6 +84,11 @@ class Judge:
 
     def judge(self, letter: Letter, now_ms: int) -> Verdict:
         """What is to be done with the letter; it never raises for what a letter holds."""
+        if letter.origin.whole_bytes >= 0:
+            return StillBroken(
+                f"only the beginning of {letter.origin.whole_bytes:,} bytes is kept"
+                f" (sha256 {letter.origin.sha256})"
+            )
         try:
             if letter.origin.is_point:
                 return self._point(letter, now_ms)
@@ -106,7 +112,7 @@ class Judge:
             message["source"] = "backfill"
         # Nobody but a stranger writes without a key; the instrument's is the one that keeps the order.
         key = letter.key or message_key(message.get("exchange", ""), message.get("symbol", ""))
-        return Republish(topic, key, orjson.dumps(message))
+        return Republish(topic, key, as_json(message))
 
     def _point(self, letter: Letter, now_ms: int) -> Verdict:
         point = _described(letter.value)
@@ -194,7 +200,7 @@ def _described(value: bytes | None) -> Point:
         values = tuple(fields.pop(column.name) for column in measurement.columns)
         time_ns = content["time_ns"]
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-        raise InvalidMessage("point", value, f"the description of a point ({error})") from None
+        raise InvalidMessage("point", value, f"the description of a point ({shortened(error)})") from None
     if fields:
         raise InvalidMessage("point", next(iter(fields)), f"a column of {measurement.name}")
     return Point(Series(measurement, tags), time_ns, values)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import aiohttp
@@ -13,10 +14,12 @@ from cryptostream.doctor.finding import Check, Finding
 from producers.clock import Clock
 from producers.connection import open_connection
 from producers.exchanges.binance.answers import Answer, decide, exchange_info, rows_of, server_time
+from producers.exchanges.binance.bodies import body_of
+from producers.exchanges.binance.listing import listed, named, names_of
 from producers.exchanges.binance.parse import Rejected, StreamMessage, parse_frame
 from producers.exchanges.binance.streams import open_with, streams_of
 from producers.halts import TRADING
-from shared.errors import ExchangeError, ExchangeRefused, ExchangeUnavailable, UnknownSymbol
+from shared.errors import ExchangeError, ExchangeUnavailable, UnknownSymbol
 from shared.proxies import proxy_for
 from shared.settings import Settings
 
@@ -68,28 +71,37 @@ def clock_finding(offset_ms: float) -> Finding:
 async def _symbols(settings: Settings) -> Sequence[Finding]:
     symbols, url = settings.symbols, settings.binance_rest_url
     async with _session() as session:
-        try:
-            named = {"symbols": '["' + '","'.join(symbols) + '"]'}
-            info = await _get(session, url, "exchangeInfo", named, exchange_info)
-        except (UnknownSymbol, ExchangeRefused):
-            # One unknown symbol refuses them all: the whole list tells which one, and how it may be meant.
-            info = await _get(session, url, "exchangeInfo", {}, exchange_info)
-    return symbol_findings(symbols, info.statuses)
+
+        async def ask(some: Sequence[str]) -> dict[str, str]:
+            return (await _get(session, url, "exchangeInfo", named(some), exchange_info)).statuses
+
+        known = await listed(symbols, ask)
+        names: list[str] = []
+        if len(known) < len(symbols):
+            with suppress(ExchangeError):  # they only help to say what was meant
+                names = names_of(await _get(session, url, "ticker/price", {}, rows_of))
+    return symbol_findings(symbols, known, names)
 
 
-def symbol_findings(symbols: Sequence[str], listed: dict[str, str]) -> list[Finding]:
-    """Judges each symbol by the exchange's list of symbols and their status."""
-    unknown = [symbol for symbol in symbols if symbol not in listed]
-    closed = [symbol for symbol in symbols if listed.get(symbol, TRADING) != TRADING]
+def symbol_findings(
+    symbols: Sequence[str], statuses: Mapping[str, str], names: Sequence[str]
+) -> list[Finding]:
+    """Judges each symbol by its status.
+
+    Args:
+        names: of all symbols that the exchange has.
+    """
+    unknown = [symbol for symbol in symbols if symbol not in statuses]
+    closed = [symbol for symbol in symbols if statuses.get(symbol, TRADING) != TRADING]
     found = []
     for symbol in unknown:
-        near = difflib.get_close_matches(symbol, list(listed), n=3, cutoff=0.6)
+        near = difflib.get_close_matches(symbol, names, n=3, cutoff=0.6)
         meant = f"did you mean {', '.join(near)}? " if near else ""
         found.append(
             Finding("exchange symbols", "fail", f"{symbol} is not traded there", f"{meant}mend SYMBOLS")
         )
     for symbol in closed:
-        text = f"{symbol} is {listed[symbol]}: it has no trades and no bars now"
+        text = f"{symbol} is {statuses[symbol]}: it has no trades and no bars now"
         found.append(Finding("exchange symbols", "warn", text, "wait, or leave it out of SYMBOLS"))
     good = len(symbols) - len(unknown) - len(closed)
     if good:
@@ -158,8 +170,10 @@ async def _get(
     """
     request = f"GET {base}/api/v3/{path}"
     try:
-        async with session.get(f"{base}/api/v3/{path}", params=parameters, proxy=proxy_for(base)) as response:
-            body = await response.read()
+        async with session.get(
+            f"{base}/api/v3/{path}", params=parameters, proxy=proxy_for(base), allow_redirects=False
+        ) as response:
+            body = await body_of(response)
             headers = {name.lower(): value for name, value in response.headers.items()}
             return decide(response.status, headers, body, request, read)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:

@@ -11,9 +11,12 @@ import orjson
 import urllib3
 
 from cryptostream.embedded.options import RunOptions
+from producers.exchanges.binance.bodies import MOST_BYTES
 from shared.errors import ExchangeUnavailable
 from shared.proxies import proxy_for
+from shared.redirects import is_redirect, target
 from shared.settings import Settings
+from shared.shown import shown
 
 SourceKind = Literal["live", "simulator", "replay"]
 PROBE_TIMEOUT_S: Final = 5.0
@@ -88,13 +91,23 @@ def get_json(url: str, timeout_s: float) -> Any:
     """
     try:
         with _http(proxy_for(url)) as http:
-            answer = http.request("GET", url, timeout=timeout_s, retries=False, redirect=False)
+            answer = http.request(
+                "GET", url, timeout=timeout_s, retries=False, redirect=False, preload_content=False
+            )
+            body = answer.read(MOST_BYTES + 1)
     except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
         raise ExchangeUnavailable(f"{url} cannot be reached ({_cause(error)})") from None
+    if is_redirect(answer.status):
+        raise ExchangeUnavailable(
+            f"{url} sends on to {target(answer.headers.get('Location'))} ({answer.status}), which is not"
+            " followed"
+        )
+    if len(body) > MOST_BYTES:
+        raise ExchangeUnavailable(f"{url} answers with more than {MOST_BYTES:,} bytes")
     if answer.status != 200:
-        raise ExchangeUnavailable(f"{url} refuses with HTTP {answer.status} {answer.reason}")
+        raise ExchangeUnavailable(f"{url} refuses with HTTP {answer.status} {shown(str(answer.reason))}")
     try:
-        return orjson.loads(answer.data)
+        return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise ExchangeUnavailable(f"{url} cannot be used ({error})") from None
 

@@ -17,6 +17,8 @@ import orjson
 import urllib3
 
 from shared.errors import StoreMisconfigured, StoreUnavailable, UsageError
+from shared.redirects import is_redirect, target
+from shared.shown import shown
 
 # Connect, and silence between two reads; a large shard is snapshot by the server before its first byte.
 _TIMEOUT: Final = urllib3.Timeout(connect=5.0, read=600.0)
@@ -151,7 +153,9 @@ class _Server:
             )
             try:
                 if answer.status >= 300 and answer.status != excused:
-                    reason = answer.read(1_000).decode(errors="replace").strip()
+                    reason = shown(answer.read(1_000).decode(errors="replace").strip())
+                    if is_redirect(answer.status):
+                        reason = f"it sends on to {target(answer.headers.get('Location'))}"
                     raise StoreMisconfigured(
                         f"INFLUX_URL: {method} {path} is refused ({answer.status}): {reason}"
                     )

@@ -13,11 +13,11 @@ from cryptostream.repair.plan import pages
 from producers.clock import Clock
 from producers.exchanges.binance.rest import BinanceRest
 from producers.publisher import Publisher
-from shared.dead_letters import dead_letter_headers
+from shared.dead_letters import Origin, dead_letter
 from shared.id_ranges import IdRanges
 from shared.messages import encode, message_key
 from shared.settings import Settings
-from shared.topics import DEAD_LETTERS, LEDGER, TRADES, klines_topic
+from shared.topics import LEDGER, TRADES, klines_topic
 from shared.trade_ids import in_numbering, number_of, split
 
 SERVICE: Final = "repair"
@@ -93,6 +93,5 @@ class Repair:
 
     def _reject(self, source: str, symbol: str, reason: str, value: bytes) -> None:
         self.rejected += 1
-        headers = dead_letter_headers(reason, source, -1, -1, SERVICE)
         key = message_key(self._series.exchange, symbol)
-        self._publisher.send(DEAD_LETTERS, key, value, headers=headers)
+        self._publisher.put_aside(dead_letter(Origin(reason, source, -1, -1, SERVICE), key, value))

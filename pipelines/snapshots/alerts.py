@@ -11,6 +11,7 @@ import orjson
 from pipelines.snapshots.landing.port import Conflict, LandingPlace
 from shared.errors import CryptoStreamError, SettingsError
 from shared.proxies import proxy_for
+from shared.redirects import is_redirect, target
 
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=10)
 _STATE: Final = "alerts.json"
@@ -122,8 +123,15 @@ async def send(url: str, messages: Sequence[Message]) -> None:
                 data=orjson.dumps(body),
                 headers={"Content-Type": "application/json"},
                 proxy=proxy,
+                allow_redirects=False,
             ) as answer,
         ):
+            if is_redirect(answer.status):
+                sent_to = target(answer.headers.get("Location"), host_only=True)
+                raise AlertNotSent(
+                    f"SNAPSHOT_WEBHOOK_URL: the webhook sends on to {sent_to} ({answer.status}), which is not"
+                    " followed; give its own address"
+                )
             if answer.status >= 300:
                 raise AlertNotSent(
                     f"SNAPSHOT_WEBHOOK_URL: the webhook answered {answer.status}; check its address"

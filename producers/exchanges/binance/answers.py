@@ -8,13 +8,18 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import orjson
 
+from producers.exchanges.binance.parse import LATEST_MS
 from shared.errors import ExchangeBlocked, ExchangeRefused, ExchangeUnavailable, InvalidMessage, UnknownSymbol
+from shared.redirects import is_redirect, target
+from shared.shortened import OF_NAME, shortened
 
 Answer = TypeVar("Answer")
 
 # A firewall's block and a limit without Retry-After both last minutes.
 _BLOCK_S: Final = 300.0
 _LIMIT_S: Final = 60.0
+_LONGEST_S: Final = 3 * 86_400.0
+_DIGITS: Final = 15
 _UNKNOWN_SYMBOL: Final = -1121
 USED_WEIGHT: Final = "x-mbx-used-weight-1m"
 
@@ -52,6 +57,11 @@ def decide(
                 f"{request}: the exchange does not serve this place (451); "
                 "set BINANCE_REST_URL and BINANCE_WS_URL to its market-data-only hosts"
             )
+        case _ if is_redirect(status):
+            raise ExchangeRefused(
+                f"{request}: sends on to {target(headers.get('location'))} ({status}), which is not followed;"
+                " give the exchange's own address by BINANCE_REST_URL or BINANCE_HISTORY_URL"
+            )
         case _ if status >= 500:
             raise ExchangeUnavailable(f"{request}: the exchange failed ({status} {_text(body)})")
         case _:
@@ -61,14 +71,14 @@ def decide(
 def used_weight(headers: Mapping[str, str]) -> int | None:
     """Weight that the IP has used in this minute, None if the answer does not say."""
     value = headers.get(USED_WEIGHT, "")
-    return int(value) if value.isdecimal() else None
+    return int(value) if value.isdecimal() and len(value) <= _DIGITS else None
 
 
 def served_ms(headers: Mapping[str, str]) -> int | None:
     """When the answer was made by its server's clock, to the second; None if it does not say."""
     try:
         return int(parsedate_to_datetime(headers.get("date", "")).timestamp()) * 1000
-    except ValueError:
+    except (ValueError, TypeError, LookupError, OverflowError):  # as the library reads what is no date
         return None
 
 
@@ -96,11 +106,10 @@ def exchange_info(answer: Any) -> ExchangeInfo:
     listed = object_of(answer).get("symbols")
     if type(listed) is not list or not all(type(symbol) is dict for symbol in listed):
         raise InvalidMessage("symbols", listed, "a list of objects")
-    found = {str(symbol.get("symbol")): str(symbol.get("status")) for symbol in listed}
+    named = [symbol for symbol in listed if type(symbol.get("symbol")) is str]
+    found = {symbol["symbol"]: shortened(symbol.get("status"), OF_NAME) for symbol in named}
     halts = {
-        str(symbol.get("symbol")): _spans(symbol["recordedHalts"])
-        for symbol in listed
-        if "recordedHalts" in symbol
+        symbol["symbol"]: _spans(symbol["recordedHalts"]) for symbol in named if "recordedHalts" in symbol
     }
     return ExchangeInfo(_weight_limit(answer), found, halts)
 
@@ -121,8 +130,8 @@ def server_time(answer: Any) -> int:
         InvalidMessage: it tells no time.
     """
     time_ms = object_of(answer).get("serverTime")
-    if type(time_ms) is not int:
-        raise InvalidMessage("serverTime", time_ms, "a time in ms")
+    if type(time_ms) is not int or not 0 < time_ms < LATEST_MS:
+        raise InvalidMessage("serverTime", time_ms, "a time in ms before 2262")
     return time_ms
 
 
@@ -150,10 +159,13 @@ def object_of(answer: Any) -> dict[str, Any]:
 
 def _weight_limit(info: Mapping[str, Any]) -> int | None:
     """REQUEST_WEIGHT per minute of `rateLimits`: the truth about the limit."""
-    for limit in info.get("rateLimits") or ():
+    limits = info.get("rateLimits")
+    for limit in limits if type(limits) is list else ():
+        if type(limit) is not dict:
+            continue
         if limit.get("rateLimitType") == "REQUEST_WEIGHT" and limit.get("interval") == "MINUTE":
             count, per = limit.get("limit"), limit.get("intervalNum", 1)
-            if type(count) is int and type(per) is int and per > 0:
+            if type(count) is int and type(per) is int and count >= per > 0:
                 return count // per
     return None
 
@@ -177,8 +189,11 @@ def _code(body: bytes) -> int | None:
 
 
 def _seconds(value: str | None, otherwise: float) -> float:
-    return float(value) if value is not None and value.isdecimal() else otherwise
+    """A time to wait, at most as long as the exchange's longest ban."""
+    if value is None or not value.isdecimal():
+        return otherwise
+    return min(float(value), _LONGEST_S) if len(value) <= _DIGITS else _LONGEST_S
 
 
 def _text(body: bytes) -> str:
-    return " ".join(body[:120].decode(errors="replace").split())
+    return shortened(" ".join(body[:120].decode(errors="replace").split()))

@@ -23,11 +23,12 @@ from shared.messages import (
     is_decimal,
 )
 from shared.models import SCHEMA_VERSION
+from shared.shortened import OF_NAME, quoted, shortened
 
 EXCHANGE: Final = "binance"
 
 # The year 2262, where int64 nanoseconds end; microseconds had passed this number in 1970.
-_LATEST_MS: Final = 2**63 // 1_000_000
+LATEST_MS: Final = 2**63 // 1_000_000
 # A recording's receive times are those of the recorder's clock, which may be wrong by minutes; its events
 # hold their times to their own event time.
 _RECORDER_MS: Final = 600_000
@@ -38,7 +39,12 @@ _TOLD_MS: Final = 600_000
 _BOUNDED_IDS: Final = frozenset(
     ("trade_id", "first_trade_id", "last_trade_id", "first_update_id", "final_update_id", "update_id")
 )
-_ZERO: Final = re.compile(r"0+(?:\.0+)?")
+# What code that takes a value for another type can raise, nested values included.
+_OF_FOREIGN_VALUES: Final = (
+    *(InvalidMessage, LookupError, TypeError, AttributeError),
+    *(ValueError, ArithmeticError, RecursionError),
+)
+_ZERO: Final = re.compile(r"0{1,20}(?:\.0{1,20})?")
 
 
 class StreamMessage(NamedTuple):
@@ -52,6 +58,7 @@ class Rejected(NamedTuple):
     """The frame breaks the contract and belongs to the dead letters.
 
     Attributes:
+        stream: its name as the frame gives it, shortened; "" where it gives none.
         field: the id or time that lies out of bounds, by the contract's name; "" for all else.
         ahead: that is a time beyond the exchange's clock as the caller knows it.
     """
@@ -85,9 +92,9 @@ class ServerShutdown(NamedTuple):
 
 
 class ControlReply(NamedTuple):
-    """The answer to SUBSCRIBE and the like; `error` is None if it was accepted."""
+    """The answer to SUBSCRIBE and the like; `error` is None if it was accepted. Both are shortened."""
 
-    request_id: int | str | None
+    request_id: str
     error: str | None
 
 
@@ -100,7 +107,7 @@ class Ignored(NamedTuple):
 Parsed = StreamMessage | Rejected | ServerShutdown | ControlReply | Ignored
 
 
-def parse_frame(frame: bytes | str, now_ms: int, latest_ms: int = _LATEST_MS - 1) -> Parsed:
+def parse_frame(frame: bytes | str, now_ms: int, latest_ms: int = LATEST_MS - 1) -> Parsed:
     """Read one frame of a combined connection.
 
     Args:
@@ -120,9 +127,9 @@ def parse_frame(frame: bytes | str, now_ms: int, latest_ms: int = _LATEST_MS - 1
     kind = event.get("e")
     reader = _READERS.get(kind) if type(kind) is str else None
     if reader is None:
-        stream = str(envelope.get("stream", ""))
         # Quotes have neither type nor time: only the stream's name tells (BINANCE_SPOT.md §4.8).
-        if "e" in event or not stream.endswith("@bookTicker"):
+        stream = envelope.get("stream")
+        if "e" in event or type(stream) is not str or not stream.endswith("@bookTicker"):
             return _of_no_reader(stream, event)
         reader = _read_quote
     received_ms = envelope.get("receivedTime")
@@ -132,9 +139,13 @@ def parse_frame(frame: bytes | str, now_ms: int, latest_ms: int = _LATEST_MS - 1
         else:
             parsed = reader(event, received_ms, "replay", _latest_of_replay(event, received_ms))
         CHECKS_OF_FOREIGN[parsed.kind](parsed.message)
-    except (InvalidMessage, KeyError, TypeError, AttributeError) as error:
-        return _rejected(str(envelope.get("stream", "")), error, live=received_ms is None)
+    except _OF_FOREIGN_VALUES as error:
+        return _rejected(_stream_of(envelope), error, live=received_ms is None)
     return parsed
+
+
+def _stream_of(envelope: dict[str, Any]) -> str:
+    return shortened(envelope.get("stream", ""), OF_NAME)
 
 
 def _rejected(stream: str, error: Exception, *, live: bool) -> Rejected:
@@ -150,25 +161,30 @@ def _latest_of_replay(event: dict[str, Any], received_ms: int) -> int:
     return min(latest_ms, in_ms(event_time) + _EVENT_MS) if type(event_time) is int else latest_ms
 
 
-def _of_no_reader(stream: str, event: dict[str, Any]) -> Parsed:
+def _of_no_reader(stream: Any, event: dict[str, Any]) -> Parsed:
     """An event that is not ours to carry, or one of ours whose type is lost."""
     kind = event.get("e")
     if type(kind) is str:
-        return ServerShutdown() if kind == "serverShutdown" else Ignored(kind[:80])
+        return ServerShutdown() if kind == "serverShutdown" else Ignored(shortened(kind, OF_NAME))
     # Partial books come without a type, too (BINANCE_SPOT.md §4.10).
-    if "e" in event or stream.endswith(("@trade", "@depth@100ms")) or "@kline_" in stream:
-        return Rejected(stream, "an event without a type")
-    return Ignored(stream[:80])
+    if (
+        "e" in event
+        or type(stream) is not str
+        or stream.endswith(("@trade", "@depth@100ms"))
+        or "@kline_" in stream
+    ):
+        return Rejected(shortened(stream, OF_NAME), "an event without a type")
+    return Ignored(shortened(stream, OF_NAME))
 
 
 def _reason(error: Exception) -> str:
     match error:
         case KeyError():
-            return f"field {error.args[0]!r} is missing"
-        case TypeError() | AttributeError():
-            return f"a field of the wrong type: {error}"
-        case _:
+            return f"field {quoted(error.args[0])} is missing"
+        case InvalidMessage():
             return str(error)
+        case _:
+            return f"a field of the wrong type: {shortened(error)}"
 
 
 def _without_event(envelope: dict[str, Any]) -> Parsed:
@@ -177,12 +193,13 @@ def _without_event(envelope: dict[str, Any]) -> Parsed:
     # Two shapes of errors are known, wrapped and bare (BINANCE_SPOT.md §3.1).
     error = envelope.get("error", envelope if "code" in envelope else None)
     if type(error) is dict:
-        return ControlReply(envelope.get("id"), f"{error.get('msg')} (code {error.get('code')})")
+        said = f"{shortened(error.get('msg'))} (code {shortened(error.get('code'), OF_NAME)})"
+        return ControlReply(shortened(envelope.get("id"), OF_NAME), said)
     if "result" in envelope:
-        return ControlReply(envelope.get("id"), None)
+        return ControlReply(shortened(envelope.get("id"), OF_NAME), None)
     if type(envelope.get("e")) is str:
-        return Ignored(envelope["e"][:80])
-    return Rejected(str(envelope.get("stream", "")), "neither an event nor a control reply")
+        return Ignored(shortened(envelope["e"], OF_NAME))
+    return Rejected(_stream_of(envelope), "neither an event nor a control reply")
 
 
 def in_ms(time: int) -> int:
@@ -191,9 +208,9 @@ def in_ms(time: int) -> int:
     Raises:
         InvalidMessage: later than 2262 in either unit.
     """
-    if time < _LATEST_MS:
+    if time < LATEST_MS:
         return time
-    if time >= _LATEST_MS * 1000:
+    if time >= LATEST_MS * 1000:
         raise InvalidMessage("time", time, "a time before 2262 in milliseconds or microseconds")
     return time // 1000
 
@@ -248,8 +265,10 @@ def _read_depth(event: dict[str, Any], received_ms: int, source: Source, latest_
         "bids": event["b"],
         "asks": event["a"],
     }
-    if message["final_update_id"] < message["first_update_id"]:
-        raise InvalidMessage("final_update_id", event["u"], f"at least first_update_id ({event['U']})")
+    first, last = message["first_update_id"], message["final_update_id"]
+    # What is no number is told by its rule; to compare what is nested may fail, and quote it without end.
+    if type(first) is int and type(last) is int and last < first:
+        raise InvalidMessage("final_update_id", last, f"at least first_update_id ({first})")
     return StreamMessage("depth", message)
 
 
@@ -283,7 +302,7 @@ def _side(field: str, price: Any, quantity: Any) -> tuple[Any, Any]:
 
 def _is_zero(decimal: str) -> bool:
     # The first character alone decides of nearly all: this stream is the busiest.
-    return decimal[:1] == "0" and _ZERO.fullmatch(decimal) is not None
+    return type(decimal) is str and decimal[:1] == "0" and _ZERO.fullmatch(decimal) is not None
 
 
 def _read_kline(event: dict[str, Any], received_ms: int, source: Source, latest_ms: int) -> StreamMessage:

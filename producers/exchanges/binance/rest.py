@@ -12,7 +12,6 @@ from itertools import pairwise
 from typing import Any, Final, TypeVar
 
 import aiohttp
-import orjson
 
 from producers.backoff import Backoff
 from producers.clock import AHEAD_MS
@@ -27,6 +26,8 @@ from producers.exchanges.binance.answers import (
     server_time,
     used_weight,
 )
+from producers.exchanges.binance.bodies import body_of
+from producers.exchanges.binance.listing import listed, named, names_of
 from producers.exchanges.binance.parse import TimeAhead
 from producers.exchanges.binance.rows import (
     ids_of_aggregate,
@@ -37,8 +38,10 @@ from producers.exchanges.binance.rows import (
 from producers.exchanges.binance.ticker import DayTicker, ticker_of_body
 from producers.exchanges.binance.weight_budget import SHARE, WeightBudget
 from producers.order_book import SNAPSHOT_LEVELS
+from shared.dead_letters import as_json
 from shared.errors import (
     ExchangeBlocked,
+    ExchangeError,
     ExchangeRefused,
     ExchangeUnavailable,
     ExchangeUnreadable,
@@ -47,6 +50,7 @@ from shared.errors import (
 )
 from shared.messages import DepthMessage, KlineMessage, TradeMessage
 from shared.proxies import proxy_for
+from shared.shortened import quoted, shortened
 
 Row = TypeVar("Row", KlineMessage, TradeMessage, tuple[int, int, int])
 Reject = Callable[[str, str, str, bytes], None]
@@ -59,7 +63,6 @@ _ATTEMPTS: Final = 4
 _AT_ONCE: Final = 4
 _HISTORY_AGAIN_MS: Final = 300_000
 _TICKERS_AT_ONCE: Final = 20  # as many as weigh least
-_MAX_BODY: Final = 64 * 2**20  # all of exchangeInfo is about 20 MB
 
 
 class BinanceRest:
@@ -105,6 +108,7 @@ class BinanceRest:
         self._no_history_until_ms = 0
         self._served_ms: int | None = None  # when the newest answer of `rest_url` was made, by its Date
         self._told_by_date = False
+        self._unlisted: set[str] = set()  # by its newest word
         self.recorded_halts: dict[str, tuple[tuple[int, int], ...]] = {}
 
     async def close(self) -> None:
@@ -132,15 +136,26 @@ class BinanceRest:
         found = await self.listed_statuses(symbols)
         unknown = [symbol for symbol in symbols if symbol not in found]
         if unknown:
-            raise UnknownSymbol("; ".join(_explain_unknown(symbol, list(found)) for symbol in unknown))
-        return {symbol: found[symbol] for symbol in symbols}
+            names = await self._names()
+            raise UnknownSymbol("; ".join(_explain_unknown(symbol, names) for symbol in unknown))
+        return found
 
     async def listed_statuses(self, symbols: Sequence[str]) -> dict[str, str]:
-        """Status of those symbols that are listed; if one is not, of all that are."""
+        """Status of those of the symbols that are listed."""
+        # One that was not listed would refuse them all again, each time.
+        unlisted = [symbol for symbol in symbols if symbol in self._unlisted]
+        found = await listed([symbol for symbol in symbols if symbol not in self._unlisted], self._statuses)
+        found |= await listed(unlisted, self._statuses)
+        self._unlisted = (self._unlisted | set(symbols)) - found.keys()
+        return {symbol: found[symbol] for symbol in symbols if symbol in found}
+
+    async def _names(self) -> list[str]:
+        """All symbols that there are; none where the exchange does not say."""
         try:
-            return await self._exchange_info({"symbols": '["' + '","'.join(symbols) + '"]'})
-        except UnknownSymbol:
-            return await self._exchange_info({})
+            weight = weights.ALL_PRICES_WEIGHT
+            return names_of(await self._get(self._rest_url, "ticker/price", {}, weight, rows_of))
+        except ExchangeError:
+            return []  # they only help to say what was meant
 
     async def klines(
         self, symbol: str, interval: str, first: int, last: int, received_ms: int
@@ -174,7 +189,7 @@ class BinanceRest:
             # One bar is open, as a rule; a later one is none.
             if kline["open_time_ms"] > most_ms + AHEAD_MS:
                 error = TimeAhead("open_time_ms", kline["open_time_ms"], most_ms + AHEAD_MS)
-                self._reject("rest:klines", symbol, str(error), orjson.dumps(kline))
+                self._reject("rest:klines", symbol, str(error), as_json(kline))
         return finished
 
     async def trades(
@@ -246,21 +261,20 @@ class BinanceRest:
             return newest[-1]["trade_id"] if newest else None
         newest_id = body.get("lastId")
         if type(newest_id) is not int:
-            raise ExchangeUnreadable(f"ticker/24hr of {symbol}: lastId is {newest_id!r}, no trade id")
+            raise ExchangeUnreadable(f"ticker/24hr of {symbol}: lastId is {quoted(newest_id)}, no trade id")
         return newest_id if newest_id >= 0 else None
 
     async def newest_trade_ids(self, symbols: Sequence[str]) -> dict[str, int]:
         """Id of the newest trade of each symbol that has one, at weight 2 for 20 symbols."""
         found: dict[str, int] = {}
         for at in range(0, len(symbols), _TICKERS_AT_ONCE):
-            names = '["' + '","'.join(symbols[at : at + _TICKERS_AT_ONCE]) + '"]'
-            parameters = {"symbols": names, "type": "MINI"}
+            parameters = {**named(symbols[at : at + _TICKERS_AT_ONCE]), "type": "MINI"}
             rows = await self._get(
                 self._rest_url, "ticker/24hr", parameters, weights.DAY_TICKER_WEIGHT, rows_of
             )
             for row in rows:
                 if type(row) is not dict or type(row.get("lastId")) is not int:
-                    raise ExchangeUnreadable(f"ticker/24hr: {row!r:.80} has no trade id")
+                    raise ExchangeUnreadable(f"ticker/24hr: {quoted(row)} has no trade id")
                 if row["lastId"] >= 0 and row.get("symbol") in symbols:
                     found[row["symbol"]] = row["lastId"]
         return found
@@ -278,7 +292,7 @@ class BinanceRest:
         try:
             return ticker_of_body(symbol, body)
         except InvalidMessage as error:
-            self._reject("rest:ticker/24hr", symbol, str(error), orjson.dumps(body))
+            self._reject("rest:ticker/24hr", symbol, str(error), as_json(body))
             raise ExchangeUnreadable(f"ticker/24hr of {symbol}: {error}") from None
 
     async def depth(
@@ -291,7 +305,7 @@ class BinanceRest:
         try:
             return snapshot_of_body(symbol, body, received_ms())
         except InvalidMessage as error:
-            self._reject("rest:depth", symbol, str(error), orjson.dumps(body))
+            self._reject("rest:depth", symbol, str(error), as_json(body))
             raise ExchangeUnreadable(f"depth of {symbol}: {error}") from None
 
     async def _trades_of(self, symbol: str, rows: list[Any], received_ms: int) -> list[TradeMessage]:
@@ -315,15 +329,15 @@ class BinanceRest:
             try:
                 checked.append(read(row))
             except InvalidMessage as error:
-                self._reject(f"rest:{path}", symbol, str(error), orjson.dumps(row))
+                self._reject(f"rest:{path}", symbol, str(error), as_json(row))
         if rows and not checked:
             # That there are rows must not be taken for an answer that there are none.
             raise ExchangeUnreadable(f"{path} of {symbol}: none of {len(rows)} rows can be read")
         return checked
 
-    async def _exchange_info(self, parameters: dict[str, str]) -> dict[str, str]:
+    async def _statuses(self, symbols: Sequence[str]) -> dict[str, str]:
         info = await self._get(
-            self._rest_url, "exchangeInfo", parameters, weights.EXCHANGE_INFO_WEIGHT, exchange_info
+            self._rest_url, "exchangeInfo", named(symbols), weights.EXCHANGE_INFO_WEIGHT, exchange_info
         )
         if info.weight_limit:
             self.budget.set_limit(info.weight_limit)
@@ -356,7 +370,7 @@ class BinanceRest:
                 if base == self._rest_url:
                     self._served_ms = served_ms(headers)
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                reason = str(error) or type(error).__name__
+                reason = shortened(error) or type(error).__name__
                 raise ExchangeUnavailable(f"{request}: no answer ({reason})") from None
             finally:
                 self.budget.finished(weight, self._exchange_ms(), used)
@@ -386,18 +400,14 @@ class BinanceRest:
     async def _send(self, url: str, parameters: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=_TIMEOUT)
-        async with self._session.get(url, params=parameters, proxy=proxy_for(url)) as response:
-            body = bytearray()
-            async for piece in response.content.iter_chunked(2**16):
-                body += piece
-                if len(body) > _MAX_BODY:
-                    raise aiohttp.ClientPayloadError(f"longer than {_MAX_BODY} bytes")
+        request = self._session.get(url, params=parameters, proxy=proxy_for(url), allow_redirects=False)
+        async with request as response:
             headers = {name.lower(): value for name, value in response.headers.items()}
-            return response.status, headers, bytes(body)
+            return response.status, headers, await body_of(response)
 
 
-def _explain_unknown(symbol: str, listed: list[str]) -> str:
-    near = difflib.get_close_matches(symbol, listed, n=3, cutoff=0.6)
+def _explain_unknown(symbol: str, names: list[str]) -> str:
+    near = difflib.get_close_matches(symbol, names, n=3, cutoff=0.6)
     hint = f"did you mean {', '.join(near)}?" if near else "see its exchangeInfo for those it has"
     return f'SYMBOLS: "{symbol}" is not traded on Binance; {hint}'
 

@@ -9,7 +9,7 @@ from confluent_kafka import Producer
 
 from producers.bearings import trades_series
 from producers.progress_reader import ProgressReader
-from shared.dead_letters import dead_letter_headers
+from shared.dead_letters import Origin, dead_letter
 from shared.kafka import producer_config
 from shared.topics import DEAD_LETTERS, PROGRESS, TRADES
 from tests.integration.completeness.place import (
@@ -29,7 +29,7 @@ def put_letter(place: Place, value: Any, reason: str, source: str, at: tuple[int
         DEAD_LETTERS,
         key=place.key,
         value=value if isinstance(value, bytes) else orjson.dumps(value),
-        headers=dead_letter_headers(reason, source, *at, "test"),
+        headers=dead_letter(Origin(reason, source, *at, "test"), None, None).headers,
     )
     assert producer.flush(30) == 0
 

@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 from consumers.marks import Spot, crc_of
 from consumers.outbox import Outbox
 from shared.errors import BrokerError
-from shared.topics import LEDGER
+from shared.topics import DEAD_LETTERS, LEDGER
 
 
 class Acknowledged:
@@ -72,3 +72,40 @@ def test_a_client_that_has_failed_for_good_is_one_clear_line() -> None:
         outbox.send(LEDGER, b"k", b"one")
     with pytest.raises(BrokerError, match="start it again"):
         outbox.flush(1.0)
+
+
+class Refusing(Client):
+    """Refuses every dead letter, at once or at its delivery; takes all else."""
+
+    def __init__(self, *, at_once: bool) -> None:
+        super().__init__()
+        self._at_once = at_once
+        self._refused: list[tuple[Any, Acknowledged]] = []
+
+    def produce(self, topic: str, *, on_delivery: Any, **record: Any) -> None:
+        if topic != DEAD_LETTERS:
+            super().produce(topic, on_delivery=on_delivery, **record)
+        elif self._at_once:
+            raise KafkaException(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))
+        else:
+            self._refused.append((on_delivery, Acknowledged(topic, 2, -1, record)))
+
+    def poll(self, timeout: float) -> int:
+        for on_delivery, message in self._refused:
+            on_delivery(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART), message)
+        self._refused.clear()
+        return super().poll(timeout)
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_dead_letter_that_kafka_refuses_is_counted_and_ends_nothing(
+    at_once: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    outbox = Outbox(Refusing(at_once=at_once), "consumer-trades")  # type: ignore[arg-type]
+    outbox.dead_point("market.trades", {"fields": {"a": 1}}, "a test")
+    outbox.dead_letter(Acknowledged("market.trades", 1, 7, {"key": b"k", "value": b"v"}), "x")  # type: ignore[arg-type]
+    assert outbox.flush(1.0)
+    outbox.send(LEDGER, b"k", b"one")
+    assert outbox.flush(1.0)
+    assert (outbox.dead_letters, outbox.lost_letters) == (2, 2)
+    assert len([line for line in caplog.messages if "could not be written" in line]) == 1

@@ -105,7 +105,7 @@ def test_a_clock_is_judged_by_how_far_it_is_off(offset_ms: float, status: str) -
 
 def test_symbols_are_traded_closed_or_unknown() -> None:
     listed = {"BTCUSDC": "TRADING", "ETHUSDC": "BREAK"}
-    found = symbol_findings(["BTCUSDC", "ETHUSDC", "BTCUSCD"], listed)
+    found = symbol_findings(["BTCUSDC", "ETHUSDC", "BTCUSCD"], listed, ["BTCUSDC", "LTCUSDC"])
     assert [finding.status for finding in found] == ["fail", "warn", "ok"]
     assert "did you mean BTCUSDC" in found[0].mend
     assert "BREAK" in found[1].detail

@@ -11,9 +11,9 @@ from producers.clock import Clock
 from producers.instrument import Instrument
 from producers.outlet import Outlet
 from producers.progress import BadProgress, Progress, ProgressLog, decode_progress
-from shared.dead_letters import origin_of
+from shared.dead_letters import DeadLetter, origin_of
 from shared.metrics import ServiceMetrics
-from shared.topics import DEAD_LETTERS, LEDGER, PROGRESS, TRADES
+from shared.topics import LEDGER, PROGRESS, TRADES
 from tests.builders import NOW_MS, trade
 
 SERIES = "binance:BTCUSDC:trades"
@@ -24,17 +24,17 @@ class Broker:
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, bytes, bytes | None]] = []
-        self.headers: list[Any] = []
+        self.letters: list[DeadLetter] = []
         self._reports: list[Any] = []
 
-    def send(
-        self, topic: str, key: bytes, value: bytes | None, delivered: Any = None, headers: Any = None
-    ) -> None:
+    def send(self, topic: str, key: bytes, value: bytes | None, delivered: Any = None) -> None:
         self.sent.append((topic, key, value))
-        self.headers.append(headers)
         offset = sum(to == topic for to, _, _ in self.sent) - 1
         if delivered is not None:
             self._reports.append(lambda: delivered(3, offset))
+
+    def put_aside(self, letter: DeadLetter) -> None:
+        self.letters.append(letter)
 
     def deliver(self) -> None:
         for report in self._reports:
@@ -120,8 +120,10 @@ def test_bad_progress_is_put_aside_whole_and_untrue_progress_is_deleted(
 ) -> None:
     outlet.put_aside(BadProgress(4, 17, SERIES.encode(), b"\x00garbage", "is no progress"))
     outlet.forget_progress([SERIES])
-    assert broker.sent == [(DEAD_LETTERS, SERIES.encode(), b"\x00garbage"), (PROGRESS, SERIES.encode(), None)]
-    origin = origin_of(broker.headers[0])
+    assert broker.sent == [(PROGRESS, SERIES.encode(), None)]
+    (letter,) = broker.letters
+    assert (letter.key, letter.value) == (SERIES.encode(), b"\x00garbage")
+    origin = origin_of(letter.headers)
     assert (origin.source, origin.partition, origin.offset) == (PROGRESS, 4, 17)
     assert origin.reason == "is no progress"
     assert outlet.dead_letters == 1

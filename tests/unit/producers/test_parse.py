@@ -197,10 +197,10 @@ def test_the_servers_farewell_is_known_in_both_envelopes(text: str) -> None:
 
 
 def test_control_replies_are_known_in_both_shapes() -> None:
-    assert parse_frame('{"result":null,"id":7}', NOW_MS) == ControlReply(7, None)
+    assert parse_frame('{"result":null,"id":7}', NOW_MS) == ControlReply("7", None)
     wrapped = parse_frame('{"error":{"code":2,"msg":"Invalid request"},"id":4}', NOW_MS)
     bare = parse_frame('{"code":2,"msg":"Invalid request","id":4}', NOW_MS)
-    assert wrapped == bare == ControlReply(4, "Invalid request (code 2)")
+    assert wrapped == bare == ControlReply("4", "Invalid request (code 2)")
 
 
 def test_a_row_of_klines_has_another_order_than_the_stream() -> None:

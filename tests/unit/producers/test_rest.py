@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 
 from producers.exchanges.binance.rest import BinanceRest
-from shared.errors import ExchangeUnavailable, ExchangeUnreadable
+from shared.errors import ExchangeUnavailable, ExchangeUnreadable, UnknownSymbol
 from tests.builders import NOW_MS
 
 TRADE = {"price": "1.0", "qty": "1.0", "time": NOW_MS, "isBuyerMaker": False}
@@ -34,6 +34,9 @@ class Host:
         self.now_ms = NOW_MS
         self.bounds_ms: Callable[[int], tuple[int, int]] = lambda said_ms: (said_ms, said_ms)
 
+    def answer(self, path: str, query: Mapping[str, str]) -> tuple[int, bytes]:
+        return self.answers.get(path, (404, b""))
+
     @asynccontextmanager
     async def rest(self) -> AsyncIterator[BinanceRest]:
         """A client whose history has a host of its own, as with the market-data-only one."""
@@ -41,7 +44,7 @@ class Host:
         async def answered(request: web.Request) -> web.Response:
             path = request.match_info["path"]
             self.asked.append(path)
-            status, body = self.answers.get(path, (404, b""))
+            status, body = self.answer(path, request.query)
             return web.Response(status=status, body=body, content_type="application/json")
 
         application = web.Application()
@@ -225,7 +228,7 @@ def test_an_exchange_without_tickers_is_asked_for_the_newest_trade_itself() -> N
 def test_a_ticker_without_an_id_tells_no_trade() -> None:
     host = Host()
     host.answers["ticker/24hr"] = (200, b'{"symbol":"BTCUSDC","lastId":null}')
-    with pytest.raises(ExchangeUnreadable, match="lastId is None"):
+    with pytest.raises(ExchangeUnreadable, match="lastId is 'None'"):
         run(host, lambda rest: rest.newest_trade_id("BTCUSDC"))
 
 
@@ -257,3 +260,51 @@ def test_a_bar_that_only_a_contradicted_clock_calls_finished_is_not(
     host.bounds_ms = lambda _: (NOW_MS + bounds[0], NOW_MS + bounds[1])
     bars = run(host, lambda rest: rest.klines("BTCUSDC", "1m", 0, 0, NOW_MS))
     assert [bar["open_time_ms"] - NOW_MS for bar in bars] == finished
+
+
+class Listing(Host):
+    """An exchange that lists some symbols, and has many more of which nothing is asked."""
+
+    def __init__(self, *known: str) -> None:
+        super().__init__()
+        self.known = set(known)
+        self.all_of_it = 0
+
+    def answer(self, path: str, query: Mapping[str, str]) -> tuple[int, bytes]:
+        if path != "exchangeInfo":
+            return super().answer(path, query)
+        if "symbols" not in query:
+            self.all_of_it += 1
+            return 200, orjson.dumps({"symbols": []})
+        asked = orjson.loads(query["symbols"])
+        if not set(asked) <= self.known:
+            return 400, b'{"code":-1121,"msg":"Invalid symbol."}'
+        return 200, orjson.dumps({"symbols": [{"symbol": name, "status": "TRADING"} for name in asked]})
+
+
+def test_a_delisted_symbol_is_found_without_asking_for_all_that_there_are() -> None:
+    host = Listing("BTCUSDC", "ETHUSDC", "SOLUSDC")
+
+    async def work(rest: BinanceRest) -> None:
+        for _ in range(3):
+            found = await rest.listed_statuses(["BTCUSDC", "ETHUSDC", "XRPUSDC", "SOLUSDC"])
+            assert found.keys() == host.known
+        host.known.add("XRPUSDC")
+        assert len(await rest.listed_statuses(["BTCUSDC", "ETHUSDC", "XRPUSDC", "SOLUSDC"])) == 4
+
+    run(host, work)
+    assert host.all_of_it == 0
+    assert host.asked.count("exchangeInfo") == 5 + 2 + 2 + 2  # once known, the unlisted one is asked apart
+
+
+def test_a_misspelt_symbol_is_told_with_those_that_are_spelled_alike() -> None:
+    host = Listing("BTCUSDC")
+    host.answers["ticker/price"] = (
+        200,
+        b'[{"symbol":"BTCUSDC","price":"1"},{"symbol":"BTCUSDT","price":"1"}]',
+    )
+    with pytest.raises(UnknownSymbol, match=r"BTCUSCD.*did you mean BTCUSDT, BTCUSDC"):
+        run(host, lambda rest: rest.statuses(["BTCUSDC", "BTCUSCD"]))
+    host.answers["ticker/price"] = (404, b"")
+    with pytest.raises(UnknownSymbol, match=r"BTCUSCD.*see its exchangeInfo"):
+        run(host, lambda rest: rest.statuses(["BTCUSDC", "BTCUSCD"]))
