@@ -7,7 +7,7 @@ import lzma
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -80,6 +80,7 @@ class _Text:
         self._file, self._member = file, member
 
     def __iter__(self) -> Iterator[str]:
+        self.lines.close()
         self.lines = Lines(self._file, self._member, without_last=self.without_last)
         return self.lines
 
@@ -111,8 +112,11 @@ class _Text:
             raise self._damaged(f"damaged CSV ({error})") from None
         except RuntimeError as error:  # of zipfile: a member that is encrypted
             raise RecordingError(f"{path}: cannot be read ({error}); unpack it, and give the file") from None
+        finally:
+            self.lines.close()
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self) -> Generator[Frame]:
+        """The frames in there, as they stand."""
         return (item for item in self.items() if type(item) is Frame)
 
     def _damaged(self, what: str) -> RecordingError:

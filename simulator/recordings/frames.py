@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -62,7 +63,7 @@ class FrameFile:
     """
 
     name: str
-    read: Callable[[], Iterator[Frame]]
+    read: Callable[[], Generator[Frame]]
     count: int
     first_us: int
 
@@ -74,9 +75,10 @@ class FrameFile:
         """
         given = 0
         # A recorder may be writing still: of what was added since, nothing was looked at.
-        for frame in InOrder(islice(self.read(), self.count)):
-            given += 1
-            yield frame
+        with closing(self.read()) as frames:
+            for frame in InOrder(islice(frames, self.count)):
+                given += 1
+                yield frame
         if given < self.count:
             raise RecordingError(
                 f"{self.name}: has {given:,} frames, and had {self.count:,} when it was opened; leave it"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from decimal import Decimal, localcontext
+from decimal import Context, Decimal
 from typing import Any, Final
 
 from simulator.exchange import AggregateRow, KlineRow, Quotes, Span, TradeRow
@@ -16,7 +16,7 @@ _EIGHT_PLACES: Final = Decimal("1.00000000")
 # ASCII only: Decimal takes any digits of Unicode, and exponents.
 _NUMBER: Final = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?")
 _LARGEST_ID: Final = 2**53
-_DIGITS: Final = 100
+_EXACT: Final = Context(prec=100)
 # The recorder's clock may have been behind the exchange's.
 _CLOCKS_APART_MS: Final = 60_000
 
@@ -120,8 +120,7 @@ class PlayedRecords:
             return False
         if type(event.get("m")) is not bool:
             return False
-        with localcontext(prec=_DIGITS):
-            quote = (Decimal(event["p"]) * Decimal(event["q"])).quantize(_EIGHT_PLACES)
+        quote = _EXACT.quantize(_EXACT.multiply(Decimal(event["p"]), Decimal(event["q"])), _EIGHT_PLACES)
         row = TradeRow(event["t"], event["p"], event["q"], str(quote), event["T"], event["m"])
         symbol = event["s"]
         newest = self._newest.get(symbol)

@@ -6,7 +6,7 @@ import codecs
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -69,7 +69,11 @@ class Lines:
     def __next__(self) -> str:
         return next(self._lines)
 
-    def _read(self, path: Path) -> Iterator[str]:
+    def close(self) -> None:
+        """Nothing more is wanted of the file."""
+        self._lines.close()
+
+    def _read(self, path: Path) -> Generator[str]:
         for line in self._whole(path):
             self.number += 1
             if line.strip():

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from decimal import Decimal, localcontext
+from decimal import Context, Decimal
 from typing import Final
 
 from simulator.exchange import TradeRow
 
 _MINUTE_MS: Final = 60_000
 _KEPT_MINUTES: Final = 24 * 60 + 2
-_DIGITS: Final = 100
+_EXACT: Final = Context(prec=100)
 
 
 @dataclass(slots=True)
@@ -38,9 +38,8 @@ class Sums:
         if _place(later.last) >= _place(self.last):
             self.last = later.last
         self.high, self.low = max(self.high, later.high), min(self.low, later.low)
-        with localcontext(prec=_DIGITS):
-            self.base_volume += later.base_volume
-            self.quote_volume += later.quote_volume
+        self.base_volume = _EXACT.add(self.base_volume, later.base_volume)
+        self.quote_volume = _EXACT.add(self.quote_volume, later.quote_volume)
         self.count += later.count
 
 
