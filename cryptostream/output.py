@@ -77,7 +77,10 @@ class PlainConsole(Console):
     """
 
     def __init__(self, *, file: TextIO | None = None, **options: Any) -> None:
-        super().__init__(file=terminal(sys.stdout if file is None else file), **options)
+        # A name may look like rich's markup ("[/x]"), and is not meant so.
+        super().__init__(
+            file=terminal(sys.stdout if file is None else file), markup=False, emoji=False, **options
+        )
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))

@@ -154,8 +154,18 @@ def test_the_screen_of_a_run() -> None:
 def test_rich_draws_and_texts_do_not() -> None:
     out = io.StringIO()
     console: Console = PlainConsole(file=out, force_terminal=True, color_system="standard")
-    console.print(f"[bold]{HOSTILE}", highlight=False)
+    console.print(HOSTILE, style="bold", highlight=False)
     assert "\x1b[1m" in out.getvalue() and "\x1b]" not in out.getvalue() and "\x9b" not in out.getvalue()
+
+
+@pytest.mark.parametrize("name", ["[link=http://x]BTCUSDC", "[/x]", "[bold red]", ":warning:"])
+def test_names_that_look_like_markup_are_names(name: str) -> None:
+    row: dict[str, Any] = {"time_ns": NOW_MS * 10**6, "symbol": name, "exchange": "b", "interval": "1m"}
+    assert name in written(lambda out: write_table([row], Selection("kline", {}), out))
+    out = io.StringIO()
+    display = Display(PlainConsole(file=out, width=200), screen=False)
+    display.report((LedgerRow(name, "klines", "1m", expected=1, stored=1, backfilled=0),))
+    assert name in out.getvalue()
 
 
 ENDS: dict[str, Callable[[], BaseException]] = {
