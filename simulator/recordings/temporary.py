@@ -83,6 +83,6 @@ class Temporary:
 
 def _no_room(error: OSError | sqlite3.Error) -> CryptoStreamError:
     return CryptoStreamError(
-        f"{tempfile.gettempdir()}: what has been played of a recording cannot be kept there ({error});"
+        f"{tempfile.gettempdir()}: what REST knows of a recording cannot be kept there ({error});"
         " make room, or name another folder by TMPDIR"
     )

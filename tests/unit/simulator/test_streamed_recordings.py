@@ -7,6 +7,7 @@ import itertools
 import random
 import subprocess
 import sys
+import tempfile
 import zipfile
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.errors import RecordingError
+from shared.errors import CryptoStreamError, RecordingError
 from simulator.recordings import files as recording_files
 from simulator.recordings import text
 from simulator.recordings.files import open_recordings
@@ -188,6 +189,26 @@ def test_a_file_that_has_become_shorter_ends_the_replay_in_words(tmp_path: Path)
     path.write_bytes(hft(1, 1))
     with pytest.raises(RecordingError, match="has 1 frames, and had 3 when it was opened"):
         ids(Player(recording))
+
+
+# --- what is said of it ------------------------------------------------------------------------------------
+
+
+def test_how_far_the_reading_has_come_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recording_files, "_TOLD_EVERY", 2)
+    path = tmp_path / "frames"
+    path.write_bytes(b"".join(hft(number, number) for number in range(1, 6)))
+    told: list[int] = []
+    open_recordings([path, path], told.append)
+    assert told == [2, 4, 6, 8, 10]
+
+
+def test_where_there_is_no_room_for_it_the_folder_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(CryptoStreamError, match=r"nowhere: what REST knows .* name another folder by TMPDIR"):
+        open_recordings([tmp_path / "frames"])
 
 
 # --- what REST knows ---------------------------------------------------------------------------------------
