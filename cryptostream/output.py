@@ -6,23 +6,28 @@ import csv
 import errno
 import os
 import shutil
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from math import isfinite
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
 import orjson
 from rich import box
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.measure import Measurement
+from rich.segment import Segment
 from rich.table import Table
 
 from consumers.measurements import MEASUREMENTS, Value
 from consumers.stores.port import Row
 from cryptostream.figures import common_decimals, computed, decimals_for
+from shared.edges import terminal
+from shared.shown import shown as visible
+from shared.shown import shown_output
 from shared.trade_ids import shown, split
 
 _TIME_NAMES: Final = {
@@ -66,10 +71,23 @@ _FEW: Final = frozenset(("spread_bps", "imbalance", "bid_depth", "ask_depth"))
 
 
 class PlainConsole(Console):
-    """Rich's, which leaves the end of a reader to the edge of the command (`shared.command`)."""
+    """Rich's, which leaves the end of a reader to the edge of the command (`shared.command`).
+
+    Only rich itself moves the cursor and colours: what a text holds of that is written out.
+    """
+
+    def __init__(self, *, file: TextIO | None = None, **options: Any) -> None:
+        # A name may look like rich's markup ("[/x]"), and is not meant so.
+        super().__init__(
+            file=terminal(sys.stdout if file is None else file), markup=False, emoji=False, **options
+        )
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=shown_output(segment.text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +135,7 @@ def write_json(rows: Iterable[Row], selection: Selection, columns: Sequence[str]
     names = _names(selection, columns)
     separator = "[\n"
     for row in rows:
-        out.write(separator + orjson.dumps(_record(row, names)).decode())
+        out.write(separator + shown_output(orjson.dumps(_record(row, names)).decode()))
         separator = ",\n"
     out.write("\n]\n")
 
@@ -131,7 +149,7 @@ def write_table(rows: Iterable[Row], selection: Selection, out: TextIO) -> int:
     width = screen_width(out)
     console = PlainConsole(file=out, width=_NO_LIMIT, highlight=False, soft_wrap=False)
     fields = selection.fields_of(selection.columns or sorted({name for row in held for name in row}))
-    title = " ".join((selection.measurement, *selection.tags.values()))
+    title = visible(" ".join((selection.measurement, *selection.tags.values())))
     if len(fields) > _MOST_COLUMNS:
         for table in _blocks(held, fields, title, console, width):
             console.print(table)
@@ -193,7 +211,7 @@ def _text(value: Value | str) -> str:
     if isinstance(value, float):
         # Without an exponent, which not every program reads.
         return repr(value) if "e" not in repr(value) or not isfinite(value) else f"{Decimal(repr(value)):f}"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return str(value).lower() if isinstance(value, bool) else visible(str(value))
 
 
 def _lying(rows: Sequence[Row], fields: Sequence[str], selection: Selection, title: str) -> Table:
@@ -218,7 +236,7 @@ def _lying(rows: Sequence[Row], fields: Sequence[str], selection: Selection, tit
         marks = ["" if row["closed"] else "open"] if selection.marked else []
         table.add_row(
             times[position],
-            *(str(row[name]) for name in varying),
+            *(visible(str(row[name])) for name in varying),
             *(column[position] for column in cells),
             *marks,
             style=None if row.get("closed", True) else "dim",
@@ -295,6 +313,7 @@ def write_columns(
     The last column may be of any length.
     """
     numbers = {position for position, heading in enumerate(headings) if heading in set(right)}
+    rows = [[visible(text) for text in row] for row in rows]
     widths = [max(cell_len(row[position]) for row in (headings, *rows)) for position in range(len(headings))]
     for row in (headings, *rows) if any(headings) else rows:
         cells = [

@@ -6,6 +6,8 @@ import sys
 import time
 from typing import Final, Self, TextIO
 
+from shared.edges import terminal
+
 _PERIOD_S: Final = 0.2
 
 
@@ -22,7 +24,7 @@ class ProgressLine:
         self._what = what
         self._unit = unit
         self._total = total
-        self._out = sys.stderr if out is None else out
+        self._out = terminal(sys.stderr if out is None else out)
         self._shown = self._out.isatty()
         self._next_s = 0.0
         self.done = 0

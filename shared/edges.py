@@ -13,7 +13,9 @@ import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import Any, BinaryIO, Final, Literal, TextIO, cast
+from typing import Any, Final, Literal, TextIO, cast
+
+from shared.shown import shown, shown_output
 
 _STANDARD: Final = 3  # input, output, errors
 # Signs of ours that a terminal without Unicode can show in another way.
@@ -36,7 +38,9 @@ codecs.register_error(_HANDLER, _in_plain_signs)
 
 
 class Output:
-    """Standard output that remembers what went wrong with it: an error of writing does not say where.
+    """A standard stream that remembers what went wrong with it: an error of writing does not say where.
+
+    What is written steers no terminal: `shared.shown`. Who draws on one writes to `terminal`.
 
     Attributes:
         fault: the first one; None so far.
@@ -48,15 +52,21 @@ class Output:
 
     def write(self, text: str) -> int:
         with self._noting():
-            return self._stream.write(text)
+            self._stream.write(shown_output(text))
+        return len(text)
 
     def flush(self) -> None:
         with self._noting():
             self._stream.flush()
 
     @property
-    def buffer(self) -> _Bytes:
-        return _Bytes(self._stream.buffer, self._noting)
+    def buffer(self) -> _Raw:
+        return _Raw(self._stream.buffer, self._noting)
+
+    @property
+    def terminal(self) -> _Raw:
+        """The same stream for what draws on a terminal: it is written as it is."""
+        return _Raw(self._stream, self._noting)
 
     @contextmanager
     def _noting(self) -> Iterator[None]:
@@ -84,16 +94,16 @@ class Output:
         return getattr(self._stream, name)
 
 
-class _Bytes:
-    """The bytes below it."""
+class _Raw:
+    """What lies below it, bytes or text."""
 
-    def __init__(self, stream: BinaryIO, noting: Callable[[], AbstractContextManager[None]]) -> None:
+    def __init__(self, stream: Any, noting: Callable[[], AbstractContextManager[None]]) -> None:
         self._stream = stream
         self._noting = noting
 
-    def write(self, content: bytes) -> int:
+    def write(self, content: Any) -> int:
         with self._noting():
-            return self._stream.write(content)
+            return int(self._stream.write(content))
 
     def flush(self) -> None:
         with self._noting():
@@ -105,11 +115,13 @@ class _Bytes:
 
 @contextmanager
 def prepared_streams() -> Iterator[Output]:
-    """Make the standard streams usable, whatever the process was started with; `sys.stdout` is an `Output`.
+    """Make the standard streams usable, whatever the process was started with.
+
+    `sys.stdout`, which is given, and `sys.stderr` are each an `Output` meanwhile.
 
     A stream that is closed becomes the null device: else the next file that is opened would take its number,
     and everything written to the stream would go into that file. What an encoding lacks is written in plain
-    signs.
+    signs, and what would steer a terminal is written out.
     """
     while (number := os.open(os.devnull, os.O_RDWR)) < _STANDARD:
         os.set_inheritable(number, True)
@@ -123,22 +135,27 @@ def prepared_streams() -> Iterator[Output]:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=_HANDLER)
-    before, output = sys.stdout, Output(sys.stdout)
-    sys.stdout = cast("TextIO", output)
+    before, output = (sys.stdout, sys.stderr), Output(sys.stdout)
+    sys.stdout, sys.stderr = cast("TextIO", output), cast("TextIO", Output(sys.stderr))
     try:
         yield output
     finally:
-        sys.stdout = before
+        sys.stdout, sys.stderr = before
 
 
 def _opened(number: int, mode: Literal["r", "w"] = "w") -> TextIO:
     return open(number, mode, encoding="utf-8", closefd=False)
 
 
+def terminal(stream: TextIO) -> TextIO:
+    """Where to draw instead of a standard stream of `prepared_streams`; any other stream itself."""
+    return cast("TextIO", stream.terminal) if isinstance(stream, Output) else stream
+
+
 def complain(text: str) -> None:
     """A line on standard error, if there is one to write to."""
     with suppress(OSError, ValueError):  # full, or closed: there is nobody left to tell
-        print(text, file=sys.stderr, flush=True)  # noqa: T201
+        print(shown(text), file=sys.stderr, flush=True)  # noqa: T201
 
 
 def in_words(error: BaseException) -> str | None:

@@ -28,18 +28,20 @@ from typing import Any
 
 from shared.masking import masked
 from shared.shortened import quoted
+from shared.shown import shown
 
 
 class CryptoStreamError(Exception):
     """Base of all errors; ``exit_code`` is the command's exit status (DESIGN §4.5).
 
-    Messages go to terminals, logs, the ledger and dead letters: a URL's password is masked in all of them.
+    Messages go to terminals, logs, the ledger and dead letters: a URL's password is masked in all of them,
+    and what they quote can neither steer a terminal nor begin a line.
     """
 
     exit_code = 1
 
     def __init__(self, message: str = "") -> None:
-        super().__init__(masked(message))
+        super().__init__(shown(masked(message)))
 
 
 class UsageError(CryptoStreamError):
@@ -55,7 +57,7 @@ class SettingsError(CryptoStreamError):
     exit_code = 2
 
     def __init__(self, *faults: str) -> None:
-        self.faults = tuple(map(masked, faults))
+        self.faults = tuple(shown(masked(fault)) for fault in faults)
         super().__init__("; ".join(faults))
 
 

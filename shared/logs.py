@@ -5,11 +5,15 @@ from __future__ import annotations
 import logging
 import sys
 from datetime import UTC, datetime
-from typing import Literal
+from textwrap import indent
+from typing import Any, Final, Literal
 
 import orjson
 
 from shared.masking import masked
+from shared.shown import shown, shown_lines
+
+_INDENT: Final = "    "
 
 
 class _JsonFormatter(logging.Formatter):
@@ -18,16 +22,26 @@ class _JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": shown(record.getMessage()),
         }
         if record.exc_info:
-            entry["exception"] = self.formatException(record.exc_info)
+            entry["exception"] = shown_lines(self.formatException(record.exc_info))
         return masked(orjson.dumps(entry).decode())
 
 
 class _TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         return masked(super().format(record))
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
+        return shown(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - the library's name
+        # Set in: what an error quotes must not look like a line of the log.
+        return indent(shown_lines(super().formatException(ei)), _INDENT)
+
+    def formatStack(self, stack_info: str) -> str:  # noqa: N802 - the library's name
+        return indent(shown_lines(stack_info), _INDENT)
 
 
 def set_up_logging(level: str, log_format: Literal["text", "json"]) -> None:

@@ -18,6 +18,8 @@ _HIDDEN: Final = re.compile(
     "\ufff0-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
     "\U000e0000-\U000e0fff]"
 )
+# What a stream of ours may hold of them: its lines, and columns of other programs.
+_LAID_OUT: Final = re.compile(f"(?![\n\t]){_HIDDEN.pattern}")
 _SHORT: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -31,9 +33,13 @@ def shown_lines(text: str) -> str:
     return "\n".join(map(shown, text.split("\n")))
 
 
-def shown_json(text: str) -> str:
-    """JSON that says the same with such signs as JSON's own escapes; line ends between its tokens stay."""
-    return _HIDDEN.sub(_as_json, text)
+def shown_output(text: str) -> str:
+    """Text, CSV or JSON on its way out: such signs as JSON writes them, so that JSON says the same.
+
+    Lines stay. The last resort of every stream: a field that may hold a line end is made one line before,
+    by `shown`.
+    """
+    return text if _LAID_OUT.search(text) is None else _LAID_OUT.sub(_as_json, text)
 
 
 def _written_out(found: re.Match[str]) -> str:
@@ -47,8 +53,5 @@ def _written_out(found: re.Match[str]) -> str:
 
 
 def _as_json(found: re.Match[str]) -> str:
-    sign = found[0]
-    if sign in _SHORT:
-        return sign  # within a string of JSON it cannot stand as it is
-    units = sign.encode("utf-16-be", "surrogatepass").hex()
+    units = found[0].encode("utf-16-be", "surrogatepass").hex()
     return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))

@@ -121,7 +121,9 @@ def _run(arguments: argparse.Namespace, files: list[Readable]) -> int:
                 raise UsageError(
                     f"fault {fault.kind} belongs to the seeded market; leave it out with --replay"
                 )
-        recording = open_recordings([file.path for file in files])
+        recording = open_recordings(
+            [file.path for file in files], lambda read: _say({"event": "reading", "read": read})
+        )
         for note in recording.notes:
             _say({"event": "note", "text": note})
         exchange = Player(recording, shift_to(recording, now_ms) if arguments.shift_now else 0)

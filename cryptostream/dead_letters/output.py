@@ -13,6 +13,7 @@ from cryptostream.dead_letters.judge import Obsolete, Republish, StillBroken, St
 from cryptostream.dead_letters.letter import Letter
 from cryptostream.output import write_columns
 from shared.id_ranges import IdRanges
+from shared.shown import shown, shown_output
 
 # A frame is up to 900 kB; a person reads the beginning.
 _JSON_SHOWN: Final = 20_000
@@ -29,10 +30,10 @@ def write_table(letters: Sequence[Letter], replayed: Replayed, out: TextIO) -> N
             str(letter.place),
             iso(letter.time_ms),
             letter.origin.source,
-            _printable(letter.key),
+            _text(letter.key),
             f"{len(letter.value or b''):,}",
             "replayed" if _is_replayed(letter, replayed) else "",
-            _one_line(letter.origin.reason),
+            letter.origin.reason,
         )
         for letter in letters
     ]
@@ -49,12 +50,12 @@ def write_csv(letters: Sequence[Letter], replayed: Replayed, out: TextIO) -> Non
     for letter in letters:
         record = _record(letter, replayed)
         record["replayed"] = str(record["replayed"]).lower()
-        writer.writerow([record[name] for name in names])
+        writer.writerow([shown(str(record[name])) for name in names])
 
 
 def write_json(letters: Sequence[Letter], replayed: Replayed, out: TextIO) -> None:
     """One array of objects, one a line."""
-    lines = ",\n".join(orjson.dumps(_record(letter, replayed)).decode() for letter in letters)
+    lines = ",\n".join(shown_output(orjson.dumps(_record(letter, replayed)).decode()) for letter in letters)
     out.write(f"[\n{lines}\n]\n")
 
 
@@ -65,10 +66,10 @@ def show_letter(letter: Letter, out: TextIO) -> None:
     headings = (
         ("letter", str(letter.place)),
         ("time", iso(letter.time_ms)),
-        ("reason", _one_line(origin.reason)),
+        ("reason", origin.reason),
         ("source", f"{origin.source}{at}"),
         ("service", origin.service),
-        ("key", _printable(letter.key)),
+        ("key", _text(letter.key)),
         ("bytes", "none" if letter.value is None else f"{len(letter.value):,}"),
     )
     write_columns(("", ""), headings, out)
@@ -79,18 +80,18 @@ def verdict_text(verdict: Verdict) -> str:
     """What is done with a letter, in words."""
     match verdict:
         case Republish(topic, _, _, _):
-            return f"to {topic}"
+            return f"to {shown(topic)}"
         case StorePoint(point, _):
             return f"to the store, as a point of {point.series.measurement.name}"
         case Obsolete(reason):
-            return f"nothing: {reason}"
+            return f"nothing: {shown(reason)}"
         case StillBroken(reason):
-            return _one_line(reason)
+            return shown(reason)
 
 
 def _content(value: bytes) -> str:
     try:
-        text = orjson.dumps(orjson.loads(value), option=orjson.OPT_INDENT_2).decode()
+        text = shown_output(orjson.dumps(orjson.loads(value), option=orjson.OPT_INDENT_2).decode())
     except orjson.JSONDecodeError:
         return _hexadecimal(value)
     more = len(text) - _JSON_SHOWN
@@ -129,10 +130,5 @@ def _is_replayed(letter: Letter, replayed: Replayed) -> bool:
     return letter.place.offset in replayed.get(letter.place.partition, IdRanges())
 
 
-def _printable(key: bytes | None) -> str:
-    return _one_line((key or b"").decode(errors="replace"))
-
-
-def _one_line(text: str) -> str:
-    """Without control characters: a letter must not move the terminal's cursor."""
-    return "".join(character if character.isprintable() else "�" for character in text)
+def _text(key: bytes | None) -> str:
+    return (key or b"").decode(errors="replace")

@@ -15,6 +15,7 @@ from cryptostream.embedded.screen import duration, grouped_services, ledger_repo
 from cryptostream.embedded.snapshot import InstrumentView, LedgerRow, Snapshot
 from cryptostream.figures import price
 from shared.masking import masked
+from shared.shown import shown, shown_lines
 
 _SCREEN_PERIOD_S: Final = 0.25  # 4 updates a second at most
 _STATUS_PERIOD_S: Final = 10.0
@@ -61,7 +62,7 @@ class Display:
 
     def say(self, text: str) -> None:
         """One event."""
-        line = f"{datetime.now(UTC):%H:%M:%S} {text}"
+        line = f"{datetime.now(UTC):%H:%M:%S} {shown(text)}"
         with self._lock:
             self._lines.append(line)
             if self._live is None:
@@ -98,7 +99,11 @@ class Display:
         self._print(text)
 
     def _print(self, line: str) -> None:
-        self._show(lambda: self._console.print(masked(line), markup=False, highlight=False, soft_wrap=True))
+        self._show(
+            lambda: self._console.print(
+                masked(shown_lines(line)), markup=False, highlight=False, soft_wrap=True
+            )
+        )
 
     def _show(self, show: Callable[[], object]) -> None:
         """A terminal that was closed, or a full disk, loses nothing that is on its way to the store."""

@@ -214,9 +214,11 @@ class Plant:
                 self._say(f"warning: topic {report.name} {report.status}: {report.detail}")
 
     def _await_simulator(self) -> None:
-        give_up_s = time.monotonic() + _LISTENING_DEADLINE_S
+        give_up_s, read = time.monotonic() + _LISTENING_DEADLINE_S, 0
         while not self.simulator.listening:
             now_s = time.monotonic()
+            if self.simulator.read > read:  # a day's recording takes minutes
+                give_up_s, read = now_s + _LISTENING_DEADLINE_S, self.simulator.read
             if now_s > give_up_s:
                 raise ExchangeUnavailable(
                     f"simulator: does not listen after {_LISTENING_DEADLINE_S:g} s "

@@ -13,6 +13,7 @@ from rich.text import Text
 from cryptostream.embedded.snapshot import BarView, InstrumentView, LedgerRow, ServiceView, Snapshot
 from cryptostream.embedded.verdict import merged_by_stream
 from cryptostream.figures import computed, price
+from shared.shown import shown
 
 _BLOCK_WIDTH: Final = 49  # two symbols side by side on 100 columns
 # Figures after the close, with their least widths, so that nothing jumps when one changes its length.
@@ -50,13 +51,13 @@ def render(snapshot: Snapshot, width: int, height: int) -> RenderableType:
 
 def _header(snapshot: Snapshot) -> list[Text]:
     first = Text("CryptoStream", style="bold cyan", no_wrap=True, overflow="ellipsis")
-    first.append(f"  {snapshot.phase}", style="bold")
+    first.append(f"  {shown(snapshot.phase)}", style="bold")
     first.append(f"  up {duration(snapshot.uptime_s)}  (Ctrl-C stops)", style="dim")
     return [first, *(_line(line) for line in snapshot.title_lines)]
 
 
 def _line(text: str, style: str = "") -> Text:
-    return Text(text, style=style, no_wrap=True, overflow="ellipsis")
+    return Text(shown(text), style=style, no_wrap=True, overflow="ellipsis")
 
 
 def _prices(instruments: Sequence[InstrumentView], width: int, room: int) -> tuple[list[RenderableType], int]:
@@ -65,21 +66,21 @@ def _prices(instruments: Sequence[InstrumentView], width: int, room: int) -> tup
     rows = [instruments[at : at + across] for at in range(0, len(instruments), across)]
     parts: list[RenderableType] = []
     left: set[str] = set()
-    used = shown = 0
+    used = placed = 0
     for row in rows:
         taken = max(len(instrument.bars) for instrument in row) + 2
-        if used + taken > room and shown:
+        if used + taken > room and placed:
             break
         # A column of the grid is followed by a blank.
         blocks = [_block(instrument, width // across - 1) for instrument in row]
         left.update(name for _, names in blocks for name in names)
         parts.append(_beside([block for block, _ in blocks]))
         used += taken
-        shown += len(row)
+        placed += len(row)
     said = []
-    if shown < len(instruments):
-        hidden = ", ".join(instrument.symbol for instrument in instruments[shown:])
-        said.append(f"+ {len(instruments) - shown} more: {hidden}")
+    if placed < len(instruments):
+        hidden = ", ".join(instrument.symbol for instrument in instruments[placed:])
+        said.append(f"+ {len(instruments) - placed} more: {hidden}")
     if left:
         said.append(f"no room for {', '.join(name for name, _ in _FIGURES if name in left)}")
     parts += [_line(text, "dim") for text in said]
@@ -124,7 +125,7 @@ def _title(instrument: InstrumentView, width: int) -> Text:
     arrow, style = _ARROWS[instrument.direction]
     decimals = instrument.decimals
     title = Text(no_wrap=True, overflow="ellipsis")
-    title.append(f"{instrument.symbol} ", style="bold")
+    title.append(f"{shown(instrument.symbol)} ", style="bold")
     title.append(f"{price(instrument.last_price, decimals)} {arrow}", style=f"bold {style}")
     synced = {True: (" ●", "green"), False: (" ○ book", "red"), None: (" ○", "dim")}[instrument.synced]
     best = f"  {price(instrument.bid, decimals)}/{price(instrument.ask, decimals)}"
@@ -158,7 +159,7 @@ def _services_table(services: Sequence[ServiceView]) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for service in grouped_services(services):
         table.add_row(
-            service.name,
+            shown(service.name),
             f"{service.messages_per_s:,.0f}",
             f"{service.lag_messages:,}",
             f"{service.lag_seconds:.1f}",
@@ -208,7 +209,7 @@ def _ledger_table(rows: Sequence[LedgerRow]) -> Table:
     for row in rows:
         waiting = row.lost > 0
         table.add_row(
-            f"{row.stream} {row.interval}".strip(),
+            shown(f"{row.stream} {row.interval}".strip()),
             f"{row.expected:,}",
             f"{row.stored:,}",
             f"{row.backfilled:,}",
@@ -231,7 +232,7 @@ def ledger_report(rows: Sequence[LedgerRow]) -> Table:
         counts = [Text(f"{getattr(row, name):,}") for name in figures]
         if row.lost:
             counts[figures.index("lost")].stylize(_LOST_STYLE)
-        table.add_row(row.stream, row.interval or "–", row.symbol, *counts)
+        table.add_row(shown(row.stream), shown(row.interval) or "–", shown(row.symbol), *counts)
     return table
 
 

@@ -19,6 +19,7 @@ class SimulatorLink:
     Attributes:
         port: 0 until it listens; a simulator that is started again takes the same one.
         replay_finished: the last frame has been sent.
+        read: how much of its recordings it has read so far, in frames and bars.
 
     Args:
         say: told of what could not be read of a recording.
@@ -30,6 +31,7 @@ class SimulatorLink:
         self.rest_url = ""
         self.ws_url = ""
         self.replay_finished = False
+        self.read = 0
         self._events: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
 
     def on_output(self, line: str) -> None:
@@ -51,6 +53,8 @@ class SimulatorLink:
             self.port, self.rest_url, self.ws_url = event["port"], event["rest_url"], event["ws_url"]
         elif event.get("event") == "replay_finished":
             self.replay_finished = True
+        elif event.get("event") == "reading":
+            self.read = event["read"]
         elif event.get("event") == "note":
             self._say(f"note: {event['text']}")
 

@@ -12,6 +12,7 @@ from pipelines.snapshots.landing.port import Conflict, LandingPlace
 from shared.errors import CryptoStreamError, SettingsError
 from shared.proxies import proxy_for
 from shared.redirects import is_redirect, target
+from shared.shown import shown
 
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=10)
 _STATE: Final = "alerts.json"
@@ -143,7 +144,7 @@ async def send(url: str, messages: Sequence[Message]) -> None:
 
 def text_of(messages: Sequence[Message]) -> str:
     """The lines that people read."""
-    lines = [f"{message.kind}: {message.text}" for message in messages[:_MOST_NAMED]]
+    lines = [f"{message.kind}: {shown(message.text)}" for message in messages[:_MOST_NAMED]]
     if len(messages) > _MOST_NAMED:
         lines.append(f"… and {len(messages) - _MOST_NAMED} more")
     return "\n".join(lines)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from itertools import pairwise
 
 from shared.intervals import INTERVAL_MS
-from simulator.exchange import KlineRow
 from simulator.world.calendar import bar_end
 
 
@@ -18,12 +17,16 @@ def is_beside(interval: str, open_time_ms: int) -> bool:
 
 
 def closed_spans(
-    klines: Mapping[tuple[str, str], Mapping[int, KlineRow]],
+    series: Iterable[tuple[tuple[str, str], Iterable[int]]],
 ) -> dict[str, list[tuple[int, int]]]:
-    """By symbol, first and last millisecond of each stretch between its bars without one on the grid."""
+    """By symbol, first and last millisecond of each stretch between its bars without one on the grid.
+
+    Args:
+        series: by (symbol, interval), open times in their order.
+    """
     spans: dict[str, list[tuple[int, int]]] = {}
-    for (symbol, interval), rows in klines.items():
-        for before, after in pairwise(sorted(at for at in rows if not is_beside(interval, at))):
+    for (symbol, interval), opens in series:
+        for before, after in pairwise(at for at in opens if not is_beside(interval, at)):
             first = bar_end(interval, before)
             if first < after:
                 spans.setdefault(symbol, []).append((first, after - 1))

@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
-from simulator.recordings.recording import Frame, Recording, spot_frame
+from simulator.recordings.items import Item, spot_frame
 
 _APART_MS: Final = 100
 
 
-def read(path: Path, lines: Iterator[str]) -> Recording:
-    """Frames; those without a time of their own stand 100 ms apart from their neighbours."""
-    frames: list[Frame] = []
-    times: list[int | None] = []
+def read(path: Path, lines: Iterable[str]) -> Iterator[Item]:
+    """Frames; those without a time of their own stand 100 ms apart from their neighbours.
+
+    Args:
+        lines: read twice, up to the first that has a time.
+    """
+    current = _begin_ms(lines)
     for number, line in enumerate(lines, 1):
         message = orjson.loads(line)
-        frames.append(spot_frame(0, line, message, path, number))
-        times.append(_time_ms(message))
-    first = next((index for index, time in enumerate(times) if time is not None), None)
-    # Where no frame has a time, the recording begins at the epoch.
-    current = (times[first] or 0) - _APART_MS * (first + 1) if first is not None else -_APART_MS
-    for index, time in enumerate(times):
+        time = _time_ms(message)
         current = current + _APART_MS if time is None else max(current, time)
-        frames[index] = frames[index]._replace(received_us=current * 1000)
-    return Recording(frames=frames)
+        yield spot_frame(current * 1000, line, message, path, number)
+
+
+def _begin_ms(lines: Iterable[str]) -> int:
+    """From when on untimed frames stand apart; a little before the epoch where no frame has a time."""
+    for index, line in enumerate(lines):
+        time = _time_ms(orjson.loads(line))
+        if time is not None:
+            return (time or 0) - _APART_MS * (index + 1)
+    return -_APART_MS
 
 
 def _time_ms(message: Any) -> int | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import lzma
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,15 +15,21 @@ import orjson
 
 from shared.archives import archive_name
 from shared.errors import RecordingError
+from shared.shown import shown
 from simulator.recordings import combined_frames, cryptofeed, hftbacktest, kline_archive, recorder_csv
-from simulator.recordings.recording import Recording, joined
+from simulator.recordings.frames import WINDOW, FrameFile, InOrder
+from simulator.recordings.items import Frame, Item
+from simulator.recordings.recording import Recording
 from simulator.recordings.text import Lines, members_of
 
-Reader = Callable[[Path, Iterator[str]], Recording]
+Progress = Callable[[int], None]
+Reader = Callable[[Path, Iterable[str]], Iterator[Item]]
 
 _EXPECTED: Final = (
     "expected frames of Binance spot (hftbacktest, cryptofeed, JSON lines, recorder CSV) or a kline archive"
 )
+_LONGEST: Final = 200
+_TOLD_EVERY: Final = 100_000
 # What the first line looks like, and who reads the file.
 _FORMATS: Final[tuple[tuple[re.Pattern[str], Reader], ...]] = (
     (re.compile(r"\d{19} \{"), hftbacktest.read),
@@ -35,60 +43,139 @@ _FORMATS: Final[tuple[tuple[re.Pattern[str], Reader], ...]] = (
 )
 
 
-def open_recordings(paths: Sequence[Path]) -> Recording:
-    """All files as one recording.
+def open_recordings(paths: Sequence[Path], progress: Progress = lambda _read: None) -> Recording:
+    """All files as one recording: each is read through once, and its frames again when they are played.
+
+    Args:
+        progress: told now and then how much of them has been read, in frames and bars.
 
     Raises:
         RecordingError: a file cannot be read, is of no known format, or holds another market's data.
     """
-    recording = joined(_open_one(path) for path in paths)
-    if not recording.frames and not recording.klines:
+    recording = Recording()
+    watched = _Watched(progress)
+    for path in paths:
+        members = members_of(path)
+        # Each by itself: an archive's own name says what it is of.
+        for member in [None] if members is None else members:
+            _look_through(recording, _Text(path, member), watched)
+    if recording.empty:
         names = ", ".join(str(path) for path in paths)
         raise RecordingError(f"{names}: no frames and no klines in there; {_EXPECTED}")
     return recording
 
 
-def _open_one(path: Path) -> Recording:
-    members = members_of(path)
-    if members is None:
-        return _open_text(path, None)
-    # Each by itself: an archive's own name says what it is of.
-    return joined(_open_text(path, member) for member in members)
+class _Text:
+    """A file, or a member of a ZIP, that is read as often as it is needed.
+
+    Attributes:
+        path: what errors name.
+        lines: those of the newest pass.
+    """
+
+    def __init__(self, file: Path, member: str | None) -> None:
+        self.path = file if member is None else file / member
+        self.without_last = False
+        self.lines = Lines(file, member)
+        self._file, self._member = file, member
+
+    def __iter__(self) -> Iterator[str]:
+        self.lines.close()
+        self.lines = Lines(self._file, self._member, without_last=self.without_last)
+        return self.lines
+
+    def items(self) -> Iterator[Item]:
+        """What is in there.
+
+        Raises:
+            RecordingError: a line of it is nothing that is known.
+        """
+        path = self.path
+        try:
+            yield from _reader(path, next(iter(self), ""))(path, self)
+        except (
+            OSError,
+            EOFError,
+            zlib.error,
+            lzma.LZMAError,
+            zipfile.BadZipFile,
+            NotImplementedError,
+        ) as error:
+            raise RecordingError(f"{path}: cannot be read ({_reason(error)}); {_EXPECTED}") from None
+        except UnicodeDecodeError:
+            raise RecordingError(f"{path}, line {self.lines.number}: not text; {_EXPECTED}") from None
+        except orjson.JSONDecodeError as error:
+            raise self._damaged(f"damaged JSON ({error})") from None
+        except (KeyError, ValueError, TypeError, IndexError, ArithmeticError, RecursionError) as error:
+            raise self._damaged(f"damaged ({type(error).__name__}: {error})") from None
+        except csv.Error as error:
+            raise self._damaged(f"damaged CSV ({error})") from None
+        except RuntimeError as error:  # of zipfile: a member that is encrypted
+            raise RecordingError(f"{path}: cannot be read ({error}); unpack it, and give the file") from None
+        finally:
+            self.lines.close()
+
+    def frames(self) -> Generator[Frame]:
+        """The frames in there, as they stand."""
+        return (item for item in self.items() if type(item) is Frame)
+
+    def _damaged(self, what: str) -> RecordingError:
+        return RecordingError(f"{self.path}, line {self.lines.number}: {shown(what)[:_LONGEST]}; {_EXPECTED}")
 
 
-def _open_text(file: Path, member: str | None) -> Recording:
-    path = file if member is None else file / member
-    lines = Lines(file, member)
+class _Watched:
+    """Items that are counted on their way."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._read = 0
+
+    def __call__(self, items: Iterator[Item]) -> Iterator[Item]:
+        for item in items:
+            self._read += 1
+            if self._read % _TOLD_EVERY == 0:
+                self._progress(self._read)
+            yield item
+
+
+def _look_through(recording: Recording, text: _Text, watched: _Watched) -> None:
+    recording.begin_file()
     try:
-        recording = _read(path, lines)
+        _take_all(recording, text, watched)
     except RecordingError:
+        lines = text.lines
         if not lines.at_end or lines.number == 1:
             raise
         # A recorder that was killed leaves half a line; all before it is whole.
-        note, number = "is torn and left out", lines.number
-        lines = Lines(file, member, without_last=True)
-        recording = _read(path, lines)
-        recording.notes.append(f"{path}: its last line ({number}) {note}")
-    if lines.cut is not None:
-        recording.notes.append(f"{path}: {lines.cut}; read up to there, {lines.number} lines")
-    return recording
+        recording.forget_file()
+        text.without_last = True
+        _take_all(recording, text, watched)
+        recording.notes.append(f"{text.path}: its last line ({lines.number}) is torn and left out")
+    if text.lines.cut is not None:
+        recording.notes.append(f"{text.path}: {text.lines.cut}; read up to there, {text.lines.number} lines")
 
 
-def _read(path: Path, lines: Lines) -> Recording:
-    try:
-        first = next(lines, "")
-        reader = _reader(path, first)
-        return reader(path, _chained(first, lines))
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        raise RecordingError(f"{path}: cannot be read ({_reason(error)}); {_EXPECTED}") from None
-    except UnicodeDecodeError:
-        raise RecordingError(f"{path}, line {lines.number}: not text; {_EXPECTED}") from None
-    except orjson.JSONDecodeError as error:
-        raise RecordingError(f"{path}, line {lines.number}: damaged JSON ({error}); {_EXPECTED}") from None
-    except (KeyError, ValueError, TypeError, IndexError, ArithmeticError) as error:
-        raise RecordingError(
-            f"{path}, line {lines.number}: damaged ({type(error).__name__}: {error}); {_EXPECTED}"
-        ) from None
+def _take_all(recording: Recording, text: _Text, watched: _Watched) -> None:
+    def frames() -> Iterator[Frame]:
+        for item in watched(text.items()):
+            if type(item) is Frame:
+                yield item
+            else:
+                recording.take(item)
+
+    count, first_us = 0, 0
+    ordered = InOrder(frames())
+    for frame in ordered:
+        if not count:
+            first_us = frame.received_us
+        count += 1
+        recording.saw_stream(frame.stream)
+    if ordered.late:
+        recording.notes.append(
+            f"{text.path}: {ordered.late:,} frames stand more than {WINDOW:,} frames behind their time;"
+            " they are played where they stand"
+        )
+    recording.end_file(FrameFile(str(text.path), text.frames, count, first_us))
 
 
 def _reader(path: Path, first: str) -> Reader:
@@ -106,11 +193,6 @@ def _reader(path: Path, first: str) -> Reader:
         f"a recording of {exchange[1]}, not of Binance spot" if exchange else "not a recording that is known"
     )
     raise RecordingError(f"{path}: {what}; {_EXPECTED}")
-
-
-def _chained(first: str, rest: Iterator[str]) -> Iterator[str]:
-    yield first
-    yield from rest
 
 
 def _reason(error: Exception) -> str:

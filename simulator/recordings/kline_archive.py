@@ -6,7 +6,7 @@ Source: BINANCE_SPOT.md §9. Times come in s, ms, µs or ns; a line of names may
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
@@ -15,9 +15,10 @@ from shared.archives import ArchiveName, archive_name, end_ms, market_of, time_m
 from shared.errors import RecordingError
 from simulator.exchange import KlineRow
 from simulator.recordings.closed_spans import is_beside
-from simulator.recordings.recording import Recording
+from simulator.recordings.items import Archive, ArchivedBar, Item, Note
 from simulator.world.calendar import INTERVALS, bar_end
 
+_MOST_TRADES: Final = 2**53
 _EIGHT_PLACES: Final = Decimal("1.00000000")
 _ARCHIVE: Final = (
     "open_time",
@@ -47,7 +48,7 @@ _DECIMALS: Final = (
 _NEEDED: Final = ("open_time", "count", *_DECIMALS)
 
 
-def read(path: Path, lines: Iterator[str]) -> Recording:
+def read(path: Path, lines: Iterable[str]) -> Iterator[Item]:
     """Rows of one series, whose name says symbol and interval, as in BTCUSDT-1h-2024-11.csv.
 
     Bars beside the grid of their interval, as in early 2018, are taken, and counted in a note.
@@ -55,8 +56,7 @@ def read(path: Path, lines: Iterator[str]) -> Recording:
     name: ArchiveName | None = None
     places: Mapping[str, int] = {column: place for place, column in enumerate(_ARCHIVE)}
     width = len(_ARCHIVE)
-    rows: dict[int, KlineRow] = {}
-    beside: list[int] = []
+    beside, first_beside = 0, 0
     for number, cells in enumerate(csv.reader(lines), 1):
         names = [_OURS.get(cell, cell) for cell in (text.strip().lower().replace(" ", "_") for text in cells)]
         if "open_time" in names:
@@ -64,28 +64,19 @@ def read(path: Path, lines: Iterator[str]) -> Recording:
             continue
         if len(cells) != width:
             raise RecordingError(f"{path}, line {number}: {len(cells)} columns; a kline has {width}")
-        name = name or _name(path, places, cells)
+        if name is None:
+            name = _name(path, places, cells)
+            yield Archive((name.symbol, name.interval), str(path), market_of(path, name.symbol))
         row = _row(cells, places, name.interval)
         if is_beside(name.interval, row.open_time_ms):
-            beside.append(row.open_time_ms)
-        known = rows.setdefault(row.open_time_ms, row)
-        if known != row:
-            raise RecordingError(
-                f"{path}, line {number}: the bar of {row.open_time_ms} again, with other values; keep one"
-            )
-    if name is None:
-        return Recording()
-    notes = []
-    if beside:
-        notes.append(
-            f"{path}: {len(beside):,} bars open beside the grid of {name.interval}, the first at {beside[0]};"
+            first_beside = first_beside if beside else row.open_time_ms
+            beside += 1
+        yield ArchivedBar(number, row)
+    if beside and name is not None:
+        yield Note(
+            f"{path}: {beside:,} bars open beside the grid of {name.interval}, the first at {first_beside};"
             " taken as they are, and on the grid the exchange counts as closed there"
         )
-    return Recording(
-        klines={(name.symbol, name.interval): rows},
-        archives={(name.symbol, name.interval): [(str(path), market_of(path, name.symbol))]},
-        notes=notes,
-    )
 
 
 def _places(path: Path, number: int, names: Sequence[str]) -> Mapping[str, int]:
@@ -117,6 +108,8 @@ def _row(cells: Sequence[str], places: Mapping[str, int], interval: str) -> Klin
         str(Decimal(cells[places[column]]).quantize(_EIGHT_PLACES)) for column in _DECIMALS
     )
     count = int(cells[places["count"]])
+    if not 0 <= count <= _MOST_TRADES:
+        raise ValueError(f"{count} trades")
     return KlineRow(
         open_time_ms, open_, high, low, close, base, beyond_ms - 1, quote, count, buy_base, buy_quote
     )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 import orjson
@@ -19,6 +18,8 @@ from simulator.world.calendar import bar_open
 from simulator.world.instruments import split_symbol
 
 _ZERO: Final = "0.00000000"
+# Of those that are due: the host may have slept, or time may run a thousand times as fast.
+MOST_AT_ONCE: Final = 2_000
 
 
 class RecordedEvent(Outgoing):
@@ -55,54 +56,53 @@ class Player:
     def __init__(self, recording: Recording, shift_ms: int = 0) -> None:
         self._recording = recording
         self._shift_ms = shift_ms
-        klines: dict[tuple[str, str], dict[int, KlineRow]] = {
-            series: {
-                row.open_time_ms + shift_ms: row._replace(
-                    open_time_ms=row.open_time_ms + shift_ms, close_time_ms=row.close_time_ms + shift_ms
-                )
-                for row in rows.values()
-            }
-            for series, rows in recording.klines.items()
-        }
-        self._known = PlayedRecords(klines)
-        self._closed = closed_spans(klines)
+        self._known = PlayedRecords()
+        for symbol, interval in recording.series:
+            self._known.archive(symbol, interval, self._shifted(recording.bars((symbol, interval))))
+        self._closed = closed_spans(
+            (series, (row.open_time_ms for row in self._shifted(recording.bars(series))))
+            for series in recording.series
+        )
         self._entries = self._symbol_entries()
         self.symbols: Sequence[str] = tuple(entry["symbol"] for entry in self._entries)
         self.recorded_symbols = self._recorded_symbols()
         self.statuses: dict[str, str] = {}
         self.played = 0
         self.frozen = False
-        if recording.frames:
-            self.first_ms = recording.frames[0].received_us // 1000 + shift_ms
-        else:
-            self.first_ms = max(row.close_time_ms for rows in klines.values() for row in rows.values()) + 1
-        self.position_ms = self.first_ms
+        self._frames = iter(recording.frames)
+        self._next = next(self._frames, None)
+        origin_ms = recording.last_bar_ms + 1 if self._next is None else self._next.received_us // 1000
+        self.first_ms = self.position_ms = origin_ms + shift_ms
 
     @property
     def finished(self) -> bool:
-        return self.played == len(self._recording.frames)
+        return self._next is None
 
     def due(self, until_ms: int, wanted: frozenset[str]) -> list[Outgoing]:
-        """Wanted frames received up to `until_ms` (shifted time); all others pass by."""
-        frames = self._recording.frames
+        """Wanted frames received up to `until_ms` (shifted time), so many at once; all others pass by."""
         beyond_us = (until_ms - self._shift_ms + 1) * 1000
-        end = bisect_left(frames, beyond_us, self.played, key=lambda frame: frame.received_us)
-        events = self.next_frames(end - self.played, wanted)
-        if not self.frozen and not self.finished:
+        events = self._take(MOST_AT_ONCE, beyond_us, wanted)
+        if not self.frozen and self._next is not None and self._next.received_us >= beyond_us:
             self.position_ms = max(self.position_ms, until_ms)
         return events
 
     def next_frames(self, count: int, wanted: frozenset[str]) -> list[Outgoing]:
         """The wanted ones among the next `count` frames."""
-        if self.frozen:
-            return []
+        return self._take(count, None, wanted)
+
+    def _take(self, count: int, beyond_us: int | None, wanted: frozenset[str]) -> list[Outgoing]:
         events: list[Outgoing] = []
-        for received_us, stream, body in self._recording.frames[self.played : self.played + count]:
+        while not self.frozen and self._next is not None and count > 0:
+            received_us, stream, body = self._next
+            if beyond_us is not None and received_us >= beyond_us:
+                break
             event = orjson.loads(body)
             if self._shift_ms:
                 event = with_times(event, lambda time_ms: time_ms + self._shift_ms)
             self.position_ms = received_us // 1000 + self._shift_ms
             self.played += 1
+            count -= 1
+            self._next = next(self._frames, None)
             readable = self._known.learn(stream, event, self.position_ms)
             if stream in wanted:
                 recorded = None if self._shift_ms else body
@@ -115,34 +115,26 @@ class Player:
         return {
             "newest_ms": known.newest_ms,
             "unreadable": known.unreadable,
-            "newest_trades": {symbol: rows[-1].trade_id for symbol, rows in known.trades.items() if rows},
+            "newest_trades": known.newest_trades,
             "newest_bars": [
-                (symbol, interval, max(rows)) for (symbol, interval), rows in known.klines.items() if rows
+                (symbol, interval, open_ms) for (symbol, interval), open_ms in known.newest_bars.items()
             ],
         }
 
     def klines(self, symbol: str, interval: str, offset_ms: int, span: Span, now_ms: int) -> list[KlineRow]:  # noqa: ARG002
-        rows = self._known.klines.get((symbol, interval), {})
         # Bars of another time zone were not recorded.
-        opens = [
-            open_ms
-            for open_ms in sorted(rows)
-            if (span.start_ms is None or open_ms >= span.start_ms)
-            and (span.end_ms is None or open_ms <= span.end_ms)
-            and (not offset_ms or open_ms == bar_open(interval, open_ms, offset_ms))
-        ]
-        chosen = opens[-span.limit :] if span.start_ms is None else opens[: span.limit]
-        return [rows[open_ms] for open_ms in chosen]
+        found = (
+            row
+            for row in self._known.klines(symbol, interval, span)
+            if not offset_ms or row.open_time_ms == bar_open(interval, row.open_time_ms, offset_ms)
+        )
+        chosen = list(islice(found, span.limit))
+        return chosen[::-1] if span.start_ms is None else chosen
 
     def depth(self, symbol: str, limit: int, now_ms: int) -> Depth | None:
         """The newest snapshot recorded up to now, else the earliest one."""
-        snapshots = self._recording.snapshots.get(symbol)
-        if not snapshots:
-            return None
-        beyond_us = (now_ms - self._shift_ms + 1) * 1000
-        index = bisect_left(snapshots, beyond_us, key=lambda snapshot: snapshot[0])
-        depth = snapshots[max(0, index - 1)][1]
-        return Depth(depth.last_update_id, depth.bids[:limit], depth.asks[:limit])
+        depth = self._recording.depth(symbol, (now_ms - self._shift_ms + 1) * 1000 - 1)
+        return depth and Depth(depth.last_update_id, depth.bids[:limit], depth.asks[:limit])
 
     def quotes(self, symbol: str, now_ms: int) -> Quotes | None:
         """The last book ticker played, else the top of the recorded book."""
@@ -152,43 +144,30 @@ class Player:
         return Quotes(*depth.bids[0], *depth.asks[0]) if depth and depth.bids and depth.asks else None
 
     def trades(self, symbol: str, from_id: int | None, limit: int, now_ms: int) -> list[TradeRow]:  # noqa: ARG002
-        rows = self._known.trades.get(symbol, [])
-        if from_id is None:
-            return rows[-limit:]
-        begin = bisect_left(rows, from_id, self._known.numbering[symbol], key=lambda row: row.trade_id)
-        return rows[begin : begin + limit]
+        known = self._known
+        return known.newest(symbol, limit) if from_id is None else known.from_id(symbol, from_id, limit)
 
     def aggregates(self, symbol: str, from_id: int | None, span: Span, now_ms: int) -> list[AggregateRow]:  # noqa: ARG002
-        rows = self._known.aggregates.get(symbol, [])
-        if from_id is not None:
-            rows = rows[bisect_left(rows, from_id, key=lambda row: row.aggregate_id) :]
-        if span.end_ms is not None:
-            rows = rows[: bisect_right(rows, span.end_ms, key=lambda row: row.trade_time_ms)]
-        if span.start_ms is not None:
-            rows = rows[bisect_left(rows, span.start_ms, key=lambda row: row.trade_time_ms) :]
-        return rows[-span.limit :] if from_id is None and span.start_ms is None else rows[: span.limit]
+        return self._known.aggregates(symbol, from_id, span)
 
     def window(self, symbol: str, from_ms: int, now_ms: int) -> Window:
-        rows = self._known.trades.get(symbol, [])
-        begin = bisect_left(rows, from_ms, key=lambda row: row.trade_time_ms)
-        previous = rows[begin - 1].price if begin else _ZERO
-        rows = rows[begin:]
-        if not rows:
+        sums, before = self._known.window(symbol, from_ms)
+        previous = before or _ZERO
+        if sums is None:
             return Window(_ZERO, _ZERO, _ZERO, _ZERO, _ZERO, previous, _ZERO, _ZERO, -1, -1, 0, now_ms)
-        prices = [Decimal(row.price) for row in rows]
         return Window(
-            rows[0].price,
-            str(max(prices)),
-            str(min(prices)),
-            rows[-1].price,
-            rows[-1].quantity,
+            sums.first.price,
+            str(sums.high),
+            str(sums.low),
+            sums.last.price,
+            sums.last.quantity,
             previous,
-            str(sum((Decimal(row.quantity) for row in rows), Decimal(0))),
-            str(sum((Decimal(row.quote_quantity) for row in rows), Decimal(0))),
-            rows[0].trade_id,
-            rows[-1].trade_id,
-            len(rows),
-            rows[-1].trade_time_ms,
+            str(sums.base_volume),
+            str(sums.quote_volume),
+            sums.first.trade_id,
+            sums.last.trade_id,
+            sums.count,
+            sums.last.trade_time_ms,
         )
 
     def symbol_entries(self, now_ms: int) -> list[Mapping[str, Any]]:  # noqa: ARG002
@@ -206,12 +185,17 @@ class Player:
     def _recorded_symbols(self) -> tuple[str, ...]:
         """Symbols with data; a recorded exchangeInfo lists all of the exchange."""
         recording = self._recording
-        present = {
-            stream.partition("@")[0].upper() for stream in {frame.stream for frame in recording.frames}
-        }
+        present = {stream.partition("@")[0].upper() for stream in recording.streams}
         return tuple(
-            sorted(present | recording.snapshots.keys() | {symbol for symbol, _ in recording.klines})
+            sorted(present | recording.snapshot_symbols | {symbol for symbol, _ in recording.series})
         )
+
+    def _shifted(self, rows: Iterator[KlineRow]) -> Iterator[KlineRow]:
+        for row in rows:
+            yield row._replace(
+                open_time_ms=row.open_time_ms + self._shift_ms,
+                close_time_ms=row.close_time_ms + self._shift_ms,
+            )
 
     def _symbol_entries(self) -> list[Mapping[str, Any]]:
         recording = self._recording

@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
 from shared.errors import RecordingError
-from simulator.recordings.recording import Frame, Recording
+from simulator.recordings.items import Frame, Item
 
 _EIGHT_PLACES: Final = Decimal("1.00000000")
 # A last event so long after its predecessor is an artefact of the recorder's end of day, not a diff.
 _NOT_GENUINE_US: Final = 3_600_000_000
+# A whole book has 10,000.
+_MOST_LEVELS: Final = 100_000
 
 
-def read(path: Path, lines: Iterator[str]) -> Recording:
+def read(path: Path, lines: Iterable[str]) -> Iterator[Item]:
     """Trades, or diffs from one row for each level."""
     table = csv.DictReader(lines)
     columns = table.fieldnames or ()
     if "TradeId" in columns:
-        return Recording(frames=[_trade(row) for row in table])
+        return map(_trade, table)
     if "FirstUpdateId" in columns:
-        return Recording(frames=_diffs(table))
+        return _genuine(_diffs(path, table))
     raise RecordingError(
         f"{path}: neither a TradeId nor a FirstUpdateId column; expected a recorder's trades or diffs"
     )
@@ -47,12 +49,15 @@ def _trade(row: Mapping[str, str]) -> Frame:
     return _frame(row, event)
 
 
-def _diffs(table: Iterator[Mapping[str, str]]) -> list[Frame]:
-    frames: list[Frame] = []
+def _diffs(path: Path, table: Iterator[Mapping[str, str]]) -> Iterator[Frame]:
     for _, group in groupby(
         table, lambda row: (row["FirstUpdateId"], row["FinalUpdateId"], row["EventTime"])
     ):
-        rows = list(group)
+        rows = list(islice(group, _MOST_LEVELS + 1))
+        if len(rows) > _MOST_LEVELS:
+            raise RecordingError(
+                f"{path}: the diff of update {rows[0]['FinalUpdateId']} has more than {_MOST_LEVELS:,} levels"
+            )
         sides: tuple[list[list[str]], list[list[str]]] = ([], [])
         for row in rows:
             sides[row["IsAsk"] == "1"].append([_wire(row["Price"]), _wire(row["Quantity"])])
@@ -65,10 +70,19 @@ def _diffs(table: Iterator[Mapping[str, str]]) -> list[Frame]:
             "b": sides[0],
             "a": sides[1],
         }
-        frames.append(_frame(rows[0], event))
-    if len(frames) > 1 and frames[-1].received_us - frames[-2].received_us > _NOT_GENUINE_US:
-        frames.pop()
-    return frames
+        yield _frame(rows[0], event)
+
+
+def _genuine(frames: Iterator[Frame]) -> Iterator[Frame]:
+    """All but a last one that comes long after its predecessor."""
+    before: Frame | None = None
+    held: Frame | None = None
+    for frame in frames:
+        if held is not None:
+            yield held
+        before, held = held, frame
+    if held is not None and (before is None or held.received_us - before.received_us <= _NOT_GENUINE_US):
+        yield held
 
 
 def _frame(row: Mapping[str, str], event: Mapping[str, Any]) -> Frame:

@@ -1,147 +1,162 @@
-"""What a recording is once it is read, whatever its format."""
+"""Recordings as one: where their frames are, and what REST said beside them."""
 
 from __future__ import annotations
 
-import json
-import re
-import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from typing import Any, Final
 
 import orjson
 
 from shared.errors import RecordingError
 from simulator.exchange import Depth, KlineRow
+from simulator.recordings.frames import FrameFile, Frames
+from simulator.recordings.items import Archive, ArchivedBar, Item, Note, RecordedListing, Series, Snapshot
+from simulator.recordings.temporary import Temporary
 
-_DECODER: Final = json.JSONDecoder()
-
-
-class Frame(NamedTuple):
-    """One received frame.
-
-    Attributes:
-        received_us: receive time in microseconds since the epoch.
-        stream: its name in the combined envelope.
-        body: the raw event, JSON.
-    """
-
-    received_us: int
-    stream: str
-    body: bytes
+_SCHEMA: Final = """
+CREATE TABLE bar (series INTEGER, open_ms INTEGER, file INTEGER, row TEXT, PRIMARY KEY (series, open_ms))
+    WITHOUT ROWID;
+CREATE TABLE snapshot (symbol TEXT, received_us INTEGER, file INTEGER, depth TEXT);
+CREATE INDEX snapshot_by_time ON snapshot (symbol, received_us);
+"""
+# An exchange has some thousand symbols of a few streams each, and takes 1,024 on a connection.
+_MOST_STREAMS: Final = 20_000
 
 
-@dataclass(slots=True)
 class Recording:
-    """Frames in receive-time order and the REST answers that belong to them.
+    """Frames in receive-time order and the REST answers that belong to them; on disk, but for what follows.
 
     Attributes:
-        snapshots: by symbol, (receive time in µs, book), in time order.
-        klines: by (symbol, interval) and open time in ms.
+        frames: read anew in each pass.
+        streams: names that occur.
         archives: by (symbol, interval), the files of its klines with their markets, where they are known.
         exchange_info: the newest recorded answer.
         notes: what of the files could not be read.
     """
 
-    frames: list[Frame] = field(default_factory=list)
-    snapshots: dict[str, list[tuple[int, Depth]]] = field(default_factory=dict)
-    klines: dict[tuple[str, str], dict[int, KlineRow]] = field(default_factory=dict)
-    archives: dict[tuple[str, str], list[tuple[str, str | None]]] = field(default_factory=dict)
-    exchange_info: Mapping[str, Any] | None = None
-    notes: list[str] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.frames = Frames(())
+        self.streams: set[str] = set()
+        self.archives: dict[Series, list[tuple[str, str | None]]] = {}
+        self.exchange_info: Mapping[str, Any] | None = None
+        self.notes: list[str] = []
+        self._files: list[FrameFile] = []
+        self._file = 0
+        self._series: dict[Series, int] = {}
+        self._archive: Archive | None = None
+        self._tables = Temporary(_SCHEMA)
 
-    def add_snapshot(self, symbol: str, received_us: int, body: Mapping[str, Any]) -> None:
-        depth = Depth(int(body["lastUpdateId"]), body["bids"], body["asks"])
-        self.snapshots.setdefault(symbol, []).append((received_us, depth))
+    # --- while files are read ------------------------------------------------------------------------------
 
+    def begin_file(self) -> None:
+        """What is taken from now on is of another file."""
+        self._file += 1
+        self._archive = None
 
-def joined(parts: Iterable[Recording]) -> Recording:
-    """Several files as one recording, in receive-time order."""
-    whole = Recording()
-    for part in parts:
-        whole.frames += part.frames
-        for symbol, snapshots in part.snapshots.items():
-            whole.snapshots.setdefault(symbol, []).extend(snapshots)
-        for series, rows in part.klines.items():
-            _join_klines(whole, series, rows, part.archives.get(series, []))
-        whole.exchange_info = part.exchange_info or whole.exchange_info
-        whole.notes += part.notes
-    whole.frames.sort(key=lambda frame: frame.received_us)
-    for snapshots in whole.snapshots.values():
-        snapshots.sort(key=lambda snapshot: snapshot[0])
-    return whole
+    def forget_file(self) -> None:
+        """The file is read once more: what was taken of it is not true."""
+        for table in ("bar", "snapshot"):
+            self._tables.do(f"DELETE FROM {table} WHERE file = ?", (self._file,))
+        if self._archive is not None:
+            self.archives[self._archive.series].pop()
+            self._archive = None
 
+    def take(self, item: Item) -> None:
+        """Keep what is no frame.
 
-def _join_klines(
-    whole: Recording,
-    series: tuple[str, str],
-    rows: Mapping[int, KlineRow],
-    files: list[tuple[str, str | None]],
-) -> None:
-    """Add an archive's bars to their series.
+        Raises:
+            RecordingError: an archive of another market than one before it, or a bar that says otherwise.
+        """
+        match item:
+            case ArchivedBar():
+                self._take_bar(item)
+            case Archive():
+                self._take_archive(item)
+            case Snapshot():
+                row = (item.symbol, item.received_us, self._file, item.depth)
+                self._tables.add("INSERT INTO snapshot VALUES (?, ?, ?, ?)", row)
+            case RecordedListing():
+                self.exchange_info = item.answer
+            case Note():
+                self.notes.append(item.text)
 
-    Raises:
-        RecordingError: it is of another market than one before it, or says otherwise of the same bar.
-    """
-    held, known = whole.klines.setdefault(series, {}), whole.archives.setdefault(series, [])
-    name = " ".join(series)
-    for file, market in files:
-        for before, other in (archive for archives in whole.archives.values() for archive in archives):
-            if market is not None and other is not None and market != other:
+    def saw_stream(self, name: str) -> None:
+        """A frame is of that stream."""
+        if len(self.streams) >= _MOST_STREAMS and name not in self.streams:
+            raise RecordingError(
+                f"{name}: a stream beyond {_MOST_STREAMS:,} in these recordings; no exchange has so many"
+            )
+        self.streams.add(name)
+
+    def end_file(self, frames: FrameFile) -> None:
+        """The file has been read to its end."""
+        self._files.append(frames)
+        self.frames = Frames(self._files)
+
+    def _take_archive(self, archive: Archive) -> None:
+        self._archive = archive
+        self._series.setdefault(archive.series, len(self._series))
+        for before, other in chain.from_iterable(self.archives.values()):
+            if archive.market is not None and other is not None and archive.market != other:
                 raise RecordingError(
-                    f"{file}: of {market}, and {before} of {other}: give files of one market"
+                    f"{archive.file}: of {archive.market}, and {before} of {other}: give files of one market"
                 )
-    differs = next((open_ms for open_ms in rows if held.get(open_ms, rows[open_ms]) != rows[open_ms]), None)
-    if differs is not None:
+        self.archives.setdefault(archive.series, []).append((archive.file, archive.market))
+
+    def _take_bar(self, bar: ArchivedBar) -> None:
+        assert self._archive is not None
+        series, text = self._archive.series, orjson.dumps(list(bar.row)).decode()
+        key = (self._series[series], bar.row.open_time_ms)
+        if self._tables.do("INSERT OR IGNORE INTO bar VALUES (?, ?, ?, ?)", (*key, self._file, text)):
+            return
+        known = self._tables.row("SELECT file, row FROM bar WHERE series = ? AND open_ms = ?", key)
+        assert known is not None
+        if known[1] == text:
+            return
+        if known[0] == self._file:
+            raise RecordingError(
+                f"{self._archive.file}, line {bar.line}: the bar of {bar.row.open_time_ms} again, with other"
+                " values; keep one"
+            )
         raise RecordingError(
-            f"{', '.join(file for file, _ in (*known, *files))}: two bars of {name} at {differs} with other"
-            " values: give files of one market, each bar once"
+            f"{', '.join(file for file, _ in self.archives[series])}: two bars of {' '.join(series)} at"
+            f" {bar.row.open_time_ms} with other values: give files of one market, each bar once"
         )
-    held.update(rows)
-    known += files
 
+    # --- when they have been -------------------------------------------------------------------------------
 
-def spot_frame(received_us: int, text: str, message: Any, path: Path, line: int) -> Frame:
-    """A frame from a combined message.
+    @property
+    def empty(self) -> bool:
+        return not len(self.frames) and not self.archives
 
-    Args:
-        text: the message as it was recorded: what is odd in it stays as odd as it was.
-        message: the same, decoded.
+    @property
+    def series(self) -> list[Series]:
+        """Those of archived bars."""
+        return list(self._series)
 
-    Raises:
-        RecordingError: the message is no combined frame, or not of Binance spot: judged by what only futures
-            have (`pu`, typed book tickers, order types on trades; the recordings' README §2.8).
-    """
-    if not isinstance(message, dict) or "stream" not in message or not isinstance(message.get("data"), dict):
-        raise RecordingError(
-            f'{path}, line {line}: not a frame of Binance spot; expected {{"stream":…,"data":…}} '
-            "(recordings of other exchanges cannot be replayed)"
+    def bars(self, series: Series) -> Iterator[KlineRow]:
+        """Archived bars of a series in their order."""
+        found = self._tables.rows(
+            "SELECT row FROM bar WHERE series = ? ORDER BY open_ms", (self._series[series],)
         )
-    event, stream = message["data"], message["stream"]
-    kind = event.get("e")
-    if (
-        "pu" in event
-        or kind == "bookTicker"
-        or (kind == "trade" and "X" in event)
-        or kind == "markPriceUpdate"
-    ):
-        raise RecordingError(
-            f"{path}, line {line}: a recording of Binance USD-M futures ({stream}); "
-            "only Binance spot can be replayed"
+        for (text,) in found:
+            yield KlineRow(*orjson.loads(text))
+
+    @property
+    def last_bar_ms(self) -> int:
+        """When the last of the archived bars closes, its last millisecond."""
+        return max(row.close_time_ms for series in self._series for row in self.bars(series))
+
+    @property
+    def snapshot_symbols(self) -> set[str]:
+        return {symbol for (symbol,) in self._tables.rows("SELECT DISTINCT symbol FROM snapshot")}
+
+    def depth(self, symbol: str, at_us: int) -> Depth | None:
+        """The newest snapshot up to a time, else the earliest one; None: there is none."""
+        query = "SELECT depth FROM snapshot WHERE symbol = ? {} LIMIT 1"
+        up_to = query.format("AND received_us <= ? ORDER BY received_us DESC, rowid DESC")
+        found = self._tables.row(up_to, (symbol, at_us)) or self._tables.row(
+            query.format("ORDER BY received_us, rowid"), (symbol,)
         )
-    # The copy is as small as its content: orjson's own bytes hold on to a kilobyte each.
-    return Frame(received_us, sys.intern(stream), bytes(memoryview(_as_recorded(event, text))))
-
-
-def _as_recorded(event: Mapping[str, Any], text: str) -> bytes:
-    """The event's own bytes within the message."""
-    compact = orjson.dumps(event)
-    if compact.decode() in text:
-        return compact
-    # Written with blanks, or with what decoding does not keep: 1e3, 0.10, \u escapes.
-    found = re.search(r'"data"\s*:\s*', text)
-    if found is None:
-        return compact
-    _, end = _DECODER.raw_decode(text, found.end())
-    return text[found.end() : end].encode()
+        return None if found is None else Depth(*orjson.loads(found[0]))

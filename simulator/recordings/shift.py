@@ -17,8 +17,8 @@ def shift_to(recording: Recording, now_ms: int) -> int:
 
     Bars stay multiples of their interval. A recording of klines alone is history: it ends now instead.
     """
-    intervals = {interval for _, interval in recording.klines}
-    for name in {frame.stream for frame in recording.frames}:
+    intervals = {interval for _, interval in recording.series}
+    for name in recording.streams:
         stream = parse_stream_name(name)
         if stream and stream.kind == "kline":
             intervals.add(stream.interval)
@@ -27,8 +27,6 @@ def shift_to(recording: Recording, now_ms: int) -> int:
             "--shift-now: months differ in length, so klines of 1M cannot be moved; leave them out"
         )
     step = max((bar_end(interval, 0) for interval in intervals), default=_MINUTE_MS)
-    if recording.frames:
-        origin_ms = recording.frames[0].received_us // 1000
-    else:
-        origin_ms = max(row.close_time_ms + 1 for rows in recording.klines.values() for row in rows.values())
+    frames = recording.frames
+    origin_ms = frames.first_us // 1000 if len(frames) else recording.last_bar_ms + 1
     return (now_ms - origin_ms) // step * step

@@ -6,7 +6,7 @@ import codecs
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -17,6 +17,11 @@ GZIP: Final = b"\x1f\x8b"
 ZIP: Final = b"PK\x03\x04"
 _MARK: Final = codecs.BOM_UTF8
 _PIECE: Final = 2**18
+# The longest frame that any exchange sends is far shorter; of a recorded REST answer, exchangeInfo of all
+# symbols has about 20 MB. What has no end of line must not fill the memory.
+LONGEST_LINE: Final = 8 * 2**20
+_LONGEST_ANSWER: Final = 32 * 2**20
+_ANSWER: Final = b"http"
 _GZIP_BITS: Final = 31
 _RAW_BITS: Final = -15
 _DEFLATED: Final = 8
@@ -45,6 +50,9 @@ class Lines:
         number: of the line given last, counted from 1, blank ones too.
         at_end: that line is the file's last, and nothing ends it.
         cut: how the file ends in the middle of its packing; None if it does not.
+
+    Raises:
+        RecordingError: a line is longer than LONGEST_LINE bytes.
     """
 
     def __init__(self, path: Path, member: str | None = None, *, without_last: bool = False) -> None:
@@ -61,19 +69,46 @@ class Lines:
     def __next__(self) -> str:
         return next(self._lines)
 
-    def _read(self, path: Path) -> Iterator[str]:
-        rest = b""
-        for piece in self._pieces(path):
-            *whole, rest = (rest + piece).split(b"\n")
-            for line in whole:
-                self.number += 1
-                if line.strip():
-                    yield line.removeprefix(_MARK).rstrip(b"\r").decode()
-        # A packed file that was cut ends anywhere: not even a line that looks whole is believed.
-        if rest.strip() and not self.cut and not self._without_last:
+    def close(self) -> None:
+        """Nothing more is wanted of the file."""
+        self._lines.close()
+
+    def _read(self, path: Path) -> Generator[str]:
+        for line in self._whole(path):
             self.number += 1
+            if line.strip():
+                yield line.removeprefix(_MARK).rstrip(b"\r").decode()
+
+    def _whole(self, path: Path) -> Iterator[bytes]:
+        """Lines as they are, one after another."""
+        begun: list[bytes] = []  # of a line whose end is still to come
+        length = 0
+        for piece in self._pieces(path):
+            *lines, rest = piece.split(b"\n")
+            if lines:
+                begun.append(lines[0])
+                lines[0] = b"".join(begun)
+                self._measure(path, lines[0], len(lines[0]))
+                yield from lines
+                begun, length = [], 0
+            if rest:
+                begun.append(rest)
+                length += len(rest)
+                self._measure(path, begun[0], length)
+        last = b"".join(begun)
+        # A packed file that was cut ends anywhere: not even a line that looks whole is believed.
+        if last.strip() and not self.cut and not self._without_last:
             self.at_end = True
-            yield rest.removeprefix(_MARK).rstrip(b"\r").decode()
+            yield last
+
+    def _measure(self, path: Path, begin: bytes, length: int) -> None:
+        most = _LONGEST_ANSWER if begin.startswith(_ANSWER) else LONGEST_LINE
+        if length > most:
+            file = path if self._member is None else path / self._member
+            raise RecordingError(
+                f"{file}, line {self.number + 1}: longer than {most // 2**20} MiB: no frame and no bar; see"
+                " whether this is a recording, one frame a line"
+            )
 
     def _pieces(self, path: Path) -> Iterator[bytes]:
         with path.open("rb") as file:
@@ -91,9 +126,11 @@ class Lines:
         """What can be unpacked; the members of a gzip file one after another."""
         unpacker, given, begun = zlib.decompressobj(window_bits), False, False
         while packed := file.read(_PIECE):
-            while packed:
+            more = True
+            while packed or more:
                 try:
-                    piece = unpacker.decompress(packed)
+                    # As much as was asked for, though it may unpack to a thousand times what it is.
+                    piece = unpacker.decompress(packed, _PIECE)
                 except zlib.error as error:
                     # A checksum that does not fit says that what was read is wrong, not where.
                     if not begun or "incorrect" in str(error):
@@ -103,12 +140,14 @@ class Lines:
                 given, begun = True, begun or bool(piece)
                 if piece:
                     yield piece
+                more = len(piece) == _PIECE
                 if not unpacker.eof:
-                    break
+                    packed = unpacker.unconsumed_tail
+                    continue
                 if window_bits == _RAW_BITS:
                     return  # what follows is the archive's directory
                 packed = unpacker.unused_data.lstrip(b"\0")  # padding, as gzip itself allows it
-                unpacker, given = zlib.decompressobj(window_bits), False
+                unpacker, given, more = zlib.decompressobj(window_bits), False, False
         if given:
             self.cut = "ends in the middle of its packing"
 

@@ -8,7 +8,7 @@ import unicodedata
 import orjson
 import pytest
 
-from shared.shown import shown, shown_json, shown_lines
+from shared.shown import shown, shown_lines, shown_output
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,10 @@ def test_lines_stay_lines() -> None:
 
 def test_json_says_the_same() -> None:
     value = {"reason": "\x1b[2J\x9b\u202e\u200b\U000e0041\n", "symbol": "币安人生USDT"}
-    text = shown_json(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+    text = shown_output(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
     assert orjson.loads(text) == value
     assert shown_lines(text) == text
+
+
+def test_output_keeps_its_lines_and_nothing_else_that_steers() -> None:
+    assert shown_output("a\tb\r\nc\x1b[2J\x9b") == "a\tb\\u000d\nc\\u001b[2J\\u009b"

@@ -19,8 +19,7 @@ ALL = 10**6
 
 
 def everything(player: Player) -> list:
-    wanted = frozenset(frame.stream for frame in player._recording.frames)
-    return player.next_frames(ALL, wanted)
+    return player.next_frames(ALL, frozenset(player._recording.streams))
 
 
 def rebuilt(player: Player, symbol: str, stream: str) -> tuple[str, str, int]:
@@ -47,7 +46,7 @@ class TestRealRecordings:
         files = [recordings / "binance_spot_ws" / f"hft_btcusdt_2024080{day}.gz" for day in (8, 9)]
         recording = open_recordings(list(reversed(files)))
         assert len(recording.frames) == 99_574 - 1
-        assert [len(snapshots) for snapshots in recording.snapshots.values()] == [1]
+        assert recording.snapshot_symbols == {"BTCUSDT"}
         player = Player(recording)
         before = player.trades("BTCUSDT", None, 1000, 0)
         trades = [event.event["t"] for event in player.next_frames(ALL, frozenset({"btcusdt@trade"}))]
@@ -55,7 +54,7 @@ class TestRealRecordings:
         assert trades == list(range(3735683259, 3735703162 + 1))
         (row,) = player.trades("BTCUSDT", 3735690000, 1, 0)
         assert row.trade_id == 3735690000
-        assert player.finished and player.position_ms == recording.frames[-1].received_us // 1000
+        assert player.finished and player.position_ms == list(recording.frames)[-1].received_us // 1000
 
     def test_one_session_of_cryptofeed_in_three_files(self, recordings):
         folder = recordings / "binance_spot_ws"
@@ -114,7 +113,7 @@ class TestRealRecordings:
 
     def test_futures_archives_serve_as_history(self, recordings):
         recording = open_recordings([recordings / "binance_usdm_archive" / "LTCUSDT-1m-2026-02.csv.gz"])
-        rows = recording.klines[("LTCUSDT", "1m")]
+        rows = {row.open_time_ms: row for row in recording.bars(("LTCUSDT", "1m"))}
         assert len(rows) == 40_320
         assert rows[1769904000000].open == "59.49000000"
 
@@ -158,7 +157,7 @@ def test_zipped_archives_are_read(tmp_path):
     path = tmp_path / "XUSD-1h-2023-11.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("XUSD-1h-2023-11.csv", KLINES)
-    (row,) = open_recordings([path]).klines[("XUSD", "1h")].values()
+    (row,) = open_recordings([path]).bars(("XUSD", "1h"))
     assert (row.open_time_ms, row.high, row.trade_count) == (1699999200000, "3.00000000", 5)
 
 
@@ -378,9 +377,10 @@ HOURS = [archived(START_MS + number * HOUR_MS) for number in range(3)]
 def test_an_archive_is_read_whatever_wrote_it(tmp_path, content, name):
     path = tmp_path / name
     path.write_bytes(content)
-    ((series, rows),) = open_recordings([path]).klines.items()
+    recording = open_recordings([path])
+    (series,) = recording.series
     assert series == (name.partition("-")[0], "1h")
-    assert [(row.open_time_ms, row.close_time_ms) for row in rows.values()] == [
+    assert [(row.open_time_ms, row.close_time_ms) for row in recording.bars(series)] == [
         (START_MS + number * HOUR_MS, START_MS + (number + 1) * HOUR_MS - 1) for number in range(3)
     ]
 
@@ -392,8 +392,8 @@ def test_members_of_a_zip_are_archives_of_their_own_and_litter_is_passed_over(tm
         packed.writestr("__MACOSX/._XUSD-1h-2023-11.csv", b"\x00\x05\x16\x07")
         packed.writestr("YUSD-1h-2023-11.csv", HOURS[1])
         packed.writestr("YUSD-1h-2023-11.zip.CHECKSUM", b"0123  YUSD-1h-2023-11.zip\n")
-    found = open_recordings([path]).klines
-    assert {series: list(rows) for series, rows in found.items()} == {
+    found = open_recordings([path])
+    assert {series: [row.open_time_ms for row in found.bars(series)] for series in found.series} == {
         ("XUSD", "1h"): [START_MS],
         ("YUSD", "1h"): [START_MS + HOUR_MS],
     }
@@ -431,7 +431,7 @@ def test_bars_beside_the_grid_are_told_and_holes_are_the_exchange_s(tmp_path):
     recording = open_recordings([path])
     (note,) = recording.notes
     assert "2 bars open beside the grid of 1h, the first at 1700018894789; taken as they are" in note
-    assert len(recording.klines["XUSD", "1h"]) == 6
+    assert len(list(recording.bars(("XUSD", "1h")))) == 6
     (entry,) = Player(recording, 7 * HOUR_MS).symbol_entries(0)
     assert entry["recordedHalts"] == [(START_MS + 10 * HOUR_MS, START_MS + 15 * HOUR_MS - 1)]
 
@@ -449,7 +449,7 @@ def test_our_own_export_can_be_played(tmp_path):
         "taker_buy_base_volume,taker_buy_quote_volume,trade_count\n"
         f"{START_MS},binance,XUSD,1h,1.0,3.0,0.5,2.0,10.0,20.0,4.0,8.0,5\n"
     )
-    (row,) = open_recordings([path]).klines["XUSD", "1h"].values()
+    (row,) = open_recordings([path]).bars(("XUSD", "1h"))
     assert row == open_row()
 
 
