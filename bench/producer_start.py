@@ -29,9 +29,9 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from bench import report
 from bench.ledger import EVENTS_A_SECOND, INTERVALS, SYMBOLS, History, fill, peak_mb, send
-from cryptostream.commands.topics import ensure_topics
 from cryptostream.engines.kafka import KafkaServer
 from cryptostream.engines.server import free_port
+from cryptostream.topics_admin import ensure_topics
 from producers.bearings import OpenHole, klines_series, trades_series
 from producers.progress import Progress, decode_progress, partition_of
 from shared.intervals import INTERVAL_MS
@@ -71,7 +71,7 @@ def main(arguments: list[str]) -> int:
     add("--behind", type=int, default=100_000, help="trades of a symbol behind its progress (100,000)")
     add("--hole", type=int, default=10_000_000, help="neighbouring trades missing of a symbol (10,000,000)")
     add("--holes", type=int, default=4_000, help="single trades missing of a symbol besides (4,000)")
-    add("--noted", type=int, default=200, help="records of progress of a symbol, the newest of them true (200)")
+    add("--noted", type=int, default=200, help="records of progress of a symbol (200)")
     asked = parser.parse_args(arguments)
     with (
         tempfile.TemporaryDirectory(prefix="cryptostream-bench-") as directory,
@@ -85,11 +85,13 @@ def main(arguments: list[str]) -> int:
         _publish(servers, places, asked.noted)
         result = _measured(servers, {"BINANCE_REST_URL": rest_url, "BINANCE_WS_URL": ws_url}, places)
     sys.stdout.write(
-        f"{asked.events:,} events of history; of each of {len(SYMBOLS)} symbols {asked.behind:,} trades behind"
-        f" its progress, a hole of {asked.hole:,} trades, {asked.holes:,} of one, {asked.noted:,} records of"
-        f" progress\nproducer: ready after {result['ready_s']:.1f} s ({result['work_s']:.1f} s of it at work), {result['ready_mb']:.0f} MB at most;"
-        f" {_FILLING_S:.0f} s later {result['filling_mb']:.0f} MB at most, {result['filled']:,} trades filled,"
-        f" {result['missing']:,} known to be missing, as ranges\n"
+        f"{asked.events:,} events of history; of each of {len(SYMBOLS)} symbols {asked.behind:,} trades"
+        f" behind progress, of which {asked.noted:,} records lie, a hole of {asked.hole:,} trades and"
+        f" {asked.holes:,} of one\n"
+        f"producer: ready after {result['ready_s']:.1f} s, {result['work_s']:.1f} s of it at work,"
+        f" {result['ready_mb']:.0f} MB at most\n"
+        f"{_FILLING_S:.0f} s on: {result['filling_mb']:.0f} MB at most, {result['filled']:,} filled,"
+        f" {result['missing']:,} known to be missing\n"
     )
     report.write("producer_start", {**vars(asked), **result})
     return 0
@@ -119,7 +121,7 @@ def _place_of(rest_url: str, symbol: str, asked: argparse.Namespace) -> Place:
     bounds = (end - asked.hole, end + 1, anchor, last)
     times = [_trade(rest_url, f"historicalTrades?symbol={symbol}&fromId={at}&limit=1") for at in bounds]
     if [row["id"] for row in times] != list(bounds):
-        raise RuntimeError(f"{symbol}: the simulator's market is too young for a hole of {asked.hole:,} trades")
+        raise RuntimeError(f"{symbol}: the simulator's market is too young for such a hole")
     before_ms, after_ms, anchor_ms, last_ms = (row["time"] for row in times)
     great = OpenHole(end - asked.hole + 1, end, before_ms, after_ms, asked=1, since_ms=last_ms)
     single = (
@@ -154,18 +156,16 @@ def _publish(bootstrap_servers: str, places: dict[str, Place], noted: int) -> No
             older = replace(record, updated_ms=now_ms - age * 10 * len(place.holes))
             send(producer, PROGRESS, series, older.encode(), partition_of(series, DEFAULT_PARTITIONS))
         for interval in INTERVALS:
-            _publish_bar(producer, symbol, interval, place.last_ms, now_ms, bars[partition])
+            _publish_bar(producer, symbol, interval, place.last_ms, bars[partition])
         bars[partition] += 1
     producer.flush()
 
 
-def _publish_bar(
-    producer: Producer, symbol: str, interval: str, time_ms: int, now_ms: int, offset: int
-) -> None:
+def _publish_bar(producer: Producer, symbol: str, interval: str, time_ms: int, offset: int) -> None:
     """The bar that was the newest closed one at this time, and its progress."""
     key, topic, step_ms = message_key(_EXCHANGE, symbol), klines_topic(interval), INTERVAL_MS[interval]
     open_ms = time_ms // step_ms * step_ms - step_ms
-    bar = {
+    bar: Any = {
         "schema": 1,
         "exchange": _EXCHANGE,
         "symbol": symbol,
@@ -188,11 +188,11 @@ def _publish_bar(
     partition = partition_of(key, DEFAULT_PARTITIONS)
     send(producer, topic, key, encode(bar), partition)
     series = klines_series(_EXCHANGE, symbol, interval).encode()
-    progress = Progress(open_ms, topic, partition, offset, open_ms, now_ms)
+    progress = Progress(open_ms, topic, partition, offset, open_ms, time_ms)
     send(producer, PROGRESS, series, progress.encode(), partition_of(series, DEFAULT_PARTITIONS))
 
 
-def _message(symbol: str, trade_id: int, place: Place) -> dict[str, Any]:
+def _message(symbol: str, trade_id: int, place: Place) -> Any:
     share = (trade_id - place.anchor) / (place.last - place.anchor)
     time_ms = place.anchor_ms + round(share * (place.last_ms - place.anchor_ms))
     return {
@@ -256,13 +256,11 @@ def _taken_up(servers: str, before: list[TopicPartition], places: dict[str, Plac
     for symbol, place in places.items():
         key, series = f"{_EXCHANGE}:{symbol}", trades_series(_EXCHANGE, symbol)
         if expected[key] != place.missing or series not in noted:
-            raise RuntimeError(f"{symbol}: {expected[key]:,} of {place.missing:,} missing trades were taken up")
+            raise RuntimeError(f"{symbol}: {expected[key]:,} of {place.missing:,} missing were taken up")
         left = sum(hole.last - hole.first + 1 for hole in noted[series].missing if hole.last < place.anchor)
         if not place.missing - filled[key] <= left <= place.missing:
             raise RuntimeError(f"{symbol}: {left:,} are missing, {filled[key]:,} filled of {place.missing:,}")
-    known = sum(
-        hole.last - hole.first + 1 for progress in noted.values() for hole in progress.missing
-    )
+    known = sum(hole.last - hole.first + 1 for progress in noted.values() for hole in progress.missing)
     return {"filled": sum(filled.values()), "missing": known}
 
 
@@ -282,7 +280,9 @@ def _since(servers: str, before: list[TopicPartition]) -> Iterator[tuple[str, st
     """Records from these places to the ends of now: topic, key, value."""
     ends = _ends(servers, (LEDGER, PROGRESS, TRADES))
     unread = {(end.topic, end.partition): end.offset for end in ends}
-    unread = {at: end for at, end in unread.items() for start in before if at == (start.topic, start.partition) and end > start.offset}
+    for start in before:
+        if unread[start.topic, start.partition] == start.offset:
+            del unread[start.topic, start.partition]
     consumer = Consumer(consumer_config(servers, "bench", "bench"))
     consumer.assign(before)
     deadline = time.monotonic() + _SAID_S
