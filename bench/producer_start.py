@@ -45,7 +45,7 @@ _AGE_MS: Final = 260 * 86_400_000
 _ON_ITS_WAY: Final = 200  # newest trades that no topic has: it was off for as long as they took
 _READY_S: Final = 120.0
 _FILLING_S: Final = 60.0
-_SAID_S: Final = 30.0
+_SAID_S: Final = 120.0
 
 
 class Place(NamedTuple):
