@@ -35,7 +35,7 @@ from shared.topics import DEFAULT_PARTITIONS, LEDGER, LEDGER_SNAPSHOT
 
 SYMBOLS: Final = ("BTCUSDC", "ETHUSDC", "XRPUSDC", "SOLUSDC")
 INTERVALS: Final = ("1s", "1m", "15m", "1h", "1d")
-_EVENTS_A_SECOND: Final = 4 * len(SYMBOLS)
+EVENTS_A_SECOND: Final = 4 * len(SYMBOLS)
 _TRADES_A_SECOND: Final = 10
 _MINUTE_MS: Final = 60_000
 _GREAT_HOLE: Final = 10_000_000
@@ -85,7 +85,7 @@ class History:
 
     def seconds(self, count: int) -> Iterator[LedgerMessage]:
         """The newest events as they are on the topic, second by second."""
-        for begin_ms in range(self.end_ms - count // _EVENTS_A_SECOND * 1000, self.end_ms, 1000):
+        for begin_ms in range(self.end_ms - count // EVENTS_A_SECOND * 1000, self.end_ms, 1000):
             for symbol in SYMBOLS:
                 first, last = self._trade_id(begin_ms), self._trade_id(begin_ms + 1000) - 1
                 for kind in ("expected", "stored"):
@@ -134,7 +134,7 @@ def fill(bootstrap_servers: str, history: History, kept: int, since: int) -> Non
         if number == kept:
             _write_snapshots(producer, book)
         partition = _partition(message)
-        _send(producer, LEDGER, message_key("binance", message["symbol"]), encode(message), partition)
+        send(producer, LEDGER, message_key("binance", message["symbol"]), encode(message), partition)
         if number < kept:
             book.receive(partition, offsets[partition], message)
         offsets[partition] += 1
@@ -143,10 +143,16 @@ def fill(bootstrap_servers: str, history: History, kept: int, since: int) -> Non
 
 def _write_snapshots(producer: Producer, book: LedgerBook) -> None:
     for partition, key, value in book.snapshots(lambda _series: IdRanges()):
-        _send(producer, LEDGER_SNAPSHOT, key, value, partition)
+        send(producer, LEDGER_SNAPSHOT, key, value, partition)
 
 
-def _send(producer: Producer, topic: str, key: bytes, value: bytes, partition: int) -> None:
+def send(producer: Producer, topic: str, key: bytes, value: bytes, partition: int) -> None:
+    """One record; waits for room in the producer's queue.
+
+    Raises:
+        RuntimeError: Kafka has not taken a record.
+    """
+
     def delivered(error: KafkaError | None, _message: Message) -> None:
         if error is not None:
             raise RuntimeError(f"{topic}: {error.str()}")
@@ -173,7 +179,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--since", type=int, default=10_000, help="after the newest snapshots (10,000)")
     parser.add_argument("--holes", type=int, default=2_000, help="missing trades of each symbol (2,000)")
     asked = parser.parse_args(arguments)
-    history = History(asked.events // _EVENTS_A_SECOND, asked.holes, seed=14)
+    history = History(asked.events // EVENTS_A_SECOND, asked.holes, seed=14)
     with (
         tempfile.TemporaryDirectory(prefix="cryptostream-bench-") as directory,
         KafkaServer(Path(directory) / "kafka") as kafka,
@@ -243,8 +249,13 @@ def _consumer(environment: dict[str, str]) -> tuple[float, float]:
     finally:
         process.terminate()
         process.wait(15)
+    return took_s, peak_mb(status)
+
+
+def peak_mb(status: str) -> float:
+    """The most that a process has had resident, by its `/proc/…/status`."""
     peak_kb = next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]
-    return took_s, int(peak_kb) * 1024 / 1e6
+    return int(peak_kb) * 1024 / 1e6
 
 
 def _caught_up() -> bool:

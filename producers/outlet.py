@@ -11,7 +11,7 @@ from producers.bearings import OpenHole, klines_series, trades_series
 from producers.clock import Clock
 from producers.effects import Effect, Publish
 from producers.instrument import Instrument
-from producers.progress import MOST_NOTED_HOLES, BadProgress, Progress, ProgressLog
+from producers.progress import MOST_NOTED_HOLES, MS_A_HOLE, BadProgress, Progress, ProgressLog
 from producers.publisher import Delivered, Publisher
 from shared.dead_letters import Origin, dead_letter
 from shared.messages import encode, message_key
@@ -47,6 +47,8 @@ class Outlet:
         self._reached: dict[tuple[str, str], int] = {}
         # What trades have reached of which it is not known where they begin; and how many were sent.
         self._held: dict[str, tuple[Progress, int]] = {}
+        # When the holes of a series were noted the last time, and how many they were.
+        self._noted: dict[tuple[str, str], tuple[int, int]] = {}
         self._ledger_outstanding = 0
         self._doubtful: list[dict[str, Progress]] = []
 
@@ -90,10 +92,7 @@ class Outlet:
         live = message["source"] == "stream"
         number = self._sent.get(place, 0)
         # As they are now: behind this record they may be repaired, and a restart reads what lies behind.
-        holes = () if progress_id is None else self._holes(instrument, message, progress_id)
-        if len(holes) > MOST_NOTED_HOLES:
-            progress_id = None
-
+        holes = None if progress_id is None else self._holes_to_note(instrument, effect)
         awaited = topic == TRADES and progress_id is not None and instrument.awaits_trade_base
 
         def delivered(partition: int, offset: int) -> None:
@@ -103,8 +102,11 @@ class Outlet:
                 self._metrics.latency(exchange, stream, "kafka", now_ms, now_ms - received_ms)
             if self.progress is not None and progress_id is not None:
                 reached = Progress(
-                    progress_id, topic, partition, offset, event_time_ms, now_ms, missing=holes
+                    progress_id, topic, partition, offset, event_time_ms, now_ms, missing=holes or ()
                 )
+                if holes is None:
+                    self.progress.seen(self._series[place], reached)
+                    return
                 if awaited:
                     # Nobody could say yet that nothing is missing below.
                     self._held[instrument.symbol] = reached, number
@@ -114,6 +116,22 @@ class Outlet:
                 self._reached[place] = number
 
         return delivered
+
+    def _holes_to_note(self, instrument: Instrument, effect: Publish) -> tuple[OpenHole, ...] | None:
+        """What is missing below a record; None if that is more than may be noted, or was noted just now.
+
+        Thousands of holes ten times a second would cost a good part of a core, and, while the broker is
+        away, hundreds of MB.
+        """
+        topic, message, progress_id = effect
+        assert progress_id is not None
+        place, now_ms = (instrument.symbol, topic), message["received_time_ms"]
+        noted_ms, count = self._noted.get(place, (0, 0))
+        if abs(now_ms - noted_ms) < count * MS_A_HOLE:
+            return None
+        holes = self._holes(instrument, message, progress_id)
+        self._noted[place] = now_ms, len(holes)
+        return holes if len(holes) <= MOST_NOTED_HOLES else None
 
     def _holes(self, instrument: Instrument, message: Any, last_id: int) -> tuple[OpenHole, ...]:
         holes = instrument.open_holes(message.get("interval"), self._clock.exchange_ms(), time.monotonic())

@@ -9,7 +9,7 @@ takes the end of a partition, and others may have written there since (`producer
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -22,7 +22,7 @@ _SCHEMA: Final = 1
 # Some 100 bytes each: 5,000 stay well below the largest record that Kafka takes (1 MB).
 MOST_NOTED_HOLES: Final = 5_000
 # A record with many holes is written more rarely: 10 kB a second and series at most.
-_MS_A_HOLE: Final = 10
+MS_A_HOLE: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,8 @@ class Progress:
     base: int | None = None
 
     def encode(self) -> bytes:
-        return orjson.dumps({"schema": _SCHEMA, **asdict(self)})
+        # Not `asdict`, which copies every hole.
+        return orjson.dumps({"schema": _SCHEMA, **{name: getattr(self, name) for name in _FIELDS}})
 
 
 class BadProgress(NamedTuple):
@@ -74,7 +75,7 @@ def decode_progress(value: bytes) -> Progress:
         if read.pop("schema") != _SCHEMA:
             raise InvalidMessage("schema", value, f"{_SCHEMA}, the version known here")
         # A newer version may say more than is known here.
-        known = {name: read[name] for name in _NAMES if name in read}
+        known = {name: read[name] for name in _FIELDS if name in read}
         known["missing"] = tuple(OpenHole(**hole) for hole in known.get("missing", ()))
         progress = Progress(**known)
     except (orjson.JSONDecodeError, TypeError, KeyError, AttributeError) as error:
@@ -99,7 +100,7 @@ def _makes_sense(progress: Progress) -> bool:
     )
 
 
-_NAMES: Final = frozenset(field.name for field in fields(Progress))
+_FIELDS: Final = tuple(field.name for field in fields(Progress))
 
 
 class ProgressLog:
@@ -119,6 +120,10 @@ class ProgressLog:
     def reached(self, series: str, progress: Progress) -> None:
         """The record that `progress` speaks of is delivered."""
         self._reached[series] = self._newest[series] = progress
+
+    def seen(self, series: str, record: Progress) -> None:
+        """The record is delivered, and it is not known what is missing below it."""
+        self._newest[series] = record
 
     def based(self, series: str, base: int, now_ms: int) -> None:
         """A series of which nothing has been delivered begins after `base`."""
@@ -149,7 +154,7 @@ class ProgressLog:
     def _due(written: Progress | None, progress: Progress) -> bool:
         if written is None or written is progress:
             return written is None
-        return progress.updated_ms - written.updated_ms >= len(progress.missing) * _MS_A_HOLE
+        return progress.updated_ms - written.updated_ms >= len(progress.missing) * MS_A_HOLE
 
     def final(self, after: Mapping[str, int], now_ms: int) -> dict[str, Progress]:
         """Everything is delivered and the producer ends: what to write for good.

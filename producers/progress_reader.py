@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from producers.anchors import Place, Record, SeriesSearch
-from producers.bearings import SeriesBearings, klines_series, trades_series
+from producers.bearings import OpenHole, SeriesBearings, klines_series, trades_series
 from producers.progress import BadProgress, Progress, decode_progress, partition_of
 from shared.errors import BrokerError, BrokerUnavailable, InvalidMessage
 from shared.intervals import interval_ms
@@ -36,6 +36,15 @@ _BATCH_S: Final = 0.1  # a batch that is not full takes so long, the last one to
 _YOUNG_MS: Final = 86_400_000
 # Of a series, the newest first: a quarter of an hour at one a second.
 _MOST_CANDIDATES: Final = 1_000
+# As much as a series may write in 200 s, see `MS_A_HOLE`: a power cut takes half a minute.
+_MOST_BYTES: Final = 2 * 2**20
+# Progress shrinks to a tenth on the wire: with the usual bounds, hundreds of its records would lie in memory.
+_READING: Final = {
+    "enable.partition.eof": True,
+    "fetch.message.max.bytes": 2**18,
+    "queued.max.messages.kbytes": 2_048,
+}
+_NOTED_BATCH: Final = 20  # records of up to half a MB
 _NOTHING: Final[Mapping[str, SeriesBearings]] = {}
 
 
@@ -65,33 +74,51 @@ class Standing:
     seen: dict[str, Progress] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
 class Noted:
     """The progress topic, read whole.
 
-    Attributes:
-        candidates: records of each series, the newest first. bad: what nobody can read.
+    Compaction leaves hundreds of records of a series with thousands of holes each, of which the newest few
+    matter: only these are kept, and read once all have come.
     """
 
-    candidates: dict[str, deque[Progress]] = field(default_factory=dict)
-    bad: dict[str, BadProgress] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self._records: dict[str, deque[tuple[int, int, bytes, bytes]]] = {}
+        self._bytes: dict[str, int] = {}
 
     def receive(self, message: Message, series: frozenset[str]) -> None:
         key, value = message.key() or b"", message.value()
         name = key.decode(errors="replace")
         if name not in series:
             return
-        self.bad.pop(name, None)
         if value is None:
-            self.candidates.pop(name, None)
+            self._records.pop(name, None)
+            self._bytes.pop(name, None)
             return
-        try:
-            progress = decode_progress(value)
-        except InvalidMessage as error:
-            place = message.partition() or 0, message.offset() or 0
-            self.bad[name] = BadProgress(*place, key, value, str(error))
-            return
-        self.candidates.setdefault(name, deque(maxlen=_MOST_CANDIDATES)).appendleft(progress)
+        records = self._records.setdefault(name, deque())
+        records.appendleft((message.partition() or 0, message.offset() or 0, key, value))
+        self._bytes[name] = self._bytes.get(name, 0) + len(value)
+        while len(records) > 1 and (len(records) > _MOST_CANDIDATES or self._bytes[name] > _MOST_BYTES):
+            self._bytes[name] -= len(records.pop()[3])
+
+    def read(self) -> tuple[dict[str, list[Progress]], list[BadProgress]]:
+        """Records of each series, the newest first; and what nobody can read and no later one replaces."""
+        candidates: dict[str, list[Progress]] = {}
+        bad: list[BadProgress] = []
+        for name, records in self._records.items():
+            found: list[Progress] = []
+            known: dict[OpenHole, OpenHole] = {}  # most are in all records: one object for each
+            for at, (partition, offset, key, value) in enumerate(records):
+                try:
+                    progress = decode_progress(value)
+                except InvalidMessage as error:
+                    if at == 0:
+                        bad.append(BadProgress(partition, offset, key, value, str(error)))
+                    continue
+                holes = tuple(known.setdefault(hole, hole) for hole in progress.missing)
+                found.append(replace(progress, missing=holes))
+            if found:
+                candidates[name] = found
+        return candidates, bad
 
 
 class ProgressReader:
@@ -100,7 +127,7 @@ class ProgressReader:
     def __init__(self, bootstrap_servers: str) -> None:
         self._bootstrap_servers = bootstrap_servers
         config = consumer_config(bootstrap_servers, "cryptostream.producer-bearings", "cryptostream-bearings")
-        self._consumer = Consumer({**config, "enable.partition.eof": True}, logger=LIBRDKAFKA_LOG)
+        self._consumer = Consumer({**config, **_READING}, logger=LIBRDKAFKA_LOG)
 
     def close(self) -> None:
         self._consumer.close()
@@ -126,21 +153,22 @@ class ProgressReader:
         for symbol, interval in product(symbols, intervals):
             name = klines_series(exchange, symbol, interval)
             topics[name] = symbol, klines_topic(interval), interval_ms(interval)
-        noted = self.noted(frozenset(topics))
+        noted, bad = self.noted(frozenset(topics))
+        unreadable = {each.key.decode(errors="replace") for each in bad}
         places = {
             series: self._place(topic, message_key(exchange, symbol), step)
             for series, (symbol, topic, step) in topics.items()
         }
-        searches = self.searched(places, noted.candidates)
+        searches = self.searched(places, noted)
         now_ms = time.time_ns() // 1_000_000
         bases = {
             symbol: base
             for symbol in symbols
-            if (base := _base_of(noted.candidates.get(trades_series(exchange, symbol), ()))) is not None
+            if (base := _base_of(noted.get(trades_series(exchange, symbol), ()))) is not None
         }
-        standing = Standing(bad=tuple(noted.bad.values()), bases=bases, seen=_seen(places, searches, now_ms))
+        standing = Standing(bad=tuple(bad), bases=bases, seen=_seen(places, searches, now_ms))
         for series, search in searches.items():
-            candidates: Sequence[Progress] = noted.candidates.get(series, ())
+            candidates: Sequence[Progress] = noted.get(series, ())
             place = places[series]
             symbol, topic, _ = topics[series]
             known = search.progress
@@ -148,10 +176,10 @@ class ProgressReader:
                 standing.bearings[series] = search.bearings
             if known is not None:
                 standing.progress[series] = known
-                if known.stopped or known is not candidates[0] or series in noted.bad:
+                if known.stopped or known is not candidates[0] or series in unreadable:
                     standing.markers[series] = replace(known, stopped=False, after=0, updated_ms=now_ms)
             elif search.bearings is not None:
-                if candidates or series in noted.bad:
+                if candidates or series in unreadable:
                     standing.untrue.append(series)
             else:
                 before = None if candidates else stored.get(series)
@@ -195,12 +223,13 @@ class ProgressReader:
                 gone.append(series)
         return gone
 
-    def noted(self, series: frozenset[str]) -> Noted:
-        """What the progress topic says of these series, and what of it nobody can read."""
+    def noted(self, series: frozenset[str]) -> tuple[dict[str, list[Progress]], list[BadProgress]]:
+        """What the progress topic says of these series, the newest first, and what of it nobody can read."""
         noted = Noted()
-        for message in self._records([TopicPartition(PROGRESS, at, 0) for at in self._partitions(PROGRESS)]):
+        places = [TopicPartition(PROGRESS, at, 0) for at in self._partitions(PROGRESS)]
+        for message in self._records(places, batch=_NOTED_BATCH):
             noted.receive(message, series)
-        return noted
+        return noted.read()
 
     def searched(
         self, places: Mapping[str, Place], candidates: Mapping[str, Sequence[Progress]]
@@ -275,14 +304,17 @@ class ProgressReader:
             self._consumer.poll(_AGAIN_S)
 
     def _records(
-        self, places: list[TopicPartition], enough: Callable[[str, int], bool] | None = None
+        self,
+        places: list[TopicPartition],
+        enough: Callable[[str, int], bool] | None = None,
+        batch: int = _BATCH,
     ) -> Iterator[Message]:
         """All records from these places to the ends of their partitions, or until one has given enough."""
         unread = {(place.topic, place.partition) for place in places}
         self._consumer.assign(places)
         heard_at = time.monotonic()
         while unread:
-            messages = self._consumer.consume(_BATCH, _BATCH_S)
+            messages = self._consumer.consume(batch, _BATCH_S)
             for message in messages:
                 heard_at = time.monotonic()
                 error = message.error()

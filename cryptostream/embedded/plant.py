@@ -29,6 +29,7 @@ from cryptostream.embedded.inspection import Asked, Inspection
 from cryptostream.embedded.market import MarketWatch
 from cryptostream.embedded.options import RunOptions
 from cryptostream.embedded.process import Command
+from cryptostream.embedded.readers import Readers
 from cryptostream.embedded.services import (
     CONSUMERS,
     PRODUCERS,
@@ -82,6 +83,7 @@ class Plant:
         self._follower: Follower | None = None
         self._market: MarketWatch | None = None
         self._reader_settings = settings
+        self._readers = Readers(lambda: open_reader(self._reader_settings))
         self._store_file: FileIdentity | None = None
         self._unread: Unread | None = None
         self._inspection: Inspection | None = None
@@ -272,7 +274,7 @@ class Plant:
             bare=self._bare,
             bases=self._bases,
         )
-        return Inspection(asked, follower, lambda: open_reader(self._reader_settings), self.simulator)
+        return Inspection(asked, follower, self._readers, self.simulator)
 
     def _producers(self, wiring: Wiring, metrics_port: int | None) -> Command:
         """The producers with their bearings, anew at each start.
@@ -410,7 +412,7 @@ class Plant:
         try:
             if self._store_file is not None:
                 self._store_file.require_same()
-            with closing(open_reader(self._reader_settings)) as reader:
+            with closing(self._readers()) as reader:
                 fault = fault_of(sightings.gone(reader), len(sightings.all()))
         except StoreError as error:
             fault = str(error)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from producers.bearings import OpenHole
+from producers.bearings import OpenHole, SeriesBearings
 from producers.clock import Clock
 from producers.instrument import Instrument
 from producers.outlet import Outlet
@@ -146,3 +147,41 @@ def test_progress_of_trades_waits_until_it_is_known_where_they_begin(
     known = broker.progress()
     assert known.last_id == 12
     assert [(hole.first, hole.last) for hole in known.missing] == [(10, 11)]
+
+
+def with_holes(outlet: Outlet, instrument: Instrument, holes: int) -> int:
+    """A series that knows of so many single missing trades; its newest id."""
+    newest = 2 * holes + 1
+    missing = tuple(OpenHole(number, number, NOW_MS, NOW_MS) for number in range(2, newest, 2))
+    instrument.begin({SERIES: SeriesBearings(newest, missing, time_ms=NOW_MS)}, NOW_MS)
+    take(outlet, instrument, newest + 1, 0)
+    return newest + 1
+
+
+def test_many_holes_are_noted_no_more_often_than_they_are_written(
+    outlet: Outlet, broker: Broker, instrument: Instrument, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newest = with_holes(outlet, instrument, 500)
+    settle(outlet, broker, instrument)
+    looks: list[int] = []
+    open_holes = instrument.open_holes
+
+    def counted(interval: str | None, now_ms: int, now_s: float) -> Iterator[OpenHole]:
+        looks.append(now_ms)
+        return open_holes(interval, now_ms, now_s)
+
+    monkeypatch.setattr(instrument, "open_holes", counted)
+    for number in range(100):  # ten seconds, and a broker that acknowledges nothing
+        take(outlet, instrument, newest + 1 + number, 1_000 + number * 100)
+    assert len(looks) <= 3  # 500 holes: every five seconds
+
+
+@pytest.mark.parametrize("holes", [500, 5_001])
+def test_a_broker_is_asked_for_the_last_record_though_its_holes_were_not_noted(
+    outlet: Outlet, broker: Broker, instrument: Instrument, holes: int
+) -> None:
+    newest = with_holes(outlet, instrument, holes) + 1
+    take(outlet, instrument, newest, 200)
+    broker.deliver()
+    assert outlet.progress is not None
+    assert outlet.progress.newest[SERIES].last_id == newest

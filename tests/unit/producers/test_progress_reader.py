@@ -1,0 +1,70 @@
+"""What is kept of the progress topic while it is read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from producers.bearings import OpenHole
+from producers.progress import Progress
+from producers.progress_reader import Noted
+
+SERIES = "binance:BTCUSDC:trades"
+
+
+class Record:
+    """A message of Kafka."""
+
+    def __init__(self, offset: int, value: bytes | None, series: str = SERIES) -> None:
+        self._offset, self._value, self._series = offset, value, series
+
+    def key(self) -> bytes:
+        return self._series.encode()
+
+    def value(self) -> bytes | None:
+        return self._value
+
+    def partition(self) -> int:
+        return 3
+
+    def offset(self) -> int:
+        return self._offset
+
+
+def read(*values: bytes | None) -> Noted:
+    noted = Noted()
+    for offset, value in enumerate(values):
+        message: Any = Record(offset, value)
+        noted.receive(message, frozenset([SERIES]))
+    return noted
+
+
+def at(last_id: int, holes: int = 0) -> Progress:
+    missing = tuple(OpenHole(2 * number, 2 * number, 1_000, 1_100) for number in range(holes))
+    return Progress(last_id, "market.trades", 3, last_id, 1_000, 2_000, missing=missing)
+
+
+def test_candidates_are_the_newest_first() -> None:
+    candidates, bad = read(at(1).encode(), at(2).encode()).read()
+    assert candidates == {SERIES: [at(2), at(1)]}
+    assert not bad
+
+
+def test_of_records_with_many_holes_the_newest_few_are_kept_and_their_holes_once() -> None:
+    written = [at(10_000 + number, holes=4_000).encode() for number in range(20)]
+    found = read(*written).read()[0][SERIES]
+    assert found[0] == at(10_019, holes=4_000)
+    assert [progress.last_id for progress in found] == list(range(10_019, 10_019 - len(found), -1))
+    assert sum(len(value) for value in written[-len(found) :]) <= 2 * 2**20
+    assert len(found) > 3
+    assert len({id(hole) for progress in found for hole in progress.missing}) == 4_000
+
+
+def test_what_nobody_can_read_is_bad_until_a_later_record_replaces_it() -> None:
+    candidates, bad = read(at(1).encode(), b"garbage").read()
+    assert candidates == {SERIES: [at(1)]}
+    assert [(each.partition, each.offset, each.value) for each in bad] == [(3, 1, b"garbage")]
+    assert read(at(1).encode(), b"garbage", at(2).encode()).read() == ({SERIES: [at(2), at(1)]}, [])
+
+
+def test_a_record_that_is_deleted_leaves_nothing() -> None:
+    assert read(at(1).encode(), b"garbage", None).read() == ({}, [])
