@@ -204,12 +204,10 @@ class BookSync:
         self._asking = False
         if self._synced or self._snapshot is not None:
             return []
-        if self._buffer and all(self._is_beyond(snapshot, diff) for diff in self._buffer):
+        self._drop_contradicted()
+        if self._buffer and _place(snapshot["final_update_id"], self._buffer[0]) is Place.BEYOND:
             self._failures += 1
             return self._ask()
-        # What is beyond it and yet came before others that are not has lied: no snapshot would ever reach it.
-        while self._buffer and self._is_beyond(snapshot, self._buffer[0]):
-            self._buffered_levels -= _levels(self._buffer.popleft())
         self._load(snapshot)
         effects: list[BookEffect] = []
         buffered, self._buffer = self._buffer, deque(maxlen=BUFFERED_DIFFS)
@@ -218,9 +216,14 @@ class BookSync:
             effects += self.receive(diff)
         return effects
 
-    @staticmethod
-    def _is_beyond(snapshot: DepthMessage, diff: DepthMessage) -> bool:
-        return _place(snapshot["final_update_id"], diff) is Place.BEYOND
+    def _drop_contradicted(self) -> None:
+        """A diff with higher ids than those of later events has lied: no snapshot would ever reach it."""
+        newest = max(self._buffer, key=_event_ms, default=None)
+        if newest is not None and any(_is_beyond(newest, diff) for diff in self._buffer):
+            sound = [diff for diff in self._buffer if not _is_beyond(newest, diff)]
+            self._buffer.clear()
+            for diff in sound:
+                self._hold(diff)
 
     def snapshot_failed(self) -> list[BookEffect]:
         """The snapshot could not be had: ask again, later each time."""
@@ -320,6 +323,10 @@ class BookSync:
         self._best_bid, self._best_ask = 0.0, float("inf")
         self._snapshot, self._synced = None, False
         self._buffer.clear()
+
+
+def _is_beyond(newest: DepthMessage, diff: DepthMessage) -> bool:
+    return diff["final_update_id"] > newest["final_update_id"] and _event_ms(diff) < _event_ms(newest)
 
 
 def _levels(diff: DepthMessage) -> int:

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import orjson
 
-
 # JSON text, or what looks like it, that is put where a value stands.
 Raw = orjson.Fragment
 
@@ -30,15 +29,49 @@ DECIMALS: Final = (
 )
 TEXTS: Final = (
     *("", "\0", "\n", "\x1b[2J\x1b]0;x\x07", "\u202e", "\u200b", "\ufeff", "a" * 64, "a" * 65),
-    *("\u5e01\u5b89\u4eba\u751fUSDT", "\U0001f600" * 64, "\u00df" * 40, "%s%n{}", "a,b=c d", "../../x", "'\";--"),
-    *(Raw(b'"\\ud800"'), Raw(b'"\\udfff\\ud800"'), Raw(b'"\xff\xfe"'), Raw(b'"\xc0\x80"'), Raw(b'"\xed\xa0\x80"')),
+    *(
+        "\u5e01\u5b89\u4eba\u751fUSDT",
+        "\U0001f600" * 64,
+        "\u00df" * 40,
+        "%s%n{}",
+        "a,b=c d",
+        "../../x",
+        "'\";--",
+    ),
+    *(
+        Raw(b'"\\ud800"'),
+        Raw(b'"\\udfff\\ud800"'),
+        Raw(b'"\xff\xfe"'),
+        Raw(b'"\xc0\x80"'),
+        Raw(b'"\xed\xa0\x80"'),
+    ),
     *(Raw(b'"\\x"'), Raw(b'"a\nb"'), Raw(b'"\\u00"')),
 )
-OTHERS: Final = (None, True, False, [], {}, [[]], [None], {"a": 1}, {"": {}}, [1, 2, 3], Raw(b""), Raw(b"undefined"))
+OTHERS: Final = (
+    None,
+    True,
+    False,
+    [],
+    {},
+    [[]],
+    [None],
+    {"a": 1},
+    {"": {}},
+    [1, 2, 3],
+    Raw(b""),
+    Raw(b"undefined"),
+)
 ALL: Final = (*INTEGERS, *NUMBERS, *DECIMALS, *TEXTS, *OTHERS)
 LEVELS: Final = (
     *([[]], [["1"]], [["1", 2]], [["x", "1"]], [["1", "1", "1"]], [None], [["1", "1"], None]),
-    *([["1" * 20, "1"]], [["1" * 21, "1"]], [["1", "1"]] * 300, [["0.0", "0.0"]], [["1", "-1"]], [["1", "NaN"]]),
+    *(
+        [["1" * 20, "1"]],
+        [["1" * 21, "1"]],
+        [["1", "1"]] * 300,
+        [["0.0", "0.0"]],
+        [["1", "-1"]],
+        [["1", "NaN"]],
+    ),
     *({"0": ["1", "1"]}, "[]", [["\uff11", "1"]], [[True, True]], [[["1"], ["1"]]]),
 )
 

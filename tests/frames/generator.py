@@ -14,7 +14,19 @@ from tests.frames.extremes import ALL, DECIMALS, INTEGERS, LEVELS, Raw, chosen, 
 _HUGE: Final = 0.0004
 _ENVELOPE: Final = ("stream", "data", "id", "result", "error", "code", "msg", "receivedTime", "e")
 _FIELDS: Final = "eEsktTpqmMuUbaBAiohlcvnxVQfL"
-_NO_OBJECTS: Final = (b"", b"[]", b"1", b"null", b'"x"', b"true", b"{}", b"[[1]]", b"\0", b"\xef\xbb\xbf{}", b" ")
+_NO_OBJECTS: Final = (
+    b"",
+    b"[]",
+    b"1",
+    b"null",
+    b'"x"',
+    b"true",
+    b"{}",
+    b"[[1]]",
+    b"\0",
+    b"\xef\xbb\xbf{}",
+    b" ",
+)
 
 
 class Generator:
@@ -133,7 +145,9 @@ class Generator:
     def _turned(self, whole: Any) -> bytes:
         text = bytearray(orjson.dumps(whole))
         for _ in range(self.chance.choice((1, 1, 3))):
-            text[self.chance.randrange(len(text))] = self.chance.choice((0, 1, 0x1B, 0x80, 0xC0, 0xFF, 34, 91, 125))
+            text[self.chance.randrange(len(text))] = self.chance.choice(
+                (0, 1, 0x1B, 0x80, 0xC0, 0xFF, 34, 91, 125)
+            )
         return bytes(text)
 
     def _around(self, whole: Any) -> bytes:

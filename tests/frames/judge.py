@@ -75,7 +75,7 @@ def _of_another_kind(stream: Any, event: dict[str, Any]) -> What:
     return "wrong" if ours else "not ours"
 
 
-class _Wrong(Exception):  # noqa: N818
+class _Wrong(Exception):
     pass
 
 

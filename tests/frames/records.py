@@ -29,7 +29,9 @@ _METRICS: Final = {
     "messages": 5,
     **dict.fromkeys(("messages_per_s", "lag_messages", "lag_seconds", "dead_letters", "restarts"), 1),
     "gauges": {},
-    "freshness": [{"exchange": "binance", "stream": "trades", "hop": "kafka", "p50": 1.0, "p95": 2.0, "p99": 3.0}],
+    "freshness": [
+        {"exchange": "binance", "stream": "trades", "hop": "kafka", "p50": 1.0, "p95": 2.0, "p99": 3.0}
+    ],
 }
 
 

@@ -8,13 +8,14 @@ import random
 import resource
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
 
 from shared.errors import ExchangeError
+from shared.shown import shown
 from shared.topics import QUOTES
 from tests.frames.generator import Generator
 from tests.frames.judge import Judgement, judge
@@ -24,10 +25,11 @@ from tests.frames.world import SYMBOL
 from tests.virtual_time import run_virtually
 
 # So many frames, answers and records come before the next good series.
-BLOCK: Final = 2_000
-# Of a hundred.
-_ANSWERS: Final = 4
-_RECORDS: Final = 10
+BLOCK: Final = 4_000
+# Of a hundred; the rest are frames.
+_HUNDRED: Final = 100
+_ANSWERS: Final = 2
+_RECORDS: Final = 8
 _HOSTILE_REPAIRS: Final = 0.2
 
 
@@ -87,8 +89,8 @@ async def _work(seed: int, count: int, told: Callable[[int], None]) -> Outcome:
     while done < count:
         block = min(BLOCK, count - done)
         stand.rest.hostile = _HOSTILE_REPAIRS
-        for _ in range(block):
-            await _one(generator, stand, probe, records, outcome)
+        for begun in range(0, block, _HUNDRED):
+            await _hundred(generator, stand, probe, records, outcome, min(_HUNDRED, block - begun))
         stand.rest.hostile = 0.0
         stand.rest.forgive()
         await stand.recover()
@@ -99,50 +101,82 @@ async def _work(seed: int, count: int, told: Callable[[int], None]) -> Outcome:
     return outcome
 
 
-async def _one(generator: Generator, stand: Stand, probe: Any, records: Records, outcome: Outcome) -> None:
-    chosen = generator.chance.randrange(100)
-    if chosen < _ANSWERS:
-        outcome.counts[await answer(generator, stand, probe)] += 1
-    elif chosen < _ANSWERS + _RECORDS:
-        outcome.counts[records.one()] += 1
-    else:
-        frame = generator.broken(orjson.loads(generator.chance.choice(stand.world.recent)))
-        outcome.counts[await read(stand, frame)] += 1
+async def _hundred(
+    generator: Generator, stand: Stand, probe: Any, records: Records, outcome: Outcome, count: int
+) -> None:
+    counts, recent, choice = outcome.counts, stand.world.recent, generator.chance.choice
+    for _ in range(count * _ANSWERS // _HUNDRED):
+        counts[await answer(generator, stand, probe)] += 1
+    for _ in range(count * _RECORDS // _HUNDRED):
+        counts[records.one()] += 1
+    left = count - count * _ANSWERS // _HUNDRED - count * _RECORDS // _HUNDRED
+    await read(stand, [generator.broken(orjson.loads(choice(recent))) for _ in range(left)], counts)
 
 
-async def read(stand: Stand, frame: bytes) -> str:
-    """Let the producer read a frame; what became of it.
+async def read(stand: Stand, frames: Sequence[bytes], counts: Counter[str]) -> None:
+    """Let the producer read frames, and count what became of each.
 
     Raises:
-        Wrong: it did not end as the contract says.
+        Wrong: one did not end as the contract says.
     """
-    kafka, reader = stand.kafka, stand.reader
-    before = kafka.of_frames, reader.received, reader.ignored, stand.announced
-    latest_ms = stand.clock.latest_ms()
+    hearing = _Hearing(stand, frames, counts)
+    stand.link.frames.taken = hearing.taken  # type: ignore[method-assign]
     try:
-        await stand.read(frame)
+        await stand.read(frames)
+        hearing.taken()
+    except Wrong:
+        raise
     except Exception as error:
-        raise Wrong(f"{_told(frame)} ended the reader: {type(error).__name__}: {str(error)[:500]}") from error
-    letters = kafka.of_frames - before[0]
-    received, ignored = reader.received - before[1], reader.ignored - before[2]
-    judged = judge(frame, latest_ms)
-    match judged.what:
-        case "right" if judged.fields["symbol"] == SYMBOL:
-            sound = received == 1 and _published_rightly(stand, judged)
-        case "right" | "not ours":
-            sound = (letters, received, ignored) == (0, 0, 1)
-        case "wrong":
-            sound = (letters, received, ignored) == (1, 0, 0)
-        case "farewell":
-            sound = (letters, received) == (0, 0) and stand.announced == before[3] + 1
-        case _:
-            sound = (letters, received, ignored) == (0, 0, 0)
-    if not sound:
-        raise Wrong(
-            f"{_told(frame)} is {judged.what}, and there were {letters} letters, {received} received, {ignored}"
-            f" ignored ({list(kafka.reasons)[-1:]})"
+        ended = f"{type(error).__name__}: {str(error)[:500]}"
+        raise Wrong(f"{_told(hearing.frame)} ended the reader: {ended}") from error
+    finally:
+        del stand.link.frames.taken
+
+
+class _Hearing:
+    """Judges each frame when the next one is taken."""
+
+    def __init__(self, stand: Stand, frames: Sequence[bytes], counts: Counter[str]) -> None:
+        self._stand = stand
+        self._left = iter(frames)
+        self._counts = counts
+        self._before = (0, 0, 0, 0)
+        self._latest_ms = 0
+        self.frame: bytes | None = None
+
+    def taken(self) -> None:
+        if self.frame is not None:
+            self._counts[f"frame: {self._judged(self.frame)}"] += 1
+        self.frame = next(self._left, None)
+        self._before = self._now()
+        self._latest_ms = self._stand.clock.latest_ms()
+
+    def _now(self) -> tuple[int, int, int, int]:
+        stand = self._stand
+        return stand.kafka.of_frames, stand.reader.received, stand.reader.ignored, stand.announced
+
+    def _judged(self, frame: bytes) -> str:
+        letters, received, ignored, announced = (
+            now - before for now, before in zip(self._now(), self._before, strict=True)
         )
-    return f"frame: {judged.what}"
+        judged = judge(frame, self._latest_ms)
+        match judged.what:
+            case "right" if judged.fields["symbol"] == SYMBOL:
+                sound = received == 1 and _published_rightly(self._stand, judged)
+            case "right" | "not ours":
+                sound = (letters, received, ignored) == (0, 0, 1)
+            case "wrong":
+                sound = (letters, received, ignored) == (1, 0, 0)
+            case "farewell":
+                sound = (letters, received, announced) == (0, 0, 1)
+            case _:
+                sound = (letters, received, ignored) == (0, 0, 0)
+        if not sound:
+            raise Wrong(
+                f"{_told(frame)} is {judged.what}, and there were {letters} letters, {received} received,"
+                f" {ignored} ignored ({list(self._stand.kafka.reasons)[-1:]})"
+            )
+        return judged.what
 
 
 def _published_rightly(stand: Stand, judged: Judgement) -> bool:
@@ -163,16 +197,21 @@ async def answer(generator: Generator, stand: Stand, probe: Any) -> str:
         await asked[name](probe)
         ended = "read"
     except ExchangeError as error:
-        if len(str(error)) > 2_000 or not str(error).isprintable():
-            raise Wrong(f"REST's {name}: an error of {len(str(error)):,} characters: {str(error)[:300]!r}") from None
+        if len(str(error)) > 2_000 or shown(str(error)) != str(error):
+            raise Wrong(
+                f"REST's {name}: an error of {len(str(error)):,} characters: {str(error)[:300]!r}"
+            ) from None
         ended = "refused"
     except Exception as error:
-        raise Wrong(f"an answer of REST's {name} ended in {type(error).__name__}: {str(error)[:500]}") from error
+        raise Wrong(
+            f"an answer of REST's {name} ended in {type(error).__name__}: {str(error)[:500]}"
+        ) from error
     waited_s = asyncio.get_running_loop().time() - begun_s
     if waited_s > 180:
         raise Wrong(f"an answer of REST's {name} was waited for {waited_s:.0f} s")
     return f"answer: {ended}"
 
 
-def _told(frame: bytes) -> str:
+def _told(frame: bytes | None) -> str:
+    frame = frame or b""
     return f"a frame of {len(frame):,} bytes, {frame[:600]!r}{'…' if len(frame) > 600 else ''},"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from types import ModuleType
 from typing import Any, Final
@@ -29,6 +29,7 @@ from producers.watchdog import Watchdog
 from shared.dead_letters import MOST_BYTES, DeadLetter
 from shared.messages import check
 from shared.metrics import ServiceMetrics
+from shared.shown import shown
 from shared.topics import BOOK, DEPTH, LEDGER, QUOTES, TRADES
 from tests.frames.extremes import extreme
 from tests.frames.generator import Generator
@@ -85,7 +86,7 @@ class Kafka:
         assert len(letter.value or b"") <= MOST_BYTES
         for name, value in letter.headers:
             text = value.decode() if isinstance(value, bytes) else value
-            assert text.isprintable(), f"header {name}: {text!r}"
+            assert shown(text) == text, f"header {name}: {text!r}"
         self.longest = max(self.longest, size)
         told = dict(letter.headers)
         self.letters += 1
@@ -96,21 +97,28 @@ class Kafka:
         return
 
 
+class Frames(deque[bytes]):
+    """What a connection has brought; tells when the next one is taken, and so what became of the one before."""
+
+    taken: Callable[[], None] = staticmethod(lambda: None)
+
+    def popleft(self) -> bytes:
+        self.taken()
+        return super().popleft()
+
+
 class Link:
     """In place of a connection: what is put in `frames` comes at once, and then it ends."""
 
     leaving = None
 
     def __init__(self) -> None:
-        self.frames: deque[bytes] = deque()
+        self.frames = Frames()
         self.lies: dict[str, int] = {}
         self.watchdog = Watchdog([stream[:3] for stream in streams_of(SYMBOL, INTERVALS)], 0.0)
 
     async def more(self) -> None:
-        raise _ENDED
-
-
-_ENDED: Final = ConnectionClosedError(None, None)
+        raise ConnectionClosedError(None, None)
 
 
 class Rest(BinanceRest):
@@ -146,7 +154,11 @@ class Rest(BinanceRest):
         if self.hostile < 1.0:
             # A host that refuses, or asks to wait for days, is no matter of what it says.
             return 200, {}, body
-        status = 200 if chance.random() < 0.8 else chance.choice((100, 204, 302, 400, 403, 404, 418, 429, 451, 500, 999))
+        status = (
+            200
+            if chance.random() < 0.8
+            else chance.choice((100, 204, 302, 400, 403, 404, 418, 429, 451, 500, 999))
+        )
         headers = {
             name: _header(chance)
             for name in ("date", "retry-after", "x-mbx-used-weight-1m", "location")
@@ -160,9 +172,32 @@ def _header(chance: random.Random) -> str:
 
 
 _HEADERS: Final = (
-    *("", "0", "-1", "1.5", "9" * 400, "9" * 5_000, "\u0661\u0662", "\xb2", "NaN", "Mon, 01 Jan 0001 00:00:00 +2359"),
-    *("Fri, 31 Dec 9999 23:59:59 -2359", "Mon, 99 Foo 2026 99:99:99 GMT", "0 0 0 0 0", "\x1b[2J", "http://[", "://"),
-    *("Mon, 03 Aug " + "9" * 5_000 + " 14:25:00 GMT", "Mon, 03 Aug 2026 14:25:00 +" + "9" * 30, "60", "//evil/\n"),
+    *(
+        "",
+        "0",
+        "-1",
+        "1.5",
+        "9" * 400,
+        "9" * 5_000,
+        "\u0661\u0662",
+        "\xb2",
+        "NaN",
+        "Mon, 01 Jan 0001 00:00:00 +2359",
+    ),
+    *(
+        "Fri, 31 Dec 9999 23:59:59 -2359",
+        "Mon, 99 Foo 2026 99:99:99 GMT",
+        "0 0 0 0 0",
+        "\x1b[2J",
+        "http://[",
+        "://",
+    ),
+    *(
+        "Mon, 03 Aug " + "9" * 5_000 + " 14:25:00 GMT",
+        "Mon, 03 Aug 2026 14:25:00 +" + "9" * 30,
+        "60",
+        "//evil/\n",
+    ),
 )
 
 
@@ -237,15 +272,15 @@ class Stand:
         raised = self.instrument.listen_after(newest, self.clock.message_ms(), self.clock.exchange_ms())
         self.outlet.perform(self.instrument, raised)
 
-    async def read(self, frame: bytes) -> None:
-        self.link.frames.append(frame)
+    async def read(self, frames: Iterable[bytes]) -> None:
+        """Let the reader take the frames, as they come from a connection."""
+        self.link.frames.extend(frames)
         await self.reader.read(self.link)  # type: ignore[arg-type]
 
     async def second(self) -> None:
         """A second passes for all of them, as it does in the service."""
         await asyncio.sleep(1.0)
-        for frame in self.world.second():
-            await self.read(frame)
+        await self.read(self.world.second())
         instrument, perform = self.instrument, self.outlet.perform
         now_s, now_ms = _Time.monotonic(), self.clock.message_ms()
         self.outlet.settle([(instrument, instrument.tick())])
@@ -259,7 +294,9 @@ class Stand:
     def wrong(self) -> str:
         """What is not right now, in words; "" if all is."""
         world, kafka = self.world, self.kafka
-        absent = [number for number in range(self._first_trade, world.trade_id + 1) if not kafka.trades[number]]
+        absent = [
+            number for number in range(self._first_trade, world.trade_id + 1) if not kafka.trades[number]
+        ]
         if absent:
             return f"{len(absent)} trades are missing, the first is {absent[0]}"
         for interval, step in (("1s", 1_000), ("1m", 60_000)):

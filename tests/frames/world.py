@@ -41,13 +41,17 @@ class World:
         for _ in range(_DIFFS_A_SECOND):
             self.update_id += 1
             ids = {"U": self.update_id, "u": self.update_id}
-            frames.append(self._frame("depth@100ms", {**ids, "b": _BOOK["bids"], "a": _BOOK["asks"]}, "depthUpdate"))
+            frames.append(
+                self._frame("depth@100ms", {**ids, "b": _BOOK["bids"], "a": _BOOK["asks"]}, "depthUpdate")
+            )
         quote = {"u": self.update_id, "s": SYMBOL, "b": "99.00", "B": "1.00", "a": "101.00", "A": "1.00"}
         frames.append(orjson.dumps({"stream": f"{SYMBOL.lower()}@bookTicker", "data": quote}))
         for interval in INTERVALS:
             open_ms = begun_ms - begun_ms % STEP_MS[interval]
             closed = self.now_ms % STEP_MS[interval] == 0
-            frames.append(self._frame(f"kline_{interval}", {"k": self._bar(interval, open_ms, closed)}, "kline"))
+            frames.append(
+                self._frame(f"kline_{interval}", {"k": self._bar(interval, open_ms, closed)}, "kline")
+            )
         self.recent = [*self.recent[-40:], *frames]
         return frames
 
@@ -100,7 +104,12 @@ class World:
             case "ticker/price":
                 return [{"symbol": SYMBOL, "price": "100.00"}]
             case _:
-                limit = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6000}
+                limit = {
+                    "rateLimitType": "REQUEST_WEIGHT",
+                    "interval": "MINUTE",
+                    "intervalNum": 1,
+                    "limit": 6000,
+                }
                 return {"rateLimits": [limit], "symbols": [{"symbol": SYMBOL, "status": "TRADING"}]}
 
     def _rows(self, ids: range) -> list[dict[str, Any]]:
@@ -113,7 +122,9 @@ class World:
         rows = []
         for open_ms in range(begin_ms, min(last_ms, self.now_ms - 1) + 1, step)[:1_000]:
             bar = self._bar(interval, open_ms, True)
-            rows.append([bar[letter] for letter in ("t", "o", "h", "l", "c", "v", "T", "q", "n", "V", "Q", "B")])
+            rows.append(
+                [bar[letter] for letter in ("t", "o", "h", "l", "c", "v", "T", "q", "n", "V", "Q", "B")]
+            )
         return rows
 
     def _aggregates(self, begin_ms: int, end_ms: int) -> list[dict[str, Any]]:
@@ -123,5 +134,6 @@ class World:
 
 
 _DAY: Final = dict.fromkeys(
-    ("lastPrice", "priceChange", "priceChangePercent", "highPrice", "lowPrice", "volume", "quoteVolume"), "1.00"
+    ("lastPrice", "priceChange", "priceChangePercent", "highPrice", "lowPrice", "volume", "quoteVolume"),
+    "1.00",
 ) | {"weightedAvgPrice": "1.00"}
