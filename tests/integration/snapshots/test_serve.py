@@ -134,7 +134,8 @@ def test_a_run_that_does_not_end_is_cancelled_and_the_server_that_was_started_en
         command.send_signal(signal.SIGTERM)
         assert command.wait(END_WITHIN_S) == 0
     assert "never awaited" not in (tmp_path / "err").read_text()
-    assert of_session(command.pid) == of_session(server) == []
+    sessions = (command.pid, server)
+    wait_for(lambda: not any(map(of_session, sessions)), 10, "nothing of it is left")
 
 
 def test_sigterm_before_the_server_is_up_leaves_none(tmp_path: Path) -> None:
