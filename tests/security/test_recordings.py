@@ -1,4 +1,4 @@
-"""Recordings made to fill the memory: a gigabyte in a megabyte, as one line or as many."""
+"""Recordings made to fill the memory: a thousand times their size, as one line or as many."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def endless_zip(path: Path) -> Path:
         zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed,
         packed.open("frames.jsonl", "w") as member,
     ):
-        for _ in range(64):
+        for _ in range(256):
             member.write(b"1" * MIB)
     return path
 
