@@ -24,7 +24,7 @@ def main() -> int:
     def told(done: int) -> None:
         nonlocal told_s
         now_s = time.monotonic()
-        if now_s - told_s >= _TOLD_EACH_S:
+        if done and now_s - told_s >= _TOLD_EACH_S:
             told_s, rate = now_s, done / (now_s - begun_s)
             left_s = (args.count - done) / rate
             print(f"{done:,} of {args.count:,}, {rate:,.0f} a second, {left_s:.0f} s left", flush=True)
