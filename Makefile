@@ -9,7 +9,8 @@ ARGS ?=
 JOBS ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup setup-snapshots run test unit lint bench engines azurite chaos power-cuts week parity oracle sources soak
+.PHONY: setup setup-snapshots run test unit lint bench engines azurite chaos power-cuts week parity oracle sources
+.PHONY: soak frames
 .PHONY: schemas docs dashboards lock clean
 .PHONY: up no-webhook-in-env down logs ps urls password backup restore compose images test-compose
 
@@ -120,6 +121,10 @@ oracle: $(STAMP)
 # Each source of truth cut in turn, on both brokers and both stores: an hour and a half.
 sources: $(STAMP)
 	@$(PYTEST) --dist load -m long $(ARGS) tests/integration/oracle/test_sources.py
+
+# Ten million generated frames, answers of REST and records: five minutes on two free cores (docs/security.md).
+frames: $(STAMP)
+	@$(BIN)/python -m tests.frames $(if $(ARGS),$(ARGS),--write docs/security.md)
 
 # An hour at twenty times the speed (docs/soak.md).
 soak: $(STAMP)

@@ -50,7 +50,9 @@ def storable_values(point: Point) -> list[Value]:
     if len(point.values) != len(columns):
         raise rejection(point, f"{len(point.values)} values for {len(columns)} columns")
     if type(point.time_ns) is not int or not TIME_MIN_NS <= point.time_ns <= TIME_MAX_NS:
-        raise rejection(point, f"time {quoted(point.time_ns)} is not nanoseconds since the epoch, before 2262")
+        raise rejection(
+            point, f"time {quoted(point.time_ns)} is not nanoseconds since the epoch, before 2262"
+        )
     return [_storable(point, column, value) for column, value in zip(columns, point.values, strict=True)]
 
 

@@ -27,13 +27,11 @@ _NO_OBJECTS: Final = (
     b"\xef\xbb\xbf{}",
     b" ",
 )
+_ENDS: Final = (b"}", b",", b"x", b"{}", b"\0", b"\xff")
 
 
 class Generator:
-    """
-    Args:
-        place: a right value of the kind to be changed, fresh at each call.
-    """
+    """Changes right values; the same seed gives the same changes."""
 
     def __init__(self, seed: int) -> None:
         self.chance = random.Random(seed)
@@ -152,20 +150,14 @@ class Generator:
 
     def _around(self, whole: Any) -> bytes:
         chance, text = self.chance, orjson.dumps(whole)
-        match chance.randrange(8):
-            case 0:
-                return chance.choice(_NO_OBJECTS)
-            case 1:
-                return text + chance.choice((b"}", b",", b"x", b"{}", b"\0", b"\xff"))
-            case 2:
-                return b"\xef\xbb\xbf" + text
-            case 3:
-                return text.decode().encode("utf-16")
-            case 4:
-                return b"[" + text + b"]"
-            case 5:
-                return orjson.dumps(text.decode())
-            case 6:
-                return b'{"data":' * chance.choice((3, 500, 5_000)) + text
-            case _:
-                return chance.randbytes(chance.randrange(1, 200))
+        arounds: tuple[Callable[[], bytes], ...] = (
+            lambda: chance.choice(_NO_OBJECTS),
+            lambda: text + chance.choice(_ENDS),
+            lambda: b"\xef\xbb\xbf" + text,
+            lambda: text.decode().encode("utf-16"),
+            lambda: b"[" + text + b"]",
+            lambda: orjson.dumps(text.decode()),
+            lambda: b'{"data":' * chance.choice((3, 500, 5_000)) + text,
+            lambda: chance.randbytes(chance.randrange(1, 200)),
+        )
+        return chance.choice(arounds)()

@@ -1,4 +1,7 @@
-"""What a frame is by the contract (DESIGN §4.2, BINANCE_SPOT.md §2.4, §3, §4), told without the code that reads it."""
+"""What a frame is by the contract, told without the code that reads it.
+
+Source of the rules: DESIGN §4.2, BINANCE_SPOT.md §2.4, §3, §4.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ def judge(frame: bytes, latest_ms: int) -> Judgement:
     try:
         envelope = orjson.loads(frame)
     except orjson.JSONDecodeError:
-        return Judgement("wrong")
+        envelope = None
     if type(envelope) is not dict:
         return Judgement("wrong")
     event = envelope.get("data")
@@ -43,9 +46,8 @@ def judge(frame: bytes, latest_ms: int) -> Judgement:
         kind = "bookTicker"
     elif kind not in ("trade", "depthUpdate", "kline") or type(kind) is not str:
         return Judgement(_of_another_kind(stream, event))
-    if envelope.get("receivedTime") is not None:
-        return Judgement("wrong")  # a recording's, in a live stream
     try:
+        _held(None, envelope.get("receivedTime") is None)  # else it is a recording's, in a live stream
         fields = {"trade": _trade, "depthUpdate": _depth, "kline": _kline, "bookTicker": _quote}[kind](
             event, latest_ms
         )
@@ -58,7 +60,7 @@ def judge(frame: bytes, latest_ms: int) -> Judgement:
 def _without_event(envelope: dict[str, Any]) -> What:
     if envelope.get("e") == "serverShutdown":
         return "farewell"
-    error = envelope["error"] if "error" in envelope else envelope if "code" in envelope else None
+    error = envelope.get("error", envelope if "code" in envelope else None)
     if type(error) is dict or "result" in envelope:
         return "control"
     return "not ours" if type(envelope.get("e")) is str else "wrong"
@@ -138,9 +140,13 @@ def _levels(value: Any) -> Any:
 def _quote(event: dict[str, Any], _latest_ms: int) -> dict[str, Any]:
     fields: dict[str, Any] = {"kind": "quote", "update_id": _integer(event["u"], 0, 2**53 - 1)}
     for side, price, quantity in (("bid", event["b"], event["B"]), ("ask", event["a"], event["A"])):
-        there = all([any(sign not in "0." for sign in _number(text)) for text in (price, quantity)])
+        there = _is_above_zero(price) & _is_above_zero(quantity)  # both are looked at
         fields[f"{side}_price"], fields[f"{side}_quantity"] = (price, quantity) if there else (None, None)
     return fields
+
+
+def _is_above_zero(text: Any) -> bool:
+    return any(sign not in "0." for sign in _number(text))
 
 
 def _kline(event: dict[str, Any], latest_ms: int) -> dict[str, Any]:

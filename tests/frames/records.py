@@ -36,10 +36,10 @@ _METRICS: Final = {
 
 
 class Records:
-    """As `consumers.service` takes them: decode, put aside or enrich, and make points that a store can keep."""
+    """As `consumers.service` takes them: decode, put aside or enrich, and make points for a store."""
 
     def __init__(self, generator: Generator) -> None:
-        self._generator = generator
+        self.generator = generator
         self._indicators = indicator_set(("momentum_rsi", "volatility_atr"))
         self._streams = [
             (stream, topic)
@@ -58,10 +58,10 @@ class Records:
                 made.assign(0, Known(low=0, high=2**40))
                 self._enrichers[stream.label] = made
         self._taken += 1
-        stream, topic = self._generator.chance.choice(self._streams)
+        stream, topic = self.generator.chance.choice(self._streams)
         whole = _RIGHT[next(name for name in _RIGHT if name in topic)]()
-        value: bytes | None = self._generator.broken(orjson.loads(orjson.dumps(whole)))
-        if self._generator.chance.random() < 0.01:
+        value: bytes | None = self.generator.broken(orjson.loads(orjson.dumps(whole)))
+        if self.generator.chance.random() < 0.01:
             value = None
         enricher = self._enrichers[stream.label]
         try:

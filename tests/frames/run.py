@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
@@ -20,7 +20,7 @@ from shared.topics import QUOTES
 from tests.frames.generator import Generator
 from tests.frames.judge import Judgement, judge
 from tests.frames.records import Records
-from tests.frames.stand import Stand, questions, virtual_clocks
+from tests.frames.stand import Rest, Stand, questions, virtual_clocks
 from tests.frames.world import SYMBOL
 from tests.virtual_time import run_virtually
 
@@ -81,7 +81,7 @@ def work(seed: int, count: int, told: Callable[[int], None] = lambda _done: None
 async def _work(seed: int, count: int, told: Callable[[int], None]) -> Outcome:
     generator = Generator(seed)
     stand, records, outcome = Stand(generator), Records(generator), Outcome()
-    probe = type(stand.rest)(stand.world, generator, stand.outlet, stand.clock)
+    probe = Rest(stand.world, generator, stand.outlet, stand.clock)
     probe.hostile = 1.0
     await stand.begin()
     await stand.recover()
@@ -90,7 +90,7 @@ async def _work(seed: int, count: int, told: Callable[[int], None]) -> Outcome:
         block = min(BLOCK, count - done)
         stand.rest.hostile = _HOSTILE_REPAIRS
         for begun in range(0, block, _HUNDRED):
-            await _hundred(generator, stand, probe, records, outcome, min(_HUNDRED, block - begun))
+            await _hundred(stand, probe, records, outcome.counts, min(_HUNDRED, block - begun))
         stand.rest.hostile = 0.0
         stand.rest.forgive()
         await stand.recover()
@@ -101,10 +101,9 @@ async def _work(seed: int, count: int, told: Callable[[int], None]) -> Outcome:
     return outcome
 
 
-async def _hundred(
-    generator: Generator, stand: Stand, probe: Any, records: Records, outcome: Outcome, count: int
-) -> None:
-    counts, recent, choice = outcome.counts, stand.world.recent, generator.chance.choice
+async def _hundred(stand: Stand, probe: Rest, records: Records, counts: Counter[str], count: int) -> None:
+    generator = records.generator
+    recent, choice = stand.world.recent, generator.chance.choice
     for _ in range(count * _ANSWERS // _HUNDRED):
         counts[await answer(generator, stand, probe)] += 1
     for _ in range(count * _RECORDS // _HUNDRED):
@@ -187,7 +186,7 @@ def _published_rightly(stand: Stand, judged: Judgement) -> bool:
     return all(message[name] == value for name, value in judged.fields.items() if name != "kind")
 
 
-async def answer(generator: Generator, stand: Stand, probe: Any) -> str:
+async def answer(generator: Generator, stand: Stand, probe: Rest) -> str:
     """Ask REST something of which the answer comes changed."""
     asked = questions(stand.world)
     name = generator.chance.choice(list(asked))

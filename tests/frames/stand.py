@@ -1,4 +1,7 @@
-"""A producer without sockets: its reader, cores, REST client and repairs, between a world and a list, in virtual time."""
+"""A producer without sockets, in virtual time: its reader, cores, REST client and repairs, all as they are.
+
+What it reads comes of a `World`, and what it sends goes to a list.
+"""
 
 from __future__ import annotations
 
@@ -98,7 +101,7 @@ class Kafka:
 
 
 class Frames(deque[bytes]):
-    """What a connection has brought; tells when the next one is taken, and so what became of the one before."""
+    """What a connection has brought; tells when the next one is taken: what became of the last is known."""
 
     taken: Callable[[], None] = staticmethod(lambda: None)
 
@@ -145,7 +148,7 @@ class Rest(BinanceRest):
         path = url.partition("/api/v3/")[2]
         answer = self._world.answer(path, parameters)
         chance = self._generator.chance
-        # What the clock lies about is another question (oracle/plan.py); of one question in a block none should.
+        # What a clock that lies does is another question (oracle/plan.py).
         honest = self.hostile < 1.0 and path == "time"
         if honest or chance.random() >= self.hostile:
             return 200, {"date": "Mon, 03 Aug 2026 14:25:00 GMT"}, orjson.dumps(answer)

@@ -1,8 +1,8 @@
-"""A small exchange: one symbol whose trades, bars, diffs and quotes are known, as frames and as answers of REST."""
+"""A small exchange: one symbol whose trades, bars, diffs and quotes are known, as frames and over REST."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import orjson
@@ -83,34 +83,29 @@ class World:
 
     def answer(self, path: str, asked: Mapping[str, str]) -> Any:
         """What REST says, decoded."""
-        match path:
-            case "time":
-                return {"serverTime": self.now_ms}
-            case "klines":
-                return self._klines(asked["interval"], int(asked["startTime"]), int(asked["endTime"]))
-            case "historicalTrades":
-                first = max(int(asked["fromId"]), _FIRST_ID)
-                return self._rows(range(first, min(first + int(asked["limit"]), self.trade_id + 1)))
-            case "trades":
-                first = max(_FIRST_ID, self.trade_id - int(asked["limit"]) + 1)
-                return self._rows(range(first, self.trade_id + 1))
-            case "aggTrades":
-                return self._aggregates(int(asked["startTime"]), int(asked["endTime"]))
-            case "ticker/24hr":
-                one = {"symbol": SYMBOL, "lastId": self.trade_id}
-                return [one] if "symbols" in asked else one | _DAY | {"closeTime": self.now_ms}
-            case "depth":
-                return {"lastUpdateId": self.update_id, **_BOOK}
-            case "ticker/price":
-                return [{"symbol": SYMBOL, "price": "100.00"}]
-            case _:
-                limit = {
-                    "rateLimitType": "REQUEST_WEIGHT",
-                    "interval": "MINUTE",
-                    "intervalNum": 1,
-                    "limit": 6000,
-                }
-                return {"rateLimits": [limit], "symbols": [{"symbol": SYMBOL, "status": "TRADING"}]}
+        answers: dict[str, Callable[[], Any]] = {
+            "time": lambda: {"serverTime": self.now_ms},
+            "klines": lambda: self._klines(asked["interval"], int(asked["startTime"]), int(asked["endTime"])),
+            "historicalTrades": lambda: self._trades_from(int(asked["fromId"]), int(asked["limit"])),
+            "trades": lambda: self._trades_from(self.trade_id - int(asked["limit"]) + 1, int(asked["limit"])),
+            "aggTrades": lambda: self._aggregates(int(asked["startTime"]), int(asked["endTime"])),
+            "ticker/24hr": lambda: self._ticker(of_many="symbols" in asked),
+            "depth": lambda: {"lastUpdateId": self.update_id, **_BOOK},
+            "ticker/price": lambda: [{"symbol": SYMBOL, "price": "100.00"}],
+            "exchangeInfo": lambda: {
+                "rateLimits": [_LIMIT],
+                "symbols": [{"symbol": SYMBOL, "status": "TRADING"}],
+            },
+        }
+        return answers[path]()
+
+    def _ticker(self, *, of_many: bool) -> Any:
+        newest = {"symbol": SYMBOL, "lastId": self.trade_id}
+        return [newest] if of_many else newest | _DAY | {"closeTime": self.now_ms}
+
+    def _trades_from(self, first: int, limit: int) -> list[dict[str, Any]]:
+        first = max(first, _FIRST_ID)
+        return self._rows(range(first, min(first + limit, self.trade_id + 1)))
 
     def _rows(self, ids: range) -> list[dict[str, Any]]:
         common = {"price": "100.00", "qty": "1.00", "quoteQty": "100.00", "isBuyerMaker": False}
@@ -137,3 +132,4 @@ _DAY: Final = dict.fromkeys(
     ("lastPrice", "priceChange", "priceChangePercent", "highPrice", "lowPrice", "volume", "quoteVolume"),
     "1.00",
 ) | {"weightedAvgPrice": "1.00"}
+_LIMIT: Final = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6_000}

@@ -77,9 +77,10 @@ def used_weight(headers: Mapping[str, str]) -> int | None:
 def served_ms(headers: Mapping[str, str]) -> int | None:
     """When the answer was made by its server's clock, to the second; None if it does not say."""
     try:
-        return int(parsedate_to_datetime(headers.get("date", "")).timestamp()) * 1000
+        time_ms = int(parsedate_to_datetime(headers.get("date", "")).timestamp()) * 1000
     except (ValueError, TypeError, LookupError, OverflowError):  # as the library reads what is no date
         return None
+    return time_ms if 0 < time_ms < LATEST_MS else None
 
 
 class ExchangeInfo(NamedTuple):

@@ -12,10 +12,11 @@ from producers.exchanges.binance.answers import (
     exchange_info,
     object_of,
     rows_of,
+    served_ms,
     server_time,
     used_weight,
 )
-from shared.errors import ExchangeError, ExchangeRefused, ExchangeUnavailable, UnknownSymbol
+from shared.errors import ExchangeError, ExchangeRefused, ExchangeUnavailable, InvalidMessage, UnknownSymbol
 
 REQUEST = "GET http://host/api/v3/klines"
 
@@ -109,3 +110,52 @@ def test_halts_of_a_recorded_exchange_are_read_where_they_are_some(junk: object)
     told = {"symbol": "XUSD", "status": "TRADING", "recordedHalts": [[1, 2], [5, 9]]}
     answer = {"symbols": [told, {"symbol": "YUSD", "status": "TRADING", "recordedHalts": junk}]}
     assert exchange_info(answer).recorded_halts == {"XUSD": ((1, 2), (5, 9)), "YUSD": ()}
+
+
+@pytest.mark.parametrize("wait", ["9" * 400, "9" * 5_000, str(10**14)])
+def test_no_wait_is_longer_than_the_longest_ban(wait: str) -> None:
+    error = error_of(429, retry_after=wait)
+    assert isinstance(error, ExchangeUnavailable)
+    assert error.retry_after == 3 * 86_400
+    assert len(str(error)) < 200
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        *("", "x", "0 0 0 0 0", "Mon, 01 Jan 1900 00:00:00 +2359", "Fri, 31 Dec 9999 23:59:59 -2359"),
+        *("Mon, 03 Aug " + "9" * 5_000 + " 14:25:00 GMT", "Mon, 03 Aug 2026 14:25:00 +" + "9" * 30),
+    ],
+)
+def test_a_date_that_is_none_tells_no_time(date: str) -> None:
+    assert served_ms({"date": date}) is None
+
+
+def test_a_weight_of_5_000_digits_is_none() -> None:
+    assert used_weight({"x-mbx-used-weight-1m": "9" * 5_000}) is None
+
+
+@pytest.mark.parametrize("limits", [5, "x", [5], [None], {"a": 1}, [{"rateLimitType": []}]])
+def test_limits_of_another_shape_are_none(limits: Any) -> None:
+    assert exchange_info({"symbols": [], "rateLimits": limits}).weight_limit is None
+
+
+@pytest.mark.parametrize(("limit", "per"), [(-1, 1), (0, 1), (5, 0), (5, -1), (1, 2**63), (True, 1)])
+def test_a_limit_that_lets_nothing_through_is_none(limit: Any, per: Any) -> None:
+    told = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "limit": limit, "intervalNum": per}
+    assert exchange_info({"symbols": [], "rateLimits": [told]}).weight_limit is None
+
+
+def test_symbols_without_a_name_are_left_out_and_a_status_is_short() -> None:
+    nested: Any = []
+    for _ in range(1_000):
+        nested = [nested]
+    info = exchange_info({"symbols": [{"symbol": nested}, {"symbol": "BTCUSDC", "status": nested}]})
+    assert list(info.statuses) == ["BTCUSDC"]
+    assert len(info.statuses["BTCUSDC"]) < 200
+
+
+@pytest.mark.parametrize("time_ms", [-1, 0, 2**63, True, 1.5, None, "1"])
+def test_a_time_that_no_clock_can_say_is_none(time_ms: Any) -> None:
+    with pytest.raises(InvalidMessage, match="serverTime"):
+        server_time({"serverTime": time_ms})

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from producers.order_book import (
+    BUFFERED_LEVELS,
     MAX_LEVELS,
     SNAPSHOT_LEVELS,
     Apply,
@@ -336,3 +338,55 @@ def test_a_snapshot_later_than_many_diffs_that_have_waited_is_as_good_as_any() -
         book.receive(at(number, number, number))
     assert book.receive_snapshot(snapshot(899)) == []
     assert applied(book.receive(at(900, 901, 1_000))) == [901]
+
+
+def test_a_diff_that_lies_does_not_keep_the_book_from_its_snapshot() -> None:
+    book = BookSync()
+    for lie in ((2**31, 2**53 - 1), (90_000, 2**32)):
+        book.receive(at(*lie, 0))
+    book.receive(at(89_990, 89_999, 0))
+    for number in range(10):
+        book.receive(at(90_000 + number, 90_000 + number, 100 + number))
+    assert applied(book.receive_snapshot(snapshot(90_004))) == list(range(90_005, 90_010))
+    assert book.synced
+
+
+def test_after_any_number_of_lies_the_next_snapshot_is_not_far() -> None:
+    book = synced_at(90_000)
+    delays = []
+    for number in range(50):
+        effects = book.receive(at(2**40 + 2 * number, 2**40 + 2 * number, number))
+        delays += [effect.delay_s for effect in effects if isinstance(effect, NeedSnapshot)]
+        effects = book.snapshot_failed()
+        delays += [effect.delay_s for effect in effects if isinstance(effect, NeedSnapshot)]
+    assert max(delays) == 20.0
+
+
+def test_what_waits_for_a_snapshot_is_bounded_by_its_levels() -> None:
+    book = BookSync()
+    levels = [["1.0", "1.0"]] * (BUFFERED_LEVELS // 10)
+    for number in range(1, 101):
+        book.receive(at(number, number, number, bids=levels))
+    # The first 90 were let go: a snapshot of before them is too old.
+    assert isinstance(book.receive_snapshot(snapshot(50))[-1], NeedSnapshot)
+    assert applied(book.receive_snapshot(snapshot(95))) == [96, 97, 98, 99, 100]
+
+
+def test_a_full_book_of_the_longest_prices_fits_into_a_message() -> None:
+    book, digits, per_diff = BookSync(), "9" * 20, 1_000
+    quantity = f"{digits}.{digits}"
+    # Far enough apart that each is a number of its own.
+    bids, asks = (
+        [[f"{side}{number * 10**14:019}.{digits}", quantity] for number in range(MAX_LEVELS)]
+        for side in (1, 2)
+    )
+    book.receive(at(90_001, 90_001, 1))
+    book.receive_snapshot(snapshot(90_000, bids=(), asks=()))
+    for number in range(MAX_LEVELS // per_diff):
+        part = slice(number * per_diff, (number + 1) * per_diff)
+        book.receive(at(90_002 + number, 90_002 + number, number, bids=bids[part], asks=asks[part]))
+    whole = book.full()
+    assert whole is not None
+    assert 1_000 < len(whole.bids) < MAX_LEVELS
+    assert len(orjson.dumps([whole.bids, whole.asks])) < 900_000
+    assert whole.bids[0] == max(bids)
