@@ -6,6 +6,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -49,6 +50,8 @@ class Letters:
             "error_cb": self._trouble,
         }
         self._made: Producer | None = None  # with the first letter: most processes never have one
+        self._before: Producer | None = None  # what was sent in batches is still on its way here
+        self._singly = False  # a broker that finds a batch too large refuses all letters in it
         self._taken = taken
         self._waiting: deque[DeadLetter] = deque()
         self._waiting_bytes = 0
@@ -64,12 +67,14 @@ class Letters:
     @property
     def outstanding(self) -> int:
         """Letters that the broker has not acknowledged yet."""
-        return (0 if self._made is None else len(self._made)) + len(self._waiting)
+        return sum(map(len, self._producers())) + len(self._waiting)
 
     def send(self, letter: DeadLetter) -> None:
         """Queue a letter; it never raises."""
-        if not self._waiting and self._produce(letter):
-            return
+        if self._waiting or not self._produce(letter):
+            self._hold(letter)
+
+    def _hold(self, letter: DeadLetter) -> None:
         size = _size(letter)
         if self._waiting_bytes + size > _WAITING_BYTES:
             self._lose("there is no room for more of them")
@@ -79,12 +84,11 @@ class Letters:
 
     def poll(self) -> None:
         """Take delivery reports and move what waits; it never raises."""
-        if self._made is None:
-            return
-        try:
-            self._made.poll(0)
-        except KafkaException as error:
-            self._trouble(cause(error))
+        for producer in self._producers():
+            try:
+                producer.poll(0)
+            except KafkaException as error:
+                self._trouble(cause(error))
         while self._waiting and self._produce(self._waiting[0]):
             self._waiting_bytes -= _size(self._waiting.popleft())
         if self._waiting and self._given_up():
@@ -97,9 +101,10 @@ class Letters:
         """Whether the letter needs no more care; False: there is no room now."""
         if self._made is None:
             self._made = Producer(self._config, logger=LIBRDKAFKA_LOG)
+        report = partial(self._delivered, letter, self._singly)
         try:
             self._made.produce(
-                DEAD_LETTERS, letter.value, letter.key, on_delivery=self._delivered, headers=letter.headers
+                DEAD_LETTERS, letter.value, letter.key, on_delivery=report, headers=letter.headers
             )
         except BufferError:
             if self._stuck is None:
@@ -115,11 +120,30 @@ class Letters:
         since_s, taken = self._stuck
         return time.monotonic() - since_s >= _PATIENCE_S and self._taken() > taken
 
-    def _delivered(self, error: KafkaError | None, record: Message) -> None:  # noqa: ARG002
+    def _producers(self) -> list[Producer]:
+        return [producer for producer in (self._before, self._made) if producer is not None]
+
+    def _delivered(
+        self,
+        letter: DeadLetter,
+        singly: bool,
+        error: KafkaError | None,
+        record: Message,  # noqa: ARG002
+    ) -> None:
         if error is None:
             self._stuck = None
+        elif error.code() == KafkaError.MSG_SIZE_TOO_LARGE and not singly:
+            self._send_singly()
+            self._hold(letter)
         else:
             self._lose(error.str())
+
+    def _send_singly(self) -> None:
+        """Slower by far, so only from the first batch on that was too large for the broker."""
+        if not self._singly:
+            self._singly = True
+            self._config["batch.num.messages"] = 1
+            self._before, self._made = self._made, None
 
     def _lose(self, reason: str) -> None:
         self.lost += 1

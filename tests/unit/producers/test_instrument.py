@@ -225,7 +225,7 @@ def test_a_snapshot_that_cannot_be_had_is_asked_for_again_later(instrument: Inst
         [wanted] = instrument.receive_snapshot(None, NOW_MS)
         assert isinstance(wanted, FetchSnapshot)
         delays.append(wanted.delay_s)
-    assert delays == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]
+    assert delays == [1.0, 2.0, 4.0, 8.0, 16.0, 20.0, 20.0, 20.0, 20.0]
 
 
 def test_pending_fills_are_counted_per_series(instrument: Instrument) -> None:

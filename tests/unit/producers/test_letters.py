@@ -98,9 +98,32 @@ def test_a_refusal_of_the_broker_is_counted(code: int, monkeypatch: pytest.Monke
     client = Client()
     letters, _ = letters_to(client, monkeypatch)
     letters.send(LETTER)
-    client.answer(KafkaError(code))
+    while letters.outstanding:
+        client.answer(KafkaError(code))
+        letters.poll()
+    assert letters.lost == 1
+
+
+def test_letters_of_a_batch_that_is_too_large_are_sent_again_one_by_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[Client] = []
+    configs: list[Any] = []
+
+    def producer(config: Any, logger: Any) -> Client:
+        configs.append(dict(config))
+        made.append(Client())
+        return made[-1]
+
+    monkeypatch.setattr(producers.letters, "Producer", producer)
+    letters = Letters(NOWHERE, Broker())
+    for number in range(3):
+        letters.send(LETTER._replace(value=b"%d" % number))
+    made[0].answer(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))
     letters.poll()
-    assert (letters.lost, letters.outstanding) == (1, 0)
+    assert [config.get("batch.num.messages") for config in configs] == [None, 1]
+    assert made[1].answer() == [b"0", b"1", b"2"]
+    assert (letters.lost, letters.outstanding) == (0, 0)
 
 
 def test_a_full_queue_holds_the_caller_back_and_keeps_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
