@@ -159,8 +159,10 @@ def test_a_slot_that_was_taken_for_a_moment_is_taken_back(settings: Settings) ->
     broker = settings.kafka_bootstrap_servers
     with replica(settings, INSTANCE="9") as run:
         share(settings, 1)
-        for stream in STREAMS:
-            take_slot(broker, stream, "9")
+        takers = [take_slot(broker, stream, "9") for stream in STREAMS]
+        # It hears of it with its next heartbeat; until then it goes on.
+        for stream, taker in zip(STREAMS, takers, strict=True):
+            until(lambda at=stream.group, id_=taker: id_ not in member_ids(broker, at), "the slot taken back")
         send(Producer(producer_config(broker, "test")), trades(["TAKENUSDC"], 100, START_MS + 600_000))
         until(lambda: count(settings, "trade", ["TAKENUSDC"]) == 100, "the trades after it")
         share(settings, 1)
@@ -171,14 +173,16 @@ def test_a_slot_that_was_taken_for_a_moment_is_taken_back(settings: Settings) ->
     assert [line for line in errors.splitlines() if line.startswith("%") or "librdkafka" in line] == []
 
 
-def take_slot(broker: str, stream: Stream, instance: str) -> None:
-    """Join with it, and be gone without a word."""
+def take_slot(broker: str, stream: Stream, instance: str) -> str | None:
+    """Join with it, and be gone without a word; the id of the member that it was."""
     slot = f"{stream.service}-{instance}"
     taker = Consumer(consumer_config(broker, stream.group, "taker", slot=slot), logger=LIBRDKAFKA_LOG)
     taker.subscribe(list(stream.topics))
     # The one that had it may be so quick to take it back that there is an error instead of partitions.
     until(lambda: taker.poll(0.1) or taker.assignment(), "the slot to be taken")
+    member: str | None = taker.memberid()
     taker.close()
+    return member
 
 
 def feed(broker: str) -> None:
