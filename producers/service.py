@@ -33,6 +33,7 @@ from producers.publisher import Publisher
 from producers.repair_mode import REASON, Change, RepairMode
 from producers.repairs import Repairs
 from producers.trade_bases import TradeBases
+from shared.background import Background
 from shared.errors import (
     BrokerError,
     BrokerUnavailable,
@@ -98,6 +99,7 @@ class ProducerService:
             memory_broker=assignment.memory_broker,
             queue_messages=assignment.queue_messages,
         )
+        self._blocking = Background("broker")
         self._repair_mode = RepairMode(self._publisher.queue_messages)
         self._outlet = Outlet(EXCHANGE, self._publisher, self._metrics, self._clock)
         self._rest = BinanceRest(
@@ -148,7 +150,7 @@ class ProducerService:
         """Everything that must be known before the first event."""
         # 1. Broker and topics.
         intervals = self._assignment.intervals
-        await asyncio.to_thread(self._publisher.start, _topics(intervals))
+        await self._at_broker(lambda: self._publisher.start(_topics(intervals)))
         # 2. Our turn among all the containers that start now.
         await self._await_turn()
         # 3. Symbols, as the exchange knows them, and its clock.
@@ -271,7 +273,7 @@ class ProducerService:
             return self._assignment.bearings or {}
         # The exchange's own word: no trade that is received from now on can be older.
         server_time_ms = await self._patiently(self._rest.time_ms)
-        standing = await asyncio.to_thread(self._standing, server_time_ms)
+        standing = await self._at_broker(lambda: self._standing(server_time_ms))
         bearings = dict(standing.bearings)
         for symbol, begun_ms in standing.begun_ms.items():
             # Killed with its first trades in hand: the exchange still knows which they were.
@@ -286,6 +288,10 @@ class ProducerService:
                 continue  # ids have begun anew since; which one was the first before, REST cannot say
             bearings[series] = replace(known, last_id=min(known.last_id, epoch * EPOCH_SPAN + first - 1))
         return bearings
+
+    async def _at_broker(self, ask: Callable[[], Answer]) -> Answer:
+        """What a blocking call answers; no stop waits for it, as for a thread of the event loop."""
+        return await asyncio.wrap_future(self._blocking.submit(ask))
 
     async def _first_since(
         self, symbol: str, begun_ms: int, server_time_ms: int, base: int | None
@@ -346,7 +352,7 @@ class ProducerService:
             if not doubtful or delivered <= before:
                 continue  # nothing to prove, or the broker is still away
             try:
-                lost = await asyncio.to_thread(self._contradicted, doubtful)
+                lost = await self._at_broker(partial(self._contradicted, doubtful))
             except BrokerUnavailable as error:
                 _LOG.warning("%s; what it still has is looked at later", error)
                 continue

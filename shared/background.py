@@ -6,6 +6,9 @@ import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from typing import Any, TypeVar
+
+Answer = TypeVar("Answer")
 
 
 class Background:
@@ -16,12 +19,12 @@ class Background:
     """
 
     def __init__(self, name: str) -> None:
-        self._jobs: queue.SimpleQueue[tuple[Callable[[], None], Future[None]] | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = queue.SimpleQueue()
         threading.Thread(target=self._work, name=name, daemon=True).start()
 
-    def submit(self, job: Callable[[], None]) -> Future[None]:
-        """Run it; the future has what it raises."""
-        future: Future[None] = Future()
+    def submit(self, job: Callable[[], Answer]) -> Future[Answer]:
+        """Run it, unless the future is cancelled before its turn; that has what it returns or raises."""
+        future: Future[Answer] = Future()
         self._jobs.put((job, future))
         return future
 
@@ -32,9 +35,11 @@ class Background:
     def _work(self) -> None:
         while (given := self._jobs.get()) is not None:
             job, future = given
+            if not future.set_running_or_notify_cancel():
+                continue
             try:
-                job()
+                answer = job()
             except BaseException as error:  # noqa: BLE001 - handed to whoever asks the future
                 future.set_exception(error)
             else:
-                future.set_result(None)
+                future.set_result(answer)

@@ -84,7 +84,7 @@ def test_what_only_the_server_sees_is_told_once_and_when_it_is_over(tmp_path: Pa
         assert len(names) == len(set(names)) == 4
         wait_for(lambda: _deployments_seen(prefect) == 2, 30, "the alerts are armed")
         time.sleep(SETTLED_S)
-        # 1. Runs die; the first is told, and a good end after them. The server evaluates two events at a time:
+        # 1. Runs die; the first is told, and a good end after them. The server judges two events at a time:
         #    which of two that come together is the first is chance, so each first one is waited for.
         end_a_run(prefect, "Crashed")
         _await(prefect, texts, "problem: market-snapshot: crashed-1 ended Crashed")

@@ -24,6 +24,22 @@ def test_jobs_run_in_the_order_given_and_their_errors_come_with_the_future() -> 
         failed.result(5)
 
 
+def test_what_is_cancelled_before_its_turn_is_not_run() -> None:
+    background, begun, go_on, done = Background("test"), threading.Event(), threading.Event(), []
+
+    def first() -> None:
+        begun.set()
+        go_on.wait(5)
+
+    running = background.submit(first)
+    assert begun.wait(5)
+    waiting = background.submit(lambda: done.append(1))
+    assert waiting.cancel()
+    assert not running.cancel()
+    go_on.set()
+    assert background.submit(lambda: len(done)).result(5) == 0
+
+
 def test_what_was_given_before_the_end_is_done() -> None:
     background, done = Background("closing"), threading.Event()
     background.submit(done.set)
