@@ -1,7 +1,8 @@
 """What a long history and great holes cost a producer that starts: seconds until it is ready, and its memory.
 
-`make bench ARGS=producer-start`. The history of the ledger is made as in `bench.ledger`. Of each of four
-symbols `market.trades` has a trade at the anchor that progress speaks of and many behind it, and progress
+`make bench ARGS=producer-start`: four symbols in one process, as `cryptostream run` has them; with
+`--symbols BTCUSDC` one, as a container has it. The history of the ledger is made as in `bench.ledger`. Of
+each symbol `market.trades` has a trade at the anchor that progress speaks of and many behind it, and progress
 knows a hole of millions of trades and thousands of single ones. The exchange is the simulator, which has
 issued all of them long ago. Bars have their newest one, and progress that speaks of it.
 """
@@ -72,7 +73,11 @@ def main(arguments: list[str]) -> int:
     add("--hole", type=int, default=10_000_000, help="neighbouring trades missing of a symbol (10,000,000)")
     add("--holes", type=int, default=4_000, help="single trades missing of a symbol besides (4,000)")
     add("--noted", type=int, default=200, help="records of progress of a symbol (200)")
+    add("--symbols", default=",".join(SYMBOLS), help="of the process that starts (the four of the history)")
     asked = parser.parse_args(arguments)
+    symbols = tuple(asked.symbols.split(","))
+    if not set(symbols) <= set(SYMBOLS):
+        parser.error(f"--symbols: {asked.symbols}: choose from {', '.join(SYMBOLS)}")
     with (
         tempfile.TemporaryDirectory(prefix="cryptostream-bench-") as directory,
         KafkaServer(Path(directory) / "kafka") as kafka,
@@ -81,11 +86,11 @@ def main(arguments: list[str]) -> int:
         servers = kafka.bootstrap_servers
         ensure_topics(servers, INTERVALS)
         fill(servers, History(asked.events // EVENTS_A_SECOND, asked.holes, seed=14), asked.kept, 10_000)
-        places = {symbol: _place_of(rest_url, symbol, asked) for symbol in SYMBOLS}
+        places = {symbol: _place_of(rest_url, symbol, asked) for symbol in symbols}
         _publish(servers, places, asked.noted)
         result = _measured(servers, {"BINANCE_REST_URL": rest_url, "BINANCE_WS_URL": ws_url}, places)
     sys.stdout.write(
-        f"{asked.events:,} events of history; of each of {len(SYMBOLS)} symbols {asked.behind:,} trades"
+        f"{asked.events:,} events of history; of each of {len(symbols)} symbols {asked.behind:,} trades"
         f" behind progress, of which {asked.noted:,} records lie, a hole of {asked.hole:,} trades and"
         f" {asked.holes:,} of one\n"
         f"producer: ready after {result['ready_s']:.1f} s, {result['work_s']:.1f} s of it at work,"
@@ -217,7 +222,7 @@ def _measured(servers: str, exchange: dict[str, str], places: dict[str, Place]) 
         **os.environ,
         **exchange,
         "KAFKA_BOOTSTRAP_SERVERS": servers,
-        "SYMBOLS": ",".join(SYMBOLS),
+        "SYMBOLS": ",".join(places),
         "INTERVALS": ",".join(INTERVALS),
         "METRICS_PORT": str(port),
         "LOG_LEVEL": "WARNING",

@@ -13,6 +13,7 @@ from producers.bearings import read_bearings_file
 from producers.service import Assignment, ProducerService
 from shared.command import guarded
 from shared.errors import SettingsError
+from shared.interpreter import share_one_heap
 from shared.logs import set_up_logging
 from shared.proxies import proxy_for
 from shared.settings import Settings, load_settings
@@ -47,6 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         CryptoStreamError: one line for the user.
     """
+    share_one_heap()
     settings = load_settings(intervals=arguments.intervals)
     # The deployment's symbols say when it is our turn to start; --symbols, which of them are ours.
     symbols = load_settings(symbols=arguments.symbols).symbols if arguments.symbols else settings.symbols

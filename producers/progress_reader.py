@@ -29,7 +29,7 @@ Answer = TypeVar("Answer")
 _TIMEOUT_S: Final = 10.0
 _SILENCE_S: Final = 30.0
 _AGAIN_S: Final = 0.2
-_BATCH: Final = 5_000
+_BATCH: Final = 1_000
 _BATCH_S: Final = 0.1  # a batch that is not full takes so long, the last one too
 # A series of which only the marker of its first start is left: what came since may have been on the topic.
 # Nothing lies unwritten for so long; later it is as new.
@@ -38,13 +38,16 @@ _YOUNG_MS: Final = 86_400_000
 _MOST_CANDIDATES: Final = 1_000
 # As much as a series may write in 200 s, see `MS_A_HOLE`: a power cut takes half a minute.
 _MOST_BYTES: Final = 2 * 2**20
-# Progress shrinks to a tenth on the wire: with the usual bounds, hundreds of its records would lie in memory.
 _READING: Final = {
     "enable.partition.eof": True,
-    "fetch.message.max.bytes": 2**18,
-    "queued.max.messages.kbytes": 2_048,
+    # Progress shrinks to a tenth on the wire: with the usual bounds, hundreds of its records would lie in memory.
+    "fetch.message.max.bytes": 2**16,
+    "fetch.max.bytes": 2**20,
+    "queued.max.messages.kbytes": 1_024,
+    # Such a queue is full at every other fetch, and the usual second until the next was most of a start.
+    "fetch.queue.backoff.ms": 5,
 }
-_NOTED_BATCH: Final = 20  # records of up to half a MB
+_NOTED_BATCH: Final = 1  # records of up to half a MB; those of two batches live at a time
 _NOTHING: Final[Mapping[str, SeriesBearings]] = {}
 
 

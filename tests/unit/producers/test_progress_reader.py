@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
+import pytest
+from confluent_kafka import Producer
+
+from cryptostream.embedded.broker import MemoryBroker
 from producers.bearings import OpenHole
 from producers.progress import Progress
 from producers.progress_reader import Noted
+from shared.kafka import producer_config
+from shared.topics import PROGRESS
 
 SERIES = "binance:BTCUSDC:trades"
 
@@ -68,3 +76,41 @@ def test_what_nobody_can_read_is_bad_until_a_later_record_replaces_it() -> None:
 
 def test_a_record_that_is_deleted_leaves_nothing() -> None:
     assert read(at(1).encode(), b"garbage", None).read() == ({}, [])
+
+
+# A process of its own, whose memory is that of the reading.
+_READING = """
+import sys, time
+from producers.progress_reader import ProgressReader
+def most_mb():
+    line = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1_024
+reader = ProgressReader(sys.argv[1])
+began, before = time.monotonic(), most_mb()
+found, _ = reader.noted(frozenset(sys.argv[2:]))
+print(time.monotonic() - began, most_mb() - before, *(found[series][0].last_id for series in sys.argv[2:]))
+reader.close()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads a process' memory from /proc")
+def test_hundreds_of_records_with_many_holes_are_read_soon_and_do_not_lie_in_memory() -> None:
+    broker = MemoryBroker("", ["1m"])
+    producer = Producer(producer_config(broker.address, "test", memory_broker=True))
+    series = [f"binance:{symbol}:trades" for symbol in ("BTCUSDC", "ETHUSDC", "XRPUSDC", "SOLUSDC")]
+    for number in range(80):
+        value = at(10_000 + number, holes=4_000).encode()
+        for partition, name in enumerate(series):
+            producer.produce(PROGRESS, value, name.encode(), partition)
+        producer.flush(30)
+    said = subprocess.run(
+        [sys.executable, "-c", _READING, broker.address, *series],
+        capture_output=True,
+        check=True,
+        timeout=120,
+    )
+    broker.stop()
+    took_s, grown_mb, *newest = map(float, said.stdout.split())
+    assert newest == [10_079] * 4
+    assert took_s < 4
+    assert grown_mb < 24
