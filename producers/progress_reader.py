@@ -40,7 +40,7 @@ _MOST_CANDIDATES: Final = 1_000
 _MOST_BYTES: Final = 2 * 2**20
 _READING: Final = {
     "enable.partition.eof": True,
-    # Progress shrinks to a tenth on the wire: with the usual bounds, hundreds of its records would lie in memory.
+    # Progress shrinks to a tenth on the wire: within the usual bounds hundreds of its records lie in memory.
     "fetch.message.max.bytes": 2**16,
     "fetch.max.bytes": 2**20,
     "queued.max.messages.kbytes": 1_024,
