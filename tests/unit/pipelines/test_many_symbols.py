@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.extras import require_snapshot_extras
+
+require_snapshot_extras()
+
 from pipelines.snapshots.landing.spool import ROWS, Spool
 from pipelines.snapshots.places import open_places
 from pipelines.snapshots.plan import MOST_ROWS, holes_of
