@@ -80,21 +80,21 @@ def test_a_record_that_is_deleted_leaves_nothing() -> None:
 
 # A process of its own, whose memory is that of the reading.
 _READING = """
-import sys, time
+import sys
 from producers.progress_reader import ProgressReader
 def most_mb():
     line = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
     return int(line.split()[1]) / 1_024
 reader = ProgressReader(sys.argv[1])
-began, before = time.monotonic(), most_mb()
+before = most_mb()
 found, _ = reader.noted(frozenset(sys.argv[2:]))
-print(time.monotonic() - began, most_mb() - before, *(found[series][0].last_id for series in sys.argv[2:]))
+print(most_mb() - before, *(found[series][0].last_id for series in sys.argv[2:]))
 reader.close()
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads a process' memory from /proc")
-def test_hundreds_of_records_with_many_holes_are_read_soon_and_do_not_lie_in_memory() -> None:
+def test_hundreds_of_records_with_many_holes_do_not_lie_in_memory() -> None:
     broker = MemoryBroker("", ["1m"])
     producer = Producer(producer_config(broker.address, "test", memory_broker=True))
     series = [f"binance:{symbol}:trades" for symbol in ("BTCUSDC", "ETHUSDC", "XRPUSDC", "SOLUSDC")]
@@ -110,7 +110,6 @@ def test_hundreds_of_records_with_many_holes_are_read_soon_and_do_not_lie_in_mem
         timeout=120,
     )
     broker.stop()
-    took_s, grown_mb, *newest = map(float, said.stdout.split())
+    grown_mb, *newest = map(float, said.stdout.split())
     assert newest == [10_079] * 4
-    assert took_s < 4
     assert grown_mb < 24
