@@ -113,12 +113,14 @@ class Looked(NamedTuple):
 
     Attributes:
         first_trade, newest_trade: ids.
+        latest_ms: no trade up to the newest one is later than this, by the exchange's clock.
         update_id: of the book.
         best: best bid and ask, each (price, quantity).
     """
 
     first_trade: int | None = None
     newest_trade: int | None = None
+    latest_ms: int | None = None
     update_id: int | None = None
     best: tuple[tuple[float, float], tuple[float, float]] | None = None
 

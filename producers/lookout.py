@@ -23,8 +23,6 @@ GRACE_S: Final = 4.0
 # Between two looks at REST, and between two fills of what a stream does not bring.
 PERIOD_S: Final = 10.0
 _SOON_S: Final = 4.0
-# The exchange's clock is known within half a round trip; a trade must not seem to come from the future.
-_CLOCKS_APART_MS: Final = 500
 
 Best = tuple[tuple[float, float], tuple[float, float]]
 
@@ -40,7 +38,7 @@ class Pace(NamedTuple):
 # everything is silent, and never beyond what the budget can spare.
 _LOOK_SHARE: Final = 300
 _FILL_SHARE: Final = 1_200
-_LOOK_WEIGHT: Final = 9
+_LOOK_WEIGHT: Final = 10
 _FILL_WEIGHT: Final = 25
 
 
@@ -206,7 +204,8 @@ class Lookout:
             if looked.first_trade is not None and self.trade_base is None:
                 # Those that were issued since we began to listen, and that nobody has told us of.
                 self.trade_base = looked.first_trade - 1
-            self._know(looked.newest_trade, now_ms + _CLOCKS_APART_MS, "REST")
+            latest_ms = now_ms if looked.latest_ms is None else looked.latest_ms
+            self._know(looked.newest_trade, latest_ms, "REST")
         if looked.update_id is not None:
             if self._update_base is None and self.newest[DEPTH] is None:
                 self._update_base = looked.update_id

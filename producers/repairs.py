@@ -217,9 +217,11 @@ class Repairs:
 
     async def _look_at_trades(self, symbol: str, since_ms: int | None) -> Looked:
         if since_ms is None:
-            return Looked(newest_trade=await self._rest.newest_trade_id(symbol))
-        issued, _ = await self._rest.issued_trades(symbol, since_ms, since_ms + _DAY_MS)
-        return Looked(issued[0][0], issued[-1][1]) if issued else Looked()
+            first, newest = None, await self._rest.newest_trade_id(symbol)
+        else:
+            issued, _ = await self._rest.issued_trades(symbol, since_ms, since_ms + _DAY_MS)
+            first, newest = (issued[0][0], issued[-1][1]) if issued else (None, None)
+        return Looked() if newest is None else Looked(first, newest, await self._rest.latest_ms())
 
     def _may_look(self, weight: int) -> bool:
         return self._rest.budget.spare(weight, self._clock.exchange_ms())

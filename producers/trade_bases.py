@@ -28,7 +28,6 @@ _LOOK_S: Final = 0.05
 _LOOKS: Final = 100
 # An answer that comes later is no word on when we began; then the trades since then are looked at.
 _AT_ONCE_S: Final = 3.0
-_CLOCKS_APART_MS: Final = 500
 _DAY_MS: Final = 86_400_000
 _UNANSWERED: Final = (ExchangeUnavailable, ExchangeRefused, UnknownSymbol)
 
@@ -70,38 +69,39 @@ class TradeBases:
                 break
             await self._sleep(_LOOK_S)
         asked_s = time.monotonic()
-        newest = await self._newest(tuple(self._instruments)) or {}
+        newest, latest_ms = await self._newest(tuple(self._instruments)) or ({}, 0)
         at_once = time.monotonic() - asked_s < _AT_ONCE_S
         for symbol, base in newest.items():
             instrument = self._instruments[symbol]
             if not instrument.awaits_trade_base or (at_once and symbol not in self._begun_ms):
-                await self._tell(instrument, base)
+                await self._tell(instrument, base, latest_ms)
         backoff = Backoff(random.random, first_s=2.0)
         while awaiting := [each for each in self._instruments.values() if each.awaits_trade_base]:
             known = await self._newest(tuple(each.symbol for each in awaiting))
             for instrument in awaiting:
                 symbol = instrument.symbol
-                if known is not None and symbol not in known:
+                if known is not None and symbol not in known[0]:
                     continue  # never traded: the first one is still to come
-                first = await self._before(symbol, self._begun_ms.get(symbol, began_ms))
+                since_ms = self._begun_ms.get(symbol, began_ms)
+                first = await self._before(symbol, since_ms)
                 if first is not None:
-                    await self._tell(instrument, first)
+                    await self._tell(instrument, first, since_ms)
             await self._sleep(backoff.failed())
 
-    async def _tell(self, instrument: Instrument, base: int) -> None:
+    async def _tell(self, instrument: Instrument, base: int, latest_ms: int) -> None:
         await self._outlet.publisher.room()
         awaited = instrument.awaits_trade_base
-        effects = instrument.listen_after(
-            base, self._clock.message_ms(), self._clock.exchange_ms() + _CLOCKS_APART_MS
-        )
+        effects = instrument.listen_after(base, self._clock.message_ms(), latest_ms)
         if awaited:
             self._outlet.note_trade_base(instrument, base)
         self._outlet.perform(instrument, effects)
 
-    async def _newest(self, symbols: tuple[str, ...]) -> dict[str, int] | None:
-        """Id of the newest trade of each symbol that has one; None if REST does not answer now."""
+    async def _newest(self, symbols: tuple[str, ...]) -> tuple[dict[str, int], int] | None:
+        """Id of the newest trade of each symbol that has one, and a time before which they were issued; None
+        if REST does not answer now."""
         try:
-            return await self._rest.newest_trade_ids(symbols)
+            found = await self._rest.newest_trade_ids(symbols)
+            return found, await self._rest.latest_ms() if found else 0
         except _UNANSWERED as error:
             _LOG.warning("the newest trades are not known: %s; trades are asked for again", error)
             return None

@@ -421,6 +421,9 @@ class TradeSequence:
                     effects.append(Reject(self._symbol, "trades", _misplaced(row, hole), row))
             else:
                 self._settle(number, number)
+                if number == self._last:
+                    # Known by its id alone so far, with a time that it is not later than.
+                    self._last_ms = row["trade_time_ms"]
                 # The newest of all, with nothing missing any more: no other repair is on its way behind it.
                 completes = number == self._last and not self._missing
                 effects.append(Publish(TRADES, row, number if completes else None))

@@ -108,7 +108,7 @@ class Runner:
             plan = KillPlan(self._kills if scenario.kill else 0, market.seed)
             Disturber(session, self._engines, scenario, result, self._say).run(plan, market.start_ms)
             _count(result, session.stack.faults() if scenario.faults else [])
-            drained = session.end()
+            drained = session.end(scenario.noticed_s)
             result.drain_s = drained.seconds
             result.complaints += drained.complaints
             result.ends = tuple(session.stack.processes.unasked)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from producers.lookout import GRACE_S, PERIOD_S, SILENT_S
 from shared.errors import UsageError
 
 UNDISTURBED: Final = "undisturbed"
@@ -56,6 +57,8 @@ class Scenario:
             gone on without them: the store's trades and bars are judged, and the ledger's claims.
         services_stay: no service may end, although an engine dies.
         for_good: what is broken stays so up to the end: no recovery is waited for, no book is asked for.
+        noticed_s: real seconds that pass at least between the market's end and the services': what no stream
+            brings is not on its way, it has to be noticed first.
     """
 
     name: str
@@ -77,6 +80,7 @@ class Scenario:
     torn: bool = False
     services_stay: bool = False
     for_good: bool = False
+    noticed_s: float = 0.0
 
     @property
     def engine_dies(self) -> bool:
@@ -188,6 +192,9 @@ MARKET_FAULTS: Final = (
 # that both have their time before its end.
 _SOURCE_SPEED: Final = 4.0
 _SOURCE_WINDOW_S: Final = 260
+# The longest way of a trade that only REST knows: a silence, the next look at REST, the answer has to stand
+# for a while, the next fill; and a second for each of them.
+_NOTICED_S: Final = SILENT_S + PERIOD_S + GRACE_S + PERIOD_S + 4.0
 
 
 def _source(name: str, about: str, *faults: str, uncarried: tuple[str, ...]) -> Scenario:
@@ -202,6 +209,7 @@ def _source(name: str, about: str, *faults: str, uncarried: tuple[str, ...]) -> 
         ledger=tuple((stream, "uncarried") for stream in uncarried),
         least_rate=50.0,
         for_good=True,
+        noticed_s=_NOTICED_S,
     )
 
 

@@ -94,12 +94,16 @@ class Session:
             self.watch.reports, self._services, since_ms, holes, market_open=self._books_asked
         )
 
-    def end(self) -> Drained:
-        """Freeze the market, let everything arrive, end the services and the exchange."""
+    def end(self, noticed_s: float = 0.0) -> Drained:
+        """Freeze the market, let everything arrive, end the services and the exchange.
+
+        Args:
+            noticed_s: so long, at least, may it take until something is known to be missing.
+        """
         frozen_ms = self.stack.freeze()
         self._books_asked = False
         began_s = time.monotonic()
-        undrained = self._drain()
+        undrained = self._drain(noticed_s)
         seconds = time.monotonic() - began_s
         unclean = self.stack.stop_services()
         self.watch.poll(0.5)  # their last words
@@ -108,17 +112,18 @@ class Session:
         complaints = (*unclean, *((f"not drained: {undrained}",) if undrained else ()))
         return Drained(Window(self._market.start_ms, frozen_ms), seconds, complaints)
 
-    def _drain(self) -> str | None:
+    def _drain(self, noticed_s: float) -> str | None:
         """None once nothing is on its way any more, else what is after the deadline."""
         since_ms = time.time_ns() // 1_000_000
         quiet = Quiet(since_ms)
-        deadline = time.monotonic() + DRAIN_S
+        noticed = time.monotonic() + noticed_s
+        deadline = noticed + DRAIN_S
         while True:
             self.tick()
             settled = quiet.receive(self.watch.reports.get("producer"))
             missing = self.watch.claims.awaited_count()
             behind = self.incomplete_because(since_ms)
-            if settled and not missing and behind is None:
+            if settled and not missing and behind is None and time.monotonic() >= noticed:
                 return None
             if time.monotonic() > deadline:
                 return behind or f"{missing} ids are expected and not stored"

@@ -62,6 +62,8 @@ _TIMEOUT: Final = aiohttp.ClientTimeout(total=15, connect=5)
 _ATTEMPTS: Final = 4
 _AT_ONCE: Final = 4
 _HISTORY_AGAIN_MS: Final = 300_000
+# A clock that is told to the second is a second late at most; and servers of an exchange differ a little.
+_TOLD_WITHIN_MS: Final = 1_500
 _TICKERS_AT_ONCE: Final = 20  # as many as weigh least
 
 
@@ -126,6 +128,17 @@ class BinanceRest:
                 self._told_by_date = True
                 _LOG.warning("%s; its clock is read to the second from its answers' Date", refusal)
             return self._served_ms
+
+    async def latest_ms(self) -> int:
+        """A time that nothing of what was answered before this call can be later than.
+
+        By the exchange's own word: our clock is only an estimate of its clock, up to a minute old.
+        """
+        try:
+            said_ms = await self.time_ms()
+        except ExchangeRefused:
+            said_ms = self._exchange_ms()
+        return self.bounds_ms(said_ms)[1] + _TOLD_WITHIN_MS
 
     async def statuses(self, symbols: Sequence[str]) -> dict[str, str]:
         """Status of each symbol (BINANCE_SPOT.md §10).

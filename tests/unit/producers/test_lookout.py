@@ -319,7 +319,7 @@ def test_at_the_end_what_a_bar_counts_is_fetched_without_a_grace() -> None:
     assert stage.lookout.issued == (stage.trade_id, stage.now_ms)
 
 
-@pytest.mark.parametrize(("symbols", "look_s", "fill_s"), [(1, 10, 10), (4, 10, 10), (200, 360, 250)])
+@pytest.mark.parametrize(("symbols", "look_s", "fill_s"), [(1, 10, 10), (4, 10, 10), (200, 400, 250)])
 def test_many_symbols_share_what_may_be_asked(symbols: int, look_s: float, fill_s: float) -> None:
     assert pace_of(symbols) == Pace(look_s, fill_s)
 

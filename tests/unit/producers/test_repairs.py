@@ -16,10 +16,12 @@ from producers.effects import (
     Effect,
     FillKlines,
     FillTrades,
+    LookAt,
     ProveTrades,
     Publish,
     Reject,
 )
+from producers.exchanges.binance.weight_budget import WeightBudget
 from producers.instrument import Instrument
 from producers.repairs import Repairs
 from shared.errors import ExchangeUnavailable, ExchangeUnreadable
@@ -218,3 +220,60 @@ def test_what_cannot_be_true_goes_to_the_dead_letters_and_its_stream_is_distrust
     repairs.start(Answers(), Distrust("BTCUSDC", "trade", "no such id"))
     assert letters == [("websocket:trades", "BTCUSDC", "no such id", encode(lie))]  # type: ignore[arg-type]
     assert distrusted == [("BTCUSDC", "trade", "no such id")]
+
+
+class FarAhead:
+    """An exchange whose clock is three minutes ahead of what its producer believes."""
+
+    now_ms = NOW_MS + 180_000
+
+    def __init__(self) -> None:
+        self.budget = WeightBudget()
+
+    async def newest_trade_id(self, _symbol: str) -> int:
+        return 9
+
+    async def latest_ms(self) -> int:
+        return self.now_ms
+
+    async def depth(self, *_: Any) -> Any:
+        raise ExchangeUnavailable("GET /api/v3/depth: no answer")
+
+    async def trades(self, _symbol: str, first: int, last: int, _now_ms: int) -> tuple[list[Any], int]:
+        rows = [
+            trade(trade_id=trade_id, trade_time_ms=self.now_ms - 10 * (10 - trade_id), source="backfill")
+            for trade_id in range(first, last + 1)
+        ]
+        return rows, 0
+
+
+def test_what_a_silent_stream_has_not_brought_is_taken_however_old_our_idea_of_the_exchanges_clock_is() -> None:
+    instrument = Instrument("binance", "BTCUSDC", (), book_interval_ms=1_000, warmup_bars=0)
+
+    async def play() -> None:
+        outlet = Outlet()
+        outlet.has_room.set()
+        repairs: Any = Repairs(FarAhead(), outlet, Believing())  # type: ignore[arg-type]
+        outlet.repairs = repairs
+        instrument.receive("trade", trade(trade_id=1))
+        for second in range(60):
+            outlet.perform(instrument, instrument.watch(float(second), NOW_MS + second * 1_000, NOW_MS))
+            for _ in range(5):
+                await asyncio.sleep(0)
+        await repairs.finish(1.0)
+        assert outlet.published == list(range(2, 10))
+
+    class Believing(Clock):
+        def exchange_ms(self) -> int:
+            return NOW_MS
+
+    asyncio.run(play())
+    assert instrument.missing_trades == 0
+    # The stream goes on where REST has ended: that is no trade of before.
+    following = trade(trade_id=10, trade_time_ms=FarAhead.now_ms - 5)
+    assert any(isinstance(effect, Publish) for effect in instrument.receive("trade", following))
+
+
+def test_trades_are_looked_at_with_a_time_that_they_are_not_later_than() -> None:
+    _, (looked, *_), _ = answered(FarAhead(), LookAt(trades=True, book=False, since_ms=None))
+    assert (looked.newest_trade, looked.latest_ms) == (9, FarAhead.now_ms)

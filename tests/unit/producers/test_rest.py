@@ -212,6 +212,21 @@ def test_where_its_clock_is_refused_the_date_of_the_refusal_tells_the_time() -> 
     assert run(host, lambda rest: rest.klines("BTCUSDC", "1m", 0, 0, NOW_MS)) == []
 
 
+def test_nothing_that_was_answered_is_later_than_what_the_exchange_says_then() -> None:
+    host = Host()
+    late = NOW_MS + 600_000
+    host.answers["time"] = (200, orjson.dumps({"serverTime": late}))
+    assert late <= run(host, lambda rest: rest.latest_ms()) <= late + 2_000
+    host.bounds_ms = lambda said_ms: (said_ms, said_ms + 3_600_000)  # it contradicts itself
+    assert run(host, lambda rest: rest.latest_ms()) >= late + 3_600_000
+
+
+def test_nor_where_its_clock_is_told_to_the_second_only() -> None:
+    host = Host()
+    host.answers["time"] = (451, b"")
+    assert run(host, lambda rest: rest.latest_ms()) >= time.time() * 1000
+
+
 def test_the_newest_trade_id_is_had_for_the_weight_of_a_ticker() -> None:
     host = Host()
     host.answers["ticker/24hr"] = (200, b'{"symbol":"BTCUSDC","firstId":7,"lastId":1499,"count":3}')

@@ -120,6 +120,7 @@ class Rest:
         self.newest: Any = {} if newest is None else newest
         self.first = first
         self.trade_ms = trade_ms
+        self.now_ms = NOW_MS
         self.asked: list[str] = []
         self.since_ms: list[int] = []
 
@@ -133,6 +134,9 @@ class Rest:
     async def newest_trade(self, symbol: str, _now_ms: int) -> Any:
         self.asked.append("trades")
         return None if self.trade_ms is None else trade(trade_id=1_019, trade_time_ms=self.trade_ms)
+
+    async def latest_ms(self) -> int:
+        return self.now_ms
 
     def _say(self, question: str, answer: Any) -> Any:
         self.asked.append(question)
@@ -217,3 +221,12 @@ def test_a_series_that_goes_on_is_told_what_was_issued_while_it_was_switched_off
     rest, shell = Rest(newest={QUIET: 1_021}), Shell()
     found(rest, shell, last_id=1_019)
     assert shell.fills == [(1_020, 1_021)] and shell.noted == []
+
+
+def test_what_was_issued_meanwhile_is_taken_however_old_our_idea_of_the_exchanges_clock_is() -> None:
+    rest, shell = Rest(newest={QUIET: 1_020}), Shell()
+    rest.now_ms = Clock().exchange_ms() + 3_600_000
+    instrument = found(rest, shell, last_id=1_019)
+    row = trade(trade_id=1_020, trade_time_ms=rest.now_ms - 1, source="backfill")
+    effects = instrument.receive_trade_rows(1_020, 1_020, [row], NOW_MS, now_s=0.0)
+    assert [effect.message for effect in effects if isinstance(effect, Publish)] == [row]
