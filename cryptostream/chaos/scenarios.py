@@ -195,6 +195,7 @@ _SOURCE_WINDOW_S: Final = 260
 # The longest way of a trade that only REST knows: a silence, the next look at REST, the answer has to stand
 # for a while, the next fill; and a second for each of them.
 _NOTICED_S: Final = SILENT_S + PERIOD_S + GRACE_S + PERIOD_S + 4.0
+_ANEW_S: Final = 61
 
 
 def _source(name: str, about: str, *faults: str, uncarried: tuple[str, ...]) -> Scenario:
@@ -244,8 +245,14 @@ SOURCES: Final = (
     ),
     Scenario(
         "ids-anew",
-        "the ids of two symbols' trades and books begin again at 1, and connections are cut meanwhile",
-        ("ids_anew:at=61,symbols=ETHUSDC+SOLUSDC", _CUTS),
+        "the ids of two symbols' trades and books begin again at 1, and connections are cut before and after",
+        # Not over that moment: what is issued then, and heard by nobody, is in no list of the exchange any
+        # more. The last cut before it is filled by then, the first after it is a second later.
+        (
+            f"ids_anew:at={_ANEW_S},symbols=ETHUSDC+SOLUSDC",
+            f"drop:from={_FROM_S},to={_ANEW_S - 15},every=20",
+            f"drop:from={_ANEW_S + 1},to={_TO_S},every=20",
+        ),
         speed=_SOURCE_SPEED,
         connection_age_s=None,
         same_market=False,

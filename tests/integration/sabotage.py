@@ -15,6 +15,8 @@ import producers.__main__
 from consumers.service import StreamConsumer
 from producers.effects import Effect, LedgerEvent, Publish
 from producers.exchanges.binance.rest import BinanceRest
+from producers.lookout import Lookout
+from producers.trade_doubts import TradeDoubts
 from producers.trade_sequence import TradeSequence
 from shared.messages import TradeMessage
 from shared.topics import TRADES
@@ -62,10 +64,31 @@ def no_checkpoint() -> None:
     StreamConsumer._begin = begin  # type: ignore[method-assign]
 
 
+def no_notice() -> None:
+    """Nobody holds the streams to what other sources know."""
+
+    def nothing(_lookout: Lookout, *_arguments: Any, **_named: Any) -> list[Effect]:
+        return []
+
+    Lookout.tick = nothing  # type: ignore[method-assign]
+    Lookout.last_look = nothing  # type: ignore[method-assign]
+
+
+def no_numbering() -> None:
+    """Ids that were given before are lies, whatever REST says."""
+
+    def never(_doubts: TradeDoubts, *_arguments: Any) -> bool:
+        return False
+
+    TradeDoubts._is_anew = never  # type: ignore[method-assign]
+
+
 MECHANISMS: dict[str, Callable[[], None]] = {
     "repair": no_repair,
     "dedupe": no_dedupe,
     "checkpoint": no_checkpoint,
+    "notice": no_notice,
+    "numbering": no_numbering,
 }
 
 

@@ -8,6 +8,7 @@ from cryptostream.chaos.market import Market, Window, start_before
 from cryptostream.chaos.scenarios import ALL, FAULTS, KILLS, SCENARIOS, SOURCES, chosen
 from cryptostream.chaos.stack import CONSUMERS, PRODUCER
 from oracle.plan import plan
+from producers.lookout import GRACE_S, PERIOD_S, SILENT_S
 from shared.errors import UsageError
 from simulator.faults.kinds import KINDS
 from simulator.faults.script import parse_script
@@ -29,6 +30,19 @@ def test_faults_end_before_the_window_does():
         for fault in parse_script(None, scenario.faults).faults:
             end_s = fault.from_s if fault.once else fault.to_s
             assert end_s < scenario.window_s, fault
+
+
+def test_no_connection_is_away_where_ids_begin_anew_for_nobody_has_those_trades_any_more():
+    anew, before, after = parse_script(None, SCENARIOS["ids-anew"].faults).faults
+    last_before_s = before.from_s + (before.to_s - before.from_s - 1) // before.every_s * before.every_s
+    assert last_before_s <= anew.from_s - 20 and after.from_s > anew.from_s
+
+
+def test_where_streams_are_away_to_the_end_what_only_rest_knows_is_given_its_time():
+    away = [scenario for scenario in SOURCES if scenario.for_good]
+    assert {scenario.name for scenario in away} == {"stream-refused", "stream-dies", "one-stream-dies"}
+    for scenario in away:
+        assert scenario.noticed_s >= SILENT_S + GRACE_S + 2 * PERIOD_S
 
 
 def test_every_process_and_both_engines_are_killed():

@@ -1,0 +1,75 @@
+"""A stream is away for good, or the market changes its ids: REST is asked for what no stream brings.
+
+Silences are found out by real seconds, so most of it is too long for the gate; `make chaos` runs all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import pytest
+
+from cryptostream.chaos import session
+from cryptostream.chaos.engines import Engines
+from cryptostream.chaos.market import Market
+from cryptostream.chaos.runner import Runner
+from cryptostream.chaos.scenarios import SCENARIOS, Scenario
+from cryptostream.chaos.stack import Modules
+from tests.integration.chaos.judge import TIMEOUT_S, assert_kept
+
+pytestmark = pytest.mark.timeout(TIMEOUT_S)
+# World seconds: a cut before the ids begin anew, two after it, and their repair.
+_SHORT_S: Final = 105.0
+_SOON_S: Final = 25.0
+
+
+def test_ids_that_begin_anew_between_two_cuts_cost_nothing(runner: Runner) -> None:
+    assert_kept(runner.run(replace(SCENARIOS["ids-anew"], window_s=_SHORT_S)))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["stream-refused", "stream-dies", "one-stream-dies"])
+def test_what_no_stream_brings_is_fetched(runner: Runner, name: str) -> None:
+    assert_kept(runner.run(SCENARIOS[name]))
+
+
+class Without(NamedTuple):
+    """A mechanism that is taken out of the producer, and the scenario that must then lose trades."""
+
+    mechanism: str
+    scenario: Scenario
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "without",
+    [
+        Without("notice", SCENARIOS["stream-refused"]),
+        Without("notice", SCENARIOS["stream-dies"]),
+        Without("notice", SCENARIOS["one-stream-dies"]),
+        Without("numbering", replace(SCENARIOS["ids-anew"], window_s=_SHORT_S)),
+    ],
+    ids=lambda without: without.scenario.name,
+)
+def test_without_the_mechanism_the_same_run_is_red(
+    engines: Engines,
+    market: Market,
+    runner: Runner,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    without: Without,
+) -> None:
+    monkeypatch.setattr(session, "DRAIN_S", _SOON_S)
+    sabotaged = Runner(
+        engines,
+        market,
+        tmp_path,
+        print,
+        modules=Modules(producers=("tests.integration.sabotage", without.mechanism, "producers")),
+        undisturbed=runner.undisturbed(),
+    )
+    result = sabotaged.run(without.scenario)
+    assert result.error is None
+    assert result.differences.count("trade", "missing") > 0
