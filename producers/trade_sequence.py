@@ -472,7 +472,7 @@ class TradeSequence:
     @staticmethod
     def _is_too_late(hole: MissingRange, row: TradeMessage) -> bool:
         """It is later than what came after the hole: ids have begun anew, and only REST knows it yet."""
-        return 0 < hole.after_ms < row["trade_time_ms"]
+        return 0 < hole.after_ms < row["trade_time_ms"] - DISORDER_MS
 
     def _settle(self, first: int, last: int) -> None:
         """These ids are missing no more."""

@@ -132,11 +132,12 @@ class BinanceRest:
     async def latest_ms(self) -> int:
         """A time that nothing of what was answered before this call can be later than.
 
-        By the exchange's own word: our clock is only an estimate of its clock, up to a minute old.
+        By the exchange's own word: our clock is only an estimate of its clock, up to a minute old. Where it
+        does not tell, that has to do.
         """
         try:
             said_ms = await self.time_ms()
-        except ExchangeRefused:
+        except (ExchangeRefused, ExchangeUnavailable):
             said_ms = self._exchange_ms()
         return self.bounds_ms(said_ms)[1] + _TOLD_WITHIN_MS
 

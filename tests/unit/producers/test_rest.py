@@ -227,6 +227,12 @@ def test_nor_where_its_clock_is_told_to_the_second_only() -> None:
     assert run(host, lambda rest: rest.latest_ms()) >= time.time() * 1000
 
 
+def test_where_its_clock_cannot_be_asked_ours_has_to_do() -> None:
+    host = Host()
+    host.answers["time"] = (429, b"")  # to be asked again later
+    assert NOW_MS <= run(host, lambda rest: rest.latest_ms()) <= NOW_MS + 2_000
+
+
 def test_the_newest_trade_id_is_had_for_the_weight_of_a_ticker() -> None:
     host = Host()
     host.answers["ticker/24hr"] = (200, b'{"symbol":"BTCUSDC","firstId":7,"lastId":1499,"count":3}')

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from producers.effects import FillTrades, LedgerEvent
+import pytest
+
+from producers.effects import FillTrades, LedgerEvent, Publish
 from producers.halts import Halts
 from producers.missing_ids import MissingRange
 from producers.trade_sequence import TradeSequence
@@ -40,6 +42,18 @@ def test_a_question_that_is_answered_in_time_expects_what_comes_only() -> None:
     assert events(sequence.retry(0.0)) == []
     assert events(sequence.receive_rows(2, 3, rows, 9.0)) == []
     assert all(events(sequence.retry(float(second))) == [] for second in range(10, 60))
+
+
+@pytest.mark.parametrize(("later_ms", "given"), [(900, True), (1_100, False)])
+def test_a_missing_trade_may_be_later_than_the_next_one_by_what_servers_differ(
+    later_ms: int, given: bool
+) -> None:
+    sequence = with_a_hole()
+    rows = [
+        trade(trade_id=number, trade_time_ms=NOW_MS + 9 + later_ms, source="backfill") for number in (2, 3)
+    ]
+    effects = sequence.receive_rows(2, 3, rows, 9.0)
+    assert [effect.message for effect in effects if isinstance(effect, Publish)] == (rows if given else [])
 
 
 def test_the_patience_begins_anew_with_each_question() -> None:
