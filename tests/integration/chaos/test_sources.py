@@ -42,7 +42,14 @@ class Without(NamedTuple):
     scenario: Scenario
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is missing for good need not be waited for as long."""
+    monkeypatch.setattr(session, "DRAIN_S", _SOON_S)
+
+
 @pytest.mark.long
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     "without",
     [
@@ -54,14 +61,8 @@ class Without(NamedTuple):
     ids=lambda without: without.scenario.name,
 )
 def test_without_the_mechanism_the_same_run_is_red(
-    engines: Engines,
-    market: Market,
-    runner: Runner,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    without: Without,
+    engines: Engines, market: Market, runner: Runner, tmp_path: Path, without: Without
 ) -> None:
-    monkeypatch.setattr(session, "DRAIN_S", _SOON_S)
     sabotaged = Runner(
         engines,
         market,

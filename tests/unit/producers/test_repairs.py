@@ -247,7 +247,7 @@ class FarAhead:
         return rows, 0
 
 
-def test_what_a_silent_stream_has_not_brought_is_taken_however_old_our_idea_of_the_exchanges_clock_is() -> None:
+def test_what_a_silent_stream_has_not_brought_is_taken_however_old_our_idea_of_the_clock_is() -> None:
     instrument = Instrument("binance", "BTCUSDC", (), book_interval_ms=1_000, warmup_bars=0)
 
     async def play() -> None:
