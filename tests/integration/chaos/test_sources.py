@@ -21,7 +21,7 @@ from tests.integration.chaos.judge import TIMEOUT_S, assert_kept
 
 pytestmark = pytest.mark.timeout(TIMEOUT_S)
 # World seconds: a cut before the ids begin anew, two after it, and their repair.
-_SHORT_S: Final = 105.0
+_SHORT_S: Final = 85.0
 _SOON_S: Final = 25.0
 
 
