@@ -28,6 +28,8 @@ Replaces = Callable[[bytes, bytes], bool]
 Epochs = dict[tuple[str, int], int]
 # By partition, the newest mark that is true.
 Prove = Callable[[Mapping[int, Trail]], Mapping[int, Mark | None]]
+# By topic, how many partitions it has.
+Counts = Callable[[dict[str, Any], Iterable[str]], dict[str, int]]
 
 
 def known_of(
@@ -100,16 +102,22 @@ def epochs_of(config: dict[str, Any], partitions: Sequence[TopicPartition]) -> E
     return epochs
 
 
-def counts_of(consumer: Consumer, topics: Iterable[str]) -> dict[str, int]:
+def counts_of(config: dict[str, Any], topics: Iterable[str]) -> dict[str, int]:
     """How many partitions topics have; those that are not there are left out.
+
+    Not asked of the consumer: within its callbacks `list_topics` makes the client forget the call that it is
+    in, and the next callback of that call aborts the process (`CallState_get: Assertion failed`).
 
     Raises:
         BrokerUnavailable: the broker does not tell.
     """
     counts = {}
+    admin = AdminClient(
+        {"bootstrap.servers": config["bootstrap.servers"], "log_level": 0}, logger=LIBRDKAFKA_LOG
+    )
     for topic in topics:
         try:
-            found = consumer.list_topics(topic, timeout=REQUEST_TIMEOUT_S).topics.get(topic)
+            found = admin.list_topics(topic, timeout=REQUEST_TIMEOUT_S).topics.get(topic)
         except KafkaException as error:
             reason = cause(error).str()
             raise BrokerUnavailable(f"{topic}: Kafka does not tell its partitions: {reason}") from None

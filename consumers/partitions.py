@@ -16,6 +16,7 @@ from typing import Any, Final
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, Message, TopicPartition
 
 from consumers.assignment import (
+    Counts,
     Epochs,
     States,
     bounds_of,
@@ -68,7 +69,7 @@ class Partitions:
         newest: Callable[[str, int], Spot | None] = lambda _topic, _partition: None,
         connect: Callable[[dict[str, Any]], Consumer] = quiet_consumer,
         epochs: Callable[[dict[str, Any], Sequence[TopicPartition]], Epochs] = epochs_of,
-        counts: Callable[[Consumer, Iterable[str]], dict[str, int]] = counts_of,
+        counts: Counts = counts_of,
         dead_letter: Callable[[Message, str], None] = lambda _message, _reason: None,
     ) -> None:
         self._stream = stream
@@ -122,7 +123,7 @@ class Partitions:
         (self._consumer.pause if self._paused else self._consumer.resume)(assigned)
 
     def _see_counts(self) -> None:
-        counts = self._ask_counts(self._consumer, self._stream.all_topics)
+        counts = self._ask_counts(self._config, self._stream.all_topics)
         fault = misfit(self._stream, counts)
         if fault is not None:
             raise BrokerError(fault)

@@ -14,7 +14,7 @@ from typing import Any, Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from consumers.arrival import REMEMBERED, Arrivals, TimeAhead
-from consumers.assignment import Epochs, end_of, epochs_of
+from consumers.assignment import Counts, Epochs, counts_of, end_of, epochs_of
 from consumers.backoff import Backoff
 from consumers.batch_write import BatchWrite
 from consumers.checkpoint import Checkpoint
@@ -68,6 +68,7 @@ class Parts:
     upkeep: Callable[[int], None] | None = None  # called after a checkpoint, with the time in ms
     connect: Callable[[dict[str, Any]], Consumer] = quiet_consumer
     epochs: Callable[[dict[str, Any], Sequence[TopicPartition]], Epochs] = epochs_of
+    counts: Counts = counts_of
 
 
 class StreamConsumer:
@@ -98,6 +99,7 @@ class StreamConsumer:
             newest=parts.outbox.newest,
             connect=parts.connect,
             epochs=parts.epochs,
+            counts=parts.counts,
             dead_letter=parts.outbox.dead_letter,
         )
         self._positions = self._partitions.positions

@@ -128,7 +128,7 @@ def _is_whole(bootstrap_servers: str, stream: Stream, spool: Path) -> bool:
     config = consumer_config(bootstrap_servers, f"{stream.group}.rebuild", "cryptostream-rebuild")
     consumer = quiet_consumer(config)
     try:
-        count = counts_of(consumer, (stream.topic,)).get(stream.topic, 0)
+        count = counts_of(config, (stream.topic,)).get(stream.topic, 0)
         bounds = [bounds_of(consumer, stream.topic, number) for number in range(count)]
     finally:
         consumer.close()
@@ -141,7 +141,7 @@ def _read(bootstrap_servers: str, stream: Stream, spool: Path) -> None:
     config = consumer_config(bootstrap_servers, f"{stream.group}.rebuild", "cryptostream-rebuild")
     consumer = quiet_consumer(config | {"enable.partition.eof": True})
     try:
-        count = counts_of(consumer, (stream.topic,)).get(stream.topic)
+        count = counts_of(config, (stream.topic,)).get(stream.topic)
         if count is None:
             raise BrokerError(f"topic {stream.topic} is not there; create it by: cryptostream topics")
         ends = {number: bounds_of(consumer, stream.topic, number)[1] for number in range(count)}
@@ -155,7 +155,7 @@ def _read(bootstrap_servers: str, stream: Stream, spool: Path) -> None:
                 file.flush()
                 os.fsync(file.fileno())
         if stream.topic == LEDGER:
-            _keep_snapshots(consumer, config, spool)
+            _keep_snapshots(config, spool)
         if any(bounds_of(consumer, stream.topic, number)[1] != end for number, end in ends.items()):
             raise BrokerError(f"--rebuild: {stream.topic} is still written to; stop the producers first")
     finally:
@@ -189,8 +189,8 @@ def _records_of(consumer: Consumer, topic: str, count: int) -> Iterator[tuple[in
                 raise BrokerError(f"topic {topic} cannot be read: {error.str()}")
 
 
-def _keep_snapshots(consumer: Consumer, config: dict[str, Any], spool: Path) -> None:
-    count = counts_of(consumer, (LEDGER_SNAPSHOT,)).get(LEDGER_SNAPSHOT, 0)
+def _keep_snapshots(config: dict[str, Any], spool: Path) -> None:
+    count = counts_of(config, (LEDGER_SNAPSHOT,)).get(LEDGER_SNAPSHOT, 0)
     states = read_states(config, LEDGER_SNAPSHOT, range(count), replaces=newer)
     for number, state in states.items():
         records = (KeptRecord(0, key, value) for key, value in state.items())

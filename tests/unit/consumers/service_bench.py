@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from types import SimpleNamespace
 from typing import Any
 
 from confluent_kafka import KafkaError, TopicPartition
@@ -106,9 +105,6 @@ class FakeConsumer:
 
     def get_watermark_offsets(self, at: Any, timeout: float = 0, cached: bool = False) -> tuple[int, int]:
         return 0, len(self.log)
-
-    def list_topics(self, topic: str, timeout: float = 0) -> Any:
-        return SimpleNamespace(topics={})
 
     def incremental_assign(self, partitions: Sequence[TopicPartition]) -> None:
         self.position = partitions[0].offset
@@ -223,6 +219,7 @@ class Bench:
             telemetry=Telemetry(metrics, outbox, self.store, "trades"),
             connect=lambda _config: FakeReader(self.kafka),  # type: ignore[arg-type,return-value]
             epochs=lambda _config, partitions: {(TRADES, 0): self.kafka.epoch},
+            counts=lambda _config, _topics: {},
         )
         self.service = StreamConsumer(parts, self.stop)
 

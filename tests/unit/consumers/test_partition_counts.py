@@ -71,7 +71,7 @@ def test_an_assignment_of_a_raised_topic_is_refused_before_anything_is_read() ->
         {},
         memory_broker=False,
         epochs=lambda _config, _partitions: {},
-        counts=lambda _consumer, _topics: {KLINES: 12, STATE: 6, LIVE: 6},
+        counts=lambda _config, _topics: {KLINES: 12, STATE: 6, LIVE: 6},
     )
     with pytest.raises(BrokerError, match=r"has 12 partitions and .* only 6"):
         partitions.take([TopicPartition(CLOSED, 7)], 0)
