@@ -43,4 +43,4 @@ class ExpiredIds:
     @property
     def count(self) -> int:
         """How many are not excused."""
-        return sum(map(len, self._waiting.values()))
+        return sum(map(IdRanges.id_count, self._waiting.values()))

@@ -162,13 +162,13 @@ class Account:
         before, unit = self._settled, self.series.unit
         lost = self.expected.difference(self._accounted)
         return Totals(
-            before.expected + len(self.expected),
-            before.stored + len(self.stored),
-            before.backfilled + len(self.repaired),
-            before.halted + len(self.halted),
-            before.offline + len(self.offline),
-            before.lost + len(lost),
-            before.duplicates + len(self.duplicates),
+            before.expected + self.expected.id_count(),
+            before.stored + self.stored.id_count(),
+            before.backfilled + self.repaired.id_count(),
+            before.halted + self.halted.id_count(),
+            before.offline + self.offline.id_count(),
+            before.lost + lost.id_count(),
+            before.duplicates + self.duplicates.id_count(),
             tuple((first * unit, last * unit) for first, last in list(lost)[-_LOST_RANGES_SHOWN:]),
         )
 

@@ -72,7 +72,7 @@ class IdRanges:
         return self._lasts[-1] if self._lasts else None
 
     def range_count(self) -> int:
-        """Number of ranges: what memory grows with."""
+        """Number of ranges: what memory grows with, and what it iterates over."""
         return len(self._firsts)
 
     def difference(self, other: IdRanges) -> IdRanges:
@@ -113,8 +113,9 @@ class IdRanges:
     def __iter__(self) -> Iterator[tuple[int, int]]:
         return iter(list(zip(self._firsts, self._lasts, strict=True)))
 
-    def __len__(self) -> int:
-        """Number of ids, not of ranges."""
+    def id_count(self) -> int:
+        """Number of ids. No `len`: that has to be the number of ranges, which are what it iterates over, or
+        else `list` makes room for as many items as there are ids, and fails where they are many."""
         return sum(self._lasts) - sum(self._firsts) + len(self._firsts)
 
     def __bool__(self) -> bool:

@@ -40,7 +40,7 @@ class LedgerRows:
 
     def changed(self, series: LedgerSeries, slots: IdRanges, now_ms: int) -> None:
         waiting = self._waiting.setdefault(series, _Waiting())
-        if len(slots) <= _FEW and len(waiting.single) < _MOST_SINGLE:
+        if slots.id_count() <= _FEW and len(waiting.single) < _MOST_SINGLE:
             for first, last in slots:
                 for slot in range(first, last + 1):
                     first_ms, _ = waiting.single.get(slot, (now_ms, now_ms))

@@ -82,7 +82,7 @@ class Claims:
 
     def awaited_count(self) -> int:
         """Ids that may still be stored: missing, and not given up."""
-        return sum(len(self._awaited(series)) for series in self.series())
+        return sum(self._awaited(series).id_count() for series in self.series())
 
     def _awaited(self, series: LedgerSeries) -> IdRanges:
         return self.missing(series).difference(self._ids[series]["lost"])

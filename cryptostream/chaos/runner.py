@@ -123,7 +123,7 @@ class Runner:
         topics = read_topics(self._engines.kafka.bootstrap_servers, self._market.intervals)
         claims = session.watch.claims
         result.rows, result.books, result.dead_letters = export.rows, topics.books, topics.dead_letters
-        result.lost = sum(len(claims.ids(series, "lost")) for series in claims.series())
+        result.lost = sum(claims.ids(series, "lost").id_count() for series in claims.series())
         differences = result.differences
         if scenario.torn:
             differences.update(against_truth(export, truth))

@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     first, last = _range(claims, series, asked)
     ids = missing(first, last, _known(claims, series))
     sys.stdout.write(
-        f"{_name(series)}: {last - first + 1 if last >= first else 0:,} looked at, {len(ids):,} missing"
+        f"{_name(series)}: {last - first + 1 if last >= first else 0:,} looked at, {ids.id_count():,} missing"
         f"{_ranges(series, ids)}\n"
     )
     if args.dry_run:
@@ -115,7 +115,7 @@ async def _repair(settings: Settings, series: LedgerSeries, ids: IdRanges) -> in
     left = ids.difference(repair.repaired)
     budget = repair.rest.budget
     sys.stdout.write(
-        f"repaired: {len(repair.repaired):,}{_ranges(series, repair.repaired)}"
+        f"repaired: {repair.repaired.id_count():,}{_ranges(series, repair.repaired)}"
         f" (published on {topic}; weight {budget.used:,} of {budget.allowed:,} a minute)\n"
     )
     if repair.rejected:
@@ -123,7 +123,7 @@ async def _repair(settings: Settings, series: LedgerSeries, ids: IdRanges) -> in
     if failure is not None:
         raise failure
     if left:
-        sys.stdout.write(f"REST cannot give: {len(left):,}{_ranges(series, left)}\n")
+        sys.stdout.write(f"REST cannot give: {left.id_count():,}{_ranges(series, left)}\n")
     return 1 if left else 0
 
 

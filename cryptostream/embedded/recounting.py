@@ -67,7 +67,7 @@ def recount(
     looks: list[Look] = []
     counted, deadline_s = 0, clock_s() + _BUDGET_S
     claimed = {series: claim for series, claim in claims.items() if claim.ids}
-    total = sum(len(claim.ids) for claim in claimed.values())
+    total = sum(claim.ids.id_count() for claim in claimed.values())
     try:
         reader = open_reader()
     except StoreError as error:
@@ -83,7 +83,7 @@ def recount(
                 continue
             found, whole = _newest(reader, series, claim, expiring=uptime_s > _EXPIRING_S)
             asked = ids if whole else IdRanges(ids.within(_first(found), 2**63 - 1))
-            counted += len(asked)
+            counted += asked.id_count()
             looks.append(_look(name, series, asked.difference(found)))
     except StoreError as error:
         looks.append(Look("the store", State.UNKNOWN, f"cannot be counted: {error}"))

@@ -205,7 +205,7 @@ class Claims:
             lost=settled_lost + sum(last - first + 1 for first, last in lost),
             duplicates=counted["duplicates"],
             lost_ranges=tuple((first * series.unit, last * series.unit) for first, last in lost),
-            unknown=len(unheard),
+            unknown=unheard.id_count(),
         )
 
     def _young(self, series: LedgerSeries) -> IdRanges:
@@ -231,14 +231,14 @@ class Claims:
     def _settled(self, series: LedgerSeries, sets: Mapping[str, IdRanges]) -> dict[str, int]:
         totals = self._ledger.account(series).totals()
         names = {"repaired": "backfilled"}
-        return {kind: getattr(totals, names.get(kind, kind)) - len(ids) for kind, ids in sets.items()}
+        return {kind: getattr(totals, names.get(kind, kind)) - ids.id_count() for kind, ids in sets.items()}
 
     def _settled_lost(self, series: LedgerSeries) -> int:
         sets = self._ledger.ranges(series)
         lost = sets["expected"]
         for kind in ("stored", "halted", "offline"):
             lost = lost.difference(sets[kind])
-        return self._ledger.account(series).totals().lost - len(lost)
+        return self._ledger.account(series).totals().lost - lost.id_count()
 
     def _windows(self, series: LedgerSeries, end: int) -> Ranges:
         """The ids asked for, up to `end`."""

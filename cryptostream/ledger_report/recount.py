@@ -98,12 +98,12 @@ def compare(
             bare.remove(-(2**63), first_id - 1)
     return Recount(
         series,
-        checked=len(stored),
+        checked=stored.id_count(),
         missing=shortfall(missing.difference(expired), series.unit),
         without_indicators=shortfall(bare, series.unit),
         stored_twice=found.repeated,
         unclaimed=shortfall(found.ids.difference(known), series.unit),
-        expired=len(expired),
+        expired=expired.id_count(),
         cut_short=found.read_up_to is not None,
     )
 
@@ -111,7 +111,7 @@ def compare(
 def shortfall(ids: IdRanges, unit: int) -> Shortfall:
     """How many ids, and the first ranges of them, in the ledger's units."""
     ranges: list[Range] = [(first * unit, last * unit) for first, last in list(ids)[:_RANGES_NAMED]]
-    return Shortfall(len(ids), tuple(ranges))
+    return Shortfall(ids.id_count(), tuple(ranges))
 
 
 def rows_of(reader: Reader, measurement: str, series: LedgerSeries, span: Span) -> Iterator[Row]:

@@ -55,7 +55,7 @@ class Repair:
         self._clock.offset.receive(sent_ms, await self.rest.time_ms(), self._clock.now_ms())
         await self.rest.statuses((self._series.symbol,))
         oldest_available = 0
-        with ProgressLine(f"repairing {self._series.symbol}", "ids looked at", len(ids)) as line:
+        with ProgressLine(f"repairing {self._series.symbol}", "ids looked at", ids.id_count()) as line:
             for first, last in pages(ids):
                 if last >= oldest_available:
                     rows, oldest_available = await self._fetch(first, last)

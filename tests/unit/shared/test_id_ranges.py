@@ -21,7 +21,7 @@ def as_set(ranges: list[tuple[int, int]]) -> set[int]:
 def test_ranges_hold_exactly_the_ids_added(ranges: list[tuple[int, int]]) -> None:
     ids = IdRanges(ranges)
     assert as_set(list(ids)) == as_set(ranges)
-    assert len(ids) == len(as_set(ranges))
+    assert ids.id_count() == len(as_set(ranges))
     assert all((item in ids) == (item in as_set(ranges)) for item in range(-1, 75))
 
 
@@ -55,3 +55,10 @@ def test_ranges_within_bounds_are_cut_to_them(ranges: list[tuple[int, int]], fir
     inside = as_set(ranges) & set(range(first, first + length + 1))
     assert as_set(list(ids.within(first, first + length))) == inside
     assert ids.range_count() == len(list(ids))
+
+
+def test_more_ids_than_fit_into_memory_are_a_few_ranges() -> None:
+    ids = IdRanges([(1, 2**60), (2**61, 2**63)])
+    assert list(ids) == [(1, 2**60), (2**61, 2**63)]
+    assert ids.id_count() == 2**60 + 2**63 - 2**61 + 1
+    assert repr(ids) == f"IdRanges([(1, {2**60}), ({2**61}, {2**63})])"
