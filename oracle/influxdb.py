@@ -36,7 +36,7 @@ class InfluxDB:
             port = free.getsockname()[1]
         self._url = f"http://127.0.0.1:{port}"
         command = [str(influxd()), f"--http-bind-address=127.0.0.1:{port}"]
-        command += ["--reporting-disabled", "--hardening-enabled"]
+        command += ["--reporting-disabled", "--hardening-enabled", "--pprof-disabled"]
         for name in ("bolt", "engine", "sqlite"):
             command.append(f"--{name}-path={directory / name}")
         self._program = Program(command, directory, environment(), say_to=directory / "influxd.log")

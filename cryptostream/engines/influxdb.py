@@ -37,6 +37,8 @@ def start_influxd(directory: Path, port: int) -> ServerProcess:
         "--reporting-disabled",
         # Without it any token's Flux reaches this machine's other servers and files (docs/security.md).
         "--hardening-enabled",
+        # Its stacks, command line and samples of its memory, which it shows to whoever asks, without a token.
+        "--pprof-disabled",
         "--log-level=error",
     ]
     return ServerProcess("InfluxDB", command, directory / "influxd.log", lambda: _answers(port))

@@ -100,6 +100,7 @@ def test_images_without_a_digest_are_said_to_be_left() -> None:
 def test_influxdb_is_hardened_and_has_no_file_for_flux(file: str) -> None:
     settings = environment(services(file)["influxdb"])
     assert settings["INFLUXD_HARDENING_ENABLED"] == "true"
+    assert settings["INFLUXD_PPROF_DISABLED"] == "true"
     assert settings["INFLUXD_SQLITE_PATH"] == ":memory:"
     assert not [name for name in settings if name.startswith("DOCKER_INFLUXDB_INIT")]
 
@@ -115,6 +116,7 @@ def test_every_other_start_of_influxd_is_hardened_too() -> None:
     assert names == {"cryptostream/engines/influxdb.py", "oracle/influxdb.py"}
     for name in names:
         assert '"--hardening-enabled"' in text(name), name
+        assert '"--pprof-disabled"' in text(name), name
 
 
 @pytest.mark.parametrize("file", WHOLE)

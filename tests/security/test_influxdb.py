@@ -211,3 +211,9 @@ b = array.from(rows: [{_value: string(v: date.year(t: 2026-01-01T00:00:00Z))}])
 union(tables: [a, b])"""
     status, answer = ask(deployment, READER, flux)
     assert status == 200 and "probe" in answer and "2026" in answer
+
+
+@pytest.mark.parametrize("name", ["cmdline", "all", "goroutine?debug=2", "heap?debug=1", "profile?seconds=1"])
+def test_its_process_is_shown_to_nobody(deployment: Deployment, name: str) -> None:
+    status, answer = deployment.call("GET", f"/debug/pprof/{name}", token="")
+    assert status == 403, answer[:200]
