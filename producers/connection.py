@@ -9,6 +9,7 @@ from typing import Final
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.frames import CloseCode
 
 from producers.exchanges.binance.streams import Stream
 from producers.frames import FrameConnection
@@ -20,7 +21,7 @@ from shared.shortened import shortened
 
 _OPEN_TIMEOUT_S: Final = 10.0
 _CLOSE_TIMEOUT_S: Final = 2.0
-# The largest message that Kafka takes is 1 MB, and a frame may become a dead letter.
+# The exchange's longest are a tenth of it; decoded it takes up to thirty times as much.
 _MAX_FRAME_BYTES: Final = 900_000
 _BLOCK_S: Final = 300.0
 _LIMIT_S: Final = 60.0
@@ -66,8 +67,19 @@ class Link:
 
 def why_closed(closed: ConnectionClosed) -> str:
     """The end of a connection in words."""
+    if frame_refused(closed):
+        return f"connection closed: a frame of more than {_MAX_FRAME_BYTES:,} bytes came"
     frame = closed.rcvd
     return shortened(f"connection closed: {frame.code} {frame.reason}".strip() if frame else closed)
+
+
+def frame_refused(closed: ConnectionClosed) -> bool:
+    """We closed it, as RFC 6455 §7.4.1 says (1009), for a frame that is too long to be taken."""
+    return (
+        closed.sent is not None
+        and closed.sent.code == CloseCode.MESSAGE_TOO_BIG
+        and not closed.rcvd_then_sent
+    )
 
 
 class _ConnectHere(connect):

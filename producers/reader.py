@@ -10,7 +10,7 @@ from typing import Any, Final
 from websockets.exceptions import ConnectionClosed
 
 from producers.clock import Clock
-from producers.connection import Link, why_closed
+from producers.connection import Link, frame_refused, why_closed
 from producers.exchanges.binance.parse import (
     EXCHANGE,
     ControlReply,
@@ -111,7 +111,7 @@ class FrameReader:
                 if publisher.congested:
                     await publisher.room()
         except ConnectionClosed as closed:
-            return why_closed(closed)
+            return self._ended(closed)
 
     async def read_through(self, link: Link, take: Take) -> str:
         """The loop of a rollover: `take` says what goes on; why the connection ended."""
@@ -140,7 +140,7 @@ class FrameReader:
                 if publisher.congested:
                     await publisher.room()
         except ConnectionClosed as closed:
-            return why_closed(closed)
+            return self._ended(closed)
 
     def pass_on(self, messages: Iterable[StreamMessage]) -> None:
         """Take what comes out of a merge."""
@@ -148,6 +148,13 @@ class FrameReader:
             self.received += 1
             instrument = self._instruments[message["symbol"]]
             self._outlet.perform(instrument, instrument.receive(kind, message))
+
+    def _ended(self, closed: ConnectionClosed) -> str:
+        """Why it did; a frame that was not taken is nowhere, and leaves a letter without content."""
+        reason = why_closed(closed)
+        if frame_refused(closed):
+            self._outlet.reject("websocket:", "", reason, b"")
+        return reason
 
     def _note(self, link: Link, stream: StreamId, message: dict[str, Any], now_ms: int) -> None:
         now_s = time.monotonic()

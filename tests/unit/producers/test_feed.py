@@ -466,3 +466,15 @@ def test_why_there_is_no_connection_is_told() -> None:
             assert running.feed.trouble == ""
 
     asyncio.run(play())
+
+
+def test_a_frame_that_is_too_long_leaves_a_letter_and_the_next_connection_goes_on() -> None:
+    async def play() -> None:
+        async with stage() as running:
+            await running.until_carried()
+            await running.exchange.send("trade", {"e": "trade", "x": "9" * 1_000_000})
+            await running.until(lambda: running.feed.reconnects == 1)
+            await running.until_carried()
+            assert running.outlet.rejected == ["connection closed: a frame of more than 900,000 bytes came"]
+
+    asyncio.run(play())
