@@ -109,6 +109,12 @@ def members(bootstrap_servers: str, group: str) -> int:
     return sum(bool(member.assignment.topic_partitions) for member in _members(bootstrap_servers, group))
 
 
+def holders(bootstrap_servers: str, group: str) -> set[str | None]:
+    """Slots of a group's members, None for one without, and whoever has no partitions yet left out."""
+    found = _members(bootstrap_servers, group)
+    return {member.group_instance_id for member in found if member.assignment.topic_partitions}
+
+
 def member_ids(bootstrap_servers: str, group: str) -> set[str]:
     """Ids that the broker gave to the group's present members; one that was expelled gets another."""
     return {member.member_id for member in _members(bootstrap_servers, group)}

@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -47,6 +48,15 @@ def test_no_password_is_shown() -> None:
     assert shown.getvalue().endswith("store: InfluxDB http://***@host:1\n")
 
 
+@pytest.fixture
+def closed_terminals() -> Iterator[None]:
+    """SIGHUP as a terminal's processes have it, whatever `nohup` did to this one."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("closed_terminals")
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
 def test_each_of_these_signals_asks_for_an_orderly_stop(number: signal.Signals) -> None:
     with StopRequest() as stop:
@@ -56,14 +66,12 @@ def test_each_of_these_signals_asks_for_an_orderly_stop(number: signal.Signals) 
         assert not stop.hastened
 
 
+@pytest.mark.usefixtures("closed_terminals")
 def test_nohup_is_obeyed() -> None:
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        assert signal.SIGHUP not in stop_signals()
-        with StopRequest() as stop:
-            stop.begin()
-            os.kill(os.getpid(), signal.SIGHUP)
-            assert not stop.asked
-    finally:
-        signal.signal(signal.SIGHUP, before)
     assert signal.SIGHUP in stop_signals()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    assert signal.SIGHUP not in stop_signals()
+    with StopRequest() as stop:
+        stop.begin()
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert not stop.asked
