@@ -106,7 +106,7 @@ class KlineSequence:
     @property
     def missing(self) -> int:
         """How many bars were passed over and are still asked for."""
-        return len(self._passed_over)
+        return self._passed_over.id_count()
 
     @property
     def questioned(self) -> bool:

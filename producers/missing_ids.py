@@ -158,8 +158,8 @@ class MissingIds:
     def __iter__(self) -> Iterator[MissingRange]:
         return iter(self._ranges)
 
-    def __len__(self) -> int:
-        """Number of ids, not of ranges."""
+    def id_count(self) -> int:
+        """Number of ids; no `len`, which is that of what it iterates over."""
         return self._count
 
     def __bool__(self) -> bool:

@@ -91,7 +91,7 @@ class TradeSequence:
     @property
     def missing(self) -> int:
         """How many ids are known to be missing for now."""
-        return len(self._missing)
+        return self._missing.id_count()
 
     @property
     def doubtful(self) -> int:

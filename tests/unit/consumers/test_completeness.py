@@ -164,7 +164,7 @@ def test_a_bar_of_long_ago_changes_the_row_of_its_minute() -> None:
 
 def test_one_event_does_not_cause_rows_without_end() -> None:
     completeness = entered(bars("expected", 0, NOW_MS - NOW_MS % 60_000, "1m"))
-    assert sum(len(slots) for slots in completeness.take_changed().values()) == 100_000
+    assert sum(slots.id_count() for slots in completeness.take_changed().values()) == 100_000
 
 
 def test_a_time_of_the_future_makes_no_minute_old() -> None:

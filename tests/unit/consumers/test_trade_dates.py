@@ -79,7 +79,7 @@ def test_a_minute_goes_to_its_day_as_a_whole() -> None:
         dates.add(number(1, 10 * minute), number(1, 10 * minute + 9), NOW_MS + minute * MINUTE_MS)
     assert dates.ids_of(NOW_MS) is None
     assert dates.ids_of(NOW_MS + MINUTE_MS) == [(number(1, 10), number(1, 19))]
-    assert len(dates.between(NOW_MS, NOW_MS + 1)) == 10 + 10
+    assert dates.between(NOW_MS, NOW_MS + 1).id_count() == 10 + 10
 
 
 def test_minutes_of_a_snapshot_that_still_overlapped_are_set_apart() -> None:

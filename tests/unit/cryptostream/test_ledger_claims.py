@@ -115,7 +115,7 @@ def test_gaps_and_unsynced_spans_are_noted_and_late_bars_have_no_indicators() ->
     gaps = [note for note in claims.notes() if note.kind == "gap"]
     assert (len(gaps), gaps[-1].detail) == (20, "hole 29")
     assert [note.detail for note in claims.notes() if note.kind == "unsynced"] == ["update id 6 is missing"]
-    assert len(claims.without_indicators(BARS)) == 2
+    assert claims.without_indicators(BARS).id_count() == 2
 
 
 def test_trades_dated_before_the_oldest_kept_may_have_expired() -> None:
