@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
+from shared.arguments import Parser
 from shared.command import guarded
 
 # Command, module under cryptostream.commands, one line of help.
@@ -36,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="cryptostream", description="Real-time crypto market data.")
+    parser = Parser(prog="cryptostream", description="Real-time crypto market data.")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     commands = parser.add_subparsers(dest="command", metavar="command", required=True)
     asked = next((word for word in words if not word.startswith("-")), None)

@@ -11,6 +11,7 @@ import uvloop
 
 from producers.bearings import read_bearings_file
 from producers.service import Assignment, ProducerService
+from shared.arguments import Parser
 from shared.command import guarded
 from shared.errors import SettingsError
 from shared.interpreter import share_one_heap
@@ -73,7 +74,7 @@ async def _serve(settings: Settings, assignment: Assignment) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of `python -m producers`."""
-    parser = argparse.ArgumentParser(prog="python -m producers", description="Exchange to Kafka.")
+    parser = Parser(prog="python -m producers", description="Exchange to Kafka.")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     add_arguments(parser)
     arguments = parser.parse_args(argv)

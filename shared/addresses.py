@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from shared.masking import masked_url
+from shared.shortened import shortened
 
 WEB: Final = ("http", "https")
 WEBSOCKET: Final = ("ws", "wss")
@@ -22,7 +23,7 @@ def checked_url(value: str, schemes: Sequence[str] = WEB) -> str:
         return value
     fault = _fault_of_url(value, schemes)
     if fault is not None:
-        raise ValueError(f'"{masked_url(value)}" {fault}')
+        raise ValueError(f'"{shortened(masked_url(value))}" {fault}')
     return value.rstrip("/")
 
 
@@ -35,13 +36,17 @@ def _fault_of_url(value: str, schemes: Sequence[str]) -> str | None:
         port = parts.port
     except ValueError:
         return f"has no port from 1 to 65535 or a wrong host; write it like {example}"
+    begin = shortened(parts.scheme)
     allowed = " or ".join(f"{scheme}://" for scheme in schemes)
     for wrong, fault in (
         (
             any(sign.isspace() or not sign.isprintable() for sign in value),
             "has a space or control sign",
         ),
-        (parts.scheme not in schemes, f"begins with {parts.scheme}://; this one begins with {allowed}"),
+        (
+            parts.scheme not in schemes,
+            f"begins with {begin}://; this one begins with {allowed}",
+        ),
         (not parts.hostname or port == 0, f"has no host, or port 0; write it like {example}"),
         (parts.query or parts.fragment, "goes on behind its path; leave out what follows ? and #"),
     ):
@@ -57,5 +62,6 @@ def checked_servers(value: str) -> str:
         if not colon or server.endswith("]"):
             host, port = server.strip(), "9092"
         if not host or not (port.isascii() and port.isdecimal() and 0 < int(port) < 65_536) or " " in host:
-            raise ValueError(f'"{masked_url(server)}" is not a broker; write them like host:9092,host:9093')
+            named = shortened(masked_url(server))
+            raise ValueError(f'"{named}" is not a broker; write them like host:9092,host:9093')
     return value

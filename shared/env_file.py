@@ -15,24 +15,28 @@ from dotenv.parser import Binding, parse_stream
 
 from shared.errors import SettingsError
 from shared.setting_names import MOVED, PROXIES, SETTINGS, is_known, nearest
+from shared.small_files import read_small_file
 
 _SHOWN: Final = 60
+_MOST_BYTES: Final = 2**20
 
 
 def read_env_file(path: Path) -> Mapping[str, str]:
     """Names and values of a file, as written; empty if there is none.
 
-    A folder of that name is somebody else's.
+    A folder of that name is somebody else's. What is neither a folder nor a file is there for a reason, and
+    settings that nobody reads are the wrong ones.
 
     Raises:
         SettingsError: with a fault for each line that is wrong.
     """
-    if not path.is_file():
+    content = _content(path)
+    if content is None:
         return {}
     values: dict[str, str] = {}
     lines: dict[str, int] = {}
     faults: list[str] = []
-    for binding in parse_stream(io.StringIO(_text(path))):
+    for binding in parse_stream(io.StringIO(_text(path, content))):
         if binding.key is None and not binding.error:
             continue  # a comment, or nothing
         line = _first_line(binding)
@@ -53,11 +57,22 @@ def read_env_file(path: Path) -> Mapping[str, str]:
     return values
 
 
-def _text(path: Path) -> str:
+def _content(path: Path) -> bytes | None:
     try:
-        content = path.read_bytes()
+        return read_small_file(path, _MOST_BYTES)
+    except IsADirectoryError:
+        return None
+    except FileNotFoundError:
+        if not path.is_symlink():
+            return None
+        raise SettingsError(f"{path}: is a link to what is not there; mend it or remove it") from None
     except OSError as error:
-        raise SettingsError(f"{path}: cannot be read ({error.strerror}); give the right to read it") from None
+        raise SettingsError(
+            f"{path}: cannot be read ({error.strerror}); let it be a file that you may read, or remove it"
+        ) from None
+
+
+def _text(path: Path, content: bytes) -> str:
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:

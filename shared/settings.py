@@ -23,6 +23,8 @@ from shared.env_file import read_env_file
 from shared.errors import SettingsError
 from shared.intervals import INTERVAL_MS
 from shared.masking import masked_url
+from shared.shortened import shortened
+from shared.small_files import read_small_file
 
 # The hosts that serve market data only: no account, reachable where the main ones are not
 # (BINANCE_SPOT.md §1, §7.1).
@@ -31,6 +33,8 @@ MARKET_DATA_WS_URL: Final = "wss://data-stream.binance.vision"
 HISTORY_REST_URL: Final = "https://api.binance.com"
 
 ENV_FILE: Final = Path(".env")
+
+_SHOWN: Final = 200  # of a value in an error
 
 Names = tuple[str, ...]
 
@@ -48,9 +52,14 @@ def checked_symbols(value: tuple[str, ...]) -> tuple[str, ...]:
     """Symbols in upper case, each once."""
     for symbol in value:
         # Letters of any script: Binance lists symbols beyond A–Z (BINANCE_SPOT.md §2.1).
-        if not symbol.replace("_", "").replace("-", "").replace(".", "").isalnum():
-            raise ValueError(f'"{symbol}" is not a symbol; write them like BTCUSDC,ETHUSDC')
+        letters = symbol.replace("_", "").replace("-", "").replace(".", "")
+        if not letters or not all(sign.isalpha() or sign.isdecimal() for sign in letters):
+            raise ValueError(f'"{_cut(symbol)}" is not a symbol; write them like BTCUSDC,ETHUSDC')
     return tuple(dict.fromkeys(symbol.upper() for symbol in value))
+
+
+def _cut(value: object) -> str:
+    return shortened(value, _SHOWN)
 
 
 class EnvironmentSettings(BaseSettings):
@@ -141,7 +150,7 @@ class Settings(EnvironmentSettings):
         for interval in value:
             if interval not in INTERVAL_MS:
                 raise ValueError(
-                    f'"{interval}" is not an interval of Binance; choose from {", ".join(INTERVAL_MS)}'
+                    f'"{_cut(interval)}" is not an interval of Binance; choose from {", ".join(INTERVAL_MS)}'
                 )
         return value
 
@@ -158,7 +167,7 @@ class Settings(EnvironmentSettings):
             return str(ipaddress.ip_address(value))
         except ValueError:
             raise ValueError(
-                f'"{value}" is no address; write one of this machine, like 127.0.0.1, or 0.0.0.0 for all'
+                f'"{_cut(value)}" is no address; write one of this machine, like 127.0.0.1, or 0.0.0.0'
             ) from None
 
     @field_validator("binance_ws_url")
@@ -181,9 +190,9 @@ class Settings(EnvironmentSettings):
             folder = value.is_dir()
         except (OSError, RuntimeError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise ValueError(f'"{value}" cannot be used ({reason}); name another file') from None
+            raise ValueError(f'"{_cut(value)}" cannot be used ({reason}); name another file') from None
         if folder:
-            raise ValueError(f'"{value}" is a folder; name the file of the store in it')
+            raise ValueError(f'"{_cut(value)}" is a folder; name the file of the store in it')
         return value
 
     @field_validator("log_level", mode="before")
@@ -199,7 +208,7 @@ class Settings(EnvironmentSettings):
 
 
 _SECRETS: Final = frozenset(("influx_token",))
-_SHOWN: Final = 200
+_LONGEST_SECRET: Final = 2**16
 Model = TypeVar("Model", bound=BaseSettings)
 
 
@@ -246,18 +255,18 @@ def secret_of_file(variable: str, path: str) -> str:
         SettingsError: it cannot be read, or there is nothing in it.
     """
     try:
-        content = Path(path).read_bytes()
+        content = read_small_file(Path(path), _LONGEST_SECRET)
         text = content.decode("utf-8").removeprefix("\ufeff").strip()
     except OSError as error:
         raise SettingsError(
-            f"{variable}: {path} cannot be read ({error.strerror}); mount it or unset it"
+            f"{variable}: {_cut(path)} cannot be read ({error.strerror}); mount it or unset it"
         ) from None
     except UnicodeDecodeError as error:
         raise SettingsError(
-            f"{variable}: {path} is not UTF-8 (byte {error.start + 1}); copy the secret into it again"
+            f"{variable}: {_cut(path)} is not UTF-8 (byte {error.start + 1}); copy the secret into it again"
         ) from None
     if not text:
-        raise SettingsError(f"{variable}: {path} is empty; put the secret into it, or unset it")
+        raise SettingsError(f"{variable}: {_cut(path)} is empty; put the secret into it, or unset it")
     return text
 
 
@@ -270,4 +279,4 @@ def _explain(detail: Any, secrets: Collection[str]) -> str:
         return f"{name.upper()}: {text}"
     value = detail["input"]
     value = ",".join(value) if isinstance(value, tuple | list) else value
-    return f'{name.upper()}: "{masked_url(str(value))[:_SHOWN]}" is refused: {text}'
+    return f'{name.upper()}: "{_cut(masked_url(str(value)))}" is refused: {text}'

@@ -11,11 +11,13 @@ from pathlib import Path
 import orjson
 import uvloop
 
+from shared.arguments import Parser, finite
 from shared.command import guarded
 from shared.errors import UsageError
 from shared.logs import set_up_logging
 from shared.pipes import Readable, readable
 from shared.settings import load_settings
+from shared.shortened import shortened
 from shared.stop_signals import stop_signals
 from simulator.faults.kinds import OF_THE_MARKET
 from simulator.faults.market import halts_by_symbol, listed_by_symbol, restarts_by_symbol
@@ -45,10 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the world's time at the start, ms since the epoch (default: now)",
     )
     add("--resume", action="store_true", help="go on with the world of --start: its time is now")
-    add("--rate", type=float, default=1.0, help="multiplies the trades from the start on (default: 1)")
+    add("--rate", type=finite, default=1.0, help="multiplies the trades from the start on (default: 1)")
     add(
         "--speed",
-        type=float,
+        type=finite,
         default=1.0,
         help="world seconds in a real second; in replay 0 = as fast as taken",
     )
@@ -61,13 +63,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="log trades and bars of these intervals from the start on, whoever asks for them",
     )
     add("--market-data-only", action="store_true", help="only the endpoints of the market-data host")
-    add("--ping-interval", type=float, default=20.0, metavar="S", help="seconds (default: %(default)s)")
-    add("--pong-timeout", type=float, default=60.0, metavar="S", help="seconds (default: %(default)s)")
-    add("--connection-age", type=float, default=86_400.0, metavar="S", help="seconds a connection lives")
+    add("--ping-interval", type=finite, default=20.0, metavar="S", help="seconds (default: %(default)s)")
+    add("--pong-timeout", type=finite, default=60.0, metavar="S", help="seconds (default: %(default)s)")
+    add("--connection-age", type=finite, default=86_400.0, metavar="S", help="seconds a connection lives")
     add(
         "--announce-shutdown", action="store_true", help="send serverShutdown before a connection ends of age"
     )
-    add("--shutdown-lead", type=float, default=0.0, metavar="S", help="how many seconds before")
+    add("--shutdown-lead", type=finite, default=0.0, metavar="S", help="how many seconds before")
     add(
         "--hold",
         type=int,
@@ -78,7 +80,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the world's clock stands at its start until N connections (default: 1) have subscribed",
     )
     add(
-        "--freeze-at", type=float, metavar="S", help="world seconds after the start at which the market stops"
+        "--freeze-at",
+        type=finite,
+        metavar="S",
+        help="world seconds after the start at which the market stops",
     )
     add("--faults", type=Path, metavar="FILE", help="a script of faults (docs/simulator.md)")
     add(
@@ -180,7 +185,13 @@ async def _serve(exchange: WorldExchange | Player, options: SimulatorOptions) ->
     simulator = Simulator(
         exchange, options, lambda frames: _say({"event": "replay_finished", "frames": frames}), failed
     )
-    await simulator.start()
+    try:
+        await simulator.start()
+    except UnicodeError:
+        # By the encoding of internationalized names: a part of it is empty or longer than 63 signs.
+        raise UsageError(
+            f"--host {shortened(options.host)}: is no name of a host; give one, or an address"
+        ) from None
     address = f"{options.host}:{simulator.port}"
     _say(
         {
@@ -250,9 +261,7 @@ def _check_replay(arguments: argparse.Namespace) -> None:
 
 def main() -> int:
     """Entry point of `python -m simulator`."""
-    parser = argparse.ArgumentParser(
-        prog="simulator", description="A Binance-compatible exchange on localhost."
-    )
+    parser = Parser(prog="simulator", description="A Binance-compatible exchange on localhost.")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     add_arguments(parser)
     arguments = parser.parse_args()

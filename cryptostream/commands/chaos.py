@@ -19,6 +19,7 @@ from cryptostream.chaos.result import Result
 from cryptostream.chaos.runner import Runner
 from cryptostream.chaos.scenarios import SCENARIOS, Scenario, chosen
 from cryptostream.chaos.soak import SoakResult, soak, soak_page
+from shared.arguments import finite
 from shared.errors import UsageError
 
 _SOAK = "soak"
@@ -44,8 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--format", choices=("table", "json"), default="table", help="of the results (default: %(default)s)")
     add("--keep", type=Path, metavar="DIR", help="keep the engines' data, logs and samples there")
     add("--write", type=Path, metavar="FILE", help="enter the results in this page")
-    add("--duration", type=float, default=3_600.0, metavar="S", help="of soak (default: %(default)g)")
-    add("--speed", type=float, default=20.0, metavar="X", help="of soak (default: %(default)g)")
+    add("--duration", type=finite, default=3_600.0, metavar="S", help="of soak (default: %(default)g)")
+    add("--speed", type=finite, default=20.0, metavar="X", help="of soak (default: %(default)g)")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ from typing import Final, TextIO
 
 import orjson
 
+from consumers.indicators.registry import columns_of
 from cryptostream.arguments import add_format
 from cryptostream.doctor import exchange, kafka, store, surroundings
 from cryptostream.doctor.finding import Finding, broken, run_checks
@@ -31,6 +32,7 @@ def run(args: argparse.Namespace) -> int:
     """Exit code 1 if a check fails; warnings are no failure."""
     try:
         settings = load_settings()
+        columns_of(settings.indicators)
     except SettingsError as error:
         # Nothing else can be looked at: nobody knows where.
         found = [broken("settings", SettingsError(fault)) for fault in error.faults]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from shared.arguments import finite
 from shared.errors import RecordingError, UsageError
 
 SourceWord = Literal["auto", "live", "simulator", "replay"]
@@ -62,8 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--store", choices=("sqlite", "influxdb"), help="default: STORE, else sqlite")
     parser.add_argument("--symbols", metavar="A,B,…", help="default: SYMBOLS; in a replay those recorded")
     parser.add_argument("--intervals", metavar="1s,1m,…", help="default: INTERVALS")
-    parser.add_argument("--duration", type=float, metavar="S", help="stop after so many seconds")
-    parser.add_argument("--speed", type=float, metavar="X", help="speed of a replay (0: as fast as it goes)")
+    parser.add_argument("--duration", type=finite, metavar="S", help="stop after so many seconds")
+    parser.add_argument("--speed", type=finite, metavar="X", help="speed of a replay (0: as fast as it goes)")
     parser.add_argument("--shift-now", action="store_true", help="shift a replay's times to now")
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="default: data/live|simulator|replay")
     parser.add_argument("--no-ui", action="store_true", help="plain lines instead of the screen")

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from consumers.indicators.registry import columns_of
 from cryptostream.data_dir import remember_latest
 from cryptostream.embedded.display import Display
 from cryptostream.embedded.drain import Drain, DrainState
@@ -64,6 +65,7 @@ class Session:
         """
         options = self._options
         settings = load_settings(symbols=options.symbols, intervals=options.intervals, store=options.store)
+        columns_of(settings.indicators)  # the consumers would say it when everything else runs
         with self._stop:
             source = choose_source(options, lambda: probe_binance(settings))
             self._display.say(f"source: {source.kind} ({source.reason})")

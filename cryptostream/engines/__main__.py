@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 
 from cryptostream.engines.fetch import fetch_influxd, fetch_kafka
+from shared.arguments import Parser
 from shared.command import guarded
 
 _FETCHERS = {"kafka": fetch_kafka, "influxd": fetch_influxd}
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="cryptostream.engines", description="Get real Kafka and InfluxDB.")
+    parser = Parser(prog="cryptostream.engines", description="Get real Kafka and InfluxDB.")
     parser.add_argument("engines", nargs="*", metavar="kafka|influxd", help="default: both")
     asked = parser.parse_args().engines or list(_FETCHERS)
     for name in asked:

@@ -21,6 +21,7 @@ from cryptostream.provision.secrets import (
     read_given,
     read_secret,
 )
+from shared.arguments import Parser
 from shared.command import guarded
 from shared.errors import SettingsError
 from shared.settings import load_settings
@@ -124,7 +125,7 @@ def _say(line: str) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of `python -m cryptostream.provision`."""
-    parser = argparse.ArgumentParser(prog="python -m cryptostream.provision", description=__doc__)
+    parser = Parser(prog="python -m cryptostream.provision", description=__doc__)
     add_arguments(parser)
     arguments = parser.parse_args(argv)
     return guarded(lambda: int(arguments.run(arguments)), debug=arguments.debug)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from cryptostream.cli import main as cryptostream
 from cryptostream.commands.snapshots import require_extras
+from shared.arguments import Parser
 from shared.command import guarded
 
 
@@ -28,7 +29,7 @@ def extract(argv: Sequence[str], description: str) -> int:
 
 def _no_arguments(name: str, argv: Sequence[str], description: str) -> None:
     """What is to be taken is said by settings: an argument that did nothing would be taken for heard."""
-    argparse.ArgumentParser(
+    Parser(
         prog=name, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     ).parse_args(argv)
 

@@ -67,6 +67,15 @@ def test_wrong_settings_are_a_finding(
     assert out.startswith('fail  settings  INTERVALS: "7m" is not an interval of Binance → choose from 1s')
 
 
+def test_indicators_that_no_consumer_would_start_with_are_a_finding(
+    nobody_there: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("INDICATORS", "momentum,trend_sma_fast(1e400)")
+    assert cli.main(["doctor"]) == 1
+    out = capsys.readouterr().out
+    assert out.startswith('fail  settings  INDICATORS: "1e400" is not a window of trend_sma_fast')
+
+
 def test_a_check_that_hangs_or_breaks_leaves_the_others_alone() -> None:
     never = threading.Event()
 

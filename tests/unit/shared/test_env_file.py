@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -83,10 +84,10 @@ def test_every_fault_is_named_at_once_and_no_value_is_shown() -> None:
 def test_a_file_that_may_not_be_read_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     written("STORE=sqlite\n")
 
-    def denied(_path: Path) -> bytes:
+    def denied(_path: Path, _most: int) -> bytes:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_bytes", denied)
+    monkeypatch.setattr("shared.env_file.read_small_file", denied)
     assert refused().startswith(".env: cannot be read (Permission denied)")
 
 
@@ -217,6 +218,25 @@ def test_a_secrets_file_may_be_named_in_the_file_too(monkeypatch: pytest.MonkeyP
     assert load_settings().influx_token.get_secret_value() == "of-file"
     monkeypatch.setenv("INFLUX_TOKEN", "of-environment")
     assert load_settings().influx_token.get_secret_value() == "of-environment"
+
+
+def _pipe() -> None:
+    os.mkfifo(".env")
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: Path(".env").symlink_to("nowhere"), "is a link to what is not there"),
+        (lambda: Path(".env").symlink_to(".env"), "Too many levels of symbolic links"),
+        (lambda: Path(".env").symlink_to("/dev/zero"), "a pipe or a device"),
+        (_pipe, "a pipe or a device"),
+        (lambda: written("#" * 2**20 + "\n"), "longer than 1,048,576 bytes"),
+    ],
+)
+def test_what_is_there_and_cannot_be_read_is_not_passed_over(make: Callable[[], None], told: str) -> None:
+    make()
+    assert refused().startswith(".env: ") and told in refused()
 
 
 def test_a_path_may_begin_at_home() -> None:

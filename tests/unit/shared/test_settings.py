@@ -25,6 +25,14 @@ def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("METRICS_ADDRESS", "localhost", 'METRICS_ADDRESS: "localhost" is no address'),
         ("WARMUP_BARS", "-1", 'WARMUP_BARS: "-1" is refused'),
         ("BINANCE_WS_URL", "stream.example", 'BINANCE_WS_URL: "stream.example" is not a URL'),
+        ("SYMBOLS", "BTCUSDC,²", 'SYMBOLS: "²" is not a symbol'),
+        ("SYMBOLS", "½", 'SYMBOLS: "½" is not a symbol'),
+        ("SYMBOLS", "...", 'SYMBOLS: "..." is not a symbol'),
+        (
+            "INFLUX_TOKEN_FILE",
+            "/dev/zero",
+            "INFLUX_TOKEN_FILE: /dev/zero cannot be read (it is a pipe or a device",
+        ),
         ("INFLUX_TOKEN_FILE", "/nowhere/token", "INFLUX_TOKEN_FILE: /nowhere/token cannot be read"),
     ],
 )
@@ -78,3 +86,17 @@ def test_trade_history_is_asked_where_it_is_served(monkeypatch: pytest.MonkeyPat
 def test_every_setting_is_documented() -> None:
     documented = (Path(__file__).resolve().parents[3] / "docs" / "settings.md").read_text(encoding="utf-8")
     assert [name for name in Settings.model_fields if f"`{name.upper()}`" not in documented] == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SYMBOLS", "INTERVALS", "STORE", "BINANCE_REST_URL", "BINANCE_WS_URL", "KAFKA_BOOTSTRAP_SERVERS",
+        "METRICS_ADDRESS", "SQLITE_PATH", "INFLUX_TOKEN_FILE", "LOG_LEVEL", "WARMUP_BARS",
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_shown_in_part(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "! " * 45_000 + "!")
+    with pytest.raises(SettingsError, match=name) as caught:
+        load_settings()
+    assert len(str(caught.value)) < 700
