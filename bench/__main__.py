@@ -5,7 +5,6 @@ The others are asked for by name and have options of their own: `make bench ARGS
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
 import sys
@@ -33,6 +32,7 @@ from bench import (
 from cryptostream.commands.topics import ensure_topics
 from cryptostream.engines.influxdb import InfluxServer
 from cryptostream.engines.kafka import KafkaServer
+from shared.arguments import Parser, whole
 from shared.command import guarded
 
 Round = dict[str, float]
@@ -55,10 +55,10 @@ _BY_NAME: Final[dict[str, Callable[[list[str]], int]]] = {
 def main() -> int:
     if sys.argv[1:] and sys.argv[1] in _BY_NAME:
         return _BY_NAME[sys.argv[1]](sys.argv[2:])
-    parser = argparse.ArgumentParser(prog="bench", description="Figures as ratios to the bare libraries.")
+    parser = Parser(prog="bench", description="Figures as ratios to the bare libraries.")
     parser.add_argument("parts", nargs="*", metavar="producer|consumer|klines", help="default: all")
-    parser.add_argument("--messages", type=int, default=100_000, help="messages a round (default 100,000)")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of each side, in turn (default 5)")
+    parser.add_argument("--messages", type=whole, default=100_000, help="messages a round (default 100,000)")
+    parser.add_argument("--rounds", type=whole, default=5, help="rounds of each side, in turn (default 5)")
     asked = parser.parse_args()
     parts = asked.parts or list(_PATHS)
     unknown = set(parts) - set(_PATHS)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 import time
@@ -16,6 +15,7 @@ from bench import report
 from bench.store import trades
 from consumers.stores.sqlite import SqliteStore
 from consumers.stores.sqlite_file import Synchronous
+from shared.arguments import Parser, whole
 
 # Points of one commit: a quiet stream's, a busy one's, a batch of one that catches up.
 _SIZES: Final = (10, 100, 1_000, 5_000)
@@ -27,8 +27,8 @@ _MOST_COMMITS: Final = 500
 
 def main(arguments: list[str]) -> int:
     """Run it, print the table, write the JSON."""
-    parser = argparse.ArgumentParser(prog="bench commits")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of each side, in turn (default 5)")
+    parser = Parser(prog="bench commits")
+    parser.add_argument("--rounds", type=whole, default=5, help="rounds of each side, in turn (default 5)")
     parser.add_argument(
         "--directory", type=Path, help="on the disk to be measured (default: the temporary one)"
     )

@@ -8,7 +8,6 @@ wait, and catch up.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from collections import defaultdict
@@ -24,6 +23,7 @@ from bench import report
 from cryptostream.chaos.engines import Engines
 from cryptostream.chaos.market import Market
 from cryptostream.chaos.stack import DATA_CONSUMERS, LEDGER, PRODUCER, Stack, StackOptions
+from shared.arguments import Parser, finite, whole
 from shared.kafka import consumer_config
 from shared.topics import METRICS
 
@@ -36,11 +36,11 @@ _OURS: Final = (PRODUCER, *DATA_CONSUMERS, LEDGER)
 
 def main(arguments: list[str]) -> int:
     """Run it, print the tables, write the JSON."""
-    parser = argparse.ArgumentParser(prog="bench end-to-end")
-    parser.add_argument("--seconds", type=float, default=60.0, help="of the steady state (default 60)")
-    parser.add_argument("--rate", type=float, default=220.0, help="multiplies the simulator's trades")
-    parser.add_argument("--backlog", type=int, default=1_000_000, help="messages (default 1,000,000)")
-    parser.add_argument("--backlog-speed", type=float, default=6.0, help="of the market that piles them up")
+    parser = Parser(prog="bench end-to-end")
+    parser.add_argument("--seconds", type=finite, default=60.0, help="of the steady state (default 60)")
+    parser.add_argument("--rate", type=finite, default=220.0, help="multiplies the simulator's trades")
+    parser.add_argument("--backlog", type=whole, default=1_000_000, help="messages (default 1,000,000)")
+    parser.add_argument("--backlog-speed", type=finite, default=6.0, help="of the market that piles them up")
     asked = parser.parse_args(arguments)
     result: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="cryptostream-bench-") as name:

@@ -6,7 +6,6 @@ CPU times, median and range of the rounds are shown. `--long` adds memory over a
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import time
 import tracemalloc
@@ -24,6 +23,7 @@ from consumers.indicators.registry import indicator_set
 from consumers.measurements import INDICATOR
 from consumers.points import Point, Series
 from consumers.stores.line_protocol import LineEncoder
+from shared.arguments import Parser, whole
 
 SIX: Final = (
     "momentum_rsi",
@@ -49,8 +49,8 @@ Work = Callable[[], float]
 
 def main(arguments: list[str]) -> int:
     """Run it, print the tables, write the JSON."""
-    parser = argparse.ArgumentParser(prog="bench indicators")
-    parser.add_argument("--rounds", type=int, default=15, help="rounds of each side, in turn (default 15)")
+    parser = Parser(prog="bench indicators")
+    parser.add_argument("--rounds", type=whole, default=15, help="rounds of each side, in turn (default 15)")
     parser.add_argument(
         "--long", action="store_true", help="memory over 1,000,000 bars too (a minute or two)"
     )

@@ -8,7 +8,6 @@ the newest events lie on `pipeline.ledger` itself.
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import subprocess
@@ -26,6 +25,7 @@ from consumers.ledger_book import LedgerBook
 from cryptostream.commands.topics import ensure_topics
 from cryptostream.engines.kafka import KafkaServer
 from producers.progress import partition_of
+from shared.arguments import Parser, whole
 from shared.id_ranges import IdRanges
 from shared.intervals import INTERVAL_MS
 from shared.kafka import producer_config
@@ -173,11 +173,15 @@ def _partition(message: LedgerMessage) -> int:
 
 def main(arguments: list[str]) -> int:
     """Run it, print the table, write the JSON."""
-    parser = argparse.ArgumentParser(prog="bench ledger", description=__doc__)
-    parser.add_argument("--events", type=int, default=100_000_000, help="the history's (default 100,000,000)")
-    parser.add_argument("--kept", type=int, default=1_000_000, help="of them still on the topic (1,000,000)")
-    parser.add_argument("--since", type=int, default=10_000, help="after the newest snapshots (10,000)")
-    parser.add_argument("--holes", type=int, default=2_000, help="missing trades of each symbol (2,000)")
+    parser = Parser(prog="bench ledger", description=__doc__)
+    parser.add_argument(
+        "--events", type=whole, default=100_000_000, help="the history's (default 100,000,000)"
+    )
+    parser.add_argument(
+        "--kept", type=whole, default=1_000_000, help="of them still on the topic (1,000,000)"
+    )
+    parser.add_argument("--since", type=whole, default=10_000, help="after the newest snapshots (10,000)")
+    parser.add_argument("--holes", type=whole, default=2_000, help="missing trades of each symbol (2,000)")
     asked = parser.parse_args(arguments)
     history = History(asked.events // EVENTS_A_SECOND, asked.holes, seed=14)
     with (

@@ -35,6 +35,7 @@ from cryptostream.engines.server import free_port
 from cryptostream.topics_admin import ensure_topics
 from producers.bearings import OpenHole, klines_series, trades_series
 from producers.progress import Progress, decode_progress, partition_of
+from shared.arguments import Parser, whole
 from shared.intervals import INTERVAL_MS
 from shared.kafka import consumer_config, producer_config
 from shared.messages import encode, message_key
@@ -65,14 +66,14 @@ class Place(NamedTuple):
 
 def main(arguments: list[str]) -> int:
     """Run it, print the table, write the JSON."""
-    parser = argparse.ArgumentParser(prog="bench producer-start", description=__doc__)
+    parser = Parser(prog="bench producer-start", description=__doc__)
     add = parser.add_argument
-    add("--events", type=int, default=100_000_000, help="of the ledger's history (default 100,000,000)")
-    add("--kept", type=int, default=200_000, help="of them still on the topic (200,000)")
-    add("--behind", type=int, default=100_000, help="trades of a symbol behind its progress (100,000)")
-    add("--hole", type=int, default=10_000_000, help="neighbouring trades missing of a symbol (10,000,000)")
-    add("--holes", type=int, default=4_000, help="single trades missing of a symbol besides (4,000)")
-    add("--noted", type=int, default=200, help="records of progress of a symbol (200)")
+    add("--events", type=whole, default=100_000_000, help="of the ledger's history (default 100,000,000)")
+    add("--kept", type=whole, default=200_000, help="of them still on the topic (200,000)")
+    add("--behind", type=whole, default=100_000, help="trades of a symbol behind its progress (100,000)")
+    add("--hole", type=whole, default=10_000_000, help="neighbouring trades missing of a symbol (10,000,000)")
+    add("--holes", type=whole, default=4_000, help="single trades missing of a symbol besides (4,000)")
+    add("--noted", type=whole, default=200, help="records of progress of a symbol (200)")
     add("--symbols", default=",".join(SYMBOLS), help="of the process that starts (the four of the history)")
     asked = parser.parse_args(arguments)
     symbols = tuple(asked.symbols.split(","))

@@ -7,7 +7,6 @@ one. What both stored is compared, value by value.
 
 from __future__ import annotations
 
-import argparse
 import math
 import os
 import statistics
@@ -29,6 +28,7 @@ from consumers.stores.factory import open_reader
 from cryptostream.commands.topics import ensure_topics
 from cryptostream.engines.influxdb import InfluxServer
 from cryptostream.engines.kafka import KafkaServer
+from shared.arguments import Parser, whole
 from shared.settings import Settings
 from shared.topics import klines_topic
 
@@ -38,9 +38,9 @@ _TOLERANCE: Final = 1e-9
 
 def main(arguments: list[str]) -> int:
     """Run it, print the table, write the JSON; 1 if the two do not agree."""
-    parser = argparse.ArgumentParser(prog="bench quix")
-    parser.add_argument("--bars", type=int, default=15_000, help="of each of four symbols (default 15,000)")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of each side, in turn (default 3)")
+    parser = Parser(prog="bench quix")
+    parser.add_argument("--bars", type=whole, default=15_000, help="of each of four symbols (default 15,000)")
+    parser.add_argument("--rounds", type=whole, default=3, help="rounds of each side, in turn (default 3)")
     asked = parser.parse_args(arguments)
     python = _environment()
     rates: dict[str, list[float]] = {"Quix Streams 3": [], "CryptoStream": []}

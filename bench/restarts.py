@@ -6,7 +6,6 @@ broker's return is dead: librdkafka would have to be started anew (docs/decision
 
 from __future__ import annotations
 
-import argparse
 import os
 import tempfile
 import threading
@@ -20,6 +19,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from bench import report
 from cryptostream.engines.kafka import KafkaServer
+from shared.arguments import Parser, whole
 from shared.kafka import consumer_config, producer_config
 
 CONSUMERS: Final = 40
@@ -78,8 +78,8 @@ class Writer(threading.Thread):
 
 def main(arguments: list[str]) -> int:
     """Run it, print the table, write the JSON; 1 if a client died."""
-    parser = argparse.ArgumentParser(prog="bench restarts")
-    parser.add_argument("--restarts", type=int, default=10, help="of the broker (default 10)")
+    parser = Parser(prog="bench restarts")
+    parser.add_argument("--restarts", type=whole, default=10, help="of the broker (default 10)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="of librdkafka")
     asked = parser.parse_args(arguments)
     settings = {"log_level": 0, **dict(pair.split("=", 1) for pair in asked.set)}

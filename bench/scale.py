@@ -7,7 +7,6 @@ holds at the end.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 import time
@@ -24,6 +23,7 @@ from consumers.indicators.bars import Bar
 from cryptostream.commands.topics import ensure_topics
 from cryptostream.engines.influxdb import InfluxServer
 from cryptostream.engines.kafka import KafkaServer
+from shared.arguments import Parser, whole
 from shared.intervals import INTERVAL_MS
 from shared.kafka import producer_config
 from shared.messages import encode
@@ -37,8 +37,8 @@ _POINTS_A_BAR: Final = 2
 
 def main(arguments: list[str]) -> int:
     """Run it, print the table, write the JSON."""
-    parser = argparse.ArgumentParser(prog="bench scale")
-    parser.add_argument("--messages", type=int, default=40_000, help="least bars a run (default 40,000)")
+    parser = Parser(prog="bench scale")
+    parser.add_argument("--messages", type=whole, default=40_000, help="least bars a run (default 40,000)")
     asked = parser.parse_args(arguments)
     runs = []
     for symbols in SYMBOLS:

@@ -6,7 +6,6 @@ the two stages that a bare loop has as well.
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -23,6 +22,7 @@ from producers.exchanges.binance.parse import EXCHANGE, StreamMessage, parse_fra
 from producers.exchanges.binance.rows import snapshot_of_body
 from producers.frames import payload_span
 from producers.instrument import Instrument
+from shared.arguments import Parser, whole
 from shared.interpreter import spare_the_collector
 from shared.messages import encode
 
@@ -34,9 +34,9 @@ Stage = Callable[[], object]
 
 def main(arguments: list[str]) -> int:
     """Run it, print the table, write the JSON."""
-    parser = argparse.ArgumentParser(prog="bench stages")
-    parser.add_argument("--messages", type=int, default=60_000, help="messages a round (default 60,000)")
-    parser.add_argument("--rounds", type=int, default=7, help="rounds of each stage, in turn (default 7)")
+    parser = Parser(prog="bench stages")
+    parser.add_argument("--messages", type=whole, default=60_000, help="messages a round (default 60,000)")
+    parser.add_argument("--rounds", type=whole, default=7, help="rounds of each stage, in turn (default 7)")
     asked = parser.parse_args(arguments)
     stages = _stages(list(frames(asked.messages, _START_MS)))
     spare_the_collector()

@@ -6,7 +6,6 @@ influxdb-client's manual shows.
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import statistics
 import tempfile
@@ -26,6 +25,7 @@ from consumers.points import Series
 from consumers.stores.influxdb import InfluxStore
 from consumers.stores.line_protocol import encode
 from cryptostream.engines.influxdb import InfluxServer
+from shared.arguments import Parser, whole
 from shared.interpreter import hand_over_sooner, spare_the_collector
 from shared.settings import Settings
 
@@ -39,9 +39,9 @@ Side = Callable[[Sequence[OurPoint]], float]
 
 def main(arguments: list[str]) -> int:
     """Run it, print the table, write the JSON."""
-    parser = argparse.ArgumentParser(prog="bench store")
-    parser.add_argument("--points", type=int, default=100_000, help="points a round (default 100,000)")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of each side, in turn (default 5)")
+    parser = Parser(prog="bench store")
+    parser.add_argument("--points", type=whole, default=100_000, help="points a round (default 100,000)")
+    parser.add_argument("--rounds", type=whole, default=5, help="rounds of each side, in turn (default 5)")
     asked = parser.parse_args(arguments)
     spare_the_collector()  # as the consumers do
     hand_over_sooner()

@@ -6,10 +6,15 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from producers.found_ids import FoundRange
 from shared.errors import UsageError
 from shared.id_ranges import IdRanges
+from shared.small_files import read_named_file
+
+# A hole takes some 50 bytes: room for more than a million.
+_MOST_BYTES: Final = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,7 @@ def read_bearings_file(path: Path, option: str = "--bearings") -> dict[str, Seri
         UsageError: the file cannot be read or is no such object.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_named_file(path, _MOST_BYTES))
     except OSError as error:
         raise UsageError(
             f"{option}: {path} cannot be read ({error.strerror}); name a file that exists"

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, Final, Literal, TextIO, cast
 
+from shared.shortened import bounded
 from shared.shown import shown, shown_output
 
 _STANDARD: Final = 3  # input, output, errors
@@ -155,7 +156,7 @@ def terminal(stream: TextIO) -> TextIO:
 def complain(text: str) -> None:
     """A line on standard error, if there is one to write to."""
     with suppress(OSError, ValueError):  # full, or closed: there is nobody left to tell
-        print(shown(text), file=sys.stderr, flush=True)  # noqa: T201
+        print(bounded(shown(text)), file=sys.stderr, flush=True)  # noqa: T201
 
 
 def in_words(error: BaseException) -> str | None:

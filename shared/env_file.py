@@ -19,13 +19,15 @@ from shared.small_files import read_small_file
 
 _SHOWN: Final = 60
 _MOST_BYTES: Final = 2**20
+_MOST_FAULTS: Final = 100
 
 
 def read_env_file(path: Path) -> Mapping[str, str]:
     """Names and values of a file, as written; empty if there is none.
 
-    A folder of that name is somebody else's. What is neither a folder nor a file is there for a reason, and
-    settings that nobody reads are the wrong ones.
+    A virtual environment of that name is somebody else's. Whatever else is no file is there for a reason (a
+    folder, where a container was to mount a file that was missing), and settings that nobody reads are the
+    wrong ones.
 
     Raises:
         SettingsError: with a fault for each line that is wrong.
@@ -37,6 +39,9 @@ def read_env_file(path: Path) -> Mapping[str, str]:
     lines: dict[str, int] = {}
     faults: list[str] = []
     for binding in parse_stream(io.StringIO(_text(path, content))):
+        if len(faults) == _MOST_FAULTS:
+            faults.append(f"{path}: more is wrong; see whether it is the right file")
+            break
         if binding.key is None and not binding.error:
             continue  # a comment, or nothing
         line = _first_line(binding)
@@ -61,7 +66,9 @@ def _content(path: Path) -> bytes | None:
     try:
         return read_small_file(path, _MOST_BYTES)
     except IsADirectoryError:
-        return None
+        if (path / "pyvenv.cfg").exists():
+            return None
+        raise SettingsError(f"{path}: is a folder; put a file there, or remove it") from None
     except FileNotFoundError:
         if not path.is_symlink():
             return None

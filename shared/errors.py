@@ -27,7 +27,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from shared.masking import masked
-from shared.shortened import quoted
+from shared.shortened import bounded, quoted
 from shared.shown import shown
 
 
@@ -35,13 +35,13 @@ class CryptoStreamError(Exception):
     """Base of all errors; ``exit_code`` is the command's exit status (DESIGN §4.5).
 
     Messages go to terminals, logs, the ledger and dead letters: a URL's password is masked in all of them,
-    and what they quote can neither steer a terminal nor begin a line.
+    and what they quote can neither steer a terminal nor begin a line, nor be as long as it likes.
     """
 
     exit_code = 1
 
     def __init__(self, message: str = "") -> None:
-        super().__init__(shown(masked(message)))
+        super().__init__(bounded(shown(masked(message))))
 
 
 class UsageError(CryptoStreamError):
@@ -57,7 +57,7 @@ class SettingsError(CryptoStreamError):
     exit_code = 2
 
     def __init__(self, *faults: str) -> None:
-        self.faults = tuple(shown(masked(fault)) for fault in faults)
+        self.faults = tuple(bounded(shown(masked(fault))) for fault in faults)
         super().__init__("; ".join(faults))
 
 

@@ -35,6 +35,7 @@ HISTORY_REST_URL: Final = "https://api.binance.com"
 ENV_FILE: Final = Path(".env")
 
 _SHOWN: Final = 200  # of a value in an error
+_LONGEST_SYMBOL: Final = 40  # twice Binance's own limit (BINANCE_SPOT.md §7.7)
 
 Names = tuple[str, ...]
 
@@ -53,7 +54,11 @@ def checked_symbols(value: tuple[str, ...]) -> tuple[str, ...]:
     for symbol in value:
         # Letters of any script: Binance lists symbols beyond A–Z (BINANCE_SPOT.md §2.1).
         letters = symbol.replace("_", "").replace("-", "").replace(".", "")
-        if not letters or not all(sign.isalpha() or sign.isdecimal() for sign in letters):
+        if (
+            len(symbol) > _LONGEST_SYMBOL
+            or not letters
+            or not all(sign.isalpha() or sign.isdecimal() for sign in letters)
+        ):
             raise ValueError(f'"{_cut(symbol)}" is not a symbol; write them like BTCUSDC,ETHUSDC')
     return tuple(dict.fromkeys(symbol.upper() for symbol in value))
 
@@ -208,7 +213,7 @@ class Settings(EnvironmentSettings):
 
 
 _SECRETS: Final = frozenset(("influx_token",))
-_LONGEST_SECRET: Final = 2**16
+LONGEST_SECRET: Final = 2**16
 Model = TypeVar("Model", bound=BaseSettings)
 
 
@@ -255,7 +260,7 @@ def secret_of_file(variable: str, path: str) -> str:
         SettingsError: it cannot be read, or there is nothing in it.
     """
     try:
-        content = read_small_file(Path(path), _LONGEST_SECRET)
+        content = read_small_file(Path(path), LONGEST_SECRET)
         text = content.decode("utf-8").removeprefix("\ufeff").strip()
     except OSError as error:
         raise SettingsError(

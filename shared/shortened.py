@@ -6,6 +6,7 @@ message about it must neither fail for that nor be too long for what is to carry
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -17,6 +18,10 @@ OF_VALUE: Final = 80
 OF_NAME: Final = 160
 OF_WORDS: Final = 300
 
+# Of a whole error: room for a list of all choices, and for a dozen settings that are wrong at once.
+OF_MESSAGE: Final = 4_000
+
+_LONG_WORD: Final = re.compile(rf"\S{{{OF_WORDS + 1},}}")
 _DEEPEST: Final = 8  # levels of nesting that a person could still read
 _MORE: Final = "…"
 _LONGEST_INTEGER: Final = 2**256  # of decimal digits Python makes at most 4,300, and then raises
@@ -36,6 +41,22 @@ def quoted(value: object, most: int = OF_VALUE) -> str:
     """The same between quotation marks, as Python writes a text; `most` counts signs before that."""
     text = _beginning(value, most + 1)
     return repr(text if len(text) <= most else text[:most] + _MORE)
+
+
+def bounded(message: str) -> str:
+    """A message, whatever it quotes; where it is too long, words and then the whole lose their middle.
+
+    Its end stays: there stands the way out. What is bounded here was made elsewhere, of arguments, settings
+    and names of files; what may be huge is better bounded where it is quoted, by the above.
+    """
+    if len(message) <= OF_WORDS:
+        return message
+    words = _LONG_WORD.sub(lambda found: _without_middle(found[0], OF_WORDS), message)
+    return _without_middle(words, OF_MESSAGE)
+
+
+def _without_middle(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most * 2 // 3]}{_MORE}{text[-(most // 3) :]}"
 
 
 def _beginning(value: object, most: int) -> str:

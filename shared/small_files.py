@@ -1,4 +1,4 @@
-"""Files of settings and secrets: small ones, read whole and never waited for."""
+"""Files that are read whole: those of settings and secrets are small and never waited for."""
 
 from __future__ import annotations
 
@@ -28,6 +28,19 @@ def read_small_file(path: Path, most_bytes: int) -> bytes:
             found += more
     finally:
         os.close(file)
+    return _not_longer(found, most_bytes)
+
+
+def read_named_file(path: Path, most_bytes: int) -> bytes:
+    """The same for what a user names on the command line, who may mean a pipe: `<(command)`."""
+    with path.open("rb", buffering=0) as file:
+        found = b""
+        while len(found) <= most_bytes and (more := file.read(most_bytes + 1 - len(found))):
+            found += more
+    return _not_longer(found, most_bytes)
+
+
+def _not_longer(found: bytes, most_bytes: int) -> bytes:
     if len(found) > most_bytes:
         raise OSError(errno.EFBIG, f"it is longer than {most_bytes:,} bytes")
     return found

@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 import uvloop
 
-from shared.arguments import Parser, finite
+from shared.arguments import Parser, finite, whole
 from shared.command import guarded
 from shared.errors import UsageError
 from shared.logs import set_up_logging
@@ -37,12 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments, without `--debug`, which every command has."""
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    add("--port", type=int, default=0, help="port to listen on; 0 takes a free one (default)")
+    add("--port", type=whole, default=0, help="port to listen on; 0 takes a free one (default)")
     add("--symbols", help="comma-separated, any names (default: the settings')")
-    add("--seed", type=int, default=1, help="another seed, another market (default: %(default)s)")
+    add("--seed", type=whole, default=1, help="another seed, another market (default: %(default)s)")
     add(
         "--start",
-        type=int,
+        type=whole,
         metavar="MS",
         help="the world's time at the start, ms since the epoch (default: now)",
     )
@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--shutdown-lead", type=finite, default=0.0, metavar="S", help="how many seconds before")
     add(
         "--hold",
-        type=int,
+        type=whole,
         nargs="?",
         const=1,
         default=0,
@@ -95,7 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--fault-seed",
-        type=int,
+        type=whole,
         metavar="N",
         help="of the faults' draws (default: the script's, else --seed)",
     )

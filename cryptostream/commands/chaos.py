@@ -19,7 +19,7 @@ from cryptostream.chaos.result import Result
 from cryptostream.chaos.runner import Runner
 from cryptostream.chaos.scenarios import SCENARIOS, Scenario, chosen
 from cryptostream.chaos.soak import SoakResult, soak, soak_page
-from shared.arguments import finite
+from shared.arguments import finite, whole
 from shared.errors import UsageError
 
 _SOAK = "soak"
@@ -32,16 +32,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("scenarios", nargs="*", metavar="SCENARIO", help="what to run, or soak (default: all but soak)")
     add("--list", action="store_true", help="name the scenarios and end")
     add(
-        "--kills", type=int, default=5, metavar="N", help="of each scenario that kills (default: %(default)s)"
+        "--kills",
+        type=whole,
+        default=5,
+        metavar="N",
+        help="of each scenario that kills (default: %(default)s)",
     )
     add(
         "--rounds",
-        type=int,
+        type=whole,
         default=1,
         metavar="N",
         help="runs of each scenario, each of another market and by other chances (default: %(default)s)",
     )
-    add("--seed", type=int, default=1, help="another seed, another market (default: %(default)s)")
+    add("--seed", type=whole, default=1, help="another seed, another market (default: %(default)s)")
     add("--format", choices=("table", "json"), default="table", help="of the results (default: %(default)s)")
     add("--keep", type=Path, metavar="DIR", help="keep the engines' data, logs and samples there")
     add("--write", type=Path, metavar="FILE", help="enter the results in this page")

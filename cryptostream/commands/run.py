@@ -16,7 +16,11 @@ def run(arguments: argparse.Namespace) -> int:
     options = read_options(arguments)
     # Imported when the command line is known to be right: its errors come without delay.
     from cryptostream.embedded.session import Session  # noqa: PLC0415
+    from simulator.recordings.files import check_recordings  # noqa: PLC0415
 
     # A pipe is ours alone: the simulator that plays it is another process, and may be started twice.
     with readable(options.recordings) as files:
-        return Session(replace(options, recordings=tuple(file.path for file in files))).run()
+        recordings = tuple(file.path for file in files)
+        # The simulator reads them whole, while broker and store are coming up.
+        check_recordings(recordings)
+        return Session(replace(options, recordings=recordings)).run()

@@ -11,6 +11,7 @@ from typing import Final, Literal, NamedTuple
 from shared.edges import in_words
 from shared.errors import CryptoStreamError
 from shared.masking import masked
+from shared.shortened import bounded
 
 # An answer takes a second at most where all is well; a person waits for all checks at once.
 LIMIT_S: Final = 12.0
@@ -76,7 +77,7 @@ class _Running(threading.Thread):
         except CryptoStreamError as error:
             self._found = [broken(name, error)]
         except Exception as error:  # noqa: BLE001 - a check that breaks is a finding, not the end of the others
-            words = in_words(error) or f"unexpected {type(error).__name__}: {error}"
+            words = bounded(in_words(error) or f"unexpected {type(error).__name__}: {error}")
             detail, _, mend = masked(words).rpartition("; ")
             self._found = [Finding(name, "fail", detail or mend, mend if detail else "")]
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from shared.arguments import finite
+from shared.arguments import finite, whole
 from shared.errors import RecordingError, UsageError
 
 SourceWord = Literal["auto", "live", "simulator", "replay"]
@@ -68,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shift-now", action="store_true", help="shift a replay's times to now")
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="default: data/live|simulator|replay")
     parser.add_argument("--no-ui", action="store_true", help="plain lines instead of the screen")
-    parser.add_argument("--seed", type=int, metavar="N", help="seed of the simulated market")
+    parser.add_argument("--seed", type=whole, metavar="N", help="seed of the simulated market")
     parser.add_argument("--issued-log", type=Path, metavar="FILE", help="log of what the simulator issued")
 
 
@@ -121,11 +122,22 @@ def _source(words: list[str]) -> tuple[SourceWord, tuple[Path, ...]]:
     for file in files:
         if str(file) in _SOURCES:
             raise UsageError(f"--source {' '.join(words)}: name either {file} or files, not both")
-        if not file.is_file() and not file.is_fifo() and str(file) != "-":
+        fault = None if str(file) == "-" else _fault_of(file)
+        if fault is not None:
             raise RecordingError(
-                f"--source {file}: no such file; name recordings, or one of {', '.join(_SOURCES)}"
+                f"--source {file}: {fault}; name recordings, or one of {', '.join(_SOURCES)}"
             )
     return "replay", files
+
+
+def _fault_of(file: Path) -> str | None:
+    try:
+        mode = file.stat().st_mode
+    except FileNotFoundError:
+        return "no such file"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    return None if stat.S_ISREG(mode) or stat.S_ISFIFO(mode) else "no file, but a folder or a device"
 
 
 def _broker(word: str) -> tuple[BrokerWord, str]:

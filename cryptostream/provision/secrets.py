@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from shared.errors import SettingsError
+from shared.settings import LONGEST_SECRET
+from shared.small_files import read_small_file
 
 ADMIN_USERNAME: Final = "operator/influx-admin-username"
 ADMIN_PASSWORD: Final = "operator/influx-admin-password"
@@ -133,7 +135,7 @@ def _given(path: Path) -> str | None:
 
 def _text(path: Path) -> str | None:
     try:
-        return path.read_text(encoding="utf-8").rstrip("\r\n")
+        return read_small_file(path, LONGEST_SECRET).decode().rstrip("\r\n")
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:

@@ -11,6 +11,7 @@ from typing import Any, Final
 import orjson
 
 from shared.errors import UsageError
+from shared.small_files import read_named_file
 from simulator.faults.kinds import (
     AT_A_MOMENT,
     CLIENT_ERRORS,
@@ -24,6 +25,7 @@ from simulator.protocol.rest import ENDPOINTS
 from simulator.world.calendar import INTERVALS
 
 _MOST_FAULTS: Final = 1_000
+_MOST_BYTES: Final = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ def check_symbols(faults: Sequence[Fault], symbols: Sequence[str]) -> None:
 
 def _read_file(path: Path) -> tuple[list[dict[str, Any]], int | None]:
     try:
-        script = orjson.loads(path.read_bytes())
+        script = orjson.loads(read_named_file(path, _MOST_BYTES))
     except OSError as error:
         raise UsageError(
             f"--faults {path} cannot be read ({error.strerror}); name a JSON file of faults"

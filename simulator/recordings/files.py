@@ -8,6 +8,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -54,15 +55,35 @@ def open_recordings(paths: Sequence[Path], progress: Progress = lambda _read: No
     """
     recording = Recording()
     watched = _Watched(progress)
+    for text in _texts(paths):
+        _look_through(recording, text, watched)
+    if recording.empty:
+        raise _nothing_in(paths)
+    return recording
+
+
+def check_recordings(paths: Sequence[Path]) -> None:
+    """See by its beginning that each file is a recording, without reading what is behind.
+
+    Raises:
+        RecordingError: as `open_recordings` would find it in the first frame or bar.
+    """
+    begin = [_begins(text) for text in _texts(paths)]
+    if paths and not any(begin):
+        raise _nothing_in(paths)
+
+
+def _texts(paths: Sequence[Path]) -> Iterator[_Text]:
     for path in paths:
         members = members_of(path)
         # Each by itself: an archive's own name says what it is of.
         for member in [None] if members is None else members:
-            _look_through(recording, _Text(path, member), watched)
-    if recording.empty:
-        names = ", ".join(str(path) for path in paths)
-        raise RecordingError(f"{names}: no frames and no klines in there; {_EXPECTED}")
-    return recording
+            yield _Text(path, member)
+
+
+def _nothing_in(paths: Sequence[Path]) -> RecordingError:
+    names = ", ".join(str(path) for path in paths)
+    return RecordingError(f"{names}: no frames and no klines in there; {_EXPECTED}")
 
 
 class _Text:
@@ -84,7 +105,7 @@ class _Text:
         self.lines = Lines(self._file, self._member, without_last=self.without_last)
         return self.lines
 
-    def items(self) -> Iterator[Item]:
+    def items(self) -> Generator[Item]:
         """What is in there.
 
         Raises:
@@ -143,16 +164,32 @@ def _look_through(recording: Recording, text: _Text, watched: _Watched) -> None:
     try:
         _take_all(recording, text, watched)
     except RecordingError:
-        lines = text.lines
-        if not lines.at_end or lines.number == 1:
+        if not _is_torn(text):
             raise
+        torn = text.lines.number
         # A recorder that was killed leaves half a line; all before it is whole.
         recording.forget_file()
         text.without_last = True
         _take_all(recording, text, watched)
-        recording.notes.append(f"{text.path}: its last line ({lines.number}) is torn and left out")
+        recording.notes.append(f"{text.path}: its last line ({torn}) is torn and left out")
     if text.lines.cut is not None:
         recording.notes.append(f"{text.path}: {text.lines.cut}; read up to there, {text.lines.number} lines")
+
+
+def _begins(text: _Text) -> bool:
+    """Whether there is a frame or a bar in there."""
+    try:
+        with closing(text.items()) as items:
+            return next(items, None) is not None
+    except RecordingError:
+        if not _is_torn(text):
+            raise
+        return False
+
+
+def _is_torn(text: _Text) -> bool:
+    """Whether what was found wrong is the last line of several, of which half may be missing."""
+    return text.lines.at_end and text.lines.number > 1
 
 
 def _take_all(recording: Recording, text: _Text, watched: _Watched) -> None:

@@ -18,6 +18,8 @@ from pipelines.snapshots.rows import SnapshotRow
 from pipelines.snapshots.settings import SnapshotSettings
 from pipelines.snapshots.warehouse import statements
 from pipelines.snapshots.warehouse.port import WarehouseError, WarehouseMisconfigured
+from shared.settings import LONGEST_SECRET
+from shared.small_files import read_small_file
 
 # The connector's own default is to wait for ever.
 _LOGIN_TIMEOUT_S: Final = 20
@@ -86,6 +88,8 @@ class SnowflakeWarehouse:
 
     def _connect(self) -> Any:
         arguments = connection_arguments(self._settings)
+        if self._settings.snowflake_private_key_file is not None:
+            _check_key(self._settings.snowflake_private_key_file)
         try:
             return snowflake.connector.connect(**arguments)
         except (ValueError, TypeError) as error:
@@ -114,6 +118,16 @@ class SnowflakeWarehouse:
             raise WarehouseError(
                 f"Snowflake: {type(error).__name__}: {error}; rows wait in the spool"
             ) from None
+
+
+def _check_key(path: Path) -> None:
+    """The connector reads to the end of whatever it is, and would wait for a pipe."""
+    try:
+        read_small_file(path, LONGEST_SECRET)
+    except OSError as error:
+        raise WarehouseMisconfigured(
+            f"SNOWFLAKE_PRIVATE_KEY_FILE: {path} cannot be read ({error.strerror}); name the key's file"
+        ) from None
 
 
 def connection_arguments(settings: SnapshotSettings) -> dict[str, Any]:

@@ -76,6 +76,30 @@ def test_indicators_that_no_consumer_would_start_with_are_a_finding(
     assert out.startswith('fail  settings  INDICATORS: "1e400" is not a window of trend_sma_fast')
 
 
+def test_what_the_snapshots_would_refuse_is_a_finding_beside_the_others(
+    nobody_there: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SNAPSHOT_LANDING", "somewhere")
+    assert cli.main(["doctor"]) == 1
+    out = capsys.readouterr().out
+    assert 'fail  settings          SNAPSHOT_LANDING: "somewhere" is no place for snapshots' in out
+    assert "exchange rest" in out
+    monkeypatch.setenv("BINANCE_REST_URL", "ftp://there")
+    assert cli.main(["doctor"]) == 1
+    out = capsys.readouterr().out
+    assert out.count("BINANCE_REST_URL") == 1 and "SNAPSHOT_LANDING" in out and "exchange rest" not in out
+
+
+def test_no_setting_makes_a_finding_of_any_length(
+    nobody_there: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BINANCE_REST_URL", "http://exchange.example")
+    for name in ("http_proxy", "https_proxy", "INFLUX_ORG", "INFLUX_BUCKET_MARKET"):
+        monkeypatch.setenv(name, "x" * 90_000)
+    assert cli.main(["doctor"]) == 1
+    assert "(http_proxy)" in (out := capsys.readouterr().out) and max(map(len, out.splitlines())) < 1_000
+
+
 def test_a_check_that_hangs_or_breaks_leaves_the_others_alone() -> None:
     never = threading.Event()
 

@@ -6,7 +6,7 @@ import argparse
 
 import pytest
 
-from shared.arguments import Parser, finite
+from shared.arguments import Parser, finite, whole
 
 
 def test_a_word_that_is_not_taken_is_shown_in_part(capsys: pytest.CaptureFixture[str]) -> None:
@@ -17,6 +17,27 @@ def test_a_word_that_is_not_taken_is_shown_in_part(capsys: pytest.CaptureFixture
             parser.parse_args(words)
         said = capsys.readouterr().err
         assert "error: " in said and len(said) < 1_200
+
+
+def test_a_password_in_a_word_that_is_not_taken_is_masked(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        Parser(prog="p").parse_args(["http://me:secret@host/"])
+    said = capsys.readouterr().err
+    assert "http://***@host/" in said and "secret" not in said
+
+
+@pytest.mark.parametrize("text", ["9" * 4_000, "9" * 5_000, str(2**63), "-" + "9" * 30, "1.5", "x", "", "½"])
+def test_what_no_count_can_be_is_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="is not a whole number that can be used") as caught:
+        whole(text)
+    assert len(str(caught.value)) < 150
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("0", 0), ("-7", -7), (str(2**63 - 1), 2**63 - 1), ("1785767100000", 1785767100000)]
+)
+def test_other_whole_numbers_are_taken(text: str, number: int) -> None:
+    assert whole(text) == number
 
 
 @pytest.mark.parametrize("text", ["1e400", "-1e999", "inf", "Infinity", "nan", "x", "", "1" * 400])

@@ -112,8 +112,9 @@ def test_what_composers_read_is_read_alike(text: str, expected: str) -> None:
     load_snapshot_settings()
 
 
-def test_a_folder_of_that_name_is_somebody_elses() -> None:
+def test_a_virtual_environment_of_that_name_is_somebody_elses() -> None:
     Path(".env").mkdir()
+    Path(".env/pyvenv.cfg").touch()
     assert load_settings().store == "sqlite"
 
 
@@ -231,12 +232,21 @@ def _pipe() -> None:
         (lambda: Path(".env").symlink_to(".env"), "Too many levels of symbolic links"),
         (lambda: Path(".env").symlink_to("/dev/zero"), "a pipe or a device"),
         (_pipe, "a pipe or a device"),
+        (lambda: Path(".env").mkdir(), "is a folder; put a file there"),
         (lambda: written("#" * 2**20 + "\n"), "longer than 1,048,576 bytes"),
     ],
 )
 def test_what_is_there_and_cannot_be_read_is_not_passed_over(make: Callable[[], None], told: str) -> None:
     make()
     assert refused().startswith(".env: ") and told in refused()
+
+
+def test_a_file_of_something_else_is_told_in_part() -> None:
+    written("".join(f"SYMBOLS_{number}=x\n" for number in range(1_000)))
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert len(caught.value.faults) == 101 and len(str(caught.value)) <= 4_001
+    assert caught.value.faults[-1] == ".env: more is wrong; see whether it is the right file"
 
 
 def test_a_path_may_begin_at_home() -> None:

@@ -26,6 +26,7 @@ def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("WARMUP_BARS", "-1", 'WARMUP_BARS: "-1" is refused'),
         ("BINANCE_WS_URL", "stream.example", 'BINANCE_WS_URL: "stream.example" is not a URL'),
         ("SYMBOLS", "BTCUSDC,²", 'SYMBOLS: "²" is not a symbol'),
+        ("SYMBOLS", "B" * 41, f'SYMBOLS: "{"B" * 41}" is not a symbol'),
         ("SYMBOLS", "½", 'SYMBOLS: "½" is not a symbol'),
         ("SYMBOLS", "...", 'SYMBOLS: "..." is not a symbol'),
         (

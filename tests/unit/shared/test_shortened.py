@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from shared.errors import InvalidMessage
-from shared.shortened import quoted, shortened
+from shared.errors import InvalidMessage, SettingsError, UsageError
+from shared.shortened import bounded, quoted, shortened
 
 
 def nested(depth: int, kind: str = "list") -> Any:
@@ -82,3 +82,24 @@ def test_what_is_cut_says_so() -> None:
     assert quoted("abcdef", 5) == "'abcde…'"
     assert shortened("abcde", 5) == "abcde"
     assert quoted("a\x1b", 5) == "'a\\x1b'"
+
+
+@pytest.mark.parametrize("value", ["x" * 900_000, "x " * 450_000, "x" * 301, "\x1b" * 90_000])
+def test_an_error_that_quotes_anything_keeps_what_it_is_of_and_the_way_out(value: str) -> None:
+    for error in (
+        UsageError(f"--file {value}: no such file; name another"),
+        SettingsError(f"--file {value}; name another"),
+    ):
+        said = str(error)
+        assert said.startswith("--file ") and said.endswith("; name another") and len(said) <= 4_001
+        assert "…" in said
+
+
+def test_faults_are_each_bounded() -> None:
+    faults = SettingsError("x" * 9_000, "y").faults
+    assert [len(fault) for fault in faults] == [301, 1]
+
+
+def test_what_can_be_read_stays_as_it_is() -> None:
+    text = "choose from " + ", ".join(f"indicator_{number}" for number in range(200))
+    assert bounded(text) == text

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.small_files import read_small_file
+from shared.small_files import read_named_file, read_small_file
 
 
 def test_a_file_is_read_whole_through_links_too(tmp_path: Path) -> None:
@@ -28,3 +28,22 @@ def test_nothing_is_waited_for_and_nothing_read_without_end(tmp_path: Path) -> N
         read_small_file(tmp_path, 10)
     with pytest.raises(FileNotFoundError):
         read_small_file(tmp_path / "none", 10)
+
+
+def test_of_what_a_user_names_no_more_is_read_than_fits(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x" * 10)
+    assert read_named_file(tmp_path / "file", 10) == b"x" * 10
+    with pytest.raises(OSError, match="longer than 1,000 bytes"):
+        read_named_file(Path("/dev/zero"), 1_000)
+
+
+def test_what_a_user_names_may_be_a_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    end = os.open(pipe, os.O_RDWR)  # both ends: neither opening waits
+    try:
+        os.write(end, b"x" * 9)
+        with pytest.raises(OSError, match="longer than 8 bytes"):
+            read_named_file(pipe, 8)
+    finally:
+        os.close(end)
