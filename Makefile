@@ -187,9 +187,11 @@ compose: $(STAMP)
 	@$(BIN)/python -m docs.make_compose
 
 # The digests of the images of others, asked of their registries, into docker/images.lock and the compose files
-# (docs/operations.md, Upgrading). With ARGS=--check nothing is written.
+# (docs/operations.md, Upgrading). REGISTRY is the URL of the one they are pulled from; with ARGS=--check nothing
+# is written.
 images: $(STAMP)
-	@$(BIN)/python -m docs.pin_images $(ARGS)
+	@test -n "$(REGISTRY)" || { echo "make images: name the registry that the images come from: make images REGISTRY=URL" >&2; exit 2; }
+	@$(BIN)/python -m docs.pin_images --registry "$(REGISTRY)" $(ARGS)
 
 # The whole stack on this machine's engine: brought up, broken, judged (docs/operations.md).
 test-compose: $(STAMP)

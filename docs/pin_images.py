@@ -17,7 +17,6 @@ from docs.make_compose import main as make_compose
 from shared.command import guarded
 from shared.errors import CryptoStreamError
 
-_DOCKER_HUB: Final = "https://registry-1.docker.io"
 _TIMEOUT_S: Final = 30.0
 # Of all platforms: the digest of one would not start on another.
 _INDEXES: Final = (
@@ -31,7 +30,7 @@ class RegistryFailed(CryptoStreamError):
     """A registry does not give an image's digest."""
 
 
-def digest_of(name: str, tag: str, registry: str = _DOCKER_HUB) -> str:
+def digest_of(name: str, tag: str, registry: str) -> str:
     """The digest under which a tag stands at its registry now, of the index of all platforms.
 
     Raises:
@@ -103,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of `python -m docs.pin_images`."""
     parser = argparse.ArgumentParser(prog="python -m docs.pin_images", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; 1 if anything is otherwise")
-    parser.add_argument("--registry", default=_DOCKER_HUB, help="(default: %(default)s)")
+    parser.add_argument("--registry", required=True, metavar="URL", help="that the images are pulled from")
     arguments = parser.parse_args(argv)
     return guarded(lambda: run(arguments))
 
