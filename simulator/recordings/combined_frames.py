@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import orjson
 
+from shared.errors import RecordingError
 from simulator.recordings.items import Item, spot_frame
 
 _APART_MS: Final = 100
@@ -18,8 +19,11 @@ def read(path: Path, lines: Iterable[str]) -> Iterator[Item]:
 
     Args:
         lines: read twice, up to the first that has a time.
+
+    Raises:
+        RecordingError: none has one, so that nobody knows when it was.
     """
-    current = _begin_ms(lines)
+    current = _begin_ms(path, lines)
     for number, line in enumerate(lines, 1):
         message = orjson.loads(line)
         time = _time_ms(message)
@@ -27,13 +31,16 @@ def read(path: Path, lines: Iterable[str]) -> Iterator[Item]:
         yield spot_frame(current * 1000, line, message, path, number)
 
 
-def _begin_ms(lines: Iterable[str]) -> int:
-    """From when on untimed frames stand apart; a little before the epoch where no frame has a time."""
+def _begin_ms(path: Path, lines: Iterable[str]) -> int:
+    """From when on untimed frames stand apart."""
     for index, line in enumerate(lines):
         time = _time_ms(orjson.loads(line))
         if time is not None:
-            return (time or 0) - _APART_MS * (index + 1)
-    return -_APART_MS
+            return time - _APART_MS * (index + 1)
+    raise RecordingError(
+        f"{path}: no frame has a time, neither receivedTime beside its stream nor E in its data;"
+        " record when each one came"
+    )
 
 
 def _time_ms(message: Any) -> int | None:

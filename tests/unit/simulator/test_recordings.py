@@ -281,6 +281,16 @@ def test_trades_that_begin_anew_are_asked_for_by_their_own_ids(tmp_path):
     assert [row.trade_id for row in player.trades("XUSD", None, 2, 0)] == [901, 1]
 
 
+def test_quotes_of_which_nobody_knows_when_they_were_are_refused(tmp_path):
+    path = tmp_path / "quotes.jsonl"
+    quote = '{"stream":"xusd@bookTicker","data":{"u":%d,"s":"XUSD","b":"1","B":"2","a":"3","A":"4"}}\n'
+    path.write_text("".join(quote % number for number in range(3)))
+    with pytest.raises(RecordingError, match=r"quotes\.jsonl: no frame has a time"):
+        everything(Player(open_recordings([path])))
+    path.write_text(path.read_text() + quote.replace('"data"', '"receivedTime":1790000000000,"data"') % 3)
+    assert len(everything(Player(open_recordings([path])))) == 4
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(RecordingError, match=r"nowhere\.gz: cannot be read"):
         open_recordings([tmp_path / "nowhere.gz"])
