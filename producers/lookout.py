@@ -251,8 +251,10 @@ class Lookout:
         bars = [bar for key in self._klines if (bar := self.newest[key]) is not None and _names_trades(bar)]
         if bars:
             self._bar = bar = max(bars, key=lambda bar: bar["event_time_ms"])
-            if self._known is None or bar["last_trade_id"] != self._known[0]:
-                self._know(bar["last_trade_id"], bar["event_time_ms"], "a bar")
+            last, time_ms = bar["last_trade_id"], bar["event_time_ms"]
+            # Of a later moment it may know a lower one: ids begin anew. An old bar knows nothing of now.
+            if self._known is None or last > self._known[0] or time_ms > self._known[1]:
+                self._know(last, time_ms, "a bar")
             if self.trade_base is None:
                 self.trade_base = bar["last_trade_id"]
         heard, known = self.newest[TRADE], self._known

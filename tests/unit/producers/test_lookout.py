@@ -196,6 +196,21 @@ def test_a_connection_that_dies_is_noticed_by_what_rest_has() -> None:
     assert stage.lookout.lost_book is not None
 
 
+def test_what_rest_has_counts_although_a_bar_of_before_the_end_of_all_streams_knew_less() -> None:
+    stage = Stage("1s")
+    stage.seconds(20, SECOND, TRADE, DEPTH, QUOTE)
+    ended_s, newest = stage.now_s, stage.trade_id
+    stage.newest[TRADE] = trade(trade_id=newest - 2, trade_time_ms=stage.now_ms)  # the bar has the rest
+    uncarried: set[StreamKey] = set()
+    while stage.lookout.issued is None or stage.lookout.issued[0] < newest + 9:
+        assert stage.now_s < ended_s + 60
+        looked = len(stage.looks)
+        uncarried = stage.second()
+        if len(stage.looks) > looked:
+            stage.answer(newest_trade=newest + 9)
+    assert TRADE in uncarried
+
+
 def test_a_connection_that_never_speaks_is_noticed_by_what_was_issued_since() -> None:
     stage = Stage("1h")
     stage.best = None
