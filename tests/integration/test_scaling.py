@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, Message, Producer
+from confluent_kafka import Consumer, Producer
 
 from consumers.streams import Stream, streams
 from cryptostream.engines.influxdb import InfluxServer
@@ -159,32 +159,27 @@ def test_a_slot_that_was_taken_for_a_moment_is_taken_back(settings: Settings) ->
     broker = settings.kafka_bootstrap_servers
     with replica(settings, INSTANCE="9") as run:
         share(settings, 1)
-        for stream in STREAMS:
-            take_slot(broker, stream, "9")
+        taken = sum([take_slot(broker, stream, "9") for stream in STREAMS])
         send(Producer(producer_config(broker, "test")), trades(["TAKENUSDC"], 100, START_MS + 600_000))
         until(lambda: count(settings, "trade", ["TAKENUSDC"]) == 100, "the trades after it")
         share(settings, 1)
         code, errors = run.stop()
     assert code == 0, errors
-    # Of a slot that is taken and left between two heartbeats the member may not hear.
-    assert "joining the group again" in errors
+    assert taken and errors.count("joining the group again") >= taken, errors
     # Nothing of librdkafka's own.
     assert [line for line in errors.splitlines() if line.startswith("%") or "librdkafka" in line] == []
 
 
-def take_slot(broker: str, stream: Stream, instance: str) -> None:
-    """Join with it, and be gone without a word."""
+def take_slot(broker: str, stream: Stream, instance: str) -> bool:
+    """Join with it, and be gone without a word; whether it was got."""
     slot = f"{stream.service}-{instance}"
     taker = Consumer(consumer_config(broker, stream.group, "taker", slot=slot), logger=LIBRDKAFKA_LOG)
     taker.subscribe(list(stream.topics))
     # The one that had it may be so quick to take it back that there is an error instead of partitions.
-    until(lambda: _is_fenced(taker.poll(0.1)) or taker.assignment(), "the slot to be taken")
+    until(lambda: taker.poll(0.1) or taker.assignment(), "the slot to be taken")
+    got = bool(taker.assignment())
     taker.close()
-
-
-def _is_fenced(message: Message | None) -> bool:
-    error = None if message is None else message.error()
-    return error is not None and error.code() == KafkaError.FENCED_INSTANCE_ID
+    return got
 
 
 def feed(broker: str) -> None:
