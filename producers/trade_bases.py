@@ -69,8 +69,9 @@ class TradeBases:
                 break
             await self._sleep(_LOOK_S)
         asked_s = time.monotonic()
-        newest, latest_ms = await self._newest(tuple(self._instruments)) or ({}, 0)
+        newest = await self._newest(tuple(self._instruments)) or {}
         at_once = time.monotonic() - asked_s < _AT_ONCE_S
+        latest_ms = await self._rest.latest_ms() if newest else 0
         for symbol, base in newest.items():
             instrument = self._instruments[symbol]
             if not instrument.awaits_trade_base or (at_once and symbol not in self._begun_ms):
@@ -80,7 +81,7 @@ class TradeBases:
             known = await self._newest(tuple(each.symbol for each in awaiting))
             for instrument in awaiting:
                 symbol = instrument.symbol
-                if known is not None and symbol not in known[0]:
+                if known is not None and symbol not in known:
                     continue  # never traded: the first one is still to come
                 since_ms = self._begun_ms.get(symbol, began_ms)
                 first = await self._before(symbol, since_ms)
@@ -96,12 +97,10 @@ class TradeBases:
             self._outlet.note_trade_base(instrument, base)
         self._outlet.perform(instrument, effects)
 
-    async def _newest(self, symbols: tuple[str, ...]) -> tuple[dict[str, int], int] | None:
-        """Id of the newest trade of each symbol that has one, and a time before which they were issued; None
-        if REST does not answer now."""
+    async def _newest(self, symbols: tuple[str, ...]) -> dict[str, int] | None:
+        """Id of the newest trade of each symbol that has one; None if REST does not answer now."""
         try:
-            found = await self._rest.newest_trade_ids(symbols)
-            return found, await self._rest.latest_ms() if found else 0
+            return await self._rest.newest_trade_ids(symbols)
         except _UNANSWERED as error:
             _LOG.warning("the newest trades are not known: %s; trades are asked for again", error)
             return None

@@ -160,6 +160,8 @@ class FakeExchange:
                     for trade in self.trades
                     if since_ms <= trade["time"] <= until_ms
                 ][: int(query["limit"])]
+            case "ticker/price":
+                answer = [{"symbol": self.symbol, "price": "100.00000000"}]
             case "ticker/24hr" if "symbols" in query:
                 newest = self.trades[-1]["id"] if self.trades else -1
                 answer = [{"symbol": self.symbol, "lastId": newest}]

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import sys
 
-from producers import book_feed, rollover
+from producers import book_feed, rollover, trade_bases
 from producers.book_audit import BookAudit
 from producers.exchanges.binance.parse import StreamMessage
 from producers.overlap import Overlap, Side, StreamId
@@ -37,6 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.without_merge:
         rollover.Overlap = WithoutMerge  # type: ignore[misc]
     book_feed.BookAudit = WithoutAudits  # type: ignore[misc]
+    # On a busy machine the first answer comes late, and is asked for in another way.
+    trade_bases._AT_ONCE_S = 60.0  # type: ignore[misc]
     assignment = Assignment(settings.symbols, settings.intervals, queue_messages=arguments.queue)
 
     async def serve() -> int:

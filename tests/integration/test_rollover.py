@@ -55,6 +55,7 @@ def test_ten_rollovers_lose_nothing_repeat_nothing_and_ask_for_nothing(
 ) -> None:
     with running(exchange, kafka_topics) as run:
         until(lambda: len(reader.messages(DEPTH, exchange.symbol)) > 3, "a synced book", run)
+        until(lambda: "ticker/24hr" in exchange.requests, "what the trades begin with", run)
         begun_ms = reader.messages(DEPTH, exchange.symbol)[-1]["received_time_ms"]
         asked = list(exchange.requests)
         until(lambda: exchange.opened > ROLLOVERS, "ten rollovers", run, 120)

@@ -215,7 +215,10 @@ def test_bad_lines_alone_go_to_the_dead_letters(status: str, site: Site) -> None
     with running(site.settings):
         site.send(site.trades(ALL))
         until(lambda: site.stored() == ALL * SYMBOLS - len(bad), "the good trades")
-        until(lambda: sum(map(len, site.claimed().values())) == ALL * SYMBOLS - len(bad), "the ledger")
+        until(
+            lambda: sum(map(IdRanges.id_count, site.claimed().values())) == ALL * SYMBOLS - len(bad),
+            "the ledger",
+        )
     letters = [
         orjson.loads(letter.value() or b"")
         for letter in read_all(site.broker, DEAD_LETTERS)

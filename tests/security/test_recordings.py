@@ -40,20 +40,30 @@ def endless_zip(path: Path) -> Path:
     return path
 
 
+# Linux counts to a process what the one that forked it had: a small one stands between this one and it.
+MEASURING = """
+import os, subprocess, sys
+process = subprocess.Popen([sys.executable, "-m", "cryptostream.cli", *sys.argv[2:]])
+_, status, usage = os.wait4(process.pid, 0)
+with open(sys.argv[1], "w") as file:
+    print(usage.ru_maxrss, file=file)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
 def ended(tmp_path: Path, *words: str) -> tuple[int, str, int]:
     """Exit code, what was said, and the largest memory of it or of what it has started, KiB."""
-    said = tmp_path / "said"
-    with said.open("wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "cryptostream.cli", *words],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=file,
-            stderr=file,
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, said.read_text(), usage.ru_maxrss
+    most = tmp_path / "most"
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURING, str(most), *words],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout, int(most.read_text())
 
 
 COMMANDS = {
