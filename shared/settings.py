@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections import ChainMap
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
@@ -13,7 +12,6 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
-    DotEnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
@@ -70,10 +68,11 @@ def _cut(value: object) -> str:
 class EnvironmentSettings(BaseSettings):
     """Settings whose names in the environment and in `.env` are the fields' own, written large.
 
-    What is empty is as if it were not set. The environment wins over `.env`, by what is empty too.
+    What is empty is as if it were not set. `.env` is read by `load_model` alone: pydantic's own reading
+    leaves out what it cannot read, says nothing, and waits for a pipe.
     """
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, str_strip_whitespace=True)
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, str_strip_whitespace=True)
 
     @classmethod
     def settings_customise_sources(
@@ -81,23 +80,20 @@ class EnvironmentSettings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        dotenv_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """pydantic's own reading of `.env` leaves out what it cannot read, and says nothing."""
-        file = dotenv_settings.env_file if isinstance(dotenv_settings, DotEnvSettingsSource) else None
-        return init_settings, _Surroundings(settings_cls, None if file is None else ENV_FILE)
+        """What is given, then the environment."""
+        return init_settings, _Environment(settings_cls)
 
 
-class _Surroundings(PydanticBaseSettingsSource):
-    """The environment, then `.env`."""
-
-    def __init__(self, settings_cls: type[BaseSettings], file: Path | None) -> None:
+class _Environment(PydanticBaseSettingsSource):
+    def __init__(self, settings_cls: type[BaseSettings]) -> None:
         super().__init__(settings_cls)
-        self._layers = ChainMap(environment_names(), {} if file is None else dict(read_env_file(file)))
+        self._names = environment_names()
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
-        return self._layers.get(field_name.upper(), "").strip() or None, field_name, False
+        return self._names.get(field_name.upper(), "").strip() or None, field_name, False
 
     def __call__(self) -> dict[str, Any]:
         found = {
@@ -236,6 +232,10 @@ def load_model(model: type[Model], secrets: Collection[str], overrides: Mapping[
     environment, values = environment_names(), read_env_file(ENV_FILE)
     for name in secrets:
         given.setdefault(name, _secret(name.upper(), environment, values))
+    for name in model.model_fields.keys() - given.keys():
+        # The environment wins over `.env`, by what is empty too.
+        if name.upper() not in environment:
+            given[name] = values.get(name.upper(), "").strip() or None
     try:
         return model(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:

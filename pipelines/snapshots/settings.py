@@ -13,6 +13,7 @@ from pipelines.snapshots.slots import interval_of
 from shared.addresses import checked_url
 from shared.errors import SettingsError
 from shared.settings import (
+    LONGEST_SECRET,
     MARKET_DATA_REST_URL,
     EnvironmentSettings,
     Names,
@@ -20,6 +21,8 @@ from shared.settings import (
     load_model,
     split_names,
 )
+from shared.shortened import shortened
+from shared.small_files import read_small_file
 
 # Azure's own rule for containers: 3 to 63 lower case letters, digits and single hyphens.
 _PLACE: Final = re.compile(r"abfs://(?=[a-z0-9-]{3,63}(?:/|$))[a-z0-9]+(?:-[a-z0-9]+)*(?:/[^/]+)*")
@@ -94,6 +97,21 @@ class SnapshotSettings(EnvironmentSettings):
     def _webhook(cls, value: SecretStr) -> SecretStr:
         if value.get_secret_value() and not value.get_secret_value().startswith(("http://", "https://")):
             raise ValueError("is not a URL; write scheme and host, like https://host/path")
+        return value
+
+    @field_validator("snowflake_private_key_file")
+    @classmethod
+    def _key_file(cls, value: Path | None) -> Path | None:
+        # Its reader goes on to the end of whatever it is, and would wait for a pipe.
+        if value is not None:
+            try:
+                read_small_file(value, LONGEST_SECRET)
+            except FileNotFoundError:
+                pass  # said by who needs it: rows wait in the spool until it is mounted
+            except OSError as error:
+                raise ValueError(
+                    f'"{shortened(value)}" cannot be read ({error.strerror}); name the file of the key'
+                ) from None
         return value
 
     @field_validator("log_level", mode="before")

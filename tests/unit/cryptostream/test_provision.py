@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -221,3 +222,13 @@ def test_shards_of_deleted_groups_are_not_copied() -> None:
         2,
         7,
     ]
+
+
+def test_a_secrets_file_is_neither_waited_for_nor_read_without_end(volumes: Path, given: Path) -> None:
+    os.mkfifo(given / GIVEN_PASSWORD)
+    with pytest.raises(SettingsError, match=r"cannot be read \(it is a pipe or a device"):
+        read_given(given)
+    (given / GIVEN_PASSWORD).unlink()
+    (given / GIVEN_PASSWORD).symlink_to("/dev/zero")
+    with pytest.raises(SettingsError, match=r"cannot be read \(it is a pipe or a device"):
+        read_given(given)

@@ -75,6 +75,23 @@ def test_a_source_that_cannot_be_one_is_named(
     assert len(said) < 1_000
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["simulate", "--faults", "/dev/zero"],
+        ["produce", "--bearings", "/dev/zero"],
+        ["produce", "--stored", "/dev/zero"],
+    ],
+)
+def test_a_file_without_end_is_not_read_to_its_end(
+    words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {words[1]}") and "/dev/zero cannot be read (it is longer than " in said
+
+
 LONG = "x" * 90_000
 
 

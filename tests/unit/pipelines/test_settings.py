@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,14 @@ def test_what_is_handed_on_empty_is_not_set(monkeypatch: pytest.MonkeyPatch) -> 
     settings = load_snapshot_settings()
     assert (settings.snowflake_account, settings.snowflake_private_key_file) == ("", None)
     assert not settings.snowflake_token.get_secret_value()
+
+
+def test_the_file_of_a_key_is_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in ("/dev/zero", str(tmp_path / "pipe"), str(tmp_path), "x" * 90_000):
+        monkeypatch.setenv("SNOWFLAKE_PRIVATE_KEY_FILE", path)
+        with pytest.raises(SettingsError, match=r"SNOWFLAKE_PRIVATE_KEY_FILE: .* cannot be read") as caught:
+            load_snapshot_settings()
+        assert len(str(caught.value)) < 500
+    monkeypatch.setenv("SNOWFLAKE_PRIVATE_KEY_FILE", "/key-that-is-mounted-later")
+    assert load_snapshot_settings().snowflake_private_key_file == Path("/key-that-is-mounted-later")

@@ -249,6 +249,11 @@ def test_a_file_of_something_else_is_told_in_part() -> None:
     assert caught.value.faults[-1] == ".env: more is wrong; see whether it is the right file"
 
 
+def test_nothing_else_reads_it() -> None:
+    _pipe()
+    assert Settings().store == "sqlite"  # pydantic's own reading would wait for the pipe
+
+
 def test_a_path_may_begin_at_home() -> None:
     written("SQLITE_PATH=~/x.db\n")
     assert load_settings().sqlite_path == Path.home() / "x.db"
