@@ -19,6 +19,7 @@ from confluent_kafka.admin import AdminClient, MemberDescription
 
 from shared.kafka import producer_config
 from tests.conftest import ROOT
+from tests.integration.kafka_answers import answered, ends
 
 DEADLINE_S = 60.0
 
@@ -86,7 +87,7 @@ def read_all(bootstrap_servers: str, topic: str) -> list[Message]:
     """Everything on a topic."""
     consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": "test-reader"})
     partitions = [TopicPartition(topic, number, 0) for number in range(6)]
-    left = sum(consumer.get_watermark_offsets(at, timeout=10)[1] for at in partitions)
+    left = sum(ends(consumer, partitions).values())
     consumer.assign(partitions)
     messages: list[Message] = []
     deadline = time.monotonic() + DEADLINE_S
@@ -99,7 +100,8 @@ def read_all(bootstrap_servers: str, topic: str) -> list[Message]:
 def committed(bootstrap_servers: str, group: str, topic: str) -> dict[int, int]:
     """Committed offsets by partition, of partitions that have one."""
     consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": group})
-    answers = consumer.committed([TopicPartition(topic, number) for number in range(6)], timeout=10)
+    places = [TopicPartition(topic, number) for number in range(6)]
+    answers = answered(lambda: consumer.committed(places, timeout=10))
     consumer.close()
     return {at.partition: at.offset for at in answers if at.offset >= 0}
 

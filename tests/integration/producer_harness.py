@@ -18,6 +18,7 @@ from shared.kafka import consumer_config
 from shared.topics import LEDGER, TRADES, klines_topic
 from tests.builders import NOW_MS
 from tests.integration.fake_exchange import MINUTE_MS, FakeExchange
+from tests.integration.kafka_answers import answered, ends
 
 ROOT = Path(__file__).resolve().parents[2]
 KLINES = klines_topic("1m")
@@ -32,20 +33,18 @@ class Reader:
 
     def records(self, topic: str, key: str | None = None) -> list[Any]:
         """What the topic holds now: where records keep coming, its end may never be met."""
-        numbers = self._consumer.list_topics(topic, timeout=10).topics[topic].partitions
+        numbers = answered(lambda: self._consumer.list_topics(topic, timeout=10)).topics[topic].partitions
         partitions = [TopicPartition(topic, number, 0) for number in numbers]
-        ends = {
-            each.partition: self._consumer.get_watermark_offsets(each, timeout=10)[1] for each in partitions
-        }
+        highs = ends(self._consumer, partitions)
         self._consumer.assign(partitions)
-        unread, found = {number for number, end in ends.items() if end > 0}, []
+        unread, found = {number for number, end in highs.items() if end > 0}, []
         while unread:
             for message in self._consumer.consume(1000, 0.1):
                 error, partition = message.error(), message.partition() or 0
                 if error is None:
                     if key is None or (message.key() or b"").decode() == key:
                         found.append(message)
-                    if (message.offset() or 0) >= ends[partition] - 1:
+                    if (message.offset() or 0) >= highs[partition] - 1:
                         unread.discard(partition)
                 elif error.code() == KafkaError._PARTITION_EOF:
                     unread.discard(partition)

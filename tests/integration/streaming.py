@@ -28,6 +28,7 @@ from shared.settings import Settings
 from shared.topics import TRADES, klines_topic
 from tests.builders import kline, trade
 from tests.consumer_doubles import MemoryStore
+from tests.integration.kafka_answers import ends
 
 Sent = tuple[str, bytes, Any]  # topic, key, message
 Exported = dict[tuple[str, tuple[str, ...], int], dict[str, Any]]
@@ -183,11 +184,9 @@ class RunningConsumer:
         """Whether it has read to the end of all its partitions."""
         looking = Consumer({"bootstrap.servers": self._broker, "group.id": "test-ends"})
         try:
-            return all(
-                position
-                >= looking.get_watermark_offsets(TopicPartition(self._stream.topic, n), timeout=10)[1]
-                for n, position in self.positions().items()
-            )
+            positions = self.positions()
+            highs = ends(looking, [TopicPartition(self._stream.topic, number) for number in positions])
+            return all(position >= highs[number] for number, position in positions.items())
         finally:
             looking.close()
 
