@@ -424,6 +424,11 @@ class Instrument:
             effects += self._enter(klines.retry(now_s), "klines", interval, now_ms, "backfill")
         return effects
 
+    @property
+    def untold(self) -> int:
+        """Completeness events that the next `tick` gives."""
+        return len(self._ledger)
+
     def tick(self) -> list[Publish]:
         """The completeness events gathered since the last call; call it about once a second."""
         for interval, event in self._candles.judge(self._trades.awaits):
