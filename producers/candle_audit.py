@@ -27,6 +27,8 @@ _MINUTES: Final = 1_500  # a day, the longest interval, and some
 _EXACT: Final = Context(prec=60)
 # Prices and volumes come with 8 decimals (BINANCE_SPOT.md §4.1).
 _SMALLEST: Final = Decimal("0.00000001")
+# How far the exchange's clock may be off where we take it for the time of a trade.
+_CLOCK_MS: Final = 10_000
 
 
 class Candle(NamedTuple):
@@ -131,12 +133,26 @@ class CandleAudit:
         self._next_ms = -1  # open time of the base bar after those judged
         self._close: Decimal | None = None
         self._rounded = False
+        # What no bar can claim is not kept: a long hole that is filled would be 30 MB for nothing.
+        self._lowest_id = 0
+        self._earliest_ms = 0
         self.audited = self.different = self.unaudited = 0
 
+    def begin(self, exchange_ms: int) -> None:
+        """The streams are listened to from now on: bars that ended before come over REST, without ids."""
+        if self._base is not None:
+            open_ms = exchange_ms - _CLOCK_MS
+            self._earliest_ms = open_ms - open_ms % INTERVAL_MS[self._base]
+
     def receive_trade(self, trade: TradeMessage) -> None:
-        """Take a published trade, in any order."""
+        """Take a published trade of the stream, in any order."""
         # No more than this: it is done for every trade of a busy market, the rest once a second.
         self._recent.append(trade)
+
+    def receive_filled(self, trade: TradeMessage) -> None:
+        """Take a published trade of REST, in any order."""
+        if trade["trade_id"] >= self._lowest_id and trade["trade_time_ms"] >= self._earliest_ms:
+            self._recent.append(trade)
 
     def receive_bar(self, kline: KlineMessage) -> None:
         """Take a published closed bar; those of one interval come in order."""
@@ -152,6 +168,7 @@ class CandleAudit:
         self._recent.clear()
         self._trades.clear()
         self._next_id = None
+        self._lowest_id = 0
 
     def judge(self, awaits: Callable[[int, int], bool]) -> list[tuple[str, LedgerEvent]]:
         """Compare the bars whose trades are all here; call it about once a second.
@@ -163,8 +180,9 @@ class CandleAudit:
             (interval, event) for each bar that says otherwise than its trades.
         """
         events: list[tuple[str, LedgerEvent]] = []
-        for trade in self._recent:
-            self._trades[trade["trade_id"]] = (trade["price"], trade["quantity"], trade["buyer_is_maker"])
+        if self._base is not None:
+            for trade in self._recent:
+                self._trades[trade["trade_id"]] = (trade["price"], trade["quantity"], trade["buyer_is_maker"])
         self._recent.clear()
         with localcontext(_EXACT):
             while self._bars:
@@ -216,6 +234,7 @@ class CandleAudit:
     ) -> Candle | None:
         stray = self._drop_before(first)
         expected_id, self._next_id = self._next_id, last + 1
+        self._lowest_id = last + 1
         trades = [self._trades.pop(trade_id, None) for trade_id in range(first, last + 1)]
         known = [trade for trade in trades if trade is not None]
         found = (

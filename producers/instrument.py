@@ -139,6 +139,7 @@ class Instrument:
         """
         effects: list[Effect] = []
         self._began_ms = server_time_ms
+        self._candles.begin(server_time_ms)
         for interval, klines in self._klines.items():
             known = bearings.get(klines_series(self.exchange, self.symbol, interval))
             last_open_time_ms: int | None = None
@@ -423,6 +424,11 @@ class Instrument:
             effects += self._enter(klines.retry(now_s), "klines", interval, now_ms, "backfill")
         return effects
 
+    @property
+    def untold(self) -> int:
+        """Completeness events that the next `tick` gives."""
+        return len(self._ledger)
+
     def tick(self) -> list[Publish]:
         """The completeness events gathered since the last call; call it about once a second."""
         for interval, event in self._candles.judge(self._trades.awaits):
@@ -448,8 +454,13 @@ class Instrument:
 
     def _enter_trade(self, trade: TradeMessage) -> None:
         trade_id = number_of(trade)
-        self._candles.receive_trade(trade)
-        for kind in ("expected", "repaired") if trade["source"] == "backfill" else ("expected",):
+        kinds: tuple[str, ...] = ("expected",)
+        if trade["source"] == "backfill":
+            kinds = ("expected", "repaired")
+            self._candles.receive_filled(trade)
+        else:
+            self._candles.receive_trade(trade)
+        for kind in kinds:
             self._ledger.add(
                 kind,
                 "trades",

@@ -84,6 +84,10 @@ class LedgerEvents:
             self._complete.append(self._open[series])
         self._open[series] = message
 
+    def __len__(self) -> int:
+        """Events that `flush` would give."""
+        return len(self._complete) + len(self._open)
+
     def flush(self) -> list[LedgerMessage]:
         """All events since the last call."""
         events = [*self._complete, *self._open.values()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -14,13 +15,15 @@ from producers.instrument import Instrument
 from producers.progress import MOST_NOTED_HOLES, MS_A_HOLE, BadProgress, Progress, ProgressLog
 from producers.publisher import Delivered, Publisher
 from shared.dead_letters import Origin, dead_letter
-from shared.messages import encode, message_key
+from shared.messages import encode, message_key, to_keep
 from shared.metrics import ServiceMetrics
 from shared.topics import LEDGER, PROGRESS, TRADES, klines_topic
 
 SERVICE: Final = "producer"
 # Deliveries are followed ten times a second and topic, which tells latency and progress well enough.
 _FOLLOW_MS: Final = 100
+# Ledger events on their way: some 700 bytes each with librdkafka, and a start has thousands of each symbol.
+MOST_UNDELIVERED: Final = 1_000
 
 
 class Outlet:
@@ -49,6 +52,7 @@ class Outlet:
         self._held: dict[str, tuple[Progress, int]] = {}
         # When the holes of a series were noted the last time, and how many they were.
         self._noted: dict[tuple[str, str], tuple[int, int]] = {}
+        self._unsaid: deque[tuple[bytes, bytes]] = deque()  # ledger events that wait for others' delivery
         self._ledger_outstanding = 0
         self._doubtful: list[dict[str, Progress]] = []
 
@@ -140,19 +144,36 @@ class Outlet:
     def settle(self, ledger: Iterable[tuple[Instrument, list[Publish]]]) -> None:
         """Once a second: send completeness events, and progress in the order that a kill cannot break.
 
+        Those beyond `MOST_UNDELIVERED` wait here for `say_on`.
+
         Args:
             ledger: what `Instrument.tick` gave.
         """
         # 1. The ledger events of the last call are delivered: the progress staged with them may be written.
-        if self.progress is not None and not self._ledger_outstanding and not self._doubtful:
+        if self.progress is not None and not self.unsaid and not self._doubtful:
             self.write_progress(self.progress.settled())
             # 2. What is delivered by now has its ledger events among those sent next; only they are awaited.
             self.progress.stage()
         for instrument, events in ledger:
             key = self._keys[instrument.symbol]
-            for event in events:
-                self._ledger_outstanding += 1
-                self.publisher.send(LEDGER, key, encode(event.message), self._ledger_delivered)
+            self._unsaid.extend((key, to_keep(encode(event.message))) for event in events)
+        self.say_on()
+
+    @property
+    def unsaid(self) -> int:
+        """Ledger events that Kafka does not have yet."""
+        return len(self._unsaid) + self._ledger_outstanding
+
+    def say_on(self, most: int = MOST_UNDELIVERED) -> None:
+        """Send the ledger events that wait, in order, as far as `most` undelivered ones allow.
+
+        Call it often, and always from the same thread: delivery reports may come from another one, and
+        events that they sent could overtake each other.
+        """
+        while self._unsaid and self._ledger_outstanding < most:
+            key, event = self._unsaid.popleft()
+            self._ledger_outstanding += 1
+            self.publisher.send(LEDGER, key, event, self._ledger_delivered)
 
     def doubt(self) -> None:
         """The broker is away, and may come back without the last that it has acknowledged.

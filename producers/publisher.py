@@ -15,6 +15,7 @@ from producers.letters import Letters
 from shared.dead_letters import DeadLetter
 from shared.errors import BrokerError, BrokerUnavailable
 from shared.kafka import LIBRDKAFKA_LOG, Verdict, cause, producer_config, verdict
+from shared.messages import to_keep
 
 _LOG = logging.getLogger(__name__)
 
@@ -111,7 +112,7 @@ class Publisher:
         if self._overflow or not self._produce(topic, key, value, delivered):
             if self._congested_since_s is None:
                 self._congested_since_s = time.monotonic()
-            self._overflow.append((topic, key, value, delivered))
+            self._overflow.append((topic, key, None if value is None else to_keep(value), delivered))
 
     def put_aside(self, letter: DeadLetter) -> None:
         """Queue a dead letter; it never raises, and what becomes of it is no failure of this publisher."""

@@ -26,7 +26,7 @@ from producers.exchanges.binance.weight_budget import start_delay_s, starting_we
 from producers.feed import CONNECTION_AGE_S, Feed
 from producers.instrument import Instrument
 from producers.lookout import pace_of
-from producers.outlet import SERVICE, Outlet
+from producers.outlet import MOST_UNDELIVERED, SERVICE, Outlet
 from producers.progress import Progress, ProgressLog
 from producers.progress_reader import ProgressReader, Standing
 from producers.publisher import Publisher
@@ -42,7 +42,7 @@ from shared.errors import (
     UnknownSymbol,
 )
 from shared.health import SILENT_BROKER_S
-from shared.interpreter import spare_the_collector
+from shared.interpreter import give_back, spare_the_collector
 from shared.metrics import METRICS_PERIOD_S, ServiceMetrics
 from shared.settings import Settings
 from shared.stop_signals import stop_signals
@@ -158,6 +158,7 @@ class ProducerService:
         statuses = await self._patiently(lambda: self._rest.statuses(symbols))
         # 4. Where each series stands.
         bearings = await self._bearings()
+        give_back()
         await self._patiently(self._measure_clock)
         # 5. The cores begin; what they miss is asked for while the streams are opened.
         for symbol in symbols:
@@ -177,6 +178,8 @@ class ProducerService:
             if symbol in self._begun_ms or trades_series(EXCHANGE, symbol) not in bearings:
                 instrument.await_trade_base()
             self._outlet.perform(instrument, raised)
+            # What is known to be missing now: thousands of events are smaller there than with the instrument.
+            self._outlet.settle(((instrument, instrument.tick()),))
         self._feeds = [
             Feed(
                 self._settings.binance_ws_url,
@@ -226,6 +229,7 @@ class ProducerService:
             instrument.end(self._clock.message_ms(), self._clock.exchange_ms())
             instrument.stop(self._clock.exchange_ms())
         self._settle()
+        self._outlet.say_on(most=self._outlet.unsaid)
         left = await self._publisher.flush(deadline - time.monotonic() - 1.0)
         if left:
             raise BrokerUnavailable(
@@ -333,6 +337,8 @@ class ProducerService:
         while True:
             await asyncio.sleep(_POLL_S)
             self._publisher.poll()
+            if not self._publisher.congested:
+                self._say_on()
             if self._publisher.retriable_errors != self._doubted:
                 self._doubted = self._publisher.retriable_errors
                 self._outlet.doubt()
@@ -384,6 +390,13 @@ class ProducerService:
                 feed.judge()
             self._judge_queue()
             self._publish_metrics()
+
+    def _say_on(self) -> None:
+        """Send ledger events before a second of fills has gathered tens of thousands of them."""
+        if sum(instrument.untold for instrument in self._instruments.values()) > MOST_UNDELIVERED:
+            self._settle()
+        else:
+            self._outlet.say_on()
 
     def _settle(self) -> None:
         self._outlet.settle((instrument, instrument.tick()) for instrument in self._instruments.values())

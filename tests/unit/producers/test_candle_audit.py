@@ -312,3 +312,64 @@ def test_recorded_trades_make_the_candles_that_the_recordings_readme_gives(
     candle = candle_of(trades)
     assert (candle.open, candle.high, candle.low, candle.close) == tuple(map(Decimal, prices))
     assert (candle.base_volume, candle.trade_count) == (Decimal(base_volume), trade_count)
+
+
+def kept(audit: CandleAudit) -> list[int]:
+    said(audit)
+    return sorted(audit._trades)
+
+
+def filled(trade_id: int, at_ms: int) -> Any:
+    return trade(trade_id=trade_id, trade_time_ms=NOW_MS + at_ms, source="backfill")
+
+
+def test_filled_trades_from_before_the_streams_are_not_kept() -> None:
+    audit = CandleAudit(("1m",))
+    audit.begin(NOW_MS + 30_000)
+    for trade_id, at_ms in ((7, -86_400_000), (8, -1), (9, 0), (10, 29_000)):
+        audit.receive_filled(filled(trade_id, at_ms))
+    assert kept(audit) == [9, 10]  # those of the bar that has begun
+
+
+def test_a_clock_that_is_a_little_off_costs_no_trade() -> None:
+    audit = CandleAudit(("1m",))
+    audit.begin(NOW_MS + 5_000)
+    audit.receive_filled(filled(9, -1))
+    assert kept(audit) == [9]
+
+
+def test_filled_trades_of_bars_that_are_judged_are_not_kept() -> None:
+    trades, bars = market([[(100, 5, True)], [(101, 5, True), (102, 5, False)]])
+    audit = fed({101: trades[101]}, bars[:1])
+    assert said(audit) == []
+    for trade_id in (5, 6, 102, 103):
+        audit.receive_filled(issued(trade_id, trades.get(trade_id, (1, 1, True))))
+    assert kept(audit) == [102, 103]
+    audit.receive_bar(bars[1])
+    assert said(audit) == []
+    assert counts(audit) == (2, 0, 0)
+
+
+def test_a_hole_filled_below_the_bars_is_not_held_against_one_that_skips_an_id() -> None:
+    trades, bars = market([[(100, 5, True)], [(101, 5, True), (102, 5, False)]])
+    audit = fed({101: trades[101]}, bars[:1])
+    said(audit)
+    audit.receive_filled(issued(5, (1, 1, True)))
+    later = bar(1, {103: trades[103]})  # 102 was never issued
+    audit.receive_trade(issued(103, trades[103]))
+    audit.receive_bar(later)
+    assert said(audit) == []
+
+
+def test_a_new_numbering_is_kept_from_its_first_trade_on() -> None:
+    trades, bars = market([[(100, 5, True)]])
+    audit = fed(trades, bars)
+    said(audit)
+    audit.begin_anew()
+    audit.receive_filled(issued(1, (100, 5, True)))
+    assert kept(audit) == [1]
+
+
+def test_without_a_short_interval_no_trade_is_kept() -> None:
+    trades, _ = market([[(100, 5, True)]])
+    assert kept(fed(trades, [], ("15m", "1h"))) == []

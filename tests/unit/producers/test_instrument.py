@@ -259,6 +259,22 @@ def test_a_bar_that_says_otherwise_than_its_trades_is_entered_as_revised(instrum
     assert instrument.audited_bars == (1, 1, 0)
 
 
+def test_trades_of_a_long_hole_are_published_and_not_kept() -> None:
+    instrument = Instrument("binance", "BTCUSDC", ["1m"], book_interval_ms=1_000, warmup_bars=0)
+    hole = OpenHole(1, 2_000, NOW_MS - 2 * 86_400_000, NOW_MS - 86_400_000, asked=1)
+    instrument.begin({"binance:BTCUSDC:trades": SeriesBearings(2_001, (hole,))}, NOW_MS)
+    for first in (1, 1_001):
+        rows: list[Any] = [
+            trade(trade_id=at, trade_time_ms=NOW_MS - 86_400_001, source="backfill")
+            for at in range(first, first + 1_000)
+        ]
+        effects = instrument.receive_trade_rows(first, first + 999, rows, NOW_MS, now_s=0.0)
+        assert topics(effects) == [TRADES] * 1_000
+    assert not instrument._candles._recent
+    assert [event["count"] for event in ledger(instrument) if event["kind"] == "repaired"] == [2_000]
+    assert not instrument._candles._trades
+
+
 def test_ids_that_were_never_issued_are_neither_expected_nor_lost(instrument: Instrument) -> None:
     instrument.receive("trade", trade(trade_id=1))
     instrument.receive("trade", trade(trade_id=4))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
 import pytest
 
 from producers.bearings import OpenHole, SeriesBearings
 from producers.clock import Clock
+from producers.effects import Publish
 from producers.instrument import Instrument
-from producers.outlet import Outlet
+from producers.outlet import MOST_UNDELIVERED, Outlet
 from producers.progress import BadProgress, Progress, ProgressLog, decode_progress
 from shared.dead_letters import DeadLetter, origin_of
 from shared.metrics import ServiceMetrics
@@ -185,3 +188,93 @@ def test_a_broker_is_asked_for_the_last_record_though_its_holes_were_not_noted(
     broker.deliver()
     assert outlet.progress is not None
     assert outlet.progress.newest[SERIES].last_id == newest
+
+
+HOLES = 4_000
+
+
+def many(instrument: Instrument) -> list[Publish]:
+    """Ledger events of a start with thousands of holes."""
+    holes = tuple(OpenHole(at, at, NOW_MS, NOW_MS, asked=1) for at in range(1, 2 * HOLES, 2))
+    instrument.begin({SERIES: SeriesBearings(3 * HOLES, holes)}, NOW_MS)
+    return instrument.tick()
+
+
+def started(outlet: Outlet, instrument: Instrument) -> None:
+    outlet.settle([(instrument, many(instrument))])
+
+
+def first_ids(broker: Broker) -> list[int]:
+    return [orjson.loads(value or b"")["first"] for topic, _, value in broker.sent if topic == LEDGER]
+
+
+def test_a_start_with_thousands_of_holes_has_few_ledger_events_on_their_way(
+    outlet: Outlet, broker: Broker, instrument: Instrument
+) -> None:
+    started(outlet, instrument)
+    assert outlet.unsaid == HOLES
+    on_their_way = []
+    while outlet.unsaid:
+        before = len(broker._reports)
+        assert before
+        on_their_way.append(before)
+        broker.deliver()
+        outlet.say_on()
+    assert max(on_their_way) == MOST_UNDELIVERED
+    assert first_ids(broker) == list(range(1, 2 * HOLES, 2))  # all, once and in order
+
+
+def test_events_that_wait_let_none_overtake_them(
+    outlet: Outlet, broker: Broker, instrument: Instrument
+) -> None:
+    started(outlet, instrument)
+    instrument.stop(NOW_MS)
+    outlet.settle([(instrument, instrument.tick())])
+    outlet.say_on(most=outlet.unsaid)  # the end waits for nothing
+    kinds = [orjson.loads(value or b"")["kind"] for topic, _, value in broker.sent if topic == LEDGER]
+    assert kinds == ["expected"] * HOLES + ["stopped"] * 2
+
+
+def test_no_progress_is_written_before_the_last_of_its_ledger_events_is_delivered(
+    outlet: Outlet, broker: Broker, instrument: Instrument
+) -> None:
+    take(outlet, instrument, 1, 0)
+    broker.deliver()
+    outlet.settle([(instrument, many(instrument))])  # the progress of what is delivered is staged behind them
+    while outlet.unsaid:
+        outlet.settle([(instrument, [])])  # with those on their way delivered, others may wait
+        assert all(topic != PROGRESS for topic, _, _ in broker.sent)
+        broker.deliver()
+    outlet.settle([(instrument, [])])
+    assert broker.progress().last_id == 1
+
+
+def test_ledger_events_that_wait_take_no_more_memory_than_they_need(
+    outlet: Outlet, instrument: Instrument
+) -> None:
+    if not hasattr(ctypes.CDLL(None), "mallinfo2"):
+        pytest.skip("only glibc says how much is in use")
+    events = many(instrument)
+    before = _in_use()
+    outlet.settle([(instrument, events)])
+    assert outlet.unsaid == len(events)
+    assert (_in_use() - before) / len(events) < 500
+
+
+class _Heap(ctypes.Structure):
+    """`struct mallinfo2` of glibc's malloc.h."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+        )
+    )
+
+
+def _in_use() -> int:
+    """Bytes that malloc has given and not got back."""
+    ask = ctypes.CDLL(None).mallinfo2
+    ask.restype = _Heap
+    return int(ask().uordblks)

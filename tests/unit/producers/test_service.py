@@ -9,8 +9,12 @@ from contextlib import suppress
 
 import pytest
 
+from producers.bearings import OpenHole, SeriesBearings
+from producers.instrument import Instrument
+from producers.outlet import MOST_UNDELIVERED
 from producers.service import Assignment, ProducerService
 from shared.settings import Settings
+from shared.topics import LEDGER
 
 # A test that is red ends, too.
 PATIENCE_S = 10
@@ -41,6 +45,26 @@ def test_a_broker_that_does_not_answer_cannot_hold_a_stop(monkeypatch: pytest.Mo
     held = in_vain.is_set()
     answer.set()
     assert not held
+
+
+def test_thousands_of_ledger_events_are_sent_before_the_second_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def sent_after(holes: int) -> int:
+        settings = Settings(kafka_bootstrap_servers="127.0.0.1:9")
+        service = ProducerService(settings, Assignment(("BTCUSDC",), ("1m",), memory_broker=True))
+        sent: list[str] = []
+        monkeypatch.setattr(service._publisher, "send", lambda topic, *_: sent.append(topic))
+        instrument = Instrument("binance", "BTCUSDC", ("1m",), book_interval_ms=1_000, warmup_bars=0)
+        service._instruments["BTCUSDC"] = instrument
+        service._outlet.carry(instrument, ("1m",))
+        missing = tuple(OpenHole(at, at, 1, 2) for at in range(1, 2 * holes, 2))
+        instrument.begin({"binance:BTCUSDC:trades": SeriesBearings(3 * holes, missing)}, 3)
+        service._say_on()
+        return sent.count(LEDGER)
+
+    assert asyncio.run(sent_after(MOST_UNDELIVERED)) == 0  # they wait for the second, joined to ranges
+    assert asyncio.run(sent_after(MOST_UNDELIVERED + 1)) == MOST_UNDELIVERED
 
 
 async def _one() -> int:

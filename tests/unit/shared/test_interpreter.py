@@ -40,3 +40,36 @@ def test_threads_allocate_from_one_heap(shared: bool, in_heap: int) -> None:
         [sys.executable, "-c", _THREADS.format(shared=shared)], capture_output=True, check=True, timeout=60
     )
     assert int(said.stdout) == in_heap
+
+
+# What was freed lies below a block that lives.
+_FREED = """
+import ctypes
+from shared.interpreter import give_back
+def resident():
+    return int(next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1])
+malloc, free = ctypes.CDLL(None).malloc, ctypes.CDLL(None).free
+malloc.restype, malloc.argtypes, free.argtypes = ctypes.c_void_p, (ctypes.c_size_t,), (ctypes.c_void_p,)
+blocks = [malloc(100_000) for _ in range(200)]
+for block in blocks:
+    ctypes.memset(block, 1, 100_000)
+malloc(100_000)
+for block in blocks:
+    free(block)
+before = resident()
+if {given_back}:
+    give_back()
+print(before - resident())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the heap is glibc's")
+@pytest.mark.parametrize("given_back", [False, True])
+def test_what_was_freed_goes_back_to_the_system(given_back: bool) -> None:
+    said = subprocess.run(
+        [sys.executable, "-c", _FREED.format(given_back=given_back)],
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    assert (int(said.stdout) > 15_000) == given_back
