@@ -87,8 +87,11 @@ def test_a_restart_goes_on_from_the_progress(
     exchange.close_bar()
     until(lambda: open_times(reader, exchange)[-1:] == [0], "the bar", run)
     until(lambda: trade_ids(reader, exchange) == [first], "the trade", run)
+    # Not before: a producer that is stopped within its first second knows no base to count from.
+    series = trades_series("binance", exchange.symbol)
+    until(lambda: bool(reader.records(PROGRESS, series)), "progress of the trades", run)
     assert run.stop() == 0
-    progress = reader.records(PROGRESS, trades_series("binance", exchange.symbol))[-1]
+    progress = reader.records(PROGRESS, series)[-1]
     assert decode_progress(progress.value()).last_id == first
     assert decode_progress(progress.value()).stopped
     exchange.close_bar(streamed=False)
