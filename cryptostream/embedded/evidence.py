@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
@@ -187,6 +187,28 @@ def look_at_prices(
     if best is None:
         return Look(str(series), State.UNKNOWN, f"unknown: {since}, and the exchange does not answer"), age_ms
     return Look(str(series), State.MISSING, f"{since}, while the exchange's best prices have changed"), age_ms
+
+
+@dataclass(slots=True)
+class PriceAges:
+    """How old the newest quotes and books are, in ms by stream, and of which symbols there is none."""
+
+    oldest: dict[str, int] = field(default_factory=dict)
+    absent: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, stream: str, symbol: str, age_ms: int | None) -> None:
+        """One symbol's; None: there is none."""
+        if age_ms is None:
+            self.absent.setdefault(stream, []).append(symbol)
+        else:
+            self.oldest[stream] = max(age_ms, self.oldest.get(stream, 0))
+
+    def in_words(self) -> list[str]:
+        """For the line of a complete run: a run of seconds may end before the first of them is stored."""
+        return [
+            *(f"{stream} {age_ms / 1000:.1f} s old at most" for stream, age_ms in self.oldest.items()),
+            *(f"no {stream} of {', '.join(names)} in the store yet" for stream, names in self.absent.items()),
+        ]
 
 
 def look_at_recorded_prices(series: Series, newest_ms: int | None, played_ms: int, bucket_ms: int) -> Look:

@@ -14,6 +14,7 @@ from cryptostream.embedded.bar_counts import HeldToCounts, Span, look_at_counts
 from cryptostream.embedded.evidence import (
     Known,
     Look,
+    PriceAges,
     Series,
     State,
     bars_to_ask_for,
@@ -135,7 +136,7 @@ class Inspection:
         """
         looks = looks_at_uncarried(self._follower.uncarried)
         word = self._word or ExchangeWord(0, problem="it was not asked")
-        ages: dict[str, int] = {}
+        prices = PriceAges()
         held: list[HeldToCounts] = []
         if self._asked.recording:
             looks += self._of_recording(word)
@@ -144,10 +145,10 @@ class Inspection:
             looks += self._of_bars(word)
             held = self._of_counts(word)
             looks += [each.look for each in held]
-            looks += self._of_prices(word, ages)
+            looks += self._of_prices(word, prices)
         counted = recount(self._open_reader, self._follower.claims(), uptime_s=uptime_s)
         looks += counted.looks
-        return looks, self._in_words(word, counted, ages, bars_held=sum(each.bars for each in held))
+        return looks, self._in_words(word, counted, prices, bars_held=sum(each.bars for each in held))
 
     # The exchange
 
@@ -238,7 +239,7 @@ class Inspection:
         """Up to when bars are expected, and why the exchange's clock is not believed; see `held_clock`."""
         return held_clock(self._before, word, self._newest_ms)
 
-    def _of_prices(self, word: ExchangeWord, ages: dict[str, int]) -> list[Look]:
+    def _of_prices(self, word: ExchangeWord, prices: PriceAges) -> list[Look]:
         looks = []
         began_ms = self._before.asked_ms or word.asked_ms
         clock_offset_ms = (self._clock(word)[0] or word.asked_ms) - word.asked_ms
@@ -259,8 +260,7 @@ class Inspection:
                     asked_ms=word.asked_ms + offset_ms,
                     answered=word.problem is None,
                 )
-                if age_ms is not None:
-                    ages[stream] = max(age_ms, ages.get(stream, 0))
+                prices.add(stream, symbol, age_ms)
                 looks.append(look)
         return looks
 
@@ -338,7 +338,7 @@ class Inspection:
         except StoreError:
             return None  # the recount says what is wrong with the store
 
-    def _in_words(self, word: ExchangeWord, counted: Counted, ages: dict[str, int], *, bars_held: int) -> str:
+    def _in_words(self, word: ExchangeWord, counted: Counted, prices: PriceAges, *, bars_held: int) -> str:
         parts = []
         if self._asked.recording:
             parts.append("every frame that was played")
@@ -346,11 +346,12 @@ class Inspection:
             parts.append("trades up to the exchange's newest ids")
             parts.append(f"bars up to {clock(time_ms)} by its clock")
         if bars_held:
-            # A run in which none has closed is not held to any.
             parts.append(f"as many trades as {bars_held:,} bars of {self._shortest} count")
+        elif not self._asked.recording:
+            # None has closed in a run that short.
+            parts.append(f"no bar of {self._shortest} to hold the trades to")
         parts.append(f"{counted.rows:,} of {counted.claimed:,} rows counted in the store")
-        parts += [f"{stream} {age_ms / 1000:.1f} s old at most" for stream, age_ms in ages.items()]
-        return ", ".join(parts)
+        return ", ".join([*parts, *prices.in_words()])
 
 
 def _time_ms(row: Row) -> int:

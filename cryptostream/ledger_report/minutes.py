@@ -7,16 +7,16 @@ A row says how many ids of its minute were expected and stored, not which; `offl
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Final
 
 from consumers.ledger_events import LedgerSeries
-from consumers.measurements import INDICATOR, KLINE, LEDGER, TRADE
+from consumers.measurements import INDICATOR, KLINE, LEDGER, SERVICE, TRADE
 from consumers.stores.port import Reader, Row
 from cryptostream.ledger_report.recount import Advance, rows_of
-from cryptostream.ledger_report.report import Range, Recount, SeriesReport, Shortfall
+from cryptostream.ledger_report.report import Range, Recount, SeriesReport, Shortfall, Unknown
 from cryptostream.ledger_report.span import MINUTE_MS, Span
 
 # The ledger's consumer writes a row when its minute has been quiet for 5 s, at the latest after a minute.
@@ -41,6 +41,40 @@ class _Sums:
 def newest_minute_ms(reader: Reader) -> int | None:
     """The newest minute of any series: the exchange's time as far as the store tells; None without rows."""
     return max((_minute_ms(row) for row in reader.read(LEDGER.name, {}, last=1)), default=None)
+
+
+def is_live(reader: Reader, now_ms: int) -> bool:
+    """Whether services were at work within the last two minutes: each speaks every second."""
+    newest_ms = max((_minute_ms(row) for row in reader.read(SERVICE.name, {}, last=1)), default=None)
+    return newest_ms is not None and newest_ms > now_ms - _SETTLED_MS - MINUTE_MS
+
+
+def unclaimed_ends(reader: Reader, stored: Iterable[LedgerSeries], span: Span) -> list[Unknown]:
+    """Series whose newest point is in no minute that a row tells of: what is behind its last row.
+
+    Cheap, so a hint alone: a recount sees all of it.
+    """
+    found = []
+    for series in stored:
+        point_ms = max(map(_minute_ms, _newest(reader, series, span)), default=None)
+        tags = dict(zip(LEDGER.tags, series, strict=True))
+        claimed_ms = max(
+            map(_minute_ms, reader.read(LEDGER.name, tags, from_ns=span.from_ns, to_ns=span.to_ns, last=1)),
+            default=None,
+        )
+        # Trades are dated to one minute, which at its border may be the one before.
+        if point_ms is not None and (claimed_ms is None or point_ms > claimed_ms + MINUTE_MS):
+            why = "stored, and in no claim: no service has said what was issued since; --verify counts it"
+            found.append(Unknown((series,), claimed_ms, None, why))
+    return found
+
+
+def _newest(reader: Reader, series: LedgerSeries, span: Span) -> Iterator[Row]:
+    tags = {"exchange": series.exchange, "symbol": series.symbol}
+    if series.interval:
+        tags["interval"] = series.interval
+    name = TRADE.name if series.stream == "trades" else KLINE.name
+    return reader.read(name, tags, from_ns=span.from_ns, to_ns=span.to_ns, last=1)
 
 
 def reports_from_minutes(reader: Reader, span: Span, now_ms: int) -> list[SeriesReport]:
@@ -113,11 +147,13 @@ def recount_minutes(
     *,
     oldest_kept_ms: int | None,
     leading_bare: bool,
+    live: bool,
     advance: Advance,
 ) -> Recount:
     """Count each minute's points, and hold them against its row; all of them are read as streams.
 
     Args:
+        live: services are at work: claims of the newest minutes may still come.
         oldest_kept_ms: older points of the bucket `ticks` may be gone; None if it keeps everything.
         leading_bare: the first bars may have no indicators, since those chosen need some bars to begin.
     """
@@ -161,6 +197,8 @@ def recount_minutes(
             surplus.append((minute_ms, found - claimed))
         while surplus and surplus[0][0] < max(minute_ms - _SETTLED_MS, claimed_ms - MINUTE_MS):
             unclaimed.add(*surplus.popleft())
+    while surplus and not live:
+        unclaimed.add(*surplus.popleft())
     return Recount(
         series,
         checked,

@@ -19,7 +19,13 @@ from consumers.stores.expiry import TICKS_EXPIRY_NS, oldest_kept_ms
 from consumers.stores.factory import open_reader
 from consumers.stores.port import Reader
 from cryptostream.ledger_report.claims import Claims
-from cryptostream.ledger_report.minutes import newest_minute_ms, recount_minutes, reports_from_minutes
+from cryptostream.ledger_report.minutes import (
+    is_live,
+    newest_minute_ms,
+    recount_minutes,
+    reports_from_minutes,
+    unclaimed_ends,
+)
 from cryptostream.ledger_report.recount import NOTHING_CLAIMED, Claimed, Found, compare, count_points
 from cryptostream.ledger_report.report import Freshness, Note, Recount, SeriesReport, Unknown
 from cryptostream.ledger_report.span import Span
@@ -188,6 +194,10 @@ def _from_store(settings: Settings, reader: Reader, span: Span, *, verify: bool)
     now_ms = max(time.time_ns() // _NS_PER_MS, newest_ms or 0)
     reports = reports_from_minutes(reader, span, now_ms)
     found = Survey("minute rows of the store", reports, [], {}, newest_freshness(reader, span.stream))
+    stored = _to_count(reader, span, [report.series for report in reports])
+    live = is_live(reader, time.time_ns() // _NS_PER_MS)
+    if not live:
+        found.unknown = unclaimed_ends(reader, stored, span)
     if verify:
         with ProgressLine("counting the store", "points") as line:
             found.recounts = [
@@ -197,9 +207,10 @@ def _from_store(settings: Settings, reader: Reader, span: Span, *, verify: bool)
                     span,
                     oldest_kept_ms=oldest_kept_ms(newest_ms, expiry_ns(settings)),
                     leading_bare=_leading_bare(settings),
+                    live=live,
                     advance=line.advance,
                 )
-                for series in _to_count(reader, span, [report.series for report in reports])
+                for series in stored
             ]
     return found
 

@@ -6,6 +6,7 @@ import pytest
 
 from cryptostream.embedded.evidence import (
     Known,
+    PriceAges,
     Series,
     State,
     Uncarried,
@@ -157,3 +158,15 @@ def test_trades_before_the_first_one_heard_are_missing_too(first, before, bare, 
 def test_trades_before_the_first_one_heard_are_named():
     look = look_at_trades(TRADES, Known(entered=1_022, first=1_022), 1_019, 1_022, bare=True)
     assert "trades 1020–1021 are not accounted for" in str(look)
+
+
+def test_a_symbol_without_any_book_is_named_and_not_left_out():
+    ages = PriceAges()
+    for symbol, age_ms in (("BTCUSDC", 1_200), ("ETHUSDC", 400), ("XRPUSDC", None), ("SOLUSDC", None)):
+        ages.add("quotes", symbol, 300)
+        ages.add("book", symbol, age_ms)
+    assert ages.in_words() == [
+        "quotes 0.3 s old at most",
+        "book 1.2 s old at most",
+        "no book of XRPUSDC, SOLUSDC in the store yet",
+    ]

@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from consumers.measurements import FRESHNESS, INDICATOR, KLINE, LEDGER, TRADE
+from consumers.measurements import FRESHNESS, INDICATOR, KLINE, LEDGER, SERVICE, TRADE
 from consumers.points import Point, Series
 from consumers.stores.sqlite import SqliteStore
 from cryptostream import cli, data_dir
@@ -31,6 +31,11 @@ def ledger_row(minute: int, counts: tuple[int, ...], stream: str = "trades", int
 def trade(trade_id: int) -> Point:
     time_ns = FIRST_NS + trade_id * MINUTE_NS // PER_MINUTE + trade_id
     return Point(Series(TRADE, ("binance", "BTCUSDC")), time_ns, (trade_id, 64_000.5, 0.25, True))
+
+
+def spoken(time_ns: int) -> Point:
+    """A service was at work."""
+    return Point(Series(SERVICE, ("producer", "1")), time_ns, (1.0, 0, 0.0, 0, 0, True))
 
 
 def bar(minute: int) -> list[Point]:
@@ -104,7 +109,7 @@ def test_a_store_that_is_as_claimed_is_complete(ledger: Ledger) -> None:
             f"delete from ledger where stream = 'trades' and time_ns = {FIRST_NS}",
             "6 in the store are in no claim",
         ),
-        ("delete from ledger where stream = 'trades'", "BTCUSDC trades: 42 in the store are in no claim"),
+        ("delete from ledger where stream = 'trades'", "BTCUSDC trades: 60 in the store are in no claim"),
     ],
     # The times change with the minute, and workers may collect on both sides of one.
     ids=("trades", "bar", "indicator", "row of a minute", "all rows of trades"),
@@ -116,7 +121,8 @@ def test_rows_changed_behind_its_back_make_verification_fail(
     code, out, _ = ledger("--verify")
     assert code == 1
     assert expected in out
-    assert "NOT COMPLETE: nothing lost, THE STORE DISAGREES in 1 of 2 series" in out
+    assert out.splitlines()[-2].startswith("NOT COMPLETE: nothing lost, ")
+    assert "THE STORE DISAGREES in 1 of 2 series" in out
 
 
 def test_without_verification_the_claims_are_believed(ledger: Ledger) -> None:
@@ -124,11 +130,43 @@ def test_without_verification_the_claims_are_believed(ledger: Ledger) -> None:
     assert ledger()[0] == 0
 
 
-def test_what_the_newest_minutes_have_beyond_their_rows_is_on_its_way(ledger: Ledger) -> None:
+def test_what_the_newest_minutes_have_beyond_their_rows_is_on_its_way_while_services_are_at_work(
+    ledger: Ledger,
+) -> None:
     ledger.write(*(trade(number) for number in range(60, 63)))
+    ledger.write(spoken(time.time_ns() - 70 * 10**9))
     code, out, _ = ledger("--verify")
     assert code == 0
     assert "BTCUSDC trades: 3 in the store are too new to be claimed already" in out
+
+
+def test_what_no_service_can_claim_any_more_is_in_no_claim(ledger: Ledger) -> None:
+    ledger.write(*(trade(number) for number in range(60, 63)))
+    ledger.write(spoken(time.time_ns() - 5 * MINUTE_NS))
+    code, out, _ = ledger("--verify")
+    assert code == 1
+    assert "BTCUSDC trades: 3 in the store are in no claim" in out
+    assert "NOT COMPLETE: nothing lost, THE STORE DISAGREES in 1 of 2 series" in out
+
+
+def test_a_series_that_was_stored_and_never_claimed_is_unknown_without_a_recount(ledger: Ledger) -> None:
+    ledger.execute("delete from ledger where stream = 'trades'")
+    code, out, _ = ledger()
+    assert code == 1
+    assert "unknown: BTCUSDC trades: stored, and in no claim" in out
+    assert "NOT COMPLETE: nothing lost, not all is known" in out
+    _, out, _ = ledger("--format", "json")
+    (unknown,) = orjson.loads(out)["unknown"]
+    assert (unknown["series"], unknown["since_ms"]) == ([["binance", "BTCUSDC", "trades", ""]], None)
+
+
+def test_a_series_that_was_stored_minutes_beyond_its_last_claim_is_unknown_since_then(ledger: Ledger) -> None:
+    ledger.execute(f"delete from ledger where stream = 'trades' and time_ns > {FIRST_NS + 7 * MINUTE_NS}")
+    code, out, _ = ledger("--format", "json")
+    (unknown,) = orjson.loads(out)["unknown"]
+    assert (code, unknown["since_ms"]) == (1, FIRST_NS // 10**6 + 7 * 60_000)
+    ledger.write(spoken(time.time_ns()))
+    assert ledger()[0] == 0
 
 
 def test_lost_ids_are_named_by_their_minutes(ledger: Ledger) -> None:
