@@ -18,6 +18,7 @@ from shared.settings import Settings
 DATA_ROOT: Final = Path("data")
 STORE_FILE: Final = "cryptostream.db"
 SOURCE_FILE: Final = "source.json"
+LOCK_FILE: Final = "run.lock"
 _LATEST: Final = DATA_ROOT / "latest"
 _INFLUX: Final = ("influx_url", "influx_org", "influx_bucket_market", "influx_bucket_ticks")
 
@@ -57,6 +58,17 @@ def latest_data_dir() -> Path | None:
 def broker_outlives_run(data_dir: Path) -> bool:
     """Whether the last run of this directory used somebody's broker, which is there after its end too."""
     return _kept(data_dir).get("broker") == "external"
+
+
+def has_ended(data_dir: Path) -> bool:
+    """Whether a run of this directory is known to be over: the process that its lock names is gone."""
+    try:
+        os.kill(int((data_dir / LOCK_FILE).read_bytes()), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, ValueError, OverflowError):
+        return False  # no run's directory, or a process of somebody else
+    return False
 
 
 def influx_of(settings: Settings) -> dict[str, str] | None:

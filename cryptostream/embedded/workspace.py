@@ -12,7 +12,7 @@ from typing import IO, Any, Final
 
 import orjson
 
-from cryptostream.data_dir import SOURCE_FILE, STORE_FILE, default_data_dir
+from cryptostream.data_dir import LOCK_FILE, SOURCE_FILE, STORE_FILE, default_data_dir
 from shared.errors import UsageError
 from shared.private_files import narrow
 
@@ -42,7 +42,7 @@ class Workspace:
             self.root.mkdir(parents=True, exist_ok=True)
             for folder in (self.kafka_dir, self.influx_dir, self.root / "logs"):
                 narrow(folder)  # of an older version; the root may be a folder of the user's own
-            self._lock = (self.root / "run.lock").open("a+", encoding="ascii", errors="replace")
+            self._lock = (self.root / LOCK_FILE).open("a+", encoding="ascii", errors="replace")
         except OSError as error:
             raise UsageError(
                 f"--data-dir {self.root}: cannot be written ({error.strerror}); name another directory"

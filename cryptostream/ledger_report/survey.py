@@ -18,6 +18,7 @@ from consumers.measurements import FRESHNESS, KLINE, TRADE
 from consumers.stores.expiry import TICKS_EXPIRY_NS, oldest_kept_ms
 from consumers.stores.factory import open_reader
 from consumers.stores.port import Reader
+from cryptostream.data_dir import has_ended
 from cryptostream.ledger_report.claims import Claims
 from cryptostream.ledger_report.minutes import (
     is_live,
@@ -195,7 +196,9 @@ def _from_store(settings: Settings, reader: Reader, span: Span, *, verify: bool)
     reports = reports_from_minutes(reader, span, now_ms)
     found = Survey("minute rows of the store", reports, [], {}, newest_freshness(reader, span.stream))
     stored = _to_count(reader, span, [report.series for report in reports])
-    live = is_live(reader, time.time_ns() // _NS_PER_MS)
+    path = settings.sqlite_path
+    ended = settings.store == "sqlite" and path is not None and has_ended(path.parent)
+    live = not ended and is_live(reader, time.time_ns() // _NS_PER_MS)
     if not live:
         found.unknown = unclaimed_ends(reader, stored, span)
     if verify:

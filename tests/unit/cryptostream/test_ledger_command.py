@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import sqlite3
+import subprocess
 import time
 from pathlib import Path
 
@@ -147,6 +149,19 @@ def test_what_no_service_can_claim_any_more_is_in_no_claim(ledger: Ledger) -> No
     assert code == 1
     assert "BTCUSDC trades: 3 in the store are in no claim" in out
     assert "NOT COMPLETE: nothing lost, THE STORE DISAGREES in 1 of 2 series" in out
+
+
+def test_of_a_run_that_has_ended_nothing_is_on_its_way(ledger: Ledger) -> None:
+    ledger.write(*(trade(number) for number in range(60, 63)), spoken(time.time_ns()))
+    lock = ledger.path.with_name(data_dir.LOCK_FILE)
+    lock.write_text(str(os.getpid()))
+    assert ledger("--verify")[0] == 0
+    child = subprocess.Popen(["true"])
+    child.wait()
+    lock.write_text(str(child.pid))
+    code, out, _ = ledger("--verify")
+    assert code == 1
+    assert "BTCUSDC trades: 3 in the store are in no claim" in out
 
 
 def test_a_series_that_was_stored_and_never_claimed_is_unknown_without_a_recount(ledger: Ledger) -> None:
