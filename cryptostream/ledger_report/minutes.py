@@ -62,8 +62,7 @@ def unclaimed_ends(reader: Reader, stored: Iterable[LedgerSeries], span: Span) -
             map(_minute_ms, reader.read(LEDGER.name, tags, from_ns=span.from_ns, to_ns=span.to_ns, last=1)),
             default=None,
         )
-        # Trades are dated to one minute, which at its border may be the one before.
-        if point_ms is not None and (claimed_ms is None or point_ms > claimed_ms + MINUTE_MS):
+        if point_ms is not None and (claimed_ms is None or point_ms > claimed_ms):
             why = "stored, and in no claim: no service has said what was issued since; --verify counts it"
             found.append(Unknown((series,), claimed_ms, None, why))
     return found

@@ -148,7 +148,7 @@ def test_what_no_service_can_claim_any_more_is_in_no_claim(ledger: Ledger) -> No
     code, out, _ = ledger("--verify")
     assert code == 1
     assert "BTCUSDC trades: 3 in the store are in no claim" in out
-    assert "NOT COMPLETE: nothing lost, THE STORE DISAGREES in 1 of 2 series" in out
+    assert "NOT COMPLETE: nothing lost, not all is known, THE STORE DISAGREES in 1 of 2 series" in out
 
 
 def test_of_a_run_that_has_ended_nothing_is_on_its_way(ledger: Ledger) -> None:
