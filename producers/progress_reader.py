@@ -315,6 +315,8 @@ class ProgressReader:
         """All records from these places to the ends of their partitions, or until one has given enough."""
         unread = {(place.topic, place.partition) for place in places}
         self._consumer.assign(places)
+        # librdkafka keeps a partition paused across assignments, and one was where it had given enough.
+        self._consumer.resume(places)
         heard_at = time.monotonic()
         while unread:
             messages = self._consumer.consume(batch, _BATCH_S)

@@ -186,7 +186,8 @@ class RunningConsumer:
         try:
             positions = self.positions()
             highs = ends(looking, [TopicPartition(self._stream.topic, number) for number in positions])
-            return all(position >= highs[number] for number, position in positions.items())
+            # Before the group has given it any there is nothing that it could have read.
+            return bool(positions) and all(at >= highs[number] for number, at in positions.items())
         finally:
             looking.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -12,9 +13,11 @@ from confluent_kafka import Producer
 from cryptostream.embedded.broker import MemoryBroker
 from producers.bearings import OpenHole
 from producers.progress import Progress
-from producers.progress_reader import Noted
+from producers.progress_reader import Noted, ProgressReader
 from shared.kafka import producer_config
-from shared.topics import PROGRESS
+from shared.messages import encode
+from shared.topics import PROGRESS, TRADES
+from tests.builders import trade
 
 SERIES = "binance:BTCUSDC:trades"
 
@@ -113,3 +116,19 @@ def test_hundreds_of_records_with_many_holes_do_not_lie_in_memory() -> None:
     grown_mb, *newest = map(float, said.stdout.split())
     assert newest == [10_079] * 4
     assert grown_mb < 24
+
+
+def test_a_series_that_was_found_is_found_again_by_the_same_reader() -> None:
+    """After each return of the broker one reader asks whether the topics still hold what they held."""
+    broker = MemoryBroker("", [])
+    try:
+        producer = Producer(producer_config(broker.address, "test", memory_broker=True))
+        for number in range(5_000):
+            producer.produce(TRADES, encode(trade(trade_id=number)), b"binance:BTCUSDC", 3)
+            producer.poll(0)
+        assert producer.flush(30) == 0
+        reached = Progress(10, TRADES, 3, 10, 1_000, 2_000)
+        with closing(ProgressReader(broker.address)) as reader:
+            assert [reader.contradicted({SERIES: reached}) for _ in range(3)] == [[], [], []]
+    finally:
+        broker.stop()
