@@ -44,7 +44,7 @@ def newest_minute_ms(reader: Reader) -> int | None:
 
 
 def is_live(reader: Reader, now_ms: int) -> bool:
-    """Whether services were at work within the last two minutes: each speaks every second."""
+    """Whether services were at work within the last three minutes: each speaks every second."""
     newest_ms = max((_minute_ms(row) for row in reader.read(SERVICE.name, {}, last=1)), default=None)
     return newest_ms is not None and newest_ms > now_ms - _SETTLED_MS - MINUTE_MS
 

@@ -120,7 +120,7 @@ class _Text:
             zlib.error,
             lzma.LZMAError,
             zipfile.BadZipFile,
-            NotImplementedError,
+            NotImplementedError,  # zipfile's, for a compression that it does not know
         ) as error:
             raise RecordingError(f"{path}: cannot be read ({_reason(error)}); {_EXPECTED}") from None
         except UnicodeDecodeError:
