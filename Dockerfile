@@ -1,6 +1,7 @@
 # The image of all services of the stream (target services), and that of the snapshot pipeline (target snapshots).
 # The old builder must do: no RUN --mount, no heredocs, no COPY --chmod; it builds every stage up to its target.
 ARG PYTHON_IMAGE=python:3.12-slim-bookworm@sha256:782412e85d0f0984994c290652577d4018aff08145c85b262bb63dc0c7522254
+ARG NODE_IMAGE=node:20-slim
 
 FROM ${PYTHON_IMAGE} AS build
 # Wheels only, each held against its hash: nothing is compiled, so nothing of a compiler is needed anywhere.
@@ -11,12 +12,19 @@ RUN python -m venv /opt/cryptostream \
  && /opt/cryptostream/bin/python -m pip uninstall --yes --quiet pip \
  && find /opt/cryptostream -type d \( -name tests -o -name test \) -prune -exec rm -rf '{}' +
 
+# The page as plain files: nothing of Node is in the image.
+FROM ${NODE_IMAGE} AS page
+WORKDIR /build/web
+COPY web/ /build/web/
+RUN npm ci --ignore-scripts --no-audit --no-fund && NEXT_TELEMETRY_DISABLED=1 npm run build
+
 FROM ${PYTHON_IMAGE} AS services
 # 1000, as influxd's and Kafka's users: volumes and the user's own files need no change of owner.
 # A new named volume takes the owner of the folder it is mounted on.
 RUN groupadd --gid 1000 cryptostream \
  && useradd --uid 1000 --gid 1000 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin cryptostream \
  && mkdir -p /run/cryptostream-secrets/operator /run/cryptostream-secrets/writer /run/cryptostream-secrets/grafana \
+      /run/cryptostream-secrets/api \
       /run/cryptostream-secrets/prefect /run/cryptostream-secrets/prefect-api \
       /var/lib/cryptostream/slots /var/lib/cryptostream/c3 /backup \
  && chown -R 1000:1000 /run/cryptostream-secrets /var/lib/cryptostream /backup
@@ -31,7 +39,13 @@ COPY shared/ /app/shared/
 COPY producers/ /app/producers/
 COPY consumers/ /app/consumers/
 COPY simulator/ /app/simulator/
+COPY api/ /app/api/
 COPY cryptostream/ /app/cryptostream/
+# `doctor` checks the settings of the snapshots too.
+COPY pipelines/ /app/pipelines/
+COPY influxdb/__init__.py /app/influxdb/
+COPY influxdb/provision/ /app/influxdb/provision/
+COPY --from=page /build/web/out/ /app/web/out/
 RUN python -m compileall -q /app
 WORKDIR /var/lib/cryptostream
 USER 1000:1000

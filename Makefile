@@ -9,7 +9,7 @@ ARGS ?=
 JOBS ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup setup-snapshots run test unit lint bench engines azurite chaos power-cuts week parity oracle sources
+.PHONY: setup setup-snapshots run web web-if-possible web-test test unit lint bench engines azurite chaos power-cuts week parity oracle sources
 .PHONY: soak frames
 .PHONY: schemas docs dashboards lock clean
 .PHONY: up no-webhook-in-env down logs ps urls password backup restore compose images test-compose
@@ -33,8 +33,33 @@ $(SNAPSHOTS_STAMP): requirements/snapshots-test.txt $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/snapshots-test.txt
 	@touch $@
 
-run: $(STAMP)
+run: $(STAMP) $(if $(findstring --no-web,$(ARGS)),,web-if-possible)
 	@$(BIN)/cryptostream run $(ARGS)
+
+# The page of the browser as plain files (docs/dashboard.md), which `run` and `python -m api` serve: Node is needed
+# to build it alone. No script of a package runs.
+WEB_PACKAGES := web/node_modules/.package-lock.json
+WEB := web/out/index.html
+NODE_NEEDED := 20.9
+HAS_NODE := command -v npm >/dev/null && node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 9) ? 0 : 1)' 2>/dev/null
+
+web: $(WEB)
+
+$(WEB_PACKAGES): web/package.json web/package-lock.json
+	@$(HAS_NODE) || { echo "the page needs Node $(NODE_NEEDED) or newer, and npm, to be built; install them, then: make web" >&2; exit 2; }
+	cd web && npm ci --ignore-scripts --no-audit --no-fund --silent
+
+$(WEB): $(WEB_PACKAGES) web/openapi.json $(shell find web/src web/public web/*.ts -type f 2>/dev/null)
+	cd web && npm run --silent build
+	@touch $@
+
+# Before a run: it goes on without the page.
+web-if-possible:
+	@if $(HAS_NODE); then $(MAKE) --no-print-directory web || echo "page: could not be built (see above); going on with its API alone" >&2; \
+	  else echo "page: Node $(NODE_NEEDED) or newer, and npm, are needed to build it; going on with its API alone" >&2; fi
+
+web-test: $(WEB_PACKAGES)
+	cd web && npm test --silent
 
 test: $(STAMP)
 	@$(PYTEST) $(ARGS)
@@ -47,13 +72,14 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@if [ -e $(WEB_PACKAGES) ]; then cd web && npm run --silent lint && npm run --silent typecheck; fi
 
 bench: $(STAMP)
 	@$(BIN)/python -m bench $(ARGS)
 
 # Real Kafka and real InfluxDB, for tests and benchmarks (docs/engines.md).
 engines: $(STAMP)
-	@$(BIN)/python -m cryptostream.engines $(ARGS)
+	@$(BIN)/python -m cryptostream.engines.fetch $(ARGS)
 
 # An emulated Azure Blob Storage for tests, into the cache of engines; nothing in this tree needs it to run.
 AZURITE_VERSION := 3.37.0
@@ -84,15 +110,17 @@ clean:
 	  fi; \
 	  $(STACK) $(ALL_PROFILES) down --volumes --remove-orphans; \
 	fi
-	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf web/node_modules web/out web/.next $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
 schemas: $(STAMP)
 	@$(BIN)/python -c 'import json, pathlib; from shared.models import MODELS; \
 	  [pathlib.Path(f"docs/schemas/{kind}.json").write_text(json.dumps(model.model_json_schema(), indent=2) + "\n") for kind, model in MODELS.items()]'
 
 docs: $(STAMP) schemas
-	@$(BIN)/python -m docs.make_indicators
-	@$(BIN)/python -m docs.make_snapshots
+	@$(BIN)/python -m scripts.make_indicators
+	@$(BIN)/python -m scripts.make_snapshots
+	@$(BIN)/python -m scripts.make_exchanges
+	@$(BIN)/python -m scripts.make_openapi
 
 # The JSON that Grafana reads, from grafana/boards and grafana/alerts.py (docs/dashboards.md).
 dashboards: $(STAMP)
@@ -108,17 +136,17 @@ power-cuts: $(STAMP)
 
 # A week of snapshots under all troubles at once, in virtual time (docs/snapshots.md).
 week: $(SNAPSHOTS_STAMP)
-	@$(BIN)/python -m docs.make_week
+	@$(BIN)/python -m scripts.make_week
 
 # Every column of the indicators against its reference, on months of bars (docs/parity.md).
 parity: $(STAMP)
-	@$(BIN)/python -m docs.make_parity
+	@$(BIN)/python -m scripts.make_parity
 
-# Seeded runs judged by the exchange's own word (docs/oracle.md); with ARGS only these: make oracle ARGS="--seed 7"
+# Seeded runs checked against the exchange's log (docs/oracle.md); with ARGS only these: make oracle ARGS="--seed 7"
 oracle: $(STAMP)
 	@$(BIN)/python -m oracle $(if $(ARGS),$(ARGS),--seeds 200 --write docs/oracle.md)
 
-# Each source of truth cut in turn, on both brokers and both stores: an hour and a half.
+# Each data source cut in turn, on both brokers and both stores: an hour and a half.
 sources: $(STAMP)
 	@$(PYTEST) --dist load -m long $(ARGS) tests/integration/oracle/test_sources.py
 
@@ -164,12 +192,12 @@ ps:
 	@$(STACK) ps $(ARGS)
 
 urls:
-	@for service in grafana:3000 influxdb:8086 control-center:9021 prefect-server:4200; do \
+	@for service in api:8000 grafana:3000 influxdb:8086 control-center:9021 prefect-server:4200; do \
 	  at=$$($(STACK) port $${service%:*} $${service#*:} 2>/dev/null) && [ -n "$$at" ] && printf '%-15s http://%s\n' "$${service%:*}" "$$at"; done; true
 
 # Of Grafana's and InfluxDB's administrators.
 password:
-	@$(STACK) run --rm --no-deps -T secrets-init python -m cryptostream.provision show
+	@$(STACK) run --rm --no-deps -T secrets-init python -m influxdb.provision show
 	@echo "(if Grafana refuses it, its own was changed or is older than the secrets: docker compose exec grafana grafana cli admin reset-admin-password NEW)"
 
 # All of InfluxDB into a new folder of BACKUPS (default: the volume backups); FROM is such a folder's name.
@@ -184,15 +212,15 @@ restore:
 	$(STACK) restart grafana
 
 compose: $(STAMP)
-	@$(BIN)/python -m docs.make_compose
+	@$(BIN)/python -m scripts.make_compose
 
 # The digests of the images of others, asked of their registries, into docker/images.lock and the compose files
 # (docs/operations.md, Upgrading). REGISTRY is the URL of the one they are pulled from; with ARGS=--check nothing
 # is written.
 images: $(STAMP)
 	@test -n "$(REGISTRY)" || { echo "make images: name the registry that the images come from: make images REGISTRY=URL" >&2; exit 2; }
-	@$(BIN)/python -m docs.pin_images --registry "$(REGISTRY)" $(ARGS)
+	@$(BIN)/python -m scripts.pin_images --registry "$(REGISTRY)" $(ARGS)
 
-# The whole stack on this machine's engine: brought up, broken, judged (docs/operations.md).
+# The whole stack on this machine's engine: brought up, broken, checked (docs/operations.md).
 test-compose: $(STAMP)
 	@$(BIN)/python -m tests.compose $(ARGS)

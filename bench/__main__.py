@@ -1,6 +1,6 @@
 """`make bench`: producer path and consumer path on a real Kafka and a real InfluxDB, in one run.
 
-The others are asked for by name and have options of their own: `make bench ARGS="indicators --help"`.
+The others run by name and have their own options: `make bench ARGS="indicators --help"`.
 """
 
 from __future__ import annotations
@@ -29,16 +29,21 @@ from bench import (
     stages,
     store,
 )
-from cryptostream.commands.topics import ensure_topics
+from bench.dashboard import main as dashboard
+from bench.frames import INTERVALS
+from bench.topics import create_topic
 from cryptostream.engines.influxdb import InfluxServer
 from cryptostream.engines.kafka import KafkaServer
+from cryptostream.topics_admin import ensure_topics
 from shared.arguments import Parser, whole
-from shared.command import guarded
+from shared.command import run_command
 
 Round = dict[str, float]
 
 _PATHS: Final = ("producer", "consumer", "klines")
 _BY_NAME: Final[dict[str, Callable[[list[str]], int]]] = {
+    "api": lambda more: dashboard.main(["api", *more]),
+    "page": lambda more: dashboard.main(["page", *more]),
     "indicators": indicators.main,
     "ledger": ledger.main,
     "store": store.main,
@@ -67,7 +72,7 @@ def main() -> int:
         parser.error(f"{', '.join(sorted(unknown))}: no such benchmark; choose from {known}")
     result: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="cryptostream-bench-") as directory:
-        # A broker of its own for each part: what one leaves behind would be work for the other.
+        # A broker for each part: leftovers of one would load the other.
         with _broker(Path(directory) / "limits") as kafka:
             result["fitness"] = _fitness(kafka.bootstrap_servers)
         if "producer" in parts:
@@ -75,7 +80,7 @@ def main() -> int:
                 result["producer"] = _producer(kafka.bootstrap_servers, asked.messages, asked.rounds)
         for part, measure, count in (
             ("consumer", _consumer, asked.messages),
-            # A bar with all indicators is thirty times as much to store as a trade.
+            # A bar with all indicators is thirty times the data of a trade.
             ("klines", _klines, asked.messages // 5),
         ):
             if part in parts:
@@ -90,12 +95,12 @@ def main() -> int:
 
 def _broker(directory: Path) -> KafkaServer:
     server = KafkaServer(directory)
-    ensure_topics(server.bootstrap_servers, producer_path.INTERVALS)
+    ensure_topics(server.bootstrap_servers, INTERVALS)
     return server
 
 
 def _fitness(bootstrap_servers: str) -> dict[str, Any]:
-    limits.create_topic(bootstrap_servers, "bench.limits")
+    create_topic(bootstrap_servers, "bench.limits")
     rounds = [
         (
             limits.bare_in(bootstrap_servers, "bench.limits", 300_000),
@@ -189,4 +194,4 @@ def _table(title: str, count: int, bare: list[Round], ours: list[Round]) -> dict
 
 if __name__ == "__main__":
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")])
-    sys.exit(guarded(main))
+    sys.exit(run_command(main))

@@ -1,14 +1,17 @@
-"""Closed bars as they are on Kafka, made up."""
+"""Generated closed bars, as on Kafka."""
 
 from __future__ import annotations
 
 import random
 import time
+from collections.abc import Sequence
 from typing import Final
 
 from confluent_kafka import Producer
 
+from bench.topics import send
 from consumers.indicators.bars import Bar
+from shared.intervals import INTERVAL_MS
 from shared.kafka import producer_config
 from shared.messages import KlineMessage, encode
 from shared.topics import klines_topic
@@ -30,32 +33,33 @@ def walk(count: int, seed: int = 1) -> list[Bar]:
     return bars
 
 
-def fill(bootstrap_servers: str, bars: int) -> int:
-    """Put bars of a minute on their topic, of each symbol a random walk; open time of the first."""
+def fill(bootstrap_servers: str, bars: int, symbols: Sequence[str] = SYMBOLS, interval: str = "1m") -> int:
+    """Publish bars up to now, a random walk for each symbol; open time of the first."""
     producer = Producer(producer_config(bootstrap_servers, "bench"))
-    start_ms = (time.time_ns() // 60_000_000_000 - bars) * 60_000
-    walks = [walk(bars, seed) for seed in range(len(SYMBOLS))]
+    step_ms = INTERVAL_MS[interval]
+    start_ms = (time.time_ns() // 1_000_000 // step_ms - bars) * step_ms
+    walks = [walk(bars, seed) for seed in range(len(symbols))]
     for number in range(bars):
-        for symbol, series in zip(SYMBOLS, walks, strict=True):
-            message = bar_message(symbol, start_ms + number * 60_000, series[number])
-            producer.produce(klines_topic("1m"), encode(message), f"binance:{symbol}".encode())
-        producer.poll(0)
+        for symbol, series in zip(symbols, walks, strict=True):
+            message = _message(symbol, interval, start_ms + number * step_ms, series[number])
+            send(producer, klines_topic(interval), f"binance:{symbol}".encode(), encode(message))
     producer.flush()
     return start_ms
 
 
-def bar_message(symbol: str, open_time_ms: int, bar: Bar) -> KlineMessage:
-    """A closed bar of a minute as it is on Kafka."""
+def _message(symbol: str, interval: str, open_time_ms: int, bar: Bar) -> KlineMessage:
+    """A closed bar as it is on Kafka."""
+    end_ms = open_time_ms + INTERVAL_MS[interval]
     return {
         "schema": 1,
         "exchange": "binance",
         "symbol": symbol,
-        "event_time_ms": open_time_ms + 60_002,
-        "received_time_ms": open_time_ms + 60_005,
+        "event_time_ms": end_ms + 2,
+        "received_time_ms": end_ms + 5,
         "source": "stream",
-        "interval": "1m",
+        "interval": interval,
         "open_time_ms": open_time_ms,
-        "close_time_ms": open_time_ms + 59_999,
+        "close_time_ms": end_ms - 1,
         "open": f"{bar.open:.8f}",
         "high": f"{bar.high:.8f}",
         "low": f"{bar.low:.8f}",

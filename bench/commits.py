@@ -1,4 +1,4 @@
-"""What it costs that each commit of the SQLite store waits for the disk (SQLITE_SYNCHRONOUS).
+"""Cost of waiting for the disk at each commit of the SQLite store (SQLITE_SYNCHRONOUS).
 
 `make bench ARGS=commits`. Both sides write the same trades to files on the same disk, in turn.
 """
@@ -17,7 +17,7 @@ from consumers.stores.sqlite import SqliteStore
 from consumers.stores.sqlite_file import Synchronous
 from shared.arguments import Parser, whole
 
-# Points of one commit: a quiet stream's, a busy one's, a batch of one that catches up.
+# Points of a commit: of a quiet stream, a busy one, one that catches up.
 _SIZES: Final = (10, 100, 1_000, 5_000)
 _SIDES: Final[tuple[Synchronous, ...]] = ("normal", "full")
 _POINTS: Final = 50_000
@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
         [
             [
                 f"{int(size):,}",
-                *(report.fine_spread(sides[side]) for side in _SIDES),
+                *(report.spread(sides[side], 1) for side in _SIDES),
                 f"{statistics.median(sides['full']) - statistics.median(sides['normal']):+,.1f}",
             ]
             for size, sides in took_ms.items()
@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _commit_ms(path: Path, synchronous: Synchronous, size: int) -> float:
-    """Mean time of a commit; what the log costs now and then is in it."""
+    """Mean time of a commit, checkpoints of the log included."""
     commits = min(max(_POINTS // size, _LEAST_COMMITS), _MOST_COMMITS)
     points = list(trades(commits * size, time.time_ns()))
     store = SqliteStore(path, synchronous=synchronous)

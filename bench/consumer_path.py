@@ -1,9 +1,8 @@
 """Consumer path: Kafka → points → InfluxDB acknowledged, beside the bare libraries on the same records.
 
-The bare loops do the same work by the libraries alone: confluent-kafka reads batches, orjson decodes, the
-same arithmetic makes the same values, they become line protocol, urllib3 posts it gzipped and waits for the
-answer. Both are timed from outside, by InfluxDB's own count of written points, from the first points to the
-last: start-up counts for neither.
+The bare loops do the same work with the libraries alone: confluent-kafka reads batches, orjson decodes, the
+same arithmetic computes the values, urllib3 posts gzipped line protocol and waits for the answer. Both are
+timed by InfluxDB's own count of written points, from the first points to the last, without start-up.
 """
 
 from __future__ import annotations
@@ -15,18 +14,17 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
-import psutil
 import urllib3
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 
 from bench import bars
-from bench.limits import create_topic
-from bench.watch import Watch, start_consumer
+from bench.processes import cpu_s, resident_bytes
+from bench.topics import create_topic, send
+from bench.watch import Watch, consumer_process
 from consumers.indicators.bars import Bar
 from consumers.indicators.registry import indicator_set
-from consumers.measurements import INDICATOR
-from consumers.points import Point, Series
+from consumers.measurements import INDICATOR, Point, Series
 from consumers.stores.line_protocol import LineEncoder
 from cryptostream.engines.influxdb import InfluxServer
 from cryptostream.topics_admin import ensure_topics
@@ -39,20 +37,20 @@ _BATCH: Final = 5_000  # what InfluxDB's manual advises for a request
 # Thirty trades a second, a busy pair's pace; recent, so that no bucket refuses them.
 _SPACING_MS: Final = 33
 
-# Lines of one decoded record; keeps what it needs from record to record.
+# Lines of one decoded record; may keep state from record to record.
 Lines = Callable[[dict[str, Any]], bytes]
 
 
 @dataclass(frozen=True)
 class Path:
-    """One stream's way.
+    """The path of one stream.
 
     Attributes:
-        title: what is read.
-        bucket: where the bare loop writes.
-        points: that a record becomes, at least.
-        lines: makes the bare loop's, anew for each round.
-        state_topic: where our consumer keeps state between rounds, if it does.
+        title: of the records.
+        bucket: that the bare loop writes to.
+        points: least number of points a record.
+        lines: makes the bare loop's `Lines` of a round.
+        state_topic: of our consumer, if it keeps state.
     """
 
     title: str
@@ -147,14 +145,7 @@ def fill_trades(bootstrap_servers: str, topic: str, count: int) -> None:
                 "buyer_is_maker": number % 2 == 0,
             }
         )
-        while True:
-            try:
-                producer.produce(topic, value, b"binance:BTCUSDT")
-                break
-            except BufferError:
-                producer.poll(0.05)
-        if number % 1_000 == 0:
-            producer.poll(0)
+        send(producer, topic, b"binance:BTCUSDT", value)
     producer.flush()
 
 
@@ -167,7 +158,7 @@ def bare(bootstrap_servers: str, influx: InfluxServer, path: Path, count: int) -
     headers = {"Authorization": f"Token {influx.token}", "Content-Encoding": "gzip"}
     url = f"{influx.url}/api/v2/write?org={influx.org}&bucket={path.bucket}&precision=ns"
     read = 0
-    cpu = time.thread_time()  # the watch is another thread
+    cpu = time.thread_time()  # Watch runs in another thread
     while read < count:
         batch = consumer.consume(_BATCH // path.points, timeout=0.2)
         if not batch:
@@ -186,19 +177,14 @@ def bare(bootstrap_servers: str, influx: InfluxServer, path: Path, count: int) -
 def ours(bootstrap_servers: str, influx: InfluxServer, path: Path, count: int) -> dict[str, float]:
     """One round of the real consumer process."""
     watch = Watch(influx)
-    process = start_consumer(bootstrap_servers, influx, list(path.arguments))
-    try:
-        child = psutil.Process(process.pid)
+    with consumer_process(bootstrap_servers, influx, path.arguments) as process:
         _until(lambda: watch.written() > watch.first, "the consumer did not begin to store in time")
-        cpu = sum(child.cpu_times()[:2])
+        cpu = cpu_s(process)
         pace = watch.wait_idle(path.points * count)
-        used = sum(child.cpu_times()[:2]) - cpu
-        resident = child.memory_info().rss / 2**20
-    finally:
-        process.terminate()
-        process.wait(20)
+        used = cpu_s(process) - cpu
+        resident = resident_bytes(process) / 2**20
     _forget(bootstrap_servers, path)
-    # Windows' summaries are points too; the pace is given in records.
+    # Window summaries are points too; the rate is in records.
     return {
         "messages_per_s": count * pace.share / pace.seconds,
         "cpu_us": used / count * 1e6,
@@ -207,11 +193,11 @@ def ours(bootstrap_servers: str, influx: InfluxServer, path: Path, count: int) -
 
 
 def _forget(bootstrap_servers: str, path: Path) -> None:
-    """The next round begins at the first record again, and knows nothing."""
+    """Delete offsets and state, so that the next round begins at the first record."""
     admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 3})
     admin.delete_consumer_groups([path.group])[path.group].result(30)
     if path.state_topic is not None:
-        # Records of a compacted topic cannot be deleted: the topic goes, and comes again.
+        # Records of a compacted topic cannot be deleted, so the topic is recreated.
         admin.delete_topics([path.state_topic])[path.state_topic].result(30)
         _until(
             lambda: path.state_topic not in admin.list_topics(timeout=10).topics, "the topic is still there"
@@ -228,7 +214,7 @@ def _until(condition: Callable[[], bool], otherwise: str) -> None:
 
 
 def prepare_trades(bootstrap_servers: str, count: int) -> None:
-    """Fill `market.trades` for our rounds and a topic beside it for the bare ones."""
+    """Fill `market.trades` for our rounds and another topic for the bare ones."""
     fill_trades(bootstrap_servers, TRADES, count)
     create_topic(bootstrap_servers, TRADE_PATH.topic)
     fill_trades(bootstrap_servers, TRADE_PATH.topic, count)

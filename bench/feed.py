@@ -1,7 +1,7 @@
-"""A feed that is never the bottleneck: frames prepared once, written to the socket in large pieces.
+"""A feed that is never the bottleneck: prepared frames, written to the socket in large pieces.
 
-It speaks just enough of the protocol for one client: the WebSocket handshake, and the few REST answers that
-a producer asks for when it starts. `python -m bench.feed COUNT` prints its port, then when it began to send.
+It implements what one client needs: the WebSocket handshake, and the REST answers of a producer's start.
+`python -m bench.feed COUNT` prints its port, then the time of the first frame.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import orjson
 from bench.frames import INTERVALS, SYMBOL, frames, snapshot
 
 _GUID: Final = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 §1.3
-_SETTLE_S: Final = 2.0  # time for a producer to fetch what it needs before the flood
+_SETTLE_S: Final = 2.0  # for the REST requests of a starting producer
 _PIECE: Final = 65_536
 
 
@@ -51,7 +51,7 @@ def rest_answer(path: str) -> Any:
                     {"symbol": SYMBOL, "status": "TRADING", "baseAsset": "BTC", "quoteAsset": "USDT"}
                 ],
             }
-        case "klines" | "historicalTrades" | "trades":
+        case "klines" | "historicalTrades" | "aggTrades" | "trades":
             return []
         case _:
             return {}

@@ -1,4 +1,4 @@
-"""Generated combined-stream frames in the live mix of a busy pair, with ids that leave no hole."""
+"""Generated combined-stream frames in the live mix of a busy pair, with contiguous ids."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any, Final
 
 import orjson
 
+from shared.intervals import INTERVAL_MS
+
 SYMBOL: Final = "BTCUSDT"
 INTERVALS: Final = ("1s", "1m", "15m", "1h", "1d")
-_INTERVAL_MS: Final = {"1s": 1_000, "1m": 60_000, "15m": 900_000, "1h": 3_600_000, "1d": 86_400_000}
 FIRST_UPDATE_ID: Final = 50_000_000_000
 FIRST_TRADE_ID: Final = 3_700_000_000
 # The proportions of a recorded ten minutes of BTCUSDT: 73,174 quotes, 19,904 trades, 6,495 diffs.
@@ -20,7 +21,7 @@ _LEVELS_PER_DIFF: Final = 30
 
 
 def frames(count: int, start_ms: int, seed: int = 1) -> Iterator[bytes]:
-    """`count` frames; open bars are updated every two seconds of market time, none closes."""
+    """`count` frames; open bars update every two seconds of market time, none closes."""
     made = 0
     for made, (stream, data) in enumerate(_events(start_ms, random.Random(seed))):
         if made == count:
@@ -29,7 +30,7 @@ def frames(count: int, start_ms: int, seed: int = 1) -> Iterator[bytes]:
 
 
 def snapshot() -> dict[str, Any]:
-    """The REST answer from which the book of these frames starts."""
+    """The REST snapshot that the book of these frames starts from."""
     return {
         "lastUpdateId": FIRST_UPDATE_ID,
         "bids": [[f"{61_000 - step / 100:.8f}", "1.00000000"] for step in range(1, 501)],
@@ -96,11 +97,11 @@ def _diff(first: int, last: int, now_ms: int, chance: random.Random) -> dict[str
 
 
 def _kline(interval: str, start_ms: int, now_ms: int, trade_id: int, chance: random.Random) -> dict[str, Any]:
-    open_ms = start_ms - start_ms % _INTERVAL_MS[interval]
+    open_ms = start_ms - start_ms % INTERVAL_MS[interval]
     price = _price(chance)
     bar = {
         "t": open_ms,
-        "T": open_ms + _INTERVAL_MS[interval] - 1,
+        "T": open_ms + INTERVAL_MS[interval] - 1,
         "s": SYMBOL,
         "i": interval,
         "f": FIRST_TRADE_ID,

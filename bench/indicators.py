@@ -1,4 +1,4 @@
-"""Indicators: what a bar costs, and what it costs by what a user would pick instead.
+"""Indicators: cost of a bar, beside the libraries that a user would pick instead.
 
 `make bench ARGS=indicators` needs neither Kafka nor InfluxDB. All sides run in turn in one process; times are
 CPU times, median and range of the rounds are shown. `--long` adds memory over a million bars.
@@ -20,8 +20,7 @@ from bench.bars import walk
 from consumers.indicators.bars import Bar
 from consumers.indicators.indicator_set import IndicatorSet
 from consumers.indicators.registry import indicator_set
-from consumers.measurements import INDICATOR
-from consumers.points import Point, Series
+from consumers.measurements import INDICATOR, Point, Series
 from consumers.stores.line_protocol import LineEncoder
 from shared.arguments import Parser, whole
 
@@ -38,8 +37,8 @@ SIX: Final = (
     "volatility_atr",
 )
 SERIES: Final = 300
-_WARM: Final = 100  # bars before the clock starts: no indicator is warming up any more
-_WINDOW: Final = 500  # bars that `ta` and pandas are given anew for each bar
+_WARM: Final = 100  # bars before the measurement: every indicator has warmed up
+_WINDOW: Final = 500  # bars that `ta` and pandas recompute for each bar
 _LONG: Final = 1_000_000
 _TRACED: Final = 20
 
@@ -66,7 +65,7 @@ def main(arguments: list[str]) -> int:
     report.show(
         f"Indicators, µs ({asked.rounds} rounds in turn, median and range)",
         ["", "µs"],
-        [[name, report.fine_spread(values)] for name, values in rounds.items()],
+        [[name, report.spread(values, 1)] for name, values in rounds.items()],
     )
     memory = _memory(bars, asked.long)
     report.show(
@@ -129,7 +128,7 @@ def _open(indicators: IndicatorSet, states: list[Any], bars: list[Bar]) -> Work:
 
 
 def _taken(states: list[Any], bars: list[Bar]) -> list[list[Bar]]:
-    """Bars of a round, for each series its own."""
+    """Bars of a round, separate objects for each series."""
     return [[_own(bar) for _ in states] for bar in bars[_WARM : _WARM + max(3, 600 // len(states))]]
 
 
@@ -144,7 +143,7 @@ def _repeated(action: Callable[[], object], times: int = 1_000) -> Work:
 
 
 def _others(bars: list[Bar]) -> dict[str, Work]:
-    """What a user would pick instead; what is not installed is named, and left out."""
+    """The alternatives; those not installed are named and left out."""
     makers = {"ta": _ta, "pandas": _pandas, "talipp": _talipp, "talib": _talib}
     missing = [module for module in makers if importlib.util.find_spec(module) is None]
     if missing:
@@ -258,7 +257,7 @@ def _talib(bars: list[Bar]) -> dict[str, Work]:
 
 
 def _memory(bars: list[Bar], long: bool) -> dict[str, float]:
-    """Kilobytes of a series; with `long` also what a process grows by over a million bars of one series."""
+    """Kilobytes of a series; with `long` also the growth of a process over a million bars of one series."""
     indicators = indicator_set()
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
@@ -276,5 +275,5 @@ def _memory(bars: list[Bar], long: bool) -> dict[str, float]:
 
 
 def _own(bar: Bar) -> Bar:
-    """The same bar with numbers that nobody else holds, as one from the wire has them."""
+    """The same bar with float objects of its own, as if decoded."""
     return Bar(bar.open_time_ms, *(number + 0.0 for number in bar[1:]))

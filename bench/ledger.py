@@ -1,36 +1,39 @@
-"""What a long history of completeness costs: `cryptostream ledger` and a start of the ledger's consumer.
+"""Cost of a long ledger history: `cryptostream ledger` and a start of the ledger's consumer.
 
-`make bench ARGS="ledger --events 100000000"`. The history is made, not waited for: four symbols at four
-events a second each, as producers and consumers write them, with holes. What the events of that time leave
-in the sets is entered by the minute, snapshots of it are written as the ledger's consumer writes them, and
-the newest events lie on `pipeline.ledger` itself.
+`make bench ARGS="ledger --events 100000000"`. The history is generated: four symbols at four events a second
+each, as producers and consumers write them, with holes. Its sets are entered by the minute, snapshots are
+written as the ledger's consumer writes them, and the newest events are on `pipeline.ledger`.
 """
 
 from __future__ import annotations
 
 import os
 import random
+import re
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import Producer
 
 from bench import report
+from bench.processes import page, peak_mb, running
+from bench.topics import send
 from consumers.ledger_book import LedgerBook
-from cryptostream.commands.topics import ensure_topics
 from cryptostream.engines.kafka import KafkaServer
-from producers.progress import partition_of
+from cryptostream.topics_admin import ensure_topics
 from shared.arguments import Parser, whole
 from shared.id_ranges import IdRanges
 from shared.intervals import INTERVAL_MS
 from shared.kafka import producer_config
+from shared.ledger import LedgerSeries, ledger_record
 from shared.messages import LedgerMessage, encode, message_key
-from shared.proxies import direct
+from shared.models import LedgerKind
+from shared.partitioner import partition_of
 from shared.topics import DEFAULT_PARTITIONS, LEDGER, LEDGER_SNAPSHOT
 
 SYMBOLS: Final = ("BTCUSDC", "ETHUSDC", "XRPUSDC", "SOLUSDC")
@@ -38,16 +41,16 @@ INTERVALS: Final = ("1s", "1m", "15m", "1h", "1d")
 EVENTS_A_SECOND: Final = 4 * len(SYMBOLS)
 _TRADES_A_SECOND: Final = 10
 _MINUTE_MS: Final = 60_000
-_GREAT_HOLE: Final = 10_000_000
+_LARGE_HOLE: Final = 10_000_000
 _METRICS_PORT: Final = 29_464
 _READY_S: Final = 120.0
 
 
 class History:
-    """Events of a market that began some time ago and goes on up to now.
+    """Events of a market that began some time ago and lasts until now.
 
     Args:
-        holes: missing trades of each symbol, one by one, besides a great hole.
+        holes: single missing trades of each symbol, besides a large hole.
     """
 
     def __init__(self, seconds: int, holes: int, seed: int) -> None:
@@ -57,12 +60,12 @@ class History:
         self._holes = holes
 
     def minutes(self) -> Iterator[LedgerMessage]:
-        """The whole history, a range a minute and series."""
+        """The whole history, one range a minute and series."""
         trades = (self.end_ms - self.begin_ms) // 1000 * _TRADES_A_SECOND
         some = self._chance.sample(range(trades), min(self._holes, trades // 1_000))
-        missing = sorted(_GREAT_HOLE + number for number in some)
+        missing = sorted(_LARGE_HOLE + number for number in some)
         for symbol in SYMBOLS:
-            yield event(symbol, "trades", "expected", (0, _GREAT_HOLE - 1), None)
+            yield event(symbol, "trades", "expected", (0, _LARGE_HOLE - 1), None)
             at = 0
             for begin_ms in range(self.begin_ms, self.end_ms, _MINUTE_MS):
                 first = self._trade_id(begin_ms)
@@ -84,7 +87,7 @@ class History:
                     yield event(symbol, interval, kind, (first, last), last)
 
     def seconds(self, count: int) -> Iterator[LedgerMessage]:
-        """The newest events as they are on the topic, second by second."""
+        """The newest events, second by second as on the topic."""
         for begin_ms in range(self.end_ms - count // EVENTS_A_SECOND * 1000, self.end_ms, 1000):
             for symbol in SYMBOLS:
                 first, last = self._trade_id(begin_ms), self._trade_id(begin_ms + 1000) - 1
@@ -93,29 +96,22 @@ class History:
                     yield event(symbol, "1s", kind, (begin_ms, begin_ms), begin_ms)
 
     def _trade_id(self, time_ms: int) -> int:
-        return _GREAT_HOLE + (time_ms - self.begin_ms) // 1000 * _TRADES_A_SECOND
+        return _LARGE_HOLE + (time_ms - self.begin_ms) // 1000 * _TRADES_A_SECOND
 
 
-def event(symbol: str, series: str, kind: str, ids: tuple[int, int], time_ms: int | None) -> LedgerMessage:
+def event(
+    symbol: str, series: str, kind: LedgerKind, ids: tuple[int, int], time_ms: int | None
+) -> LedgerMessage:
     """An event about `series`, "trades" or an interval."""
-    stream, interval = ("trades", None) if series == "trades" else ("klines", series)
-    first, last = ids
-    step = INTERVAL_MS[interval] if interval else 1
-    return {
-        "schema": 1,
-        "exchange": "binance",
-        "symbol": symbol,
-        "event_time_ms": time_ms,
-        "received_time_ms": time.time_ns() // 10**6,
-        "source": "stream",
-        "stream": stream,
-        "interval": interval,
-        "kind": kind,
-        "first": first,
-        "last": last,
-        "count": (last - first) // step + 1,
-        "detail": None,
-    }
+    trades = LedgerSeries("binance", symbol, "trades", "")
+    return ledger_record(
+        trades if series == "trades" else LedgerSeries("binance", symbol, "klines", series),
+        kind,
+        *ids,
+        event_time_ms=time_ms,
+        received_time_ms=time.time_ns() // 10**6,
+        source="stream",
+    )
 
 
 def fill(bootstrap_servers: str, history: History, kept: int, since: int) -> None:
@@ -146,27 +142,6 @@ def _write_snapshots(producer: Producer, book: LedgerBook) -> None:
         send(producer, LEDGER_SNAPSHOT, key, value, partition)
 
 
-def send(producer: Producer, topic: str, key: bytes, value: bytes, partition: int) -> None:
-    """One record; waits for room in the producer's queue.
-
-    Raises:
-        RuntimeError: Kafka has not taken a record.
-    """
-
-    def delivered(error: KafkaError | None, _message: Message) -> None:
-        if error is not None:
-            raise RuntimeError(f"{topic}: {error.str()}")
-
-    while True:
-        try:
-            producer.produce(topic, value, key, partition, on_delivery=delivered)
-        except BufferError:
-            producer.poll(0.1)
-            continue
-        producer.poll(0)
-        return
-
-
 def _partition(message: LedgerMessage) -> int:
     return partition_of(message_key("binance", message["symbol"]), DEFAULT_PARTITIONS)
 
@@ -191,7 +166,6 @@ def main(arguments: list[str]) -> int:
         ensure_topics(kafka.bootstrap_servers, INTERVALS)
         fill(kafka.bootstrap_servers, history, asked.kept, asked.since)
         environment = {
-            **os.environ,
             "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
             "SYMBOLS": ",".join(SYMBOLS),
             "INTERVALS": ",".join(INTERVALS),
@@ -220,15 +194,17 @@ def main(arguments: list[str]) -> int:
 
 
 def _command(environment: dict[str, str]) -> tuple[float, float]:
-    """Seconds and MB of `cryptostream ledger`; it names the holes, so it ends with 1."""
+    """Seconds and MB of `cryptostream ledger`, which reports the holes and so ends with 1."""
     began = time.monotonic()
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "cryptostream.cli", "ledger"], env=environment, stdout=said
+            [sys.executable, "-m", "cryptostream.cli", "ledger"],
+            env={**os.environ, **environment},
+            stdout=output,
         )
         _, status, usage = os.wait4(process.pid, 0)
-        said.seek(0)
-        if os.waitstatus_to_exitcode(status) != 1 or b"NOT COMPLETE" not in said.read():
+        output.seek(0)
+        if os.waitstatus_to_exitcode(status) != 1 or b"NOT COMPLETE" not in output.read():
             raise RuntimeError(f"cryptostream ledger ended with {status}, though trades are missing")
     took_s = time.monotonic() - began
     sys.stdout.write(f"  of which at work: {usage.ru_utime + usage.ru_stime:.1f} s\n")
@@ -236,46 +212,25 @@ def _command(environment: dict[str, str]) -> tuple[float, float]:
 
 
 def _consumer(environment: dict[str, str]) -> tuple[float, float]:
-    """Seconds until the ledger's consumer is ready and has read everything, and the MB that took at most."""
+    """Seconds until the ledger's consumer is ready and has read everything, and its peak MB."""
     began = time.monotonic()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "consumers", "--stream", "ledger"],
-        env={**environment, "METRICS_PORT": str(_METRICS_PORT)},
-        stderr=subprocess.DEVNULL,
-    )
-    try:
+    command = [sys.executable, "-m", "consumers", "--stream", "ledger"]
+    settings = {**environment, "METRICS_PORT": str(_METRICS_PORT)}
+    with running(command, settings, stderr=subprocess.DEVNULL) as process:
         while not _caught_up():
             if process.poll() is not None or time.monotonic() - began > _READY_S:
                 raise RuntimeError(f"consumer-ledger is not ready after {time.monotonic() - began:.0f} s")
-            time.sleep(0.1)  # between two looks
-        took_s = time.monotonic() - began
-        status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
-    finally:
-        process.terminate()
-        process.wait(15)
-    return took_s, peak_mb(status)
-
-
-def peak_mb(status: str) -> float:
-    """The most that a process has had resident, by its `/proc/…/status`."""
-    peak_kb = next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]
-    return int(peak_kb) * 1024 / 1e6
+            time.sleep(0.1)
+        return time.monotonic() - began, peak_mb(process)
 
 
 def _caught_up() -> bool:
-    try:
-        for path in ("readyz", "metrics"):
-            address = f"http://127.0.0.1:{_METRICS_PORT}/{path}"
-            with direct().open(address, timeout=1) as answer:
-                text: str = answer.read().decode()
-    except OSError:
+    if page(_METRICS_PORT, "readyz") is None:
         return False
-    figures: dict[str, Any] = {
-        name: float(value)
-        for line in text.splitlines()
-        if not line.startswith("#")
-        for name, _, value in [line.partition(" ")]
-        for name in [name.split("{")[0]]
-        for value in [value.split("} ")[-1].split()[-1]]
-    }
-    return figures.get("cryptostream_messages", 0) > 0 and figures.get("cryptostream_lag_messages", 1) == 0
+    metrics = page(_METRICS_PORT, "metrics") or ""
+
+    def figure(name: str) -> float | None:
+        found = re.search(rf"^{name}(?:{{.*}})? (\S+)$", metrics, re.MULTILINE)
+        return float(found[1]) if found else None
+
+    return (figure("cryptostream_messages") or 0) > 0 and figure("cryptostream_lag_messages") == 0

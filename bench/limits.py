@@ -1,4 +1,4 @@
-"""Is this machine fit to be measured on? The bare Kafka loops must come near the figures known for it."""
+"""Whether the machine is fit for measurements: bare Kafka loops must come near its known figures."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import time
 from typing import Final
 
 from confluent_kafka import Consumer, Producer
-from confluent_kafka.admin import AdminClient, NewTopic
 
 from shared.kafka import consumer_config, producer_config
 
@@ -15,12 +14,6 @@ KNOWN_IN: Final = 198_000
 KNOWN_OUT: Final = 220_000
 FIT: Final = 0.8
 _VALUE: Final = b"x" * 200
-
-
-def create_topic(bootstrap_servers: str, name: str) -> None:
-    client = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 3})
-    for future in client.create_topics([NewTopic(name, num_partitions=1, replication_factor=1)]).values():
-        future.result(30)
 
 
 def bare_in(bootstrap_servers: str, topic: str, count: int) -> float:

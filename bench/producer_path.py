@@ -1,36 +1,37 @@
 """Producer path: socket → parse → check → Kafka acknowledged, beside the bare libraries on the same frames.
 
-The bare loop does the same work by the libraries alone: websockets reads, orjson decodes and encodes again,
-confluent-kafka sends (idempotent, lz4), and everything is acknowledged at the end.
+The bare loop does the same work with the libraries alone: websockets reads, orjson decodes and encodes,
+confluent-kafka sends (idempotent, lz4), and waits for all acknowledgements at the end.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import IO, Any
 
 import orjson
-import psutil
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, Producer
 from websockets.asyncio.client import connect
 
 from bench.feed import stream_names
 from bench.frames import INTERVALS, SYMBOL
-from bench.limits import create_topic
+from bench.processes import cpu_s, resident_bytes, running
+from bench.topics import create_topic
 from shared.kafka import consumer_config, producer_config
+from shared.kafka_reader import PartitionId, watermarks
 from shared.topics import DEPTH, QUOTES, TRADES, klines_live_topic
 
 _DEADLINE_S = 120.0
 
 
 class Feed:
-    """A feed process; `line()` reads what it says next."""
+    """A feed process; `line()` reads its next message."""
 
     def __init__(self, count: int) -> None:
         self.process = subprocess.Popen(
@@ -43,8 +44,8 @@ class Feed:
     def line(self) -> dict[str, Any]:
         output: IO[bytes] | None = self.process.stdout
         assert output is not None
-        said: dict[str, Any] = orjson.loads(output.readline())
-        return said
+        message: dict[str, Any] = orjson.loads(output.readline())
+        return message
 
     def stop(self) -> None:
         self.process.kill()
@@ -52,7 +53,7 @@ class Feed:
 
 
 def bare(bootstrap_servers: str, prefix: str, count: int) -> dict[str, float]:
-    """One round of the bare loop, in this process; each stream has a topic, as the contract has it."""
+    """One round of the bare loop, in this process; each stream has a topic, as in the contract."""
     topics = {name: f"{prefix}.{name.replace('@', '.')}" for name in stream_names()}
     for topic in topics.values():
         create_topic(bootstrap_servers, topic)
@@ -91,30 +92,32 @@ def ours(bootstrap_servers: str, count: int) -> dict[str, float]:
     feed = Feed(count)
     published = Published(bootstrap_servers)
     environment = {
-        **os.environ,
         "BINANCE_REST_URL": f"http://127.0.0.1:{feed.port}",
         "BINANCE_WS_URL": f"ws://127.0.0.1:{feed.port}",
         "KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
         "LOG_LEVEL": "WARNING",
     }
     with tempfile.TemporaryDirectory() as directory:
-        # Bearings of its own: rounds must not go on where the last one stood.
-        bearings = os.path.join(directory, "bearings.json")  # noqa: PTH118
-        with open(bearings, "wb") as file:  # noqa: PTH123
-            file.write(b"{}")
-        command = [sys.executable, "-m", "producers", "--symbols", SYMBOL, "--intervals", ",".join(INTERVALS)]
-        process = subprocess.Popen([*command, "--bearings", bearings], env=environment)
+        # Start positions of its own: a round must not go on where the last one stood.
+        start_positions = Path(directory) / "bearings.json"
+        start_positions.write_bytes(b"{}")
+        arguments = [
+            "--symbols",
+            SYMBOL,
+            "--intervals",
+            ",".join(INTERVALS),
+            "--bearings",
+            str(start_positions),
+        ]
         try:
-            child = psutil.Process(process.pid)
-            start = feed.line()["sending_at"]
-            cpu = sum(child.cpu_times()[:2])
-            _wait(lambda: published() >= count)
-            end = time.monotonic()
-            used = sum(child.cpu_times()[:2]) - cpu
-            resident = child.memory_info().rss / 2**20
+            with running([sys.executable, "-m", "producers", *arguments], environment) as process:
+                start = feed.line()["sending_at"]
+                cpu = cpu_s(process)
+                _wait(lambda: published() >= count)
+                end = time.monotonic()
+                used = cpu_s(process) - cpu
+                resident = resident_bytes(process) / 2**20
         finally:
-            process.terminate()
-            process.wait(20)
             feed.stop()
             published.close()
     return {"messages_per_s": count / (end - start), "cpu_us": used / count * 1e6, "resident_mb": resident}
@@ -131,37 +134,28 @@ def _wait(done: Callable[[], bool]) -> None:
 
 
 class Published:
-    """Counts records on the topics that get one for each frame, from the moment it is made."""
+    """Counts new records on the topics that get one for each frame."""
 
     def __init__(self, bootstrap_servers: str) -> None:
         self._consumer = Consumer(consumer_config(bootstrap_servers, "bench-watermarks", "bench"))
         topics = (TRADES, QUOTES, DEPTH, *(klines_live_topic(interval) for interval in INTERVALS))
         known = self._consumer.list_topics(timeout=10).topics
-        self._places = [
-            TopicPartition(topic, partition) for topic in topics for partition in known[topic].partitions
-        ]
-        self._before = {(place.topic, place.partition): self._end(place) for place in self._places}
+        self._partitions = [(topic, partition) for topic in topics for partition in known[topic].partitions]
+        self._before = {partition: self._end(partition) for partition in self._partitions}
 
     def __call__(self) -> int:
-        moved = {
-            place: self._end(place) - self._before[place.topic, place.partition] for place in self._places
-        }
-        partitions = {place.partition for place, count in moved.items() if count}
-        if partitions:
-            # One key lives on one partition number. Asking less leaves the processor to what is measured.
-            self._places = [place for place in self._places if place.partition in partitions]
-        return sum(moved.values())
+        grown = {partition: self._end(partition) - self._before[partition] for partition in self._partitions}
+        used = {number for (_, number), count in grown.items() if count}
+        if used:
+            # A key has one partition number: fewer requests leave the processor to the measured process.
+            self._partitions = [partition for partition in self._partitions if partition[1] in used]
+        return sum(grown.values())
 
     def close(self) -> None:
         self._consumer.close()
 
-    def _end(self, place: TopicPartition) -> int:
-        give_up = time.monotonic() + 10
-        while True:
-            try:
-                return int(self._consumer.get_watermark_offsets(place, timeout=10)[1])
-            except KafkaException as error:
-                # A topic made a moment ago may have no leader yet.
-                if error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION or time.monotonic() > give_up:
-                    raise
-                time.sleep(0.1)
+    def _end(self, partition: PartitionId) -> int:
+        # A new topic may have no leader yet.
+        return watermarks(self._consumer, partition, lambda reason: f"{partition}: no watermarks ({reason})")[
+            1
+        ]

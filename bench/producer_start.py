@@ -1,56 +1,56 @@
-"""What a long history and great holes cost a producer that starts: seconds until it is ready, and its memory.
+"""Cost of a long history and large holes at a producer's start: seconds until it is ready, and its memory.
 
-`make bench ARGS=producer-start`: four symbols in one process, as `cryptostream run` has them; with
-`--symbols BTCUSDC` one, as a container has it. The history of the ledger is made as in `bench.ledger`. Of
-each symbol `market.trades` has a trade at the anchor that progress speaks of and many behind it, and progress
-knows a hole of millions of trades and thousands of single ones. The exchange is the simulator, which has
-issued all of them long ago. Bars have their newest one, and progress that speaks of it.
+`make bench ARGS=producer-start`: four symbols in one process, as in `cryptostream run`; with
+`--symbols BTCUSDC` one, as in a container. The ledger's history is generated as in `bench.ledger`. For each
+symbol `market.trades` has the trade that progress names as anchor and many after it, and progress has a hole
+of millions of trades and thousands of single ones, which the simulated exchange has issued. Each interval has
+its newest bar and its progress.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import orjson
-import psutil
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Producer
 
 from bench import report
-from bench.ledger import EVENTS_A_SECOND, INTERVALS, SYMBOLS, History, fill, peak_mb, send
+from bench.ledger import EVENTS_A_SECOND, INTERVALS, SYMBOLS, History, fill
+from bench.processes import cpu_s, page, peak_mb, running
+from bench.topics import send
 from cryptostream.engines.kafka import KafkaServer
-from cryptostream.engines.server import free_port
+from cryptostream.processes.server import free_port
 from cryptostream.topics_admin import ensure_topics
-from producers.bearings import OpenHole, klines_series, trades_series
-from producers.progress import Progress, decode_progress, partition_of
+from producers.progress import Progress, decode_progress
+from producers.start_positions import OpenHole, klines_series, trades_series
 from shared.arguments import Parser, whole
 from shared.intervals import INTERVAL_MS
-from shared.kafka import consumer_config, producer_config
+from shared.kafka import producer_config
+from shared.kafka_reader import PartitionId, TopicReader
 from shared.messages import encode, message_key
+from shared.partitioner import partition_of
 from shared.topics import DEFAULT_PARTITIONS, LEDGER, PROGRESS, TRADES, klines_topic
 
 _EXCHANGE: Final = "binance"
-# After so long the quietest symbol, of 30 trades a minute, has 11 million of them.
+# In that time the quietest symbol, of 30 trades a minute, has 11 million.
 _AGE_MS: Final = 260 * 86_400_000
-_ON_ITS_WAY: Final = 200  # newest trades that no topic has: it was off for as long as they took
+_ON_ITS_WAY: Final = 200  # newest trades that no topic has: the producer was stopped
 _READY_S: Final = 120.0
 _FILLING_S: Final = 60.0
-_SAID_S: Final = 120.0
 
 
-class Place(NamedTuple):
+class TradeSpan(NamedTuple):
     """Trade ids of one symbol: the topic has `anchor` to `last`, and below it `holes` are missing."""
 
     anchor: int
@@ -87,9 +87,9 @@ def main(arguments: list[str]) -> int:
         servers = kafka.bootstrap_servers
         ensure_topics(servers, INTERVALS)
         fill(servers, History(asked.events // EVENTS_A_SECOND, asked.holes, seed=14), asked.kept, 10_000)
-        places = {symbol: _place_of(rest_url, symbol, asked) for symbol in symbols}
-        _publish(servers, places, asked.noted)
-        result = _measured(servers, {"BINANCE_REST_URL": rest_url, "BINANCE_WS_URL": ws_url}, places)
+        spans = {symbol: _span_of(rest_url, symbol, asked) for symbol in symbols}
+        _publish(servers, spans, asked.noted)
+        result = _measured(servers, {"BINANCE_REST_URL": rest_url, "BINANCE_WS_URL": ws_url}, spans)
     sys.stdout.write(
         f"{asked.events:,} events of history; of each of {len(symbols)} symbols {asked.behind:,} trades"
         f" behind progress, of which {asked.noted:,} records lie, a hole of {asked.hole:,} trades and"
@@ -113,13 +113,13 @@ def _exchange() -> Iterator[tuple[str, str]]:
     )
     try:
         assert process.stdout is not None
-        said: dict[str, Any] = orjson.loads(process.stdout.readline())
-        yield said["rest_url"], said["ws_url"]
+        ready: dict[str, Any] = orjson.loads(process.stdout.readline())
+        yield ready["rest_url"], ready["ws_url"]
     finally:
         process.kill()  # it keeps nothing
 
 
-def _place_of(rest_url: str, symbol: str, asked: argparse.Namespace) -> Place:
+def _span_of(rest_url: str, symbol: str, asked: argparse.Namespace) -> TradeSpan:
     newest = _trade(rest_url, f"trades?symbol={symbol}&limit=1")
     last = newest["id"] - _ON_ITS_WAY
     anchor = last - asked.behind
@@ -129,11 +129,11 @@ def _place_of(rest_url: str, symbol: str, asked: argparse.Namespace) -> Place:
     if [row["id"] for row in times] != list(bounds):
         raise RuntimeError(f"{symbol}: the simulator's market is too young for such a hole")
     before_ms, after_ms, anchor_ms, last_ms = (row["time"] for row in times)
-    great = OpenHole(end - asked.hole + 1, end, before_ms, after_ms, asked=1, since_ms=last_ms)
+    large = OpenHole(end - asked.hole + 1, end, before_ms, after_ms, asked=1, since_ms=last_ms)
     single = (
         OpenHole(at, at, after_ms, anchor_ms, asked=1, since_ms=last_ms) for at in range(end + 2, anchor, 2)
     )
-    return Place(anchor, last, anchor_ms, last_ms, (great, *single))
+    return TradeSpan(anchor, last, anchor_ms, last_ms, (large, *single))
 
 
 def _trade(rest_url: str, question: str) -> dict[str, Any]:
@@ -142,33 +142,33 @@ def _trade(rest_url: str, question: str) -> dict[str, Any]:
     return rows[0]
 
 
-def _publish(bootstrap_servers: str, places: dict[str, Place], noted: int) -> None:
-    """The trades from the anchor on, and progress that speaks of it, as often as a segment keeps it."""
+def _publish(bootstrap_servers: str, spans: dict[str, TradeSpan], noted: int) -> None:
+    """The trades from the anchor on, and `noted` records of progress, as in an uncompacted segment."""
     producer = Producer(producer_config(bootstrap_servers, "bench"))
     offsets: Counter[int] = Counter()
     bars: Counter[int] = Counter()
     now_ms = time.time_ns() // 10**6
-    for symbol, place in places.items():
+    for symbol, span in spans.items():
         key = message_key(_EXCHANGE, symbol)
         partition = partition_of(key, DEFAULT_PARTITIONS)
         record = Progress(
-            place.anchor, TRADES, partition, offsets[partition], place.anchor_ms, now_ms, missing=place.holes
+            span.anchor, TRADES, partition, offsets[partition], span.anchor_ms, now_ms, missing=span.holes
         )
-        for trade_id in range(place.anchor, place.last + 1):
-            send(producer, TRADES, key, encode(_message(symbol, trade_id, place)), partition)
+        for trade_id in range(span.anchor, span.last + 1):
+            send(producer, TRADES, key, encode(_message(symbol, trade_id, span)), partition)
             offsets[partition] += 1
         series = trades_series(_EXCHANGE, symbol).encode()
         for age in range(noted - 1, -1, -1):
-            older = replace(record, updated_ms=now_ms - age * 10 * len(place.holes))
+            older = replace(record, updated_ms=now_ms - age * 10 * len(span.holes))
             send(producer, PROGRESS, series, older.encode(), partition_of(series, DEFAULT_PARTITIONS))
         for interval in INTERVALS:
-            _publish_bar(producer, symbol, interval, place.last_ms, bars[partition])
+            _publish_bar(producer, symbol, interval, span.last_ms, bars[partition])
         bars[partition] += 1
     producer.flush()
 
 
 def _publish_bar(producer: Producer, symbol: str, interval: str, time_ms: int, offset: int) -> None:
-    """The bar that was the newest closed one at this time, and its progress."""
+    """The newest closed bar at this time, and its progress."""
     key, topic, step_ms = message_key(_EXCHANGE, symbol), klines_topic(interval), INTERVAL_MS[interval]
     open_ms = time_ms // step_ms * step_ms - step_ms
     bar: Any = {
@@ -198,9 +198,9 @@ def _publish_bar(producer: Producer, symbol: str, interval: str, time_ms: int, o
     send(producer, PROGRESS, series, progress.encode(), partition_of(series, DEFAULT_PARTITIONS))
 
 
-def _message(symbol: str, trade_id: int, place: Place) -> Any:
-    share = (trade_id - place.anchor) / (place.last - place.anchor)
-    time_ms = place.anchor_ms + round(share * (place.last_ms - place.anchor_ms))
+def _message(symbol: str, trade_id: int, span: TradeSpan) -> Any:
+    share = (trade_id - span.anchor) / (span.last - span.anchor)
+    time_ms = span.anchor_ms + round(share * (span.last_ms - span.anchor_ms))
     return {
         "schema": 1,
         "exchange": _EXCHANGE,
@@ -216,105 +216,57 @@ def _message(symbol: str, trade_id: int, place: Place) -> Any:
     }
 
 
-def _measured(servers: str, exchange: dict[str, str], places: dict[str, Place]) -> dict[str, Any]:
+def _measured(servers: str, exchange: dict[str, str], spans: dict[str, TradeSpan]) -> dict[str, Any]:
     """The start of a producer, and its first minute."""
     port = free_port()
     environment = {
-        **os.environ,
         **exchange,
         "KAFKA_BOOTSTRAP_SERVERS": servers,
-        "SYMBOLS": ",".join(places),
+        "SYMBOLS": ",".join(spans),
         "INTERVALS": ",".join(INTERVALS),
         "METRICS_PORT": str(port),
         "LOG_LEVEL": "WARNING",
     }
-    before = _ends(servers, (LEDGER, PROGRESS, TRADES))
+    with closing(TopicReader(servers)) as reader:
+        before = {
+            partition: end
+            for topic in (LEDGER, PROGRESS, TRADES)
+            for partition, (_, end) in reader.bounds(topic).items()
+        }
     began = time.monotonic()
-    process = subprocess.Popen([sys.executable, "-m", "producers"], env=environment)
-    try:
-        while _asked(port, "readyz") is None:
+    with running([sys.executable, "-m", "producers"], environment) as process:
+        while page(port, "readyz") is None:
             if process.poll() is not None or time.monotonic() - began > _READY_S:
                 raise RuntimeError(f"the producer is not ready after {time.monotonic() - began:.0f} s")
-            time.sleep(0.1)  # between two looks
-        ready_s, ready_mb = time.monotonic() - began, _peak_mb(process.pid)
-        work_s = sum(psutil.Process(process.pid).cpu_times()[:2])
+            time.sleep(0.1)
+        ready_s, ready_mb = time.monotonic() - began, peak_mb(process)
+        work_s = cpu_s(process)
         time.sleep(_FILLING_S)
-        filling_mb = _peak_mb(process.pid)
-        taken_up = _taken_up(servers, before, places)
-    finally:
-        process.terminate()
-        process.wait(15)
+        filling_mb = peak_mb(process)
+        taken_up = _taken_up(servers, before, spans)
     return {"ready_s": ready_s, "work_s": work_s, "ready_mb": ready_mb, "filling_mb": filling_mb, **taken_up}
 
 
-def _taken_up(servers: str, before: list[TopicPartition], places: dict[str, Place]) -> dict[str, int]:
-    """See that the new process has said of every missing trade that it is, and fills or still knows it."""
+def _taken_up(servers: str, before: dict[PartitionId, int], spans: dict[str, TradeSpan]) -> dict[str, int]:
+    """Check that the new process reports every missing trade, and fills or still knows it."""
     expected: Counter[str] = Counter()
     filled: Counter[str] = Counter()
     noted: dict[str, Progress] = {}
-    for topic, key, value in _since(servers, before):
-        if topic == PROGRESS and (progress := decode_progress(value)).missing:
-            noted[key] = progress
-        elif topic == LEDGER and b"missing since an earlier start" in value:
-            expected[key] += orjson.loads(value)["count"]
-        elif topic == TRADES and (trade := orjson.loads(value))["source"] == "backfill":
-            filled[key] += trade["trade_id"] < places[trade["symbol"]].anchor
-    for symbol, place in places.items():
+    with closing(TopicReader(servers)) as reader:
+        for record in reader.to_end(before):
+            topic, key, value = record.topic(), (record.key() or b"").decode(), record.value() or b""
+            if topic == PROGRESS and (progress := decode_progress(value)).missing:
+                noted[key] = progress
+            elif topic == LEDGER and b"missing since an earlier start" in value:
+                expected[key] += orjson.loads(value)["count"]
+            elif topic == TRADES and (trade := orjson.loads(value))["source"] == "backfill":
+                filled[key] += trade["trade_id"] < spans[trade["symbol"]].anchor
+    for symbol, span in spans.items():
         key, series = f"{_EXCHANGE}:{symbol}", trades_series(_EXCHANGE, symbol)
-        if expected[key] != place.missing or series not in noted:
-            raise RuntimeError(f"{symbol}: {expected[key]:,} of {place.missing:,} missing were taken up")
-        left = sum(hole.last - hole.first + 1 for hole in noted[series].missing if hole.last < place.anchor)
-        if not place.missing - filled[key] <= left <= place.missing:
-            raise RuntimeError(f"{symbol}: {left:,} are missing, {filled[key]:,} filled of {place.missing:,}")
+        if expected[key] != span.missing or series not in noted:
+            raise RuntimeError(f"{symbol}: {expected[key]:,} of {span.missing:,} missing were taken up")
+        left = sum(hole.last - hole.first + 1 for hole in noted[series].missing if hole.last < span.anchor)
+        if not span.missing - filled[key] <= left <= span.missing:
+            raise RuntimeError(f"{symbol}: {left:,} are missing, {filled[key]:,} filled of {span.missing:,}")
     known = sum(hole.last - hole.first + 1 for progress in noted.values() for hole in progress.missing)
     return {"filled": sum(filled.values()), "missing": known}
-
-
-def _ends(servers: str, topics: tuple[str, ...]) -> list[TopicPartition]:
-    consumer = Consumer(consumer_config(servers, "bench", "bench"))
-    try:
-        places = [TopicPartition(topic, at) for topic in topics for at in range(DEFAULT_PARTITIONS)]
-        return [
-            TopicPartition(place.topic, place.partition, consumer.get_watermark_offsets(place, timeout=10)[1])
-            for place in places
-        ]
-    finally:
-        consumer.close()
-
-
-def _since(servers: str, before: list[TopicPartition]) -> Iterator[tuple[str, str, bytes]]:
-    """Records from these places to the ends of now: topic, key, value."""
-    ends = _ends(servers, (LEDGER, PROGRESS, TRADES))
-    unread = {(end.topic, end.partition): end.offset for end in ends}
-    for start in before:
-        if unread[start.topic, start.partition] == start.offset:
-            del unread[start.topic, start.partition]
-    consumer = Consumer(consumer_config(servers, "bench", "bench"))
-    consumer.assign(before)
-    deadline = time.monotonic() + _SAID_S
-    try:
-        while unread and time.monotonic() < deadline:
-            for message in consumer.consume(1_000, 0.2):
-                if message.error() is not None:
-                    continue
-                at = message.topic() or "", message.partition() or 0
-                yield at[0], (message.key() or b"").decode(), message.value() or b""
-                if (message.offset() or 0) >= unread.get(at, 0) - 1:
-                    unread.pop(at, None)
-    finally:
-        consumer.close()
-    if unread:
-        raise RuntimeError(f"Kafka does not give its records of {sorted(unread)} within {_SAID_S:.0f} s")
-
-
-def _asked(port: int, path: str) -> str | None:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=1) as answer:
-            text: str = answer.read().decode()
-            return text
-    except (urllib.error.URLError, OSError):
-        return None
-
-
-def _peak_mb(pid: int) -> float:
-    return peak_mb(Path(f"/proc/{pid}/status").read_text(encoding="utf-8"))

@@ -1,8 +1,8 @@
 """Kafka → the six usual indicators → InfluxDB: our consumer beside Quix Streams on the same bars.
 
-`make bench ARGS=quix`. Quix Streams pins another confluent-kafka than we do, so it gets an environment of its
-own in the cache folder, made once. Each round has a broker of its own: neither side finds state of an earlier
-one. What both stored is compared, value by value.
+`make bench ARGS=quix`. Quix Streams pins another confluent-kafka, so it gets its own environment in the cache
+folder, made once. Each round has a new broker, without state of earlier rounds. The stored values of both are
+compared.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
-from influxdb_client import InfluxDBClient
+from influxdb_client.client.influxdb_client import InfluxDBClient
 
 from bench import report
 from bench.bars import SYMBOLS, fill
 from bench.indicators import SIX
-from bench.watch import Watch, start_consumer
+from bench.processes import running
+from bench.store import settings_of
+from bench.watch import Watch, consumer_process
 from consumers.stores.factory import open_reader
-from cryptostream.commands.topics import ensure_topics
 from cryptostream.engines.influxdb import InfluxServer
 from cryptostream.engines.kafka import KafkaServer
+from cryptostream.topics_admin import ensure_topics
 from shared.arguments import Parser, whole
-from shared.settings import Settings
 from shared.topics import klines_topic
 
 QUIX: Final = "quixstreams==3.28.1"
@@ -73,7 +74,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _environment() -> Path:
-    """The Python that has Quix Streams."""
+    """The Python with Quix Streams."""
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "cryptostream"
     folder = cache / QUIX.replace("==", "-")
     python = folder / "bin" / "python"
@@ -88,39 +89,29 @@ def _quix(python: Path, kafka: KafkaServer, influx: InfluxServer, count: int, st
     watch = Watch(influx)
     job = Path(__file__).with_name("quix_job.py")
     place = [kafka.bootstrap_servers, klines_topic("1m"), "bench-quix"]
-    process = subprocess.Popen(
-        [str(python), str(job), *place, influx.url, influx.org, influx.token, str(state_dir)],
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        pace = watch.wait_idle(2 * count)  # a bar and its indicators are two points
-        return count * pace.share / pace.seconds
-    finally:
-        process.terminate()
-        process.wait(30)
+    command = [str(python), str(job), *place, influx.url, influx.org, influx.token, str(state_dir)]
+    with running(command, {}, stderr=subprocess.DEVNULL):
+        return _rate(watch, count)
 
 
 def _ours(kafka: KafkaServer, influx: InfluxServer, count: int) -> float:
     watch = Watch(influx)
     arguments = ["--stream", "klines", "--intervals", "1m"]
-    process = start_consumer(
-        kafka.bootstrap_servers, influx, arguments, {"INDICATORS": ",".join(SIX), "INTERVALS": "1m"}
-    )
-    try:
-        pace = watch.wait_idle(2 * count)
-        return count * pace.share / pace.seconds
-    finally:
-        process.terminate()
-        process.wait(20)
+    settings = {"INDICATORS": ",".join(SIX), "INTERVALS": "1m"}
+    with consumer_process(kafka.bootstrap_servers, influx, arguments, settings):
+        return _rate(watch, count)
+
+
+def _rate(watch: Watch, count: int) -> float:
+    """Bars per second; a bar and its indicators are two points."""
+    pace = watch.wait_idle(2 * count)
+    return count * pace.share / pace.seconds
 
 
 def _compare(influx: InfluxServer, start_ms: int) -> tuple[int, int]:
     """Values compared, and how many differ."""
-    settings = Settings(
-        store="influxdb", influx_url=influx.url, influx_org=influx.org, influx_token=influx.token
-    )
     compared = different = 0
-    with closing(open_reader(settings)) as reader:
+    with closing(open_reader(settings_of(influx))) as reader:
         for symbol in SYMBOLS:
             tags = {"exchange": "binance", "symbol": symbol, "interval": "1m"}
             ours = {

@@ -1,5 +1,5 @@
-"""Kafka → six indicators → InfluxDB by Quix Streams, written as its manual shows: `apply(..., stateful=True)`
-and a batching sink. Runs in an environment of its own (bench/quix.py), so it imports nothing of ours.
+"""Kafka → six indicators → InfluxDB by Quix Streams, as its manual shows: `apply(..., stateful=True)` and a
+batching sink. Runs in its own environment (bench/quix.py), so it imports nothing of ours.
 
 `python bench/quix_job.py BROKER TOPIC GROUP URL ORG TOKEN STATE_DIR`
 """
@@ -72,7 +72,7 @@ def indicators(bar: dict[str, Any], state: State) -> dict[str, Any]:
     return {"symbol": bar["symbol"], "time_ms": bar["open_time_ms"], "bar": bar, "values": values}
 
 
-class InfluxSink(BatchingSink):
+class InfluxSink(BatchingSink):  # type: ignore[misc]  # not installed beside ours
     """Line protocol in requests of 5,000 points, at each of the application's checkpoints."""
 
     def __init__(self, url: str, org: str, token: str) -> None:
@@ -90,7 +90,7 @@ class InfluxSink(BatchingSink):
 
 
 def _lines(row: dict[str, Any]) -> str:
-    """The bar and its indicators, two points as ours are."""
+    """The bar and its indicators, as two points like ours."""
     fields = ",".join([f"{name}={value}" for name, value in row["values"].items()])
     bar, symbol, time_ms = row["bar"], row["symbol"], row["time_ms"]
     prices = ",".join([f"{name}={float(bar[name])}" for name in BAR_FIELDS])

@@ -1,4 +1,4 @@
-"""Tables for people and JSON for programs, with the machine and the date a figure belongs to."""
+"""Tables and JSON of results, with machine and date."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RESULTS: Final = Path(__file__).parent / "results"
 
 
 def machine() -> dict[str, Any]:
-    """Where a figure was taken."""
+    """Machine, date and commit of a measurement."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -41,14 +41,10 @@ def machine() -> dict[str, Any]:
     }
 
 
-def spread(values: Sequence[float]) -> str:
+def spread(values: Sequence[float], places: int = 0) -> str:
     """Median with the range of the rounds."""
-    return f"{statistics.median(values):,.0f} ({min(values):,.0f}–{max(values):,.0f})"
-
-
-def fine_spread(values: Sequence[float]) -> str:
-    """The same for figures of a few microseconds."""
-    return f"{statistics.median(values):,.1f} ({min(values):,.1f}–{max(values):,.1f})"
+    low, middle, high = min(values), statistics.median(values), max(values)
+    return f"{middle:,.{places}f} ({low:,.{places}f}–{high:,.{places}f})"
 
 
 def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -1,7 +1,7 @@
-"""Which clients come back when a broker was stopped and started again, some of them idle, some of them busy.
+"""Which Kafka clients recover from a broker's restart, some of them idle, some busy.
 
-`make bench ARGS="restarts --restarts 14"`. A client that hears or delivers nothing within a minute of the
-broker's return is dead: librdkafka would have to be started anew (docs/decisions/broker-restart.md).
+`make bench ARGS="restarts --restarts 14"`. A client that receives or delivers nothing within a minute of the
+restart is dead: its process would have to be restarted (docs/decisions/broker-restart.md).
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _DEAD_AFTER_S: Final = 60.0
 
 
 class Reader(threading.Thread):
-    """A consumer of a topic of its own, which holds a slot in a group of its own."""
+    """A static member of its own group, on its own topic."""
 
     def __init__(self, bootstrap_servers: str, number: int, settings: dict[str, Any]) -> None:
         super().__init__(daemon=True)
         name = f"restarts-{number}"
-        self._config = consumer_config(bootstrap_servers, name, name, slot=name) | settings
+        self._config = consumer_config(bootstrap_servers, name, name, instance_id=name) | settings
         self._topic = name
         self.heard_s = 0.0
 
@@ -45,7 +45,7 @@ class Reader(threading.Thread):
             consumer.subscribe([self._topic])
             while not self._fenced(consumer.consume(500, 0.1)):
                 pass
-            # A broker that lost its memory of the group: a service ends and is started again.
+            # The broker has lost the group: a service would restart.
             consumer.close()
 
     def _fenced(self, messages: list[Message]) -> bool:
@@ -56,7 +56,7 @@ class Reader(threading.Thread):
 
 
 class Writer(threading.Thread):
-    """A producer that always has something to send."""
+    """A producer that always sends."""
 
     def __init__(self, bootstrap_servers: str, number: int, settings: dict[str, Any]) -> None:
         super().__init__(daemon=True)
@@ -66,7 +66,7 @@ class Writer(threading.Thread):
 
     def run(self) -> None:
         while True:
-            with suppress(BufferError):  # full while the broker is away, as it should be
+            with suppress(BufferError):  # full while the broker is down
                 for key in range(20):
                     self._producer.produce(self._topic, b"x" * 100, str(key), on_delivery=self._delivered)
             self._producer.poll(0.05)
@@ -93,7 +93,7 @@ def main(arguments: list[str]) -> int:
         [[str(number), f"{one['after_s']:.1f}", str(one["dead"])] for number, one in enumerate(rounds, 1)],
     )
     print(f"written: {report.write('restarts', {'librdkafka': version, 'set': asked.set, 'rounds': rounds})}")
-    # Threads of dead clients would hold the process.
+    # Threads of dead clients would keep the process alive.
     os._exit(1 if dead else 0)
 
 
@@ -102,7 +102,7 @@ def _rounds(kafka: KafkaServer, restarts: int, settings: dict[str, Any]) -> list
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers, "log_level": 0})
     for future in admin.create_topics(topics).values():
         future.result(30)
-    clients = [
+    clients: list[Reader | Writer] = [
         *(Reader(kafka.bootstrap_servers, number, settings) for number in range(CONSUMERS)),
         *(Writer(kafka.bootstrap_servers, number, settings) for number in range(PRODUCERS)),
     ]
@@ -124,19 +124,19 @@ def _rounds(kafka: KafkaServer, restarts: int, settings: dict[str, Any]) -> list
 
 
 def _all_heard(kafka: KafkaServer, clients: list[Reader | Writer]) -> dict[str, Any]:
-    """Wait until every client has heard of the broker since now; how long it took, and how many have not."""
+    """Wait for a message of every client; how long it took, and how many had none."""
     began_s = time.monotonic()
     while True:
         time.sleep(2.0)
-        _speak(kafka)
+        _send_to_idle(kafka)
         dead = sum(client.heard_s <= began_s for client in clients)
         after_s = time.monotonic() - began_s
         if not dead or after_s > _DEAD_AFTER_S:
             return {"after_s": round(after_s, 1), "dead": dead}
 
 
-def _speak(kafka: KafkaServer) -> None:
-    """A record on every partition of the topics that are idle otherwise."""
+def _send_to_idle(kafka: KafkaServer) -> None:
+    """Send a record to every partition of the idle topics."""
     producer = Producer({"bootstrap.servers": kafka.bootstrap_servers, "log_level": 0})
     for number in range(PRODUCERS, CONSUMERS):
         for partition in range(_PARTITIONS):

@@ -1,36 +1,28 @@
-"""What symbols cost: one consumer of five intervals with 1, 10, 100 and 500 of them, all indicators.
+"""Cost of symbols: one consumer of five intervals with 1, 10, 100 and 500 symbols, all indicators.
 
-`make bench ARGS=scale`. Each number of symbols has a broker and a store of its own, filled beforehand. Cost
-that grows no faster than the symbols is a CPU time per bar that does not rise; memory is what the process
-holds at the end.
+`make bench ARGS=scale`. Each number of symbols has a new broker, filled beforehand, and a new store. CPU time
+per bar must not rise; memory is measured at the end.
 """
 
 from __future__ import annotations
 
 import statistics
 import tempfile
-import time
 from pathlib import Path
 from typing import Any, Final
 
-import psutil
-from confluent_kafka import Producer
-
 from bench import report
-from bench.bars import bar_message, walk
-from bench.watch import Watch, start_consumer
-from consumers.indicators.bars import Bar
-from cryptostream.commands.topics import ensure_topics
+from bench.bars import fill
+from bench.processes import cpu_s, resident_bytes
+from bench.watch import Watch, consumer_process
 from cryptostream.engines.influxdb import InfluxServer
 from cryptostream.engines.kafka import KafkaServer
+from cryptostream.topics_admin import ensure_topics
 from shared.arguments import Parser, whole
-from shared.intervals import INTERVAL_MS
-from shared.kafka import producer_config
-from shared.messages import encode
-from shared.topics import klines_topic
 
 INTERVALS: Final = ("1s", "1m", "15m", "1h", "1d")
 SYMBOLS: Final = (1, 10, 100, 500)
+COLUMNS: Final = ("symbols", "bars", "bars/s", "CPU µs a bar", "resident MB")
 _LEAST_BARS: Final = 40  # of a series: most indicators have values then
 _POINTS_A_BAR: Final = 2
 
@@ -46,19 +38,10 @@ def main(arguments: list[str]) -> int:
             runs.append(_run(Path(name), symbols, asked.messages))
     report.show(
         "One consumer, five intervals, all indicators",
-        ["symbols", "bars", "bars/s", "CPU µs/bar", "resident MB"],
-        [
-            [
-                str(run["symbols"]),
-                f"{run['bars']:,}",
-                f"{run['bars_per_s']:,.0f}",
-                f"{run['cpu_us']:.0f}",
-                f"{run['resident_mb']:.0f}",
-            ]
-            for run in runs
-        ],
+        COLUMNS,
+        [cells(run) for run in runs],
     )
-    result = {
+    result: dict[str, Any] = {
         "runs": runs,
         "cpu_us_per_bar_and_symbol": _slope(runs, "cpu_us"),
         "mb_per_symbol": _slope(runs, "resident_mb"),
@@ -69,8 +52,19 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+def cells(run: dict[str, Any]) -> tuple[str, ...]:
+    """The row of a run, for `COLUMNS`."""
+    return (
+        str(run["symbols"]),
+        f"{run['bars']:,}",
+        f"{run['bars_per_s']:,.0f}",
+        f"{run['cpu_us']:.0f}",
+        f"{run['resident_mb']:.0f}",
+    )
+
+
 def _slope(runs: list[dict[str, Any]], figure: str) -> float:
-    """By least squares, for each further symbol."""
+    """Least-squares slope by symbols."""
     return statistics.linear_regression([run["symbols"] for run in runs], [run[figure] for run in runs]).slope
 
 
@@ -79,19 +73,15 @@ def _run(directory: Path, symbols: int, least: int) -> dict[str, Any]:
     count = bars * symbols * len(INTERVALS)
     with KafkaServer(directory / "kafka") as kafka, InfluxServer(directory / "influx") as influx:
         ensure_topics(kafka.bootstrap_servers, INTERVALS)
-        _fill(kafka.bootstrap_servers, symbols, bars)
+        names = [f"COIN{number:03}USDC" for number in range(symbols)]
+        for interval in INTERVALS:
+            fill(kafka.bootstrap_servers, bars, names, interval)
         watch = Watch(influx)
         arguments = ["--stream", "klines", "--intervals", ",".join(INTERVALS)]
-        process = start_consumer(
-            kafka.bootstrap_servers, influx, arguments, {"INTERVALS": ",".join(INTERVALS)}
-        )
-        try:
-            child = psutil.Process(process.pid)
+        settings = {"INTERVALS": ",".join(INTERVALS)}
+        with consumer_process(kafka.bootstrap_servers, influx, arguments, settings) as process:
             pace = watch.wait_idle(_POINTS_A_BAR * count)
-            used, resident = sum(child.cpu_times()[:2]), child.memory_info().rss
-        finally:
-            process.terminate()
-            process.wait(20)
+            used, resident = cpu_s(process), resident_bytes(process)
     return {
         "symbols": symbols,
         "bars": count,
@@ -99,29 +89,3 @@ def _run(directory: Path, symbols: int, least: int) -> dict[str, Any]:
         "cpu_us": used / count * 1e6,
         "resident_mb": resident / 1e6,
     }
-
-
-def _fill(bootstrap_servers: str, symbols: int, bars: int) -> None:
-    """Bars of all intervals that end now, series by series in the order of time."""
-    producer = Producer(producer_config(bootstrap_servers, "bench"))
-    now_ms = time.time_ns() // 1_000_000
-    walked = walk(bars)
-    for interval in INTERVALS:
-        step_ms = INTERVAL_MS[interval]
-        first_ms = (now_ms // step_ms - bars) * step_ms
-        for number, bar in enumerate(walked):
-            for symbol in range(symbols):
-                _send(producer, f"COIN{symbol:03}USDC", interval, first_ms + number * step_ms, bar)
-            producer.poll(0)
-    producer.flush()
-
-
-def _send(producer: Producer, symbol: str, interval: str, open_time_ms: int, bar: Bar) -> None:
-    message = bar_message(symbol, open_time_ms, bar)
-    message["interval"], message["close_time_ms"] = interval, open_time_ms + INTERVAL_MS[interval] - 1
-    while True:
-        try:
-            producer.produce(klines_topic(interval), encode(message), f"binance:{symbol}".encode())
-            return
-        except BufferError:
-            producer.poll(0.05)

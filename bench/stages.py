@@ -1,7 +1,6 @@
-"""Where a message's time goes in the producer: each stage alone, on the frames of the producer path.
+"""Time of a message in each stage of the producer, on the frames of the producer path.
 
-`make bench ARGS=stages`. No socket and no broker: what is left is what our process does for a message, beside
-the two stages that a bare loop has as well.
+`make bench ARGS=stages`. Without socket and broker, beside the stages that a bare loop has too.
 """
 
 from __future__ import annotations
@@ -18,12 +17,13 @@ from websockets.uri import parse_uri
 from bench import report
 from bench.feed import framed
 from bench.frames import INTERVALS, SYMBOL, frames, snapshot
-from producers.exchanges.binance.parse import EXCHANGE, StreamMessage, parse_frame
+from producers.exchanges.binance.exchange import BINANCE
 from producers.exchanges.binance.rows import snapshot_of_body
+from producers.exchanges.frame_types import StreamMessage
 from producers.frames import payload_span
 from producers.instrument import Instrument
 from shared.arguments import Parser, whole
-from shared.interpreter import spare_the_collector
+from shared.interpreter import freeze_gc
 from shared.messages import encode
 
 _PIECE: Final = 65_536
@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--rounds", type=whole, default=7, help="rounds of each stage, in turn (default 7)")
     asked = parser.parse_args(arguments)
     stages = _stages(list(frames(asked.messages, _START_MS)))
-    spare_the_collector()
+    freeze_gc()
     times: dict[str, list[float]] = {name: [] for name in stages}
     for _ in range(asked.rounds):
         for name, stage in stages.items():
@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> int:
     report.show(
         f"The producer's stages, µs a message ({asked.rounds} rounds in turn, median and range)",
         ["", "µs"],
-        [[name, report.fine_spread(values)] for name, values in times.items()],
+        [[name, report.spread(values, 1)] for name, values in times.items()],
     )
     print(f"written: {report.write('stages', {'us': times})}")
     return 0
@@ -58,20 +58,20 @@ def main(arguments: list[str]) -> int:
 def _stages(payloads: Sequence[bytes]) -> dict[str, Stage]:
     blob = b"".join(map(framed, payloads))
     pieces = [blob[start : start + _PIECE] for start in range(0, len(blob), _PIECE)]
-    parsed = [_parsed(payload) for payload in payloads]
+    parse, parsed = BINANCE.parser(), [_parsed(payload) for payload in payloads]
     return {
         "bare: frames by websockets' parser, without its queue": lambda: _by_library(pieces),
         "bare: orjson reads": lambda: [orjson.loads(payload) for payload in payloads],
         "bare: orjson writes": lambda: [orjson.dumps(message) for _, message in parsed],
         "ours: frames cut out": lambda: _cut(blob),
-        "ours: read, translate, check": lambda: [parse_frame(payload, _START_MS) for payload in payloads],
+        "ours: read, translate, check": lambda: [parse(payload, _START_MS) for payload in payloads],
         "ours: sequences, book, ledger": lambda: _step(parsed),
         "ours: written": lambda: [encode(message) for _, message in parsed],
     }
 
 
 def _parsed(payload: bytes) -> StreamMessage:
-    message = parse_frame(payload, _START_MS)
+    [message] = BINANCE.parser()(payload, _START_MS)
     assert isinstance(message, StreamMessage)
     return message
 
@@ -79,7 +79,7 @@ def _parsed(payload: bytes) -> StreamMessage:
 def _by_library(pieces: Sequence[bytes]) -> None:
     protocol = ClientProtocol(parse_uri("ws://localhost/stream"))
     protocol.state = OPEN
-    # As after the handshake: from here on the stream consists of frames.
+    # As after the handshake: the stream consists of frames.
     protocol.parser = super(ClientProtocol, protocol).parse()
     next(protocol.parser)
     for piece in pieces:
@@ -96,7 +96,7 @@ def _cut(blob: bytes) -> list[bytes]:
 
 
 def _step(parsed: Sequence[StreamMessage]) -> None:
-    instrument = Instrument(EXCHANGE, SYMBOL, INTERVALS, book_interval_ms=1_000, warmup_bars=0)
+    instrument = Instrument(BINANCE.name, SYMBOL, INTERVALS, book_interval_ms=1_000, warmup_bars=0)
     instrument.begin({}, _START_MS)
     for number, (kind, message) in enumerate(parsed):
         instrument.receive(kind, message)

@@ -1,5 +1,5 @@
-"""Points to InfluxDB, acknowledged: our writer beside a tight loop of lines made in advance, and beside what
-influxdb-client's manual shows.
+"""Points to InfluxDB, acknowledged: our writer, a tight loop of prepared lines, and influxdb-client as its
+manual shows.
 
 `make bench ARGS=store`. All sides write the same trades to the same server, in turn.
 """
@@ -15,25 +15,25 @@ from pathlib import Path
 from typing import Any, Final
 
 import urllib3
-from influxdb_client import InfluxDBClient, Point, WriteOptions
-from influxdb_client.client.write_api import SYNCHRONOUS
+from influxdb_client.client.influxdb_client import InfluxDBClient
+from influxdb_client.client.write.point import Point
+from influxdb_client.client.write_api import SYNCHRONOUS, WriteOptions
 
 from bench import report
-from consumers.measurements import TRADE
-from consumers.points import Point as OurPoint
-from consumers.points import Series
+from consumers.measurements import TRADE, Series
+from consumers.measurements import Point as OurPoint
 from consumers.stores.influxdb import InfluxStore
 from consumers.stores.line_protocol import encode
 from cryptostream.engines.influxdb import InfluxServer
 from shared.arguments import Parser, whole
-from shared.interpreter import hand_over_sooner, spare_the_collector
-from shared.settings import Settings
+from shared.interpreter import freeze_gc, shorten_switch_interval
+from shared.settings import Settings, load_settings
 
 _BATCH: Final = 5_000  # what InfluxDB's manual advises for a request
 _ONE_BY_ONE: Final = 500
 _SERIES: Final = tuple(Series(TRADE, ("binance", symbol)) for symbol in ("BTCUSDC", "ETHUSDC"))
 
-# What a side writes, and its name; it returns how long it took, in seconds.
+# Writes points; returns its duration in seconds.
 Side = Callable[[Sequence[OurPoint]], float]
 
 
@@ -43,8 +43,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--points", type=whole, default=100_000, help="points a round (default 100,000)")
     parser.add_argument("--rounds", type=whole, default=5, help="rounds of each side, in turn (default 5)")
     asked = parser.parse_args(arguments)
-    spare_the_collector()  # as the consumers do
-    hand_over_sooner()
+    freeze_gc()  # as the consumers do
+    shorten_switch_interval()
     with (
         tempfile.TemporaryDirectory(prefix="cryptostream-bench-") as directory,
         InfluxServer(Path(directory) / "influx") as influx,
@@ -69,7 +69,7 @@ def _measure(influx: InfluxServer, count: int, rounds: int) -> dict[str, list[fl
     start_ns = time.time_ns() - (rounds + 1) * len(sides) * 3_600_000_000_000
     for number in range(rounds + 1):
         for name, side in sides.items():
-            start_ns += 3_600_000_000_000  # an hour of its own: nobody overwrites another's points
+            start_ns += 3_600_000_000_000  # separate hours, so that no side overwrites points
             points = list(trades(_ONE_BY_ONE if "a request each" in name else count, start_ns))
             took_s = side(points)
             if number:  # the first round warms up
@@ -84,25 +84,29 @@ def trades(count: int, start_ns: int) -> Iterator[OurPoint]:
         yield OurPoint(_SERIES[number % 2], start_ns + number * 30_000_000 + number % 1_000_000, values)
 
 
-def _sides(influx: InfluxServer) -> dict[str, Side]:
-    settings = Settings(
+def settings_of(influx: InfluxServer) -> Settings:
+    """The settings that name this server as the store."""
+    return load_settings(
         store="influxdb", influx_url=influx.url, influx_org=influx.org, influx_token=influx.token
     )
-    store = InfluxStore(settings)
+
+
+def _sides(influx: InfluxServer) -> dict[str, Side]:
+    store = InfluxStore(settings_of(influx))
     client: Any = InfluxDBClient(influx.url, influx.token, org=influx.org)
     synchronous = client.write_api(write_options=SYNCHRONOUS)
-    post = _Post(influx)
+    post = _LinePoster(influx)
 
     def ours(points: Sequence[OurPoint]) -> float:
         return _timed(lambda: store.write(points))
 
     def made_before(points: Sequence[OurPoint]) -> float:
         bodies = [encode(batch) for batch in _batches(points)]
-        return _timed(lambda: [post(body, compressed=False) for body in bodies])
+        return _timed(lambda: post(bodies, compressed=False))
 
     def compressed_before(points: Sequence[OurPoint]) -> float:
         bodies = [gzip.compress(encode(batch), 1) for batch in _batches(points)]
-        return _timed(lambda: [post(body, compressed=True) for body in bodies])
+        return _timed(lambda: post(bodies, compressed=True))
 
     def one_by_one(points: Sequence[OurPoint]) -> float:
         return _timed(lambda: [synchronous.write(bucket="ticks", record=_point(point)) for point in points])
@@ -134,24 +138,26 @@ def _sides(influx: InfluxServer) -> dict[str, Side]:
     }
 
 
-class _Post:
-    """The tight loop's request: no more than the library needs."""
+class _LinePoster:
+    """The tight loop: minimal requests."""
 
     def __init__(self, influx: InfluxServer) -> None:
         self._http = urllib3.PoolManager()
         self._url = f"{influx.url}/api/v2/write?org={influx.org}&bucket=ticks&precision=ns"
         self._headers = {"Authorization": f"Token {influx.token}"}
 
-    def __call__(self, body: bytes, *, compressed: bool) -> None:
+    def __call__(self, bodies: Sequence[bytes], *, compressed: bool) -> None:
         headers = {**self._headers, "Content-Encoding": "gzip"} if compressed else self._headers
-        answer = self._http.request("POST", self._url, body=body, headers=headers)
-        if answer.status != 204:
-            raise SystemExit(f"InfluxDB answered {answer.status}: {answer.data[:200]!r}")
+        for body in bodies:
+            answer = self._http.request("POST", self._url, body=body, headers=headers)
+            if answer.status != 204:
+                raise SystemExit(f"InfluxDB answered {answer.status}: {answer.data[:200]!r}")
 
 
 def _point(point: OurPoint) -> Any:
     """As the client's manual writes it."""
-    made: Any = Point(point.series.measurement.name)
+    new_point: Any = Point
+    made = new_point(point.series.measurement.name)
     for tag, value in zip(point.series.measurement.tags, point.series.tags, strict=True):
         made = made.tag(tag, value)
     for column, number in zip(point.series.measurement.columns, point.values, strict=True):

@@ -1,33 +1,34 @@
-"""A consumer process and how fast InfluxDB sees its points, timed from outside."""
+"""A consumer process, and the rate of its points as InfluxDB counts them."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
 import urllib3
 
+from bench.processes import running
 from cryptostream.engines.influxdb import InfluxServer
 
-_IDLE_S: Final = 2.0  # no new point for so long: all are written
+_IDLE_S: Final = 2.0  # without a new point for so long all are written
 _DEADLINE_S: Final = 300.0
-# Each look costs some milliseconds of the process that may be the one measured.
+# Each request costs the machine some milliseconds.
 _PERIOD_S: Final = 0.05
 
 
 @dataclass(frozen=True)
 class Pace:
-    """What InfluxDB saw from its first points to its last.
+    """InfluxDB's count from its first points to its last.
 
     Attributes:
-        share: of all points, those that came after the first; the first ones only start the clock.
-        seconds: that they took.
+        share: of the points after the first ones, which only start the clock.
+        seconds: duration.
     """
 
     share: float
@@ -35,10 +36,10 @@ class Pace:
 
 
 class Watch:
-    """Follows InfluxDB's count of written points in a thread of its own.
+    """Polls InfluxDB's count of written points in a thread.
 
     Attributes:
-        first: the count at the beginning.
+        first: the count at the start.
     """
 
     def __init__(self, influx: InfluxServer) -> None:
@@ -56,7 +57,7 @@ class Watch:
         return sum(int(float(line.rsplit(" ", 1)[1])) for line in sums)
 
     def wait_idle(self, at_least: int, idle_s: float = _IDLE_S) -> Pace:
-        """Until `at_least` points have come and none for `idle_s`; the pace from the first to the last."""
+        """Wait for `at_least` points and `idle_s` without one; the pace from the first to the last."""
         give_up = time.monotonic() + _DEADLINE_S
         while True:
             moved = [self._seen[0]] + [
@@ -77,15 +78,15 @@ class Watch:
             self._seen.append((time.monotonic(), self.written()))
 
 
-def start_consumer(
+@contextmanager
+def consumer_process(
     bootstrap_servers: str,
     influx: InfluxServer,
-    arguments: list[str],
+    arguments: Sequence[str],
     settings: Mapping[str, str] | None = None,
-) -> subprocess.Popen[bytes]:
+) -> Iterator[subprocess.Popen[bytes]]:
     """The real consumer process."""
     environment = {
-        **os.environ,
         "KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
         "STORE": "influxdb",
         "INFLUX_URL": influx.url,
@@ -93,4 +94,5 @@ def start_consumer(
         "LOG_LEVEL": "WARNING",
         **(settings or {}),
     }
-    return subprocess.Popen([sys.executable, "-m", "consumers", *arguments], env=environment)
+    with running([sys.executable, "-m", "consumers", *arguments], environment) as process:
+        yield process

@@ -10,8 +10,7 @@ from consumers.indicators.registry import indicator_set
 from consumers.process import ConsumerProcess
 from consumers.stores.factory import open_reader, open_store
 from consumers.streams import STREAMS, streams
-from shared.arguments import Parser
-from shared.command import guarded
+from shared.command import main_of
 from shared.errors import UsageError
 from shared.logs import set_up_logging
 from shared.settings import load_settings
@@ -60,12 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point of `python -m consumers`."""
-    parser = Parser(prog="python -m consumers", description="Kafka to the store.")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
-    add_arguments(parser)
-    arguments = parser.parse_args(argv)
-    return guarded(lambda: run(arguments), debug=arguments.debug)
+    return main_of("python -m consumers", "Kafka to the store.", add_arguments, run, argv)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Times of records against their arrival: what lies far beyond it is bad input, however it got to the topic.
+"""Checks times of records against their arrival; a time far beyond it is bad input. Pure.
 
-Producers hold times to the exchange's clock (`producers.clock`); this is for what was published before they
-did, or by others. A record knows when it was received by a clock that may be wrong. So a time beyond that is
-believed only where the exchange's own event time says the same, and most records around say it too: then our
-clocks are behind. Pure.
+Producers check times against the exchange's clock (`producers.clock`); this check is for records of older
+producers or of others. A record's time of reception comes from a clock that may be wrong. So a later time is
+accepted if the exchange's event time agrees and most neighbouring records show the same: then our clocks are
+behind.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from shared.errors import InvalidMessage
 
-# As producers' tolerance: what they let through must not be refused here.
+# The producers' tolerance: what they accept must not be rejected here.
 AHEAD_MS: Final = 10_000
 # Points carry nanoseconds in an int64, so no time may lie beyond this millisecond (year 2262).
 MAX_TIME_MS: Final = (2**63 - 1) // 1_000_000 - 1
@@ -23,11 +23,11 @@ _FEWEST: Final = 3
 
 
 class TimeAhead(InvalidMessage):
-    """A time beyond its record's arrival, which others may bear out.
+    """A time beyond its record's arrival, which other records may confirm.
 
     Attributes:
-        message: the record, which is fine but for that.
-        ahead_ms: by how much.
+        message: the record, valid otherwise.
+        ahead_ms: by how much its time lies beyond its arrival.
     """
 
     def __init__(self, field: str, time_ms: int, message: dict[str, Any]) -> None:
@@ -48,11 +48,11 @@ def require_time(field: str, time_ms: int) -> None:
 
 
 def require_arrived(field: str, time_ms: int, message: Any) -> None:
-    """Hold a time to its record's arrival.
+    """Check a time against its record's arrival.
 
     Raises:
-        TimeAhead: it lies beyond that, and the event time, if there is one, as well.
-        InvalidMessage: it lies beyond the event time, or fits no point.
+        TimeAhead: it lies beyond the arrival, and so does the event time, if there is one.
+        InvalidMessage: it lies beyond the event time, or does not fit a point.
     """
     if time_ms > message["received_time_ms"] + AHEAD_MS or time_ms > MAX_TIME_MS:
         require_time(field, time_ms)
@@ -65,27 +65,27 @@ def require_arrived(field: str, time_ms: int, message: Any) -> None:
 
 
 class Arrivals:
-    """How far ahead of their arrival the newest records of a stream were; 0 for those that were not."""
+    """How far the times of a stream's newest records lay beyond their arrival (0: not)."""
 
     def __init__(self) -> None:
         self._ahead: deque[int] = deque(maxlen=REMEMBERED)
 
     def receive(self, sound: Sequence[Any], ahead: Sequence[TimeAhead]) -> list[TimeAhead]:
-        """Take a batch; those of `ahead` that are to be refused.
+        """Enter a batch; returns those of `ahead` to be rejected.
 
         Args:
             sound: messages whose times do not lie beyond their arrival.
         """
-        # What came over REST is old, and tells nothing of clocks.
+        # Messages from REST are old, and show nothing about clocks.
         told = sum(message.get("source") != "backfill" for message in sound)
         if not ahead:
             self._ahead.extend([0] * min(told, REMEMBERED))
             return []
         seen = sorted([*self._ahead, *[0] * told, *(error.ahead_ms for error in ahead)])
-        # A few stand for all, in the same proportions.
+        # A sample in the same proportions.
         kept = min(len(seen), REMEMBERED)
         self._ahead.extend(seen[(2 * index + 1) * len(seen) // (2 * kept)] for index in range(kept))
         if len(seen) < _FEWEST:
-            return []  # nothing speaks against our clocks being behind
+            return []  # too few to exclude that our clocks are behind
         usual_ms = seen[len(seen) // 2]
         return [error for error in ahead if error.ahead_ms > usual_ms + AHEAD_MS]

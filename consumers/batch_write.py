@@ -1,4 +1,4 @@
-"""A batch on its way to the store."""
+"""Writes a batch to the store."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from consumers.enrich.port import Enriched, Record
-from consumers.points import Point
+from consumers.measurements import Point
 from consumers.stores.port import Store
 from shared.errors import PointsRejected
 
-# One transaction of SQLite, or four requests to InfluxDB: one is written out while the last is on its way.
+# One transaction of SQLite, or four requests to InfluxDB: one is encoded while the last is sent.
 WRITE_POINTS: Final = 20_000
 
 
 class BatchWrite:
-    """Writes the points of a batch, request by request; goes on where it stopped when it is run again.
+    """Writes the points of a batch, request by request; a second run resumes where the first stopped.
 
     Attributes:
-        records: what the points were made of.
+        records: the source of the points.
         rejected: points that can never be stored, each with the reason.
-        expired: points that the store found too old, and did not store.
+        expired: points that are too old for the store.
         stored_ms: when all others were durable, by the consumer's clock; None until then.
     """
 

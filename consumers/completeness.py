@@ -1,7 +1,7 @@
-"""The completeness ledger: sets of id ranges per series, and from them what is lost (DESIGN §5.3).
+"""The completeness ledger: sets of id ranges per series, and the lost ids that follow (DESIGN §5.3). Pure.
 
-Pure. Fed with the messages of `pipeline.ledger`, in any order, any number of times: applying a range twice
-changes nothing. Kline ids are `open_time_ms // interval_ms`; trade ids are the exchange's.
+It takes the messages of `pipeline.ledger` in any order, any number of times: applying a range twice changes
+nothing. Kline ids are `open_time_ms // interval_ms`; trade ids are the exchange's.
 """
 
 from __future__ import annotations
@@ -9,27 +9,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from consumers.ledger_account import MAX_RANGES, SETS, Account, MinuteRow, Totals, slot_ms
-from consumers.ledger_events import LedgerSeries
+from consumers.ledger_account import MAX_RANGES, SETS, Account, MinuteRow, Totals, period_ms
 from shared.id_ranges import IdRanges
 from shared.intervals import INTERVAL_MS
+from shared.ledger import LedgerSeries
 from shared.messages import LedgerMessage
 
-__all__ = ["KINDS_OF_TIMES", "MAX_RANGES", "CompletenessLedger", "MinuteRow", "Totals", "refusal", "slot_ms"]
+__all__ = ["MAX_RANGES", "CompletenessLedger", "MinuteRow", "Totals", "period_ms", "refusal"]
 
-# A bar is expected by the exchange's clock so long after its end: producers say within seconds that it is
-# there, or that it is missing.
+# A bar is expected by the exchange's clock this long after its end: within seconds producers report that it
+# exists or is missing.
 CLOCK_GRACE_MS: Final = 60_000
 COUNTED_STREAMS: Final = frozenset(("klines", "trades"))
-# About a span of time, not of ids: it changes no set.
-KINDS_OF_TIMES: Final = frozenset(("uncarried", "stopped"))
 
 
 class CompletenessLedger:
     """All series of a deployment.
 
-    Bounded: where a set of a series has more than `max_ranges` ranges, its older half is settled: counted
-    into the totals and forgotten, and later events about those ids are ignored.
+    Bounded: where a set of a series has more than `max_ranges` ranges, its older half is rolled up: counted
+    into the totals and dropped. Later events about those ids are ignored.
     """
 
     def __init__(self, max_ranges: int = MAX_RANGES) -> None:
@@ -38,14 +36,13 @@ class CompletenessLedger:
         self._changed: dict[LedgerSeries, IdRanges] = {}
 
     def receive(self, message: LedgerMessage) -> str | None:
-        """Enter an event; the reason if it makes no sense and was left out."""
+        """Apply an event; the reason if it is inconsistent and was ignored."""
         reason = refusal(message)
         if reason is not None or message["stream"] not in COUNTED_STREAMS:
             return reason
         if message["kind"] == "uncarried":
             return None
-        interval = message["interval"] or ""
-        series = LedgerSeries(message["exchange"], message["symbol"], message["stream"], interval)
+        series = LedgerSeries.of(message)
         account = self._accounts.get(series)
         if account is None:
             account = self._accounts[series] = Account(series, self._max_ranges)
@@ -54,28 +51,27 @@ class CompletenessLedger:
         return None
 
     def expect_by_clock(self, now_ms: int) -> list[LedgerSeries]:
-        """Expect every bar that is closed at the exchange by now, whether or not its producer lives.
+        """Expect every bar that has closed at the exchange, whether or not its producer runs.
 
         Args:
             now_ms: the exchange's time, by records of the deployment.
 
         Returns:
-            Series that have become longer by this.
+            Series with new expected bars.
         """
         longer = []
         for series, account in self._accounts.items():
             if series.stream == "klines":
-                slots = account.expect_to((now_ms - CLOCK_GRACE_MS) // series.unit - 1)
-                if slots:
-                    self._change(series, slots)
+                periods = account.expect_to((now_ms - CLOCK_GRACE_MS) // series.unit - 1)
+                if periods:
+                    self._change(series, periods)
                     longer.append(series)
         return longer
 
     def silent_since(self) -> dict[LedgerSeries, int]:
-        """Series whose producer says nothing any more, by the exchange's time at which that began.
+        """Series whose producer has become silent, by the exchange's time since when.
 
-        It shows by its bars: of trades nobody can know whether there were any. A producer that has ended in
-        good order is not silent.
+        Bars show it: whether there were trades is unknown. A producer that was stopped is not silent.
         """
         silent: dict[LedgerSeries, int] = {}
         newest: dict[tuple[str, str], tuple[int, bool]] = {}
@@ -92,41 +88,37 @@ class CompletenessLedger:
         return silent
 
     def take_changed(self) -> dict[LedgerSeries, IdRanges]:
-        """Slots (`slot_ms`) whose rows may have changed since the last call."""
+        """Periods (numbers of `period_ms`) whose rows may have changed since the last call."""
         changed, self._changed = self._changed, {}
         return changed
 
-    def rows(self, series: LedgerSeries, slots: Iterable[int]) -> Iterator[tuple[int, MinuteRow]]:
-        """Minutes (their begin in ms) and their rows. Ids on their way to the store count as lost until it
-        has them."""
+    def rows(self, series: LedgerSeries, periods: Iterable[int]) -> Iterator[tuple[int, MinuteRow]]:
+        """Begins of periods (ms) and their rows. Ids in flight count as lost until they are stored."""
         account = self._accounts.get(series)
         if account is not None:
-            for slot in slots:
-                row = account.row(slot)
+            for period in periods:
+                row = account.row(period)
                 if row is not None:
                     yield row
 
     def forget(self, series: LedgerSeries) -> None:
-        """Drop a series that another consumer counts now."""
+        """Drop a series that another consumer has taken over."""
         self._accounts.pop(series, None)
         self._changed.pop(series, None)
 
     def account(self, series: LedgerSeries) -> Account:
-        """A series, not to be changed. Raises KeyError if it is not known."""
+        """A series, read-only. Raises KeyError if it is unknown."""
         return self._accounts[series]
 
     def series(self) -> list[LedgerSeries]:
-        """All that are counted."""
+        """All counted series."""
         return list(self._accounts)
 
     def __contains__(self, series: object) -> bool:
         return series in self._accounts
 
     def ranges(self, series: LedgerSeries) -> dict[str, IdRanges]:
-        """A series' sets, not to be changed: expected, stored, repaired, halted, offline, duplicates.
-
-        What is settled is no longer in them.
-        """
+        """A series' sets, read-only, without the ids that were rolled up."""
         account = self._accounts[series]
         return {name: getattr(account, name) for name in SETS}
 
@@ -134,22 +126,22 @@ class CompletenessLedger:
         return {series: account.totals() for series, account in self._accounts.items()}
 
     def restore(self, account: Account, changed: IdRanges) -> None:
-        """Go on with a series from where a snapshot of it was taken.
+        """Resume a series from its snapshot.
 
         Args:
-            changed: slots whose rows had changed then.
+            changed: periods whose rows were not written yet.
         """
         account.max_ranges = self._max_ranges
         self._accounts[account.series] = account
         self._change(account.series, changed)
 
-    def _change(self, series: LedgerSeries, slots: IdRanges) -> None:
-        if slots:
-            self._changed.setdefault(series, IdRanges()).update(slots)
+    def _change(self, series: LedgerSeries, periods: IdRanges) -> None:
+        if periods:
+            self._changed.setdefault(series, IdRanges()).update(periods)
 
 
 def refusal(message: LedgerMessage) -> str | None:
-    """Why a ledger message that is right in form cannot be applied; None if it can."""
+    """Why a valid ledger message cannot be applied; None if it can."""
     if message["first"] > message["last"]:
         return f"range {message['first']}–{message['last']} ends before it begins"
     if message["first"] < 0:

@@ -1,4 +1,4 @@
-"""Ids and the step of time, a minute or a day, that each of them lies in. Pure."""
+"""Ids, each assigned to one step of time, a minute or a day. Pure."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _NO_ID: Final = -1
 
 
 class DatedIds:
-    """Sorted ranges that never overlap: every id lies in one step, so that no two steps count it.
+    """Sorted, disjoint ranges: every id lies in one step, so that no two steps count it.
 
-    The earliest date of an id holds, in whatever order they are said: ids that are missing are dated by what
-    came after them until they are here. So is an id that nobody has dated, in the same numbering.
+    The earliest date of an id holds, whatever the order of arrival: missing ids are dated by the ids after
+    them until they arrive. An undated id is dated likewise, within its numbering.
     """
 
     def __init__(self, step_ms: int) -> None:
@@ -85,7 +85,7 @@ class DatedIds:
         self._replace(left, right, pieces)
 
     def take(self, begin_ms: int) -> list[Dated]:
-        """Remove a step; its ranges."""
+        """Remove a step and return its ranges."""
         taken = []
         for first in sorted(self._firsts_of[begin_ms]):
             index = bisect_left(self._firsts, first)
@@ -94,28 +94,28 @@ class DatedIds:
         return taken
 
     def ids_of(self, begin_ms: int, above: int = _NO_ID) -> list[tuple[int, int]]:
-        """The ids of a step, with those that nobody has dated.
+        """The ids of a step, undated ones included.
 
         Args:
-            above: ids up to this one are dated by others.
+            above: ids up to this one are dated elsewhere.
         """
         indexes = (bisect_left(self._firsts, first) for first in self._firsts_of.get(begin_ms, ()))
         return [(self._floor(index, above), self._lasts[index]) for index in sorted(indexes)]
 
     def steps_of(self, first: int, last: int) -> Iterator[int]:
-        """Begins of the steps in which some of these ids lie; one may come twice."""
+        """Begins of the steps that hold some of these ids; may repeat."""
         for index in range(bisect_left(self._lasts, first), len(self._firsts)):
             if self._floor(index, _NO_ID) > last:
                 break
             yield self._begins[index]
 
     def spans(self, above: int = _NO_ID) -> Iterator[tuple[int, int, int, int]]:
-        """All ids as `ids_of`, with begin and end of their time."""
+        """All ids as in `ids_of`: first, last, begin and end of their step."""
         for index, (last, begin_ms) in enumerate(zip(self._lasts, self._begins, strict=True)):
             yield self._floor(index, above), last, begin_ms, begin_ms + self._step_ms
 
     def _floor(self, index: int, above: int) -> int:
-        """The lowest id that belongs to a range, counting those that nobody has dated."""
+        """The lowest id that belongs to a range, undated ones included."""
         first = self._firsts[index]
         below = max(self._lasts[index - 1] if index else first - 1, first - first % EPOCH_SPAN - 1)
         return max(below, min(above, first - 1)) + 1
@@ -135,7 +135,7 @@ class DatedIds:
     # -- snapshots -------------------------------------------------------------------------------------
 
     def distances(self) -> list[int]:
-        """All of it as integers: distances, which are small."""
+        """The ranges as distances, which are small integers."""
         flat: list[int] = []
         end = number = 0
         for first, last, begin_ms in self:
@@ -145,7 +145,7 @@ class DatedIds:
 
     @classmethod
     def of_distances(cls, flat: Sequence[int], step_ms: int) -> DatedIds:
-        """The counterpart of `distances`, also of those whose ranges still overlapped."""
+        """Inverse of `distances`; also reads older snapshots, whose ranges overlapped."""
         ids = cls(step_ms)
         end = number = 0
         for index in range(0, len(flat), 3):
@@ -157,7 +157,7 @@ class DatedIds:
 
 
 def _join(pieces: list[Dated], first: int, last: int, begin_ms: int) -> None:
-    """Append a range; to the last one, if it goes on with that."""
+    """Append a range, or extend the last one if it continues that."""
     if first > last:
         return
     if pieces and pieces[-1][1] + 1 == first and pieces[-1][2] == begin_ms:

@@ -1,11 +1,12 @@
-"""What the ledger is told of points that a store would not keep for their age (pure)."""
+"""Ledger events of points that are too old for the store (pure)."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Final
 
-from consumers.ledger_events import LedgerSeries, PendingEvents
 from shared.id_ranges import IdRanges
+from shared.ledger import LedgerSeries, PendingEvents
 
 KIND: Final = "offline"
 DETAIL: Final = "expired: older than the store keeps"
@@ -13,26 +14,22 @@ _HOUR_NS: Final = 3_600 * 10**9
 
 
 class ExpiredIds:
-    """Ids of points that are in no store.
+    """Ids of points that the store rejected as expired.
 
-    They are excused once the exchange's own time says that they are too old. A store that refuses what is not
-    (its clock is wrong) excuses nothing: those ids stay expected and not stored.
+    They are excused once they are too old by the exchange's time. Ids that a store rejects because its own
+    clock is wrong are not excused: they stay expected and not stored.
     """
 
     def __init__(self) -> None:
-        # By the hour that their time is over with, for few entries: an excuse may wait that long.
-        self._waiting: dict[tuple[LedgerSeries, int], IdRanges] = {}
+        # By the end of their hour, to keep few entries: an excuse may wait up to an hour.
+        self._waiting: defaultdict[tuple[LedgerSeries, int], IdRanges] = defaultdict(IdRanges)
 
     def add(self, series: LedgerSeries, item: int, time_ns: int) -> None:
-        """One more, with the time of its point."""
-        key = (series, -(-time_ns // _HOUR_NS))
-        ids = self._waiting.get(key)
-        if ids is None:
-            ids = self._waiting[key] = IdRanges()
-        ids.add(item, item)
+        """Add an id, with the time of its point."""
+        self._waiting[series, -(-time_ns // _HOUR_NS)].add(item, item)
 
     def excused(self, oldest_kept_ns: int | None) -> PendingEvents:
-        """Events about those that are older than this, each once."""
+        """Events of the ids that are older than this, each once."""
         events = PendingEvents()
         if oldest_kept_ns is None or not self._waiting:
             return events
@@ -42,5 +39,5 @@ class ExpiredIds:
 
     @property
     def count(self) -> int:
-        """How many are not excused."""
+        """How many ids are not excused."""
         return sum(map(IdRanges.id_count, self._waiting.values()))

@@ -1,4 +1,4 @@
-"""States from the store, where Kafka keeps none (the memory broker; DESIGN §5.4, §7)."""
+"""Enrichers' states from the store, for the memory broker, which keeps none (DESIGN §5.4, §7)."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ log: Final = logging.getLogger(__name__)
 
 
 class History(Protocol):
-    """Gives an enricher what the store knows of series that it meets for the first time."""
+    """Seeds an enricher with stored data of series that are new to it."""
 
     def seed(self, enricher: Enricher, records: Sequence[Record]) -> None: ...
 
 
 class NoHistory:
-    """On a real broker: services rebuild from Kafka and never read the store."""
+    """For a real broker: services rebuild from Kafka and never read the store."""
 
     def seed(self, enricher: Enricher, records: Sequence[Record]) -> None:
-        """Nothing is read."""
+        """Read nothing."""
 
 
 class StoreHistory:
@@ -67,7 +67,7 @@ def _bar(row: Any) -> Bar:
 
 
 def _trade(row: Any) -> StoredTrade:
-    # The shortest decimal that is this float64 is the exchange's own, up to 15 digits.
+    # The shortest decimal of a float64 is the exchange's own, up to 15 digits.
     return StoredTrade(
         row["trade_id"],
         row["time_ns"] // 1_000_000,

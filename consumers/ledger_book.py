@@ -1,17 +1,17 @@
-"""The ledger as a reader of `pipeline.ledger` keeps it: sets, notes, the exchange's time, snapshots. Pure.
+"""The ledger as read from `pipeline.ledger`: sets, incidents, the exchange's time, snapshots. Pure.
 
-Both the ledger's consumer and the commands that ask the topic read by it.
+Used by the ledger's consumer and by the commands that read the topic.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from consumers.completeness import CLOCK_GRACE_MS, MAX_RANGES, CompletenessLedger, MinuteRow, refusal
+from consumers.completeness import MAX_RANGES, CompletenessLedger, refusal
 from consumers.exchange_time import ExchangeTime
-from consumers.ledger_events import LedgerSeries
-from consumers.ledger_notes import NOTED, SeriesNotes
+from consumers.ledger_incidents import INCIDENT_KINDS, SeriesIncidents
 from consumers.ledger_snapshot import (
     PARTITION_KEY,
     PartitionSnapshot,
@@ -21,6 +21,7 @@ from consumers.ledger_snapshot import (
     fingerprint,
 )
 from shared.id_ranges import IdRanges
+from shared.ledger import LedgerSeries
 from shared.messages import LedgerMessage
 
 # partition, key, value
@@ -29,12 +30,12 @@ SnapshotRecord = tuple[int, bytes, bytes]
 
 @dataclass(slots=True)
 class _Partition:
-    """Where a partition stands.
+    """State of one partition.
 
     Attributes:
         next: offset of the next event.
         newest: the newest event and its offset.
-        uncovered_from: the events between that time and the next event are gone, uncounted.
+        uncovered: events between the snapshot and the next event were deleted uncounted.
         changed: series that differ from their snapshots.
     """
 
@@ -47,77 +48,74 @@ class _Partition:
 
 
 class LedgerBook:
-    """Take partitions, feed it with their events in order, ask it for snapshots.
+    """Takes partitions and their events in order; makes snapshots.
 
     Attributes:
         ledger: the sets.
-        time: what time it is at the exchange.
+        time: the exchange's time.
     """
 
     def __init__(self, max_ranges: int = MAX_RANGES) -> None:
         self.ledger = CompletenessLedger(max_ranges)
         self.time = ExchangeTime()
-        self._notes: dict[LedgerSeries, SeriesNotes] = {}
+        self._incidents: defaultdict[LedgerSeries, SeriesIncidents] = defaultdict(SeriesIncidents)
         self._partitions: dict[int, _Partition] = {}
         self._known_to: dict[LedgerSeries, int] = {}
         self._expected_to_ms = 0
 
-    def take(self, partition: int, restart: Restart) -> None:
-        """Begin with a partition, as `ledger_snapshot.restart` says."""
+    def assign(self, partition: int, restart: Restart) -> None:
+        """Begin a partition from its snapshots."""
         of = _Partition(restart.snapshot, restart.offset, uncovered=restart.uncovered)
         self._partitions[partition] = of
         for known in restart.series:
             of.series[known.series] = None
-            if known.notes:
-                self._notes[known.series] = known.notes
+            if known.incidents:
+                self._incidents[known.series] = known.incidents
             if known.account is not None:
                 self.ledger.restore(known.account, known.waiting)
         if not restart.known_to:
-            of.changed.update(of.series)  # offsets count anew: all records with them
+            of.changed.update(of.series)  # offsets of a new generation: all snapshots are rewritten
         self._known_to.update(restart.known_to)
         if restart.snapshot.exchange_ms is not None:
             self.time.now_ms = max(restart.snapshot.exchange_ms, self.time.now_ms or 0)
 
-    def give(self, partition: int) -> list[LedgerSeries]:
-        """Forget a partition; its series."""
+    def revoke(self, partition: int) -> list[LedgerSeries]:
+        """Forget a partition; returns its series."""
         of = self._partitions.pop(partition, None)
         series = list(of.series) if of is not None else []
         for one in series:
             self.ledger.forget(one)
-            self._notes.pop(one, None)
+            self._incidents.pop(one, None)
             self._known_to.pop(one, None)
         return series
 
     def receive(self, partition: int, offset: int, message: LedgerMessage) -> None:
-        """Enter an event; one that makes no sense, or that a snapshot has already, changes nothing."""
+        """Apply an event; one that is inconsistent, or in the snapshot already, changes nothing."""
         of = self._partitions.get(partition)
         if of is None:
             of = self._partitions[partition] = _Partition(PartitionSnapshot(), offset)
         of.next, of.newest = offset + 1, (offset, message)
-        received_ms, interval = message["received_time_ms"], message["interval"] or ""
+        received_ms = message["received_time_ms"]
         if of.uncovered:
             of.uncovered = False
             of.snapshot = of.snapshot.with_uncovered(of.snapshot.heard_ms, received_ms)
         if refusal(message) is not None:
             return
-        series = LedgerSeries(message["exchange"], message["symbol"], message["stream"], interval)
+        series = LedgerSeries.of(message)
         if offset < self._known_to.get(series, 0):
             return
         of.series[series] = None
         of.changed.add(series)
-        if message["kind"] in NOTED:
-            notes = self._notes.get(series)
-            if notes is None:
-                notes = self._notes[series] = SeriesNotes()
-            notes.receive(series, message)
+        if message["kind"] in INCIDENT_KINDS:
+            self._incidents[series].receive(series, message)
         self.ledger.receive(message)
         if message["kind"] == "expected":
-            time_ms = message["last"] + series.unit if interval else message["event_time_ms"]
+            time_ms = message["last"] + series.unit if series.interval else message["event_time_ms"]
             if time_ms is not None:
                 self.time.receive(time_ms, received_ms)
 
     def expect_by_clock(self) -> None:
-        """Expect what the exchange's clock says has been issued by now."""
+        """Expect the bars that have closed by the exchange's clock."""
         now_ms = self.time.now_ms
         if now_ms is None or now_ms < self._expected_to_ms + 1_000:
             return
@@ -126,20 +124,16 @@ class LedgerBook:
         for of in self._partitions.values():
             of.changed |= longer & of.series.keys()
 
-    @property
-    def silent(self) -> bool:
-        return bool(self.ledger.silent_since())
+    def incidents(self) -> Iterator[tuple[LedgerSeries, SeriesIncidents]]:
+        yield from self._incidents.items()
 
-    def notes(self) -> Iterator[tuple[LedgerSeries, SeriesNotes]]:
-        yield from self._notes.items()
-
-    def notes_of(self, series: LedgerSeries) -> SeriesNotes:
-        return self._notes.get(series) or SeriesNotes()
+    def incidents_of(self, series: LedgerSeries) -> SeriesIncidents:
+        return self._incidents.get(series) or SeriesIncidents()
 
     def uncovered(self) -> list[tuple[int, int | None, int | None]]:
         """Partitions and spans of time (ms) whose events were deleted before they were counted.
 
-        The begin is None for `since ever`, the end is None for `until now`.
+        A begin of None is the earliest time, an end of None is now.
         """
         found: list[tuple[int, int | None, int | None]] = []
         for number, of in self._partitions.items():
@@ -151,19 +145,13 @@ class LedgerBook:
     def series_of(self, partition: int) -> list[LedgerSeries]:
         return list(self._partitions[partition].series)
 
-    def take_changed(self) -> dict[LedgerSeries, IdRanges]:
-        return self.ledger.take_changed()
-
-    def rows(self, series: LedgerSeries, slots: Iterable[int]) -> Iterator[tuple[int, MinuteRow]]:
-        return self.ledger.rows(series, slots)
-
     # -- snapshots -------------------------------------------------------------------------------------
 
     def snapshots(self, waiting: Callable[[LedgerSeries], IdRanges]) -> list[SnapshotRecord]:
-        """What has changed since the last ones: series first, then the partition that says they are whole.
+        """Snapshots of what changed since the last ones: a partition's series, then the partition itself.
 
         Args:
-            waiting: slots of a series whose rows are not written yet.
+            waiting: periods of a series whose rows are not written yet.
         """
         records: list[SnapshotRecord] = []
         for number, of in self._partitions.items():
@@ -173,7 +161,7 @@ class LedgerBook:
             for series in of.changed:
                 account = self.ledger.account(series) if series in self.ledger else None
                 known = SeriesSnapshot(
-                    series, of.next, before.generation, account, self.notes_of(series), waiting(series)
+                    series, of.next, before.generation, account, self.incidents_of(series), waiting(series)
                 )
                 records.append((number, known.key, known.encode()))
                 listed[known.key.decode()] = of.next
@@ -188,9 +176,6 @@ class LedgerBook:
 
 
 def covered_by(value: bytes) -> int:
-    """The offset before which a partition's snapshot, as it was written, has all events."""
+    """The offset before which all events are in a partition's encoded snapshot."""
     snapshot = decode_partition(value)
     return snapshot.offset if snapshot is not None else 0
-
-
-__all__ = ["CLOCK_GRACE_MS", "LedgerBook", "SnapshotRecord", "covered_by"]

@@ -1,4 +1,4 @@
-"""Deletes events of `pipeline.ledger` that are old and in a snapshot; others are never deleted by time."""
+"""Deletes old events of `pipeline.ledger` that are in a snapshot; its events never expire by time."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from shared.topics import LEDGER
 log: Final = logging.getLogger(__name__)
 
 PERIOD_S: Final = 3_600.0
-# As long as trades are kept: for people who ask how it came about.
+# As long as trades are kept, for people who investigate.
 KEPT_MS: Final = 7 * 24 * 3_600_000
 _TIMEOUT_S: Final = 5.0
 
 
 class LedgerPruning:
-    """Call it now and then; once an hour it asks the broker to delete.
+    """Called after checkpoints; once an hour it asks the broker to delete.
 
     Args:
-        covered: partitions, and the offset before which acknowledged snapshots have all their events.
+        covered: by partition, the offset before which all events are in acknowledged snapshots.
     """
 
     def __init__(
@@ -48,10 +48,11 @@ class LedgerPruning:
         if not covered or self._clock() < self._next_s:
             return
         self._next_s = self._clock() + PERIOD_S
-        places = [TopicPartition(LEDGER, partition, now_ms - KEPT_MS) for partition in covered]
+        times = [TopicPartition(LEDGER, partition, now_ms - KEPT_MS) for partition in covered]
         try:
-            # By the broker's time (LogAppendTime): a host that is ahead deletes too early what is counted.
-            young = self._consumer.offsets_for_times(places, timeout=_TIMEOUT_S)
+            # By the broker's time (LogAppendTime). A host clock that is ahead deletes counted events too
+            # early.
+            young = self._consumer.offsets_for_times(times, timeout=_TIMEOUT_S)
         except KafkaException as error:
             log.warning("%s: old events are deleted later: %s", LEDGER, cause(error).str())
             return
@@ -64,9 +65,9 @@ class LedgerPruning:
             self._asked = self._admin.delete_records(ends, request_timeout=_TIMEOUT_S)
 
     def _take_answers(self) -> None:
-        for place, answer in list(self._asked.items()):
+        for at, answer in list(self._asked.items()):
             if answer.done():
-                del self._asked[place]
+                del self._asked[at]
                 error = answer.exception()
                 if error is not None:
-                    log.warning("%s: old events of partition %d stay: %s", LEDGER, place.partition, error)
+                    log.warning("%s: old events of partition %d stay: %s", LEDGER, at.partition, error)

@@ -1,13 +1,13 @@
 """Snapshots of the ledger, as kept on `pipeline.ledger-snapshot` (docs/decisions/ledger.md). Pure.
 
-A record a series, with its sets, and one a partition of `pipeline.ledger`, which says up to which offset the
-events of the partition are in the records of its series. So a reader takes the records and reads only the
-events since. Both lie on the partition's own number.
+One record per series, with its sets, and one per partition of `pipeline.ledger`, with the offset up to which
+the partition's events are in the records of its series. A reader takes the records and reads only the events
+since. Both are on the partition's own number.
 
-A power cut may take the tail of `pipeline.ledger` although a snapshot of it was written. What the sets say
-stays true, for the store and the exchange had said so; but other events take the offsets then. So a
-partition's record keeps some offsets with fingerprints of the events there: where they are not found again,
-events are read from behind one that is.
+A power cut may truncate `pipeline.ledger` although a snapshot of its tail was written. The sets stay true,
+since the store and the exchange had confirmed them, but other events take the lost offsets. So a partition's
+record keeps anchors: offsets with fingerprints of their events. Where the newest is not found again, events
+are read from after the newest one that is.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from typing import Any, Final
 import orjson
 
 from consumers.ledger_account import Account
-from consumers.ledger_events import LedgerSeries
-from consumers.ledger_notes import SeriesNotes
+from consumers.ledger_incidents import SeriesIncidents
 from shared.id_ranges import IdRanges
+from shared.ledger import LedgerSeries
 from shared.messages import LedgerMessage
 
 SCHEMA: Final = 1
 PARTITION_KEY: Final = b"partition"
 _UNCOVERED: Final = 100
-# Two hours of snapshots: what a power cut takes had not lain on the disk for longer. Else all is read.
+# Two hours of snapshots: a power cut loses no older events. Without a match everything is read.
 _ANCHORS: Final = 24
 
 Anchor = tuple[int, int]  # offset, fingerprint
@@ -38,19 +38,19 @@ FingerprintAt = Callable[[int], int | None]
 
 @dataclass(frozen=True, slots=True)
 class SeriesSnapshot:
-    """A series as the events before `offset` have left it.
+    """A series after the events before `offset`.
 
     Attributes:
         generation: how often the tail of the partition was lost; offsets compare only within one.
         account: None for streams that are not counted.
-        waiting: slots whose rows had not been written yet.
+        waiting: periods whose rows had not been written yet.
     """
 
     series: LedgerSeries
     offset: int
     generation: int
     account: Account | None
-    notes: SeriesNotes
+    incidents: SeriesIncidents
     waiting: IdRanges
 
     @property
@@ -61,7 +61,7 @@ class SeriesSnapshot:
         body = orjson.dumps(
             {
                 "account": self.account.state() if self.account is not None else None,
-                "notes": self.notes.state(),
+                "notes": self.incidents.state(),
                 "waiting": self.waiting.distances(),
             }
         )
@@ -71,7 +71,7 @@ class SeriesSnapshot:
                 "generation": self.generation,
                 "offset": self.offset,
                 "series": list(self.series),
-                # Packed here: a client measures a record before its own compression.
+                # Compressed here: a client limits the size of a record before its own compression.
                 "body": base64.b64encode(zlib.compress(body)).decode(),
             }
         )
@@ -82,12 +82,13 @@ class PartitionSnapshot:
     """How far a partition of `pipeline.ledger` is in the snapshots of its series.
 
     Attributes:
-        offset: events before it are in them.
-        series: by the key of each, the offset that its own record has at least.
+        offset: events before it are in the snapshots of the series.
+        series: by key, the least offset that the series' own record must have.
         anchors: offsets of events and their fingerprints, the newest first.
         heard_ms: when the newest of these events was sent, by its sender's clock.
-        exchange_ms: the exchange's time, as far as it was known.
-        uncovered: spans of time (ms) whose events were deleted before they were counted; None: since ever.
+        exchange_ms: the exchange's time, if known.
+        uncovered: spans of time (ms) whose events were deleted before they were counted; a begin of None is
+            the earliest time.
     """
 
     offset: int = 0
@@ -102,11 +103,11 @@ class PartitionSnapshot:
         return orjson.dumps({"schema": SCHEMA, **asdict(self)})
 
     def anchored(self, anchor: Anchor) -> PartitionSnapshot:
-        """With a further anchor, the newest."""
+        """A copy with one more anchor, the newest."""
         return replace(self, anchors=(anchor, *self.anchors)[:_ANCHORS])
 
     def with_uncovered(self, from_ms: int | None, to_ms: int) -> PartitionSnapshot:
-        """With a further span of which nothing is known; of too many the oldest ones are joined."""
+        """A copy with one more uncovered span; of too many the oldest ones are joined."""
         spans = [*self.uncovered, (from_ms, to_ms)]
         if len(spans) > _UNCOVERED:
             spans[:2] = [(spans[0][0], spans[1][1])]
@@ -115,16 +116,15 @@ class PartitionSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """Where a reader goes on.
+    """Where a reader resumes.
 
     Attributes:
         offset: the first event to read.
         snapshot: of the partition, with the generation of this reader.
-        series: what to begin with.
-        known_to: events of a series before this offset have been counted; a series that is not named begins
-            with `offset`.
-        uncovered: events were deleted that no snapshot has.
-        note: for an operator, if something was out of order.
+        series: their snapshots.
+        known_to: by series, the offset before which its events have been counted; `offset` for all others.
+        uncovered: events were deleted that are in no snapshot.
+        note: for an operator, if something was wrong.
     """
 
     offset: int
@@ -140,8 +140,8 @@ def restart(records: Mapping[bytes, bytes], low: int, high: int, fingerprint_at:
 
     Args:
         records: of the snapshot topic, the newest of each key.
-        low, high: first offset of the events that are there, and that of the next one to come.
-        fingerprint_at: of the event at an offset; None if there is none that can be read.
+        low, high: first offset of the partition, and that of the next event to come.
+        fingerprint_at: of the event at an offset; None if no event can be read there.
     """
     partition = decode_partition(records.get(PARTITION_KEY))
     series = tuple(
@@ -150,25 +150,25 @@ def restart(records: Mapping[bytes, bytes], low: int, high: int, fingerprint_at:
         if key != PARTITION_KEY and (snapshot := decode_series(value)) is not None
     )
     if partition is None:
-        # Records of series alone are of a first snapshot that was cut off: what their sets say is true.
+        # Records of series alone are of a first snapshot that was interrupted: their sets are true.
         return Restart(low, PartitionSnapshot(), series, uncovered=low > 0)
     if partition.offset <= low:
         return _begin(partition, series, low)
     for position, (offset, fingerprint) in enumerate(partition.anchors):
         if offset < low:
-            break  # nothing of what was counted is left to compare
+            break  # no counted event is left to compare
         if offset < high and fingerprint_at(offset) == fingerprint:
             if position == 0 and partition.offset <= high:
                 return _begin(partition, series, low)
-            return _again(partition, series, offset + 1, "what followed is gone")
+            return _again(partition, series, offset + 1, "later events are gone")
     if partition.offset <= high and (not partition.anchors or partition.anchors[0][0] < low):
         return _begin(partition, series, low)
-    return _again(partition, series, low, "it is another than the one that was counted")
+    return _again(partition, series, low, "the topic is not the one that was counted")
 
 
 def _begin(partition: PartitionSnapshot, series: tuple[SeriesSnapshot, ...], low: int) -> Restart:
-    """The usual way: the events after those that were counted."""
-    # A series without an event since the tail was lost has only the earlier record, and nothing follows it.
+    """The usual case: the events after the counted ones."""
+    # A series without an event since the tail was lost has only the earlier record, and no later events.
     of_now = {one.key.decode(): one for one in series if one.generation == partition.generation}
     offset = partition.offset
     for key, at in partition.series.items():
@@ -182,25 +182,25 @@ def _begin(partition: PartitionSnapshot, series: tuple[SeriesSnapshot, ...], low
 def _again(
     partition: PartitionSnapshot, series: tuple[SeriesSnapshot, ...], offset: int, why: str
 ) -> Restart:
-    """Sets stay, for applying an event twice changes nothing; offsets of before mean nothing any more."""
+    """Sets stay, since applying an event twice changes nothing; earlier offsets are void."""
     cut = replace(partition, generation=partition.generation + 1, offset=offset, anchors=(), series={})
     note = f"the ledger was counted up to offset {partition.offset}, but {why}: read again from {offset}"
     return Restart(offset, cut, series, note=note)
 
 
 def newer(value: bytes, than: bytes) -> bool:
-    """Whether a record of a key replaces an earlier one: one cut off may write late what it had in hand."""
+    """Whether a record of a key replaces an earlier one: a fenced consumer may write an old one late."""
     return _rank(value) >= _rank(than)
 
 
 def fingerprint(message: LedgerMessage) -> int:
-    """Tells an event from those that might take its offset."""
+    """Identifies an event among others that might take its offset."""
     told = (message[name] for name in ("symbol", "stream", "interval", "kind", "first", "last"))
     return zlib.crc32(repr((*told, message["received_time_ms"])).encode())
 
 
 def decode_partition(value: bytes | None) -> PartitionSnapshot | None:
-    """None if there is none that can be read: then everything is read again."""
+    """The partition's snapshot; None if it is missing or unreadable: then everything is read again."""
     content = _content(value)
     if content is None:
         return None
@@ -219,7 +219,7 @@ def decode_partition(value: bytes | None) -> PartitionSnapshot | None:
 
 
 def decode_series(value: bytes | None) -> SeriesSnapshot | None:
-    """None if it is none that can be read; the partition's record then names an offset that it lacks."""
+    """The series' snapshot; None if it is unreadable, which `PartitionSnapshot.series` reveals."""
     content = _content(value)
     if content is None:
         return None
@@ -232,7 +232,7 @@ def decode_series(value: bytes | None) -> SeriesSnapshot | None:
             content["offset"],
             content["generation"],
             Account.of(series, account) if account is not None else None,
-            SeriesNotes.of(body["notes"]),
+            SeriesIncidents.of(body["notes"]),
             IdRanges.of_distances(body["waiting"]),
         )
     except (LookupError, TypeError, ValueError, zlib.error):

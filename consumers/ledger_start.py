@@ -1,21 +1,20 @@
-"""Asks the broker for what tells where to go on with the ledger: single events of `pipeline.ledger`."""
+"""Where to resume the ledger: reads single events of `pipeline.ledger` to compare their fingerprints."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer
 
 from consumers.ledger_snapshot import Restart, fingerprint, restart
-from shared.errors import BrokerUnavailable, InvalidMessage
+from shared.errors import InvalidMessage
+from shared.kafka_reader import PartitionId, records_at
 from shared.messages import decode
 from shared.topics import LEDGER
 
 _TIMEOUT_S: Final = 10.0
-_POLL_S: Final = 0.2
-# One event is asked for, of some 400 bytes; a fetch gives at least one batch, whatever its size.
+# For reads of one event, of some 400 bytes; a fetch gives at least one batch, whatever its size.
 ONE_EVENT: Final = {
     "max.partition.fetch.bytes": 16_384,
     "queued.min.messages": 1,
@@ -24,19 +23,17 @@ ONE_EVENT: Final = {
 
 
 def restarts(
-    reader: Consumer,
-    records: Mapping[int, Mapping[bytes, bytes]],
-    bounds: Mapping[int, tuple[int, int]],
+    reader: Consumer, records: Mapping[int, Mapping[bytes, bytes]], bounds: Mapping[int, tuple[int, int]]
 ) -> dict[int, Restart]:
     """Where to read each partition from.
 
     Args:
-        reader: made with `ONE_EVENT`, of no use to others meanwhile.
+        reader: made with `ONE_EVENT`, for this use alone.
         records: of the snapshot topic, by partition the newest of each key.
         bounds: of the partitions of `pipeline.ledger`.
 
     Raises:
-        BrokerUnavailable: an event is there, and the broker does not give it.
+        BrokerUnavailable: the broker does not deliver an event.
     """
     return {
         partition: restart(
@@ -50,22 +47,15 @@ def restarts(
 
 
 def _fingerprint(reader: Consumer, partition: int, offset: int) -> int | None:
-    reader.assign([TopicPartition(LEDGER, partition, offset)])
-    deadline = time.monotonic() + _TIMEOUT_S
-    while time.monotonic() < deadline:
-        for message in reader.consume(1, _POLL_S):
-            error = message.error()
-            if error is not None and error.code() == KafkaError._PARTITION_EOF:
-                return None
-            if error is not None:
-                continue
-            if message.offset() != offset:
-                return None
-            try:
-                return fingerprint(decode("ledger", message.value()))
-            except InvalidMessage:
-                return None
-    raise BrokerUnavailable(
-        f"{LEDGER}: the broker does not give the event at offset {offset} of partition {partition} "
-        f"in {_TIMEOUT_S:.0f} s"
-    )
+    def silent(_partition: PartitionId) -> str:
+        return (
+            f"{LEDGER}: the broker does not deliver the event at offset {offset} of partition {partition} "
+            f"in {_TIMEOUT_S:.0f} s"
+        )
+
+    at = LEDGER, partition
+    event = records_at(reader, {at: offset}, silent, within_s=_TIMEOUT_S)[at]
+    try:
+        return None if event is None else fingerprint(decode("ledger", event.value()))
+    except InvalidMessage:
+        return None

@@ -1,10 +1,10 @@
-"""What a consumer has read and made durable, told by identity: marks on its way (DESIGN §5.2, §5.4). Pure.
+"""Marks: checksums of records read and written, committed with offsets (DESIGN §5.2, §5.4).
 
-A committed offset says how far a group had come, not in what. A power cut takes the end of a partition,
-others write in its place, and the offset points into records that nobody has read. So with each offset marks
-are committed: for some places on the way the checksum of the last record read, and of the last records that
-were written to the state topic and to the ledger by then. What is left of a log after a cut is its beginning
-as it was; so a mark whose records are all there proves everything before it.
+A committed offset does not identify the records before it. If a power cut truncates a partition and others
+write to it, the offset points into records that were never read. So marks are committed with each offset: for
+some earlier positions the checksum of the last record read, and those of the last records written to the
+state topic and to the ledger by then. A truncated log keeps its beginning unchanged, so that a mark whose
+records are all found proves everything before it.
 """
 
 from __future__ import annotations
@@ -14,21 +14,23 @@ import zlib
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-# Ever wider apart, 16 of them reach some 10,000 checkpoints back (hours); their text stays below the broker's
-# 4,096 bytes.
+from confluent_kafka import Message
+
+# With growing distances, 16 marks reach some 10,000 checkpoints back (hours); their text stays below the
+# broker's 4,096 bytes of metadata.
 MOST_MARKS: Final = 16
 _BEGIN: Final = " marks="
 
 
 class Spot(NamedTuple):
-    """A record by its place and its content."""
+    """A record's offset and checksum."""
 
     offset: int
     crc: int
 
 
 class Mark(NamedTuple):
-    """How far we were.
+    """A position in a partition, with checksums that identify it.
 
     Attributes:
         position: everything before it was read, and is stored.
@@ -42,8 +44,17 @@ class Mark(NamedTuple):
     ledger: Spot | None = None
 
 
+def as_bytes(content: str | bytes | None) -> bytes | None:
+    """Key or value of a record: the client's types allow text."""
+    return content.encode() if isinstance(content, str) else content
+
+
 def crc_of(key: bytes | None, value: bytes | None) -> int:
     return zlib.crc32(value or b"", zlib.crc32(key or b""))
+
+
+def crc_of_record(record: Message) -> int:
+    return crc_of(as_bytes(record.key()), as_bytes(record.value()))
 
 
 class Trail:
@@ -53,29 +64,29 @@ class Trail:
         self.marks = list(marks)
 
     def add(self, mark: Mark) -> None:
-        """Note how far we are; older marks are kept ever wider apart."""
-        # One that is read again is noted anew.
+        """Add the newest mark; older ones are thinned out."""
+        # Positions that are read again get new marks.
         left = [mark, *(older for older in self.marks if older.position < mark.position)]
         kept = left[:1]
         for older, oldest in zip(left[1:], [*left[2:], None], strict=False):
             before = mark.position - kept[-1].position
-            # Whatever lies between two whose distances are not four to one can be spared.
+            # Dropped unless the next mark's distance would then be more than four times the last one's.
             if oldest is None or mark.position - oldest.position > 4 * before:
                 kept.append(older)
         self.marks = kept[:MOST_MARKS]
 
     def proved(self, is_true: Callable[[Mark], bool]) -> Mark | None:
-        """The newest mark whose records are all there; None if there is none such."""
+        """The newest mark whose records are all found; None if there is none."""
         return next(filter(is_true, self.marks), None)
 
 
 def with_marks(metadata: str, trail: Trail) -> str:
-    """What is committed along with an offset."""
+    """Metadata of a commit, with the marks."""
     return metadata + _BEGIN + ",".join(map(_text, trail.marks)) if trail.marks else metadata
 
 
 def without_marks(metadata: str) -> tuple[str, Trail]:
-    """Inverse of `with_marks`; what is no mark is passed over."""
+    """Inverse of `with_marks`; ignores text that is no mark."""
     before, _, text = metadata.partition(_BEGIN)
     marks = (_mark(part) for part in text.split(",") if part)
     return before, Trail([mark for mark in marks if mark is not None])

@@ -1,15 +1,17 @@
-"""The measurements, declared once (DESIGN §4.3): tags, columns with their types, bucket.
+"""Points of a store, and their measurements, declared once (DESIGN §4.3).
 
-Line protocol, SQL tables, queries and tests are derived from this table.
+Line protocol, SQL tables, queries and tests are derived from the table of measurements: tags, typed columns,
+bucket.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 ColumnType = Literal["float", "int", "bool"]
 BucketRole = Literal["market", "ticks"]
+Delivery = Literal["exact", "tape", "latest"]
 Value = float | int | bool | None
 
 
@@ -27,18 +29,21 @@ class Measurement:
         tags: tag names, in the order of `Series.tags`; (tags, time) is a point's identity.
         columns: fields, in the order of `Point.values`. `indicator` and `indicator_live` are open: their
             columns are those of the configured indicators, see `with_columns`.
+        delivery: how rows are pushed to viewers: all in order, the newest with a count of the others, or only
+            the newest of each series.
     """
 
     name: str
     tags: tuple[str, ...]
     columns: tuple[Column, ...]
+    delivery: Delivery = "latest"
 
     def with_columns(self, names: tuple[str, ...]) -> Measurement:
         """The same measurement with float64 columns of these names (the indicators in use)."""
-        return Measurement(self.name, self.tags, _floats(*names))
+        return Measurement(self.name, self.tags, _floats(*names), self.delivery)
 
     def bucket(self, tags: tuple[str, ...]) -> BucketRole:
-        """Which bucket a series of this measurement lives in: second data expires, the rest stays."""
+        """The bucket of a series of this measurement: second data expires, the rest stays."""
         if self.name in _IN_TICKS:
             return "ticks"
         if self.name in _BY_INTERVAL and tags[self.tags.index("interval")] == "1s":
@@ -61,19 +66,21 @@ _BAR_COLUMNS: Final = (
     Column("trade_count", "int"),
 )
 
-KLINE: Final = Measurement("kline", _BAR_TAGS, _BAR_COLUMNS)
+KLINE: Final = Measurement("kline", _BAR_TAGS, _BAR_COLUMNS, "exact")
 KLINE_LIVE: Final = Measurement("kline_live", _BAR_TAGS, _BAR_COLUMNS)
-INDICATOR: Final = Measurement("indicator", _BAR_TAGS, ())
+INDICATOR: Final = Measurement("indicator", _BAR_TAGS, (), "exact")
 INDICATOR_LIVE: Final = Measurement("indicator_live", _BAR_TAGS, ())
 TRADE: Final = Measurement(
     "trade",
     ("exchange", "symbol"),
     (Column("trade_id", "int"), *_floats("price", "quantity"), Column("buyer_is_maker", "bool")),
+    "tape",
 )
 TRADE_SUMMARY: Final = Measurement(
     "trade_summary",
     _BAR_TAGS,
     (Column("trade_count", "int"), *_floats("base_volume", "quote_volume", "taker_buy_base_volume", "vwap")),
+    "exact",
 )
 BOOK: Final = Measurement(
     "book",
@@ -94,12 +101,12 @@ LEDGER: Final = Measurement(
     tuple(
         Column(name, "int") for name in ("expected", "stored", "backfilled", "halted", "lost", "duplicates")
     ),
+    "exact",
 )
-# `stream` with the interval of bars in it; `carried` is false while the exchange has what it does not bring.
+# `stream` includes the interval of bars; `carried` is false while the stream lacks data that the exchange
+# has.
 CARRIAGE: Final = Measurement(
-    "carriage",
-    ("exchange", "symbol", "stream"),
-    (Column("carried", "bool"), Column("since_ms", "int")),
+    "carriage", ("exchange", "symbol", "stream"), (Column("carried", "bool"), Column("since_ms", "int"))
 )
 FRESHNESS: Final = Measurement(
     "freshness", ("exchange", "stream", "hop", "instance"), _floats("p50", "p95", "p99")
@@ -134,3 +141,45 @@ MEASUREMENTS: Final[dict[str, Measurement]] = {
         SERVICE,
     )
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A measurement with its tag values. Builders share one among all points of an instrument.
+
+    Attributes:
+        tags: values of `measurement.tags`, in that order; "" where a tag does not apply (a trade ledger has
+            no interval), which line protocol omits.
+    """
+
+    measurement: Measurement
+    tags: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.tags) != len(self.measurement.tags):
+            raise ValueError(f"{self.measurement.name} has the tags {self.measurement.tags}, got {self.tags}")
+
+
+class SeriesByTags(dict[tuple[str, ...], Series]):
+    """The series of one measurement by their tags, made at first use."""
+
+    def __init__(self, measurement: Measurement) -> None:
+        super().__init__()
+        self._measurement = measurement
+
+    def __missing__(self, tags: tuple[str, ...]) -> Series:
+        series = self[tags] = Series(self._measurement, tags)
+        return series
+
+
+class Point(NamedTuple):
+    """One point; (series, time_ns) is its identity: writing it twice is writing it once.
+
+    Attributes:
+        time_ns: nanoseconds since the epoch, UTC.
+        values: as many as the measurement has columns. None, NaN and ±inf are omitted (NULL in SQL).
+    """
+
+    series: Series
+    time_ns: int
+    values: tuple[Value, ...]

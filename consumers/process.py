@@ -12,35 +12,35 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaException, Producer
+from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 
-from consumers.backoff import Backoff
 from consumers.enrich.klines import Indicators
 from consumers.enrich.ledger import LedgerEnricher
 from consumers.enrich.port import Enricher
 from consumers.history import History, NoHistory, StoreHistory
+from consumers.kafka_writer import KafkaWriter
 from consumers.ledger_pruning import LedgerPruning
 from consumers.membership import Rejoining
-from consumers.outbox import Outbox
-from consumers.partition_counts import misfit
+from consumers.partitions.counts import misfit
 from consumers.service import Parts, StreamConsumer
 from consumers.stores.port import Reader, Store
 from consumers.streams import Stream, enricher_of
 from consumers.telemetry import Telemetry
-from shared.errors import BrokerError, BrokerUnavailable, SettingsError, SlotTaken, StoreUnavailable
+from shared.backoff import consumer_backoff
+from shared.command import stop_signals
+from shared.errors import BrokerError, BrokerUnavailable, MemberFenced, SettingsError, StoreUnavailable
 from shared.health import Health
-from shared.interpreter import hand_over_sooner, spare_the_collector
+from shared.interpreter import freeze_gc, shorten_switch_interval
 from shared.kafka import LIBRDKAFKA_LOG, consumer_config, producer_config
+from shared.kafka_reader import cluster, no_answer
 from shared.metrics import ServiceMetrics
 from shared.settings import Settings
-from shared.stop_signals import stop_signals
 from shared.topics import DEAD_LETTERS, LEDGER, METRICS
 
 log: Final = logging.getLogger(__name__)
 
-BROKER_TIMEOUT_S: Final = 10.0
-# A stop lasts 10 s at most (DESIGN §5): the data threads have seven of them, the ledger the rest.
+# A stop takes 10 s at most (DESIGN §5): seven for the data threads, the rest for the ledger.
 DATA_STOP_S: Final = 7.0
 LEDGER_STOP_S: Final = 9.5
 
@@ -87,7 +87,7 @@ class ConsumerProcess:
         """Consume until SIGTERM, SIGINT or SIGHUP; the exit code.
 
         Raises:
-            CryptoStreamError: what a thread died of.
+            CryptoStreamError: the error of a thread that failed.
         """
         self._require_broker()
         if self._one_store:
@@ -110,8 +110,8 @@ class ConsumerProcess:
         threads = [
             _StreamThread(self, stream, position, producer) for position, stream in enumerate(self._streams)
         ]
-        spare_the_collector()
-        hand_over_sooner()
+        freeze_gc()
+        shorten_switch_interval()
         for thread in threads:
             thread.start()
         log.info("consuming %s", ", ".join(stream.label for stream in self._streams))
@@ -125,7 +125,7 @@ class ConsumerProcess:
         self._woken.set()
 
     def failed(self, error: BaseException) -> None:
-        """A thread died: the process stops, and whoever supervises it starts it again."""
+        """A thread failed: the process stops, and its supervisor restarts it."""
         self._failures.append(error)
         self._woken.set()
 
@@ -136,7 +136,7 @@ class ConsumerProcess:
         began = time.monotonic()
         self._stop_data.set()
         self._join([thread for thread in threads if not thread.is_ledger], began + DATA_STOP_S)
-        # The others' last events are on the topic now, so the ledger can read them.
+        # The other streams' last events are on the topic now: the ledger can read them.
         self._stop_ledger.set()
         self._join(threads, began + LEDGER_STOP_S)
 
@@ -145,20 +145,20 @@ class ConsumerProcess:
         for thread in threads:
             thread.join(max(deadline - time.monotonic(), 0.0))
             if thread.is_alive():
-                log.warning("%s did not stop in time; what it had in hand will be read again", thread.name)
+                log.warning("%s did not stop in time; its pending batch will be read again", thread.name)
 
     def consumer(
         self, stream: Stream, metrics: ServiceMetrics, producer: Producer, store: Store
     ) -> StreamConsumer:
-        """A stream's consumer with all that belongs to it."""
+        """A stream's consumer, with its dependencies."""
         settings = self._settings
-        outbox = Outbox(producer, stream.service)
+        kafka_writer = KafkaWriter(producer, stream.service)
         config = consumer_config(
             settings.kafka_bootstrap_servers,
             stream.group,
             stream.service,
             memory_broker=self._memory_broker,
-            slot=self._slot(stream),
+            instance_id=self._instance_id(stream),
         )
         enricher = enricher_of(
             stream,
@@ -167,7 +167,7 @@ class ConsumerProcess:
             rebuilt_from_store=self._rebuild,
         )
         if not self._memory_broker:
-            # Where a broker has lost what is to be read next, we decide where to go on.
+            # If the broker has lost the next record, we decide where to continue.
             config["auto.offset.reset"] = "error"
         kafka = Consumer(config, logger=LIBRDKAFKA_LOG)
         parts = Parts(
@@ -176,16 +176,16 @@ class ConsumerProcess:
             consumer=kafka,
             config=config,
             store=store,
-            outbox=outbox,
+            kafka_writer=kafka_writer,
             history=self._history(stream),
-            telemetry=Telemetry(metrics, outbox, store, stream.name),
+            telemetry=Telemetry(metrics, kafka_writer, store, stream.name),
             memory_broker=self._memory_broker,
             upkeep=self._pruning(enricher, kafka),
         )
         return StreamConsumer(parts, self.stop_of(stream), drain=stream.name == "ledger")
 
     def stop_of(self, stream: Stream) -> threading.Event:
-        """Set when this stream is to stop: the ledger stops last."""
+        """Set when this stream must stop; the ledger stops last."""
         return self._stop_ledger if stream.name == "ledger" else self._stop_data
 
     def _pruning(self, enricher: Enricher, consumer: Consumer) -> LedgerPruning | None:
@@ -195,14 +195,14 @@ class ConsumerProcess:
         admin = AdminClient(config, logger=LIBRDKAFKA_LOG)
         return LedgerPruning(admin, consumer, enricher.covered)
 
-    def _slot(self, stream: Stream) -> str | None:
-        """Static membership where the environment names the slot; replicas without one are dynamic."""
+    def _instance_id(self, stream: Stream) -> str | None:
+        """Static membership where INSTANCE is set; replicas without it are dynamic members."""
         instance = os.environ.get("INSTANCE")
         return f"{stream.service}-{instance}" if instance and not self._memory_broker else None
 
     @contextmanager
     def store(self, health: Health) -> Iterator[Store | None]:
-        """The store a thread writes to; None if the process stops before there is one."""
+        """The store that a thread writes to; None if the process stops before it can be opened."""
         if self._shared is not None:
             yield self._shared
             return
@@ -214,7 +214,7 @@ class ConsumerProcess:
                 store.close()
 
     def _await_store(self, health: Health) -> Store | None:
-        backoff = Backoff()
+        backoff = consumer_backoff()
         while not self._woken.is_set():
             health.beat()
             try:
@@ -222,7 +222,7 @@ class ConsumerProcess:
             except StoreUnavailable as error:
                 log.warning("%s; trying again", error)
                 health.unready("store", f"{error}; trying again")
-                self._woken.wait(backoff.next_delay_s(error.retry_after))
+                self._woken.wait(backoff.failed(error.retry_after))
             else:
                 health.ready("store")
                 return store
@@ -242,19 +242,15 @@ class ConsumerProcess:
         )
 
     def _require_broker(self) -> None:
-        """See that the broker answers and has the topics, so that a wrong set-up is one clear line."""
+        """Check that the broker answers and has the topics, so that a wrong set-up gives one clear error."""
         address = self._settings.kafka_bootstrap_servers
         if not address:
             raise SettingsError(
                 "KAFKA_BOOTSTRAP_SERVERS: not set; name the broker as host:port, or use `cryptostream run`"
             )
         config: dict[str, Any] = {"bootstrap.servers": address, "log_level": 0}
-        try:
-            topics = AdminClient(config, logger=LIBRDKAFKA_LOG).list_topics(timeout=BROKER_TIMEOUT_S).topics
-        except KafkaException:
-            raise BrokerUnavailable(
-                f"KAFKA_BOOTSTRAP_SERVERS: no Kafka answers at {address}; start it or name another address"
-            ) from None
+        admin = AdminClient(config, logger=LIBRDKAFKA_LOG)
+        topics = cluster(admin, silent=no_answer(address)).topics
         if self._memory_broker:
             return
         needed = {topic for stream in self._streams for topic in stream.all_topics}
@@ -272,10 +268,10 @@ class ConsumerProcess:
 
 
 class _StreamThread(threading.Thread):
-    """A thread whose death is the process' concern."""
+    """A thread whose failure stops the process."""
 
     def __init__(self, process: ConsumerProcess, stream: Stream, position: int, producer: Producer) -> None:
-        # A daemon, so that a thread stuck in a request cannot hold the process beyond its 10 s.
+        # A daemon, so that a thread stuck in a request cannot keep the process beyond its 10 s.
         super().__init__(name=stream.label, daemon=True)
         self._process = process
         self._stream = stream
@@ -296,15 +292,15 @@ class _StreamThread(threading.Thread):
             self._process.failed(error)
 
     def _consume(self, metrics: ServiceMetrics, store: Store) -> None:
-        """Until the stop. A client that has lost its membership gives way to a new one, which begins where
-        the old one has committed, as a process does that is started again."""
+        """Consume until the stop. A client that lost its membership is replaced by a new one, which reads on
+        from the committed offsets as a restarted process does."""
         rejoining = Rejoining()
         while True:
             consumer = self._process.consumer(self._stream, metrics, self._producer, store)
             try:
                 consumer.run()
                 return
-            except (SlotTaken, BrokerUnavailable) as error:
+            except (MemberFenced, BrokerUnavailable) as error:
                 delay_s = rejoining.delay_s(error, time.monotonic())
                 log.warning("%s: %s; joining the group again in %.1f s", self._stream.label, error, delay_s)
                 metrics.health.unready("group", f"{error}; joining again")

@@ -1,4 +1,4 @@
-"""One stream's consumer: Kafka → enricher → store → checkpoint. The loop is here, the thinking is not."""
+"""One stream's consumer: the loop Kafka → enricher → store → checkpoint, and the callbacks of its group."""
 
 from __future__ import annotations
 
@@ -14,53 +14,47 @@ from typing import Any, Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from consumers.arrival import REMEMBERED, Arrivals, TimeAhead
-from consumers.assignment import Counts, Epochs, counts_of, end_of, epochs_of
-from consumers.backoff import Backoff
 from consumers.batch_write import BatchWrite
-from consumers.checkpoint import Checkpoint
+from consumers.checkpoint import Checkpoint, GroupOffsets
 from consumers.enrich.port import Enriched, Enricher, Record
 from consumers.expired_ids import ExpiredIds
-from consumers.group_offsets import GroupOffsets
 from consumers.history import History
-from consumers.membership import slot_taken
-from consumers.outbox import Outbox
-from consumers.partitions import Partitions
-from consumers.points import Point
+from consumers.kafka_writer import KafkaWriter
+from consumers.measurements import Point
+from consumers.membership import fenced
+from consumers.partitions.assigned import Partitions
+from consumers.partitions.counts import Counts, counts_of
+from consumers.partitions.offsets import Epochs, end_of, epochs_of
 from consumers.stores.port import Store
 from consumers.streams import Stream
 from consumers.telemetry import Telemetry
 from shared.background import Background
-from shared.errors import (
-    BrokerError,
-    BrokerUnavailable,
-    CryptoStreamError,
-    InvalidMessage,
-    StoreUnavailable,
-)
-from shared.kafka import Verdict, cause, quiet_consumer, refused, verdict
+from shared.backoff import consumer_backoff
+from shared.errors import BrokerError, BrokerUnavailable, CryptoStreamError, InvalidMessage, StoreUnavailable
+from shared.kafka import cause, is_fatal, quiet_consumer, refused
 from shared.last_resort import ended_after
 
 log: Final = logging.getLogger(__name__)
 
 POLL_S: Final = 0.1
 CHECKPOINT_PERIOD_S: Final = 1.0
-# A stop lasts 10 s at most: a store that is down gets three of them for the batch in hand.
+# A stop takes 10 s at most: a store that is down gets three of them for the pending batch.
 STOP_STORE_S: Final = 3.0
 DRAIN_S: Final = 5.0
-# Long after the stop's own bounds: a close that takes longer never ends.
+# Far beyond the bounds of a stop: a close that takes longer never ends.
 _CLOSE_S: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a consumer is put together from."""
+    """Dependencies of a consumer."""
 
     stream: Stream
     enricher: Enricher
     consumer: Consumer
     config: dict[str, Any]
     store: Store
-    outbox: Outbox
+    kafka_writer: KafkaWriter
     history: History
     telemetry: Telemetry
     memory_broker: bool = False
@@ -72,44 +66,44 @@ class Parts:
 
 
 class StreamConsumer:
-    """Runs until `stop` is set; then finishes what it has in hand (DESIGN §5.2).
+    """Runs until `stop` is set; then finishes its current batch (DESIGN §5.2).
 
-    While one batch is on its way to the store the next one is read and computed, and no more: memory holds
-    two. Offsets are committed, and partitions given back, only with nothing on its way.
+    While one batch is written to the store the next one is read and computed: memory holds two. Offsets are
+    committed, and partitions given back, only while no write is pending.
     """
 
     def __init__(self, parts: Parts, stop: threading.Event, *, drain: bool = False) -> None:
-        """Args: drain: at the stop, read to the present end of the topics first."""
+        """Args: drain: at the stop, first read to the present end of the topics."""
         self._parts = parts
         self._stream = parts.stream
         self._enricher = parts.enricher
         self._consumer = parts.consumer
-        self._outbox = parts.outbox
+        self._kafka_writer = parts.kafka_writer
         self._telemetry = parts.telemetry
-        self._slot: str | None = parts.config.get("group.instance.id")
+        self._instance_id: str | None = parts.config.get("group.instance.id")
         self._stop = stop
         self._drain = drain
-        self._backoff = Backoff()
+        self._backoff = consumer_backoff()
         self._partitions = Partitions(
             parts.stream,
             parts.enricher,
             parts.consumer,
             parts.config,
             memory_broker=parts.memory_broker,
-            newest=parts.outbox.newest,
+            newest=parts.kafka_writer.newest,
             connect=parts.connect,
             epochs=parts.epochs,
             counts=parts.counts,
-            dead_letter=parts.outbox.dead_letter,
+            dead_letter=parts.kafka_writer.dead_letter,
         )
         self._positions = self._partitions.positions
         self._arrivals = Arrivals()
         self._carried: list[Message] = []
         self._writer = Background(f"{parts.stream.label} writer")
-        self._writing: tuple[BatchWrite, Future[None]] | None = None  # what is on its way
-        self._retrying = False  # what was on its way is tried again and again
-        self._renewed = False  # a broker was away, and may have lost what was read from it
-        self._given_up = False  # the batch, since partitions were taken from us meanwhile
+        self._writing: tuple[BatchWrite, Future[None]] | None = None  # the pending write
+        self._retrying = False  # the pending write is being retried
+        self._renewed = False  # a broker was down, and may have lost records that were read
+        self._given_up = False  # the pending batch, since partitions were revoked meanwhile
         self._failure: Exception | None = None  # of a callback
         self._stop_deadline = 0.0
         self._next_checkpoint = 0.0
@@ -117,8 +111,8 @@ class StreamConsumer:
         self._expired = ExpiredIds()
         self._checkpoint = Checkpoint(
             parts.enricher,
-            parts.outbox,
-            GroupOffsets(parts.consumer, self._slot),
+            parts.kafka_writer,
+            GroupOffsets(parts.consumer, self._instance_id),
             topic=parts.stream.topic,
             state_topic=parts.stream.state_topic,
             mark=None if parts.memory_broker else self._partitions.mark,
@@ -128,9 +122,9 @@ class StreamConsumer:
         """Consume until told to stop.
 
         Raises:
-            SlotTaken, BrokerUnavailable: a new consumer may join the group again, and reads again what this
-                one has not committed.
-            BrokerError, StoreMisconfigured: nothing this process can do mends it.
+            MemberFenced, BrokerUnavailable: a new consumer may join the group, and reads again what this one
+                has not committed.
+            BrokerError, StoreMisconfigured: this process cannot fix it.
         """
         self._telemetry.health.unready("group", "waiting for the consumer group")
         self._consumer.subscribe(
@@ -144,11 +138,11 @@ class StreamConsumer:
                 self._turn(self._next_batch())
             self._wind_up()
         except KafkaException as error:
-            raise slot_taken(cause(error), self._slot) or refused(error) from None
+            raise fenced(cause(error), self._instance_id) or refused(error) from None
         finally:
-            # `close` gives the partitions back by `_on_revoke`: after an error nothing more may be committed.
+            # `close` calls `_on_revoke`: after an error nothing more may be committed.
             self._partitions.abandon()
-            log.info("%s: leaving its group", self._stream.label)  # the last word, if it never gets out
+            log.info("%s: leaving its group", self._stream.label)  # the last line, if closing hangs
             with ended_after(_CLOSE_S):
                 self._consumer.close()
             self._writer.close()
@@ -164,16 +158,18 @@ class StreamConsumer:
         return self._consume(self._stream.batch, POLL_S)
 
     def _start_over(self) -> None:
-        """Read again from what is proved to be as it was read, as after a restart."""
-        if not self._settle():
+        """Read again from the newest position that is proved, as after a restart."""
+        if not self._write_pending():
             return
-        log.warning("%s: a broker was away; seeing what it still has of what was read", self._stream.label)
+        log.warning(
+            "%s: a broker was down; checking whether it lost records already read", self._stream.label
+        )
         self._renewed = False
         self._carried.clear()
         self._partitions.start_over(self._now_ms())
 
     def _consume(self, at_most: int, timeout_s: float) -> list[Message]:
-        """Records, after what librdkafka called back with; raises what failed in that."""
+        """Records, after librdkafka's callbacks; raises the error of a callback."""
         messages = self._consumer.consume(at_most, timeout_s)
         if self._failure is not None:
             raise self._failure
@@ -185,9 +181,9 @@ class StreamConsumer:
         now_ms = self._now_ms()
         self._telemetry.consumed(records, now_ms)
         enriched = self._enricher.receive(records, now_ms)
-        if not self._settle():
+        if not self._write_pending():
             if not self._stop.is_set():
-                # The enricher is ahead of the store, also for the partitions that stayed with us.
+                # The enricher is ahead of the store, also for the partitions that we still hold.
                 self._carried.clear()
                 self._partitions.start_over(self._now_ms())
             return
@@ -195,7 +191,7 @@ class StreamConsumer:
         self._periodically()
 
     def _records(self, messages: Sequence[Message]) -> list[Record]:
-        """Decode a batch; what breaks its contract goes to the dead letters, and is passed."""
+        """Decode a batch; records that break their contract go to the dead letters."""
         records: list[Record] = []
         ahead: list[tuple[int, Message, TimeAhead]] = []
         decode, positions = self._enricher.decode, self._positions
@@ -206,7 +202,7 @@ class StreamConsumer:
                 if self._partitions.gone(message.error()):
                     self._renewed = True
                 else:
-                    self._judge(message)
+                    self._check_error(message)
                 continue
             topic, partition, offset = message.topic(), message.partition(), message.offset()
             assert topic is not None
@@ -214,7 +210,7 @@ class StreamConsumer:
             assert offset is not None
             read = positions.get(topic)
             if read is not None:
-                # A batch may hold records of an assignment that ended while it was gathered.
+                # A batch may hold records of an assignment that has ended.
                 if offset < read.get(partition, offset + 1):
                     continue
                 if not self._partitions.passed(message, topic, partition):
@@ -228,61 +224,60 @@ class StreamConsumer:
                 ahead.append((len(records), message, error))
                 records.append((partition, offset, error.message))
             except InvalidMessage as error:
-                self._outbox.dead_letter(message, str(error))
+                self._kafka_writer.dead_letter(message, str(error))
         self._refuse_times_ahead(records, ahead)
         return records
 
     def _refuse_times_ahead(
         self, records: list[Record], ahead: Sequence[tuple[int, Message, TimeAhead]]
     ) -> None:
-        """Take those out that others do not bear out."""
+        """Remove records whose times lie ahead and are not confirmed by others."""
         beyond = {index for index, _, _ in ahead}
-        # Of a batch in which nothing is, its newest records say enough.
-        told = range(len(records)) if beyond else range(len(records))[-REMEMBERED:]
-        sound = [records[index][2] for index in told if index not in beyond]
-        refused = self._arrivals.receive(sound, [error for _, _, error in ahead])
+        # If no time lies ahead, the newest records are enough.
+        sample = range(len(records)) if beyond else range(len(records))[-REMEMBERED:]
+        sound = [records[index][2] for index in sample if index not in beyond]
+        rejected = self._arrivals.receive(sound, [error for _, _, error in ahead])
         for index, message, error in reversed(ahead):
-            if error in refused:
+            if error in rejected:
                 del records[index]
-                self._outbox.dead_letter(message, str(error))
+                self._kafka_writer.dead_letter(message, str(error))
 
-    def _judge(self, message: Message) -> None:
+    def _check_error(self, message: Message) -> None:
         error = message.error()
         if error is None or error.code() == KafkaError._PARTITION_EOF:
             return
-        taken = slot_taken(error, self._slot)
-        if taken is not None:
-            raise taken
-        # On the memory broker a topic is there from its first record on.
+        if (lost := fenced(error, self._instance_id)) is not None:
+            raise lost
+        # On the memory broker a topic exists from its first record on.
         missing = error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
-        if verdict(error) is Verdict.FATAL and not (missing and self._parts.memory_broker):
+        if is_fatal(error) and not (missing and self._parts.memory_broker):
             raise BrokerError(f"{self._stream.label}: {error.str()}; see `cryptostream topics`")
         if error.str() != self._last_error:
             self._last_error = error.str()
-            log.warning("%s: %s; going on", self._stream.label, self._last_error)
+            log.warning("%s: %s; continuing", self._stream.label, self._last_error)
 
     def _periodically(self) -> None:
         now = time.monotonic()
         self._telemetry.report(self._consumer, self._positions, self._now_ms())
-        # Without the store nothing can be checkpointed: the next turn sees to it.
+        # While the store is down nothing can be checkpointed: a later turn does it.
         if now >= self._next_checkpoint and self._finished():
             if self._checkpoint.run(self._positions, self._now_ms()) and self._parts.upkeep is not None:
                 self._parts.upkeep(self._now_ms())
             self._next_checkpoint = time.monotonic() + CHECKPOINT_PERIOD_S
 
     def _wind_up(self) -> None:
-        """Store what is held back, checkpoint, commit; the partitions are given back by `close`."""
+        """Store the points that were held back, checkpoint, commit; `close` gives the partitions back."""
         if self._given_up:
             return
         if self._drain:
             self._read_to_end()
-        if not self._settle():
+        if not self._write_pending():
             return
         self._begin(self._enricher.finish(), [])
-        if self._settle():
+        if self._write_pending():
             self._checkpoint.run(self._positions, self._now_ms(), everything=True)
             self._telemetry.report(self._consumer, self._positions, self._now_ms(), now=True)
-            self._outbox.flush(1.0)
+            self._kafka_writer.flush(1.0)
 
     def _read_to_end(self) -> None:
         try:
@@ -303,12 +298,12 @@ class StreamConsumer:
     # -- the store -------------------------------------------------------------------------------------
 
     def _begin(self, enriched: Enriched, records: Sequence[Record]) -> None:
-        """Send a batch on its way; the one before it must have arrived."""
+        """Begin to write a batch; the previous one must be durable."""
         batch = BatchWrite(self._parts.store, enriched, records, self._now_ms)
         self._writing = batch, self._writer.submit(batch.run)
 
     def _finished(self) -> bool:
-        """Wait for what is on its way; False if the store could not take it, and it is still in hand."""
+        """Wait for the pending write; False if the store was unavailable and it is still pending."""
         if self._writing is None:
             return True
         batch, written = self._writing
@@ -319,13 +314,13 @@ class StreamConsumer:
         self._arrived(batch)
         return True
 
-    def _settle(self) -> bool:
-        """Make durable what is on its way, however long it takes; False if it was given up.
+    def _write_pending(self) -> bool:
+        """Make the pending batch durable, however long it takes; False if it was given up.
 
-        Given up it is not lost: no offset is committed for it, and it is read again.
+        A batch that was given up is not lost: its offsets are not committed, and it is read again.
         """
         if self._given_up:
-            # Partitions were taken away while the store was down.
+            # Partitions were revoked while the store was down.
             self._given_up, self._writing = self._stop.is_set(), None
             return False
         if self._finished():
@@ -347,7 +342,7 @@ class StreamConsumer:
         log.warning("%s: %s; paused, nothing is lost", self._stream.label, error)
         self._telemetry.health.unready("store", f"{error}; paused, nothing is lost")
         self._partitions.pause()
-        while self._wait(self._backoff.next_delay_s(error.retry_after)):
+        while self._wait(self._backoff.failed(error.retry_after)):
             try:
                 batch.run()
             except StoreUnavailable as again:
@@ -362,11 +357,11 @@ class StreamConsumer:
         return False
 
     def _arrived(self, batch: BatchWrite) -> None:
-        """All of a batch is durable, but for what can never be."""
-        self._backoff.reset()
+        """A batch is durable, except points that can never be stored."""
+        self._backoff.succeeded()
         events = batch.enriched.events
         for point, reason in batch.rejected:
-            self._outbox.dead_point(self._stream.topic, _described(point), reason)
+            self._kafka_writer.dead_point(self._stream.topic, _described(point), reason)
             counted = self._enricher.ledger_id(point)
             if counted is not None:
                 events.remove(counted[0], "stored", counted[1])
@@ -380,7 +375,7 @@ class StreamConsumer:
         self._telemetry.stored(batch.records, batch.stored_ms or self._now_ms())
 
     def _excuse_expired(self) -> None:
-        """Tell the ledger of what is too old for the store; ask for help where the store errs."""
+        """Report points too old for the store to the ledger, and a store whose clock is wrong to health."""
         if not self._expired.count:
             return
         self._checkpoint.events.update(self._expired.excused(self._parts.store.oldest_kept_ns))
@@ -393,15 +388,16 @@ class StreamConsumer:
         )
 
     def _wait(self, seconds: float) -> bool:
-        """Wait while staying in the group; False if it is no use to go on."""
+        """Wait while staying in the group; False if the batch must be given up."""
         until = time.monotonic() + seconds
-        # Looked at after the last poll too: partitions taken away in it have another writer now, whose newer
-        # sums the points in hand would overwrite.
+        # Checked after the last poll too: partitions revoked in it have another writer now, whose newer sums
+        # our pending points would overwrite.
         while not self._gives_up():
             left = until - time.monotonic()
             if left <= 0:
                 return True
-            # What arrives although the partitions are paused was fetched before: it is the next batch.
+            # Records that arrive although the partitions are paused were fetched before: kept for the next
+            # batch.
             self._carried += self._consume(1, min(left, POLL_S))
             self._telemetry.report(self._consumer, self._positions, self._now_ms())
         self._given_up = self._stop.is_set()
@@ -417,15 +413,15 @@ class StreamConsumer:
     # -- the group -------------------------------------------------------------------------------------
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:  # noqa: ARG002
-        # Also without a partition: a replica more than there are partitions stands by.
+        # Without a partition too: a surplus replica is a standby.
         self._telemetry.health.ready("group")
         with self._kept_failure():
-            self._partitions.take(partitions, self._now_ms())
+            self._partitions.assign(partitions, self._now_ms())
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:  # noqa: ARG002
         with self._kept_failure():
             if self._retrying or not self._finished():
-                # The enricher is ahead of the store: nothing may be committed, the next owner reads it again.
+                # The enricher is ahead of the store: nothing may be committed, the next owner reads again.
                 self._given_up = True
             elif any(self._positions.values()) and self._failure is None:
                 self._checkpoint.run(self._positions, self._now_ms(), everything=True)
@@ -434,24 +430,24 @@ class StreamConsumer:
     def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:  # noqa: ARG002
         self._telemetry.health.unready("group", "the broker has given the partitions to others")
         with self._kept_failure():
-            # Someone else has them already: what we would commit could be behind what he did.
+            # Another member has them already: our commit could overwrite its newer one.
             self._given_up = self._retrying or not self._finished()
             self._checkpoint.events.clear()
             self._forget(partitions)
 
     @contextmanager
     def _kept_failure(self) -> Iterator[None]:
-        """Keep what fails in a callback for the loop to raise: librdkafka may call back once more before it
-        lets an exception through, and Python cannot run with one pending."""
+        """Keep a callback's error for the loop to raise: librdkafka may run another callback before it passes
+        an exception on, and Python cannot run with one pending."""
         try:
             yield
         except CryptoStreamError as failure:
             self._failure = self._failure or failure
         except KafkaException as failure:
-            self._failure = self._failure or slot_taken(cause(failure), self._slot) or refused(failure)
+            self._failure = self._failure or fenced(cause(failure), self._instance_id) or refused(failure)
 
     def _forget(self, partitions: Sequence[TopicPartition]) -> None:
-        self._partitions.give(partitions)
+        self._partitions.revoke(partitions)
         self._carried = [at for at in self._carried if self._partitions.holds(at.topic(), at.partition())]
         self._checkpoint.forget(partitions)
 

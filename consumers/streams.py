@@ -36,8 +36,8 @@ class Stream:
         also: further topics of the group, read from the committed offset, without state.
         live_topic: read from its end on the same partitions; best effort, never committed.
         state_topic: where snapshots go, on the same partitions.
-        batch: records read at a time, as many as make a request of 5,000 points to the store. Two batches are
-            in memory, so records that are large stay at fewer.
+        batch: records read at a time, enough for a request of 5,000 points to the store; fewer of large
+            records, since two batches are in memory.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Stream:
 
     @property
     def service(self) -> str:
-        """`consumer-klines-1m`: what metrics and dead letters call it."""
+        """`consumer-klines-1m`: its name in metrics and dead letters."""
         return f"consumer-{self.label.replace('.', '-')}"
 
     @property
@@ -69,7 +69,7 @@ class Stream:
 
     @property
     def all_topics(self) -> tuple[str, ...]:
-        """Every topic that is read."""
+        """All topics that are read."""
         return (*self.topics, *filter(None, (self.live_topic, self.state_topic)))
 
 
@@ -80,11 +80,7 @@ def streams(names: Sequence[str], intervals: Sequence[str], *, memory_broker: bo
         "book": Stream("book", None, BOOK),
         "quotes": Stream("quotes", None, QUOTES, batch=5_000),
         "ledger": Stream(
-            "ledger",
-            None,
-            LEDGER,
-            also=(METRICS,),
-            state_topic=None if memory_broker else LEDGER_SNAPSHOT,
+            "ledger", None, LEDGER, also=(METRICS,), state_topic=None if memory_broker else LEDGER_SNAPSHOT
         ),
     }
     result: list[Stream] = []
@@ -102,7 +98,7 @@ def _klines(interval: str, memory_broker: bool) -> Stream:
         interval,
         klines_topic(interval),
         live_topic=klines_live_topic(interval),
-        # Nothing survives the memory broker, and it cannot compact (DESIGN §7).
+        # The memory broker keeps nothing, and cannot compact (DESIGN §7).
         state_topic=None if memory_broker else indicator_state_topic(interval),
         batch=2_500,
     )

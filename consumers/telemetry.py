@@ -1,4 +1,4 @@
-"""What a consumer says of itself once a second: rate, lag, latencies, dead letters."""
+"""What a consumer reports once a second: rate, lag, latencies, dead letters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 from confluent_kafka import Consumer, TopicPartition
 
 from consumers.enrich.port import Record
-from consumers.outbox import Outbox
+from consumers.kafka_writer import KafkaWriter
 from consumers.stores.port import Store
 from shared.health import SILENT_BROKER_S, Health
 from shared.metrics import METRICS_PERIOD_S, ServiceMetrics
@@ -18,17 +18,17 @@ from shared.topics import METRICS
 
 log: Final = logging.getLogger(__name__)
 
-# Enough for quantiles of 10 s, few enough not to be seen in the rate.
+# Enough for quantiles of 10 s, few enough not to slow the consumer.
 _SAMPLES_PER_BATCH: Final = 20
 
 
 class Telemetry:
     """Counts batches, and sends a record to `pipeline.metrics` each second."""
 
-    def __init__(self, metrics: ServiceMetrics, outbox: Outbox, store: Store, stream: str) -> None:
+    def __init__(self, metrics: ServiceMetrics, kafka_writer: KafkaWriter, store: Store, stream: str) -> None:
         self._metrics = metrics
         self._store = store
-        self._outbox = outbox
+        self._kafka_writer = kafka_writer
         self._stream = stream
         self._next = 0.0
         self._received_ms = 0
@@ -36,7 +36,7 @@ class Telemetry:
 
     @property
     def health(self) -> Health:
-        """For the loop to say what it waits for."""
+        """Where the loop reports what it waits for."""
         return self._metrics.health
 
     def consumed(self, records: Sequence[Record], now_ms: int) -> None:
@@ -58,7 +58,7 @@ class Telemetry:
         *,
         now: bool = False,
     ) -> None:
-        """Send the figures if a period has passed, or `now`."""
+        """Send the metrics if a period has passed, or if `now`."""
         moment = time.monotonic()
         if moment < self._next and not now:
             return
@@ -67,17 +67,17 @@ class Telemetry:
         self._metrics.gauge("lag_messages", lag)
         behind_ms = now_ms - self._received_ms if lag and self._received_ms else 0
         self._metrics.gauge("lag_seconds", max(behind_ms, 0) / 1000)
-        self._metrics.gauge("dead_letters", self._outbox.dead_letters)
-        self._metrics.gauge("dead_letters_lost", self._outbox.lost_letters)
+        self._metrics.gauge("dead_letters", self._kafka_writer.dead_letters)
+        self._metrics.gauge("dead_letters_lost", self._kafka_writer.lost_letters)
         self._metrics.gauge("expired", self._store.expired)
         if self._store.expired and not self._expired:
             log.warning("%s: points older than their bucket keeps are not stored", self._metrics.service)
         self._expired = self._store.expired
-        silence_s = self._outbox.silence_s
+        silence_s = self._kafka_writer.silence_s
         self.health.set_ready(
             "kafka", silence_s <= SILENT_BROKER_S, f"nothing acknowledged for {silence_s:.0f} s"
         )
-        self._outbox.send_json(METRICS, self._metrics.service.encode(), self._metrics.message(now_ms))
+        self._kafka_writer.send_json(METRICS, self._metrics.service.encode(), self._metrics.message(now_ms))
 
     def _latencies(self, records: Sequence[Record], hop: str, now_ms: int) -> None:
         for _, _, message in records[:: max(1, len(records) // _SAMPLES_PER_BATCH)]:
@@ -87,7 +87,7 @@ class Telemetry:
 
 
 def _lag(consumer: Consumer, positions: Mapping[str, Mapping[int, int]]) -> int:
-    """Records between what is read and what the broker has, as far as fetches have told."""
+    """Records that the broker has and we have not read, by the ends that fetches reported."""
     lag = 0
     for topic, partitions in positions.items():
         for partition, position in partitions.items():

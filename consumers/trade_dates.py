@@ -1,4 +1,4 @@
-"""When trades were: the ids of each minute of the last days, and of each day before them. Pure."""
+"""Dates of trades: the ids of each minute of the last days, and of each day before them. Pure."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from shared.id_ranges import IdRanges
 
 MINUTE_MS: Final = 60_000
 DAY_MS: Final = 24 * 60 * MINUTE_MS
-# As long as the store keeps trades. By count and not by distance from the newest: one time that is far
-# ahead takes one place, and does not push all others out.
+# As long as the store keeps trades. By count, not by distance from the newest: one time far ahead takes one
+# entry, and does not evict all others.
 KEPT_MINUTES: Final = 7 * 24 * 60
 KEPT_DAYS: Final = 3_660
 # A minute is one range, and some more where ids and times disagree: some 3 MB a series.
@@ -19,16 +19,16 @@ KEPT_RANGES: Final = 2 * KEPT_MINUTES
 
 
 class TradeDates:
-    """Ids by minute; minutes that become too many are joined to days, those with the lowest ids first."""
+    """Ids by minute; beyond the limit the minutes with the lowest ids are merged into days."""
 
     def __init__(self) -> None:
         self._minutes = DatedIds(MINUTE_MS)
         self._days = DatedIds(DAY_MS)
-        # Minutes that had ids, all of which turned out to be of others: what was said of them is said again.
+        # Minutes whose ids all moved to other minutes: their rows must be rewritten.
         self._emptied: dict[int, None] = {}
 
     def add(self, first: int, last: int, time_ms: int) -> None:
-        """Note that the ids `first` to `last` lie in the minute of `time_ms`, or before it."""
+        """Date the ids `first` to `last` to the minute of `time_ms`, unless they have an earlier one."""
         before = set(self._minutes.steps_of(first, last))
         minute_ms = time_ms - time_ms % MINUTE_MS
         self._minutes.add(first, last, minute_ms)
@@ -41,16 +41,16 @@ class TradeDates:
             self._join_to_days(self._minutes.lowest_ms)
 
     def ids_of(self, minute_ms: int) -> list[tuple[int, int]] | None:
-        """The ids of a minute, as ranges; None if nothing is known of it, or only by the day."""
+        """The ids of a minute, as ranges; None if it is unknown, or merged into its day."""
         ids = self._minutes.ids_of(minute_ms, self._days.last)
         return ids if ids or minute_ms in self._emptied else None
 
     def minutes_of(self, first: int, last: int) -> Iterator[int]:
-        """The kept minutes in which some of these ids lie; one may come twice."""
+        """The minutes that hold some of these ids; may repeat."""
         return self._minutes.steps_of(first, last)
 
     def between(self, from_ms: int | None, to_ms: int | None) -> IdRanges:
-        """The ids of a time, `to_ms` excluded; where only the day is known, of all days it touches."""
+        """The ids of a time, `to_ms` excluded; where only the day is known, those of whole days."""
         return IdRanges(
             (first, last)
             for first, last, begin_ms, end_ms in self._spans()
@@ -58,7 +58,7 @@ class TradeDates:
         )
 
     def times_of(self, first: int, last: int) -> tuple[int, int] | None:
-        """Begin and end of the time in which these ids lie, as far as it is known."""
+        """Begin and end of the known time of these ids."""
         found = [
             (begin_ms, end_ms)
             for of_first, of_last, begin_ms, end_ms in self._spans()
@@ -79,7 +79,7 @@ class TradeDates:
         yield from self._minutes.spans(self._days.last)
 
     def _join_to_days(self, minute_ms: int) -> None:
-        # As a whole: the row of a minute of which only a part is known would say too little.
+        # Whole minutes: the row of an incomplete minute would count too little.
         for first, last, _ in self._minutes.take(minute_ms):
             self._days.add(first, last, minute_ms - minute_ms % DAY_MS)
         while self._days.step_count() > KEPT_DAYS or self._days.range_count() > KEPT_RANGES:
@@ -88,7 +88,7 @@ class TradeDates:
     # -- snapshots -------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
-        """All of it as integers, which are small."""
+        """The state as small integers."""
         return {
             "minutes": self._minutes.distances(),
             "days": self._days.distances(),
@@ -97,10 +97,10 @@ class TradeDates:
 
     @classmethod
     def of(cls, state: dict[str, Any]) -> TradeDates:
-        """The counterpart of `state`."""
+        """Inverse of `state`."""
         dates = cls()
         dates._minutes = DatedIds.of_distances(state["minutes"], MINUTE_MS)
         dates._days = DatedIds.of_distances(state["days"], DAY_MS)
-        # Snapshots of before minutes could be emptied do not have it.
+        # Older snapshots lack it.
         dates._emptied = dict.fromkeys(minute * MINUTE_MS for minute in state.get("emptied", ()))
         return dates

@@ -1,1 +1,1 @@
-"""The command line, and the embedded mode that starts everything on one machine."""
+"""The command line, and `run`, which starts everything on one machine."""

@@ -1,19 +1,20 @@
-"""Words of the command line that several commands read."""
+"""Command-line arguments that several commands share."""
 
 from __future__ import annotations
 
 import argparse
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from shared.errors import UsageError
+from shared.intervals import INTERVAL_MS
+from shared.times import parse_time_ns
+
 TIME_HELP: Final = "ISO 8601 (UTC where it names no zone) or milliseconds since the epoch"
-_NS_PER_MS: Final = 10**6
-_MOST_DIGITS: Final = 20  # Python refuses to read numbers of thousands
 
 
 def add_format(parser: argparse.ArgumentParser, *formats: str) -> None:
-    """`--format`, a table unless something else is asked for."""
+    """Add `--format`, by default a table."""
     parser.add_argument("--format", choices=("table", *formats), default="table", help="default: table")
 
 
@@ -22,11 +23,28 @@ def add_data_dir(parser: argparse.ArgumentParser) -> None:
 
 
 def add_times(parser: argparse.ArgumentParser) -> None:
-    """`--from` and `--to`, as `from_ns` and `to_ns`; the end is not included."""
+    """Add `--from` and `--to` as `from_ns` and `to_ns`; the end is not included."""
     parser.add_argument(
         "--from", dest="from_ns", type=time_ns, metavar="TIME", help=f"first time; {TIME_HELP}"
     )
     parser.add_argument("--to", dest="to_ns", type=time_ns, metavar="TIME", help="end, itself not included")
+
+
+def require_order(first: int | None, end: int | None, *, inclusive: bool = False) -> None:
+    """Raises:
+    UsageError: `--from` is not before `--to`.
+    """
+    if first is not None and end is not None and first >= end + inclusive:
+        raise UsageError("--from: is not before --to; swap them")
+
+
+def require_interval(name: str, interval: str | None) -> None:
+    """Raises:
+    UsageError: it is not a kline interval.
+    """
+    if interval not in INTERVAL_MS:
+        fault = "missing" if interval is None else f"unknown interval {interval!r}"
+        raise UsageError(f"{name}: {fault}; choose from {', '.join(INTERVAL_MS)}")
 
 
 def count(text: str) -> int:
@@ -37,25 +55,8 @@ def count(text: str) -> int:
 
 
 def time_ns(text: str) -> int:
-    """Nanoseconds of a time on the command line."""
-    if text.isascii() and text.isdigit() and 8 < len(text) < _MOST_DIGITS:
-        time_ms = int(text)
-    else:
-        try:
-            moment = datetime.fromisoformat(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(
-                f"{text!r} is not a time; write it like 2026-08-03T14:25 or 1785767100000"
-            ) from None
-        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-        time_ms = round(moment.timestamp() * 1000)
-    if not 0 <= time_ms * _NS_PER_MS < 2**63:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time from 1970 to 2262")
-    return time_ms * _NS_PER_MS
-
-
-def iso(time_ms: int) -> str:
-    """A time for people and for the command line, UTC, as fine as it needs to be."""
-    moment = datetime.fromtimestamp(time_ms // 1000, UTC)
-    fraction = f".{time_ms % 1000:03d}" if time_ms % 1000 else ""
-    return f"{moment:%Y-%m-%dT%H:%M:%S}{fraction}Z"
+    """A time of the command line in nanoseconds."""
+    try:
+        return parse_time_ns(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

@@ -1,7 +1,7 @@
 """Where `run` keeps its data, and how the other commands find it.
 
-Each kind of source has a directory of its own, so that simulated prices never mix with real ones:
-`data/live`, `data/simulator`, `data/replay`. `data/latest` names the one that was used last.
+Each kind of source has its own directory, so that simulated prices never mix with real ones: `data/live`,
+`data/simulator`, `data/replay`. `data/latest` names the one used last.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def default_data_dir(source_kind: str) -> Path:
 
 
 def remember_latest(data_dir: Path) -> None:
-    """Make `data_dir` the one that `query` reads when no setting names another."""
+    """Make `data_dir` the default of `query`."""
     try:
         DATA_ROOT.mkdir(parents=True, exist_ok=True)
         # A path need not be UTF-8.
@@ -41,7 +41,7 @@ def remember_latest(data_dir: Path) -> None:
 
 
 def latest_store_path() -> Path | None:
-    """The SQLite file of the last `run` from this directory; None if there was none."""
+    """The SQLite file of the last `run` from the working directory; None if there was none."""
     try:
         named = os.fsdecode(_LATEST.read_bytes()).strip()
     except OSError:
@@ -50,34 +50,34 @@ def latest_store_path() -> Path | None:
 
 
 def latest_data_dir() -> Path | None:
-    """The directory of the last `run` from this one; None if there was none."""
+    """The data directory of the last `run` from the working directory; None if there was none."""
     path = latest_store_path()
     return None if path is None else path.parent
 
 
 def broker_outlives_run(data_dir: Path) -> bool:
-    """Whether the last run of this directory used somebody's broker, which is there after its end too."""
+    """Whether the last run in this directory used an external broker."""
     return _kept(data_dir).get("broker") == "external"
 
 
 def has_ended(data_dir: Path) -> bool:
-    """Whether a run of this directory is known to be over: the process that its lock names is gone."""
+    """Whether the run in this directory has ended: the process in its lock file is gone."""
     try:
         os.kill(int((data_dir / LOCK_FILE).read_bytes()), 0)
     except ProcessLookupError:
         return True
     except (OSError, ValueError, OverflowError):
-        return False  # no run's directory, or a process of somebody else
+        return False  # not a run's directory, or another user's process
     return False
 
 
 def influx_of(settings: Settings) -> dict[str, str] | None:
-    """What is kept of a run that writes to InfluxDB: the settings that say where; None for another store."""
+    """The settings that name the InfluxDB of a run; None for another store."""
     return None if settings.store != "influxdb" else {name: getattr(settings, name) for name in _INFLUX}
 
 
 def influx_of_run(data_dir: Path) -> dict[str, str] | None:
-    """Where the last run of this directory wrote, as settings, if it was an InfluxDB."""
+    """Settings of the InfluxDB that the last run in this directory wrote to; None for another store."""
     kept = _kept(data_dir).get("influx")
     if not isinstance(kept, dict) or kept.keys() != set(_INFLUX):
         return None

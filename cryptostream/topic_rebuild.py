@@ -1,8 +1,8 @@
-"""Makes a topic anew with all its records, each key's in their order, on another number of partitions.
+"""Rebuilds a topic on another number of partitions, with all records in the order of their keys.
 
-What an admin changing the number leaves behind: the records of one key on two partitions, and its state on a
-third (docs/decisions/partitions.md). Producers and consumers are stopped meanwhile. The records are kept in a
-directory until the new topic has them all; a rebuild that was interrupted goes on from there.
+Needed after an admin changed the number: the records of one key are then on two partitions, and its state on
+a third (docs/decisions/partitions.md). Producers and consumers must be stopped. A directory keeps the records
+until the new topic has them all; an interrupted rebuild continues from there.
 """
 
 from __future__ import annotations
@@ -11,27 +11,33 @@ import heapq
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from consumers.assignment import bounds_of, counts_of, read_states
-from consumers.ledger_snapshot import newer
+from consumers.enrich.port import StateRecord
+from consumers.ledger_snapshot import PARTITION_KEY, PartitionSnapshot, decode_partition, decode_series, newer
+from consumers.partitions.counts import counts_of
+from consumers.partitions.offsets import bounds_of
+from consumers.partitions.states import read_states
 from consumers.streams import Stream, streams
-from cryptostream.ledger_rebuild import moved
-from cryptostream.topic_spool import KeptRecord, Sending, packed, records_file, unpacked
+from cryptostream.topic_spool import KeptRecord, SpoolPublisher, packed, records_file, unpacked
 from cryptostream.topics_admin import ensure_topics
 from shared.errors import BrokerError, BrokerUnavailable, UsageError
 from shared.intervals import INTERVAL_MS
 from shared.kafka import LIBRDKAFKA_LOG, cause, consumer_config, quiet_consumer
+from shared.kafka_reader import read_to_end
+from shared.messages import message_key
+from shared.partitioner import partition_of
 from shared.topics import LEDGER, LEDGER_SNAPSHOT, TRADES, klines_topic
 
 _TIMEOUT_S: Final = 30.0
-# The broker says nothing for so long only if it is in trouble.
+# A healthy broker is never silent for so long.
 _SILENCE_S: Final = 60.0
 _POLL_S: Final = 0.2
 _COMPLETE: Final = "complete"
@@ -40,10 +46,10 @@ Say = Callable[[str], None]
 
 
 def stream_to_rebuild(topic: str) -> Stream:
-    """The stream whose source this topic is.
+    """The stream with this source topic.
 
     Raises:
-        UsageError: it is none whose consumers can begin at its first record.
+        UsageError: the consumers of this topic cannot begin at its first record.
     """
     interval = next((name for name in INTERVAL_MS if klines_topic(name) == topic), None)
     plain = {TRADES: "trades", LEDGER: "ledger"}.get(topic)
@@ -58,11 +64,13 @@ def stream_to_rebuild(topic: str) -> Stream:
 
 
 def rebuild(bootstrap_servers: str, stream: Stream, partitions: int, directory: Path, say: Say) -> int:
-    """How many records the topic has; those of its state and of its open bars are made empty, but for the
-    ledger's: what its old events have said is in its snapshots alone.
+    """Rebuild the topic; returns the number of its records.
+
+    Its state topic and that of its open bars become empty. The ledger's snapshots are kept: they alone cover
+    events that were deleted.
 
     Raises:
-        BrokerError: its producers or consumers run, or the broker refuses; what was read is kept.
+        BrokerError: producers or consumers run, or the broker refuses; the records read so far are kept.
     """
     try:
         return _rebuild(bootstrap_servers, stream, partitions, directory, say)
@@ -75,19 +83,19 @@ def _rebuild(bootstrap_servers: str, stream: Stream, partitions: int, directory:
     admin: Any = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0}, logger=LIBRDKAFKA_LOG)
     _require_stopped(admin, stream)
     spool = directory / stream.topic
-    # 1. All records are in files; from here on nothing is lost, whatever happens.
+    # 1. All records are in files: from here on no failure loses any.
     if not _is_whole(bootstrap_servers, stream, spool):
         say(f"reading {stream.topic} into {spool}")
         _read(bootstrap_servers, stream, spool)
-    # 2. The topic is made anew, and without its old state.
+    # 2. The topic is created anew, and its old state deleted.
     _delete_topics(admin, stream)
     ensure_topics(bootstrap_servers, (stream.interval,) if stream.interval else (), partitions=partitions)
-    # 3. Each key's records in their order, on the partition that its key now has.
+    # 3. Each record goes to the new partition of its key, in order.
     count = _publish(bootstrap_servers, stream.topic, spool)
     if stream.topic == LEDGER:
         _publish_snapshots(bootstrap_servers, spool, partitions)
-    # 4. Consumers begin at the first record; their points and claims are those of before, by identity.
-    _forget_group(admin, stream)
+    # 4. Consumers begin at the first record; they write the same points and claims again, by identity.
+    _of_group(admin, stream, lambda: admin.delete_consumer_groups([stream.group], request_timeout=_TIMEOUT_S))
     shutil.rmtree(spool)
     return count
 
@@ -104,7 +112,7 @@ def _require_stopped(admin: Any, stream: Stream) -> None:
 
 
 def _of_group(admin: Any, stream: Stream, ask: Callable[[], Any]) -> Any:
-    """What the broker says of the stream's group, or None; asked again while its coordinator is busy."""
+    """The broker's answer about the stream's group, None if there is no group; retries while it is busy."""
     deadline = time.monotonic() + _TIMEOUT_S
     while True:
         try:
@@ -118,9 +126,9 @@ def _of_group(admin: Any, stream: Stream, ask: Callable[[], Any]) -> Any:
 
 
 def _is_whole(bootstrap_servers: str, stream: Stream, spool: Path) -> bool:
-    """Whether the directory has all records that there are: of a rebuild that was interrupted.
+    """Whether the directory has all records of the topic, from an interrupted rebuild.
 
-    One that came to its end, but for its last step, leaves records to which others were added since.
+    A rebuild interrupted in its last step leaves files that lack the records since.
     """
     if not (spool / _COMPLETE).is_file():
         return False
@@ -152,8 +160,7 @@ def _read(bootstrap_servers: str, stream: Stream, spool: Path) -> None:
                 files[number].write(packed(record))
                 kept += 1
             for file in files.values():
-                file.flush()
-                os.fsync(file.fileno())
+                _sync(file)
         if stream.topic == LEDGER:
             _keep_snapshots(config, spool)
         if any(bounds_of(consumer, stream.topic, number)[1] != end for number, end in ends.items()):
@@ -162,31 +169,24 @@ def _read(bootstrap_servers: str, stream: Stream, spool: Path) -> None:
         consumer.close()
     with (spool / _COMPLETE).open("w") as mark:
         mark.write(str(kept))
-        mark.flush()
-        os.fsync(mark.fileno())
+        _sync(mark)
 
 
 def _records_of(consumer: Consumer, topic: str, count: int) -> Iterator[tuple[int, KeptRecord]]:
-    """All records of a topic with their partitions, to the ends."""
-    unread = set(range(count))
-    consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in unread])
-    silent_polls = 0
-    while unread:
-        messages = consumer.consume(5_000, _POLL_S)
-        silent_polls = 0 if messages else silent_polls + 1
-        if silent_polls * _POLL_S > _SILENCE_S:
-            raise BrokerUnavailable(
-                f"topic {topic} could not be read to its end; see whether the broker is up"
-            )
-        for message in messages:
-            error, number = message.error(), message.partition() or 0
-            if error is None:
-                key, value = message.key(), message.value()
-                yield number, KeptRecord(message.timestamp()[1], _bytes(key) or b"", _bytes(value))
-            elif error.code() == KafkaError._PARTITION_EOF:
-                unread.discard(number)
-            else:
-                raise BrokerError(f"topic {topic} cannot be read: {error.str()}")
+    """All records of a topic with their partitions."""
+    for message in read_to_end(
+        consumer,
+        {(topic, number): OFFSET_BEGINNING for number in range(count)},
+        silent=f"topic {topic} could not be read to its end; see whether the broker is up",
+        # An unread record would be lost.
+        unreadable=lambda error: f"topic {topic} cannot be read: {error.str()}",
+        patience_s=_SILENCE_S,
+    ):
+        key, value = message.key(), message.value()
+        yield (
+            message.partition() or 0,
+            KeptRecord(message.timestamp()[1], _bytes(key) or b"", _bytes(value)),
+        )
 
 
 def _keep_snapshots(config: dict[str, Any], spool: Path) -> None:
@@ -196,8 +196,12 @@ def _keep_snapshots(config: dict[str, Any], spool: Path) -> None:
         records = (KeptRecord(0, key, value) for key, value in state.items())
         with (spool / f"{number}.snapshots").open("wb") as file:
             file.write(b"".join(map(packed, records)))
-            file.flush()
-            os.fsync(file.fileno())
+            _sync(file)
+
+
+def _sync(file: IO[Any]) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _publish_snapshots(bootstrap_servers: str, spool: Path, partitions: int) -> None:
@@ -205,40 +209,71 @@ def _publish_snapshots(bootstrap_servers: str, spool: Path, partitions: int) -> 
     for path in sorted(spool.glob("*.snapshots")):
         with path.open("rb") as file:
             states.append({record.key: record.value or b"" for record in unpacked(file)})
-    outbox = Sending(bootstrap_servers, LEDGER_SNAPSHOT, spool)
-    for partition, key, value in moved(states, partitions):
-        outbox.send(key, value, partition)
-    outbox.finish()
+    publisher = SpoolPublisher(bootstrap_servers, LEDGER_SNAPSHOT, spool)
+    for partition, key, value in repartitioned(states, partitions):
+        publisher.send(key, value, partition)
+    publisher.finish()
 
 
 def _delete_topics(admin: AdminClient, stream: Stream) -> None:
-    doomed = [topic for topic in (stream.topic, stream.state_topic, stream.live_topic) if topic]
-    for topic, future in admin.delete_topics(doomed, request_timeout=_TIMEOUT_S).items():
+    old = [topic for topic in (stream.topic, stream.state_topic, stream.live_topic) if topic]
+    for topic, future in admin.delete_topics(old, request_timeout=_TIMEOUT_S).items():
         try:
             future.result(_TIMEOUT_S)
         except KafkaException as error:
             if cause(error).code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise BrokerError(f"topic {topic} cannot be deleted: {cause(error).str()}") from None
     for _ in range(int(_TIMEOUT_S / _POLL_S)):
-        if not set(doomed) & admin.list_topics(timeout=_TIMEOUT_S).topics.keys():
+        if not set(old) & admin.list_topics(timeout=_TIMEOUT_S).topics.keys():
             return
         admin.poll(_POLL_S)
-    raise BrokerUnavailable(f"topic {doomed[0]} was deleted, but is still there after {_TIMEOUT_S:.0f} s")
+    raise BrokerUnavailable(f"topic {old[0]} was deleted, but is still there after {_TIMEOUT_S:.0f} s")
 
 
 def _publish(bootstrap_servers: str, topic: str, spool: Path) -> int:
-    outbox = Sending(bootstrap_servers, topic, spool)
+    publisher = SpoolPublisher(bootstrap_servers, topic, spool)
     with ExitStack() as opened:
         files = [opened.enter_context(path.open("rb")) for path in sorted(spool.glob("*.records"))]
-        # Of two partitions the one that had a key before has the earlier times: the broker's own.
+        # A key's earlier partition has the earlier times, which are the broker's.
         for record in heapq.merge(*map(unpacked, files), key=lambda record: record.time_ms):
-            outbox.send(record.key, record.value)
-    return outbox.finish()
-
-
-def _forget_group(admin: Any, stream: Stream) -> None:
-    _of_group(admin, stream, lambda: admin.delete_consumer_groups([stream.group], request_timeout=_TIMEOUT_S))
+            publisher.send(record.key, record.value)
+    return publisher.finish()
 
 
 def _bytes(content: str | bytes | None) -> bytes | None:
     return content.encode() if isinstance(content, str) else content
+
+
+def repartitioned(states: Iterable[Mapping[bytes, bytes]], partitions: int) -> Iterator[StateRecord]:
+    """Records of the ledger's snapshot topic for a new number of partitions. Pure.
+
+    Each series goes to the partition of its events, to be read from the first one. What the snapshots say
+    stays true, and events that are read again change nothing; the newest snapshot may cover events that were
+    deleted since, so it must not be lost (docs/decisions/ledger.md).
+
+    Args:
+        states: the records of the old partitions, by key.
+        partitions: how many there are now.
+    """
+    newest: dict[bytes, bytes] = {}
+    states = list(states)
+    before = [decode_partition(state.get(PARTITION_KEY)) or PartitionSnapshot() for state in states]
+    for state in states:
+        for key, value in state.items():
+            if key != PARTITION_KEY and (key not in newest or newer(value, newest[key])):
+                newest[key] = value
+    for key, value in newest.items():
+        snapshot = decode_series(value)
+        if snapshot is not None:
+            instrument = message_key(snapshot.series.exchange, snapshot.series.symbol)
+            record = replace(snapshot, offset=0, generation=0).encode()
+            yield StateRecord(partition_of(instrument, partitions), key, record)
+    whole = PartitionSnapshot(
+        # Another generation than the series': their offsets are of the old topic.
+        generation=1,
+        heard_ms=max((one.heard_ms for one in before if one.heard_ms is not None), default=None),
+        exchange_ms=max((one.exchange_ms for one in before if one.exchange_ms is not None), default=None),
+        uncovered=tuple(span for one in before for span in one.uncovered),
+    )
+    for partition in range(partitions):
+        yield StateRecord(partition, PARTITION_KEY, whole.encode())

@@ -1,4 +1,4 @@
-"""Records of a topic in files, and their way back to a topic."""
+"""Records of a topic in files, and their publication on a new topic."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from confluent_kafka import KafkaError, Producer
 from shared.errors import BrokerError
 from shared.kafka import LIBRDKAFKA_LOG, producer_config
 
-# The broker says nothing for so long only if it is in trouble.
+# A healthy broker is never silent for so long.
 _PATIENCE_S: Final = 60.0
 _POLL_S: Final = 0.2
-# Time of the broker in ms, length of the key, length of the value (-1: there is none).
+# The broker's time in ms, length of the key, length of the value (-1: none).
 _HEAD: Final = struct.Struct(">qii")
 
 
 class KeptRecord(NamedTuple):
-    """One record; `time_ms` is the broker's."""
+    """One record; `time_ms` is the broker's time."""
 
     time_ms: int
     key: bytes
@@ -28,25 +28,25 @@ class KeptRecord(NamedTuple):
 
 
 def records_file(spool: Path, partition: int) -> Path:
-    """Where the records of a partition are kept."""
+    """The file of a partition's records."""
     return spool / f"{partition}.records"
 
 
 def packed(record: KeptRecord) -> bytes:
-    """Its bytes in a file."""
+    """A record as bytes."""
     length = -1 if record.value is None else len(record.value)
     return _HEAD.pack(record.time_ms, len(record.key), length) + record.key + (record.value or b"")
 
 
 def unpacked(file: Any) -> Iterator[KeptRecord]:
-    """The records of a file in their order."""
+    """The records of a file, in order."""
     while head := file.read(_HEAD.size):
         time_ms, key, value = _HEAD.unpack(head)
         yield KeptRecord(time_ms, file.read(key), file.read(value) if value >= 0 else None)
 
 
-class Sending:
-    """Records on their way to one topic."""
+class SpoolPublisher:
+    """Publishes records on one topic."""
 
     def __init__(self, bootstrap_servers: str, topic: str, spool: Path) -> None:
         config = producer_config(bootstrap_servers, "cryptostream-rebuild")
@@ -69,7 +69,7 @@ class Sending:
         self._producer.poll(0)
 
     def finish(self) -> int:
-        """How many records there were, all of which the topic has now. Raises BrokerError."""
+        """Wait for all acknowledgements; returns the number of records. Raises BrokerError."""
         left = self._producer.flush(_PATIENCE_S)
         if left or self._failures:
             reason = self._failures[0].str() if self._failures else f"{left} records wait"

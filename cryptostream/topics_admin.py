@@ -1,4 +1,4 @@
-"""Creates the declared topics and checks the ones that are there (DESIGN §4.1)."""
+"""Creates the declared topics and checks those that exist (DESIGN §4.1)."""
 
 from __future__ import annotations
 
@@ -20,32 +20,33 @@ from confluent_kafka.admin import (
 
 from shared.errors import BrokerError, BrokerUnavailable
 from shared.kafka import LIBRDKAFKA_LOG, cause
+from shared.kafka_reader import cluster, no_answer
 from shared.topics import DEFAULT_PARTITIONS, LEDGER, TRADES, Topic, declared_topics
 
 TIMEOUT_S: Final = 10.0
 _CREATE_TIMEOUT_S: Final = 30.0
 
-Status = Literal["ok", "created", "mended", "differs", "missing"]
+Status = Literal["ok", "created", "fixed", "differs", "missing"]
 
 
 @dataclass(frozen=True, slots=True)
 class TopicReport:
-    """How a declared topic stands; `detail` says what differs, `mendable` whether `mend` would help."""
+    """State of a declared topic; `detail` says what differs, `fixable` whether `fix` would correct it."""
 
     name: str
     status: Status
     partitions: int
     detail: str = ""
-    mendable: bool = False
+    fixable: bool = False
 
     @property
     def good(self) -> bool:
-        return self.status in ("ok", "created", "mended")
+        return self.status in ("ok", "created", "fixed")
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A topic as the broker has it."""
+    """A topic on the broker."""
 
     partitions: int
     config: Mapping[str, str]
@@ -54,8 +55,8 @@ class Found:
 def differences(topic: Topic, found: Found, partitions: int) -> tuple[str | None, dict[str, str]]:
     """What differs from the declaration: the partition count, and settings with their declared values.
 
-    The count is never changed: it would send a key to another partition than its history, and away from
-    its state (DESIGN §4.1).
+    The count is never changed: a key would go to another partition than its history and its state
+    (DESIGN §4.1).
     """
     count = None
     if found.partitions != partitions:
@@ -69,7 +70,7 @@ def differences(topic: Topic, found: Found, partitions: int) -> tuple[str | None
 
 
 def way_out(topic: Topic, found: Found) -> str:
-    """What an operator can do about another partition count."""
+    """What an operator can do about a partition count that differs."""
     if topic.name.startswith("market.klines.") or topic.name in (TRADES, LEDGER):
         return (
             f"make the topic anew: cryptostream topics --rebuild {topic.name}"
@@ -82,19 +83,19 @@ def ensure_topics(
     bootstrap_servers: str,
     intervals: Sequence[str],
     *,
-    mend: bool = False,
+    fix: bool = False,
     partitions: int = DEFAULT_PARTITIONS,
     report_only: bool = False,
 ) -> list[TopicReport]:
     """Create the missing topics, check the others.
 
     Args:
-        mend: set settings that differ to their declared values.
+        fix: set settings that differ to their declared values.
         report_only: change nothing (the memory broker cannot declare topics).
 
     Raises:
         BrokerUnavailable: no broker at this address.
-        BrokerError: it refused.
+        BrokerError: the broker refused.
     """
     admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0}, logger=LIBRDKAFKA_LOG)
     present = _partition_counts(admin, bootstrap_servers)
@@ -110,7 +111,7 @@ def ensure_topics(
     configs = _configs(admin, [topic.name for topic in there])
     for topic in there:
         found = Found(present[topic.name], configs[topic.name])
-        reports[topic.name] = _checked(admin, topic, found, partitions, mend=mend)
+        reports[topic.name] = _checked(admin, topic, found, partitions, fix=fix)
     return [reports[topic.name] for topic in declared]
 
 
@@ -121,10 +122,10 @@ def check_topics(
     partitions: int = DEFAULT_PARTITIONS,
     timeout_s: float = TIMEOUT_S,
 ) -> list[TopicReport]:
-    """How the declared topics stand; changes nothing.
+    """State of the declared topics; changes nothing.
 
     Args:
-        timeout_s: how long a broker may take to answer at all.
+        timeout_s: how long the broker may take to answer.
 
     Raises:
         BrokerUnavailable, BrokerError: as `ensure_topics`.
@@ -134,7 +135,7 @@ def check_topics(
     declared = declared_topics(intervals)
     configs = _configs(admin, [topic.name for topic in declared if topic.name in present])
     return [
-        _checked(admin, topic, Found(present[topic.name], configs[topic.name]), partitions, mend=False)
+        _checked(admin, topic, Found(present[topic.name], configs[topic.name]), partitions, fix=False)
         if topic.name in present
         else TopicReport(topic.name, "missing", 0)
         for topic in declared
@@ -144,21 +145,15 @@ def check_topics(
 def _partition_counts(
     admin: AdminClient, bootstrap_servers: str, timeout_s: float = TIMEOUT_S
 ) -> dict[str, int]:
-    try:
-        topics = admin.list_topics(timeout=timeout_s).topics
-    except KafkaException:
-        raise BrokerUnavailable(
-            f"KAFKA_BOOTSTRAP_SERVERS: no Kafka answers at {bootstrap_servers}; "
-            "start it or name another address"
-        ) from None
+    topics = cluster(admin, silent=no_answer(bootstrap_servers), within_s=timeout_s).topics
     return {name: len(topic.partitions) for name, topic in topics.items()}
 
 
 def _all_present(admin: AdminClient, bootstrap_servers: str, declared: Sequence[Topic]) -> dict[str, int]:
-    """Partition counts once all topics are known to the broker that is asked.
+    """Partition counts once the broker knows all topics.
 
-    The controller has a new topic a moment before the brokers do, and a service started in that moment would
-    find it missing.
+    The controller knows a new topic a moment before the brokers; a service started in that moment would find
+    it missing.
     """
     deadline = time.monotonic() + _CREATE_TIMEOUT_S
     while True:
@@ -181,10 +176,10 @@ def _presence(topic: Topic, present: Mapping[str, int]) -> TopicReport:
 
 
 def _create(admin: AdminClient, topics: Sequence[Topic], partitions: int) -> list[Topic]:
-    """Create topics; those that someone else created meanwhile are left out."""
+    """Create topics; returns those that nobody else created meanwhile."""
     if not topics:
         return []
-    # The broker's own default for replicas: one on a laptop, three on a cluster.
+    # -1: the broker's default, one replica on a laptop, three on a cluster.
     wanted = [
         NewTopic(topic.name, num_partitions=partitions, replication_factor=-1, config=topic.config())
         for topic in topics
@@ -217,7 +212,7 @@ def _configs(admin: AdminClient, names: Sequence[str]) -> dict[str, dict[str, st
 
 
 def _described(admin: AdminClient, resources: list[Any]) -> dict[Any, Future[Any]]:
-    """A broker that is told of a new topic a moment late is asked again."""
+    """Describe topics; asks again while a broker does not know a new one yet."""
     deadline = time.monotonic() + TIMEOUT_S
     while True:
         futures: dict[Any, Future[Any]] = admin.describe_configs(resources, request_timeout=TIMEOUT_S)
@@ -231,27 +226,27 @@ def _described(admin: AdminClient, resources: list[Any]) -> dict[Any, Future[Any
         admin.poll(0.2)
 
 
-def _checked(admin: AdminClient, topic: Topic, found: Found, partitions: int, *, mend: bool) -> TopicReport:
+def _checked(admin: AdminClient, topic: Topic, found: Found, partitions: int, *, fix: bool) -> TopicReport:
     count, wrong = differences(topic, found, partitions)
-    if wrong and mend:
-        _mend(admin, topic.name, wrong)
+    if wrong and fix:
+        _fix(admin, topic.name, wrong)
     settings = "; ".join(
         f"{name} was {found.config[name]}, is {value}"
-        if mend
+        if fix
         else f"{name} is {found.config[name]}, declared {value}"
         for name, value in wrong.items()
     )
     detail = "; ".join(filter(None, (count, settings)))
-    if count or (wrong and not mend):
-        return TopicReport(topic.name, "differs", found.partitions, detail, mendable=bool(wrong) and not mend)
-    return TopicReport(topic.name, "mended" if wrong else "ok", found.partitions, detail)
+    if count or (wrong and not fix):
+        return TopicReport(topic.name, "differs", found.partitions, detail, fixable=bool(wrong) and not fix)
+    return TopicReport(topic.name, "fixed" if wrong else "ok", found.partitions, detail)
 
 
-def _mend(admin: AdminClient, name: str, declared: Mapping[str, str]) -> None:
+def _fix(admin: AdminClient, name: str, declared: Mapping[str, str]) -> None:
     entries = [
         ConfigEntry(setting, value, incremental_operation=AlterConfigOpType.SET)
         for setting, value in declared.items()
     ]
     resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
     for future in admin.incremental_alter_configs([resource], request_timeout=TIMEOUT_S).values():
-        _succeeded(future, name, "mended")
+        _succeeded(future, name, "fixed")

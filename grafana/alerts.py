@@ -1,4 +1,4 @@
-"""Alert rules: what must wake someone. Each fires for every series that stays above its threshold."""
+"""Alert rules. Each fires for every series that stays above its threshold."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from grafana import boards
-from grafana.counters import growth
+from grafana.counters import increase
+from grafana.flux import pipe
 from grafana.model import Json
 from grafana.queries.alerts import LAG_GROWTH, LOST, SILENCE, STALE, STORE_TIME, UNCARRIED, UNSYNCED, each
 from grafana.render import DATASOURCE, panel_id
@@ -19,10 +20,10 @@ class Rule:
     Attributes:
         summary: one line; `{{ $labels.x }}` and `{{ $values.value }}` are filled in.
         labels: tags of the query's series.
-        above: it fires when the value of a series is above this.
-        wait: for how long it must be so.
-        no_data: what an answer without any series means: "Alerting" or "OK".
-        shown_in: dashboard and panel to look at.
+        above: threshold of a series.
+        wait: how long a series must be above it.
+        no_data: state without any series: "Alerting" or "OK".
+        shown_in: dashboard and panel of the figure.
         window_s: time range of the query.
     """
 
@@ -52,7 +53,7 @@ RULES: Final[tuple[Rule, ...]] = (
         STALE,
         ("exchange", "symbol", "stream"),
         above=60,
-        # Longer than a start of all services, which finds the points of the last stop.
+        # Longer than a start of all services, during which the newest points are from before the last stop.
         wait="2m",
         severity="critical",
         shown_in=("pipeline", "Socket → store"),
@@ -82,7 +83,7 @@ RULES: Final[tuple[Rule, ...]] = (
         UNCARRIED,
         ("exchange", "symbol", "stream"),
         above=0,
-        # The next connection may have it: nobody needs to wake for that.
+        # The next connection may carry it again.
         wait="1m",
         severity="critical",
         shown_in=("pipeline", "Ledger by series"),
@@ -122,7 +123,7 @@ RULES: Final[tuple[Rule, ...]] = (
         " aside in ten minutes",
         "Records that break their contract. `cryptostream dead-letters list` shows them with their reasons;"
         " update what was wrong, then `cryptostream dead-letters replay`.",
-        growth("dead_letters") + "\n  |> " + "\n  |> ".join(each("service", "instance")),
+        pipe(increase("dead_letters"), *each("service", "instance")),
         ("service", "instance"),
         above=0,
         wait="0s",
@@ -164,7 +165,7 @@ RULES: Final[tuple[Rule, ...]] = (
 
 
 def provisioning() -> Json:
-    """The file of the rules, as Grafana's provisioning reads it."""
+    """The file of the rules for Grafana's provisioning."""
     return {
         "apiVersion": 1,
         "groups": [

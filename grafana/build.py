@@ -1,4 +1,4 @@
-"""Writes the files that Grafana reads: `make dashboards`. A test fails when they are not what this gives."""
+"""Writes the files that Grafana reads: `make dashboards`. A test keeps them up to date."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RULES: Final = HERE / "provisioning" / "alerting" / "rules.json"
 
 
 def files() -> dict[Path, str]:
-    """Every file with its whole text."""
+    """Every file with its text."""
     return {
         **{DASHBOARDS / f"{board.uid}.json": _text(dashboard(board)) for board in boards.ALL},
         RULES: _text(alerts.provisioning()),
@@ -24,7 +24,7 @@ def files() -> dict[Path, str]:
 
 
 def write() -> None:
-    """Write them all, and remove dashboards that are no more."""
+    """Write all files, and remove stale dashboards."""
     current = files()
     for stale in set(DASHBOARDS.glob("*.json")) - set(current):
         stale.unlink()

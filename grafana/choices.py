@@ -1,20 +1,20 @@
-"""Variables: what can be chosen at the top of a dashboard, all of it from the data."""
+"""Variables at the top of dashboards, with choices from the data."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from grafana.flux import MARKET, TICKS, pipe, script
+from grafana.flux import MARKET, TICKS, group, keep, pipe, script, sort
 from grafana.model import Variable
 
 _SCHEMA: Final = 'import "influxdata/influxdb/schema"'
-# One of them is always in `market`: closed bars, or the minutes of trades where only 1s bars are kept.
+# One of them is always in `market`: closed bars, or trade summaries of 1m where only 1s bars are kept.
 _BARS_OR_TRADES: Final = '(r) => r._measurement == "kline" or r._measurement == "trade_summary"'
-# Interval names are durations of Flux: this orders 1m before 15m before 1h.
+# Interval names are Flux durations: orders 1m before 15m before 1h.
 _BY_LENGTH: Final = (
     "map(fn: (r) => ({r with length: int(v: duration(v: r._value))}))",
-    'sort(columns: ["length"])',
-    'keep(columns: ["_value"])',
+    sort("length"),
+    keep("_value"),
 )
 
 EXCHANGE: Final = Variable(
@@ -46,7 +46,7 @@ INTERVAL: Final = Variable(
         '  r._measurement == "kline" and r.exchange == "${exchange}")',
         pipe(
             f"union(tables: [kept(bucket: {MARKET}), kept(bucket: {TICKS})])",
-            "group()",
+            group(),
             "unique()",
             *_BY_LENGTH,
         ),
@@ -58,7 +58,7 @@ _COLUMNS: Final = script(
     _SCHEMA,
     "kept = (bucket) => schema.fieldKeys(bucket: bucket, start: -30d, predicate: (r) =>",
     '  r._measurement == "indicator" and r.exchange == "${exchange}")',
-    pipe(f"union(tables: [kept(bucket: {MARKET}), kept(bucket: {TICKS})])", "group()", "unique()"),
+    pipe(f"union(tables: [kept(bucket: {MARKET}), kept(bucket: {TICKS})])", group(), "unique()"),
 )
 INDICATOR: Final = Variable(
     "indicator",

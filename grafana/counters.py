@@ -1,18 +1,18 @@
-"""Counters of services: they only grow, and begin again at 0 when their process does."""
+"""Counters of services: they only grow, and restart at 0 with their process."""
 
 from __future__ import annotations
 
-from grafana.flux import TICKS, group, keep, pipe, script
+from grafana.flux import TICKS, group, keep, pipe, script, sort
 
-# Older readings of a counter are not looked for: a service writes one every 10 s.
+# A service writes its counters every 10 s: older readings are not needed.
 _LOOK_BACK = "1d"
 
 
-def growth(field: str) -> str:
-    """How much a counter of `service` grew in the range shown, one row for each service.
+def increase(field: str) -> str:
+    """Increase of a counter of `service` in the shown range, one row for each service.
 
-    The last reading before the range is where it begins; where there is none the process is new, and began at
-    0. A reading below the one before it means that the process was started again.
+    It starts from the last reading before the range, or from 0 if there is none: the process is new. A
+    reading below the one before it means that the process has restarted.
     """
     read = f'filter(fn: (r) => r._measurement == "service" and r._field == "{field}")'
     return script(
@@ -34,9 +34,9 @@ def growth(field: str) -> str:
         pipe(
             "union(tables: [before, shown])",
             group("service", "instance"),
-            # Sorted in memory: nothing that is not needed.
+            # Only needed columns: rows are sorted in memory.
             keep("_time", "_value", "service", "instance", "part"),
-            'sort(columns: ["_time"])',
+            sort("_time"),
             "reduce(identity: {newest: 0, grown: 0}, fn: (r, accumulator) => ({newest: r._value, grown:",
         ),
         '    if r.part == "before" then 0',

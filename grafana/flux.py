@@ -1,7 +1,7 @@
-"""Pieces of Flux that several panels share.
+"""Pieces of Flux that panels share.
 
-Two rules of Grafana's are kept everywhere: what is in the group key becomes a label, all else a column of the
-frame (so each query ends in `group` and `keep`), and any `word.bucket` would be taken for a macro.
+Grafana makes a label of each column in the group key and a column of the frame of each other one, so each
+query ends in `group` and `keep`; it would expand any `word.bucket` as a macro.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 # The stack's buckets: `market` has no expiry, `ticks` keeps seven days (DESIGN §4.3).
 MARKET: Final = '"market"'
 TICKS: Final = '"ticks"'
-# Where bars of the chosen interval live; `BARS_IN` must stand before it is used.
+# The bucket of bars of the chosen interval; `BARS_IN` defines it.
 BARS: Final = "bars"
 BARS_IN: Final = 'bars = if "${interval}" == "1s" then "ticks" else "market"'
 
@@ -21,8 +21,7 @@ THIS_EXCHANGE: Final = 'r.exchange == "${exchange}"'
 THIS_INTERVAL: Final = 'r.interval == "${interval}"'
 
 SHOWN: Final = "range(start: v.timeRangeStart, stop: v.timeRangeStop)"
-WIDE: Final = 'pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")'
-# Seconds from a row's time to the end of what is shown: to now, unless someone looks into the past.
+# Seconds from a row's time to the end of the shown range: to now, unless the range ends in the past.
 AGE_S: Final = "float(v: int(v: v.timeRangeStop) - int(v: r._time)) / 1000000000.0"
 
 
@@ -32,24 +31,24 @@ def pipe(*steps: str) -> str:
 
 
 def script(*statements: str) -> str:
-    """Statements, one after the other."""
+    """Statements, one a line."""
     return "\n".join(statements)
 
 
 def any_of(column: str, values: Sequence[str]) -> str:
-    """A condition that the store itself decides, unlike `contains`."""
+    """A condition that is evaluated in the store, unlike `contains`."""
     return "(" + " or ".join(f'r.{column} == "{value}"' for value in values) + ")"
 
 
 def read(
     source: str, measurement: str, fields: Sequence[str], *conditions: str, span: str = SHOWN
 ) -> tuple[str, ...]:
-    """The first steps of a query: which points.
+    """The first steps of a query: bucket, range, filter.
 
     Args:
-        source: a bucket: `MARKET`, `TICKS` or `BARS`.
-        fields: none for all of them.
-        span: the `range` step; that of the dashboard by default.
+        source: `MARKET`, `TICKS` or `BARS`.
+        fields: empty for all.
+        span: the `range` step; the dashboard's by default.
     """
     where = [
         f'r._measurement == "{measurement}"',
@@ -60,23 +59,32 @@ def read(
 
 
 def windows(function: str) -> str:
-    """One value a window, at its start as bars are; windows without points have none."""
+    """One value a window, at its start as for bars; none for empty windows."""
     return f'aggregateWindow(every: v.windowPeriod, fn: {function}, createEmpty: false, timeSrc: "_start")'
 
 
 def keep(*columns: str) -> str:
-    return "keep(columns: [" + ", ".join(f'"{column}"' for column in columns) + "])"
+    return f"keep(columns: {_list(columns)})"
+
+
+def pivot(*row_key: str, along: str = "_field") -> str:
+    """One row for each `row_key`, with a column for each value of `along`."""
+    return f'pivot(rowKey: {_list(row_key)}, columnKey: ["{along}"], valueColumn: "_value")'
 
 
 def group(*columns: str) -> str:
-    return (
-        "group(columns: [" + ", ".join(f'"{column}"' for column in columns) + "])" if columns else "group()"
-    )
+    return f"group(columns: {_list(columns)})" if columns else "group()"
 
 
 def sort(*columns: str, descending: bool = False) -> str:
-    named = ", ".join(f'"{column}"' for column in columns)
-    return f"sort(columns: [{named}]{', desc: true' if descending else ''})"
+    return f"sort(columns: {_list(columns)}{', desc: true' if descending else ''})"
+
+
+def _list(names: Sequence[str]) -> str:
+    return "[" + ", ".join(f'"{name}"' for name in names) + "]"
+
+
+WIDE: Final = pivot("_time")
 
 
 def with_columns(**values: str) -> str:
@@ -87,33 +95,30 @@ def with_columns(**values: str) -> str:
 
 
 def frame(*columns: str) -> tuple[str, str, str]:
-    """The last steps of a query whose answer is one table, in the order of time."""
+    """The last steps of a query for one table, in order of time."""
     return group(), keep("_time", *columns), sort("_time")
 
 
 def series(*labels: str) -> tuple[str, str]:
-    """The last steps of a query with one series for each value of `labels`."""
+    """The last steps of a query for one series per value of `labels`."""
     return group(*labels), keep("_time", "_value", *labels)
 
 
 def newest_bars(count: int) -> str:
-    """`start`: that of the dashboard, or later, so that no more than `count` bars are read."""
-    return script(
-        f"earliest = int(v: v.timeRangeStop) - {count} * int(v: ${{interval}})",
-        "start = if int(v: v.timeRangeStart) > earliest then v.timeRangeStart else time(v: earliest)",
-    )
+    """Defines `BARS`, and `start` so that at most `count` bars are read."""
+    return script(BARS_IN, newest(f"{count} * int(v: ${{interval}})"))
 
 
-def newest(seconds: str) -> str:
-    """`start`: that of the dashboard, or later, so that no more than this span (a duration) is read."""
+def newest(nanoseconds: str) -> str:
+    """Defines `start`: the dashboard's, or later, so that at most this span is read."""
     return script(
-        f"earliest = int(v: v.timeRangeStop) - int(v: {seconds})",
+        f"earliest = int(v: v.timeRangeStop) - {nanoseconds}",
         "start = if int(v: v.timeRangeStart) > earliest then v.timeRangeStart else time(v: earliest)",
     )
 
 
 def before(duration: str, until: str = "0s") -> str:
-    """A `range` step: from `duration` to `until` before the end of what is shown, whatever its start."""
+    """A `range` step: from `duration` to `until` before the end of the shown range, whatever its start."""
     stop = "v.timeRangeStop" if until == "0s" else _earlier("v.timeRangeStop", until)
     return f"range(start: {_earlier('v.timeRangeStop', duration)}, stop: {stop})"
 
@@ -122,8 +127,8 @@ def _earlier(time: str, duration: str) -> str:
     return f"time(v: int(v: {time}) - int(v: {duration}))"
 
 
-# Seven digits of what is computed, all that a person reads, at whatever size; begins a script. For a few rows
-# alone: a call of it takes InfluxDB a third of a millisecond, so a chart of 2,000 bars keeps all its digits.
+# Rounds computed values to seven digits; begins a script. For a few rows only: a call takes InfluxDB a third
+# of a millisecond, so a chart of 2,000 bars keeps all digits.
 SIGNIFICANT: Final = script(
     'import "math"',
     "significant = (x) => {",

@@ -1,4 +1,4 @@
-"""What a dashboard is made of, as immutable values; `grafana.render` makes Grafana's classic JSON of them."""
+"""The parts of a dashboard as immutable values; `grafana.render` makes Grafana's classic JSON of them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class Query:
     """One Flux query.
 
     Attributes:
-        columns: fields that each of its frames must have for the panel to show anything.
-        labels: tags that tell its series apart.
+        columns: fields that each frame must have for the panel to show anything.
+        labels: tags that distinguish the series.
     """
 
     flux: str
@@ -22,13 +22,18 @@ class Query:
     labels: tuple[str, ...] = ()
 
 
+def figure(flux: str) -> Query:
+    """The query of one figure."""
+    return Query(flux, ("_value",))
+
+
 @dataclass(frozen=True)
 class Panel:
     """One panel; builders are in `grafana.panels`.
 
     Attributes:
-        description: what is seen, and what to do about it: the text behind the panel's "i".
-        empty: what stands there while the query finds nothing.
+        description: what is shown, and what to do about it: the text behind the panel's "i".
+        empty: the text while the query finds nothing.
         width, height: of 24 columns; 30 pixels each.
         settings: further keys of the panel as Grafana names them (repeat, maxDataPoints, links, …).
     """
@@ -46,8 +51,15 @@ class Panel:
     settings: Json = field(default_factory=dict)
 
     def but(self, **settings: Any) -> Panel:
-        """The same panel with further keys of Grafana's."""
+        """The same panel with further keys as Grafana names them."""
         return replace(self, settings={**self.settings, **settings})
+
+    def colored(self, **colors: str) -> Panel:
+        """The same panel with fixed colours of fields."""
+        panel = self
+        for name, color in colors.items():
+            panel = panel.overriding(name, color={"mode": "fixed", "fixedColor": color})
+        return panel
 
     def overriding(self, name: str, **properties: Any) -> Panel:
         """The same panel with other properties for one field; `__` in a key stands for a dot."""
@@ -73,10 +85,10 @@ class Variable:
     """A choice at the top of a dashboard, offered from the data.
 
     Attributes:
-        default: chosen at first, if it is offered.
-        every: "All" can be chosen too, and is at first.
-        many: more than one can be chosen.
-        matching: regular expression; only what it matches is offered.
+        default: the first choice, if it is offered.
+        every: "All" is offered too, and is the first choice.
+        many: allows more than one choice.
+        matching: regular expression of the offered values.
     """
 
     name: str
@@ -101,10 +113,10 @@ class Annotation:
 
 @dataclass(frozen=True)
 class Dashboard:
-    """One dashboard, and how it is opened.
+    """One dashboard, and its defaults.
 
     Attributes:
-        uid: fixed for ever: links and bookmarks name it.
+        uid: never changes: links and bookmarks contain it.
         span: e.g. "now-3h".
         refresh: e.g. "1s".
     """

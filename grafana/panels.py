@@ -1,4 +1,4 @@
-"""Builders of panels: one look for all; each asks for a description, a unit and a text for no data."""
+"""Builders of panels: one style for all; each requires a description, a unit and a text for no data."""
 
 from __future__ import annotations
 
@@ -7,11 +7,19 @@ from typing import Any, Final
 
 from grafana.model import Json, Panel, Query
 
-# (from this value on, colour); the first one holds below all others.
+# (from this value on, colour); the first one is for lower values.
 Step = tuple[float | None, str]
 PLAIN: Final[tuple[Step, ...]] = ((None, "text"),)
 ZERO_IS_GOOD: Final[tuple[Step, ...]] = ((None, "green"), (1, "red"))
+SIGN: Final[tuple[Step, ...]] = ((None, "red"), (0, "green"))
+RSI_ZONES: Final[tuple[Step, ...]] = ((None, "green"), (30, "text"), (70, "red"))
+AGES: Final[tuple[Step, ...]] = ((None, "green"), (5, "yellow"), (30, "red"))
+SPREADS: Final[tuple[Step, ...]] = ((None, "green"), (5, "yellow"), (20, "red"))
 _LEGEND: Final = {"showLegend": True, "displayMode": "list", "placement": "bottom", "calcs": []}
+_NEWEST: Final = {
+    "reduceOptions": {"values": False, "calcs": ["lastNotNull"], "fields": ""},
+    "orientation": "auto",
+}
 _WITH_FIGURES: Final = {
     "showLegend": True,
     "displayMode": "table",
@@ -20,8 +28,8 @@ _WITH_FIGURES: Final = {
 }
 
 
-# Prices of any instrument: Grafana's `locale` shows up to so many decimals, and no zeros after the last
-# (toLocaleString with maximumFractionDigits); without a number it would cut at three.
+# For prices of any instrument: Grafana's `locale` shows up to so many decimals without trailing zeros
+# (toLocaleString with maximumFractionDigits); by default it would cut at three.
 AS_QUOTED: Final = "locale"
 _PRICE_DECIMALS: Final = 15
 
@@ -52,8 +60,7 @@ def stat(
 ) -> Panel:
     """One figure: the newest value of the query's only column."""
     options = {
-        "reduceOptions": {"values": False, "calcs": ["lastNotNull"], "fields": ""},
-        "orientation": "auto",
+        **_NEWEST,
         "textMode": "value",
         "colorMode": color,
         "graphMode": "none",
@@ -77,8 +84,7 @@ def gauge(
     empty: str = "–",
 ) -> Panel:
     options = {
-        "reduceOptions": {"values": False, "calcs": ["lastNotNull"], "fields": ""},
-        "orientation": "auto",
+        **_NEWEST,
         "showThresholdLabels": False,
         "showThresholdMarkers": True,
     }
@@ -107,9 +113,9 @@ def lines(
     """Values over time.
 
     Args:
-        name: what a series is called, e.g. "${__field.labels.symbol}"; None: by its column.
+        name: of a series, e.g. "${__field.labels.symbol}"; None: that of its column.
         lines_at_steps: draw the thresholds as lines.
-        figures: legend as a table of newest and largest values.
+        figures: show newest and largest values in the legend.
     """
     custom = {
         "drawStyle": "bars" if bars else "line",
@@ -139,9 +145,13 @@ def lines(
 
 
 def candles(
-    title: str, description: str, query: Query, *, unit: str, width: int, height: int, empty: str
+    title: str, description: str, query: Query, *, unit: str, height: int, empty: str, **mark: Any
 ) -> Panel:
-    """Open, high, low, close and base_volume by their names; other columns are drawn over them as lines."""
+    """Open, high, low, close and base_volume as candles; other columns as lines over them.
+
+    Args:
+        mark: further properties of the dot of the open bar.
+    """
     options = {
         "mode": "candles+volume",
         "candleStyle": "candles",
@@ -163,7 +173,11 @@ def candles(
             "spanNulls": True,
         },
     }
-    return Panel("candlestick", title, description, query, width, height, empty, defaults, options)
+    panel = Panel("candlestick", title, description, query, 24, height, empty, defaults, options)
+    dot = {"custom__drawStyle": "points", "custom__showPoints": "always", "custom__pointSize": 9, **mark}
+    return panel.overriding("open bar", **dot).overriding(
+        "base_volume", unit="short", custom__axisPlacement="hidden"
+    )
 
 
 def table(
@@ -179,7 +193,7 @@ def table(
     cells: Json | None = None,
     empty: str = "No rows in this time range",
 ) -> Panel:
-    """Rows as they come, columns in the order that the query names; `cells` changes how all of them look."""
+    """Rows in the order of the query, columns in that of `query.columns`; `cells` are properties of all."""
     options = {
         "showHeader": True,
         "cellHeight": "sm",
@@ -188,7 +202,7 @@ def table(
     }
     plain = {"align": "auto", "cellOptions": {"type": "auto"}, "filterable": True}
     defaults = {**_defaults(unit, PLAIN, None, ()), "custom": plain, **(cells or {})}
-    # Flux gives columns in the order of their names.
+    # Flux returns columns in the order of their names.
     in_order = {
         "id": "organize",
         "options": {"indexByName": {name: at for at, name in enumerate(query.columns)}},
@@ -208,7 +222,7 @@ def states(
     height: int = 6,
     empty: str,
 ) -> Panel:
-    """A state over time, a line for each series; its unit are the states' names."""
+    """States over time, a line for each series."""
     options = {
         "mergeValues": True,
         "showValue": "never",
@@ -236,7 +250,7 @@ def columns(
     height: int = 8,
     empty: str = "No data in this time range",
 ) -> Panel:
-    """A bar chart with one group of bars for each row; `along` is the text column under them."""
+    """A bar chart with a group of bars for each row; `along` is the text column below them."""
     options = {
         "xField": along,
         "orientation": "auto",
@@ -257,7 +271,7 @@ def columns(
 
 
 def state_names(*names: tuple[int, str, str]) -> tuple[Json, ...]:
-    """(value, text, colour) of the states, as Grafana's value mapping."""
+    """Grafana's value mapping of (value, text, colour)."""
     shown = {
         str(value): {"text": text, "color": color, "index": index}
         for index, (value, text, color) in enumerate(names)
@@ -266,7 +280,7 @@ def state_names(*names: tuple[int, str, str]) -> tuple[Json, ...]:
 
 
 def cell(unit: str, *, steps: Sequence[Step] | None = None, decimals: int | None = None, **more: Any) -> Json:
-    """Properties of a table's column, for `Panel.overriding`; coloured by `steps`."""
+    """Properties of a table's column for `Panel.overriding`; text coloured by `steps`."""
     properties: Json = {"unit": unit, **_decimals(unit, decimals)}
     if steps is not None:
         properties["thresholds"] = thresholds(steps)

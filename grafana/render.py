@@ -1,4 +1,4 @@
-"""Dashboards as classic JSON (schema 41): Grafana 12 and 13 take it from files, newer schemas only by API."""
+"""Dashboards as classic JSON (schema 41): Grafana 12 and 13 read it from files, newer schemas only by API."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def dashboard(board: Dashboard) -> Json:
         "time": {"from": board.span, "to": "now"},
         "refresh": board.refresh,
         "timepicker": {"refresh_intervals": list(_REFRESH)},
-        "links": [_links_to_all()],
+        "links": [_links_to_all(), _link_to_page(board)],
         "annotations": {"list": [_annotation(annotation) for annotation in board.annotations]},
         "templating": {"list": [_variable(variable) for variable in board.variables]},
         "panels": list(_panels(board.rows)),
@@ -66,8 +66,27 @@ def _links_to_all() -> Json:
     }
 
 
+def _link_to_page(board: Dashboard) -> Json:
+    """The live page at its usual place, with the same instrument where one is chosen."""
+    chosen = {variable.name for variable in board.variables}
+    symbol = "?symbol=${exchange}:${symbol}" if {"exchange", "symbol"} <= chosen else ""
+    interval = "&interval=${interval}" if symbol and "interval" in chosen else ""
+    return {
+        "type": "link",
+        "title": "Live page",
+        "tags": [],
+        "asDropdown": False,
+        "includeVars": False,
+        "keepTime": False,
+        "targetBlank": True,
+        "icon": "bolt",
+        "tooltip": "The same in the browser, as it comes from Kafka (API_PORT)",
+        "url": f"http://localhost:8000/{symbol}{interval}",
+    }
+
+
 def _panels(rows: tuple[Row, ...]) -> Iterator[Json]:
-    """Ids count on in the order of the page; panels that do not fit beside the last one begin a new line."""
+    """Ids count in the order of the page; a panel that does not fit beside the last one begins a new line."""
     number = top = 0
     for row in rows:
         number += 1
@@ -98,7 +117,7 @@ def _panel(panel: Panel, number: int, place: Json) -> Json:
         "description": panel.description,
         "datasource": DATASOURCE,
         "gridPos": place,
-        # Without it Grafana asks for nothing finer than 10 s.
+        # By default Grafana queries nothing finer than 10 s.
         "interval": "1s",
         "targets": [_target(panel.query, "A")],
         "fieldConfig": {
@@ -133,7 +152,7 @@ def _variable(variable: Variable) -> Json:
         "multi": variable.many,
         "includeAll": variable.every,
         "allValue": None,
-        # Choices are put into queries as text: only what the store offered may be.
+        # Choices become query text: only values from the store are allowed.
         "allowCustomValue": False,
         "current": {"text": "All" if variable.every else chosen, "value": chosen} if chosen else {},
         "hide": 0,

@@ -1,6 +1,6 @@
-"""Knows nothing of ours: what an exchange issued by its own word against what is stored and told.
+"""Checks runs of the command line against the exchange's own log; imports none of our packages.
 
-It reads the exchange's log, the store's rows and a command's exit code and words, with the standard library
-alone. How a run is made (`plan`, `run`) and how it is judged (`judge`) know nothing of each other but plain
-values: any other way of making runs can be judged by the same judge.
+It reads the exchange's log, the store's rows and a command's exit code and output, with the standard library
+alone. Making a run (`plan`, `run`) and checking it (`checks`) share plain values only, so that runs made in
+another way can be checked too.
 """

@@ -1,4 +1,4 @@
-"""`python -m oracle`: seeded runs of the command line, each judged by the exchange's own word."""
+"""`python -m oracle`: seeded runs of the command line, each checked against the exchange's log."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-from oracle.judge import judge, missing
+from oracle.checks import missing, violations_of
 from oracle.outcome import Outcome
 from oracle.plan import Plan, plan
 from oracle.processes import ROOT, OracleError, descendants
@@ -26,7 +26,7 @@ from oracle.run import Run
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0 if no run said more than was true; 1 if one did."""
+    """0 if every run passed; 1 if one did not."""
     asked = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 outcomes.append(outcome)
                 outcomes.sort(key=lambda each: each.plan.seed)
                 _progress(outcome, len(outcomes), len(futures), time.monotonic() - began_s)
-                # After each: a run of an hour that is cut off leaves what it has found.
+                # After each run, so that an interrupted hour leaves its results.
                 if asked.write is not None:
                     page = asked.write.read_text(encoding="utf-8") if asked.write.exists() else ""
                     asked.write.write_text(as_page(page, outcomes, datetime.now(UTC)), encoding="utf-8")
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def carry_out(
     chosen: Plan, root: Path, command: Sequence[str], tree: Path = ROOT, *, keep: bool = False
 ) -> Outcome:
-    """Make one run and judge it; its files go when it is good, unless they are to be kept."""
+    """Make one run and check it; the files of a good run are removed unless `keep`."""
     directory = root / f"seed-{chosen.seed}"
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
@@ -64,7 +64,7 @@ def carry_out(
         case = Run(chosen, directory, command, tree).carry_out()
     except (OracleError, OSError, sqlite3.Error) as error:
         return Outcome(chosen, None, (), 0, time.monotonic() - began_s, f"{type(error).__name__}: {error}")
-    violations = judge(case)
+    violations = violations_of(case)
     trades, bars = missing(case)
     outcome = Outcome(
         chosen, case.ended.exit_code, violations, len(trades) + len(bars), time.monotonic() - began_s
@@ -75,7 +75,7 @@ def carry_out(
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
-    """End with everything that was started: an exchange would go on for ever."""
+    """End with all child processes: an exchange would run for ever."""
     for pid in descendants(os.getpid()):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -91,7 +91,7 @@ def _progress(outcome: Outcome, done: int, of: int, seconds: float) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="oracle", description="Judges runs of the command line by the exchange's own word."
+        prog="oracle", description="Checks runs of the command line against the exchange's log."
     )
     add = parser.add_argument
     add("--seeds", type=int, default=10, metavar="N", help="how many (default: %(default)s)")

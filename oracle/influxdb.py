@@ -1,4 +1,4 @@
-"""An InfluxDB for a run to write to, set up over HTTP as its manual says."""
+"""An InfluxDB for a run to write to, set up by its HTTP API."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ import urllib.request
 from pathlib import Path
 from typing import Any, Final, Self
 
-from oracle.processes import OracleError, Program, environment
+from oracle.processes import OPENER, OracleError, Program, environment
 from oracle.stores import Stored, read_influxdb
 
-# No proxy of the environment between this and a server of this machine.
-_OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _UP_S: Final = 60.0
 _ORG: Final = "crypto"
 _TOKEN: Final = "token-of-the-oracle"
-# (bucket, seconds that it keeps points; 0: for ever)
+# (bucket, retention in seconds; 0: for ever)
 _BUCKETS: Final = (("market", 0), ("ticks", 7 * 86_400))
 
 
@@ -27,7 +25,7 @@ class InfluxDB:
     """A running influxd, empty at first.
 
     Attributes:
-        settings: what names it to the command under test.
+        settings: its address and token, for the command under test.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -53,7 +51,7 @@ class InfluxDB:
         return read_influxdb(self._url, _ORG, _TOKEN, [name for name, _ in _BUCKETS])
 
     def freeze(self) -> None:
-        """It answers nobody any more."""
+        """Stop answering until `thaw`."""
         self._program.send(signal.SIGSTOP)
 
     def thaw(self) -> None:
@@ -69,29 +67,25 @@ class InfluxDB:
         give_up_s = time.monotonic() + _UP_S
         while time.monotonic() < give_up_s and self._program.process.poll() is None:
             try:
-                with _OPENER.open(f"{self._url}/ready", timeout=5):
+                with OPENER.open(f"{self._url}/ready", timeout=5):
                     return
             except OSError:
                 time.sleep(0.1)
         self._program.kill()
-        raise OracleError(f"InfluxDB does not come up: {self._program.lines[-3:]}")
+        raise OracleError(f"InfluxDB does not start: {self._program.lines[-3:]}")
 
     def _post(self, path: str, body: dict[str, Any]) -> Any:
         headers = {"Authorization": f"Token {_TOKEN}", "Content-Type": "application/json"}
         request = urllib.request.Request(self._url + path, json.dumps(body).encode(), headers)
         try:
-            with _OPENER.open(request, timeout=30) as answer:
+            with OPENER.open(request, timeout=30) as answer:
                 return json.loads(answer.read())
         except urllib.error.HTTPError as error:
             raise OracleError(f"InfluxDB {path}: {error.code} {error.read()[:200]!r}") from None
 
 
 def influxd() -> Path:
-    """The server's program, from the cache that `make engines` fills.
-
-    Raises:
-        OracleError: there is none.
-    """
+    """The server's executable, from the cache that `make engines` fills; OracleError if there is none."""
     known = environment()
     cache = Path(known.get("XDG_CACHE_HOME") or Path(known["HOME"]) / ".cache") / "cryptostream" / "engines"
     engines = Path(known.get("CRYPTOSTREAM_ENGINES") or cache)

@@ -1,10 +1,10 @@
-"""What came of one run."""
+"""The outcome of one run."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from oracle.judge import Violation
+from oracle.checks import Violation
 from oracle.plan import Plan
 
 
@@ -12,14 +12,14 @@ from oracle.plan import Plan
 class Outcome:
     """Attributes:
     exit_code: of the last invocation; None: it had to be killed.
-    left: how many issued trades and bars are not in the store.
+    missing: how many issued trades and bars are not in the store.
     error: why the run could not be made.
     """
 
     plan: Plan
     exit_code: int | None
     violations: tuple[Violation, ...]
-    left: int
+    missing: int
     seconds: float
     error: str | None = None
 
@@ -28,7 +28,7 @@ class Outcome:
         return not self.violations and self.error is None
 
     @property
-    def verdict(self) -> str:
+    def status(self) -> str:
         if self.error is not None:
             return "not made"
         return "red" if self.violations else "held"
@@ -38,5 +38,5 @@ class Outcome:
         plan = self.plan
         where = f"{plan.broker}/{plan.store}, {'+'.join(plan.intervals)}, {len(plan.durations_s)} run(s)"
         said = "killed" if self.exit_code is None else f"exit {self.exit_code}"
-        said = self.error or f"{said}, {self.left:,} missing"
-        return f"seed {plan.seed}: {self.verdict}: {plan.title} [{where}]: {said} ({self.seconds:.0f} s)"
+        said = self.error or f"{said}, {self.missing:,} missing"
+        return f"seed {plan.seed}: {self.status}: {plan.title} [{where}]: {said} ({self.seconds:.0f} s)"

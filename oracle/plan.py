@@ -1,7 +1,7 @@
 """What goes wrong in a seeded run: faults and lies of the exchange, kills, wrong clocks, restarts. Pure.
 
-Equal seeds give equal plans. All times are seconds since the exchange began; its faults are written in the
-words of `cryptostream simulate --faults`.
+Equal seeds give equal plans. All times are seconds since the exchange began; its faults are those of
+`cryptostream simulate --faults`.
 """
 
 from __future__ import annotations
@@ -18,33 +18,33 @@ Store = Literal["sqlite", "influxdb"]
 
 _SYMBOLS: Final = ("BTCUSDC", "ETHUSDC", "XRPUSDC", "SOLUSDC")
 _INTERVALS: Final = (("1s", "1m"), ("1s", "1m"), ("1m",), ("1s",))
-# Services are up by then, and a proof of fifteen seconds fits in before the end.
+# Services are up at the first fault, and a proof of fifteen seconds fits in before the end.
 _DURATION_S: Final = 45.0
 _DISTURBED_FROM_S: Final = (14.0, 22.0)
 _HOUR_S: Final = 3_600.0
 JUMPS_S: Final = tuple(sign * size for size in (_HOUR_S, 24 * _HOUR_S, 720 * _HOUR_S) for sign in (1, -1))
 _CLIENT_ERRORS: Final = (400, 401, 403, 404, 451)
 _FILL_PATHS: Final = ("klines", "trades", "historicalTrades", "aggTrades")
-# Two invocations, the second one long enough to fill what the first has left.
+# Two invocations, the second one long enough to fill the gaps of the first.
 _TWICE_S: Final = (25.0, 28.0)
 _ONCE_S: Final = (_DURATION_S,)
-# The broker has written some tens of seconds when the power goes, and there is time to fetch it all again.
+# The broker has written for some tens of seconds before the cut, and there is time to fetch it all again.
 _POWER_CUT_S: Final = 26.0
 _AFTER_POWER_CUT_S: Final = (40.0, 40.0)
-# Of a hundred plans so many are left alone, run on a real broker, run on the other store.
+# Percentages of plans that are undisturbed, that run on a real broker, and that run on InfluxDB.
 _LEFT_ALONE, _ON_KAFKA, _ON_INFLUXDB = 4, 8, 8
 
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """Something that is done to the machine.
+    """A fault of the machine.
 
-    A power cut ends every process at once and takes a tail of every file of the broker.
+    A power cut ends every process at once and truncates every file of the broker.
 
     Attributes:
-        target: of a kill, or of a freeze up to the end, what the process was started as.
-        seconds: of a clock, by how much it is wrong.
-        until_s: of a clock, when it is right again.
+        target: the process to kill, or to freeze up to the end, by one of its arguments.
+        seconds: error of the clock.
+        until_s: when the clock is right again.
     """
 
     at_s: float
@@ -60,7 +60,7 @@ class Plan:
 
     Attributes:
         durations_s: of each invocation on the same data.
-        title: what goes wrong, in a few words.
+        title: the faults in a few words.
     """
 
     seed: int
@@ -129,7 +129,7 @@ def plan(seed: int) -> Plan:
     )
     if draw.percent() < _LEFT_ALONE:
         return bare
-    # In turn, so that a few seeds in a row hold something of everything; half of them with a second.
+    # Families in turn, so that consecutive seeds cover all of them; half of the plans get a second one.
     parts = [FAMILIES[seed % len(FAMILIES)](draw)]
     if draw.percent() < 50:
         parts.append(draw.of(FAMILIES)(draw))
@@ -137,7 +137,7 @@ def plan(seed: int) -> Plan:
     return replace(
         bare,
         title=" + ".join(part.title for part in parts),
-        # Where the store's file is taken away there must be one.
+        # Only SQLite has a file that can be removed.
         store="sqlite"
         if any(act.what == "remove-store" for part in parts for act in part.acts)
         else bare.store,
@@ -187,7 +187,7 @@ def _rest_refuses(draw: _Draw) -> _Part:
     fault = {**fault, "from": draw.from_s - 5, "to": draw.from_s + draw.between(10, 40)}
     if fault["kind"] != "rest_behind" and draw.percent() < 70:
         fault["paths"] = draw.some(_FILL_PATHS)
-    # Holes, so that REST is asked at all.
+    # Holes, so that REST is used at all.
     holes = {"kind": "skip", "from": draw.from_s, "to": draw.from_s + 10, "probability": 0.2}
     return _Part(f"holes while {fault['kind']}", (fault, {**holes, "streams": ["trade", "kline"]}))
 
@@ -297,7 +297,7 @@ def _restart(draw: _Draw) -> _Part:
 
 
 def _power_cut(draw: _Draw) -> _Part:
-    # What the consumers have not taken yet is on the broker alone.
+    # What the consumers have not read yet exists on the broker alone.
     behind = Act(_POWER_CUT_S - draw.between(1, 6), "freeze", "consumers")
     cut = Act(_POWER_CUT_S, "power-cut")
     return _Part("power cut", acts=(behind, cut), durations_s=_AFTER_POWER_CUT_S, broker="kafka")

@@ -1,4 +1,4 @@
-"""Processes of a run: the exchange, the command under test, and what the command has started."""
+"""Processes of a run: the exchange, the command under test, and the command's child processes."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 _UP_S: Final = 60.0
 _POLL_S: Final = 0.05
 _KEPT_LINES: Final = 20_000
+# Without the environment's proxies: all servers are on this machine.
+OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class OracleError(Exception):
-    """A run could not be made, so that there is nothing to judge."""
+    """A run could not be made, so that there is nothing to check."""
 
 
 class Program:
-    """A running program; what it says, on either output, is collected on a thread."""
+    """A running program; a thread collects both of its outputs."""
 
     def __init__(
         self, command: Sequence[str], directory: Path, environment: Mapping[str, str], *, say_to: Path
@@ -56,7 +58,7 @@ class Program:
                     self.lines.append(line.rstrip("\n"))
 
     def wait(self, until_s: float, meanwhile: Callable[[], None] = lambda: None) -> int | None:
-        """The exit code; None if it had to be killed, with all of its own, at a monotonic time."""
+        """The exit code; None if it was killed, with its descendants, at the monotonic time `until_s`."""
         while self.process.poll() is None:
             if time.monotonic() > until_s:
                 self.kill()
@@ -67,29 +69,26 @@ class Program:
         return self.process.returncode
 
     def kill(self) -> None:
-        """End it and everything that it has started, at once."""
+        """Kill it and its descendants."""
         started = [self.process.pid, *descendants(self.process.pid)]
         for pid in started:
             _signal(pid, signal.SIGKILL)
         self.process.wait()
         self._reader.join(10)
 
-    def ask_to_stop(self) -> None:
-        self.send(signal.SIGTERM)
-
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
 
 def descendants(pid: int) -> list[int]:
-    """Processes that a process has started, and those that they have."""
+    """Child processes, and their own."""
     parents: dict[int, int] = {}
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             try:
                 status = (folder / "stat").read_text(encoding="utf-8", errors="replace")
             except OSError:
-                continue  # it has ended meanwhile
+                continue  # it has ended
             # pid (name) state ppid …; the name may hold anything, brackets too.
             parents[int(folder.name)] = int(status.rpartition(")")[2].split()[1])
     found, open_ = [], [pid]
@@ -102,7 +101,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def signal_child(pid: int, target: str, number: signal.Signals) -> bool:
-    """Signal what a process has started with this among its arguments; whether there was one."""
+    """Signal descendants of a process that have `target` among their arguments; whether there was one."""
     struck = False
     for child in descendants(pid):
         try:
@@ -119,11 +118,11 @@ def _signal(pid: int, number: signal.Signals) -> None:
     try:
         os.kill(pid, number)
     except ProcessLookupError:
-        return  # it has ended by itself
+        return  # it has ended
 
 
 def environment(**more: str) -> dict[str, str]:
-    """What a new user's shell would hold: no settings of anybody."""
+    """The environment of a new user's shell, without any settings."""
     kept = ("PATH", "HOME", "LANG", "TMPDIR", "CRYPTOSTREAM_ENGINES", "XDG_CACHE_HOME", "JAVA_HOME")
     return {name: os.environ[name] for name in kept if name in os.environ} | more
 
@@ -149,20 +148,17 @@ class Exchange:
         return int(self._state()["now_ms"])
 
     def first_asked_ms(self) -> int | None:
-        """When somebody first asked it for more than a sign of life."""
+        """When a client first asked for more than a sign of life."""
         asked: int | None = self._state()["first_asked_ms"]
         return asked
 
     def _state(self) -> dict[str, Any]:
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(f"{self.url}/simulator/state", timeout=30) as answer:
+        with OPENER.open(f"{self.url}/simulator/state", timeout=30) as answer:
             state: dict[str, Any] = json.loads(answer.read())
         return state
 
     def check(self) -> None:
-        """Raises:
-        OracleError: it has not issued what it should have.
-        """
+        """Raise OracleError if the exchange has failed."""
         complaints = [line for line in self._program.lines if "the market has stopped" in line]
         if complaints or self._program.process.poll() is not None:
             raise OracleError(f"the exchange has failed: {(complaints or self._program.lines)[-3:]}")
@@ -171,7 +167,7 @@ class Exchange:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._program.ask_to_stop()
+        self._program.send(signal.SIGTERM)
         self._program.wait(time.monotonic() + 30)
 
     def _listening(self) -> int:

@@ -14,7 +14,7 @@ _END: Final = "<!-- results: end -->"
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:
-    """One line: how many held, what was wrong with the others, how often exit code 0 was given."""
+    """One line: how many runs held, what was wrong with the others, how many ended with exit code 0."""
     red = [outcome for outcome in outcomes if outcome.violations]
     unmade = sum(outcome.error is not None for outcome in outcomes)
     kinds = Counter(kind for outcome in red for kind in {violation.kind for violation in outcome.violations})
@@ -28,7 +28,7 @@ def summary(outcomes: Sequence[Outcome]) -> str:
 
 
 def as_table(outcomes: Sequence[Outcome]) -> str:
-    """One line a run, and those of its violations."""
+    """One line per run, and one per violation."""
     lines = []
     for outcome in outcomes:
         lines.append(outcome.line)
@@ -37,13 +37,13 @@ def as_table(outcomes: Sequence[Outcome]) -> str:
 
 
 def as_page(page: str, outcomes: Sequence[Outcome], now: datetime) -> str:
-    """The page with the results in the place that it marks; at its end where it marks none."""
+    """The page with the results between its two markers, or at its end if it has none."""
     rows = ["| kind of trouble | runs | exit 0 | missing and said so | red |", "|---|---|---|---|---|"]
     for family in sorted({_family(outcome) for outcome in outcomes}):
         of = [outcome for outcome in outcomes if _family(outcome) == family]
         rows.append(
             f"| {family} | {len(of)} | {sum(one.exit_code == 0 for one in of)}"
-            f" | {sum(one.exit_code == 1 and one.left > 0 for one in of)}"
+            f" | {sum(one.exit_code == 1 and one.missing > 0 for one in of)}"
             f" | {', '.join(str(one.plan.seed) for one in of if not one.good) or '–'} |"
         )
     red = [line for one in outcomes if not one.good for line in (one.line, *map(str, one.violations))]
@@ -63,5 +63,5 @@ def as_page(page: str, outcomes: Sequence[Outcome], now: datetime) -> str:
 
 
 def _family(outcome: Outcome) -> str:
-    """What goes wrong first in a plan, without its figures."""
+    """The first fault of a plan, without figures."""
     return outcome.plan.title.split(" + ")[0].split(":")[0].split(" (")[0]

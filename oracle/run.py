@@ -1,4 +1,4 @@
-"""Makes the run of a plan: an exchange, the command under test as users call it, what is done to both."""
+"""Makes the run of a plan: starts an exchange and the command under test, and injects the faults."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
+from oracle.checks import Case, Ended, Span
+from oracle.exchange_log import read_exchange_log
 from oracle.influxdb import InfluxDB
-from oracle.judge import Case, Ended, Span
 from oracle.plan import Act, Plan
 from oracle.processes import ROOT, Exchange, Program, environment, signal_child
 from oracle.stores import Stored, read_sqlite
-from oracle.truth import read_truth
 
-# From its first question to the exchange on: a first connection is made and REST asked for the newest ids.
+# After its first request to the exchange the command connects its streams and asks REST for the newest ids.
 _GRACE_S: Final = 20.0
-# A broker of its own comes up before that; who has asked for nothing by then is too late.
+# Before the first request the run's own broker starts; a later first request is too late.
 _UP_S: Final = 60.0
-# What the command says when its duration is over, and how much younger than that something may be.
+# What the command logs at the end of its duration, and the age below which data may still be in flight.
 _STOPPING: Final = "stopping after"
 _ON_ITS_WAY_MS: Final = 2_000
-# Besides its duration: a broker comes up; in the end a run flushes, drains (60 s) and ends its processes.
+# Beyond its duration: the broker starts; at the end a run flushes, drains (60 s) and ends its processes.
 _WIND_DOWN_S: Final = 240.0
-# Some trades a second of every symbol: each second has something to lose.
+# Some trades a second of every symbol, so that each second can lose some.
 _RATE: Final = "4"
-# A kernel writes what is dirty for 30 s at the latest: at these rates it is less than this.
+# A kernel writes dirty pages within 30 s: at these rates less than this.
 _MOST_CUT_BYTES: Final = 60_000
 _AGAIN_S: Final = 0.5
 _STORE_FILE: Final = "cryptostream.db"
 
 
 class Run:
-    """One plan carried out in a directory of its own.
+    """One plan, carried out in a directory of its own.
 
     Args:
-        command: what is called, like `cryptostream`.
-        python_path: where its package is found; the oracle's own tree if it is this one.
+        command: the command under test, like `cryptostream`.
+        python_path: the tree that holds its packages.
     """
 
     def __init__(self, plan: Plan, directory: Path, command: Sequence[str], python_path: Path = ROOT) -> None:
@@ -62,11 +62,7 @@ class Run:
         self._todo.sort(key=lambda entry: entry[0])
 
     def carry_out(self) -> Case:
-        """Everything from the start to the last end.
-
-        Raises:
-            OracleError: the run could not be made.
-        """
+        """All invocations of the plan. Raises OracleError if the run could not be made."""
         plan, directory = self._plan, self._directory
         (directory / "faults.json").write_text(json.dumps({"faults": plan.faults}), encoding="utf-8")
         arguments = ["--symbols", ",".join(plan.symbols), "--seed", str(plan.seed), "--rate", _RATE]
@@ -89,7 +85,7 @@ class Run:
         latest_ms = spans[0].begin_ms + round(_UP_S * 1000)
         begin_ms = latest_ms if asked_ms is None else min(latest_ms, asked_ms + round(_GRACE_S * 1000))
         return Case(
-            truth=read_truth(exchange.log),
+            issued=read_exchange_log(exchange.log),
             stored=stored,
             ended=ended,
             span=Span(begin_ms, spans[-1].end_ms),
@@ -126,7 +122,7 @@ class Run:
             nonlocal end_ms, stopping_ms
             while self._todo and time.monotonic() - self._began_s >= self._todo[0][0]:
                 self._todo.pop(0)[1](program)
-            # It counts its duration from when its services are started: so long, or until it says so.
+            # The command counts its duration from the start of its services, and logs when it is over.
             if end_ms == begin_ms and time.monotonic() - started_s >= duration_s:
                 end_ms = exchange.now_ms()
             if stopping_ms is None and any(_STOPPING in line for line in program.lines[-20:]):
@@ -150,7 +146,7 @@ class Run:
             case "kill" | "freeze":
                 number = signal.SIGKILL if act.what == "kill" else signal.SIGSTOP
                 if not signal_child(program.process.pid, act.target, number):
-                    # On a busy machine it has not been started yet.
+                    # On a busy machine it may not have been started yet.
                     again_s = time.monotonic() - self._began_s + _AGAIN_S
                     self._todo.insert(0, (again_s, partial(self._do, act)))
                     self._todo.sort(key=lambda entry: entry[0])
@@ -171,7 +167,7 @@ class Run:
                 self._taken_until_ms = self._exchange.now_ms()
 
     def _cut_tails(self, draw: random.Random) -> None:
-        """Of each of the broker's files, independently, what was not yet on the disk."""
+        """Truncate each of the broker's files, independently, by what may not have reached the disk."""
         for file in sorted((self._directory / "data" / "kafka").rglob("*.log")):
             size = file.stat().st_size
             os.truncate(file, size - draw.randint(0, min(size, _MOST_CUT_BYTES)))

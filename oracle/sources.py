@@ -1,4 +1,4 @@
-"""Each source of truth cut in turn, on both brokers and both stores: plans by name, not by seed. Pure."""
+"""Each data source cut in turn, on both brokers and both stores: plans by name, not by seed. Pure."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Cut:
     """One source that is cut.
 
     Attributes:
-        incomplete: at the end something is missing or unknown, and exit code 0 is wrong whatever is stored.
-        names: words of which one is in what is said at the end.
+        incomplete: something is missing or unknown at the end, so that exit code 0 is wrong.
+        names: words of which the command's last lines must hold one.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Cut:
     names: tuple[str, ...] = ()
 
     def plan(self, broker: Broker, store: Store, duration_s: float = DURATION_S) -> Plan:
-        """The run in which it is cut, and stays so up to the end."""
+        """The run in which the source is cut up to the end."""
         return Plan(
             seed=1,
             title=self.name,
@@ -57,7 +57,7 @@ def _skew(kind: str, seconds: float) -> Cut:
 
 
 def cuts(broker: Broker, store: Store) -> Iterator[Cut]:
-    """All that can be cut with this broker and this store."""
+    """All sources of a run with this broker and this store."""
     refused, dead = {"kind": _REFUSED, "from": 0}, {"kind": "rest_dead", "from": CUT_S}
     yield Cut("stream never opens", (refused,), names=SYMBOLS)
     yield Cut("streams die", (_dying(),), names=SYMBOLS)

@@ -1,4 +1,4 @@
-"""What a store holds, read by plain means: sqlite3 for SQLite, Flux over HTTP for InfluxDB."""
+"""Contents of a store, read with sqlite3 from SQLite and by Flux over HTTP from InfluxDB."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from oracle.truth import BAR_FIELDS, BarSeries, TradeKey
+from oracle.exchange_log import BAR_FIELDS, BarSeries, TradeKey
+from oracle.processes import OPENER
 
 _NS_A_MS: Final = 1_000_000
-# Where ids have begun anew, a row has the number of its numbering above these digits.
+# Where ids have begun anew, a stored id is the numbering times this, plus the exchange's id.
 _NUMBERING_SPAN: Final = 2**53
 _TIMEOUT_S: Final = 60.0
-# (table, the columns of it that are looked at)
+# Columns that are read of each table.
 _TRADE: Final = ("symbol", "time_ns", "trade_id", "price", "quantity")
 _KLINE: Final = ("symbol", "interval", "time_ns", *BAR_FIELDS)
 _LEDGER: Final = ("symbol", "stream", "interval", "time_ns", "stored")
@@ -29,9 +30,9 @@ _LEDGER: Final = ("symbol", "stream", "interval", "time_ns", "stored")
 @dataclass(frozen=True, slots=True)
 class Stored:
     """Attributes:
-    trades: rows of each symbol, in any order; the same trade may be there twice.
-    bars: of each symbol and interval by open time.
-    claimed: how many trades or bars the stored ledger says to be stored, by (symbol, stream, interval or "").
+    trades: rows of each symbol, in any order; the same trade may occur twice.
+    bars: by symbol and interval, then by open time.
+    claimed: how many trades or bars the stored ledger claims, by (symbol, stream, interval or "").
     """
 
     trades: Mapping[str, list[tuple[TradeKey, tuple[float, ...]]]] = field(default_factory=dict)
@@ -45,7 +46,7 @@ _AGAIN_S: Final = 0.5
 
 
 def stored_of(trades: Iterable[_Row], klines: Iterable[_Row], ledger: Iterable[_Row]) -> Stored:
-    """Plain rows, with the names of DESIGN's columns, as values to judge."""
+    """The contents from plain rows, whose columns have DESIGN's names."""
     of_symbol: defaultdict[str, list[tuple[TradeKey, tuple[float, ...]]]] = defaultdict(list)
     for row in trades:
         key = TradeKey(int(row["trade_id"]) % _NUMBERING_SPAN, int(row["time_ns"]) // _NS_A_MS)
@@ -61,7 +62,7 @@ def stored_of(trades: Iterable[_Row], klines: Iterable[_Row], ledger: Iterable[_
 
 
 def read_sqlite(path: Path) -> Stored | None:
-    """The SQLite store; None where there is no such file. It may be in use."""
+    """The SQLite store, which may be in use; None if there is no such file."""
     if not path.is_file():
         return None
     with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=30)) as connection:
@@ -78,7 +79,7 @@ def read_sqlite(path: Path) -> Stored | None:
 
 
 def read_influxdb(url: str, org: str, token: str, buckets: Iterable[str]) -> Stored:
-    """The InfluxDB store: all that its buckets hold of these measurements.
+    """The InfluxDB store: all points of these measurements in its buckets.
 
     Raises:
         OSError: it does not answer.
@@ -91,7 +92,7 @@ def read_influxdb(url: str, org: str, token: str, buckets: Iterable[str]) -> Sto
                 found[measurement] += _flux(url, org, token, _query(bucket, measurement))
         if all(row.get(name) is not None for row in found["kline"] for name in BAR_FIELDS):
             break
-        # A query beside a write may see some fields of a point and not yet the others.
+        # A query concurrent with a write may see only some fields of a point.
         time.sleep(_AGAIN_S)
     return stored_of(found["trade"], found["kline"], found["ledger"])
 
@@ -111,8 +112,7 @@ def _flux(url: str, org: str, token: str, query: str) -> Iterator[_Row]:
         data=json.dumps({"query": query, "dialect": {"annotations": []}}).encode(),
         headers={"Authorization": f"Token {token}", "Content-Type": "application/json"},
     )
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(request, timeout=_TIMEOUT_S) as answer:
+    with OPENER.open(request, timeout=_TIMEOUT_S) as answer:
         text = answer.read().decode()
     names: list[str] = []
     # Each table repeats its names, after an empty line.

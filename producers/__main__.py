@@ -9,10 +9,10 @@ from pathlib import Path
 
 import uvloop
 
-from producers.bearings import read_bearings_file
+from producers.exchanges.registry import exchange_named
 from producers.service import Assignment, ProducerService
-from shared.arguments import Parser
-from shared.command import guarded
+from producers.start_positions import read_start_positions_file
+from shared.command import main_of
 from shared.errors import SettingsError
 from shared.interpreter import share_one_heap
 from shared.logs import set_up_logging
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     share_one_heap()
     settings = load_settings(intervals=arguments.intervals)
-    # The deployment's symbols say when it is our turn to start; --symbols, which of them are ours.
+    # The deployment's symbols decide our start slot; --symbols chooses ours among them.
     symbols = load_settings(symbols=arguments.symbols).symbols if arguments.symbols else settings.symbols
     if not settings.kafka_bootstrap_servers:
         raise SettingsError(
@@ -59,11 +59,12 @@ def run(arguments: argparse.Namespace) -> int:
             "or use `cryptostream run`, which brings its own"
         )
     set_up_logging(settings.log_level, settings.log_format)
-    proxy_for(settings.binance_ws_url)  # one that cannot be used is said now, not at each connection
-    bearings = None if arguments.bearings is None else read_bearings_file(arguments.bearings)
-    stored = {} if arguments.stored is None else read_bearings_file(arguments.stored, "--stored")
+    addresses = exchange_named(settings.exchange).addresses(settings)
+    proxy_for(addresses.stream)  # an unusable proxy is an error now, not at each connection
+    start_positions = None if arguments.bearings is None else read_start_positions_file(arguments.bearings)
+    stored = {} if arguments.stored is None else read_start_positions_file(arguments.stored, "--stored")
     assignment = Assignment(
-        symbols, settings.intervals, bearings, memory_broker=arguments.memory_broker, stored=stored
+        symbols, settings.intervals, start_positions, memory_broker=arguments.memory_broker, stored=stored
     )
     return uvloop.run(_serve(settings, assignment))
 
@@ -73,12 +74,7 @@ async def _serve(settings: Settings, assignment: Assignment) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point of `python -m producers`."""
-    parser = Parser(prog="python -m producers", description="Exchange to Kafka.")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
-    add_arguments(parser)
-    arguments = parser.parse_args(argv)
-    return guarded(lambda: run(arguments), debug=arguments.debug)
+    return main_of("python -m producers", "Exchange to Kafka.", add_arguments, run, argv)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The live order book against a fresh snapshot, at random times. Pure.
+"""Compares the live order book with a fresh snapshot, at random times. Pure.
 
-The fresh snapshot is brought up to the live book's update id by the same diffs, in a second synchroniser that
-has listened since before the request; then both must hold the same levels wherever both know the prices.
+A second synchroniser, which receives the same diffs from before the request, brings the fresh snapshot to the
+live book's update id; then both must hold the same levels wherever both know the prices.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from shared.messages import DepthMessage
 
 # 50 weight in ten minutes for each symbol.
 MEAN_INTERVAL_MS: Final = 600_000
-# Between two attempts, when prices come near the end of what the book knows.
+# Between two attempts, when prices come near the end of the book's known range.
 _AGAIN_MS: Final = 10_000
 
 
@@ -36,7 +36,7 @@ class BookAudit:
     """Decides when, and holds the second book.
 
     Args:
-        random: uniform on [0, 1); spreads the audits, so that they never fall into step with anything.
+        random: uniform on [0, 1); spreads the audits, so that they coincide with nothing periodic.
         mean_interval_ms: mean time between two audits, in message time.
     """
 
@@ -50,7 +50,7 @@ class BookAudit:
         self._asked = False
 
     def due(self, now_ms: int, *, urgent: bool) -> bool:
-        """Whether to begin now; `urgent` where the book needs a wider view soon."""
+        """Whether to begin now; `urgent` if the book soon needs a wider range."""
         if self._due_ms is None:
             self._plan(now_ms)
         assert self._due_ms is not None
@@ -61,7 +61,7 @@ class BookAudit:
         return urgent or now_ms >= self._due_ms
 
     def begin(self, now_ms: int) -> None:
-        """Listen from now on."""
+        """Collect diffs from now on."""
         self._fresh = BookSync()
         self._plan(now_ms)
 
@@ -74,7 +74,7 @@ class BookAudit:
         return wanted
 
     def receive_snapshot(self, snapshot: DepthMessage | None) -> None:
-        """Take the answer; without one, or with one that is too old, there is no audit this time."""
+        """Take the answer; without one, or with one that is too old, this audit ends."""
         self._asked = False
         if self._fresh is None:
             return
@@ -84,7 +84,7 @@ class BookAudit:
             self._fresh = None
 
     def ready(self, live: BookSync) -> BookSync | None:
-        """The fresh book, once it stands at the live one's update id; with that the audit ends."""
+        """The fresh book, once it has the live one's update id; this ends the audit."""
         fresh = self._fresh
         if fresh is None or not fresh.synced or fresh.update_id != live.update_id:
             return None

@@ -1,4 +1,4 @@
-"""What of the local order book goes to Kafka: diffs, snapshots, the top at a steady pace, and its outages."""
+"""The local order book's messages: diffs, snapshots, the top at a steady pace, and its outages. Pure."""
 
 from __future__ import annotations
 
@@ -15,14 +15,12 @@ from shared.topics import BOOK, DEPTH
 BOOK_LEVELS: Final = 20
 # A full snapshot of our own book each hour lets a reader of `market.depth` start in the middle (DESIGN §4.1).
 SNAPSHOT_INTERVAL_MS: Final = 3_600_000
-
-
-# The host's clock was set back: more than messages are ever received out of order.
+# A step back of the host's clock: more than messages are ever received out of order.
 SET_BACK_MS: Final = 5_000
 
 
 def _is_due(now_ms: int, last_ms: int, interval_ms: int) -> bool:
-    """Whether the interval is over, or nobody can say: it must not last until an old time comes again."""
+    """Whether the interval is over, or the clock was set back: it must not last until the old time."""
     return now_ms - last_ms >= interval_ms or last_ms - now_ms > SET_BACK_MS
 
 
@@ -51,7 +49,7 @@ class BookFeed:
         self._newest: DepthMessage | None = None  # newest diff applied
         self._book_ms = 0  # message time of the last `market.book`
         self._snapshot_ms = 0
-        # Since when, and with which update ids, the book is not exact; no ids before the first diff.
+        # Since when, and from which update ids on, the book is not exact; no ids before the first diff.
         self._lost_ms: int | None = None
         self._lost_ids: tuple[int, int] | None = None
         self._audit = BookAudit(random, audit_interval_ms)
@@ -75,29 +73,29 @@ class BookFeed:
         return effects + self._audited()
 
     def receive_snapshot(self, snapshot: DepthMessage | None) -> list[Effect]:
-        """Take a snapshot of REST; None if it could not be had."""
+        """Take a snapshot of REST; None without one."""
         if snapshot is None:
             return self._effects(self._sync.snapshot_failed(), None)
         return self._effects(self._sync.receive_snapshot(snapshot), None)
 
     def receive_audit_snapshot(self, snapshot: DepthMessage | None) -> list[Effect]:
-        """Take the answer to `AuditBook`; None if there is none for now."""
+        """Take the answer to `AuditBook`; None without one."""
         self._audit.receive_snapshot(snapshot)
         return self._audited()
 
     def lose(self, reason: str) -> list[Effect]:
-        """The stream broke, or the book cannot be believed."""
+        """The stream broke, or the book is wrong."""
         self._audit.give_up()
         return self._effects(self._sync.lose(reason), None)
 
     def _begun(self, diff: DepthMessage) -> list[Effect]:
-        """Nothing is known of the book before the first diff: whatever span a stop left open goes on here."""
+        """The book is unknown before the first diff: a span that a stop left open continues here."""
         first = diff["first_update_id"]
         self._lost_ms, self._lost_ids = diff["received_time_ms"], (first, first)
         return [LedgerEvent("unsynced", first, first, diff["event_time_ms"], "the producer has started")]
 
     def _audited(self) -> list[Effect]:
-        """Compare, as soon as the fresh book stands where ours does."""
+        """Compare, as soon as the fresh book has our update id."""
         fresh = self._audit.ready(self._sync) if self._sync.synced else None
         if fresh is None or self._newest is None:
             return []
@@ -105,7 +103,7 @@ class BookFeed:
         self.drift_levels = differing_levels(self._sync, fresh)
         if self.drift_levels:
             return self.lose(f"{self.drift_levels} levels differ from a fresh snapshot")
-        # The fresh book knows the prices around those of today: what follows is replayed from it.
+        # The fresh book knows the prices around the present ones: it replaces ours.
         self._sync.adopt(fresh)
         return self._own_snapshot(self._newest)
 
@@ -136,7 +134,7 @@ class BookFeed:
             top = self._sync.top(BOOK_LEVELS)
             if top is None:
                 return []
-            # A recording has no later snapshot: there the book stays what its diffs make of the first one.
+            # A recording has no later snapshot: its book continues from the first one.
             if newest["source"] != "replay":
                 if not self._sync.knows(top, BOOK_LEVELS):
                     return self.lose("prices have left the range that the snapshot covered")
@@ -197,12 +195,12 @@ class BookFeed:
         last_event_ms = newest["event_time_ms"] or 0
         event_ms = (diff or newest)["event_time_ms"] or 0
         unsynced = self._book(diff or newest, [], [], synced=False)
-        # Never the time of a point already written: its other fields would seem to belong to this one.
+        # Not the time of a point already written: that point's other fields would remain in this one.
         unsynced["event_time_ms"] = max(event_ms, last_event_ms + 1)
         unsynced["update_id"] = resync.last_good_id
         unsynced["age_ms"] = max(0, unsynced["received_time_ms"] - newest["received_time_ms"])
         self._lost_ms = unsynced["received_time_ms"]
-        # Where update ids begin anew, the offending one is the lower.
+        # If update ids begin anew, the offending one is the lower.
         ids = (resync.last_good_id, resync.offending_id)
         self._lost_ids = (min(ids), max(ids))
         return [

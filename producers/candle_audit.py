@@ -1,7 +1,7 @@
-"""Candles built from our trades against the exchange's closed bars (BINANCE_SPOT.md §5, laws 2–6, 11). Pure.
+"""Compares candles built from our trades with the exchange's closed bars (BINANCE_SPOT.md §5, laws 2–6, 11).
 
-The shortest interval, 1s or 1m, is built from trades, by the trade ids that the bar names; minutes are
-built from seconds, and longer intervals from minutes. A bar of which not all trades are known is unaudited.
+The shortest interval, 1s or 1m, is built from the trades whose ids the bar names; minutes are built from
+seconds, longer intervals from minutes. A bar with unknown trades is unaudited. Pure.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from producers.effects import LedgerEvent
 from shared.intervals import INTERVAL_MS
 from shared.messages import KlineMessage, TradeMessage
 
-# Trades kept for bars that are still open, or wait for a repair: 30 MB.
+# Trades kept for bars that are open or wait for a repair: 30 MB.
 MAX_TRADES: Final = 100_000
 # Bars that wait: a quarter of an hour of seconds.
 MAX_BARS: Final = 1_000
 _MINUTE_MS: Final = 60_000
 _MINUTES: Final = 1_500  # a day, the longest interval, and some
-# Sums of a day of products with 16 decimals stay exact.
+# A day's sums of products with 16 decimals stay exact.
 _EXACT: Final = Context(prec=60)
 # Prices and volumes come with 8 decimals (BINANCE_SPOT.md §4.1).
 _SMALLEST: Final = Decimal("0.00000001")
-# How far the exchange's clock may be off where we take it for the time of a trade.
+# How far the exchange's clock may be from trade times.
 _CLOCK_MS: Final = 10_000
 
 
 class Candle(NamedTuple):
-    """What trades say of a bar, by the names of the contract. Without trades its prices are the close of the
-    bar before, None where that is not known."""
+    """A bar built from trades, in the contract's names. Without trades its prices are the previous close;
+    None where that is unknown."""
 
     open: Decimal | None
     high: Decimal | None
@@ -50,7 +50,7 @@ Trade = tuple[str, str, bool]  # price, quantity, whether the buyer is the maker
 
 
 def candle_of(trades: Iterable[Trade]) -> Candle:
-    """The candle of some trades, at least one, in the order of their ids; exact."""
+    """The exact candle of at least one trade, in the order of ids."""
     prices_text, quantities_text, makers = zip(*trades, strict=True)
     prices, quantities = list(map(Decimal, prices_text)), list(map(Decimal, quantities_text))
     quotes = list(map(mul, prices, quantities))
@@ -76,7 +76,7 @@ def flat_candle(close: Decimal | None) -> Candle:
 
 
 def joined(candles: Sequence[Candle]) -> Candle:
-    """The candle of the whole time of some neighbours, at least one."""
+    """The candle over at least one neighbouring candle."""
     traded = [candle for candle in candles if candle.trade_count]
     if not traded:
         return candles[0]
@@ -95,10 +95,10 @@ def joined(candles: Sequence[Candle]) -> Candle:
 
 
 def differences(kline: KlineMessage, candle: Candle, *, rounded: bool = False) -> list[str]:
-    """What the trades say otherwise than the bar: `close 1.23`.
+    """Fields in which the candle differs from the bar, like `close 1.23`.
 
     Args:
-        rounded: price × quantity has more than 8 decimals, so the exchange has rounded each of them.
+        rounded: price × quantity has more than 8 decimals, so the exchange rounds each product.
     """
     bar: Any = kline
     found: list[str] = []
@@ -116,37 +116,37 @@ class CandleAudit:
     """All intervals of one symbol.
 
     Attributes:
-        audited: bars held to their trades, those that differ included.
-        different: bars that say otherwise than their trades.
-        unaudited: bars of which not all trades are known.
+        audited: bars compared with their trades, those that differ included.
+        different: bars that differ from their trades.
+        unaudited: bars with unknown trades.
     """
 
     def __init__(self, intervals: Sequence[str]) -> None:
         self._base = next((interval for interval in ("1s", "1m") if interval in intervals), None)
-        self._recent: deque[TradeMessage] = deque(maxlen=MAX_TRADES)  # since the last `judge`
-        self._trades: dict[int, Trade] = {}  # by id, not yet claimed by a bar
+        self._recent: deque[TradeMessage] = deque(maxlen=MAX_TRADES)  # since the last `check`
+        self._trades: dict[int, Trade] = {}  # by id, in no bar yet
         self._bars: deque[KlineMessage] = deque()  # of the base interval, in order
         self._longer: deque[KlineMessage] = deque()
         self._seconds: list[Candle | None] = []  # of the minute that is being built
         self._minutes: dict[int, Candle | None] = {}  # by open time
-        self._next_id: int | None = None  # first trade id after the bars judged, if they tell
-        self._next_ms = -1  # open time of the base bar after those judged
+        self._next_id: int | None = None  # first trade id after the bars checked, if known
+        self._next_ms = -1  # open time of the next base bar
         self._close: Decimal | None = None
         self._rounded = False
-        # What no bar can claim is not kept: a long hole that is filled would be 30 MB for nothing.
+        # Filled trades below these belong to no bar to come: those of a long hole would take 30 MB.
         self._lowest_id = 0
         self._earliest_ms = 0
         self.audited = self.different = self.unaudited = 0
 
     def begin(self, exchange_ms: int) -> None:
-        """The streams are listened to from now on: bars that ended before come over REST, without ids."""
+        """The streams are subscribed from now on; earlier bars come over REST, without trade ids."""
         if self._base is not None:
             open_ms = exchange_ms - _CLOCK_MS
             self._earliest_ms = open_ms - open_ms % INTERVAL_MS[self._base]
 
     def receive_trade(self, trade: TradeMessage) -> None:
         """Take a published trade of the stream, in any order."""
-        # No more than this: it is done for every trade of a busy market, the rest once a second.
+        # Only this for every trade of a busy market; the rest once a second.
         self._recent.append(trade)
 
     def receive_filled(self, trade: TradeMessage) -> None:
@@ -164,20 +164,20 @@ class CandleAudit:
         waiting.append(kline)
 
     def begin_anew(self) -> None:
-        """The exchange's trade ids begin anew: what is known by the old ones tells nothing of later bars."""
+        """The exchange's trade ids begin anew: trades under old ids say nothing about later bars."""
         self._recent.clear()
         self._trades.clear()
         self._next_id = None
         self._lowest_id = 0
 
-    def judge(self, awaits: Callable[[int, int], bool]) -> list[tuple[str, LedgerEvent]]:
-        """Compare the bars whose trades are all here; call it about once a second.
+    def check(self, awaits: Callable[[int, int], bool]) -> list[tuple[str, LedgerEvent]]:
+        """Compare the bars whose trades are complete; call it about once a second.
 
         Args:
             awaits: whether some of a range of trade ids may still come.
 
         Returns:
-            (interval, event) for each bar that says otherwise than its trades.
+            (interval, event) for each bar that differs from its trades.
         """
         events: list[tuple[str, LedgerEvent]] = []
         if self._base is not None:
@@ -189,19 +189,19 @@ class CandleAudit:
                 full = len(self._bars) > MAX_BARS or len(self._trades) > MAX_TRADES
                 if not full and self._waits(self._bars[0], awaits):
                     break
-                self._judge_base(self._bars.popleft(), events)
-            self._judge_longer(events)
+                self._check_base(self._bars.popleft(), events)
+            self._check_longer(events)
         if len(self._trades) > MAX_TRADES:
-            # No bar has claimed them: the bars have stopped, or nobody subscribed to short ones.
+            # No bar holds them: bars have stopped, or short ones are not subscribed.
             for trade_id in sorted(self._trades)[: len(self._trades) - MAX_TRADES // 2]:
                 del self._trades[trade_id]
         return events
 
     def _ids_of(self, kline: KlineMessage) -> tuple[int, int] | None:
-        """First and last trade id of a bar with trades; None if nobody knows."""
+        """First and last trade id of a bar with trades; None if unknown."""
         first, last = kline["first_trade_id"], kline["last_trade_id"]
         if first is None or last is None:
-            # Over REST a bar names no ids, but they follow on those of the bar before (law 2).
+            # REST omits trade ids, but they continue those of the previous bar (law 2).
             if self._next_id is None or kline["open_time_ms"] != self._next_ms:
                 return None
             first, last = self._next_id, self._next_id + kline["trade_count"] - 1
@@ -211,25 +211,25 @@ class CandleAudit:
         ids = self._ids_of(kline) if kline["trade_count"] else None
         return ids is not None and awaits(*ids)
 
-    def _judge_base(self, kline: KlineMessage, events: list[tuple[str, LedgerEvent]]) -> None:
+    def _check_base(self, kline: KlineMessage, events: list[tuple[str, LedgerEvent]]) -> None:
         open_time, step = kline["open_time_ms"], INTERVAL_MS[kline["interval"]]
         if open_time != self._next_ms:
             self._next_id = self._close = None
         candle: Candle | None = None
         if not kline["trade_count"] or kline["first_trade_id"] == -1:
-            # By its count or by its ids without trades; if they disagree, one of them is wrong.
+            # Without trades by its count or by its ids; if these disagree, one of them is wrong.
             candle = flat_candle(self._close)
             self._enter(kline, differences(kline, candle), events)
         elif (ids := self._ids_of(kline)) is None:
             self._next_id = None
             self.unaudited += 1
         else:
-            candle = self._judge_trades(kline, *ids, events)
+            candle = self._check_trades(kline, *ids, events)
         self._close = candle.close if candle is not None else None
         self._next_ms = open_time + step
         self._gather(open_time, step, candle)
 
-    def _judge_trades(
+    def _check_trades(
         self, kline: KlineMessage, first: int, last: int, events: list[tuple[str, LedgerEvent]]
     ) -> Candle | None:
         stray = self._drop_before(first)
@@ -256,7 +256,7 @@ class CandleAudit:
         return candle
 
     def _drop_before(self, first: int) -> list[int]:
-        """Trades that no bar has claimed."""
+        """Remove and return the trades before `first` that are in no bar."""
         if first == self._next_id:
             return []
         stray = sorted(trade_id for trade_id in self._trades if trade_id < first)
@@ -276,7 +276,7 @@ class CandleAudit:
             if len(self._minutes) > _MINUTES:
                 del self._minutes[next(iter(self._minutes))]
 
-    def _judge_longer(self, events: list[tuple[str, LedgerEvent]]) -> None:
+    def _check_longer(self, events: list[tuple[str, LedgerEvent]]) -> None:
         waiting: deque[KlineMessage] = deque()
         while self._longer:
             kline = self._longer.popleft()

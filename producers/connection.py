@@ -1,17 +1,16 @@
-"""A WebSocket connection to an exchange, opened and judged (BINANCE_SPOT.md §2.2, §7.6, §13)."""
+"""Opens WebSocket connections of an exchange, classifies their errors (BINANCE_SPOT.md §2.2, §7.6, §13)."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
 from typing import Final
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.frames import CloseCode
 
-from producers.exchanges.binance.streams import Stream
+from producers.exchanges.port import Parser, Plan
 from producers.frames import FrameConnection
 from producers.watchdog import Watchdog
 from shared.errors import ExchangeRefused, ExchangeUnavailable
@@ -21,39 +20,41 @@ from shared.shortened import shortened
 
 _OPEN_TIMEOUT_S: Final = 10.0
 _CLOSE_TIMEOUT_S: Final = 2.0
-# The exchange's longest are a tenth of it; decoded it takes up to thirty times as much.
-_MAX_FRAME_BYTES: Final = 900_000
 _BLOCK_S: Final = 300.0
 _LIMIT_S: Final = 60.0
 
 
-class Link:
-    """An open connection, its age, and how its streams are doing.
+class Connection:
+    """An open connection, its age, and the watchdog of its streams.
 
     Attributes:
-        frames, more: its messages, see `FrameConnection`.
-        due_s: when to open the next one, in seconds of the monotonic clock.
-        leaving: why the next one is wanted; None while it is not.
-        silent: streams that it has stopped carrying.
-        lies: how many frames of a stream had ids or times out of bounds.
+        plan: what it carries.
+        parse: its own parser.
+        frames, more: see `FrameConnection`.
+        due_s: when to open the next one, by the monotonic clock.
+        replace_reason: why it is to be replaced; None while it is not.
+        silent: streams that it no longer carries.
+        out_of_bounds: by stream, number of frames with ids or times out of bounds.
     """
 
-    def __init__(self, connection: FrameConnection, streams: Sequence[Stream], age_s: float) -> None:
-        self._connection = connection
+    def __init__(self, socket: FrameConnection, plan: Plan, parse: Parser, age_s: float) -> None:
+        self._socket = socket
+        self.plan = plan
+        self.parse = parse
         self._closing: asyncio.Task[None] | None = None
-        self.frames = connection.frames
-        self.more = connection.more
+        self.frames = socket.frames
+        self.more = socket.more
         self.opened_s = time.monotonic()
         self.due_s = self.opened_s + age_s
-        self.watchdog = Watchdog([stream[:3] for stream in streams], self.opened_s)
-        self.leaving: str | None = None
+        self.watchdog = Watchdog([stream[:3] for stream in plan.streams], self.opened_s, plan.liveness)
+        self.replace_reason: str | None = None
         self.silent: frozenset[tuple[str, str, str | None]] = frozenset()
-        self.lies: dict[str, int] = {}
+        self.out_of_bounds: dict[str, int] = {}
 
     def close(self) -> asyncio.Task[None]:
-        """Begin to close; what has been received can still be read. Ends within some seconds."""
+        """Begin to close, within some seconds; received frames can still be read."""
         if self._closing is None:
-            self._closing = asyncio.create_task(self._connection.close())
+            self._closing = asyncio.create_task(self._socket.close())
         return self._closing
 
     @property
@@ -61,20 +62,20 @@ class Link:
         return self._closing is not None
 
     def drop(self) -> None:
-        """Nothing more is wanted of it."""
-        self._connection.transport.abort()
+        """Close at once, without a closing handshake."""
+        self._socket.transport.abort()
 
 
-def why_closed(closed: ConnectionClosed) -> str:
-    """The end of a connection in words."""
+def why_closed(closed: ConnectionClosed, plan: Plan) -> str:
+    """Why a connection ended."""
     if frame_refused(closed):
-        return f"connection closed: a frame of more than {_MAX_FRAME_BYTES:,} bytes came"
+        return f"connection closed: a frame of more than {plan.max_frame_bytes:,} bytes came"
     frame = closed.rcvd
     return shortened(f"connection closed: {frame.code} {frame.reason}".strip() if frame else closed)
 
 
 def frame_refused(closed: ConnectionClosed) -> bool:
-    """We closed it, as RFC 6455 §7.4.1 says (1009), for a frame that is too long to be taken."""
+    """Whether we closed it for a frame that is too long (1009, RFC 6455 §7.4.1)."""
     return (
         closed.sent is not None
         and closed.sent.code == CloseCode.MESSAGE_TOO_BIG
@@ -83,66 +84,65 @@ def frame_refused(closed: ConnectionClosed) -> bool:
 
 
 class _ConnectHere(connect):
-    """A connection to the server that was named, and to no other that it may name."""
+    """Follows no redirect to another server."""
 
     def process_redirect(self, exc: Exception) -> Exception:
         return exc
 
 
-async def open_connection(url: str, subscribe_frames: Sequence[bytes]) -> FrameConnection:
+async def open_connection(plan: Plan) -> FrameConnection:
     """Open a connection and subscribe.
 
     Raises:
-        ExchangeUnavailable: transient, `retry_after` where the exchange asked for it.
-        ExchangeRefused: this place is not served.
-        SettingsError: the environment names a proxy that cannot be used.
+        ExchangeUnavailable: transient, with `retry_after` if the exchange asked for it.
+        ExchangeRefused: the exchange does not serve this location.
+        SettingsError: the environment names an unusable proxy.
     """
-    host = url.split("/stream", 1)[0]
-    proxy = proxy_for(url)
+    host = plan.host
+    proxy = proxy_for(plan.url)
     try:
         connection = await _ConnectHere(
-            url,
+            plan.url,
             create_connection=FrameConnection,
-            compression=None,  # the exchange offers none, and it would cost more than it saves
-            max_size=_MAX_FRAME_BYTES,
+            compression=None,  # exchanges need none, and it would cost more than it saves
+            max_size=plan.max_frame_bytes,
             proxy=proxy,
             open_timeout=_OPEN_TIMEOUT_S,
             close_timeout=_CLOSE_TIMEOUT_S,
-            # Streams are watched by the age of their events; a ping of ours would count against the
-            # exchange's limit of five frames a second (BINANCE_SPOT.md §2.3).
+            # Streams are watched by the age of their events; a ping of ours would count against an
+            # exchange's limit of frames (BINANCE_SPOT.md §2.3: five a second).
             ping_interval=None,
         )
     except InvalidStatus as error:
-        raise _refused(error.response.status_code, error.response.headers.get("Location"), host) from None
+        raise _refused(plan, error.response.status_code, error.response.headers.get("Location")) from None
     except (InvalidHandshake, OSError, TimeoutError) as error:
         reason = shortened(error) or type(error).__name__
-        raise ExchangeUnavailable(f"{host}: no connection ({reason}); see BINANCE_WS_URL") from None
+        raise ExchangeUnavailable(f"{host}: no connection ({reason}); see {plan.setting}") from None
     assert isinstance(connection, FrameConnection)
     try:
-        for frame in subscribe_frames:
+        for frame in plan.opening:
             await connection.send(frame, text=True)
     except ConnectionClosed as closed:
-        raise ExchangeUnavailable(f"{host}: {why_closed(closed)} while subscribing") from None
+        raise ExchangeUnavailable(f"{host}: {why_closed(closed, plan)} while subscribing") from None
     return connection
 
 
-def _refused(status: int, location: str | None, host: str) -> ExchangeUnavailable | ExchangeRefused:
+def _refused(plan: Plan, status: int, location: str | None) -> ExchangeUnavailable | ExchangeRefused:
+    host, setting = plan.host, plan.setting
     match status:
         case 451:
-            return ExchangeRefused(
-                f"{host}: the exchange does not serve this place (451); "
-                "set BINANCE_WS_URL and BINANCE_REST_URL to its market-data-only hosts"
-            )
+            return ExchangeRefused(f"{host}: the exchange does not serve this place (451); {plan.place_hint}")
         case 403:
             return ExchangeUnavailable(f"{host}: blocked by the exchange's firewall (403)", _BLOCK_S)
         case 418 | 429:
             return ExchangeUnavailable(f"{host}: too many connections from this IP ({status})", _LIMIT_S)
         case 404:
-            return ExchangeRefused(f"{host}: has no /stream (404); BINANCE_WS_URL is scheme and host only")
+            path = plan.url.removeprefix(host).partition("?")[0]
+            return ExchangeRefused(f"{host}: has no {path} (404); {setting} is scheme and host only")
         case _ if is_redirect(status):
             return ExchangeRefused(
                 f"{host}: sends on to {target(location)} ({status}), which is not followed; "
-                "give the exchange's own address by BINANCE_WS_URL"
+                f"give the exchange's own address by {setting}"
             )
         case _:
             return ExchangeUnavailable(f"{host}: handshake refused ({status})")

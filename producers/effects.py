@@ -1,19 +1,21 @@
-"""What the cores of a producer want done: the only way in which they reach the outside.
+"""The effects of a producer's cores, their only way to the outside.
 
-A core returns these values; the shell carries them out and answers with another event.
+A core returns these values; the shell runs them and answers with another event.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
+
+from shared.models import LedgerKind
 
 
 class Publish(NamedTuple):
     """Send a message to a topic.
 
     Attributes:
-        progress_id: the id that this series has reached once the record is delivered, with no hole below it
-            but those that are known; None for records that do not move it.
+        progress_id: the id that the series has reached once the record is delivered, with only known holes
+            below; None for records that do not advance it.
     """
 
     topic: str
@@ -53,8 +55,8 @@ class FillTrades(NamedTuple):
 
 
 class ProveTrades(NamedTuple):
-    """Find out over REST's aggTrades whether the numbers `first` to `last` (`shared.trade_ids`), which it
-    does not have as trades, were ever issued; they lie between the times `begin_ms` and `end_ms`.
+    """Find out by aggTrades whether the numbers `first` to `last` (`shared.trade_ids`), which REST does not
+    have as trades, were ever issued; they lie between the times `begin_ms` and `end_ms`.
 
     Answer: `Instrument.receive_trade_proof` with the same bounds.
     """
@@ -67,9 +69,9 @@ class ProveTrades(NamedTuple):
 
 
 class AskNewestTrades(NamedTuple):
-    """Get REST's newest trades, `delay_s` seconds from now, to judge doubtful ones by.
+    """Get REST's newest trades, `delay_s` seconds from now, to classify doubtful ones.
 
-    Answer: `Instrument.receive_newest_trades`, without any where REST does not answer now.
+    Answer: `Instrument.receive_newest_trades`, without rows if REST does not answer now.
     """
 
     symbol: str
@@ -77,7 +79,7 @@ class AskNewestTrades(NamedTuple):
 
 
 class Reject(NamedTuple):
-    """Put a message aside that was sound in form and cannot be true: to the dead letters."""
+    """Send a well-formed message with impossible content to the dead letters."""
 
     symbol: str
     stream: str
@@ -86,21 +88,21 @@ class Reject(NamedTuple):
 
 
 class Distrust(NamedTuple):
-    """A stream has said what cannot be: another connection is to carry it; `kind` as in `CHECKS`."""
+    """A stream has impossible content: replace its connection; `kind` as in `CHECKS`."""
 
     symbol: str
     kind: str
     reason: str
 
 
-class LookAt(NamedTuple):
-    """Look over REST at what a silent symbol has, if the weight budget has room; not urgent.
+class ProbeStreams(NamedTuple):
+    """Ask REST for the newest data of a silent symbol, if the weight budget has room; not urgent.
 
-    Answer: `Instrument.receive_look`.
+    Answer: `Instrument.receive_probe`.
 
     Attributes:
-        trades, book: what to look at.
-        since_ms: the first trade since then is wanted too, since the series has none yet.
+        trades, book: what to ask for.
+        since_ms: get the first trade since then, too: the series has none yet.
     """
 
     trades: bool
@@ -108,12 +110,12 @@ class LookAt(NamedTuple):
     since_ms: int | None
 
 
-class Looked(NamedTuple):
-    """The answer to `LookAt`; None what was not looked at, or was not to be had.
+class ProbeResult(NamedTuple):
+    """The answer to `ProbeStreams`; None: not asked for, or not available.
 
     Attributes:
         first_trade, newest_trade: ids.
-        latest_ms: no trade up to the newest one is later than this, by the exchange's clock.
+        latest_ms: a time not before that of the newest trade, by the exchange's clock.
         update_id: of the book.
         best: best bid and ask, each (price, quantity).
     """
@@ -138,10 +140,10 @@ class LedgerEvent(NamedTuple):
     """Something about the completeness of ids `first` to `last` (open times for klines).
 
     Attributes:
-        time_ms: where it belongs in the exchange's time; None for klines, whose ids are times.
+        time_ms: by the exchange's clock; None for klines, whose ids are times.
     """
 
-    kind: str
+    kind: LedgerKind
     first: int
     last: int
     time_ms: int | None = None
@@ -156,11 +158,8 @@ Effect = (
     | ProveTrades
     | AskNewestTrades
     | AuditBook
-    | LookAt
+    | ProbeStreams
     | Reject
     | Distrust
     | LedgerEvent
 )
-
-# Rows of one REST answer: the limit of klines and trades (BINANCE_SPOT.md §8.4, §8.6).
-PAGE: Final = 1_000

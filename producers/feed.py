@@ -1,4 +1,4 @@
-"""One set of streams, carried by connection after connection until the process stops."""
+"""Carries one set of streams, over one connection after another, until the process stops."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping
 from typing import Any, Final, TypeVar
 
-from producers.backoff import Backoff
 from producers.clock import Clock
-from producers.connection import Link, open_connection
-from producers.exchanges.binance.streams import Stream, open_with
+from producers.connection import Connection, open_connection
+from producers.effect_runner import EffectRunner
+from producers.exchanges.port import Exchange, Liveness, Plan
 from producers.instrument import Instrument
-from producers.outlet import Outlet
 from producers.overlap import StreamId
 from producers.reader import FrameReader
 from producers.rollover import Rollover
 from producers.watchdog import Watchdog
+from shared.backoff import Backoff
 from shared.errors import ExchangeError, ExchangeUnavailable
 from shared.metrics import ServiceMetrics
 
@@ -26,79 +26,81 @@ _LOG = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-# The exchange cuts a connection after 24 h (BINANCE_SPOT.md §2.2); up to 10 min earlier than this, so that
-# processes started together do not roll over together.
-CONNECTION_AGE_S: Final = 23.5 * 3600
-_SPREAD: Final = 600 / CONNECTION_AGE_S
-# A connection that lived as long was a good one; the next failure waits from the beginning again.
+# Of a connection's age a random part is subtracted, 10 min of a day, so that processes started together do
+# not roll over together.
+_SPREAD: Final = 600 / 84_600
+# After a connection that lived this long the backoff starts again.
 _GOOD_AFTER_S: Final = 30.0
-# An exchange may announce the end of each new connection at once; 300 in 5 minutes are allowed per IP (§2.3).
+# An exchange may end each new connection at once; 300 in 5 minutes are allowed per IP (§2.3).
 _BETWEEN_OPENINGS_S: Final = 2.0
-# A stream that no connection brings must not cost the others their peace: each time twice as long.
-_LEAVE_AGAIN_S: Final = 15.0
-_LONGEST_LEAVE_S: Final = 900.0
+# A stream that no connection carries must not disturb the others: the wait doubles each time.
+_REPLACE_AGAIN_S: Final = 15.0
+_LONGEST_REPLACE_S: Final = 900.0
 _LONGEST_MUTE_S: Final = 60.0
-# A stream that says what cannot be may do so on each connection; the others are not to suffer from it.
+# A stream may have impossible content on each connection; the others must not suffer from it.
 _BETWEEN_DISTRUSTS_S: Final = 60.0
 
 
 class Feed:
     """Reads the streams of some instruments.
 
-    The next connection is opened before the exchange cuts this one, when it announces the end, and when a
-    stream falls silent; both are read until the next one has taken over (`Rollover`).
+    The next connection is opened before the exchange cuts this one, when the exchange announces the end, and
+    when a stream falls silent; both are read until the next one has taken over (`Rollover`).
 
     Args:
-        streams: what this connection carries.
+        plan: what each connection carries, and how it is opened.
+        exchange: gives each connection its parser.
         instruments: by symbol.
-        connection_age_s: after how long, less a small random part, the next connection is opened.
+        connection_age_s: age, less a small random part, at which the next connection is opened; None: the
+            plan's.
     """
 
     def __init__(
         self,
-        websocket_url: str,
-        streams: Sequence[Stream],
+        plan: Plan,
+        exchange: Exchange,
         *,
         instruments: Mapping[str, Instrument],
-        outlet: Outlet,
+        runner: EffectRunner,
         metrics: ServiceMetrics,
         clock: Clock,
-        connection_age_s: float = CONNECTION_AGE_S,
+        connection_age_s: float | None = None,
     ) -> None:
-        self._url, self._subscribe_frames = open_with(websocket_url, streams)
-        self._streams = streams
+        self._plan = plan
+        self._exchange = exchange
+        self._streams = plan.streams
         self._instruments = instruments
-        self._outlet = outlet
+        self._runner = runner
         self._clock = clock
-        # By symbol: their streams are never parted (`connections`).
-        self.symbols = tuple(dict.fromkeys(stream.symbol for stream in streams))
+        # All streams of a symbol are on one connection.
+        self.symbols = tuple(dict.fromkeys(stream.symbol for stream in plan.streams))
         self._reader = FrameReader(
-            instruments, outlet, metrics, clock, announced=self._announced, distrusted=self._distrusted
+            instruments, runner, metrics, clock, announced=self._announced, distrusted=self._distrusted
         )
-        self._connection_age_s = connection_age_s
+        self._connection_age_s = plan.age_s if connection_age_s is None else connection_age_s
         self._stopping = asyncio.Event()
         self._admitted = asyncio.Event()  # cleared while no connection is wanted
         self._admitted.set()
         self._refusal = ""
-        self._link: Link | None = None  # what is read, or was read last
+        self._connection: Connection | None = None  # the present or the last one
         self._rollover: Rollover | None = None
         self._reading: asyncio.Task[Any] | None = None
         self._opened_s = -_BETWEEN_OPENINGS_S
         self._distrusted_s = -_BETWEEN_DISTRUSTS_S
-        self._leavings = 0  # in a row, for streams that the next connection did not bring either
-        self._left_s = -_LONGEST_LEAVE_S
+        self._replacements = 0  # in a row, for streams that the new connection did not carry either
+        self._replaced_s = -_LONGEST_REPLACE_S
         self.trouble = ""
         self.reconnects = 0
         self.rollovers = 0
 
     @property
     def received(self) -> int:
-        """Messages that went to the instruments."""
+        """Number of messages passed to the instruments."""
         return self._reader.received
 
     @property
     def ignored(self) -> int:
-        """Frames that are not ours to carry."""
+        """Number of frames of streams that were not subscribed."""
         return self._reader.ignored
 
     @property
@@ -108,14 +110,16 @@ class Feed:
 
     @property
     def watchdog(self) -> Watchdog:
-        """How the streams of the present connection are doing."""
-        return Watchdog((), time.monotonic()) if self._link is None else self._link.watchdog
+        """The watchdog of the present connection's streams."""
+        if self._connection is None:
+            return Watchdog((), time.monotonic(), Liveness())
+        return self._connection.watchdog
 
     async def run(self) -> None:
         """Carry the streams until `stop`.
 
         Raises:
-            ExchangeRefused: this place is not served, now or ever.
+            ExchangeRefused: the exchange does not serve this location.
         """
         backoff = Backoff(random.random)
         while not self._stopping.is_set():
@@ -138,18 +142,18 @@ class Feed:
             await self._pause(delay_s)
 
     async def stop(self) -> None:
-        """Close the connection; what has been received is still read."""
+        """Close the connection; received frames are still read."""
         self._stopping.set()
         self._admitted.set()
         if self._rollover is not None:
             self._rollover.stop()
-        if self._link is not None:
-            await self._link.close()
+        if self._connection is not None:
+            await self._connection.close()
 
     def suspend(self, reason: str) -> None:
-        """Close the connection and give the books up; none is opened until `resume`.
+        """Close the connection and mark its books unsynced; none is opened until `resume`.
 
-        What was received and not yet read is not: it is missing from the sequences, which get it again.
+        Unread frames are dropped; gap repair fetches them again.
         """
         self._refusal = reason
         self._admitted.clear()
@@ -160,30 +164,35 @@ class Feed:
         """Connect again after `suspend`."""
         self._admitted.set()
 
-    def judge(self) -> None:
-        """Once a second: leave a connection that is old, or of which a stream has fallen silent."""
-        link = self._link
-        if link is None or link.leaving is not None or link.closing or self._reading is None:
+    def check(self) -> None:
+        """Once a second: replace a connection that is old or has a silent stream."""
+        connection = self._connection
+        if (
+            connection is None
+            or connection.replace_reason is not None
+            or connection.closing
+            or self._reading is None
+        ):
             return
         now_s = time.monotonic()
-        if now_s >= link.due_s:
-            self._leave(link, f"the connection is {(now_s - link.opened_s) / 3600:.1f} h old")
+        if now_s >= connection.due_s:
+            self._replace(connection, f"the connection is {(now_s - connection.opened_s) / 3600:.1f} h old")
             return
         halted = frozenset(symbol for symbol, instrument in self._instruments.items() if instrument.halted)
-        verdict = link.watchdog.judge(now_s, halted, self._uncarried())
-        if verdict is None:
-            if now_s - self._left_s >= _LONGEST_LEAVE_S:
-                self._leavings = 0
+        reconnect = connection.watchdog.check(now_s, halted, self._uncarried())
+        if reconnect is None:
+            if now_s - self._replaced_s >= _LONGEST_REPLACE_S:
+                self._replacements = 0
             return
-        # One that says nothing at all carries nothing that could suffer.
-        longest_s = _LONGEST_MUTE_S if link.watchdog.mute(now_s) else _LONGEST_LEAVE_S
-        if now_s - self._left_s >= min(longest_s, _LEAVE_AGAIN_S * 2.0 ** min(self._leavings, 10)):
-            self._leavings, self._left_s = self._leavings + 1, now_s
-            link.silent = link.watchdog.silent(now_s)
-            self._leave(link, verdict.reason)
+        # Replacing a connection without any message disturbs nothing.
+        longest_s = _LONGEST_MUTE_S if connection.watchdog.mute(now_s) else _LONGEST_REPLACE_S
+        if now_s - self._replaced_s >= min(longest_s, _REPLACE_AGAIN_S * 2.0 ** min(self._replacements, 10)):
+            self._replacements, self._replaced_s = self._replacements + 1, now_s
+            connection.silent = connection.watchdog.silent(now_s)
+            self._replace(connection, reconnect.reason)
 
     def _uncarried(self) -> dict[StreamId, str]:
-        """Streams that are proved not to be carried, and why."""
+        """Streams proved not to be carried, and why."""
         return {
             (symbol, *uncarried.stream): uncarried.why
             for symbol in self.symbols
@@ -191,27 +200,27 @@ class Feed:
         }
 
     def distrust(self, symbol: str, kind: str, reason: str) -> None:
-        """A stream of a symbol has said what cannot be; no matter where it is not carried here."""
-        if self._link is not None and any(stream[:2] == (symbol, kind) for stream in self._streams):
-            self._distrusted(self._link, f"{symbol} {kind}: {reason}")
+        """A stream of a symbol has impossible content; ignored if this feed does not carry it."""
+        if self._connection is not None and any(stream[:2] == (symbol, kind) for stream in self._streams):
+            self._distrusted(self._connection, f"{symbol} {kind}: {reason}")
 
-    def _distrusted(self, link: Link, reason: str) -> None:
-        """Another connection may do better; but one that lies as well is borne with for a while."""
+    def _distrusted(self, connection: Connection, reason: str) -> None:
+        """Replace the connection: another one may be right. At most once a minute."""
         now_s = time.monotonic()
         if now_s - self._distrusted_s >= _BETWEEN_DISTRUSTS_S:
             self._distrusted_s = now_s
-            self._leave(link, reason)
+            self._replace(connection, reason)
 
-    def _announced(self, link: Link) -> None:
-        self._leave(link, "the exchange announces the end of this connection")
+    def _announced(self, connection: Connection) -> None:
+        self._replace(connection, "the exchange announces the end of this connection")
 
-    def _leave(self, link: Link, reason: str) -> None:
-        """The next connection is wanted in place of this one."""
-        if link.leaving is not None or self._stopping.is_set():
+    def _replace(self, connection: Connection, reason: str) -> None:
+        """Open the next connection in place of this one."""
+        if connection.replace_reason is not None or self._stopping.is_set():
             return
-        link.leaving = reason
+        connection.replace_reason = reason
         if self._rollover is None and self._reading is not None:
-            # Nothing is lost by it: a frame is taken from the connection's queue or it is not.
+            # Cancelling loses nothing: a frame is either taken from the connection's queue or still in it.
             self._reading.cancel()
 
     async def _pause(self, delay_s: float) -> None:
@@ -220,55 +229,56 @@ class Feed:
         except TimeoutError:
             return
 
-    async def _open(self) -> Link:
+    async def _open(self) -> Connection:
         await self._pause(self._opened_s + _BETWEEN_OPENINGS_S - time.monotonic())
         self._opened_s = time.monotonic()
-        connection = await open_connection(self._url, self._subscribe_frames)
+        socket = await open_connection(self._plan)
         self.trouble = ""
         _LOG.info("connected: %d streams", len(self._streams))
-        return Link(connection, self._streams, self._connection_age_s * (1 - _SPREAD * random.random()))
+        age_s = self._connection_age_s * (1 - _SPREAD * random.random())
+        return Connection(socket, self._plan, self._exchange.parser(self._plan), age_s)
 
-    async def _carry(self, link: Link) -> str:
-        """Read connection after connection, until one ends and no next one carries on; why it ended."""
+    async def _carry(self, connection: Connection) -> str:
+        """Read connections until one ends without a successor; why it ended."""
         reason = "the connection was cut"
         try:
             while self._admitted.is_set():
-                if self._link is not link:
-                    self._link = link
+                if self._connection is not connection:
+                    self._connection = connection
                     for symbol in self.symbols:
                         self._instruments[symbol].reopened(time.monotonic())
                 if self._stopping.is_set():
-                    link.close()
-                if link.leaving is None or self._stopping.is_set():
-                    ended = await self._until_interrupted(self._reader.read(link))
+                    connection.close()
+                if connection.replace_reason is None or self._stopping.is_set():
+                    ended = await self._until_interrupted(self._reader.read(connection))
                     if ended is not None:
                         reason = ended
                         return reason
                     continue
-                following, reason = await self._roll_over(link)
+                following, reason = await self._roll_over(connection)
                 if following is None:
                     return reason
-                link = following
-            await link.close()
+                connection = following
+            await connection.close()
             reason = self._refusal
             return reason
         except ExchangeError as error:
             reason = str(error)
             raise
         finally:
-            link.drop()
+            connection.drop()
             if not self._stopping.is_set():
-                self._give_books_up(reason)
+                self._mark_books_unsynced(reason)
 
-    async def _roll_over(self, link: Link) -> tuple[Link | None, str]:
-        """The connection that carries on in place of this one, or None and why there is none."""
-        _LOG.info("%s; opening the next connection", link.leaving)
+    async def _roll_over(self, connection: Connection) -> tuple[Connection | None, str]:
+        """The connection that takes over from this one, or None and why there is none."""
+        _LOG.info("%s; opening the next connection", connection.replace_reason)
         begun_s = time.monotonic()
         rollover = self._rollover = Rollover(
-            link,
+            connection,
             [stream[:3] for stream in self._streams],
             open_next=self._open,
-            read=self._reader.read_through,
+            read=self._reader.read,
             pass_on=self._reader.pass_on,
         )
         try:
@@ -282,7 +292,7 @@ class Feed:
         return following, ""
 
     async def _until_interrupted(self, work: Coroutine[Any, Any, Result]) -> Result | None:
-        """What `work` gives; None if `suspend` or `_leave` has ended it."""
+        """The result of `work`; None if `suspend` or `_replace` has cancelled it."""
         task = self._reading = asyncio.create_task(work)
         try:
             await asyncio.wait((task,))
@@ -291,9 +301,9 @@ class Feed:
             task.cancel()
         return None if task.cancelled() else task.result()
 
-    def _give_books_up(self, reason: str) -> None:
-        """Not at an orderly stop: there the last book published stays true for its time."""
+    def _mark_books_unsynced(self, reason: str) -> None:
+        """Mark books unsynced, except on orderly shutdown."""
         now_ms = self._clock.message_ms()
         for symbol in self.symbols:
             instrument = self._instruments[symbol]
-            self._outlet.perform(instrument, instrument.disconnected(reason, now_ms))
+            self._runner.run(instrument, instrument.disconnected(reason, now_ms))

@@ -1,8 +1,8 @@
-"""A WebSocket connection that hands over all frames that have come, not one at a time.
+"""A WebSocket connection that gives all received frames at once.
 
-`ClientConnection.recv` takes a coroutine, a lock and an assembler for each frame, and the library's parser
-a step of a generator for each field of its header. An exchange's frames are whole messages that come dozens
-at a time: those are cut out of what the socket gave, and all else goes to the library, frame by frame.
+`ClientConnection.recv` costs a coroutine, a lock and an assembler for each frame, and the library's parser a
+generator step for each header field. An exchange's frames are whole messages that arrive dozens at a time:
+these are cut out of the socket's data here, and all else goes to the library, frame by frame.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from websockets.asyncio.client import ClientConnection
 from websockets.frames import DATA_OPCODES, Frame
 from websockets.protocol import OPEN, Event
 
-# Frames received and not yet read; above it the socket is not read, so TCP holds the exchange back. Longer
-# queues are slower: the frames fall out of the processor's caches before they are parsed.
+# Unread frames; above this the socket is not read, so that TCP slows the exchange. Longer queues are slower:
+# the frames leave the processor's caches before they are parsed.
 _QUEUED_FRAMES: Final = 1_024
-# Decoded they take up to 30 times as much, one at a time; 1,024 of the longest would be 900 MB.
+# 1,024 of the longest frames would take 900 MB.
 _QUEUED_BYTES: Final = 8 * 2**20
 # Last fragment and text, with nothing reserved set (RFC 6455 §5.2): a whole message.
 _WHOLE_TEXT: Final = 0x81
@@ -27,9 +27,9 @@ _END_OF_HEAD: Final = b"\r\n\r\n"
 
 
 def payload_span(data: bytes, position: int) -> tuple[int, int]:
-    """Where the payload of the server's frame that begins at `position` begins and ends (RFC 6455 §5.2).
+    """Start and end of the payload of the server's frame at `position` (RFC 6455 §5.2).
 
-    Both are beyond the end of `data` where the header itself is cut.
+    Both are beyond the end of `data` if the header itself is incomplete.
     """
     start = position + 2
     if start > len(data):
@@ -37,7 +37,7 @@ def payload_span(data: bytes, position: int) -> tuple[int, int]:
     length = data[position + 1]
     if length < 126:
         return start, start + length
-    # The mask bit, which a server must not set, makes a length of its own that the caller's bound refuses.
+    # The mask bit, which a server must not set, gives a length beyond the caller's bound.
     size = 2 if length == 126 else 8 if length == 127 else 0
     start += size
     if not size:
@@ -46,17 +46,17 @@ def payload_span(data: bytes, position: int) -> tuple[int, int]:
 
 
 class FrameConnection(ClientConnection):
-    """One that is read by `frames` and `more`; `recv` gives nothing.
+    """Read it by `frames` and `more`; `recv` gives nothing.
 
     Attributes:
-        frames: payloads of the messages that have come, oldest first; take them from the left.
+        frames: payloads of received messages, oldest first; take them from the left.
     """
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.frames: deque[bytes] = deque()
         self._parts: list[bytes] = []
         self._head: bytes | None = b""  # of the HTTP answer, until its end
-        self._tail = b""  # a frame that has not come whole
+        self._tail = b""  # an incomplete frame
         self._held_back = False
         self._arrival: asyncio.Future[None] | None = None
         super().connection_made(transport)
@@ -72,7 +72,7 @@ class FrameConnection(ClientConnection):
         while position < size:
             start, end = payload_span(data, position)
             if end - start > longest or self.protocol.state is not OPEN:
-                self._pass_to_library(data[position:])  # which says what is wrong with it
+                self._pass_to_library(data[position:])  # which raises the protocol error
                 return
             if end > size:
                 self._tail = data[position:]
@@ -85,7 +85,7 @@ class FrameConnection(ClientConnection):
         self._received()
 
     def _shake_hands(self, head: bytes, data: bytes) -> bytes:
-        """Pass on what belongs to the HTTP answer's head; what is left of the data."""
+        """Pass the HTTP answer's head to the library; the data after it."""
         answer = head + data
         found = answer.find(_END_OF_HEAD)
         self._head = answer if found < 0 else None
@@ -130,7 +130,7 @@ class FrameConnection(ClientConnection):
         """Wait until `frames` has some.
 
         Raises:
-            ConnectionClosed: the connection has ended and all that it brought was taken.
+            ConnectionClosed: the connection has ended and all its messages were taken.
         """
         while not self.frames:
             if self.connection_lost_waiter.done():

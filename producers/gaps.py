@@ -1,8 +1,8 @@
-"""Holes in a stream: where they are, and why they are there (DESIGN §5). Pure.
+"""Holes in a stream and their causes (DESIGN §5). Pure.
 
-Trades are followed by their id, order-book diffs by their update ids, bars by open time; neighbours differ
-by a step (1, or the interval). Quotes have no sequence to check, since not every update id changes
-the best price: only their age tells (`producers.watchdog`), and nothing is counted.
+Trades are followed by id, order-book diffs by update ids, bars by open time; neighbours differ by a step (1,
+or the interval). Quotes have no sequence to check, since not every update id changes the best price: only
+their age is watched (`producers.watchdog`), and nothing is counted.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from producers.halts import Halts
 from shared.id_ranges import IdRanges
 from shared.models import LedgerKind
 
-# Why ids are missing: we did not get them; exchangeInfo said closed; the bars on both sides prove that no
-# trade lies between; we were switched off.
+# Why ids are missing: not received; exchangeInfo said closed; the bars on both sides prove that there was no
+# trade; we were switched off.
 Cause = Literal["missed", "halted", "no trades", "offline"]
 
-# What a hole is in the ledger when the exchange has nothing to fill it with. That bars without trades were
-# left out is known only after some asking, until which they are expected: they need an excuse as a halt does.
+# The ledger's kind of a hole that the exchange cannot fill. Bars that are left out for want of trades are
+# expected until REST was asked some times: they are excused like those of a halt.
 KIND_BY_CAUSE: Final[dict[Cause, LedgerKind]] = {
     "missed": "lost",
     "halted": "halted",
@@ -29,12 +29,12 @@ KIND_BY_CAUSE: Final[dict[Cause, LedgerKind]] = {
 }
 
 
-class Place(Enum):
-    """Where ids stand to what is known."""
+class Continuity(Enum):
+    """How ids continue the known ones."""
 
-    SEEN = "seen"  # all of them are known
-    JOINS = "joins"  # nothing is missing before them; some may be known
-    BEYOND = "beyond"  # ids are missing before them
+    DUPLICATE = "duplicate"  # all are known
+    CONTIGUOUS = "contiguous"  # none is missing before them; some may be known
+    GAP = "gap"  # ids are missing before them
 
 
 class Hole(NamedTuple):
@@ -45,11 +45,11 @@ class Hole(NamedTuple):
     cause: Cause
 
 
-def place(known: int, first: int, last: int, step: int = 1) -> Place:
-    """Where the ids `first` to `last` stand, with all up to `known` known."""
+def continuity(known: int, first: int, last: int, step: int = 1) -> Continuity:
+    """How the ids `first` to `last` continue, with all up to `known` known."""
     if last <= known:
-        return Place.SEEN
-    return Place.JOINS if first <= known + step else Place.BEYOND
+        return Continuity.DUPLICATE
+    return Continuity.CONTIGUOUS if first <= known + step else Continuity.GAP
 
 
 def holes_of_bars(
@@ -79,11 +79,11 @@ def holes_of_bars(
 def cause_of_trades(before_ms: int | None, after_ms: int, *, offline: bool, halts: Halts) -> Cause:
     """Why trades between two known ones are missing.
 
-    Trades are issued without a hole in their ids, so unlike bars they are `halted` only if the exchange was
-    seen closed between the two.
+    Trade ids are issued without holes, so unlike bars they are `halted` only if the exchange was seen closed
+    between the two.
 
     Args:
-        before_ms, after_ms: trade times of the known ones; None if nobody remembers.
+        before_ms, after_ms: trade times of the known ones; None if unknown.
         offline: we were switched off between them.
     """
     if before_ms is not None and halts.seen_closed(before_ms, after_ms):

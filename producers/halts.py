@@ -1,4 +1,4 @@
-"""When the exchange was closed for a symbol, as far as exchangeInfo said so (BINANCE_SPOT.md §10)."""
+"""When the exchange was closed for a symbol, by its own word (`Rest.statuses`). Pure."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
+from producers.exchanges.rest_port import TRADING
 from shared.id_ranges import IdRanges
 
-TRADING: Final = "TRADING"
-# Status is polled, at the longest so seldom: a halt may have begun up to one poll before it was seen.
+# Longest time between two polls of the status: a halt may have begun one poll before it was seen.
 _SLACK_MS: Final = 240_000
 _SPANS: Final = 1_000
 
 
 class _Span(NamedTuple):
-    """Looks at the status, all but the outer two of which said closed.
+    """A halt by polls of the status.
 
     Attributes:
-        after_ms: the exchange may have closed from here on; 0 if nobody had looked before.
-        first_ms, last_ms: the first and the last look that said closed.
-        before_ms: the look that said so no longer; of a halt that goes on, the newest one.
+        after_ms: the halt may have begun from here on; 0 if there was no earlier poll.
+        first_ms, last_ms: the first and the last poll that said closed.
+        before_ms: the poll that said open again; of a halt that goes on, the newest poll.
     """
 
     after_ms: int
@@ -30,12 +30,12 @@ class _Span(NamedTuple):
 
 
 class Halts:
-    """Spans of time in which the status was another than TRADING."""
+    """Spans of time in which the status was not TRADING."""
 
     def __init__(self) -> None:
         self._spans: deque[_Span] = deque(maxlen=_SPANS)
-        self._open: _Span | None = None  # closed at the newest look
-        self._latest_ms: int | None = None  # the newest look
+        self._open: _Span | None = None  # the halt that goes on
+        self._latest_ms: int | None = None  # the newest poll
         self._recorded: Sequence[tuple[int, int]] = ()
 
     @property
@@ -43,11 +43,11 @@ class Halts:
         return self._open is not None
 
     def receive_status(self, status: str, time_ms: int) -> None:
-        """Take the status of exchangeInfo at `time_ms`."""
+        """Take the status of `Rest.statuses` at `time_ms`."""
         latest_ms, self._latest_ms = self._latest_ms, time_ms
         if status != TRADING:
             if self._open is None:
-                # Closed already when first asked: nobody knows since when.
+                # Closed at the first poll: its begin is unknown.
                 after_ms = 0 if latest_ms is None else max(latest_ms, time_ms - _SLACK_MS)
                 self._open = _Span(after_ms, time_ms, time_ms, time_ms)
             self._open = self._open._replace(last_ms=time_ms, before_ms=time_ms)
@@ -56,11 +56,11 @@ class Halts:
             self._open = None
 
     def receive_recorded(self, spans: Sequence[tuple[int, int]]) -> None:
-        """Take when a recorded exchange has no bars: first and last millisecond of each time, in order."""
+        """Take when a recorded exchange has no bars: first and last millisecond of each span, in order."""
         self._recorded = spans
 
     def seen_closed(self, first_ms: int, last_ms: int) -> bool:
-        """Whether a look between these times, both inclusive, said closed."""
+        """Whether a poll between these times, both inclusive, said closed."""
         return any(
             (span.first_ms if span.after_ms else 0) <= last_ms and span.before_ms >= first_ms
             for span in self._seen()
@@ -78,7 +78,7 @@ class Halts:
         return bars
 
     def closed_bars(self, first: int, last: int, interval_ms: int) -> IdRanges:
-        """Those of them that surely do: it was seen closed before and after, or a recording has none."""
+        """Bars that surely fall into a halt: seen closed before and after, or absent from a recording."""
         bars = IdRanges()
         for span in self._seen():
             begin = max(first // interval_ms, -(-span.first_ms // interval_ms))
@@ -89,7 +89,7 @@ class Halts:
         return bars
 
     def _add_recorded(self, bars: IdRanges, first: int, last: int, interval_ms: int) -> None:
-        """What a recording does not have is known to the millisecond: only bars that open in it."""
+        """Add bars that open in a gap of a recording, which is known to the millisecond."""
         for begin_ms, end_ms in self._recorded:
             if begin_ms > last:
                 break

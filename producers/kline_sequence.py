@@ -8,35 +8,35 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from producers.asking import Asking
-from producers.effects import PAGE, Effect, FillKlines, LedgerEvent, Publish
-from producers.gaps import KIND_BY_CAUSE, Hole, Place, holes_of_bars, place
+from producers.effects import Effect, FillKlines, LedgerEvent, Publish
+from producers.exchanges.rest_port import PAGE
+from producers.gaps import KIND_BY_CAUSE, Continuity, Hole, continuity, holes_of_bars
 from producers.halts import Halts
-from producers.missing_ids import AFTER_PROOF_S, MAX_HOLES, MissingIds, MissingRange
+from producers.missing_ids import AFTER_PROOF_S, MAX_HOLES, MissingIds, MissingRange, PageRetries
 from shared.id_ranges import IdRanges
 from shared.intervals import interval_ms, open_time_ms
 from shared.messages import KlineMessage
 from shared.topics import klines_live_topic, klines_topic
 
-# Closed bars that wait for an earlier one; what comes beyond is fetched over REST later (DESIGN §5).
+# Closed bars that wait for an earlier one; those beyond are fetched over REST later (DESIGN §5).
 WAITING_BARS: Final = 10_000
-# A final may come some seconds after the border; an open bar older than this proves that it was missed.
+# A final may come some seconds after the close; an open bar older than this proves that it was missed.
 FINAL_GRACE_MS: Final = 5_000
 _EXCUSED: Final = frozenset(("halted", "no trades"))
 # As for times of the stream (producers.clock).
 _AHEAD_MS: Final = 10_000
-# A bar that closed so long ago by the exchange's clock is asked for, though nothing of the stream tells of
-# it: longer than a final is late, and so short that a silent stream is noticed within 15 s. At the end there
-# is no time to wait for one that is late.
+# A bar that closed so long ago by the exchange's clock is asked for without any event of the stream: longer
+# than a final is late, and so short that a silent stream is noticed within 15 s. At the end there is no time
+# to wait for a late one.
 CLOCK_GRACE_MS: Final = 8_000
 LAST_GRACE_MS: Final = 2_000
-# Between two questions that only the clock has raised; while REST has nothing new they come more seldom.
+# Between two requests caused by the clock alone; while REST has nothing new they become rarer.
 _CLOCK_PAUSE_MS: Final = 5_000
 _LONGEST_PAUSE_MS: Final = 300_000
-# A question without an answer for so long: what is asked for was not looked at, and is expected all the same.
+# After so long without an answer the bars asked for are expected nevertheless.
 _UNANSWERED_MS: Final = 10_000
-_REMEMBERED: Final = 64  # published bars that are kept to tell a repetition from a revision
-# What a bar says, whichever way it came.
+_REMEMBERED: Final = 64  # published bars kept to distinguish a repetition from a revision
+# The fields that stream and REST share.
 _CONTENT: Final = (
     "open",
     "high",
@@ -53,11 +53,11 @@ _CONTENT: Final = (
 class KlineSequence:
     """One series of bars.
 
-    A bar that is next is published; a later one waits while REST is asked for those before it. An open time
-    that REST does not have, though a later bar exists, is passed over after some answers: it is expected, and
-    asked for in the background for a day before it is given up as what it is missing for (`producers.gaps`).
-    That it never was, for a halt or for want of trades, is said only once it is proven (PROVEN_BY).
-    Without any event of the stream the exchange's clock tells what has closed (`tick`).
+    The next bar is published; later ones wait while REST is asked for those before them. A bar that REST does
+    not have, though a later one exists, is passed over after some answers: it is expected, and asked for in
+    the background for a day before it is given up by its cause (`producers.gaps`). It counts as never issued,
+    for a halt or without trades, only once that is proven (PROVEN_BY). Without events of the stream the
+    exchange's clock shows what has closed (`tick`).
 
     Args:
         halts: read only; when the exchange was closed.
@@ -77,26 +77,26 @@ class KlineSequence:
         self._waiting: dict[int, KlineMessage] = {}
         self._beside: dict[int, KlineMessage] = {}  # bars beside the grid that wait for those before them
         self._beside_last = -1  # the newest of them that was published
-        self._known_last = -1  # the newest bar known, or by the exchange's clock supposed, to be closed
-        self._announced = -1  # holes up to here have been entered as `gap`, or are no news
+        self._known_last = -1  # the newest bar known to be closed, or closed by the exchange's clock
+        self._announced = -1  # holes up to here have been entered as `gap`, or were already reported
         self._offline_last = -1  # bars up to here closed while we were switched off
-        self._trade_id: int | None = None  # of the newest trade in the bars published, where they tell
+        self._trade_id: int | None = None  # of the newest trade in the bars published, if known
         self._filling = False
-        self._page_last = -1  # what REST is, or was last, asked for ends here
-        self._asking = Asking()
+        self._page_last = -1  # last bar of the present or the last request
+        self._retries = PageRetries()
         self._passed_over = MissingIds()  # by open time // step; still asked for
-        self._excused = MissingIds()  # said never to have been issued; asked for a while longer
+        self._excused = MissingIds()  # entered as never issued; asked for a while longer
         self._rest_last = -1  # the newest bar that REST has shown
         self._live: KlineMessage | None = None  # latest update of the open bar, held back while filling
         self._published: dict[int, KlineMessage] = {}
-        self._absent_last: int | None = None  # up to here there was nothing when the series was begun
-        self._seen: int | None = None  # the first bar that the stream has shown, while there is no `next`
+        self._absent_last: int | None = None  # no bars up to here when the series was begun
+        self._seen: int | None = None  # the first bar of the stream, while there is no `next`
         self._now_ms = 0  # the exchange's clock at the last `tick`
-        self._open_since_ms: int | None = None  # when the question was asked that REST has not answered yet
-        self._clock_again_ms = 0  # no question for the clock's sake before
-        self._vain = 0  # of those in a row, how many REST had nothing for
-        self._told_last = -1  # the newest bar that the stream itself has told to be closed
-        self._expected_last = -1  # bars up to here are expected though nobody has them yet
+        self._open_since_ms: int | None = None  # since when a request is unanswered
+        self._clock_again_ms = 0  # no request caused by the clock before
+        self._vain = 0  # number of those in a row without a new bar
+        self._stream_last = -1  # the newest bar that the stream has shown to be closed
+        self._expected_last = -1  # bars up to here are entered as expected
 
     @property
     def filling(self) -> bool:
@@ -105,15 +105,15 @@ class KlineSequence:
 
     @property
     def missing(self) -> int:
-        """How many bars were passed over and are still asked for."""
+        """Number of bars passed over and still asked for."""
         return self._passed_over.id_count()
 
     @property
     def questioned(self) -> bool:
-        """Some bars may never have been issued, which REST's next answers prove."""
-        told = self._holes_up_to(max([self._told_last, *self._waiting]))
+        """Some bars may never have been issued, which REST's next answers decide."""
+        from_stream = self._holes_up_to(max([self._stream_last, *self._waiting]))
         return any(missing.doubtful for missing in self._passed_over) or any(
-            hole.cause in _EXCUSED for first, last in told for hole in self._holes(first, last)
+            hole.cause in _EXCUSED for first, last in from_stream for hole in self._holes(first, last)
         )
 
     def begin(
@@ -126,10 +126,10 @@ class KlineSequence:
         """Start after the last published bar or, where there is none, `warmup_bars` back (DESIGN §5.5).
 
         Args:
-            last_open_time_ms: open time of the last bar on the topic, None if it has none; one that has not
-                closed by the exchange's clock tells nothing.
+            last_open_time_ms: open time of the last bar on the topic, None if it has none; ignored if it has
+                not closed by the exchange's clock.
             server_time_ms: the exchange's clock, taken before.
-            missing: bars before the last one that the topic does not have, as numbers (open time ÷ interval).
+            missing: bars before the last one that the topic lacks, as numbers (open time ÷ interval).
         """
         for hole in missing:
             self._passed_over.add(hole)
@@ -137,7 +137,7 @@ class KlineSequence:
         self._known_last = self._announced = self._absent_last = current - self._step
         self._now_ms = server_time_ms
         if last_open_time_ms is not None and last_open_time_ms + self._step > server_time_ms + _AHEAD_MS:
-            # Believed once; whoever goes on from it sees no real bar any more.
+            # A wrong bar that was published once: after it no real bar would be next.
             last_open_time_ms = None
         if last_open_time_ms is not None:
             # An archive may end beside the grid.
@@ -161,10 +161,10 @@ class KlineSequence:
         return self._receive_closed(kline) if kline["closed"] else self._receive_open(kline)
 
     def tick(self, exchange_ms: int) -> list[Effect]:
-        """Notice bars that have closed by the exchange's clock, whether or not anything came.
+        """Ask for bars that have closed by the exchange's clock, with or without events of the stream.
 
-        They are asked for; they are expected too once REST has left the question open for long. What it says
-        it does not have is not expected yet: a later bar or trade tells whether there was one.
+        If REST does not answer for long they are expected, too. Bars that REST answers not to have are not
+        expected yet: a later bar or trade shows whether there was one.
         """
         if self._absent_last is None or self._halts.halted:
             return []
@@ -175,7 +175,7 @@ class KlineSequence:
             unanswered = since_ms is not None and exchange_ms - since_ms >= _UNANSWERED_MS
             return self._expect(closed) if unanswered else []
         first = self._next if self._next is not None else self._absent_last + self._step
-        # A clock that was set back must not put the next question off for ever.
+        # A clock that was set back must not delay the next request for ever.
         early = exchange_ms < self._clock_again_ms <= exchange_ms + _LONGEST_PAUSE_MS
         if closed < first or closed in self._waiting or early:
             return []
@@ -186,29 +186,29 @@ class KlineSequence:
         return self._settle()
 
     def last_tick(self, exchange_ms: int) -> list[Effect]:
-        """The stream has ended: ask for what has closed and did not come."""
+        """The stream has ended: ask for closed bars that did not come."""
         self._clock_again_ms = 0
         return self.tick(exchange_ms + CLOCK_GRACE_MS - LAST_GRACE_MS)
 
     def conclude(self) -> list[Effect]:
-        """Nothing more will come: what was issued, and is not published, is expected all the same.
+        """The stream has ended: bars that were issued and are not published are expected nevertheless.
 
-        That is what the stream itself has told of, and what REST has left open; not what it says it does not
-        have, by the clock alone.
+        These are bars that the stream has shown, and those of an unanswered request; not those that only the
+        clock suggests and REST does not have.
         """
         effects: list[Effect] = [
             LedgerEvent("expected", open_time, open_time) for open_time in sorted(self._waiting)
         ]
-        told_last = max([self._told_last, *self._waiting])
-        self._expected_last = max(self._expected_last, told_last)
-        for first, end in self._holes_up_to(told_last):
+        stream_last = max([self._stream_last, *self._waiting])
+        self._expected_last = max(self._expected_last, stream_last)
+        for first, end in self._holes_up_to(stream_last):
             effects += self._unexcused(first, end)
         if self._filling and self._open_since_ms is not None:
             effects += self._expect(self._known_last)
         return effects
 
     def _expect(self, last: int) -> list[Effect]:
-        """What is closed, and was not looked at."""
+        """Expect closed bars that REST did not answer for."""
         begin = self._next if self._next is not None else (self._absent_last or 0) + self._step
         begin = max(begin, self._expected_last + self._step)
         if begin > last:
@@ -217,7 +217,7 @@ class KlineSequence:
         return self._unexcused(begin, last)
 
     def _unexcused(self, first: int, last: int) -> list[Effect]:
-        """The bars from one to another are expected, but for those that surely fall into a halt."""
+        """Expect bars from one to another, but for those that surely fall into a halt."""
         bars = IdRanges([(first // self._step, last // self._step)])
         closed = self._halts.closed_bars(first, last, self._step)
         return [
@@ -226,11 +226,7 @@ class KlineSequence:
         ]
 
     def retry(self, now_s: float) -> list[Effect]:
-        """Ask again for bars that were passed over, where it is time; call it once a second.
-
-        Args:
-            now_s: of a clock that only goes forward.
-        """
+        """Ask again for passed-over bars that are due; call it once a second, with a monotonic clock."""
         page = None if self._filling else self._passed_over.due(now_s, PAGE) or self._excused.due(now_s, PAGE)
         if page is None:
             return []
@@ -244,7 +240,7 @@ class KlineSequence:
         """Take the finished bars that REST has between the open times `first` and `last`, ascending.
 
         Args:
-            rows: later ones are welcome, they show how far REST is; None if it refused to answer.
+            rows: may go beyond `last`, which shows how far REST is; None if it refused to answer.
             now_s: as in `retry`.
         """
         self._filling = False
@@ -253,18 +249,18 @@ class KlineSequence:
             rows = self._on_grid(rows, last)
         effects: list[Effect] = []
         if self._warm_up_from is not None:
-            self._asking.answered(rows, first, now_s)
-            # A listing: REST's database may trail the first bars of all.
+            self._retries.answered(rows, first, now_s)
+            # A listing: REST's database may trail even the first bars.
             listing = not rows and self._seen is not None and self._known_last <= last != self._absent_last
-            soon = listing and not self._asking.soon_over(now_s)
-            if not soon and (rows is not None or self._asking.unanswered_for_long(now_s)):
-                self._asking = Asking()
+            soon = listing and not self._retries.soon_over(now_s)
+            if not soon and (rows is not None or self._retries.unanswered_for_long(now_s)):
+                self._retries = PageRetries()
                 self._begin_with(rows or (), last)
         for row in rows or ():
             open_time = row["open_time_ms"]
             self._rest_last = max(self._rest_last, open_time)
             if self._next is not None and max(first, self._next) <= open_time <= last:
-                # The final of the stream, if it is there, is the one nobody can have read too early.
+                # The final of the stream, if it is there, cannot be a premature read.
                 self._waiting.setdefault(open_time, row)
             elif self._is_missed(open_time):
                 effects += self._follow_up(row)
@@ -273,16 +269,16 @@ class KlineSequence:
         effects += self._drain()
         effects += self._unanswered(first // self._step, last // self._step, now_s, answered=rows is not None)
         if self._next is not None and self._next <= last:
-            self._asking.answered(rows, self._next, now_s)
+            self._retries.answered(rows, self._next, now_s)
             effects += self._missing(last, now_s)
         elif self._warm_up_from is None:
-            self._asking = Asking()
+            self._retries = PageRetries()
         if self._next is not None:
             effects += self._beside_before(self._next)
         return effects + self._settle()
 
     def _on_grid(self, rows: Sequence[KlineMessage], last: int) -> Sequence[KlineMessage]:
-        """The rows but for those beside the grid, which a recorded exchange has where it has no others."""
+        """The rows on the grid; a recorded exchange may have others, off the grid, in their place."""
         beside = [row for row in rows if row["open_time_ms"] % self._step]
         if not beside:
             return rows
@@ -292,17 +288,17 @@ class KlineSequence:
         return [row for row in rows if not row["open_time_ms"] % self._step]
 
     def _beside_before(self, open_time: int) -> list[Effect]:
-        """Bars beside the grid whose turn it is before the bar of this open time; they leave no hole."""
+        """Publish bars beside the grid that come before this open time; they leave no hole."""
         due = sorted(at for at in self._beside if at < open_time)
         if due:
             self._beside_last = due[-1]
         return [Publish(self._topic, self._beside.pop(at)) for at in due]
 
     def _begin_at(self, open_time: int, *, recorded: bool) -> None:
-        """The stream shows a first bar of a series that was empty when it was begun.
+        """The stream brings the first bar of a series that was empty when it was begun.
 
-        Bars between may have been issued while nothing was heard; so the series begins at the shown one,
-        open or closed, only if REST has none before it. A recording has none but those that it plays.
+        Earlier bars may have been issued without events, so the series begins at this one, open or closed,
+        only if REST has none before it. A recording has no bars but those that it plays.
         """
         self._seen = open_time if self._seen is None else min(self._seen, open_time)
         if self._warm_up_from is not None:
@@ -314,9 +310,9 @@ class KlineSequence:
         self._known_last = max(self._known_last, self._seen - self._step)
 
     def _begin_with(self, rows: Sequence[KlineMessage], last: int) -> None:
-        """What REST does not have before its first row was never issued: a listing, or a short recording."""
+        """Begin with REST's first row; earlier bars were never issued: a listing, or a short recording."""
         if rows:
-            # The stream may already have given an earlier bar than REST has.
+            # The stream may have brought an earlier bar than REST has.
             self._next = min([rows[0]["open_time_ms"], *self._waiting])
             self._warm_up_from = None
         elif last < self._known_last:
@@ -329,7 +325,7 @@ class KlineSequence:
                 self._ask_later()
 
     def _ask_later(self) -> None:
-        """REST has nothing of what the clock says has closed: perhaps the exchange stands still."""
+        """REST has no bars that have closed by the clock: the exchange may be halted."""
         pause_ms = min(_LONGEST_PAUSE_MS, 2**self._vain * 2 * _CLOCK_PAUSE_MS)
         self._vain = min(self._vain + 1, 10)
         self._clock_again_ms = self._now_ms + pause_ms
@@ -340,12 +336,12 @@ class KlineSequence:
             effects = [*self._lateness(kline), *self._beside_before(open_time), self._publish(kline)]
             return [*effects, *self._drain(), *self._settle()]
         known = None if self._next is None else self._next - self._step
-        if known is not None and place(known, open_time, open_time, self._step) is Place.SEEN:
+        if known is not None and continuity(known, open_time, open_time, self._step) is Continuity.DUPLICATE:
             if self._is_missed(open_time):
                 return self._follow_up(kline)
             return self._repetition(kline)
         self._known_last = max(self._known_last, open_time)
-        self._told_last = max(self._told_last, open_time)
+        self._stream_last = max(self._stream_last, open_time)
         if len(self._waiting) < WAITING_BARS:
             self._waiting.setdefault(open_time, kline)
         return [*self._lateness(kline), *self._settle()]
@@ -363,7 +359,7 @@ class KlineSequence:
             return effects + self._settle()
         if event_time is not None and event_time - open_time > FINAL_GRACE_MS:
             self._known_last = max(self._known_last, open_time - self._step)
-            self._told_last = max(self._told_last, open_time - self._step)
+            self._stream_last = max(self._stream_last, open_time - self._step)
             effects += self._settle()
         return effects
 
@@ -376,7 +372,7 @@ class KlineSequence:
         return [LedgerEvent("late", open_time, open_time, detail=detail)]
 
     def _revision(self, kline: KlineMessage) -> list[Effect]:
-        """What the bar says differently from the one published, if it does."""
+        """An event for the fields that differ from the published bar's, if any do."""
         before: Any = self._published.get(kline["open_time_ms"], kline)
         now: Any = kline
         changes = [
@@ -407,9 +403,9 @@ class KlineSequence:
         return Publish(self._topic, kline, open_time)
 
     def _newest_trade(self, kline: KlineMessage) -> int | None:
-        """The newest trade up to the end of a bar that is next.
+        """The newest trade up to the end of the next bar.
 
-        Over REST nobody tells, but trades are counted and their ids leave no hole (BINANCE_SPOT.md §5 law 1).
+        REST omits trade ids, but trades are counted and their ids leave no hole (BINANCE_SPOT.md §5 law 1).
         """
         count, last = kline["trade_count"], kline["last_trade_id"]
         if not count:
@@ -426,39 +422,39 @@ class KlineSequence:
         return effects
 
     def _missing(self, last: int, now_s: float) -> list[Effect]:
-        """REST has been asked up to `last`, and has not given the bar that is next."""
+        """REST was asked up to `last` and did not give the next bar."""
         assert self._next is not None
         effects: list[Effect] = []
-        if not self._asking.soon_over(now_s):
+        if not self._retries.soon_over(now_s):
             return effects
-        # All of the page was asked for as often.
+        # All bars of the page were asked for equally often.
         while self._waiting and self._next <= last:
             hole_last = min(last, min(self._waiting) - self._step)
             holes = list(self._holes(self._next, hole_last))
-            if not self._asking.order_over(now_s) and not all(hole.cause in _EXCUSED for hole in holes):
+            if not self._retries.order_over(now_s) and not all(hole.cause in _EXCUSED for hole in holes):
                 return effects
             for hole in holes:
                 effects += self._pass_over(hole, now_s)
             self._next = hole_last + self._step
             effects += self._drain()
         if not self._waiting:
-            # Nothing later is known: perhaps the exchange stands still. The next bar will tell.
+            # No later bar is known: the exchange may be halted. The next bar decides.
             effects += self._beside_before(last + self._step)
             self._known_last = self._next - self._step
             self._ask_later()
-        self._asking = Asking()
+        self._retries = PageRetries()
         return effects
 
     def _pass_over(self, hole: Hole, now_s: float) -> list[Effect]:
         if hole.cause != "no trades":
-            self._trade_id = None  # who knows how many there were
+            self._trade_id = None  # the number of its trades is unknown
         effects: list[Effect] = []
         surely = IdRanges()
         if hole.cause == "halted":
             surely = self._halts.closed_bars(hole.first, hole.last, self._step)
             for missing in self._ranges_of(surely, hole, now_s):
                 effects.append(self._excuse(missing, _detail(hole)))
-        detail = "the exchange does not have it for now; later bars go on"
+        detail = "the exchange does not have it now; later bars are published"
         bars = IdRanges([(hole.first // self._step, hole.last // self._step)])
         for missing in self._ranges_of(bars.difference(surely), hole, now_s):
             if self._passed_over.range_count() < MAX_HOLES:
@@ -476,10 +472,10 @@ class KlineSequence:
         passed, doubtful = self._rest_last > hole.last, hole.cause in _EXCUSED
         for low, high in bars:
             missing = MissingRange(low, high, None, hole.last, hole.cause == "offline", doubtful=doubtful)
-            yield self._asking.continued(missing, now_s, passed=passed)
+            yield self._retries.continued(missing, now_s, passed=passed)
 
     def _excuse(self, missing: MissingRange, detail: str | None) -> LedgerEvent:
-        """They were never issued, by all that is known. If REST has them yet, they are published late."""
+        """Enter them as never issued. If REST has them later, they are published late."""
         if self._excused.range_count() < MAX_HOLES:
             self._excused.add(missing)
         return LedgerEvent("halted", missing.first * self._step, missing.last * self._step, detail=detail)
@@ -488,15 +484,15 @@ class KlineSequence:
         return open_time // self._step in self._passed_over or open_time // self._step in self._excused
 
     def _follow_up(self, kline: KlineMessage) -> list[Effect]:
-        """A bar that was passed over, after all: the one case of a bar behind later ones."""
+        """Publish a bar that was passed over: the only case of a bar after later ones."""
         open_time = kline["open_time_ms"]
         for missed in (self._passed_over, self._excused):
             missed.remove(open_time // self._step, open_time // self._step)
-        detail = "came only after later bars had gone on"
+        detail = "came after later bars were published"
         return [Publish(self._topic, kline), LedgerEvent("late", open_time, open_time, detail=detail)]
 
     def _unanswered(self, first: int, last: int, now_s: float, *, answered: bool) -> list[Effect]:
-        """What REST was asked for, and is still missing."""
+        """Bars that REST was asked for and that are still missing."""
         reached = self._rest_last // self._step if answered else -1
         effects = self._give_up(self._passed_over.unanswered(first, last, now_s, reached), now_s)
         for missing in self._passed_over.proven():
@@ -518,7 +514,7 @@ class KlineSequence:
         return effects
 
     def _holes(self, first: int, last: int) -> Iterator[Hole]:
-        """The missing bars `first` to `last`, neither of whose neighbours is missing, by cause."""
+        """The missing bars `first` to `last`, whose neighbours are not missing, by cause."""
         before = self._trade_id if first == self._next else None
         later = sorted(open_time for open_time in self._waiting if open_time > last)
         traded = (bar for bar in map(self._waiting.__getitem__, later) if bar["trade_count"])
@@ -529,7 +525,7 @@ class KlineSequence:
         )
 
     def _settle(self) -> list[Effect]:
-        """Ask for what is missing now; with nothing missing, let the latest open update go."""
+        """Ask for missing bars; if none is missing, publish the held update of the open bar."""
         if self._filling:
             return []
         first = self._warm_up_from if self._next is None else self._next
@@ -541,7 +537,7 @@ class KlineSequence:
         return [Publish(self._live_topic, live)]
 
     def _missing_last(self, first: int) -> int:
-        """Newest missing bar of the page from `first` on, where one is missing."""
+        """Newest missing bar of the page from `first` on, if one is missing."""
         last = min(self._known_last, first + (PAGE - 1) * self._step)
         if self._next is not None:
             while last in self._waiting:
@@ -552,17 +548,17 @@ class KlineSequence:
         self._filling = True
         if self._open_since_ms is None:
             self._open_since_ms = self._now_ms
-        if not self._asking.asked:
-            # What is found missing later waits its turn: a page is given up as a whole.
+        if not self._retries.asked:
+            # Bars found missing later wait: a page is given up as a whole.
             self._page_last = self._missing_last(first)
         effects = self._announce(first)
         return [
             *effects,
-            FillKlines(self._symbol, self._interval, first, self._page_last, self._asking.delay_s),
+            FillKlines(self._symbol, self._interval, first, self._page_last, self._retries.delay_s),
         ]
 
     def _announce(self, first: int) -> list[Effect]:
-        """Enter what is newly found missing; where a series begins is known only when REST has told."""
+        """Enter newly found holes as gaps; before REST has answered, the series' beginning is unknown."""
         effects: list[Effect] = []
         if self._next is None:
             return effects

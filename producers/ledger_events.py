@@ -5,18 +5,17 @@ from __future__ import annotations
 from typing import Final
 
 from shared.intervals import INTERVAL_MS
+from shared.ledger import LedgerSeries, ledger_record
 from shared.messages import LedgerMessage, Source
-from shared.models import SCHEMA_VERSION
+from shared.models import LedgerKind, LedgerStream
 
 _MINUTE_MS: Final = 60_000
-# Kinds of which one may come with every message.
+# Kinds that may come with every message.
 _JOINED: Final = frozenset(("expected", "repaired", "duplicate"))
-# Kinds that are about a time and count no ids.
-_OF_TIMES: Final = frozenset(("uncarried", "stopped"))
 
 
 class LedgerEvents:
-    """Joins neighbouring ids of the same kind; `flush` gives what has come up to now.
+    """Joins neighbouring ids of the same kind until `flush`.
 
     A range of trades never crosses a minute of trade time, so that each minute has its own ids;
     `event_time_ms` is the trade time of its last id. Ranges of bars hold open times and `event_time_ms` is
@@ -31,14 +30,14 @@ class LedgerEvents:
 
     def add(
         self,
-        kind: str,
-        stream: str,
+        kind: LedgerKind,
+        stream: LedgerStream,
         interval: str | None,
         first: int,
         last: int,
         *,
-        event_time_ms: int | None,
-        received_time_ms: int,
+        event_ms: int | None,
+        received_ms: int,
         source: Source,
         detail: str | None = None,
     ) -> None:
@@ -52,31 +51,25 @@ class LedgerEvents:
                 same_minute = (
                     stream != "trades"
                     or before_ms is None
-                    or event_time_ms is None
-                    or before_ms // _MINUTE_MS == event_time_ms // _MINUTE_MS
+                    or event_ms is None
+                    or before_ms // _MINUTE_MS == event_ms // _MINUTE_MS
                 )
                 if same_minute:
                     before["last"] = last
                     before["count"] += (last - first) // step + 1
-                    before["event_time_ms"] = event_time_ms
-                    before["received_time_ms"] = received_time_ms
+                    before["event_time_ms"] = event_ms
+                    before["received_time_ms"] = received_ms
                     return
-        message: LedgerMessage = {
-            "schema": SCHEMA_VERSION,
-            "exchange": self._exchange,
-            "symbol": self._symbol,
-            "event_time_ms": event_time_ms,
-            "received_time_ms": received_time_ms,
-            "source": source,
-            "stream": stream,
-            "interval": interval,
-            "kind": kind,
-            "first": first,
-            "last": last,
-            # First and last are times: no ids are counted.
-            "count": 0 if kind in _OF_TIMES else (last - first) // step + 1,
-            "detail": detail,
-        }
+        message = ledger_record(
+            LedgerSeries(self._exchange, self._symbol, stream, interval or ""),
+            kind,
+            first,
+            last,
+            event_time_ms=event_ms,
+            received_time_ms=received_ms,
+            source=source,
+            detail=detail,
+        )
         if kind not in _JOINED:
             self._complete.append(message)
             return
@@ -91,7 +84,7 @@ class LedgerEvents:
     def flush(self) -> list[LedgerMessage]:
         """All events since the last call."""
         events = [*self._complete, *self._open.values()]
-        # The last word of a series must come last: what follows it says that the series goes on.
+        # "stopped" must come last: a later event says that the series goes on.
         events.sort(key=lambda event: event["kind"] == "stopped")
         self._complete, self._open = [], {}
         return events

@@ -1,30 +1,36 @@
-"""Ids that an exchange has issued and we do not have: which to ask REST for, when, and how long. Pure.
+"""Missing ids, which an exchange has issued and we do not have: what to ask REST for, when, how long. Pure.
 
 REST is asked soon after a hole is found, since its database trails the stream by 1–5 s (BINANCE_SPOT.md §9),
-then ever more rarely. An answer without an id, a refusal and a path that is not there are all the same:
-the id stays missing, and nobody calls it lost, until a day of asking has passed.
+then at growing delays. After an answer without the id, a refusal or a missing path the id stays missing; it
+counts as lost only after a day of requests.
 """
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-# Seconds to wait before asking again, the first after the first answer; from then on the last of them.
+from shared.messages import KlineMessage
+
+# Seconds until the next request, after the first, second, … answer; then the last of them.
 SOON_S: Final = (1.0, 2.0, 3.0, 4.0, 5.0)
 DELAYS_S: Final = (*SOON_S, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 640.0, 1_280.0, 1_800.0)
 PATIENCE_S: Final = 86_400.0
-# Half a day by the delays above: a clock alone, which may be wrong, ends no patience.
+# Half a day by the delays above: a clock alone, which may be wrong, does not end the requests.
 LEAST_ASKED: Final = 30
 # Some 200 bytes each, 2 MB a series.
 MAX_HOLES: Final = 10_000
-# So many answers without an id, from a REST that has later ones, prove that it never was, where there is
-# reason to believe so: three quarters of a minute by the delays above. It is asked for some time longer.
+# So many answers with later ids and without a doubtful one prove that it was never issued: three quarters of
+# a minute by the delays above. It is asked for some time longer.
 PROVEN_BY: Final = 8
 AFTER_PROOF_S: Final = 3_600.0
+# How long later bars wait for a missing one: two minutes if REST has none later either and may only trail,
+# else as long as it usually trails. Then they are published, and the missing one when REST has it.
+ORDER_DELAYS_S: Final = (*SOON_S, 10.0, 15.0, 30.0, 60.0)
+UNANSWERED_S: Final = 3_600.0  # an hour if REST refuses to answer
 
 
 def delay_s(asked: int) -> float:
@@ -38,12 +44,12 @@ class MissingRange:
 
     Attributes:
         first, last: both inclusive.
-        before_ms, after_ms: times of the neighbours when the hole was found; None if nobody remembers.
+        before_ms, after_ms: times of the neighbours when the hole was found; None if unknown.
         offline: we were switched off between them.
-        asked: how often REST was asked and did not give them.
-        since_s: the first of these times, None before it. due_s: when to ask next.
-        doubtful: there is reason to believe that they were never issued.
-        lacking: how often REST, asked for them, was further than they are and did not have them.
+        asked: number of REST answers without them.
+        since_s: time of the first answer, None before it. due_s: when to ask next.
+        doubtful: they may never have been issued.
+        lacking: number of REST answers with later ids and without them.
     """
 
     first: int
@@ -59,11 +65,11 @@ class MissingRange:
 
     @property
     def soon(self) -> bool:
-        """It is still asked for in short intervals: the answer may be a matter of seconds."""
+        """Whether it is still asked for in short intervals."""
         return self.asked <= len(SOON_S)
 
     def exhausted(self, now_s: float) -> bool:
-        """It was asked for as long and as often as anything is."""
+        """Whether REST was asked for as long and as often as it is asked at all."""
         asked_for_s = 0.0 if self.since_s is None else now_s - self.since_s
         return asked_for_s >= PATIENCE_S and self.asked >= LEAST_ASKED
 
@@ -73,7 +79,7 @@ class MissingRange:
         return f"asked {self.asked} times in {asked_for_s / 3600:.1f} h"
 
     def follows(self, before: MissingRange) -> bool:
-        """Whether the two are one, but for their times."""
+        """Whether the two can be joined."""
         return (
             self.first == before.last + 1
             and (self.asked, self.lacking) == (before.asked, before.lacking)
@@ -83,7 +89,7 @@ class MissingRange:
 
 
 class MissingIds:
-    """The missing ids of one series, in order; times are seconds of a clock that only goes forward."""
+    """The missing ids of one series, in order; times are seconds of a monotonic clock."""
 
     def __init__(self) -> None:
         self._ranges: list[MissingRange] = []
@@ -95,7 +101,7 @@ class MissingIds:
         self._count += missing.last - missing.first + 1
 
     def remove(self, first: int, last: int) -> None:
-        """These ids, where they are missing, are missing no more."""
+        """Remove those of these ids that are missing."""
         begin, end = self._cut_out(first, last)
         self._count -= sum(missing.last - missing.first + 1 for missing in self._ranges[begin:end])
         del self._ranges[begin:end]
@@ -109,12 +115,12 @@ class MissingIds:
             yield replace(missing, first=max(first, missing.first), last=min(last, missing.last))
 
     def unanswered(self, first: int, last: int, now_s: float, reached: int = -1) -> list[MissingRange]:
-        """REST was asked for these ids, and those that are still missing were not in its answer.
+        """Take an answer to a request for these ids, without those that are still missing.
 
         Args:
-            reached: the newest id that REST has, if it did answer and that is known.
+            reached: the newest id that REST has, if known.
 
-        Returns: the ranges that are missing for longer than anything is asked for; they stay until removed.
+        Returns: the exhausted ranges; they stay until removed.
         """
         begin, end = self._cut_out(first, last)
         touched = self._ranges[begin:end]
@@ -123,14 +129,14 @@ class MissingIds:
             passed = reached > missing.last
             missing.lacking += passed
             missing.since_s = now_s if missing.since_s is None else missing.since_s
-            # A proof begins with the first answer of a REST that is further, however long it trailed before.
+            # A proof begins with the first answer that has later ids, however long REST trailed before.
             missing.due_s = now_s + delay_s(missing.lacking if missing.doubtful and passed else missing.asked)
         exhausted = [replace(missing) for missing in touched if missing.exhausted(now_s)]
         self._join(first, last)
         return exhausted
 
     def proven(self) -> list[MissingRange]:
-        """Those of which REST's answers say that they were never issued; they stay until removed."""
+        """Ranges that REST's answers prove never issued; they stay until removed."""
         return [
             replace(missing) for missing in self._ranges if missing.doubtful and missing.lacking >= PROVEN_BY
         ]
@@ -145,7 +151,7 @@ class MissingIds:
 
     @property
     def soon(self) -> bool:
-        """Whether an answer may be a matter of seconds."""
+        """Whether a range is still asked for in short intervals."""
         return any(missing.soon for missing in self._ranges)
 
     def range_count(self) -> int:
@@ -159,7 +165,7 @@ class MissingIds:
         return iter(self._ranges)
 
     def id_count(self) -> int:
-        """Number of ids; no `len`, which is that of what it iterates over."""
+        """Number of ids; `len` would be that of the ranges."""
         return self._count
 
     def __bool__(self) -> bool:
@@ -184,13 +190,65 @@ class MissingIds:
         return begin, end
 
     def _join(self, first: int, last: int) -> None:
-        """Neighbours that were asked for as often are one range, or a long hole would become many."""
+        """Join neighbours that were asked for as often: otherwise a long hole would become many ranges."""
         index = max(self._index(first), 1)
         while index < len(self._ranges) and self._ranges[index].first <= last + 1:
             before, missing = self._ranges[index - 1], self._ranges[index]
             if missing.follows(before):
-                # What was asked for last decides: nothing is asked too often, or called lost too early.
+                # The later times are kept: nothing is asked too often, or counts as lost too early.
                 missing.first = before.first
                 del self._ranges[index - 1]
             else:
                 index += 1
+
+
+class PageRetries:
+    """REST's answers about a page of missing bars that later ones wait for.
+
+    Attributes:
+        asked: number of answers without the first bar of the page.
+    """
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self._answers = 0
+        self._lacking = 0  # answers with a later bar
+        self._since_s: float | None = None
+
+    def answered(self, rows: Sequence[KlineMessage] | None, first: int, now_s: float) -> None:
+        """Take an answer without the bar `first`; None if REST refused to answer."""
+        self._since_s = now_s if self._since_s is None else self._since_s
+        self.asked += 1
+        if rows is not None:
+            self._answers += 1
+            self._lacking += any(row["open_time_ms"] > first for row in rows)
+
+    @property
+    def delay_s(self) -> float:
+        """Seconds until the next request."""
+        return ORDER_DELAYS_S[min(self.asked, len(ORDER_DELAYS_S)) - 1] if self.asked else 0.0
+
+    def soon_over(self, now_s: float) -> bool:
+        """REST has answered for as long as its database usually trails, or has long refused to."""
+        return self._answers > len(SOON_S) or self.unanswered_for_long(now_s)
+
+    def order_over(self, now_s: float) -> bool:
+        """Later bars have waited long enough."""
+        return (
+            self._lacking > len(SOON_S)
+            or self._answers > len(ORDER_DELAYS_S)
+            or self.unanswered_for_long(now_s)
+        )
+
+    def unanswered_for_long(self, now_s: float) -> bool:
+        return self._since_s is not None and now_s - self._since_s >= UNANSWERED_S
+
+    def continued(self, missing: MissingRange, now_s: float, *, passed: bool) -> MissingRange:
+        """The range, asked for as often and as long as the page; `passed`: REST has a later bar."""
+        return replace(
+            missing,
+            asked=self.asked,
+            since_s=self._since_s,
+            due_s=now_s + delay_s(self.asked),
+            lacking=self._lacking if passed else 0,
+        )

@@ -12,25 +12,24 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from producers.gaps import Place, place
+from producers.exchanges.rest_port import SNAPSHOT_LEVELS
+from producers.gaps import Continuity, continuity
 from shared.messages import DepthMessage, Levels
 
 # 100 s of diffs at 100 ms: far longer than a snapshot takes; older ones make the snapshot too old instead.
 BUFFERED_DIFFS: Final = 1_000
-# Levels a side that a snapshot is asked for; where it has fewer, it has all there are.
-SNAPSHOT_LEVELS: Final = 1_000
 # A side of 10,000 levels is 350 kB as JSON, so that a full snapshot stays below Kafka's 1 MB a message.
 MAX_LEVELS: Final = 10_000
-# What is longer than an exchange's prices could make a side of 900 kB; both are to fit into a message.
+# Prices longer than an exchange's could make a side of 900 kB; both sides must fit into a message.
 _FULL_CHARACTERS: Final = 400_000
 # Levels of all buffered diffs: about 40 MB. The oldest go first, as with the number of diffs.
 BUFFERED_LEVELS: Final = 150_000
-# Diffs that a snapshot claims to contain, received after it, before it counts as one of another numbering:
-# REST is not ahead of the stream by their 30 s. A recording may have its only snapshot late.
+# After so many diffs that an earlier snapshot claims to contain, it is of another numbering: REST is never
+# 30 s ahead of the stream. A recording may have its only snapshot late.
 _STALE_DIFFS: Final = 300
-# Applied diffs after which a book counts as stable, and the back-off of snapshots starts anew (10 s).
+# After so many applied diffs (10 s) a book counts as stable, and the backoff of snapshots starts again.
 _STABLE_AFTER: Final = 100
-# After the last bad diff or snapshot the book is exact again within a minute: 30 s of stale diffs, and this.
+# The book is exact within a minute of the last bad diff or snapshot: 30 s of stale diffs, and this backoff.
 _MAX_DELAY_S: Final = 20.0
 
 
@@ -60,7 +59,7 @@ class Resync(NamedTuple):
 
 
 class NeedSnapshot(NamedTuple):
-    """A REST snapshot is wanted `delay_s` seconds from now; one at a time is asked for."""
+    """A REST snapshot is wanted `delay_s` seconds from now; at most one is requested at a time."""
 
     delay_s: float
 
@@ -77,7 +76,7 @@ BookEffect = Apply | Synced | Resync | NeedSnapshot
 
 
 class BookSync:
-    """Brings snapshot and diffs together; says nothing about the book while it is not exact.
+    """Combines snapshot and diffs; gives nothing of the book while it is not exact.
 
     A level beyond the last price of the snapshot is unknown until a diff names it (BINANCE_SPOT.md §6.4), so
     the book is exact only inside the snapshot's price range.
@@ -89,7 +88,7 @@ class BookSync:
         self._best_bid = 0.0
         self._best_ask = float("inf")
         self._lowest, self._highest = 0.0, float("inf")  # all levels between are known
-        self._near_edge = (0.0, float("inf"))  # best prices beyond these come near the end of that
+        self._near_edge = (0.0, float("inf"))  # best prices beyond these are near the end of that range
         self._id = 0
         self._event_ms = 0  # event time of the newest diff applied
         self._stale = 0  # diffs received after the snapshot that it contains
@@ -117,7 +116,7 @@ class BookSync:
 
     @property
     def near_edge(self) -> bool:
-        """Prices have moved over most of the way to where levels are unknown."""
+        """Best prices are near the end of the known range."""
         return self._best_bid < self._near_edge[0] or self._best_ask > self._near_edge[1]
 
     @property
@@ -147,7 +146,7 @@ class BookSync:
         """Whether the `levels` best of both sides lie in the known range, so that none can be left out."""
         bids_known = len(top.bids) == levels and float(top.bids[-1][0]) >= self._lowest
         asks_known = len(top.asks) == levels and float(top.asks[-1][0]) <= self._highest
-        # A side of which everything is known may have fewer levels.
+        # A side that is known completely may have fewer levels.
         return (bids_known or not self._lowest) and (asks_known or self._highest == float("inf"))
 
     def full(self) -> BookTop | None:
@@ -161,12 +160,12 @@ class BookSync:
         asks = sorted(price for price in self._asks if price <= self._highest)
         return BookTop(
             self._id,
-            _sendable([self._bids[price] for price in bids]),
-            _sendable([self._asks[price] for price in asks]),
+            sendable([self._bids[price] for price in bids]),
+            sendable([self._asks[price] for price in asks]),
         )
 
     def adopt(self, fresh: BookSync) -> None:
-        """Take over the levels of another book of the same update id, which knows the prices of today."""
+        """Take over the levels of a book of the same update id, whose known range is wider."""
         self._bids, self._asks = fresh._bids, fresh._asks
         self._best_bid, self._best_ask = fresh._best_bid, fresh._best_ask
         self._lowest, self._highest = fresh._lowest, fresh._highest
@@ -183,7 +182,7 @@ class BookSync:
         if self._buffer and _begins_anew(
             diff, self._buffer[-1]["final_update_id"], _event_ms(self._buffer[-1])
         ):
-            # No snapshot can join the diffs of two numberings.
+            # No snapshot can connect the diffs of two numberings.
             self._buffer.clear()
         self._hold(diff)
         return self._ask()
@@ -205,7 +204,7 @@ class BookSync:
         if self._synced or self._snapshot is not None:
             return []
         self._drop_contradicted()
-        if self._buffer and _place(snapshot["final_update_id"], self._buffer[0]) is Place.BEYOND:
+        if self._buffer and _continuity(snapshot["final_update_id"], self._buffer[0]) is Continuity.GAP:
             self._failures += 1
             return self._ask()
         self._load(snapshot)
@@ -217,7 +216,7 @@ class BookSync:
         return effects
 
     def _drop_contradicted(self) -> None:
-        """A diff with higher ids than those of later events has lied: no snapshot would ever reach it."""
+        """Drop diffs with higher ids than those of later events: wrong, and no snapshot would reach them."""
         newest = max(self._buffer, key=_event_ms, default=None)
         if newest is not None and any(_is_beyond(newest, diff) for diff in self._buffer):
             sound = [diff for diff in self._buffer if not _is_beyond(newest, diff)]
@@ -226,13 +225,13 @@ class BookSync:
                 self._hold(diff)
 
     def snapshot_failed(self) -> list[BookEffect]:
-        """The snapshot could not be had: ask again, later each time."""
+        """There was no snapshot: ask again, with growing delays."""
         self._asking = False
         self._failures += 1
         return self._ask()
 
     def lose(self, reason: str) -> list[BookEffect]:
-        """Give the book up because the stream broke; the next diff begins a new synchronisation."""
+        """Drop the book because the stream broke; the next diff begins a new synchronisation."""
         was_synced, last_good_id = self._synced, self._id
         self._clear()
         return [Resync(reason, last_good_id, last_good_id)] if was_synced else []
@@ -251,7 +250,7 @@ class BookSync:
         cut_bids, cut_asks = len(self._bids) >= SNAPSHOT_LEVELS, len(self._asks) >= SNAPSHOT_LEVELS
         self._lowest = min(self._bids) if cut_bids else 0.0
         self._highest = max(self._asks) if cut_asks else float("inf")
-        # Three quarters of the way; an end that is open is never near.
+        # Three quarters of the way; an open end is never near.
         self._near_edge = (
             self._lowest + (self._best_bid - self._lowest) / 4 if cut_bids else 0.0,
             self._highest - (self._highest - self._best_ask) / 4 if cut_asks else float("inf"),
@@ -262,30 +261,30 @@ class BookSync:
 
     def _start(self, diff: DepthMessage) -> list[BookEffect]:
         """The first diff after a snapshot must contain the update that follows it."""
-        where = _place(self._id, diff)
-        if where is Place.SEEN:
+        where = _continuity(self._id, diff)
+        if where is Continuity.DUPLICATE:
             self._stale += diff["source"] != "replay"
             if self._stale < _STALE_DIFFS:
                 return []
             return self._resync(f"no diff follows on the snapshot's update id {self._id}", diff)
-        if where is Place.BEYOND:
+        if where is Continuity.GAP:
             return self._resync(f"update id {self._id + 1} is missing after the snapshot", diff)
         assert self._snapshot is not None
         synced, self._snapshot, self._synced, self._applied = Synced(self._snapshot), None, True, 0
         return [synced, *self._apply(diff)]
 
     def _receive_out_of_step(self, diff: DepthMessage) -> list[BookEffect]:
-        match _place(self._id, diff):
-            case Place.SEEN if _begins_anew(diff, self._id, self._event_ms):
+        match _continuity(self._id, diff):
+            case Continuity.DUPLICATE if _begins_anew(diff, self._id, self._event_ms):
                 return self._resync(
                     f"update ids begin anew: {diff['final_update_id']} comes after {self._id}", diff
                 )
-            case Place.SEEN:
-                return []  # stale: its values are in the book already
-            case Place.JOINS:
-                # Quantities are absolute, so an overlap is harmless; it comes when a stream is opened again.
+            case Continuity.DUPLICATE:
+                return []  # stale: the book contains it
+            case Continuity.CONTIGUOUS:
+                # Quantities are absolute, so an overlap, as after a reconnect, is harmless.
                 return self._apply(diff)
-            case Place.BEYOND:
+            case Continuity.GAP:
                 return self._resync(f"update id {self._id + 1} is missing", diff)
 
     def _apply(self, diff: DepthMessage) -> list[BookEffect]:
@@ -310,7 +309,7 @@ class BookSync:
         return effects + self._ask()
 
     def _drop_farthest(self) -> None:
-        """Keep each side within its bound; what is dropped is unknown from now on."""
+        """Keep each side within its bound; dropped prices are unknown from now on."""
         for price in heapq.nsmallest(len(self._bids) - MAX_LEVELS, self._bids):
             del self._bids[price]
             self._lowest = max(self._lowest, math.nextafter(price, math.inf))
@@ -333,7 +332,7 @@ def _levels(diff: DepthMessage) -> int:
     return len(diff["bids"]) + len(diff["asks"])
 
 
-def _sendable(levels: Levels) -> Levels:
+def sendable(levels: Levels) -> Levels:
     """As many of the levels, from the first on, as fit into a message beside the other side."""
     characters = 0
     for number, (price, quantity) in enumerate(levels):
@@ -352,8 +351,8 @@ def _begins_anew(diff: DepthMessage, update_id: int, event_ms: int) -> bool:
     return diff["final_update_id"] <= update_id and 0 < event_ms < _event_ms(diff)
 
 
-def _place(update_id: int, diff: DepthMessage) -> Place:
-    return place(update_id, diff["first_update_id"], diff["final_update_id"])
+def _continuity(update_id: int, diff: DepthMessage) -> Continuity:
+    return continuity(update_id, diff["first_update_id"], diff["final_update_id"])
 
 
 def _write(side: dict[float, list[str]], levels: Levels, best: float, *, highest: bool) -> float:
@@ -362,9 +361,9 @@ def _write(side: dict[float, list[str]], levels: Levels, best: float, *, highest
         return best
     prices = [_price(level[0]) for level in levels]
     side.update(zip(prices, levels, strict=True))
-    # A quantity of zero removes a level; told by its digits, at a fraction of what `float` needs.
+    # A quantity of zero removes a level; checked by its digits, which costs a fraction of `float`.
     for price in [price for price, level in zip(prices, levels, strict=True) if not level[1].strip("0.")]:
-        # Of a price named twice, the last holds.
+        # If a price occurs twice, the last one counts.
         if price in side and not side[price][1].strip("0."):
             del side[price]
     edge = max(prices) if highest else min(prices)
@@ -376,5 +375,5 @@ def _write(side: dict[float, list[str]], levels: Levels, best: float, *, highest
     return best
 
 
-# A book names the same prices again and again, and to read one costs twice as much as to look it up.
+# Prices recur, and parsing one costs twice as much as looking it up.
 _price: Final = lru_cache(maxsize=1 << 14)(float)

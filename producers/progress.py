@@ -1,9 +1,9 @@
-"""Where each series stands, as kept on `pipeline.progress` (DESIGN §4.1, §5.5). Pure.
+"""How far each series has come, as kept on `pipeline.progress` (DESIGN §4.1, §5.5). Pure.
 
-A record of a series says: at `offset` in `partition` lies the id `last_id`; up to it nothing is missing on
-the topic but `missing`, and whatever came later lies behind it. So a restart reads the topic from there and
-knows exactly what is there, even after a kill. Whether the record is true the topic itself tells: a power cut
-takes the end of a partition, and others may have written there since (`producers.anchors`).
+A record of a series says: `offset` in `partition` has the id `last_id`; up to it only `missing` is missing on
+the topic, and everything later lies after it. So a restart reads the topic from there and knows exactly what
+it has, even after a kill. The topic itself verifies the record: a power cut removes the end of a partition,
+and other records may have been written there since (`producers.series_search`).
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from producers.bearings import OpenHole
+from producers.start_positions import OpenHole
 from shared.errors import InvalidMessage
 from shared.shortened import shortened
 
 _SCHEMA: Final = 1
 # Some 100 bytes each: 5,000 stay well below the largest record that Kafka takes (1 MB).
 MOST_NOTED_HOLES: Final = 5_000
-# A record with many holes is written more rarely: 10 kB a second and series at most.
+# A record with many holes is written less often: at most 10 kB a second and series.
 MS_A_HOLE: Final = 10
 
 
@@ -31,11 +31,10 @@ class Progress:
 
     Attributes:
         last_id: None before the first record of the series was delivered.
-        event_time_ms: that of the record; before the first one, when the exchange was first listened to.
-        stopped: the producer ended in good order; only `after` records of the series lie behind.
-        base: before the first one, the newest id that the exchange had issued when it was first listened to;
-            None if that is not known.
-        missing: holes below `last_id` as the record was published, sorted.
+        event_time_ms: of the record; before the first one, time of the first subscription.
+        stopped: the producer stopped orderly; only `after` records of the series lie after this one.
+        base: before the first record, the newest id issued before the first subscription; None if unknown.
+        missing: holes below `last_id` when the record was published, sorted.
     """
 
     last_id: int | None
@@ -55,7 +54,7 @@ class Progress:
 
 
 class BadProgress(NamedTuple):
-    """A record of `pipeline.progress` that nobody can read, and that no later one replaces."""
+    """An unreadable record of `pipeline.progress` that no later one replaces."""
 
     partition: int
     offset: int
@@ -74,7 +73,7 @@ def decode_progress(value: bytes) -> Progress:
         read: dict[str, Any] = orjson.loads(value)
         if read.pop("schema") != _SCHEMA:
             raise InvalidMessage("schema", value, f"{_SCHEMA}, the version known here")
-        # A newer version may say more than is known here.
+        # A newer version may have more fields.
         known = {name: read[name] for name in _FIELDS if name in read}
         known["missing"] = tuple(OpenHole(**hole) for hole in known.get("missing", ()))
         progress = Progress(**known)
@@ -107,8 +106,8 @@ class ProgressLog:
     """Decides what is written: only what is delivered, and only after its ledger events are.
 
     Args:
-        known: what is on the progress topic, and true.
-        seen: the last record that the topic of each series was seen to have.
+        known: what the progress topic has, and is true.
+        seen: the last record found on the topic of each series.
     """
 
     def __init__(self, known: dict[str, Progress], seen: Mapping[str, Progress] | None = None) -> None:
@@ -118,11 +117,11 @@ class ProgressLog:
         self._written = dict(known)
 
     def reached(self, series: str, progress: Progress) -> None:
-        """The record that `progress` speaks of is delivered."""
+        """The record of `progress` is delivered."""
         self._reached[series] = self._newest[series] = progress
 
     def seen(self, series: str, record: Progress) -> None:
-        """The record is delivered, and it is not known what is missing below it."""
+        """The record is delivered, and the holes below it are not noted."""
         self._newest[series] = record
 
     def based(self, series: str, base: int, now_ms: int) -> None:
@@ -133,14 +132,14 @@ class ProgressLog:
 
     @property
     def newest(self) -> dict[str, Progress]:
-        """The last record of each series that its topic was known to have; it may lie behind its progress."""
+        """The last record of each series known to be on its topic; it may be later than its progress."""
         return dict(self._newest)
 
     def stage(self) -> None:
-        """All ledger events of what is delivered by now are on their way."""
+        """All ledger events of what is delivered by now are sent."""
         self._staged = dict(self._reached)
 
-    def settled(self) -> dict[str, Progress]:
+    def commit(self) -> dict[str, Progress]:
         """The ledger events sent before `stage` are delivered: what may be written now."""
         due = {
             series: progress
@@ -157,34 +156,14 @@ class ProgressLog:
         return progress.updated_ms - written.updated_ms >= len(progress.missing) * MS_A_HOLE
 
     def final(self, after: Mapping[str, int], now_ms: int) -> dict[str, Progress]:
-        """Everything is delivered and the producer ends: what to write for good.
+        """Everything is delivered and the producer ends: the final records.
 
         Args:
-            after: how many records of a series were sent behind the one that it has reached; a series of
-                which this process has sent nothing is absent.
+            after: by series, how many records were sent after the one that it has reached; a series without
+                records of this process is absent.
         """
         return {
             series: replace(self._reached[series], updated_ms=now_ms, stopped=True, after=count)
             for series, count in after.items()
             if series in self._reached
         }
-
-
-def partition_of(key: bytes, partitions: int) -> int:
-    """Partition of a key under Kafka's `murmur2` partitioners."""
-    return (_murmur2(key) & 0x7FFFFFFF) % partitions
-
-
-def _murmur2(data: bytes) -> int:
-    """32-bit MurmurHash2 with Kafka's seed; all arithmetic modulo 2^32."""
-    multiplier, mask = 0x5BD1E995, 0xFFFFFFFF
-    state = 0x9747B28C ^ len(data)
-    whole = len(data) - len(data) % 4
-    for start in range(0, whole, 4):
-        word = int.from_bytes(data[start : start + 4], "little") * multiplier & mask
-        word = (word ^ word >> 24) * multiplier & mask
-        state = state * multiplier & mask ^ word
-    if whole < len(data):
-        state = (state ^ int.from_bytes(data[whole:], "little")) * multiplier & mask
-    state = (state ^ state >> 13) * multiplier & mask
-    return state ^ state >> 15

@@ -1,4 +1,4 @@
-"""Reads bearings from Kafka: the progress topic whole, then each data topic from where progress points."""
+"""Reads start positions from Kafka: the whole progress topic, then each data topic from its progress on."""
 
 from __future__ import annotations
 
@@ -8,68 +8,73 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import Final, TypeVar
+from typing import Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, Message
 
-from producers.anchors import Place, Record, SeriesSearch
-from producers.bearings import OpenHole, SeriesBearings, klines_series, trades_series
-from producers.progress import BadProgress, Progress, decode_progress, partition_of
-from shared.errors import BrokerError, BrokerUnavailable, InvalidMessage
+from producers.progress import BadProgress, Progress, decode_progress
+from producers.series_search import Place, Record, SeriesSearch
+from producers.start_positions import OpenHole, StartPosition, klines_series, trades_series
+from shared.errors import InvalidMessage
 from shared.intervals import interval_ms
-from shared.kafka import LIBRDKAFKA_LOG, Verdict, cause, consumer_config, verdict
+from shared.kafka import LIBRDKAFKA_LOG, consumer_config
+from shared.kafka_reader import (
+    answered,
+    does_not_answer,
+    fatal_alone,
+    partitions_of,
+    read_to_end,
+    watermarks,
+)
 from shared.messages import decode, message_key
+from shared.partitioner import partition_of
 from shared.topics import PROGRESS, TRADES, klines_topic
 from shared.trade_ids import number_of
 
 _LOG = logging.getLogger(__name__)
 
-Answer = TypeVar("Answer")
-
-_TIMEOUT_S: Final = 10.0
 _SILENCE_S: Final = 30.0
-_AGAIN_S: Final = 0.2
 _BATCH: Final = 1_000
-_BATCH_S: Final = 0.1  # a batch that is not full takes so long, the last one too
-# A series of which only the marker of its first start is left: what came since may have been on the topic.
-# Nothing lies unwritten for so long; later it is as new.
+_BATCH_S: Final = 0.1  # how long a batch that is not full takes
+# A series with only the marker of its first start may have lost records to a power cut, if the marker is
+# younger than this: nothing stays unwritten for so long. An older one counts as new.
 _YOUNG_MS: Final = 86_400_000
-# Of a series, the newest first: a quarter of an hour at one a second.
+# Progress records kept of a series: a quarter of an hour at one a second.
 _MOST_CANDIDATES: Final = 1_000
-# As much as a series may write in 200 s, see `MS_A_HOLE`: a power cut takes half a minute.
+# As much as a series may write in 200 s, see `MS_A_HOLE`: a power cut removes half a minute.
 _MOST_BYTES: Final = 2 * 2**20
 _READING: Final = {
     "enable.partition.eof": True,
-    # Progress shrinks to a tenth on the wire: within the usual bounds hundreds of its records lie in memory.
+    # Compressed, progress is a tenth: within the usual bounds hundreds of its records would be in memory.
     "fetch.message.max.bytes": 2**16,
     "fetch.max.bytes": 2**20,
     "queued.max.messages.kbytes": 1_024,
-    # Such a queue is full at every other fetch, and the usual second until the next was most of a start.
+    # So small a queue is often full, and the default of a second until the next fetch took most of a start.
     "fetch.queue.backoff.ms": 5,
 }
-_NOTED_BATCH: Final = 1  # records of up to half a MB; those of two batches live at a time
-_NOTHING: Final[Mapping[str, SeriesBearings]] = {}
+_PROGRESS_BATCH: Final = 1  # records of up to half a MB; two batches are in memory at a time
+_NOTHING: Final[Mapping[str, StartPosition]] = {}
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """Where the series of a process stand.
+class StartState:
+    """What Kafka has of the series of a process.
 
     Attributes:
-        progress: what was found true of the progress topic.
-        bearings: what the data topics hold.
+        progress: true records of the progress topic.
+        start_positions: what the data topics hold.
         markers: progress to be written before the first record of this run.
         untrue: series whose progress their topics contradict, and that no marker replaces: to be deleted.
-        begun_ms: when the trades of these symbols were first listened to, by the exchange's clock, where
-            none of them is on the topic.
-        bases: by symbol, the newest trade that the exchange had issued then, where that is known.
-        seen: the last record of each series that its topic has.
-        bad: to be put aside.
+        begun_ms: by symbol without trades on the topic, time of the first subscription, by the exchange's
+            clock.
+        bases: by symbol, the newest trade issued before the first subscription, where known.
+        seen: the last record of each series on its topic.
+        bad: for the dead letters.
     """
 
     bad: tuple[BadProgress, ...]
     progress: dict[str, Progress] = field(default_factory=dict)
-    bearings: dict[str, SeriesBearings] = field(default_factory=dict)
+    start_positions: dict[str, StartPosition] = field(default_factory=dict)
     markers: dict[str, Progress] = field(default_factory=dict)
     untrue: list[str] = field(default_factory=list)
     begun_ms: dict[str, int] = field(default_factory=dict)
@@ -77,11 +82,10 @@ class Standing:
     seen: dict[str, Progress] = field(default_factory=dict)
 
 
-class Noted:
-    """The progress topic, read whole.
+class ProgressRecords:
+    """The newest progress records of each series, decoded only once the topic has been read.
 
-    Compaction leaves hundreds of records of a series with thousands of holes each, of which the newest few
-    matter: only these are kept, and read once all have come.
+    Compaction leaves hundreds of records of a series, with thousands of holes each.
     """
 
     def __init__(self) -> None:
@@ -104,12 +108,12 @@ class Noted:
             self._bytes[name] -= len(records.pop()[3])
 
     def read(self) -> tuple[dict[str, list[Progress]], list[BadProgress]]:
-        """Records of each series, the newest first; and what nobody can read and no later one replaces."""
+        """Records of each series, the newest first; and unreadable ones that no later one replaces."""
         candidates: dict[str, list[Progress]] = {}
         bad: list[BadProgress] = []
         for name, records in self._records.items():
             found: list[Progress] = []
-            known: dict[OpenHole, OpenHole] = {}  # most are in all records: one object for each
+            known: dict[OpenHole, OpenHole] = {}  # most are in all records: shared
             for at, (partition, offset, key, value) in enumerate(records):
                 try:
                     progress = decode_progress(value)
@@ -125,17 +129,17 @@ class Noted:
 
 
 class ProgressReader:
-    """Reads once, at the start; commits nothing. Blocking: call it in a thread of its own."""
+    """Reads once, at the start; commits no offsets. Blocking: call it in a thread of its own."""
 
     def __init__(self, bootstrap_servers: str) -> None:
         self._bootstrap_servers = bootstrap_servers
-        config = consumer_config(bootstrap_servers, "cryptostream.producer-bearings", "cryptostream-bearings")
+        config = consumer_config(bootstrap_servers, "cryptostream.start-positions", "cryptostream-start")
         self._consumer = Consumer({**config, **_READING}, logger=LIBRDKAFKA_LOG)
 
     def close(self) -> None:
         self._consumer.close()
 
-    def standing(
+    def start_state(
         self,
         exchange: str,
         symbols: Sequence[str],
@@ -143,14 +147,13 @@ class ProgressReader:
         server_time_ms: int,
         warmup_bars: int,
         *,
-        stored: Mapping[str, SeriesBearings] = _NOTHING,
-    ) -> Standing:
-        """Where all series of these symbols stand.
+        stored: Mapping[str, StartPosition] = _NOTHING,
+    ) -> StartState:
+        """What Kafka has of all series of these symbols.
 
         Args:
             server_time_ms: the exchange's clock.
-            stored: where series stand by the store. Of one that Kafka has nothing of, only this is left to
-                say that there was more.
+            stored: start positions by the store, for series of which Kafka has nothing.
         """
         topics = {trades_series(exchange, symbol): (symbol, TRADES, 1) for symbol in symbols}
         for symbol, interval in product(symbols, intervals):
@@ -169,48 +172,48 @@ class ProgressReader:
             for symbol in symbols
             if (base := _base_of(noted.get(trades_series(exchange, symbol), ()))) is not None
         }
-        standing = Standing(bad=tuple(bad), bases=bases, seen=_seen(places, searches, now_ms))
+        state = StartState(bad=tuple(bad), bases=bases, seen=_seen(places, searches, now_ms))
         for series, search in searches.items():
             candidates: Sequence[Progress] = noted.get(series, ())
             place = places[series]
             symbol, topic, _ = topics[series]
             known = search.progress
-            if search.bearings is not None:
-                standing.bearings[series] = search.bearings
+            if search.start_positions is not None:
+                state.start_positions[series] = search.start_positions
             if known is not None:
-                standing.progress[series] = known
+                state.progress[series] = known
                 if known.stopped or known is not candidates[0] or series in unreadable:
-                    standing.markers[series] = replace(known, stopped=False, after=0, updated_ms=now_ms)
-            elif search.bearings is not None:
+                    state.markers[series] = replace(known, stopped=False, after=0, updated_ms=now_ms)
+            elif search.start_positions is not None:
                 if candidates or series in unreadable:
-                    standing.untrue.append(series)
+                    state.untrue.append(series)
             else:
                 before = None if candidates else stored.get(series)
                 if before is not None:
-                    standing.bearings[series] = _of_store(before, topic, place.step, warmup_bars)
-                standing.markers[series] = _marker(place, candidates, before, server_time_ms, now_ms)
-            _tell(series, candidates, search)
+                    state.start_positions[series] = _of_store(before, topic, place.step, warmup_bars)
+                state.markers[series] = _marker(place, candidates, before, server_time_ms, now_ms)
+            _warn_if_untrue(series, candidates, search)
             if candidates and _begins_before(search, topic):
                 began_ms = min(_times(candidates), default=server_time_ms)
-                later = search.bearings.later if search.bearings is not None else ()
+                later = search.start_positions.later if search.start_positions is not None else ()
                 if topic == TRADES:
-                    standing.begun_ms[symbol] = began_ms
+                    state.begun_ms[symbol] = began_ms
                 elif server_time_ms - began_ms < _YOUNG_MS or any(
                     earlier.last_id is not None for earlier in candidates
                 ):
-                    standing.bearings[series] = replace(
+                    state.start_positions[series] = replace(
                         _warmed(began_ms, place.step, warmup_bars), later=later
                     )
-        return standing
+        return state
 
     def contradicted(self, reached: Mapping[str, Progress]) -> list[str]:
-        """Series whose topics no longer have the record that they had reached."""
+        """Series whose topics have lost the record that they had reached."""
         known = {series: progress for series, progress in reached.items() if progress.last_id is not None}
         places = {}
         for series, progress in known.items():
             bounds = self.bounds(progress.topic, progress.partition)
             places[series] = Place(progress.topic, progress.partition, *bounds, 1)
-        # Where the offset itself is gone, a search would begin elsewhere at once.
+        # If the offset itself is gone, a search would begin elsewhere.
         gone = [series for series, place in places.items() if known[series].offset >= place.high]
         searches = {
             series: SeriesSearch(place, [replace(known[series], stopped=True, after=0)])
@@ -227,17 +230,17 @@ class ProgressReader:
         return gone
 
     def noted(self, series: frozenset[str]) -> tuple[dict[str, list[Progress]], list[BadProgress]]:
-        """What the progress topic says of these series, the newest first, and what of it nobody can read."""
-        noted = Noted()
-        places = [TopicPartition(PROGRESS, at, 0) for at in self._partitions(PROGRESS)]
-        for message in self._records(places, batch=_NOTED_BATCH):
+        """Progress records of these series, the newest first, and the unreadable ones."""
+        noted = ProgressRecords()
+        starts = {(PROGRESS, at): 0 for at in self._partitions(PROGRESS)}
+        for message in self._records(starts, batch=_PROGRESS_BATCH):
             noted.receive(message, series)
         return noted.read()
 
     def searched(
         self, places: Mapping[str, Place], candidates: Mapping[str, Sequence[Progress]]
     ) -> dict[str, SeriesSearch]:
-        """What the data topics hold of these series: their searches, concluded."""
+        """The concluded searches of these series on their data topics."""
         searches = {
             series: SeriesSearch(place, candidates.get(series, ())) for series, place in places.items()
         }
@@ -257,13 +260,12 @@ class ProgressReader:
             starts[at] = min(search.start, starts.get(at, search.start))
             wanted[at[0], _key_of(series)] = search
             sharing.setdefault(at, []).append(search)
-        unread = [TopicPartition(topic, partition, at) for (topic, partition), at in starts.items()]
         bad = 0
 
         def enough(topic: str, partition: int) -> bool:
             return all(search.satisfied for search in sharing[topic, partition])
 
-        for message in self._records(unread, enough):
+        for message in self._records(starts, enough):
             found = wanted.get((message.topic() or "", message.key() or b""))
             if found is None:
                 continue
@@ -273,8 +275,8 @@ class ProgressReader:
             else:
                 found.receive(record)
         if bad:
-            # The consumers put them aside, each once.
-            _LOG.warning("bearings: %d records that break their contract are passed over", bad)
+            # The consumers send each of them to the dead letters.
+            _LOG.warning("start positions: %d records break their contract and are skipped", bad)
 
     def _place(self, topic: str, key: bytes, step: int) -> Place:
         partition = partition_of(key, len(self._partitions(topic)))
@@ -282,64 +284,32 @@ class ProgressReader:
         return Place(topic, partition, low, high, step)
 
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
-        """First offset that there is, and the one that the next record of the partition will get."""
-        place = TopicPartition(topic, partition)
-        low, high = self._asked(lambda: self._consumer.get_watermark_offsets(place, timeout=_TIMEOUT_S))
-        return int(low), int(high)
+        """First offset of a partition, and offset of its next record."""
+        return watermarks(self._consumer, (topic, partition), does_not_answer(self._bootstrap_servers))
 
     def _partitions(self, topic: str) -> list[int]:
-        topics = self._asked(lambda: self._consumer.list_topics(topic, timeout=_TIMEOUT_S)).topics
-        return list(topics[topic].partitions)
-
-    def _asked(self, ask: Callable[[], Answer]) -> Answer:
-        """Ask the broker; again while it only needs a moment, as right after a topic was created."""
-        deadline = time.monotonic() + _TIMEOUT_S
-        while True:
-            try:
-                return ask()
-            except KafkaException as exception:
-                error = cause(exception)
-                if verdict(error) is Verdict.FATAL or time.monotonic() >= deadline:
-                    raise BrokerUnavailable(
-                        f"KAFKA_BOOTSTRAP_SERVERS: {self._bootstrap_servers} does not answer ({error.str()});"
-                        " see whether the broker is well"
-                    ) from None
-            self._consumer.poll(_AGAIN_S)
+        return answered(
+            lambda: partitions_of(self._consumer, topic), does_not_answer(self._bootstrap_servers)
+        )
 
     def _records(
         self,
-        places: list[TopicPartition],
+        starts: Mapping[tuple[str, int], int],
         enough: Callable[[str, int], bool] | None = None,
         batch: int = _BATCH,
     ) -> Iterator[Message]:
-        """All records from these places to the ends of their partitions, or until one has given enough."""
-        unread = {(place.topic, place.partition) for place in places}
-        self._consumer.assign(places)
-        # librdkafka keeps a partition paused across assignments, and one was where it had given enough.
-        self._consumer.resume(places)
-        heard_at = time.monotonic()
-        while unread:
-            messages = self._consumer.consume(batch, _BATCH_S)
-            for message in messages:
-                heard_at = time.monotonic()
-                error = message.error()
-                if error is None:
-                    yield message
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    unread.discard((message.topic() or "", message.partition() or 0))
-                elif verdict(error) is Verdict.FATAL:
-                    raise BrokerError(
-                        f"Kafka at {self._bootstrap_servers}: bearings cannot be read: {error.str()}"
-                    )
-            if enough is not None:
-                done = [place for place in unread if enough(*place)]
-                self._consumer.pause([TopicPartition(*place) for place in done])
-                unread.difference_update(done)
-            if time.monotonic() - heard_at > _SILENCE_S:
-                raise BrokerUnavailable(
-                    f"KAFKA_BOOTSTRAP_SERVERS: {self._bootstrap_servers} has been silent for "
-                    f"{_SILENCE_S:.0f} s while reading {places[0].topic}; see whether the broker is well"
-                )
+        """All records from these offsets to the ends of their partitions, or until one has given enough."""
+        yield from read_to_end(
+            self._consumer,
+            starts,
+            silent=f"KAFKA_BOOTSTRAP_SERVERS: {self._bootstrap_servers} has been silent for "
+            f"{_SILENCE_S:.0f} s while reading {next(iter(starts))[0]}; see whether the broker is well",
+            unreadable=fatal_alone(f"Kafka at {self._bootstrap_servers}: start positions cannot be read"),
+            batch=batch,
+            poll_s=_BATCH_S,
+            patience_s=_SILENCE_S,
+            enough=enough,
+        )
         self._consumer.unassign()
 
 
@@ -354,12 +324,12 @@ def _seen(
 
 
 def _begins_before(search: SeriesSearch, topic: str) -> bool:
-    """Whether a series begins somewhere before what its topic has of it.
+    """Whether a series begins before the first record on its topic.
 
-    All that the topic had at first is gone, or was in hand when its producer was killed. So was, perhaps,
-    what came before the first trade on the topic: the fill of it was on its way.
+    Its first records are lost, or were not delivered when the producer was killed. So may be the fill of the
+    trades before the first one on the topic.
     """
-    if search.bearings is None or search.beheaded:
+    if search.start_positions is None or search.beginning_lost:
         return True
     return topic == TRADES and search.progress is not None and search.progress.last_id is None
 
@@ -367,11 +337,11 @@ def _begins_before(search: SeriesSearch, topic: str) -> bool:
 def _marker(
     place: Place,
     candidates: Iterable[Progress],
-    before: SeriesBearings | None,
+    before: StartPosition | None,
     server_time_ms: int,
     now_ms: int,
 ) -> Progress:
-    """What a series begins with of which nothing is on its topic."""
+    """The marker of a series without records on its topic."""
     since_ms = server_time_ms if before is None else before.time_ms or before.last_id
     begun_ms = min(_times(candidates), default=since_ms)
     base = _base_of(candidates)
@@ -382,30 +352,32 @@ def _base_of(candidates: Iterable[Progress]) -> int | None:
     return min((known.base for known in candidates if known.base is not None), default=None)
 
 
-def _of_store(before: SeriesBearings, topic: str, step: int, warmup_bars: int) -> SeriesBearings:
-    # With the topics the state of indicators is gone, which earlier bars warm up.
+def _of_store(before: StartPosition, topic: str, step: int, warmup_bars: int) -> StartPosition:
+    # With the topics the state of indicators is lost: earlier bars warm them up.
     return before if topic == TRADES else _warmed(before.last_id, step, warmup_bars)
 
 
-def _warmed(open_ms: int, step: int, warmup_bars: int) -> SeriesBearings:
-    """Where a series of bars stands whose indicators have to be warmed up before this bar."""
-    return SeriesBearings((open_ms // step - warmup_bars - 1) * step)
+def _warmed(open_ms: int, step: int, warmup_bars: int) -> StartPosition:
+    """The start position of bars whose indicators have to be warmed up before this bar."""
+    return StartPosition((open_ms // step - warmup_bars - 1) * step)
 
 
 def _times(candidates: Iterable[Progress]) -> Iterator[int]:
     return (progress.event_time_ms for progress in candidates if progress.event_time_ms is not None)
 
 
-def _tell(series: str, candidates: Iterable[Progress], search: SeriesSearch) -> None:
+def _warn_if_untrue(series: str, candidates: Iterable[Progress], search: SeriesSearch) -> None:
     newest = next(iter(candidates), None)
     if newest is None or search.progress is newest:
         return
     _LOG.warning(
-        "%s: its progress says %s at offset %d, but the topic does not have that: what it has counts (%s)",
+        "%s: progress says %s at offset %d, which the topic does not have; starting from what it has (%s)",
         series,
         newest.last_id,
         newest.offset,
-        "nothing" if search.bearings is None else f"all up to {search.bearings.last_id}, some behind",
+        "nothing"
+        if search.start_positions is None
+        else f"all up to {search.start_positions.last_id}, some after it",
     )
 
 
@@ -415,7 +387,7 @@ def _key_of(series: str) -> bytes:
 
 
 def _record(message: Message) -> Record | None:
-    """What a record of a data topic says of itself; None if it breaks its contract."""
+    """A record of a data topic; None if it breaks its contract."""
     kind, time_field = ("trade", "trade_time_ms") if message.topic() == TRADES else ("kline", "open_time_ms")
     try:
         content = decode(kind, message.value())

@@ -1,8 +1,9 @@
-"""The one way to Kafka: idempotent, with back-pressure, and every delivery error judged in one place."""
+"""Sends records to Kafka: idempotent, with backpressure, and every delivery error classified in one place."""
 
 from __future__ import annotations
 
 import asyncio
+import enum
 import logging
 import time
 from collections import deque
@@ -11,10 +12,10 @@ from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from producers.letters import Letters
+from producers.dead_letters import DeadLetterProducer
 from shared.dead_letters import DeadLetter
 from shared.errors import BrokerError, BrokerUnavailable
-from shared.kafka import LIBRDKAFKA_LOG, Verdict, cause, producer_config, verdict
+from shared.kafka import LIBRDKAFKA_LOG, cause, is_fatal, producer_config
 from shared.messages import to_keep
 
 _LOG = logging.getLogger(__name__)
@@ -25,8 +26,14 @@ Delivered = Callable[[int, int], None]
 _START_TIMEOUT_S: Final = 10.0
 _POLL_S: Final = 0.02
 _FLUSH_SLICE_S: Final = 0.1
-# Dead letters may take so long beyond all else; a service does not wait for one that cannot be written.
-_LETTERS_S: Final = 3.0
+# A flush waits this much longer for dead letters, but not for ones that cannot be written.
+_DEAD_LETTERS_S: Final = 3.0
+# Each delivered batch frees room: with a broker that is only slow, the queue is not full for this long.
+FULL_FOR_S: Final = 2.0
+# Before the exchange is read again the queue drains to this part of it: room for the backfill.
+LOW_WATER: Final = 0.1
+
+REASON: Final = "Kafka accepts no records"
 
 
 class Publisher:
@@ -36,7 +43,7 @@ class Publisher:
     must then await `room` before it takes the next frame, so that at most one frame's records wait here.
 
     Args:
-        queue_messages: how many records librdkafka's queue takes; None for what `producer_config` says.
+        queue_messages: bound of librdkafka's queue; None for that of `producer_config`.
     """
 
     def __init__(
@@ -48,34 +55,36 @@ class Publisher:
         if queue_messages is not None:
             config["queue.buffering.max.messages"] = queue_messages
         self.queue_messages: int = config["queue.buffering.max.messages"]
-        # A record that is given up ends the producer at once, whether anyone follows it or not: a report of
-        # each delivery would tell the same, at a tenth of the cost of a message.
-        config |= {"enable.gapless.guarantee": True, "error_cb": self._judge}
+        # A lost record ends the producer, followed or not; a delivery report for each record would show the
+        # same, at a tenth of the cost of a message.
+        config |= {"enable.gapless.guarantee": True, "error_cb": self._on_error}
         self._producer = Producer(config, logger=LIBRDKAFKA_LOG)
         self._overflow: deque[tuple[str, bytes, bytes | None, Delivered | None]] = deque()
         self._congested_since_s: float | None = None
-        self.letters = Letters(bootstrap_servers, lambda: self.delivered, memory_broker=memory_broker)
+        self.dead_letters = DeadLetterProducer(
+            bootstrap_servers, lambda: self.delivered, memory_broker=memory_broker
+        )
         self.failure: BrokerError | None = None
         self.sent = 0
         self.retriable_errors = 0
 
     @property
     def congested(self) -> bool:
-        return bool(self._overflow) or self.letters.congested
+        return bool(self._overflow) or self.dead_letters.congested
 
     @property
     def congested_s(self) -> float:
-        """For how long no record at all has found room, in seconds."""
+        """Seconds since any record found room in the queue."""
         return 0.0 if self._congested_since_s is None else time.monotonic() - self._congested_since_s
 
     @property
     def outstanding(self) -> int:
-        """Records that the broker has not acknowledged yet; dead letters are not counted here."""
+        """Number of records that the broker has not acknowledged yet, without dead letters."""
         return len(self._producer) + len(self._overflow)
 
     @property
     def delivered(self) -> int:
-        """Records that it has."""
+        """Number of records that the broker has acknowledged."""
         return self.sent - self.outstanding
 
     def start(self, topics: frozenset[str]) -> None:
@@ -114,9 +123,9 @@ class Publisher:
                 self._congested_since_s = time.monotonic()
             self._overflow.append((topic, key, None if value is None else to_keep(value), delivered))
 
-    def put_aside(self, letter: DeadLetter) -> None:
-        """Queue a dead letter; it never raises, and what becomes of it is no failure of this publisher."""
-        self.letters.send(letter)
+    def send_dead_letter(self, letter: DeadLetter) -> None:
+        """Queue a dead letter; it never raises, and its loss is no failure of this publisher."""
+        self.dead_letters.send(letter)
 
     def _produce(self, topic: str, key: bytes, value: bytes | None, delivered: Delivered | None) -> bool:
         try:
@@ -128,21 +137,21 @@ class Publisher:
             return False
         except KafkaException as error:
             # A record too large, or a producer that has failed for good.
-            self._judge(cause(error))
+            self._on_error(cause(error))
             self.sent -= 1
         return True
 
     def poll(self) -> None:
-        """Take delivery reports and move what waits.
+        """Take delivery reports and send the records that wait here.
 
         Raises:
-            BrokerError: a delivery failed in a way that nothing here can mend.
+            BrokerError: a delivery failed for good.
         """
         self._serve(self._producer.poll, 0.0)
         while self._overflow and self._produce(*self._overflow[0]):
             self._overflow.popleft()
             self._congested_since_s = time.monotonic() if self._overflow else None
-        self.letters.poll()
+        self.dead_letters.poll()
         if self.failure is not None:
             raise self.failure
 
@@ -161,34 +170,34 @@ class Publisher:
                 )
             self._serve(self._producer.poll, _FLUSH_SLICE_S)
             self.poll()
-        letters_deadline = time.monotonic() + _LETTERS_S
-        while self.letters.outstanding and time.monotonic() < letters_deadline:
+        letters_deadline = time.monotonic() + _DEAD_LETTERS_S
+        while self.dead_letters.outstanding and time.monotonic() < letters_deadline:
             self._serve(self._producer.poll, _POLL_S)
             self.poll()
 
     async def room(self) -> None:
-        """Wait until nothing waits outside librdkafka's queues; meanwhile the socket is not read."""
+        """Wait until no record waits outside librdkafka's queue; meanwhile the socket is not read."""
         self.poll()
         while self.congested:
             await asyncio.sleep(_POLL_S)
             self.poll()
 
     async def flush(self, timeout_s: float) -> int:
-        """Wait until everything is delivered, at most `timeout_s`; how many records are not.
+        """Wait until everything is delivered, at most `timeout_s`; number of undelivered records.
 
-        Dead letters that are not are only said: what is left of them is lost with the process.
+        Undelivered dead letters are only logged: they are lost with the process.
         """
         deadline = time.monotonic() + timeout_s
         self.poll()
         while self.outstanding and time.monotonic() < deadline:
             await asyncio.to_thread(self._serve, self._producer.flush, _FLUSH_SLICE_S)
             self.poll()
-        deadline = min(deadline, time.monotonic() + _LETTERS_S)
-        while self.letters.outstanding and time.monotonic() < deadline:
+        deadline = min(deadline, time.monotonic() + _DEAD_LETTERS_S)
+        while self.dead_letters.outstanding and time.monotonic() < deadline:
             await asyncio.sleep(_POLL_S)
             self.poll()
-        if left := self.letters.outstanding:
-            _LOG.warning("%d dead letters were not taken by %s in time", left, self._bootstrap_servers)
+        if left := self.dead_letters.outstanding:
+            _LOG.warning("%d dead letters were not delivered to %s in time", left, self._bootstrap_servers)
         return self.outstanding
 
     def _serve(self, call: Callable[[float], int], timeout_s: float) -> None:
@@ -196,7 +205,7 @@ class Publisher:
         try:
             call(timeout_s)
         except KafkaException as error:
-            self._judge(cause(error))
+            self._on_error(cause(error))
 
     @staticmethod
     def _report_to(delivered: Delivered) -> Callable[[KafkaError | None, Message], None]:
@@ -207,13 +216,12 @@ class Publisher:
 
         return report
 
-    def _judge(self, error: KafkaError) -> None:
-        """Client errors: librdkafka goes on by itself after all but the fatal ones.
+    def _on_error(self, error: KafkaError) -> None:
+        """Take a client error: librdkafka retries after all but the fatal ones.
 
-        Those end the process, retriable or not: going on would leave a hole that nobody repairs, a restart
-        repairs it.
+        A fatal one ends the process: going on would leave a hole, which a restart repairs.
         """
-        if verdict(error) is Verdict.FATAL:
+        if is_fatal(error):
             if self.failure is None:
                 self.failure = BrokerError(
                     f"Kafka at {self._bootstrap_servers}: the producer cannot go on: {error.str()}; "
@@ -221,5 +229,43 @@ class Publisher:
                 )
             return
         if not self.retriable_errors:
-            _LOG.warning("Kafka: %s; librdkafka goes on trying", error.str())
+            _LOG.warning("Kafka: %s; librdkafka retries", error.str())
         self.retriable_errors += 1
+
+
+class Change(enum.Enum):
+    """What to do now."""
+
+    SUSPEND = "suspend"
+    RESUME = "resume"
+
+
+class Backpressure:
+    """Decides when to pause the exchange because Kafka accepts nothing, and when to resume. Pure.
+
+    The client's bounded queue absorbs short outages of the broker. When it is full the exchange is no longer
+    read: it would cut a socket that is blocked for long, and the data would be old. REST fills the gap later.
+
+    Args:
+        queue_messages: bound of the client's queue.
+
+    Attributes:
+        active: the exchange is paused.
+        entered: how often it has begun.
+    """
+
+    def __init__(self, queue_messages: int) -> None:
+        self._low_water = int(queue_messages * LOW_WATER)
+        self.active = False
+        self.entered = 0
+
+    def step(self, congested_s: float, outstanding: int) -> Change | None:
+        """Decide by the queue, which has accepted no record for `congested_s`."""
+        if not self.active and congested_s >= FULL_FOR_S:
+            self.active = True
+            self.entered += 1
+            return Change.SUSPEND
+        if self.active and congested_s == 0.0 and outstanding <= self._low_water:
+            self.active = False
+            return Change.RESUME
+        return None

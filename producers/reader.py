@@ -1,38 +1,37 @@
-"""From a connection's frames to the instruments, and from them to Kafka."""
+"""Reads a connection's frames: parses them, steps the instruments and runs their effects."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from websockets.exceptions import ConnectionClosed
 
 from producers.clock import Clock
-from producers.connection import Link, frame_refused, why_closed
-from producers.exchanges.binance.parse import (
-    EXCHANGE,
+from producers.connection import Connection, frame_refused, why_closed
+from producers.effect_runner import EffectRunner
+from producers.exchanges.frame_types import (
     ControlReply,
     Ignored,
     Parsed,
     Rejected,
     ServerShutdown,
     StreamMessage,
-    parse_frame,
 )
 from producers.instrument import Instrument
-from producers.outlet import Outlet
 from producers.overlap import StreamId
 from producers.rollover import Take
 from shared.metrics import ServiceMetrics
 
 _LOG = logging.getLogger(__name__)
 
-# Frames of one stream on one connection whose ids or times are out of bounds, before the next one is opened.
-_LIES: Final = 3
-# Names of streams that are counted so; a connection carries 200, and what it calls them may be anything.
-_LIARS: Final = 1_000
+# Out-of-bounds frames of one stream on one connection before the next one is opened.
+_OUT_OF_BOUNDS: Final = 3
+# Stream names counted; a connection carries 200, but bad frames may have any name.
+_COUNTED_STREAMS: Final = 1_000
 
 _STREAM_NAMES: Final = {"kline": "klines", "trade": "trades", "depth": "depth", "quote": "quotes"}
 
@@ -42,163 +41,156 @@ class FrameReader:
 
     Args:
         instruments: by symbol.
-        announced: called when the exchange says that it will end a connection.
-        distrusted: called with the reason when a stream of one says again and again what cannot be.
+        announced: called when the exchange announces the end of a connection.
+        distrusted: called with the reason when a stream repeatedly has impossible content.
 
     Attributes:
-        received: messages that went to the instruments.
-        ignored: frames that are not ours to carry.
+        received: number of messages passed to the instruments.
+        ignored: number of frames of streams that were not subscribed.
     """
 
     def __init__(
         self,
         instruments: Mapping[str, Instrument],
-        outlet: Outlet,
+        runner: EffectRunner,
         metrics: ServiceMetrics,
         clock: Clock,
         *,
-        announced: Callable[[Link], None],
-        distrusted: Callable[[Link, str], None],
+        announced: Callable[[Connection], None],
+        distrusted: Callable[[Connection, str], None],
     ) -> None:
         self._instruments = instruments
-        self._outlet = outlet
+        self._runner = runner
         self._metrics = metrics
         self._clock = clock
         self._announced = announced
         self._distrusted = distrusted
         self.received = 0
         self.ignored = 0
-        self._live = False  # an event was heard that is no recording's
+        self._live = False  # a live event was received
 
-    async def read(self, link: Link) -> str:
-        """The hot loop: receive, parse and check, step the core, publish; why the connection ended."""
-        frames, instruments, perform = link.frames, self._instruments, self._outlet.perform
-        publisher, clock = self._outlet.publisher, self._clock
+    async def read(self, connection: Connection, take: Take | None = None) -> str:
+        """The hot loop: receive, parse and check, step the core, publish; why the connection ended.
+
+        Args:
+            take: in a rollover, the merge of both connections: what it returns is passed on.
+        """
+        frames, parse = connection.frames, connection.parse
+        instruments, run = self._instruments, self._runner.run
+        publisher, clock = self._runner.publisher, self._clock
         noted_ms: dict[StreamId, int] = {}
         try:
             while True:
-                if not frames:
-                    await link.more()
-                frame = frames.popleft()
-                now_ms = time.time_ns() // 1_000_000
-                parsed = parse_frame(frame, now_ms, now_ms + clock.ahead_ms)
-                if type(parsed) is not StreamMessage:
-                    parsed = await self._with_time_asked(parsed, frame, now_ms)
-                    if type(parsed) is not StreamMessage:
-                        self._receive_other(parsed, frame, link)
-                        if publisher.congested:
-                            await publisher.room()
-                        continue
-                kind, message = parsed
-                symbol = message["symbol"]
-                instrument = instruments.get(symbol)
-                if instrument is None:
-                    self.ignored += 1
-                    continue
-                if message["source"] != "stream":
-                    if self._live:
-                        self._receive_other(_of_a_recording(symbol, kind), frame, link)
-                        continue
-                else:
-                    self._live = True
-                self.received += 1
-                stream = (symbol, kind, message["interval"] if kind == "kline" else None)
-                if noted_ms.get(stream) != now_ms:
-                    # At most once a millisecond and stream: enough for pace and latency, and free in a flood.
-                    noted_ms[stream] = now_ms
-                    self._note(link, stream, message, now_ms)
-                perform(instrument, instrument.receive(kind, message))
                 if publisher.congested:
                     await publisher.room()
-        except ConnectionClosed as closed:
-            return self._ended(closed)
-
-    async def read_through(self, link: Link, take: Take) -> str:
-        """The loop of a rollover: `take` says what goes on; why the connection ended."""
-        frames, publisher, clock = link.frames, self._outlet.publisher, self._clock
-        try:
-            while True:
                 if not frames:
-                    await link.more()
+                    await connection.more()
                 frame = frames.popleft()
                 now_ms = time.time_ns() // 1_000_000
-                parsed = parse_frame(frame, now_ms, now_ms + clock.ahead_ms)
-                if type(parsed) is not StreamMessage:
-                    parsed = await self._with_time_asked(parsed, frame, now_ms)
-                    if type(parsed) is not StreamMessage:
-                        self._receive_other(parsed, frame, link)
-                        if publisher.congested:
-                            await publisher.room()
+                events = parse(frame, now_ms, now_ms + clock.ahead_ms)
+                if len(events) != 1 or type(events[0]) is not StreamMessage:
+                    events = await self._with_time_asked(events, frame, now_ms, connection)
+                for event in events:
+                    if type(event) is not StreamMessage:
+                        self._receive_other(event, frame, connection)
                         continue
-                kind, message = parsed
-                if self._live and message["source"] != "stream":
-                    self._receive_other(_of_a_recording(message["symbol"], kind), frame, link)
-                    continue
-                stream = (message["symbol"], kind, message["interval"] if kind == "kline" else None)
-                self._note(link, stream, message, now_ms)
-                self.pass_on(take(stream, parsed))
-                if publisher.congested:
-                    await publisher.room()
+                    kind, message = event
+                    symbol = message["symbol"]
+                    instrument = instruments.get(symbol)
+                    if instrument is None or (message["source"] != "stream" and self._live):
+                        self._leave_out(event, frame, connection)
+                        continue
+                    stream = (symbol, kind, message["interval"] if kind == "kline" else None)
+                    if noted_ms.get(stream) != now_ms:
+                        # Once a millisecond and stream: enough for pace and latency, cheap under load.
+                        noted_ms[stream] = now_ms
+                        self._note(connection, stream, message, now_ms)
+                    if take is None:
+                        self.received += 1
+                        run(instrument, instrument.receive(kind, message))
+                    else:
+                        self.pass_on(take(stream, event))
         except ConnectionClosed as closed:
-            return self._ended(closed)
+            return self._ended(closed, connection)
 
     def pass_on(self, messages: Iterable[StreamMessage]) -> None:
-        """Take what comes out of a merge."""
+        """Step the instruments with the messages of a merge."""
         for kind, message in messages:
             self.received += 1
             instrument = self._instruments[message["symbol"]]
-            self._outlet.perform(instrument, instrument.receive(kind, message))
+            self._runner.run(instrument, instrument.receive(kind, message))
 
-    def _ended(self, closed: ConnectionClosed) -> str:
-        """Why it did; a frame that was not taken is nowhere, and leaves a letter without content."""
-        reason = why_closed(closed)
+    def _leave_out(self, event: StreamMessage, frame: bytes, connection: Connection) -> None:
+        """A message of a symbol that was not subscribed, or a recording's among live ones."""
+        symbol = event.message["symbol"]
+        if symbol in self._instruments:
+            self._receive_other(_of_a_recording(symbol, event.kind), frame, connection)
+        else:
+            self.ignored += 1
+
+    def _ended(self, closed: ConnectionClosed, connection: Connection) -> str:
+        """Why it ended. A frame that was too long was not received: its dead letter has no content."""
+        reason = why_closed(closed, connection.plan)
         if frame_refused(closed):
-            self._outlet.reject("websocket:", "", reason, b"")
+            self._runner.rejections.reject("websocket:", "", reason, b"")
         return reason
 
-    def _note(self, link: Link, stream: StreamId, message: dict[str, Any], now_ms: int) -> None:
+    def _note(self, connection: Connection, stream: StreamId, message: dict[str, Any], now_ms: int) -> None:
         now_s = time.monotonic()
-        link.watchdog.heard(stream, now_s)
+        connection.watchdog.heard(stream, now_s)
         event_time_ms = message["event_time_ms"]
         if message["source"] == "replay":
             self._clock.replay_ms = message["received_time_ms"]
-            link.watchdog.replaying()
-        elif event_time_ms is not None:
+            connection.watchdog.replaying()
+            return
+        self._live = True
+        if event_time_ms is not None:
             self._clock.receive_event(now_s, event_time_ms)
             latency_ms = self._clock.exchange_ms() - event_time_ms
-            self._metrics.latency(EXCHANGE, _STREAM_NAMES[stream[1]], "socket", now_ms, latency_ms)
+            self._metrics.latency(message["exchange"], _STREAM_NAMES[stream[1]], "socket", now_ms, latency_ms)
 
-    async def _with_time_asked(self, parsed: Parsed, frame: bytes | str, now_ms: int) -> Parsed:
-        """What the frame is once the exchange was asked for its clock, if its time lies beyond that."""
-        if type(parsed) is Rejected and parsed.ahead:
-            parsed = parse_frame(frame, now_ms, self._clock.latest_ms())
-        if type(parsed) is Rejected and parsed.ahead:
-            parsed = parse_frame(frame, now_ms, await self._clock.ask_latest_ms())
-        return parsed
+    async def _with_time_asked(
+        self, events: Sequence[Parsed], frame: bytes, now_ms: int, connection: Connection
+    ) -> Sequence[Parsed]:
+        """Parse again with a fresh exchange clock if a time of the frame lies beyond the known one."""
+        connection.watchdog.heard_frame(time.monotonic())
+        if _is_ahead(events):
+            events = connection.parse(frame, now_ms, self._clock.latest_ms())
+        if _is_ahead(events):
+            try:
+                latest_ms = await self._clock.ask_latest_ms()
+            except asyncio.CancelledError:
+                connection.frames.appendleft(frame)  # a rollover reads the connection on
+                raise
+            events = connection.parse(frame, now_ms, latest_ms)
+        return events
 
-    def _receive_other(self, parsed: Parsed, frame: bytes | str, link: Link) -> None:
-        match parsed:
-            case Rejected(stream, reason, field):
-                value = frame if isinstance(frame, bytes) else frame.encode()
-                symbol = stream.partition("@")[0].upper()
-                self._outlet.reject(f"websocket:{stream}", symbol, reason, value)
+    def _receive_other(self, event: Parsed, frame: bytes, connection: Connection) -> None:
+        match event:
+            case Rejected(stream, reason, field, _, symbol):
+                self._runner.rejections.reject(f"websocket:{stream}", symbol, reason, frame)
                 if field:
-                    self._out_of_bounds(link, stream, reason)
+                    self._out_of_bounds(connection, stream, reason)
             case ServerShutdown():
-                self._announced(link)
+                self._announced(connection)
             case ControlReply(request_id, error) if error is not None:
                 _LOG.warning("subscription %s refused: %s", request_id, error)
             case Ignored():
                 self.ignored += 1
 
-    def _out_of_bounds(self, link: Link, stream: str, reason: str) -> None:
-        if len(link.lies) >= _LIARS:
-            link.lies.clear()
-        link.lies[stream] = link.lies.get(stream, 0) + 1
-        if link.lies[stream] % _LIES == 0:
-            self._distrusted(link, f"{stream} says again and again what cannot be: {reason}")
+    def _out_of_bounds(self, connection: Connection, stream: str, reason: str) -> None:
+        if len(connection.out_of_bounds) >= _COUNTED_STREAMS:
+            connection.out_of_bounds.clear()
+        connection.out_of_bounds[stream] = connection.out_of_bounds.get(stream, 0) + 1
+        if connection.out_of_bounds[stream] % _OUT_OF_BOUNDS == 0:
+            self._distrusted(connection, f"{stream} repeatedly has impossible content: {reason}")
+
+
+def _is_ahead(events: Sequence[Parsed]) -> bool:
+    return any(type(event) is Rejected and event.ahead for event in events)
 
 
 def _of_a_recording(symbol: str, kind: str) -> Rejected:
-    """Believed, it would stop the clocks of a live stream: a recording's time is that of its messages."""
-    return Rejected(f"{symbol.lower()}@{kind}", "receivedTime: a recording's event in a live stream")
+    """Its time, which recordings run by, would stop the clocks of a live stream."""
+    reason = "receivedTime: a recording's event in a live stream"
+    return Rejected(f"{symbol.lower()}@{kind}", reason, symbol=symbol)

@@ -1,4 +1,4 @@
-"""Carries out what the cores ask of REST: snapshots, missing bars, missing trades."""
+"""Sends the cores' requests to REST: snapshots, missing bars, missing trades, probes."""
 
 from __future__ import annotations
 
@@ -6,35 +6,36 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any, Final, TypeVar, assert_never
 
-from producers.backoff import Backoff
 from producers.clock import Clock
+from producers.doubtful_trades import FULL_PAGE
 from producers.effects import (
     AskNewestTrades,
     AuditBook,
-    Distrust,
     Effect,
     FetchSnapshot,
     FillKlines,
     FillTrades,
-    LookAt,
-    Looked,
+    ProbeResult,
+    ProbeStreams,
     ProveTrades,
-    Reject,
 )
-from producers.exchanges.binance.rest import BinanceRest
-from producers.exchanges.binance.weight_budget import AGGREGATES_WEIGHT, DEPTH_WEIGHT, SMALL_DEPTH_WEIGHT
+from producers.exchanges.rest_port import Rest
 from producers.instrument import Instrument
-from producers.outlet import Outlet
-from producers.trade_doubts import FULL_PAGE
+from shared.backoff import Backoff
 from shared.errors import ExchangeRefused, ExchangeUnavailable, ExchangeUnreadable, UnknownSymbol
 from shared.intervals import interval_ms
-from shared.messages import DepthMessage, TradeMessage, encode
+from shared.messages import DepthMessage
 from shared.trade_ids import EPOCH_SPAN, in_numbering, split
 
 _LOG = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+
+# The effects that are requests to REST.
+Request = FetchSnapshot | FillKlines | FillTrades | ProveTrades | AskNewestTrades | AuditBook | ProbeStreams
 
 _FIRST_S: Final = 1.0
 _TOP_LEVELS: Final = 5
@@ -43,56 +44,53 @@ _UNREADABLE: Final = 5  # answers in which no row can be read
 
 
 class Repairs:
-    """One task per effect. The cores never have more than one per series in hand, so neither has this.
+    """One task per request. The cores have at most one per series in flight.
 
     Args:
-        distrust: told the symbol, the kind of stream and the reason of `Distrust`.
+        room: waits until Kafka has room for an answer's records.
+        run: runs the effects of an answer.
     """
 
     def __init__(
         self,
-        rest: BinanceRest,
-        outlet: Outlet,
+        rest: Rest,
         clock: Clock,
-        distrust: Callable[[str, str, str], None] = lambda _symbol, _kind, _reason: None,
+        *,
+        room: Callable[[], Awaitable[None]],
+        run: Callable[[Instrument, Iterable[Effect]], None],
     ) -> None:
         self._rest = rest
-        self._outlet = outlet
         self._clock = clock
-        self._distrust = distrust
+        self._room = room
+        self._run = run
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._failure: BaseException | None = None
 
-    def start(self, instrument: Instrument, effect: Effect) -> None:
-        """Begin what the effect asks for; its answer goes back to the instrument."""
-        if type(effect) is Reject:
-            self._outlet.reject(
-                f"websocket:{effect.stream}", effect.symbol, effect.reason, encode(effect.message)
-            )
-            return
+    def start(self, instrument: Instrument, request: Request) -> None:
+        """Start a request, whose answer goes to the instrument. Nothing starts after `finish`."""
         if self._stopping:
             return
-        match effect:
-            case Distrust(symbol, kind, reason):
-                self._distrust(symbol, kind, reason)
+        match request:
             case AskNewestTrades():
-                self._spawn(self._ask_newest_trades(instrument, effect))
+                self._spawn(self._ask_newest_trades(instrument, request))
             case FetchSnapshot():
-                self._spawn(self._fetch_snapshot(instrument, effect))
+                self._spawn(self._fetch_snapshot(instrument, request))
             case FillKlines():
-                self._spawn(self._fill_klines(instrument, effect))
+                self._spawn(self._fill_klines(instrument, request))
             case FillTrades():
-                self._spawn(self._fill_trades(instrument, effect))
+                self._spawn(self._fill_trades(instrument, request))
             case ProveTrades():
-                self._spawn(self._prove_trades(instrument, effect))
+                self._spawn(self._prove_trades(instrument, request))
             case AuditBook():
                 self._spawn(self._audit_book(instrument))
-            case LookAt():
-                self._spawn(self._look_at(instrument, effect))
+            case ProbeStreams():
+                self._spawn(self._probe_streams(instrument, request))
+            case _:
+                assert_never(request)
 
     async def finish(self, timeout_s: float) -> None:
-        """Let what is in flight end within `timeout_s`; the rest is found again at the next start."""
+        """Let requests in flight finish within `timeout_s`; the next start repeats the others."""
         self._stopping = True
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=timeout_s)
@@ -101,7 +99,7 @@ class Repairs:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def check(self) -> None:
-        """Raise what a task has failed with: a mistake of ours, for all others are answers."""
+        """Raise the error of a failed task: a bug, since REST's errors count as answers."""
         if self._failure is not None:
             raise self._failure
 
@@ -117,18 +115,13 @@ class Repairs:
 
     async def _fetch_snapshot(self, instrument: Instrument, effect: FetchSnapshot) -> None:
         await asyncio.sleep(effect.delay_s)
-        snapshot: DepthMessage | None = None
-        try:
-            snapshot = await self._rest.depth(instrument.symbol, self._clock.message_ms)
-        except (ExchangeUnavailable, ExchangeRefused, UnknownSymbol) as error:
-            _LOG.warning("%s: no snapshot of the order book: %s", instrument.symbol, error)
-        await self._outlet.publisher.room()
-        effects = instrument.receive_snapshot(snapshot, self._clock.message_ms())
-        self._outlet.perform(instrument, effects)
+        ask = self._rest.depth(instrument.symbol, self._clock.message_ms)
+        snapshot = await self._answer_or_none(instrument, ask, "no snapshot of the order book")
+        self._run(instrument, instrument.receive_snapshot(snapshot, self._clock.message_ms()))
 
     async def _fill_klines(self, instrument: Instrument, effect: FillKlines) -> None:
-        # One bar more than is missing: where REST has that, it does not merely trail. And one that proves
-        # that this one has ended, should the exchange's clock contradict itself.
+        # Two bars more than are missing: if REST has the first, it does not merely trail; the second proves
+        # that the first has ended, should the exchange's clock contradict itself.
         last = effect.last + 2 * interval_ms(effect.interval)
 
         async def ask() -> list[Any]:
@@ -146,7 +139,7 @@ class Repairs:
             now_s=time.monotonic(),
             exchange_ms=self._clock.exchange_ms(),
         )
-        self._outlet.perform(instrument, effects)
+        self._run(instrument, effects)
 
     async def _fill_trades(self, instrument: Instrument, effect: FillTrades) -> None:
         epoch, first = split(effect.first)
@@ -167,7 +160,7 @@ class Repairs:
             now_s=time.monotonic(),
             oldest_available=oldest,
         )
-        self._outlet.perform(instrument, effects)
+        self._run(instrument, effects)
 
     async def _prove_trades(self, instrument: Instrument, effect: ProveTrades) -> None:
         async def ask() -> Any:
@@ -179,76 +172,76 @@ class Repairs:
         effects = instrument.receive_trade_proof(
             effect, issued, never, self._clock.message_ms(), now_s=time.monotonic()
         )
-        self._outlet.perform(instrument, effects)
+        self._run(instrument, effects)
 
     async def _ask_newest_trades(self, instrument: Instrument, effect: AskNewestTrades) -> None:
         await asyncio.sleep(effect.delay_s)
-        rows: list[TradeMessage] = []
-        try:
-            rows = await self._rest.newest_trades(effect.symbol, FULL_PAGE, self._clock.message_ms())
-        except (ExchangeUnavailable, ExchangeRefused, UnknownSymbol) as error:
-            _LOG.warning("%s: cannot say what doubtful trades are: %s", instrument.symbol, error)
-        await self._outlet.publisher.room()
-        effects = instrument.receive_newest_trades(rows, self._clock.message_ms())
-        self._outlet.perform(instrument, effects)
+        ask = self._rest.newest_trades(effect.symbol, FULL_PAGE, self._clock.message_ms())
+        rows = await self._answer_or_none(instrument, ask, "cannot classify doubtful trades")
+        self._run(instrument, instrument.receive_newest_trades(rows or (), self._clock.message_ms()))
 
     async def _audit_book(self, instrument: Instrument) -> None:
         snapshot: DepthMessage | None = None
-        if self._rest.budget.spare(DEPTH_WEIGHT, self._clock.exchange_ms()):
-            try:
-                snapshot = await self._rest.depth(instrument.symbol, self._clock.message_ms)
-            except (ExchangeUnavailable, ExchangeRefused, UnknownSymbol) as error:
-                _LOG.warning("%s: the order book cannot be audited now: %s", instrument.symbol, error)
-        await self._outlet.publisher.room()
-        effects = instrument.receive_audit_snapshot(snapshot, self._clock.message_ms())
-        self._outlet.perform(instrument, effects)
+        if self._rest.has_spare("book"):
+            ask = self._rest.depth(instrument.symbol, self._clock.message_ms)
+            snapshot = await self._answer_or_none(instrument, ask, "the order book cannot be audited now")
+        self._run(instrument, instrument.receive_audit_snapshot(snapshot, self._clock.message_ms()))
 
-    async def _look_at(self, instrument: Instrument, effect: LookAt) -> None:
-        looked = Looked()
+    async def _probe_streams(self, instrument: Instrument, effect: ProbeStreams) -> None:
+        result = ProbeResult()
         try:
-            if effect.trades and self._may_look(AGGREGATES_WEIGHT):
-                looked = await self._look_at_trades(instrument.symbol, effect.since_ms)
-            if effect.book and self._may_look(SMALL_DEPTH_WEIGHT):
+            if effect.trades and self._rest.has_spare("issued trades"):
+                result = await self._probe_trades(instrument.symbol, effect.since_ms)
+            if effect.book and self._rest.has_spare("top of book"):
                 book = await self._rest.depth(instrument.symbol, self._clock.message_ms, _TOP_LEVELS)
-                looked = looked._replace(update_id=book["final_update_id"], best=_best_of(book))
+                result = result._replace(update_id=book["final_update_id"], best=_best_of(book))
         except (ExchangeUnavailable, ExchangeRefused, UnknownSymbol) as error:
-            _LOG.warning("%s: cannot look at what is silent: %s", instrument.symbol, error)
-        instrument.receive_look(looked, time.monotonic(), self._clock.exchange_ms())
+            _LOG.warning("%s: cannot check the silent streams: %s", instrument.symbol, error)
+        instrument.receive_probe(result, time.monotonic(), self._clock.exchange_ms())
 
-    async def _look_at_trades(self, symbol: str, since_ms: int | None) -> Looked:
+    async def _probe_trades(self, symbol: str, since_ms: int | None) -> ProbeResult:
         if since_ms is None:
             first, newest = None, await self._rest.newest_trade_id(symbol)
         else:
             issued, _ = await self._rest.issued_trades(symbol, since_ms, since_ms + _DAY_MS)
             first, newest = (issued[0][0], issued[-1][1]) if issued else (None, None)
-        return Looked() if newest is None else Looked(first, newest, await self._rest.latest_ms())
+        return ProbeResult() if newest is None else ProbeResult(first, newest, await self._rest.latest_ms())
 
-    def _may_look(self, weight: int) -> bool:
-        return self._rest.budget.spare(weight, self._clock.exchange_ms())
+    async def _answer_or_none(
+        self, instrument: Instrument, ask: Awaitable[Answer], what: str
+    ) -> Answer | None:
+        """The answer once Kafka has room; None, and a log line, if the exchange does not answer."""
+        answer: Answer | None = None
+        try:
+            answer = await ask
+        except (ExchangeUnavailable, ExchangeRefused, UnknownSymbol) as error:
+            _LOG.warning("%s: %s: %s", instrument.symbol, what, error)
+        await self._room()
+        return answer
 
     async def _until_answered(self, instrument: Instrument, ask: Any, nothing: Any) -> Any:
-        """Ask until the exchange answers; `nothing` if it refuses, or gives only what nobody can read.
+        """Ask until the exchange answers; `nothing` if it refuses, or no row can be read.
 
-        A series waits as long as it takes: nothing is given up because the exchange is down. A refusal may be
-        for good or a moment's mistake, so the core asks again after other things have had their turn.
+        A series waits while the exchange is down. After a refusal, which may be permanent or transient, the
+        core asks again later, after other requests.
         """
         unreadable = 0
         backoff = Backoff(random.random, first_s=_FIRST_S)
         while True:
             try:
                 answer = await ask()
-                # The answer to it may be followed by the next request at once: one answer waits here at most.
-                await self._outlet.publisher.room()
+                # An answer may cause the next request at once: at most one answer waits here for room.
+                await self._room()
                 return answer
             except ExchangeUnavailable as error:
                 if not backoff.failures:
                     _LOG.warning("%s: cannot fill yet: %s", instrument.symbol, error)
                 unreadable += isinstance(error, ExchangeUnreadable)
                 if unreadable >= _UNREADABLE:
-                    # A row that is wrong for good must not hold up all that comes after it.
+                    # A permanently unreadable row must not block everything after it.
                     _LOG.warning("%s: cannot fill: %s", instrument.symbol, error)
                     return nothing
-                await asyncio.sleep(backoff.failed(error.retry_after or 0.0))
+                await asyncio.sleep(backoff.failed(error.retry_after))
             except (ExchangeRefused, UnknownSymbol) as error:
                 _LOG.warning("%s: cannot fill: %s", instrument.symbol, error)
                 return nothing

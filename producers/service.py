@@ -1,4 +1,4 @@
-"""One producer process: its parts, its start, its seconds and its end."""
+"""One producer process: wiring, start-up, periodic work, shutdown."""
 
 from __future__ import annotations
 
@@ -7,33 +7,28 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import partial
 from typing import Final, TypeVar
 
-import orjson
-
-from producers.backoff import Backoff
-from producers.bearings import SeriesBearings, trades_series
-from producers.carriage import Uncarried
 from producers.clock import Clock
-from producers.exchanges.binance.parse import EXCHANGE
-from producers.exchanges.binance.rest import BinanceRest
-from producers.exchanges.binance.streams import connections
-from producers.exchanges.binance.weight_budget import start_delay_s, starting_weight, status_period_s
-from producers.feed import CONNECTION_AGE_S, Feed
+from producers.dead_letters import SERVICE, Rejections
+from producers.effect_runner import EffectRunner
+from producers.exchanges.registry import exchange_named
+from producers.feed import Feed
 from producers.instrument import Instrument
-from producers.lookout import pace_of
-from producers.outlet import MOST_UNDELIVERED, SERVICE, Outlet
+from producers.ledger_writer import MOST_IN_FLIGHT, LedgerWriter
 from producers.progress import Progress, ProgressLog
-from producers.progress_reader import ProgressReader, Standing
-from producers.publisher import Publisher
-from producers.repair_mode import REASON, Change, RepairMode
-from producers.repairs import Repairs
+from producers.progress_reader import ProgressReader, StartState
+from producers.progress_writer import ProgressWriter
+from producers.publisher import REASON, Backpressure, Change, Publisher
+from producers.start_positions import StartPosition, trades_series
+from producers.telemetry import Telemetry
 from producers.trade_bases import TradeBases
 from shared.background import Background
+from shared.backoff import Backoff
+from shared.command import stop_signals
 from shared.errors import (
     BrokerError,
     BrokerUnavailable,
@@ -41,12 +36,10 @@ from shared.errors import (
     ExchangeUnavailable,
     UnknownSymbol,
 )
-from shared.health import SILENT_BROKER_S
-from shared.interpreter import give_back, spare_the_collector
+from shared.interpreter import freeze_gc, give_back
 from shared.metrics import METRICS_PERIOD_S, ServiceMetrics
 from shared.settings import Settings
-from shared.stop_signals import stop_signals
-from shared.topics import LEDGER_SNAPSHOT, METRICS, declared_topics
+from shared.topics import LEDGER_SNAPSHOT, declared_topics
 from shared.trade_ids import EPOCH_SPAN, split
 
 _LOG = logging.getLogger(__name__)
@@ -55,11 +48,11 @@ Answer = TypeVar("Answer")
 
 _POLL_S: Final = 0.02
 _CLOCK_PERIOD_S: Final = 60.0
-# The whole end takes 10 s at most: 2 for the connection, 1 for the clock, 4 for fills, the rest for Kafka.
+# Shutdown takes 10 s at most: 2 for the connection, 1 for the clock, 4 for fills, the rest for Kafka.
 _STOP_S: Final = 9.5
 _FILLS_S: Final = 4.0
 _LAST_CLOCK_S: Final = 1.0
-# Brokers of which most have just come up take their time for a first record on all of them.
+# Brokers that have just come up are slow to take a first record on all partitions.
 _MARKERS_S: Final = 30.0
 _DAY_MS: Final = 86_400_000
 
@@ -69,19 +62,19 @@ class Assignment:
     """What a producer process carries, and how.
 
     Attributes:
-        bearings: where its series stand, in place of the progress topic; None to use that.
-        stored: where they stand by the store, for those of which Kafka has nothing.
-        queue_messages: bound of the queue to Kafka; None for the usual one.
-        connection_age_s: after how long a connection is replaced; see `Feed`.
+        start_positions: by series, in place of the progress topic; None to use that.
+        stored: the same by the store, for series of which Kafka has nothing.
+        queue_messages: bound of the queue to Kafka; None for the default.
+        connection_age_s: after how long a connection is replaced; None: as the exchange has it.
     """
 
     symbols: Sequence[str]
     intervals: Sequence[str]
-    bearings: Mapping[str, SeriesBearings] | None = None
+    start_positions: Mapping[str, StartPosition] | None = None
     memory_broker: bool = False
-    stored: Mapping[str, SeriesBearings] = field(default_factory=dict)
+    stored: Mapping[str, StartPosition] = field(default_factory=dict)
     queue_messages: int | None = None
-    connection_age_s: float = CONNECTION_AGE_S
+    connection_age_s: float | None = None
 
 
 class ProducerService:
@@ -90,6 +83,10 @@ class ProducerService:
     def __init__(self, settings: Settings, assignment: Assignment) -> None:
         self._settings = settings
         self._assignment = assignment
+        self._exchange = exchange_named(settings.exchange)
+        self._addresses = self._exchange.addresses(settings)
+        native = self._exchange.promises.bars.source == "native"
+        self._native_intervals = tuple(assignment.intervals) if native else ()
         self._clock = Clock()
         self._metrics = ServiceMetrics(
             SERVICE, metrics_port=settings.metrics_port, metrics_address=settings.metrics_address
@@ -100,31 +97,43 @@ class ProducerService:
             queue_messages=assignment.queue_messages,
         )
         self._blocking = Background("broker")
-        self._repair_mode = RepairMode(self._publisher.queue_messages)
-        self._outlet = Outlet(EXCHANGE, self._publisher, self._metrics, self._clock)
-        self._rest = BinanceRest(
-            settings.binance_rest_url, settings.history_url(), self._clock.exchange_ms, self._outlet.reject
-        )
+        self._backpressure = Backpressure(self._publisher.queue_messages)
+        self._rejections = Rejections(self._exchange.name, self._publisher.send_dead_letter)
+        self._rest = self._exchange.rest(self._addresses, self._clock.exchange_ms, self._rejections.reject)
         self._rest.bounds_ms = self._clock.bounds_ms
         self._clock.ask = self._measure_clock
-        self._repairs = Repairs(self._rest, self._outlet, self._clock, self._distrust)
-        self._outlet.start = self._repairs.start
+        self._progress = ProgressWriter(self._publisher, self._clock)
+        self._ledger = LedgerWriter(self._publisher, self._progress)
+        self._runner = EffectRunner(
+            self._publisher,
+            self._rest,
+            self._clock,
+            self._metrics,
+            progress=self._progress,
+            rejections=self._rejections,
+            distrust=self._distrust,
+        )
+        self._telemetry = Telemetry(
+            self._metrics,
+            self._publisher,
+            self._rejections,
+            rest=self._rest,
+            clock=self._clock,
+            backpressure=self._backpressure,
+        )
         self._instruments: dict[str, Instrument] = {}
         self._feeds: list[Feed] = []
-        # Symbols whose trades an earlier process has begun to listen to, and none of which knows where.
+        # First subscription to symbols whose trade base an earlier process did not find out.
         self._begun_ms: dict[str, int] = {}
-        self._counted = 0
-        self._uncarried: dict[str, list[Uncarried]] = {}  # by symbol, as last logged
-        self._doubted = 0  # errors of Kafka that are known
-        self._acknowledged = (0, time.monotonic())  # records, and when the count last rose
-        self._metrics.health.unready("start", "waiting for the broker, the exchange and our turn")
+        self._known_errors = 0  # of Kafka
+        self._metrics.health.unready("start", "waiting for broker, exchange and start slot")
         self._stop = asyncio.Event()
 
     async def run(self) -> int:
         """Carry the streams until SIGTERM, SIGINT or SIGHUP; the exit code.
 
         Raises:
-            CryptoStreamError: what cannot be mended here.
+            CryptoStreamError: an error that retrying cannot fix.
         """
         loop = asyncio.get_running_loop()
         for number in stop_signals():
@@ -135,11 +144,11 @@ class ProducerService:
             await asyncio.wait((starting, stopped), return_when=asyncio.FIRST_COMPLETED)
             if not starting.done():
                 starting.cancel()
-                _LOG.warning("stopped before the series began: what they have missed was not looked at")
+                _LOG.warning("stopped before the series began: their gaps were not checked")
                 return 0
             starting.result()
             self._metrics.health.ready("start")
-            spare_the_collector()
+            freeze_gc()
             await self._carry(stopped)
             return 0
         finally:
@@ -147,56 +156,57 @@ class ProducerService:
             await self._rest.close()
 
     async def _start(self) -> None:
-        """Everything that must be known before the first event."""
+        """Prepare everything that the first event needs."""
         # 1. Broker and topics.
         intervals = self._assignment.intervals
         await self._at_broker(lambda: self._publisher.start(_topics(intervals)))
-        # 2. Our turn among all the containers that start now.
+        # 2. The start slot of this process, among all containers that start now.
         await self._await_turn()
-        # 3. Symbols, as the exchange knows them, and its clock.
-        symbols = self._assignment.symbols
-        statuses = await self._patiently(lambda: self._rest.statuses(symbols))
-        # 4. Where each series stands.
-        bearings = await self._bearings()
+        # 3. The symbols' status, and the exchange's clock.
+        symbols, promises = self._assignment.symbols, self._exchange.promises
+        statuses = await self._retrying(lambda: self._rest.statuses(symbols))
+        # 4. Start positions.
+        start_positions = await self._start_positions()
         give_back()
-        await self._patiently(self._measure_clock)
-        # 5. The cores begin; what they miss is asked for while the streams are opened.
+        await self._retrying(self._measure_clock)
+        # 5. The cores begin; gaps are requested while the streams are opened.
         for symbol in symbols:
             instrument = Instrument(
-                EXCHANGE,
+                self._exchange.name,
                 symbol,
-                intervals,
+                self._native_intervals,
                 book_interval_ms=self._settings.book_interval_ms,
                 warmup_bars=self._settings.warmup_bars,
-                pace=pace_of(max(len(self._settings.symbols), len(symbols))),
+                pace=self._exchange.limits.probe_pace(max(len(self._settings.symbols), len(symbols))),
+                book=promises.book.integrity,
             )
             self._instruments[symbol] = instrument
-            self._outlet.carry(instrument, intervals)
+            self._runner.register(instrument, self._native_intervals)
             self._receive_status(instrument, statuses[symbol])
             instrument.receive_recorded_halts(self._rest.recorded_halts.get(symbol, ()))
-            raised = instrument.begin(bearings, self._clock.exchange_ms(), now_s=time.monotonic())
-            if symbol in self._begun_ms or trades_series(EXCHANGE, symbol) not in bearings:
+            raised = instrument.begin(start_positions, self._clock.exchange_ms(), now_s=time.monotonic())
+            if symbol in self._begun_ms or trades_series(self._exchange.name, symbol) not in start_positions:
                 instrument.await_trade_base()
-            self._outlet.perform(instrument, raised)
-            # What is known to be missing now: thousands of events are smaller there than with the instrument.
-            self._outlet.settle(((instrument, instrument.tick()),))
+            self._runner.run(instrument, raised)
+            # Gaps known now: encoded, thousands of events take less memory than with the instrument.
+            self._ledger.write(((instrument, instrument.tick()),))
         self._feeds = [
             Feed(
-                self._settings.binance_ws_url,
-                streams,
+                plan,
+                self._exchange,
                 instruments=self._instruments,
-                outlet=self._outlet,
+                runner=self._runner,
                 metrics=self._metrics,
                 clock=self._clock,
                 connection_age_s=self._assignment.connection_age_s,
             )
-            for streams in connections(symbols, intervals)
+            for plan in self._exchange.connections(self._addresses, symbols, intervals)
         ]
 
     async def _carry(self, stopped: asyncio.Task[bool]) -> None:
-        """Run until stopped, or until a part fails with what cannot be mended."""
+        """Run until stopped, or until a part fails for good."""
         feeds = [asyncio.create_task(feed.run()) for feed in self._feeds]
-        bases = TradeBases(self._rest, self._outlet, self._clock, self._instruments, self._begun_ms)
+        bases = TradeBases(self._rest, self._runner, self._clock, self._instruments, self._begun_ms)
         finding = asyncio.create_task(bases.find(lambda: all(feed.carrying for feed in self._feeds)))
         others = [
             asyncio.create_task(work)
@@ -221,190 +231,186 @@ class ProducerService:
             task.cancel()
         await asyncio.gather(*(feed.stop() for feed in self._feeds))
         await asyncio.wait(feeds, timeout=1.0)
-        # 2. Let the fills in flight end.
-        await self._look_for_the_last_time()
-        await self._repairs.finish(_FILLS_S)
-        # 3. Say what has been issued, what is unknown and that we end, and wait for the broker.
+        # 2. Let fills in flight finish.
+        await self._last_probe()
+        await self._runner.repairs.finish(_FILLS_S)
+        # 3. Enter into the ledger what was issued, what is unknown and that the producer stops; flush.
         for instrument in self._instruments.values():
             instrument.end(self._clock.message_ms(), self._clock.exchange_ms())
             instrument.stop(self._clock.exchange_ms())
-        self._settle()
-        self._outlet.say_on(most=self._outlet.unsaid)
+        self._write_ledger()
+        self._ledger.send_queued(most=self._ledger.undelivered)
         left = await self._publisher.flush(deadline - time.monotonic() - 1.0)
         if left:
             raise BrokerUnavailable(
                 f"{left} records were not delivered to {self._settings.kafka_bootstrap_servers} in time;"
                 " the next start gets them from the exchange again"
             )
-        # 4. Only now may the progress say that nothing lies above it.
-        self._outlet.write_final_progress()
+        # 4. Only now may progress say that no record follows it.
+        self._progress.write_final()
         await self._publisher.flush(deadline - time.monotonic())
         _LOG.info("stopped: %d records delivered", self._publisher.delivered)
 
-    async def _look_for_the_last_time(self) -> None:
-        """Ask for what the exchange has and did not send; where its clock stands still there is nothing."""
+    async def _last_probe(self) -> None:
+        """Fetch what the exchange has and did not send; a replay has no clock to measure."""
         if self._clock.replay_ms is None:
             with suppress(TimeoutError, ExchangeUnavailable, ExchangeRefused):
                 await asyncio.wait_for(self._measure_clock(), _LAST_CLOCK_S)
         now_s, exchange_ms, now_ms = time.monotonic(), self._clock.last_ms(), self._clock.message_ms()
         for instrument in self._instruments.values():
-            self._outlet.perform(instrument, instrument.last_look(now_s, exchange_ms, now_ms))
+            self._runner.run(instrument, instrument.last_probe(now_s, exchange_ms, now_ms))
 
     async def _await_turn(self) -> None:
         deployed, first = self._settings.symbols, self._assignment.symbols[0]
         position = deployed.index(first) if first in deployed else 0
-        delay_s = start_delay_s(
-            position, starting_weight(self._assignment.intervals, self._settings.warmup_bars)
+        delay_s = self._exchange.limits.start_delay_s(
+            position, self._assignment.intervals, self._settings.warmup_bars
         )
         if delay_s:
             _LOG.info("starting in %.1f s, after the symbols before %s", delay_s, first)
             await asyncio.sleep(delay_s)
 
-    async def _patiently(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Ask until the exchange answers; transient trouble is no reason to end a service."""
+    async def _retrying(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Retry until the exchange answers: a transient error ends no service."""
         backoff = Backoff(random.random)
         while True:
             try:
                 return await ask()
             except ExchangeUnavailable as error:
-                delay_s = backoff.failed(error.retry_after or 0.0)
+                delay_s = backoff.failed(error.retry_after)
                 _LOG.warning("%s; trying again in %.1f s", error, delay_s)
                 await asyncio.sleep(delay_s)
 
-    async def _bearings(self) -> Mapping[str, SeriesBearings]:
-        """Where each series stands."""
-        if self._assignment.bearings is not None or self._assignment.memory_broker:
-            return self._assignment.bearings or {}
-        # The exchange's own word: no trade that is received from now on can be older.
-        server_time_ms = await self._patiently(self._rest.time_ms)
-        standing = await self._at_broker(lambda: self._standing(server_time_ms))
-        bearings = dict(standing.bearings)
-        for symbol, begun_ms in standing.begun_ms.items():
-            # Killed with its first trades in hand: the exchange still knows which they were.
-            first = await self._first_since(symbol, begun_ms, server_time_ms, standing.bases.get(symbol))
-            series = trades_series(EXCHANGE, symbol)
+    async def _start_positions(self) -> Mapping[str, StartPosition]:
+        """The start position of each series."""
+        if self._assignment.start_positions is not None or self._assignment.memory_broker:
+            return self._assignment.start_positions or {}
+        # By the exchange's clock: no trade received from now on can be older.
+        server_time_ms = await self._retrying(self._rest.time_ms)
+        state = await self._at_broker(lambda: self._read_start_state(server_time_ms))
+        start_positions = dict(state.start_positions)
+        for symbol, begun_ms in state.begun_ms.items():
+            # The earlier process was killed before its first trades were delivered: REST still has them.
+            first = await self._first_since(symbol, begun_ms, server_time_ms, state.bases.get(symbol))
+            series = trades_series(self._exchange.name, symbol)
             if first is None:
-                self._begun_ms[symbol] = begun_ms  # asked for again, while the streams are read
+                self._begun_ms[symbol] = begun_ms  # asked again while the streams are read
                 continue
-            known = bearings.get(series, SeriesBearings(first - 1))
+            known = start_positions.get(series, StartPosition(first - 1))
             epoch, _ = split(known.last_id)
             if known.later and split(known.later[-1].last)[0] != epoch:
-                continue  # ids have begun anew since; which one was the first before, REST cannot say
-            bearings[series] = replace(known, last_id=min(known.last_id, epoch * EPOCH_SPAN + first - 1))
-        return bearings
+                continue  # ids have begun anew since: REST no longer knows the first one before
+            start_positions[series] = replace(
+                known, last_id=min(known.last_id, epoch * EPOCH_SPAN + first - 1)
+            )
+        return start_positions
 
     async def _at_broker(self, ask: Callable[[], Answer]) -> Answer:
-        """What a blocking call answers; no stop waits for it, as for a thread of the event loop."""
+        """Run a blocking call in a thread of its own; a stop does not wait for it."""
         return await asyncio.wrap_future(self._blocking.submit(ask))
 
     async def _first_since(
         self, symbol: str, begun_ms: int, server_time_ms: int, base: int | None
     ) -> int | None:
-        """The first trade since a symbol was first listened to; None if nobody says now."""
+        """The first trade since the first subscription to a symbol; None if REST does not say now."""
         if base is not None:
             return base + 1
         try:
             ask = partial(self._rest.first_trade, symbol, begun_ms, server_time_ms + _DAY_MS)
-            return await self._patiently(ask)
+            return await self._retrying(ask)
         except ExchangeRefused as refusal:
-            _LOG.warning("%s: it is not known yet where its trades begin: %s", symbol, refusal)
+            _LOG.warning("%s: the trade base is not known yet: %s", symbol, refusal)
             return None
 
-    def _standing(self, server_time_ms: int) -> Standing:
-        """What Kafka has of our series. Blocking."""
-        reader = ProgressReader(self._settings.kafka_bootstrap_servers)
-        try:
-            standing = reader.standing(
-                EXCHANGE,
+    def _read_start_state(self, server_time_ms: int) -> StartState:
+        """Read what Kafka has of our series, and write markers. Blocking."""
+        with closing(ProgressReader(self._settings.kafka_bootstrap_servers)) as reader:
+            state = reader.start_state(
+                self._exchange.name,
                 self._assignment.symbols,
-                self._assignment.intervals,
+                self._native_intervals,
                 server_time_ms,
                 self._settings.warmup_bars,
                 stored=self._assignment.stored,
             )
-        finally:
-            reader.close()
-        for bad in standing.bad:
-            self._outlet.put_aside(bad)
-        self._outlet.forget_progress(standing.untrue)
-        # From now on records may follow: no reader may believe that nothing lies above the progress.
-        self._outlet.write_progress(standing.markers)
+        for bad in state.bad:
+            self._rejections.reject_progress(bad)
+        self._progress.forget(state.untrue)
+        # Records may follow from now on: no reader may assume that the progress is the end.
+        self._progress.write(state.markers)
         self._publisher.flush_now(_MARKERS_S)
-        self._outlet.progress = ProgressLog({**standing.progress, **standing.markers}, standing.seen)
-        return standing
+        self._progress.begin(ProgressLog({**state.progress, **state.markers}, state.seen))
+        return state
 
     async def _poll(self) -> None:
         while True:
             await asyncio.sleep(_POLL_S)
             self._publisher.poll()
             if not self._publisher.congested:
-                self._say_on()
-            if self._publisher.retriable_errors != self._doubted:
-                self._doubted = self._publisher.retriable_errors
-                self._outlet.doubt()
-            self._repairs.check()
+                self._send_ledger()
+            if self._publisher.retriable_errors != self._known_errors:
+                self._known_errors = self._publisher.retriable_errors
+                self._progress.suspect_loss()
+            self._runner.repairs.check()
 
     async def _prove(self) -> None:
-        """After the broker was away, see that it still has what it had acknowledged.
+        """After the broker was away, verify that it still has what it had acknowledged.
 
         Raises:
-            BrokerError: it does not: the next start finds out what is missing, and gets it again.
+            BrokerError: it does not; the next start finds and repairs the gap.
         """
         delivered = 0
         while True:
             await asyncio.sleep(METRICS_PERIOD_S)
             before, delivered = delivered, self._publisher.delivered
-            doubtful = self._outlet.doubtful
-            if not doubtful or delivered <= before:
-                continue  # nothing to prove, or the broker is still away
+            unverified = self._progress.unverified
+            if not unverified or delivered <= before:
+                continue  # nothing to verify, or the broker is still away
             try:
-                lost = await self._at_broker(partial(self._contradicted, doubtful))
+                lost = await self._at_broker(partial(self._contradicted, unverified))
             except BrokerUnavailable as error:
-                _LOG.warning("%s; what it still has is looked at later", error)
+                _LOG.warning("%s; its acknowledged records are verified later", error)
                 continue
             if lost:
                 raise BrokerError(
                     f"Kafka at {self._settings.kafka_bootstrap_servers} has lost records of {', '.join(lost)}"
                     " that it had acknowledged; the next start gets them from the exchange again"
                 )
-            self._outlet.believe(len(doubtful))
+            self._progress.verified(len(unverified))
 
-    def _contradicted(self, doubtful: Sequence[Mapping[str, Progress]]) -> list[str]:
+    def _contradicted(self, unverified: Sequence[Mapping[str, Progress]]) -> list[str]:
         """Series of which Kafka has lost something. Blocking."""
-        reader = ProgressReader(self._settings.kafka_bootstrap_servers)
-        try:
-            return sorted({series for reached in doubtful for series in reader.contradicted(reached)})
-        finally:
-            reader.close()
+        with closing(ProgressReader(self._settings.kafka_bootstrap_servers)) as reader:
+            return sorted({series for reached in unverified for series in reader.contradicted(reached)})
 
     async def _each_second(self) -> None:
         while True:
             await asyncio.sleep(METRICS_PERIOD_S)
             if not self._publisher.congested:
-                # Else the events stay with the instruments, joined to ranges, until there is room.
-                self._settle()
+                # While congested the events stay with the instruments, joined to ranges.
+                self._write_ledger()
                 self._retry()
-                if not self._repair_mode.active:
+                if not self._backpressure.active:
                     self._watch()
             for feed in self._feeds:
-                feed.judge()
-            self._judge_queue()
-            self._publish_metrics()
+                feed.check()
+            self._check_queue()
+            self._telemetry.publish(self._instruments.values(), self._feeds)
 
-    def _say_on(self) -> None:
-        """Send ledger events before a second of fills has gathered tens of thousands of them."""
-        if sum(instrument.untold for instrument in self._instruments.values()) > MOST_UNDELIVERED:
-            self._settle()
+    def _send_ledger(self) -> None:
+        """Send ledger events before a second of fills gathers tens of thousands of them."""
+        if sum(instrument.pending_events for instrument in self._instruments.values()) > MOST_IN_FLIGHT:
+            self._write_ledger()
         else:
-            self._outlet.say_on()
+            self._ledger.send_queued()
 
-    def _settle(self) -> None:
-        self._outlet.settle((instrument, instrument.tick()) for instrument in self._instruments.values())
+    def _write_ledger(self) -> None:
+        self._ledger.write((instrument, instrument.tick()) for instrument in self._instruments.values())
 
     def _retry(self) -> None:
         for instrument in self._instruments.values():
             effects = instrument.retry(self._clock.message_ms(), time.monotonic())
-            self._outlet.perform(instrument, effects)
+            self._runner.run(instrument, effects)
 
     def _watch(self) -> None:
         now_s, exchange_ms, now_ms = time.monotonic(), self._clock.exchange_ms(), self._clock.message_ms()
@@ -412,31 +418,31 @@ class ProducerService:
             for symbol in feed.symbols:
                 instrument = self._instruments[symbol]
                 effects = instrument.watch(now_s, exchange_ms, now_ms, feed.trouble)
-                self._outlet.perform(instrument, effects)
-                _log_changes(symbol, self._uncarried.get(symbol, ()), instrument.uncarried)
-                self._uncarried[symbol] = instrument.uncarried
+                self._runner.run(instrument, effects)
+                self._telemetry.log_uncarried(instrument)
 
-    def _judge_queue(self) -> None:
-        match self._repair_mode.step(self._publisher.congested_s, self._publisher.outstanding):
+    def _check_queue(self) -> None:
+        match self._backpressure.step(self._publisher.congested_s, self._publisher.outstanding):
             case Change.SUSPEND:
                 _LOG.warning(
-                    "%s: %d wait; the exchange is not read until it does, the hole is then filled over REST",
+                    "%s (%d queued): exchange paused, gap will be backfilled",
                     REASON,
                     self._publisher.outstanding,
                 )
                 for feed in self._feeds:
                     feed.suspend(REASON)
             case Change.RESUME:
-                _LOG.warning("Kafka takes records again; connecting to the exchange")
+                _LOG.warning("Kafka accepts records again; connecting to the exchange")
                 for feed in self._feeds:
                     feed.resume()
 
     async def _watch_exchange(self) -> None:
-        """Its clock each minute, and the symbols' status as often as all processes together may.
+        """Measure the clock each minute, and read the symbols' status at this process's share of the budget.
 
-        What it refuses here it may serve elsewhere, the streams above all: no reason to end.
+        A refusal does not end the service: the streams may still be served.
         """
-        period_s = status_period_s(max(len(self._settings.symbols), len(self._instruments)))
+        symbols = max(len(self._settings.symbols), len(self._instruments))
+        period_s = self._exchange.limits.status_period_s(symbols)
         looked_at = time.monotonic()
         while True:
             await self._a_minute_or_a_step()
@@ -457,7 +463,7 @@ class ProducerService:
             await asyncio.sleep(METRICS_PERIOD_S)
             if self._clock.stepped():
                 _LOG.warning(
-                    "this host's clock was set, or the host has slept; asking the exchange for its own"
+                    "this host's clock was set, or the host has slept; measuring the exchange's clock"
                 )
                 return
 
@@ -476,89 +482,6 @@ class ProducerService:
         sent_ms = self._clock.steady_ms()
         server_time_ms = await self._rest.time_ms()
         self._clock.receive(sent_ms, server_time_ms)
-
-    def _publish_metrics(self) -> None:
-        gauge, instruments = self._metrics.gauge, self._instruments.values()
-        received = sum(feed.received for feed in self._feeds)
-        self._metrics.count(received - self._counted)
-        self._counted = received
-        pending = sum(instrument.pending_fills for instrument in instruments)
-        gauge("pending_fills", pending)
-        gauge("warm", float(pending == 0))
-        gauge("missing_trades", sum(instrument.missing_trades for instrument in instruments))
-        gauge("missing_bars", sum(instrument.missing_bars for instrument in instruments))
-        gauge("questioned_series", sum(instrument.questioned for instrument in instruments))
-        gauge("uncarried", sum(len(instrument.uncarried) for instrument in instruments))
-        gauge("doubtful_trades", sum(instrument.doubtful_trades for instrument in instruments))
-        gauge("books", len(instruments))
-        gauge("synced_books", sum(instrument.synced for instrument in instruments))
-        audits = [instrument.book_audits for instrument in instruments]
-        gauge("book_audits", sum(count for count, _ in audits))
-        gauge("book_drift_levels", sum(levels for _, levels in audits))
-        bars = [instrument.audited_bars for instrument in instruments]
-        for index, name in enumerate(("audited_bars", "different_bars", "unaudited_bars")):
-            gauge(name, sum(counts[index] for counts in bars))
-        gauge("queue_length", self._publisher.outstanding)
-        gauge("dead_letters", self._outlet.dead_letters)
-        gauge("dead_letters_lost", self._publisher.letters.lost)
-        gauge("ignored", sum(feed.ignored for feed in self._feeds))
-        gauge("reconnects", sum(feed.reconnects for feed in self._feeds))
-        gauge("rollovers", sum(feed.rollovers for feed in self._feeds))
-        gauge("repair_mode", float(self._repair_mode.active))
-        gauge("repair_modes", self._repair_mode.entered)
-        gauge("kafka_errors", self._publisher.retriable_errors)
-        gauge("used_weight", self._rest.budget.used)
-        gauge("clock_offset_ms", self._clock.exchange_ms() - self._clock.now_ms())
-        now_s = time.monotonic()
-        for feed in self._feeds:
-            for name, age_ms in feed.watchdog.ages_ms(now_s).items():
-                gauge(f"age_ms_{name}", round(age_ms))
-        self._judge_health(now_s)
-        message = self._metrics.message(self._clock.now_ms())
-        if not self._publisher.congested:
-            # Those of a second without room are worth nothing later.
-            self._publisher.send(METRICS, SERVICE.encode(), orjson.dumps(message))
-
-    def _judge_health(self, now_s: float) -> None:
-        """Say whether the exchange is read and Kafka takes what it sends."""
-        health, delivered = self._metrics.health, self._publisher.delivered
-        if delivered != self._acknowledged[0]:
-            self._acknowledged = delivered, now_s
-        silence_s = now_s - self._acknowledged[1]
-        health.set_ready("kafka", silence_s <= SILENT_BROKER_S, f"nothing acknowledged for {silence_s:.0f} s")
-        carrying = sum(feed.carrying for feed in self._feeds)
-        health.set_ready(
-            "exchange", carrying == len(self._feeds), f"{carrying} of {len(self._feeds)} connections are read"
-        )
-        missed = [_said_of(instrument) for instrument in self._instruments.values() if instrument.uncarried]
-        health.set_ready("streams", not missed, "; ".join(missed))
-        health.set_ready(
-            "book",
-            all(instrument.synced or instrument.halted for instrument in self._instruments.values()),
-            "an order book is not in step with the exchange",
-        )
-
-
-def _said_of(instrument: Instrument) -> str:
-    """Which streams of a symbol are not carried, since when and why."""
-    return "; ".join(
-        f"{instrument.symbol} {uncarried} not carried since {_time(uncarried.since_ms)}: {uncarried.why}"
-        for uncarried in instrument.uncarried
-    )
-
-
-def _log_changes(symbol: str, before: Sequence[Uncarried], now: Sequence[Uncarried]) -> None:
-    for uncarried in now:
-        if uncarried not in before:
-            since = _time(uncarried.since_ms)
-            _LOG.warning("%s %s: not carried since %s: %s", symbol, uncarried, since, uncarried.why)
-    for uncarried in before:
-        if uncarried not in now:
-            _LOG.warning("%s %s: carried again", symbol, uncarried)
-
-
-def _time(time_ms: int) -> str:
-    return f"{datetime.fromtimestamp(time_ms // 1000, UTC):%Y-%m-%d %H:%M:%SZ}"
 
 
 def _topics(intervals: Sequence[str]) -> frozenset[str]:

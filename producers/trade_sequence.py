@@ -11,8 +11,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from producers.doubtful_trades import DISORDER_MS, Classification, DoubtfulTrades, Mark, can_follow, mark_of
 from producers.effects import (
-    PAGE,
     AskNewestTrades,
     Distrust,
     Effect,
@@ -22,36 +22,36 @@ from producers.effects import (
     Publish,
     Reject,
 )
-from producers.found_ids import FoundRange
-from producers.gaps import KIND_BY_CAUSE, Place, cause_of_trades, place
+from producers.exchanges.rest_port import PAGE
+from producers.gaps import KIND_BY_CAUSE, Continuity, cause_of_trades, continuity
 from producers.halts import Halts
-from producers.lookout import LaterBar
 from producers.missing_ids import MAX_HOLES, MissingIds, MissingRange
-from producers.trade_doubts import DISORDER_MS, Mark, Ruling, TradeDoubts, can_follow, mark_of
+from producers.silence_probe import LaterBar
+from producers.start_positions import FoundRange
 from shared.id_ranges import IdRanges
 from shared.messages import TradeMessage
 from shared.topics import TRADES
 from shared.trade_ids import EPOCH_SPAN, number_of, shown
 
-# A question without an answer for so long: what it asks for is missing, whatever becomes of the answer.
+# After so long without an answer the trades asked for are missing, whatever the answer will be.
 _UNANSWERED_S: Final = 10.0
-_NOT_BROUGHT: Final = "known to be issued, and the stream has not brought them"
-_BEFORE_THE_FIRST: Final = "issued since the exchange was listened to, before the first one heard"
+_NOT_BROUGHT: Final = "known to be issued, not brought by the stream"
+_BEFORE_THE_FIRST: Final = "issued after the subscription, before the first one received"
 _NEVER_ISSUED: Final = "aggTrades prove that they were never issued"
-# A trade that is believed may be so far beyond its true time, see `frames`.
+# An accepted trade's time may be wrong by so much, see `parse`.
 _OUT_OF_ORDER_MS: Final = 10_000
-# Neighbouring bars make one range: so many only where bars have holes between them.
+# Neighbouring bars make one range: there are so many only with holes between bars.
 _MOST_COUNTED: Final = 1_000
-_OF_OLD_NUMBERING: Final = "the exchange's trade ids have begun anew: by these it gives other trades"
+_OF_OLD_NUMBERING: Final = "the exchange's trade ids have begun anew: these now belong to other trades"
 
 
 class TradeSequence:
     """One series of trades: published at once, repaired trades later.
 
-    What REST does not have after the first answers is expected all the same, and checked against aggTrades,
-    which may prove that ids were never issued. The rest is asked for again and again, for a day, before it is
-    given up as `lost`, or as `halted` or `offline` where that is why it is missing. A trade that cannot be
-    where its id says is held as doubtful while REST is asked for its newest ones.
+    Trades that REST lacks after the first answers are expected nevertheless, and checked against aggTrades,
+    which may prove that ids were never issued. The rest is asked for repeatedly, for a day, before it counts
+    as `lost`, or by cause as `halted` or `offline`. A trade whose id does not fit its time is doubtful: it is
+    held while REST is asked for its newest trades.
 
     Args:
         halts: read only; when the exchange was closed.
@@ -63,66 +63,66 @@ class TradeSequence:
         self._last: int | None = None  # highest number seen
         self._last_ms: int | None = None  # its trade time
         self._base = 0  # the number of the present numbering's id 0
-        # The one id that needs no thought, if it comes next; None in a later numbering than the first, and
-        # where it may as well belong to the doubtful ones.
+        # The next id of the fast path; None after the first numbering, and if the next trade may be one of
+        # the doubtful ones.
         self._in_step: int | None = None
-        # A series without rows begins after what was issued when it was first listened to, not with the
-        # first trade heard: that may be others' successor. `_after` is that base, once it is known.
+        # A series without rows begins after the newest trade issued before the subscription, not with the
+        # first one received, which others may precede. `_after` is that base, once it is known.
         self._awaits_base = False
         self._after: int | None = None
         self._begun_with: Mark | None = None
-        self._first: Mark | None = None  # the lowest one heard, or known of, while the base is awaited
-        self._doubts = TradeDoubts()
-        self._suspects = False  # REST is asked whether ids have begun anew, without any trade to show for it
+        self._first: Mark | None = None  # the lowest one received or known, while the base is awaited
+        self._doubtful = DoubtfulTrades()
+        self._suspects = False  # REST is asked whether ids have begun anew, though no trade is held
         self._missing = MissingIds()
-        # Of the missing ids those entered as expected, and those that aggTrades prove to be trades.
+        # Missing ids that were entered as expected, and those that aggTrades prove to be trades.
         self._expected = IdRanges()
         self._proved = IdRanges()
-        self._counted = IdRanges()  # by bars whose ids are as many as they count
+        self._counted = IdRanges()  # by bars with as many ids as trades
         self._filling = False
-        self._open_since_s: float | None = None  # when the question was first seen to be open
+        self._open_since_s: float | None = None  # since when a request was seen to be unanswered
         self._resuming = False
 
     @property
     def filling(self) -> bool:
-        """An answer of REST is awaited, or may have what the last one did not have yet."""
+        """An answer of REST is awaited, or the next one may soon have missing trades."""
         return self._filling or self._missing.soon
 
     @property
     def missing(self) -> int:
-        """How many ids are known to be missing for now."""
+        """Number of missing ids."""
         return self._missing.id_count()
 
     @property
     def doubtful(self) -> int:
-        """How many trades are held until it is known what they are."""
-        return len(self._doubts)
+        """Number of doubtful trades held."""
+        return len(self._doubtful)
 
     @property
     def doubtful_since_ms(self) -> int | None:
-        """When the first of them was received; None while there is none."""
-        return self._doubts.since_ms
+        """When the first doubtful trade was received; None while there is none."""
+        return self._doubtful.since_ms
 
     @property
     def complete_to(self) -> int | None:
         """The newest id of the present numbering, if nothing is missing or doubtful."""
-        if self._last is None or self._missing or self._doubts:
+        if self._last is None or self._missing or self._doubtful:
             return None
         return self._last - self._base
 
     @property
     def awaits_base(self) -> bool:
-        """Nobody knows yet after which trade the series begins."""
+        """It is not known yet after which trade the series begins."""
         return self._awaits_base
 
     @property
     def epoch(self) -> int:
-        """Which numbering the exchange's ids are of by now."""
+        """The exchange's present numbering."""
         return self._base // EPOCH_SPAN
 
     def awaits(self, first: int, last: int) -> bool:
         """Whether some of the exchange's ids `first` to `last` may still come."""
-        if self._doubts:
+        if self._doubtful:
             return True
         first, last = first + self._base, last + self._base
         return self._last is None or last > self._last or any(self._missing.within(first, last))
@@ -134,12 +134,12 @@ class TradeSequence:
         time_ms: int = 0,
         missing: Iterable[MissingRange] = (),
     ) -> list[Effect]:
-        """Start after what is on the topic already (DESIGN §5.5); without `last_id` with the first one seen.
+        """Start after what the topic has (DESIGN §5.5); without `last_id` with the first trade received.
 
         Args:
-            last_id: number up to which nothing is missing but `missing`.
-            later: numbers above `last_id` that are on the topic too, sorted.
-            time_ms: trade time of `last_id`; 0 if nobody knows.
+            last_id: number up to which only `missing` is missing.
+            later: numbers above `last_id` that the topic has too, sorted.
+            time_ms: trade time of `last_id`; 0 if unknown.
         """
         if last_id is None:
             return []
@@ -148,10 +148,10 @@ class TradeSequence:
         self._begun_with = Mark(last_id + 1, self._last_ms)
         effects: list[Effect] = []
         for hole in missing:
-            # Whoever knew of it before may not have said so, and is no more.
+            # An earlier process may have been killed before it reported this.
             effects += [*self._add(hole), *self._expect(hole, "missing since an earlier start")]
         for found in later:
-            # Nobody knows where a numbering has ended; the next one counts from 1, as exchanges do.
+            # The end of a numbering is unknown; the next one counts from 1, as exchanges do.
             before = max(self._last, found.first - found.first % EPOCH_SPAN)
             if found.first > before + 1:
                 hole = MissingRange(before + 1, found.first - 1, self._last_ms, found.first_ms, offline=False)
@@ -162,13 +162,13 @@ class TradeSequence:
         return effects + self._forget_numberings() + self._fill()
 
     def open_holes(self) -> Iterable[MissingRange]:
-        """What is missing for now, in order."""
+        """Missing ids, in order."""
         return iter(self._missing)
 
     def receive(self, trade: TradeMessage) -> list[Effect]:
         """Take a trade of the stream."""
         trade_id = trade["trade_id"]
-        # What `_take` would say, inline: this is every trade of a busy market.
+        # `_take` inline: nearly every trade of a busy market.
         if trade_id == self._in_step:
             self._last, self._last_ms = trade_id, trade["trade_time_ms"]
             self._in_step = trade_id + 1
@@ -179,23 +179,23 @@ class TradeSequence:
         return effects
 
     def _find_step(self) -> None:
-        """The id that needs no thought: the next one, if it cannot belong to the doubtful ones as well."""
-        plain = not self._base and self._doubts.newest_id != self._last
+        """Set the id of the fast path: the next one, if it cannot be one of the doubtful trades."""
+        plain = not self._base and self._doubtful.newest_id != self._last
         self._in_step = self._last + 1 if plain and self._last is not None else None
 
     def _receive_out_of_step(self, trade: TradeMessage) -> list[Effect]:
-        if self._doubts.followed_by(trade) or not self._is_possible(trade):
-            return [AskNewestTrades(self._symbol, 0.0)] if self._doubts.hold(trade) else []
+        if self._doubtful.followed_by(trade) or not self._is_possible(trade):
+            return [AskNewestTrades(self._symbol, 0.0)] if self._doubtful.hold(trade) else []
         return self._take(trade)
 
     def _is_possible(self, trade: TradeMessage) -> bool:
-        """Whether it can be where its id says, by the newest trade known."""
+        """Whether the trade's id fits its time, by the newest trade known."""
         if self._last is None:
             return True
         known = Mark(self._last - self._base, self._last_ms)
         if trade["trade_id"] > known.trade_id:
             return can_follow(known, mark_of(trade))
-        # Ids rise with time: one seen before, but later than the newest, is another trade.
+        # Ids rise with time: a known id with a later time than the newest is another trade.
         seen = known.time_ms is not None and trade["trade_time_ms"] <= known.time_ms
         return seen or trade["trade_id"] + self._base in self._missing
 
@@ -209,7 +209,7 @@ class TradeSequence:
         if self._last is None or number == self._last + 1:
             self._last, self._last_ms, self._resuming = number, time_ms, False
             return [Publish(TRADES, trade, number)]
-        if place(self._last, number, number) is Place.SEEN:
+        if continuity(self._last, number, number) is Continuity.DUPLICATE:
             if number not in self._missing:
                 return [LedgerEvent("duplicate", number, number, time_ms)]
             self._settle(number, number)
@@ -227,14 +227,14 @@ class TradeSequence:
         return [LedgerEvent("gap", first, last, time_ms, cause), *self._add(hole), *self._fill()]
 
     def _begin_with(self, trade: Mark) -> None:
-        """The first trade of all: those between the base and it are missing."""
+        """The first trade received: those between the base and it are missing."""
         if self._awaits_base:
             self._first = trade
         elif self._after is not None and can_follow(Mark(self._after, None), trade):
             self._last = self._after
 
     def issued(self, trade_id: int, time_ms: int) -> list[Effect]:
-        """The exchange has issued the id, by the word of a bar or of REST; the stream has not brought it.
+        """The exchange has issued the id, as a bar or REST shows; the stream did not bring it.
 
         Args:
             time_ms: not before the trade's own.
@@ -242,37 +242,37 @@ class TradeSequence:
         number = trade_id + self._base
         if self._last is None:
             self._last = self._after
-        if self._last is None or number <= self._last or self._doubts:
+        if self._last is None or number <= self._last or self._doubtful:
             return []
         if not can_follow(Mark(self._last - self._base, self._last_ms), Mark(trade_id, time_ms)):
             return []
         first = self._last + 1
         self._expected.add(first, number)
-        # Without a time: when each of them was traded is known once it is here.
+        # Without a time: each trade's time is known once it is fetched.
         event = LedgerEvent("expected", first, number, None, _NOT_BROUGHT)
         effects = [event, *self._go_on(number, time_ms, number)]
         self._find_step()
         return effects
 
     def begin_after(self, trade_id: int) -> None:
-        """Begin a series that has no trade yet after this id: what follows was issued while we listened."""
+        """Begin a series without trades after this id: later trades were issued since the subscription."""
         if self._last is None:
             self._last = trade_id if self._after is None else self._after
             self._first = Mark(self._last + 1, None)
             self._find_step()
 
     def await_base(self) -> None:
-        """`listen_after` will tell after which trade the series begins. Call it after `begin`."""
+        """Wait for `listen_after` with the trade after which the series begins. Call it after `begin`."""
         self._awaits_base = True
         if self._last is not None:
             self._first = self._begun_with
 
     def forgo_base(self) -> None:
-        """The series begins with the first trade heard: a recording has no others."""
+        """The series begins with the first trade received: a recording has no earlier ones."""
         self._awaits_base, self._after = False, None
 
     def listen_after(self, trade_id: int, time_ms: int) -> list[Effect]:
-        """The exchange had issued this trade when it was first listened to: what follows is ours to bring.
+        """Take the newest trade issued before the subscription: all later ones belong to the series.
 
         Args:
             time_ms: not before the trade's own.
@@ -285,7 +285,7 @@ class TradeSequence:
         effects: list[Effect] = []
         base, first = Mark(trade_id, None), self._first
         if first is None:
-            # What is on its way may be of before: the first one heard decides, see `_begin_with`.
+            # Trades on their way may be earlier: the first one received decides, see `_begin_with`.
             self._after = trade_id
         elif first.trade_id > trade_id + 1 and can_follow(base, first):
             after_ms = first.time_ms or 0
@@ -295,7 +295,7 @@ class TradeSequence:
         return effects
 
     def conclude(self) -> list[Effect]:
-        """Nothing more will come: what is missing is expected all the same."""
+        """The stream has ended: what is missing is expected nevertheless."""
         return [
             LedgerEvent("expected", missing.first, missing.last, missing.after_ms)
             for missing in self._missing
@@ -303,39 +303,41 @@ class TradeSequence:
         ]
 
     def receive_newest(self, rows: Sequence[TradeMessage]) -> list[Effect]:
-        """Take REST's newest trades, none if it does not answer now: by them doubtful ones are judged."""
-        suspects, self._suspects = self._suspects and not self._doubts, False
-        if not (self._doubts or suspects) or self._last is None:
+        """Take REST's newest trades, none if it does not answer, and classify the doubtful ones by them."""
+        suspects, self._suspects = self._suspects and not self._doubtful, False
+        if not (self._doubtful or suspects) or self._last is None:
             return []
         base = self._base
         known = Mark(self._last - base, self._last_ms)
-        ruling = self._doubts.judge(known, lambda trade_id: trade_id + base in self._missing, rows)
-        if ruling is None and suspects:
-            return []  # as long as bars say it, it is asked again
-        if ruling is None:
-            return [AskNewestTrades(self._symbol, self._doubts.delay_s)]
-        effects = self._begin_anew(ruling) if ruling.begun_anew is not None else []
-        for trade in ruling.genuine:
+        classified = self._doubtful.classify(known, lambda trade_id: trade_id + base in self._missing, rows)
+        if classified is None and suspects:
+            return []  # REST is asked again as long as bars show it
+        if classified is None:
+            return [AskNewestTrades(self._symbol, self._doubtful.delay_s)]
+        effects = self._begin_anew(classified) if classified.begun_anew is not None else []
+        for trade in classified.genuine:
             effects += self._take(trade)
-        if suspects and ruling.begun_anew is not None:
+        if suspects and classified.begun_anew is not None:
             newest_row = max(rows, key=lambda row: (row["trade_time_ms"], row["trade_id"]))
             effects += self.issued(newest_row["trade_id"], newest_row["trade_time_ms"])
-        effects += [self._repeat(trade) for trade in ruling.repeated]
-        if ruling.not_held is not None and ruling.not_held.trade_id + self._base > self._last:
-            newest = ruling.not_held.trade_id + self._base
-            effects += self._go_on(newest, ruling.not_held.time_ms or 0, newest)
-        effects += [Reject(self._symbol, "trades", _lie_of(trade, known), trade) for trade in ruling.lies]
-        if ruling.lies:
-            effects.append(Distrust(self._symbol, "trade", _lie_of(ruling.lies[0], known)))
+        effects += [self._repeat(trade) for trade in classified.repeated]
+        if classified.not_held is not None and classified.not_held.trade_id + self._base > self._last:
+            newest = classified.not_held.trade_id + self._base
+            effects += self._go_on(newest, classified.not_held.time_ms or 0, newest)
+        effects += [
+            Reject(self._symbol, "trades", _lie_of(trade, known), trade) for trade in classified.impossible
+        ]
+        if classified.impossible:
+            effects.append(Distrust(self._symbol, "trade", _lie_of(classified.impossible[0], known)))
         self._find_step()
         return effects
 
     def counted_later(self, bar: LaterBar) -> list[Effect]:
-        """The stream is silent, and a bar of after its newest trade counts trades.
+        """The stream is silent, and a bar after its newest trade counts trades.
 
-        They follow on those that we have, or else they are of a numbering that has begun anew.
+        These follow on the known ones, or trade ids have begun anew.
         """
-        if self._doubts or self._last is None or self._last_ms is None:
+        if self._doubtful or self._last is None or self._last_ms is None:
             return []
         first = bar.first + self._base
         if first > self._last or bar.open_ms <= self._last_ms + DISORDER_MS or first in self._missing:
@@ -344,16 +346,16 @@ class TradeSequence:
         return [AskNewestTrades(self._symbol, 0.0)]
 
     def counted(self, first: int, last: int) -> None:
-        """A bar counts as many trades as it names ids, from `first` to `last`: all of them are trades.
+        """A bar counts as many trades as it names ids, `first` to `last`: all of them are trades.
 
-        If it is not of the present numbering, some more are asked for than there are.
+        If it is not of the present numbering, REST is asked for some that do not exist.
         """
         self._counted.add(first + self._base, last + self._base)
         if self._counted.range_count() > _MOST_COUNTED:
             self._counted.remove(*next(iter(self._counted)))
 
     def _repeat(self, trade: TradeMessage) -> Effect:
-        """A trade of the numbering before the present one: to store it twice is to store it once."""
+        """Publish a trade of the previous numbering again: storing it twice is storing it once."""
         number = trade["trade_id"] + max(0, self._base - EPOCH_SPAN)
         if self.epoch > 1:
             trade["epoch"] = self.epoch - 1
@@ -361,20 +363,20 @@ class TradeSequence:
             return Publish(TRADES, trade)
         return LedgerEvent("duplicate", number, number, trade["trade_time_ms"])
 
-    def _begin_anew(self, ruling: Ruling) -> list[Effect]:
+    def _begin_anew(self, classified: Classification) -> list[Effect]:
         """From now on ids are of the next numbering."""
         assert self._last is not None
-        assert ruling.begun_anew is not None
+        assert classified.begun_anew is not None
         before = self._last
         self._base += EPOCH_SPAN
-        number = self._base + ruling.begun_anew
+        number = self._base + classified.begun_anew
         self._last = number - 1
-        first_ms = min((trade["trade_time_ms"] for trade in ruling.genuine), default=self._last_ms)
+        first_ms = min((trade["trade_time_ms"] for trade in classified.genuine), default=self._last_ms)
         detail = f"trade ids begin anew after {shown(before)}: numbering {self.epoch + 1}"
         return [*self._forget_numberings(), LedgerEvent("gap", number, number, first_ms, detail)]
 
     def _forget_numberings(self) -> list[Effect]:
-        """What is missing of earlier numberings can be had no more, however long REST is asked."""
+        """Give up what is missing of earlier numberings, which REST no longer has."""
         effects: list[Effect] = []
         for missing in list(self._missing.within(0, self._base - 1)):
             self._settle(missing.first, missing.last)
@@ -384,14 +386,14 @@ class TradeSequence:
         return effects
 
     def retry(self, now_s: float) -> list[Effect]:
-        """Ask again for what is due; `now_s` is of a clock that only goes forward. Call it once a second."""
+        """Ask again for what is due; `now_s` is of a monotonic clock. Call it once a second."""
         if not self._filling:
             self._open_since_s = None
         elif self._open_since_s is None:
             self._open_since_s = now_s
         if self._open_since_s is None or now_s - self._open_since_s < _UNANSWERED_S:
             return self._fill(now_s)
-        detail = "the exchange leaves the question for them open"
+        detail = "the exchange does not answer the request for them"
         return [event for missing in self._missing for event in self._expect(missing, detail)]
 
     def receive_rows(
@@ -407,7 +409,7 @@ class TradeSequence:
         Args:
             rows: None if REST refused to answer.
             now_s: as in `retry`.
-            oldest_available: REST has none below this id, for now.
+            oldest_available: REST now has none below this id.
         """
         self._filling, self._open_since_s = False, None
         effects: list[Effect] = []
@@ -422,13 +424,13 @@ class TradeSequence:
             else:
                 self._settle(number, number)
                 if number == self._last:
-                    # Known by its id alone so far, with a time that it is not later than.
+                    # Only its id was known, and a time not before its own.
                     self._last_ms = row["trade_time_ms"]
-                # The newest of all, with nothing missing any more: no other repair is on its way behind it.
+                # It is the newest and nothing is missing: no repair follows it.
                 completes = number == self._last and not self._missing
                 effects.append(Publish(TRADES, row, number if completes else None))
         if first < oldest_available:
-            # Asking page by page for what cannot be had would take hours, and find nothing.
+            # Asking page by page for unavailable trades would take hours, and find nothing.
             last = max(last, oldest_available - 1)
         exhausted = self._missing.unanswered(first, last, now_s)
         if exhausted:
@@ -445,11 +447,11 @@ class TradeSequence:
         never: Iterable[tuple[int, int]],
         now_s: float,
     ) -> list[Effect]:
-        """Take what aggTrades say of ids that REST does not have as trades.
+        """Take the proof by aggTrades of ids that REST does not have as trades.
 
         Args:
             issued: ranges of ids proved to be trades.
-            never: ranges of ids proved to be none; nobody expects them.
+            never: ranges of ids proved never issued.
             now_s: as in `retry`.
         """
         self._filling, self._open_since_s = False, None
@@ -458,7 +460,7 @@ class TradeSequence:
             ids = IdRanges([(max(asked.first, low), min(asked.last, high))] if low <= high else ())
             for first, last in ids.difference(self._counted):
                 effects += self._never_issued(first, last)
-        # What a bar counts aggTrades cannot prove to be none.
+        # A trade that a bar counts was issued, whatever aggTrades show.
         for low, high in (*issued, *self._counted.within(asked.first, asked.last)):
             for missing in self._missing.within(low, high):
                 self._proved.add(missing.first, missing.last)
@@ -471,16 +473,16 @@ class TradeSequence:
 
     @staticmethod
     def _is_too_late(hole: MissingRange, row: TradeMessage) -> bool:
-        """It is later than what came after the hole: ids have begun anew, and only REST knows it yet."""
+        """It is later than the trade after the hole: ids have begun anew, which only REST shows yet."""
         return 0 < hole.after_ms < row["trade_time_ms"] - DISORDER_MS
 
     def _settle(self, first: int, last: int) -> None:
-        """These ids are missing no more."""
+        """These ids are no longer missing."""
         for ids in (self._missing, self._expected, self._proved):
             ids.remove(first, last)
 
     def _never_issued(self, first: int, last: int) -> list[Effect]:
-        """What was already expected is excused; the rest nobody has heard of."""
+        """Excuse those entered as expected; the others were never entered."""
         effects: list[Effect] = []
         if first <= last:
             after_ms = max((missing.after_ms for missing in self._missing.within(first, last)), default=0)
@@ -490,7 +492,7 @@ class TradeSequence:
         return effects
 
     def _expect(self, missing: MissingRange, detail: str) -> list[Effect]:
-        """From now on the ledger knows that these are missing, whatever becomes of this process."""
+        """Enter them as expected: the ledger knows that they are missing even if this process is killed."""
         if self._expected.intersection_count(missing.first, missing.last) == missing.last - missing.first + 1:
             return []
         self._expected.add(missing.first, missing.last)
@@ -498,7 +500,7 @@ class TradeSequence:
 
     def _prove(self, unproved: Sequence[MissingRange]) -> list[Effect]:
         self._filling = True
-        # Without a time before the hole, aggregates from shortly before its end have to do.
+        # Without a time before the hole, begin shortly before its end.
         begin_ms = unproved[0].after_ms if unproved[0].before_ms is None else unproved[0].before_ms
         first, last, end_ms = unproved[0].first, unproved[-1].last, unproved[-1].after_ms
         return [ProveTrades(self._symbol, first, last, begin_ms, end_ms)]
@@ -507,7 +509,7 @@ class TradeSequence:
         if self._missing.range_count() < MAX_HOLES:
             self._missing.add(hole)
             return []
-        # Expected and not stored: nobody asks for it any more, and nobody can call it complete.
+        # Expected, and not asked for again: the ledger stays incomplete.
         detail = f"{MAX_HOLES:,} holes are open, more are not followed; `cryptostream repair` fetches it"
         return [LedgerEvent("expected", hole.first, hole.last, hole.after_ms, detail)]
 
@@ -518,7 +520,7 @@ class TradeSequence:
                 missing.before_ms, missing.after_ms, offline=missing.offline, halts=self._halts
             )
             ids = IdRanges([(missing.first, missing.last)])
-            # A halt explains ids that nobody traded, none that aggTrades have.
+            # A halt explains ids without trades, but none that aggTrades have.
             traded = (
                 IdRanges(self._proved.within(missing.first, missing.last))
                 if cause == "halted"
@@ -534,9 +536,9 @@ class TradeSequence:
         return effects
 
     def _fill(self, now_s: float = -math.inf) -> list[Effect]:
-        """Ask for a page: the oldest hole that is due, and those after it that the page reaches.
+        """Ask for a page: the oldest hole that is due, and later ones within the page.
 
-        Without a time only what was never asked for is due.
+        Without a time only ids that were never asked for are due.
         """
         page = None if self._filling else self._missing.due(now_s, PAGE)
         if page is None:
@@ -546,7 +548,7 @@ class TradeSequence:
 
 
 def _is_too_early(hole: MissingRange, row: TradeMessage) -> bool:
-    """It is earlier than what came before the hole: REST has answered with something else."""
+    """It is earlier than the trade before the hole: REST has answered with something else."""
     return hole.before_ms is not None and row["trade_time_ms"] < hole.before_ms - _OUT_OF_ORDER_MS
 
 

@@ -7,14 +7,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-# A bar of one second ends each second while the market is open (BINANCE_SPOT.md §4.5).
-KLINE_1S_SILENCE_S: Final = 10.0
-# All other intervals: a bar of one minute has at least one event a minute; the rest follow its trades.
-KLINE_SILENCE_S: Final = 130.0
-QUIET_SILENCE_S: Final = 60.0
-# Once one stream is found silent: others that have said nothing for so long have most likely ended with it.
+from producers.exchanges.port import Liveness
+
+# When one stream is silent, others without a message for this long have most likely ended with it.
 SUSPECT_SILENCE_S: Final = 5.0
-# So long a new connection is given to bring what the one before did not.
+# A new connection has this long to carry what the former one did not.
 CHANCE_S: Final = 10.0
 _PACES: Final = 20
 _LEARNING: Final = 0.05  # weight of the newest gap in the usual one
@@ -36,21 +33,28 @@ class _Pace:
 class Watchdog:
     """Watches the streams of one connection, in seconds of a clock that only goes forward.
 
-    Streams of bars have fixed bounds. Trades, depth and quotes may be thin: each is measured by its own usual
-    gap, and never found guilty by that while the same symbol's bars arrive, which show that the connection
-    works and the market is quiet. Longer intervals than a minute speak only when there are trades; they count
-    as silent together with the shorter ones. What the exchange is proved to have (`producers.lookout`) and
-    the connection does not bring makes it guilty whatever else arrives.
+    Streams of bars that the exchange sends even without trades have fixed bounds. Other streams are measured
+    by their own usual gap, but not while such bars of the symbol arrive: these show that the connection works
+    and the market is quiet.
+    A stream that is proved not to be carried (`producers.silence_probe`) is always a reason to reconnect.
     """
 
-    def __init__(self, streams: Iterable[tuple[str, str, str | None]], now_s: float) -> None:
+    def __init__(
+        self,
+        streams: Iterable[tuple[str, str, str | None]],
+        now_s: float,
+        liveness: Liveness,
+    ) -> None:
         """`streams`: (symbol, kind, interval or None) of all that the connection carries."""
+        self._liveness = liveness
+        self._frame_s = now_s  # the newest frame of any kind
         self._paces: dict[tuple[str, str, str | None], _Pace] = {stream: _Pace(now_s) for stream in streams}
         self._replay = False
         self._begun_s = now_s
 
     def heard(self, stream: tuple[str, str, str | None], now_s: float) -> None:
-        """An event of this stream came."""
+        """An event of this stream arrived."""
+        self._frame_s = now_s
         pace = self._paces.get(stream)
         if pace is None:
             return
@@ -60,17 +64,21 @@ class Watchdog:
         pace.heard += 1
         pace.heard_at_s = now_s
 
+    def heard_frame(self, now_s: float) -> None:
+        """A frame without an event arrived."""
+        self._frame_s = now_s
+
     def replaying(self) -> None:
-        """The source is a recording: it may pause and end as it likes."""
+        """The source is a recording, which may pause and end at any time."""
         self._replay = True
 
-    def judge(
+    def check(
         self,
         now_s: float,
         halted: frozenset[str] = frozenset(),
         uncarried: Mapping[tuple[str, str, str | None], str] = MappingProxyType({}),
     ) -> Reconnect | None:
-        """Say whether a stream is silent for too long.
+        """Check whether a stream has been silent for too long.
 
         Args:
             halted: symbols that may be silent.
@@ -78,6 +86,9 @@ class Watchdog:
         """
         if self._replay:
             return None
+        liveness = self._liveness
+        if liveness.frame_s is not None and now_s - self._frame_s > liveness.frame_s:
+            return Reconnect(f"no frame for {now_s - self._frame_s:.0f} s")
         if now_s - self._begun_s >= CHANCE_S:
             for stream, why in uncarried.items():
                 pace = self._paces.get(stream)
@@ -87,32 +98,32 @@ class Watchdog:
         barred: set[str] = set()  # symbols whose bars show that the connection works
         for (symbol, kind, interval), pace in watched.items():
             silence_s = now_s - pace.heard_at_s
-            if kind == "kline" and interval in ("1s", "1m"):
-                bound_s = KLINE_1S_SILENCE_S if interval == "1s" else KLINE_SILENCE_S
-                if silence_s > bound_s:
+            fixed_s = liveness.bars_s.get(interval or "") if kind == "kline" else None
+            if fixed_s is not None:
+                if silence_s > fixed_s:
                     return Reconnect(f"{symbol} kline_{interval}: silent for {silence_s:.0f} s")
                 barred.add(symbol)
         for (symbol, kind, interval), pace in watched.items():
             silence_s = now_s - pace.heard_at_s
             if symbol in barred or not pace.heard:
                 continue
-            bound_s = KLINE_SILENCE_S if kind == "kline" else QUIET_SILENCE_S
+            bound_s = liveness.other_bars_s if kind == "kline" else liveness.quiet_s
             if silence_s > max(bound_s, _PACES * pace.usual_gap_s):
                 return Reconnect(f"{_named((symbol, kind, interval))}: silent for {silence_s:.0f} s")
         return None
 
     def mute(self, now_s: float) -> bool:
-        """Whether the connection says nothing at all any more."""
+        """Whether all streams of the connection are silent."""
         return len(self.silent(now_s)) == len(self._paces)
 
     def silent(self, now_s: float) -> frozenset[tuple[str, str, str | None]]:
-        """The streams of a connection already found guilty that should not be waited for."""
+        """The streams that a rollover should not wait for."""
         return frozenset(
             stream for stream, pace in self._paces.items() if now_s - pace.heard_at_s >= SUSPECT_SILENCE_S
         )
 
     def ages_ms(self, now_s: float) -> dict[str, float]:
-        """Age of the newest event of each kind of stream, the oldest symbol's counting."""
+        """Age of the newest event of each kind of stream: of all symbols, the greatest."""
         ages: dict[str, float] = {}
         for (_, kind, interval), pace in self._paces.items():
             name = f"{kind}_{interval}" if interval else kind

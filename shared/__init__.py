@@ -1,1 +1,1 @@
-"""What both sides agree on: messages, topics, settings, errors, Kafka set-up, logging, metrics."""
+"""Contracts and mechanisms of all services: messages, topics, settings, errors, Kafka, logging, metrics."""

@@ -1,4 +1,4 @@
-"""Addresses as settings hold them: URLs and brokers."""
+"""Checks of addresses in settings: URLs and brokers."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
-from shared.masking import masked_url
 from shared.shortened import shortened
+from shared.shown import masked_url
 
 WEB: Final = ("http", "https")
 WEBSOCKET: Final = ("ws", "wss")
 
 
 def checked_url(value: str, schemes: Sequence[str] = WEB) -> str:
-    """A URL without a slash at its end, since paths are appended.
+    """A URL without a trailing slash, since paths are appended.
 
     Raises:
-        ValueError: what is wrong with it; a password in it is not shown.
+        ValueError: the fault, with a password in the URL masked.
     """
     if not value:
         return value
@@ -39,16 +39,10 @@ def _fault_of_url(value: str, schemes: Sequence[str]) -> str | None:
     begin = shortened(parts.scheme)
     allowed = " or ".join(f"{scheme}://" for scheme in schemes)
     for wrong, fault in (
-        (
-            any(sign.isspace() or not sign.isprintable() for sign in value),
-            "has a space or control sign",
-        ),
-        (
-            parts.scheme not in schemes,
-            f"begins with {begin}://; this one begins with {allowed}",
-        ),
+        (any(sign.isspace() or not sign.isprintable() for sign in value), "has a space or control character"),
+        (parts.scheme not in schemes, f"begins with {begin}://; it must begin with {allowed}"),
         (not parts.hostname or port == 0, f"has no host, or port 0; write it like {example}"),
-        (parts.query or parts.fragment, "goes on behind its path; leave out what follows ? and #"),
+        (parts.query or parts.fragment, "has a query or fragment; remove it from ? or # on"),
     ):
         if wrong:
             return fault
@@ -56,7 +50,7 @@ def _fault_of_url(value: str, schemes: Sequence[str]) -> str | None:
 
 
 def checked_servers(value: str) -> str:
-    """Brokers as host:port, comma-separated; a missing port is librdkafka's 9092."""
+    """Brokers as host:port, comma-separated; the default port is librdkafka's 9092."""
     for server in value.split(",") if value else ():
         host, colon, port = server.strip().rpartition("://")[2].rpartition(":")
         if not colon or server.endswith("]"):

@@ -1,7 +1,6 @@
-"""Exchanges' archives of market data: what their names say, and times in whichever unit they come.
+"""Exchanges' archives of market data: parsing of their file names, and of times in any unit.
 
-Source: BINANCE_SPOT.md §9; data.binance.vision, whose files are called SYMBOL-INTERVAL-DATE or
-SYMBOL-KIND-DATE.
+Source: BINANCE_SPOT.md §9; data.binance.vision, with files named SYMBOL-INTERVAL-DATE or SYMBOL-KIND-DATE.
 """
 
 from __future__ import annotations
@@ -13,20 +12,20 @@ from typing import Any, Final, NamedTuple
 
 _NAME: Final = re.compile(r"([^\s/\\-]+)-(?:(\d+)(mo|[smhdwM])|([A-Za-z]+))-")
 _DATED: Final = re.compile(_NAME.pattern + r"\d{4}(?!\d)")
-# Any other word is one of a user's own names.
+# Any other word is a name of the user's own.
 _KINDS: Final = frozenset(
     ("trades", "aggTrades", "bookTicker", "bookDepth", "metrics", "fundingRate", "liquidationSnapshot")
 )
-# Series of futures that are called like their klines.
+# Folders of other futures series, whose files are named like klines.
 _OTHER_PRICES: Final = {
     "markpriceklines": "mark prices of ",
     "indexpriceklines": "index prices of ",
     "premiumindexklines": "premium indices of ",
 }
-# Of contracts that are settled in coins, and of those that end on a day; all other names do not tell.
+# Symbols of coin-margined and of delivery contracts; all other names are ambiguous.
 _COIN_MARGINED: Final = re.compile(r"\w+USD_(?:PERP|\d{6})")
 _DELIVERED: Final = re.compile(r"\w+_\d{6}")
-# Folders of data.binance.vision, wherever they were put.
+# Folders of data.binance.vision, anywhere in a path.
 _FOLDERS: Final = (
     (("data", "spot"), "spot"),
     (("spot", "monthly"), "spot"),
@@ -35,22 +34,37 @@ _FOLDERS: Final = (
     (("futures", "cm"), "COIN-M futures"),
     (("data", "option"), "options"),
 )
-# What packers and downloads leave beside the data.
+# Files that archivers and downloads leave beside the data.
 _LITTER: Final = re.compile(
     r"(?:^|/)(?:__MACOSX/|\._|\.DS_Store$|Thumbs\.db$|desktop\.ini$)|\.checksum$", re.I
 )
-# From 2001 to 2286 seconds have 10 digits, milliseconds 13, microseconds 16, nanoseconds 19: as a finer unit
-# each would be a time of 1970, of which no market has data.
+# From 2001 to 2286 seconds have 10 digits, milliseconds 13, microseconds 16, nanoseconds 19: in a finer unit
+# each would be a time in 1970, for which no market has data.
 _MS_OF_A_SECOND: Final = 1000
 _LEAST_S: Final = 10**9
 _DIGITS: Final = re.compile(r"\s*(\d{1,19})(?:\.0*)?\s*", re.ASCII)
+# Columns of an archive of klines without a line of names.
+KLINE_COLUMNS: Final = (
+    "open_time",
+    "open",
+    "high",
+    "low",
+    "close",
+    "volume",
+    "close_time",
+    "quote_volume",
+    "count",
+    "taker_buy_volume",
+    "taker_buy_quote_volume",
+    "ignore",
+)
 
 
 class ArchiveName(NamedTuple):
-    """What the name of an archive says.
+    """The parts of an archive's name.
 
     Attributes:
-        interval: like 1h or 1M; empty if it is no archive of klines.
+        interval: like 1h or 1M; empty for other archives than klines.
         kind: klines, trades, aggTrades, …
     """
 
@@ -60,12 +74,12 @@ class ArchiveName(NamedTuple):
 
 
 def archive_name(title: str, *, dated: bool = True) -> ArchiveName | None:
-    """Symbol, in whichever alphabet, and what of it; None for other files' names.
+    """The parts of an archive's name, with a symbol of any alphabet; None for other files.
 
     Args:
-        dated: a year must follow, or it is a name of the user's own.
+        dated: a year must follow; otherwise the name is the user's own.
     """
-    # Some file systems take accents and syllables apart; exchanges do not.
+    # Some file systems decompose accents and syllables; exchanges do not.
     found = (_DATED if dated else _NAME).match(unicodedata.normalize("NFC", title))
     if found is None:
         return None
@@ -76,7 +90,7 @@ def archive_name(title: str, *, dated: bool = True) -> ArchiveName | None:
 
 
 def market_of(path: PurePath, symbol: str) -> str | None:
-    """The market of an archive by its folder, else by its symbol; None where neither tells."""
+    """The market of an archive by its folder, else by its symbol; None if neither identifies it."""
     folders = [part.lower() for part in path.parent.parts]
     prices = next((_OTHER_PRICES[part] for part in folders if part in _OTHER_PRICES), "")
     for names, market in _FOLDERS:
@@ -90,21 +104,21 @@ def market_of(path: PurePath, symbol: str) -> str | None:
 
 
 def is_litter(member: str) -> bool:
-    """Whether a file in a ZIP is none of its data."""
+    """Whether a file in a ZIP is not data."""
     return _LITTER.search(str(PurePosixPath(member))) is not None
 
 
 def time_ms(value: Any) -> int:
-    """Milliseconds of a time in seconds, milliseconds, microseconds or nanoseconds: its size tells.
+    """Milliseconds of a time in seconds, milliseconds, microseconds or nanoseconds, recognised by its size.
 
     Raises:
-        ValueError: it is none of these, or not between 2001 and 2286.
+        ValueError: it is not a time between 2001 and 2286.
     """
     return _ms_and_unit(value)[0]
 
 
 def end_ms(close_time: Any) -> int:
-    """When a bar ends whose last second, millisecond, microsecond or nanosecond is given, ms (exclusive).
+    """End of a bar (ms, exclusive), given its last second, millisecond, microsecond or nanosecond.
 
     Raises:
         ValueError: as `time_ms`.
@@ -114,7 +128,7 @@ def end_ms(close_time: Any) -> int:
 
 
 def _ms_and_unit(value: Any) -> tuple[int, int]:
-    """Milliseconds, and how many the unit has, at least one."""
+    """Milliseconds, and the length of the unit in ms, at least one."""
     if type(value) is str and len(value) == 13 and value.isascii() and value.isdigit() and value[0] != "0":
         return int(value), 1  # nearly all
     found = _DIGITS.fullmatch(str(value)) if type(value) in (str, int, float) else None

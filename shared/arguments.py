@@ -1,4 +1,4 @@
-"""What every command line of ours has in common: words are bounded where they are shown, numbers anyway."""
+"""Parser and argument types of every command line."""
 
 from __future__ import annotations
 
@@ -6,24 +6,22 @@ import argparse
 import math
 from typing import Final, NoReturn
 
-from shared.masking import masked
-from shared.shortened import bounded, quoted
-from shared.shown import shown
+from shared.shortened import quoted, sanitized
 
-# No count, port, time, size or id of ours is longer; seeds neither.
+# Enough for every count, port, time, size, id and seed.
 _MOST_BITS: Final = 63
 _MOST_DIGITS: Final = 20
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse repeats a word that it does not take, whatever it is and however long."""
+    """argparse repeats an invalid argument as it is, however long; this one sanitizes it."""
 
     def error(self, message: str) -> NoReturn:
-        super().error(bounded(shown(masked(message))))
+        super().error(sanitized(message))
 
 
 def finite(text: str) -> float:
-    """A number on the command line; "inf", "nan" and 1e400 are none that anything could last or be."""
+    """A finite number."""
     try:
         number = float(text)
     except ValueError:
@@ -34,9 +32,9 @@ def finite(text: str) -> float:
 
 
 def whole(text: str) -> int:
-    """A whole number on the command line that fits where numbers are kept."""
+    """A whole number of at most 63 bits."""
     try:
-        # Python reads thousands of digits, and refuses some more, each in words of its own.
+        # Python accepts thousands of digits, and raises its own error beyond.
         number = int(text) if len(text) <= _MOST_DIGITS else None
     except ValueError:
         number = None

@@ -1,4 +1,4 @@
-"""A thread of its own for one kind of work, one job after another."""
+"""A worker thread that runs jobs one after another."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Answer = TypeVar("Answer")
 
 
 class Background:
-    """Runs jobs in the order in which they were given.
+    """Runs jobs in the order in which they were submitted.
 
-    Its thread is a daemon, so that a job that hangs, as on a store that does not answer, cannot hold the
-    process beyond its stop; an executor of the standard library would.
+    Its thread is a daemon: a hanging job, for example on a store that does not answer, cannot keep the
+    process from ending, as it would in an executor of the standard library.
     """
 
     def __init__(self, name: str) -> None:
@@ -23,13 +23,13 @@ class Background:
         threading.Thread(target=self._work, name=name, daemon=True).start()
 
     def submit(self, job: Callable[[], Answer]) -> Future[Answer]:
-        """Run it, unless the future is cancelled before its turn; that has what it returns or raises."""
+        """Run the job, unless its future is cancelled before its turn."""
         future: Future[Answer] = Future()
         self._jobs.put((job, future))
         return future
 
     def close(self) -> None:
-        """End the thread, after what it was given."""
+        """End the thread after the submitted jobs."""
         self._jobs.put(None)
 
     def _work(self) -> None:

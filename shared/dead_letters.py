@@ -1,8 +1,7 @@
-"""Dead letters: rejected bytes with the reason and the place they came from as record headers.
+"""Dead letters: rejected bytes, with the reason and their origin as record headers.
 
-A letter is always of a size that Kafka takes. Its bytes are unchanged up to `MOST_BYTES`, which is the
-longest frame that is read of an exchange; of what is longer the beginning is kept, and headers say how long
-it was and what its hash is.
+A letter always fits into a Kafka record. Bytes up to `MOST_BYTES`, the longest frame that is read from an
+exchange, are unchanged; longer ones are cut, with their length and hash in headers.
 """
 
 from __future__ import annotations
@@ -20,25 +19,25 @@ Headers = list[tuple[str, str | bytes]]
 WEBSOCKET: Final = "websocket:"
 REST: Final = "rest:"
 
-# librdkafka and brokers take 1,000,000 bytes a record where nobody has set another bound; what is left of
-# them is for the key, the headers (5 kB at most, all in signs of four bytes) and the format's own bytes.
+# librdkafka and brokers accept 1,000,000 bytes a record by default; the rest is for the key, the headers (5
+# kB at most, all in characters of four bytes) and the format's overhead.
 MOST_BYTES: Final = 900_000
-# `exchange:symbol` of 129 signs is the longest key of ours.
+# `exchange:symbol` of 129 characters is our longest key.
 _MOST_KEY: Final = 1_024
 _REASON: Final = 2 * OF_WORDS
 _LONGEST_NUMBER: Final = 18
 
 
 class Origin(NamedTuple):
-    """Where a dead letter came from, and why.
+    """Origin of a dead letter, and the reason.
 
     Attributes:
-        source: the topic the bytes were read from; `websocket:<stream>` or `rest:<path>` for what never got
-            to Kafka; or the topic whose records led to a point that the store refused.
-        partition, offset: of the rejected record, -1 where it is none.
-        service: which one put it aside.
-        whole_bytes: of how many bytes the letter holds only the beginning; -1 where it holds them all.
-        sha256: of the whole, in hexadecimal digits; "" where the letter holds it.
+        source: the topic of the record; `websocket:<stream>` or `rest:<path>` for bytes that never got to
+            Kafka; or the topic whose records led to a point that the store rejected.
+        partition, offset: of the rejected record; -1 if there is none.
+        service: the sender.
+        whole_bytes: original length of bytes that were cut; -1 if they were not.
+        sha256: of the original bytes, in hexadecimal digits; "" if they were not cut.
     """
 
     reason: str
@@ -60,7 +59,7 @@ class Origin(NamedTuple):
 
 
 class DeadLetter(NamedTuple):
-    """A record of `pipeline.dead-letters`, of a size that Kafka takes."""
+    """A record of `pipeline.dead-letters`, of a size that Kafka accepts."""
 
     key: bytes | None
     value: bytes | None
@@ -68,10 +67,10 @@ class DeadLetter(NamedTuple):
 
 
 def dead_letter(origin: Origin, key: bytes | None, value: bytes | None) -> DeadLetter:
-    """The letter for rejected bytes. It never raises, whatever they are.
+    """The letter for rejected bytes. Never raises.
 
     Args:
-        origin: whose `whole_bytes` and `sha256` follow from the bytes.
+        origin: its `whole_bytes` and `sha256` are derived from the bytes.
     """
     headers: Headers = [
         ("reason", shortened(origin.reason, _REASON).encode()),
@@ -90,7 +89,7 @@ def dead_letter(origin: Origin, key: bytes | None, value: bytes | None) -> DeadL
 
 
 def origin_of(headers: Iterable[tuple[str, str | bytes | None]] | None) -> Origin:
-    """Inverse of `dead_letter`; what is not there, or not ours, is empty or -1."""
+    """Inverse of `dead_letter`; missing and foreign headers become "" or -1."""
     texts = {
         name: value.decode(errors="replace") if isinstance(value, bytes) else value or ""
         for name, value in headers or ()
@@ -107,9 +106,9 @@ def origin_of(headers: Iterable[tuple[str, str | bytes | None]] | None) -> Origi
 
 
 def as_json(value: Any) -> bytes:
-    """Decoded JSON, encoded again, however deep it is nested: `orjson` reads 1,024 levels and writes 254.
+    """Encode decoded JSON of any depth: `orjson` reads 1,024 levels and writes 254.
 
-    What has no form in JSON is told as a text. It never raises.
+    Other values become texts. Never raises.
     """
     try:
         return orjson.dumps(value)
@@ -141,7 +140,7 @@ def _deep_json(value: Any) -> bytes:
 
 
 class _Token(bytes):
-    """JSON that is written already."""
+    """JSON that is encoded already."""
 
 
 def _leaf(value: Any) -> bytes:

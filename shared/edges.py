@@ -1,7 +1,7 @@
-"""Where the process meets the machine: its standard streams, and errors of the system in words.
+"""The process's standard streams, and system errors in one clear line.
 
-What a command can foresee it says itself, with its own way out. This is for the rest: an error of the system
-that nobody met on its way is told as what it is, by file and cause.
+Commands report foreseeable errors themselves, with a way out. Unforeseen errors of the system are described
+here by file and cause.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from shared.shortened import bounded
 from shared.shown import shown, shown_output
 
 _STANDARD: Final = 3  # input, output, errors
-# Signs of ours that a terminal without Unicode can show in another way.
+# ASCII forms of our characters, for terminals without Unicode.
 _PLAIN: Final = str.maketrans(
     {"–": "-", "—": "-", "…": "...", "→": "->", "×": "x", "·": ".", "•": "*", "≥": ">=", "≤": "<=", "µ": "u"}
     | {"▲": "^", "▼": "v", "●": "*", "○": "o", "─": "-", "━": "-"}
@@ -31,7 +31,7 @@ def _in_plain_signs(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     text = error.object[error.start : error.end].translate(_PLAIN)
-    # Nothing is lost: what has no other form is written by its number, as JSON would.
+    # Other characters are escaped by their number, as in JSON.
     return text.encode("ascii", "backslashreplace").decode("ascii"), error.end
 
 
@@ -39,12 +39,12 @@ codecs.register_error(_HANDLER, _in_plain_signs)
 
 
 class Output:
-    """A standard stream that remembers what went wrong with it: an error of writing does not say where.
+    """A standard stream that remembers its first error, since an OSError does not name its stream.
 
-    What is written steers no terminal: `shared.shown`. Who draws on one writes to `terminal`.
+    Text is escaped by `shared.shown`; `terminal` writes control sequences.
 
     Attributes:
-        fault: the first one; None so far.
+        fault: the first error; None if there was none.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -52,25 +52,25 @@ class Output:
         self.fault: OSError | None = None
 
     def write(self, text: str) -> int:
-        with self._noting():
+        with self._remembering():
             self._stream.write(shown_output(text))
         return len(text)
 
     def flush(self) -> None:
-        with self._noting():
+        with self._remembering():
             self._stream.flush()
 
     @property
     def buffer(self) -> _Raw:
-        return _Raw(self._stream.buffer, self._noting)
+        return _Raw(self._stream.buffer, self._remembering)
 
     @property
     def terminal(self) -> _Raw:
-        """The same stream for what draws on a terminal: it is written as it is."""
-        return _Raw(self._stream, self._noting)
+        """The same stream without escaping, for drawing on a terminal."""
+        return _Raw(self._stream, self._remembering)
 
     @contextmanager
-    def _noting(self) -> Iterator[None]:
+    def _remembering(self) -> Iterator[None]:
         try:
             yield
         except OSError as fault:
@@ -78,15 +78,15 @@ class Output:
             raise
 
     def finish(self) -> OSError | None:
-        """Write what is still held; what went wrong, then or before."""
+        """Flush; returns the first error of the stream, if any."""
         with suppress(OSError):  # which is remembered
             if not self._stream.closed:
                 self.flush()
         return self.fault
 
     def drop(self) -> None:
-        """Nothing more can be written: what is held must not fail once more when the interpreter ends."""
-        with suppress(OSError, ValueError):  # a stream of a test has no number
+        """Redirect to the null device, so that buffered output does not fail again at the end."""
+        with suppress(OSError, ValueError):  # a test's stream has no file descriptor
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, self._stream.fileno())
             os.close(null)
@@ -96,18 +96,18 @@ class Output:
 
 
 class _Raw:
-    """What lies below it, bytes or text."""
+    """The underlying stream, bytes or text, without escaping."""
 
-    def __init__(self, stream: Any, noting: Callable[[], AbstractContextManager[None]]) -> None:
+    def __init__(self, stream: Any, remembering: Callable[[], AbstractContextManager[None]]) -> None:
         self._stream = stream
-        self._noting = noting
+        self._remembering = remembering
 
     def write(self, content: Any) -> int:
-        with self._noting():
+        with self._remembering():
             return int(self._stream.write(content))
 
     def flush(self) -> None:
-        with self._noting():
+        with self._remembering():
             self._stream.flush()
 
     def __getattr__(self, name: str) -> Any:
@@ -118,17 +118,17 @@ class _Raw:
 def prepared_streams() -> Iterator[Output]:
     """Make the standard streams usable, whatever the process was started with.
 
-    `sys.stdout`, which is given, and `sys.stderr` are each an `Output` meanwhile.
+    `sys.stdout`, which is yielded, and `sys.stderr` become an `Output` each.
 
-    A stream that is closed becomes the null device: else the next file that is opened would take its number,
-    and everything written to the stream would go into that file. What an encoding lacks is written in plain
-    signs, and what would steer a terminal is written out.
+    A closed stream becomes the null device: otherwise the next opened file would take its descriptor, and
+    output would go into that file. Characters that the encoding lacks are written in ASCII, and control
+    characters are escaped.
     """
     while (number := os.open(os.devnull, os.O_RDWR)) < _STANDARD:
         os.set_inheritable(number, True)
     os.close(number)
     if sys.stdin is None:
-        sys.stdin = _opened(0, "r")  # empty, and so a file without bars
+        sys.stdin = _opened(0, "r")  # empty: a file without bars
     if sys.stdout is None:
         sys.stdout = _opened(1)
     if sys.stderr is None:
@@ -149,18 +149,18 @@ def _opened(number: int, mode: Literal["r", "w"] = "w") -> TextIO:
 
 
 def terminal(stream: TextIO) -> TextIO:
-    """Where to draw instead of a standard stream of `prepared_streams`; any other stream itself."""
+    """The stream to draw on: `Output.terminal`, or any other stream itself."""
     return cast("TextIO", stream.terminal) if isinstance(stream, Output) else stream
 
 
 def complain(text: str) -> None:
-    """A line on standard error, if there is one to write to."""
-    with suppress(OSError, ValueError):  # full, or closed: there is nobody left to tell
+    """Write a line to standard error, if possible."""
+    with suppress(OSError, ValueError):  # full or closed
         print(bounded(shown(text)), file=sys.stderr, flush=True)  # noqa: T201
 
 
 def in_words(error: BaseException) -> str | None:
-    """An error of the system, a library or the machine in one clear line; None for a fault of ours."""
+    """An error of the system or a library in one clear line; None for a bug of ours."""
     said: str | None
     match error:
         case OSError():
@@ -185,7 +185,7 @@ def _of_system(error: OSError) -> str:
     if error.filename is not None:
         name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else error.filename
         return f"{name}: {reason}; see that it is there, may be used, and has room"
-    if isinstance(error, FileNotFoundError):  # asked for without a name, only this can be missing
+    if isinstance(error, FileNotFoundError):  # without a file name only this can be missing
         return f"the working directory is gone ({reason}); change to one that is there"
     if isinstance(error, ConnectionError | TimeoutError):
         return f"a connection failed ({reason}); see that the servers in the settings are up"
@@ -193,7 +193,7 @@ def _of_system(error: OSError) -> str:
 
 
 def _of_kafka(error: BaseException) -> str | None:
-    # Not imported here: not every command needs Kafka's library, and what was not loaded raised nothing.
+    # Not imported: not every command needs Kafka's library, and if it is not loaded, it raised nothing.
     library = sys.modules.get("confluent_kafka")
     if library is None or not isinstance(error, library.KafkaException):
         return None

@@ -1,7 +1,7 @@
-"""`.env`, read as strictly as it is meant: what cannot be read or is unknown is a fault with file and line.
+"""Strict reading of `.env`: unreadable lines and unknown names are faults with file and line.
 
-Composers read the same file for the compose files. What they and python-dotenv read differently is refused
-too: `NAME: value`, a name without a value, `$NAME` in a setting of ours.
+Compose reads the same file. Forms that compose and python-dotenv read differently are rejected too: `NAME:
+value`, a name without a value, `$NAME` in a setting of ours.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Final
 from dotenv.parser import Binding, parse_stream
 
 from shared.errors import SettingsError
+from shared.files import read_small_file
 from shared.setting_names import MOVED, PROXIES, SETTINGS, is_known, nearest
-from shared.small_files import read_small_file
 
 _SHOWN: Final = 60
 _MOST_BYTES: Final = 2**20
@@ -23,14 +23,13 @@ _MOST_FAULTS: Final = 100
 
 
 def read_env_file(path: Path) -> Mapping[str, str]:
-    """Names and values of a file, as written; empty if there is none.
+    """Names and values of a file, as written; empty if there is no file.
 
-    A virtual environment of that name is somebody else's. Whatever else is no file is there for a reason (a
-    folder, where a container was to mount a file that was missing), and settings that nobody reads are the
-    wrong ones.
+    A virtual environment named `.env` is ignored. Any other folder is an error: a container makes one where a
+    file to mount is missing, and its settings would silently not be read.
 
     Raises:
-        SettingsError: with a fault for each line that is wrong.
+        SettingsError: with a fault for each wrong line.
     """
     content = _content(path)
     if content is None:
@@ -40,7 +39,7 @@ def read_env_file(path: Path) -> Mapping[str, str]:
     faults: list[str] = []
     for binding in parse_stream(io.StringIO(_text(path, content))):
         if len(faults) == _MOST_FAULTS:
-            faults.append(f"{path}: more is wrong; see whether it is the right file")
+            faults.append(f"{path}: has more faults; check that it is the right file")
             break
         if binding.key is None and not binding.error:
             continue  # a comment, or nothing
@@ -52,7 +51,7 @@ def read_env_file(path: Path) -> Mapping[str, str]:
         elif not is_known(name):
             faults.append(f"{where}: {_unknown(name)}")
         elif name in lines:
-            faults.append(f"{where}: {name} stands in line {lines[name]} too; keep one of them")
+            faults.append(f"{where}: {name} is in line {lines[name]} too; keep one of them")
         elif "$" in value and name in SETTINGS and not _in_single_quotes(binding):
             faults.append(f"{where}: {name} has a $, where composers put a variable; put it in single quotes")
         else:
@@ -72,10 +71,10 @@ def _content(path: Path) -> bytes | None:
     except FileNotFoundError:
         if not path.is_symlink():
             return None
-        raise SettingsError(f"{path}: is a link to what is not there; mend it or remove it") from None
+        raise SettingsError(f"{path}: is a link to a missing file; fix it or remove it") from None
     except OSError as error:
         raise SettingsError(
-            f"{path}: cannot be read ({error.strerror}); let it be a file that you may read, or remove it"
+            f"{path}: cannot be read ({error.strerror}); make it a readable file, or remove it"
         ) from None
 
 
@@ -94,7 +93,7 @@ def _text(path: Path, content: bytes) -> str:
 
 
 def _first_line(binding: Binding) -> int:
-    """Where the text itself begins: blank lines in front are counted as part of it."""
+    """Line of the text itself: a binding includes the blank lines before it."""
     text = binding.original.string
     return int(binding.original.line) + text[: len(text) - len(text.lstrip())].count("\n")
 
@@ -104,7 +103,7 @@ def _in_single_quotes(binding: Binding) -> bool:
 
 
 def _unreadable(binding: Binding) -> str:
-    # Values may be secrets: of a line that cannot be read only its name is shown.
+    # Values may be secrets: only the name of an unreadable line is shown.
     line = binding.original.string.strip().partition("\n")[0]
     name, equals, value = line.removeprefix("export ").partition("=")
     name = name.strip()
@@ -121,7 +120,7 @@ def _unreadable(binding: Binding) -> str:
 def _unknown(name: str) -> str:
     shown = name[:_SHOWN]
     if name.lower() in PROXIES:
-        return f"{shown} is read from the environment alone; export it there"
+        return f"{shown} is read from the environment only; export it there"
     if name in MOVED:
         return f"{shown} {MOVED[name]}"
     if name.endswith(":"):

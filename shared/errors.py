@@ -2,23 +2,42 @@
 
     CryptoStreamError                exit 1
     ├── UsageError                   exit 2: wrong command line
+    │   └── QueryRefused             exit 2: SQL that cannot be answered
     ├── SettingsError                exit 2: wrong setting
     ├── InvalidMessage               a record that breaks its contract; goes to the dead letters
-    ├── ExchangeError                the exchange cannot be used as asked
+    │   ├── TimeAhead                its time lies beyond the exchange's clock, or beyond its arrival
+    │   └── TimeBehind               its time lies long before its event's time
+    ├── ExchangeError                the exchange rejects or does not answer a request
     │   ├── UnknownSymbol            exit 2
     │   ├── ExchangeUnavailable      transient: try again after ``retry_after`` seconds
-    │   │   └── ExchangeBlocked      by one host's firewall; other hosts may answer
-    │   └── ExchangeRefused          permanent: place, ban, wrong request
-    ├── BrokerError                  Kafka cannot be used as asked
+    │   │   ├── ExchangeBlocked      by one host's firewall; other hosts may answer
+    │   │   └── ExchangeUnreadable   the answer has rows, and all break their contract
+    │   ├── ExchangeRefused          permanent: location, ban, wrong request
+    │   └── SlotOver                 not requested: the answer would belong to a later snapshot slot
+    ├── ExchangeFailed               the simulated exchange of a command did not start
+    ├── BrokerError                  Kafka rejects or does not answer a request
     │   ├── BrokerUnavailable        transient
-    │   └── SlotTaken                a member's slot in its group is another's: a new client may join again
+    │   └── MemberFenced             another member has taken its `group.instance.id`: a new client may rejoin
     ├── StoreError
     │   ├── StoreUnavailable         transient: nothing is lost, try again after ``retry_after`` seconds
     │   ├── StoreMisconfigured       fatal: wrong URL, token, organisation or bucket
     │   └── PointsRejected           these points can never be stored; all others are
-    └── RecordingError               exit 2: a file that is not a recording
+    ├── RecordingError               exit 2: a file that is not a recording
+    ├── EngineUnavailable            Kafka or InfluxDB for a run is neither installed nor can be fetched
+    ├── BrokenRow                    a row of a snapshot breaks its contract by our own fault
+    ├── LandingUnavailable           transient: rows wait in the spool
+    ├── LandingMisconfigured         exit 2: wrong location, account or key of the object storage
+    ├── Conflict                     another writer was faster: read, merge and write again
+    ├── WarehouseError               transient: nothing was written; rows wait in the spool
+    │   └── WarehouseMisconfigured   exit 2: wrong account, user, key or table
+    ├── AlertNotSent                 transient: the next run tries again
+    ├── ServerFailed                 the Prefect server of this command did not start
+    ├── ServerUnavailable            the Prefect server does not answer, or rejects our credentials
+    ├── RegistryFailed               a registry does not return an image's digest
+    └── Problem                      an answer of the API other than the one asked for, with its status
 
-Every message names the thing, its value and the way out, in one line: it is what the user sees.
+An error raised by one package alone is defined there. Users see the message: one line with the thing, its
+value and the way out.
 """
 
 from __future__ import annotations
@@ -26,22 +45,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from shared.masking import masked
-from shared.shortened import bounded, quoted
-from shared.shown import shown
+from shared.shortened import quoted, sanitized
 
 
 class CryptoStreamError(Exception):
     """Base of all errors; ``exit_code`` is the command's exit status (DESIGN §4.5).
 
-    Messages go to terminals, logs, the ledger and dead letters: a URL's password is masked in all of them,
-    and what they quote can neither steer a terminal nor begin a line, nor be as long as it likes.
+    Messages go to terminals, logs, the ledger and dead letters: they are `sanitized`.
     """
 
     exit_code = 1
 
     def __init__(self, message: str = "") -> None:
-        super().__init__(bounded(shown(masked(message))))
+        super().__init__(sanitized(message))
 
 
 class UsageError(CryptoStreamError):
@@ -57,7 +73,7 @@ class SettingsError(CryptoStreamError):
     exit_code = 2
 
     def __init__(self, *faults: str) -> None:
-        self.faults = tuple(bounded(shown(masked(fault))) for fault in faults)
+        self.faults = tuple(map(sanitized, faults))
         super().__init__("; ".join(faults))
 
 
@@ -66,10 +82,13 @@ class InvalidMessage(CryptoStreamError):
 
     Attributes:
         field: name of the first field that is wrong, as in DESIGN §4.2.
+
+    Args:
+        expected: what the value should be; "" if the field is missing.
     """
 
-    def __init__(self, field: str, value: object, expected: str) -> None:
-        super().__init__(f"{field}: {quoted(value)} is not {expected}")
+    def __init__(self, field: str, value: object = None, expected: str = "") -> None:
+        super().__init__(f"{field}: {f'{quoted(value)} is not {expected}' if expected else 'missing'}")
         self.field = field
 
 
@@ -92,7 +111,7 @@ class ExchangeBlocked(ExchangeUnavailable):
 
 
 class ExchangeUnreadable(ExchangeUnavailable):
-    """It answered with rows, and not one of them keeps its contract."""
+    """The answer has rows, and all break their contract."""
 
 
 class ExchangeRefused(ExchangeError):
@@ -107,15 +126,17 @@ class BrokerUnavailable(BrokerError):
     pass
 
 
-class SlotTaken(BrokerError):
+class MemberFenced(BrokerError):
     """
     Attributes:
-        slot: `group.instance.id` of the member. reason: the broker's words.
+        instance_id: `group.instance.id` of the member. reason: the broker's words.
     """
 
-    def __init__(self, slot: str, reason: str) -> None:
-        super().__init__(f"the broker has given the slot {slot} to another member ({reason})")
-        self.slot = slot
+    def __init__(self, instance_id: str, reason: str) -> None:
+        super().__init__(
+            f"group member {instance_id} was fenced: another member joined by its name ({reason})"
+        )
+        self.instance_id = instance_id
         self.reason = reason
 
 
@@ -138,7 +159,7 @@ class PointsRejected(StoreError):
 
     Attributes:
         rejected: (point, the store's reason), in the order of the call.
-        expired: points of the same call that are older than their bucket keeps, and not stored either.
+        expired: points of the same call that are older than their bucket's expiry, and not stored either.
     """
 
     def __init__(self, rejected: Sequence[tuple[Any, str]], expired: Sequence[Any] = ()) -> None:

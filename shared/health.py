@@ -1,4 +1,4 @@
-"""Whether a service lives and works: what `/healthz` and `/readyz` on `METRICS_PORT` say."""
+"""Liveness and readiness of a service: `/healthz` and `/readyz` on `METRICS_PORT`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
-# A loop reports once a second; the longest thing it does between two reports is a request to the store,
-# which times out after 30 s and may be tried twice.
+# A loop reports once a second; the longest operation between two reports is a request to the store, which
+# times out after 30 s and may be tried twice.
 HANGING_S: Final = 90.0
-# A loop that is late by so much is at work on something that does not go on.
+# A loop that is this late is stuck.
 LATE_S: Final = 20.0
 # Kafka acknowledges within milliseconds; a metrics record is sent each second.
 SILENT_BROKER_S: Final = 15.0
@@ -30,9 +30,9 @@ WsgiApp = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 
 
 class Health:
-    """What the parts of one service thread say of themselves. They write, the server's threads read.
+    """Health of one service thread's parts. They write, the server's threads read.
 
-    A part that has said nothing is not waited for; the loop itself is, from the first report on.
+    A part without any report counts as ready; the loop counts from its first report on.
 
     Args:
         clock: seconds, never backwards.
@@ -51,12 +51,12 @@ class Health:
         self._begun = True
 
     def ready(self, part: str) -> None:
-        """This part works."""
+        """Report that a part works."""
         with self._lock:
             self._troubles.pop(part, None)
 
     def unready(self, part: str, reason: str) -> None:
-        """This part does not work, for this reason; no secret may stand in it."""
+        """Report why a part does not work; the reason must not contain secrets."""
         with self._lock:
             self._troubles[part] = reason
 
@@ -68,14 +68,14 @@ class Health:
             self.unready(part, reason)
 
     def hanging(self) -> str | None:
-        """Why the process is as good as dead, or None; a start may last as long as what it waits for."""
+        """Why the process hangs; None if it does not. A start may wait without limit."""
         if not self._begun:
             return None
         silent_s = self._clock() - self._beat_s
         return f"loop: no turn for {silent_s:.0f} s" if silent_s > HANGING_S else None
 
     def troubles(self) -> list[str]:
-        """Why the service does not do its work now, one line a part; empty if it does."""
+        """Why the service does not work now, one line per part; empty if it does."""
         silent_s = self._clock() - self._beat_s
         with self._lock:
             found = [f"{part}: {reason}" for part, reason in sorted(self._troubles.items())]
@@ -116,15 +116,15 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
-        """A client that says nothing, or goes, is no event; by itself it would print a traceback."""
-        _LOG.debug("metrics: gave a client up (%s)", sys.exception())
+        """Log a client that is silent or disconnects at debug level; the default prints a traceback."""
+        _LOG.debug("metrics: client dropped (%s)", sys.exception())
 
 
 class _QuietHandler(WSGIRequestHandler):
-    timeout = 10  # a client that says nothing does not keep its thread
+    timeout = 10  # a silent client does not keep its thread
 
     def log_message(self, format: str, *args: Any) -> None:
-        """A line each ten seconds and container says nothing."""
+        """Log no requests: each container makes one every ten seconds."""
 
 
 class _Server6(_Server):

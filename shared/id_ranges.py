@@ -1,4 +1,4 @@
-"""Sets of integers kept as sorted, disjoint, inclusive ranges: what completeness is counted with."""
+"""Sets of integers as sorted, disjoint, inclusive ranges."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class IdRanges:
         return self._lasts[-1] if self._lasts else None
 
     def range_count(self) -> int:
-        """Number of ranges: what memory grows with, and what it iterates over."""
+        """Number of ranges, on which memory and iteration depend."""
         return len(self._firsts)
 
     def difference(self, other: IdRanges) -> IdRanges:
@@ -83,8 +83,8 @@ class IdRanges:
         return result
 
     def distances(self) -> list[int]:
-        """The set as integers that are mostly small: for each range how far it lies behind the one before
-        it, and how far its last id behind its first."""
+        """The set as mostly small integers: per range its distance from the one before, and its length less
+        one."""
         flat: list[int] = []
         end = 0
         for first, last in zip(self._firsts, self._lasts, strict=True):
@@ -94,7 +94,7 @@ class IdRanges:
 
     @classmethod
     def of_distances(cls, flat: Sequence[int]) -> IdRanges:
-        """The counterpart of `distances`. Raises ValueError if it is none."""
+        """Inverse of `distances`. Raises ValueError for other integers."""
         ids = cls()
         end: int | None = None
         for index in range(0, len(flat), 2):
@@ -114,8 +114,7 @@ class IdRanges:
         return iter(list(zip(self._firsts, self._lasts, strict=True)))
 
     def id_count(self) -> int:
-        """Number of ids. No `len`: that has to be the number of ranges, which are what it iterates over, or
-        else `list` makes room for as many items as there are ids, and fails where they are many."""
+        """Number of ids. Not `__len__`: iteration yields ranges, but `list` would allocate by ids."""
         return sum(self._lasts) - sum(self._firsts) + len(self._firsts)
 
     def __bool__(self) -> bool:

@@ -1,4 +1,4 @@
-"""Python itself in a process that handles messages: its garbage collector, its lock and its memory."""
+"""Tuning of the Python process for messages: garbage collector, interpreter lock, memory."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ _SWITCH_S: Final = 0.000_5
 _M_ARENA_MAX: Final = -8  # of glibc's malloc.h
 
 
-def spare_the_collector() -> None:
-    """Keep the garbage collector away from what lives as long as the process; call it once that is there.
+def freeze_gc() -> None:
+    """Exempt the present objects from garbage collection; call it once the long-lived ones exist.
 
-    Messages die by reference count; the collector only walks the libraries' objects again and again, which
-    cost a tenth of the processor time per message in the producer benchmark.
+    Messages are freed by reference count; the collector only traverses the libraries' objects repeatedly,
+    which cost a tenth of the CPU time per message in the producer benchmark.
     """
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
 
 
-def hand_over_sooner() -> None:
-    """Let a thread that waits for a socket go on soon after the answer has come.
+def shorten_switch_interval() -> None:
+    """Let a thread that waits for a socket resume soon after its answer.
 
-    It needs the interpreter's lock, which a computing thread keeps for 5 ms at a time: a request to
-    the store took several of these, and a sixth fewer points a second were written.
+    It needs the interpreter's lock, which a computing thread holds for 5 ms at a time by default: a request
+    to the store took several such waits, and a sixth fewer points a second were written.
     """
     sys.setswitchinterval(_SWITCH_S)
 
 
 def share_one_heap() -> None:
-    """Let all threads allocate from one heap; call it before there are any. Elsewhere than on glibc: nothing.
+    """Let all threads allocate from one heap (glibc only); call it before any thread starts.
 
-    glibc gives each thread a heap of its own, and what one has freed the others cannot use: of the dozen
-    threads of librdkafka's clients each kept the most that it had ever needed, some 30 MB together.
+    glibc gives each thread a heap of its own, whose freed memory the others cannot use: the dozen threads of
+    librdkafka's clients each kept their peak, some 30 MB together.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -44,9 +44,9 @@ def share_one_heap() -> None:
 
 
 def give_back() -> None:
-    """Return to the system what was freed; call it after much was. Elsewhere than on glibc: nothing.
+    """Return freed memory to the system (glibc only); call it after much was freed.
 
-    glibc keeps what lies between blocks that live: of records that were read at the start some 10 MB.
+    glibc keeps free memory between live blocks: some 10 MB of the records read at the start.
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:

@@ -26,7 +26,7 @@ INTERVAL_MS: Final[dict[str, int]] = {
 
 
 def interval_ms(interval: str) -> int:
-    """Length of an interval in milliseconds; KeyError for a name that is not one."""
+    """Length of an interval in milliseconds; KeyError for another name."""
     return INTERVAL_MS[interval]
 
 

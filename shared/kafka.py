@@ -1,8 +1,7 @@
-"""Kafka clients' settings, and the one place where a delivery error is judged."""
+"""Settings of Kafka clients, and which of their errors are fatal."""
 
 from __future__ import annotations
 
-import enum
 import logging
 from typing import Any, Final
 
@@ -10,14 +9,14 @@ from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from shared.errors import BrokerError
 
-# Every client is given this logger, which says nothing: left to itself librdkafka writes lines of its own to
-# the terminal, of a fatal error even at `log_level` 0. Ours come once, from where its errors are judged.
+# Every client gets this silent logger: by default librdkafka writes its own lines to the terminal, for a
+# fatal error even at `log_level` 0. We report each error once, where it is handled.
 LIBRDKAFKA_LOG: Final = logging.getLogger("librdkafka")
 LIBRDKAFKA_LOG.setLevel(logging.CRITICAL + 1)
-# Kept for Java's clients too: the same key lands on the same partition, whoever writes (DESIGN §4.1).
+# Java's default too: a key lands on the same partition, whichever client writes (DESIGN §4.1).
 PARTITIONER: Final = "murmur2_random"
 SESSION_TIMEOUT_MS: Final = 10_000
-# Members learn by a heartbeat that the group changes: so long do partitions of one that left lie idle.
+# Members learn of a rebalance by heartbeat: partitions of a member that left lie idle for up to this time.
 HEARTBEAT_MS: Final = 1_000
 # Longest time between two polls; a store's request and a restore of state stay well below.
 MAX_POLL_INTERVAL_MS: Final = 300_000
@@ -28,8 +27,8 @@ Config = dict[str, Any]
 def producer_config(bootstrap_servers: str, client_id: str, *, memory_broker: bool = False) -> Config:
     """Idempotent, acknowledged by all replicas, compressed, with a bounded queue.
 
-    Undelivered messages wait without a time limit: a dead broker fills the queue, the full queue holds the
-    socket back, nothing is dropped.
+    Undelivered messages wait without a time limit: a dead broker fills the queue, the full queue stops
+    reading the exchange's socket, and nothing is dropped.
     """
     return {
         "bootstrap.servers": bootstrap_servers,
@@ -38,7 +37,7 @@ def producer_config(bootstrap_servers: str, client_id: str, *, memory_broker: bo
         "acks": "all",
         "compression.type": "lz4",
         "partitioner": PARTITIONER,
-        # 5 ms gather a batch at 1,000 messages/s and are not seen by a person.
+        # 5 ms gather a batch at 1,000 messages/s, too short for a person to notice.
         "linger.ms": 5,
         "queue.buffering.max.messages": 100_000,
         "queue.buffering.max.kbytes": 65_536,
@@ -55,16 +54,15 @@ def consumer_config(
     client_id: str,
     *,
     memory_broker: bool = False,
-    slot: str | None = None,
+    instance_id: str | None = None,
 ) -> Config:
     """Offsets are committed by hand, after the store's acknowledgement (DESIGN §5.2).
 
     Args:
-        slot: name of the one member that ever holds it: a restart within the session's time-out gets its
-            partitions back at once, without a rebalance. None for replicas that come and go: they leave the
-            group when they are closed, and the others take over.
+        instance_id: of a static member: a restart within the session time-out gets its partitions back at
+            once, without a rebalance. None for dynamic members, which leave the group when they are closed.
     """
-    static = {} if slot is None else {"group.instance.id": slot}
+    static = {} if instance_id is None else {"group.instance.id": instance_id}
     return static | {
         "bootstrap.servers": bootstrap_servers,
         "group.id": group,
@@ -75,7 +73,7 @@ def consumer_config(
         "session.timeout.ms": SESSION_TIMEOUT_MS,
         "heartbeat.interval.ms": HEARTBEAT_MS,
         "max.poll.interval.ms": MAX_POLL_INTERVAL_MS,
-        # What stays with its owner goes on being read while the rest moves (KIP-429).
+        # Partitions that keep their owner are read throughout a rebalance (KIP-429).
         "partition.assignment.strategy": "cooperative-sticky",
         # Bounded memory: librdkafka prefetches 64 MB a partition otherwise.
         "queued.max.messages.kbytes": 8_192,
@@ -88,22 +86,15 @@ def consumer_config(
 
 
 def quiet_consumer(config: Config) -> Consumer:
-    """A consumer that leaves the terminal to us."""
+    """A consumer whose librdkafka writes nothing to the terminal."""
     return Consumer(config, logger=LIBRDKAFKA_LOG)
 
 
 def refused(exception: KafkaException) -> BrokerError:
-    """The error for what librdkafka says is over for good, or cannot be asked at all."""
+    """The error for a request that librdkafka or the broker rejects for good."""
     return BrokerError(
         f"Kafka refuses: {cause(exception).str()}; see KAFKA_BOOTSTRAP_SERVERS and the broker's log"
     )
-
-
-class Verdict(enum.Enum):
-    """What a Kafka error means for the service that meets it."""
-
-    RETRIABLE = "retriable"  # librdkafka goes on by itself, or the same message may be sent again
-    FATAL = "fatal"  # nothing this process can do mends it: stop with a clear line
 
 
 _FATAL_CODES: Final = frozenset(
@@ -127,12 +118,12 @@ _FATAL_CODES: Final = frozenset(
 
 
 def cause(exception: KafkaException) -> KafkaError:
-    """What librdkafka or the broker said."""
+    """The error of librdkafka or the broker inside the exception."""
     error = exception.args[0]
     assert isinstance(error, KafkaError)
     return error
 
 
-def verdict(error: KafkaError) -> Verdict:
-    """Judge a delivery or client error: everything not known to be fatal is worth another try."""
-    return Verdict.FATAL if error.fatal() or error.code() in _FATAL_CODES else Verdict.RETRIABLE
+def is_fatal(error: KafkaError) -> bool:
+    """Whether nothing this process does can fix the error; all others are worth another try."""
+    return error.fatal() or error.code() in _FATAL_CODES

@@ -1,4 +1,4 @@
-"""Ends a process that nothing in Python can end any more."""
+"""Ends a process whose interpreter is blocked."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _FATAL: Final = re.compile(r"Fatal Python error: (.+)")
 
 @contextmanager
 def ended_after(seconds: float) -> Iterator[None]:
-    """End the process with exit code 1, and say on stderr where it was, if the block takes longer.
+    """End the process with exit code 1 and a stack dump on stderr if the block takes longer.
 
-    For calls that may keep the interpreter's lock for ever: no thread, signal or time-out of Python's gets
-    through to them. librdkafka's `close` is one, in a group that broke off (its issues 4041, 4884). Blocks of
-    several threads may overlap; the last one to begin sets the time.
+    For calls that may hold the interpreter's lock for ever, so that no thread, signal or time-out of Python
+    can interrupt them, like librdkafka's `close` in a broken group (its issues 4041, 4884). Blocks of several
+    threads may overlap; the last one to begin sets the time.
     """
     with _lock:
         _inside.add(threading.get_ident())
@@ -38,17 +38,14 @@ def ended_after(seconds: float) -> Iterator[None]:
 
 
 def end_in_words(line: str) -> str | None:
-    """Why a process ended whose standard error has this line: None if it is no such end's first line.
+    """Why a process ended, by the first line of a stack dump on its standard error; None for other lines.
 
-    Nothing of ours can write it: no Python runs any more in that process by then.
+    No Python of ours can write such a line: the interpreter is blocked by then.
     """
     timeout = _TIMEOUT.fullmatch(line)
     if timeout is not None:
         hours, minutes, seconds = timeout.groups()
         waited_s = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-        return (
-            f"a library's call held it up for {waited_s:g} s and let nothing else run, so it ended itself; "
-            "its log tells where"
-        )
+        return f"a library's call blocked it for {waited_s:g} s, so that it ended itself; its log shows where"
     fatal = _FATAL.fullmatch(line)
-    return f"Python itself broke down: {fatal[1]}; its log tells where" if fatal is not None else None
+    return f"Python itself failed: {fatal[1]}; its log shows where" if fatal is not None else None

@@ -10,8 +10,7 @@ from typing import Any, Final, Literal
 
 import orjson
 
-from shared.masking import masked
-from shared.shown import shown, shown_lines
+from shared.shown import masked, shown, shown_lines
 
 _INDENT: Final = "    "
 
@@ -37,7 +36,7 @@ class _TextFormatter(logging.Formatter):
         return shown(super().formatMessage(record))
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 - the library's name
-        # Set in: what an error quotes must not look like a line of the log.
+        # Indented: text quoted in an error must not look like a line of the log.
         return indent(shown_lines(super().formatException(ei)), _INDENT)
 
     def formatStack(self, stack_info: str) -> str:  # noqa: N802 - the library's name

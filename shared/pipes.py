@@ -1,4 +1,4 @@
-"""Files that are read more than once, though some of them are pipes."""
+"""Files that are read more than once, pipes included."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _STANDARD_INPUT: Final = "-"
 
 
 class Readable(NamedTuple):
-    """A file that can be opened again and again.
+    """A file that can be opened repeatedly.
 
     Attributes:
-        shown: what the user calls it.
+        shown: the user's name for it.
     """
 
     path: Path
@@ -30,13 +30,13 @@ class Readable(NamedTuple):
 
 @contextmanager
 def readable(paths: Sequence[Path]) -> Iterator[list[Readable]]:
-    """The files; what pipes give is put into files, which are gone afterwards. "-" is standard input.
+    """The files; pipes are copied into temporary files. "-" is standard input.
 
-    A path that cannot be opened is left as it is: its reader says why. Checksums and the like, which a
-    pattern names along with the data, are left out.
+    A path that cannot be opened is kept: its reader reports the error. Checksums and the like, which a glob
+    matches along with the data, are left out.
 
     Raises:
-        RecordingError: a pipe cannot be read to its end, or there is no room for what it gives.
+        RecordingError: a pipe cannot be read to its end, or there is no room for its content.
     """
     with tempfile.TemporaryDirectory(prefix="cryptostream-") as directory:
         found = []
@@ -52,7 +52,7 @@ def readable(paths: Sequence[Path]) -> Iterator[list[Readable]]:
 def _is_pipe(path: Path) -> bool:
     try:
         mode = path.stat().st_mode
-        # Other devices can be opened again, and some of them never end.
+        # Other devices can be opened again, and some never end.
         return stat.S_ISFIFO(mode) or (stat.S_ISCHR(mode) and _is_terminal(path))
     except OSError:
         return False

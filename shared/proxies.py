@@ -1,8 +1,8 @@
 """Which connections go through a proxy: one rule for REST, streams and webhooks (docs/settings.md, Proxies).
 
-The environment's `https_proxy` (https, wss) or `http_proxy` (http, ws), else `all_proxy`, small or large
-letters, unless the host is named by `no_proxy`. Never to this machine, nor to a host whose name has no dot:
-that is one of this network, a container for example. Kafka and InfluxDB are always reached directly.
+The environment's `https_proxy` (https, wss) or `http_proxy` (http, ws), else `all_proxy`, in lower or upper
+case, unless `no_proxy` names the host. Connections to this machine, and to hosts without a dot in their name
+(of this network, for example containers), are direct. Kafka and InfluxDB are always reached directly.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from shared.errors import SettingsError
-from shared.masking import masked_url
+from shared.shown import masked_url
 
 _VARIABLE: Final = {"http": "http_proxy", "ws": "http_proxy", "https": "https_proxy", "wss": "https_proxy"}
 _PORTS: Final = {"http": 80, "ws": 80, "https": 443, "wss": 443}
@@ -33,7 +33,7 @@ def proxy_for(url: str, environment: Mapping[str, str] = os.environ) -> str | No
     """URL of the proxy for a URL, or None for a direct connection.
 
     Raises:
-        SettingsError: the proxy that is named cannot be used.
+        SettingsError: the proxy cannot be used.
     """
     proxy = named_proxy(url, environment)
     return None if proxy is None else _usable(proxy, urlsplit(url).hostname or url)
@@ -46,7 +46,7 @@ def named_proxy(url: str, environment: Mapping[str, str] = os.environ) -> Proxy 
     if is_local(host) or _excluded(host, parts, environment):
         return None
     for name in (_VARIABLE.get(parts.scheme, "all_proxy"), "all_proxy"):
-        # Small letters win, empty ones too: so they say "none".
+        # Lower case wins, even if empty, which means "none".
         for variable in (name, name.upper()):
             if variable in environment:
                 address = environment[variable].strip()
@@ -57,7 +57,7 @@ def named_proxy(url: str, environment: Mapping[str, str] = os.environ) -> Proxy 
 
 
 def is_local(host: str) -> bool:
-    """Whether a host is this machine, or has a name of this network alone."""
+    """Whether a host is this machine, or has a name without a dot."""
     address = _address(host)
     if address is not None:
         return address.is_loopback or address.is_unspecified
@@ -66,7 +66,7 @@ def is_local(host: str) -> bool:
 
 class _NowhereElse(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: object) -> None:
-        """None: the redirect itself is the answer, and an HTTPError."""
+        """Do not follow: the redirect becomes an HTTPError."""
 
 
 def direct() -> urllib.request.OpenerDirector:
@@ -75,10 +75,10 @@ def direct() -> urllib.request.OpenerDirector:
 
 
 def for_libraries(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Make the rule hold for libraries that read these variables by themselves, here and in child processes.
+    """Apply the rule to libraries that read these variables themselves, here and in child processes.
 
     Raises:
-        SettingsError: a proxy that cannot be used; some libraries take it up even where they need none.
+        SettingsError: a proxy cannot be used; some libraries use it even where they need none.
     """
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         for variable in (name, name.upper()):
@@ -132,7 +132,7 @@ def _usable(proxy: Proxy, host: str) -> str:
     except ValueError:
         raise SettingsError(f"{where} has no port from 1 to 65535 or a wrong host; {way_out}") from None
     if parts.scheme.startswith("socks"):
-        raise SettingsError(f"{where} is a SOCKS proxy, which nothing here speaks; {way_out}")
+        raise SettingsError(f"{where} is a SOCKS proxy, which is not supported; {way_out}")
     if parts.scheme not in _USABLE:
         raise SettingsError(f"{where} begins with neither http:// nor https://; {way_out}")
     if not parts.hostname or port == 0 or any(sign.isspace() for sign in url):

@@ -10,19 +10,15 @@ from typing import Any, Final, Literal, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from shared.addresses import WEBSOCKET, checked_servers, checked_url
 from shared.env_file import read_env_file
 from shared.errors import SettingsError
+from shared.files import read_small_file
 from shared.intervals import INTERVAL_MS
-from shared.masking import masked_url
 from shared.shortened import shortened
-from shared.small_files import read_small_file
+from shared.shown import masked_url
 
 # The hosts that serve market data only: no account, reachable where the main ones are not
 # (BINANCE_SPOT.md §1, §7.1).
@@ -66,10 +62,10 @@ def _cut(value: object) -> str:
 
 
 class EnvironmentSettings(BaseSettings):
-    """Settings whose names in the environment and in `.env` are the fields' own, written large.
+    """Settings whose names in the environment and in `.env` are the fields' names in upper case.
 
-    What is empty is as if it were not set. `.env` is read by `load_model` alone: pydantic's own reading
-    leaves out what it cannot read, says nothing, and waits for a pipe.
+    Empty values count as unset. `load_model` reads `.env`: pydantic's own reading silently skips unreadable
+    lines, and blocks on a pipe.
     """
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, str_strip_whitespace=True)
@@ -83,7 +79,7 @@ class EnvironmentSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What is given, then the environment."""
+        """Arguments first, then the environment."""
         return init_settings, _Environment(settings_cls)
 
 
@@ -109,7 +105,7 @@ def environment_names() -> dict[str, str]:
 
 
 class Settings(EnvironmentSettings):
-    """Everything that can be set from outside. Names are the environment variables', in lower case."""
+    """All settings of the services. Names are the environment variables', in lower case."""
 
     exchange: Literal["binance"] = "binance"
     symbols: Names = ("BTCUSDC", "ETHUSDC", "XRPUSDC", "SOLUSDC")
@@ -132,6 +128,15 @@ class Settings(EnvironmentSettings):
     warmup_bars: int = Field(default=1000, ge=0, le=100_000)
     metrics_port: int | None = Field(default=None, ge=1, le=65535)
     metrics_address: str = "127.0.0.1"
+    api_host: str = "127.0.0.1"
+    api_port: int = Field(default=8000, ge=0, le=65535)
+    api_token: SecretStr = SecretStr("")
+    api_frame_ms: int = Field(default=50, ge=10, le=10_000)
+    api_credits: int = Field(default=2, ge=1, le=100)
+    api_clients: int = Field(default=100, ge=1, le=10_000)
+    api_trades_per_frame: int = Field(default=200, ge=1, le=2_000)
+    api_backlog_rows: int = Field(default=20_000, ge=2_000, le=1_000_000)
+    grafana_url: str = ""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
 
@@ -160,7 +165,7 @@ class Settings(EnvironmentSettings):
     def _url(cls, value: str) -> str:
         return checked_url(value)
 
-    @field_validator("metrics_address")
+    @field_validator("metrics_address", "api_host")
     @classmethod
     def _address(cls, value: str) -> str:
         # A name would be looked up when a service starts, and might then mean another machine's address.
@@ -170,6 +175,11 @@ class Settings(EnvironmentSettings):
             raise ValueError(
                 f'"{_cut(value)}" is no address; write one of this machine, like 127.0.0.1, or 0.0.0.0'
             ) from None
+
+    @field_validator("grafana_url")
+    @classmethod
+    def _optional_url(cls, value: str) -> str:
+        return checked_url(value) if value else value
 
     @field_validator("binance_ws_url")
     @classmethod
@@ -187,7 +197,7 @@ class Settings(EnvironmentSettings):
         if value is None:
             return None
         try:
-            value = value.expanduser()  # nobody means a folder named ~
+            value = value.expanduser()
             folder = value.is_dir()
         except (OSError, RuntimeError) as error:
             reason = getattr(error, "strerror", None) or error
@@ -202,13 +212,13 @@ class Settings(EnvironmentSettings):
         return value.upper() if isinstance(value, str) else value
 
     def history_url(self) -> str:
-        """Where `historicalTrades` is asked for: the market-data host lacks it (BINANCE_SPOT.md §7.1)."""
+        """URL for `historicalTrades`, which the market-data host lacks (BINANCE_SPOT.md §7.1)."""
         if self.binance_history_url:
             return self.binance_history_url
         return HISTORY_REST_URL if self.binance_rest_url == MARKET_DATA_REST_URL else self.binance_rest_url
 
 
-_SECRETS: Final = frozenset(("influx_token",))
+_SECRETS: Final = frozenset(("influx_token", "api_token"))
 LONGEST_SECRET: Final = 2**16
 Model = TypeVar("Model", bound=BaseSettings)
 
@@ -233,7 +243,7 @@ def load_model(model: type[Model], secrets: Collection[str], overrides: Mapping[
     for name in secrets:
         given.setdefault(name, _secret(name.upper(), environment, values))
     for name in model.model_fields.keys() - given.keys():
-        # The environment wins over `.env`, by what is empty too.
+        # The environment wins over `.env`, even by an empty value.
         if name.upper() not in environment:
             given[name] = values.get(name.upper(), "").strip() or None
     try:
@@ -243,7 +253,7 @@ def load_model(model: type[Model], secrets: Collection[str], overrides: Mapping[
 
 
 def _secret(name: str, *layers: Mapping[str, str]) -> str | None:
-    """A secret of the first layer that names it or its file; the file wins."""
+    """A secret from the first layer that has it or its file; the file wins."""
     for layer in layers:
         plain, path = layer.get(name), layer.get(f"{name}_FILE")
         if path:
@@ -254,10 +264,10 @@ def _secret(name: str, *layers: Mapping[str, str]) -> str | None:
 
 
 def secret_of_file(variable: str, path: str) -> str:
-    """What is in the file that a variable names.
+    """Content of the file that a variable names.
 
     Raises:
-        SettingsError: it cannot be read, or there is nothing in it.
+        SettingsError: it cannot be read, or is empty.
     """
     try:
         content = read_small_file(Path(path), LONGEST_SECRET)

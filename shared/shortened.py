@@ -1,7 +1,7 @@
-"""Any value as a short text: what goes into an error, a log, a header or a key of Kafka is bounded by this.
+"""Any value as a short text, for errors, logs, and headers and keys of Kafka.
 
-What comes from outside may be 900 kB long, nested deeper than Python can follow, or have no text at all. A
-message about it must neither fail for that nor be too long for what is to carry it.
+A value from outside may be 900 kB long, nested deeper than Python can follow, or fail to become text. A
+message about it must neither fail nor be too long.
 """
 
 from __future__ import annotations
@@ -10,27 +10,27 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from shared.shown import shown
+from shared.shown import masked, shown
 
-# Characters of a value in an error, which names it; of a name in a header or a key; and of what another
-# program says of itself: a close reason, an answer, an error of a library.
+# Characters of a quoted value; of a name in a header or a key; and of another program's words: a close
+# reason, an answer, a library's error.
 OF_VALUE: Final = 80
 OF_NAME: Final = 160
 OF_WORDS: Final = 300
 
-# Of a whole error: room for a list of all choices, and for a dozen settings that are wrong at once.
+# Of a whole error: room for a list of all choices, and for a dozen wrong settings.
 OF_MESSAGE: Final = 4_000
 
 _LONG_WORD: Final = re.compile(rf"\S{{{OF_WORDS + 1},}}")
-_DEEPEST: Final = 8  # levels of nesting that a person could still read
+_DEEPEST: Final = 8  # levels of nesting that a person can still read
 _MORE: Final = "…"
-_LONGEST_INTEGER: Final = 2**256  # of decimal digits Python makes at most 4,300, and then raises
+_LONGEST_INTEGER: Final = 2**256  # Python raises beyond 4,300 decimal digits
 
 
 def shortened(value: object, most: int = OF_WORDS) -> str:
-    """The value in one line in which every sign can be seen, of `most` characters and one at most.
+    """The value in one line of visible characters, at most `most` and one for "…" where it was cut.
 
-    What was cut ends with "…". It never raises, whatever the value is.
+    Never raises.
     """
     text = _beginning(value, most + 1)
     line = shown(text)
@@ -38,16 +38,20 @@ def shortened(value: object, most: int = OF_WORDS) -> str:
 
 
 def quoted(value: object, most: int = OF_VALUE) -> str:
-    """The same between quotation marks, as Python writes a text; `most` counts signs before that."""
+    """The same as a Python string literal; `most` counts characters before escaping."""
     text = _beginning(value, most + 1)
     return repr(text if len(text) <= most else text[:most] + _MORE)
 
 
-def bounded(message: str) -> str:
-    """A message, whatever it quotes; where it is too long, words and then the whole lose their middle.
+def sanitized(message: str) -> str:
+    """A message for people and logs: passwords of URLs masked, in one line, bounded."""
+    return bounded(shown(masked(message)))
 
-    Its end stays: there stands the way out. What is bounded here was made elsewhere, of arguments, settings
-    and names of files; what may be huge is better bounded where it is quoted, by the above.
+
+def bounded(message: str) -> str:
+    """A message of bounded length: too long words, and then the whole, lose their middle.
+
+    Its end stays, with the way out. Huge values are better shortened where they are quoted, by the above.
     """
     if len(message) <= OF_WORDS:
         return message
@@ -60,7 +64,7 @@ def _without_middle(text: str, most: int) -> str:
 
 
 def _beginning(value: object, most: int) -> str:
-    """At least the first `most` characters of the value's text, and none that are not wanted are made."""
+    """At least the first `most` characters of the value's text, made without the rest."""
     if isinstance(value, str):
         return value[:most]
     parts: list[str] = []
@@ -94,7 +98,7 @@ def _parts(value: Any, most: int, depth: int) -> Iterator[str]:
         case str() if depth:
             yield repr(value[:most])
         case bytes() | bytearray():
-            # A sign has up to four bytes.
+            # A character has up to four bytes.
             yield bytes(value[: most * 4]).decode(errors="replace")
         case int() if abs(value) > _LONGEST_INTEGER:
             yield f"an integer of {value.bit_length()} bits"
@@ -105,5 +109,5 @@ def _parts(value: Any, most: int, depth: int) -> Iterator[str]:
 def _of_its_own(value: object) -> str:
     try:
         return str(value)
-    except Exception:  # noqa: BLE001  # whatever a foreign type's own text fails with, its name is left
+    except Exception:  # noqa: BLE001  # a foreign type's `__str__` may raise anything
         return f"<{type(value).__name__}>"

@@ -1,4 +1,4 @@
-"""Stable names for replicas of a service, each the first slot that is free; its starts are counted."""
+"""Slots: stable names for replicas of a service, with a count of their starts."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _MOST: Final = 64  # far more than there are partitions
 
 
 class Slot:
-    """A slot of a service, held by a lock on a file until the process ends, however it ends.
+    """The first free slot of a service, held by a lock on a file until the process ends.
 
-    A replica that is started again takes the slot that became free: names do not grow in number.
+    A restarted replica takes a slot that became free, so that the number of names stays bounded.
 
     Args:
-        folder: on a disk that all replicas share, a volume for example.
+        folder: on a disk that all replicas share, for example a volume.
 
     Raises:
         SettingsError: the folder cannot be used.
@@ -27,28 +27,28 @@ class Slot:
         self.name, self._file = _take(folder, service)
 
     def release(self) -> None:
-        """Give it back."""
+        """Release the lock."""
         self._file.close()
 
 
 def count_start(folder: Path, service: str, instance: str) -> int:
-    """Enter one more start of a service and instance; how many there were before it.
+    """Count one more start of a service's instance; returns the number of earlier ones.
 
-    A start that follows a stop asked for counts as one after a crash does: from inside they look the same.
+    Starts after an orderly stop and after a crash count alike: the process cannot distinguish them.
 
     Args:
-        folder: that of the slots; what it remembers is counted.
+        folder: of the slots.
 
     Raises:
         SettingsError: the folder cannot be used.
     """
     try:
         with (folder / f"{service}.{instance}.starts").open("a+", encoding="ascii", errors="replace") as file:
-            # Two processes may share a name by mistake: each start counts all the same.
+            # Two processes may share a name by mistake: each start counts.
             fcntl.flock(file, fcntl.LOCK_EX)
             file.seek(0)
             text = file.read()
-            # A machine that lost power may have left no number: the count begins anew.
+            # A power cut may have left no number: the count restarts.
             before = int(text) if text.isdecimal() else 0
             file.truncate(0)
             file.write(str(before + 1))

@@ -40,7 +40,7 @@ def indicator_state_topic(interval: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A declared topic; `retention_bytes` caps every partition, so that no clock error can fill the disk."""
+    """A declared topic; `retention_bytes` bounds a partition, so that a wrong clock cannot fill the disk."""
 
     name: str
     retention_ms: int
@@ -54,7 +54,7 @@ class Topic:
             "cleanup.policy": "compact" if self.compacted else "delete",
             "retention.ms": str(self.retention_ms),
             "retention.bytes": str(self.retention_bytes),
-            # The broker's time, so that retention needs no clock of ours.
+            # The broker's time, so that retention does not depend on our clocks.
             "message.timestamp.type": "LogAppendTime",
         }
         if self.segment_bytes is not None:
@@ -82,8 +82,8 @@ def declared_topics(intervals: Sequence[str]) -> tuple[Topic, ...]:
         Topic(DEPTH, _DAY_MS, 16 * _GIB),
         Topic(BOOK, 7 * _DAY_MS, 8 * _GIB),
         Topic(QUOTES, _DAY_MS, 8 * _GIB),
-        # Not by time: its consumer deletes what is a week old, where a snapshot has it. Small segments, since
-        # only whole ones are freed.
+        # No retention by time: the consumer deletes events that are a week old and in a snapshot. Small
+        # segments, since only whole ones are freed.
         Topic(LEDGER, FOR_EVER, 4 * _GIB, segment_bytes=64 * 2**20),
         Topic(LEDGER_SNAPSHOT, FOR_EVER, -1, compacted=True, segment_bytes=16 * 2**20),
         Topic(METRICS, _DAY_MS, _GIB),

@@ -1,1 +1,1 @@
-"""A Binance-compatible exchange on localhost: market model, REST and WebSocket, recordings, truth log."""
+"""A Binance-compatible exchange on localhost: market model, REST and WebSocket, recordings, exchange log."""

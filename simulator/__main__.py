@@ -1,4 +1,4 @@
-"""`python -m simulator` and `cryptostream simulate`: arguments, signals, what is said on standard output."""
+"""`python -m simulator` and `cryptostream simulate`: arguments, signals, events on standard output."""
 
 from __future__ import annotations
 
@@ -11,34 +11,41 @@ from pathlib import Path
 import orjson
 import uvloop
 
-from shared.arguments import Parser, finite, whole
-from shared.command import guarded
+from shared.arguments import finite, whole
+from shared.command import main_of, stop_signals
 from shared.errors import UsageError
 from shared.logs import set_up_logging
 from shared.pipes import Readable, readable
 from shared.settings import load_settings
 from shared.shortened import shortened
-from shared.stop_signals import stop_signals
 from simulator.faults.kinds import OF_THE_MARKET
 from simulator.faults.market import halts_by_symbol, listed_by_symbol, restarts_by_symbol
 from simulator.faults.script import check_symbols, parse_script
+from simulator.protocols.registry import EXCHANGES, Spoken
 from simulator.recordings.files import open_recordings
-from simulator.recordings.player import Player
-from simulator.recordings.shift import shift_to
+from simulator.recordings.player import Player, shift_to
 from simulator.server.app import Simulator, SimulatorOptions
 from simulator.server.connection import ConnectionRules
-from simulator.world.exchange import WorldExchange
+from simulator.world.world import World
 
 # A minute of a busy symbol then holds a million trades; beyond that a minute no longer fits its draw.
 _HIGHEST_RATE = 2_000.0
+# A snapshot of 22 MB, four times the greatest that was recorded.
+_MOST_FAR_LEVELS = 100_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's arguments, without `--debug`, which every command has."""
+    """Declare the command's arguments, without `--debug`, which every command has."""
     add = parser.add_argument
+    add(
+        "--exchange",
+        choices=tuple(EXCHANGES),
+        default="binance",
+        help="whose protocol is spoken (default: %(default)s)",
+    )
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     add("--port", type=whole, default=0, help="port to listen on; 0 takes a free one (default)")
-    add("--symbols", help="comma-separated, any names (default: the settings')")
+    add("--symbols", help="comma-separated, as the exchange writes them (default: the settings')")
     add("--seed", type=whole, default=1, help="another seed, another market (default: %(default)s)")
     add(
         "--start",
@@ -63,6 +70,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="log trades and bars of these intervals from the start on, whoever asks for them",
     )
     add("--market-data-only", action="store_true", help="only the endpoints of the market-data host")
+    add(
+        "--far-levels",
+        type=whole,
+        metavar="N",
+        help="Coinbase: levels on each side of a book that nobody reaches (default: 22500: 5 MB)",
+    )
     add("--ping-interval", type=finite, default=20.0, metavar="S", help="seconds (default: %(default)s)")
     add("--pong-timeout", type=finite, default=60.0, metavar="S", help="seconds (default: %(default)s)")
     add("--connection-age", type=finite, default=86_400.0, metavar="S", help="seconds a connection lives")
@@ -113,11 +126,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace, files: list[Readable]) -> int:
     _check(arguments)
-    script = parse_script(arguments.faults, arguments.fault)
-    settings = load_settings(symbols=arguments.symbols)
+    spoken = EXCHANGES[arguments.exchange]
+    script = parse_script(arguments.faults, arguments.fault, spoken.dialect.scope)
+    settings = load_settings(symbols=None if spoken.checked else arguments.symbols)
     set_up_logging(settings.log_level, settings.log_format)
     now_ms = time.time_ns() // 1_000_000
-    exchange: WorldExchange | Player
+    exchange: World | Player
     seeds = (arguments.fault_seed, script.seed, arguments.seed)
     fault_seed = next(seed for seed in seeds if seed is not None)
     if arguments.replay:
@@ -135,16 +149,17 @@ def _run(arguments: argparse.Namespace, files: list[Readable]) -> int:
     else:
         start_ms = now_ms if arguments.start is None else arguments.start
         clock_start_ms = max(start_ms, now_ms) if arguments.resume else start_ms
-        exchange = WorldExchange(
-            settings.symbols,
+        symbols = _symbols(arguments.symbols, spoken) or settings.symbols
+        exchange = spoken.world(
+            symbols,
             arguments.seed,
             start_ms,
             arguments.rate,
             clock_start_ms=clock_start_ms,
-            halts=halts_by_symbol(script.faults, fault_seed, clock_start_ms, settings.symbols),
-            listed_ms=listed_by_symbol(script.faults, clock_start_ms, settings.symbols),
-            trade_restarts_ms=restarts_by_symbol(script.faults, clock_start_ms, settings.symbols, "trade"),
-            update_restarts_ms=restarts_by_symbol(script.faults, clock_start_ms, settings.symbols, "depth"),
+            halts=halts_by_symbol(script.faults, fault_seed, clock_start_ms, symbols),
+            listed_ms=listed_by_symbol(script.faults, clock_start_ms, symbols),
+            trade_restarts_ms=restarts_by_symbol(script.faults, clock_start_ms, symbols, "trade"),
+            update_restarts_ms=restarts_by_symbol(script.faults, clock_start_ms, symbols, "depth"),
         )
     check_symbols(script.faults, exchange.symbols)
     logged = load_settings(intervals=arguments.log_intervals).intervals if arguments.log_intervals else ()
@@ -166,12 +181,25 @@ def _run(arguments: argparse.Namespace, files: list[Readable]) -> int:
         hold=arguments.hold,
         freeze_at=arguments.freeze_at,
         log_intervals=logged,
+        far_levels=arguments.far_levels,
     )
     uvloop.run(_serve(exchange, options))
     return 0
 
 
-async def _serve(exchange: WorldExchange | Player, options: SimulatorOptions) -> None:
+def _symbols(text: str | None, spoken: Spoken) -> tuple[str, ...]:
+    """The symbols of an exchange that writes them in its own way; empty: the settings have them."""
+    if spoken.checked is None:
+        return ()
+    if text is None:
+        return spoken.symbols
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise UsageError(f"--symbols {text!r} names none; write them like {','.join(spoken.symbols[:2])}")
+    return tuple(dict.fromkeys(spoken.checked(name) for name in names))
+
+
+async def _serve(exchange: World | Player, options: SimulatorOptions) -> None:
     stop = asyncio.Event()
     failures: list[BaseException] = []
 
@@ -188,7 +216,7 @@ async def _serve(exchange: WorldExchange | Player, options: SimulatorOptions) ->
     try:
         await simulator.start()
     except UnicodeError:
-        # By the encoding of internationalized names: a part of it is empty or longer than 63 signs.
+        # The encoding of internationalized names fails: a part is empty or longer than 63 characters.
         raise UsageError(
             f"--host {shortened(options.host)}: is no name of a host; give one, or an address"
         ) from None
@@ -204,7 +232,7 @@ async def _serve(exchange: WorldExchange | Player, options: SimulatorOptions) ->
     await stop.wait()
     await simulator.stop()
     if failures:
-        # An exchange without a market is none: clients would wait for ever.
+        # Without a market clients would wait for ever.
         raise failures[0]
 
 
@@ -224,7 +252,7 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError(
             f"--speed {arguments.speed:g} is not possible; choose above 0, up to 1000 (0: in replay only)"
         )
-    # Binance's own history begins in 2017; years beyond 2100 are a wrong unit.
+    # Binance's history begins in 2017; years beyond 2100 are a wrong unit.
     if arguments.start is not None and not 1_483_228_800_000 <= arguments.start <= 4_102_444_800_000:
         raise UsageError(
             f"--start {arguments.start} is not a time in ms between 2017 and 2100, like 1785767100000"
@@ -245,7 +273,24 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError(f"--freeze-at {arguments.freeze_at:g} is not above 0 seconds")
     if arguments.log_intervals is not None and arguments.log is None:
         raise UsageError("--log-intervals: says what goes into a log; name its file with --log FILE")
+    _check_exchange(arguments)
     _check_replay(arguments)
+
+
+def _check_exchange(arguments: argparse.Namespace) -> None:
+    if arguments.replay and arguments.exchange != "binance":
+        raise UsageError(
+            f"--exchange {arguments.exchange} has no recordings to --replay; leave one of them out"
+        )
+    if arguments.market_data_only and arguments.exchange != "binance":
+        raise UsageError(
+            f"--market-data-only is a host of Binance; leave it out with --exchange {arguments.exchange}"
+        )
+    if arguments.far_levels is not None:
+        if arguments.exchange != "coinbase":
+            raise UsageError("--far-levels belongs to the books of --exchange coinbase; leave it out")
+        if not 0 <= arguments.far_levels <= _MOST_FAR_LEVELS:
+            raise UsageError(f"--far-levels {arguments.far_levels} is not between 0 and {_MOST_FAR_LEVELS:,}")
 
 
 def _check_replay(arguments: argparse.Namespace) -> None:
@@ -260,12 +305,7 @@ def _check_replay(arguments: argparse.Namespace) -> None:
 
 
 def main() -> int:
-    """Entry point of `python -m simulator`."""
-    parser = Parser(prog="simulator", description="A Binance-compatible exchange on localhost.")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
-    add_arguments(parser)
-    arguments = parser.parse_args()
-    return guarded(lambda: run(arguments), debug=arguments.debug)
+    return main_of("simulator", "An exchange on localhost: Binance, Kraken or Coinbase.", add_arguments, run)
 
 
 if __name__ == "__main__":

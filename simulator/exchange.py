@@ -1,4 +1,4 @@
-"""What the server serves: one port, two adapters (the seeded world, the replayed recording)."""
+"""The market behind the server: one port, two adapters (the seeded world, the replayed recording)."""
 
 from __future__ import annotations
 
@@ -21,6 +21,11 @@ class KlineRow(NamedTuple):
     trade_count: int
     taker_buy_base_volume: str
     taker_buy_quote_volume: str
+
+    @classmethod
+    def of_event(cls, bar: Mapping[str, Any]) -> KlineRow:
+        """From `k` of a kline event (BINANCE_SPOT.md §4.5)."""
+        return cls(*(bar[letter] for letter in ("t", "o", "h", "l", "c", "v", "T", "q", "n", "V", "Q")))
 
 
 class TradeRow(NamedTuple):
@@ -82,7 +87,7 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Which items of a list are asked for, as BINANCE_SPOT.md §7.3 cuts them; times in ms, inclusive."""
+    """Requested items of a list, as BINANCE_SPOT.md §7.3 cuts them; times in ms, inclusive."""
 
     start_ms: int | None
     end_ms: int | None
@@ -108,10 +113,10 @@ class Exchange(Protocol):
     ) -> list[KlineRow]: ...
 
     def depth(self, symbol: str, limit: int, now_ms: int) -> Depth | None:
-        """The book as of now; None where none is known."""
+        """The book as of now; None if unknown."""
 
     def quotes(self, symbol: str, now_ms: int) -> Quotes | None:
-        """The touch as of now; None where it is not known."""
+        """The touch as of now; None if unknown."""
 
     def trades(self, symbol: str, from_id: int | None, limit: int, now_ms: int) -> list[TradeRow]:
         """From an id on, or the newest."""

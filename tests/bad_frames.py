@@ -10,11 +10,15 @@ import orjson
 
 Frame = dict[str, Any]
 
-_NO_INTEGER: Final = (None, "1", "", 1.5, [], [1], {"a": 1}, -1, 2**63)
-_NO_DECIMAL: Final = (None, 1, 1.5, True, [], {}, "", " 1", "NaN", "Infinity", "-1", "1,0", "0x1", "1" * 400)
-_NO_TEXT: Final = (None, 5, True, [], {})
-_NO_FLAG: Final = (None, 0, 1, "true", [], {})
-_NO_LEVELS: Final = (None, 5, "x", {}, [[]], [["1"]], [["1", 2]], [["x", "1"]], [["1", "1", "1"]], [None])
+_NO_INTEGER: Final[tuple[Any, ...]] = (None, "1", "", 1.5, [], [1], {"a": 1}, -1, 2**63)
+_NO_DECIMAL: Final[tuple[Any, ...]] = (
+    *(None, 1, 1.5, True, [], {}, "", " 1", "NaN", "Infinity", "-1", "1,0", "0x1", "1" * 400),
+)
+_NO_TEXT: Final[tuple[Any, ...]] = (None, 5, True, [], {})
+_NO_FLAG: Final[tuple[Any, ...]] = (None, 0, 1, "true", [], {})
+_NO_LEVELS: Final[tuple[Any, ...]] = (
+    *(None, 5, "x", {}, [[]], [["1"]], [["1", 2]], [["x", "1"]], [["1", "1", "1"]], [None]),
+)
 
 # Event kind → the letters that are read, and what none of them may be.
 _WRONG: Final[dict[str, dict[str, tuple[Any, ...]]]] = {

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+from producers.exchanges.binance.exchange import BINANCE
+from producers.exchanges.binance.parse import parse_frame
+from producers.exchanges.binance.streams import open_with
+from producers.exchanges.frame_types import LATEST_MS, Parsed, Stream
+from producers.exchanges.port import Addresses, Plan
+from shared.messages import BookMessage, DepthMessage, KlineMessage, LedgerMessage, QuoteMessage, TradeMessage
 
 NOW_MS = 1_785_767_100_000  # 2026-08-03T14:25:00Z
 
@@ -28,9 +37,9 @@ def _arrived(message: dict[str, Any], happened_ms: int, fields: dict[str, Any]) 
     return message | {"received_time_ms": max(known_ms) + 5} | fields
 
 
-def kline(**fields: Any) -> dict[str, Any]:
+def kline(**fields: Any) -> KlineMessage:
     """A closed 1m bar."""
-    bar = {
+    bar: dict[str, Any] = {
         "interval": "1m",
         "open_time_ms": NOW_MS - 60_000,
         "close_time_ms": NOW_MS - 1,
@@ -51,10 +60,10 @@ def kline(**fields: Any) -> dict[str, Any]:
         bar["close_time_ms"] = fields["open_time_ms"] + 59_999
     given = bar | fields
     happened_ms = max(given["close_time_ms"] + 1 if given["closed"] else 0, given["open_time_ms"])
-    return _arrived(_common(**bar), happened_ms, fields)
+    return cast(KlineMessage, _arrived(_common(**bar), happened_ms, fields))
 
 
-def trade(**fields: Any) -> dict[str, Any]:
+def trade(**fields: Any) -> TradeMessage:
     values = {
         "trade_id": 1,
         "price": "100.00000000",
@@ -62,10 +71,10 @@ def trade(**fields: Any) -> dict[str, Any]:
         "trade_time_ms": NOW_MS,
         "buyer_is_maker": False,
     }
-    return _arrived(_common(**values), fields.get("trade_time_ms", NOW_MS), fields)
+    return cast(TradeMessage, _arrived(_common(**values), fields.get("trade_time_ms", NOW_MS), fields))
 
 
-def depth(**fields: Any) -> dict[str, Any]:
+def depth(**fields: Any) -> DepthMessage:
     values = {
         "kind": "diff",
         "first_update_id": 101,
@@ -73,10 +82,10 @@ def depth(**fields: Any) -> dict[str, Any]:
         "bids": [["100.00000000", "1.00000000"]],
         "asks": [["101.00000000", "0.00000000"]],
     }
-    return _arrived(_common(**values), 0, fields)
+    return cast(DepthMessage, _arrived(_common(**values), 0, fields))
 
 
-def book(**fields: Any) -> dict[str, Any]:
+def book(**fields: Any) -> BookMessage:
     values = {
         "update_id": 105,
         "bids": [["100.00000000", "1.00000000"]],
@@ -84,10 +93,10 @@ def book(**fields: Any) -> dict[str, Any]:
         "synced": True,
         "age_ms": 0,
     }
-    return _arrived(_common(**values), 0, fields)
+    return cast(BookMessage, _arrived(_common(**values), 0, fields))
 
 
-def quote(**fields: Any) -> dict[str, Any]:
+def quote(**fields: Any) -> QuoteMessage:
     values = {
         "update_id": 105,
         "bid_price": "100.00000000",
@@ -95,10 +104,10 @@ def quote(**fields: Any) -> dict[str, Any]:
         "ask_price": "101.00000000",
         "ask_quantity": "2.00000000",
     }
-    return _common(event_time_ms=None, **values) | fields
+    return cast(QuoteMessage, _common(event_time_ms=None, **values) | fields)
 
 
-def ledger(**fields: Any) -> dict[str, Any]:
+def ledger(**fields: Any) -> LedgerMessage:
     values = {
         "stream": "trades",
         "interval": None,
@@ -108,7 +117,29 @@ def ledger(**fields: Any) -> dict[str, Any]:
         "count": 10,
         "detail": None,
     }
-    return _arrived(_common(**values), 0, fields)
+    return cast(LedgerMessage, _arrived(_common(**values), 0, fields))
 
 
-BUILDERS = {"kline": kline, "trade": trade, "depth": depth, "book": book, "quote": quote, "ledger": ledger}
+BUILDERS: dict[str, Callable[..., Any]] = {
+    "kline": kline,
+    "trade": trade,
+    "depth": depth,
+    "book": book,
+    "quote": quote,
+    "ledger": ledger,
+}
+
+
+def plan(host: str = "ws://exchange.example", streams: Sequence[Stream] | None = None, **fields: Any) -> Plan:
+    """A connection of Binance to `host`, by default with the streams of one symbol."""
+    [made] = BINANCE.connections(Addresses("", host, ""), ["BTCUSDC"], ["1m"])
+    if streams is not None:
+        url, opening = open_with(host, streams)
+        made = replace(made, url=url, streams=tuple(streams), opening=tuple(opening))
+    return replace(made, **fields)
+
+
+def event_of(frame: bytes | str, now_ms: int, latest_ms: int = LATEST_MS - 1) -> Parsed:
+    """The one event of a frame of Binance."""
+    [event] = parse_frame(frame, now_ms, latest_ms)
+    return event

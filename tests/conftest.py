@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
-from cryptostream.engines.fetch import EngineUnavailable, find_influxd, find_kafka
+from cryptostream.engines.fetch import find_influxd, find_kafka
 from cryptostream.engines.influxdb import InfluxServer
 from cryptostream.engines.kafka import KafkaServer
+from cryptostream.processes.server import EngineUnavailable
 from shared.topics import declared_topics
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def tracked_files() -> frozenset[str]:
+    """Paths below `ROOT` of what is under version control."""
+    listed = subprocess.run(
+        ("git", "ls-files", "-z"), cwd=ROOT, capture_output=True, check=True, text=True
+    ).stdout
+    return frozenset(path for path in listed.split("\0") if path and (ROOT / path).is_file())
+
 
 # Machines are shared and noisy: no test depends on how long an example takes.
 hypothesis_settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -49,10 +60,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, None]:
     """Where skips are forbidden, a skipped test is a failed one, with the same reason."""
     outcome = yield
-    report = outcome.get_result()  # type: ignore[attr-defined]
+    report = outcome.get_result()
     if report.skipped and not _may_skip():
         report.outcome = "failed"
         report.longrepr = f"skipped, where CRYPTOSTREAM_FORBID_SKIPS forbids it: {report.longrepr}"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from consumers.indicators.bars import Bar
-from consumers.points import Point
+from consumers.measurements import Point
 
 
 class SumOfCloses:

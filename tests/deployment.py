@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from cryptostream.engines.influxdb import start_influxd
-from cryptostream.engines.server import ServerProcess, free_port
-from cryptostream.provision import secrets as secret_files
-from cryptostream.provision.declaration import Declaration, Task, read_declaration
-from cryptostream.provision.influxdb import Provisioning
-from cryptostream.provision.secrets import Given, prepare, read_secret
+from cryptostream.processes.server import ServerProcess, free_port
+from influxdb.provision import secrets as secret_files
+from influxdb.provision.declaration import Declaration, Task, read_declaration
+from influxdb.provision.influxdb import Provisioning
+from influxdb.provision.secrets import Given, prepare, read_secret
 from tests.conftest import ROOT
 
 TASK = """option task = {name: "hourly", every: 1h}

@@ -1,4 +1,4 @@
-"""What every landing place promises; run on each adapter."""
+"""What every landing promises; run on each adapter."""
 
 from __future__ import annotations
 
@@ -6,67 +6,67 @@ import threading
 
 import pytest
 
-from pipelines.snapshots.landing.port import Conflict, LandingPlace
+from pipelines.snapshots.landing.port import Conflict, Landing
 
 
 class LandingContract:
-    """Subclasses give the fixture `place`: an empty one."""
+    """Subclasses give the fixture `landing`: an empty one."""
 
-    def test_what_is_not_there_is_none_and_folders_need_not_exist(self, place: LandingPlace) -> None:
-        assert place.read("a/b") is None
-        assert place.names("a") == []
-        place.delete("a/b")
+    def test_what_is_not_there_is_none_and_folders_need_not_exist(self, landing: Landing) -> None:
+        assert landing.read("a/b") is None
+        assert landing.names("a") == []
+        landing.delete("a/b")
 
-    def test_a_blob_is_read_as_it_was_written(self, place: LandingPlace) -> None:
-        place.write("a/exchange=x/b.parquet", b"one", None)
-        blob = place.read("a/exchange=x/b.parquet")
+    def test_a_blob_is_read_as_it_was_written(self, landing: Landing) -> None:
+        landing.write("a/exchange=x/b.parquet", b"one", None)
+        blob = landing.read("a/exchange=x/b.parquet")
         assert blob is not None and blob.content == b"one"
-        place.write("a/exchange=x/empty", b"", None)
-        assert place.names("a/exchange=x") == ["b.parquet", "empty"]
+        landing.write("a/exchange=x/empty", b"", None)
+        assert landing.names("a/exchange=x") == ["b.parquet", "empty"]
 
-    def test_names_are_those_directly_in_a_folder(self, place: LandingPlace) -> None:
+    def test_names_are_those_directly_in_a_folder(self, landing: Landing) -> None:
         for name in ("a/2", "a/1", "a/deep/3", "ab/4"):
-            place.write(name, b"x", None)
-        assert place.names("a") == ["1", "2"]
+            landing.write(name, b"x", None)
+        assert landing.names("a") == ["1", "2"]
 
-    def test_what_is_there_is_not_created_again(self, place: LandingPlace) -> None:
-        place.write("a/b", b"one", None)
+    def test_what_is_there_is_not_created_again(self, landing: Landing) -> None:
+        landing.write("a/b", b"one", None)
         with pytest.raises(Conflict):
-            place.write("a/b", b"two", None)
-        blob = place.read("a/b")
+            landing.write("a/b", b"two", None)
+        blob = landing.read("a/b")
         assert blob is not None and blob.content == b"one"
 
-    def test_only_the_version_that_was_read_is_replaced(self, place: LandingPlace) -> None:
-        place.write("a/b", b"one", None)
-        first = place.read("a/b")
+    def test_only_the_version_that_was_read_is_replaced(self, landing: Landing) -> None:
+        landing.write("a/b", b"one", None)
+        first = landing.read("a/b")
         assert first is not None
-        place.write("a/b", b"two", first.version)
+        landing.write("a/b", b"two", first.version)
         with pytest.raises(Conflict):
-            place.write("a/b", b"three", first.version)
+            landing.write("a/b", b"three", first.version)
         with pytest.raises(Conflict):
-            place.delete("a/b", first.version)
-        second = place.read("a/b")
+            landing.delete("a/b", first.version)
+        second = landing.read("a/b")
         assert second is not None and second.content == b"two"
-        place.delete("a/b", second.version)
-        assert place.read("a/b") is None
+        landing.delete("a/b", second.version)
+        assert landing.read("a/b") is None
 
-    def test_a_replacement_of_what_is_gone_is_a_conflict(self, place: LandingPlace) -> None:
-        place.write("a/b", b"one", None)
-        blob = place.read("a/b")
+    def test_a_replacement_of_what_is_gone_is_a_conflict(self, landing: Landing) -> None:
+        landing.write("a/b", b"one", None)
+        blob = landing.read("a/b")
         assert blob is not None
-        place.delete("a/b")
+        landing.delete("a/b")
         with pytest.raises(Conflict):
-            place.write("a/b", b"two", blob.version)
+            landing.write("a/b", b"two", blob.version)
 
-    def test_of_writers_at_once_none_overwrites_another(self, place: LandingPlace) -> None:
+    def test_of_writers_at_once_none_overwrites_another(self, landing: Landing) -> None:
         """Each adds its line by read, merge, compare and swap: at the end all lines are there."""
 
         def add(number: int) -> None:
             while True:
-                blob = place.read("a/lines")
+                blob = landing.read("a/lines")
                 lines = blob.content if blob else b""
                 try:
-                    place.write("a/lines", lines + b"%d\n" % number, blob.version if blob else None)
+                    landing.write("a/lines", lines + b"%d\n" % number, blob.version if blob else None)
                 except Conflict:
                     continue
                 return
@@ -76,5 +76,5 @@ class LandingContract:
             thread.start()
         for thread in threads:
             thread.join(60)
-        blob = place.read("a/lines")
+        blob = landing.read("a/lines")
         assert blob is not None and sorted(blob.content.split()) == [b"%d" % number for number in range(8)]

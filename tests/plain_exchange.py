@@ -11,19 +11,23 @@ import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import aiohttp
 import orjson
 
 from pipelines.snapshots.extract import ExchangeClock, SnapshotExchange
+from producers.exchanges.binance.rest import BinanceRest
 from simulator.exchange import AggregateRow, Depth, KlineRow, Quotes, Span, TradeRow, Window
 from simulator.faults.requests import RequestFaults
 from simulator.faults.script import parse_script
-from simulator.protocol import rest
-from simulator.protocol.exchange_info import symbol_entry
-from simulator.protocol.rest import ENDPOINTS, RestRequest
-from simulator.protocol.weights import Refused, WeightCounter
+from simulator.protocols.binance import rest
+from simulator.protocols.binance.dialect import BINANCE
+from simulator.protocols.binance.exchange_info import symbol_entry
+from simulator.protocols.binance.manners import BinanceManners
+from simulator.protocols.binance.rest import ENDPOINTS
+from simulator.protocols.binance.weights import Refused, WeightCounter
+from simulator.protocols.port import RestRequest
 
 BAR: Final = 300_000
 DAY: Final = 86_400_000
@@ -169,7 +173,9 @@ class VirtualHost:
         self._exchange = exchange
         self._start_ms = start_ms
         self._latency_s = latency_s
-        self._faults = RequestFaults(parse_script(None, list(faults)).faults, 5, start_ms)
+        self._faults = RequestFaults(
+            parse_script(None, list(faults), BINANCE.scope).faults, 5, start_ms, BinanceManners()
+        )
         self._weights = WeightCounter()
         self._loop: asyncio.AbstractEventLoop | None = None
         self.log: Counter[int] = Counter()
@@ -191,7 +197,7 @@ class VirtualHost:
         async def send(url: str, parameters: dict[str, str]) -> Any:
             return await self.answer(url, parameters, counted)
 
-        exchange.rest._send = send  # type: ignore[method-assign]
+        cast(BinanceRest, exchange.rest)._send = send  # type: ignore[method-assign]
         return exchange
 
     async def answer(

@@ -20,9 +20,10 @@ from consumers.measurements import (
     MEASUREMENTS,
     TRADE,
     Measurement,
+    Point,
+    Series,
     Value,
 )
-from consumers.points import Point, Series
 from consumers.stores.port import Reader, Row, Store
 from shared.errors import PointsRejected, UsageError
 
@@ -208,8 +209,8 @@ class StoreContract:
     ) -> None:
         store.write([bar(symbol, "1m", number) for number in (3, 1)])
         store.write([bar(symbol, interval, number) for interval in ("1s", "5m") for number in (2, 0, 1)])
-        rows = list(place.reader().read("kline", {"symbol": symbol}))
-        order = [((row["time_ns"] - BASE_NS) // (60 * 10**9), row["interval"]) for row in rows]  # type: ignore[operator]
+        rows: list[dict[str, Any]] = list(place.reader().read("kline", {"symbol": symbol}))
+        order = [((row["time_ns"] - BASE_NS) // (60 * 10**9), row["interval"]) for row in rows]
         assert order == [
             *((0, "1s"), (0, "5m")),
             *((1, "1m"), (1, "1s"), (1, "5m")),
@@ -231,8 +232,8 @@ class StoreContract:
         store.write([bar(symbol, "1m", number) for number in (*range(5), 500)])
         store.write([bar(symbol, "1s", number) for number in range(2)])
         reader = place.reader()
-        rows = list(reader.read("kline", {"symbol": symbol}, last=3))
-        found = [((row["time_ns"] - BASE_NS) // (60 * 10**9), row["interval"]) for row in rows]  # type: ignore[operator]
+        rows: list[dict[str, Any]] = list(reader.read("kline", {"symbol": symbol}, last=3))
+        found = [((row["time_ns"] - BASE_NS) // (60 * 10**9), row["interval"]) for row in rows]
         assert found == [(0, "1s"), (1, "1s"), (3, "1m"), (4, "1m"), (500, "1m")]
         before = BASE_NS + 4 * 60 * 10**9
         (row,) = reader.read("kline", {"symbol": symbol, "interval": "1m"}, to_ns=before, last=1)

@@ -8,9 +8,8 @@ from typing import Final
 
 from consumers.arrival import require_arrived
 from consumers.enrich.port import Enriched, Record, StatelessEnricher
-from consumers.ledger_events import PendingEvents
-from consumers.measurements import BOOK, Value
-from consumers.points import Point, Series
+from consumers.measurements import BOOK, Point, SeriesByTags, Value
+from shared.ledger import PendingEvents
 from shared.messages import BookMessage, Levels, decode
 
 # Prices and quantities have at most 40 digits (shared.models.DecimalString): sums and differences are exact.
@@ -19,10 +18,10 @@ _NOT_SYNCED: Final[tuple[Value, ...]] = (None,) * 8 + (False,)
 
 
 class BookEnricher(StatelessEnricher):
-    """Every book message is one point; while the book is not synced, only that is said."""
+    """Every book message is one point; while the book is not synced, `synced` is its only value."""
 
     def __init__(self) -> None:
-        self._series: dict[tuple[str, str], Series] = {}
+        self._series = SeriesByTags(BOOK)
 
     def decode(self, topic: str, value: bytes | None) -> BookMessage:  # noqa: ARG002
         message: BookMessage = decode("book", value)
@@ -33,10 +32,7 @@ class BookEnricher(StatelessEnricher):
         return Enriched([self._point(message) for _, _, message in records], PendingEvents())
 
     def _point(self, message: BookMessage) -> Point:
-        key = (message["exchange"], message["symbol"])
-        series = self._series.get(key)
-        if series is None:
-            series = self._series[key] = Series(BOOK, key)
+        series = self._series[message["exchange"], message["symbol"]]
         values = book_values(message["bids"], message["asks"]) if message["synced"] else _NOT_SYNCED
         return Point(series, _time_ms(message) * 1_000_000, values)
 
@@ -45,8 +41,8 @@ def book_values(bids: Levels, asks: Levels) -> tuple[Value, ...]:
     """Values of a synced book in the order of the measurement's columns.
 
     `imbalance` is (bid_depth − ask_depth) / (bid_depth + ask_depth), from −1 to 1, over the levels given;
-    `spread_bps` is the spread in ten-thousandths of the mid price. What an empty side leaves undefined is
-    None.
+    `spread_bps` is the spread in ten-thousandths of the mid price. Values that an empty side leaves undefined
+    are None.
     """
     bid_depth, ask_depth = _depth(bids), _depth(asks)
     depth = _EXACT.add(bid_depth, ask_depth)
@@ -79,6 +75,6 @@ def _depth(levels: Levels) -> Decimal:
 
 
 def _time_ms(message: BookMessage) -> int:
-    """Event time of the last diff; a book that never saw one has only the time of its arrival."""
+    """Event time of the last diff; the time of arrival for a book without any diff yet."""
     event_time_ms = message["event_time_ms"]
     return message["received_time_ms"] if event_time_ms is None else event_time_ms

@@ -12,15 +12,15 @@ from consumers.measurements import Value
 from shared.id_ranges import IdRanges
 
 SNAPSHOT_SCHEMA: Final = 1
-# Enough to tell a repeated bar from a revised one: repeats come from retries and restarts of a producer.
+# Enough to distinguish repeated bars (a producer's retries and restarts) from revised ones.
 RECENT_BARS: Final = 16
 ANY_OFFSET: Final = 2**63 - 1
-# Holes are rare, since producers fill them before later bars; the oldest beyond these are forgotten.
+# Holes are rare, since producers fill them before later bars; beyond this number the oldest are dropped.
 MAX_HOLES: Final = 100
 
 
 class KlineSeries:
-    """How far a series has come.
+    """Progress of one series.
 
     Attributes:
         key: record key, `exchange:symbol`.
@@ -29,10 +29,10 @@ class KlineSeries:
         last_open_time_ms: open time of the last bar; -1 before the first one.
         offset: offset of the last record absorbed; -1 if there is none yet.
         recent: checksums of the last bars by open time.
-        holes: ids (open time ÷ interval) between the first and the last bar that never came.
-        dirty_from: offset of the first record that no snapshot contains; None if there is none.
-        dirty_bars: bars that no snapshot contains.
-        snapshot_ms: when the last snapshot was made (the caller's clock).
+        holes: ids (open time ÷ interval) between the first and the last bar that have not arrived.
+        dirty_from: offset of the first record that is in no snapshot; None if there is none.
+        dirty_bars: number of bars that are in no snapshot.
+        snapshot_ms: time of the last snapshot (the caller's clock).
     """
 
     __slots__ = (
@@ -64,14 +64,14 @@ class KlineSeries:
         self.dirty_from: int | None = None
         self.dirty_bars = 0
         self.snapshot_ms = 0
-        # Origin of a state that could not be used: if the rebuilt one begins elsewhere, the ledger says so.
+        # Origin of an unusable state: if the rebuilt one begins elsewhere, the ledger reports it.
         self.superseded_origin_ms: int | None = None
-        # Bars up to here are in the state already: those before this offset are read again, not repeated.
+        # Bars up to here are in the state: before this offset they are re-read, not repeated by the producer.
         self.reread_until_ms = -1
         self.reread_before = 0
 
     def has_read(self, offset: int, number: int, open_time_ms: int) -> bool:
-        """Whether a bar is one that was read before the restart, and stored."""
+        """Whether a bar was read and stored before the restart."""
         before = open_time_ms <= self.reread_until_ms and offset < self.reread_before
         return before and number not in self.holes
 
@@ -81,7 +81,7 @@ class KlineSeries:
             del self.recent[next(iter(self.recent))]
 
     def advance(self, open_time_ms: int, interval_ms: int) -> None:
-        """Go on to a bar later than the last one, noting what lies between them."""
+        """Go on to a later bar; ids between it and the last one become holes."""
         if 0 <= self.last_open_time_ms < open_time_ms - interval_ms:
             self.holes.add(self.last_open_time_ms // interval_ms + 1, open_time_ms // interval_ms - 1)
             if self.holes.range_count() > MAX_HOLES:
@@ -90,14 +90,14 @@ class KlineSeries:
         self.last_open_time_ms = open_time_ms
 
     def fill(self, open_time_ms: int, interval_ms: int) -> bool:
-        """Note a bar not later than the last one; whether it has never come before."""
+        """Enter a bar not later than the last one; whether it is its first arrival."""
         number = open_time_ms // interval_ms
         new = open_time_ms < self.first_open_time_ms or number in self.holes
         self.holes.remove(number, number)
         return new
 
     def absorbed(self, offset: int) -> None:
-        """Note that the record at `offset` is in the state now."""
+        """The record at `offset` is in the state now."""
         self.offset = offset
         self.dirty_bars += 1
         if self.dirty_from is None:
@@ -105,7 +105,7 @@ class KlineSeries:
 
 
 class Snapshot(NamedTuple):
-    """A state record, taken apart; `state` are the bytes of the indicators' state."""
+    """A decoded state record; `state` are the bytes of the indicators' state."""
 
     offset: int
     first_open_time_ms: int
@@ -134,7 +134,7 @@ def dump_snapshot(series: KlineSeries, state: bytes) -> bytes:
 
 
 def load_snapshot(value: bytes) -> Snapshot:
-    """Inverse of `dump_snapshot`. Raises ValueError for anything else, and for another version."""
+    """Inverse of `dump_snapshot`. Raises ValueError for other bytes, or another version."""
     line, newline, state = value.partition(b"\n")
     if not newline:
         raise ValueError("no header line")

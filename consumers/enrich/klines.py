@@ -1,4 +1,4 @@
-"""Klines of one interval → `kline`, `indicator` and their live twins (DESIGN §4.3, §5)."""
+"""Klines of one interval → `kline`, `indicator`, `kline_live`, `indicator_live` points (DESIGN §4.3, §5)."""
 
 from __future__ import annotations
 
@@ -16,26 +16,25 @@ from consumers.enrich.kline_series import (
 )
 from consumers.enrich.port import Commit, Enriched, Known, Record, Start, StateRecord
 from consumers.indicators.bars import Bar
-from consumers.ledger_events import LedgerSeries, PendingEvents
-from consumers.measurements import INDICATOR, INDICATOR_LIVE, KLINE, KLINE_LIVE, Value
-from consumers.points import Point, Series
+from consumers.measurements import INDICATOR, INDICATOR_LIVE, KLINE, KLINE_LIVE, Point, Series, Value
 from shared.errors import InvalidMessage
 from shared.intervals import interval_ms
+from shared.ledger import LedgerSeries, PendingEvents
 from shared.messages import KlineMessage, decode, message_key
 from shared.topics import klines_topic
 
-# A snapshot of all indicators is some 16 kB: one per series and half minute, sooner only when catching up.
+# A snapshot of all indicators is some 16 kB: one per series and 30 s, more often only when catching up.
 SNAPSHOT_PERIOD_MS: Final = 30_000
 SNAPSHOT_BARS: Final = 60
-# A state that has taken a bar of the future would find all others late. A clock of ours that is a day behind
-# is no reason to rebuild; the tolerance of single bars is `AHEAD_MS`.
+# To a state that contains a future bar all other bars would be late. Our own clock being a day behind is no
+# reason to rebuild; the tolerance of single bars is `AHEAD_MS`.
 _STATE_AHEAD_MS: Final = 86_400_000 + AHEAD_MS
-_TOO_LATE: Final = "too late for the indicators, which went on without it; the bar itself is stored"
-_TOO_OLD: Final = "the bar came again so late that its first values are no longer known; it is stored"
+_TOO_LATE: Final = "too late for the indicators, which continued without it; the bar itself is stored"
+_TOO_OLD: Final = "the bar arrived again so late that its first values are no longer known; it is stored"
 
 
 class Indicators(Protocol):
-    """What the enricher asks of an indicator set (`consumers.indicators.registry.IndicatorSet`)."""
+    """What the enricher needs of an indicator set (`consumers.indicators.registry.IndicatorSet`)."""
 
     @property
     def columns(self) -> tuple[str, ...]: ...
@@ -50,9 +49,9 @@ class KlineEnricher:
     """Closed bars step the indicators; the open bar gets its values from a fork of the closed state.
 
     Args:
-        live_interval_ms: at most one live point per series in so many ms of message time.
+        live_interval_ms: least distance of a series' live points, in ms of message time.
         keeps_state: snapshots are written (not on the memory broker).
-        rebuilt_from_store: states come by `seed`, so that reading goes on at the committed offset.
+        rebuilt_from_store: states come by `seed`, so that reading resumes at the committed offset.
     """
 
     def __init__(
@@ -95,7 +94,7 @@ class KlineEnricher:
         return message
 
     def _is_beside(self, message: KlineMessage) -> bool:
-        """A bar of an archive from the time when an exchange's grid had moved: only replays bring them."""
+        """A bar off the interval's grid, from an archive of a time when the exchange's grid was shifted."""
         length_ms = message["close_time_ms"] + 1 - message["open_time_ms"]
         return 0 < length_ms <= self._interval_ms and message["closed"] and message["source"] == "backfill"
 
@@ -123,7 +122,7 @@ class KlineEnricher:
             self._superseded.pop(key, None)
 
     def _restore(self, partition: int, key: bytes, value: bytes, known: Known) -> str | None:
-        """Take up a snapshot; the reason if it cannot be used."""
+        """Restore a snapshot; the reason if it cannot be used."""
         try:
             snapshot: Snapshot = load_snapshot(value)
         except ValueError as error:
@@ -141,15 +140,15 @@ class KlineEnricher:
         series.last_open_time_ms = snapshot.last_open_time_ms
         series.recent = snapshot.recent
         series.holes = snapshot.holes
-        # Open times tell what is new, never offsets: where a broker has lost the end of the topic, or it was
-        # made anew, other bars lie at the offsets of those that the state contains.
+        # New bars are recognised by open times, never by offsets: after a broker lost the end of the topic,
+        # or the topic was recreated, other bars have the offsets of those in the state.
         series.reread_until_ms = snapshot.last_open_time_ms
         series.reread_before = max(known.read_before, snapshot.offset + 1)
         self._series[key] = series
         return None
 
     def unknown_series(self, records: Sequence[Record]) -> dict[tuple[str, str], int]:
-        """Series of the batch without a state, with their partition; they may be seeded."""
+        """Series of the batch that have no state, with their partition; for `seed`."""
         return {
             (message["exchange"], message["symbol"]): partition
             for partition, _, message in records
@@ -157,7 +156,7 @@ class KlineEnricher:
         }
 
     def seed(self, exchange: str, symbol: str, partition: int, bars: Iterable[Bar]) -> None:
-        """Begin a series with bars that the store has, in order."""
+        """Begin a series with the store's bars, in order."""
         series = self._begin(message_key(exchange, symbol), partition)
         for bar in bars:
             series.state, _ = self._indicators.step(series.state, bar)
@@ -174,7 +173,7 @@ class KlineEnricher:
         for series in self._series.values():
             if series.dirty_from is None:
                 continue
-            # The half minute runs from the first checkpoint that finds the series changed.
+            # The period runs from the first checkpoint that finds the series changed.
             series.snapshot_ms = series.snapshot_ms or now_ms
             waited = now_ms - series.snapshot_ms >= SNAPSHOT_PERIOD_MS
             if everything or waited or series.dirty_bars >= SNAPSHOT_BARS:
@@ -227,11 +226,7 @@ class KlineEnricher:
         return series, point.time_ns // 1_000_000 // self._interval_ms
 
     def _closed(
-        self,
-        key: bytes,
-        record: tuple[int, int, KlineMessage],
-        points: list[Point],
-        events: PendingEvents,
+        self, key: bytes, record: tuple[int, int, KlineMessage], points: list[Point], events: PendingEvents
     ) -> None:
         partition, offset, message = record
         series = self._series.get(key) or self._begin(key, partition)
@@ -241,7 +236,7 @@ class KlineEnricher:
         values = _values(message)
         time_ns = open_time_ms * 1_000_000
         if series.has_read(offset, number, open_time_ms):
-            # Written again, for the ledger claims only what is: whether it was told of it is not known.
+            # Written and reported again: whether the ledger has the event is unknown.
             points.append(Point(klines, time_ns, values))
             events.add(counted, "stored", number, number)
             return
@@ -268,7 +263,7 @@ class KlineEnricher:
         values: tuple[Value, ...],
         events: PendingEvents,
     ) -> None:
-        """A bar that the indicators have passed: the bar is stored, they are not computed again."""
+        """A bar before the indicators' last one: it is stored, they are not recomputed."""
         number = open_time_ms // self._interval_ms
         if series.fill(open_time_ms, self._interval_ms):
             events.add(counted, "late", number, number, _TOO_LATE)
@@ -277,7 +272,7 @@ class KlineEnricher:
         elif before == checksum(values):
             events.add(counted, "duplicate", number, number)
         else:
-            events.add(counted, "revised", number, number, "the bar came again with other values")
+            events.add(counted, "revised", number, number, "the bar arrived again with other values")
 
     def _first(
         self, series: KlineSeries, counted: LedgerSeries, open_time_ms: int, events: PendingEvents

@@ -1,4 +1,4 @@
-"""The port of an enricher: what the consumer loop asks of the pure part of a stream."""
+"""The port of an enricher, the pure part of a stream's consumer."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Protocol
 
-from consumers.ledger_events import LedgerSeries, PendingEvents
 from consumers.ledger_snapshot import Restart
 from consumers.marks import Trail
-from consumers.points import Point
+from consumers.measurements import Point
+from shared.ledger import LedgerSeries, PendingEvents
 
 # (partition, offset, message); a plain tuple because there is one per message on the hot path.
 Record = tuple[int, int, Any]
@@ -25,13 +25,13 @@ class Known:
         low: first offset that the broker still has.
         high: offset of the next record to come.
         committed: our group's committed offset, if there is one.
-        metadata: text that was committed with it.
-        trail: the marks that were, too.
-        proved: position of the newest of them that is true; records from there on are not those that were
-            read, if it is not the newest of all. None if there were no marks.
+        metadata: text committed with it.
+        trail: marks committed with it.
+        proved: position of the newest mark that still holds; if it is not the newest of all, records from
+            there on are not those that were read. None if there were no marks.
         snapshots: newest state record of each key (klines only).
-        ledger: what the snapshots of the ledger say (ledger only; not on the in-memory broker).
-        now_ms: our clock at the assignment; 0 if nobody says.
+        ledger: where the ledger restarts by its snapshots (ledger only; not on the in-memory broker).
+        now_ms: our clock at the assignment; 0 if unknown.
     """
 
     low: int
@@ -46,8 +46,8 @@ class Known:
 
     @property
     def resume(self) -> int:
-        """The committed offset, or the newest place that is proved, if that is earlier; the first readable
-        one if there is none or it is gone."""
+        """The committed offset, or the proved position if that is earlier; `low` if there is none, or it is
+        out of range."""
         if self.committed is None:
             return self.low
         offset = self.committed if self.proved is None else min(self.committed, self.proved)
@@ -55,12 +55,12 @@ class Known:
 
     @property
     def cut(self) -> bool:
-        """The partition, or what we wrote from it, has lost its end since."""
+        """The partition, or what we wrote from it, has lost its end since the commit."""
         return self.proved is not None and self.proved < self.trail.marks[0].position
 
     @property
     def read_before(self) -> int:
-        """Records before this offset have been read; after a cut records of any offset may have been."""
+        """Records before this offset may have been read; after a cut, records of any offset."""
         if self.cut or self.committed is None:
             return _ANY
         return self.trail.marks[0].position if self.trail.marks else 0
@@ -70,8 +70,8 @@ class Known:
         """What an operator should know about `resume`."""
         if self.cut:
             return (
-                f"records from offset {self.proved} on are not those that were read, or what was written from"
-                f" them is gone: a broker has lost the end of a log; reading from {self.resume}"
+                f"the broker lost the end of a log: records from offset {self.proved} on are not those that"
+                f" were read, or what was written from them is gone; reading from {self.resume}"
             )
         if self.committed is not None and self.resume != self.committed:
             return f"committed offset {self.committed} is out of range, reading from {self.resume}"
@@ -86,14 +86,14 @@ class Start(NamedTuple):
 
 
 class Enriched(NamedTuple):
-    """Outcome of a batch: points to store, and what the ledger may say once they are stored."""
+    """Outcome of a batch: points to store, and ledger events to send once they are stored."""
 
     points: list[Point]
     events: PendingEvents
 
 
 class StateRecord(NamedTuple):
-    """A state that must be on the state topic before offsets are committed."""
+    """A record that must be on the state topic before offsets are committed."""
 
     partition: int
     key: bytes
@@ -108,8 +108,8 @@ class Commit(NamedTuple):
 class Enricher(Protocol):
     """Pure: no sockets, clocks or files; `now_ms` is the caller's clock.
 
-    `receive` moves the enricher's state; the caller makes the points durable before it asks for `state_due`
-    and `committable`, or gives the enricher up with its process.
+    `receive` advances the enricher's state; the caller makes the points durable before it calls `state_due`
+    and `committable`.
     """
 
     def decode(self, topic: str, value: bytes | None) -> Any:
@@ -117,11 +117,11 @@ class Enricher(Protocol):
 
         Raises:
             TimeAhead: its time lies beyond its arrival (`consumers.arrival`).
-            InvalidMessage: it is none.
+            InvalidMessage: the bytes break the message's contract.
         """
 
     def assign(self, partition: int, known: Known) -> Start:
-        """Take a partition; says where to read it from."""
+        """Begin a partition; returns where to read it from."""
 
     def revoke(self, partition: int) -> None:
         """Forget a partition."""
@@ -130,7 +130,7 @@ class Enricher(Protocol):
         """Messages of one batch, in the order of their partitions."""
 
     def finish(self) -> Enriched:
-        """What is still held back, at a stop."""
+        """At a stop: the points that were held back."""
 
     def state_due(self, now_ms: int, *, everything: bool) -> list[StateRecord]:
         """States to be made durable at this checkpoint."""
@@ -139,14 +139,14 @@ class Enricher(Protocol):
         """These are acknowledged by the state topic."""
 
     def committable(self, partition: int, position: int) -> Commit:
-        """How far offsets may be committed when all before `position` is stored."""
+        """The offset that may be committed when everything before `position` is stored."""
 
     def ledger_id(self, point: Point) -> tuple[LedgerSeries, int] | None:
-        """Which id of which series a point stands for; None if it is not counted."""
+        """The series and id that a point stands for; None if it is not counted."""
 
 
 class StatelessEnricher:
-    """The parts of the port that streams without state share."""
+    """The port's methods of streams without state."""
 
     def assign(self, partition: int, known: Known) -> Start:  # noqa: ARG002
         return Start(known.resume, known.note)

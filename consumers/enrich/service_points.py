@@ -7,11 +7,10 @@ from typing import Any, Final
 import orjson
 
 from consumers.arrival import MAX_TIME_MS
-from consumers.measurements import FRESHNESS, SERVICE
-from consumers.points import Point, Series
+from consumers.measurements import FRESHNESS, SERVICE, Point, SeriesByTags
 from shared.errors import InvalidMessage
 
-SLOT_MS: Final = 10_000
+PERIOD_MS: Final = 10_000
 _NUMBERS: Final = ("messages_per_s", "lag_messages", "lag_seconds", "dead_letters", "restarts")
 _QUANTILES: Final = ("p50", "p95", "p99")
 _INT64_MAX: Final = 2**63 - 1
@@ -60,28 +59,28 @@ def _require_number(name: str, value: object) -> None:
 
 
 class ServicePoints:
-    """Points in slots of 10 s; within a slot the last message of a service wins.
+    """Points every 10 s; within a period the last message of a service wins.
 
     Several services may report the same hop (one consumer per interval): the slowest one is shown, since
     quantiles cannot be added.
     """
 
     def __init__(self) -> None:
-        self._series: dict[tuple[str, ...], Series] = {}
-        # Of the newest slot only: hop → service → quantiles.
+        self._services, self._freshness = SeriesByTags(SERVICE), SeriesByTags(FRESHNESS)
+        # Of the newest period only: hop → service → quantiles.
         self._hops: dict[tuple[str, ...], dict[str, Quantiles]] = {}
-        self._slot_ms = -1
+        self._period_ms = -1
 
     def points(self, message: dict[str, Any]) -> list[Point]:
-        slot_ms = message["time_ms"] - message["time_ms"] % SLOT_MS
-        if slot_ms > self._slot_ms:
-            self._slot_ms = slot_ms
+        period_ms = message["time_ms"] - message["time_ms"] % PERIOD_MS
+        if period_ms > self._period_ms:
+            self._period_ms = period_ms
             self._hops.clear()
-        time_ns = slot_ms * 1_000_000
+        time_ns = period_ms * 1_000_000
         service, instance = message["service"], message["instance"]
         points = [
             Point(
-                self._tagged(SERVICE.name, service, instance),
+                self._services[service, instance],
                 time_ns,
                 (
                     float(message["messages_per_s"]),
@@ -96,16 +95,9 @@ class ServicePoints:
         for hop in message["freshness"]:
             tags = (hop["exchange"], hop["stream"], hop["hop"], instance)
             quantiles = (float(hop["p50"]), float(hop["p95"]), float(hop["p99"]))
-            if slot_ms == self._slot_ms:
+            if period_ms == self._period_ms:
                 reported = self._hops.setdefault(tags, {})
                 reported[service] = quantiles
                 quantiles = max(reported.values(), key=lambda of: of[1])
-            points.append(Point(self._tagged(FRESHNESS.name, *tags), time_ns, quantiles))
+            points.append(Point(self._freshness[tags], time_ns, quantiles))
         return points
-
-    def _tagged(self, measurement: str, *tags: str) -> Series:
-        series = self._series.get((measurement, *tags))
-        if series is None:
-            of = SERVICE if measurement == SERVICE.name else FRESHNESS
-            series = self._series[measurement, *tags] = Series(of, tags)
-        return series

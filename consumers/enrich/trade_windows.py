@@ -10,7 +10,7 @@ from shared.id_ranges import IdRanges
 
 MINUTE_MS: Final = 60_000
 SECOND_MS: Final = 1_000
-# Late repairs come within minutes: the open minute, the one before it, and ten for repairs.
+# The open minute, the one before it, and ten for gap repairs, which come within minutes.
 KEPT_MINUTES: Final = 12
 # Contiguous minutes are one range, so this is a bound for symbols that trade once in a while.
 _GONE_RANGES: Final = 1_000
@@ -27,7 +27,7 @@ SummaryValues = tuple[int, float, float, float, float | None]
 
 
 class Sums:
-    """Sums over one window; decimal, so that neither order nor batches can change them."""
+    """Sums over one window; decimal, so that they depend neither on order nor on batches."""
 
     __slots__ = ("base_volume", "quote_volume", "taker_buy_base_volume", "trade_count")
 
@@ -52,7 +52,7 @@ class Sums:
         self.taker_buy_base_volume = _add(self.taker_buy_base_volume, other.taker_buy_base_volume)
 
     def values(self) -> SummaryValues:
-        """In the order of `trade_summary`'s columns; no vwap without volume."""
+        """Values in the order of `trade_summary`'s columns; no vwap without volume."""
         vwap = float(_QUOTIENT.divide(self.quote_volume, self.base_volume)) if self.base_volume else None
         return (
             self.trade_count,
@@ -87,11 +87,11 @@ class Minute:
         self.seconds: dict[int, Sums] = {}
         self.touched: set[int] = set()
         self._ids = IdRanges()
-        # The newest ids in a row, not yet among `_ids`: trades come in order, and a range is cheaper to add.
+        # The newest contiguous ids, not yet in `_ids`: trades come in order, and a range is cheaper to add.
         self._run_first = 0
         self._run_last = -2
         self._highest_id = -1
-        # The second of the last trade, which is nearly always that of the next one.
+        # The second of the last trade, mostly that of the next one too.
         self._second = -1
         self._sums = Sums()
 
@@ -118,7 +118,7 @@ class Minute:
     def _end_run(self) -> None:
         if self._run_first <= self._run_last:
             self._ids.add(self._run_first, self._run_last)
-        # An id can be 0, so the empty run must not end just before it.
+        # An id can be 0, so an empty run must not end at -1.
         self._run_first, self._run_last = 0, -2
 
     def take_touched(self) -> list[int]:
@@ -138,18 +138,17 @@ class Minute:
 class Windows:
     """The minutes of one symbol that may still change.
 
-    A minute that had to make room, or that began before `whole_from` (the first minute of which every record
-    has been read), is known only in part and is never given out: a finished summary must not be overwritten
-    by half of itself.
+    A minute that was evicted, or that began before `whole_from` (the first minute of which every record was
+    read), is known only in part and never returned: a partial summary must not overwrite a complete one.
     """
 
-    __slots__ = ("_gone", "_made_room", "_minutes", "whole_from")
+    __slots__ = ("_evicted", "_gone", "_minutes", "whole_from")
 
     def __init__(self, whole_from: int | None) -> None:
-        """Args: whole_from: minutes since the epoch; None if all there ever was has been read."""
+        """Args: whole_from: minutes since the epoch; None if every record ever was read."""
         self.whole_from = whole_from
         self._minutes: dict[int, Minute] = {}  # in the order of their last use
-        self._made_room: list[tuple[int, Minute]] = []  # with sums that were not given out yet
+        self._evicted: list[tuple[int, Minute]] = []  # with unreported sums
         self._gone = IdRanges()
 
     def minute(self, number: int, offset: int) -> Minute | None:
@@ -162,7 +161,7 @@ class Windows:
             if len(self._minutes) >= KEPT_MINUTES:
                 # The least recently used, but never the newest: a long repair must not close the open minute.
                 newest = max(self._minutes)
-                self._let_go(next(kept for kept in self._minutes if kept != newest))
+                self._evict(next(kept for kept in self._minutes if kept != newest))
         self._minutes[number] = minute
         return minute
 
@@ -170,19 +169,19 @@ class Windows:
         return iter(self._minutes.items())
 
     def changed(self) -> Iterator[tuple[int, Minute, list[int]]]:
-        """Minutes that have changed since the last call, and their seconds that have; also those that had to
-        make room meanwhile: a batch read after an outage spans hours."""
-        made_room, self._made_room = self._made_room, []
-        for number, minute in (*made_room, *self._minutes.items()):
+        """Minutes and their seconds that changed since the last call; evicted minutes too, since a batch
+        read after an outage spans hours."""
+        evicted, self._evicted = self._evicted, []
+        for number, minute in (*evicted, *self._minutes.items()):
             if seconds := minute.take_touched():
                 yield number, minute, seconds
 
-    def _let_go(self, number: int) -> None:
+    def _evict(self, number: int) -> None:
         minute = self._minutes.pop(number)
         if minute.touched:
-            self._made_room.append((number, minute))
+            self._evicted.append((number, minute))
         self._gone.add(number, number)
         if self._gone.range_count() > _GONE_RANGES:
             ranges = list(self._gone)
-            # The older half becomes one range: minutes between them that never had a trade count as gone.
+            # The older half becomes one range: minutes without any trade between them count as gone.
             self._gone.add(ranges[0][0], ranges[len(ranges) // 2][1])

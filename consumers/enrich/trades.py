@@ -1,8 +1,8 @@
 """Trades → `trade` and `trade_summary` points (DESIGN §4.3, §5).
 
-Sums of the last minutes live in memory only. They are rebuilt after a restart by reading again: offsets are
-committed up to the first record of the oldest open minute, and with them the number of that minute, from
-which on every window is known whole.
+Sums of the last minutes live in memory only and are rebuilt after a restart by re-reading: offsets are
+committed up to the first record of the oldest open minute, with the number of that minute as metadata: from
+it on every window is complete.
 """
 
 from __future__ import annotations
@@ -14,27 +14,26 @@ from typing import Final, NamedTuple
 from consumers.arrival import AHEAD_MS, MAX_TIME_MS, require_arrived
 from consumers.enrich.port import Commit, Enriched, Known, Record, Start, StatelessEnricher
 from consumers.enrich.trade_windows import MINUTE_MS, SECOND_MS, Minute, Windows
-from consumers.ledger_events import LedgerSeries, PendingEvents
-from consumers.measurements import TRADE, TRADE_SUMMARY, Value
-from consumers.points import Point, Series
+from consumers.measurements import TRADE, TRADE_SUMMARY, Point, Series, Value
 from shared.id_ranges import IdRanges
+from shared.ledger import LedgerSeries, PendingEvents
 from shared.messages import TradeMessage, decode
 from shared.trade_ids import EPOCH_SPAN
 
 _IDS_PER_MS: Final = 1_000_000
-# A point without the call of its constructor, which would be half of its cost: there is one per trade.
+# A point without its constructor's call, which would be half of its cost: there is one per trade.
 _point = tuple.__new__
-# Minutes by which a whole one may be ahead of a record's: two as below, and clocks of machines that differ.
-_NOTED_AHEAD: Final = 10
+# Minutes by which `whole_from` may be ahead of a record's: two as below, and differing clocks of machines.
+_COMMITTED_AHEAD: Final = 10
 _TOO_LATE: Final = "too late for its trade_summary; the trade itself is stored"
 
 
-class _Noted(NamedTuple):
-    """What is committed along with an offset.
+class _Metadata(NamedTuple):
+    """Metadata of a committed offset.
 
     Attributes:
         whole_from: first minute of which every record lies at or after the offset.
-        read_before: records before this offset were stored already.
+        read_before: records before this offset were stored.
     """
 
     whole_from: int
@@ -44,14 +43,14 @@ class _Noted(NamedTuple):
         return f"minute={self.whole_from} read={self.read_before}"
 
     @classmethod
-    def parse(cls, text: str) -> _Noted | None:
-        """Inverse of `text`; None for what someone else committed."""
+    def parse(cls, text: str) -> _Metadata | None:
+        """Inverse of `text`; None for any other text."""
         matched = re.fullmatch(r"minute=([0-9]{1,12}) read=([0-9]{1,18})", text)
         return cls(int(matched[1]), int(matched[2])) if matched else None
 
 
 class StoredTrade(NamedTuple):
-    """A trade as the store has it, to rebuild windows without Kafka's history; `trade_id` is its number."""
+    """A trade of the store, to rebuild windows without Kafka's history; `trade_id` is its number."""
 
     trade_id: int
     trade_time_ms: int
@@ -83,7 +82,7 @@ class _Symbol:
         self.seconds = Series(TRADE_SUMMARY, (exchange, symbol, "1s"))
         self.minutes = Series(TRADE_SUMMARY, (exchange, symbol, "1m"))
         self.windows = Windows(whole_from)
-        # The minute of the last trade, which is nearly always that of the next one.
+        # The minute of the last trade, mostly that of the next one too.
         self.current: Minute | None = None
         self.current_number = -1
         self.newest_minute = -1  # of trades that came by stream, in order
@@ -91,10 +90,10 @@ class _Symbol:
 
 
 class TradeEnricher(StatelessEnricher):
-    """Each trade is a point; each batch writes again the windows it touched, whole.
+    """Each trade is a point; each batch rewrites the windows that it changed.
 
-    What is stored and counted is the trade's number (`shared.trade_ids`), in the first numbering its id. A
-    point's time has the id's digits: where ids begin anew, the time itself has gone on.
+    Stored and counted is the trade's number (`shared.trade_ids`), which in the first numbering is its id. A
+    point's time includes the id's last digits; where ids begin anew, the time itself differs.
     """
 
     def __init__(self) -> None:
@@ -106,7 +105,7 @@ class TradeEnricher(StatelessEnricher):
     def decode(self, topic: str, value: bytes | None) -> TradeMessage:  # noqa: ARG002
         message: TradeMessage = decode("trade", value)
         time_ms = message["trade_time_ms"]
-        # What `require_arrived` would say, inline: this is every trade of a busy market.
+        # The condition of `require_arrived`, inlined for speed.
         if time_ms > message["received_time_ms"] + AHEAD_MS or time_ms > MAX_TIME_MS:
             require_arrived("trade_time_ms", time_ms, message)
         return message
@@ -115,13 +114,13 @@ class TradeEnricher(StatelessEnricher):
 
     def assign(self, partition: int, known: Known) -> Start:
         start = known.resume
-        # Read from an earlier place, what is whole is whole too.
-        noted = _Noted.parse(known.metadata) if start <= (known.committed or 0) else None
+        # It holds from any earlier offset too.
+        metadata = _Metadata.parse(known.metadata) if start <= (known.committed or 0) else None
         self._unknown.discard(partition)
-        self._whole_from[partition] = noted.whole_from if noted else None
-        self._read_before[partition] = noted.read_before if noted else 0
-        if noted is None and start > 0:
-            # Older records are gone or were never noted: the first minute that is seen may be a part of one.
+        self._whole_from[partition] = metadata.whole_from if metadata else None
+        self._read_before[partition] = metadata.read_before if metadata else 0
+        if metadata is None and start > 0:
+            # Earlier records are gone or unknown: the first minute that is read may be incomplete.
             self._unknown.add(partition)
         return Start(start, known.note)
 
@@ -135,14 +134,14 @@ class TradeEnricher(StatelessEnricher):
     def committable(self, partition: int, position: int) -> Commit:
         """The first record of the oldest minute that may still grow.
 
-        Symbols of a partition advance together: a minute is open for a minute after another symbol began the
-        next one. So an idle symbol holds nothing back.
+        Symbols of a partition advance together: a minute is open for one minute after any symbol began the
+        next one, so that an idle symbol does not block commits.
         """
         symbols = [symbol for symbol in self._symbols.values() if symbol.partition == partition]
         newest = max((symbol.newest_minute for symbol in symbols), default=-1)
         if newest < 0:
             whole_from = self._whole_from.get(partition)
-            return Commit(position, "" if whole_from is None else _Noted(whole_from, position).text())
+            return Commit(position, "" if whole_from is None else _Metadata(whole_from, position).text())
         oldest_open = max(newest - 1, self._whole_from.get(partition) or 0)
         offset = min(
             (
@@ -153,12 +152,12 @@ class TradeEnricher(StatelessEnricher):
             ),
             default=position,
         )
-        return Commit(min(offset, position), _Noted(oldest_open, position).text())
+        return Commit(min(offset, position), _Metadata(oldest_open, position).text())
 
     # -- seeding from the store (memory broker) --------------------------------------------------------
 
     def unknown_symbols(self, records: Sequence[Record]) -> dict[tuple[str, str], tuple[int, int | None]]:
-        """Symbols of the batch that were never seen: their partition and its first whole minute."""
+        """New symbols of the batch, with their partition and its first complete minute; for `seed`."""
         return {
             key: (partition, self._whole_from.get(partition))
             for partition, _, message in records
@@ -168,7 +167,7 @@ class TradeEnricher(StatelessEnricher):
     def seed(
         self, exchange: str, symbol: str, partition: int, first_minute: int, trades: Iterable[StoredTrade]
     ) -> None:
-        """Begin a symbol with the trades that the store has from `first_minute` on."""
+        """Begin a symbol with the store's trades from `first_minute` on."""
         state = self._symbols[exchange, symbol] = _Symbol(exchange, symbol, partition, first_minute)
         for trade in trades:
             number, second = divmod(trade.trade_time_ms // SECOND_MS, 60)
@@ -219,7 +218,7 @@ class TradeEnricher(StatelessEnricher):
                 symbol.current_number = minute_number
             if minute is None:
                 if offset < self._read_before.get(partition, 0):
-                    continue  # read again after a restart; it was in time then
+                    continue  # re-read after a restart; it was in time before
                 events.add(symbol.counted, "late", number, number, _TOO_LATE)
             elif not minute.add(number, second, price, quantity, is_maker) and number not in symbol.seeded:
                 events.add(symbol.counted, "duplicate", number, number)
@@ -239,12 +238,12 @@ class TradeEnricher(StatelessEnricher):
     def _first_of(self, key: tuple[str, str], partition: int, message: TradeMessage) -> _Symbol:
         whole_from = self._whole_from.get(partition)
         arrival_ms = max(message["trade_time_ms"], message["received_time_ms"])
-        if whole_from is not None and whole_from > arrival_ms // MINUTE_MS + _NOTED_AHEAD:
-            # Noted when a trade of the future was believed. What was read since is not known to be whole.
+        if whole_from is not None and whole_from > arrival_ms // MINUTE_MS + _COMMITTED_AHEAD:
+            # Committed after a future trade was accepted: windows read since may be incomplete.
             self._unknown.add(partition)
         if partition in self._unknown:
-            # Two minutes on: symbols of a partition are seconds apart. Repairs are late, so their own time
-            # says nothing about what was read; that of their arrival does.
+            # Two minutes later, since symbols of a partition are seconds apart; by the time of arrival, since
+            # repaired trades are old.
             whole_from = self._whole_from[partition] = arrival_ms // MINUTE_MS + 2
             self._unknown.discard(partition)
         symbol = self._symbols[key] = _Symbol(*key, partition, whole_from)
@@ -262,7 +261,7 @@ def _summaries(symbol: _Symbol) -> list[Point]:
 
 
 def _runs(ids: list[int]) -> list[tuple[int, int]]:
-    """Ids in the order of arrival as ranges: in order, so there are few of them."""
+    """Ids in the order of arrival as ranges; few, since trades come in order."""
     runs: list[tuple[int, int]] = []
     first = last = ids[0]
     for trade_id in ids:

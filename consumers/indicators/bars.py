@@ -1,4 +1,4 @@
-"""The bar that indicators are computed from."""
+"""The bar, input of the indicators."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 
 class Bar(NamedTuple):
-    """One bar of one series; a series has them in order and without a hole.
+    """One bar of a series; bars come in order and without gaps.
 
     Attributes:
-        open_time_ms: milliseconds since the epoch, UTC; carried along, never used in a computation.
+        open_time_ms: milliseconds since the epoch, UTC; not used in computations.
         open, high, low, close: prices in the quote asset, low ≤ open, close ≤ high.
         volume: traded quantity in the base asset, ≥ 0.
     """

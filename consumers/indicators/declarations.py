@@ -1,7 +1,7 @@
 """All indicators, declared once: columns, warm-up, parameters with `ta`'s defaults (DESIGN §4.3, STYLE §5).
 
-Adding one is a function in its family's module and an entry in `INDICATORS`; its names in settings, its row
-in the documentation and its parity, fork, restart and bounds tests come from here.
+A new one is a function in its family's module and an entry in `INDICATORS`, from which its names in settings,
+its row in the documentation and its parity, fork, restart and bounds tests are derived.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from consumers.indicators import momentum, others, ranges, trend, turning, volatility, volume
+from consumers.indicators import adx_psar, high_low, momentum, others, trend, volatility, volume
 
 FAMILIES: Final = ("volume", "volatility", "trend", "momentum", "others")
 
@@ -22,11 +22,10 @@ class Declaration:
     """One indicator.
 
     Attributes:
-        make: the indicator's function; its docstring's first line describes it.
+        make: the indicator's function; the first line of its docstring describes it.
         columns: per column the number of bars before its first value, a number or a function of the
             parameters.
-        parameters: whole numbers of bars or deviations, in the order in which names give them, with `ta`'s
-            defaults.
+        parameters: numbers of bars or deviations with `ta`'s defaults, in the order used in names.
     """
 
     make: Callable[..., Any]
@@ -51,7 +50,7 @@ def _full(window: int, **_: int) -> int:
 
 
 def _after_first(window: int, **_: int) -> int:
-    """The first bar has nothing to be compared with."""
+    """The first bar has no predecessor."""
     return window
 
 
@@ -65,7 +64,7 @@ def _signal(slow: int, fast: int, signal: int) -> int:
 
 _MACD: Final = {"slow": 26, "fast": 12, "signal": 9}
 
-# In the order of `ta.add_all_ta_features`; trend_wma, which it lacks, stands with the other averages.
+# In the order of `ta.add_all_ta_features`; trend_wma, which it lacks, is with the other averages.
 INDICATORS: Final = (
     Declaration(volume.adi, {"volume_adi": 0}),
     Declaration(volume.obv, {"volume_obv": 0}),
@@ -120,7 +119,7 @@ INDICATORS: Final = (
     Declaration(trend.ema, {"trend_ema_slow": _full}, {"window": 26}),
     Declaration(trend.wma, {"trend_wma": _full}, {"window": 9}),
     Declaration(
-        ranges.vortex,
+        high_low.vortex,
         dict.fromkeys(
             ("trend_vortex_ind_pos", "trend_vortex_ind_neg", "trend_vortex_ind_diff"), _after_first
         ),
@@ -143,7 +142,7 @@ INDICATORS: Final = (
         {"signal": 9},
     ),
     Declaration(
-        ranges.ichimoku,
+        high_low.ichimoku,
         {
             "trend_ichimoku_conv": lambda conversion, **_: conversion - 1,
             "trend_ichimoku_base": lambda base, **_: base - 1,
@@ -163,15 +162,15 @@ INDICATORS: Final = (
         },
         {"slow": 50, "fast": 23, "cycle": 10, "smooth1": 3, "smooth2": 3},
     ),
-    Declaration(turning.adx, {"trend_adx": 0, "trend_adx_pos": 0, "trend_adx_neg": 0}, {"window": 14}),
-    Declaration(ranges.cci, {"trend_cci": _full}, {"window": 20}),
+    Declaration(adx_psar.adx, {"trend_adx": 0, "trend_adx_pos": 0, "trend_adx_neg": 0}, {"window": 14}),
+    Declaration(high_low.cci, {"trend_cci": _full}, {"window": 20}),
     Declaration(
-        ranges.aroon,
+        high_low.aroon,
         dict.fromkeys(("trend_aroon_up", "trend_aroon_down", "trend_aroon_ind"), _after_first),
         {"window": 25},
     ),
     Declaration(
-        turning.psar,
+        adx_psar.psar,
         {
             "trend_psar_up": 2,
             "trend_psar_down": 2,
@@ -197,10 +196,7 @@ INDICATORS: Final = (
     ),
     Declaration(
         momentum.stochastic,
-        {
-            "momentum_stoch": _full,
-            "momentum_stoch_signal": lambda window, smooth: window + smooth - 2,
-        },
+        {"momentum_stoch": _full, "momentum_stoch_signal": lambda window, smooth: window + smooth - 2},
         {"window": 14, "smooth": 3},
     ),
     Declaration(momentum.williams_r, {"momentum_wr": _full}, {"window": 14}),
@@ -241,7 +237,7 @@ class Description(NamedTuple):
 
 
 def descriptions() -> list[Description]:
-    """Every column, for the documentation: parameters with defaults, warm-up in bars, what it is."""
+    """Every column, for the documentation: parameters with defaults, warm-up in bars, description."""
     return [
         Description(
             column,

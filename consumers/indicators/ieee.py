@@ -1,4 +1,4 @@
-"""Arithmetic as IEEE 754 and numpy have it, where Python raises instead."""
+"""Arithmetic as in IEEE 754 and numpy, where Python raises."""
 
 from __future__ import annotations
 

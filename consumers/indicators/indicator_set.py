@@ -1,4 +1,4 @@
-"""A set of indicators over one kind of series: from a state and a bar to values."""
+"""A set of indicators: computes values from a state and a bar."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from itertools import accumulate, chain, pairwise
 from typing import Any, Final
 
-from consumers.indicators.compose import State, compose
+from consumers.indicators.compiler import State, compile_set, generated_source
 from consumers.indicators.step import Indicator
 from consumers.indicators.windows import Windows
 
-# Raise it when the meaning or the order of stored numbers changes: old states are then refused, and rebuilt
+# Raise it when the meaning or the order of stored numbers changes: old states are then rejected and rebuilt
 # from Kafka.
 STATE_LAYOUT: Final = 2
 _MAGIC: Final = b"CSI"
@@ -26,7 +26,7 @@ class Column:
 
     Attributes:
         name: as stored (DESIGN §4.3).
-        make: the function of the indicator that gives the column, called with `parameters`.
+        make: the function of the column's indicator, called with `parameters`.
         index: position among the columns of that indicator.
         warm_up: bars before the first value.
     """
@@ -39,16 +39,14 @@ class Column:
 
 
 class IndicatorSet:
-    """Computes its columns bar by bar; pure, holds no state of a series, so one set serves any number of
-    series.
+    """Computes its columns bar by bar; pure and without a series' state, so that one set serves all series.
 
     Attributes:
         columns: names of the values, in their order.
-        warm_up: per column the number of bars before its first value (of those that begin with 0.0 in `ta`:
-            none).
-        values: from a state and a bar still open its values, NaN where undefined, ±inf where `ta` gives it:
-            those that `step` would give, without a new state.
-        step: from a state and a closed bar the next state, and the values.
+        warm_up: per column the number of bars before its first value (0 for those that begin with 0.0 in
+            `ta`).
+        values: the values of an open bar, given the state; NaN where undefined, ±inf as in `ta`.
+        step: the next state and the values, given the state and a closed bar.
     """
 
     def __init__(self, columns: Sequence[Column]) -> None:
@@ -58,8 +56,9 @@ class IndicatorSet:
         windows = Windows()
         made = [make(windows, **dict(parameters)) for make, parameters in used]
         chosen = [(used.index((column.make, column.parameters)), column.index) for column in columns]
-        composed = compose(windows, made, chosen)
-        self._initial, self.step, self.values = composed.initial, composed.step, composed.values
+        self._program = windows, made, chosen
+        compiled = compile_set(*self._program)
+        self._initial, self.step, self.values = compiled.initial, compiled.step, compiled.values
         numbers, series = self._initial
         self._lengths = tuple(map(len, series))
         self._numbers = len(numbers) + sum(self._lengths)
@@ -71,16 +70,20 @@ class IndicatorSet:
         """The state of a series without any bar."""
         return self._initial
 
+    def source(self) -> str:
+        """The generated source of `values` and `step`, for readers (docs/decisions/indicator-speed.md)."""
+        return generated_source(*self._program)
+
     def dump(self, state: State) -> bytes:
         """A state as bytes, bit for bit: header, then float64 numbers, little-endian."""
         numbers, series = state
         return self._header + struct.pack(f"<{self._numbers}d", *numbers, *chain.from_iterable(series))
 
     def load(self, data: bytes) -> State:
-        """The state that `dump` wrote.
+        """Inverse of `dump`.
 
         Raises:
-            ValueError: written by another version or another set, or cut short.
+            ValueError: written by another version or another set, or truncated.
         """
         header = data[:_HEADER_BYTES]
         if header[: len(_MAGIC)] != _MAGIC or len(header) < _HEADER_BYTES:
@@ -103,5 +106,5 @@ class IndicatorSet:
 
 
 def columns_identity(columns: Sequence[Column]) -> tuple[Any, ...]:
-    """What two sets must have in common for one to read the other's states."""
+    """Equal for two sets if one can read the other's states."""
     return tuple((column.name, column.make.__qualname__, column.parameters) for column in columns)

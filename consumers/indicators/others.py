@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from math import nan
 
+from consumers.indicators.bar_inputs import AGE, CLOSE, PREVIOUS_CLOSE
 from consumers.indicators.ieee import logarithm, over_zero
-from consumers.indicators.quantities import AGE, CLOSE, PREVIOUS_CLOSE
 from consumers.indicators.step import Indicator, Memory, Stepped, without_memory
-from consumers.indicators.windows import Now, Windows
+from consumers.indicators.windows import Inputs, Windows
 
 
 def daily_return(_windows: Windows) -> Indicator:
     """Return since the bar before, in percent ("daily" in `ta`'s words)."""
 
-    def step(_memory: Memory, now: Now) -> Stepped:
-        close, before = now[CLOSE], now[PREVIOUS_CLOSE]
+    def step(_memory: Memory, inputs: Inputs) -> Stepped:
+        close, before = inputs[CLOSE], inputs[PREVIOUS_CLOSE]
         return (((close / before if before else over_zero(close)) - 1.0) * 100.0,)
 
     return without_memory(step)
@@ -23,8 +23,8 @@ def daily_return(_windows: Windows) -> Indicator:
 def daily_log_return(_windows: Windows) -> Indicator:
     """Logarithmic return since the bar before, in percent."""
 
-    def step(memory: Memory, now: Now) -> Stepped:
-        level = logarithm(now[CLOSE])
+    def step(memory: Memory, inputs: Inputs) -> Stepped:
+        level = logarithm(inputs[CLOSE])
         return (level - memory[0]) * 100.0, level
 
     return Indicator((nan,), step)
@@ -33,9 +33,9 @@ def daily_log_return(_windows: Windows) -> Indicator:
 def cumulative_return(_windows: Windows) -> Indicator:
     """Return since the first bar of the series, in percent."""
 
-    def step(memory: Memory, now: Now) -> Stepped:
-        close = now[CLOSE]
-        origin = close if now[AGE] == 1.0 else memory[0]
+    def step(memory: Memory, inputs: Inputs) -> Stepped:
+        close = inputs[CLOSE]
+        origin = close if inputs[AGE] == 1.0 else memory[0]
         return ((close / origin if origin else over_zero(close)) - 1.0) * 100.0, origin
 
     return Indicator((nan,), step)

@@ -1,4 +1,4 @@
-"""Indicators by the names that settings give them (DESIGN §4.4 `INDICATORS`)."""
+"""Indicators by their names in settings (DESIGN §4.4 `INDICATORS`)."""
 
 from __future__ import annotations
 
@@ -22,13 +22,12 @@ def indicator_set(names: Sequence[str] = ("all",)) -> IndicatorSet:
     """The indicators of these names, each column once, in the order named.
 
     Args:
-        names: "all", families ("trend", …), columns ("momentum_rsi"), or columns with other parameters, in
-            the order of the registry: "momentum_rsi(21)", stored as momentum_rsi_21; several are parted by
-            spaces, since settings are lists parted by commas: "trend_macd(35 5 5)". Parameters left out keep
-            their defaults.
+        names: "all", families ("trend", …), columns ("momentum_rsi"), or columns with parameters in declared
+            order: "momentum_rsi(21)", stored as momentum_rsi_21. Several parameters are separated by spaces,
+            since settings are comma-separated lists: "trend_macd(35 5 5)". Omitted ones keep their defaults.
 
     Raises:
-        SettingsError: a name or parameter is wrong; the message says what was meant, or is allowed.
+        SettingsError: a name or parameter is wrong; the message names similar or allowed ones.
     """
     return _made(columns_of(names))
 
@@ -48,7 +47,7 @@ def columns_of(names: Sequence[str]) -> tuple[Column, ...]:
 
 @lru_cache(maxsize=64)
 def _made(columns: tuple[Column, ...]) -> IndicatorSet:
-    # Composing the full set takes a few tenths of a second; a set holds no state, and may be shared.
+    # Compiling the full set takes a few tenths of a second; sets have no state and can be shared.
     return IndicatorSet(columns)
 
 
@@ -90,7 +89,7 @@ def _column(base: str, given: Sequence[str]) -> Column:
 
 
 def _whole_number(base: str, parameter: str, text: str) -> int:
-    # A window of one bar is the bar itself, and has no past to keep.
+    # A window of one bar is the bar itself, without a past.
     least = 1 if parameter == "deviations" else 2
     if text.isascii() and text.isdigit() and len(text) <= 9 and least <= int(text) <= LONGEST_WINDOW:
         return int(text)

@@ -1,6 +1,6 @@
-"""Trend indicators, as `ta` 0.11 `trend.py` computes them: averages of the close and what is made of them.
+"""Trend indicators, as `ta` 0.11 `trend.py` computes them: averages of the close, and oscillators from them.
 
-All prices and differences of prices are in the quote asset; oscillators say their range.
+All prices and differences of prices are in the quote asset; oscillators name their range.
 """
 
 from __future__ import annotations
@@ -8,23 +8,19 @@ from __future__ import annotations
 from itertools import accumulate
 from math import nan
 
+from consumers.indicators.bar_inputs import AGE, AMPLITUDE, CLOSE
 from consumers.indicators.ieee import over_zero
-from consumers.indicators.quantities import (
-    AGE,
-    AMPLITUDE,
-    CLOSE,
-)
 from consumers.indicators.step import (
     Indicator,
     Memory,
     Stepped,
-    faded,
+    ewm_step,
     highest_of,
     lowest_of,
-    moved,
+    shifted,
     without_memory,
 )
-from consumers.indicators.windows import Now, Windows
+from consumers.indicators.windows import Inputs, Windows
 
 
 def ema_weight(span: int) -> float:
@@ -40,11 +36,11 @@ def macd(windows: Windows, slow: int, fast: int, signal: int) -> Indicator:
     first = max(slow, fast)
     first_signal = first + signal - 1
 
-    def step(memory: Memory, now: Now) -> Stepped:
-        age = now[AGE]
+    def step(memory: Memory, inputs: Inputs) -> Stepped:
+        age = inputs[AGE]
         if age < first:
             return nan, nan, nan, nan
-        line = now[fast_average] - now[slow_average]
+        line = inputs[fast_average] - inputs[slow_average]
         smoothed = memory[0]
         smoothed = smoothed + weight * (line - smoothed) if age > first else line
         if age < first_signal:
@@ -58,8 +54,8 @@ def sma(windows: Windows, window: int) -> Indicator:
     """Simple moving average of the close."""
     total = windows.sum(CLOSE, window)
 
-    def step(_memory: Memory, now: Now) -> Stepped:
-        return (now[total] / window,)
+    def step(_memory: Memory, inputs: Inputs) -> Stepped:
+        return (inputs[total] / window,)
 
     return without_memory(step)
 
@@ -68,8 +64,8 @@ def ema(windows: Windows, window: int) -> Indicator:
     """Exponential moving average of the close, from the first close on."""
     average = windows.average(CLOSE, ema_weight(window))
 
-    def step(_memory: Memory, now: Now) -> Stepped:
-        return (now[average] if now[AGE] >= window else nan,)
+    def step(_memory: Memory, inputs: Inputs) -> Stepped:
+        return (inputs[average] if inputs[AGE] >= window else nan,)
 
     return without_memory(step)
 
@@ -79,12 +75,12 @@ def wma(windows: Windows, window: int) -> Indicator:
     closes = windows.tail(CLOSE, window)
     unit = 2.0 / (window * (window + 1))
 
-    def step(memory: Memory, now: Now) -> Stepped:
-        return ((memory[0] + window * now[CLOSE]) * unit,)
+    def step(memory: Memory, inputs: Inputs) -> Stepped:
+        return ((memory[0] + window * inputs[CLOSE]) * unit,)
 
-    def close(_memory: Memory, _stepped: Stepped, now: Now) -> Memory:
-        # Adding up the running sums, newest first, counts the newest close n - 1 times, the oldest once.
-        return (sum(accumulate(now[closes][::-1])),)
+    def close(_memory: Memory, _stepped: Stepped, inputs: Inputs) -> Memory:
+        # The sum of running sums, newest first, counts the newest close n - 1 times, the oldest once.
+        return (sum(accumulate(inputs[closes][::-1])),)
 
     return Indicator((nan,), step, close)
 
@@ -95,12 +91,12 @@ def trix(windows: Windows, window: int) -> Indicator:
     weight = ema_weight(window)
     second_from, third_from, first = window, 2 * window - 1, 3 * window - 2
 
-    def step(memory: Memory, now: Now) -> Stepped:
-        age = now[AGE]
+    def step(memory: Memory, inputs: Inputs) -> Stepped:
+        age = inputs[AGE]
         if age < second_from:
             return nan, nan, nan
         twice, thrice = memory
-        once = now[average]
+        once = inputs[average]
         twice = twice + weight * (once - twice) if age > second_from else once
         if age < third_from:
             return nan, twice, nan
@@ -120,19 +116,19 @@ def mass_index(windows: Windows, fast: int, slow: int) -> Indicator:
     weight = ema_weight(fast)
     twice_first = 2 * fast - 1
 
-    def step(memory: Memory, now: Now) -> Stepped:
-        age = now[AGE]
+    def step(memory: Memory, inputs: Inputs) -> Stepped:
+        age = inputs[AGE]
         if age < fast:
             return nan, nan, nan
-        once, twice = now[average], memory[0]
+        once, twice = inputs[average], memory[0]
         twice = twice + weight * (once - twice) if age > fast else once
-        # Zero over zero while the market has not moved at all.
+        # 0/0 while the price has never moved.
         ratio = once / twice if age >= twice_first and twice else nan
         return memory[1] + ratio, twice, ratio
 
-    def close(memory: Memory, stepped: Stepped, _now: Now) -> Memory:
+    def close(memory: Memory, stepped: Stepped, _inputs: Inputs) -> Memory:
         _, twice, ratio = stepped
-        ratios = moved(memory[2], ratio)
+        ratios = shifted(memory[2], ratio)
         return twice, sum(ratios), ratios
 
     return Indicator((nan, nan, (nan,) * (slow - 1)), step, close)
@@ -143,8 +139,8 @@ def dpo(windows: Windows, window: int) -> Indicator:
     lag = int(0.5 * window + 1)
     closes, total = windows.past(CLOSE, max(window, lag + 1)), windows.sum(CLOSE, window)
 
-    def step(_memory: Memory, now: Now) -> Stepped:
-        return (now[closes][-lag] - now[total] / window,)
+    def step(_memory: Memory, inputs: Inputs) -> Stepped:
+        return (inputs[closes][-lag] - inputs[total] / window,)
 
     return without_memory(step)
 
@@ -154,16 +150,16 @@ def kst(windows: Windows, signal: int) -> Indicator:
 
     `ta` looks ahead in the first rows (TA.md "Look-ahead"); here they are NaN.
     """
-    # Lags of the four rates of change, and what their sums over 10, 10, 10 and 15 bars are multiplied by: the
-    # weights 1 to 4 and 100 percent, per bar. These are ta's defaults.
+    # Lags of the four rates of change, and the factors of their sums over 10, 10, 10 and 15 bars: weights 1
+    # to 4 times 100 percent, per bar. These are ta's defaults.
     lags, bars = (10, 15, 20, 30), (10, 10, 10, 15)
     scale10, scale15, scale20, scale30 = 10.0, 20.0, 30.0, 400.0 / 15.0
     lag10, lag15, lag20, lag30 = (-lag for lag in lags)
     closes = windows.past(CLOSE, max(lags) + 1)
 
-    def step(memory: Memory, now: Now) -> Stepped:
+    def step(memory: Memory, inputs: Inputs) -> Stepped:
         sum10, sum15, sum20, sum30, line_sum, _, _, _, _, _ = memory
-        close, past = now[CLOSE], now[closes]
+        close, past = inputs[CLOSE], inputs[closes]
         then10, then15, then20, then30 = past[lag10], past[lag15], past[lag20], past[lag30]
         rate10 = (close - then10) / then10 if then10 else nan
         rate15 = (close - then15) / then15 if then15 else nan
@@ -178,14 +174,14 @@ def kst(windows: Windows, signal: int) -> Indicator:
         smoothed = (line_sum + line) / signal
         return line, smoothed, line - smoothed, rate10, rate15, rate20, rate30
 
-    def close(memory: Memory, stepped: Stepped, _now: Now) -> Memory:
+    def close(memory: Memory, stepped: Stepped, _inputs: Inputs) -> Memory:
         line, _, _, rate10, rate15, rate20, rate30 = stepped
         _, _, _, _, _, rates10, rates15, rates20, rates30, lines = memory
-        rates10 = moved(rates10, rate10)
-        rates15 = moved(rates15, rate15)
-        rates20 = moved(rates20, rate20)
-        rates30 = moved(rates30, rate30)
-        lines = moved(lines, line)
+        rates10 = shifted(rates10, rate10)
+        rates15 = shifted(rates15, rate15)
+        rates20 = shifted(rates20, rate20)
+        rates30 = shifted(rates30, rate30)
+        lines = shifted(lines, line)
         return (
             sum(rates10),
             sum(rates15),
@@ -209,52 +205,29 @@ def stc(windows: Windows, *, slow: int, fast: int, cycle: int, smooth1: int, smo
     slow_average = windows.average(CLOSE, ema_weight(slow))
     first = max(slow, fast)
 
-    def step(memory: Memory, now: Now) -> Stepped:
-        if now[AGE] < first:
+    def step(memory: Memory, inputs: Inputs) -> Stepped:
+        if inputs[AGE] < first:
             return nan, nan, nan, nan, 1.0, 0.0, nan, 1.0, 0.0
         low, high, inner_low, inner_high, k, k_weight, k_seen, kd, kd_weight, kd_seen, _, _ = memory
-        line = now[fast_average] - now[slow_average]
+        line = inputs[fast_average] - inputs[slow_average]
         position = _position(line, low, high)
-        k, k_weight, k_seen = faded(k, k_weight, k_seen, position, smooth1)
+        k, k_weight, k_seen = ewm_step(k, k_weight, k_seen, position, smooth1)
         shown = k if k_seen >= smooth1 else nan
         position = _position(shown, inner_low, inner_high)
-        kd, kd_weight, kd_seen = faded(kd, kd_weight, kd_seen, position, smooth2)
-        return (
-            kd if kd_seen >= smooth2 else nan,
-            line,
-            shown,
-            k,
-            k_weight,
-            k_seen,
-            kd,
-            kd_weight,
-            kd_seen,
-        )
+        kd, kd_weight, kd_seen = ewm_step(kd, kd_weight, kd_seen, position, smooth2)
+        return (kd if kd_seen >= smooth2 else nan, line, shown, k, k_weight, k_seen, kd, kd_weight, kd_seen)
 
-    def close(memory: Memory, stepped: Stepped, _now: Now) -> Memory:
+    def close(memory: Memory, stepped: Stepped, _inputs: Inputs) -> Memory:
         _, line, shown, k, k_weight, k_seen, kd, kd_weight, kd_seen = stepped
         low, high, inner_low, inner_high, _, _, _, _, _, _, lines, showns = memory
         left, inner_left = lines[0], showns[0]
-        lines = moved(lines, line)
-        showns = moved(showns, shown)
+        lines = shifted(lines, line)
+        showns = shifted(showns, shown)
         low = lowest_of(lines, low, left)
         high = highest_of(lines, high, left)
         inner_low = lowest_of(showns, inner_low, inner_left)
         inner_high = highest_of(showns, inner_high, inner_left)
-        return (
-            low,
-            high,
-            inner_low,
-            inner_high,
-            k,
-            k_weight,
-            k_seen,
-            kd,
-            kd_weight,
-            kd_seen,
-            lines,
-            showns,
-        )
+        return (low, high, inner_low, inner_high, k, k_weight, k_seen, kd, kd_weight, kd_seen, lines, showns)
 
     empty = (nan,) * (cycle - 1)
     return Indicator((nan, nan, nan, nan, nan, 1.0, 0.0, nan, 1.0, 0.0, empty, empty), step, close)

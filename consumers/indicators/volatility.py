@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from math import dist, isnan, nan, sqrt
 
-from consumers.indicators.ieee import over_zero
-from consumers.indicators.quantities import (
+from consumers.indicators.bar_inputs import (
     AGE,
     CLOSE,
     HIGH,
@@ -15,8 +14,9 @@ from consumers.indicators.quantities import (
     TRUE_RANGE,
     TYPICAL,
 )
-from consumers.indicators.step import Indicator, Memory, Stepped, moved, without_memory
-from consumers.indicators.windows import Now, Windows
+from consumers.indicators.ieee import over_zero
+from consumers.indicators.step import Indicator, Memory, Stepped, shifted, without_memory
+from consumers.indicators.windows import Inputs, Windows
 
 
 def bollinger(windows: Windows, window: int, deviations: int) -> Indicator:
@@ -28,11 +28,10 @@ def bollinger(windows: Windows, window: int, deviations: int) -> Indicator:
     closes = windows.tail(CLOSE, window)
     tail = window - 1
 
-    def step(memory: Memory, now: Now) -> Stepped:
+    def step(memory: Memory, inputs: Inputs) -> Stepped:
         past_mean, past_squares = memory
-        close = now[CLOSE]
-        # One value joins n - 1 of known mean and squared distance from it; both exact while the price stands
-        # still.
+        close = inputs[CLOSE]
+        # One value added to n - 1 of known mean and sum of squared distances; exact for a constant price.
         away = close - past_mean
         mean = past_mean + away / window
         deviation = sqrt((past_squares + away * away * tail / window) / window)
@@ -48,13 +47,13 @@ def bollinger(windows: Windows, window: int, deviations: int) -> Indicator:
             1.0 if close < low else 0.0,
         )
 
-    def close(_memory: Memory, _stepped: Stepped, now: Now) -> Memory:
-        recent = now[closes]
+    def close(_memory: Memory, _stepped: Stepped, inputs: Inputs) -> Memory:
+        recent = inputs[closes]
         mean = sum(recent) / tail
         distance = dist(recent, (mean,) * tail)
-        # Rounding of the mean must not make a band around a price that stands still.
+        # Rounding of the mean must not make a band around a constant price.
         if distance <= 1e-12 * mean and min(recent) == max(recent):
-            return now[CLOSE], 0.0
+            return inputs[CLOSE], 0.0
         return mean, distance * distance
 
     return Indicator((nan, nan), step, close)
@@ -69,14 +68,14 @@ def keltner(windows: Windows, window: int) -> Indicator:
     highs, lows = windows.sum(KELTNER_HIGH, window), windows.sum(KELTNER_LOW, window)
     past_highs, past_lows = windows.past(KELTNER_HIGH, window), windows.past(KELTNER_LOW, window)
 
-    def step(_memory: Memory, now: Now) -> Stepped:
-        age, close = now[AGE], now[CLOSE]
+    def step(_memory: Memory, inputs: Inputs) -> Stepped:
+        age, close = inputs[AGE], inputs[CLOSE]
         if age >= window:
-            high, low = now[highs] / window, now[lows] / window
+            high, low = inputs[highs] / window, inputs[lows] / window
         else:
-            high = (_sum_of_known(now[past_highs]) + now[KELTNER_HIGH]) / age
-            low = (_sum_of_known(now[past_lows]) + now[KELTNER_LOW]) / age
-        mean = now[middle] / window
+            high = (_sum_of_known(inputs[past_highs]) + inputs[KELTNER_HIGH]) / age
+            low = (_sum_of_known(inputs[past_lows]) + inputs[KELTNER_LOW]) / age
+        mean = inputs[middle] / window
         spread = high - low
         above = close - low
         return (
@@ -101,18 +100,18 @@ def donchian(windows: Windows, window: int) -> Indicator:
     highest, lowest = windows.highest(HIGH, window), windows.lowest(LOW, window)
     total = windows.sum(CLOSE, window)
 
-    def step(_memory: Memory, now: Now) -> Stepped:
-        if now[AGE] < window:
+    def step(_memory: Memory, inputs: Inputs) -> Stepped:
+        if inputs[AGE] < window:
             return nan, nan, nan, nan, nan
-        high, low = now[highest], now[lowest]
+        high, low = inputs[highest], inputs[lowest]
         spread = high - low
-        mean = now[total] / window
+        mean = inputs[total] / window
         return (
             low,
             high,
             spread / 2.0 + low,
             (spread / mean if mean else over_zero(spread)) * 100.0,
-            (now[CLOSE] - low) / spread if spread else nan,
+            (inputs[CLOSE] - low) / spread if spread else nan,
         )
 
     return without_memory(step)
@@ -121,12 +120,12 @@ def donchian(windows: Windows, window: int) -> Indicator:
 def atr(_windows: Windows, window: int) -> Indicator:
     """Average true range in the quote asset (Wilder 1978). As `ta` has it, it begins with 0.0, not NaN."""
 
-    def step(memory: Memory, now: Now) -> Stepped:
+    def step(memory: Memory, inputs: Inputs) -> Stepped:
         average, total = memory
-        age = now[AGE]
+        age = inputs[AGE]
         if age > window:
-            return (average * (window - 1) + now[TRUE_RANGE]) / window, total
-        total += now[TRUE_RANGE]
+            return (average * (window - 1) + inputs[TRUE_RANGE]) / window, total
+        total += inputs[TRUE_RANGE]
         return total / window if age == window else 0.0, total
 
     return Indicator((0.0, 0.0), step)
@@ -136,14 +135,14 @@ def ulcer_index(windows: Windows, window: int) -> Indicator:
     """Ulcer index: root mean square of the drawdowns from the highest close of the window, in percent."""
     highest = windows.highest(CLOSE, window)
 
-    def step(memory: Memory, now: Now) -> Stepped:
-        top = now[highest]
-        drawdown = 100.0 * (now[CLOSE] - top) / top if top else nan
+    def step(memory: Memory, inputs: Inputs) -> Stepped:
+        top = inputs[highest]
+        drawdown = 100.0 * (inputs[CLOSE] - top) / top if top else nan
         square = drawdown * drawdown
         return sqrt((memory[0] + square) / window), square
 
-    def close(memory: Memory, stepped: Stepped, _now: Now) -> Memory:
-        squares = moved(memory[1], stepped[1])
+    def close(memory: Memory, stepped: Stepped, _inputs: Inputs) -> Memory:
+        squares = shifted(memory[1], stepped[1])
         return sum(squares), squares
 
     return Indicator((nan, (nan,) * (window - 1)), step, close)

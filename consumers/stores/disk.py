@@ -1,4 +1,4 @@
-"""Space on the disk under a store: warns when it gets low, refuses before it is full (DESIGN §5.7)."""
+"""Free space under a store: warns when it is low, stops writing before the disk is full (DESIGN §5.7)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from shared.errors import StoreUnavailable
 
 log: Final = logging.getLogger(__name__)
 
-# Below these bytes free, or this part of the disk, there is a warning.
+# A warning below this free space, in bytes or as a part of the disk.
 WARN_BYTES: Final = 2 * 10**9
 WARN_PART: Final = 0.05
-# Below these nothing is written: other programs, and the broker on the same disk, need room to end well.
+# No writes below this free space: the broker and other programs on the same disk need the rest.
 PAUSE_BYTES: Final = 500 * 10**6
 _LOOK_PERIOD_S: Final = 1.0
 _RETRY_AFTER_S: Final = 5.0
@@ -30,7 +30,7 @@ class Space(NamedTuple):
 
 
 class DiskGuard:
-    """Looks at most once a second.
+    """Checks the free space at most once a second.
 
     Args:
         path: a directory on the disk.
@@ -55,7 +55,7 @@ class DiskGuard:
         self._warned = False
 
     def require_space(self) -> None:
-        """Raises StoreUnavailable while the disk is nearly full; nothing is lost, since nothing is begun."""
+        """Raise StoreUnavailable while the disk is nearly full; nothing is lost."""
         now = self._clock()
         if now >= self._look_at:
             self._look_at = now + _LOOK_PERIOD_S
@@ -70,7 +70,7 @@ class DiskGuard:
     def _look(self) -> None:
         try:
             total, self._free = self._space(self._path)
-        except OSError:  # the write itself will say what is wrong with the disk
+        except OSError:  # the write itself will report the disk's error
             self._free = self._pause_bytes
             return
         low = self._free < max(WARN_BYTES, int(total * WARN_PART))
@@ -86,7 +86,7 @@ class DiskGuard:
 
 
 def disk_space(path: Path) -> Space:
-    """Bytes of the disk under a path, as a user without privileges may use them."""
+    """Bytes of the disk under a path, for a user without privileges."""
     usage = shutil.disk_usage(path)
     return Space(usage.total, usage.free)
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from consumers.stores.expiry import TICKS_EXPIRY_NS
 from consumers.stores.influxdb import InfluxStore
 from consumers.stores.influxdb_reader import InfluxReader
 from consumers.stores.port import Reader, Store
 from consumers.stores.sqlite import SqliteStore
 from consumers.stores.sqlite_reader import SqliteReader
+from consumers.stores.storable import TICKS_EXPIRY_NS
 from shared.errors import SettingsError
 from shared.settings import Settings
 
 
 def open_store(settings: Settings, *, ticks_expiry_ns: int | None = TICKS_EXPIRY_NS) -> Store:
-    """The store to write to; an InfluxDB is asked at once whether it is there and the token may write.
+    """The store to write to; an InfluxDB is checked at once.
 
     Args:
         ticks_expiry_ns: how long `ticks` keeps points, None for ever (a replay of old recordings).
@@ -28,9 +28,7 @@ def open_store(settings: Settings, *, ticks_expiry_ns: int | None = TICKS_EXPIRY
         ticks_expiry_ns = None  # one bucket for both has no expiry, whatever the store
     if settings.store == "sqlite":
         return SqliteStore(
-            _sqlite_path(settings),
-            ticks_expiry_ns=ticks_expiry_ns,
-            synchronous=settings.sqlite_synchronous,
+            _sqlite_path(settings), ticks_expiry_ns=ticks_expiry_ns, synchronous=settings.sqlite_synchronous
         )
     store = InfluxStore(settings, ticks_expiry_ns=ticks_expiry_ns)
     try:

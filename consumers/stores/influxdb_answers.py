@@ -1,4 +1,4 @@
-"""What InfluxDB's answers mean: which error each one is, and which setting is to blame (STACK.md §2)."""
+"""Errors of InfluxDB's answers, with the setting to blame (STACK.md §2)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from shared.redirects import is_redirect, target
 from shared.settings import Settings
 from shared.shown import shown
 
-# A server that asks for more is asked again sooner.
+# Bound of the server's Retry-After.
 _LONGEST_RETRY_AFTER_S: Final = 300.0
-# Flux on fields of other types or names than ours.
+# Flux errors about fields with other types or names than ours.
 _FOREIGN: Final = ("pivot: ", "schema collision", "type conflict", "cannot group")
 
 
@@ -26,8 +26,8 @@ class Answer:
     """An answer other than success.
 
     Attributes:
-        message: InfluxDB's own words; None if the answer is not InfluxDB's (a proxy, another server).
-        sent_to: where a redirect leads; it is not followed.
+        message: InfluxDB's message; None if the answer is not InfluxDB's (a proxy, another server).
+        sent_to: target of a redirect, which is not followed.
     """
 
     status: int
@@ -37,12 +37,12 @@ class Answer:
 
     def described(self) -> str:
         if self.sent_to is not None:
-            return f"{self.status}: it sends on to {self.sent_to}, which is not followed"
+            return f"{self.status}: a redirect to {self.sent_to}, which is not followed"
         return f"{self.status} {self.message or 'without a message of InfluxDB'}"
 
 
 def answer_of(error: ApiException) -> Answer:
-    """The answer that the client has turned into an exception."""
+    """The answer inside the client's exception."""
     headers: Any = error.headers or {}
     status = int(error.status or 0)
     sent_to = target(headers.get("Location")) if is_redirect(status) else None
@@ -62,7 +62,7 @@ def _message(body: Any) -> str | None:
 def _seconds(retry_after: str | None) -> float | None:
     try:
         seconds = float(retry_after) if retry_after is not None else None
-    except ValueError:  # the header's other form, a date, which InfluxDB does not send
+    except ValueError:  # the header's other form, a date, is not sent by InfluxDB
         return None
     if seconds is None or not seconds >= 0:
         return None
@@ -74,7 +74,7 @@ def misconfigured(answer: Answer, settings: Settings, bucket_setting: str, may: 
 
     Args:
         bucket_setting: name of the setting that holds the bucket asked for.
-        may: what the token should allow, "write" or "read".
+        may: the missing permission, "write" or "read".
     """
     bucket = getattr(settings, bucket_setting.lower())
     url, message = settings.influx_url, answer.message
@@ -94,21 +94,21 @@ def misconfigured(answer: Answer, settings: Settings, bucket_setting: str, may: 
 
 
 def is_foreign(answer: Answer) -> bool:
-    """Whether a query was refused for what another program has written into our measurements."""
+    """Whether a query failed because another program wrote to our measurements."""
     return answer.message is not None and any(words in answer.message for words in _FOREIGN)
 
 
 def foreign(answer: Answer, settings: Settings, bucket_setting: str) -> StoreMisconfigured:
-    """The error for that."""
+    """The error of a query that `is_foreign`."""
     bucket = getattr(settings, bucket_setting.lower())
     return StoreMisconfigured(
-        f"{bucket_setting}: bucket {bucket} holds what another program has written into our measurements "
-        f"({answer.message}); delete that, or name a bucket of its own"
+        f"{bucket_setting}: bucket {bucket} holds data of another program in our measurements "
+        f"({answer.message}); delete it, or name a bucket of its own"
     )
 
 
 def unavailable(answer: Answer, settings: Settings) -> StoreUnavailable:
-    """The error for every answer that time may change, and for those that nobody knows."""
+    """The error for every answer that may be temporary, and for unknown ones."""
     return StoreUnavailable(
         f"INFLUX_URL: {settings.influx_url} answers {answer.described()}; nothing is lost, try again later",
         answer.retry_after,
@@ -116,12 +116,12 @@ def unavailable(answer: Answer, settings: Settings) -> StoreUnavailable:
 
 
 def unanswered(error: ApiException, settings: Settings) -> StoreError:
-    """The error where the client itself gave up: its "status 0", of TLS for example."""
+    """The error where the client itself gave up ("status 0"), for example on TLS."""
     return unreachable(urllib3.exceptions.HTTPError(error.reason), settings)
 
 
 def unreachable(error: urllib3.exceptions.HTTPError | OSError, settings: Settings) -> StoreError:
-    """The error where there was no whole answer: refused, timed out, cut, or a URL that is none."""
+    """The error where there was no complete answer: refused, timed out, interrupted, or an invalid URL."""
     if isinstance(error, urllib3.exceptions.LocationValueError):
         return StoreMisconfigured(
             f"INFLUX_URL: {settings.influx_url} is not a URL that can be used ({error})"
@@ -138,6 +138,6 @@ def unreachable(error: urllib3.exceptions.HTTPError | OSError, settings: Setting
 
 
 def _tls_reason(reason: str) -> str:
-    """OpenSSL's own words, without those that libraries put around them."""
+    """OpenSSL's own message, without the text that libraries add."""
     said = re.search(r"\[SSL[^\]]*\] ?([^()]+)", reason)
     return said[1].strip() if said else reason

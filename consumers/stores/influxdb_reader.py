@@ -12,8 +12,8 @@ from consumers.measurements import BucketRole, Measurement, Value
 from consumers.stores.influxdb_answers import foreign, is_foreign, misconfigured, unavailable
 from consumers.stores.influxdb_session import InfluxSession
 from consumers.stores.port import Row
-from consumers.stores.rows import known_measurement, row, row_order
-from consumers.stores.storable import TIME_MAX_NS, TIME_MIN_NS
+from consumers.stores.rows import RowReader, row, row_order
+from consumers.stores.storable import TIME_MAX_NS
 from shared.intervals import INTERVAL_MS
 from shared.settings import Settings
 
@@ -31,41 +31,30 @@ _Tags = tuple[str, ...]
 _LOG: Final = logging.getLogger(__name__)
 
 
-class InfluxReader:
+class InfluxReader(RowReader):
     """A `Reader` on InfluxDB 2.
 
     Raises:
         StoreMisconfigured: the token is missing or cannot be sent.
     """
 
+    end_ns = TIME_MAX_NS
+
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._session = InfluxSession(settings)
-        # Measurements and fields that were said to hold what another program has written.
+        # Measurements and fields already reported as written by another program.
         self._foreign: set[tuple[str, str]] = set()
 
-    def read(
-        self,
-        measurement: str,
-        tags: Mapping[str, str],
-        *,
-        from_ns: int | None = None,
-        to_ns: int | None = None,
-        last: int | None = None,
+    def select(
+        self, measurement: Measurement, tags: Mapping[str, str], span: tuple[int, int], last: int | None
     ) -> Iterator[Row]:
-        """Points in ascending time, as rows; see `Reader.read`."""
-        kind = known_measurement(measurement, tags)
-        start = max(TIME_MIN_NS, from_ns if from_ns is not None else TIME_MIN_NS)
-        stop = min(TIME_MAX_NS, to_ns if to_ns is not None else TIME_MAX_NS)
-        if start >= stop or (last is not None and last < 1):
-            return iter(())
         selections = [
-            _Selection(kind, bucket, setting, tags, self._foreign)
-            for bucket, setting in self._buckets(kind, tags).items()
+            _Selection(measurement, bucket, setting, tags, self._foreign)
+            for bucket, setting in self._buckets(measurement, tags).items()
         ]
-        return heapq.merge(
-            *(self._rows(selection, start, stop, last) for selection in selections), key=row_order(kind)
-        )
+        rows = (self._rows(selection, *span, last) for selection in selections)
+        return heapq.merge(*rows, key=row_order(measurement))
 
     def close(self) -> None:
         """Close the connections."""
@@ -77,7 +66,7 @@ class InfluxReader:
             "market": (self._settings.influx_bucket_market, "INFLUX_BUCKET_MARKET"),
             "ticks": (self._settings.influx_bucket_ticks, "INFLUX_BUCKET_TICKS"),
         }
-        # Of the tags only the interval decides, and of the intervals only whether it is 1s.
+        # The bucket depends on the interval alone, and on that only by whether it is 1s.
         roles = {
             measurement.bucket(tuple(tags.get(name, interval) for name in measurement.tags))
             for interval in ("1s", "1m")
@@ -106,7 +95,7 @@ class InfluxReader:
     def _newest(
         self, selection: _Selection, spans: dict[_Tags, tuple[int, int]], begin: int, end: int, last: int
     ) -> Iterator[Row]:
-        """The newest rows of each series: windows backwards in time until each has enough, or has no more."""
+        """The newest rows of each series: windows backwards until each series has enough or is read."""
         newest: dict[_Tags, list[Row]] = {series: [] for series in spans}
         width = selection.first_window_ns(last)
         while end > begin and any(
@@ -121,7 +110,7 @@ class InfluxReader:
         yield from sorted((found for rows in newest.values() for found in rows), key=selection.order)
 
     def _spans(self, selection: _Selection, start: int, stop: int) -> dict[_Tags, tuple[int, int]]:
-        """Times of the first and the last point of each series; the server finds them without a scan."""
+        """Times of each series' first and last point; the server finds them without a scan."""
         tags = ", ".join(map(_quoted, ("_time", *selection.measurement.tags)))
         flux = f"points = {selection.flux(start, stop)}\n" + "\n".join(
             f'points |> {end}() |> keep(columns: [{tags}]) |> sort(columns: ["_time"], desc: {descending})'
@@ -138,8 +127,8 @@ class InfluxReader:
 
     def _window(self, selection: _Selection, start: int, stop: int, last: int | None = None) -> list[Row]:
         """All rows of one window, in order; or at least the `last` of each series."""
-        # Cut before the pivot, where it is cheap: the newest `last` values of each field hold all fields of
-        # the newest `last` rows. What a sparse field adds is older than those.
+        # Cut before the pivot, where it is cheap: the newest `last` values of each field include all fields
+        # of the newest `last` rows; a sparse field adds only older rows.
         cut = f" |> tail(n: {last})" if last is not None else ""
         flux = (
             f'{selection.flux(start, stop)}{cut} |> drop(columns: ["_start", "_stop", "_measurement"])'
@@ -160,7 +149,7 @@ class InfluxReader:
 
 
 class _Selection:
-    """Series of one measurement in one bucket: how to ask for them, and how to read what comes."""
+    """Series of one measurement in one bucket: their query, and the parsing of its answer."""
 
     def __init__(
         self,
@@ -181,12 +170,12 @@ class _Selection:
 
     def flux(self, start: int, stop: int) -> str:
         """The part of a query that storage answers by its index."""
-        # An empty tag is one that the point does not have.
+        # An empty tag means that the point does not have it.
         wanted = [f"r._measurement == {_quoted(self.measurement.name)}"] + [
             f"r[{_quoted(name)}] == {_quoted(value)}" if value else f"not exists r[{_quoted(name)}]"
             for name, value in self._tags.items()
         ]
-        # Another program's field of a tag's name would break the pivot.
+        # Another program's field with a tag's name would break the pivot.
         wanted += [f"r._field != {_quoted(name)}" for name in self.measurement.tags]
         return (
             f"from(bucket: {_quoted(self._bucket)}) |> range(start: time(v: {start}), stop: time(v: {stop}))"
@@ -194,7 +183,7 @@ class _Selection:
         )
 
     def first_window_ns(self, bars: int) -> int:
-        """How much time to ask for first: that of so many bars, where the interval is known."""
+        """Width of the first window: that of so many bars, where the interval is known."""
         interval = self._tags.get("interval", "")
         return INTERVAL_MS[interval] * 10**6 * bars if interval in INTERVAL_MS else _FIRST_WINDOW_NS
 
@@ -202,7 +191,7 @@ class _Selection:
         return tuple(str(found[name]) for name in self.measurement.tags)
 
     def row(self, fields: Mapping[str, str]) -> Row:
-        """One row of the answer, typed by the measurement table (other fields are indicators: floats)."""
+        """A row of the answer, typed by the measurement table (other fields are indicators: floats)."""
         return row(
             _time_ns(fields["_time"]),
             ((name, fields.get(name, "")) for name in self.measurement.tags),
@@ -214,14 +203,14 @@ class _Selection:
         )
 
     def _value(self, name: str, text: str) -> Value:
-        """A field's value; none where another program has written what this field cannot be."""
+        """A field's value; None if another program wrote a value of another type."""
         try:
             return self._parse.get(name, float)(text)
         except ValueError:
             if (self.measurement.name, name) not in self._foreign:
                 self._foreign.add((self.measurement.name, name))
                 _LOG.warning(
-                    "%s: bucket %s: field %s of %s has a value that is not ours (%.40r); left out",
+                    "%s: bucket %s: field %s of %s has a value of another program (%.40r); left out",
                     self.bucket_setting,
                     self._bucket,
                     name,

@@ -1,4 +1,4 @@
-"""The one place that talks to InfluxDB: influxdb-client's connections, with answers instead of its errors."""
+"""Requests to InfluxDB through influxdb-client's connections, with answers instead of its exceptions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from consumers.stores.influxdb_answers import Answer, answer_of, unanswered, unr
 from shared.errors import StoreMisconfigured, StoreUnavailable
 from shared.settings import Settings
 
-# The client's own gzip is level 9: several times the time for a tenth less bytes.
+# The client's own gzip level is 9: several times slower for a tenth fewer bytes.
 _GZIP_LEVEL: Final = 1
 # Milliseconds to connect, and between two reads of an answer.
 _TIMEOUTS_MS: Final = (5_000, 30_000)
@@ -56,7 +56,7 @@ class InfluxSession:
         """Write compressed line protocol, in nanoseconds; the server's answer, 204 for success.
 
         Raises:
-            StoreUnavailable, StoreMisconfigured: there was no whole answer.
+            StoreUnavailable, StoreMisconfigured: there was no complete answer.
         """
         try:
             response = self._write_service.post_write(
@@ -77,15 +77,15 @@ class InfluxSession:
         return Answer(int(response.status), None, None)
 
     def query(self, flux: str) -> Iterator[dict[str, str] | Answer]:
-        """Rows of a query's answer, as column → text (an empty text is no value); an `Answer` if refused.
+        """Rows of a query's answer, as column → text (empty: no value); an `Answer` if the query failed.
 
         Raises:
-            StoreUnavailable, StoreMisconfigured: there was no whole answer.
+            StoreUnavailable, StoreMisconfigured: there was no complete answer.
         """
         try:
             header: list[str] = []
             for cells in self._client.query_api().query_csv(flux, dialect=self._dialect):
-                # Each table of the answer begins with a row of names; an error that comes late has its own.
+                # Each table of the answer, also a late error, begins with a row of names.
                 if cells[1:3] == ["result", "table"] or "error" in cells[:2]:
                     header = cells
                 elif "error" in header[:2]:

@@ -1,9 +1,9 @@
-"""Points to InfluxDB line protocol, derived from the measurement table; pure, and made for speed.
+"""Points to InfluxDB line protocol, derived from the measurement table; pure, and optimised for speed.
 
-Each series gets a bytes template (`trade,exchange=binance,symbol=BTCUSDC trade_id=%bi,price=%b,… %d`), each
-kind of measurement a function that fills it. Numbers are written by orjson: shortest form that reads back
-as the same float, several times faster than `repr`; it writes NaN and ±inf as `null`, which is how they are
-found. Whatever is unusual (a missing value, a wrong type) takes the slow way, checked value by value.
+Each series has a bytes template (`trade,exchange=binance,symbol=BTCUSDC trade_id=%bi,price=%b,… %d`), each
+kind of measurement a function that fills it. orjson writes the numbers: the shortest form that reads back as
+the same float, several times faster than `repr`; NaN and ±inf become `null`, by which they are found. Unusual
+points (a missing value, a wrong type) take a slow path, checked value by value.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from typing import Any, Final
 
 import orjson
 
-from consumers.measurements import BucketRole, Column, Measurement, Value
-from consumers.points import Point, Series
+from consumers.measurements import BucketRole, Column, Measurement, Point, Series, Value
 from consumers.stores.series_cache import SeriesCache
 from consumers.stores.storable import (
     INT64_MAX,
@@ -29,9 +28,9 @@ from consumers.stores.storable import (
     why_tags_are_refused,
 )
 
-# Up to here one orjson call a value is faster than one for all and a split.
+# Up to this number of columns one orjson call per value is faster than one for all and a split.
 _NARROW_COLUMNS: Final = 16
-# Sets of missing values that a measurement keeps a template for, each some kilobytes.
+# Templates that a measurement keeps, one per set of missing values, each some kilobytes.
 _TEMPLATES: Final = 64
 
 _Fill = Callable[["Encoding", Point], bytes | None]
@@ -39,10 +38,10 @@ _Fill = Callable[["Encoding", Point], bytes | None]
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """How one series is written: `fill` makes its lines, or None where a point needs the slow way.
+    """How one series is encoded: `fill` makes its lines, or None where a point needs the slow path.
 
     Attributes:
-        role: which bucket the series' points go to.
+        role: the bucket of the series' points.
     """
 
     role: BucketRole
@@ -66,13 +65,13 @@ class Encoding:
 
 
 class LineEncoder:
-    """Writes points as line protocol; keeps one prefix per series and one function per measurement."""
+    """Encodes points; keeps one prefix per series and one function per measurement."""
 
     def __init__(self) -> None:
         self._encodings = SeriesCache(_encoding)
 
     def encoding(self, series: Series) -> Encoding:
-        """How the series' points are written; ask once for points that follow each other."""
+        """The encoding of a series' points; one look-up serves contiguous points of a series."""
         return self._encodings.get(series)
 
     def line(self, point: Point) -> bytes:
@@ -81,7 +80,7 @@ class LineEncoder:
 
 
 def encode(points: Iterable[Point]) -> bytes:
-    """Points as one body of line protocol, without those that have no field.
+    """Points as one body of line protocol; points without any field are left out.
 
     Raises:
         PointsRejected: for the first point that can never be stored.
@@ -114,9 +113,9 @@ def _prefix(series: Series) -> bytes:
 
 
 def _escaped(text: str) -> bytes:
-    """A tag value (or key) as line protocol has it.
+    """A tag value or key, escaped.
 
-    A backslash before any other character stands for itself: doubling it would store two (tried on 2.9.1).
+    A backslash before any other character stands for itself: doubling it would store two (tested on 2.9.1).
     """
     return text.replace(",", r"\,").replace("=", r"\=").replace(" ", r"\ ").encode()
 
@@ -138,9 +137,9 @@ def _never(_encoding: Encoding, _point: Point) -> None:
 
 @lru_cache(maxsize=64)
 def _compiled(columns: tuple[Column, ...]) -> _Fill:
-    """One function for these columns, its loop over them unrolled and its type checks in line.
+    """One function for these columns, with an unrolled loop and inline type checks.
 
-    Made from source because a loop with a dispatch per field takes twice as long; the source holds only
+    Compiled from source because a loop with a dispatch per field takes twice as long; the source has only
     positions and types, no names or values from outside.
     """
     names = [f"v{position}" for position in range(len(columns))]
@@ -173,14 +172,14 @@ def fill(encoding, point):
 def _fill_floats(names: tuple[str, ...]) -> _Fill:
     """For wide measurements of floats: all numbers by one orjson call, split at its commas.
 
-    Missing values are usual here (a parabolic stop stands on one side of the market only) and mostly the same
-    ones, so they do not take the slow way: each set of them has a template.
+    Missing values are common here (a parabolic stop is on one side of the market only) and mostly the same
+    ones, so that each set of them has a template instead of the slow path.
     """
     fields = [b"%b=%%b" % _escaped(name).replace(b"%", b"%%") for name in names]
 
     @lru_cache(maxsize=_TEMPLATES)
     def template(missing: tuple[int, ...]) -> bytes:
-        return b",".join(field for place, field in enumerate(fields) if place not in missing)
+        return b",".join(field for index, field in enumerate(fields) if index not in missing)
 
     def fill(encoding: Encoding, point: Point) -> bytes | None:
         _, time_ns, values = point
@@ -191,12 +190,12 @@ def _fill_floats(names: tuple[str, ...]) -> _Fill:
         numbers = orjson.dumps(values)[1:-1]
         present = numbers.split(b",")
         missing: tuple[int, ...] = ()
-        at = numbers.find(b"n")  # a number has none, so it is that of null
+        at = numbers.find(b"n")  # of null: numbers have none
         while at >= 0:
             missing += (numbers.count(b",", 0, at),)
             at = numbers.find(b"n", at + 1)
-        for place in reversed(missing):
-            del present[place]
+        for index in reversed(missing):
+            del present[index]
         if not present:
             return b""
         return b"%b%b %d" % (encoding.prefix, template(missing) % tuple(present), time_ns)

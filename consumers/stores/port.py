@@ -1,6 +1,6 @@
-"""The two ports of a store: services write through `Store`, `query` and the embedded mode read `Reader`.
+"""The two ports of a store: services write through `Store`; `query` and `cryptostream run` read by `Reader`.
 
-A writer's token cannot read, so the two are apart.
+They are separate, since a writer's token cannot read.
 """
 
 from __future__ import annotations
@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
-from consumers.measurements import Value
-from consumers.points import Point
+from consumers.measurements import Point, Value
 
 Row = dict[str, Value | str]
 
@@ -21,23 +20,23 @@ class Store(Protocol):
         A point already stored keeps the fields that the new one leaves out (as InfluxDB merges).
 
         Returns:
-            Those that were not written, for the store finds them older than their bucket's expiry.
+            Points that were not written because they are older than their bucket's expiry.
 
         Raises:
             StoreUnavailable: nothing is lost; try again after ``retry_after`` seconds.
-            PointsRejected: these points can never be stored (``.rejected``); all others are, but for those
-                that are too old (``.expired``).
-            StoreMisconfigured: no try will help; the message names the setting to blame.
+            PointsRejected: these points can never be stored (``.rejected``); all others are stored, except
+                those that are too old (``.expired``).
+            StoreMisconfigured: retrying is useless; the message names the wrong setting.
         """
 
     @property
     def expired(self) -> int:
-        """Points not written so far because they are older than their bucket keeps."""
+        """Number of points not written so far because they are older than their bucket's expiry."""
 
     @property
     def oldest_kept_ns(self) -> int | None:
-        """Points of `ticks` before this have expired, by the newest time of the exchange that points have
-        shown; None while that is unknown, or nothing expires."""
+        """Points of `ticks` before this have expired, by the newest time of the exchange among points
+        written; None while that is unknown, or if nothing expires."""
 
     def close(self) -> None:
         """Release connections and files."""
@@ -59,7 +58,7 @@ class Reader(Protocol):
             tags: only series with these tag values.
             from_ns: inclusive.
             to_ns: exclusive.
-            last: only the newest so many of each series.
+            last: only this number of the newest of each series.
 
         Raises:
             StoreUnavailable, StoreMisconfigured: as `Store.write`.

@@ -1,14 +1,14 @@
-"""What an adapter works out once per series (an escaped prefix, an SQL statement), looked up by identity."""
+"""A cache of what an adapter derives per series (an escaped prefix, an SQL statement), keyed by identity."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
-from consumers.points import Series
+from consumers.measurements import Series
 
-# Series of one process: symbols × intervals × measurements, a few thousand at most. Builders that make a
-# new Series for each point lose speed here, but take no memory.
+# Series of one process: symbols × intervals × measurements, a few thousand at most. The bound protects from
+# builders that make a new Series for each point.
 _MOST_SERIES: Final = 10_000
 
 Derived = TypeVar("Derived")
@@ -17,8 +17,8 @@ Derived = TypeVar("Derived")
 class SeriesCache(Generic[Derived]):
     """Maps a `Series` to what `derive` makes of it; bounded.
 
-    Keyed by object identity, since builders share one Series among their points and hashing its tags and 86
-    columns would cost more than writing the point. An entry holds its Series, so an id is never reused.
+    Keyed by object identity: builders share one Series among their points, and hashing its tags and 86
+    columns would cost more than writing the point. An entry holds its Series, so that its id is not reused.
     """
 
     def __init__(self, derive: Callable[[Series], Derived]) -> None:

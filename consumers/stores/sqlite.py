@@ -1,4 +1,4 @@
-"""SQLite as a store: one file, a table per measurement, one transaction a write."""
+"""SQLite as a store: one file, one table per measurement, one transaction per write."""
 
 from __future__ import annotations
 
@@ -10,19 +10,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from consumers.measurements import MEASUREMENTS, BucketRole, Measurement
-from consumers.points import Point, Series
+from consumers.measurements import MEASUREMENTS, BucketRole, Measurement, Point, Series
 from consumers.stores.disk import DiskGuard
-from consumers.stores.expiry import EXCHANGE_TIMED, TICKS_EXPIRY_NS, ExchangeTime
 from consumers.stores.series_cache import SeriesCache
-from consumers.stores.sqlite_errors import errors_named
-from consumers.stores.sqlite_file import FileIdentity, Synchronous, newest_time_ns, open_file, remember_time
+from consumers.stores.sqlite_file import (
+    FileIdentity,
+    Synchronous,
+    errors_named,
+    newest_time_ns,
+    open_file,
+    remember_time,
+)
 from consumers.stores.sqlite_schema import missing_columns, quoted, series_of, upsert
 from consumers.stores.storable import (
+    EXCHANGE_TIMED,
     INT64_MAX,
     INT64_MIN,
+    TICKS_EXPIRY_NS,
     TIME_MAX_NS,
     TIME_MIN_NS,
+    ExpiryClock,
     rejection,
     storable_values,
     why_tags_are_refused,
@@ -30,7 +37,7 @@ from consumers.stores.storable import (
 from shared.errors import PointsRejected
 
 _PRUNE_PERIOD_NS: Final = 3_600 * 10**9
-# Rows deleted in one transaction: another writer waits no longer than for these.
+# Rows deleted in one transaction, which bounds how long another writer waits.
 _PRUNE_ROWS: Final = 50_000
 _BUSY_TIMEOUT_S: Final = 5.0
 
@@ -42,10 +49,10 @@ class _Plan:
     """How one series is stored.
 
     Attributes:
-        types: types that all values have in a point without anything unusual.
+        types: types of the values of a usual point.
         integers: positions of the int columns.
         refused: why no point of the series can be stored.
-        exchange_timed: its points have the exchange's own time.
+        exchange_timed: its points have the exchange's time.
     """
 
     measurement: Measurement
@@ -60,20 +67,19 @@ class _Plan:
 class SqliteStore:
     """A `Store` on one SQLite file; makes the file, its directory and its tables where they are missing.
 
-    May be used by several threads; one process at a time writes a file.
+    Several threads may use it; one process at a time writes a file.
 
     Args:
         path: SQLITE_PATH.
         ticks_expiry_ns: how long `ticks` keeps points, None for ever; older ones, by the exchange's time, are
             deleted when the file is opened and once an hour of that time.
-        synchronous: whether a commit is on the disk when `write` returns ("full"), or may be taken by a power
-            cut ("normal").
+        synchronous: "full": a commit is on the disk when `write` returns; "normal": a power cut may lose it.
         busy_timeout_s: how long to wait for another process that writes.
         disk: asked before each write.
 
     Raises:
         StoreUnavailable: locked, full or read-only.
-        StoreMisconfigured: not a path or file that can be used, or removed since it was opened.
+        StoreMisconfigured: the path or file cannot be used, or was removed since it was opened.
     """
 
     def __init__(
@@ -88,37 +94,32 @@ class SqliteStore:
         self._path = path
         self._disk = disk or DiskGuard(path.parent)
         self._ticks_expiry_ns = ticks_expiry_ns
-        self._expired = 0
+        self.expired = 0
         self._lock = threading.Lock()
         self._plans = SeriesCache(_plan)
-        # Measurements whose columns the tables are known to have, by identity (each is held by its entry).
+        # Measurements whose columns the tables have, by identity (an entry holds its measurement).
         self._prepared: dict[int, Measurement] = {}
         self._connection = open_file(path, busy_timeout_s, synchronous)
         self._pruned_ns: int | None = None
         try:
             self._identity = FileIdentity.of(path)
             with errors_named(path):
-                self._time = ExchangeTime(newest_time_ns(self._connection))
+                self._clock = ExpiryClock(newest_time_ns(self._connection))
             self._prune()
         except BaseException:
             self._connection.close()
             raise
 
     @property
-    def expired(self) -> int:
-        """Points not written so far because they are older than their bucket keeps."""
-        return self._expired
-
-    @property
     def oldest_kept_ns(self) -> int | None:
-        """Points of `ticks` before this have expired; None while none has."""
-        return self._time.oldest_kept_ns(self._ticks_expiry_ns)
+        """See `Store.oldest_kept_ns`."""
+        return self._clock.oldest_kept_ns(self._ticks_expiry_ns)
 
     def write(self, points: Sequence[Point]) -> Sequence[Point]:
-        """Make points durable; see `Store.write`."""
+        """See `Store.write`."""
         with self._lock:
             self._identity.require_same()
-            # Also while the disk is full: what has expired makes room for what comes.
+            # Even while the disk is full: expired rows make room for new ones.
             self._prune()
             self._disk.require_space()
             groups, rejected, expired = self._sorted_out(points)
@@ -127,25 +128,25 @@ class SqliteStore:
                     for plan, parameters in groups:
                         self._prepare(plan.measurement)
                         self._connection.executemany(plan.upsert, parameters)
-                    remember_time(self._connection, self._time.newest_ns)
-                # Removed meanwhile, the file took the points with it.
+                    remember_time(self._connection, self._clock.newest_ns)
+                # If the file was removed meanwhile, the points are lost with it.
                 self._identity.require_same()
-            # Counted only now: a call that fails is made again, with the same points.
-            self._expired += len(expired)
+            # Counted at the end, since a call that fails is repeated with the same points.
+            self.expired += len(expired)
         if rejected:
             raise PointsRejected(rejected, expired)
         return expired
 
     def close(self) -> None:
-        """Close the file; its write-ahead log goes into it."""
+        """Close the file; SQLite merges the write-ahead log into it."""
         with self._lock, errors_named(self._path):
             self._connection.close()
 
     def _sorted_out(
         self, points: Sequence[Point]
     ) -> tuple[list[tuple[_Plan, list[_Parameters]]], list[tuple[Point, str]], list[Point]]:
-        """What to execute, in an order that keeps that of the points of each table; rejected; expired."""
-        oldest_ns, newest_ns = self.oldest_kept_ns, self._time.newest_ns or TIME_MIN_NS
+        """Statements with their parameters, in the order of each table's points; rejected; expired."""
+        oldest_ns, newest_ns = self.oldest_kept_ns, self._clock.newest_ns or TIME_MIN_NS
         newer: list[int] = []
         groups: list[tuple[_Plan, list[_Parameters]]] = []
         latest: dict[str, tuple[_Plan, list[_Parameters]]] = {}
@@ -166,16 +167,16 @@ class SqliteStore:
             if plan.exchange_timed and point.time_ns > newest_ns:
                 newer.append(point.time_ns)
             group = latest.get(plan.measurement.name)
-            # Another set of indicator columns is another statement.
+            # Another set of indicator columns needs another statement.
             if group is None or group[0].upsert != plan.upsert:
                 group = latest[plan.measurement.name] = (plan, [])
                 groups.append(group)
             group[1].append(parameters)
-        self._time.receive(newer)
+        self._clock.receive(newer)
         return groups, rejected, expired
 
     def _prepare(self, measurement: Measurement) -> None:
-        """Have all columns of the measurement in its table; inside the transaction that needs them."""
+        """Add missing columns to the measurement's table, inside the transaction that needs them."""
         if id(measurement) in self._prepared:
             return
         for statement in missing_columns(self._connection, measurement):
@@ -192,14 +193,14 @@ class SqliteStore:
                 yield
                 self._connection.execute("COMMIT")
             except BaseException:
-                # Columns added in it are gone as well. A full disk has already rolled it back.
+                # The rollback removes added columns too. On a full disk SQLite has rolled back already.
                 self._prepared.clear()
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
 
     def _prune(self) -> None:
-        """Delete what the bucket `ticks` would have expired; at most once an hour."""
+        """Delete expired rows of `ticks`, at most once an hour."""
         oldest_ns = self.oldest_kept_ns
         if oldest_ns is None or (
             self._pruned_ns is not None and oldest_ns < self._pruned_ns + _PRUNE_PERIOD_NS
@@ -218,7 +219,7 @@ class SqliteStore:
         self._pruned_ns = oldest_ns
 
     def _prune_some(self, measurement: Measurement, tags: tuple[str, ...], oldest_ns: int) -> int:
-        """Delete a bounded number of a series' oldest rows; how many."""
+        """Delete a bounded number of a series' oldest rows; returns how many."""
         table = quoted(measurement.name)
         series = " AND ".join(f"{quoted(tag)} = ?" for tag in measurement.tags)
         with self._transaction():
@@ -262,7 +263,7 @@ def _parameters(plan: _Plan, point: Point) -> _Parameters | None:
         and all(INT64_MIN <= values[position] <= INT64_MAX for position in plan.integers)  # type: ignore[operator]
         and type(time_ns) is int
         and TIME_MIN_NS <= time_ns <= TIME_MAX_NS
-        # One look at all values: NaN and ±inf stay in a sum.
+        # One check for all values: NaN and ±inf survive a sum.
         and math.isfinite(sum(values))  # type: ignore[arg-type]
     )
     if usual and values:

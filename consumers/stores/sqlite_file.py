@@ -1,44 +1,89 @@
-"""The SQLite file of a store: whose it is, how it is kept, which tables it has, whether it is still there."""
+"""The SQLite file of a store: opening, identity, application id, errors."""
 
 from __future__ import annotations
 
 import sqlite3
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, Self
 
 from consumers.measurements import MEASUREMENTS
-from consumers.stores.sqlite_errors import errors_named
 from consumers.stores.sqlite_schema import create_table, missing_columns
-from shared.errors import StoreMisconfigured
-from shared.private_files import make_private, narrow
+from shared.errors import StoreError, StoreMisconfigured, StoreUnavailable
+from shared.files import make_private, narrow
 
-# "CrSt": tells our files from those of other programs (PRAGMA application_id).
+# First words of SQLite's error names → way out.
+_TRANSIENT: Final = {
+    "SQLITE_BUSY": "another process writes to it; stop that one",
+    "SQLITE_LOCKED": "another process writes to it; stop that one",
+    "SQLITE_FULL": "the disk is full; free some space",
+    "SQLITE_READONLY": "it cannot be written; give the file and its directory write permission",
+    "SQLITE_IOERR": "the disk fails; check that it is mounted and has space",
+    "SQLITE_NOMEM": "memory is short; free some",
+}
+_FATAL: Final = {
+    "SQLITE_CANTOPEN": "it cannot be opened; name a file in a directory that exists and may be written",
+    "SQLITE_NOTADB": "it is not an SQLite database; name another file, or move this one away",
+    "SQLITE_CORRUPT": "it is damaged; move it away and start with a new one, or restore a copy",
+    "SQLITE_PERM": "it may not be opened; give permission, or name another file",
+    "SQLITE_AUTH": "it may not be opened; give permission, or name another file",
+}
+_RETRY_AFTER_S: Final = 1.0
+# "CrSt", which identifies our files (PRAGMA application_id).
 APPLICATION_ID: Final = 0x43725374
 Synchronous = Literal["normal", "full"]
 _MINUTE_NS: Final = 60 * 10**9
-# What SQLite keeps beside a file: without the file it is of no use, and would be taken for part of a new one.
+# SQLite's files beside a database: useless without it, and mistaken for part of a new one.
 _COMPANIONS: Final = ("-wal", "-shm")
+
+
+def error_of(error: sqlite3.Error, path: Path) -> StoreError:
+    """The store's error for one of SQLite's."""
+    name = getattr(error, "sqlite_errorname", "") or ""
+    for known, way_out in _TRANSIENT.items():
+        if name.startswith(known):
+            return StoreUnavailable(f"SQLITE_PATH: {path}: {way_out} ({error})", _RETRY_AFTER_S)
+    for known, way_out in _FATAL.items():
+        if name.startswith(known):
+            return StoreMisconfigured(f"SQLITE_PATH: {path}: {way_out} ({error})")
+    return StoreMisconfigured(
+        f"SQLITE_PATH: {path}: cannot be used as a store ({error}); name another file, or move this one away"
+    )
+
+
+@contextmanager
+def errors_named(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into the store's.
+
+    Raises:
+        StoreUnavailable: locked, full or read-only; retry once that is fixed.
+        StoreMisconfigured: not a database, or not one of ours.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise error_of(error, path) from None
 
 
 @dataclass(frozen=True, slots=True)
 class FileIdentity:
-    """Which files a store is: its own and the write-ahead log's.
+    """Inodes of a store's database and write-ahead log.
 
-    SQLite goes on writing to a file that has been removed or replaced, and says nothing.
+    SQLite keeps writing to a file that was removed or replaced, without an error.
     """
 
     inodes: tuple[tuple[Path, tuple[int, int]], ...]
 
     @classmethod
     def of(cls, path: Path) -> Self:
-        """That of the files that are there now."""
+        """The present files."""
         return cls._of(path, Path(f"{path}-wal"))
 
     @classmethod
     def of_file(cls, path: Path) -> Self:
-        """Without the log, which comes and goes with those who write."""
+        """The present database without its log, which writers create and remove."""
         return cls._of(path)
 
     @classmethod
@@ -46,7 +91,7 @@ class FileIdentity:
         return cls(tuple((file, inode) for file in files if (inode := _inode(file)) is not None))
 
     def require_same(self) -> None:
-        """Raises StoreMisconfigured if they are not there any more."""
+        """Raise StoreMisconfigured if they were removed or replaced."""
         for file, inode in self.inodes:
             if _inode(file) != inode:
                 raise StoreMisconfigured(
@@ -65,16 +110,16 @@ def _inode(path: Path) -> tuple[int, int] | None:
 
 
 def newest_time_ns(connection: sqlite3.Connection) -> int | None:
-    """The newest time of the exchange that the file remembers, to the minute; None if it has known none.
+    """The newest accepted time of the exchange, to the minute; None if there was none.
 
-    It is not that of the newest row, which may be a time that was never believed.
+    The newest row may be later: its time may be a jump that was never accepted.
     """
     (minute,) = connection.execute("PRAGMA user_version").fetchone()
     return minute * _MINUTE_NS if minute > 0 else None
 
 
 def remember_time(connection: sqlite3.Connection, newest_ns: int | None) -> None:
-    """Keep it in the file; inside a transaction."""
+    """Save the newest accepted time in the file, inside a transaction."""
     if newest_ns is None:
         return
     (before,) = connection.execute("PRAGMA user_version").fetchone()
@@ -95,7 +140,7 @@ def open_file(path: Path, busy_timeout_s: float, synchronous: Synchronous) -> sq
         raise StoreMisconfigured(
             f"SQLITE_PATH: {path}: its directory cannot be made ({error.strerror}); name another"
         ) from None
-    # What cannot be looked at here cannot be opened either, and is named then.
+    # A file that fails here fails to open too, and is reported then.
     with suppress(OSError):
         if not path.exists() or path.stat().st_size == 0:
             for ending in _COMPANIONS:
@@ -109,7 +154,7 @@ def open_file(path: Path, busy_timeout_s: float, synchronous: Synchronous) -> sq
         )
         try:
             _set_up(connection, path, synchronous)
-            # Only now it is known to be ours; one of an older version may be open to others.
+            # Only now it is known to be ours; a file of an older version may be readable by others.
             for ending in ("", *_COMPANIONS):
                 narrow(Path(f"{path}{ending}"))
         except BaseException:
@@ -127,8 +172,8 @@ def _set_up(connection: sqlite3.Connection, path: Path, synchronous: Synchronous
         )
     # A reader never waits for the writer, nor the writer for it; a commit survives the end of the process.
     connection.execute("PRAGMA journal_mode = WAL")
-    # "full" waits until each commit is on the disk; "normal" only before the log goes into the file, so that
-    # a power cut takes the commits since then. Either leaves a file that is whole.
+    # "full" syncs each commit; "normal" syncs only before the log is merged into the file, so that a power
+    # cut loses the commits since then. The file is consistent either way.
     connection.execute(f"PRAGMA synchronous = {synchronous}")
     connection.execute("BEGIN IMMEDIATE")
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")

@@ -1,4 +1,4 @@
-"""Reading the SQLite store, also while a writer is at work."""
+"""Reads the SQLite store, also while it is written."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ from pathlib import Path
 
 from consumers.measurements import Measurement, Value
 from consumers.stores.port import Row
-from consumers.stores.rows import known_measurement, row, row_order
-from consumers.stores.sqlite_errors import errors_named
-from consumers.stores.sqlite_file import APPLICATION_ID
+from consumers.stores.rows import RowReader, row, row_order
+from consumers.stores.sqlite_file import APPLICATION_ID, errors_named
 from consumers.stores.sqlite_schema import column_names, quoted, series_of
-from consumers.stores.storable import TIME_MAX_NS, TIME_MIN_NS
 from shared.errors import StoreMisconfigured
 
 
-class SqliteReader:
+class SqliteReader(RowReader):
     """A `Reader` on one SQLite file, opened read-only, with a connection for each `read`.
 
     Raises:
@@ -36,31 +34,14 @@ class SqliteReader:
         if application_id != APPLICATION_ID:
             raise StoreMisconfigured(f"SQLITE_PATH: {path} is not a store of CryptoStream; name another file")
 
-    def read(
-        self,
-        measurement: str,
-        tags: Mapping[str, str],
-        *,
-        from_ns: int | None = None,
-        to_ns: int | None = None,
-        last: int | None = None,
-    ) -> Iterator[Row]:
-        """Points in ascending time, as rows; see `Reader.read`."""
-        kind = known_measurement(measurement, tags)
-        start = max(TIME_MIN_NS, from_ns if from_ns is not None else TIME_MIN_NS)
-        stop = min(TIME_MAX_NS + 1, to_ns if to_ns is not None else TIME_MAX_NS + 1)
-        if start >= stop or (last is not None and last < 1):
-            return iter(())
-        return self._rows(kind, dict(tags), (start, stop), last)
-
     def close(self) -> None:
         """Nothing stays open between reads."""
 
-    def _rows(
-        self, measurement: Measurement, tags: dict[str, str], span: tuple[int, int], last: int | None
+    def select(
+        self, measurement: Measurement, tags: Mapping[str, str], span: tuple[int, int], last: int | None
     ) -> Iterator[Row]:
         with errors_named(self._path), self._connected() as connection, ExitStack() as cursors:
-            # One transaction, so that all series are seen at one moment.
+            # One transaction, so that all series are read at one moment.
             connection.execute("BEGIN")
             order = "DESC LIMIT ?" if last is not None else "ASC"
             wanted = " AND ".join(f"{quoted(tag)} = ?" for tag in measurement.tags)
@@ -81,7 +62,7 @@ class SqliteReader:
             yield from heapq.merge(*each, key=row_order(measurement))
 
     def _series(
-        self, connection: sqlite3.Connection, measurement: Measurement, tags: dict[str, str]
+        self, connection: sqlite3.Connection, measurement: Measurement, tags: Mapping[str, str]
     ) -> list[tuple[str, ...]]:
         if len(tags) == len(measurement.tags):
             return [tuple(tags[name] for name in measurement.tags)]
@@ -108,7 +89,7 @@ class SqliteReader:
 
 
 class _RowShape:
-    """Where the tags, the time and the fields stand in a table's rows."""
+    """Positions of tags, time and fields in a table's rows."""
 
     def __init__(self, measurement: Measurement, names: list[str]) -> None:
         bools = {column.name for column in measurement.columns if column.type == "bool"}

@@ -1,4 +1,4 @@
-"""The SQLite tables, derived from the measurement table: one per measurement, its tags and time the key."""
+"""The SQLite tables, derived from the measurement table: one per measurement, keyed by tags and time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def create_table(measurement: Measurement) -> str:
 
 
 def missing_columns(connection: sqlite3.Connection, measurement: Measurement) -> list[str]:
-    """Statements that add the columns which the measurement's table does not have yet."""
+    """Statements that add the missing columns of the measurement's table."""
     present = set(column_names(connection, measurement))
     return [
         f"ALTER TABLE {quoted(measurement.name)} ADD COLUMN {quoted(column.name)} {_SQL_TYPES[column.type]}"
@@ -35,12 +35,12 @@ def missing_columns(connection: sqlite3.Connection, measurement: Measurement) ->
 
 
 def column_names(connection: sqlite3.Connection, measurement: Measurement) -> list[str]:
-    """Columns of the measurement's table, keys included; none where there is no such table."""
+    """Columns of the measurement's table, keys included; empty if there is no such table."""
     return [str(name) for _, name, *_ in connection.execute(f"PRAGMA table_info({quoted(measurement.name)})")]
 
 
 def upsert(measurement: Measurement) -> str:
-    """Statement that stores one point; what it leaves out (NULL) stays as it is, as InfluxDB merges."""
+    """Statement that stores one point; omitted fields (NULL) keep their stored value, as in InfluxDB."""
     keys = [quoted(name) for name in (*measurement.tags, "time_ns")]
     columns = [quoted(column.name) for column in measurement.columns]
     marks = ", ".join("?" * (len(keys) + len(columns)))
@@ -53,7 +53,7 @@ def upsert(measurement: Measurement) -> str:
 
 
 def series_of(connection: sqlite3.Connection, measurement: Measurement) -> list[tuple[str, ...]]:
-    """Tags of all series in the measurement's table, found by one key lookup each, not by a scan."""
+    """Tags of all series in the measurement's table, by one key look-up each instead of a scan."""
     tags = ", ".join(map(quoted, measurement.tags))
     marks = ", ".join("?" * len(measurement.tags))
     select = f"SELECT {tags} FROM {quoted(measurement.name)}"

@@ -1,4 +1,4 @@
-"""`cryptostream dead-letters`: list, show and replay what was rejected (DESIGN §4.5, §5.6)."""
+"""`cryptostream dead-letters`: list, show and replay rejected messages (DESIGN §4.5, §5.6)."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from typing import Final
 from consumers.stores.factory import open_store
 from cryptostream.arguments import add_format, add_times, count
 from cryptostream.commands.query import store_settings
-from cryptostream.dead_letters.box import LetterBox
-from cryptostream.dead_letters.judge import Judge, Obsolete, StillBroken
-from cryptostream.dead_letters.letter import Choice, Letter, Place
-from cryptostream.dead_letters.output import show_letter, verdict_text, write_csv, write_json, write_table
+from cryptostream.dead_letters.classify import Classifier, Obsolete, StillBroken
+from cryptostream.dead_letters.dead_letter_topic import DeadLetter, DeadLetterTopic, Filter, Position
+from cryptostream.dead_letters.output import outcome_text, show_letter, write_csv, write_json, write_table
 from cryptostream.dead_letters.replay import Done, Replay
-from cryptostream.topic_reader import TopicReader, broker_address
 from producers.publisher import Publisher
 from shared.errors import UsageError
 from shared.id_ranges import IdRanges
+from shared.kafka_reader import TopicReader, broker_address
 from shared.settings import Settings, load_settings
 from shared.topics import LEDGER, PROGRESS
 
 _LAST: Final = 20
 _BROKEN_NAMED: Final = 20
+_KINDS: Final[dict[type, str]] = {StillBroken: "broken", Obsolete: "obsolete"}
 _WRITERS: Final = {"table": write_table, "csv": write_csv, "json": write_json}
 
 
@@ -41,9 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_times(listing)
     add_format(listing, "csv", "json")
     showing = actions.add_parser("show", help="one letter: its headers and bytes")
-    showing.add_argument("place", metavar="PARTITION@OFFSET", help="as `list` shows it")
+    showing.add_argument("positions", metavar="PARTITION@OFFSET", nargs=1, help="as `list` shows it")
     replaying = actions.add_parser("replay", help="send letters back that pass the contract by now")
-    replaying.add_argument("places", metavar="PARTITION@OFFSET", nargs="*", help="as `list` shows them")
+    replaying.add_argument("positions", metavar="PARTITION@OFFSET", nargs="*", help="as `list` shows them")
     replaying.add_argument("--all", action="store_true", help="all letters")
     _add_source(replaying)
     replaying.add_argument("--dry-run", action="store_true", help="only say what would be done")
@@ -58,61 +58,61 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Exit code 0; 1 if a letter that was to be replayed still breaks the contract."""
-    places = [Place.parse(text) for text in _places(args)]
-    if args.action == "replay" and sum((bool(places), args.all, args.topic is not None)) != 1:
+    """Exit code 0; 1 if a dead letter chosen for replay still breaks the contract."""
+    positions = [Position.parse(text) for text in getattr(args, "positions", ())]
+    if args.action == "replay" and sum((bool(positions), args.all, args.topic is not None)) != 1:
         raise UsageError("replay: say which letters: PARTITION@OFFSET…, --all, or --topic SOURCE")
     settings = load_settings()
     with closing(TopicReader(broker_address(settings))) as topics:
-        box = LetterBox(topics)
+        dead_letters = DeadLetterTopic(topics)
         match args.action:
             case "list":
-                return _list(box, args)
+                return _list(dead_letters, args)
             case "show":
-                show_letter(box.at(places)[0], sys.stdout)
+                show_letter(dead_letters.at(positions)[0], sys.stdout)
                 return 0
             case _:
-                return _replay(box, places, args, settings)
+                return _replay(dead_letters, positions, args, settings)
 
 
-def _places(args: argparse.Namespace) -> list[str]:
-    return [args.place] if args.action == "show" else getattr(args, "places", [])
-
-
-def _list(box: LetterBox, args: argparse.Namespace) -> int:
+def _list(dead_letters: DeadLetterTopic, args: argparse.Namespace) -> int:
     from_ms, to_ms = (None if time_ns is None else time_ns // 10**6 for time_ns in (args.from_ns, args.to_ns))
-    choice = Choice(args.topic, args.reason, from_ms, to_ms)
-    letters = box.newest(args.last, choice)
+    wanted = Filter(args.topic, args.reason, from_ms, to_ms)
+    letters = dead_letters.newest(args.last, wanted)
     if not letters and args.format == "table":
-        sys.stdout.write(f"no dead letters{' of that kind' if choice.picky else ''}\n")
+        sys.stdout.write(f"no dead letters{' of that kind' if wanted != Filter() else ''}\n")
         return 0
-    _WRITERS[args.format](letters, box.replayed(), sys.stdout)
+    _WRITERS[args.format](letters, dead_letters.replayed(), sys.stdout)
     return 0
 
 
-def _replay(box: LetterBox, places: list[Place], args: argparse.Namespace, settings: Settings) -> int:
-    replayed = box.replayed()
-    letters: Iterable[Letter] = box.at(places) if places else box.letters(Choice(source=args.topic))
+def _replay(
+    dead_letters: DeadLetterTopic, positions: list[Position], args: argparse.Namespace, settings: Settings
+) -> int:
+    replayed = dead_letters.replayed()
+    letters: Iterable[DeadLetter] = (
+        dead_letters.at(positions) if positions else dead_letters.read(Filter(source=args.topic))
+    )
     before: Counter[str] = Counter()
     fresh = _fresh(letters, replayed, before)
     if args.dry_run:
-        judge = Judge()
-        done: Iterable[Done] = (Done(letter, judge.judge(letter, letter.time_ms)) for letter in fresh)
+        classifier = Classifier()
+        done: Iterable[Done] = (Done(letter, classifier.classify(letter, letter.time_ms)) for letter in fresh)
         return _report(done, before, dry_run=True)
     publisher = Publisher(broker_address(settings))
     publisher.start(frozenset((LEDGER, PROGRESS)))
     with closing(
-        Replay(publisher, replayed, box.first_readable, lambda: open_store(store_settings(None)))
+        Replay(publisher, replayed, dead_letters.first_readable, lambda: open_store(store_settings(None)))
     ) as replay:
         return _report(replay.run(fresh), before, dry_run=False)
 
 
 def _fresh(
-    letters: Iterable[Letter], replayed: dict[int, IdRanges], before: Counter[str]
-) -> Iterator[Letter]:
-    """Letters that were not replayed before; the others are counted."""
+    letters: Iterable[DeadLetter], replayed: dict[int, IdRanges], before: Counter[str]
+) -> Iterator[DeadLetter]:
+    """Dead letters that were not replayed before; the others are counted."""
     for letter in letters:
-        if letter.place.offset in replayed.get(letter.place.partition, IdRanges()):
+        if letter.position.offset in replayed.get(letter.position.partition, IdRanges()):
             before["replayed"] += 1
         else:
             yield letter
@@ -120,27 +120,21 @@ def _fresh(
 
 def _report(done: Iterable[Done], before: Counter[str], *, dry_run: bool) -> int:
     counts: Counter[str] = Counter()
-    for letter, verdict in done:
-        kind = (
-            "broken"
-            if isinstance(verdict, StillBroken)
-            else "obsolete"
-            if isinstance(verdict, Obsolete)
-            else "passed"
-        )
+    for letter, outcome in done:
+        kind = _KINDS.get(type(outcome), "passed")
         counts[kind] += 1
         if kind != "broken" and dry_run:
-            sys.stdout.write(f"{letter.place}: {verdict_text(verdict)}\n")
+            sys.stdout.write(f"{letter.position}: {outcome_text(outcome)}\n")
         if kind == "broken" and counts[kind] <= _BROKEN_NAMED:
-            sys.stdout.write(f"{letter.place}: stays: {verdict_text(verdict)}\n")
+            sys.stdout.write(f"{letter.position}: stays: {outcome_text(outcome)}\n")
     if counts["broken"] > _BROKEN_NAMED:
         sys.stdout.write(f"… and {counts['broken'] - _BROKEN_NAMED:,} more that stay\n")
-    said = [f"{counts['passed']:,} {'would be replayed' if dry_run else 'replayed'}"]
+    parts = [f"{counts['passed']:,} {'would be replayed' if dry_run else 'replayed'}"]
     if counts["obsolete"]:
-        said.append(f"{counts['obsolete']:,} nobody needs any more")
+        parts.append(f"{counts['obsolete']:,} not needed any more")
     if before["replayed"]:
-        said.append(f"{before['replayed']:,} had been replayed before")
+        parts.append(f"{before['replayed']:,} had been replayed before")
     if counts["broken"]:
-        said.append(f"{counts['broken']:,} still break the contract and stay")
-    sys.stdout.write(", ".join(said) + "\n")
+        parts.append(f"{counts['broken']:,} still break the contract and stay")
+    sys.stdout.write(", ".join(parts) + "\n")
     return 1 if counts["broken"] else 0

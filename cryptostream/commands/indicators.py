@@ -1,4 +1,4 @@
-"""`cryptostream indicators`: indicators of klines in files, by the code that streams them (DESIGN §4.5)."""
+"""`cryptostream indicators`: indicators of klines in files, by the streaming code (DESIGN §4.5)."""
 
 from __future__ import annotations
 
@@ -12,19 +12,25 @@ from typing import Final
 from consumers.indicators.bars import Bar
 from consumers.indicators.indicator_set import IndicatorSet
 from consumers.indicators.registry import indicator_set
-from cryptostream.indicator_files.engines import Row, Values, rows_of_stream, rows_of_ta
-from cryptostream.indicator_files.look_ahead import check_look_ahead, cuts
+from cryptostream.indicator_files.checks import (
+    OF_THE_LARGEST,
+    RELATIVE,
+    STARTS,
+    check_look_ahead,
+    check_warm_up,
+    cuts,
+    horizon,
+)
+from cryptostream.indicator_files.compute import Row, Values, rows_of_stream, rows_of_ta
 from cryptostream.indicator_files.output import whole_file, write_csv, write_parquet
 from cryptostream.indicator_files.series import Joint, in_order, read_series
 from cryptostream.indicator_files.text import Text
-from cryptostream.indicator_files.warm_up import OF_THE_LARGEST, RELATIVE, STARTS, check_warm_up, horizon
-from cryptostream.output import write_columns
-from cryptostream.progress_line import ProgressLine
+from cryptostream.output import ProgressLine, write_columns
 from shared.errors import CryptoStreamError, SettingsError, UsageError
 from shared.intervals import INTERVAL_MS
 from shared.pipes import readable
 
-# Sums and products from the first bar on (DESIGN §5.5).
+# Cumulative from the first bar (DESIGN §5.5).
 _FROM_THE_FIRST_BAR: Final = ("volume_adi", "volume_obv", "volume_vpt", "volume_nvi", "others_cr")
 
 
@@ -84,7 +90,9 @@ def _computed_or_checked(args: argparse.Namespace, indicators: IndicatorSet, tex
         return _check_warm_up(indicators, texts, joint)
     if args.check_lookahead:
         return _check_look_ahead(args, indicators, texts, joint)
-    rows = _rows(args, indicators, _watched("computing", read_series(texts, joint), hidden=_on_screen(args)))
+    # Rows on the terminal leave no room for the progress line.
+    hidden = args.output is None and sys.stdout.isatty()
+    rows = _rows(args, indicators, _watched("computing", read_series(texts, joint), hidden=hidden))
     if args.output is None:
         write_csv(indicators.columns, rows, sys.stdout.buffer)
         sys.stdout.buffer.flush()
@@ -92,7 +100,7 @@ def _computed_or_checked(args: argparse.Namespace, indicators: IndicatorSet, tex
         write = write_parquet if args.format == "parquet" else write_csv
         with whole_file(args.output) as file:
             write(indicators.columns, rows, file)
-    _say(joint)
+    _print_notes(joint)
     return 0
 
 
@@ -104,21 +112,12 @@ def _check_usage(args: argparse.Namespace) -> None:
             raise UsageError("--check-warmup: is for the streaming indicators; leave --engine ta out")
     if args.format == "parquet" and args.output is None:
         raise UsageError("--format parquet: is not for the screen; name a file by --output FILE")
-    if args.output is not None and any(_same(args.output, path) for path in args.files):
+    if args.output is not None and args.output.resolve() in map(Path.resolve, args.files):
         raise UsageError(f"--output: {args.output} is one of the files to read; name another")
 
 
-def _same(one: Path, other: Path) -> bool:
-    return one.resolve() == other.resolve()
-
-
-def _on_screen(args: argparse.Namespace) -> bool:
-    """Whether rows go where the progress would be shown."""
-    return args.output is None and sys.stdout.isatty()
-
-
 def _watched(what: str, bars: Iterable[Bar], *, hidden: bool = False) -> Iterator[Bar]:
-    """The bars, with a line that counts them on a terminal."""
+    """Pass the bars through, counting them on a progress line."""
     if hidden:
         yield from bars
         return
@@ -160,7 +159,7 @@ def _check_warm_up(indicators: IndicatorSet, texts: list[Text], joint: Joint) ->
         "stable: from there on equal to the run from the first bar,\n"
         f"to {RELATIVE:g} of the value or {OF_THE_LARGEST:g} of the column's largest.\n"
     )
-    _say(joint)
+    _print_notes(joint)
     return 0
 
 
@@ -168,14 +167,14 @@ def _check_look_ahead(
     args: argparse.Namespace, indicators: IndicatorSet, texts: list[Text], joint: Joint
 ) -> int:
     bars = list(_watched("reading", read_series(texts, joint)))
-    places = cuts(len(bars))
-    if not places:
+    cut_at = cuts(len(bars))
+    if not cut_at:
         raise CryptoStreamError(
             f"--check-lookahead: {len(bars)} bars are too few; name files with more than 30"
         )
     compute = partial(_computed, args, indicators)
     found = check_look_ahead(compute, indicators.columns, bars)
-    checked = f"{len(bars):,} bars, {len(indicators.columns)} columns; cut at {len(places)} places"
+    checked = f"{len(bars):,} bars, {len(indicators.columns)} columns; cut at {len(cut_at)} places"
     if found:
         rows = [(column, f"{count:,}", f"{first:,}", f"{last:,}") for column, count, first, last in found]
         headings = ("column", "rows that change", "first", "last")
@@ -183,7 +182,7 @@ def _check_look_ahead(
         sys.stdout.write(f"\n{len(found)} columns use later bars ({checked})\n")
     else:
         sys.stdout.write(f"no column uses a later bar ({checked})\n")
-    _say(joint)
+    _print_notes(joint)
     return 1 if found else 0
 
 
@@ -191,6 +190,6 @@ def _computed(args: argparse.Namespace, indicators: IndicatorSet, bars: Iterable
     return (values for _, values in _rows(args, indicators, _watched("comparing", bars)))
 
 
-def _say(joint: Joint) -> None:
+def _print_notes(joint: Joint) -> None:
     for line in joint.notes.lines():
         sys.stderr.write(f"note: {line}\n")

@@ -6,14 +6,13 @@ import argparse
 import sys
 from typing import Final
 
-from cryptostream.arguments import add_data_dir, add_format, add_times
+from cryptostream.arguments import add_data_dir, add_format, add_times, require_interval, require_order
 from cryptostream.commands.query import store_settings
 from cryptostream.data_dir import broker_outlives_run
 from cryptostream.ledger_report.output import write_csv, write_json, write_table
-from cryptostream.ledger_report.span import Span
+from cryptostream.ledger_report.report import Span
 from cryptostream.ledger_report.survey import survey
 from shared.errors import UsageError
-from shared.intervals import INTERVAL_MS
 from shared.settings import Settings, load_settings
 
 _WRITERS: Final = {"table": write_table, "csv": write_csv, "json": write_json}
@@ -28,14 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--verify",
         action="store_true",
-        help="count the store's points again and hold them against the claims",
+        help="count the store's points again and compare them with the claims",
     )
     add_format(parser, "csv", "json")
     add_data_dir(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Exit code 0 if nothing is lost and, where it was asked, the store agrees; else 1."""
+    """Exit code 0 if nothing is lost and, with --verify, the store agrees; else 1."""
     span = _span(args)
     settings = _settings(args)
     use_broker = args.data_dir is None or broker_outlives_run(args.data_dir)
@@ -53,17 +52,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _span(args: argparse.Namespace) -> Span:
-    if args.interval is not None and args.interval not in INTERVAL_MS:
-        raise UsageError(f"--interval: {args.interval!r} is not one; choose from {', '.join(INTERVAL_MS)}")
+    if args.interval is not None:
+        require_interval("--interval", args.interval)
     if args.interval is not None and args.stream == "trades":
         raise UsageError("--interval: trades have none; leave it out, or take --stream klines")
-    if args.from_ns is not None and args.to_ns is not None and args.from_ns >= args.to_ns:
-        raise UsageError("--from: is not before --to; swap them")
+    require_order(args.from_ns, args.to_ns)
     return Span.of(args.symbol, args.stream, args.interval, from_ns=args.from_ns, to_ns=args.to_ns)
 
 
 def _settings(args: argparse.Namespace) -> Settings:
-    """With a broker the store is only asked for freshness and by --verify: it may be missing till then."""
+    """With a broker the store is needed only for freshness and --verify, so that it may be missing."""
     try:
         return store_settings(args.data_dir)
     except UsageError:

@@ -1,10 +1,10 @@
-"""`cryptostream query`: stored points as a table for people, as CSV or JSON for programs (DESIGN §4.5)."""
+"""`cryptostream query`: stored points as a table, CSV or JSON (DESIGN §4.5)."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
@@ -13,21 +13,30 @@ from typing import Final
 
 from consumers.stores.factory import open_reader
 from consumers.stores.port import Reader, Row
-from cryptostream.arguments import add_data_dir, add_format, add_times, count, iso
+from cryptostream.arguments import (
+    add_data_dir,
+    add_format,
+    add_times,
+    count,
+    require_interval,
+    require_order,
+)
 from cryptostream.data_dir import STORE_FILE, influx_of_run, latest_data_dir, latest_store_path
-from cryptostream.output import Selection, write_csv, write_json, write_table
+from cryptostream.query_output import Selection, write_csv, write_json, write_table
+from producers.exchanges.registry import symbol_at
 from shared.errors import UsageError
 from shared.intervals import INTERVAL_MS
 from shared.settings import Settings, load_settings
+from shared.times import iso
 
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """What one word of the command line reads."""
+    """What a KIND of the command line reads."""
 
     measurement: str
     live: str | None = None
-    interval: bool | None = False  # needed, allowed (None) or not
+    interval: bool | None = False  # required, allowed (None) or refused
 
 
 KINDS: Final = {
@@ -41,7 +50,7 @@ KINDS: Final = {
 _TABLE_LAST: Final = 20
 # Five bars of all indicators fill 100 columns.
 _TABLE_LAST_INDICATORS: Final = 5
-# A table is held in memory; of a longer range the newest rows are shown.
+# A table is kept in memory; of a longer range it shows the newest rows.
 _TABLE_MOST: Final = 1_000
 
 
@@ -59,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--last",
         type=count,
         metavar="N",
-        help=f"the newest N (tables: {_TABLE_LAST} if nothing else is said)",
+        help=f"the newest N (tables: {_TABLE_LAST} unless a range is given)",
     )
     add_times(parser)
     parser.add_argument("--exchange", metavar="NAME", help="like binance (default: EXCHANGE)")
@@ -69,12 +78,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Read and print; exit code 1 where nothing is found."""
+    """Read and print; exit code 1 if nothing is found."""
     kind = KINDS[args.kind]
     _check_usage(args, kind)
     settings = store_settings(args.data_dir)
     exchange = (args.exchange or settings.exchange).lower()
-    tags = {"exchange": exchange, "symbol": args.symbol.upper()}
+    symbol = symbol_at(exchange, args.symbol)
+    tags = {"exchange": exchange, "symbol": symbol}
     if args.interval:
         tags["interval"] = args.interval
     with closing(open_reader(settings)) as reader:
@@ -82,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
         rows = iter(_rows(reader, kind, tags, args, last))
         first = next(rows, None)
         if first is None:
-            sys.stderr.write(f"error: {_nothing_found(reader, kind, exchange, args)}\n")
+            sys.stderr.write(f"error: {_nothing_found(reader, kind, tags, args)}\n")
             return 1
         selection = Selection(kind.measurement, tags, marked=args.live)
         found = chain((first,), rows)
@@ -91,14 +101,18 @@ def run(args: argparse.Namespace) -> int:
             if args.last is None and shown >= _TABLE_MOST:
                 sys.stderr.write(f"only the newest {shown:,}: --last N shows more, --format csv all\n")
         else:
-            columns = selection.columns or _columns(_rows(reader, kind, tags, args, last))
+            columns = selection.columns
+            if not columns:  # indicators: a pass over the rows finds them, sorted alike for both stores
+                columns = tuple(
+                    sorted({name for row in _rows(reader, kind, tags, args, last) for name in row})
+                )
             write = write_csv if args.format == "csv" else write_json
             write(found, selection, columns, sys.stdout)
     return 0
 
 
 def store_settings(data_dir: Path | None) -> Settings:
-    """Settings of the store to read: a run's directory, else what is set, else the last run's.
+    """Settings of the store to read: that of a run's directory, else of the settings, else of the last run.
 
     Raises:
         UsageError: there is no store yet.
@@ -126,8 +140,10 @@ def store_settings(data_dir: Path | None) -> Settings:
 
 
 def _as_last_run(settings: Settings) -> Settings:
-    """The last run may have kept second data where nothing expires, in the bucket `market` (old recordings):
-    of the same InfluxDB it is read where it wrote."""
+    """The settings with the bucket for second data of the last run, if that wrote to the same InfluxDB.
+
+    A run of old recordings writes them to the bucket `market`, where nothing expires.
+    """
     latest = latest_data_dir()
     influx = influx_of_run(latest) if latest is not None else None
     same = ("influx_url", "influx_org", "influx_bucket_market")
@@ -137,8 +153,8 @@ def _as_last_run(settings: Settings) -> Settings:
 
 
 def _check_usage(args: argparse.Namespace, kind: _Kind) -> None:
-    if args.interval is not None and args.interval not in INTERVAL_MS:
-        raise UsageError(f"INTERVAL: {args.interval!r} is not one; choose from {', '.join(INTERVAL_MS)}")
+    if args.interval is not None:
+        require_interval("INTERVAL", args.interval)
     if kind.interval is True and args.interval is None:
         raise UsageError(
             f"{args.kind}: need an INTERVAL, like: cryptostream query {args.kind} {args.symbol} 1m"
@@ -147,8 +163,7 @@ def _check_usage(args: argparse.Namespace, kind: _Kind) -> None:
         raise UsageError(f"{args.kind}: have no INTERVAL; leave {args.interval} out")
     if args.live and kind.live is None:
         raise UsageError(f"--live: {args.kind} have no open bar; it is for klines and indicators")
-    if args.from_ns is not None and args.to_ns is not None and args.from_ns >= args.to_ns:
-        raise UsageError("--from: is not before --to; swap them")
+    require_order(args.from_ns, args.to_ns)
 
 
 def _default_last(args: argparse.Namespace) -> int | None:
@@ -162,7 +177,7 @@ def _default_last(args: argparse.Namespace) -> int | None:
 def _rows(
     reader: Reader, kind: _Kind, tags: dict[str, str], args: argparse.Namespace, last: int | None
 ) -> Iterator[Row]:
-    """The stored rows, then the open bar's if asked for; each bar says whether it is `closed` then."""
+    """The stored rows; with --live also those of the open bar, all with `closed`."""
     newest_ns = -1
     for row in reader.read(kind.measurement, tags, from_ns=args.from_ns, to_ns=args.to_ns, last=last):
         newest_ns = int(row["time_ns"] or 0)
@@ -171,44 +186,37 @@ def _rows(
         return
     for row in reader.read(kind.measurement, tags, last=1):
         newest_ns = int(row["time_ns"] or 0)
-    # A live point whose bar has closed meanwhile is history; the closed bar stands for it.
+    # Skip a live point whose bar has closed meanwhile.
     start_ns = max(newest_ns + 1, args.from_ns or 0)
     for row in reader.read(kind.live, tags, from_ns=start_ns, to_ns=args.to_ns):
         yield row | {"closed": False}
 
 
-def _columns(rows: Iterable[Row]) -> tuple[str, ...]:
-    """Names of all fields that the rows have, in one order for both stores."""
-    names: set[str] = set()
-    for row in rows:
-        names.update(row)
-    return tuple(sorted(names))
-
-
-def _nothing_found(reader: Reader, kind: _Kind, exchange: str, args: argparse.Namespace) -> str:
-    asked = " ".join(filter(None, (args.kind, "of", args.symbol.upper(), args.interval)))
-    held: dict[str, list[str]] = {}
+def _nothing_found(reader: Reader, kind: _Kind, tags: dict[str, str], args: argparse.Namespace) -> str:
+    exchange, symbol = tags["exchange"], tags["symbol"]
+    asked = " ".join(filter(None, (args.kind, "of", symbol, args.interval)))
+    stored: dict[str, list[str]] = {}
     others: set[str] = set()
     for row in reader.read(kind.measurement, {}, last=1):
         if row["exchange"] != exchange:
             others.add(str(row["exchange"]))
             continue
-        intervals = held.setdefault(str(row["symbol"]), [])
+        intervals = stored.setdefault(str(row["symbol"]), [])
         if row.get("interval"):
             intervals.append(str(row["interval"]))
-    if others and not held:
+    if others and not stored:
         return f"no {asked}: the store holds nothing of {exchange}; name another by --exchange: " + ", ".join(
             sorted(others)
         )
-    if not held:
+    if not stored:
         return f"no {asked}: the store holds no {args.kind} at all yet"
-    known = held.get(args.symbol.upper())
+    known = stored.get(symbol)
     if known is not None and (not args.interval or args.interval in known):
         begin, end = ("…" if ns is None else iso(ns // 10**6) for ns in (args.from_ns, args.to_ns))
         return f"no {asked} from {begin} to {end}; ask for another time"
     listed = ", ".join(
         f"{symbol} ({' '.join(sorted(set(intervals), key=_shortest_first))})" if intervals else symbol
-        for symbol, intervals in sorted(held.items())
+        for symbol, intervals in sorted(stored.items())
     )
     return f"no {asked}; the store holds {args.kind} of {listed}"
 

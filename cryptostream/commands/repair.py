@@ -1,4 +1,4 @@
-"""`cryptostream repair`: fetches over REST what a series is missing (DESIGN §4.5, §5)."""
+"""`cryptostream repair`: fetches missing bars and trades of a series over REST (DESIGN §4.5, §5)."""
 
 from __future__ import annotations
 
@@ -9,24 +9,23 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Final
 
-from consumers.ledger_events import LedgerSeries
 from consumers.stores.factory import open_reader
-from cryptostream.arguments import TIME_HELP, time_ns
+from cryptostream.arguments import TIME_HELP, require_interval, require_order, time_ns
 from cryptostream.commands.query import store_settings
 from cryptostream.ledger_report.claims import Claims
 from cryptostream.ledger_report.output import shown_ranges
 from cryptostream.ledger_report.recount import count_points
-from cryptostream.ledger_report.span import Span
+from cryptostream.ledger_report.report import Span, name_of
 from cryptostream.ledger_report.survey import expiry_ns, read_claims
-from cryptostream.progress_line import ProgressLine
-from cryptostream.repair.fetch import Repair
+from cryptostream.output import ProgressLine
+from cryptostream.repair.fetch import Known, Repair, missing
 from cryptostream.repair.indicators import forget_indicators
-from cryptostream.repair.plan import Known, missing
-from cryptostream.topic_reader import TopicReader, broker_address
+from producers.exchanges.registry import exchange_named
 from producers.publisher import Publisher
 from shared.errors import CryptoStreamError, StoreError, UsageError
 from shared.id_ranges import IdRanges
-from shared.intervals import INTERVAL_MS
+from shared.kafka_reader import TopicReader, broker_address
+from shared.ledger import LedgerSeries
 from shared.settings import Settings, load_settings
 from shared.topics import DEAD_LETTERS, LEDGER, TRADES, indicator_state_topic, klines_topic
 from shared.trade_ids import number, split
@@ -38,7 +37,7 @@ _RANGES_SHOWN: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is to be looked at: a span of time, or trade ids (both inclusive)."""
+    """What to repair: a span of time, or trade ids (both inclusive)."""
 
     span: Span
     ids: tuple[int, int] | None = None
@@ -68,19 +67,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Exit code 0 if nothing is missing any more, 1 if REST cannot give it all."""
-    asked = _asked(args)
+    """Exit code 0 if nothing is missing any more, 1 if REST lacks some of it."""
     settings = load_settings()
+    asked = _asked(args, settings)
     with closing(TopicReader(broker_address(settings))) as topics:
         claims = Claims(asked.span, expiry_ns(settings), watched_ids=asked.ids)
         read_claims(topics, claims)
     series = _series(claims, asked.span)
     first, last = _range(claims, series, asked)
     ids = missing(first, last, _known(claims, series))
-    sys.stdout.write(
-        f"{_name(series)}: {last - first + 1 if last >= first else 0:,} looked at, {ids.id_count():,} missing"
-        f"{_ranges(series, ids)}\n"
-    )
+    count = max(last - first + 1, 0)
+    text = f"{count:,} looked at, {ids.id_count():,} missing{_ranges(series, ids)}"
+    sys.stdout.write(f"{name_of(series)}: {text}\n")
     if args.dry_run:
         return 0
     if args.indicators:
@@ -95,7 +93,7 @@ def _forget_indicators(settings: Settings, series: LedgerSeries) -> None:
         known = forget_indicators(topics, publisher, series)
     again = "are" if known else "have no state; they are"
     sys.stdout.write(
-        f"indicators of {_name(series)} {again} computed from {klines_topic(series.interval)} when "
+        f"indicators of {name_of(series)} {again} computed from {klines_topic(series.interval)} when "
         f"consumer-klines-{series.interval} starts\n"
     )
 
@@ -127,10 +125,10 @@ async def _repair(settings: Settings, series: LedgerSeries, ids: IdRanges) -> in
     return 1 if left else 0
 
 
-def _asked(args: argparse.Namespace) -> Asked:
-    symbol = args.symbol.upper()
-    if args.stream == "klines" and args.interval not in INTERVAL_MS:
-        raise UsageError(f"INTERVAL: {args.interval!r} is not one; choose from {', '.join(INTERVAL_MS)}")
+def _asked(args: argparse.Namespace, settings: Settings) -> Asked:
+    symbol = exchange_named(settings.exchange).symbol(args.symbol)
+    if args.stream == "klines":
+        require_interval("INTERVAL", args.interval)
     if args.stream == "trades" and args.interval is not None:
         raise UsageError(f"INTERVAL: trades have none; leave {args.interval} out")
     ids = [_is_trade_id(text) for text in (args.first, args.last)]
@@ -142,15 +140,13 @@ def _asked(args: argparse.Namespace) -> Asked:
         raise UsageError("--from, --to: one is a trade id and the other a time; give two of a kind")
     if all(ids):
         first, last = int(args.first), int(args.last)
-        if first > last:
-            raise UsageError("--from: is not before --to; swap them")
+        require_order(first, last, inclusive=True)
         return Asked(Span(symbol, "trades"), (first, last))
     try:
         from_ns, to_ns = time_ns(args.first), time_ns(args.last)
     except argparse.ArgumentTypeError as error:
         raise UsageError(f"--from, --to: {error}") from None
-    if from_ns >= to_ns:
-        raise UsageError("--from: is not before --to; swap them")
+    require_order(from_ns, to_ns)
     return Asked(Span.of(symbol, args.stream, args.interval, from_ns=from_ns, to_ns=to_ns))
 
 
@@ -169,14 +165,14 @@ def _series(claims: Claims, span: Span) -> LedgerSeries:
 
 
 def _range(claims: Claims, series: LedgerSeries, asked: Asked) -> tuple[int, int]:
-    """Ids to look at; what was never known to be issued is the producer's to fetch."""
+    """The ids to repair; later ones than the ledger expects are the producer's to fetch."""
     found = claims.id_range(series) if asked.ids is None else asked.ids
     if found is None:
-        raise UsageError(f"--from, --to: the ledger has no {_name(series)} of that time; ask for another")
+        raise UsageError(f"--from, --to: the ledger has no {name_of(series)} of that time; ask for another")
     last_expected = claims.last_expected(series)
     first, last = found
     if series.stream == "trades":
-        # Of a numbering that is over the exchange gives nothing: by its ids it has other trades.
+        # The exchange has no trades of an earlier numbering: by these ids it has other trades.
         base = number(max(0, split(last_expected)[0]), 0)
         first, last = (first + base, last + base) if asked.ids is not None else (max(first, base), last)
     return first, min(last, last_expected)
@@ -203,7 +199,3 @@ def _ranges(series: LedgerSeries, ids: IdRanges) -> str:
     ranges = [(first * series.unit, last * series.unit) for first, last in list(ids)[:_RANGES_SHOWN]]
     more = ids.range_count() - _RANGES_SHOWN
     return f": {shown_ranges(series, ranges)}{f' and {more:,} more ranges' if more > 0 else ''}"
-
-
-def _name(series: LedgerSeries) -> str:
-    return " ".join(filter(None, (series.symbol, series.stream, series.interval)))

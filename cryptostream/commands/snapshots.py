@@ -1,4 +1,4 @@
-"""`cryptostream snapshots`: the market every five minutes, kept for analysts (docs/snapshots.md)."""
+"""`cryptostream snapshots`: the market every five minutes, stored for analysts (docs/snapshots.md)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final
 from cryptostream.arguments import TIME_HELP, time_ns
 from shared.errors import UsageError
 
-# What each part needs; named in this order when it is not there.
+# What the parts need; a message names those missing in this order.
 _PACKAGES: Final = ("prefect", "pyarrow", "pandas", "pandera", "duckdb", "adlfs", "snowflake")
 
 
@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do one part; its exit code.
+    """Run one part; returns its exit code.
 
     Raises:
         UsageError: the extras are not installed.

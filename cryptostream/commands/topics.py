@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
 
 from cryptostream.arguments import count
+from cryptostream.output import write_columns
 from cryptostream.topic_rebuild import rebuild, stream_to_rebuild
-from cryptostream.topics_admin import TopicReport, ensure_topics
+from cryptostream.topics_admin import ensure_topics
 from shared.edges import complain
 from shared.errors import SettingsError
 from shared.settings import load_settings
@@ -25,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=count,
         default=DEFAULT_PARTITIONS,
         metavar="N",
-        help="of topics that are made, and what others are held to (default: %(default)s)",
+        help="of new topics, and expected of the others (default: %(default)s)",
     )
     parser.add_argument(
         "--rebuild",
@@ -65,22 +64,14 @@ def run(arguments: argparse.Namespace) -> int:
     reports = ensure_topics(
         settings.kafka_bootstrap_servers,
         settings.intervals,
-        mend=arguments.mend,
+        fix=arguments.mend,
         partitions=arguments.partitions,
         report_only=arguments.memory_broker,
     )
-    print_table(reports, sys.stdout)
+    rows = [(report.name, str(report.partitions), report.status, report.detail) for report in reports]
+    write_columns(("topic", "partitions", "status", ""), rows, sys.stdout, right=("partitions",))
     if arguments.memory_broker or all(report.good for report in reports):
         return 0
-    if any(report.mendable for report in reports):
+    if any(report.fixable for report in reports):
         print("settings are set as declared by: cryptostream topics --mend", file=sys.stderr)  # noqa: T201
     return 1
-
-
-def print_table(reports: Sequence[TopicReport], out: TextIO) -> None:
-    """One aligned line per topic."""
-    width = max((len(report.name) for report in reports), default=5)
-    print(f"{'topic':<{width}}  {'partitions':>10}  status", file=out)
-    for report in reports:
-        line = f"{report.name:<{width}}  {report.partitions:>10}  {report.status:<7}  {report.detail}"
-        print(line.rstrip(), file=out)

@@ -1,1 +1,1 @@
-"""Dead letters: reading them, judging whether they pass by now, and sending them back."""
+"""Dead letters: reading, classification by today's contracts, replay."""

@@ -1,4 +1,4 @@
-"""Letters as a table for people, as CSV and JSON for programs; one letter with its bytes."""
+"""Prints dead letters: as a table, CSV or JSON; a single one with its bytes."""
 
 from __future__ import annotations
 
@@ -8,29 +8,34 @@ from typing import Any, Final, TextIO
 
 import orjson
 
-from cryptostream.arguments import iso
-from cryptostream.dead_letters.judge import Obsolete, Republish, StillBroken, StorePoint, Verdict
-from cryptostream.dead_letters.letter import Letter
+from cryptostream.dead_letters.classify import Obsolete, Outcome, Republish, StillBroken, StorePoint
+from cryptostream.dead_letters.dead_letter_topic import DeadLetter
 from cryptostream.output import write_columns
 from shared.id_ranges import IdRanges
 from shared.shown import shown, shown_output
+from shared.times import iso
 
 # A frame is up to 900 kB; a person reads the beginning.
 _JSON_SHOWN: Final = 20_000
 _BYTES_SHOWN: Final = 1_024
 _BYTES_A_LINE: Final = 16
 
+_COLUMNS: Final = (
+    *("partition", "offset", "time_ms", "source", "source_partition", "source_offset"),
+    *("service", "key", "bytes", "replayed", "reason"),
+)
+
 Replayed = Mapping[int, IdRanges]
 
 
-def write_table(letters: Sequence[Letter], replayed: Replayed, out: TextIO) -> None:
-    """One line a letter; the reason last, since it may be long."""
+def write_table(letters: Sequence[DeadLetter], replayed: Replayed, out: TextIO) -> None:
+    """One line per dead letter; the reason last, since it may be long."""
     rows = [
         (
-            str(letter.place),
+            str(letter.position),
             iso(letter.time_ms),
             letter.origin.source,
-            _text(letter.key),
+            letter.key_text,
             f"{len(letter.value or b''):,}",
             "replayed" if _is_replayed(letter, replayed) else "",
             letter.origin.reason,
@@ -40,45 +45,41 @@ def write_table(letters: Sequence[Letter], replayed: Replayed, out: TextIO) -> N
     write_columns(("letter", "time", "source", "key", "bytes", "", "reason"), rows, out, right=("bytes",))
 
 
-def write_csv(letters: Sequence[Letter], replayed: Replayed, out: TextIO) -> None:
+def write_csv(letters: Sequence[DeadLetter], replayed: Replayed, out: TextIO) -> None:
     writer = csv.writer(out, lineterminator="\n")
-    names = (
-        *("partition", "offset", "time_ms", "source", "source_partition", "source_offset"),
-        *("service", "key", "bytes", "replayed", "reason"),
-    )
-    writer.writerow(names)
+    writer.writerow(_COLUMNS)
     for letter in letters:
         record = _record(letter, replayed)
         record["replayed"] = str(record["replayed"]).lower()
-        writer.writerow([shown(str(record[name])) for name in names])
+        writer.writerow([shown(str(value)) for value in record.values()])
 
 
-def write_json(letters: Sequence[Letter], replayed: Replayed, out: TextIO) -> None:
-    """One array of objects, one a line."""
+def write_json(letters: Sequence[DeadLetter], replayed: Replayed, out: TextIO) -> None:
+    """One array, one object per line."""
     lines = ",\n".join(shown_output(orjson.dumps(_record(letter, replayed)).decode()) for letter in letters)
     out.write(f"[\n{lines}\n]\n")
 
 
-def show_letter(letter: Letter, out: TextIO) -> None:
-    """Where it came from, and its bytes: as JSON if they are, else as hexadecimal numbers."""
+def show_letter(letter: DeadLetter, out: TextIO) -> None:
+    """Its headers, and its bytes: indented if they are JSON, else in hexadecimal."""
     origin = letter.origin
     at = f" {origin.partition}@{origin.offset}" if origin.offset >= 0 else ""
     headings = (
-        ("letter", str(letter.place)),
+        ("letter", str(letter.position)),
         ("time", iso(letter.time_ms)),
         ("reason", origin.reason),
         ("source", f"{origin.source}{at}"),
         ("service", origin.service),
-        ("key", _text(letter.key)),
+        ("key", letter.key_text),
         ("bytes", "none" if letter.value is None else f"{len(letter.value):,}"),
     )
     write_columns(("", ""), headings, out)
     out.write("\n" + _content(letter.value or b"") + "\n")
 
 
-def verdict_text(verdict: Verdict) -> str:
-    """What is done with a letter, in words."""
-    match verdict:
+def outcome_text(outcome: Outcome) -> str:
+    """An outcome in words."""
+    match outcome:
         case Republish(topic, _, _, _):
             return f"to {shown(topic)}"
         case StorePoint(point, _):
@@ -109,26 +110,15 @@ def _hexadecimal(value: bytes) -> str:
     return "\n".join(lines)
 
 
-def _record(letter: Letter, replayed: Replayed) -> dict[str, Any]:
+def _record(letter: DeadLetter, replayed: Replayed) -> dict[str, Any]:
     origin = letter.origin
-    return {
-        "partition": letter.place.partition,
-        "offset": letter.place.offset,
-        "time_ms": letter.time_ms,
-        "source": origin.source,
-        "source_partition": origin.partition,
-        "source_offset": origin.offset,
-        "service": origin.service,
-        "key": (letter.key or b"").decode(errors="replace"),
-        "bytes": len(letter.value or b""),
-        "replayed": _is_replayed(letter, replayed),
-        "reason": origin.reason,
-    }
+    values = (
+        *(*letter.position, letter.time_ms, origin.source, origin.partition, origin.offset),
+        *(origin.service, letter.key_text, len(letter.value or b""), _is_replayed(letter, replayed)),
+        origin.reason,
+    )
+    return dict(zip(_COLUMNS, values, strict=True))
 
 
-def _is_replayed(letter: Letter, replayed: Replayed) -> bool:
-    return letter.place.offset in replayed.get(letter.place.partition, IdRanges())
-
-
-def _text(key: bytes | None) -> str:
-    return (key or b"").decode(errors="replace")
+def _is_replayed(letter: DeadLetter, replayed: Replayed) -> bool:
+    return letter.position.offset in replayed.get(letter.position.partition, IdRanges())

@@ -1,4 +1,4 @@
-"""Sends letters back, in an order in which a kill repeats work but never forgets it."""
+"""Replays dead letters in steps; a kill between them repeats work and never skips it."""
 
 from __future__ import annotations
 
@@ -8,33 +8,40 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from consumers.stores.port import Store
-from cryptostream.dead_letters.judge import Judge, Obsolete, Republish, StillBroken, StorePoint, Verdict
-from cryptostream.dead_letters.letter import Letter
-from cryptostream.dead_letters.notes import encode_note, note_key
+from cryptostream.dead_letters.classify import (
+    Classifier,
+    Obsolete,
+    Outcome,
+    Republish,
+    StillBroken,
+    StorePoint,
+)
+from cryptostream.dead_letters.dead_letter_topic import DeadLetter
+from cryptostream.dead_letters.replay_marks import encode_mark, mark_key
 from producers.publisher import Publisher
 from shared.errors import PointsRejected
 from shared.id_ranges import IdRanges
 from shared.messages import LedgerMessage, encode, message_key
 from shared.topics import LEDGER, PROGRESS
 
-# Few enough to be judged, sent and noted within a second.
+# A batch is classified, published and marked within a second.
 BATCH: Final = 500
 _DELIVERY_S: Final = 30.0
 
 
 class Done(NamedTuple):
-    """What became of a letter."""
+    """A dead letter and its outcome."""
 
-    letter: Letter
-    verdict: Verdict
+    letter: DeadLetter
+    outcome: Outcome
 
 
 class Replay:
-    """Judges letters and sends them where they belong; what was replayed before is left alone.
+    """Classifies dead letters and publishes or stores those that pass.
 
     Args:
-        replayed: offsets by partition that were replayed before.
-        first_readable: by partition, the offset of its oldest letter.
+        replayed: by partition, offsets that were replayed before.
+        first_readable: by partition, the offset of its oldest dead letter.
         open_store: called when the first point is to be stored.
     """
 
@@ -50,35 +57,43 @@ class Replay:
         self._first_readable = first_readable
         self._open_store = open_store
         self._store: Store | None = None
-        self._judge = Judge()
+        self._classifier = Classifier()
 
     def close(self) -> None:
         if self._store is not None:
             self._store.close()
 
-    def run(self, letters: Iterable[Letter]) -> Iterator[Done]:
-        """Replay; the letters come back in batches, with what became of each.
+    def run(self, letters: Iterable[DeadLetter]) -> Iterator[Done]:
+        """Replay in batches; yields each dead letter with its outcome.
 
         Raises:
-            BrokerError, StoreError: what cannot be mended here; what is not yet noted is replayed again.
+            BrokerError, StoreError: the batch is not marked, and the next call replays it again.
         """
         rest = iter(letters)
         while batch := list(islice(rest, BATCH)):
             now_ms = time.time_ns() // 1_000_000
-            done = [Done(letter, self._judge.judge(letter, now_ms)) for letter in batch]
-            # 1. The letters are where they belong, and that is acknowledged.
-            done = [self._perform(letter, verdict) for letter, verdict in done]
+            done = [Done(letter, self._classifier.classify(letter, now_ms)) for letter in batch]
+            # 1. The messages are published and acknowledged, the points stored.
+            done = [self._apply(letter, outcome) for letter, outcome in done]
             self._publisher.flush_now(_DELIVERY_S)
-            # 2. The ledger knows of them.
-            self._enter([event for item in done for event in _events(item.verdict)])
-            # 3. Only now they are noted; a kill before this line repeats them, harmless by identity.
-            self._note([letter for letter, verdict in done if not isinstance(verdict, StillBroken)], now_ms)
+            # 2. The ledger has their events.
+            self._publish_events(
+                [
+                    event
+                    for _, outcome in done
+                    if isinstance(outcome, Republish | StorePoint)
+                    for event in outcome.events
+                ]
+            )
+            # 3. Only now they are marked; a kill before this line repeats them, harmless by identity.
+            self._mark([letter for letter, outcome in done if not isinstance(outcome, StillBroken)], now_ms)
             yield from done
 
-    def _perform(self, letter: Letter, verdict: Verdict) -> Done:
-        match verdict:
-            case Republish(topic, key, value, _):
-                self._publisher.send(topic, key, value)
+    def _apply(self, letter: DeadLetter, outcome: Outcome) -> Done:
+        match outcome:
+            case Republish(topic, key, value, _, more):
+                for record in ((topic, key, value), *more):
+                    self._publisher.send(*record)
             case StorePoint(point, _):
                 store = self._store = self._store or self._open_store()
                 expired = store.expired
@@ -88,21 +103,18 @@ class Replay:
                     return Done(letter, StillBroken(error.rejected[0][1]))
                 if store.expired > expired:
                     return Done(letter, Obsolete("older than its bucket keeps"))
-        return Done(letter, verdict)
+        return Done(letter, outcome)
 
-    def _enter(self, events: Sequence[LedgerMessage]) -> None:
+    def _publish_events(self, events: Sequence[LedgerMessage]) -> None:
         for event in events:
             self._publisher.send(LEDGER, message_key(event["exchange"], event["symbol"]), encode(event))
         self._publisher.flush_now(_DELIVERY_S)
 
-    def _note(self, letters: Sequence[Letter], now_ms: int) -> None:
-        for place in (letter.place for letter in letters):
-            self._replayed.setdefault(place.partition, IdRanges()).add(place.offset, place.offset)
-        for partition in sorted({letter.place.partition for letter in letters}):
-            note = encode_note(self._replayed[partition], self._first_readable.get(partition, 0), now_ms)
-            self._publisher.send(PROGRESS, note_key(partition), note)
+    def _mark(self, letters: Sequence[DeadLetter], now_ms: int) -> None:
+        for letter in letters:
+            partition, offset = letter.position
+            self._replayed.setdefault(partition, IdRanges()).add(offset, offset)
+        for partition in sorted({letter.position.partition for letter in letters}):
+            mark = encode_mark(self._replayed[partition], self._first_readable.get(partition, 0), now_ms)
+            self._publisher.send(PROGRESS, mark_key(partition), mark)
         self._publisher.flush_now(_DELIVERY_S)
-
-
-def _events(verdict: Verdict) -> Sequence[LedgerMessage]:
-    return verdict.events if isinstance(verdict, Republish | StorePoint) else ()

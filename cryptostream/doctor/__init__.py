@@ -1,1 +1,1 @@
-"""Checks of everything that a deployment stands on, each with the way to mend it."""
+"""Checks of everything that a deployment needs, each with its fix."""

@@ -1,4 +1,4 @@
-"""Is the broker there, real, and are the topics as declared."""
+"""Checks of the broker and of its topics."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import Final
 
-from cryptostream.doctor.finding import Check, Finding
-from cryptostream.topic_reader import TopicReader
+from cryptostream.doctor.checks import Check, Finding
 from cryptostream.topics_admin import TopicReport, check_topics
+from shared.kafka_reader import TopicReader
 from shared.settings import Settings
 
 _NAMED: Final = 3
@@ -16,15 +16,11 @@ _ANSWER_S: Final = 5.0
 
 
 def checks(settings: Settings) -> list[Check]:
-    """The broker, and its topics."""
     if not settings.kafka_bootstrap_servers:
-        return [Check("kafka", _unset)]
+        text = "KAFKA_BOOTSTRAP_SERVERS is not set: only `cryptostream run` works, which brings its own"
+        unset = (Finding("kafka", "warn", text, "name the broker as host:port"),)
+        return [Check("kafka", lambda: unset)]
     return [Check("kafka", lambda: _broker(settings)), Check("kafka topics", lambda: _topics(settings))]
-
-
-def _unset() -> Sequence[Finding]:
-    text = "KAFKA_BOOTSTRAP_SERVERS is not set: only `cryptostream run` works, which brings its own"
-    return (Finding("kafka", "warn", text, "name the broker as host:port"),)
 
 
 def _broker(settings: Settings) -> Sequence[Finding]:
@@ -41,7 +37,7 @@ def _topics(settings: Settings) -> Sequence[Finding]:
 
 
 def topic_findings(reports: Sequence[TopicReport]) -> list[Finding]:
-    """Judges the topics: one line for what is missing, one for each that differs."""
+    """One finding for all missing topics, one for each that differs."""
     missing = [report.name for report in reports if report.status == "missing"]
     differing = [report for report in reports if report.status == "differs"]
     found = []
@@ -50,8 +46,8 @@ def topic_findings(reports: Sequence[TopicReport]) -> list[Finding]:
         text = f"{len(missing)} of {len(reports)} are missing: {', '.join(missing[:_NAMED])}{more}"
         found.append(Finding("kafka topics", "fail", text, "create them by: cryptostream topics"))
     for report in differing:
-        mend = "cryptostream topics --mend" if report.mendable else "make the topic anew, as it says"
-        found.append(Finding("kafka topics", "fail", f"{report.name}: {report.detail}", mend))
+        fix = "cryptostream topics --mend" if report.fixable else "make the topic anew, as it says"
+        found.append(Finding("kafka topics", "fail", f"{report.name}: {report.detail}", fix))
     if not found:
         found.append(Finding("kafka topics", "ok", f"all {len(reports)} are as declared"))
     return found

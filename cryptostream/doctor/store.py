@@ -1,4 +1,4 @@
-"""Can the store be written and read, do its buckets keep what they should, and is there room on the disk."""
+"""Checks of the store: writing, reading, retention of its buckets, disk space."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from influxdb_client.rest import ApiException
 from urllib3.exceptions import HTTPError
 
 from consumers.measurements import QUOTE, BucketRole
-from consumers.stores.expiry import TICKS_EXPIRY_NS
 from consumers.stores.influxdb import InfluxStore
 from consumers.stores.influxdb_answers import unanswered
 from consumers.stores.influxdb_reader import InfluxReader
 from consumers.stores.sqlite_reader import SqliteReader
+from consumers.stores.storable import TICKS_EXPIRY_NS
 from cryptostream.data_dir import DATA_ROOT, latest_store_path
-from cryptostream.doctor.finding import Check, Finding, broken
+from cryptostream.doctor.checks import Check, Finding, failed
 from shared.errors import StoreError, StoreMisconfigured
 from shared.settings import Settings
 
-# A busy market writes some 100 MB an hour: this is half a day's warning, and the last hours.
+# A busy market writes some 100 MB an hour: a warning 20 hours ahead, a failure 5 hours ahead.
 LOW_BYTES: Final = 2 * 10**9
 FULL_BYTES: Final = 5 * 10**8
 _TICKS_EXPIRY_S: Final = TICKS_EXPIRY_NS // 10**9
@@ -33,7 +33,6 @@ _untyped_client: Final[Any] = InfluxDBClient
 
 
 def checks(settings: Settings) -> list[Check]:
-    """The configured store, and the disk it is on."""
     if settings.store == "sqlite":
         path = settings.sqlite_path or latest_store_path()
         return [
@@ -65,7 +64,7 @@ def _sqlite(path: Path | None) -> Sequence[Finding]:
     try:
         SqliteReader(path)
     except StoreError as error:
-        return (broken("store", error),)
+        return (failed("store", error),)
     if not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK | os.X_OK)):
         text = f"SQLite {path} can be read, but not written"
         return (Finding("store", "fail", text, "give the right to write it, or name another by SQLITE_PATH"),)
@@ -79,7 +78,7 @@ def _writes(settings: Settings) -> Sequence[Finding]:
     except StoreMisconfigured as error:
         if _reading_refused(settings) is not None:
             raise
-        # A reader's token cannot write, and need not: only the consumers do.
+        # A reader's token cannot write, and need not: only consumers write.
         return (_one_sided("store", "the token may not write: consumers need another", error),)
     buckets = f"{settings.influx_bucket_market} and {settings.influx_bucket_ticks}"
     return (Finding("store", "ok", f"InfluxDB {settings.influx_url}: the token may write {buckets}"),)
@@ -89,7 +88,7 @@ def _reads(settings: Settings) -> Sequence[Finding]:
     error = _reading_refused(settings)
     if error is None:
         return (Finding("store reading", "ok", "the token may read both buckets"),)
-    # A writer's token cannot read, and need not: only these commands do.
+    # A writer's token cannot read, and need not: only these commands read.
     text = "the token may not read: query, ledger --verify and Grafana need another"
     return (_one_sided("store reading", text, error),)
 
@@ -107,9 +106,9 @@ def _reading_refused(settings: Settings) -> StoreMisconfigured | None:
 
 
 def _one_sided(check: str, text: str, error: StoreMisconfigured) -> Finding:
-    """A token that may do half of what there is to do: that is how it should be, for services."""
-    reason, _, mend = str(error).rpartition("; ")
-    return Finding(check, "warn", f"{text} ({reason})", mend)
+    """A token that may either read or write, as a service's should."""
+    reason, _, fix = str(error).rpartition("; ")
+    return Finding(check, "warn", f"{text} ({reason})", fix)
 
 
 def _buckets(settings: Settings) -> Sequence[Finding]:
@@ -121,7 +120,7 @@ def _buckets(settings: Settings) -> Sequence[Finding]:
         expiries = {role: _expiry_s(settings, names[role]) for role in names}
     except ApiException as error:
         if not error.status:
-            return (broken("store buckets", unanswered(error, settings)),)
+            return (failed("store buckets", unanswered(error, settings)),)
         text = f"what they keep is not known: the server does not list them to this token ({error.status})"
         return (Finding("store buckets", "warn", text, "look with a token that may read them"),)
     except (HTTPError, OSError):
@@ -133,33 +132,29 @@ def _buckets(settings: Settings) -> Sequence[Finding]:
 def bucket_findings(
     names: Mapping[BucketRole, str], expiries_s: Mapping[BucketRole, int | None]
 ) -> list[Finding]:
-    """Judges what the buckets keep.
+    """One finding for each bucket's retention.
 
     Args:
-        expiries_s: by role, seconds that the bucket keeps points, 0 for ever; None if it is not listed.
+        expiries_s: by role, retention in seconds, 0 for ever; None if the bucket is not listed.
     """
     found = []
     for role, name in names.items():
         expiry_s = expiries_s[role]
+        kept = f"{expiry_s // 86_400} days" if expiry_s else "for ever"
         if expiry_s is None:
             text = f"{name} is not there, or the token does not see it"
-            found.append(
-                Finding(
-                    "store buckets", "warn", text, f"create it, or name it by INFLUX_BUCKET_{role.upper()}"
-                )
-            )
+            fix = f"create it, or name it by INFLUX_BUCKET_{role.upper()}"
+            found.append(Finding("store buckets", "warn", text, fix))
         elif role == "market" and expiry_s:
-            text = f"{name} forgets after {expiry_s // 86_400} days what is to be kept for ever"
+            text = f"{name} forgets after {kept} what is to be kept for ever"
             found.append(Finding("store buckets", "fail", text, "set its retention to infinite"))
         elif role == "ticks" and 0 < expiry_s < _TICKS_EXPIRY_S:
             text = f"{name} keeps {expiry_s // 3_600} hours, not 7 days: older points are refused or lost"
             found.append(Finding("store buckets", "fail", text, "set its retention to 7 days"))
         elif role == "ticks" and names["ticks"] != names["market"] and expiry_s != _TICKS_EXPIRY_S:
-            kept = f"{expiry_s // 86_400} days" if expiry_s else "for ever"
             text = f"{name} keeps {kept}, not 7 days: it grows larger than planned"
             found.append(Finding("store buckets", "warn", text, "set its retention to 7 days"))
         else:
-            kept = f"{expiry_s // 86_400} days" if expiry_s else "for ever"
             found.append(Finding("store buckets", "ok", f"{name} keeps its points {kept}"))
     return found
 
@@ -179,14 +174,13 @@ def _expiry_s(settings: Settings, name: str) -> int | None:
 
 
 def disk_finding(directory: Path) -> Finding:
-    """Judges the room on the disk that a directory is on, or will be on."""
+    """Free space on the disk of a directory, which need not exist yet."""
     there = _existing(directory)
     free = shutil.disk_usage(there).free
     text = f"{free / 10**9:,.1f} GB free at {there.resolve()}"
-    mend = "make room, or move the data"
-    if free < FULL_BYTES:
-        return Finding("disk", "fail", text, mend)
-    return Finding("disk", "warn", text, mend) if free < LOW_BYTES else Finding("disk", "ok", text)
+    if free >= LOW_BYTES:
+        return Finding("disk", "ok", text)
+    return Finding("disk", "fail" if free < FULL_BYTES else "warn", text, "make room, or move the data")
 
 
 def _existing(directory: Path) -> Path:

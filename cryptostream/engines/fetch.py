@@ -1,4 +1,7 @@
-"""Get the engines' programs: jars by Maven, influxd compiled by Go. Each is fetched once a machine."""
+"""Fetches the engines' programs once per machine: jars by Maven, influxd compiled by Go.
+
+`python -m cryptostream.engines.fetch [kafka] [influxd]` does so and prints their paths (`make engines`).
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,15 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from shared.errors import CryptoStreamError
+from cryptostream.processes.server import EngineUnavailable
+from shared.arguments import Parser
+from shared.command import run_command
 
 KAFKA_VERSION: Final = "4.1.1"
 LOG4J_VERSION: Final = "2.24.3"
@@ -22,15 +28,11 @@ _MINIMUM_JAVA: Final = 17  # what a Kafka 4 server runs on
 Say = Callable[[str], None]
 
 
-class EngineUnavailable(CryptoStreamError):
-    """An engine can neither be found nor made here; the message says what is missing."""
-
-
 def engines_dir() -> Path:
     """The cache of engines.
 
     Raises:
-        EngineUnavailable: this user has no home directory, and no other place is named.
+        EngineUnavailable: this user has no home directory, and CRYPTOSTREAM_ENGINES names none.
     """
     named = os.environ.get("CRYPTOSTREAM_ENGINES")
     if named:
@@ -63,11 +65,11 @@ def java() -> str:
     if program is None:
         raise EngineUnavailable(f"java: not on the PATH; Kafka needs a JRE {_MINIMUM_JAVA} or newer")
     asked = subprocess.run([program, "-version"], capture_output=True, check=False)
-    said = asked.stderr.decode(errors="replace")
-    version = re.search(r'version "(\d+)', said)
+    answer = asked.stderr.decode(errors="replace")
+    version = re.search(r'version "(\d+)', answer)
     if version is None or int(version[1]) < _MINIMUM_JAVA:
         raise EngineUnavailable(
-            f"java: {said.splitlines()[:1]} is too old; Kafka needs {_MINIMUM_JAVA} or newer"
+            f"java: {answer.splitlines()[:1]} is too old; Kafka needs {_MINIMUM_JAVA} or newer"
         )
     return program
 
@@ -97,7 +99,7 @@ def fetch_kafka(say: Say = print, *, timeout_s: float | None = None) -> Path:
     say(f"fetching Apache Kafka {KAFKA_VERSION} by Maven (43 MB, once a machine)")
     target = engines_dir() / f"kafka-{KAFKA_VERSION}"
     _make(target.parent)
-    # Made beside the target and moved: a broken download never looks like a whole one.
+    # Downloaded beside the target and renamed, so that the target is always whole.
     with tempfile.TemporaryDirectory(dir=target.parent, prefix="kafka-new-") as new:
         (Path(new) / "pom.xml").write_text(_pom(), encoding="utf-8")
         goals = ["mvn", "-q", "-B", "dependency:copy-dependencies", f"-DoutputDirectory={new}/libs"]
@@ -136,7 +138,7 @@ def fetch_influxd(say: Say = print) -> Path:
     failed = "influxd cannot be compiled"
     environment = {
         "GOTOOLCHAIN": "local",
-        # libflux forbids warnings and pins a compiler: newer ones warn of more (STACK.md §4.2).
+        # libflux forbids warnings, of which newer compilers have more (STACK.md §4.2).
         "RUSTFLAGS": "--cap-lints warn",
         **_installed_rust(),
     }
@@ -146,8 +148,8 @@ def fetch_influxd(say: Say = print) -> Path:
         {**environment, "GOBIN": str(directory / "tools")},
         failed,
     )
-    # influxd's module has `replace` directives, which `go install …@version` refuses; a private module that
-    # merely depends on it builds. The pkg-config wrapper builds libflux and must come before the system's.
+    # `go install …@version` refuses influxd's module for its `replace` directives; a private module that
+    # depends on it builds. The pkg-config wrapper builds libflux and must precede the system's.
     environment["GOFLAGS"] = "-mod=mod"
     environment["PATH"] = f"{directory / 'tools'}{os.pathsep}{os.environ['PATH']}"
     if not (source / "go.mod").exists():
@@ -163,11 +165,11 @@ def fetch_influxd(say: Say = print) -> Path:
 
 
 def _installed_rust() -> dict[str, str]:
-    """The rustup toolchain in use here, so that the build downloads none; empty without rustup."""
+    """Names the installed rustup toolchain, so that the build downloads none; empty without rustup."""
     if shutil.which("rustup") is None:
         return {}
-    said = subprocess.run(["rustup", "show", "active-toolchain"], capture_output=True, text=True, check=False)
-    return {"RUSTUP_TOOLCHAIN": said.stdout.split()[0]} if said.returncode == 0 else {}
+    done = subprocess.run(["rustup", "show", "active-toolchain"], capture_output=True, text=True, check=False)
+    return {"RUSTUP_TOOLCHAIN": done.stdout.split()[0]} if done.returncode == 0 else {}
 
 
 def _require(tool: str, purpose: str, name: str) -> None:
@@ -202,7 +204,7 @@ def _run(
 
 
 def _pom() -> str:
-    # Kafka's logging implementation is not among its dependencies and has to be named.
+    # Kafka's dependencies lack its logging implementation.
     dependencies = "".join(
         f"<dependency><groupId>{group}</groupId><artifactId>{name}</artifactId><version>{version}</version></dependency>"
         for group, name, version in (
@@ -215,3 +217,22 @@ def _pom() -> str:
         "<project><modelVersion>4.0.0</modelVersion><groupId>cryptostream</groupId><artifactId>kafka</artifactId>"
         f"<version>1</version><packaging>pom</packaging><dependencies>{dependencies}</dependencies></project>"
     )
+
+
+_FETCHERS = {"kafka": fetch_kafka, "influxd": fetch_influxd}
+
+
+def main() -> int:
+    """Fetch those that are asked for."""
+    parser = Parser(prog="cryptostream.engines.fetch", description="Get real Kafka and InfluxDB.")
+    parser.add_argument("engines", nargs="*", metavar="kafka|influxd", help="default: both")
+    asked = parser.parse_args().engines or list(_FETCHERS)
+    for name in asked:
+        if name not in _FETCHERS:
+            parser.error(f"{name}: no such engine; choose from {', '.join(_FETCHERS)}")
+        print(f"{name:8}{_FETCHERS[name](print)}", flush=True)  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

@@ -6,12 +6,12 @@ import secrets
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import orjson
 
-from cryptostream.engines.fetch import EngineUnavailable, fetch_influxd
-from cryptostream.engines.server import ServerProcess, free_port
+from cryptostream.engines.fetch import fetch_influxd
+from cryptostream.processes.server import EngineUnavailable, LocalServer, ServerProcess
 from shared.proxies import direct
 
 ORG: Final = "crypto"
@@ -20,7 +20,7 @@ _FOUR_WEEKS_S: Final = 28 * 86_400
 
 
 def start_influxd(directory: Path, port: int) -> ServerProcess:
-    """A server that answers on 127.0.0.1; all it keeps is in the directory. Nobody has set it up yet.
+    """A server that answers on 127.0.0.1, with its data in the directory; not set up yet.
 
     Raises:
         EngineUnavailable: it can neither be found nor built, or does not come up.
@@ -31,13 +31,13 @@ def start_influxd(directory: Path, port: int) -> ServerProcess:
         str(program),
         f"--bolt-path={directory / 'bolt'}",
         f"--engine-path={directory / 'engine'}",
-        # Of notebooks and the like, which nothing here has; a file of it would be one that Flux can open.
+        # It keeps notebooks and the like, which are not used; Flux could open a file of it.
         "--sqlite-path=:memory:",
         f"--http-bind-address=127.0.0.1:{port}",
         "--reporting-disabled",
         # Without it any token's Flux reaches this machine's other servers and files (docs/security.md).
         "--hardening-enabled",
-        # Its stacks, command line and samples of its memory, which it shows to whoever asks, without a token.
+        # Profiles show stacks, command line and memory samples without a token.
         "--pprof-disabled",
         "--log-level=error",
     ]
@@ -52,7 +52,7 @@ def _answers(port: int) -> bool:
         return False
 
 
-class InfluxServer:
+class InfluxServer(LocalServer):
     """A running influxd with the buckets `market` (no expiry) and `ticks` (7 days).
 
     Attributes:
@@ -65,36 +65,17 @@ class InfluxServer:
         Raises:
             EngineUnavailable: it can neither be found nor built, or does not come up.
         """
-        self.directory = directory.resolve()
-        self.port = port or free_port()
+        super().__init__(directory, port)
         self.url = f"http://127.0.0.1:{self.port}"
         self.org = ORG
         self.token = ""
-        self.server = start_influxd(self.directory, self.port)
         self._set_up()
 
-    def restart(self) -> None:
-        """Start again on the same port and data, after `stop()` or `kill()`."""
-        self.server = start_influxd(self.directory, self.port)
-
-    def stop(self) -> None:
-        self.server.stop()
-
-    def kill(self) -> None:
-        self.server.kill()
-
-    @property
-    def pid(self) -> int:
-        return self.server.pid
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
+    def _start(self) -> ServerProcess:
+        return start_influxd(self.directory, self.port)
 
     def create_bucket(self, name: str, expiry_s: int = 0, shard_s: int = _FOUR_WEEKS_S) -> None:
-        """A bucket; `expiry_s` 0 keeps points for ever, of whatever age."""
+        """Create a bucket; `expiry_s` 0 keeps points for ever."""
         organisations = self._call("GET", f"/api/v2/orgs?org={self.org}")
         rule = {"type": "expire", "everySeconds": expiry_s, "shardGroupDurationSeconds": shard_s}
         bucket = {"orgID": organisations["orgs"][0]["id"], "name": name, "retentionRules": [rule]}

@@ -6,17 +6,17 @@ import base64
 import subprocess
 import uuid
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from cryptostream.engines.fetch import EngineUnavailable, fetch_kafka, java
-from cryptostream.engines.server import ServerProcess, free_port
+from cryptostream.engines.fetch import fetch_kafka, java
+from cryptostream.processes.server import EngineUnavailable, LocalServer, ServerProcess, free_port
 from shared.kafka import LIBRDKAFKA_LOG
 
-# One partition for the offsets and no rebalance delay: one machine, and the first consumer joins at once
-# instead of after 3 s. Topics come from `cryptostream topics` alone.
+# One partition for the offsets, since there is one machine; no rebalance delay, so that the first consumer
+# joins at once instead of after 3 s. Only `cryptostream topics` creates topics.
 _PROPERTIES: Final = """\
 process.roles=broker,controller
 node.id=1
@@ -44,49 +44,26 @@ _LOG4J: Final = (
 )
 
 
-class KafkaServer:
-    """A running broker. Its data stay in `directory`; starting there again goes on with them.
-
-    Attributes:
-        bootstrap_servers: `127.0.0.1:PORT`.
-    """
+class KafkaServer(LocalServer):
+    """A running broker."""
 
     def __init__(self, directory: Path, port: int | None = None, *, heap_mb: int = 512) -> None:
-        """Fetch the jars if need be, format the directory if it is new, start, and wait until it answers.
+        """Fetch the jars if need be, format the directory if it is new, and start.
 
         Raises:
             EngineUnavailable: no Java, no jars, or the broker does not come up.
         """
-        self.directory = directory.resolve()
         self.heap_mb = heap_mb
-        self.port = port or free_port()
-        self.bootstrap_servers = f"127.0.0.1:{self.port}"
-        self.server = self._start()
+        super().__init__(directory, port)
 
-    def restart(self) -> None:
-        """Start again on the same port and data, after `stop()` or `kill()`."""
-        self.server = self._start()
-
-    def stop(self) -> None:
-        self.server.stop()
-
-    def kill(self) -> None:
-        self.server.kill()
+    @property
+    def bootstrap_servers(self) -> str:
+        return f"127.0.0.1:{self.port}"
 
     @property
     def log_dir(self) -> Path:
-        """Where it keeps its partitions, a folder for each."""
+        """The directory of its partitions, a folder for each."""
         return self.directory / "log"
-
-    @property
-    def pid(self) -> int:
-        return self.server.pid
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     def _start(self) -> ServerProcess:
         libs = fetch_kafka()
@@ -115,7 +92,7 @@ class KafkaServer:
             ],
             self.directory / "kafka.log",
             self._answers,
-            # After a kill it reads all its partitions anew, on a busy machine for a minute and more.
+            # After a kill it recovers all its partitions, on a busy machine for more than a minute.
             deadline_s=180.0,
         )
 
@@ -142,6 +119,6 @@ def _format(program: str, classpath: list[str], properties: Path) -> None:
 
 
 def _cluster_id() -> str:
-    """As Kafka's own tool makes them, without its second JVM: 16 bytes in base64, no minus sign in front."""
+    """An id like those of Kafka's tool, without its JVM: 16 bytes in base64, without a leading minus sign."""
     first, *rest = uuid.uuid4().bytes
     return base64.urlsafe_b64encode(bytes((first & 0x7F, *rest))).decode().rstrip("=")

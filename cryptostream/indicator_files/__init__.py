@@ -1,1 +1,1 @@
-"""Indicators of bars in files: reading them as one series, computing, writing, and checking what came out."""
+"""Indicators of klines in files: reading them as one series, computing, writing, checking."""

@@ -1,8 +1,8 @@
-"""Klines of a text, one by one: Binance's archives, and what `cryptostream query klines` prints.
+"""Parses klines: Binance's archives, and what `cryptostream query klines` prints.
 
-CSV with a line of names, which may come again where files were joined, has its columns in any order; without
-one it is an archive of 12 columns (BINANCE_SPOT.md §9). JSON has one object a line. Times are in seconds,
-milliseconds, microseconds (archives since 2025) or nanoseconds; their size tells.
+CSV with a header, which may repeat where files were joined, has its columns in any order; without a header it
+is an archive of 12 columns (BINANCE_SPOT.md §9). JSON has one object per line. Times are in seconds,
+milliseconds, microseconds (archives since 2025) or nanoseconds, told apart by their size.
 """
 
 from __future__ import annotations
@@ -17,30 +17,12 @@ import orjson
 
 from consumers.indicators.bars import Bar
 from cryptostream.indicator_files.text import Text
-from shared.archives import end_ms, time_ms
+from shared.archives import KLINE_COLUMNS, end_ms, time_ms
 from shared.intervals import INTERVAL_MS
 
-_ARCHIVE: Final = (
-    "open_time",
-    "open",
-    "high",
-    "low",
-    "close",
-    "volume",
-    "close_time",
-    "quote_volume",
-    "count",
-    "taker_buy_volume",
-    "taker_buy_quote_volume",
-    "ignore",
-)
-# What a bar needs, by the names that archives and our exports give it.
+# The columns of a bar, by the names in our exports and in archives.
 _NEEDED: Final = (
-    ("open_time_ms", "open_time"),
-    ("open",),
-    ("high",),
-    ("low",),
-    ("close",),
+    *(("open_time_ms", "open_time"), ("open",), ("high",), ("low",), ("close",)),
     ("base_volume", "volume"),
 )
 _EXPECTED: Final = (
@@ -50,14 +32,14 @@ _Cells = Sequence[Any]
 
 
 class FileBar(NamedTuple):
-    """A bar and where it stands.
+    """A bar and its line.
 
     Attributes:
-        line: number of its line, from 1.
-        length_ms: how long the row itself says it is; None if it does not.
-        symbol, exchange: whose it is, and of which exchange; empty if the row does not say.
+        line: from 1.
+        length_ms: the length that the row gives, None if it gives none.
+        symbol, exchange: empty if the row does not name them.
         closed: False for a bar still open.
-        named: its file has a line of names, in the way of Binance's archives of futures.
+        has_header: its file has a header like Binance's archives of futures.
     """
 
     bar: Bar
@@ -66,14 +48,14 @@ class FileBar(NamedTuple):
     symbol: str
     closed: bool
     exchange: str = ""
-    named: bool = False
+    has_header: bool = False
 
 
 def read_klines(text: Text) -> Iterator[FileBar]:
     """All klines of a text in its order.
 
     Raises:
-        RecordingError: a line is no kline; it names file, line, and what is wrong.
+        RecordingError: a line is not a kline; names the file, the line and the fault.
     """
     lines = text.lines()
     for skipped, line in enumerate(lines):
@@ -91,10 +73,10 @@ def _csv(text: Text, lines: Iterator[str], skipped: int) -> Iterator[FileBar]:
             if not cells:
                 continue
             number = reader.line_num + skipped
-            # A time, in nearly all rows: what begins like a number is no name.
+            # Rows begin with a time, headers with a name.
             names = [] if _is_number(cells[0]) else _names(cells)
             if names or row is None:
-                row = _Row(text, names or (_ARCHIVE if _is_number(cells[0]) else cells), number)
+                row = _Row(text, names or (KLINE_COLUMNS if _is_number(cells[0]) else cells), number)
                 if names:
                     continue
             yield row.read(cells, number)
@@ -103,7 +85,7 @@ def _csv(text: Text, lines: Iterator[str], skipped: int) -> Iterator[FileBar]:
 
 
 def _names(cells: _Cells) -> list[str]:
-    """The names of a line of names, as ours are spelled; none if it is a line of values."""
+    """The names of a header in our spelling; empty if it is a line of values."""
     names = [cell.strip().lower().replace(" ", "_") for cell in cells]
     return names if any(name in names for name in _NEEDED[0]) else []
 
@@ -132,21 +114,21 @@ def _json(text: Text, lines: Iterator[str], skipped: int) -> Iterator[FileBar]:
 
 
 class _Row:
-    """How rows are read that have their columns in the order of a header."""
+    """Reads rows that have the columns of a header."""
 
     def __init__(self, text: Text, header: Sequence[str], line: int) -> None:
         self._text = text
         self.header = header
         self.names = set(header)
         self.line = line
-        places = []
+        columns = []
         for names in _NEEDED:
-            found = [header.index(name) for name in names if name in header]
-            if not found:
+            column = self._optional(*names)
+            if column is None:
                 raise text.error(line, f'no column "{names[0]}"; {_EXPECTED}')
-            places.append(found[0])
-        self._time, *self._numbers = places
-        self._named = header is not _ARCHIVE and tuple(header) == _ARCHIVE
+            columns.append(column)
+        self._time, *self._numbers = columns
+        self._has_header = header is not KLINE_COLUMNS and tuple(header) == KLINE_COLUMNS
         self._close_time = self._optional("close_time_ms", "close_time")
         self._interval = self._optional("interval")
         self._symbol = self._optional("symbol")
@@ -161,10 +143,10 @@ class _Row:
             raise self._text.error(line, f"{len(cells)} fields instead of {len(self.header)}; {_EXPECTED}")
         try:
             open_time_ms = time_ms(cells[self._time])
-            open_, high, low, close, volume = [float(cells[place]) for place in self._numbers]
+            open_, high, low, close, volume = [float(cells[column]) for column in self._numbers]
         except (TypeError, ValueError):
             raise self._text.error(line, self._wrong(cells)) from None
-        # Written so that NaN fails, too.
+        # This form refuses NaN too.
         if not (0.0 <= low <= open_ <= high < inf and low <= close <= high and 0.0 <= volume < inf):
             raise self._text.error(
                 line,
@@ -178,7 +160,7 @@ class _Row:
             str(cells[self._symbol]) if self._symbol is not None else "",
             self._closed is None or str(cells[self._closed]).lower() == "true",
             str(cells[self._exchange]) if self._exchange is not None else "",
-            self._named,
+            self._has_header,
         )
 
     def _length_ms(self, cells: _Cells, open_time_ms: int, line: int) -> int | None:
@@ -200,12 +182,12 @@ class _Row:
             ) from None
 
     def _wrong(self, cells: _Cells) -> str:
-        """Which field is not what it should be."""
-        for place in self._numbers:
+        """The field that cannot be parsed."""
+        for column in self._numbers:
             try:
-                float(cells[place])
+                float(cells[column])
             except (TypeError, ValueError):
-                return f"{self.header[place]}: {str(cells[place])[:80]!r} is not a number"
+                return f"{self.header[column]}: {str(cells[column])[:80]!r} is not a number"
         return (
             f"{self.header[self._time]}: {str(cells[self._time])[:80]!r} is not a time"
             " since the epoch as a whole number of s, ms, µs or ns; write it so"

@@ -1,4 +1,4 @@
-"""Rows of values into CSV and Parquet, and files that are there whole or not at all."""
+"""Writes rows of values as CSV and Parquet; output files appear atomically."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import IO, Final
 
 import orjson
 
-from cryptostream.indicator_files.engines import Row
+from cryptostream.indicator_files.compute import Row
 from shared.errors import CryptoStreamError, UsageError
 
 # 8,192 bars of all columns are 6 MB in a file and some 20 MB in memory.
@@ -19,10 +19,10 @@ _ROW_GROUP: Final = 8_192
 
 
 def write_csv(columns: Sequence[str], rows: Iterable[Row], out: IO[bytes]) -> None:
-    """A line of names, then a line a bar; NaN is empty, infinity `inf` or `-inf`. Streams."""
+    """A header, then a line per bar; NaN is empty, infinity `inf` or `-inf`. Streams."""
     out.write(",".join(("open_time_ms", *columns)).encode() + b"\n")
     for bar, values in rows:
-        # orjson writes a row six times as fast as `repr` does value by value, but has null for infinity, too.
+        # orjson writes a row six times as fast as `repr` per value, but writes infinity as null too.
         line = orjson.dumps((bar.open_time_ms, *values))[1:-1]
         if b"null" in line:
             line = line.replace(b"null", b"")
@@ -38,13 +38,13 @@ def _text(value: float) -> bytes:
 
 
 def write_parquet(columns: Sequence[str], rows: Iterable[Row], out: IO[bytes]) -> None:
-    """Columns of float64 after `open_time_ms`, int64; null for NaN. Holds no more than a row group.
+    """`open_time_ms` as int64, columns as float64, NaN as null; memory holds one row group.
 
     Raises:
         UsageError: pyarrow is not installed.
     """
     try:
-        # Only this format needs it, and not every installation has it.
+        # Optional package.
         import pyarrow as pa  # noqa: PLC0415
         from pyarrow import parquet  # noqa: PLC0415
     except ModuleNotFoundError:
@@ -66,12 +66,12 @@ def write_parquet(columns: Sequence[str], rows: Iterable[Row], out: IO[bytes]) -
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write: whole at its place if the block ends well, else not there, and what was there is kept.
+    """A file to write, which replaces `path` only if the block succeeds.
 
     Raises:
         CryptoStreamError: it cannot be written.
     """
-    path = path.resolve()  # what a link points to is replaced, not the link
+    path = path.resolve()  # replaces the target of a symbolic link, not the link
     # A pipe or a device cannot be replaced.
     replaceable = path.is_file() or not path.exists()
     written = path.with_name(f"{path.name}.unfinished") if replaceable else path

@@ -1,4 +1,4 @@
-"""Files as one series: in order of time, of one symbol and interval, each bar once."""
+"""Reads files as one series: ordered by time, of one symbol and interval, each bar once."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from pathlib import Path
 from typing import Final
 
 from consumers.indicators.bars import Bar
-from cryptostream.arguments import iso
 from cryptostream.indicator_files.klines import FileBar, read_klines
 from cryptostream.indicator_files.text import Text, texts_of
 from shared.archives import archive_name, market_of
 from shared.errors import RecordingError
 from shared.intervals import INTERVAL_MS
+from shared.times import iso
 
 _NAMES: Final = {length_ms: interval for interval, length_ms in INTERVAL_MS.items()}
-# Where rows do not say how long they are, the steps between so many tell: not all of them are holes.
+# Rows without a length: the smallest step between so many is the interval, since not all steps are gaps.
 _ENOUGH_TO_TELL: Final = 16
 
 
 @dataclass
 class Notes:
-    """What is worth saying of a series that was read, though no error.
+    """Oddities of a series that are no errors.
 
     Attributes:
-        repeated: bars that stood there twice with the same values, and count once.
-        off_grid: bars that open where none of their interval should, as in Binance's archives of early 2018.
-        first_off_grid: the first of them in words.
-        doubtful: files whose market may not be the same, in words.
+        repeated: bars that came twice with the same values and count once.
+        off_grid: bars that open off their interval's grid, as in Binance's archives of early 2018.
+        first_off_grid: the first of these as text.
+        doubtful: files that may be of different markets, as text.
         open_bars: bars still open, left out.
-        holes, missing: stretches without bars, and how many bars are missing there.
-        first_hole: the first of them in words.
+        gaps, missing: gaps between bars, and how many bars are missing there.
+        first_gap: the first gap as text.
     """
 
     repeated: int = 0
@@ -41,30 +41,30 @@ class Notes:
     first_off_grid: str = ""
     doubtful: str = ""
     open_bars: int = 0
-    holes: int = 0
+    gaps: int = 0
     missing: int = 0
-    first_hole: str = ""
+    first_gap: str = ""
 
     def lines(self) -> list[str]:
-        """For people; none if there is nothing to say."""
-        said = []
-        if self.holes:
-            said.append(
-                f"{self.missing:,} bars are missing in {_number(self.holes, 'hole')},"
-                f" the first {self.first_hole}; indicators go on over them, as the services do"
+        """The oddities as text, one line each."""
+        lines = []
+        if self.gaps:
+            lines.append(
+                f"{self.missing:,} bars are missing in {_number(self.gaps, 'hole')},"
+                f" the first {self.first_gap}; indicators go on over them, as the services do"
             )
         if self.off_grid:
-            said.append(
+            lines.append(
                 f"{_number(self.off_grid, 'bar')} {'opens' if self.off_grid == 1 else 'open'} off the grid of"
                 f" the interval, the first {self.first_off_grid}; taken as they are"
             )
         if self.doubtful:
-            said.append(self.doubtful)
+            lines.append(self.doubtful)
         if self.repeated:
-            said.append(f"{_number(self.repeated, 'bar')} came twice with the same values, and counted once")
+            lines.append(f"{_number(self.repeated, 'bar')} came twice with the same values, and counted once")
         if self.open_bars:
-            said.append(f"{_number(self.open_bars, 'open bar')} left out: its values are not final")
-        return said
+            lines.append(f"{_number(self.open_bars, 'open bar')} left out: its values are not final")
+        return lines
 
 
 def _number(count: int, what: str) -> str:
@@ -73,27 +73,27 @@ def _number(count: int, what: str) -> str:
 
 @dataclass
 class Joint:
-    """Takes bar after bar, of whatever file; pure.
+    """Joins bars of all files into one series. Pure.
 
     Attributes:
-        interval: of the series; None until the first bar tells.
+        interval: of the series; None until it is known.
     """
 
     interval: str | None = None
     notes: Notes = field(default_factory=Notes)
-    _kin: dict[str, tuple[str, str]] = field(default_factory=dict)
-    _begun: Text | None = None
+    _properties: dict[str, tuple[str, str]] = field(default_factory=dict)
+    _current: Text | None = None
     _last: Bar | None = None
     _short_before: bool = False
 
     def take(self, text: Text, row: FileBar) -> Bar | None:
-        """The bar, if it is the next of the series; None if it came before or is still open.
+        """The bar, if it is the next of the series; None if it is a repetition or still open.
 
         Raises:
-            RecordingError: it is of another series, or time goes back.
+            RecordingError: the bar is of another series, or time goes back.
         """
-        if text is not self._begun:
-            self._begun = text
+        if text is not self._current:
+            self._current = text
             self._check_file(text, row)
         self._agree(text, row.line, "a bar of", "symbol", row.symbol)
         self._agree(text, row.line, "a bar of", "exchange", row.exchange)
@@ -111,14 +111,14 @@ class Joint:
                 raise text.error(row.line, _backwards(bar, last))
             self._check_step(text, row, step_ms)
             if step_ms >= 2 * INTERVAL_MS[interval]:
-                self._hole(text, row, step_ms // INTERVAL_MS[interval] - 1)
+                self._note_gap(text, row, step_ms // INTERVAL_MS[interval] - 1)
         if bar.open_time_ms % INTERVAL_MS[interval]:
-            self._off_grid(text, row)
+            self._note_off_grid(text, row)
         self._last = bar
         return bar
 
     def _check_file(self, text: Text, row: FileBar) -> None:
-        """What the name of a file and its folder say of it, before its first bar."""
+        """Check what the names of a file and its folder tell, before its first bar."""
         name = archive_name(text.title)
         if name is not None:
             self._agree(text, row.line, "by its name a file of", "symbol", name.symbol)
@@ -134,24 +134,24 @@ class Joint:
         symbol = row.symbol or (name.symbol if name is not None else "")
         self._agree(text, row.line, "a file of", "market", market_of(text.path, symbol) or "")
         if name is not None:
-            self._look_at_header(text, row)
+            self._check_header(text, row)
 
     def _agree(self, text: Text, line: int, what: str, kind: str, value: str) -> None:
-        """Hold what is known of a series to what was known before; an unknown, "", agrees with all."""
+        """Require the same value as before; "" is unknown and agrees with all."""
         if not value:
             return
-        before = self._kin.setdefault(kind, (value, text.name))
+        before = self._properties.setdefault(kind, (value, text.name))
         if value != before[0]:
             raise text.error(
                 line, f"{what} {value} in a series of {before[0]} ({before[1]}): name the files of one {kind}"
             )
 
-    def _look_at_header(self, text: Text, row: FileBar) -> None:
-        """Archives of futures have a line of names, since 2022; those of spot have none."""
-        looks = "named" if row.named else "nameless"
-        before = self._kin.setdefault("header", (looks, text.name))
-        if before[0] != looks and "market" not in self._kin and not self.notes.doubtful:
-            named, nameless = (text.name, before[1]) if row.named else (before[1], text.name)
+    def _check_header(self, text: Text, row: FileBar) -> None:
+        """Archives of futures have a header since 2022; those of spot have none."""
+        kind = "named" if row.has_header else "nameless"
+        before = self._properties.setdefault("header", (kind, text.name))
+        if before[0] != kind and "market" not in self._properties and not self.notes.doubtful:
+            named, nameless = (text.name, before[1]) if row.has_header else (before[1], text.name)
             self.notes.doubtful = (
                 f"{named} has a line of names, as archives of futures have, and {nameless} has none, as those"
                 " of spot: see that they are of one market"
@@ -162,7 +162,7 @@ class Joint:
             if row.length_ms is None or row.length_ms not in _NAMES:
                 raise text.error(row.line, _unknown_length(row.length_ms))
             self.interval = _NAMES[row.length_ms]
-        # Bars that an outage cut short may say an odd length; they are taken as they are.
+        # Bars that an outage cut short may have an odd length; they are taken as they are.
         other = _NAMES.get(row.length_ms or 0, self.interval)
         if other != self.interval:
             raise text.error(
@@ -171,7 +171,7 @@ class Joint:
         return self.interval
 
     def _check_step(self, text: Text, row: FileBar, step_ms: int) -> None:
-        """One bar may be shorter than its interval, where the grid changes; two are of another interval."""
+        """One step may be shorter than the interval, where the grid changes; two are of another interval."""
         assert self.interval is not None
         short = step_ms < INTERVAL_MS[self.interval]
         if short and self._short_before:
@@ -182,16 +182,16 @@ class Joint:
             )
         self._short_before = short
 
-    def _off_grid(self, text: Text, row: FileBar) -> None:
+    def _note_off_grid(self, text: Text, row: FileBar) -> None:
         self.notes.off_grid += 1
         if not self.notes.first_off_grid:
             self.notes.first_off_grid = f"at {iso(row.bar.open_time_ms)} ({text.name}, line {row.line})"
 
-    def _hole(self, text: Text, row: FileBar, missing: int) -> None:
-        self.notes.holes += 1
+    def _note_gap(self, text: Text, row: FileBar, missing: int) -> None:
+        self.notes.gaps += 1
         self.notes.missing += missing
-        if not self.notes.first_hole:
-            self.notes.first_hole = f"before {iso(row.bar.open_time_ms)} ({text.name}, line {row.line})"
+        if not self.notes.first_gap:
+            self.notes.first_gap = f"before {iso(row.bar.open_time_ms)} ({text.name}, line {row.line})"
 
 
 def _backwards(bar: Bar, last: Bar) -> str:
@@ -213,10 +213,10 @@ def _unknown_length(length_ms: int | None) -> str:
 
 
 def in_order(paths: Sequence[Path], shown: Mapping[Path, str] | None = None) -> list[Text]:
-    """All texts of the files, by their first bars' times.
+    """All texts of the files, ordered by the time of their first bar.
 
     Args:
-        shown: names for errors, of files that are called otherwise.
+        shown: names that errors use instead of paths.
 
     Raises:
         RecordingError: a file cannot be read, or holds no kline.
@@ -239,10 +239,10 @@ def in_order(paths: Sequence[Path], shown: Mapping[Path, str] | None = None) -> 
 
 
 def read_series(texts: Iterable[Text], joint: Joint) -> Iterator[Bar]:
-    """The bars of all texts as one series, read as they are needed.
+    """The bars of all texts as one series, read lazily.
 
     Raises:
-        RecordingError: a line is no kline, or not the series' next.
+        RecordingError: a line is not a kline, or not the next one of the series.
     """
     rows = ((text, row) for text in texts for row in read_klines(text))
     first = list(islice(rows, _ENOUGH_TO_TELL))
@@ -257,7 +257,7 @@ def read_series(texts: Iterable[Text], joint: Joint) -> Iterator[Bar]:
 
 
 def _interval_of(rows: Sequence[FileBar]) -> str | None:
-    """What most rows say of their length or, where none does, the smallest step between them."""
+    """The length that most rows give or, if none gives any, the smallest step between rows."""
     lengths = Counter(_NAMES[row.length_ms] for row in rows if row.length_ms in _NAMES)
     if lengths:
         return lengths.most_common(1)[0][0]

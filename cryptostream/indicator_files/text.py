@@ -1,4 +1,4 @@
-"""Text files as they are handed around: plain, gzip, or members of a ZIP; read line by line."""
+"""Reads text files line by line: plain, gzip, or members of a ZIP."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from typing import Final
 from shared.archives import is_litter
 from shared.errors import RecordingError
 
-# A kline is some 200 characters; a file of one endless line is none, and must not fill the memory.
+# A kline has some 200 characters; a file of one endless line must not fill the memory.
 _LONGEST_LINE: Final = 65_536
-# zipfile raises kinds of RuntimeError for members that are encrypted, or packed in a way it does not know.
+# zipfile raises subclasses of RuntimeError for encrypted members and unknown compressions.
 _UNREADABLE: Final = (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError)
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text that can be read again and again; it holds no file open in between.
+    """A text that can be read repeatedly; holds no file open in between.
 
     Attributes:
         path: the file.
         member: its name inside a ZIP, else None.
-        shown: what the user calls the file, if not by its path.
+        shown: the user's name for the file, if not its path.
     """
 
     path: Path
@@ -37,20 +37,20 @@ class Text:
 
     @property
     def name(self) -> str:
-        """As errors name it."""
+        """The name in errors."""
         file = self.shown or str(self.path)
         return file if self.member is None else f"{file} ({self.member})"
 
     @property
     def title(self) -> str:
-        """The file's own name: archives say in it what they hold."""
+        """The file name, which tells what an archive holds."""
         return Path(self.shown or self.path).name if self.member is None else Path(self.member).name
 
     def lines(self) -> Iterator[str]:
-        """Its lines, with their ends.
+        """The lines, with line ends.
 
         Raises:
-            RecordingError: it cannot be read to its end, or is no text.
+            RecordingError: the file cannot be read to its end, or is not text.
         """
         number = 0
         try:
@@ -67,15 +67,15 @@ class Text:
             raise RecordingError(f"{self.name}: cannot be read on after line {number} ({error})") from None
 
     def error(self, line: int, what: str) -> RecordingError:
-        """The error of that line, to be raised."""
+        """An error of that line, to be raised."""
         return RecordingError(f"{self.name}, line {line}: {what}")
 
 
 def texts_of(path: Path, shown: str | None = None) -> list[Text]:
-    """The texts in a file: one, or those of a ZIP but for what packers and downloads add.
+    """The texts in a file: one, or the members of a ZIP without packers' litter.
 
     Raises:
-        RecordingError: there is no such file, or it cannot be read.
+        RecordingError: the file does not exist, or cannot be read.
     """
     try:
         if _magic(path) != b"PK\x03\x04":
@@ -94,7 +94,7 @@ def texts_of(path: Path, shown: str | None = None) -> list[Text]:
 
 
 def _opened(text: Text, opened: ExitStack) -> io.TextIOBase:
-    # utf-8-sig: spreadsheets begin their files with a mark that would make the first number none.
+    # utf-8-sig: spreadsheets write a byte order mark, which would spoil the first number.
     if text.member is not None:
         archive = opened.enter_context(zipfile.ZipFile(text.path))
         member = opened.enter_context(archive.open(text.member))

@@ -1,1 +1,1 @@
-"""What `cryptostream ledger` says: claims from the topic or the store, and the recount that checks them."""
+"""`cryptostream ledger`: claims from the topic or the store, and the recount that checks them."""

@@ -1,29 +1,29 @@
-"""What the events of `pipeline.ledger` claim, for some series and some time. Pure.
+"""What the events of `pipeline.ledger` claim for some series and some time. Pure.
 
-The sets are those of `consumers.ledger_book`; here they are cut to the time asked for and to what was
-expected when the end of the topic was reached: what is issued while we read is no loss.
+The sets are those of `consumers.ledger_book`, cut to the queried time and to the ids that were expected at
+the end of the topic: later ids are no loss.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
 from consumers.completeness import COUNTED_STREAMS, refusal
 from consumers.ledger_book import LedgerBook
-from consumers.ledger_events import LedgerSeries
 from consumers.ledger_snapshot import Restart
 from consumers.measurements import KLINE
-from consumers.stores.expiry import oldest_kept_ms
-from cryptostream.ledger_report.report import Note, SeriesReport, Unknown
-from cryptostream.ledger_report.span import Span
+from consumers.stores.storable import oldest_kept_ms
+from cryptostream.ledger_report.report import Note, SeriesReport, Span, Unknown
 from shared.id_ranges import IdRanges
+from shared.ledger import LedgerSeries
 from shared.messages import LedgerMessage
 
-# 100,000 holes a set and series: some 7 MB each, read once by one process.
+# 100,000 holes per set and series take some 7 MB.
 _MAX_RANGES: Final = 100_000
-# `stored` follows `expected` within seconds: what is older and not stored is not on its way.
+# `stored` follows `expected` within seconds: older ids are not on their way any more.
 _YOUNG_MS: Final = 2 * 60_000
 _EVER: Final = (-(2**63), 2**63 - 1)
 
@@ -31,11 +31,11 @@ Ranges = list[tuple[int, int]]
 
 
 class Claims:
-    """Feed it with events, `end` it where the topic ends; then go on feeding while something is `undecided`.
+    """Receives events; call `end` at the end of the topic, then feed more while something is `undecided`.
 
     Args:
-        expiry_ns: how long the bucket `ticks` keeps points, by the exchange's time; None for ever.
-        watched_ids: trade ids of which the time is asked for, by `time_span`.
+        expiry_ns: retention of the bucket `ticks` in the exchange's time; None for ever.
+        watched_ids: trade ids whose time `time_span` tells.
     """
 
     def __init__(
@@ -48,29 +48,27 @@ class Claims:
         self._ledger = self._book.ledger
         self._ends: dict[LedgerSeries, int] = {}
         self._next = 0
-        self._said: dict[LedgerSeries, IdRanges] = {}  # by the events read here, not by snapshots
+        self._reported: dict[LedgerSeries, IdRanges] = {}  # expected ids in the events, without the snapshots
 
     def take(self, partition: int, restart: Restart) -> None:
-        """Begin a partition with what snapshots say of it."""
-        self._book.take(partition, restart)
+        """Begin a partition with its snapshots."""
+        self._book.assign(partition, restart)
 
     def receive(self, message: LedgerMessage, partition: int = 0, offset: int | None = None) -> None:
-        """Enter an event; those that make no sense are left to the ledger's consumer.
+        """Enter an event; the ledger's consumer handles the invalid ones.
 
         Args:
-            offset: None where all events are received, from the first on.
+            offset: None if all events are received, from the first one.
         """
         self._next = self._next + 1 if offset is None else offset + 1
         self._book.receive(partition, self._next - 1, message)
         if message["kind"] == "expected" and message["stream"] in COUNTED_STREAMS and not refusal(message):
-            series = LedgerSeries(
-                message["exchange"], message["symbol"], message["stream"], message["interval"] or ""
-            )
-            said = self._said.setdefault(series, IdRanges())
-            said.add(message["first"] // series.unit, message["last"] // series.unit)
+            series = LedgerSeries.of(message)
+            reported = self._reported.setdefault(series, IdRanges())
+            reported.add(message["first"] // series.unit, message["last"] // series.unit)
 
     def end(self) -> None:
-        """The topic's end is reached: what is expected from now on is not asked for."""
+        """The end of the topic: ids expected later are not part of the report."""
         self._book.expect_by_clock()
         for series in self.series:
             newest = self._ledger.ranges(series)["expected"].last
@@ -78,8 +76,12 @@ class Claims:
 
     @property
     def undecided(self) -> bool:
-        """Ids count as lost that may still be on their way to the store."""
-        return any(_meet(self._lost(series), self._young(series)) for series in self._ends)
+        """Whether ids count as lost that may still be on their way to the store."""
+        return any(
+            self._young(series).intersection_count(first, last)
+            for series in self._ends
+            for first, last in self._lost(series)
+        )
 
     @property
     def series(self) -> list[LedgerSeries]:
@@ -88,33 +90,33 @@ class Claims:
 
     @property
     def as_of_ms(self) -> int | None:
-        """The exchange's time up to which all this is judged; None if no event tells."""
+        """The exchange's time of the report; None if no event tells it."""
         return self._book.time.now_ms
 
     def stored(self, series: LedgerSeries) -> IdRanges:
-        """Ids of which the store is said to have acknowledged the points; all of them, also the newest."""
+        """Ids whose points the store has acknowledged, including the newest."""
         windows = self._windows(series, _EVER[1])
         return IdRanges(_cut(self._ledger.ranges(series)["stored"], windows))
 
     def ever_stored(self, series: LedgerSeries) -> IdRanges:
-        """The same for all time, not to be changed."""
+        """The same for all time; read-only."""
         return self._ledger.ranges(series)["stored"] if series in self._ledger else IdRanges()
 
     def halted(self, series: LedgerSeries) -> IdRanges:
-        """Bars that never were, for the exchange was closed; not to be changed."""
+        """Bars that do not exist, since the exchange was closed; read-only."""
         return self._ledger.ranges(series)["halted"]
 
     def last_expected(self, series: LedgerSeries) -> int:
-        """The highest id known to have been issued when the topic ended."""
+        """The highest id expected at the end of the topic."""
         return self._ends[series]
 
     def id_range(self, series: LedgerSeries) -> tuple[int, int] | None:
-        """First and last id of the time asked for; None if the ledger dates no trades to it."""
+        """First and last id of the queried time; None if the ledger dates no trades to it."""
         windows = self._windows(series, _EVER[1])
         return (windows[0][0], windows[-1][1]) if windows else None
 
     def time_span(self, series: LedgerSeries) -> Span:
-        """The time asked for, or that of the watched ids as far as the ledger dates them."""
+        """The queried time, or that of the watched ids if the ledger dates them."""
         span = Span(
             series.symbol, series.stream, series.interval or None, self._span.from_ms, self._span.to_ms
         )
@@ -124,11 +126,11 @@ class Claims:
         return span if times is None else replace(span, from_ms=times[0], to_ms=times[1])
 
     def without_indicators(self, series: LedgerSeries) -> IdRanges:
-        """Bars that came after later ones: indicators are not computed for them."""
-        return self._book.notes_of(series).late
+        """Late bars, for which no indicators are computed."""
+        return self._book.incidents_of(series).late
 
     def expired(self, series: LedgerSeries) -> int:
-        """The highest id that the store may have let expire."""
+        """The highest id whose point may have expired."""
         kept_from_ms = oldest_kept_ms(self.as_of_ms, self._expiry_ns)
         if kept_from_ms is None:
             return _EVER[0]
@@ -140,13 +142,13 @@ class Claims:
         return kept_from_ms // series.unit
 
     def reports(self) -> list[SeriesReport]:
-        """How each series stands."""
+        """The report of each series."""
         return [self._report(series) for series in sorted(self.series, key=SeriesReport.order)]
 
     def unknown(self) -> list[Unknown]:
-        """What could not be looked at: of silent producers, and events that were deleted uncounted."""
+        """What is unknown: series of silent producers, and events that were deleted uncounted."""
         found = [
-            Unknown((series,), since_ms, None, "its producer has said nothing since, nor that it stopped")
+            Unknown((series,), since_ms, None, "its producer has not reported since, nor that it stopped")
             for series, since_ms in self._ledger.silent_since().items()
             if self._span.holds(series) and self._span.overlaps(since_ms, None)
         ]
@@ -158,30 +160,27 @@ class Claims:
         return found
 
     def uncarried_now(self) -> list[Note]:
-        """Streams that are not carried now, as far as the ledger says."""
+        """Streams that are not carried now."""
         newest = {note.series: note for note in self.notes() if note.kind == "uncarried"}
         return [note for note in newest.values() if note.uncarried_now]
 
     def notes(self) -> list[Note]:
-        """The newest gaps, late and revised records, unsynced and uncarried spans that were found."""
+        """The newest gaps, revised records, unsynced and uncarried spans."""
         return [
             Note(series, note.kind, note.first, note.last, note.time_ms, note.detail)
-            for series, notes in self._book.notes()
+            for series, notes in self._book.incidents()
             if self._span.holds(series)
             for note in notes.newest()
             if note.kind != "late" and (note.time_ms is None or self._span.holds_time(note.time_ms))
         ]
 
     def note_counts(self) -> dict[tuple[LedgerSeries, str], int]:
-        """How many of each kind there were, by series and kind; of a time, of those that are kept."""
+        """The number of notes by series and kind; for a span of time, of the notes that are kept."""
         if self._span.timed:
-            counts: dict[tuple[LedgerSeries, str], int] = {}
-            for note in self.notes():
-                counts[note.series, note.kind] = counts.get((note.series, note.kind), 0) + 1
-            return counts
+            return Counter((note.series, note.kind) for note in self.notes())
         return {
             (series, kind): count
-            for series, notes in self._book.notes()
+            for series, notes in self._book.incidents()
             if self._span.holds(series)
             for kind, count in notes.counts.items()
         }
@@ -189,12 +188,20 @@ class Claims:
     def _report(self, series: LedgerSeries) -> SeriesReport:
         sets = self._ledger.ranges(series)
         windows = self._windows(series, self._ends.get(series, _EVER[1]))
-        # What the ledger has settled is in its totals only; its time is no longer known.
-        before = self._settled(series, sets) if not self._span.timed else dict.fromkeys(sets, 0)
-        counted = {kind: before[kind] + _count(ids, windows) for kind, ids in sets.items()}
+        counted = {
+            kind: sum(ids.intersection_count(first, last) for first, last in windows if first <= last)
+            for kind, ids in sets.items()
+        }
         unheard = IdRanges(_cut(self._unheard(series), windows))
         lost = list(self._lost(series).difference(unheard))
-        settled_lost = 0 if self._span.timed else self._settled_lost(series)
+        final_lost = 0
+        if not self._span.timed:
+            # Final ids are in the ledger's totals only, without their time.
+            totals = self._ledger.account(series).totals()
+            for kind, ids in sets.items():
+                name = "backfilled" if kind == "repaired" else kind
+                counted[kind] += getattr(totals, name) - ids.id_count()
+            final_lost = totals.lost - _unaccounted(sets, sets["expected"]).id_count()
         return SeriesReport(
             series,
             expected=counted["expected"],
@@ -202,15 +209,15 @@ class Claims:
             backfilled=counted["repaired"],
             halted=counted["halted"],
             offline=counted["offline"],
-            lost=settled_lost + sum(last - first + 1 for first, last in lost),
+            lost=final_lost + sum(last - first + 1 for first, last in lost),
             duplicates=counted["duplicates"],
             lost_ranges=tuple((first * series.unit, last * series.unit) for first, last in lost),
             unknown=unheard.id_count(),
         )
 
     def _young(self, series: LedgerSeries) -> IdRanges:
-        """What was issued a moment ago, or said to be."""
-        young = IdRanges(self._said.get(series, ()))
+        """Ids that were issued or reported a moment ago."""
+        young = IdRanges(self._reported.get(series, ()))
         now_ms = self._book.time.now_ms
         if now_ms is not None and series.stream == "trades":
             young.update(self._ledger.account(series).dates.between(now_ms - _YOUNG_MS, None))
@@ -223,25 +230,11 @@ class Claims:
 
     def _lost(self, series: LedgerSeries) -> IdRanges:
         sets = self._ledger.ranges(series)
-        lost = IdRanges(_cut(sets["expected"], self._windows(series, self._ends.get(series, _EVER[1]))))
-        for kind in ("stored", "halted", "offline"):
-            lost = lost.difference(sets[kind])
-        return lost
-
-    def _settled(self, series: LedgerSeries, sets: Mapping[str, IdRanges]) -> dict[str, int]:
-        totals = self._ledger.account(series).totals()
-        names = {"repaired": "backfilled"}
-        return {kind: getattr(totals, names.get(kind, kind)) - ids.id_count() for kind, ids in sets.items()}
-
-    def _settled_lost(self, series: LedgerSeries) -> int:
-        sets = self._ledger.ranges(series)
-        lost = sets["expected"]
-        for kind in ("stored", "halted", "offline"):
-            lost = lost.difference(sets[kind])
-        return self._ledger.account(series).totals().lost - lost.id_count()
+        windows = self._windows(series, self._ends.get(series, _EVER[1]))
+        return _unaccounted(sets, IdRanges(_cut(sets["expected"], windows)))
 
     def _windows(self, series: LedgerSeries, end: int) -> Ranges:
-        """The ids asked for, up to `end`."""
+        """The ids of the queried time, up to `end`."""
         span, unit = self._span, series.unit
         if not span.timed:
             return [(_EVER[0], end)]
@@ -253,13 +246,12 @@ class Claims:
         return [(first, min(last, end))]
 
 
-def _meet(some: IdRanges, others: IdRanges) -> bool:
-    return any(others.intersection_count(first, last) for first, last in some)
+def _unaccounted(sets: Mapping[str, IdRanges], expected: IdRanges) -> IdRanges:
+    """Expected ids that are neither stored nor excused."""
+    for kind in ("stored", "halted", "offline"):
+        expected = expected.difference(sets[kind])
+    return expected
 
 
 def _cut(ids: IdRanges, windows: Ranges) -> Ranges:
     return [part for first, last in windows if first <= last for part in ids.within(first, last)]
-
-
-def _count(ids: IdRanges, windows: Ranges) -> int:
-    return sum(ids.intersection_count(first, last) for first, last in windows if first <= last)

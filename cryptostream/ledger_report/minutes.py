@@ -1,26 +1,34 @@
-"""Claims from the `ledger` measurement, where there is no broker to ask: counts by minute.
+"""Claims from the `ledger` measurement, used without a broker: counts by minute.
 
-A row says how many ids of its minute were expected and stored, not which; `offline` is not in it
+A row tells how many ids of its minute were expected and stored, not which; it has no `offline`
 (DESIGN §4.3).
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, MutableSequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Final
 
-from consumers.ledger_events import LedgerSeries
 from consumers.measurements import INDICATOR, KLINE, LEDGER, SERVICE, TRADE
 from consumers.stores.port import Reader, Row
 from cryptostream.ledger_report.recount import Advance, rows_of
-from cryptostream.ledger_report.report import Range, Recount, SeriesReport, Shortfall, Unknown
-from cryptostream.ledger_report.span import MINUTE_MS, Span
+from cryptostream.ledger_report.report import (
+    MINUTE_MS,
+    Range,
+    Recount,
+    SeriesReport,
+    Shortfall,
+    Span,
+    Unknown,
+)
+from shared.ledger import LedgerSeries
 
-# The ledger's consumer writes a row when its minute has been quiet for 5 s, at the latest after a minute.
-_SETTLED_MS: Final = 2 * MINUTE_MS
+# The ledger's consumer writes a row after 5 s without an event of its minute, at the latest after a minute.
+_ROW_DELAY_MS: Final = 2 * MINUTE_MS
+_SUMMED: Final = ("expected", "stored", "backfilled", "halted", "duplicates")
 _RANGES_KEPT: Final = 1_000
 _RANGES_NAMED: Final = 20
 _NS_PER_MS: Final = 10**6
@@ -39,24 +47,26 @@ class _Sums:
 
 
 def newest_minute_ms(reader: Reader) -> int | None:
-    """The newest minute of any series: the exchange's time as far as the store tells; None without rows."""
+    """The newest minute of any series, the exchange's latest time in the store; None without rows."""
     return max((_minute_ms(row) for row in reader.read(LEDGER.name, {}, last=1)), default=None)
 
 
 def is_live(reader: Reader, now_ms: int) -> bool:
-    """Whether services were at work within the last three minutes: each speaks every second."""
+    """Whether a service reported within the last three minutes; each does every second."""
     newest_ms = max((_minute_ms(row) for row in reader.read(SERVICE.name, {}, last=1)), default=None)
-    return newest_ms is not None and newest_ms > now_ms - _SETTLED_MS - MINUTE_MS
+    return newest_ms is not None and newest_ms > now_ms - _ROW_DELAY_MS - MINUTE_MS
 
 
 def unclaimed_ends(reader: Reader, stored: Iterable[LedgerSeries], span: Span) -> list[Unknown]:
-    """Series whose newest point is in no minute that a row tells of: what is behind its last row.
+    """Series whose newest point is later than their last row.
 
-    Cheap, so a hint alone: a recount sees all of it.
+    A cheap hint: the recount finds every unclaimed point.
     """
     found = []
     for series in stored:
-        point_ms = max(map(_minute_ms, _newest(reader, series, span)), default=None)
+        name = TRADE.name if series.stream == "trades" else KLINE.name
+        newest = rows_of(reader, name, series, span, last=1)
+        point_ms = max(map(_minute_ms, newest), default=None)
         tags = dict(zip(LEDGER.tags, series, strict=True))
         claimed_ms = max(
             map(_minute_ms, reader.read(LEDGER.name, tags, from_ns=span.from_ns, to_ns=span.to_ns, last=1)),
@@ -68,59 +78,51 @@ def unclaimed_ends(reader: Reader, stored: Iterable[LedgerSeries], span: Span) -
     return found
 
 
-def _newest(reader: Reader, series: LedgerSeries, span: Span) -> Iterator[Row]:
-    tags = {"exchange": series.exchange, "symbol": series.symbol}
-    if series.interval:
-        tags["interval"] = series.interval
-    name = TRADE.name if series.stream == "trades" else KLINE.name
-    return reader.read(name, tags, from_ns=span.from_ns, to_ns=span.to_ns, last=1)
-
-
 def reports_from_minutes(reader: Reader, span: Span, now_ms: int) -> list[SeriesReport]:
-    """How each series stands, by the rows of the store.
+    """Completeness of each series by the rows of the store.
 
     Args:
-        now_ms: what is lost in rows of the last two minutes may still be on its way.
+        now_ms: ids lost in rows of the last two minutes may still be on their way.
     """
     tags = {"symbol": span.symbol, "stream": span.stream, "interval": span.interval}
     wanted = {name: value for name, value in tags.items() if value is not None}
     sums: dict[LedgerSeries, _Sums] = {}
     for row in reader.read(LEDGER.name, wanted, from_ns=span.from_ns, to_ns=span.to_ns):
-        series = LedgerSeries(*(str(row[name] or "") for name in LEDGER.tags))
+        series = LedgerSeries.named(*(str(row[name] or "") for name in LEDGER.tags))
         _add(sums.setdefault(series, _Sums()), row, now_ms)
     return [
         SeriesReport(
             series,
-            of.expected,
-            of.stored,
-            of.backfilled,
-            of.halted,
-            None,
-            of.lost,
-            of.duplicates,
+            offline=None,
             lost_ranges=tuple(of.lost_minutes),
-            on_their_way=of.on_their_way,
             by_minutes=True,
+            lost=of.lost,
+            on_their_way=of.on_their_way,
+            **{name: getattr(of, name) for name in _SUMMED},
         )
         for series, of in sorted(sums.items(), key=lambda item: SeriesReport.order(item[0]))
     ]
 
 
 def _add(sums: _Sums, row: Row, now_ms: int) -> None:
-    for name in ("expected", "stored", "backfilled", "halted", "duplicates"):
+    for name in _SUMMED:
         setattr(sums, name, getattr(sums, name) + int(row.get(name) or 0))
     lost, minute_ms = int(row.get("lost") or 0), _minute_ms(row)
     if not lost:
         return
-    if minute_ms > now_ms - _SETTLED_MS:
+    if minute_ms > now_ms - _ROW_DELAY_MS:
         sums.on_their_way += lost
         return
     sums.lost += lost
-    kept = sums.lost_minutes
-    if kept and kept[-1][1] + MINUTE_MS == minute_ms:
-        kept[-1] = (kept[-1][0], minute_ms)
-    else:
-        kept.append((minute_ms, minute_ms))
+    _extend(sums.lost_minutes, minute_ms)
+
+
+def _extend(ranges: MutableSequence[Range], minute_ms: int, most: int | None = None) -> None:
+    """Add a minute to ranges of minutes, of which there are `most` at the most."""
+    if ranges and ranges[-1][1] + MINUTE_MS == minute_ms:
+        ranges[-1] = (ranges[-1][0], minute_ms)
+    elif most is None or len(ranges) < most:
+        ranges.append((minute_ms, minute_ms))
 
 
 @dataclass(slots=True)
@@ -130,10 +132,7 @@ class _Differences:
 
     def add(self, minute_ms: int, count: int) -> None:
         self.count += count
-        if self.ranges and self.ranges[-1][1] + MINUTE_MS == minute_ms:
-            self.ranges[-1] = (self.ranges[-1][0], minute_ms)
-        elif len(self.ranges) < _RANGES_NAMED:
-            self.ranges.append((minute_ms, minute_ms))
+        _extend(self.ranges, minute_ms, _RANGES_NAMED)
 
     def done(self) -> Shortfall:
         return Shortfall(self.count, tuple(self.ranges))
@@ -149,12 +148,12 @@ def recount_minutes(
     live: bool,
     advance: Advance,
 ) -> Recount:
-    """Count each minute's points, and hold them against its row; all of them are read as streams.
+    """Count each minute's points and compare them with its row; reads streams.
 
     Args:
-        live: services are at work: claims of the newest minutes may still come.
-        oldest_kept_ms: older points of the bucket `ticks` may be gone; None if it keeps everything.
-        leading_bare: the first bars may have no indicators, since those chosen need some bars to begin.
+        live: services are running, so that claims of the newest minutes may still come.
+        oldest_kept_ms: older points of the bucket `ticks` may have expired; None if it keeps everything.
+        leading_bare: the first bars may have no indicators, which need some bars of warm-up.
     """
     bars = series.stream == "klines"
     expires = not bars or KLINE.bucket((series.exchange, series.symbol, series.interval)) == "ticks"
@@ -178,7 +177,7 @@ def recount_minutes(
     missing, bare, unclaimed = _Differences(), _Differences(), _Differences()
     checked = expired = 0
     begun = not leading_bare
-    surplus: deque[tuple[int, int]] = deque()  # more points than claims, in minutes that are still young
+    surplus: deque[tuple[int, int]] = deque()  # points without a claim, in recent minutes
     claimed_ms = 0
     for minute_ms, (claimed, found, computed) in _joined(claims, points, indicators):
         checked += claimed
@@ -194,7 +193,7 @@ def recount_minutes(
             bare.add(minute_ms, min(found, claimed) - computed)
         if found > claimed:
             surplus.append((minute_ms, found - claimed))
-        while surplus and surplus[0][0] < max(minute_ms - _SETTLED_MS, claimed_ms - MINUTE_MS):
+        while surplus and surplus[0][0] < max(minute_ms - _ROW_DELAY_MS, claimed_ms - MINUTE_MS):
             unclaimed.add(*surplus.popleft())
     while surplus and not live:
         unclaimed.add(*surplus.popleft())
@@ -216,7 +215,7 @@ def _by_minute(rows: Iterator[Row], value: Callable[[Iterator[Row]], int]) -> It
 
 
 def _joined(*streams: Iterator[tuple[int, int]]) -> Iterator[tuple[int, list[int]]]:
-    """Values of ascending streams by their minute; 0 where a stream has none."""
+    """Join ascending streams by minute; the value is 0 where a stream has none."""
     heads = [next(stream, None) for stream in streams]
     while any(head is not None for head in heads):
         minute_ms = min(head[0] for head in heads if head is not None)

@@ -1,4 +1,4 @@
-"""A survey as a table for people, as CSV and JSON for programs."""
+"""Prints a survey: as a table for people, as CSV or JSON for programs."""
 
 from __future__ import annotations
 
@@ -8,21 +8,24 @@ from typing import Any, Final, TextIO
 
 import orjson
 
-from consumers.completeness import KINDS_OF_TIMES
-from consumers.ledger_events import LedgerSeries
-from cryptostream.arguments import iso
-from cryptostream.ledger_report.report import Note, Range, Recount, SeriesReport, Shortfall
+from cryptostream.ledger_report.report import Note, Range, Recount, SeriesReport, Shortfall, name_of
 from cryptostream.ledger_report.survey import Survey
 from cryptostream.output import write_columns
 from shared import trade_ids
+from shared.ledger import KINDS_OF_TIMES, LedgerSeries
+from shared.times import iso
 
 _COUNTS: Final = ("expected", "stored", "backfilled", "halted", "offline", "lost", "duplicates", "unknown")
+_RECOUNTED: Final = (
+    *("agrees", "checked", "missing", "without_indicators", "stored_twice", "unclaimed"),
+    *("on_their_way", "expired", "cut_short"),
+)
 _LOST_SHOWN: Final = 5
 _NOTES_SHOWN: Final = 3
 
 
 def write_table(survey: Survey, out: TextIO) -> None:
-    """Series, what is wrong with them, and freshness; the verdict last."""
+    """Series, their faults, and freshness; the conclusion last."""
     rows = [_texts(report) for report in survey.series]
     write_columns(("symbol", "stream", "interval", *_COUNTS), rows, out, right=_COUNTS)
     for line in (*_lost_lines(survey.series), *_unknown_lines(survey), *_note_lines(survey)):
@@ -44,14 +47,14 @@ def write_table(survey: Survey, out: TextIO) -> None:
     for recount in survey.recounts or ():
         for line in disagreements(recount):
             out.write(line + "\n")
-    out.write(f"{_verdict(survey)}\n")
+    out.write(f"{_conclusion(survey)}\n")
     if survey.as_of_ms is not None:
         out.write(f"as of: {iso(survey.as_of_ms)}, the newest time of the exchange that was heard of\n")
     out.write(f"claims: {survey.source}\n")
 
 
 def write_csv(survey: Survey, out: TextIO) -> None:
-    """One line a series; what the source does not tell is empty."""
+    """One line per series; unknown counts are empty."""
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(
         (*LedgerSeries._fields, *_COUNTS, "missing_in_store", "without_indicators", "unclaimed_in_store")
@@ -95,14 +98,17 @@ def write_json(survey: Survey, out: TextIO) -> None:
         "freshness": survey.freshness,
         "verification": None
         if survey.recounts is None
-        else [{**recount.series._asdict(), **_recount_json(recount)} for recount in survey.recounts],
+        else [
+            {**recount.series._asdict(), **{name: getattr(recount, name) for name in _RECOUNTED}}
+            for recount in survey.recounts
+        ],
     }
     out.write(orjson.dumps(content, option=orjson.OPT_INDENT_2).decode() + "\n")
 
 
 def disagreements(recount: Recount) -> Iterator[str]:
-    """One line for each way in which the store is not what the ledger claims."""
-    name = _name(recount.series)
+    """One line for each way in which the store differs from the ledger's claims."""
+    name = name_of(recount.series)
     for what, short in (
         ("claimed as stored are not in the store", recount.missing),
         ("have no indicator point", recount.without_indicators),
@@ -138,20 +144,20 @@ def _lost_lines(reports: Sequence[SeriesReport]) -> Iterator[str]:
             )
             more = len(report.lost_ranges) - _LOST_SHOWN
             newest = f", the newest of {len(report.lost_ranges):,} ranges" if more > 0 else ""
-            yield f"lost: {_name(report.series)}: {report.lost:,}: {shown}{newest}"
+            yield f"lost: {name_of(report.series)}: {report.lost:,}: {shown}{newest}"
         if report.on_their_way:
-            yield f"on their way: {_name(report.series)}: {report.on_their_way:,} of the last two minutes"
+            yield f"on their way: {name_of(report.series)}: {report.on_their_way:,} of the last two minutes"
 
 
 def _unknown_lines(survey: Survey) -> Iterator[str]:
     for unknown in survey.unknown:
-        names = ", ".join(_name(series) for series in unknown.series) or "all series"
+        names = ", ".join(name_of(series) for series in unknown.series) or "all series"
         since = "" if unknown.since_ms is None else f" since {iso(unknown.since_ms)}"
         until = "" if unknown.until_ms is None else f" until {iso(unknown.until_ms)}"
         yield f"unknown: {names}{since}{until}: {unknown.why}"
     for note in survey.uncarried:
         yield (
-            f"not carried now: {_name(note.series)} since {iso(note.first)}"
+            f"not carried now: {name_of(note.series)} since {iso(note.first)}"
             f"{f' ({note.detail})' if note.detail else ''}"
         )
 
@@ -163,7 +169,7 @@ def _note_lines(survey: Survey) -> Iterator[str]:
             continue
         shown = "; ".join(_note_text(note) for note in notes[-_NOTES_SHOWN:])
         newest = f" (newest {_NOTES_SHOWN} of {count:,})" if count > _NOTES_SHOWN else ""
-        yield f"{kind}: {_name(series)}{newest}: {shown}"
+        yield f"{kind}: {name_of(series)}{newest}: {shown}"
 
 
 def _note_text(note: Note) -> str:
@@ -175,23 +181,23 @@ def _note_text(note: Note) -> str:
     return f"{where}{at}{f' ({note.detail})' if note.detail else ''}"
 
 
-def _verdict(survey: Survey) -> str:
+def _conclusion(survey: Survey) -> str:
     lost = sum(report.lost for report in survey.series)
     wrong = [recount for recount in survey.recounts or () if not recount.agrees]
-    said = [f"{lost:,} lost" if lost else "nothing lost"]
+    parts = [f"{lost:,} lost" if lost else "nothing lost"]
     bars = sum(report.unknown or 0 for report in survey.series)
     if bars or survey.unknown:
-        said.append(f"{bars:,} bars unknown" if bars else "not all is known")
+        parts.append(f"{bars:,} bars unknown" if bars else "not all is known")
     if survey.uncarried:
-        said.append(f"{len(survey.uncarried)} streams not carried now")
+        parts.append(f"{len(survey.uncarried)} streams not carried now")
     if survey.recounts is not None:
         checked = sum(recount.checked for recount in survey.recounts)
-        said.append(
+        parts.append(
             f"THE STORE DISAGREES in {len(wrong)} of {len(survey.recounts)} series"
             if wrong
             else f"the store has all of {checked:,} claimed"
         )
-    return f"{'complete' if survey.complete else 'NOT COMPLETE'}: {', '.join(said)}"
+    return f"{'complete' if survey.complete else 'NOT COMPLETE'}: {', '.join(parts)}"
 
 
 def _ranges_of(recount: Recount, short: Shortfall) -> str:
@@ -199,20 +205,20 @@ def _ranges_of(recount: Recount, short: Shortfall) -> str:
     return shown + (", …" if len(short.ranges) > _LOST_SHOWN else "")
 
 
+def _kind_of_ranges(series: LedgerSeries, *, by_minutes: bool) -> str:
+    return "minutes" if by_minutes else "open times" if series.interval else "ids"
+
+
 def shown_ranges(series: LedgerSeries, ranges: Sequence[Range], *, by_minutes: bool = False) -> str:
     """Ranges in the ledger's units as text: ids, open times, or minutes."""
     times = by_minutes or bool(series.interval)
     shown = trade_ids.shown if series.stream == "trades" else str
-    word = "minutes" if by_minutes else "open times" if series.interval else "ids"
     texts = (
         tuple(iso(value) if times else shown(value) for value in dict.fromkeys((first, last)))
         for first, last in ranges
     )
-    return f"{word} {', '.join(' – '.join(pair) if times else '–'.join(pair) for pair in texts)}"
-
-
-def _name(series: LedgerSeries) -> str:
-    return " ".join(filter(None, (series.symbol, series.stream, series.interval)))
+    kind = _kind_of_ranges(series, by_minutes=by_minutes)
+    return f"{kind} {', '.join(' – '.join(pair) if times else '–'.join(pair) for pair in texts)}"
 
 
 def _series_json(report: SeriesReport) -> dict[str, Any]:
@@ -221,23 +227,5 @@ def _series_json(report: SeriesReport) -> dict[str, Any]:
         **{name: getattr(report, name) for name in _COUNTS},
         "on_their_way": report.on_their_way,
         "lost_ranges": report.lost_ranges,
-        "lost_ranges_are": "minutes"
-        if report.by_minutes
-        else "open times"
-        if report.series.interval
-        else "ids",
-    }
-
-
-def _recount_json(recount: Recount) -> dict[str, Any]:
-    return {
-        "agrees": recount.agrees,
-        "checked": recount.checked,
-        "missing": recount.missing,
-        "without_indicators": recount.without_indicators,
-        "stored_twice": recount.stored_twice,
-        "unclaimed": recount.unclaimed,
-        "on_their_way": recount.on_their_way,
-        "expired": recount.expired,
-        "cut_short": recount.cut_short,
+        "lost_ranges_are": _kind_of_ranges(report.series, by_minutes=report.by_minutes),
     }

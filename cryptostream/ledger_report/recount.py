@@ -1,4 +1,4 @@
-"""Counts the store again and holds it against the ledger's claims. Pure but for the `Reader` it is given."""
+"""Counts the store again and compares it with the ledger's claims. Pure but for its `Reader`."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from consumers.ledger_events import LedgerSeries
 from consumers.measurements import INDICATOR, KLINE, TRADE
 from consumers.stores.port import Reader, Row
-from cryptostream.ledger_report.report import Range, Recount, Shortfall
-from cryptostream.ledger_report.span import Span
+from cryptostream.ledger_report.report import Range, Recount, Shortfall, Span
 from shared.id_ranges import IdRanges
+from shared.ledger import LedgerSeries
 
-# As many holes as claims may have: beyond it the store is no copy of this ledger, and memory stays bounded.
+# As many holes as claims may have: beyond that the store is not of this ledger, and memory stays bounded.
 MAX_HOLES: Final = 100_000
 _RANGES_NAMED: Final = 20
 _NS_PER_MS: Final = 10**6
@@ -29,7 +28,7 @@ class Found:
         ids: of `trade` or `kline` points.
         with_indicators: of `indicator` points.
         repeated: points with an id that an earlier point had.
-        read_up_to: reading stopped behind this id, for the holes had become too many.
+        read_up_to: reading stopped after this id, at too many holes; None if it did not.
     """
 
     ids: IdRanges = field(default_factory=IdRanges)
@@ -43,9 +42,9 @@ class Claimed:
     """What the ledger claimed of a series before the store was read.
 
     Attributes:
-        stored: ids within the time asked for.
+        stored: ids within the queried time.
         without_indicators: bars for which none are computed.
-        expired: up to this id the store may have let points go.
+        expired: points up to this id may have expired.
     """
 
     stored: IdRanges
@@ -57,31 +56,38 @@ NOTHING_CLAIMED: Final = Claimed(IdRanges(), IdRanges(), -(2**63))
 
 
 def count_points(
-    reader: Reader, series: LedgerSeries, span: Span, advance: Advance, *, with_indicators: bool = True
+    reader: Reader,
+    series: LedgerSeries,
+    span: Span,
+    advance: Advance = lambda _count: None,
+    *,
+    with_indicators: bool = True,
+    last: int | None = None,
 ) -> Found:
-    """Read a series' points once, as a stream."""
+    """Read a series' points once, as a stream.
+
+    Args:
+        last: only so many, the newest.
+    """
     found = Found()
-    if series.stream == "trades":
-        rows = rows_of(reader, TRADE.name, series, span)
-        _collect(found.ids, (int(row["trade_id"] or 0) for row in rows), found, advance)
-        return found
-    measurements = [(found.ids, KLINE.name)]
-    if with_indicators:
+    trades = series.stream == "trades"
+    measurements = [(found.ids, TRADE.name if trades else KLINE.name)]
+    if with_indicators and not trades:
         measurements.append((found.with_indicators, INDICATOR.name))
     for ids, name in measurements:
-        bars = rows_of(reader, name, series, span)
-        _collect(ids, (_bar_id(row, series) for row in bars), found, advance)
+        rows = rows_of(reader, name, series, span, last=last)
+        _collect(ids, (_id(row, series) for row in rows), found, advance)
     return found
 
 
 def compare(
     series: LedgerSeries, claimed: Claimed, found: Found, known: IdRanges, *, leading_bare: bool
 ) -> Recount:
-    """Hold what was found against what had been claimed.
+    """Compare the points found with those claimed.
 
     Args:
-        known: everything claimed by now, whatever its time: only what is in none of it is unclaimed.
-        leading_bare: the first bars may have no indicators, since those chosen need some bars to begin.
+        known: all claims by now, of any time: points outside of them are unclaimed.
+        leading_bare: the first bars may have no indicators, which need some bars of warm-up.
     """
     stored = claimed.stored
     if found.read_up_to is not None:
@@ -109,25 +115,29 @@ def compare(
 
 
 def shortfall(ids: IdRanges, unit: int) -> Shortfall:
-    """How many ids, and the first ranges of them, in the ledger's units."""
+    """The number of ids, and their first ranges, in the ledger's units."""
     ranges: list[Range] = [(first * unit, last * unit) for first, last in list(ids)[:_RANGES_NAMED]]
     return Shortfall(ids.id_count(), tuple(ranges))
 
 
-def rows_of(reader: Reader, measurement: str, series: LedgerSeries, span: Span) -> Iterator[Row]:
-    """The points of one series in the time asked for."""
+def rows_of(
+    reader: Reader, measurement: str, series: LedgerSeries, span: Span, *, last: int | None = None
+) -> Iterator[Row]:
+    """The points of one series in a span, all or the newest `last`."""
     tags = {"exchange": series.exchange, "symbol": series.symbol}
     if series.interval:
         tags["interval"] = series.interval
-    return reader.read(measurement, tags, from_ns=span.from_ns, to_ns=span.to_ns)
+    return reader.read(measurement, tags, from_ns=span.from_ns, to_ns=span.to_ns, last=last)
 
 
-def _bar_id(row: Row, series: LedgerSeries) -> int:
+def _id(row: Row, series: LedgerSeries) -> int:
+    if series.stream == "trades":
+        return int(row["trade_id"] or 0)
     return int(row["time_ns"] or 0) // _NS_PER_MS // series.unit
 
 
 def _collect(ids: IdRanges, stream: Iterator[int], found: Found, advance: Advance) -> None:
-    """Add ids, run by run: they come nearly in order."""
+    """Add ids in runs, since they come nearly in order."""
     first = last = next(stream, None)
     if first is None or last is None:
         return

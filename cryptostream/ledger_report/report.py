@@ -1,15 +1,86 @@
-"""The report as plain values: completeness of each series, what was found, and what the store says."""
+"""The report as plain values: which series and time, their completeness, notes, the recount."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from consumers.ledger_events import LedgerSeries
 from shared.intervals import INTERVAL_MS
+from shared.ledger import LedgerSeries
 from shared.messages import CARRIED_AGAIN
 
+MINUTE_MS: Final = 60_000
+_MS: Final = 10**6
+
 Range = tuple[int, int]
+
+
+def name_of(series: LedgerSeries) -> str:
+    """Symbol, stream and interval, like "BTCUSDC klines 1m"."""
+    return " ".join(filter(None, (series.symbol, series.stream, series.interval)))
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Selects series and time, in whole minutes, since the ledger dates trades by minutes.
+
+    Attributes:
+        from_ms: inclusive, None from the beginning.
+        to_ms: exclusive, None to the end.
+    """
+
+    symbol: str | None = None
+    stream: str | None = None
+    interval: str | None = None
+    from_ms: int | None = None
+    to_ms: int | None = None
+
+    @classmethod
+    def of(
+        cls,
+        symbol: str | None = None,
+        stream: str | None = None,
+        interval: str | None = None,
+        *,
+        from_ns: int | None = None,
+        to_ns: int | None = None,
+    ) -> Span:
+        """A span whose times are widened to whole minutes."""
+        return cls(
+            symbol.upper() if symbol else None,
+            stream,
+            interval,
+            None if from_ns is None else from_ns // _MS // MINUTE_MS * MINUTE_MS,
+            None if to_ns is None else -(-to_ns // _MS // MINUTE_MS) * MINUTE_MS,
+        )
+
+    @property
+    def timed(self) -> bool:
+        return self.from_ms is not None or self.to_ms is not None
+
+    @property
+    def from_ns(self) -> int | None:
+        return None if self.from_ms is None else self.from_ms * _MS
+
+    @property
+    def to_ns(self) -> int | None:
+        return None if self.to_ms is None else self.to_ms * _MS
+
+    def holds(self, series: LedgerSeries) -> bool:
+        return (
+            self.symbol in (None, series.symbol)
+            and self.stream in (None, series.stream)
+            and self.interval in (None, series.interval)
+        )
+
+    def holds_time(self, time_ms: int) -> bool:
+        after = self.from_ms is None or time_ms >= self.from_ms
+        return after and (self.to_ms is None or time_ms < self.to_ms)
+
+    def overlaps(self, from_ms: int | None, to_ms: int | None) -> bool:
+        """Whether a time overlaps this one; None for an open end."""
+        begins = to_ms is None or self.from_ms is None or to_ms > self.from_ms
+        return begins and (from_ms is None or self.to_ms is None or from_ms < self.to_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +88,10 @@ class SeriesReport:
     """Completeness of one series.
 
     Attributes:
-        offline: None where the source does not tell it (minute rows).
-        on_their_way: expected a moment ago and not yet entered as stored; no loss.
-        unknown: issued by the exchange's clock, and no producer has spoken of them: nobody has looked. None
-            where the source does not tell it.
+        offline: None if the source does not tell it (minute rows).
+        on_their_way: expected a moment ago and not stored yet; no loss.
+        unknown: issued by the exchange's clock, and not reported by any producer. None if the source does
+            not tell it.
         lost_ranges: trade ids, or open times in ms; from minute rows the minutes of the lost ids.
         by_minutes: `lost_ranges` are minutes.
     """
@@ -46,11 +117,11 @@ class SeriesReport:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """What nobody has looked at, of these series (of all, where none is named).
+    """A time of these series (of all, if none is named) that is not covered by any report.
 
     Attributes:
-        since_ms: by the exchange's time; None since ever.
-        until_ms: None up to now.
+        since_ms: by the exchange's time; None if it has no beginning.
+        until_ms: None until now.
     """
 
     series: tuple[LedgerSeries, ...]
@@ -60,7 +131,7 @@ class Unknown:
 
 
 class Note(NamedTuple):
-    """Something that the ledger says was found; ids as in the event, time in ms if it has one."""
+    """A finding in the ledger; ids as in the event, time in ms if it has one."""
 
     series: LedgerSeries
     kind: str
@@ -71,13 +142,13 @@ class Note(NamedTuple):
 
     @property
     def uncarried_now(self) -> bool:
-        """A stream was not carried, and no event has said that it is again."""
+        """The stream was not carried, and is not carried again by any event."""
         return self.kind == "uncarried" and not (self.detail or "").endswith(CARRIED_AGAIN)
 
 
 @dataclass(frozen=True, slots=True)
 class Shortfall:
-    """Ids (open times for bars, minutes where the claims are by minutes) and how many points that is."""
+    """A number of points, and their ids (open times for bars, minutes if the claims are by minutes)."""
 
     count: int = 0
     ranges: tuple[Range, ...] = ()
@@ -85,17 +156,17 @@ class Shortfall:
 
 @dataclass(frozen=True, slots=True)
 class Recount:
-    """What the store has of a series, held against what the ledger claims.
+    """The points of a series in the store, compared with the ledger's claims.
 
     Attributes:
-        checked: how many claimed ids were looked for.
+        checked: the number of claimed ids.
         missing: claimed as stored, but the store has no `trade` or `kline` point.
         without_indicators: bars whose `indicator` point is missing.
         stored_twice: points whose id another point has too.
-        unclaimed: points that the ledger does not know of.
+        unclaimed: points that the ledger does not claim.
         on_their_way: unclaimed, but so new that the claim may still come.
-        expired: claimed, and older than the bucket keeps.
-        cut_short: the store has more holes than are counted; what lies behind them was not looked at.
+        expired: claimed, but older than the bucket's retention.
+        cut_short: the store has more holes than are counted; later ids were not compared.
     """
 
     series: LedgerSeries

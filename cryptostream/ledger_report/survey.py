@@ -1,4 +1,4 @@
-"""Gathers a report: claims from the topic or the store, freshness and the recount from the store."""
+"""Makes a report: claims from the topic or the store, freshness and the recount from the store."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from typing import Final
 
 from confluent_kafka import Message
 
-from consumers.ledger_events import LedgerSeries
 from consumers.ledger_snapshot import Restart, newer
 from consumers.ledger_start import ONE_EVENT, restarts
 from consumers.measurements import FRESHNESS, KLINE, TRADE
-from consumers.stores.expiry import TICKS_EXPIRY_NS, oldest_kept_ms
 from consumers.stores.factory import open_reader
 from consumers.stores.port import Reader
+from consumers.stores.storable import TICKS_EXPIRY_NS, oldest_kept_ms
 from cryptostream.data_dir import has_ended
 from cryptostream.ledger_report.claims import Claims
 from cryptostream.ledger_report.minutes import (
@@ -28,18 +27,19 @@ from cryptostream.ledger_report.minutes import (
     unclaimed_ends,
 )
 from cryptostream.ledger_report.recount import NOTHING_CLAIMED, Claimed, Found, compare, count_points
-from cryptostream.ledger_report.report import Freshness, Note, Recount, SeriesReport, Unknown
-from cryptostream.ledger_report.span import Span
-from cryptostream.progress_line import ProgressLine
-from cryptostream.topic_reader import TopicReader
+from cryptostream.ledger_report.report import Freshness, Note, Recount, SeriesReport, Span, Unknown
+from cryptostream.output import ProgressLine
 from shared.errors import BrokerError, InvalidMessage, SettingsError, StoreError
+from shared.kafka_reader import TopicReader
+from shared.ledger import LedgerSeries
 from shared.messages import decode
+from shared.models import LedgerStream
 from shared.settings import Settings
 from shared.topics import LEDGER, LEDGER_SNAPSHOT
 
-# `stored` follows `expected` within a second or two, `stored` the store within one (DESIGN §5.2).
-SETTLE_S: Final = 6.0
-# A topic that has had nothing for so long has nothing on its way.
+# `stored` follows `expected` within two seconds, and the store within one (DESIGN §5.2).
+CLAIM_DELAY_S: Final = 6.0
+# Nothing is on its way to a topic without events for so long.
 _QUIET_MS: Final = 60_000
 _FRESH_NS: Final = 60 * 10**9
 _HOPS: Final = ("socket", "kafka", "consumed", "stored")
@@ -51,12 +51,12 @@ class Survey:
     """Everything that `cryptostream ledger` shows.
 
     Attributes:
-        source: where the claims come from, in words.
+        source: of the claims, as text.
         store_error: why freshness is not shown.
         recounts: None if the store was not counted again.
-        unknown: what nobody has looked at.
+        unknown: times that no report covers.
         uncarried: streams that are not carried now.
-        as_of_ms: the exchange's time up to which this is judged; None if the source does not tell.
+        as_of_ms: the exchange's time of the report; None if the source does not tell it.
     """
 
     source: str
@@ -72,7 +72,7 @@ class Survey:
 
     @property
     def complete(self) -> bool:
-        """Nothing is lost, all of it was looked at, and the store agrees as far as it was asked."""
+        """Nothing is lost or unknown, and the store agrees if it was counted."""
         return (
             not any(report.lost or report.unknown for report in self.series)
             and not self.unknown
@@ -82,10 +82,10 @@ class Survey:
 
 
 def survey(settings: Settings, span: Span, *, use_broker: bool, verify: bool) -> Survey:
-    """Read claims, and the store.
+    """Read the claims and the store.
 
     Raises:
-        BrokerError, StoreError, SettingsError: what is needed cannot be read.
+        BrokerError, StoreError, SettingsError: one of them cannot be read.
     """
     topics = _ledger_topic(settings) if use_broker else None
     if topics is None:
@@ -111,12 +111,12 @@ def survey(settings: Settings, span: Span, *, use_broker: bool, verify: bool) ->
 
 
 def expiry_ns(settings: Settings) -> int | None:
-    """How long the bucket `ticks` keeps points, by the exchange's time; None for ever."""
+    """Retention of the bucket `ticks` in the exchange's time; None for ever."""
     return None if settings.influx_bucket_market == settings.influx_bucket_ticks else TICKS_EXPIRY_NS
 
 
 def read_claims(topics: TopicReader, claims: Claims) -> None:
-    """Snapshots, the events since up to the end of the topic, and what settles those on their way there."""
+    """Read the snapshots, the later events, and for some seconds those that are still on their way."""
     bounds = {number: ends for (_, number), ends in topics.bounds(LEDGER).items()}
     starts = _restarts(topics, bounds)
     for number, start in starts.items():
@@ -129,7 +129,7 @@ def read_claims(topics: TopicReader, claims: Claims) -> None:
             _receive(claims, (message,))
             line.advance()
     claims.end()
-    deadline = time.monotonic() + SETTLE_S
+    deadline = time.monotonic() + CLAIM_DELAY_S
     while (
         claims.undecided
         and time.time_ns() // _NS_PER_MS - newest_ms < _QUIET_MS
@@ -139,11 +139,10 @@ def read_claims(topics: TopicReader, claims: Claims) -> None:
 
 
 def _restarts(topics: TopicReader, bounds: Mapping[int, tuple[int, int]]) -> dict[int, Restart]:
-    """Where to begin in each partition; at the first event where the deployment has no snapshots yet."""
+    """Where to begin in each partition: after its snapshots, else at the first event."""
     records: dict[int, dict[bytes, bytes]] = {}
     if topics.has(LEDGER_SNAPSHOT):
-        places = {place: low for place, (low, _) in topics.bounds(LEDGER_SNAPSHOT).items()}
-        for message in topics.to_end(places):
+        for message in topics.whole(LEDGER_SNAPSHOT):
             key, value = message.key(), message.value()
             of = records.setdefault(message.partition() or 0, {})
             if key is not None and value is not None and (key not in of or newer(value, of[key])):
@@ -153,7 +152,7 @@ def _restarts(topics: TopicReader, bounds: Mapping[int, tuple[int, int]]) -> dic
 
 
 def newest_freshness(reader: Reader, stream: str | None) -> list[Freshness]:
-    """Each hop's newest latencies, without those of services that ended long before the others."""
+    """Each hop's newest latencies, without those of services that ended long ago."""
     tags = {} if stream is None else {"stream": stream}
     rows = list(reader.read(FRESHNESS.name, tags, last=1))
     newest_ns = max((int(row["time_ns"] or 0) for row in rows), default=0)
@@ -163,7 +162,7 @@ def newest_freshness(reader: Reader, stream: str | None) -> list[Freshness]:
             continue
         quantiles = (float(row.get(name) or 0.0) for name in ("p50", "p95", "p99"))
         hop = Freshness(str(row["stream"]), str(row["hop"]), *quantiles)
-        # Of several instances the slowest is shown: quantiles cannot be added.
+        # The slowest instance is shown, since quantiles cannot be added.
         before = slowest.get((hop.stream, hop.hop), hop)
         slowest[hop.stream, hop.hop] = max(before, hop, key=lambda of: of.p95)
     order = {hop: position for position, hop in enumerate(_HOPS)}
@@ -171,7 +170,7 @@ def newest_freshness(reader: Reader, stream: str | None) -> list[Freshness]:
 
 
 def _ledger_topic(settings: Settings) -> TopicReader | None:
-    """The broker with the ledger, None if there is none; a broker that should be there is missed aloud."""
+    """The broker with the ledger, None if there is none; warns if a configured broker has none."""
     if not settings.kafka_bootstrap_servers:
         return None
     try:
@@ -191,7 +190,7 @@ def _ledger_topic(settings: Settings) -> TopicReader | None:
 
 def _from_store(settings: Settings, reader: Reader, span: Span, *, verify: bool) -> Survey:
     newest_ms = newest_minute_ms(reader)
-    # A clock of ours that is behind must not make what is lost for good look as if it were on its way.
+    # Our clock may be behind, and must not show lost ids as on their way.
     now_ms = max(time.time_ns() // _NS_PER_MS, newest_ms or 0)
     reports = reports_from_minutes(reader, span, now_ms)
     found = Survey("minute rows of the store", reports, [], {}, newest_freshness(reader, span.stream))
@@ -246,9 +245,10 @@ def _recounts(
 
 
 def _to_count(reader: Reader, span: Span, claimed: Iterable[LedgerSeries]) -> list[LedgerSeries]:
-    """Series with claims, and those that only the store has."""
+    """Series with claims, and series that are in the store only."""
     wanted = set(claimed)
-    for measurement, stream in ((TRADE.name, "trades"), (KLINE.name, "klines")):
+    measured: tuple[tuple[str, LedgerStream], ...] = ((TRADE.name, "trades"), (KLINE.name, "klines"))
+    for measurement, stream in measured:
         tags = {} if span.symbol is None else {"symbol": span.symbol}
         for row in reader.read(measurement, tags, from_ns=span.from_ns, to_ns=span.to_ns, last=1):
             series = LedgerSeries(
@@ -260,7 +260,7 @@ def _to_count(reader: Reader, span: Span, claimed: Iterable[LedgerSeries]) -> li
 
 
 def _await_claims(topics: TopicReader, claims: Claims, found: dict[LedgerSeries, Found]) -> None:
-    deadline = time.monotonic() + SETTLE_S
+    deadline = time.monotonic() + CLAIM_DELAY_S
     while time.monotonic() < deadline:
         come = topics.more()
         _receive(claims, come)
@@ -275,9 +275,9 @@ def _receive(claims: Claims, messages: Iterable[Message]) -> None:
         try:
             claims.receive(decode("ledger", message.value()), message.partition() or 0, message.offset())
         except InvalidMessage:
-            continue  # the ledger's consumer has sent it to the dead letters, where it is counted
+            continue  # the ledger's consumer has made it a dead letter, which is counted
 
 
 def _leading_bare(settings: Settings) -> bool:
-    """Whether the first bars may have no indicator at all: of all indicators some have a value at once."""
+    """Whether the first bars may lack indicators: with all indicators, some have a value at once."""
     return "all" not in settings.indicators

@@ -1,1 +1,1 @@
-"""Fetching over REST what a series is missing."""
+"""Fetches missing bars and trades over REST."""

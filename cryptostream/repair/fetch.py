@@ -1,21 +1,22 @@
-"""Asks REST for missing bars and trades, and publishes them with their ledger events."""
+"""Finds missing bars and trades, fetches them over REST and publishes them with ledger events."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
-from consumers.ledger_events import LedgerSeries
-from cryptostream.backfill_events import backfill_events
-from cryptostream.progress_line import ProgressLine
-from cryptostream.repair.plan import pages
+from cryptostream.output import ProgressLine
 from producers.clock import Clock
-from producers.exchanges.binance.rest import BinanceRest
+from producers.exchanges.registry import exchange_named
+from producers.exchanges.rest_port import PAGE
+from producers.ledger_events import LedgerEvents
 from producers.publisher import Publisher
 from shared.dead_letters import Origin, dead_letter
 from shared.id_ranges import IdRanges
-from shared.messages import encode, message_key
+from shared.ledger import LedgerSeries
+from shared.messages import LedgerMessage, encode, message_key
 from shared.settings import Settings
 from shared.topics import LEDGER, TRADES, klines_topic
 from shared.trade_ids import in_numbering, number_of, split
@@ -24,10 +25,48 @@ SERVICE: Final = "repair"
 _DELIVERY_S: Final = 30.0
 
 
-class Repair:
-    """One series' repair; `repaired` grows as pages are delivered, also if a later one fails.
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Known ids of a series.
 
-    Use inside an event loop, and `close` it there.
+    Attributes:
+        stored: ids in the store, by the ledger.
+        halted: bars that do not exist, since the exchange was closed.
+        found: ids in the store; None if it could not be read.
+        expired: points up to this id may have expired: there the ledger's claims count.
+    """
+
+    stored: IdRanges
+    halted: IdRanges
+    found: IdRanges | None
+    expired: int
+
+
+def missing(first: int, last: int, known: Known) -> IdRanges:
+    """The ids from `first` to `last` that are not in the store."""
+    stored = known.stored
+    if known.found is not None:
+        stored = IdRanges(known.stored.within(-(2**63), known.expired))
+        stored.update(known.found)
+    ids = IdRanges([(first, last)]) if first <= last else IdRanges()
+    return ids.difference(stored).difference(known.halted)
+
+
+def pages(ids: IdRanges) -> Iterator[tuple[int, int]]:
+    """Ranges of at most a page that cover all ids; close ids share a request."""
+    ranges = list(ids)
+    while ranges:
+        first = ranges[0][0]
+        inside = [(f, min(e, first + PAGE - 1)) for f, e in ranges if f < first + PAGE]
+        last = inside[-1][1]
+        yield first, last
+        ranges = [(max(f, last + 1), e) for f, e in ranges if e > last]
+
+
+class Repair:
+    """Repairs one series; `repaired` has the delivered pages even if a later one fails.
+
+    Use and `close` it in one event loop.
     """
 
     def __init__(self, settings: Settings, series: LedgerSeries, publisher: Publisher) -> None:
@@ -36,9 +75,8 @@ class Repair:
         self._key = message_key(series.exchange, series.symbol)
         self._topic = TRADES if series.stream == "trades" else klines_topic(series.interval)
         self._clock = Clock()
-        self.rest = BinanceRest(
-            settings.binance_rest_url, settings.history_url(), self._clock.exchange_ms, self._reject
-        )
+        exchange = exchange_named(series.exchange)
+        self.rest = exchange.rest(exchange.addresses(settings), self._clock.exchange_ms, self._reject)
         self.repaired = IdRanges()
         self.rejected = 0
 
@@ -49,7 +87,7 @@ class Repair:
         """Fetch and publish what REST has of these ids.
 
         Raises:
-            ExchangeError, BrokerError: the rest is to be repaired by another call.
+            ExchangeError, BrokerError: the remaining ids need another call.
         """
         sent_ms = self._clock.now_ms()
         self._clock.offset.receive(sent_ms, await self.rest.time_ms(), self._clock.now_ms())
@@ -63,7 +101,7 @@ class Repair:
                 line.advance(ids.intersection_count(first, last))
 
     async def _fetch(self, first: int, last: int) -> tuple[Sequence[Any], int]:
-        """The rows, and the lowest id that REST can give at all."""
+        """The rows, and the lowest id that REST has."""
         unit, now_ms = self._series.unit, time.time_ns() // 1_000_000
         if self._series.stream == "trades":
             base = first - split(first)[1]
@@ -78,7 +116,7 @@ class Repair:
         rows = sorted(rows, key=self._id_of)
         for row in rows:
             self._publisher.send(self._topic, self._key, encode(row))
-        # The ledger may say that they were issued only when they are on their topic.
+        # The ledger's events follow only when the rows are on their topic.
         self._publisher.flush_now(_DELIVERY_S)
         for event in backfill_events(rows):
             self._publisher.send(LEDGER, self._key, encode(event))
@@ -94,4 +132,29 @@ class Repair:
     def _reject(self, source: str, symbol: str, reason: str, value: bytes) -> None:
         self.rejected += 1
         key = message_key(self._series.exchange, symbol)
-        self._publisher.put_aside(dead_letter(Origin(reason, source, -1, -1, SERVICE), key, value))
+        self._publisher.send_dead_letter(dead_letter(Origin(reason, source, -1, -1, SERVICE), key, value))
+
+
+def backfill_events(messages: Iterable[Any]) -> list[LedgerMessage]:
+    """Ledger events of published bars or trades: `expected` and `repaired`.
+
+    Args:
+        messages: closed bars and trades of one instrument, in ascending order of their ids.
+    """
+    events: LedgerEvents | None = None
+    for message in messages:
+        events = events or LedgerEvents(message["exchange"], message["symbol"])
+        bar = "open_time_ms" in message
+        ident = message["open_time_ms"] if bar else number_of(message)
+        for kind in ("expected", "repaired"):
+            events.add(
+                kind,
+                "klines" if bar else "trades",
+                message["interval"] if bar else None,
+                ident,
+                ident,
+                event_ms=ident if bar else message["trade_time_ms"],
+                received_ms=message["received_time_ms"],
+                source="backfill",
+            )
+    return events.flush() if events is not None else []

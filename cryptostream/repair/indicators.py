@@ -1,4 +1,4 @@
-"""Brings indicators back: a consumer of bars forgets a series' state, and computes all of it again."""
+"""Resets the indicator state of a series, so that its consumer computes all indicators again."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ from typing import Any, Final
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from consumers.assignment import read_states
-from consumers.ledger_events import LedgerSeries
+from consumers.partitions.states import read_states
 from consumers.streams import streams
-from cryptostream.topic_reader import TopicReader
-from producers.progress import partition_of
 from producers.publisher import Publisher
 from shared.errors import BrokerError, BrokerUnavailable
 from shared.kafka import LIBRDKAFKA_LOG, cause, consumer_config
+from shared.kafka_reader import TopicReader
+from shared.ledger import LedgerSeries
 from shared.messages import message_key
+from shared.partitioner import partition_of
 from shared.topics import indicator_state_topic, klines_topic
 
 _ANSWER_S: Final = 10.0
-# A member of a fixed slot stays in the group for the session's time-out after its end.
+# A static member stays in the group for the session timeout after its end.
 _EMPTY_WITHIN_S: Final = 20.0
 _AGAIN_S: Final = 1.0
 
 
 def without_state(snapshot: bytes) -> bytes:
-    """A series' state record that says from where its indicators sum, and has no state to go on with.
+    """A series' state record reduced to the origin of its indicators.
 
-    A consumer that starts with it reads the bars from the topic's first one and writes them and their
-    indicators again; where the topic no longer has the first bar, it enters the new origin as `revised`.
+    A consumer that starts with it reads all bars of the topic and writes them and their indicators again; if
+    the topic no longer has the first bar, it enters the new origin as `revised`.
     """
     return snapshot.partition(b"\n")[0] + b"\n"
 
 
 def forget_indicators(topics: TopicReader, publisher: Publisher, series: LedgerSeries) -> bool:
-    """Replace the state of a series; False if there is none, and a start computes it anyway.
+    """Reset the state of a series; False if there is none, so that a start computes it anyway.
 
     Raises:
-        BrokerError: the consumer runs, and would write its state again.
+        BrokerError: the consumer is running and would write its state again.
         BrokerUnavailable: the broker does not answer.
     """
     (stream,) = streams(("klines",), (series.interval,), memory_broker=False)
@@ -50,7 +50,7 @@ def forget_indicators(topics: TopicReader, publisher: Publisher, series: LedgerS
     known = read_states(config, topic, (partition,))[partition].get(key)
     if known is None:
         return False
-    # Its key chooses the same partition: both topics have as many, by the same partitioner.
+    # The key selects the same partition: both topics have equally many, and the same partitioner.
     publisher.send(topic, key, without_state(known))
     publisher.flush_now(_ANSWER_S)
     return True

@@ -1,4 +1,4 @@
-"""`cryptostream snapshots query`: SQL on what has landed."""
+"""`cryptostream snapshots query`: SQL on the landed snapshots."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from typing import Any
 import orjson
 
 from cryptostream.output import write_columns
-from cryptostream.snapshots.settings import settings_of
+from cryptostream.snapshots.source import settings_of
 from pipelines.snapshots.query import ask, has_landed, open_query
 from pipelines.snapshots.table import decimals_of
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the answer; 1 where there is no row.
+    """Print the answer; exit code 1 if it has no row.
 
     Raises:
-        UsageError: SQL that cannot be answered.
+        UsageError: the SQL cannot be executed.
     """
     settings = settings_of(args)
     with open_query(settings) as connection:
         names, rows = ask(connection, args.sql)
     if not rows and not has_landed(settings):
-        place = settings.snapshot_landing or settings.snapshot_dir
+        landing = settings.snapshot_landing or settings.snapshot_dir
         sys.stderr.write(
-            f"nothing has landed in {place} yet; name another place by --dir, --landing or --source, "
+            f"nothing has landed in {landing} yet; name another place by --dir, --landing or --source, "
             "or take a slot by: cryptostream snapshots run\n"
         )
     if args.format == "json":
@@ -48,22 +48,22 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _lines(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[list[str]]:
-    """Rows for people: what a symbol's numbers of a column have in decimals, all of them have."""
+    """Rows as text for people; the numbers of one symbol and column have equally many decimals."""
     symbol = names.index("symbol") if "symbol" in names else None
     decimals: dict[tuple[Any, int], int] = {}
     for row in rows:
         group = None if symbol is None else row[symbol]
-        for place, value in enumerate(row):
+        for column, value in enumerate(row):
             if isinstance(value, Decimal):
-                decimals[group, place] = max(decimals.get((group, place), 0), decimals_of(value))
+                decimals[group, column] = max(decimals.get((group, column), 0), decimals_of(value))
     return [
         [
             "–"
             if value is None
-            else f"{value:.{decimals[None if symbol is None else row[symbol], place]}f}"
+            else f"{value:.{decimals[None if symbol is None else row[symbol], column]}f}"
             if isinstance(value, Decimal)
             else _text(value)
-            for place, value in enumerate(row)
+            for column, value in enumerate(row)
         ]
         for row in rows
     ]
@@ -71,7 +71,7 @@ def _lines(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[list[str
 
 def _text(value: Any, *, exact: bool = False) -> str:
     if isinstance(value, datetime):
-        # Programs get all of it, with its zone; people do not read milliseconds.
+        # Programs get milliseconds and zone; people do not need them.
         return value.isoformat() if exact else value.strftime("%Y-%m-%d %H:%M:%S").removesuffix(":00")
     if isinstance(value, Decimal):
         text = f"{value:f}"

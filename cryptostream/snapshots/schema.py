@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import closing
 
 from pipelines.snapshots.settings import load_snapshot_settings
 from pipelines.snapshots.warehouse.statements import schema_sql
@@ -11,11 +12,11 @@ from shared.errors import UsageError
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the statements, or run them.
+    """Print the statements, or execute them with --apply.
 
     Raises:
         UsageError: no warehouse is set.
-        WarehouseError: it cannot be reached, or refuses.
+        WarehouseError: the warehouse cannot be reached, or refuses.
     """
     settings = load_snapshot_settings()
     if not args.apply:
@@ -27,9 +28,6 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("SNOWFLAKE_ACCOUNT: not set; there is no warehouse to create tables in")
     from pipelines.snapshots.warehouse.snowflake import SnowflakeWarehouse  # noqa: PLC0415
 
-    warehouse = SnowflakeWarehouse(settings)
-    try:
+    with closing(SnowflakeWarehouse(settings)) as warehouse:
         warehouse.create()
-    finally:
-        warehouse.close()
     return 0

@@ -1,4 +1,4 @@
-"""`cryptostream snapshots serve`: every slot of a schedule, on this machine, until it is stopped."""
+"""`cryptostream snapshots serve`: takes every slot of a schedule on this machine until it is stopped."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing import resource_tracker
 from typing import Any, Final
 
-from cryptostream.embedded.stop_request import StopRequest
-from cryptostream.snapshots.open_server import ADVICE, answers_anybody
-from cryptostream.snapshots.prefect_server import login_file, prefect_server
-from cryptostream.snapshots.server_away import ServerAway
-from cryptostream.snapshots.settings import settings_of
-from cryptostream.snapshots.simulated import simulated_exchange
+from cryptostream.run.shutdown import StopRequest
+from cryptostream.snapshots.prefect_server import (
+    OPEN_SERVER,
+    ServerUnavailable,
+    answers_anybody,
+    login_file,
+    prefect_server,
+)
+from cryptostream.snapshots.source import settings_of, simulated_exchange
+from pipelines.snapshots.destinations import make_directory
 from pipelines.snapshots.login import take_login
-from pipelines.snapshots.places import make_directory
 from pipelines.snapshots.quiet import quiet
 from pipelines.snapshots.settings import SnapshotSettings
 from shared.errors import CryptoStreamError
@@ -37,14 +40,14 @@ class ExchangeFailed(CryptoStreamError):
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until SIGINT or SIGTERM: 0 then.
+    """Serve until SIGINT or SIGTERM; exit code 0 then.
 
-    A run on its way may end first, within 10 s; else it is cancelled, and the next one fills its slot.
+    A run in progress has 10 s to end; else it is cancelled, and the next one fills its slot.
 
     Raises:
         SettingsError: wrong settings.
-        ServerFailed: no server of PREFECT_API_URL was named, and none could be started.
-        ServerAway: the server that was named does not answer.
+        ServerFailed: PREFECT_API_URL names no server, and none could be started.
+        ServerUnavailable: the server of PREFECT_API_URL does not answer.
     """
     settings = settings_of(args)
     make_directory(settings)
@@ -52,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     take_login()
     with StopRequest() as stop, ExitStack() as stack:
         if args.source == "simulator":
-            # Runs are processes of their own: they find the exchange by their environment.
+            # Runs are separate processes, which take the exchange's address from their environment.
             os.environ["BINANCE_REST_URL"] = stack.enter_context(_simulator(settings))
         note = ""
         if not os.environ.get("PREFECT_API_URL"):
@@ -60,8 +63,8 @@ def run(args: argparse.Namespace) -> int:
             os.environ["PREFECT_API_URL"] = stack.enter_context(prefect_server(home))
             note = f"; its login is in {login_file(home)}"
         elif answers_anybody(os.environ["PREFECT_API_URL"]):
-            note = f"; warning: {ADVICE}"
-        # From here on a stop is in order, that of the server and the exchange included.
+            note = f"; warning: {OPEN_SERVER}"
+        # From here on a stop is orderly, for the server and the exchange too.
         stop.begin()
         asyncio.run(_serve(settings, stop, note))
     return 0
@@ -73,12 +76,13 @@ async def _serve(settings: SnapshotSettings, stop: StopRequest, note: str) -> No
     from prefect.runner import Runner  # noqa: PLC0415
     from prefect.schedules import Cron  # noqa: PLC0415
 
-    from pipelines.snapshots.flow import market_snapshot, parameters_of  # noqa: PLC0415
+    from cryptostream.snapshots.flow import market_snapshot  # noqa: PLC0415
+    from pipelines.snapshots.flow import parameters_of  # noqa: PLC0415
 
     address = os.environ["PREFECT_API_URL"]
-    # Two runs at once would share one weight budget without knowing of each other.
+    # Two runs at once would each spend the whole weight budget.
     runner: Any = Runner(name="serve", limit=1, pause_on_shutdown=False)
-    # What it would put in the place of our handler of SIGTERM never awaits its own stop (3.8.8).
+    # Keep our SIGTERM handler: the runner's never awaits its own stop (3.8.8).
     runner.handle_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         await runner.aadd_flow(
@@ -88,9 +92,9 @@ async def _serve(settings: SnapshotSettings, stop: StopRequest, note: str) -> No
             parameters=parameters_of(settings) | {"directory": str(settings.snapshot_dir.resolve())},
         )
     except (httpx.HTTPError, httpx.InvalidURL, RuntimeError) as error:
-        raise ServerAway(address, error) from None
-    # A run is a process of this one's group: what is blocked here is blocked there, and a terminal's Ctrl-C
-    # does not end a run in its middle. What multiprocessing starts first unblocks it.
+        raise ServerUnavailable(address, error) from None
+    # A run is a process of this process's group and inherits the blocked SIGINT, so that a terminal's Ctrl-C
+    # does not end a run midway. The resource tracker would unblock SIGINT, hence starts first.
     resource_tracker.ensure_running()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     serving = asyncio.create_task(runner.start())
@@ -106,7 +110,7 @@ async def _serve(settings: SnapshotSettings, stop: StopRequest, note: str) -> No
 
 
 async def _end(runner: Any, serving: asyncio.Task[None]) -> None:
-    """Let the run on its way come to its end, if that is soon; what is left then is cancelled."""
+    """Let a run in progress end within 10 s, else cancel it."""
     with suppress(TimeoutError):
         async with asyncio.timeout(_RUN_ENDS_WITHIN_S):
             while runner.started and runner._process_manager.flow_run_ids():
@@ -124,12 +128,12 @@ async def _end(runner: Any, serving: asyncio.Task[None]) -> None:
 
 @contextmanager
 def _simulator(settings: SnapshotSettings) -> Iterator[str]:
-    """The simulated exchange on a thread of its own; its REST address."""
+    """Run the simulated exchange on its own thread; yields its REST address."""
     ready: list[str] = []
     up, done = threading.Event(), threading.Event()
 
     async def serve() -> None:
-        async with simulated_exchange(settings.snapshot_dir, settings.snapshot_symbols) as url:
+        async with simulated_exchange(settings) as url:
             ready.append(url)
             up.set()
             await asyncio.to_thread(done.wait)

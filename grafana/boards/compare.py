@@ -7,21 +7,22 @@ from typing import Final
 from grafana.choices import EXCHANGE, INTERVAL, SYMBOLS
 from grafana.flux import (
     BARS,
-    BARS_IN,
     SINCE_START,
     THIS_EXCHANGE,
     THIS_INTERVAL,
+    WIDE,
     group,
     keep,
     newest_bars,
     pipe,
+    pivot,
     read,
     script,
     series,
     sort,
 )
 from grafana.model import Dashboard, Query, Row
-from grafana.panels import AS_QUOTED, cell, lines, table
+from grafana.panels import AS_QUOTED, RSI_ZONES, SIGN, cell, lines, table
 
 _BARS: Final = 500
 # Every pair of symbols is joined bar by bar.
@@ -31,7 +32,6 @@ _NO_BARS: Final = (
     "No closed bars of this interval in this time range: choose a longer range or a shorter interval"
 )
 _CHOSEN: Final = "r.symbol =~ /^${symbols:regex}$/"
-_SIGN: Final = ((None, "red"), (0, "green"))
 _AT_MOST: Final = f"Closed bars of $interval, at most the newest {_BARS}."
 
 
@@ -40,7 +40,7 @@ def _closed(measurement: str, *fields: str) -> tuple[str, ...]:
 
 
 def _of_bars(*statements: str, imports: tuple[str, ...] = (), count: int = _BARS) -> str:
-    return script(*(f'import "{name}"' for name in imports), BARS_IN, newest_bars(count), *statements)
+    return script(*(f'import "{name}"' for name in imports), newest_bars(count), *statements)
 
 
 _RETURNS: Final = pipe(
@@ -79,7 +79,7 @@ _VOLATILITY: Final = Query(
 )
 _CORRELATION: Final = Query(
     _of_bars(
-        # Two readings: Flux cannot join a stream with itself.
+        # Read twice: Flux cannot join a stream with itself.
         "one = "
         + pipe(_RETURNS, group(), 'rename(columns: {symbol: "one", _value: "x"})', keep("_time", "one", "x")),
         "other = "
@@ -92,7 +92,7 @@ _CORRELATION: Final = Query(
             'covariance(columns: ["x", "y"], pearsonr: true)',
             group(),
             'rename(columns: {one: "symbol"})',
-            'pivot(rowKey: ["symbol"], columnKey: ["other"], valueColumn: "_value")',
+            pivot("symbol", along="other"),
             sort("symbol"),
         ),
         imports=("math",),
@@ -122,7 +122,7 @@ _SUMMARY: Final = Query(
         "log_return = (r, before) => if before == 0.0 then 0.0 else math.log(x: r.close / before)",
         pipe(
             *_closed("kline", "open", "high", "low", "close", "quote_volume", "trade_count"),
-            'pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")',
+            WIDE,
             group("symbol"),
             sort("_time"),
             f"reduce(identity: {{{_BEGIN}}}, fn: (r, accumulator) => ({{",
@@ -174,7 +174,7 @@ _NOW: Final = Row(
             empty=_NO_BARS,
         )
         .overriding("symbol", links=_TO_MARKET)
-        .overriding("change", **cell("percentunit", steps=_SIGN, decimals=2))
+        .overriding("change", **cell("percentunit", steps=SIGN, decimals=2))
         .overriding("turnover", **cell("short", decimals=2))
         .overriding("trades", **cell("short"))
         .overriding("deviation", **cell("percentunit", decimals=3)),
@@ -183,7 +183,7 @@ _NOW: Final = Row(
             f"Close of each bar against that of the first one shown. {_AT_MOST}",
             _CHANGE,
             unit="percentunit",
-            steps=_SIGN,
+            steps=SIGN,
             lines_at_steps=True,
             name="${__field.labels.symbol}",
             width=24,
@@ -226,7 +226,7 @@ _RISK: Final = Row(
             _RSI,
             unit="none",
             decimals=3,
-            steps=((None, "green"), (30, "text"), (70, "red")),
+            steps=RSI_ZONES,
             lines_at_steps=True,
             name="${__field.labels.symbol}",
             bounds=(0, 100),

@@ -1,4 +1,4 @@
-"""Indicators: any of them, by choice."""
+"""Indicators: any of them, as chosen."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from grafana.flux import (
     any_of,
     group,
     pipe,
+    pivot,
     read,
     script,
     sort,
@@ -46,7 +47,7 @@ _ALL: Final = script(
         " _value: significant(x: r._value)}))",
         group(),
     ),
-    # Some have no value in some bars (the parabolic SAR has one of two): an older bar's is not this one's.
+    # Some have no value in some bars (the parabolic SAR has one of two): an older bar's must not replace it.
     "of_newest = (tables=<-) => {",
     '    newest = tables |> max(column: "_time") |> findRecord(fn: (key) => true, idx: 0)',
     "    return tables |> filter(fn: (r) => exists newest._time and r._time == newest._time)",
@@ -54,7 +55,7 @@ _ALL: Final = script(
     pipe(
         "union(tables: [closed |> of_newest(), live |> of_newest()])",
         group(),
-        'pivot(rowKey: ["indicator"], columnKey: ["state"], valueColumn: "_value")',
+        pivot("indicator", along="state"),
         sort("indicator"),
     ),
 )
@@ -67,12 +68,9 @@ _PRICE: Final = Row(
             f"Bars by open time, at most the newest {SHOWN_BARS:,}; the dot marks the open bar.",
             Query(_CANDLES, ("_time", "open", "high", "low", "close", "base_volume", "open bar")),
             unit=AS_QUOTED,
-            width=24,
             height=9,
             empty=NO_BARS,
-        )
-        .overriding("open bar", custom__drawStyle="points", custom__showPoints="always", custom__pointSize=9)
-        .overriding("base_volume", unit="short", custom__axisPlacement="hidden"),
+        ),
     ),
 )
 _EACH: Final = Row(

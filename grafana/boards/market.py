@@ -8,7 +8,7 @@ from grafana.bars import NO_BARS, SHOWN_BARS
 from grafana.book_state import newest_of_book
 from grafana.choices import EXCHANGE, INTERVAL, OVERLAYS, SYMBOL
 from grafana.model import Dashboard, Query, Row
-from grafana.panels import AS_QUOTED, candles, cell, lines, stat, table
+from grafana.panels import AGES, AS_QUOTED, RSI_ZONES, SIGN, SPREADS, candles, cell, lines, stat, table
 from grafana.queries.market import (
     CANDLES,
     CHANGE,
@@ -23,8 +23,6 @@ from grafana.queries.market import (
     indicators,
 )
 
-_RSI: Final = ((None, "green"), (30, "text"), (70, "red"))
-_SIGN: Final = ((None, "red"), (0, "green"))
 _LIVE: Final = "The last value belongs to the open bar and may still change."
 
 
@@ -34,22 +32,22 @@ _NOW: Final = Row(
         stat(
             "Price",
             "Price of the last trade in this time range.",
-            Query(PRICE, ("_value",)),
+            PRICE,
             unit=AS_QUOTED,
             empty="no trade",
         ),
         stat(
             "Change",
             f"From the open of the first bar shown (at most {SHOWN_BARS:,} bars back) to the last trade.",
-            Query(CHANGE, ("_value",)),
+            CHANGE,
             unit="percentunit",
             decimals=2,
-            steps=_SIGN,
+            steps=SIGN,
         ),
         stat(
             "Bar closes in",
             "Time left of the open $interval bar. Below −10 s its updates have stopped: see Pipeline.",
-            Query(CLOSES_IN, ("_value",)),
+            CLOSES_IN,
             unit="s",
             decimals=0,
             steps=((None, "red"), (-10, "text")),
@@ -59,10 +57,10 @@ _NOW: Final = Row(
             "RSI of the open bar",
             "Relative strength index (14 bars) as it would be if the bar closed now. Below 30 oversold,"
             " above 70 overbought.",
-            Query(RSI_NOW, ("_value",)),
+            RSI_NOW,
             unit="none",
             decimals=3,
-            steps=_RSI,
+            steps=RSI_ZONES,
             empty="warming up",
         ),
         stat(
@@ -72,16 +70,16 @@ _NOW: Final = Row(
             newest_of_book("spread_bps"),
             unit="suffix: bp",
             decimals=5,
-            steps=((None, "green"), (5, "yellow"), (20, "red")),
+            steps=SPREADS,
             empty="no book",
         ),
         stat(
             "Age of the quote",
             "Time since the last update of best bid and ask. A liquid symbol has several a second.",
-            Query(QUOTE_AGE, ("_value",)),
+            QUOTE_AGE,
             unit="s",
             decimals=1,
-            steps=((None, "green"), (5, "yellow"), (30, "red")),
+            steps=AGES,
             empty="no quotes",
         ),
     ),
@@ -96,25 +94,17 @@ _CHART: Final = Row(
             " before is final.",
             Query(CANDLES, ("_time", "open", "high", "low", "close", "base_volume", "open bar")),
             unit=AS_QUOTED,
-            width=24,
             height=15,
             empty=NO_BARS,
-        )
-        .overriding(
-            "open bar",
-            custom__drawStyle="points",
-            custom__showPoints="always",
-            custom__pointSize=9,
             color={"mode": "fixed", "fixedColor": "orange"},
-        )
-        .overriding("base_volume", unit="short", custom__axisPlacement="hidden"),
+        ),
         lines(
             "RSI",
             f"Relative strength index over 14 bars, 0–100; dashed at 30 and 70. {_LIVE}",
             indicators("momentum_rsi"),
             unit="none",
             decimals=3,
-            steps=_RSI,
+            steps=RSI_ZONES,
             lines_at_steps=True,
             bounds=(0, 100),
             empty=NO_BARS,
@@ -172,9 +162,9 @@ _ALL: Final = Row(
             height=7,
             empty="No open bars: see Pipeline",
         )
-        .overriding("change", **cell("percentunit", steps=_SIGN, decimals=3))
-        .overriding("momentum_rsi", **cell("none", steps=_RSI, decimals=3, displayName="RSI"))
-        .overriding("trend_macd_diff", **cell(AS_QUOTED, steps=_SIGN, displayName="MACD histogram"))
+        .overriding("change", **cell("percentunit", steps=SIGN, decimals=3))
+        .overriding("momentum_rsi", **cell("none", steps=RSI_ZONES, decimals=3, displayName="RSI"))
+        .overriding("trend_macd_diff", **cell(AS_QUOTED, steps=SIGN, displayName="MACD histogram"))
         .overriding(
             "volatility_bbp",
             **cell(

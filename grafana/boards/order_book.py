@@ -1,10 +1,10 @@
-"""Order book: spread, depth, imbalance, and whether the book can be believed."""
+"""Order book: spread, depth, imbalance, and whether the book is synced."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from grafana.book_state import IN_STEP, NO_SPANS, SPANS, newest_of_book, unsynced_spans
+from grafana.book_state import IN_STEP, SPANS, newest_of_book, spans_table, unsynced_spans
 from grafana.choices import EXCHANGE, SYMBOL
 from grafana.flux import (
     AGE_S,
@@ -20,8 +20,8 @@ from grafana.flux import (
     windows,
     with_columns,
 )
-from grafana.model import Annotation, Dashboard, Query, Row
-from grafana.panels import AS_QUOTED, cell, gauge, lines, stat, states, table
+from grafana.model import Annotation, Dashboard, Query, Row, figure
+from grafana.panels import AGES, AS_QUOTED, SIGN, SPREADS, gauge, lines, stat, states
 
 _NO_BOOK: Final = "No synced book in this time range: see the state below, and Pipeline"
 _LEVELS: Final = "the best 20 levels"
@@ -32,20 +32,12 @@ def _over_time(measurement: str, function: str, *fields: str) -> Query:
     return Query(flux, ("_time", *fields))
 
 
-# Any field of the last point: an unsynced one has no other than this.
-_AGE: Final = pipe(
-    *read(TICKS, "book", ("synced",), THIS_SYMBOL, span=before("1d")),
-    "last()",
-    with_columns(_value=AGE_S),
-    *frame("_value"),
-)
-_SYNCED_NOW: Final = pipe(
-    *read(TICKS, "book", ("synced",), THIS_SYMBOL, span=before("1d")), "last()", "toInt()", *frame("_value")
-)
+# An unsynced point has no other field.
+_SYNCED: Final = (*read(TICKS, "book", ("synced",), THIS_SYMBOL, span=before("1d")), "last()")
 _STATES: Final = pipe(
     *read(TICKS, "book", ("synced",), THIS_EXCHANGE),
     "toInt()",
-    # A moment out of step must show however wide a window is.
+    # An unsynced moment must show in windows of any width.
     windows("min"),
     *series("symbol"),
 )
@@ -57,7 +49,7 @@ _NOW: Final = Row(
             "State",
             "Synced: every change of the book since its snapshot has been applied, and no update id is"
             " missing. Otherwise no figure is shown rather than a wrong one.",
-            Query(_SYNCED_NOW, ("_value",)),
+            figure(pipe(*_SYNCED, "toInt()", *frame("_value"))),
             unit="none",
             mappings=IN_STEP,
             color="background",
@@ -66,10 +58,10 @@ _NOW: Final = Row(
         stat(
             "Age",
             "Time since the last point of the book; one a second is written while it is synced.",
-            Query(_AGE, ("_value",)),
+            figure(pipe(*_SYNCED, with_columns(_value=AGE_S), *frame("_value"))),
             unit="s",
             decimals=1,
-            steps=((None, "green"), (5, "yellow"), (30, "red")),
+            steps=AGES,
             empty="no book",
         ),
         stat(
@@ -85,7 +77,7 @@ _NOW: Final = Row(
             newest_of_book("spread_bps"),
             unit="suffix: bp",
             decimals=5,
-            steps=((None, "green"), (5, "yellow"), (20, "red")),
+            steps=SPREADS,
             empty="no book",
         ),
         gauge(
@@ -101,13 +93,10 @@ _NOW: Final = Row(
         stat(
             "Widest spread",
             "Largest spread of a window in this time range, in ten-thousandths of the mid price.",
-            Query(
-                pipe(*read(TICKS, "book", ("spread_bps",), THIS_SYMBOL), "max()", *frame("_value")),
-                ("_value",),
-            ),
+            figure(pipe(*read(TICKS, "book", ("spread_bps",), THIS_SYMBOL), "max()", *frame("_value"))),
             unit="suffix: bp",
             decimals=5,
-            steps=((None, "green"), (5, "yellow"), (20, "red")),
+            steps=SPREADS,
             empty="no book",
         ),
     ),
@@ -138,7 +127,7 @@ _PRICES: Final = Row(
             _over_time("book", "mean", "imbalance"),
             unit="none",
             decimals=2,
-            steps=((None, "red"), (0, "green")),
+            steps=SIGN,
             lines_at_steps=True,
             bounds=(-1, 1),
             empty=_NO_BOOK,
@@ -174,20 +163,14 @@ _STATE: Final = Row(
             width=12,
             empty="No books in this time range",
         ),
-        table(
-            "Spans without a synced book",
+        spans_table(
             f"From the loss of a book to its next point, all symbols, the newest {SPANS}. Lost changes cannot"
             " be asked for again: a span ends with a new snapshot. Its cause is in the ledger: `cryptostream"
             " ledger`.",
             unsynced_spans(THIS_EXCHANGE),
             width=12,
             height=6,
-            sort_by="lost at",
-            descending=True,
-            empty=NO_SPANS,
-        )
-        .overriding("_time", **cell("dateTimeAsIso", displayName="lost at"))
-        .overriding("seconds", **cell("s", steps=((None, "text"), (30, "red")), decimals=1)),
+        ),
     ),
 )
 

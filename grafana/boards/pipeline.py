@@ -1,12 +1,12 @@
-"""Pipeline: is anything lost, how fresh is it, who is behind, who is silent."""
+"""Pipeline: losses, freshness, lag, silent services."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from grafana.book_state import NO_SPANS, SPANS, unsynced_spans
+from grafana.book_state import SPANS, spans_table, unsynced_spans
 from grafana.model import Dashboard, Panel, Query, Row
-from grafana.panels import PLAIN, ZERO_IS_GOOD, Step, cell, lines, stat, state_names, states, table
+from grafana.panels import AGES, PLAIN, ZERO_IS_GOOD, Step, cell, lines, stat, state_names, states, table
 from grafana.queries.pipeline import (
     DEAD_LETTERS,
     DEAD_LETTERS_OVER_TIME,
@@ -25,7 +25,6 @@ _NO_LEDGER: Final = "No ledger rows in this time range: does the ledger's consum
 _NO_SERVICE: Final = "No service has reported in this time range: does the ledger's consumer run?"
 _SERVICE: Final = "${__field.labels.service} ${__field.labels.instance}"
 _FRESH: Final = ((None, "green"), (1000, "yellow"), (5000, "red"))
-_LAGS: Final = ((None, "green"), (5, "yellow"), (30, "red"))
 
 
 def _ledger_stat(
@@ -128,8 +127,7 @@ _LEDGER: Final = Row(
             empty=_NO_LEDGER,
         )
         .but(interval="1m")
-        .overriding("lost", color={"mode": "fixed", "fixedColor": "red"})
-        .overriding("backfilled", color={"mode": "fixed", "fixedColor": "blue"}),
+        .colored(lost="red", backfilled="blue"),
     ),
 )
 _FRESHNESS: Final = Row(
@@ -178,7 +176,7 @@ _RATES: Final = Row(
             " it.",
             of_services("lag_seconds", "max"),
             unit="s",
-            steps=_LAGS,
+            steps=AGES,
         ),
     ),
 )
@@ -207,18 +205,12 @@ _TROUBLE: Final = Row(
             width=10,
             empty=_NO_SERVICE,
         ),
-        table(
-            "Spans without a synced book",
+        spans_table(
             f"From the loss of an order book to its next point, the newest {SPANS}; a span ends with a new"
             " snapshot.",
             unsynced_spans(),
             width=10,
-            sort_by="lost at",
-            descending=True,
-            empty=NO_SPANS,
-        )
-        .overriding("_time", **cell("dateTimeAsIso", displayName="lost at"))
-        .overriding("seconds", **cell("s", steps=((None, "text"), (30, "red")), decimals=1)),
+        ),
     ),
 )
 _SERVICES: Final = Row(
@@ -252,7 +244,7 @@ _SERVICES: Final = Row(
         )
         .overriding("messages_per_s", **cell("mps", decimals=1, displayName="messages"))
         .overriding("lag_messages", **cell("short", displayName="lag, messages"))
-        .overriding("lag_seconds", **cell("s", steps=_LAGS, decimals=1, displayName="lag, time"))
+        .overriding("lag_seconds", **cell("s", steps=AGES, decimals=1, displayName="lag, time"))
         .overriding(
             "dead_letters", **cell("short", steps=ZERO_IS_GOOD, displayName="dead letters since start")
         )

@@ -1,4 +1,4 @@
-"""Trades: the tape, its flow, who is in a hurry, and the sizes."""
+"""Trades: tape, flow, taker imbalance and sizes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Final
 
 from grafana.choices import EXCHANGE, SYMBOL
 from grafana.model import Dashboard, Row
-from grafana.panels import AS_QUOTED, cell, columns, gauge, lines, stat, table
+from grafana.panels import AS_QUOTED, SIGN, cell, columns, gauge, lines, stat, table
+from grafana.queries.market import PRICE
 from grafana.queries.trades import (
     AVERAGE_PRICE,
     FLOW,
     LARGEST,
-    PRICE,
     SIZES,
     SIZES_SPAN,
     SUM_OF_FLOW,
@@ -25,7 +25,6 @@ from grafana.queries.trades import (
 )
 
 _NO_TRADES: Final = "No trades in this time range"
-_SIDES: Final = ((None, "red"), (0, "green"))
 _NOW: Final = Row(
     "$symbol in this time range",
     (
@@ -87,15 +86,13 @@ _FLOW_ROW: Final = Row(
             width=16,
             height=9,
             empty=_NO_TRADES,
-        )
-        .overriding("bought", color={"mode": "fixed", "fixedColor": "green"})
-        .overriding("sold", color={"mode": "fixed", "fixedColor": "red"}),
+        ).colored(bought="green", sold="red"),
         lines(
             "Sum of the flow",
             "Bought less sold since the left edge, in the base asset: rising while takers buy.",
             SUM_OF_FLOW,
             unit="short",
-            steps=_SIDES,
+            steps=SIGN,
             lines_at_steps=True,
             width=8,
             height=9,
@@ -107,7 +104,7 @@ _FLOW_ROW: Final = Row(
             sums_over_time(VOLUMES, TAKER_IMBALANCE, "imbalance", "filter(fn: (r) => r.base_volume > 0.0)"),
             unit="none",
             decimals=2,
-            steps=_SIDES,
+            steps=SIGN,
             lines_at_steps=True,
             bounds=(-1, 1),
             width=8,
@@ -150,9 +147,7 @@ _SINGLE: Final = Row(
             width=10,
             height=12,
             empty=_NO_TRADES,
-        )
-        .overriding("bought", color={"mode": "fixed", "fixedColor": "green"})
-        .overriding("sold", color={"mode": "fixed", "fixedColor": "red"}),
+        ).colored(bought="green", sold="red"),
         table(
             "Tape",
             f"The newest {TAPE_ROWS} trades of the last {TAPE_SPAN} of this range. Side: who took the price.",

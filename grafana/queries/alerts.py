@@ -1,7 +1,7 @@
-"""What the alert rules ask for.
+"""Queries of the alert rules.
 
-Every query answers with one series for each thing it watches, also when all is well: health and silence
-can then be told apart.
+Every query returns one series for each watched thing, also while all is well, so that health and silence can
+be distinguished.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from grafana.flux import (
     group,
     keep,
     pipe,
+    pivot,
     read,
     script,
     with_columns,
@@ -24,7 +25,7 @@ from grafana.flux import (
 
 
 def each(*labels: str) -> tuple[str, ...]:
-    """The last steps of a query: one value a series, at the time of asking."""
+    """The last steps of a query: one value a series, at the time of the evaluation."""
     return (group(*labels), with_columns(_time="v.timeRangeStop"), keep("_time", "_value", *labels))
 
 
@@ -40,9 +41,9 @@ def _feed(name: str, measurement: str, field: str, *last_one: str) -> str:
 
 
 def _bars(name: str, bucket: str) -> str:
-    """Seconds by which each series' next bar is overdue: due two intervals after the last open.
+    """Seconds by which each series' next bar is overdue: it is due two intervals after the last open.
 
-    The last bar of 1d opened up to two days ago when all is well; another one is for being late.
+    The last bar of 1d may have opened two days ago; the third day is for being late.
     """
     overdue = f"{AGE_S} - 2.0 * float(v: int(v: duration(v: r.interval))) / 1000000000.0"
     return f"{name} = " + pipe(
@@ -56,16 +57,16 @@ def _bars(name: str, bucket: str) -> str:
 
 
 STALE: Final = script(
-    # Of an empty side there are no fields; this one every quote has.
+    # An empty side has no fields; every quote has an update id.
     _feed("quotes", "quote", "update_id"),
-    # A book that is not synced has no points until it is again: that is the next rule's.
+    # An unsynced book has no points until it is synced again: see the next rule.
     _feed("book", "book", "synced", "filter(fn: (r) => r._value)"),
     _bars("seconds", TICKS),
     _bars("longer", MARKET),
     pipe("union(tables: [quotes, book, seconds, longer])", *each("exchange", "symbol", "stream")),
 )
 UNSYNCED: Final = pipe(
-    # The loss is said once: a shorter look back would take a book for mended that has been lost for as long.
+    # A loss is stored once: a shorter range would take a book that was lost before for synced.
     *read(TICKS, "book", ("synced",), span=before("7d")),
     "last()",
     f"map(fn: (r) => ({{exchange: r.exchange, symbol: r.symbol, _value: if r._value then 0.0 else"
@@ -73,17 +74,17 @@ UNSYNCED: Final = pipe(
     *each("exchange", "symbol"),
 )
 UNCARRIED: Final = script(
-    # Said once a minute while it lasts, and once when it is over.
+    # Stored once a minute while it lasts, and once when it is over.
     "said = "
     + pipe(
         *read(TICKS, "carriage", ("carried", "since_ms"), span=before("1d")),
         "last()",
-        'pivot(rowKey: ["exchange", "symbol", "stream"], columnKey: ["_field"], valueColumn: "_value")',
+        pivot("exchange", "symbol", "stream"),
         "map(fn: (r) => ({exchange: r.exchange, symbol: r.symbol, stream: r.stream, _value: if r.carried"
         " then 0.0 else float(v: int(v: v.timeRangeStop) / 1000000 - int(v: r.since_ms)) / 1000.0}))",
         group(),
     ),
-    # Of most streams nothing was ever said: they are those that the ledger counts.
+    # Most streams have no such point: their series come from the ledger.
     "counted = "
     + pipe(
         *read(MARKET, "ledger", ("expected",), span=before("1d")),
@@ -101,7 +102,7 @@ UNCARRIED: Final = script(
     ),
 )
 LOST: Final = pipe(
-    # What is on its way counts as lost until the store has it: the newest minutes are left out.
+    # Records on their way count as lost until stored: the newest minutes are left out.
     *read(MARKET, "ledger", ("lost",), span=before("1d", until="2m")),
     group("exchange", "symbol", "stream"),
     "sum()",
@@ -109,7 +110,7 @@ LOST: Final = pipe(
     *each("exchange", "symbol", "stream"),
 )
 LAG_GROWTH: Final = script(
-    # Mean of the last minute less mean of the first one; a service that was not there in both has no trend.
+    # Mean of the last minute less mean of the first one; a service that is not in both has no trend.
     "early = "
     + pipe(
         *read(TICKS, "service", ("lag_seconds",), span=before("5m", until="4m")),
@@ -127,10 +128,10 @@ LAG_GROWTH: Final = script(
     ),
 )
 STORE_TIME: Final = pipe(
-    # Both hops begin at the socket: their difference is what the store took.
+    # Both hops begin at the socket: their difference is the time of the store.
     *read(TICKS, "freshness", ("p95",), any_of("hop", ("consumed", "stored")), span=before("5m")),
     group(),
-    'pivot(rowKey: ["_time", "exchange", "stream", "instance"], columnKey: ["hop"], valueColumn: "_value")',
+    pivot("_time", "exchange", "stream", "instance", along="hop"),
     "filter(fn: (r) => exists r.consumed and exists r.stored)",
     with_columns(_value="r.stored - r.consumed"),
     group("exchange", "stream", "instance"),

@@ -8,7 +8,6 @@ from grafana.bars import SHOWN_BARS, with_open_bar
 from grafana.flux import (
     AGE_S,
     BARS,
-    BARS_IN,
     SHOWN,
     SIGNIFICANT,
     SINCE_START,
@@ -22,56 +21,66 @@ from grafana.flux import (
     keep,
     newest_bars,
     pipe,
+    pivot,
     read,
     script,
+    sort,
     with_columns,
 )
-from grafana.model import Annotation, Query
+from grafana.model import Annotation, Query, figure
 
 
 def indicators(*names: str) -> Query:
     return Query(with_open_bar(("indicator", any_of("_field", names))), ("_time", *names))
 
 
-PRICE: Final = pipe(*read(TICKS, "trade", ("price",), THIS_SYMBOL), "last()", *frame("_value"))
-CHANGE: Final = script(
-    BARS_IN,
-    newest_bars(SHOWN_BARS),
-    "closed = "
-    + pipe(*read(BARS, "kline", ("open",), THIS_SYMBOL, THIS_INTERVAL, span=SINCE_START), "first()"),
-    "live = " + pipe(*read(TICKS, "trade", ("price",), THIS_SYMBOL), "last()"),
-    pipe(
-        "union(tables: [closed, live])",
-        *frame("_value"),
-        # From the first row to the last: open of the first bar, price of the last trade.
-        "reduce(identity: {rows: 0, first: 0.0, _value: 0.0}, fn: (r, accumulator) => ({",
+_LAST_TRADE: Final = (*read(TICKS, "trade", ("price",), THIS_SYMBOL), "last()")
+PRICE: Final = figure(pipe(*_LAST_TRADE, *frame("_value")))
+CHANGE: Final = figure(
+    script(
+        newest_bars(SHOWN_BARS),
+        "closed = "
+        + pipe(*read(BARS, "kline", ("open",), THIS_SYMBOL, THIS_INTERVAL, span=SINCE_START), "first()"),
+        "live = " + pipe(*_LAST_TRADE),
+        pipe(
+            "union(tables: [closed, live])",
+            *frame("_value"),
+            # From the first row to the last: open of the first bar, price of the last trade.
+            "reduce(identity: {rows: 0, first: 0.0, _value: 0.0}, fn: (r, accumulator) => ({",
+        )
+        + "\n      rows: accumulator.rows + 1,"
+        + "\n      first: if accumulator.first == 0.0 then r._value else accumulator.first,"
+        + "\n      _value: if accumulator.first == 0.0 then 0.0 else r._value / accumulator.first - 1.0}))"
+        # Without a bar or a trade there is no change, rather than one of 0 %.
+        + "\n  |> filter(fn: (r) => r.rows == 2)"
+        + "\n  |> map(fn: (r) => ({_time: v.timeRangeStop, _value: r._value}))",
     )
-    + "\n      rows: accumulator.rows + 1,"
-    + "\n      first: if accumulator.first == 0.0 then r._value else accumulator.first,"
-    + "\n      _value: if accumulator.first == 0.0 then 0.0 else r._value / accumulator.first - 1.0}))"
-    # Without a bar, or without a trade, there is nothing to compare: that is no change of 0 %.
-    + "\n  |> filter(fn: (r) => r.rows == 2)"
-    + "\n  |> map(fn: (r) => ({_time: v.timeRangeStop, _value: r._value}))",
 )
-CLOSES_IN: Final = pipe(
-    *read(TICKS, "kline_live", ("close",), THIS_SYMBOL, THIS_INTERVAL, span=before("2d")),
-    "last()",
-    with_columns(
-        _value="float(v: int(v: r._time) + int(v: ${interval}) - int(v: v.timeRangeStop)) / 1000000000.0"
-    ),
-    *frame("_value"),
+CLOSES_IN: Final = figure(
+    pipe(
+        *read(TICKS, "kline_live", ("close",), THIS_SYMBOL, THIS_INTERVAL, span=before("2d")),
+        "last()",
+        with_columns(
+            _value="float(v: int(v: r._time) + int(v: ${interval}) - int(v: v.timeRangeStop)) / 1000000000.0"
+        ),
+        *frame("_value"),
+    )
 )
-RSI_NOW: Final = pipe(
-    *read(TICKS, "indicator_live", ("momentum_rsi",), THIS_SYMBOL, THIS_INTERVAL, span=before("2d")),
-    "last()",
-    *frame("_value"),
+RSI_NOW: Final = figure(
+    pipe(
+        *read(TICKS, "indicator_live", ("momentum_rsi",), THIS_SYMBOL, THIS_INTERVAL, span=before("2d")),
+        "last()",
+        *frame("_value"),
+    )
 )
-QUOTE_AGE: Final = pipe(
-    # A side that nobody is on has no fields; this one every quote has.
-    *read(TICKS, "quote", ("update_id",), THIS_SYMBOL, span=before("1d")),
-    "last()",
-    with_columns(_value=AGE_S),
-    *frame("_value"),
+QUOTE_AGE: Final = figure(
+    pipe(
+        # An empty side has no fields; every quote has an update id.
+        *read(TICKS, "quote", ("update_id",), THIS_SYMBOL, span=before("1d")),
+        "last()",
+        with_columns(_value=AGE_S),
+        *frame("_value"),
+    )
 )
 _OHLC: Final = any_of("_field", ("open", "high", "low", "close", "base_volume"))
 _OVERLAID: Final = "r._field =~ /^${overlays:regex}$/"
@@ -96,12 +105,12 @@ INTERVALS: Final = script(
         " significant(x: r._value)}))",
         keep("interval", "_field", "_value"),
         group(),
-        'pivot(rowKey: ["interval"], columnKey: ["_field"], valueColumn: "_value")',
+        pivot("interval"),
     ),
     pipe(
         "live",
         with_columns(change="r.close / r.open - 1.0", length="int(v: duration(v: r.interval))"),
-        'sort(columns: ["length"])',
+        sort("length"),
         keep("interval", "close", "change", *SHOWN_IN_TABLE),
     ),
 )

@@ -1,18 +1,20 @@
-"""What the pipeline says of itself: ledger, latencies, services."""
+"""Queries of the pipeline's own figures: ledger, latencies, services."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from grafana.counters import growth
+from grafana.counters import increase
 from grafana.flux import (
     AGE_S,
     MARKET,
+    SHOWN,
     TICKS,
     before,
     group,
     keep,
     pipe,
+    pivot,
     read,
     script,
     series,
@@ -20,47 +22,38 @@ from grafana.flux import (
     windows,
     with_columns,
 )
-from grafana.model import Query
+from grafana.model import Query, figure
 
 _COUNTS: Final = ("expected", "stored", "backfilled", "halted", "lost", "duplicates")
-# Services report every ten seconds; with a window of three reports one that comes late leaves no hole.
+# Services report every ten seconds: in a window of three a late report leaves no hole.
 _REPORT_WINDOWS: Final = script(
     "every = if int(v: v.windowPeriod) > int(v: 30s) then v.windowPeriod else 30s",
-    # Whole windows alone: one that has just begun, or is cut off, may lack a report though all is well.
+    # Whole windows only: a partial one may lack a report.
     "whole = (t) => time(v: int(v: t) / int(v: every) * int(v: every))",
 )
 
 
-def ledger_count(field: str) -> Query:
-    flux = pipe(
-        *read(MARKET, "ledger", (field,)),
+def _total(field: str, span: str = SHOWN) -> str:
+    return pipe(
+        *read(MARKET, "ledger", (field,), span=span),
         "sum()",
         group(),
         "sum()",
         "map(fn: (r) => ({_time: v.timeRangeStop, _value: r._value}))",
     )
-    return Query(flux, ("_value",))
 
 
-# What is on its way counts as lost until the store has it: the newest minutes are left out.
+def ledger_count(field: str) -> Query:
+    return figure(_total(field))
+
+
+# Records on their way count as lost until stored: the newest minutes are left out.
 _SETTLED: Final = script(
     "earlier = int(v: v.timeRangeStop) - int(v: 2m)",
     "settled = if earlier > int(v: v.timeRangeStart) then time(v: earlier) else v.timeRangeStop",
 )
 _UNTIL_SETTLED: Final = "range(start: v.timeRangeStart, stop: settled)"
-LOST: Final = Query(
-    script(
-        _SETTLED,
-        pipe(
-            *read(MARKET, "ledger", ("lost",), span=_UNTIL_SETTLED),
-            "sum()",
-            group(),
-            "sum()",
-            "map(fn: (r) => ({_time: v.timeRangeStop, _value: r._value}))",
-        ),
-    ),
-    ("_value",),
-)
+LOST: Final = figure(script(_SETTLED, _total("lost", _UNTIL_SETTLED)))
 
 
 _SERIES: Final = ("exchange", "symbol", "stream", "interval")
@@ -80,8 +73,7 @@ LEDGER_BY_SERIES: Final = Query(
             group(*_SERIES, "_field"),
             "sum()",
             group(),
-            'pivot(rowKey: ["exchange", "symbol", "stream", "interval"], columnKey: ["_field"], valueColumn:'
-            ' "_value")',
+            pivot("exchange", "symbol", "stream", "interval"),
             sort("lost", "symbol", "stream"),
             keep(*_SERIES, *_COUNTS),
         ),
@@ -119,7 +111,7 @@ HOPS_NOW: Final = Query(
         group("exchange", "stream", "hop", "_field"),
         "max()",
         group(),
-        'pivot(rowKey: ["exchange", "stream", "hop"], columnKey: ["_field"], valueColumn: "_value")',
+        pivot("exchange", "stream", "hop"),
         sort("stream", "p50"),
         keep("exchange", "stream", "hop", "p50", "p95", "p99"),
     ),
@@ -133,14 +125,13 @@ def of_services(field: str, function: str) -> Query:
     return Query(flux, ("_time", "_value"), ("service", "instance"))
 
 
-DEAD_LETTERS: Final = Query(
+DEAD_LETTERS: Final = figure(
     pipe(
-        growth("dead_letters"),
+        increase("dead_letters"),
         group(),
         "sum()",
         "map(fn: (r) => ({_time: v.timeRangeStop, _value: r._value}))",
     ),
-    ("_value",),
 )
 DEAD_LETTERS_OVER_TIME: Final = Query(
     pipe(
@@ -152,7 +143,7 @@ DEAD_LETTERS_OVER_TIME: Final = Query(
     ("_time", "_value"),
     ("service", "instance"),
 )
-# As the alert has it: a service that fell silent before the time shown must not fall out of the table.
+# As in the alert: a service that fell silent before the shown range must stay in the table.
 _KNOWN: Final = before("1d")
 _FIGURES: Final = ("messages_per_s", "lag_messages", "lag_seconds", "dead_letters", "restarts")
 
@@ -165,8 +156,8 @@ def _of_service(name: str, value: str) -> str:
 
 HEALTH: Final = Query(
     script(
-        # A service reports once in ten seconds: how many of its slots since it was first heard have a report.
-        # Counted by the store itself: a week of ten-second reports is 60,480 of each service.
+        # Share of ten-second intervals with a report since the first one. The store counts: a week of
+        # reports is 60,480 of each service.
         "counted = " + pipe(*read(TICKS, "service", ("up",)), "count()", _of_service("count", "r._value")),
         "begun = "
         + pipe(*read(TICKS, "service", ("up",)), "first()", _of_service("begun", "int(v: r._time)")),
@@ -174,7 +165,7 @@ HEALTH: Final = Query(
         + pipe(
             "union(tables: [counted, begun])",
             group(),
-            'pivot(rowKey: ["service", "instance"], columnKey: ["_field"], valueColumn: "_value")',
+            pivot("service", "instance"),
             _of_service(
                 "reported",
                 "float(v: r.count) / (float(v: int(v: v.timeRangeStop) - r.begun) / 10000000000.0 + 1.0)",
@@ -198,7 +189,7 @@ HEALTH: Final = Query(
         pipe(
             "union(tables: [slots, newest, ages])",
             group(),
-            'pivot(rowKey: ["service", "instance"], columnKey: ["_field"], valueColumn: "_value")',
+            pivot("service", "instance"),
             sort("service", "instance"),
         ),
     ),
@@ -215,7 +206,7 @@ UP: Final = Query(
                 span="range(start: whole(t: v.timeRangeStart), stop: whole(t: v.timeRangeStop))",
             ),
             "toInt()",
-            # Empty windows are wanted: they are the silence that this panel shows.
+            # Empty windows are the silence that this panel shows.
             'aggregateWindow(every: every, fn: max, createEmpty: true, timeSrc: "_start")',
             *series("service", "instance"),
         ),

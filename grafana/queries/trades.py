@@ -15,16 +15,17 @@ from grafana.flux import (
     keep,
     newest,
     pipe,
+    pivot,
     read,
     script,
     sort,
     windows,
     with_columns,
 )
-from grafana.model import Query
+from grafana.model import Query, figure
 
 AVERAGE_PRICE: Final = "significant(x: r.quote_volume / r.base_volume)"
-# Seconds are kept for seven days; from half a day on minutes say as much, and are fewer.
+# Windows of seconds are kept for seven days; beyond half a day minutes are fine enough, and fewer.
 _SUMMARY_IN: Final = script(
     "long = int(v: v.timeRangeStop) - int(v: v.timeRangeStart) > int(v: 12h)",
     'window = if long then "1m" else "1s"',
@@ -36,7 +37,7 @@ SIZES_SPAN: Final = "1h"
 
 
 def _summary(fields: tuple[str, ...], *steps: str) -> str:
-    """Sums of trades, from the seconds or the minutes."""
+    """Sums of trades, from windows of seconds or minutes."""
     return script(
         _SUMMARY_IN,
         pipe(*read("summaries", "trade_summary", fields, THIS_SYMBOL, "r.interval == window"), *steps),
@@ -44,7 +45,7 @@ def _summary(fields: tuple[str, ...], *steps: str) -> str:
 
 
 def sums_over_time(fields: tuple[str, ...], value: str, name: str, *steps: str) -> Query:
-    """A line of one figure for each window, made from sums of `fields`."""
+    """One figure a window, computed from sums of `fields`."""
     flux = _summary(
         fields,
         "toFloat()",
@@ -58,7 +59,7 @@ def sums_over_time(fields: tuple[str, ...], value: str, name: str, *steps: str) 
 
 
 def sums_of_all(fields: tuple[str, ...], value: str) -> Query:
-    """One figure for the whole range, made from sums of `fields`."""
+    """One figure of the whole range, computed from sums of `fields`."""
     flux = (
         SIGNIFICANT
         + "\n"
@@ -66,12 +67,12 @@ def sums_of_all(fields: tuple[str, ...], value: str) -> Query:
             fields,
             "toFloat()",
             "sum()",
-            'pivot(rowKey: ["symbol"], columnKey: ["_field"], valueColumn: "_value")',
+            pivot("symbol"),
             f"map(fn: (r) => ({{_time: v.timeRangeStop, _value: {value}}}))",
             group(),
         )
     )
-    return Query(flux, ("_value",))
+    return figure(flux)
 
 
 VOLUMES: Final = ("base_volume", "taker_buy_base_volume")
@@ -99,9 +100,9 @@ SUM_OF_FLOW: Final = Query(
     ),
     ("_time", "bought less sold"),
 )
-LARGEST: Final = Query(
+LARGEST: Final = figure(
     script(
-        newest(SIZES_SPAN),
+        newest(f"int(v: {SIZES_SPAN})"),
         pipe(
             *read(TICKS, "trade", ("price", "quantity"), THIS_SYMBOL, span=SINCE_START),
             WIDE,
@@ -110,12 +111,11 @@ LARGEST: Final = Query(
             *frame("_value"),
         ),
     ),
-    ("_value",),
 )
 SIZES: Final = Query(
     script(
         'import "math"',
-        newest(SIZES_SPAN),
+        newest(f"int(v: {SIZES_SPAN})"),
         pipe(
             *read(TICKS, "trade", ("price", "quantity", "buyer_is_maker"), THIS_SYMBOL, span=SINCE_START),
             WIDE,
@@ -136,7 +136,7 @@ SIZES: Final = Query(
 _TAPE_COLUMNS: Final = ("_time", "side", "price", "quantity", "worth", "trade_id")
 TAPE: Final = Query(
     script(
-        newest(TAPE_SPAN),
+        newest(f"int(v: {TAPE_SPAN})"),
         pipe(
             *read(TICKS, "trade", (), THIS_SYMBOL, span=SINCE_START),
             WIDE,
@@ -148,7 +148,4 @@ TAPE: Final = Query(
         ),
     ),
     _TAPE_COLUMNS,
-)
-PRICE: Final = Query(
-    pipe(*read(TICKS, "trade", ("price",), THIS_SYMBOL), "last()", *frame("_value")), ("_value",)
 )

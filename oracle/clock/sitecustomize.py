@@ -1,8 +1,8 @@
 """A host clock that can be set wrong: put this folder on PYTHONPATH and name a file by ORACLE_CLOCK_FILE.
 
-Python runs this before anything else. The file holds seconds (a number, may be negative), by which
-`time.time` and `time.time_ns` are off from then on; without the file they are right. Monotonic clocks stay as
-they are, as they do when a host's clock is set.
+Python runs this before anything else. The file holds the seconds (may be negative) by which `time.time` and
+`time.time_ns` are off; without the file they are right. Monotonic clocks are unchanged, as when a host's
+clock is set.
 """
 
 import os

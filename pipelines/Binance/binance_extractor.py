@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from cryptostream.snapshots.scripts import extract
+from pipelines.Binance.scripts import extract
 
 if __name__ == "__main__":
     sys.exit(extract(sys.argv[1:], str(__doc__)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from cryptostream.snapshots.scripts import take_one_slot
+from pipelines.Binance.scripts import take_one_slot
 
 if __name__ == "__main__":
     sys.exit(take_one_slot(sys.argv[1:], str(__doc__)))

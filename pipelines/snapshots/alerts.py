@@ -1,4 +1,4 @@
-"""Alerts: each problem is told once, again after a while, and once more when it is over."""
+"""Alerts: each problem is sent once, again while it lasts, and once more when it is over."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import aiohttp
 import orjson
 
-from pipelines.snapshots.landing.port import Conflict, LandingPlace
+from pipelines.snapshots.landing.port import Conflict, Landing
 from shared.errors import CryptoStreamError, SettingsError
 from shared.proxies import proxy_for
 from shared.redirects import is_redirect, target
@@ -20,26 +20,26 @@ _MOST_NAMED: Final = 20
 
 
 class AlertNotSent(CryptoStreamError):
-    """The webhook did not take it; the next run tries again."""
+    """The webhook did not accept it; the next run tries again."""
 
 
 class Problem(NamedTuple):
-    """Something that is wrong now; `key` stays the same while it lasts."""
+    """A current problem; `key` stays the same while it lasts."""
 
     key: str
     text: str
 
 
 class Open(NamedTuple):
-    """A problem that has been told: since when, when last, and in what words."""
+    """A problem that was sent: since when, when last, and its text."""
 
     since_ms: int
-    told_ms: int
+    sent_ms: int
     text: str
 
 
 class Message(NamedTuple):
-    """What is sent: `kind` is "problem", "still" or "recovered"."""
+    """One alert; `kind` is "problem", "still" or "recovered"."""
 
     kind: str
     key: str
@@ -52,13 +52,13 @@ def decide(
     problems: Sequence[Problem],
     now_ms: int,
     repeat_ms: int,
-    judged: Callable[[str], bool] = lambda _key: True,
+    covered: Callable[[str], bool] = lambda _key: True,
 ) -> tuple[dict[str, Open], list[Message]]:
-    """What is to be told now, and what will be known once it has been.
+    """The open problems once the messages are sent, and the messages.
 
     Args:
-        repeat_ms: after which a problem that lasts is told again.
-        judged: by key: that a problem is not among them means that it is over. Others stay as they are known.
+        repeat_ms: a lasting problem is sent again after this.
+        covered: whether the run looked at a problem's key; open problems of other keys stay as they are.
     """
     state: dict[str, Open] = {}
     messages: list[Message] = []
@@ -67,7 +67,7 @@ def decide(
         if before is None:
             state[problem.key] = Open(now_ms, now_ms, problem.text)
             messages.append(Message("problem", problem.key, problem.text, now_ms))
-        elif now_ms - before.told_ms >= repeat_ms:
+        elif now_ms - before.sent_ms >= repeat_ms:
             state[problem.key] = Open(before.since_ms, now_ms, problem.text)
             messages.append(Message("still", problem.key, problem.text, before.since_ms))
         else:
@@ -75,16 +75,16 @@ def decide(
     for key, before in known.items():
         if key in state:
             continue
-        if not judged(key):
+        if not covered(key):
             state[key] = before
         else:
             messages.append(Message("recovered", key, before.text, before.since_ms))
     return state, messages
 
 
-def load_state(place: LandingPlace) -> dict[str, Open]:
-    """What has been told so far; nothing if the file cannot be read as such: then it is told again."""
-    blob = place.read(_STATE)
+def load_state(landing: Landing) -> dict[str, Open]:
+    """The open problems; none if the file is unreadable, so they are sent again."""
+    blob = landing.read(_STATE)
     try:
         entries = orjson.loads(blob.content) if blob else {}
         return {str(key): Open(int(value[0]), int(value[1]), str(value[2])) for key, value in entries.items()}
@@ -92,13 +92,13 @@ def load_state(place: LandingPlace) -> dict[str, Open]:
         return {}
 
 
-def save_state(place: LandingPlace, state: Mapping[str, Open]) -> None:
-    """Keep what has been told. Of two runs that overlap the first to write wins: an alert more, none less."""
-    before = place.read(_STATE)
+def save_state(landing: Landing, state: Mapping[str, Open]) -> None:
+    """Keep the open problems. Of overlapping runs the first wins: an alert may repeat, none is lost."""
+    before = landing.read(_STATE)
     try:
-        place.write(
+        landing.write(
             _STATE,
-            orjson.dumps({key: list(told) for key, told in state.items()}),
+            orjson.dumps({key: list(problem) for key, problem in state.items()}),
             before.version if before else None,
         )
     except Conflict:
@@ -106,10 +106,10 @@ def save_state(place: LandingPlace, state: Mapping[str, Open]) -> None:
 
 
 async def send(url: str, messages: Sequence[Message]) -> None:
-    """Post messages to a webhook, one request: `{"text": …, "alerts": […]}`, as chat systems take it.
+    """Post messages to a webhook in one request: `{"text": …, "alerts": […]}`, as chat systems expect it.
 
     Raises:
-        AlertNotSent: no answer, or a refusal.
+        AlertNotSent: no answer, or an error status.
     """
     try:
         proxy = proxy_for(url)
@@ -138,12 +138,12 @@ async def send(url: str, messages: Sequence[Message]) -> None:
                     f"SNAPSHOT_WEBHOOK_URL: the webhook answered {answer.status}; check its address"
                 )
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        # The address may hold a secret: it is not shown.
+        # The address may hold a secret, so it is not shown.
         raise AlertNotSent(f"SNAPSHOT_WEBHOOK_URL: no answer ({type(error).__name__})") from None
 
 
 def text_of(messages: Sequence[Message]) -> str:
-    """The lines that people read."""
+    """The messages as lines of text."""
     lines = [f"{message.kind}: {shown(message.text)}" for message in messages[:_MOST_NAMED]]
     if len(messages) > _MOST_NAMED:
         lines.append(f"… and {len(messages) - _MOST_NAMED} more")

@@ -1,4 +1,4 @@
-"""What klines can still say of a slot that has passed. Pure."""
+"""Rows of passed slots, computed from klines. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FIVE_MINUTES: Final = INTERVAL_MS["5m"]
 
 
 def bars_for(interval_ms: int) -> str:
-    """The longest of Binance's bars that ends at every slot."""
+    """The longest interval of Binance whose bars end at every slot."""
     return "5m" if interval_ms % _FIVE_MINUTES == 0 else "1m"
 
 
@@ -30,13 +30,13 @@ def rows_of_klines(
 ) -> list[SnapshotRow]:
     """Rows of passed slots from the bars of the 24 hours before each.
 
-    A slot whose last bar does not exist has no trading at its instant (BINANCE_SPOT.md §9: a halt): it stays
+    Without a bar that ends at the slot there was no trading (BINANCE_SPOT.md §9: a halt): the slot stays
     missing for good.
 
     Args:
         klines: closed bars of one interval, ascending, from 24 h before the first slot to the last slot; all
             that the exchange has.
-        reasons: why a slot is not complete.
+        reasons: why each slot is not complete.
     """
     closes = [kline["close_time_ms"] + 1 for kline in klines]
     rows = []
@@ -64,7 +64,7 @@ def _row(symbol: str, slot_ms: int, window: Sequence[KlineMessage], reason: str,
             "low_24h": min(Decimal(kline["low"]) for kline in window),
             "base_volume_24h": base,
             "quote_volume_24h": quote,
-            # As the ticker of a day without trades: the last price.
+            # As the ticker of a day without trades has it: the last price.
             "weighted_average_price_24h": rounded(quote / base) if base else last,
         }
     if not all(map(fitting, measures.values())):

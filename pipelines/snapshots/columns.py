@@ -18,9 +18,9 @@ class Column:
 
     Attributes:
         unit: of its values.
-        source: where they come from.
-        klines: klines can still give it after the slot.
-        measure: it says something of the market, and is null where that is not known.
+        source: where values come from.
+        klines: can be computed from klines after the slot.
+        measure: a figure of the market, null where unknown.
     """
 
     name: str

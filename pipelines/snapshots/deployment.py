@@ -16,22 +16,23 @@ from pipelines.snapshots.settings import SnapshotSettings
 from shared.errors import SettingsError
 
 DEPLOYMENT: Final = "binance"
-POOL: Final = "default-pool"
 _ROOT: Final = Path(__file__).resolve().parents[2]
-_ENTRY: Final = "pipelines/snapshots/flow.py:market_snapshot"
-# A slot that did not land by the third after it: neither a late start nor a repeat explains that.
+# After three slots without a landing neither a late start nor a retry explains the silence.
 _SILENT_SLOTS: Final = 3
 
 
-def deploy(settings: SnapshotSettings, pool: str) -> str:
+def deploy(settings: SnapshotSettings, pool: str, entrypoint: str) -> str:
     """Declare the flow to the server of PREFECT_API_URL; repeated, it updates. Returns the deployment's name.
 
-    The worker must find this source tree at the same path.
+    The worker needs this source tree at the same path.
+
+    Args:
+        entrypoint: of the flow, as `path/below/the/tree.py:function`.
 
     Raises:
         SettingsError: the work pool is not there.
     """
-    remote: Any = flow.from_source(source=str(_ROOT), entrypoint=_ENTRY)
+    remote: Any = flow.from_source(source=str(_ROOT), entrypoint=entrypoint)
     try:
         remote.deploy(
             name=DEPLOYMENT,

@@ -1,4 +1,4 @@
-"""From the exchange: observations of symbols, and klines for slots that have passed."""
+"""The exchange's client: observations of symbols, and klines of passed slots."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from pipelines.snapshots.backfill import bars_for, rows_of_klines
-from pipelines.snapshots.observation import BOOK_LEVELS, EXCHANGE, LAST_TRADES, Observation
+from pipelines.snapshots.observation import BOOK_LEVELS, EXCHANGE, LAST_TRADES, SOURCE, Observation
 from pipelines.snapshots.plan import batches
 from pipelines.snapshots.rows import UNKNOWN_SYMBOL, SnapshotRow, missing
 from pipelines.snapshots.slots import DAY_MS
-from producers.exchanges.binance.rest import BinanceRest
+from producers.exchanges.port import Addresses
+from producers.exchanges.rest_port import PAGE
 from shared.errors import ExchangeError, ExchangeUnavailable, ExchangeUnreadable, UnknownSymbol
 from shared.intervals import INTERVAL_MS
 from shared.messages import KlineMessage
@@ -24,19 +25,18 @@ from shared.messages import KlineMessage
 Result = TypeVar("Result")
 
 _APART_S: Final = 0.2
-# Waits that the exchange asks for, one after the other, while the slot lasts.
+# Most waits of one request that the exchange asks for.
 _PATIENCE: Final = 6
 _SPARE_MS: Final = 10_000
-_PAGE: Final = 1_000
 
 
 class SlotOver(ExchangeError):
-    """Nothing was asked: an answer would be of a later slot."""
+    """The request was not sent: its answer would belong to a later slot."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a symbol could not be observed; `rejected` are the answers that broke their contract."""
+    """Why a symbol was not observed; `rejected` are answers that broke their contract."""
 
     symbol: str
     reason: str
@@ -44,7 +44,7 @@ class Failure:
 
 
 class ExchangeClock:
-    """The exchange's time, as this machine's clock tells it once the difference is known."""
+    """The exchange's time: this machine's clock plus the measured offset."""
 
     def __init__(self, clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
         self._clock_ms = clock_ms
@@ -54,24 +54,25 @@ class ExchangeClock:
         return self._clock_ms() + self._offset_ms
 
     def set_by(self, exchange_ms: int, asked_ms: int, answered_ms: int) -> None:
-        """Take the exchange's answer, as of half the way; times by `now_ms`."""
+        """Set the offset by an answer, taken as of the middle of the request; times by `now_ms`."""
         self._offset_ms += exchange_ms - (asked_ms + answered_ms) // 2
 
 
 class SnapshotExchange:
-    """Binance, as far as snapshots need it: symbols begun at least 0.2 s apart, under one weight budget."""
+    """The exchange for snapshots: symbols start at least 0.2 s apart, under one weight budget."""
 
     def __init__(self, rest_url: str, share: float, clock: ExchangeClock) -> None:
         self.clock = clock
-        self.rest = BinanceRest(rest_url, rest_url, clock.now_ms, self._reject, share)
+        addresses = Addresses(rest_url, "", rest_url)
+        self.rest = SOURCE.rest(addresses, clock.now_ms, self._reject, share)
         self._rejected: defaultdict[str, list[tuple[str, str, bytes]]] = defaultdict(list)
         self._next_turn_s = 0.0
 
     async def set_clock(self) -> None:
-        """Learn the exchange's time.
+        """Measure the offset to the exchange's clock.
 
         Raises:
-            ExchangeError: it does not tell.
+            ExchangeError: no answer.
         """
         asked_ms = self.clock.now_ms()
         exchange_ms = await self.rest.time_ms()
@@ -85,44 +86,37 @@ class SnapshotExchange:
         return {symbol: found[symbol] for symbol in symbols if symbol in found}
 
     async def observe(self, symbol: str, deadline_ms: int) -> Observation:
-        """Ticker, book and last trades of a symbol, one right after the other.
+        """Ticker, book and last trades of a symbol, in direct succession.
 
         Raises:
             SlotOver: its turn came after the deadline.
-            ExchangeError: one of them is not to be had now.
+            ExchangeError: one of the requests failed.
         """
         await self._turn()
         if self.clock.now_ms() >= deadline_ms:
-            # What came then would be held back, and the time of the next slot spent on it.
+            # The answer would break the rules, and take time from the next slot.
             raise SlotOver("the slot was over before its turn came")
         self._rejected.pop(symbol, None)
         ticker = await self.rest.day_ticker(symbol)
         book = await self.rest.depth(symbol, self.clock.now_ms, BOOK_LEVELS)
         trades = await self.rest.newest_trades(symbol, LAST_TRADES, self.clock.now_ms())
         if symbol in self._rejected:
-            # A trade that cannot be read would make five trades of four.
+            # One unreadable trade would silently leave fewer trades.
             raise ExchangeUnreadable(f"trades of {symbol}: {self._rejected[symbol][0][1]}")
         return Observation(symbol, ticker, book, trades, self.clock.now_ms())
-
-    async def observe_within(self, symbol: str, deadline_ms: int) -> Observation | Failure:
-        """The same, with every wait that the exchange asks for, as long as it ends before the deadline."""
-        try:
-            return await self.patiently(lambda: self.observe(symbol, deadline_ms), deadline_ms)
-        except ExchangeError as error:
-            return self.failure(symbol, error)
 
     def failure(self, symbol: str, error: ExchangeError) -> Failure:
         reason = UNKNOWN_SYMBOL if isinstance(error, UnknownSymbol) else str(error)
         return Failure(symbol, reason, tuple(self._rejected.pop(symbol, ())))
 
     async def patiently(self, work: Callable[[], Awaitable[Result]], deadline_ms: int) -> Result:
-        """Do something, and again after each Retry-After that ends before the deadline.
+        """Run `work`, and again after each Retry-After that ends before the deadline.
 
-        Other transient failures were retried with growing jittered waits by the client already; only what it
-        took for an answer, and was none, is asked for again here.
+        The client has already retried other transient failures with backoff; only unreadable answers are
+        retried here.
 
         Raises:
-            ExchangeError: it does not become possible in time, or never will.
+            ExchangeError: permanent, or not over before the deadline.
         """
         for attempt in range(_PATIENCE + 1):
             try:
@@ -140,16 +134,16 @@ class SnapshotExchange:
         """All closed bars with open times from one to another (exclusive), ascending.
 
         Raises:
-            ExchangeError: not all of them can be had.
+            ExchangeError: not all of them are available.
         """
         length = INTERVAL_MS[interval]
         found: list[KlineMessage] = []
         while first_ms < end_ms:
-            last_ms = min(end_ms, first_ms + _PAGE * length) - length
+            last_ms = min(end_ms, first_ms + PAGE * length) - length
             self._rejected.pop(symbol, None)
             found += await self.rest.klines(symbol, interval, first_ms, last_ms, self.clock.now_ms())
             if symbol in self._rejected:
-                # A bar that cannot be read is not one that does not exist.
+                # An unreadable bar must not be taken for a missing one.
                 raise ExchangeUnreadable(f"klines of {symbol}: {self._rejected[symbol][0][1]}")
             first_ms = last_ms + length
         return found
@@ -157,10 +151,10 @@ class SnapshotExchange:
     async def fill(
         self, symbol: str, slots: Sequence[int], reasons: Mapping[int, str], interval_ms: int
     ) -> list[SnapshotRow]:
-        """Rows of passed slots, as klines can give them.
+        """Rows of passed slots, computed from klines.
 
         Raises:
-            ExchangeError: the klines cannot be had now; nothing is known that was not known before.
+            ExchangeError: the klines are not available now.
         """
         await self._turn()
         bars = bars_for(interval_ms)
@@ -174,7 +168,7 @@ class SnapshotExchange:
         return rows_of_klines(symbol, slots, klines, reasons, self.clock.now_ms())
 
     async def _turn(self) -> None:
-        """Wait until the last symbol was begun 0.2 s ago."""
+        """Wait until 0.2 s after the start of the previous symbol."""
         loop = asyncio.get_running_loop()
         begin_s = max(loop.time(), self._next_turn_s)
         self._next_turn_s = begin_s + _APART_S
@@ -188,7 +182,7 @@ class SnapshotExchange:
 async def open_exchange(
     rest_url: str, share: float, clock: ExchangeClock | None = None
 ) -> AsyncIterator[SnapshotExchange]:
-    """The exchange, its connections closed at the end."""
+    """The exchange's client; closes its connections at the end."""
     exchange = SnapshotExchange(rest_url, share, clock or ExchangeClock())
     try:
         yield exchange

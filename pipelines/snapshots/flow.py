@@ -1,43 +1,41 @@
-"""The flow `market-snapshot`: a run of the pipeline as Prefect sees it.
+"""A run of the pipeline as Prefect sees it: slot time, retries, artifacts and events.
 
-What is done is in `run` and `steps`; here are slot time, retries, artifacts and events. Importing this starts
-nothing: `from_source` and workers import it.
+The work itself is in `run` and `steps`; the flow that deployments name is `cryptostream.snapshots.flow`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Final
 
-from prefect import flow, get_run_logger, task
+from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.context import get_run_context
 from prefect.events import emit_event
-from prefect.states import Completed, Failed
+from prefect.states import Completed, Failed, State
 from prefect.tasks import exponential_backoff
 
 from pipelines.snapshots import steps
+from pipelines.snapshots.destinations import Destinations, open_destinations
 from pipelines.snapshots.extract import Failure, SnapshotExchange, open_exchange
 from pipelines.snapshots.landing.port import LandingMisconfigured, LandingUnavailable
 from pipelines.snapshots.observation import EXCHANGE, Observation
-from pipelines.snapshots.places import Places, open_places
-from pipelines.snapshots.quality.rules import Usual
+from pipelines.snapshots.quality.rules import Baseline
 from pipelines.snapshots.result import RunResult
 from pipelines.snapshots.rows import Origin, SnapshotRow
-from pipelines.snapshots.run import run_slot
-from pipelines.snapshots.settings import SnapshotSettings, load_snapshot_settings
+from pipelines.snapshots.run import StreamCloses, run_slot
+from pipelines.snapshots.settings import SnapshotSettings
 from pipelines.snapshots.slots import slot_at, slot_text
 from pipelines.snapshots.steps import Checked, Delivered, Steps
-from pipelines.snapshots.stream import stream_closes
 from pipelines.snapshots.table import as_records, price, price_decimals, sparkline, summary_of
 from shared.errors import ExchangeUnavailable
 
 FLOW_NAME: Final = "market-snapshot"
-# What alerts of a server are made from: an event a row, with a label that all share, and one a deployment.
-LANDED_EVENT: Final = "cryptostream.snapshot.landed"
+# What alerts of a server are made from: an event a run, with a label that all share, and one a deployment.
+# Not the rows' events: they come together, and a server on SQLite gives up some of those that it evaluates.
+LANDED_EVENT: Final = "cryptostream.snapshot.slot-landed"
 DEPLOYED_EVENT: Final = "cryptostream.snapshot.deployed"
 EVENT_RESOURCE: Final = "cryptostream.snapshot"
 EVENT_LABEL: Final = "cryptostream.exchange"
@@ -77,55 +75,43 @@ async def fill_task(
 
 @task(name="check", cache_policy=NO_CACHE)
 async def check_task(
-    outcomes: Sequence[Observation | Failure], slot_ms: int, origin: Origin, now_ms: int, usual: Usual
+    outcomes: Sequence[Observation | Failure], slot_ms: int, origin: Origin, now_ms: int, baseline: Baseline
 ) -> Checked:
-    return await steps.check(outcomes, slot_ms, origin, now_ms, usual)
+    return await steps.check(outcomes, slot_ms, origin, now_ms, baseline)
 
 
 @task(name="keep", cache_policy=NO_CACHE)
 async def keep_task(
-    places: Places, checked: Checked, filled: Sequence[SnapshotRow], slot_ms: int, now_ms: int
+    destinations: Destinations, checked: Checked, filled: Sequence[SnapshotRow], slot_ms: int, now_ms: int
 ) -> None:
-    await steps.keep(places, checked, filled, slot_ms, now_ms)
+    await steps.keep(destinations, checked, filled, slot_ms, now_ms)
 
 
 @task(name="land", cache_policy=NO_CACHE)
-async def land_task(places: Places) -> Delivered:
-    return await steps.deliver(places)
+async def land_task(destinations: Destinations) -> Delivered:
+    return await steps.deliver(destinations)
 
 
 TASKS: Final = Steps(extract_task, fill_task, check_task, keep_task, land_task)
 
 
-@flow(name=FLOW_NAME, log_prints=False)
-async def market_snapshot(
-    symbols: list[str] | None = None,
-    cron: str | None = None,
-    landing: str | None = None,
-    directory: str | None = None,
-) -> Any:
-    """Take one slot; parameters are settings, the environment's where they are None.
+async def run_in_prefect(settings: SnapshotSettings, stream_closes: StreamCloses) -> State[Any]:
+    """Take the slot that the scheduler names, and publish what became of it; the state of the flow run.
 
-    The state is Completed, named Partial or Late where some symbols' rows are not complete; or Failed, named
-    Untaken where none is, and Unlanded where a place took nothing.
+    Args:
+        stream_closes: see `run_slot`.
     """
-    settings = load_snapshot_settings(
-        snapshot_symbols=None if symbols is None else ",".join(symbols),
-        snapshot_cron=cron,
-        snapshot_landing=landing,
-        snapshot_dir=None if directory is None else Path(directory),
-    )
     slot_ms, origin = _scheduled(settings)
-    with open_places(settings) as places:
+    with open_destinations(settings) as destinations:
         async with open_exchange(settings.binance_rest_url, settings.share) as exchange:
             result = await run_slot(
-                settings, exchange, places, slot_ms, origin, steps=TASKS, stream_closes=stream_closes
+                settings, exchange, destinations, slot_ms, origin, steps=TASKS, stream_closes=stream_closes
             )
-        await publish(result, _recent_prices(places, result, settings))
+        await publish(result, _recent_prices(destinations, result, settings))
     summary = summary_of(result)
     get_run_logger().info("%s: %s", slot_text(slot_ms), summary)
-    if result.state == "failed" or result.troubles:
-        name = "Unlanded" if result.troubles else "Untaken"
+    if result.state == "failed" or result.failures:
+        name = "Unlanded" if result.failures else "Untaken"
         return Failed(message=summary, name=name)
     return Completed(message=summary, name="Completed" if result.complete else result.state.capitalize())
 
@@ -139,7 +125,7 @@ def _scheduled(settings: SnapshotSettings) -> tuple[int, Origin]:
 
 
 async def publish(result: RunResult, recent: Mapping[str, Sequence[float]]) -> None:
-    """Artifacts of a run (prices, checks, a small chart), and an event for each row."""
+    """Artifacts of a run (prices, checks, a small chart), an event for each row, and one if they landed."""
     slot = slot_text(result.slot_ms)
     await create_table_artifact(
         key="market-snapshot", table=as_records(result.rows), description=f"{slot} UTC: {summary_of(result)}"
@@ -147,17 +133,23 @@ async def publish(result: RunResult, recent: Mapping[str, Sequence[float]]) -> N
     await create_table_artifact(
         key="market-snapshot-checks",
         table=[one._asdict() for one in result.results],
-        description=f"{slot} UTC: {len(result.held)} quarantined",
+        description=f"{slot} UTC: {len(result.quarantined)} quarantined",
     )
     await create_markdown_artifact(key="market-snapshot-chart", markdown=chart(slot, result.rows, recent))
     for row in result.rows:
         emit_event(
-            event=LANDED_EVENT if not result.troubles else "cryptostream.snapshot.waiting",
+            event=f"{EVENT_RESOURCE}.{'waiting' if result.failures else 'landed'}",
             resource={
                 "prefect.resource.id": f"{EVENT_RESOURCE}.{EXCHANGE}.{row.symbol}",
                 EVENT_LABEL: EXCHANGE,
             },
             payload={"slot": slot, "status": row.status, "reason": row.reason},
+        )
+    if result.rows and not result.failures:
+        emit_event(
+            event=LANDED_EVENT,
+            resource={"prefect.resource.id": f"{EVENT_RESOURCE}.{EXCHANGE}", EVENT_LABEL: EXCHANGE},
+            payload={"slot": slot, "rows": len(result.rows)},
         )
 
 
@@ -173,13 +165,15 @@ def chart(slot: str, rows: Sequence[SnapshotRow], recent: Mapping[str, Sequence[
     return "\n".join(lines)
 
 
-def _recent_prices(places: Places, result: RunResult, settings: SnapshotSettings) -> dict[str, list[float]]:
+def _recent_prices(
+    destinations: Destinations, result: RunResult, settings: SnapshotSettings
+) -> dict[str, list[float]]:
     """Prices of the last slots that have landed, by symbol, oldest first; none if they cannot be read now."""
     found: dict[str, list[float]] = {}
     first_ms = result.slot_ms - _CHARTED * settings.interval_ms
     try:
         for slot_ms in range(first_ms, result.slot_ms + 1, settings.interval_ms):
-            for row in places.files.rows(slot_ms):
+            for row in destinations.files.rows(slot_ms):
                 if "last_price" in row.measures:
                     found.setdefault(row.symbol, []).append(float(row.measures["last_price"]))
     except (LandingUnavailable, LandingMisconfigured):

@@ -1,4 +1,4 @@
-"""Rows as Arrow tables and Parquet bytes, and back; the schema is that of `columns`."""
+"""Rows as Arrow tables and Parquet bytes, and back, by the schema of `columns`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def table_of(rows: Iterable[SnapshotRow]) -> pa.Table:
     """Rows as a table of SCHEMA.
 
     Raises:
-        BrokenRow: a row that is against the laws of its status.
+        BrokenRow: a row breaks the invariants of its status.
     """
     records = []
     for row in rows:
@@ -51,7 +51,7 @@ def table_of(rows: Iterable[SnapshotRow]) -> pa.Table:
 
 
 def record_of(row: SnapshotRow) -> dict[str, Any]:
-    """A row by column name; times as aware datetimes, what is not known None."""
+    """A row by column name; times as aware datetimes, unknown values None."""
     record: dict[str, Any] = {
         "exchange": row.exchange,
         "symbol": row.symbol,
@@ -92,7 +92,7 @@ def rows_of(table: pa.Table) -> list[SnapshotRow]:
 
 
 def each_row(table: pa.Table) -> Iterator[SnapshotRow]:
-    """The rows of a table, a few of them in memory at a time."""
+    """The rows of a table, 5,000 at a time in memory."""
     for begin in range(0, table.num_rows, _AT_ONCE):
         yield from rows_of(table.slice(begin, _AT_ONCE))
 
@@ -105,7 +105,7 @@ def parquet_of(rows: Sequence[SnapshotRow]) -> bytes:
 def parquet_bytes(table: pa.Table) -> bytes:
     """A table as a file."""
     sink = io.BytesIO()
-    # Dictionaries serve files of millions of rows; here they are most of the bytes.
+    # Dictionaries pay off in files of millions of rows; here they would be most of the bytes.
     pq.write_table(table, sink, compression="zstd", use_dictionary=False)
     return sink.getvalue()
 
@@ -116,21 +116,21 @@ def rows_of_parquet(data: bytes) -> list[SnapshotRow]:
 
 
 def table_of_parquet(data: bytes) -> pa.Table:
-    """A file that `parquet_of` made. As rows, a day of hundreds of symbols would be ten times as large."""
+    """The table of a file that `parquet_of` made; a tenth of the memory of its rows."""
     table = pq.read_table(io.BytesIO(data), use_threads=False, partitioning=None)
     # Reading adds metadata of its own.
     return pa.Table.from_arrays(table.select(SCHEMA.names).columns, schema=SCHEMA)
 
 
 def split_by_slots(table: pa.Table, slots: Collection[int]) -> tuple[pa.Table, pa.Table]:
-    """The part of a table that is of these slots, and the rest."""
+    """The rows of these slots, and the rest."""
     moments = pa.array([_moment(slot_ms) for slot_ms in slots], type=SCHEMA.field("slot").type)
     within = pc.is_in(table["slot"], value_set=moments)
     return table.filter(within), table.filter(pc.invert(within))
 
 
 def joined(tables: Sequence[pa.Table]) -> pa.Table:
-    """Tables without a common key as one, by slot and symbol, as `rows.merge` orders rows."""
+    """One table of tables without common keys, ordered as `rows.merge` orders rows."""
     order = [(name, "ascending") for name in ("slot", "exchange", "symbol")]
     return pa.concat_tables(tables).sort_by(order).combine_chunks()
 

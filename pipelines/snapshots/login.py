@@ -1,4 +1,4 @@
-"""How a Prefect server is told who may ask it, and how its clients say who they are."""
+"""Logins of Prefect servers and their clients."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ SERVER_LOGIN: Final = "PREFECT_SERVER_API_AUTH_STRING"
 
 
 def closed_server(login: str, origins: Sequence[str]) -> dict[str, str]:
-    """Settings of a server that answers those who know its login, and no web page but its own.
+    """Settings of a server that requires a login and accepts no web page but its own.
 
-    By its defaults it answers anybody, other sites' pages too, and workers run what it is asked for.
+    Its defaults answer anybody, pages of other sites too, and workers run what the server is asked for.
 
     Args:
         login: name and password, with a colon between them.
-        origins: where browsers find its pages.
+        origins: of its own pages in browsers.
     """
     return {
         SERVER_LOGIN: login,

@@ -1,26 +1,27 @@
-"""What the exchange said of a symbol, and the complete row it makes. Pure."""
+"""An observation of a symbol, and the complete row made of it. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
-from typing import Any, Final
+from typing import Final
 
 from pipelines.snapshots.rows import Origin, SnapshotRow, fitting, rounded
-from producers.exchanges.binance.rows import snapshot_of_body, trade_of_row
-from producers.exchanges.binance.ticker import DayTicker, ticker_of_body
+from producers.exchanges.registry import exchange_named
+from producers.exchanges.rest_port import DayTicker
 from shared.errors import InvalidMessage
 from shared.messages import DepthMessage, TradeMessage
 
 LAST_TRADES: Final = 5
 BOOK_LEVELS: Final = 5
 EXCHANGE: Final = "binance"
+SOURCE: Final = exchange_named(EXCHANGE)
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """Ticker, book and last trades of a symbol; `observed_time_ms` is our clock when the last came."""
+    """Ticker, book and last trades of a symbol; `observed_time_ms` is our clock at the last answer."""
 
     symbol: str
     ticker: DayTicker
@@ -29,28 +30,11 @@ class Observation:
     observed_time_ms: int
 
 
-def read_observation(symbol: str, ticker: Any, depth: Any, trades: Any, observed_time_ms: int) -> Observation:
-    """Read three decoded answers, all or nothing.
-
-    Raises:
-        InvalidMessage: one of them breaks its contract.
-    """
-    if type(trades) is not list:
-        raise InvalidMessage("trades", trades, "a list")
-    return Observation(
-        symbol,
-        ticker_of_body(symbol, ticker),
-        snapshot_of_body(symbol, depth, observed_time_ms),
-        [trade_of_row(symbol, row, observed_time_ms) for row in trades],
-        observed_time_ms,
-    )
-
-
 def complete_row(observation: Observation, slot_ms: int, origin: Origin) -> SnapshotRow:
-    """The row of a slot, every measure known.
+    """The complete row of a slot.
 
     Raises:
-        InvalidMessage: something that a complete row needs is not there, or is no such thing.
+        InvalidMessage: a measure is missing or invalid.
     """
     ticker, book = observation.ticker, observation.book
     bid, bid_quantity = _first("bids", book["bids"])

@@ -1,4 +1,4 @@
-"""Questions to what has landed, answered by DuckDB on the same Parquet files."""
+"""SQL on landed files, answered by DuckDB."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import duckdb
 
+from pipelines.snapshots.destinations import parquet_dir
 from pipelines.snapshots.frame import SCHEMA
-from pipelines.snapshots.places import parquet_dir
 from pipelines.snapshots.quality.quarantine import CHECKS_SCHEMA, QUARANTINE_SCHEMA
 from pipelines.snapshots.settings import SnapshotSettings
 from pipelines.snapshots.warehouse.statements import rank_sql
@@ -20,7 +20,7 @@ _TABLES: Final = {
     "quarantine": ("quarantine/exchange=*/date=*/*.parquet", QUARANTINE_SCHEMA),
     "checks": ("checks/exchange=*/date=*/*.parquet", CHECKS_SCHEMA),
 }
-# The law of `rows.better`: of a day whose run was killed while it was compacted, rows stand in two files.
+# As `rows.better`: if a compaction was killed, rows of that day are in two files.
 _ONE_A_KEY: Final = f"""
 QUALIFY row_number() OVER (
     PARTITION BY exchange, symbol, slot
@@ -37,7 +37,7 @@ class QueryRefused(UsageError):
 def open_query(settings: SnapshotSettings) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection with tables `snapshots`, `quarantine` and `checks`, read-only and in UTC.
 
-    Tables of which nothing has landed are empty.
+    A table without files is empty.
     """
     connection = duckdb.connect()
     try:
@@ -50,7 +50,7 @@ def open_query(settings: SnapshotSettings) -> Iterator[duckdb.DuckDBPyConnection
             )
         for table, (pattern, schema) in _TABLES.items():
             connection.execute(_view(settings, table, pattern, schema))
-        # What a user types may read what has landed, and nothing else of this machine.
+        # The user's SQL may read landed files, and nothing else of this machine.
         root = (settings.snapshot_landing or str(parquet_dir(settings).resolve())).replace("'", "''")
         connection.execute(f"SET allowed_directories = ['{root}']")
         connection.execute("SET enable_external_access = false")
@@ -71,7 +71,7 @@ def ask(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[list[str], lis
         if not statements:
             raise QueryRefused('query: no statement; write one like "SELECT * FROM snapshots"')
         for statement in statements:
-            # DuckDB knows no folder that may be read and not written: COPY would replace what has landed.
+            # DuckDB cannot allow reads alone: COPY could overwrite landed files.
             if statement.type != duckdb.StatementType.SELECT:
                 raise QueryRefused(f"query: it only reads; write a SELECT in place of {statement.type.name}")
         answer = connection.execute(sql)
@@ -82,7 +82,7 @@ def ask(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[list[str], lis
 
 
 def has_landed(settings: SnapshotSettings) -> bool:
-    """Whether there is any row."""
+    """Whether any row has landed."""
     return _any(settings, _TABLES["snapshots"][0])
 
 
@@ -101,7 +101,7 @@ def _view(settings: SnapshotSettings, table: str, pattern: str, schema: Any) -> 
 
 
 def _any(settings: SnapshotSettings, pattern: str) -> bool:
-    """Whether there is a file of a table at all: DuckDB refuses a pattern that nothing matches."""
+    """Whether a table has files: DuckDB refuses a pattern without matches."""
     if not settings.snapshot_landing:
         return next(parquet_dir(settings).glob(pattern), None) is not None
     folder = pattern.split("exchange=", maxsplit=1)[0] + "exchange=binance"

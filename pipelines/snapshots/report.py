@@ -1,4 +1,4 @@
-"""The last day as one page without anything from elsewhere: prices, spreads, completeness, quality. Pure."""
+"""The last day as one self-contained page: prices, spreads, completeness, quality. Pure."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from pipelines.snapshots.table import computed, decimals_of, number, price, pric
 
 _WIDTH: Final = 640
 _HEIGHT: Final = 120
-# Of a chart: above its line stands what it shows, below it the hours.
+# Of a chart: its label is above the line, the hours below.
 _TOP: Final = 22
 _BOTTOM: Final = 100
 _HOURS_APART: Final = 6
 _HOUR_MS: Final = 3_600_000
-# Nearer to an edge, the text of an hour would be cut off.
+# Nearer to an edge the text of an hour would be clipped.
 _EDGE: Final = 20
 _STYLE: Final = """
 body{font:14px/1.45 system-ui,sans-serif;max-width:720px;margin:2rem auto;padding:0 1rem;color:#222}
@@ -35,26 +35,26 @@ _COLOURS: Final = {"complete": "#2a9d5c", "backfilled": "#e0a426", "missing": "#
 _ABSENT: Final = "#999"
 
 
-def page(  # noqa: PLR0917 - what a day is made of
+def page(  # noqa: PLR0917
     rows: Sequence[SnapshotRow],
     symbols: Sequence[str],
     span: tuple[int, int],
     interval_ms: int,
     quality: Mapping[str, tuple[int, int]],
-    held: Sequence[tuple[str, str, str]],
+    quarantined: Sequence[tuple[str, str, str]],
 ) -> str:
     """The page as HTML.
 
     Args:
         span: first slot and the end after the last.
-        quality: by rule: how many rows were checked, how many failed.
-        held: slot, symbol and reason of what was quarantined, newest first.
+        quality: by rule, number of rows checked and failed.
+        quarantined: slot, symbol and reason, newest first.
     """
     slots = list(slots_between(*span, interval_ms))
     scheduled = set(slots)
     by_symbol: defaultdict[str, dict[int, SnapshotRow]] = defaultdict(dict)
     for row in rows:
-        # Rows of another schedule are no slots of this one.
+        # Rows of another schedule are left out.
         if row.slot_ms in scheduled:
             by_symbol[row.symbol][row.slot_ms] = row
     title = f"Market snapshots, {slot_text(span[0])} to {slot_text(span[1])} UTC"
@@ -65,7 +65,7 @@ def page(  # noqa: PLR0917 - what a day is made of
         _completeness(by_symbol, symbols, slots),
         *(_symbol(symbol, by_symbol[symbol], slots) for symbol in symbols),
         _quality(quality),
-        _held(held),
+        _quarantined(quarantined),
     ]
     return "\n".join(parts) + "\n"
 
@@ -111,7 +111,7 @@ def _change(percent: Measure) -> str:
 
 
 def _chart(rows: Mapping[int, SnapshotRow], slots: Sequence[int], name: str, label: str) -> str:
-    """A line over the day; where nothing is known it is broken."""
+    """A line over the day, with gaps where the value is unknown."""
     known = {
         place: float(rows[slot].measures[name])
         for place, slot in enumerate(slots)
@@ -132,7 +132,7 @@ def _chart(rows: Mapping[int, SnapshotRow], slots: Sequence[int], name: str, lab
     for place in range(len(slots)):
         if place in known:
             y = _BOTTOM - (known[place] - low) / height * (_BOTTOM - _TOP)
-            # A point between two gaps is a line of no length, which the round cap makes a dot.
+            # A point between two gaps is a line without length, drawn as a dot by its round cap.
             path.append(f"{'L' if joined else 'M'}{place * step:.1f} {y:.1f}{'' if joined else 'h0'}")
         joined = place in known
     return (
@@ -162,7 +162,7 @@ def _strip(rows: Mapping[int, SnapshotRow], slots: Sequence[int]) -> str:
     """The status of every slot, as one strip of colours."""
     width = _WIDTH / max(1, len(slots))
     boxes, place = [], 0
-    # Boxes side by side leave seams where their edges are rounded: what is alike is one box.
+    # Adjacent boxes leave seams where edges are rounded, so equal neighbours are one box.
     for colour, alike in groupby(_COLOURS[rows[slot].status] if slot in rows else _ABSENT for slot in slots):
         count = len(list(alike))
         boxes.append(
@@ -181,11 +181,12 @@ def _quality(quality: Mapping[str, tuple[int, int]]) -> str:
     return f"<h2>Quality</h2><table>{head}{lines}</table>"
 
 
-def _held(held: Sequence[tuple[str, str, str]]) -> str:
-    if not held:
+def _quarantined(quarantined: Sequence[tuple[str, str, str]]) -> str:
+    if not quarantined:
         return "<p>Nothing was quarantined.</p>"
     head = _line("slot", "symbol", "reason", tag="th")
-    return f"<h2>Quarantined</h2><table class=text>{head}{''.join(_line(*entry) for entry in held)}</table>"
+    lines = "".join(_line(*entry) for entry in quarantined)
+    return f"<h2>Quarantined</h2><table class=text>{head}{lines}</table>"
 
 
 def _line(*cells: Any, tag: str = "td") -> str:

@@ -1,4 +1,4 @@
-"""What a run has done, and what of it is a problem. Pure."""
+"""The result of a run, and its problems. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from pipelines.snapshots.alerts import Problem
-from pipelines.snapshots.quality.quarantine import Held, RuleResult
+from pipelines.snapshots.quality.quarantine import Quarantined, RuleResult
 from pipelines.snapshots.rows import FINAL_REASONS, Origin, SnapshotRow
 from pipelines.snapshots.slots import slot_text
 
@@ -18,14 +18,14 @@ _LATE: Final = "late"
 @dataclass(frozen=True, slots=True)
 class RunResult:
     """Attributes:
-    late: the run came after its slot had ended: its rows are what klines give, if there were none yet.
+    late: the run began after its slot had ended: its rows are backfilled from klines.
     rows: of the run's own slot, one a symbol.
     filled: rows of passed slots.
-    results: how each rule went.
-    landed: slots written to the landing place.
-    troubles: which places took nothing, and why: "landing", "warehouse".
-    waiting: files of rows in the spool.
-    seconds: that the run took.
+    results: counts of each rule.
+    landed: slots written to the landing.
+    failures: reasons by destination ("landing", "warehouse") that could not be written.
+    waiting: files of rows left in the spool.
+    seconds: duration of the run.
     """
 
     slot_ms: int
@@ -33,17 +33,17 @@ class RunResult:
     late: bool
     rows: Sequence[SnapshotRow]
     filled: Sequence[SnapshotRow]
-    held: Sequence[Held]
+    quarantined: Sequence[Quarantined]
     results: Sequence[RuleResult]
     landed: int = 0
     waiting: int = 0
-    troubles: Mapping[str, str] = field(default_factory=dict)
+    failures: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
 
     @property
     def complete(self) -> bool:
-        """All symbols' rows are complete and have landed."""
-        return all(row.status == "complete" for row in self.rows) and not self.troubles and not self.late
+        """Whether all rows are complete and have landed."""
+        return all(row.status == "complete" for row in self.rows) and not self.failures and not self.late
 
     @property
     def state(self) -> str:
@@ -56,23 +56,23 @@ class RunResult:
 
 
 def problems_of(result: RunResult) -> list[Problem]:
-    """What people have to know of."""
-    found = [Problem(place, f"{place}: {text}") for place, text in result.troubles.items()]
-    # A passed slot that somebody asks for is late by intent.
+    """Problems to alert about."""
+    found = [Problem(name, f"{name}: {text}") for name, text in result.failures.items()]
+    # A manual run of a passed slot is late by intent.
     if result.late and result.origin == "scheduled":
         found.append(Problem(_LATE, f"the run of {slot_text(result.slot_ms)} came after its slot had ended"))
     for row in result.rows:
-        # That a symbol is gone or halted was told once already, by the same key.
+        # A late run repeats nothing but reasons that are final.
         if row.status != "complete" and not (result.late and row.reason not in FINAL_REASONS):
             found.append(Problem(_SYMBOL + row.symbol, f"{row.symbol}: {row.status}, {row.reason}"))
     return found
 
 
-def is_judged(result: RunResult, key: str) -> bool:
-    """Whether a run that does not name a problem says by that that it is over.
+def covers(result: RunResult, key: str) -> bool:
+    """Whether the run looked at what a problem is about: not reporting it then means that it is over.
 
-    Of a symbol only one that took it: a late run has not seen its market, nor has one of other symbols. Of
-    the scheduler only a run of it.
+    A symbol is covered by runs that observed it: not by late ones, nor by those of other symbols. The
+    scheduler is covered by scheduled runs.
     """
     if key == _LATE:
         return result.origin == "scheduled"

@@ -1,4 +1,4 @@
-"""A snapshot row and its laws: one row per (exchange, symbol, slot), whoever wrote it and how often. Pure."""
+"""A snapshot row and its invariants: one row per key after any number of writes. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Origin = Literal["scheduled", "manual", "backfill"]
 Measure = Decimal | int
 Key = tuple[str, str, int]
 
-# Reasons that no later look at the exchange can change: it had no bar there, or has no such symbol.
+# Final reasons: the exchange has no bar there, or no such symbol.
 NO_TRADING: Final = "no_trading"
 UNKNOWN_SYMBOL: Final = "unknown_symbol"
 FINAL_REASONS: Final = frozenset((NO_TRADING, UNKNOWN_SYMBOL))
@@ -27,14 +27,14 @@ _STEP: Final = Decimal(1).scaleb(-SCALE)
 
 
 class BrokenRow(CryptoStreamError):
-    """A row against the laws below: a fault of ours, never of the exchange."""
+    """A row breaks the invariants below: a bug of ours, never the exchange's fault."""
 
 
 @dataclass(frozen=True, slots=True)
 class SnapshotRow:
     """The market of one symbol at one slot.
 
-    Times in ms since the epoch; `measures` by column name (`columns.MEASURES`), what is not known left out.
+    Times in ms since the epoch; `measures` by column name (`columns.MEASURES`), without unknown ones.
 
     Attributes:
         reason: why it is not complete; None if it is.
@@ -56,35 +56,35 @@ class SnapshotRow:
 
     @property
     def settled(self) -> bool:
-        """Nothing better will come of asking the exchange again."""
+        """Whether asking the exchange again cannot improve it."""
         return self.status != "missing" or self.reason in FINAL_REASONS
 
 
-def missing(  # noqa: PLR0917 - as the columns stand
+def missing(  # noqa: PLR0917 - in the order of the columns
     exchange: str, symbol: str, slot_ms: int, reason: str, origin: Origin, now_ms: int
 ) -> SnapshotRow:
-    """A slot of which nothing is known, and why."""
+    """A missing row with its reason."""
     return SnapshotRow(exchange, symbol, slot_ms, "missing", reason[:200], origin, now_ms)
 
 
 def fitting(value: Decimal) -> bool:
-    """Whether a number keeps all its digits in the columns' type: below 10^20, at most 18 decimals."""
+    """Whether the columns' type holds all digits: below 10^20, at most 18 decimals."""
     exponent = value.as_tuple().exponent
     # copy_abs: abs would round to the context's 28 digits.
     return isinstance(exponent, int) and value.copy_abs() < _LARGEST and exponent >= -SCALE
 
 
 def rounded(value: Decimal) -> Decimal:
-    """A computed number with as many decimals as columns have."""
+    """A computed number, rounded to the columns' decimals."""
     with localcontext(prec=60):
         return value.quantize(_STEP)
 
 
 def check_row(row: SnapshotRow) -> None:
-    """Nulls only where the status says so.
+    """Check that measures and reason fit the status.
 
     Raises:
-        BrokenRow: a measure too many or too few, a reason too many or none.
+        BrokenRow: they do not.
     """
     match row.status:
         case "complete":
@@ -103,10 +103,10 @@ def check_row(row: SnapshotRow) -> None:
 
 
 def better(one: SnapshotRow, other: SnapshotRow) -> SnapshotRow:
-    """Which of two rows of one key stays: the better status, then the earlier observation.
+    """The row of two with the same key that is kept: the better status, then the earlier observation.
 
-    Commutative, associative, idempotent: so late, double, overlapping and retried runs, in any order, leave
-    the same row. The earlier one is nearer to the instant it speaks of. `warehouse.statements` says the same.
+    Commutative, associative, idempotent: late, double, overlapping and retried runs, in any order, leave the
+    same row. An earlier observation is nearer to its slot. `warehouse.statements` has the same order in SQL.
     """
     return max(one, other, key=_worth)
 
@@ -127,6 +127,6 @@ def rank(row: SnapshotRow) -> int:
 
 
 def _worth(row: SnapshotRow) -> tuple[Any, ...]:
-    # The rest is for rows alike in all that matters: whichever it is, it is always the same one.
+    # The rest breaks ties, so that the choice does not depend on the order.
     rest = tuple(str(row.measures.get(column.name)) for column in COLUMNS)
     return rank(row), -row.observed_time_ms, row.origin, row.reason or "", rest

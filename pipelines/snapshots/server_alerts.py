@@ -1,7 +1,7 @@
-"""Alerts that only a Prefect server can give: of runs that could not tell anything themselves, of silence.
+"""Alerts by the Prefect server itself: of runs that died without reporting, and of silence.
 
-Each is told once, and once more when it is over: a trigger with `after` is armed by the event that ends the
-problem, fires at the first that begins it, and is not armed again before the next such end.
+Each is sent once, and once more when it is over: a trigger with `after` is armed by the event that ends the
+problem, fires at the first event that begins it, and is not armed again before the next end.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _OF_THE_FLOW: Final[dict[str, Any]] = {
     "prefect.resource.role": "flow",
     "prefect.resource.name": FLOW_NAME,
 }
-# These no run chooses: an exception, a process that died, somebody's cancellation.
+# Ends that no run reports itself: an exception, a dead process, a cancellation.
 _BAD_ENDS: Final = frozenset(
     f"prefect.flow-run.{name}" for name in ("Failed", "Crashed", "Cancelled", "TimedOut")
 )
 _GOOD_ENDS: Final = frozenset(f"prefect.flow-run.{name}" for name in OWN_ENDS)
-# How long a trigger stays armed; swept by the server after that, and armed again by the next run.
+# A trigger stays armed so long; the server then removes it, and the next run arms it again.
 _ARMED: Final = timedelta(days=365)
 
 
@@ -43,19 +43,19 @@ def declare_alerts(url: str, silence: timedelta) -> None:
     """Four automations that post `{"text": …}` to a webhook; repeated, it replaces them.
 
     Args:
-        silence: after which nothing having landed is a problem; a dead scheduler causes that, too.
+        silence: time without a landing that is a problem; a dead scheduler causes it, too.
     """
     block: Any = Webhook(method="POST", url=url)
-    action = _Telling(block.save(_BLOCK, overwrite=True))
+    block_id = block.save(_BLOCK, overwrite=True)
     _declare(
         "market-snapshot-ended-badly",
         _once(expect=_BAD_ENDS, after=_GOOD_ENDS | {DEPLOYED_EVENT}, match_related=_OF_THE_FLOW),
-        action.of("problem: market-snapshot: {{ flow_run.name }} ended {{ flow_run.state.name }}"),
+        _post(block_id, "problem: market-snapshot: {{ flow_run.name }} ended {{ flow_run.state.name }}"),
     )
     _declare(
         "market-snapshot-ends-well-again",
         _once(expect=_GOOD_ENDS, after=_BAD_ENDS, match_related=_OF_THE_FLOW),
-        action.of("recovered: market-snapshot: {{ flow_run.name }} ended {{ flow_run.state.name }}"),
+        _post(block_id, "recovered: market-snapshot: {{ flow_run.name }} ended {{ flow_run.state.name }}"),
     )
     minutes = f"{silence.total_seconds() / 60:g} min"
     silent = _declare(
@@ -63,13 +63,13 @@ def declare_alerts(url: str, silence: timedelta) -> None:
         EventTrigger(
             expect={LANDED_EVENT},
             after={LANDED_EVENT, DEPLOYED_EVENT},
-            # Without a label the server opens a new window after each, and tells it again and again.
+            # Without a label the server opens a new window after each alert, and sends it again and again.
             for_each={EVENT_LABEL},
             posture=Posture.Proactive,
             threshold=1,
             within=silence,
         ),
-        action.of(f"problem: market-snapshot: nothing has landed for {minutes}"),
+        _post(block_id, f"problem: market-snapshot: nothing has landed for {minutes}"),
     )
     _declare(
         "market-snapshot-lands-again",
@@ -78,9 +78,9 @@ def declare_alerts(url: str, silence: timedelta) -> None:
             after={"prefect.automation.triggered"},
             match={"prefect.resource.id": [f"prefect.automation.{silent.id}", f"{EVENT_RESOURCE}.*"]},
         ),
-        action.of("recovered: market-snapshot: rows land again"),
+        _post(block_id, "recovered: market-snapshot: rows land again"),
     )
-    # Arms them: a schedule that never began is silent, too.
+    # Arms the triggers: a schedule that never starts is silent, too.
     emit_event(
         event=DEPLOYED_EVENT,
         resource={"prefect.resource.id": f"{EVENT_RESOURCE}.deployment", EVENT_LABEL: EXCHANGE},
@@ -88,14 +88,9 @@ def declare_alerts(url: str, silence: timedelta) -> None:
     )
 
 
-class _Telling:
-    """Posts to a block of the server; the address in it is not seen in automations."""
-
-    def __init__(self, block_id: Any) -> None:
-        self._block_id = block_id
-
-    def of(self, text: str) -> CallWebhook:
-        return CallWebhook(block_document_id=self._block_id, payload=f'{{"text": "{text}"}}')
+def _post(block_id: Any, text: str) -> CallWebhook:
+    """Posts to a block of the server, so that automations do not show its address."""
+    return CallWebhook(block_document_id=block_id, payload=f'{{"text": "{text}"}}')
 
 
 def _once(expect: Any, after: Any, **matching: Any) -> EventTrigger:

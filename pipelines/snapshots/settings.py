@@ -1,4 +1,4 @@
-"""Settings of the snapshot pipeline; read as those of the stream are (docs/snapshots.md)."""
+"""Settings of the snapshot pipeline, read as the stream's settings are (docs/snapshots.md)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pipelines.snapshots.plan import slot_weight, weight_share
 from pipelines.snapshots.slots import interval_of
 from shared.addresses import checked_url
 from shared.errors import SettingsError
+from shared.files import read_small_file
 from shared.settings import (
     LONGEST_SECRET,
     MARKET_DATA_REST_URL,
@@ -22,10 +23,9 @@ from shared.settings import (
     split_names,
 )
 from shared.shortened import shortened
-from shared.small_files import read_small_file
 
 # Azure's own rule for containers: 3 to 63 lower case letters, digits and single hyphens.
-_PLACE: Final = re.compile(r"abfs://(?=[a-z0-9-]{3,63}(?:/|$))[a-z0-9]+(?:-[a-z0-9]+)*(?:/[^/]+)*")
+_ADDRESS: Final = re.compile(r"abfs://(?=[a-z0-9-]{3,63}(?:/|$))[a-z0-9]+(?:-[a-z0-9]+)*(?:/[^/]+)*")
 DEFAULT_SYMBOLS: Final = ("BTCUSDT", "ETHUSDT", "BNBUSDT")
 DEFAULT_CRON: Final = "*/5 * * * *"
 SECRETS: Final = frozenset(
@@ -39,7 +39,7 @@ SECRETS: Final = frozenset(
 
 
 class SnapshotSettings(EnvironmentSettings):
-    """What can be set from outside. Names are the environment variables', in lower case.
+    """All settings; names are those of environment variables, in lower case.
 
     Attributes:
         snapshot_landing: empty for Parquet files below `snapshot_dir`, or `abfs://container[/prefix]`.
@@ -79,13 +79,13 @@ class SnapshotSettings(EnvironmentSettings):
     @field_validator("snapshot_landing")
     @classmethod
     def _landing(cls, value: str) -> str:
-        place = value.rstrip("/")
-        if value and not _PLACE.fullmatch(place):
+        address = value.rstrip("/")
+        if value and not _ADDRESS.fullmatch(address):
             raise ValueError(
-                f'"{value}" is no place for snapshots; leave it empty or write abfs://CONTAINER/PREFIX '
+                f'"{value}" is not an address of snapshots; leave it empty or write abfs://CONTAINER/PREFIX '
                 "(a container's name has 3 to 63 lower case letters, digits and single hyphens)"
             )
-        return place
+        return address
 
     @field_validator("binance_rest_url")
     @classmethod
@@ -102,12 +102,12 @@ class SnapshotSettings(EnvironmentSettings):
     @field_validator("snowflake_private_key_file")
     @classmethod
     def _key_file(cls, value: Path | None) -> Path | None:
-        # Its reader goes on to the end of whatever it is, and would wait for a pipe.
+        # The connector reads to the end of the file, and would wait for ever on a pipe.
         if value is not None:
             try:
                 read_small_file(value, LONGEST_SECRET)
             except FileNotFoundError:
-                pass  # said by who needs it: rows wait in the spool until it is mounted
+                pass  # the warehouse reports it: rows wait in the spool until the file is mounted
             except OSError as error:
                 raise ValueError(
                     f'"{shortened(value)}" cannot be read ({error.strerror}); name the file of the key'
@@ -122,9 +122,9 @@ class SnapshotSettings(EnvironmentSettings):
     @field_validator("snowflake_database", "snowflake_schema")
     @classmethod
     def _identifier(cls, value: str) -> str:
-        # It becomes part of SQL texts, where names cannot be parameters.
+        # Names become part of SQL text: they cannot be parameters.
         if not value.isidentifier() or not value.isascii():
-            raise ValueError(f'"{value}" is no plain name; use letters, digits and underscores')
+            raise ValueError(f'"{value}" is not a plain name; use letters, digits and underscores')
         return value
 
     @property
@@ -136,7 +136,7 @@ class SnapshotSettings(EnvironmentSettings):
     def share(self) -> float:
         """Share of the exchange's weight limit that the pipeline may use."""
         share = weight_share(len(self.snapshot_symbols), self.interval_ms)
-        assert share is not None  # load_snapshot_settings refused it
+        assert share is not None  # checked by load_snapshot_settings
         return share
 
 

@@ -1,4 +1,4 @@
-"""Slots: the scheduled instants, in ms since the epoch, that rows are taken for. Pure."""
+"""Slots: the scheduled instants of rows, in ms since the epoch. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _EVERY: Final = re.compile(r"(?:\*|\*/(?P<minutes>[0-9]{1,2})|0) (?P<hours>\*|\*
 def interval_of(cron: str) -> int:
     """Milliseconds between two slots of a schedule.
 
-    Slots are a grid: only schedules whose instants are equally far apart, day by day, name them all.
+    Slots are a grid, so only schedules with equally spaced instants, day by day, are allowed.
 
     Raises:
         SettingsError: another kind of schedule.
@@ -39,10 +39,10 @@ def interval_of(cron: str) -> int:
 
 
 def slot_at(time_ms: int, interval_ms: int) -> int:
-    """The slot that a time belongs to.
+    """The slot of a time.
 
-    Of a scheduled run the time must be the scheduler's own: runs start early as well as late, and the clock
-    of an early one is still in the slot before.
+    For a scheduled run pass the scheduler's time: runs start early as well as late, and the clock of an early
+    one is still in the slot before.
     """
     return time_ms - time_ms % interval_ms
 
@@ -62,21 +62,15 @@ def slots_between(first_ms: int, end_ms: int, interval_ms: int) -> range:
 
 
 def file_stem(slot_ms: int) -> str:
-    """How a slot's file is called inside its day: HHMM."""
+    """Name of a slot's file within its day: HHMM."""
     return datetime.fromtimestamp(slot_ms / 1000, UTC).strftime("%H%M")
 
 
 def slot_of_stem(day: date, stem: str) -> int | None:
-    """The slot of a file, None if its name is not that of a slot."""
-    offset_ms = offset_of_stem(stem)
-    return None if offset_ms is None else day_start_ms(day) + offset_ms
-
-
-def offset_of_stem(stem: str) -> int | None:
-    """How far into its day the slot of a file is, ms; None if its name is not that of a slot."""
+    """The slot of a file; None if the name is not a slot's."""
     if len(stem) != 4 or not stem.isdecimal() or int(stem[:2]) > 23 or int(stem[2:]) > 59:
         return None
-    return (int(stem[:2]) * 60 + int(stem[2:])) * _MINUTE_MS
+    return day_start_ms(day) + (int(stem[:2]) * 60 + int(stem[2:])) * _MINUTE_MS
 
 
 def days_between(first_ms: int, last_ms: int) -> list[date]:

@@ -1,4 +1,4 @@
-"""A run's rows as lines of text: for the terminal, and for Prefect's artifacts. Pure."""
+"""A run's rows as lines of text, for the terminal and Prefect's artifacts. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BARS: Final = "▁▂▃▄▅▆▇█"
 
 
 def lines_of(rows: Sequence[SnapshotRow]) -> list[list[str]]:
-    """One line a row, as HEADINGS say; a symbol's prices have the same decimals."""
+    """One line a row, columns as HEADINGS; a symbol's prices have equal decimals."""
     decimals = price_decimals(rows)
     return [
         [
@@ -46,7 +46,7 @@ def price_decimals(rows: Sequence[SnapshotRow]) -> dict[str, int]:
 
 
 def decimals_of(value: Measure) -> int:
-    """How many decimals a number needs, zeros at its end not counted."""
+    """Decimals of a number without trailing zeros."""
     exponent = Decimal(value).normalize().as_tuple().exponent
     return max(0, -exponent) if isinstance(exponent, int) else 0
 
@@ -82,12 +82,12 @@ def summary_of(result: RunResult) -> str:
     parts = [f"{result.state}: {counts or 'no row that was not there'}"]
     if result.filled:
         parts.append(f"{len(result.filled)} earlier rows entered")
-    if result.held:
-        parts.append(f"{len(result.held)} quarantined")
+    if result.quarantined:
+        parts.append(f"{len(result.quarantined)} quarantined")
     parts.append(f"{result.landed} slots landed")
     if result.waiting:
         parts.append(f"{result.waiting} wait in the spool")
-    parts += [f"{place}: {text}" for place, text in result.troubles.items()]
+    parts += [f"{name}: {text}" for name, text in result.failures.items()]
     return f"{'; '.join(parts)}; {result.seconds:.1f} s"
 
 

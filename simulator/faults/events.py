@@ -1,4 +1,4 @@
-"""The faults between 'event made' and 'event sent': a pure machine in the market's time."""
+"""Faults of events, between making and sending them, in the market's time. Pure."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from simulator.faults import alterations
-from simulator.faults.schedule import Draw, Occasions, Strike, moments, spans
+from simulator.faults.schedule import Draw, Occasions, Strike, covers, moments, spans
 from simulator.faults.script import Fault
-from simulator.faults.targets import Target, identity_of, is_final, strikes, target_of
-from simulator.protocol.envelopes import Outgoing
+from simulator.faults.targets import Target, strikes
+from simulator.outgoing import Outgoing
+from simulator.protocols.port import Dialect
 
 
 class Send(NamedTuple):
-    """Put this on its stream's connections."""
+    """Send this on its stream's connections."""
 
     event: Outgoing
 
@@ -28,7 +28,7 @@ class Hit(NamedTuple):
     Attributes:
         first: it begins a firing.
         withheld: the event as the exchange issued it is not sent.
-        marked: it is worth a line of the log.
+        marked: it gets a line of the log.
     """
 
     fault: Fault
@@ -39,7 +39,7 @@ class Hit(NamedTuple):
 
 
 class Lie(NamedTuple):
-    """An event that the exchange never issued is sent, in the form of one that it may have."""
+    """A well-formed event that the exchange never issued is sent."""
 
     fault: Fault
     event: Outgoing
@@ -65,7 +65,7 @@ _WITHHOLDING = frozenset(
 
 @dataclass(slots=True)
 class _Swapped:
-    """An event that waits until so many others of its stream have been sent."""
+    """An event that waits until `left` others of its stream have been sent."""
 
     event: Outgoing
     left: int
@@ -86,15 +86,16 @@ class EventFaults:
         begin_ms: when the world's clock begins.
 
     Attributes:
-        scripted: there is any fault; without one, `step` has nothing to decide.
+        scripted: there is a fault; without one, `step` is not needed.
     """
 
-    def __init__(self, faults: Sequence[Fault], seed: int, begin_ms: int) -> None:
+    def __init__(self, faults: Sequence[Fault], seed: int, begin_ms: int, dialect: Dialect) -> None:
         self.scripted = False
+        self._dialect = dialect
         self._seed = seed
         self._armed: list[_Armed] = []
         self._skews: list[tuple[Fault, list[tuple[int, float]]]] = []
-        # (time, tie-break, what); timed faults are iterators of which the next moment is in here.
+        # (time, tie-break, next firing, later firings) of each timed fault.
         self._timed: list[tuple[float, int, Fire, Iterator[Fire]]] = []
         self._of_stream: dict[str, tuple[Target | None, list[_Armed]]] = {}
         self._late: list[tuple[float, int, Outgoing]] = []
@@ -104,7 +105,7 @@ class EventFaults:
             self.add(fault, begin_ms)
 
     def add(self, fault: Fault, begin_ms: int) -> None:
-        """One more, whose times count from `begin_ms`; not between two effects of a `step`."""
+        """Add a fault whose times count from `begin_ms`; not between two effects of a `step`."""
         self.scripted = True
         self._of_stream.clear()
         draw = Draw(self._seed, fault)
@@ -120,14 +121,14 @@ class EventFaults:
                     self._skews.append((fault, covered))
 
     def step(self, events: Sequence[Outgoing], until_ms: int) -> Iterator[Effect]:
-        """What becomes of the events up to a time; consume all of it before the next call."""
+        """The effects of events up to a time; consume all of them before the next call."""
         for event in events:
             yield from self._timely(event.time_ms)
             yield from self._skewed(event.time_ms, self._meet(event))
         yield from self._timely(until_ms)
 
     def release(self) -> Iterator[Effect]:
-        """Send everything that is held back: the market stops here."""
+        """Send all events held back: the market stops here."""
         held = [heapq.heappop(self._late)[2] for _ in range(len(self._late))]
         held += [swapped.event for waiting in self._swapped.values() for swapped in waiting]
         self._swapped.clear()
@@ -140,7 +141,7 @@ class EventFaults:
             heapq.heappush(self._timed, (fire.at_ms, fire.fault.index, fire, fires))
 
     def _timely(self, time_ms: int) -> Iterator[Effect]:
-        """Timed faults and late events that are due, in order."""
+        """Timed faults and delayed events that are due, in order."""
         while True:
             timed = self._timed[0][0] if self._timed else math.inf
             late = self._late[0][0] if self._late else math.inf
@@ -161,9 +162,9 @@ class EventFaults:
         target, armed = known
         sent: Iterator[Effect] = iter((Send(event),))
         if target is not None and armed:
-            identity = identity_of(target.kind, event.event)
+            identity = self._dialect.identity_of(target.kind, event)
             for fault, draw, occasions in armed:
-                if fault.declared.finals and not is_final(event.event):
+                if fault.declared.finals and not self._dialect.is_final(event):
                     continue
                 strike = occasions.meet(event.time_ms, event.stream, identity)
                 if strike is not Strike.NO:
@@ -176,11 +177,11 @@ class EventFaults:
             yield from self._swapped_with(event.stream)
 
     def _faults_of(self, stream: str) -> tuple[Target | None, list[_Armed]]:
-        target = target_of(stream)
+        target = self._dialect.target_of(stream)
         return target, [armed for armed in self._armed if target and strikes(armed.fault, target)]
 
     def _swapped_with(self, stream: str) -> Iterator[Effect]:
-        """One more event of a stream was sent: those that waited for it follow."""
+        """An event of a stream was sent: send those that waited for it."""
         waiting = self._swapped.get(stream)
         if not waiting:
             return
@@ -198,33 +199,28 @@ class EventFaults:
                 self._delay(event.changed(event.event, genuine=False), options["delay"])
             case "reorder":
                 self._swapped[event.stream].append(_Swapped(event, options["distance"]))
-            case "malformed":
-                yield Send(alterations.malformed(event, draw))
-            case "truncated":
-                yield Send(alterations.truncated(event, draw))
-            case "wrong_type":
-                yield Send(alterations.wrong_type(event, target.kind, draw))
-            case "missing_field":
-                yield Send(alterations.missing_field(event, target.kind, draw))
-            case "unknown_field":
-                yield Send(alterations.unknown_field(event, draw))
+            case "skip" | "missing_kline":
+                pass  # nothing is sent
             case "late_kline":
                 self._delay(event, options["delay"])
             case "revised_kline":
                 yield Send(event)
-                self._delay(alterations.other_bar(event), options["delay"])
-            case "wrong_kline":
-                yield Send(alterations.other_bar(event))
+                self._delay(self._dialect.altered(fault, target, event, draw), options["delay"])
             case "future_bar" | "wrong_trade_id" | "far_trade_time":
-                yield from _lied(fault, event)
-        # skip, missing_kline: nothing is sent.
+                if fault.kind == "future_bar":
+                    yield Send(event)
+                lie = self._dialect.altered(fault, target, event, draw)
+                yield Lie(fault, lie)
+                yield Send(lie)
+            case _:
+                yield Send(self._dialect.altered(fault, target, event, draw))
 
     def _delay(self, event: Outgoing, delay_s: float) -> None:
         self._order += 1
         heapq.heappush(self._late, (event.time_ms + delay_s * 1000, self._order, event))
 
     def _skewed(self, time_ms: int, effects: Iterator[Effect]) -> Iterator[Effect]:
-        """The effects with the stamps of a wrong clock, where one is wrong."""
+        """The effects, stamped by a wrong clock while a fault skews it."""
         if not self._skews:
             yield from effects
             return
@@ -232,31 +228,17 @@ class EventFaults:
             if isinstance(effect, Send):
                 event = effect.event
                 for fault, covered in self._skews:
-                    if "E" in event.event and _covers(covered, time_ms):
+                    if not covers(covered, time_ms):
+                        continue
+                    stamped = self._dialect.with_clock(event, round(fault.options["offset_ms"]))
+                    if stamped is not None:
                         yield Hit(fault, event, first=False, withheld=False, marked=False)
-                        event = alterations.with_clock(event, round(fault.options["offset_ms"]))
+                        event = stamped
                 yield Send(event)
             else:
                 yield effect
 
 
-def _lied(fault: Fault, event: Outgoing) -> Iterator[Effect]:
-    match fault.kind:
-        case "future_bar":
-            yield Send(event)
-            lie = alterations.future_bar(event, fault.options["ahead"])
-        case "wrong_trade_id":
-            lie = alterations.with_trade_id(event, fault.options["trade_id"])
-        case _:
-            lie = alterations.with_trade_time(event, round(fault.options["offset_ms"]))
-    yield Lie(fault, lie)
-    yield Send(lie)
-
-
 def _fires(fault: Fault, times_ms: Iterator[int]) -> Iterator[Fire]:
     for at_ms in times_ms:
         yield Fire(fault, at_ms, at_ms)
-
-
-def _covers(covered: Sequence[tuple[int, float]], time_ms: int) -> bool:
-    return any(begin <= time_ms < end for begin, end in covered)

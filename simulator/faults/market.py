@@ -1,17 +1,15 @@
-"""Halts, listings and new numberings: faults that change the market itself, and so must be known before it
-begins.
-"""
+"""Halts, listings and new numberings: faults of the market itself, which must be known before it begins."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from shared.intervals import INTERVAL_MS
 from simulator.faults.events import Fire
 from simulator.faults.schedule import Draw, spans
 from simulator.faults.script import Fault
-from simulator.faults.targets import strikes, target_of
+from simulator.faults.targets import Target, strikes
 from simulator.world.halts import Halts
 from simulator.world.price_path import SLOT_MS
 
@@ -19,7 +17,7 @@ from simulator.world.price_path import SLOT_MS
 def halts_by_symbol(
     faults: Sequence[Fault], seed: int, begin_ms: int, symbols: Sequence[str]
 ) -> Mapping[str, Halts]:
-    """When each symbol's market stands still."""
+    """The halts of each symbol."""
     return {
         symbol: Halts(
             (begin, round(end))
@@ -32,7 +30,7 @@ def halts_by_symbol(
 
 
 def listed_by_symbol(faults: Sequence[Fault], begin_ms: int, symbols: Sequence[str]) -> Mapping[str, int]:
-    """When symbols are listed that were not there before."""
+    """When new symbols are listed."""
     return {
         symbol: begin_ms + round(fault.from_s * 1000)
         for fault in faults
@@ -58,8 +56,10 @@ def restarts_by_symbol(
     }
 
 
-def unissued(halt: Fire, streams: Iterable[str]) -> Mapping[str, int]:
-    """How many bars and book updates a halt prevents on these streams, by kind."""
+def unissued(
+    halt: Fire, streams: Iterable[str], target_of: Callable[[str], Target | None]
+) -> Mapping[str, int]:
+    """Number of bars and book updates that a halt prevents on these streams, by kind."""
     counts: Counter[str] = Counter()
     span_ms = round(halt.until_ms) - halt.at_ms
     for stream in streams:

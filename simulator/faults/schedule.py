@@ -1,9 +1,9 @@
-"""When a fault fires: decided by hashing seed, fault and identity, so equal worlds meet equal faults."""
+"""When a fault fires: decided by a hash of seed, fault and identity, so equal worlds get equal faults."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import Enum
 from itertools import count as natural_numbers
 from typing import Final
@@ -17,11 +17,7 @@ _MOST_SPANS: Final = 1_000
 
 
 class Draw:
-    """Random numbers of one fault.
-
-    Args:
-        seed: another seed, other decisions.
-    """
+    """Random numbers of one fault."""
 
     def __init__(self, seed: int, fault: Fault) -> None:
         self._parts = (seed, "fault", fault.index, fault.kind)
@@ -40,11 +36,11 @@ class Draw:
 
 
 class Strike(Enum):
-    """What an occasion means for a fault."""
+    """The decision about one occasion."""
 
     NO = 0
-    FIRST = 1  # it fires
-    FURTHER = 2  # a firing that lasts goes on
+    FIRST = 1  # the fault fires
+    FURTHER = 2  # a lasting firing goes on
 
 
 class Occasions:
@@ -110,3 +106,8 @@ def spans(fault: Fault, draw: Draw, begin_ms: int) -> list[tuple[int, float]]:
             break
         found.append((at_ms, at_ms + fault.duration_s * 1000))
     return found
+
+
+def covers(covered: Iterable[tuple[int, float]], time_ms: int) -> bool:
+    """Whether one of the spans holds a time."""
+    return any(begin <= time_ms < end for begin, end in covered)

@@ -1,4 +1,4 @@
-"""Fault scripts: flags and JSON files to checked faults."""
+"""Fault scripts: flags, JSON files and bodies of requests to checked faults."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from typing import Any, Final
 import orjson
 
 from shared.errors import UsageError
-from shared.small_files import read_named_file
+from shared.files import read_named_file
 from simulator.faults.kinds import (
     AT_A_MOMENT,
     CLIENT_ERRORS,
     GARBAGE_SHAPES,
     KINDS,
+    OF_THE_MARKET,
     SERVER_ERRORS,
-    STREAM_KINDS,
     Kind,
+    Scope,
 )
-from simulator.protocol.rest import ENDPOINTS
 from simulator.world.calendar import INTERVALS
 
 _MOST_FAULTS: Final = 1_000
 _MOST_BYTES: Final = 2**20
+_POSTED_FORM: Final = 'the body is not of the form {"faults": [{"kind": "skip", "at": 5}]}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +34,13 @@ class Fault:
     """One line of a script. Times are world seconds since the clock began.
 
     Attributes:
-        index: its place in the script; part of every draw.
-        from_s, to_s: when it may fire; `to_s` is infinite where none is set.
-        once: fires once, at the first occasion from `from_s` on.
-        every_s: fires once in each such span; None: at any occasion.
+        index: its position in the script; part of every draw.
+        from_s, to_s: when it may fire; `to_s` is infinite by default.
+        once: it fires once, at the first occasion from `from_s` on.
+        every_s: it fires once in each such span; None: at any occasion.
         probability: of each occasion.
-        count: most firings; None: no bound.
-        duration_s: how long one firing lasts (seconds; which clock's, docs/simulator.md says by kind).
+        count: greatest number of firings; None: no bound.
+        duration_s: how long one firing lasts, in seconds of the clock given by kind in docs/simulator.md.
         streams, symbols, intervals, paths: what it strikes; empty: all.
         options: the kind's own keys.
     """
@@ -66,32 +67,66 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """All faults of a run, and the seed that the file names."""
+    """All faults of a run, and the file's seed."""
 
     faults: tuple[Fault, ...] = ()
     seed: int | None = None
 
 
-def parse_script(path: Path | None, flags: Sequence[str]) -> Script:
+def parse_script(path: Path | None, flags: Sequence[str], scope: Scope) -> Script:
     """The faults of a file, then those of the flags.
+
+    Args:
+        scope: of the exchange.
 
     Raises:
         UsageError: names the kind, the key and what is allowed.
     """
     entries, seed = _read_file(path) if path else ([], None)
     entries += [_of_flag(flag) for flag in flags]
-    return Script(parse_entries(entries), seed)
+    return Script(parse_entries(entries, scope), seed)
 
 
-def parse_entries(entries: Sequence[Mapping[str, Any]], known: int = 0) -> tuple[Fault, ...]:
-    """Faults from their keys, as they stand in a script's file after `known` others.
+def parse_posted(body: bytes, known: int, symbols: Sequence[str], scope: Scope) -> tuple[Fault, ...]:
+    """The faults of a request.
+
+    Args:
+        known: number of earlier faults.
+        symbols: those served.
+        scope: of the exchange.
+
+    Raises:
+        UsageError: names the kind, the key and the allowed values; also for halts, listings and new
+            numberings, since the market is made before it begins.
+    """
+    try:
+        posted: Any = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise UsageError(f"{_POSTED_FORM}: {error}") from None
+    if not isinstance(posted, dict) or posted.keys() != {"faults"}:
+        raise UsageError(_POSTED_FORM)
+    entries = posted["faults"]
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise UsageError(_POSTED_FORM)
+    faults = parse_entries(entries, scope, known)
+    for fault in faults:
+        if fault.kind in OF_THE_MARKET:
+            raise UsageError(
+                f"fault {fault.kind} belongs to the market that has begun; name it by --fault at the start"
+            )
+    check_symbols(faults, symbols)
+    return faults
+
+
+def parse_entries(entries: Sequence[Mapping[str, Any]], scope: Scope, known: int = 0) -> tuple[Fault, ...]:
+    """Faults from their keys, as in a script's file, after `known` others.
 
     Raises:
         UsageError: names the kind, the key and what is allowed.
     """
     if known + len(entries) > _MOST_FAULTS:
         raise UsageError(f"{known + len(entries)} faults are too many; the most are {_MOST_FAULTS}")
-    return tuple(_fault(index, entry) for index, entry in enumerate(entries, known))
+    return tuple(_fault(index, entry, scope) for index, entry in enumerate(entries, known))
 
 
 def check_symbols(faults: Sequence[Fault], symbols: Sequence[str]) -> None:
@@ -140,10 +175,12 @@ def _of_flag(flag: str) -> dict[str, Any]:
     return entry
 
 
-def _fault(index: int, entry: Mapping[str, Any]) -> Fault:
+def _fault(index: int, entry: Mapping[str, Any], scope: Scope) -> Fault:
     kind = str(entry.get("kind"))
     if kind not in KINDS:
-        raise UsageError(f'fault "{kind}" is not known; choose from {_list(KINDS)}')
+        raise UsageError(f'fault "{kind}" is not known; choose from {_list(scope.kinds)}')
+    if kind not in scope.kinds:
+        raise UsageError(f"fault {kind} cannot happen on {scope.exchange}; choose from {_list(scope.kinds)}")
     declared = KINDS[kind]
     allowed = [
         *("at", "from", "to", "every", "probability", "count"),
@@ -157,8 +194,9 @@ def _fault(index: int, entry: Mapping[str, Any]) -> Fault:
             continue
         if key not in allowed:
             raise UsageError(f"fault {kind}: {key!r} is not a key of it; choose from {_list(allowed)}")
+        read = _names(getattr(scope, key)) if key in ("streams", "paths") else _READERS[key]
         try:
-            values[key] = _READERS[key](value)
+            values[key] = read(value)
         except ValueError as error:
             raise UsageError(f"fault {kind}: {key}={value} is not {error}") from None
     _check_times(kind, declared, values)
@@ -182,7 +220,7 @@ def _fault(index: int, entry: Mapping[str, Any]) -> Fault:
 
 
 def _first_s(declared: Kind, values: Mapping[str, Any]) -> float:
-    """When a fault may first fire, if the script does not say: not before there are connections."""
+    """Default of the first firing: not before there are connections."""
     return float(values.get("every", 1.0)) if declared.moments else 0.0
 
 
@@ -253,7 +291,7 @@ def _status(value: Any) -> int:
 
 
 def _id(value: Any) -> int:
-    # Not by way of a double: the ids that are lied about are those that it does not hold.
+    # Not through a double, which cannot hold the interesting ids.
     try:
         return int(value)
     except (TypeError, ValueError):
@@ -276,10 +314,8 @@ _READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "probability": _number(0, "above 0, up to 1", above=True, high=1),
     "count": _whole,
     "duration": _SOME_SECONDS,
-    "streams": _names(STREAM_KINDS),
     "symbols": _symbols,
     "intervals": _names(INTERVALS),
-    "paths": _names(tuple(ENDPOINTS)),
     "bytes_per_s": _number(1, "bytes from 1 on"),
     "delay_ms": _number(0, "milliseconds from 0 on"),
     "lead": _SECONDS,

@@ -1,18 +1,20 @@
-"""What every fault has done so far."""
+"""Counts the firings of every fault and the records that it struck."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from simulator.faults.script import Fault
+
+_RECORDS: Final = ("trade", "kline", "depth", "quote", "kline_live", "rest", "reply")
 
 
 class Tally:
     """Firings and records by fault.
 
     Args:
-        wall_ms: the wall clock: recovery is measured with it.
+        wall_ms: the wall clock, by which recovery is measured.
     """
 
     def __init__(self, faults: Sequence[Fault], wall_ms: Callable[[], int]) -> None:
@@ -22,18 +24,20 @@ class Tally:
             self.add(fault)
 
     def add(self, fault: Fault) -> None:
-        """One more; its index is its place."""
+        """Add a fault; its index is its position."""
         self._entries.append(
             {
                 "kind": fault.kind,
                 "fired": 0,
-                "records": dict.fromkeys(("trade", "kline", "depth", "quote", "kline_live", "rest"), 0),
+                "records": dict.fromkeys(
+                    ("trade", "kline", "depth", "quote", "kline_live", "rest", "reply"), 0
+                ),
                 "last_fired_wall_ms": None,
             }
         )
 
     def fired(self, fault: Fault) -> None:
-        """A firing has begun, or one that lasts goes on."""
+        """A firing has begun."""
         entry = self._entries[fault.index]
         entry["fired"] += 1
         entry["last_fired_wall_ms"] = self._wall_ms()
@@ -42,7 +46,7 @@ class Tally:
         self._entries[fault.index]["last_fired_wall_ms"] = self._wall_ms()
 
     def hit(self, fault: Fault, record: str, count: int = 1) -> None:
-        """Records of a kind (a stream's, or "kline_live" for open bars, or "rest") were struck."""
+        """Records of a kind (a stream's, or "kline_live" for open bars, "rest", or "reply") were struck."""
         self._entries[fault.index]["records"][record] += count
 
     def listed(self) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Opening recordings: which format a file has is decided by its content."""
+"""Opens recordings: a file's content decides its format."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ import orjson
 from shared.archives import archive_name
 from shared.errors import RecordingError
 from shared.shown import shown
-from simulator.recordings import combined_frames, cryptofeed, hftbacktest, kline_archive, recorder_csv
+from simulator.recordings import kline_archive, recorder_csv
+from simulator.recordings.frame_formats import read_combined, read_cryptofeed, read_hftbacktest
 from simulator.recordings.frames import WINDOW, FrameFile, InOrder
 from simulator.recordings.items import Frame, Item
 from simulator.recordings.recording import Recording
@@ -30,17 +31,17 @@ _EXPECTED: Final = (
     "expected frames of Binance spot (hftbacktest, cryptofeed, JSON lines, recorder CSV) or a kline archive"
 )
 _LONGEST: Final = 200
-_TOLD_EVERY: Final = 100_000
-# What the first line looks like, and who reads the file.
+_PROGRESS_EVERY: Final = 100_000
+# Pattern of the first line, and reader of the file.
 _FORMATS: Final[tuple[tuple[re.Pattern[str], Reader], ...]] = (
-    (re.compile(r"\d{19} \{"), hftbacktest.read),
-    (re.compile(r"\d{10}(\.\d+)?: |(https?|wss?)://\S+ (->|<->|<-) "), cryptofeed.read),
+    (re.compile(r"\d{19} \{"), read_hftbacktest),
+    (re.compile(r"\d{10}(\.\d+)?: |(https?|wss?)://\S+ (->|<->|<-) "), read_cryptofeed),
     (re.compile(r"TimestampOfReceive,"), recorder_csv.read),
     (
         re.compile(r"\s*\"?(open[_ ]time\w*|\d{10}|\d{13}|\d{16}|\d{19})(\.0*)?\"?\s*,", re.I),
         kline_archive.read,
     ),
-    (re.compile(r'\{\s*"(stream|data|receivedTime)"'), combined_frames.read),
+    (re.compile(r'\{\s*"(stream|data|receivedTime)"'), read_combined),
 )
 
 
@@ -48,7 +49,7 @@ def open_recordings(paths: Sequence[Path], progress: Progress = lambda _read: No
     """All files as one recording: each is read through once, and its frames again when they are played.
 
     Args:
-        progress: told now and then how much of them has been read, in frames and bars.
+        progress: called now and then with the number of frames and bars read.
 
     Raises:
         RecordingError: a file cannot be read, is of no known format, or holds another market's data.
@@ -63,10 +64,10 @@ def open_recordings(paths: Sequence[Path], progress: Progress = lambda _read: No
 
 
 def check_recordings(paths: Sequence[Path]) -> None:
-    """See by its beginning that each file is a recording, without reading what is behind.
+    """Check by its beginning that each file is a recording.
 
     Raises:
-        RecordingError: as `open_recordings` would find it in the first frame or bar.
+        RecordingError: as `open_recordings` would raise for the first frame or bar.
     """
     begin = [_begins(text) for text in _texts(paths)]
     if paths and not any(begin):
@@ -76,7 +77,7 @@ def check_recordings(paths: Sequence[Path]) -> None:
 def _texts(paths: Sequence[Path]) -> Iterator[_Text]:
     for path in paths:
         members = members_of(path)
-        # Each by itself: an archive's own name says what it is of.
+        # Each by itself: an archive's name says its series.
         for member in [None] if members is None else members:
             yield _Text(path, member)
 
@@ -87,11 +88,11 @@ def _nothing_in(paths: Sequence[Path]) -> RecordingError:
 
 
 class _Text:
-    """A file, or a member of a ZIP, that is read as often as it is needed.
+    """A file, or a member of a ZIP, that is read as often as needed.
 
     Attributes:
-        path: what errors name.
-        lines: those of the newest pass.
+        path: as errors name it.
+        lines: of the newest pass.
     """
 
     def __init__(self, file: Path, member: str | None) -> None:
@@ -106,10 +107,10 @@ class _Text:
         return self.lines
 
     def items(self) -> Generator[Item]:
-        """What is in there.
+        """The items of the file.
 
         Raises:
-            RecordingError: a line of it is nothing that is known.
+            RecordingError: a line has no known format.
         """
         path = self.path
         try:
@@ -137,7 +138,7 @@ class _Text:
             self.lines.close()
 
     def frames(self) -> Generator[Frame]:
-        """The frames in there, as they stand."""
+        """The frames of the file, in its order."""
         return (item for item in self.items() if type(item) is Frame)
 
     def _damaged(self, what: str) -> RecordingError:
@@ -145,7 +146,7 @@ class _Text:
 
 
 class _Watched:
-    """Items that are counted on their way."""
+    """Counts items on their way, and reports progress."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -154,7 +155,7 @@ class _Watched:
     def __call__(self, items: Iterator[Item]) -> Iterator[Item]:
         for item in items:
             self._read += 1
-            if self._read % _TOLD_EVERY == 0:
+            if self._read % _PROGRESS_EVERY == 0:
                 self._progress(self._read)
             yield item
 
@@ -167,7 +168,7 @@ def _look_through(recording: Recording, text: _Text, watched: _Watched) -> None:
         if not _is_torn(text):
             raise
         torn = text.lines.number
-        # A recorder that was killed leaves half a line; all before it is whole.
+        # A recorder that was killed leaves half a line after whole ones.
         recording.forget_file()
         text.without_last = True
         _take_all(recording, text, watched)
@@ -177,7 +178,7 @@ def _look_through(recording: Recording, text: _Text, watched: _Watched) -> None:
 
 
 def _begins(text: _Text) -> bool:
-    """Whether there is a frame or a bar in there."""
+    """Whether the file has a frame or a bar."""
     try:
         with closing(text.items()) as items:
             return next(items, None) is not None
@@ -188,7 +189,7 @@ def _begins(text: _Text) -> bool:
 
 
 def _is_torn(text: _Text) -> bool:
-    """Whether what was found wrong is the last line of several, of which half may be missing."""
+    """Whether the bad line is the last of several, of which half may be missing."""
     return text.lines.at_end and text.lines.number > 1
 
 

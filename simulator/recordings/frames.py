@@ -1,4 +1,4 @@
-"""The frames of recordings in their order, read as they are needed, however many there are."""
+"""The frames of recordings in order, read as they are needed."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import Final
 from shared.errors import RecordingError
 from simulator.recordings.items import Frame
 
-# How far frames of one file may stand from their place: those of a busy minute of one symbol.
+# How far frames of one file may be out of order: those of a busy minute of one symbol.
 WINDOW: Final = 2_048
 _WINDOW_BYTES: Final = 8 * 2**20
 
 
 class InOrder:
-    """Frames by receive time, of a file in which few stand far from their place.
+    """Frames of a nearly ordered file by receive time.
 
     Attributes:
-        late: frames that stood more than WINDOW frames behind their place. They keep the place at which they
-            stand, and get the time of the one before.
+        late: number of frames more than WINDOW frames behind their time. They stay where they are, and get
+            the time of the one before.
     """
 
     def __init__(self, frames: Iterator[Frame]) -> None:
@@ -59,7 +59,7 @@ class FrameFile:
 
     Attributes:
         read: reads them from the first on.
-        count, first_us: as they were when the recording was opened.
+        count, first_us: when the recording was opened.
     """
 
     name: str
@@ -68,13 +68,13 @@ class FrameFile:
     first_us: int
 
     def __iter__(self) -> Iterator[Frame]:
-        """The same again.
+        """Read the same frames again.
 
         Raises:
-            RecordingError: the file is no longer what it was.
+            RecordingError: the file has changed.
         """
         given = 0
-        # A recorder may be writing still: of what was added since, nothing was looked at.
+        # A recorder may still be writing: frames added since are ignored.
         with closing(self.read()) as frames:
             for frame in InOrder(islice(frames, self.count)):
                 given += 1
@@ -106,7 +106,7 @@ class Frames:
     def __iter__(self) -> Iterator[Frame]:
         to_come = iter(self._files)
         coming = next(to_come, None)
-        # By time, then in the order of the files: no two have the same number.
+        # By time, then by the unique number of the file.
         open_: list[tuple[int, int, Frame, Iterator[Frame]]] = []
         number = 0
         while open_ or coming is not None:

@@ -1,4 +1,4 @@
-"""What readers find in a recording's files, whatever their format."""
+"""The items of recordings, whatever the format of their files."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Snapshot(NamedTuple):
 
 
 class Archive(NamedTuple):
-    """That bars of a series follow, from a file of a market, where that is known."""
+    """Bars of a series follow, from a file of a market, if known."""
 
     series: Series
     file: str
@@ -50,7 +50,7 @@ class Archive(NamedTuple):
 
 
 class ArchivedBar(NamedTuple):
-    """A bar of the archive that was told before, and its line."""
+    """A bar of the preceding `Archive`, and its line."""
 
     line: int
     row: KlineRow
@@ -63,7 +63,7 @@ class RecordedListing(NamedTuple):
 
 
 class Note(NamedTuple):
-    """What is to be said of a file."""
+    """A remark about a file, for the user."""
 
     text: str
 
@@ -72,7 +72,7 @@ Item = Frame | Snapshot | Archive | ArchivedBar | RecordedListing | Note
 
 
 def snapshot(symbol: str, received_us: int, body: Mapping[str, Any]) -> Snapshot:
-    """A snapshot from the body of an answer of /depth."""
+    """A snapshot from an answer of /depth."""
     depth = Depth(int(body["lastUpdateId"]), body["bids"], body["asks"])
     return Snapshot(symbol, received_us, orjson.dumps(list(depth)))
 
@@ -81,12 +81,12 @@ def spot_frame(received_us: int, text: str, message: Any, path: Path, line: int)
     """A frame from a combined message.
 
     Args:
-        text: the message as it was recorded: what is odd in it stays as odd as it was.
+        text: the message as recorded, whose bytes are kept.
         message: the same, decoded.
 
     Raises:
-        RecordingError: the message is no combined frame, or not of Binance spot: judged by what only futures
-            have (`pu`, typed book tickers, order types on trades; the recordings' README §2.8).
+        RecordingError: the message is no combined frame, or has what only futures have (`pu`, typed book
+            tickers, order types on trades; the recordings' README §2.8).
     """
     if not _is_combined(message):
         raise RecordingError(
@@ -122,7 +122,7 @@ def _as_recorded(event: Mapping[str, Any], text: str) -> bytes:
     compact = orjson.dumps(event)
     if compact.decode() in text:
         return compact
-    # Written with blanks, or with what decoding does not keep: 1e3, 0.10, \u escapes.
+    # With blanks, or with details that decoding does not keep: 1e3, 0.10, \u escapes.
     found = re.search(r'"data"\s*:\s*', text)
     if found is None:
         return compact

@@ -11,30 +11,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
-from shared.archives import ArchiveName, archive_name, end_ms, market_of, time_ms
+from shared.archives import KLINE_COLUMNS, ArchiveName, archive_name, end_ms, market_of, time_ms
 from shared.errors import RecordingError
 from simulator.exchange import KlineRow
-from simulator.recordings.closed_spans import is_beside
 from simulator.recordings.items import Archive, ArchivedBar, Item, Note
-from simulator.world.calendar import INTERVALS, bar_end
+from simulator.world.calendar import INTERVALS, bar_end, is_beside
 
 _MOST_TRADES: Final = 2**53
 _EIGHT_PLACES: Final = Decimal("1.00000000")
-_ARCHIVE: Final = (
-    "open_time",
-    "open",
-    "high",
-    "low",
-    "close",
-    "volume",
-    "close_time",
-    "quote_volume",
-    "count",
-    "taker_buy_volume",
-    "taker_buy_quote_volume",
-    "ignore",
-)
-# What our own export calls otherwise.
+# Other names in our own export.
 _OURS: Final = {
     "open_time_ms": "open_time",
     "base_volume": "volume",
@@ -49,13 +34,13 @@ _NEEDED: Final = ("open_time", "count", *_DECIMALS)
 
 
 def read(path: Path, lines: Iterable[str]) -> Iterator[Item]:
-    """Rows of one series, whose name says symbol and interval, as in BTCUSDT-1h-2024-11.csv.
+    """Rows of one series; the file's name gives symbol and interval, as in BTCUSDT-1h-2024-11.csv.
 
-    Bars beside the grid of their interval, as in early 2018, are taken, and counted in a note.
+    Bars beside the grid of their interval, as in early 2018, are kept, and counted in a note.
     """
     name: ArchiveName | None = None
-    places: Mapping[str, int] = {column: place for place, column in enumerate(_ARCHIVE)}
-    width = len(_ARCHIVE)
+    places: Mapping[str, int] = {column: place for place, column in enumerate(KLINE_COLUMNS)}
+    width = len(KLINE_COLUMNS)
     beside, first_beside = 0, 0
     for number, cells in enumerate(csv.reader(lines), 1):
         names = [_OURS.get(cell, cell) for cell in (text.strip().lower().replace(" ", "_") for text in cells)]
@@ -87,7 +72,7 @@ def _places(path: Path, number: int, names: Sequence[str]) -> Mapping[str, int]:
 
 
 def _name(path: Path, places: Mapping[str, int], cells: Sequence[str]) -> ArchiveName:
-    """Symbol and interval: as the rows say, else the file or the ZIP that it is in."""
+    """Symbol and interval: by the rows, else by the name of the file or of its ZIP."""
     if "symbol" in places and "interval" in places:
         name: ArchiveName | None = ArchiveName(cells[places["symbol"]], cells[places["interval"]], "klines")
     else:

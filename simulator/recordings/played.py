@@ -1,4 +1,4 @@
-"""What REST knows of a recording: the records that were played, as far as they are readable."""
+"""REST's database of a recording: the readable records that were played."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from simulator.recordings.temporary import Temporary
 from simulator.recordings.trade_windows import Minutes, Sums, total
 
 _EIGHT_PLACES: Final = Decimal("1.00000000")
-# ASCII only: Decimal takes any digits of Unicode, and exponents.
+# ASCII only: Decimal accepts exponents and any digits of Unicode.
 _NUMBER: Final = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?")
 _LARGEST_ID: Final = 2**53
 _EXACT: Final = Context(prec=100)
@@ -44,15 +44,14 @@ _TRADE: Final = "trade_id, price, quantity, quote_quantity, time_ms, buyer_is_ma
 class PlayedRecords:
     """The exchange's database of a replay, on disk: a day of a few symbols has some million trades.
 
-    A frame that no exchange would send is played as it was recorded, but is not in here: a database has rows
-    of numbers.
+    A frame that no exchange would send is played as recorded, but not stored here.
 
     Attributes:
         quotes: by symbol, the newest.
         newest_ms: by stream, the receive time of the newest readable frame.
         newest_trades: by symbol, the id of the newest trade.
         newest_bars: by (symbol, interval), the open time of the newest bar.
-        unreadable: by stream, how many frames are nothing that can be stored.
+        unreadable: by stream, the number of frames that cannot be stored.
     """
 
     def __init__(self) -> None:
@@ -60,11 +59,11 @@ class PlayedRecords:
         self.newest_ms: dict[str, int] = {}
         self.newest_bars: dict[tuple[str, str], int] = {}
         self._tables = Temporary(_SCHEMA)
-        # By symbol: which numbering of its trades is the newest, and its newest trade, (id, time).
+        # By symbol: the newest numbering of its trades, and its newest trade, (id, time).
         self._numbering: defaultdict[str, int] = defaultdict(int)
         self._newest: dict[str, tuple[int, int]] = {}
         self._minutes: defaultdict[str, Minutes] = defaultdict(Minutes)
-        # Ids of unreadable frames, or negative numbers where they have none. A later frame may mend it.
+        # By stream, number of records of which no readable frame was played yet.
         self._unreadable: dict[str, int] = {}
 
     @property
@@ -78,7 +77,7 @@ class PlayedRecords:
     # --- what is entered -----------------------------------------------------------------------------------
 
     def archive(self, symbol: str, interval: str, rows: Iterable[KlineRow]) -> None:
-        """Enter bars that are known from the start on."""
+        """Enter bars that are known from the start."""
         for row in rows:
             self._enter_kline(symbol, interval, row)
 
@@ -99,11 +98,11 @@ class PlayedRecords:
                 return True
         if readable:
             self.newest_ms[stream] = received_ms
-        self._judge(stream, _identity(event), readable=readable)
+        self._note_readability(stream, _identity(event), readable=readable)
         return readable
 
-    def _judge(self, stream: str, identity: int, *, readable: bool) -> None:
-        """Remember what is not readable, until a frame of the same identity is."""
+    def _note_readability(self, stream: str, identity: int, *, readable: bool) -> None:
+        """Count an unreadable frame, until a readable one of the same identity comes."""
         bad = self._unreadable.get(stream, 0)
         if readable:
             if bad and identity >= 0:
@@ -127,7 +126,7 @@ class PlayedRecords:
         if newest is None or row.trade_id > newest[0]:
             self._newest[symbol] = row.trade_id, row.trade_time_ms
         elif row.trade_time_ms > newest[1]:
-            # A lower id at a later time: by id an exchange gives only what it has issued since.
+            # A lower id at a later time: a new numbering, of which alone REST gives trades by id.
             self._numbering[symbol] += 1
             self._newest[symbol] = row.trade_id, row.trade_time_ms
         elif self._knows(symbol, row.trade_id):
@@ -154,12 +153,9 @@ class PlayedRecords:
             return False
         if not _numbers(bar, "o", "h", "l", "c", "v", "q", "V", "Q"):
             return False
-        # What ends after it was received is a lie, of which no database has a row.
+        # A bar that ends after it was received is wrong: no database has it.
         if bar.get("x") is True and bar["T"] <= received_ms + _CLOCKS_APART_MS:
-            row = KlineRow(
-                *(bar[letter] for letter in ("t", "o", "h", "l", "c", "v", "T", "q", "n", "V", "Q"))
-            )
-            self._enter_kline(event["s"], bar["i"], row)
+            self._enter_kline(event["s"], bar["i"], KlineRow.of_event(bar))
         return True
 
     def _enter_kline(self, symbol: str, interval: str, row: KlineRow) -> None:
@@ -176,7 +172,7 @@ class PlayedRecords:
     # --- what is asked -------------------------------------------------------------------------------------
 
     def klines(self, symbol: str, interval: str, span: Span) -> Iterator[KlineRow]:
-        """Bars of a span, whatever its limit: from its start on, or the newest first where it has none."""
+        """Bars of a span, without its limit: from its start on, or the newest first if it has none."""
         begin_ms = -_LARGEST_ID if span.start_ms is None else span.start_ms
         end_ms = _LARGEST_ID if span.end_ms is None else span.end_ms
         query = (
@@ -242,7 +238,7 @@ def _aggregate_row(row: tuple[Any, ...]) -> AggregateRow:
 
 
 def _identity(event: Mapping[str, Any]) -> int:
-    """What tells the record from others of its stream; a negative number if it is not there."""
+    """Identifies a record within its stream; negative if the event has no identity."""
     bar = event.get("k")
     value = bar.get("t") if isinstance(bar, dict) else event.get("t", event.get("u"))
     return value if type(value) is int and 0 <= value < _LARGEST_ID else -1
@@ -253,7 +249,7 @@ def _text(fields: Mapping[str, Any], name: str) -> bool:
 
 
 def _ids(fields: Mapping[str, Any], *names: str) -> bool:
-    """Whole numbers that are none of nonsense: ids and times."""
+    """Whether the fields are plausible ids or times."""
     return all(type(value := fields.get(name)) is int and 0 <= value < _LARGEST_ID for name in names)
 
 

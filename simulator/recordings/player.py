@@ -1,47 +1,31 @@
-"""A recording as an exchange: its frames in time, its REST answers as of the place that has been reached."""
+"""A recording as an exchange: its frames in time, REST answers as of the position that has been reached."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice, pairwise
 from typing import Any, Final
 
 import orjson
 
+from shared.errors import UsageError
 from simulator.exchange import AggregateRow, Depth, KlineRow, Quotes, Span, TradeRow, Window
-from simulator.protocol.envelopes import Outgoing, with_times
-from simulator.protocol.exchange_info import symbol_entry
-from simulator.recordings.closed_spans import closed_spans
+from simulator.outgoing import Outgoing
+from simulator.protocols.binance.dialect import BINANCE
+from simulator.protocols.binance.envelopes import with_times
+from simulator.protocols.binance.exchange_info import symbol_entry
+from simulator.protocols.binance.face import BinanceFace
+from simulator.protocols.binance.stream_names import parse_stream_name
+from simulator.protocols.port import Dialect, Surroundings
 from simulator.recordings.played import PlayedRecords
 from simulator.recordings.recording import Recording
-from simulator.world.calendar import bar_open
+from simulator.world.calendar import bar_end, bar_open, is_beside
 from simulator.world.instruments import split_symbol
 
 _ZERO: Final = "0.00000000"
-# Of those that are due: the host may have slept, or time may run a thousand times as fast.
+_MINUTE_MS: Final = 60_000
+# Of the frames due: the host may have slept, or time may run a thousand times as fast.
 MOST_AT_ONCE: Final = 2_000
-
-
-class RecordedEvent(Outgoing):
-    """A frame that is sent with the bytes it was recorded with.
-
-    Args:
-        body: those; None where they were changed, and are to be made from the event.
-        genuine: it is what an exchange issues: readable.
-    """
-
-    __slots__ = ("_recorded",)
-
-    def __init__(
-        self, stream: str, event: Mapping[str, Any], received_ms: int, body: bytes | None, *, genuine: bool
-    ) -> None:
-        super().__init__(stream, event, received_ms, time_ms=received_ms, genuine=genuine)
-        self._recorded = body
-
-    def body(self, *, microseconds: bool) -> bytes:
-        if self._recorded is None or microseconds:
-            return super().body(microseconds=microseconds)
-        return self._recorded
 
 
 class Player:
@@ -49,9 +33,11 @@ class Player:
 
     Attributes:
         first_ms: time of the first frame (without frames: the end of the last kline), shifted.
-        played: frames given out so far, wanted or not.
+        played: number of frames played so far, wanted or not.
         frozen: True stops the recording where it is.
     """
+
+    dialect: Dialect = BINANCE
 
     def __init__(self, recording: Recording, shift_ms: int = 0) -> None:
         self._recording = recording
@@ -59,7 +45,7 @@ class Player:
         self._known = PlayedRecords()
         for symbol, interval in recording.series:
             self._known.archive(symbol, interval, self._shifted(recording.bars((symbol, interval))))
-        self._closed = closed_spans(
+        self._closed = _closed_spans(
             (series, (row.open_time_ms for row in self._shifted(recording.bars(series))))
             for series in recording.series
         )
@@ -74,12 +60,16 @@ class Player:
         origin_ms = recording.last_bar_ms + 1 if self._next is None else self._next.received_us // 1000
         self.first_ms = self.position_ms = origin_ms + shift_ms
 
+    def face(self, surroundings: Surroundings) -> BinanceFace:
+        """The recording as clients see it."""
+        return BinanceFace(self, market_data_only=surroundings.market_data_only, summed=False)
+
     @property
     def finished(self) -> bool:
         return self._next is None
 
     def due(self, until_ms: int, wanted: frozenset[str]) -> list[Outgoing]:
-        """Wanted frames received up to `until_ms` (shifted time), so many at once; all others pass by."""
+        """The next wanted frames received up to `until_ms` (shifted time); others are skipped."""
         beyond_us = (until_ms - self._shift_ms + 1) * 1000
         events = self._take(MOST_AT_ONCE, beyond_us, wanted)
         if not self.frozen and self._next is not None and self._next.received_us >= beyond_us:
@@ -106,11 +96,20 @@ class Player:
             readable = self._known.learn(stream, event, self.position_ms)
             if stream in wanted:
                 recorded = None if self._shift_ms else body
-                events.append(RecordedEvent(stream, event, self.position_ms, recorded, genuine=readable))
+                events.append(
+                    Outgoing(
+                        stream,
+                        event,
+                        self.position_ms,
+                        time_ms=self.position_ms,
+                        genuine=readable,
+                        recorded=recorded,
+                    )
+                )
         return events
 
     def account(self) -> dict[str, Any]:
-        """What has been issued so far: the exchange's own word on its streams."""
+        """What the exchange has issued so far, by stream."""
         known = self._known
         return {
             "newest_ms": known.newest_ms,
@@ -171,12 +170,12 @@ class Player:
         )
 
     def symbol_entries(self, now_ms: int) -> list[Mapping[str, Any]]:  # noqa: ARG002
-        """As recorded, else made up for the symbols that occur; all TRADING unless set otherwise."""
+        """As recorded, else generated for the symbols that occur; all TRADING unless set otherwise."""
         return [
             {
                 **entry,
                 "status": self.statuses.get(entry["symbol"], entry["status"]),
-                # No field of Binance's: of an archive's holes its exchange has no bars (docs/simulator.md).
+                # Not a field of Binance: spans without archived bars (docs/simulator.md).
                 **({"recordedHalts": closed} if (closed := self._closed.get(entry["symbol"])) else {}),
             }
             for entry in self._entries
@@ -208,3 +207,40 @@ class Player:
             )
             for symbol in sorted(missing)
         ]
+
+
+def _closed_spans(
+    series: Iterable[tuple[tuple[str, str], Iterable[int]]],
+) -> dict[str, list[tuple[int, int]]]:
+    """By symbol, first and last millisecond of each gap between its archived bars: the exchange was closed.
+
+    Args:
+        series: by (symbol, interval), open times in their order.
+    """
+    spans: dict[str, list[tuple[int, int]]] = {}
+    for (symbol, interval), opens in series:
+        for before, after in pairwise(at for at in opens if not is_beside(interval, at)):
+            first = bar_end(interval, before)
+            if first < after:
+                spans.setdefault(symbol, []).append((first, after - 1))
+    return {symbol: sorted(of_symbol) for symbol, of_symbol in spans.items()}
+
+
+def shift_to(recording: Recording, now_ms: int) -> int:
+    """The shift in ms with which the recording starts now, or up to a bar earlier.
+
+    Bars stay multiples of their interval. A recording of klines alone is history: it ends now instead.
+    """
+    intervals = {interval for _, interval in recording.series}
+    for name in recording.streams:
+        stream = parse_stream_name(name)
+        if stream and stream.kind == "kline":
+            intervals.add(stream.interval)
+    if "1M" in intervals:
+        raise UsageError(
+            "--shift-now: months differ in length, so klines of 1M cannot be moved; leave them out"
+        )
+    step = max((bar_end(interval, 0) for interval in intervals), default=_MINUTE_MS)
+    frames = recording.frames
+    origin_ms = frames.first_us // 1000 if len(frames) else recording.last_bar_ms + 1
+    return (now_ms - origin_ms) // step * step

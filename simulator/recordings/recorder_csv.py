@@ -15,14 +15,14 @@ from shared.errors import RecordingError
 from simulator.recordings.items import Frame, Item
 
 _EIGHT_PLACES: Final = Decimal("1.00000000")
-# A last event so long after its predecessor is an artefact of the recorder's end of day, not a diff.
+# A last event so long after its predecessor is an artefact of the recorder's end of day.
 _NOT_GENUINE_US: Final = 3_600_000_000
 # A whole book has 10,000.
 _MOST_LEVELS: Final = 100_000
 
 
 def read(path: Path, lines: Iterable[str]) -> Iterator[Item]:
-    """Trades, or diffs from one row for each level."""
+    """Trades, or diffs with one row for each level."""
     table = csv.DictReader(lines)
     columns = table.fieldnames or ()
     if "TradeId" in columns:
@@ -74,7 +74,7 @@ def _diffs(path: Path, table: Iterator[Mapping[str, str]]) -> Iterator[Frame]:
 
 
 def _genuine(frames: Iterator[Frame]) -> Iterator[Frame]:
-    """All but a last one that comes long after its predecessor."""
+    """All frames but a last one long after its predecessor."""
     before: Frame | None = None
     held: Frame | None = None
     for frame in frames:
@@ -90,5 +90,5 @@ def _frame(row: Mapping[str, str], event: Mapping[str, Any]) -> Frame:
 
 
 def _wire(text: str) -> str:
-    # The recorder dropped trailing zeros; the wire has always 8 places.
+    # The recorder dropped trailing zeros; the wire always has 8 decimals.
     return str(Decimal(text).quantize(_EIGHT_PLACES))

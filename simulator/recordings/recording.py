@@ -1,4 +1,4 @@
-"""Recordings as one: where their frames are, and what REST said beside them."""
+"""Several recordings as one: where their frames are, and the REST answers beside them."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _MOST_STREAMS: Final = 20_000
 
 
 class Recording:
-    """Frames in receive-time order and the REST answers that belong to them; on disk, but for what follows.
+    """Frames in receive-time order and the REST answers that belong to them, on disk.
 
     Attributes:
-        frames: read anew in each pass.
+        frames: read again in each pass.
         streams: names that occur.
-        archives: by (symbol, interval), the files of its klines with their markets, where they are known.
+        archives: by (symbol, interval), the files of its klines with their markets, if known.
         exchange_info: the newest recorded answer.
-        notes: what of the files could not be read.
+        notes: remarks about the files, for the user.
     """
 
     def __init__(self) -> None:
@@ -50,12 +50,12 @@ class Recording:
     # --- while files are read ------------------------------------------------------------------------------
 
     def begin_file(self) -> None:
-        """What is taken from now on is of another file."""
+        """The items taken from now on are of another file."""
         self._file += 1
         self._archive = None
 
     def forget_file(self) -> None:
-        """The file is read once more: what was taken of it is not true."""
+        """The file will be read again: drop its items."""
         for table in ("bar", "snapshot"):
             self._tables.do(f"DELETE FROM {table} WHERE file = ?", (self._file,))
         if self._archive is not None:
@@ -63,10 +63,10 @@ class Recording:
             self._archive = None
 
     def take(self, item: Item) -> None:
-        """Keep what is no frame.
+        """Keep an item that is not a frame.
 
         Raises:
-            RecordingError: an archive of another market than one before it, or a bar that says otherwise.
+            RecordingError: archives of two markets, or two bars of one open time that differ.
         """
         match item:
             case ArchivedBar():
@@ -82,7 +82,7 @@ class Recording:
                 self.notes.append(item.text)
 
     def saw_stream(self, name: str) -> None:
-        """A frame is of that stream."""
+        """A frame of that stream was read."""
         if len(self.streams) >= _MOST_STREAMS and name not in self.streams:
             raise RecordingError(
                 f"{name}: a stream beyond {_MOST_STREAMS:,} in these recordings; no exchange has so many"

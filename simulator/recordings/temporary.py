@@ -1,11 +1,11 @@
-"""A database that no memory holds and nobody else sees: gone with the process that made it."""
+"""A temporary database on disk, private to the process and gone with it."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,7 +27,7 @@ class Temporary:
             number, name = tempfile.mkstemp(prefix="cryptostream-", suffix=".db")
             os.close(number)
             self._database = sqlite3.connect(name, isolation_level=None, check_same_thread=False)
-            # Nothing of it is worth keeping: no journal, which would need a name, and no waiting for disks.
+            # Nothing is worth keeping: no journal, which would need a name, and no syncs.
             self._database.executescript(
                 f"PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA locking_mode=EXCLUSIVE;"
                 f"PRAGMA temp_store=FILE; PRAGMA cache_size=-{_CACHE_KIB}; {schema}"
@@ -39,7 +39,7 @@ class Temporary:
         self._waiting: dict[str, list[Sequence[Any]]] = {}
 
     def add(self, statement: str, row: Sequence[Any]) -> None:
-        """Enter a row, with others of its kind; it is there when something is asked."""
+        """Enter a row, batched with others; queries see it."""
         rows = self._waiting.setdefault(statement, [])
         rows.append(row)
         if len(rows) >= _ROWS_AT_ONCE:
@@ -47,7 +47,7 @@ class Temporary:
 
     def rows(self, query: str, parameters: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
         """Rows of a query, read as they are needed; nothing may be entered meanwhile."""
-        self._settle()
+        self._flush()
         try:
             yield from self._database.execute(query, parameters)
         except sqlite3.Error as error:
@@ -58,31 +58,27 @@ class Temporary:
         return next(self.rows(query, parameters), None)
 
     def do(self, statement: str, parameters: Sequence[Any] = ()) -> int:
-        """Carry out a statement at once; how many rows it has changed."""
-        self._settle()
+        """Execute a statement at once; number of rows changed."""
+        self._flush()
         try:
             return self._database.execute(statement, parameters).rowcount
         except sqlite3.Error as error:
             raise _no_room(error) from None
 
-    def do_all(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
-        """The same for many rows."""
-        try:
-            self._database.executemany(statement, rows)
-        except sqlite3.Error as error:
-            raise _no_room(error) from None
-
-    def _settle(self) -> None:
+    def _flush(self) -> None:
         for statement in [statement for statement, rows in self._waiting.items() if rows]:
             self._enter(statement)
 
     def _enter(self, statement: str) -> None:
         rows, self._waiting[statement] = self._waiting[statement], []
-        self.do_all(statement, rows)
+        try:
+            self._database.executemany(statement, rows)
+        except sqlite3.Error as error:
+            raise _no_room(error) from None
 
 
 def _no_room(error: OSError | sqlite3.Error) -> CryptoStreamError:
     return CryptoStreamError(
-        f"{tempfile.gettempdir()}: what REST knows of a recording cannot be kept there ({error});"
+        f"{tempfile.gettempdir()}: the recording's database cannot be kept there ({error});"
         " make room, or name another folder by TMPDIR"
     )

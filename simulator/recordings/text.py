@@ -17,20 +17,20 @@ GZIP: Final = b"\x1f\x8b"
 ZIP: Final = b"PK\x03\x04"
 _MARK: Final = codecs.BOM_UTF8
 _PIECE: Final = 2**18
-# The longest frame that any exchange sends is far shorter; of a recorded REST answer, exchangeInfo of all
-# symbols has about 20 MB. What has no end of line must not fill the memory.
+# An exchange's longest frame is far shorter; a recorded exchangeInfo of all symbols has about 20 MB. A file
+# without line ends must not fill the memory.
 LONGEST_LINE: Final = 8 * 2**20
 _LONGEST_ANSWER: Final = 32 * 2**20
 _ANSWER: Final = b"http"
 _GZIP_BITS: Final = 31
 _RAW_BITS: Final = -15
 _DEFLATED: Final = 8
-# Of a member's local header (PKWARE APPNOTE §4.3.7): method, and how long name and extra field are.
+# Of a member's local header (PKWARE APPNOTE §4.3.7): method, lengths of name and extra field.
 _ZIP_HEADER: Final = struct.Struct("<4s4xH16xHH")
 
 
 def members_of(path: Path) -> list[str] | None:
-    """Files in a ZIP but for what packers and downloads add; None where none are listed, or it is no ZIP."""
+    """Files in a ZIP, without those that packers and downloads add; None if it is no ZIP."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
@@ -40,16 +40,16 @@ def members_of(path: Path) -> list[str] | None:
 
 
 class Lines:
-    """Lines without their ends, blank ones left out; marks that some editors begin a text with, too.
+    """Lines without line ends, blank lines and byte order marks.
 
     Args:
         member: of a ZIP; None for a whole file.
-        without_last: leave the last line out; it was found to be torn.
+        without_last: omit the last line, which was found to be torn.
 
     Attributes:
-        number: of the line given last, counted from 1, blank ones too.
-        at_end: that line is the file's last, and nothing ends it.
-        cut: how the file ends in the middle of its packing; None if it does not.
+        number: of the last line given, from 1, blank ones counted.
+        at_end: that line is the file's last, without a line end.
+        cut: how the compressed data ends too early; None if it does not.
 
     Raises:
         RecordingError: a line is longer than LONGEST_LINE bytes.
@@ -70,7 +70,7 @@ class Lines:
         return next(self._lines)
 
     def close(self) -> None:
-        """Nothing more is wanted of the file."""
+        """Close the file."""
         self._lines.close()
 
     def _read(self, path: Path) -> Generator[str]:
@@ -96,7 +96,7 @@ class Lines:
                 length += len(rest)
                 self._measure(path, begun[0], length)
         last = b"".join(begun)
-        # A packed file that was cut ends anywhere: not even a line that looks whole is believed.
+        # A compressed file that was cut ends anywhere: its last line is not trusted even if it looks whole.
         if last.strip() and not self.cut and not self._without_last:
             self.at_end = True
             yield last
@@ -123,16 +123,16 @@ class Lines:
                     yield piece
 
     def _unpacked(self, file: BinaryIO, window_bits: int) -> Iterator[bytes]:
-        """What can be unpacked; the members of a gzip file one after another."""
+        """The data that can be decompressed; the members of a gzip file one after another."""
         unpacker, given, begun = zlib.decompressobj(window_bits), False, False
         while packed := file.read(_PIECE):
             more = True
             while packed or more:
                 try:
-                    # As much as was asked for, though it may unpack to a thousand times what it is.
+                    # Bounded, since data may decompress to a thousand times its size.
                     piece = unpacker.decompress(packed, _PIECE)
                 except zlib.error as error:
-                    # A checksum that does not fit says that what was read is wrong, not where.
+                    # A wrong checksum shows that the data is wrong, but not where.
                     if not begun or "incorrect" in str(error):
                         raise
                     self.cut = f"is damaged ({error})"
@@ -155,7 +155,7 @@ class Lines:
         try:
             archive = zipfile.ZipFile(path)
         except zipfile.BadZipFile:
-            # The directory stands at the end, and a file that was cut has none. The first member is readable.
+            # The directory stands at the end: a file that was cut has none. The first member is readable.
             yield from self._first_member(path, file)
             return
         assert self._member is not None

@@ -1,9 +1,9 @@
-"""Sums over trades of the last day, by minute: tickers need no look at each of some million trades."""
+"""Sums over trades of the last day, by minute, so that tickers need not read some million trades."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Context, Decimal
 from typing import Final
 
@@ -16,7 +16,7 @@ _EXACT: Final = Context(prec=100)
 
 @dataclass(slots=True)
 class Sums:
-    """Of trades that stand together in time, at least one."""
+    """Sums of at least one neighbouring trade."""
 
     first: TradeRow
     last: TradeRow
@@ -32,7 +32,7 @@ class Sums:
         return cls(row, row, price, price, Decimal(row.quantity), Decimal(row.quote_quantity), 1)
 
     def add(self, later: Sums) -> None:
-        """Take the sums of what came at the same time or later."""
+        """Add sums of the same time or later."""
         if _place(later.first) < _place(self.first):
             self.first = later.first
         if _place(later.last) >= _place(self.last):
@@ -60,7 +60,7 @@ class Minutes:
             del self._sums[min(self._sums)]
 
     def whole_from(self, from_ms: int) -> tuple[int, list[Sums]]:
-        """Where the first whole minute at or after a time begins, and the sums from there on, in order."""
+        """Begin of the first whole minute at or after a time, and the sums from there on, in order."""
         minute = -(-from_ms // _MINUTE_MS)
         return minute * _MINUTE_MS, [self._sums[at] for at in sorted(self._sums) if at >= minute]
 
@@ -70,15 +70,7 @@ def total(parts: Iterable[Sums]) -> Sums | None:
     whole: Sums | None = None
     for part in parts:
         if whole is None:
-            whole = Sums(
-                part.first,
-                part.last,
-                part.high,
-                part.low,
-                part.base_volume,
-                part.quote_volume,
-                part.count,
-            )
+            whole = replace(part)
         else:
             whole.add(part)
     return whole

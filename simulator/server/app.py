@@ -9,40 +9,30 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote
 
 from aiohttp import web
 
 from shared.errors import UsageError
 from simulator.faults.events import EventFaults
-from simulator.faults.handshakes import HandshakeFaults
-from simulator.faults.posted import parse_posted
+from simulator.faults.replies import ReplyFaults
 from simulator.faults.requests import RequestFaults
-from simulator.faults.script import Fault
+from simulator.faults.script import Fault, parse_posted
 from simulator.faults.tally import Tally
-from simulator.protocol.control import MOST_STREAMS, ControlSession
-from simulator.protocol.stream_names import well_formed
+from simulator.protocols.port import Dialect, Surroundings, Verbatim
 from simulator.recordings.player import Player
 from simulator.server.clock import WorldClock
 from simulator.server.connection import Connection, ConnectionRules
+from simulator.server.exchange_log import ExchangeLog
 from simulator.server.hub import Hub
 from simulator.server.pumps import drained, pump_recording, pump_world, send_due
-from simulator.server.rest_service import RestService, refused_unit
-from simulator.server.truth_log import TruthLog
-from simulator.world.exchange import WorldExchange
+from simulator.server.rest_service import RestService, verbatim
 from simulator.world.feed import WorldFeed
+from simulator.world.world import World
 
 logger = logging.getLogger(__name__)
 
-# How late a market that stops by itself may be drained; where it stops is exact.
+# How late the drain of a market that stops by itself may begin; its last instant is exact.
 _FREEZE_CHECK_SECONDS: Final = 0.02
-_UNIT_SUFFIXES: Final = {
-    None: False,
-    "MILLISECOND": False,
-    "millisecond": False,
-    "MICROSECOND": True,
-    "microsecond": True,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +44,10 @@ class SimulatorOptions:
         speed: world seconds in a real second; 0 (recordings only): as fast as the clients take it.
         faults: what goes wrong, in the script's order.
         fault_seed: of their draws.
-        hold: the world's clock stands at its start until so many connections have subscribed; 0: it runs.
+        hold: the world's clock waits until so many connections have subscribed; 0: it runs at once.
         freeze_at: world seconds after the start at which the market stops by itself.
-        log_intervals: the log follows trades and bars of these from the start on; of others from their first
-            subscription on.
+        log_intervals: trades and bars of these are logged from the start, others from their subscription.
+        far_levels: levels on each side of Coinbase's books that nobody reaches; None: as many as are real.
     """
 
     host: str = "127.0.0.1"
@@ -71,6 +61,7 @@ class SimulatorOptions:
     hold: int = 0
     freeze_at: float | None = None
     log_intervals: Sequence[str] = ()
+    far_levels: int | None = None
 
 
 class Simulator:
@@ -78,16 +69,16 @@ class Simulator:
 
     Args:
         on_replay_finished: called with the number of frames once the recording has been played.
-        on_failure: called with what the market has stopped of.
+        on_failure: called with the error that has stopped the market.
 
     Attributes:
-        port: the one that is listened on, after `start`.
+        port: the one listened on, after `start`.
         exchange: the market; its `statuses` may be changed while it runs.
     """
 
     def __init__(
         self,
-        exchange: WorldExchange | Player,
+        exchange: World | Player,
         options: SimulatorOptions,
         on_replay_finished: Callable[[int], None] = lambda _frames: None,
         on_failure: Callable[[BaseException], None] = lambda _error: None,
@@ -98,27 +89,27 @@ class Simulator:
         self._on_replay_finished = on_replay_finished
         self._on_failure = on_failure
         self._begin_ms = exchange.first_ms if isinstance(exchange, Player) else exchange.clock_start_ms
-        numbering = exchange.numbering if isinstance(exchange, WorldExchange) else _one_numbering
-        self._log = TruthLog(options.log, exchange.symbols, numbering)
+        numbering = exchange.numbering if isinstance(exchange, World) else _one_numbering
+        dialect = exchange.dialect
+        self._log = ExchangeLog(options.log, exchange.symbols, numbering, dialect)
+        self._face = exchange.face(
+            Surroundings(self.now_ms, self._log.answered_trades, options.market_data_only, options.far_levels)
+        )
         self._tally = Tally(options.faults, _wall_ms)
         plan = (options.faults, options.fault_seed, self._begin_ms)
-        self._event_faults, self._request_faults = EventFaults(*plan), RequestFaults(*plan)
-        self._handshake_faults = HandshakeFaults(*plan)
+        self._event_faults = EventFaults(*plan, dialect)
+        self._request_faults = RequestFaults(*plan, self._face.manners)
+        self._reply_faults = ReplyFaults(*plan, self.now_ms)
         self._hub = Hub(
             self._log,
             self._tally,
             self._event_faults,
+            dialect,
+            self._reply_faults,
             connections_awaited=max(1, options.hold),
-            always=_followed(exchange.symbols, options.log_intervals),
+            always=_followed(dialect, exchange.symbols, options.log_intervals),
         )
-        self._rest = RestService(
-            exchange,
-            self._log,
-            self._tally,
-            self._request_faults,
-            self.now_ms,
-            market_data_only=options.market_data_only,
-        )
+        self._rest = RestService(self._face, self._log, self._tally, self._request_faults, self.now_ms)
         self._connections: set[Connection] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._frozen_ms: int | None = None
@@ -135,10 +126,7 @@ class Simulator:
         app.router.add_get("/simulator/state", self._state)
         app.router.add_get("/simulator/faults", self._faults)
         app.router.add_post("/simulator/faults", self._add_faults)
-        app.router.add_get("/api/v3/{path:.+}", self._rest.answer)
-        app.router.add_get("/ws", self._raw)
-        app.router.add_get("/ws/{names:.*}", self._raw)
-        app.router.add_get("/stream", self._combined)
+        app.router.add_get("/{path:.*}", self._exchange)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await self._runner.setup()
         options = self._options
@@ -189,7 +177,7 @@ class Simulator:
         return self.exchange.position_ms if isinstance(self.exchange, Player) else self._clock.now_ms()
 
     async def freeze(self) -> int:
-        """Stop the market; returns its last instant (ms) once everything up to it is written and logged."""
+        """Stop the market; its last instant (ms), once everything up to it is written and logged."""
         exchange = self.exchange
         if isinstance(exchange, Player):
             exchange.frozen = True
@@ -208,32 +196,22 @@ class Simulator:
         return frozen_ms
 
     async def _freeze_when_due(self, feed: WorldFeed, stop_ms: int) -> None:
-        while feed.emitted_until_ms < stop_ms:  # noqa: ASYNC110 - a held clock tells nobody when it starts
+        while feed.emitted_until_ms < stop_ms:  # noqa: ASYNC110 - a held clock has no event for its start
             await asyncio.sleep(_FREEZE_CHECK_SECONDS)
         await self.freeze()
 
-    async def _raw(self, request: web.Request) -> web.StreamResponse:
-        names = [name for name in unquote(request.match_info.get("names", "")).split("/") if name]
-        return await self._connect(request, names, combined=False)
-
-    async def _combined(self, request: web.Request) -> web.StreamResponse:
-        # Not `request.query`: there the plus sign of `@kline_1d@+08:00` would be a blank.
-        query = dict(part.partition("=")[::2] for part in request.rel_url.raw_query_string.split("&"))
-        names = [name for name in unquote(query.get("streams", "")).split("/") if name]
-        return await self._connect(request, names, combined=True)
-
-    async def _connect(self, request: web.Request, names: list[str], *, combined: bool) -> web.StreamResponse:
-        unit = request.query.get("timeUnit")
-        if unit not in _UNIT_SUFFIXES:
-            return refused_unit()
-        if len(names) > MOST_STREAMS or not all(well_formed(name) for name in names):
-            return web.Response(status=400)
-        refusal = self._handshake_faults.meet(self.now_ms())
+    async def _exchange(self, request: web.Request) -> web.StreamResponse:
+        """A request for the exchange itself: a WebSocket or REST."""
+        session = self._face.session(request.path, request.rel_url.raw_query_string)
+        if session is None:
+            return await self._rest.answer(request)
+        if isinstance(session, Verbatim):
+            return verbatim(session, {})
+        refusal = self._request_faults.refused_handshake(self.now_ms())
         if refusal is not None:
             self._tally.fired(refusal)
             return web.Response(status=refusal.options["status"])
-        session = ControlSession(names, combined=combined)
-        connection = Connection(session, self._options.rules, self._hub, microseconds=_UNIT_SUFFIXES[unit])
+        connection = Connection(session, self._options.rules, self._hub)
         self._connections.add(connection)
         try:
             return await connection.serve(request)
@@ -249,7 +227,8 @@ class Simulator:
     async def _add_faults(self, request: web.Request) -> web.Response:
         try:
             body = await request.read()
-            posted = parse_posted(body, len(self._tally.listed()), self.exchange.symbols)
+            scope = self.exchange.dialect.scope
+            posted = parse_posted(body, len(self._tally.listed()), self.exchange.symbols, scope)
         except UsageError as error:
             return web.json_response({"error": str(error)}, status=400)
         now_ms = self.now_ms()
@@ -257,7 +236,7 @@ class Simulator:
             self._tally.add(fault)
             self._event_faults.add(fault, now_ms)
             self._request_faults.add(fault, now_ms)
-            self._handshake_faults.add(fault, now_ms)
+            self._reply_faults.add(fault, now_ms)
         return web.json_response(self._tally.listed())
 
     async def _state(self, _request: web.Request) -> web.Response:
@@ -281,12 +260,11 @@ class Simulator:
         return web.json_response(state)
 
 
-def _followed(symbols: Sequence[str], intervals: Sequence[str]) -> frozenset[str]:
-    """The streams that the log follows from the start on."""
+def _followed(dialect: Dialect, symbols: Sequence[str], intervals: Sequence[str]) -> frozenset[str]:
+    """The streams that the log follows from the start."""
     if not intervals:
         return frozenset()
-    kinds = ("trade", *(f"kline_{interval}" for interval in intervals))
-    return frozenset(f"{symbol.lower()}@{kind}" for symbol in symbols for kind in kinds)
+    return frozenset(name for symbol in symbols for name in dialect.followed(symbol, intervals))
 
 
 def _one_numbering(_record: str, _symbol: str, _time_ms: int) -> int:

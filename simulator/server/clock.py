@@ -1,6 +1,6 @@
 """The world's clock: real time from a chosen start, at a chosen speed, until it is stopped.
 
-It waits for the market's events: on a busy machine the world goes slower, instead of running away from them.
+It waits for the market's events: on a busy machine the world runs slower.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-# A bar's final event follows its border by at most 50 ms; the market stops only when none is pending.
+# A bar's final event follows its close by at most 50 ms; the market stops only when none is pending.
 _FINALS_MS: Final = 60
-# Real seconds of market that may be due and not sent; a machine that cannot keep up gets a slower market.
+# Real seconds of market that may be due and not sent; on a machine that cannot keep up the market is slower.
 _MOST_BEHIND_S: Final = 1.0
 
 
@@ -36,7 +36,7 @@ class WorldClock:
         self._monotonic = monotonic
         self._begun = None if held else monotonic()
         self._frozen_ms: int | None = None
-        self._latest_ms = start_ms  # told so far; time never goes back
+        self._latest_ms = start_ms  # the latest time given: time never goes back
         self._limit_ms: int | None = None
 
     @property
@@ -44,7 +44,7 @@ class WorldClock:
         return self._begun is None
 
     def release(self) -> None:
-        """Let it run, from the start; a clock that runs already goes on."""
+        """Let it run from the start, unless it runs already."""
         if self._begun is None:
             self._begun = self._monotonic()
 
@@ -60,7 +60,7 @@ class WorldClock:
         return self._latest_ms
 
     def sent(self, until_ms: int) -> None:
-        """Events up to a time have left; with more than a real second of them due, time stands still."""
+        """Events up to a time were sent; with more than a real second of them due, time stands still."""
         self._limit_ms = until_ms + int(_MOST_BEHIND_S * 1000 * self._speed)
 
     def seconds_until(self, time_ms: int) -> float:
@@ -68,9 +68,9 @@ class WorldClock:
         return max(0.0, (time_ms - self.now_ms()) / 1000 / self._speed)
 
     def freeze(self, at_ms: int | None = None) -> int:
-        """Stop at a time (default: now), or up to 60 ms of world time later; returns where.
+        """Stop at a time (default: now), or up to 60 ms of world time later; the time of the stop.
 
-        The earliest stop counts. A clock that is held stops where it stands.
+        The earliest stop counts. A held clock stops at the start.
         """
         time_ms = self.now_ms() if at_ms is None else at_ms
         stop = max(time_ms, time_ms - time_ms % 1000 + _FINALS_MS)

@@ -1,4 +1,4 @@
-"""Who listens to what: events go from the feed to the connections that have subscribed to their streams."""
+"""Delivers events from the feed to the connections that have subscribed to their streams."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Protocol
 
 from simulator.faults.events import Effect, EventFaults, Fire, Hit, Lie, Send
 from simulator.faults.market import unissued
+from simulator.faults.replies import ReplyFaults
 from simulator.faults.script import Fault
 from simulator.faults.tally import Tally
-from simulator.faults.targets import is_final, strikes, target_of
-from simulator.protocol.control import ControlSession
-from simulator.protocol.envelopes import Outgoing
-from simulator.server.truth_log import TruthLog
+from simulator.faults.targets import strikes
+from simulator.outgoing import Outgoing
+from simulator.protocols.port import Dialect, Session
+from simulator.server.exchange_log import ExchangeLog
 
 
 class Listener(Protocol):
@@ -22,15 +23,18 @@ class Listener(Protocol):
 
     Attributes:
         struck_by: the last fault that ends or silences it.
-        leaving: it has announced its end; what others get too is sent twice.
+        leaving: it has announced its end; events that others get too are sent twice.
     """
 
-    session: ControlSession
+    session: Session
     struck_by: Fault | None
     leaving: bool
 
+    def number(self, event: Outgoing) -> None:
+        """Reserve the place of an event, sent or lost, in the connection's count."""
+
     def put(self, event: Outgoing) -> None:
-        """Queue an event, or say `lost` to the hub; must not block."""
+        """Queue an event, or call `lost` of the hub; must not block."""
 
     def strike(self, fault: Fault) -> None:
         """Suffer a fault of connections."""
@@ -44,20 +48,24 @@ class Hub:
     """All connections and their subscriptions.
 
     Args:
-        log: what it keeps an account of is wanted for ever once it has had a subscriber: the exchange
-            issues it whether anyone listens or not.
-        always: streams that are followed by the log from the beginning.
+        replies: decides which subscriptions are acknowledged wrongly.
+        log: streams that it follows are wanted for ever once they have had a subscriber: the exchange issues
+            their events with or without subscribers.
+        always: streams that the log follows from the beginning.
 
     Attributes:
         wanted: names of all streams to be fed; the same object until it changes.
+        dialect: how the streams are read.
         listened_to: set once enough connections have subscribed.
     """
 
     def __init__(
         self,
-        log: TruthLog,
+        log: ExchangeLog,
         tally: Tally,
         faults: EventFaults,
+        dialect: Dialect,
+        replies: ReplyFaults,
         *,
         connections_awaited: int = 1,
         always: frozenset[str] = frozenset(),
@@ -67,10 +75,12 @@ class Hub:
         self._log = log
         self._tally = tally
         self._faults = faults
+        self.dialect = dialect
+        self._replies = replies
         self._connections_awaited = connections_awaited
         self._listeners: dict[str, list[Listener]] = {}
         self._connections: list[Listener] = []
-        # Streams that nobody has since a fault ended their last connection.
+        # Streams without subscribers since a fault ended their last connection.
         self._cut_by: dict[str, Fault] = {}
 
     def join(self, listener: Listener) -> None:
@@ -86,7 +96,7 @@ class Hub:
             )
 
     def subscriptions_changed(self) -> None:
-        """To be called after a session's streams have changed."""
+        """A session's streams have changed."""
         by_stream: defaultdict[str, list[Listener]] = defaultdict(list)
         for connection in self._connections:
             for name in connection.session.streams:
@@ -102,26 +112,40 @@ class Hub:
             self.listened_to.set()
 
     def send(self, events: Sequence[Outgoing], until_ms: int) -> None:
-        """Enter the market's events up to a time into the log, and send what the faults leave of them."""
+        """Log the market's events up to a time, and send them as the faults allow."""
         for event in events:
             self._log.issued(event)
         if not self._faults.scripted:
             for event in events:
+                self._count_in(event)
                 self._deliver(event)
             return
         for effect in self._faults.step(events, until_ms):
             self._obey(effect)
 
     def release(self) -> None:
-        """Send what faults hold back: the market has come to its end."""
+        """Send the events that faults hold back: the market has ended."""
         for effect in self._faults.release():
             self._obey(effect)
 
     def lost(self, event: Outgoing, listener: Listener) -> None:
-        """A connection has thrown away an event that was put on it."""
+        """A connection has dropped an event."""
         event.receivers -= 1
         if not event.receivers:
             self._missed(event, listener.struck_by, listener.struck_by)
+
+    def misheard(self) -> bool:
+        """Whether the next subscription is acknowledged wrongly."""
+        struck = self._replies.meet()
+        if struck is None:
+            return False
+        fault, first = struck
+        if first:
+            self._tally.fired(fault)
+        else:
+            self._tally.goes_on(fault)
+        self._tally.hit(fault, "reply")
+        return True
 
     def delayed(self, event: Outgoing, fault: Fault) -> None:
         """A connection sends an event later because of a fault."""
@@ -139,9 +163,11 @@ class Hub:
     def _obey(self, effect: Effect) -> None:
         match effect:
             case Send(event):
+                self._count_in(event)
                 self._deliver(event)
             case Hit(fault, event, first, withheld, marked):
-                # Without a listener it is missed anyway.
+                self._count_in(event)
+                # Without a listener it is missed in any case.
                 if event.stream not in self._listeners:
                     if withheld:
                         self._missed(event, None, self._cut_by.get(event.stream))
@@ -160,11 +186,20 @@ class Hub:
             case Fire():
                 self._begun(effect)
 
+    def _count_in(self, event: Outgoing) -> None:
+        """Reserve the place of an event that is due in each connection's count, whatever becomes of it."""
+        origin = event.origin
+        if not self.dialect.counted or origin.counted:
+            return
+        origin.counted = True
+        for listener in self._listeners.get(origin.stream, ()):
+            listener.number(origin)
+
     def _begun(self, fire: Fire) -> None:
         """A fault of the market itself begins."""
         self._tally.fired(fire.fault)
         if fire.fault.kind == "halt":
-            for record, count in unissued(fire, self.wanted).items():
+            for record, count in unissued(fire, self.wanted, self.dialect.target_of).items():
                 self._tally.hit(fire.fault, record, count)
 
     def _deliver(self, event: Outgoing) -> None:
@@ -179,7 +214,7 @@ class Hub:
             listener.put(event)
 
     def _missed(self, event: Outgoing, named: Fault | None, counted: Fault | None) -> None:
-        if not event.genuine:
+        if not event.genuine or not self.dialect.carried(event.stream):
             return
         self._log.struck(named.kind if named else "disconnected", event, withheld=True)
         if counted is not None:
@@ -191,7 +226,7 @@ class Hub:
             for connection in self._connections
             if any(
                 target is not None and strikes(fault, target)
-                for target in map(target_of, connection.session.streams)
+                for target in map(self.dialect.target_of, connection.session.streams)
             )
         ]
         if struck:
@@ -200,7 +235,7 @@ class Hub:
             connection.strike(fault)
 
     def _count(self, fault: Fault, event: Outgoing) -> None:
-        target = target_of(event.stream)
+        target = self.dialect.target_of(event.stream)
         if target is not None:
-            is_live = target.kind == "kline" and not is_final(event.event)
+            is_live = target.kind == "kline" and not self.dialect.is_final(event)
             self._tally.hit(fault, "kline_live" if is_live else target.kind)

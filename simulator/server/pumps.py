@@ -1,4 +1,4 @@
-"""What moves events from a feed to the hub: by the clock, or as fast as the clients take them."""
+"""Moves events from a feed to the hub: by the clock, or as fast as the clients take them."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from simulator.world.feed import WorldFeed
 
 logger = logging.getLogger(__name__)
 
-# How finely time is cut: events leave at most this much after they are due.
+# Events leave at most this long after they are due.
 _TICK_SECONDS: Final = 0.005
 _DRAIN_SECONDS: Final = 10.0
-# As fast as the client takes it: so many frames are put before the queues must have room again.
+# As fast as clients take them: frames put at a time, and greatest queue before the next.
 _BATCH_FRAMES: Final = 500
 _ROOM_FRAMES: Final = 1_000
 
 
 async def pump_world(feed: WorldFeed, clock: WorldClock, hub: Hub) -> None:
-    """Send what the world has due, for ever. Lateness is made up in order; nothing is skipped."""
+    """Send the world's due events, for ever, in order; late ones are not skipped."""
     if clock.held:
         await hub.listened_to.wait()
         clock.release()
@@ -31,12 +31,12 @@ async def pump_world(feed: WorldFeed, clock: WorldClock, hub: Hub) -> None:
         now_ms = clock.now_ms()
         send_due(feed, now_ms, hub)
         clock.sent(feed.emitted_until_ms)
-        # Late: go on at once, but let the connections write in between.
+        # If late, continue at once, but let the connections write in between.
         await asyncio.sleep(0 if feed.emitted_until_ms < now_ms else _TICK_SECONDS)
 
 
 def send_due(feed: WorldFeed, until_ms: int, hub: Hub) -> None:
-    """Send the next events up to a time; where `feed.emitted_until_ms` is before it then, there are more."""
+    """Send the next events up to a time; there are more while `feed.emitted_until_ms` is before it."""
     hub.send(feed.due(until_ms, hub.wanted), feed.emitted_until_ms)
 
 
@@ -67,7 +67,7 @@ async def pump_recording(
 
 
 async def drained(hub: Hub) -> None:
-    """Wait until everything that was sent is written, but not for a client that has stopped reading."""
+    """Wait until all sent events are written, but not for a client that has stopped reading."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + _DRAIN_SECONDS
     while hub.waiting:

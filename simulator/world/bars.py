@@ -61,24 +61,10 @@ def sum_bars(tape: TradeTape, edges: Sequence[int]) -> list[Bar]:
     ):
         begin, end = edges[index], edges[index + 1]
         if first_id >= 0:
-            count = last_id - first_id + 1
-            bars.append(
-                Bar(
-                    begin,
-                    end,
-                    open_,
-                    high,
-                    low,
-                    last,
-                    base,
-                    quote,
-                    count,
-                    buy_base,
-                    buy_quote,
-                    first_id,
-                    last_id,
-                )
-            )
+            bars.append(Bar(
+                begin, end, open_, high, low, last, base, quote,
+                last_id - first_id + 1, buy_base, buy_quote, first_id, last_id,
+            ))  # fmt: skip
             close = last
         elif close is not None:
             bars.append(flat_bar(begin, end, close))
@@ -114,9 +100,9 @@ def merged(earlier: Bar, later: Bar) -> Bar:
 
 
 class RunningBars:
-    """The open bar of each interval, summed anew only from the last full minute on.
+    """The open bar of each interval, summed again only from the last full minute on.
 
-    One user asks with ascending times; asking backwards is right too, only slower.
+    For ascending times; others are correct, too, but slower.
     """
 
     def __init__(self, tape: TradeTape) -> None:
@@ -127,7 +113,7 @@ class RunningBars:
     def at(self, open_ms: int, end_ms: int, time_ms: int) -> Bar:
         """The bar that opened at `open_ms` with all trades up to `time_ms`, inclusive."""
         minute_ms = time_ms - time_ms % MINUTE_MS
-        # A bar that holds a listing has nothing to sum before it.
+        # A bar with a listing has nothing to sum before it.
         from_ms = max(open_ms, self._tape.history_from_ms) if self._tape.listed_anew else open_ms
         if from_ms >= minute_ms:
             bar = sum_bars(self._tape, (from_ms, time_ms + 1))[0]
@@ -152,7 +138,7 @@ class RunningBars:
 
 
 class BarHistory:
-    """Closed bars by interval, computed on first demand and kept, a bounded number of each."""
+    """Closed bars by interval, computed on first demand; a bounded number of each is kept."""
 
     def __init__(self, tape: TradeTape) -> None:
         self._tape = tape
@@ -192,7 +178,7 @@ class BarHistory:
         return self._closed(interval, offset_ms, opens) + running
 
     def over(self, start_ms: int, now_ms: int) -> Bar:
-        """The sum of all trades with `start_ms` <= time <= `now_ms`; whole minutes come from what is kept."""
+        """The sum of all trades with `start_ms` <= time <= `now_ms`; whole minutes are kept."""
         first = -(-start_ms // MINUTE_MS) * MINUTE_MS
         last = (now_ms + 1) // MINUTE_MS * MINUTE_MS
         if first >= last:

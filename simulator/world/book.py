@@ -1,8 +1,8 @@
 """The order book as a pure function of the 100 ms slot.
 
 Slot k covers the times k·100 … k·100 + 99 ms; the state after it is published at (k + 1)·100 and has the
-update id (k + 1)·8 for every symbol. Which prices hold orders depends on the distance to the touch, how much
-they hold on a hash of price and epoch. Trades of the following slot hit exactly this state's touch.
+update id (k + 1)·8 for every symbol. The distance to the touch decides which prices hold orders, a hash of
+price and epoch their quantities. Trades of the following slot hit exactly this state's touch.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from simulator.world.price_path import MINUTE_MS, SLOT_MS, PricePath
 UPDATE_IDS_PER_SLOT: Final = 8
 _SLOTS_PER_MINUTE: Final = MINUTE_MS // SLOT_MS
 _KEPT_STATES: Final = 64
-# (multiples of so many ticks, up to so many ticks from the touch): all near prices, round ones further out.
+# (multiples of so many ticks, up to so many ticks from the touch): all near prices, round ones farther out.
 _REACH: Final = ((1, 60), (10, 2_000), (100, 20_000))
 
 Level = tuple[int, int]
@@ -69,7 +69,7 @@ def update_id(slot: int) -> int:
 def changes(old: Side, new: Side) -> dict[int, int]:
     """Absolute new quantities of the levels that differ, by price; 0 deletes."""
     was, now = _ascending(old), _ascending(new)
-    # Where a price of before stands, or would stand, among those of now.
+    # Positions of the old prices among the new ones.
     places = np.searchsorted(now.prices, was.prices)
     stays = now.prices.take(places, mode="clip") == was.prices
     differs = np.ones(len(now.prices), dtype=np.bool_)
@@ -85,7 +85,7 @@ def _ascending(side: Side) -> Side:
 
 
 class OrderBook:
-    """The book of one symbol at any time; in a halt as it stood before."""
+    """The book of one symbol at any time; unchanged in a halt."""
 
     def __init__(
         self, instrument: Instrument, seed: int, path: PricePath, halts: Halts | None = None
@@ -134,7 +134,7 @@ class OrderBook:
             return kept
         bid, ask = self.touch(slot)
         bids, asks = self._prices(bid, -1), self._prices(ask, 1)
-        # Both sides at once: a call of numpy costs more than some hundred levels.
+        # Both sides at once: a numpy call costs more than some hundred levels.
         lots, occupied = self._quantities(np.concatenate((bids, asks)), slot)
         occupied[0] = occupied[len(bids)] = True  # never without the touch, which trades hit
         there, below = occupied[: len(bids)], lots[: len(bids)]

@@ -1,4 +1,4 @@
-"""Where bars begin: all of Binance's intervals, in UTC or shifted by a time zone (BINANCE_SPOT.md §9)."""
+"""Open times of bars: all of Binance's intervals, in UTC or shifted by a time zone (BINANCE_SPOT.md §9)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def bar_open(interval: str, time_ms: int, offset_ms: int = 0) -> int:
     """Open time of the bar that contains a time.
 
     Args:
-        offset_ms: the time zone's distance from UTC; borders lie where its local clock says.
+        offset_ms: the time zone's offset from UTC; bars follow its local time.
     """
     local = time_ms + offset_ms
     if interval == "1M":
@@ -34,6 +34,13 @@ def bar_end(interval: str, open_ms: int, offset_ms: int = 0) -> int:
         # Any instant of the following month: 32 days after a first day.
         return bar_open(interval, open_ms + 32 * _DAY_MS, offset_ms)
     return open_ms + (_LONG[interval][0] if interval in _LONG else INTERVAL_MS[interval])
+
+
+def is_beside(interval: str, open_time_ms: int) -> bool:
+    """Whether a bar opens beside the grid of its interval, as in archives of early 2018."""
+    # Longer intervals have no fixed grid (BINANCE_SPOT.md §9).
+    step = INTERVAL_MS.get(interval)
+    return step is not None and open_time_ms % step != 0
 
 
 def bar_edges(interval: str, first_open: int, count: int, offset_ms: int = 0) -> list[int]:

@@ -13,7 +13,7 @@ from simulator.world.price_path import MINUTE_MS, SLOT_MS
 
 
 class Halts:
-    """When one market stands still. Spans are cut to whole 100 ms, the book's own step, and joined.
+    """The halts of one market. Spans are extended to whole 100 ms, the book's step, and joined.
 
     Args:
         spans: (first ms, first ms after it), in any order.
@@ -39,24 +39,29 @@ class Halts:
         return bool(self._begins)
 
     def end_of(self, time_ms: int) -> int | None:
-        """When the halt that covers a time ends; None where there is trading."""
+        """End of the halt that covers a time; None if there is none."""
         index = bisect_right(self._begins, time_ms) - 1
         return self._ends[index] if index >= 0 and time_ms < self._ends[index] else None
 
+    def next_change(self, after_ms: int) -> int | None:
+        """The next begin or end of a halt after a time; None if there is none."""
+        later = [edge for edge in (*self._begins, *self._ends) if edge > after_ms]
+        return min(later, default=None)
+
     def cover(self, from_ms: int, until_ms: int) -> bool:
-        """Whether there is no trading at all from a time on, up to another one (exclusive)."""
+        """Whether there is no trading at all from a time up to another one (exclusive)."""
         end_ms = self.end_of(from_ms)
         return end_ms is not None and until_ms <= end_ms
 
     def covered_bars(self, from_ms: int, length_ms: int) -> int:
-        """At most so many bars of a length that open at `from_ms` or later are covered, halts to come too."""
+        """Upper bound of covered bars of a length that open at `from_ms` or later, future halts included."""
         return sum(
             max(0, end - max(begin, from_ms)) // length_ms
             for begin, end in zip(self._begins, self._ends, strict=True)
         )
 
     def live_slot(self, slot: int) -> int:
-        """The newest slot up to this one that the book has shown: in a halt it stands as it stood before."""
+        """The newest slot up to this one that the book has shown: in a halt it does not change."""
         published_ms = (slot + 1) * SLOT_MS
         index = bisect_right(self._begins, published_ms) - 1
         if index < 0 or published_ms >= self._ends[index]:

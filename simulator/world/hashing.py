@@ -1,6 +1,6 @@
-"""Counter-based random numbers: any element of any sequence can be computed alone, in any order.
+"""Counter-based random numbers: any element of a sequence can be computed by itself, in any order.
 
-The mixer is the finaliser of SplitMix64 (Steele, Lea and Flood, 2014); numpy's uint64 wraps as it needs.
+The mixer is the finaliser of SplitMix64 (Steele, Lea and Flood, 2014), which relies on uint64 overflow.
 """
 
 from __future__ import annotations

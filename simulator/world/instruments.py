@@ -1,4 +1,4 @@
-"""What a simulated symbol is: its assets, the size of a tick and a lot, its usual price and pace."""
+"""Simulated symbols: assets, size of tick and lot, usual price and pace."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 from simulator.world.hashing import hash_key
 
-# Usual prices in US dollars: orders of magnitude that a trader would recognise, nothing more.
+# Usual prices in US dollars, plausible in their order of magnitude.
 _DOLLARS: Final = {
     "BTC": 97_000.0,
     "ETH": 3_400.0,
@@ -35,10 +35,11 @@ class Instrument:
     """One symbol's fixed properties.
 
     Attributes:
+        symbol: both assets joined; part of every draw, so that exchanges share a world.
         price_decimals: a tick is 10**-price_decimals; with `quantity_decimals` at most 8 together, so that
             quote volumes are exact in the wire's 8 decimals.
-        base_price_ticks: what the price wanders around.
-        typical_lots: half the size of an ordinary trade's upper bound.
+        base_price_ticks: mean of the price.
+        typical_lots: half the upper bound of an ordinary trade's size.
         book_period_slots: how many 100 ms slots an order-book level keeps its quantity, at least.
     """
 
@@ -54,7 +55,12 @@ class Instrument:
 
 
 def split_symbol(symbol: str) -> tuple[str, str]:
-    """Base and quote asset of a symbol, by the quote assets that are common; else split in the middle."""
+    """Base and quote asset of a symbol: written apart, or by common quote assets; else the last four letters
+    are the quote."""
+    for sign in "/-":
+        if sign in symbol:
+            apart = symbol.partition(sign)
+            return apart[0], apart[2]
     for quote in _QUOTES:
         if symbol.endswith(quote) and len(symbol) > len(quote):
             return symbol.removesuffix(quote), quote
@@ -63,7 +69,7 @@ def split_symbol(symbol: str) -> tuple[str, str]:
 
 
 def instrument(symbol: str) -> Instrument:
-    """The instrument of any symbol name; the same name always gives the same one."""
+    """The instrument of any symbol name: always the same for the same assets, however they are joined."""
     base, quote = split_symbol(symbol)
     draw = hash_key("instrument", base)
     dollars = _DOLLARS.get(base) or round(10 ** (draw % 500 / 100 - 2), 4)  # 0.01 to 1,000
@@ -75,7 +81,7 @@ def instrument(symbol: str) -> Instrument:
     quantity_decimals = max(0, min(8 - price_decimals, math.ceil(math.log10(dollars))))
     trades_per_minute = _TRADES_PER_MINUTE.get(base, 20 + draw // 1000 % 100)
     return Instrument(
-        symbol=symbol,
+        symbol=base + quote,
         base_asset=base,
         quote_asset=quote,
         price_decimals=price_decimals,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from simulator.protocol.decimals import Decimals
 from simulator.world.bars import BarHistory, RunningBars
 from simulator.world.book import OrderBook
 from simulator.world.halts import Halts
@@ -19,11 +18,11 @@ class Market:
     """A symbol's market; the same arguments always give the same one.
 
     Args:
-        listed_ms: when it is listed, a listing anew; None: years ago. It opens with its first trade.
+        listed_ms: when it is newly listed; None: years ago. It opens with its first trade.
         trade_restarts_ms, update_restarts_ms: when ids begin again at 1, ascending.
 
     Attributes:
-        first_trade_ms: nothing is known of the market before; 0 where that is long ago.
+        first_trade_ms: time of the first trade of a new listing; 0 otherwise.
         history: bars for REST, used by one thread at a time.
         running: open bars for the live feed.
     """
@@ -44,18 +43,18 @@ class Market:
         self.instrument = instrument(symbol)
         self.first_trade_ms = 0
         if listed_ms is not None:
-            # Not longer than need be: the book steps through it from its begin.
+            # As short as possible: the book steps through it from its begin.
             before_ms = min(start_ms, listed_ms - listed_ms % MINUTE_MS) - 10 * SLOT_MS
             unopened = self.halts.with_span(before_ms, listed_ms)
             self.first_trade_ms = _first_trade_ms(
                 TradeTape(self.instrument, seed, start_ms, rate, unopened, listed_ms=listed_ms), listed_ms
             )
-            # Cut down to the book's step: a span's end is cut up, which would leave the first trade out.
+            # Rounded down to the book's step: a span's end is rounded up, which would omit the first trade.
             self.halts = unopened.with_span(before_ms, self.first_trade_ms - self.first_trade_ms % SLOT_MS)
         self.symbol = symbol
-        self.price = Decimals(self.instrument.price_decimals)
-        self.quantity = Decimals(self.instrument.quantity_decimals)
-        self.quote = Decimals(self.instrument.price_decimals + self.instrument.quantity_decimals)
+        self.price = wire_decimals(self.instrument.price_decimals)
+        self.quantity = wire_decimals(self.instrument.quantity_decimals)
+        self.quote = wire_decimals(self.instrument.price_decimals + self.instrument.quantity_decimals)
         opened_ms = self.first_trade_ms or None
         self.tape = TradeTape(self.instrument, seed, start_ms, rate, self.halts, listed_ms=opened_ms)
         self.trade_numbering = TradeNumbering(self.tape, trade_restarts_ms)
@@ -63,12 +62,17 @@ class Market:
         self.book = OrderBook(self.instrument, seed, self.tape.path, self.halts)
         self.history = BarHistory(self.tape)
         self.running = RunningBars(self.tape)
-        self.delay_key = hash_key(seed, symbol, "kline delays")
+        key = self.instrument.symbol
+        self.delay_key = hash_key(seed, key, "kline delays")
         # Aggregates are one trade each, under a numbering of their own (BINANCE_SPOT.md §4.3).
-        self.aggregate_offset = 1 + hash_key(seed, symbol, "aggregate ids") % (self.tape.first_id // 2 + 1)
+        self.aggregate_offset = 1 + hash_key(seed, key, "aggregate ids") % (self.tape.first_id // 2 + 1)
+
+    def opened(self, time_ms: int) -> bool:
+        """Whether it has had a trade by a time."""
+        return time_ms >= self.first_trade_ms
 
     def aggregate_id(self, tape_id: int) -> int:
-        """Of the aggregate that one trade is; after a restart both begin at 1."""
+        """Id of a trade's aggregate; after a restart both begin at 1."""
         shown = self.trade_numbering.shown(tape_id)
         return shown - self.aggregate_offset if shown == tape_id else shown
 
@@ -78,3 +82,20 @@ def _first_trade_ms(tape: TradeTape, listed_ms: int) -> int:
     while not len(tape.minute(minute)):
         minute += 1
     return int(tape.minute(minute).times_ms[0])
+
+
+def exact_decimals(decimals: int) -> Callable[[int], str]:
+    """Writes counts of 10**-decimals with so many places."""
+    if decimals == 0:
+        return str
+    scale = 10**decimals
+    return lambda value: f"{value // scale}.{value % scale:0{decimals}d}"
+
+
+def wire_decimals(decimals: int) -> Callable[[int], str]:
+    """Writes counts of 10**-decimals as the wire's decimal strings, of 8 places (BINANCE_SPOT.md §4.1)."""
+    padding = "0" * (8 - decimals)
+    if decimals == 0:
+        return lambda value: f"{value}.{padding}"
+    scale = 10**decimals
+    return lambda value: f"{value // scale}.{value % scale:0{decimals}d}{padding}"

@@ -1,7 +1,7 @@
-"""Numberings: ids of trades and of the book that begin again at 1, while times go on.
+"""Numberings: ids of trades and of the book that begin again at 1.
 
-As after a reset of a test exchange, or where a symbol is listed anew: what had ids of an earlier numbering is
-in no list of trades any more; bars stay.
+As after a reset of a test exchange, or when a symbol is listed again: trades of an earlier numbering are no
+longer in lists of trades; bars stay.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def numbering_at(restarts_ms: Sequence[int], time_ms: int) -> int:
 
 
 class TradeNumbering:
-    """Between the tape's own ids, which rise for ever, and those that are shown.
+    """Converts between the tape's ids, which always rise, and the ids shown to clients.
 
     Args:
         restarts_ms: when the numbering begins anew, ascending.
@@ -34,18 +34,23 @@ class TradeNumbering:
         self._before = tuple(tape.id_after(restart_ms - 1) - 1 for restart_ms in restarts_ms)
 
     def shown(self, tape_id: int) -> int:
-        """The id that a trade has for clients; ids below 0 mean that there is none."""
+        """The id shown to clients; ids below 0 mean that there is no trade."""
         index = bisect_right(self._before, tape_id - 1)
         return tape_id - self._before[index - 1] if index else tape_id
 
+    def next_restart(self, tape_id: int) -> int | None:
+        """The tape's id of the next trade after this one that is shown as 1; None if there is none."""
+        index = bisect_right(self._before, tape_id - 1)
+        return self._before[index] + 1 if index < len(self._before) else None
+
     def shift(self, now_ms: int) -> int:
-        """What a shown id lies below the tape's, of the numbering in force at a time."""
+        """Difference between the tape's ids and those shown, in the numbering of a time."""
         index = numbering_at(self._restarts_ms, now_ms)
         return self._before[index - 1] if index else _NONE
 
 
 class UpdateNumbering:
-    """The same for the update ids of a book."""
+    """The same for the update ids of a book, which rise with the slots."""
 
     def __init__(self, restarts_ms: Sequence[int] = ()) -> None:
         self._before = tuple(update_id(slot_at(restart_ms - 1)) for restart_ms in restarts_ms)
@@ -55,6 +60,6 @@ class UpdateNumbering:
         return raw_id - self._before[index - 1] if index else raw_id
 
     def span(self, first_id: int, last_id: int) -> tuple[int, int]:
-        """The first and last id of a diff; one with changes of both numberings is the new one's first."""
+        """First and last id of a diff; one with changes of both numberings is the first of the new one."""
         crossed = bisect_right(self._before, first_id - 1) != bisect_right(self._before, last_id - 1)
         return 1 if crossed else self.shown(first_id), self.shown(last_id)

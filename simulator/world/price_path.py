@@ -1,7 +1,7 @@
-"""The quotes' path through time: a continuous, rough curve that any instant can be asked of, alone.
+"""The path of quotes through time: a continuous, rough curve that can be computed at any instant.
 
 It is a sum of value noises, one for each time scale from months to half a second, in integers only, so that
-it is the same on every machine and however many instants are asked for at once.
+it is the same on every machine and for any number of instants at once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from simulator.world.hashing import Int64s, hash_array, hash_key, scaled
 MINUTE_MS: Final = 60_000
 SLOT_MS: Final = 100
 
-_ONE: Final = 2**30  # a fraction of the base price is counted in units of 2**-30
+_ONE: Final = 2**30  # fractions of the base price have units of 2**-30
 # (scale in minutes, amplitude as a fraction of the base price); all together stay below one half.
 _COARSE: Final = (
     (180_000, 0.22), (45_000, 0.10), (11_520, 0.06), (2_880, 0.03), (720, 0.014),
@@ -23,7 +23,7 @@ _COARSE: Final = (
 )  # fmt: skip
 # (scale in milliseconds, amplitude): a few ticks of BTC within a 100 ms slot.
 _FINE: Final = ((15_000, 0.0001), (3_000, 0.00003), (500, 0.000002))
-# The ask stays this many slots at the same distance from the bid.
+# The spread is constant for this many slots.
 _SPREAD_SLOTS: Final = 16
 
 

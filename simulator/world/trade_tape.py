@@ -1,4 +1,4 @@
-"""Every trade of one symbol, past and to come, as a pure function of (seed, start, symbol, rate, time).
+"""Every trade of one symbol, past and future, as a pure function of (seed, start, symbol, rate, time).
 
 Three regions, with contiguous ids across them:
 
@@ -7,7 +7,7 @@ Three regions, with contiguous ids across them:
 * live: from the minute of the start on, that pace times the rate.
 
 A minute's trades are drawn at once and never depend on another minute's; ids come from prefix sums of counts.
-In a halt there are none: those drawn for it are left out, and ids go on after it as if nothing had been.
+Trades drawn for a halt are left out, and ids continue after it without a gap.
 """
 
 from __future__ import annotations
@@ -64,11 +64,11 @@ class Trades:
 
 
 class TradeTape:
-    """All trades of one symbol. Safe to ask from two threads.
+    """All trades of one symbol. Thread-safe for two threads.
 
     Args:
-        listed_ms: before the minute of this time there is no history at all, and ids begin at 1; the rest of
-            that minute is the halts' to leave out. None: history goes back for years.
+        listed_ms: history begins with the minute of this time, and ids at 1; halts leave out the part of that
+            minute before it. None: history goes back for years.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class TradeTape:
         self.history_from_ms = dense_from_ms - _THIN_DAYS * _DAY_MS
         self.path = PricePath(seed, symbol, instrument.base_price_ticks)
         self.first_id = 1_000_000_000 + hash_key(seed, symbol, "first trade id") % 4_000_000_000
-        # Then the bar that holds the listing is one, too, short as it is.
+        # Then the short bar with the listing exists, too.
         self.listed_anew = listed_ms is not None
         if listed_ms is not None:
             dense_from_ms = self.history_from_ms = listed_ms - listed_ms % MINUTE_MS
@@ -181,7 +181,7 @@ class TradeTape:
         return trades.part(first_id - trades.first_id, end_id - trades.first_id)
 
     def id_after(self, time_ms: int) -> int:
-        """The id that the first trade later than `time_ms` has."""
+        """Id of the first trade later than `time_ms`."""
         if time_ms < self.history_from_ms:
             return self.first_id
         trades = self.minute(time_ms // MINUTE_MS)
@@ -202,7 +202,7 @@ class TradeTape:
             return self._counts_before
 
     def _dense_counts(self, minutes: Int64s) -> Int64s:
-        # 40 % to 160 % of the pace; one at least, so that `last_before` never looks far.
+        # 40 % to 160 % of the pace; one at least, so that `last_before` never searches far.
         percent = scaled(hash_array(self._count_key, minutes), 121) + 40
         usual = self._instrument.trades_per_minute
         pace = np.where(minutes >= self._live_from, max(1, round(usual * self._rate)), usual)
@@ -271,7 +271,7 @@ class TradeTape:
         tail = ((draws >> np.uint64(1)) & np.uint64(63)).astype(np.int64)
         doublings = _TRAILING_ONES[tail]
         lots = (1 + scaled(draws, 2 * self._instrument.typical_lots)) << doublings
-        # A trade hits the book as it stood after the last full slot, so quotes and trades never disagree.
+        # A trade hits the book of the last full slot, so that quotes and trades agree.
         slots = times - times % SLOT_MS
         prices = self.path.bid_ticks(slots, fine=not thin)
         spread = self.path.spread_ticks(slots)

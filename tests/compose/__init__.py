@@ -1,1 +1,1 @@
-"""The whole stack on an engine: brought up, watched, broken, judged (`make test-compose`)."""
+"""The whole stack on an engine: brought up, watched, broken, checked (`make test-compose`)."""

@@ -8,9 +8,10 @@ import random
 import signal
 import sys
 import time
+from functools import partial
 from typing import Final
 
-from tests.compose import judge
+from tests.compose import checks, page
 from tests.compose.composer import (
     Composer,
     Failed,
@@ -73,7 +74,7 @@ def main() -> int:
 
 def _steps(arguments: argparse.Namespace) -> list[str]:
     if arguments.short:
-        steps = ["clean", "up", "flow", "dashboards", "secrets"]
+        steps = ["clean", "up", "flow", "page", "dashboards", "secrets"]
     elif arguments.broker == "three":
         steps = ["clean", "up", "flow", "lose-a-broker", "ledger"]
     else:
@@ -108,16 +109,16 @@ def _flow(composer: Composer, arguments: argparse.Namespace) -> None:
     """Points flow, with a gap, a bad record and a book out of step; in the full form a slow store too."""
     until = time.monotonic() + arguments.minutes * 60
     # Only now that everything works: a slow machine would otherwise meet them while it starts.
-    judge.simulator(composer, "/simulator/faults", {"faults": judge.FAULTS})
+    checks.simulator(composer, "/simulator/faults", {"faults": checks.FAULTS})
     wait_until(
         "the simulator's faults",
-        lambda: all(fault["fired"] for fault in judge.simulator(composer, "/simulator/faults")),
+        lambda: all(fault["fired"] for fault in checks.simulator(composer, "/simulator/faults")),
         60,
     )
-    wait_until("the book out of step is in the store", lambda: judge.out_of_step(composer), 60)
+    wait_until("the book out of step is in the store", lambda: checks.out_of_step(composer), 60)
     if arguments.short:
         wait_until_well(WELL_S)
-        judge.flowing(composer)
+        checks.flowing(composer)
         return
     say(f"the store stands still for {SLOW_STORE_S:.0f} s")
     composer.call("pause", "influxdb")
@@ -125,36 +126,40 @@ def _flow(composer: Composer, arguments: argparse.Namespace) -> None:
     composer.call("unpause", "influxdb")
     time.sleep(max(until - time.monotonic(), 0.0))
     wait_until_well(WELL_S)
-    judge.flowing(composer)
-    judge.undisturbed()
-    judge.scripted_events(composer, judge.ledger(composer))
-    judge.shown_events()
-    judge.memory()
+    checks.flowing(composer)
+    checks.undisturbed()
+    checks.scripted_events(composer, checks.ledger(composer))
+    checks.shown_events()
+    checks.memory()
 
 
 def _snapshots(composer: Composer, arguments: argparse.Namespace) -> None:
     """The schedule runs: complete rows of two slots land."""
     seconds = wait_until(
-        "snapshots of two slots", lambda: len(judge.snapshot_slots(composer)) >= 2, 240, 10.0
+        "snapshots of two slots", lambda: len(checks.snapshot_slots(composer)) >= 2, 240, 10.0
     )
     say(f"snapshots: complete rows of two scheduled slots after {seconds:.0f} s")
 
 
+def _page(composer: Composer, arguments: argparse.Namespace) -> None:
+    page.look()
+
+
 def _dashboards(composer: Composer, arguments: argparse.Namespace) -> None:
-    judge.dashboards(composer)
+    checks.dashboards(composer)
 
 
 def _secrets(composer: Composer, arguments: argparse.Namespace) -> None:
-    judge.secrets(composer)
+    checks.secrets(composer)
 
 
 def _again(composer: Composer, arguments: argparse.Namespace) -> None:
     """Down and up: what was stored is stored, what happened meanwhile is fetched."""
-    before = judge.expected(judge.ledger(composer))
+    before = checks.expected(checks.ledger(composer))
     composer.down()
     composer.call("up", "--detach", timeout_s=UP_S)
     say(f"healthy again after {wait_until_well(WELL_S):.0f} s")
-    after = judge.expected(judge.ledger(composer))
+    after = checks.expected(checks.ledger(composer))
     if fewer := {series for series, count in before.items() if after.get(series, 0) < count}:
         raise Failed(f"fewer than before: {fewer}")
 
@@ -168,12 +173,12 @@ def _kill(composer: Composer, arguments: argparse.Namespace) -> None:
         _kill_process(one)
         wait_until(
             f"{name} after its kill",
-            lambda name=name, old=one["State"]["StartedAt"]: _started_again(name, old),
+            partial(_started_again, name, one["State"]["StartedAt"]),
             90,
             every_s=1.0,
         )
     say(f"{len(names)} killed; healthy after another {wait_until_well(WELL_S):.0f} s")
-    judge.ledger(composer)
+    checks.ledger(composer)
 
 
 def _kill_process(one: dict[str, object]) -> None:
@@ -199,7 +204,11 @@ def _rolling(composer: Composer, arguments: argparse.Namespace) -> None:
         composer.call("restart", service)
         say(f"{service}: restarted in {time.monotonic() - began:.0f} s")
     wait_until_well(WELL_S)
-    judge.ledger(composer)
+    checks.ledger(composer)
+
+
+def _has_members(composer: Composer, count: int) -> bool:
+    return checks.members(composer, "cryptostream.klines.1s") == count
 
 
 def _scale(composer: Composer, arguments: argparse.Namespace) -> None:
@@ -209,11 +218,11 @@ def _scale(composer: Composer, arguments: argparse.Namespace) -> None:
         wait_until_well(WELL_S)
         wait_until(
             f"{count} members of the group",
-            lambda count=count: judge.members(composer, "cryptostream.klines.1s") == count,
+            partial(_has_members, composer, count),
             120,
         )
         say(f"consumer-1s: {count} members share the partitions")
-    judge.ledger(composer)
+    checks.ledger(composer)
 
 
 def _lose_a_broker(composer: Composer, arguments: argparse.Namespace) -> None:
@@ -222,13 +231,13 @@ def _lose_a_broker(composer: Composer, arguments: argparse.Namespace) -> None:
     engine("kill", one["Id"])
     say("broker-2 is gone")
     time.sleep(60)
-    judge.flowing(composer)
+    checks.flowing(composer)
     engine("start", one["Id"])
     wait_until_well(WELL_S)
 
 
 def _ledger(composer: Composer, arguments: argparse.Namespace) -> None:
-    judge.ledger(composer)
+    checks.ledger(composer)
 
 
 STEPS: Final = {
@@ -236,6 +245,7 @@ STEPS: Final = {
     "up": _up,
     "flow": _flow,
     "snapshots": _snapshots,
+    "page": _page,
     "dashboards": _dashboards,
     "secrets": _secrets,
     "down-and-up": _again,

@@ -15,12 +15,14 @@ from tests.conftest import ROOT
 
 PROJECT: Final = "cryptostream-test"
 STANDIN_PYTHON: Final = "cryptostream-standin/python:3.11-slim"
+STANDIN_NODE: Final = "cryptostream-standin/node:20"
 POSTGRES: Final = "postgres:15"
 # Beside a stack that somebody uses on the same machine.
 PORTS: Final = {
     "GRAFANA_PORT": "13000",
     "INFLUX_PORT": "18086",
     "KAFKA_PORT": "19092",
+    "API_PORT": "18000",
     "C3_PORT": "19021",
     "PREFECT_PORT": "14200",
 }
@@ -57,6 +59,8 @@ class Composer:
         }
         if "PYTHON_IMAGE" not in os.environ and engine("images", "-q", STANDIN_PYTHON).strip():
             self._environment["PYTHON_IMAGE"] = STANDIN_PYTHON
+        if "NODE_IMAGE" not in os.environ and engine("images", "-q", STANDIN_NODE).strip():
+            self._environment["NODE_IMAGE"] = STANDIN_NODE
 
     def call(self, *words: str, timeout_s: float = 300.0, check: bool = True, shown: bool = False) -> str:
         """Standard output of a composer's command.

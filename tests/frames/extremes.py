@@ -47,7 +47,7 @@ TEXTS: Final = (
     ),
     *(Raw(b'"\\x"'), Raw(b'"a\nb"'), Raw(b'"\\u00"')),
 )
-OTHERS: Final = (
+OTHERS: Final[tuple[Any, ...]] = (
     None,
     True,
     False,
@@ -62,7 +62,7 @@ OTHERS: Final = (
     Raw(b"undefined"),
 )
 ALL: Final = (*INTEGERS, *NUMBERS, *DECIMALS, *TEXTS, *OTHERS)
-LEVELS: Final = (
+LEVELS: Final[tuple[Any, ...]] = (
     *([[]], [["1"]], [["1", 2]], [["x", "1"]], [["1", "1", "1"]], [None], [["1", "1"], None]),
     *(
         [["1" * 20, "1"]],

@@ -1,4 +1,4 @@
-"""One process's share of the frames: generated, read, judged; and good ones between them."""
+"""One process's share of the frames: generated, read, classified; and good ones between them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ import orjson
 from shared.errors import ExchangeError
 from shared.shown import shown
 from shared.topics import QUOTES
+from tests.frames.classify import Classification, classify
 from tests.frames.generator import Generator
-from tests.frames.judge import Judgement, judge
 from tests.frames.records import Records
 from tests.frames.stand import Rest, Stand, questions, virtual_clocks
 from tests.frames.world import SYMBOL
@@ -82,7 +82,7 @@ def work(seed: int, count: int, told: Callable[[int], None] = lambda _done: None
 async def _work(seed: int, count: int, told: Callable[[int], None]) -> Outcome:
     generator = Generator(seed)
     stand, records, outcome = Stand(generator), Records(generator), Outcome()
-    probe = Rest(stand.world, generator, stand.outlet, stand.clock)
+    probe = Rest(stand.world, generator, stand.rejections, stand.clock)
     probe.hostile = 1.0
     await stand.begin()
     await stand.recover()
@@ -120,7 +120,7 @@ async def read(stand: Stand, frames: Sequence[bytes], counts: Counter[str]) -> N
         Wrong: one did not end as the contract says.
     """
     hearing = _Hearing(stand, frames, counts)
-    stand.link.frames.taken = hearing.taken  # type: ignore[method-assign]
+    stand.connection.frames.taken = hearing.taken
     try:
         await stand.read(frames)
         hearing.taken()
@@ -130,11 +130,11 @@ async def read(stand: Stand, frames: Sequence[bytes], counts: Counter[str]) -> N
         ended = f"{type(error).__name__}: {str(error)[:500]}"
         raise Wrong(f"{_told(hearing.frame)} ended the reader: {ended}") from error
     finally:
-        del stand.link.frames.taken
+        del stand.connection.frames.taken
 
 
 class _Hearing:
-    """Judges each frame when the next one is taken."""
+    """Classifies each frame when the next one is taken."""
 
     def __init__(self, stand: Stand, frames: Sequence[bytes], counts: Counter[str]) -> None:
         self._stand = stand
@@ -146,7 +146,7 @@ class _Hearing:
 
     def taken(self) -> None:
         if self.frame is not None:
-            self._counts[f"frame: {self._judged(self.frame)}"] += 1
+            self._counts[f"frame: {self._classified(self.frame)}"] += 1
         self.frame = next(self._left, None)
         self._before = self._now()
         self._latest_ms = self._stand.clock.latest_ms()
@@ -155,14 +155,14 @@ class _Hearing:
         stand = self._stand
         return stand.kafka.of_frames, stand.reader.received, stand.reader.ignored, stand.announced
 
-    def _judged(self, frame: bytes) -> str:
+    def _classified(self, frame: bytes) -> str:
         letters, received, ignored, announced = (
             now - before for now, before in zip(self._now(), self._before, strict=True)
         )
-        judged = judge(frame, self._latest_ms)
-        match judged.what:
-            case "right" if judged.fields["symbol"] == SYMBOL:
-                sound = received == 1 and _published_rightly(self._stand, judged)
+        classified = classify(frame, self._latest_ms)
+        match classified.what:
+            case "right" if classified.fields["symbol"] == SYMBOL:
+                sound = received == 1 and _published_rightly(self._stand, classified)
             case "right" | "not ours":
                 sound = (letters, received, ignored) == (0, 0, 1)
             case "wrong":
@@ -173,18 +173,18 @@ class _Hearing:
                 sound = (letters, received, ignored) == (0, 0, 0)
         if not sound:
             raise Wrong(
-                f"{_told(frame)} is {judged.what}, and there were {letters} letters, {received} received,"
+                f"{_told(frame)} is {classified.what}, and there were {letters} letters, {received} received,"
                 f" {ignored} ignored ({list(self._stand.kafka.reasons)[-1:]})"
             )
-        return judged.what
+        return classified.what
 
 
-def _published_rightly(stand: Stand, judged: Judgement) -> bool:
+def _published_rightly(stand: Stand, classified: Classification) -> bool:
     """Of trades, bars and diffs the cores decide; a quote goes on as it is."""
-    if judged.fields["kind"] != "quote":
+    if classified.fields["kind"] != "quote":
         return True
     message = orjson.loads(stand.kafka.newest[QUOTES])
-    return all(message[name] == value for name, value in judged.fields.items() if name != "kind")
+    return all(message[name] == value for name, value in classified.fields.items() if name != "kind")
 
 
 async def answer(generator: Generator, stand: Stand, probe: Rest) -> str:

@@ -11,29 +11,34 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, cast
 from unittest.mock import patch
 
 import orjson
 from websockets.exceptions import ConnectionClosedError
 
 import producers.clock
-import producers.outlet
+import producers.connection
+import producers.progress_writer
 import producers.reader
 import producers.repairs
 from producers.clock import Clock
+from producers.dead_letters import Rejections
+from producers.effect_runner import EffectRunner
+from producers.exchanges.binance.exchange import BINANCE
 from producers.exchanges.binance.rest import BinanceRest
 from producers.exchanges.binance.streams import streams_of
 from producers.instrument import Instrument
-from producers.outlet import Outlet
+from producers.ledger_writer import LedgerWriter
+from producers.progress_writer import ProgressWriter
 from producers.reader import FrameReader
-from producers.repairs import Repairs
 from producers.watchdog import Watchdog
 from shared.dead_letters import MOST_BYTES, DeadLetter
 from shared.messages import check
 from shared.metrics import ServiceMetrics
 from shared.shown import shown
 from shared.topics import BOOK, DEPTH, LEDGER, QUOTES, TRADES
+from tests.builders import plan
 from tests.frames.extremes import extreme
 from tests.frames.generator import Generator
 from tests.frames.world import BEGIN_MS, INTERVALS, SYMBOL, World
@@ -81,7 +86,7 @@ class Kafka:
         if delivered is not None:
             delivered(0, self.published)
 
-    def put_aside(self, letter: DeadLetter) -> None:
+    def send_dead_letter(self, letter: DeadLetter) -> None:
         headers = sum(len(name) + len(value) for name, value in letter.headers)
         size = len(letter.key or b"") + len(letter.value or b"") + headers
         assert headers <= _LONGEST_HEADERS, f"headers of {headers:,} bytes"
@@ -91,10 +96,10 @@ class Kafka:
             text = value.decode() if isinstance(value, bytes) else value
             assert shown(text) == text, f"header {name}: {text!r}"
         self.longest = max(self.longest, size)
-        told = dict(letter.headers)
+        told = {name: value for name, value in letter.headers if isinstance(value, bytes)}
         self.letters += 1
-        self.of_frames += told["source_topic"].startswith(b"websocket:")  # type: ignore[arg-type]
-        self.reasons.append(told["reason"].decode())  # type: ignore[union-attr]
+        self.of_frames += told["source_topic"].startswith(b"websocket:")
+        self.reasons.append(told["reason"].decode())
 
     async def room(self) -> None:
         return
@@ -110,15 +115,17 @@ class Frames(deque[bytes]):
         return super().popleft()
 
 
-class Link:
+class Connection:
     """In place of a connection: what is put in `frames` comes at once, and then it ends."""
 
-    leaving = None
+    replace_reason = None
 
     def __init__(self) -> None:
         self.frames = Frames()
-        self.lies: dict[str, int] = {}
-        self.watchdog = Watchdog([stream[:3] for stream in streams_of(SYMBOL, INTERVALS)], 0.0)
+        self.out_of_bounds: dict[str, int] = {}
+        self.parse = BINANCE.parser()
+        self.plan = plan(streams=streams_of(SYMBOL, INTERVALS))
+        self.watchdog = Watchdog([stream[:3] for stream in self.plan.streams], 0.0, self.plan.liveness)
 
     async def more(self) -> None:
         raise ConnectionClosedError(None, None)
@@ -131,8 +138,8 @@ class Rest(BinanceRest):
         hostile: share of answers that are changed. bodies: how many were.
     """
 
-    def __init__(self, world: World, generator: Generator, outlet: Outlet, clock: Clock) -> None:
-        super().__init__("http://exchange", "http://history", clock.exchange_ms, outlet.reject)
+    def __init__(self, world: World, generator: Generator, rejections: Rejections, clock: Clock) -> None:
+        super().__init__("http://exchange", "http://history", clock.exchange_ms, rejections.reject)
         self.bounds_ms = clock.bounds_ms
         self._world = world
         self._generator = generator
@@ -219,7 +226,12 @@ class _Time:
 @contextmanager
 def virtual_clocks() -> Iterator[None]:
     """The producer's modules read the event loop's clock."""
-    modules: tuple[ModuleType, ...] = (producers.clock, producers.outlet, producers.reader, producers.repairs)
+    modules: tuple[ModuleType, ...] = (
+        producers.clock,
+        producers.progress_writer,
+        producers.reader,
+        producers.repairs,
+    )
     with ExitStack() as stack:
         for module in modules:
             stack.enter_context(patch.object(module, "time", _Time))
@@ -237,29 +249,39 @@ class Stand:
         self.kafka = Kafka()
         self.clock = Clock(_Time.monotonic)
         self._metrics = ServiceMetrics("producer")
-        self.outlet = Outlet("binance", self.kafka, self._metrics, self.clock)  # type: ignore[arg-type]
-        self.rest = Rest(self.world, generator, self.outlet, self.clock)
-        self.repairs = Repairs(self.rest, self.outlet, self.clock)
-        self.outlet.start = self.repairs.start
+        publisher: Any = self.kafka
+        self.rejections = Rejections("binance", self.kafka.send_dead_letter)
+        self.rest = Rest(self.world, generator, self.rejections, self.clock)
+        progress = ProgressWriter(publisher, self.clock)
+        self._ledger = LedgerWriter(publisher, progress)
+        self.runner = EffectRunner(
+            publisher,
+            self.rest,
+            self.clock,
+            self._metrics,
+            progress=progress,
+            rejections=self.rejections,
+            distrust=lambda *_: None,
+        )
         self.clock.ask = self._measure_clock
         self.instrument = Instrument("binance", SYMBOL, INTERVALS, book_interval_ms=1_000, warmup_bars=0)
-        self.outlet.carry(self.instrument, INTERVALS)
+        self.runner.register(self.instrument, INTERVALS)
         self.announced = self.distrusted = 0
         self.reader = FrameReader(
             {SYMBOL: self.instrument},
-            self.outlet,
+            self.runner,
             self._metrics,
             self.clock,
             announced=self._announced,
             distrusted=self._distrusted,
         )
-        self.link = Link()
+        self.connection = Connection()
         self.worst_s = 0
 
-    def _announced(self, _link: Any) -> None:
+    def _announced(self, _connection: Any) -> None:
         self.announced += 1
 
-    def _distrusted(self, _link: Any, reason: str) -> None:
+    def _distrusted(self, _connection: Any, reason: str) -> None:
         assert len(reason) < 3_000, "the reason of a distrust is not bounded"
         self.distrusted += 1
 
@@ -269,28 +291,28 @@ class Stand:
 
     async def begin(self) -> None:
         await self._measure_clock()
-        self.outlet.perform(self.instrument, self.instrument.begin({}, self.clock.exchange_ms()))
+        self.runner.run(self.instrument, self.instrument.begin({}, self.clock.exchange_ms()))
         self.instrument.await_trade_base()
         newest = self.world.trade_id
         raised = self.instrument.listen_after(newest, self.clock.message_ms(), self.clock.exchange_ms())
-        self.outlet.perform(self.instrument, raised)
+        self.runner.run(self.instrument, raised)
 
     async def read(self, frames: Iterable[bytes]) -> None:
         """Let the reader take the frames, as they come from a connection."""
-        self.link.frames.extend(frames)
-        await self.reader.read(self.link)  # type: ignore[arg-type]
+        self.connection.frames.extend(frames)
+        await self.reader.read(cast(producers.connection.Connection, self.connection))
 
     async def second(self) -> None:
         """A second passes for all of them, as it does in the service."""
         await asyncio.sleep(1.0)
         await self.read(self.world.second())
-        instrument, perform = self.instrument, self.outlet.perform
+        instrument, run = self.instrument, self.runner.run
         now_s, now_ms = _Time.monotonic(), self.clock.message_ms()
-        self.outlet.settle([(instrument, instrument.tick())])
-        perform(instrument, instrument.retry(now_ms, now_s))
-        perform(instrument, instrument.watch(now_s, self.clock.exchange_ms(), now_ms))
+        self._ledger.write([(instrument, instrument.tick())])
+        run(instrument, instrument.retry(now_ms, now_s))
+        run(instrument, instrument.watch(now_s, self.clock.exchange_ms(), now_ms))
         self._metrics.message(now_ms)
-        self.repairs.check()
+        self.runner.repairs.check()
         if self.world.now_ms % 60_000 == 0:
             await self._measure_clock()
 

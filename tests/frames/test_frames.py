@@ -6,19 +6,21 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
 
+from consumers.enrich.klines import Indicators
 from consumers.streams import enricher_of, streams
-from producers.exchanges.binance.parse import ControlReply, parse_frame
+from producers.exchanges.frame_types import ControlReply
 from shared.dead_letters import MOST_BYTES, Origin, dead_letter, origin_of
 from shared.errors import ExchangeError, InvalidMessage
 from shared.shown import shown
+from tests.builders import event_of
+from tests.frames.classify import classify
 from tests.frames.corpus import corpus
 from tests.frames.generator import Generator
-from tests.frames.judge import judge
 from tests.frames.report import BEGIN, END, written
 from tests.frames.run import Outcome, read, work
 from tests.frames.stand import Stand, virtual_clocks
@@ -69,7 +71,7 @@ def test_a_named_frame_is_a_bounded_letter_or_a_reply_and_the_series_goes_on(
 def test_a_refusal_is_logged_in_one_short_line(
     frame: bytes, in_virtual_time: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert isinstance(parse_frame(frame, 1), ControlReply)
+    assert isinstance(event_of(frame, 1), ControlReply)
 
     async def play() -> None:
         stand = await begun()
@@ -107,7 +109,8 @@ def test_a_named_row_of_rest_is_a_bounded_letter(body: bytes, in_virtual_time: A
 @pytest.mark.parametrize("record", RECORDS.values(), ids=RECORDS)
 def test_a_named_record_is_a_bounded_letter_of_a_consumer(record: bytes) -> None:
     (stream,) = streams(("trades",), (), memory_broker=True)
-    enricher = enricher_of(stream, None, live_interval_ms=0, rebuilt_from_store=False)  # type: ignore[arg-type]
+    indicators = cast(Indicators, None)  # trades have none
+    enricher = enricher_of(stream, indicators, live_interval_ms=0, rebuilt_from_store=False)
     with pytest.raises(InvalidMessage) as wrong:
         enricher.decode(stream.topic, record)
     assert len(str(wrong.value)) < 1_000
@@ -144,7 +147,7 @@ def test_the_same_seed_makes_the_same_frames() -> None:
 
 
 def test_a_reader_that_lets_a_wrong_frame_pass_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What judges is no echo of what is judged."""
+    """The classifier shares no code with what it checks."""
     monkeypatch.setattr(
         "producers.exchanges.binance.parse.CHECKS_OF_FOREIGN",
         dict.fromkeys(("kline", "trade", "depth", "quote"), lambda _message: None),
@@ -165,8 +168,8 @@ def test_a_reader_that_lets_a_wrong_frame_pass_is_found_out(monkeypatch: pytest.
         (b'{"stream":"x@bookTicker","data":{"s":"X","u":1,"b":"1","B":"1","a":"0","A":"0"}}', "right"),
     ],
 )
-def test_the_judge_knows_the_kinds(frame: bytes, what: str) -> None:
-    assert judge(frame, 2**40).what == what
+def test_the_classifier_knows_the_kinds(frame: bytes, what: str) -> None:
+    assert classify(frame, 2**40).what == what
 
 
 def test_a_result_goes_between_its_marks(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from tests.frames.judge import STEP_MS
+from tests.frames.classify import STEP_MS
 
 SYMBOL: Final = "FUZZUSDC"
 INTERVALS: Final = ("1s", "1m")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import random
 import time
 from collections import deque
@@ -39,17 +40,17 @@ class BusyExchange(FakeExchange):
         self._age_s, self._lead_s, self._lag_s = age_s, lead_s, lag_s
         self._random = random.Random(7)
         self._queues: dict[web.WebSocketResponse, deque[tuple[float, str]]] = {}
-        self._dealer: asyncio.Future[None] | None = None
+        self._dealer: concurrent.futures.Future[None] | None = None
 
     def deal(self) -> None:
         """Begin to trade."""
-        self._dealer = asyncio.run_coroutine_threadsafe(self._deal(), self._loop)  # type: ignore[assignment]
+        self._dealer = asyncio.run_coroutine_threadsafe(self._deal(), self._loop)
 
     def pause(self) -> None:
         """Trade no more; everything issued is sent when this returns."""
         self.dealing = False
         assert self._dealer is not None
-        self._dealer.result(10)  # type: ignore[call-arg]
+        self._dealer.result(10)
         deadline = time.monotonic() + 10
         while any(self._queues.values()) and time.monotonic() < deadline:
             time.sleep(0.01)

@@ -11,17 +11,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, MemberDescription
+from confluent_kafka.admin import AdminClient, ConsumerGroupDescription, MemberDescription
 
-from shared.kafka import producer_config
+from shared.kafka import consumer_config, producer_config
+from shared.kafka_reader import passed_over, read_to_end
 from tests.conftest import ROOT
-from tests.integration.kafka_answers import answered, ends
-
-DEADLINE_S = 60.0
+from tests.integration.kafka_answers import DEADLINE_S, answered
 
 
 def until(condition: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S) -> Any:
@@ -85,14 +84,17 @@ def publish(bootstrap_servers: str, records: Sequence[tuple[str, bytes, Any]]) -
 
 def read_all(bootstrap_servers: str, topic: str) -> list[Message]:
     """Everything on a topic."""
-    consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": "test-reader"})
-    partitions = [TopicPartition(topic, number, 0) for number in range(6)]
-    left = sum(ends(consumer, partitions).values())
-    consumer.assign(partitions)
-    messages: list[Message] = []
-    deadline = time.monotonic() + DEADLINE_S
-    while len(messages) < left and time.monotonic() < deadline:
-        messages += [message for message in consumer.consume(1000, 0.2) if message.error() is None]
+    config = consumer_config(bootstrap_servers, "test-reader", "test-reader")
+    consumer = Consumer({**config, "enable.partition.eof": True})
+    messages = list(
+        read_to_end(
+            consumer,
+            {(topic, number): 0 for number in range(6)},
+            silent=f"{topic} is not given to its end",
+            unreadable=passed_over,
+            patience_s=DEADLINE_S,
+        )
+    )
     consumer.close()
     return messages
 
@@ -126,7 +128,8 @@ def _members(bootstrap_servers: str, group: str) -> list[MemberDescription]:
     admin = AdminClient({"bootstrap.servers": bootstrap_servers})
     described = admin.describe_consumer_groups([group], request_timeout=5)[group]
     try:
-        return list(described.result(DEADLINE_S).members)
+        # Its stubs promise the whole mapping.
+        return list(cast(ConsumerGroupDescription, described.result(DEADLINE_S)).members)
     except KafkaException:  # a new broker has no coordinator for a while
         return []
 

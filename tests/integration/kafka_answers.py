@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TypeVar
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
-from shared.kafka import Verdict, cause, verdict
+from shared import kafka_reader
+from shared.kafka_reader import watermarks
 
+# A broker that was just started leads no partition yet: asked again for a minute.
 DEADLINE_S = 60.0
 
 Answer = TypeVar("Answer")
 
 
 def answered(ask: Callable[[], Answer]) -> Answer:
-    """A broker that was just started leads no partition yet: asked again for a minute."""
-    deadline = time.monotonic() + DEADLINE_S
-    while True:
-        try:
-            return ask()
-        except KafkaException as error:
-            if verdict(cause(error)) is Verdict.FATAL or time.monotonic() >= deadline:
-                raise
-        time.sleep(0.1)
+    return kafka_reader.answered(ask, _silent, within_s=DEADLINE_S)
 
 
 def ends(consumer: Consumer, places: Iterable[TopicPartition]) -> dict[int, int]:
     """The offset after the last record, by partition of one topic."""
+    end = partial(watermarks, consumer, words=_silent, within_s=DEADLINE_S)
+    return {place.partition: end((place.topic, place.partition))[1] for place in places}
 
-    def end(place: TopicPartition) -> int:
-        return int(consumer.get_watermark_offsets(place, timeout=10)[1])
 
-    return {place.partition: answered(lambda place=place: end(place)) for place in places}  # type: ignore[misc]
+def _silent(reason: str) -> str:
+    return f"the broker does not answer: {reason}"

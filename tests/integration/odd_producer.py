@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from unittest import mock
 
 from producers import book_feed, rollover, trade_bases
 from producers.book_audit import BookAudit
-from producers.exchanges.binance.parse import StreamMessage
+from producers.exchanges.frame_types import StreamMessage
 from producers.overlap import Overlap, Side, StreamId
 from producers.service import Assignment, ProducerService
-from shared.command import guarded
+from shared.command import run_command
 from shared.logs import set_up_logging
 from shared.settings import load_settings
 
@@ -35,8 +36,8 @@ def run(arguments: argparse.Namespace) -> int:
     settings = load_settings()
     set_up_logging("INFO", "text")
     if arguments.without_merge:
-        rollover.Overlap = WithoutMerge  # type: ignore[misc]
-    book_feed.BookAudit = WithoutAudits  # type: ignore[misc]
+        mock.patch.object(rollover, "Overlap", WithoutMerge).start()
+    mock.patch.object(book_feed, "BookAudit", WithoutAudits).start()
     # On a busy machine the first answer comes late, and is asked for in another way.
     trade_bases._AT_ONCE_S = 60.0  # type: ignore[misc]
     assignment = Assignment(settings.symbols, settings.intervals, queue_messages=arguments.queue)
@@ -52,4 +53,4 @@ if __name__ == "__main__":
     parser.add_argument("--queue", type=int)
     parser.add_argument("--without-merge", action="store_true")
     given = parser.parse_args()
-    sys.exit(guarded(lambda: run(given), debug=True))
+    sys.exit(run_command(lambda: run(given), debug=True))

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
 from shared.kafka import consumer_config
+from shared.kafka_reader import passed_over, read_to_end
 from shared.topics import LEDGER, TRADES, klines_topic
 from tests.builders import NOW_MS
 from tests.integration.fake_exchange import MINUTE_MS, FakeExchange
-from tests.integration.kafka_answers import answered, ends
+from tests.integration.kafka_answers import DEADLINE_S, answered, ends
 
 ROOT = Path(__file__).resolve().parents[2]
 KLINES = klines_topic("1m")
@@ -34,20 +35,22 @@ class Reader:
     def records(self, topic: str, key: str | None = None) -> list[Any]:
         """What the topic holds now: where records keep coming, its end may never be met."""
         numbers = answered(lambda: self._consumer.list_topics(topic, timeout=10)).topics[topic].partitions
-        partitions = [TopicPartition(topic, number, 0) for number in numbers]
-        highs = ends(self._consumer, partitions)
-        self._consumer.assign(partitions)
-        unread, found = {number for number, end in highs.items() if end > 0}, []
-        while unread:
-            for message in self._consumer.consume(1000, 0.1):
-                error, partition = message.error(), message.partition() or 0
-                if error is None:
-                    if key is None or (message.key() or b"").decode() == key:
-                        found.append(message)
-                    if (message.offset() or 0) >= highs[partition] - 1:
-                        unread.discard(partition)
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    unread.discard(partition)
+        highs = ends(self._consumer, [TopicPartition(topic, number) for number in numbers])
+        found, reached = [], dict.fromkeys(highs, 0)
+        records = read_to_end(
+            self._consumer,
+            {(topic, number): 0 for number, end in highs.items() if end > 0},
+            silent=f"{topic} is not given to its end",
+            unreadable=passed_over,
+            batch=1_000,
+            poll_s=0.1,
+            patience_s=DEADLINE_S,
+            enough=lambda _, number: reached[number] >= highs[number],
+        )
+        for message in records:
+            reached[message.partition() or 0] = (message.offset() or 0) + 1
+            if key is None or (message.key() or b"").decode() == key:
+                found.append(message)
         return found
 
     def messages(self, topic: str, symbol: str) -> list[Any]:

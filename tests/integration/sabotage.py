@@ -13,10 +13,10 @@ from typing import Any
 import consumers.__main__
 import producers.__main__
 from consumers.service import StreamConsumer
+from producers.doubtful_trades import DoubtfulTrades
 from producers.effects import Effect, LedgerEvent, Publish
 from producers.exchanges.binance.rest import BinanceRest
-from producers.lookout import Lookout
-from producers.trade_doubts import TradeDoubts
+from producers.silence_probe import SilenceProbe
 from producers.trade_sequence import TradeSequence
 from shared.messages import TradeMessage
 from shared.topics import TRADES
@@ -48,7 +48,7 @@ def no_dedupe() -> None:
             for effect in effects
         ]
 
-    TradeSequence.receive = receive  # type: ignore[method-assign]
+    TradeSequence.receive = receive  # type: ignore[method-assign,assignment]
 
 
 def no_checkpoint() -> None:
@@ -61,26 +61,26 @@ def no_checkpoint() -> None:
             time.sleep(_A_WRITE_S)
         original(consumer, enriched, records)
 
-    StreamConsumer._begin = begin  # type: ignore[method-assign]
+    StreamConsumer._begin = begin  # type: ignore[method-assign,assignment]
 
 
 def no_notice() -> None:
     """Nobody holds the streams to what other sources know."""
 
-    def nothing(_lookout: Lookout, *_arguments: Any, **_named: Any) -> list[Effect]:
+    def nothing(_probe: SilenceProbe, *_arguments: Any, **_named: Any) -> list[Effect]:
         return []
 
-    Lookout.tick = nothing  # type: ignore[method-assign]
-    Lookout.last_look = nothing  # type: ignore[method-assign]
+    SilenceProbe.tick = nothing  # type: ignore[method-assign,assignment]
+    SilenceProbe.last_probe = nothing  # type: ignore[method-assign,assignment]
 
 
 def no_numbering() -> None:
     """Ids that were given before are lies, whatever REST says."""
 
-    def never(_doubts: TradeDoubts, *_arguments: Any) -> bool:
+    def never(_doubtful: DoubtfulTrades, *_arguments: Any) -> bool:
         return False
 
-    TradeDoubts._is_anew = never  # type: ignore[method-assign]
+    DoubtfulTrades._is_anew = never  # type: ignore[method-assign,assignment]
 
 
 MECHANISMS: dict[str, Callable[[], None]] = {

@@ -69,14 +69,14 @@ class StoreProxy:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
-    def mend(self) -> None:
+    def recover(self) -> None:
         """Forward again; requests left without an answer stay without one."""
         self.fault = None
         self._released.set()
         self._released = threading.Event()
 
     def close(self) -> None:
-        self.mend()
+        self.recover()
         self.refuse()
 
     def forward(self, request: BaseHTTPRequestHandler, body: bytes) -> urllib3.BaseHTTPResponse:

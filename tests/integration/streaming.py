@@ -6,7 +6,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
@@ -113,7 +113,7 @@ def exported(settings: Settings, symbols: Sequence[str]) -> Exported:
         tags = ("exchange", "symbol") if measurement == "trade" else ("exchange", "symbol", "interval")
         for symbol in symbols:
             for row in reader.read(measurement, {"symbol": symbol}):
-                key = (measurement, tuple(str(row[tag]) for tag in tags), int(row["time_ns"]))  # type: ignore[arg-type]
+                key = (measurement, tuple(str(row[tag]) for tag in tags), cast(int, row["time_ns"]))
                 found[key] = {
                     name: value
                     for name, value in row.items()
@@ -132,7 +132,7 @@ def count(settings: Settings, measurement: str, symbols: Sequence[str]) -> int:
 
 def influx_settings(bootstrap_servers: str, server: InfluxServer, **fields: Any) -> Settings:
     return Settings(
-        _env_file=None,  # type: ignore[call-arg]
+        _env_file=None,
         kafka_bootstrap_servers=bootstrap_servers,
         store="influxdb",
         **{"influx_url": server.url, "influx_org": server.org, "influx_token": server.token, **fields},

@@ -51,7 +51,8 @@ def good(kind: str, number: int) -> dict[str, Any]:
             fields |= {"first": number, "last": number, "count": 1}
         case "quote":
             fields["event_time_ms"] = None
-    return BUILDERS[kind](**fields)
+    message: dict[str, Any] = BUILDERS[kind](**fields)
+    return message
 
 
 Damage = Callable[[random.Random, str, dict[str, Any]], bytes | None]
@@ -139,7 +140,11 @@ def test_every_bad_record_is_put_aside_and_every_good_one_is_stored(
         assert producer.flush(60) == 0
         for table in ("kline", "indicator", "trade", "book"):
             query = f"select 1 from {table} where symbol = '{SYMBOL}'"
-            until(lambda query=query: len(rows(store, query)) == each, f"every {table}")
+
+            def is_stored(query: str = query) -> bool:
+                return len(rows(store, query)) == each
+
+            until(is_stored, f"every {table}")
         until(lambda: len(read_all(broker, DEAD_LETTERS)) >= BAD, "all dead letters", 120)
         expected = f"select sum(expected) from ledger where symbol = '{SYMBOL}' and stream = 'trades'"
         until(lambda: rows(store, expected) == [(each,)], "the ledger's good records")

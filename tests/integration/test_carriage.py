@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
+from tests.integration.run_command import ROOT, Run, count, rows, until
 from tests.integration.stream_relay import StreamRelay, relaying
-from tests.integration.test_run import ROOT, Run, count, rows, start, until
+from tests.integration.test_run import start
 
 __all__ = ["start"]  # the fixture
 

@@ -6,8 +6,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
@@ -105,9 +106,7 @@ def test_points_after_kills_equal_those_of_an_undisturbed_run(kafka: KafkaServer
             publish(broker, some_bars + some_trades)
             if not last:
                 # In the middle of a batch, a checkpoint or a write: wherever this finds it.
-                until(
-                    lambda at_least=before: len(rows(disturbed, "select 1 from trade")) > at_least, "trades"
-                )
+                until(partial(has_more_trades, disturbed, before), "trades")
                 run.kill()
                 continue
             until(lambda: len(rows(disturbed, "select 1 from kline")) == BARS * len(SYMBOLS), "all bars")
@@ -128,8 +127,13 @@ def test_points_after_kills_equal_those_of_an_undisturbed_run(kafka: KafkaServer
     assert stored == expected_indicators
     undisturbed = tmp_path / "undisturbed.db"
     assert_equal_to_an_undisturbed_run(kafka, disturbed, undisturbed, tmp_path)
-    high = {message.partition(): message.offset() + 1 for message in read_all(broker, klines_topic("1m"))}
+    read = read_all(broker, klines_topic("1m"))
+    high = {message.partition(): cast(int, message.offset()) + 1 for message in read}
     assert committed(broker, "cryptostream.klines.1m", klines_topic("1m")).items() >= high.items()
+
+
+def has_more_trades(store: Path, count: int) -> bool:
+    return len(rows(store, "select 1 from trade")) > count
 
 
 def undisturbed_indicators(symbols: Sequence[str] = SYMBOLS) -> dict[tuple[str, int], list[float | None]]:

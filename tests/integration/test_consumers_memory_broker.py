@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,10 @@ def records(first: int, last: int) -> list[tuple[str, Any]]:
     ]
 
 
+def holds(store: Path, table: str, count: int) -> bool:
+    return len(rows(store, f"select 1 from {table}")) == count
+
+
 def test_a_restart_with_an_empty_broker_goes_on_from_the_store(tmp_path: Path) -> None:
     store = tmp_path / "store.db"
     options = ("--stream", "all", "--intervals", "1m", "--memory-broker", "--rebuild-from-store")
@@ -58,8 +63,8 @@ def test_a_restart_with_an_empty_broker_goes_on_from_the_store(tmp_path: Path) -
     for first, last in ((0, 21), (21, 40)):
         with memory_broker() as address, consuming(address, store, *options) as run:
             publish(address, records(first, last))
-            until(lambda wanted=last: len(rows(store, "select 1 from indicator")) == wanted, "the bars")
-            until(lambda wanted=last: len(rows(store, "select 1 from trade")) == wanted, "the trades")
+            until(partial(holds, store, "indicator", last), "the bars")
+            until(partial(holds, store, "trade", last), "the trades")
             code, errors = run.stop()
             assert code == 0, errors
     summaries = rows(store, "select trade_count, base_volume from trade_summary where interval = '1m'")

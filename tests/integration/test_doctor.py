@@ -32,7 +32,7 @@ def exchange() -> Iterator[dict[str, Any]]:
 
 @pytest.fixture
 def org_id(influx: Influx) -> str:
-    return str(call(influx, "GET", f"/api/v2/orgs?org={influx.org}")["orgs"][0]["id"])  # type: ignore[index]
+    return str(call(influx, "GET", f"/api/v2/orgs?org={influx.org}")["orgs"][0]["id"])
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def scoped_token(influx: Influx, org_id: str, action: str, unique: str) -> str:
     """One that may do this in this test's buckets, and nothing else."""
     permissions = [
         {"action": action, "resource": {"type": "buckets", "id": bucket["id"], "orgID": org_id}}
-        for bucket in call(influx, "GET", "/api/v2/buckets?limit=100")["buckets"]  # type: ignore[attr-defined]
+        for bucket in call(influx, "GET", "/api/v2/buckets?limit=100")["buckets"]
         if bucket["name"].endswith(unique)
     ]
     made = call(influx, "POST", "/api/v2/authorizations", {"orgID": org_id, "permissions": permissions})

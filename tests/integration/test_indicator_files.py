@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from consumers.indicators.registry import indicator_set
-from consumers.measurements import KLINE
-from consumers.points import Point, Series
+from consumers.measurements import KLINE, Point, Series
 from consumers.stores.sqlite import SqliteStore
 from cryptostream import cli, data_dir
 from tests.conftest import ROOT

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from cryptostream.engines.fetch import EngineUnavailable
-from cryptostream.provision import secrets as secret_files
-from cryptostream.provision.backup import back_up, restore
-from cryptostream.provision.declaration import Declaration, Task, read_declaration
-from cryptostream.provision.secrets import Given, write_secret
+from cryptostream.processes.server import EngineUnavailable
+from influxdb.provision import secrets as secret_files
+from influxdb.provision.backup import back_up, restore
+from influxdb.provision.declaration import Declaration, Task, read_declaration
+from influxdb.provision.secrets import Given, write_secret
 from shared.errors import StoreMisconfigured
 from tests.conftest import ROOT
 from tests.deployment import READER, TASK, WRITER, Deployment
@@ -35,11 +35,12 @@ def test_a_second_start_changes_nothing(deployment: Deployment) -> None:
     tokens = [deployment.token(name) for name in (WRITER, READER, secret_files.OPERATOR_TOKEN)]
     assert deployment.init() == []
     assert [deployment.token(name) for name in (WRITER, READER, secret_files.OPERATOR_TOKEN)] == tokens
-    assert len(deployment.listed("authorizations")) == 3
+    # The operator's, the writer's, and those of Grafana and the API, which may read.
+    assert len(deployment.listed("authorizations")) == 4
     assert [task["name"] for task in deployment.listed("tasks")] == ["hourly"]
 
 
-def test_buckets_keep_what_is_declared_and_are_mended(deployment: Deployment) -> None:
+def test_buckets_keep_what_is_declared_and_are_repaired(deployment: Deployment) -> None:
     deployment.init()
 
     def rules() -> dict[str, tuple[int, int]]:
@@ -160,7 +161,7 @@ def test_a_password_changed_in_influxdb_stays(deployment: Deployment) -> None:
     deployment.init()
     write_secret(deployment.secrets, secret_files.ADMIN_PASSWORD, "not the one it was", mode=0o400)
     assert deployment.init() == [
-        "administrator: name or password were changed in InfluxDB; nothing here needs them"
+        "administrator: name or password were changed in InfluxDB; no service needs them"
     ]
 
 

@@ -45,15 +45,15 @@ def test_a_record_that_the_broker_refuses_ends_the_producer_with_a_clear_line(
 def test_a_dead_letter_that_the_broker_refuses_is_counted_and_the_streams_go_on(
     kafka_bootstrap_servers: str, narrow_topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("producers.letters.DEAD_LETTERS", narrow_topic)
+    monkeypatch.setattr("producers.dead_letters.DEAD_LETTERS", narrow_topic)
     publisher = Publisher(kafka_bootstrap_servers)
     origin = Origin("a test", "websocket:btcusdc@trade", -1, -1, "producer")
     for size in (10, 5_000, 10):
-        publisher.put_aside(dead_letter(origin, b"key", os.urandom(size)))
+        publisher.send_dead_letter(dead_letter(origin, b"key", os.urandom(size)))
         publisher.send(narrow_topic, b"key", b"value")
     publisher.flush_now(_DEADLINE_S)  # raises what ends the service
-    assert (publisher.outstanding, publisher.letters.outstanding) == (0, 0)
-    assert publisher.letters.lost == 1
+    assert (publisher.outstanding, publisher.dead_letters.outstanding) == (0, 0)
+    assert publisher.dead_letters.lost == 1
 
 
 def test_records_that_it_takes_are_counted_down_and_told(

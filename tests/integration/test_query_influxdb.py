@@ -7,8 +7,7 @@ import time
 import orjson
 import pytest
 
-from consumers.measurements import TRADE
-from consumers.points import Point, Series
+from consumers.measurements import TRADE, Point, Series
 from consumers.stores.factory import open_store
 from cryptostream import cli
 from shared.settings import load_settings

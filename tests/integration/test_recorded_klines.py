@@ -154,8 +154,8 @@ def assert_equal_to_the_archive(
     compared = 0
     for column in _COLUMNS:
         ahead = LOOK_AHEAD.get(column, slice(0, 0))
-        for row, (point, expected) in enumerate(zip(points, reference[column], strict=True)):
-            if not ahead.start <= row < ahead.stop:
+        for place, (point, expected) in enumerate(zip(points, reference[column], strict=True)):
+            if not ahead.start <= place < ahead.stop:
                 # What `ta` has not, the point leaves out.
                 value = point.get(column, float("nan"))
                 assert value == pytest.approx(expected, rel=1e-9, abs=1e-7, nan_ok=True)

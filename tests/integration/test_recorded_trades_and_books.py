@@ -73,7 +73,7 @@ def store(tmp_path_factory: pytest.TempPathFactory, recordings: Path) -> Iterato
 
 
 def test_every_trade_is_stored_once(store: SqliteReader, recordings: Path) -> None:
-    stored = list(store.read("trade", {"symbol": "BTCUSDT"}))
+    stored: list[dict[str, Any]] = list(store.read("trade", {"symbol": "BTCUSDT"}))
     issued = [m["data"] for m in recorded(recordings) if m.get("data", {}).get("e") == "trade"]
     assert len(stored) == len(issued) == TRADES
     assert sorted(row["trade_id"] for row in stored) == list(range(FIRST_TRADE_ID, FIRST_TRADE_ID + TRADES))
@@ -87,7 +87,7 @@ def test_every_trade_is_stored_once(store: SqliteReader, recordings: Path) -> No
 
 def test_books_are_never_crossed_and_equal_the_rebuilt_one(store: SqliteReader, recordings: Path) -> None:
     rebuilt = {event_ms: (bids, asks) for event_ms, bids, asks in Rebuilt(recorded(recordings)).tops()}
-    books = list(store.read("book", {"symbol": "BTCUSDT"}))
+    books: list[dict[str, Any]] = list(store.read("book", {"symbol": "BTCUSDT"}))
     # One a second over 650 seconds, less the first ones before the book is in step.
     assert len(books) > 600
     for book in books:
@@ -101,6 +101,6 @@ def test_books_are_never_crossed_and_equal_the_rebuilt_one(store: SqliteReader, 
 
 
 def test_quotes_are_stored_ten_times_a_second_at_most(store: SqliteReader) -> None:
-    quotes = list(store.read("quote", {"symbol": "BTCUSDT"}))
+    quotes: list[dict[str, Any]] = list(store.read("quote", {"symbol": "BTCUSDT"}))
     assert 5_000 < len(quotes) <= 6_510
     assert all(row["time_ns"] % 100_000_000 == 0 for row in quotes)

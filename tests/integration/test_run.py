@@ -1,4 +1,4 @@
-"""`cryptostream run` as a user starts it: real services, the simulator's own log as the truth."""
+"""`cryptostream run` as a user starts it: real services, against the simulator's own log."""
 
 from __future__ import annotations
 
@@ -77,7 +77,9 @@ def assert_nothing_missing_between(database: Path) -> None:
 SIMULATED = ("--source", "simulator", "--symbols", ",".join(SYMBOLS), "--intervals", ",".join(INTERVALS))
 
 
-def test_a_simulated_run_stores_what_was_issued_and_the_next_one_goes_on(start, tmp_path):
+def test_a_simulated_run_stores_what_was_issued_and_the_next_one_goes_on(
+    start: Callable[..., Run], tmp_path: Path
+) -> None:
     words = (*SIMULATED, "--broker", "memory", "--data-dir", "data")
     database = tmp_path / "data" / "cryptostream.db"
     first = start(*words, "--duration", "8", "--issued-log", "first.jsonl", WARMUP_BARS="100")
@@ -91,20 +93,35 @@ def test_a_simulated_run_stores_what_was_issued_and_the_next_one_goes_on(start, 
     assert all(row["expected"] == row["stored"] for row in rows(database, "SELECT * FROM ledger"))
 
 
-def test_killed_services_are_started_again_and_nothing_is_lost_on_a_real_broker(start, tmp_path):
+def test_killed_services_are_started_again_and_nothing_is_lost_on_a_real_broker(
+    start: Callable[..., Run], tmp_path: Path
+) -> None:
     if find_kafka() is None and not os.environ.get("CRYPTOSTREAM_FORBID_SKIPS"):
         pytest.skip("Apache Kafka is not in the cache of engines; get it by: make engines")
     words = (*SIMULATED, "--broker", "kafka", "--data-dir", "data", "--issued-log", "log.jsonl")
     database = tmp_path / "data" / "cryptostream.db"
     run = start(*words, WARMUP_BARS="100")
-    until(lambda: count(database, "trade") > 5, f"trades are stored\n{run.said}")
+
+    def each_has_begun() -> bool:
+        """A producer that has noted nothing of a series leaves it to the next one to begin."""
+        return count(database, "trade") > 5 and len(rows(database, "SELECT DISTINCT symbol FROM trade")) == 2
+
+    until(each_has_begun, f"trades are stored\n{run.said}")
     for module in ("producers", "consumers"):
         victim = run.child(module)
         assert victim is not None
         victim.kill()
-        until(lambda gone=victim, name=module: run.child(name) not in (None, gone), f"{module} is back")
+
+        def is_back(gone: psutil.Process = victim, name: str = module) -> bool:
+            return run.child(name) not in (None, gone)
+
+        until(is_back, f"{module} is back")
         before = count(database, "trade")
-        until(lambda least=before: count(database, "trade") > least + 5, f"it stores again\n{run.said}")
+
+        def stores_again(least: int = before) -> bool:
+            return count(database, "trade") > least + 5
+
+        until(stores_again, f"it stores again\n{run.said}")
     run.process.send_signal(signal.SIGINT)
     assert run.wait() == 0, run.said
     assert run.said.count("starting it again") == 2
@@ -115,7 +132,9 @@ def test_killed_services_are_started_again_and_nothing_is_lost_on_a_real_broker(
     assert_nothing_missing_between(database)
 
 
-def test_a_replay_stores_every_trade_of_the_recordings(start, tmp_path, recordings):
+def test_a_replay_stores_every_trade_of_the_recordings(
+    start: Callable[..., Run], tmp_path: Path, recordings: Path
+) -> None:
     folder = recordings / "binance_spot_ws"
     files = [str(folder / f"hft_btcusdt_{day}.gz") for day in ("20240808", "20240809")]
     run = start("--source", *files, "--speed", "0", "--broker", "memory", "--data-dir", "data")
@@ -134,7 +153,9 @@ def stored_trades(database: Path) -> list[int]:
     return [row["trade_id"] for row in rows(database, "SELECT trade_id FROM trade ORDER BY time_ns")]
 
 
-def test_ids_that_begin_anew_are_stored_as_another_numbering_also_a_second_time(start, tmp_path):
+def test_ids_that_begin_anew_are_stored_as_another_numbering_also_a_second_time(
+    start: Callable[..., Run], tmp_path: Path
+) -> None:
     file = str(FEEDS / "trade-ids-anew.jsonl")
     words = ("--source", file, "--speed", "0", "--broker", "memory", "--data-dir", "data")
     for _ in range(2):
@@ -147,7 +168,9 @@ def test_ids_that_begin_anew_are_stored_as_another_numbering_also_a_second_time(
     assert counted == [8, 12]
 
 
-def test_a_closed_bar_of_the_future_is_put_aside_and_the_real_ones_are_stored(start, tmp_path):
+def test_a_closed_bar_of_the_future_is_put_aside_and_the_real_ones_are_stored(
+    start: Callable[..., Run], tmp_path: Path
+) -> None:
     file = str(FEEDS / "future-bar.jsonl")
     run = start("--source", file, "--speed", "0", "--broker", "memory", "--data-dir", "data")
     assert run.wait() == 0, run.said
@@ -157,7 +180,9 @@ def test_a_closed_bar_of_the_future_is_put_aside_and_the_real_ones_are_stored(st
 
 
 @pytest.mark.long
-def test_a_producer_killed_where_ids_begin_anew_goes_on_in_the_new_numbering(start, tmp_path):
+def test_a_producer_killed_where_ids_begin_anew_goes_on_in_the_new_numbering(
+    start: Callable[..., Run], tmp_path: Path
+) -> None:
     if find_kafka() is None and not os.environ.get("CRYPTOSTREAM_FORBID_SKIPS"):
         pytest.skip("Apache Kafka is not in the cache of engines; get it by: make engines")
     # A trade a second for a while more: the producer comes back in the middle of them.
@@ -178,13 +203,15 @@ def test_a_producer_killed_where_ids_begin_anew_goes_on_in_the_new_numbering(sta
     assert all(row["expected"] == row["stored"] for row in rows(database, "SELECT * FROM ledger"))
 
 
-def test_a_killed_run_leaves_no_process_behind_and_the_next_one_completes_it(start, tmp_path):
+def test_a_killed_run_leaves_no_process_behind_and_the_next_one_completes_it(
+    start: Callable[..., Run], tmp_path: Path
+) -> None:
     words = (*SIMULATED, "--broker", "memory", "--data-dir", "data")
     database = tmp_path / "data" / "cryptostream.db"
     run = start(*words, WARMUP_BARS="100")
     until(lambda: count(database, "trade") > 5, f"trades are stored\n{run.said}")
     children = psutil.Process(run.process.pid).children(recursive=True)
-    assert len(children) == 3
+    assert len(children) == 4  # the exchange, producers, consumers and the page's service
     run.process.kill()
     run.wait()
     until(lambda: not any(child.is_running() for child in children), "the children are gone", 10)
@@ -193,7 +220,9 @@ def test_a_killed_run_leaves_no_process_behind_and_the_next_one_completes_it(sta
     assert_nothing_missing_between(database)
 
 
-def test_a_store_that_is_removed_under_a_run_is_not_vouched_for(start, tmp_path):
+def test_a_store_that_is_removed_under_a_run_is_not_vouched_for(
+    start: Callable[..., Run], tmp_path: Path
+) -> None:
     run = start(*SIMULATED, "--broker", "memory", "--duration", "12", "--data-dir", "run", WARMUP_BARS="100")
     database = tmp_path / "run" / "cryptostream.db"
     until(lambda: count(database, "trade") > 20, "the first trades")
@@ -204,7 +233,7 @@ def test_a_store_that_is_removed_under_a_run_is_not_vouched_for(start, tmp_path)
     assert "complete: " not in run.said
 
 
-def test_a_second_ctrl_c_ends_at_once_with_failure(start):
+def test_a_second_ctrl_c_ends_at_once_with_failure(start: Callable[..., Run]) -> None:
     run = start(*SIMULATED, "--broker", "memory", "--data-dir", "data", WARMUP_BARS="100")
     until(lambda: "ledger" in run.said, "it runs")
     run.process.send_signal(signal.SIGINT)
@@ -214,7 +243,7 @@ def test_a_second_ctrl_c_ends_at_once_with_failure(start):
     assert "stopped at once" in run.said
 
 
-def test_two_runs_side_by_side_do_not_meet(start, tmp_path):
+def test_two_runs_side_by_side_do_not_meet(start: Callable[..., Run], tmp_path: Path) -> None:
     common = (*SIMULATED, "--broker", "memory", "--duration", "6")
     runs = [
         start(*common, "--data-dir", name, "--issued-log", f"{name}.jsonl", WARMUP_BARS="50")
@@ -245,7 +274,9 @@ SIMULATOR = ("--source", "simulator", "--broker", "memory")
         (SIMULATOR, {"SQLITE_PATH": "text.txt"}, "1: SQLITE_PATH: "),
     ],
 )
-def test_what_cannot_work_ends_with_one_clear_line(start, tmp_path, words, environment, error):
+def test_what_cannot_work_ends_with_one_clear_line(
+    start: Callable[..., Run], tmp_path: Path, words: tuple[str, ...], environment: dict[str, str], error: str
+) -> None:
     (tmp_path / "text.txt").write_text("no recording, no database\n" * 100, encoding="utf-8")
     exit_code, _, line = error.partition(": ")
     run = start(*words, "--data-dir", "data", **environment)

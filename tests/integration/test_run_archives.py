@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from consumers.indicators.registry import indicator_set
-from cryptostream.indicator_files.engines import rows_of_stream
+from cryptostream.indicator_files.compute import rows_of_stream
 from cryptostream.indicator_files.series import Joint, in_order, read_series
 from tests.integration.run_command import Run, rows, runs_in
 from tests.kline_files import archive, bars

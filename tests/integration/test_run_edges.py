@@ -61,7 +61,7 @@ def test_a_terminal_that_is_closed_drains_the_run(tmp_path: Path) -> None:
         os.close(slave)
         until(lambda: _drained(master) and stored(tmp_path) > 0, "the first trades")
         os.close(master)
-        assert started.wait(60) == 1, "the verdict can be shown to nobody"
+        assert started.wait(60) == 1, "the outcome can be shown to nobody"
         log = (tmp_path / "run" / "logs" / "producers.log").read_text(encoding="utf-8")
         assert "records delivered" in log, "the producers were stopped in order"
     finally:

@@ -142,26 +142,35 @@ def test_scaling_out_a_crash_and_scaling_in_change_no_value(settings: Settings) 
     assert found == expected
 
 
-def test_a_slot_gets_its_partitions_back_without_a_rebalance(settings: Settings, tmp_path: Path) -> None:
-    """Static membership: the one replica of a named slot is killed and started again."""
+def test_a_static_member_gets_its_partitions_back_without_a_rebalance(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """Static membership: the one replica of a name is killed and started again."""
     broker = settings.kafka_bootstrap_servers
     with replica(settings, INSTANCE="7") as first:
         share(settings, 1)
         first.kill()
     with replica(settings, INSTANCE="7") as second:
-        until(lambda: count(settings, "trade", ["SLOTUSDC"]) or feed(broker), "the trades of the slot")
+
+        def are_stored() -> bool:
+            if count(settings, "trade", ["SLOTUSDC"]):
+                return True
+            feed(broker)
+            return False
+
+        until(are_stored, "the trades of the instance")
         assert [len(member_ids(broker, group)) for group in GROUPS] == [1] * len(GROUPS)
         assert second.stop()[0] == 0
 
 
-def test_a_slot_that_was_taken_for_a_moment_is_taken_back(settings: Settings) -> None:
-    """As a broker does that lost its memory of a group: the member that holds the slot is fenced."""
+def test_a_member_that_was_fenced_once_rejoins(settings: Settings) -> None:
+    """As by a broker that lost its memory of a group."""
     broker = settings.kafka_bootstrap_servers
     with replica(settings, INSTANCE="9") as run:
         # That of an earlier test stays a member until its session has ended.
         until(lambda: all(holders(broker, of.group) == {f"{of.service}-9"} for of in STREAMS), "it alone")
         for stream in STREAMS:
-            take_slot(broker, stream, "9")
+            join_as(broker, stream, "9")
         send(Producer(producer_config(broker, "test")), trades(["TAKENUSDC"], 100, START_MS + 600_000))
         until(lambda: count(settings, "trade", ["TAKENUSDC"]) == 100, "the trades after it")
         share(settings, 1)
@@ -172,13 +181,15 @@ def test_a_slot_that_was_taken_for_a_moment_is_taken_back(settings: Settings) ->
     assert [line for line in errors.splitlines() if line.startswith("%") or "librdkafka" in line] == []
 
 
-def take_slot(broker: str, stream: Stream, instance: str) -> None:
+def join_as(broker: str, stream: Stream, instance: str) -> None:
     """Join with it, and be gone without a word."""
-    slot = f"{stream.service}-{instance}"
-    taker = Consumer(consumer_config(broker, stream.group, "taker", slot=slot), logger=LIBRDKAFKA_LOG)
+    instance_id = f"{stream.service}-{instance}"
+    taker = Consumer(
+        consumer_config(broker, stream.group, "taker", instance_id=instance_id), logger=LIBRDKAFKA_LOG
+    )
     taker.subscribe(list(stream.topics))
     # The one that had it may be so quick to take it back that the taker is fenced in turn.
-    until(lambda: taker.assignment() or fenced(taker), "the slot to be taken")
+    until(lambda: taker.assignment() or fenced(taker), "the member to be fenced")
     taker.close()
 
 
@@ -202,4 +213,5 @@ def test_a_slot_that_is_used_twice_ends_one_of_them_with_a_clear_line(settings: 
             )
             _, errors = ended.process.communicate()
     assert ended.process.returncode == 1
-    assert errors.splitlines()[-1].startswith("error: INSTANCE: another process took the slot consumer-")
+    last = errors.splitlines()[-1]
+    assert last.startswith("error: INSTANCE: another process joined the group as consumer-")

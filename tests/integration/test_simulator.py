@@ -7,21 +7,23 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from socket import SO_RCVBUF, SOL_SOCKET
+from typing import Any
 
 import aiohttp
 import pytest
 import websockets
 from websockets.exceptions import ConnectionClosed
 
+from simulator.protocols.binance.exchange import WorldExchange
 from simulator.recordings.files import open_recordings
 from simulator.recordings.player import Player
 from simulator.server import connection
 from simulator.server.app import Simulator, SimulatorOptions
 from simulator.server.connection import ConnectionRules
-from simulator.world.exchange import WorldExchange
 
 START_MS = 1_785_767_158_000
 DEADLINE = 15
@@ -32,7 +34,11 @@ def world(rate: float = 1.0) -> WorldExchange:
 
 
 @asynccontextmanager
-async def running(exchange=None, finished=lambda _frames: None, **options):
+async def running(
+    exchange: WorldExchange | Player | None = None,
+    finished: Callable[[int], None] = lambda _frames: None,
+    **options: Any,
+) -> AsyncIterator[tuple[Simulator, aiohttp.ClientSession]]:
     simulator = Simulator(exchange or world(), SimulatorOptions(**options), finished)
     await simulator.start()
     try:
@@ -42,11 +48,13 @@ async def running(exchange=None, finished=lambda _frames: None, **options):
         await simulator.stop()
 
 
-def connect(simulator: Simulator, path: str, **options):
+def connect(simulator: Simulator, path: str, **options: Any) -> websockets.connect:
     return websockets.connect(f"ws://127.0.0.1:{simulator.port}{path}", max_queue=None, **options)
 
 
-async def receive(socket, *, until=lambda _message: True):
+async def receive(
+    socket: websockets.ClientConnection, *, until: Callable[[Any], bool] = lambda _message: True
+) -> Any:
     """The first message that `until` accepts, within the deadline."""
     async with asyncio.timeout(DEADLINE):
         while True:
@@ -55,19 +63,19 @@ async def receive(socket, *, until=lambda _message: True):
                 return message
 
 
-async def eventually(condition) -> None:
+async def eventually(condition: Callable[[], Any]) -> None:
     async with asyncio.timeout(DEADLINE):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
-async def ask(socket, **request):
+async def ask(socket: websockets.ClientConnection, **request: Any) -> Any:
     await socket.send(json.dumps(request))
     return await receive(socket, until=lambda message: "id" in message)
 
 
-def test_raw_and_combined_connections_and_control_messages():
-    async def scenario():
+def test_raw_and_combined_connections_and_control_messages() -> None:
+    async def scenario() -> None:
         async with running(speed=5.0) as (simulator, _):
             async with connect(simulator, "/ws/btcusdc@trade") as raw:
                 assert (await receive(raw))["e"] == "trade"
@@ -98,8 +106,8 @@ def test_raw_and_combined_connections_and_control_messages():
     asyncio.run(scenario())
 
 
-def test_unknown_paths_and_time_units_are_refused_at_the_handshake():
-    async def scenario():
+def test_unknown_paths_and_time_units_are_refused_at_the_handshake() -> None:
+    async def scenario() -> None:
         async with running() as (_, http):
             statuses = []
             for path in ("/nowhere", "/ws?timeUnit=DAY", "/ws/nonsense"):
@@ -111,8 +119,8 @@ def test_unknown_paths_and_time_units_are_refused_at_the_handshake():
     asyncio.run(scenario())
 
 
-def test_pings_carry_a_payload_and_who_does_not_answer_is_closed():
-    async def scenario():
+def test_pings_carry_a_payload_and_who_does_not_answer_is_closed() -> None:
+    async def scenario() -> None:
         rules = ConnectionRules(ping_interval=0.1, pong_timeout=0.4)
         async with running(rules=rules) as (_, http), http.ws_connect("/ws", autoping=False) as socket:
             first = await socket.receive(timeout=DEADLINE)
@@ -125,8 +133,8 @@ def test_pings_carry_a_payload_and_who_does_not_answer_is_closed():
     asyncio.run(scenario())
 
 
-def test_who_answers_pings_stays_connected():
-    async def scenario():
+def test_who_answers_pings_stays_connected() -> None:
+    async def scenario() -> None:
         rules = ConnectionRules(ping_interval=0.3, pong_timeout=0.4)
         async with running(rules=rules) as (_, http), http.ws_connect("/ws", autoping=False) as socket:
             for _ in range(6):
@@ -137,7 +145,7 @@ def test_who_answers_pings_stays_connected():
     asyncio.run(scenario())
 
 
-def trades(symbol: str, ids, of: int) -> bytes:
+def trades(symbol: str, ids: Iterable[int], of: int) -> bytes:
     """Lines of a recording: of one second, however many they are."""
     return b"".join(
         b'{"stream":"%s@trade","data":{"e":"trade","E":%d,"s":"%s","t":%d,"p":"1.50","q":"0.25","T":%d,"m":true}}\n'
@@ -146,7 +154,9 @@ def trades(symbol: str, ids, of: int) -> bytes:
     )
 
 
-def test_who_does_not_read_is_dropped_and_others_go_on(monkeypatch, tmp_path):
+def test_who_does_not_read_is_dropped_and_others_go_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     # Fewer bytes than the frames with which a recording waits for its listeners: it goes on only if who does
     # not read is dropped, however slow the machine is.
     monkeypatch.setattr(connection, "_MOST_WAITING_BYTES", 100_000)
@@ -158,9 +168,9 @@ def test_who_does_not_read_is_dropped_and_others_go_on(monkeypatch, tmp_path):
             for begin in range(0, of, each)
         )
     )
-    finished = []
+    finished: list[int] = []
 
-    async def scenario():
+    async def scenario() -> list[int]:
         player = Player(open_recordings([recording]))
         async with running(player, finished.append, speed=0.0, hold=2) as (simulator, _):
             _, stuck = await asyncio.open_connection("127.0.0.1", simulator.port, limit=1024)
@@ -179,32 +189,33 @@ def test_who_does_not_read_is_dropped_and_others_go_on(monkeypatch, tmp_path):
     assert finished == [of + of // each]
 
 
-def test_the_sixth_frame_in_a_second_closes_the_connection():
-    async def scenario():
+def test_the_sixth_frame_in_a_second_closes_the_connection() -> None:
+    async def scenario() -> None:
         async with running() as (simulator, _), connect(simulator, "/ws") as socket:
             for _ in range(6):
                 await socket.ping()
             with pytest.raises(ConnectionClosed) as closed:
                 await receive(socket)
-            assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1008, "Too many requests")
+            said = closed.value.rcvd
+            assert said is not None and (said.code, said.reason) == (1008, "Too many requests")
 
     asyncio.run(scenario())
 
 
-def test_a_connection_ends_of_age_after_it_was_announced():
-    async def scenario():
+def test_a_connection_ends_of_age_after_it_was_announced() -> None:
+    async def scenario() -> None:
         rules = ConnectionRules(age=0.2, announce_shutdown=True)
         async with running(rules=rules) as (simulator, _), connect(simulator, "/stream") as socket:
             assert (await receive(socket))["data"]["e"] == "serverShutdown"
             with pytest.raises(ConnectionClosed) as closed:
                 await receive(socket)
-            assert closed.value.rcvd.code == 1001
+            assert closed.value.rcvd is not None and closed.value.rcvd.code == 1001
 
     asyncio.run(scenario())
 
 
-def test_weights_are_counted_and_refused_then_banned():
-    async def scenario():
+def test_weights_are_counted_and_refused_then_banned() -> None:
+    async def scenario() -> None:
         async with running() as (_, http):
             async with http.get("/api/v3/depth?symbol=BTCUSDC&limit=5000") as answer:
                 used = int(answer.headers["X-MBX-USED-WEIGHT-1M"])
@@ -227,8 +238,8 @@ def test_weights_are_counted_and_refused_then_banned():
     asyncio.run(scenario())
 
 
-def test_the_market_data_host_lacks_historical_trades():
-    async def scenario():
+def test_the_market_data_host_lacks_historical_trades() -> None:
+    async def scenario() -> None:
         async with running(market_data_only=True) as (_, http):
             statuses = {}
             for path in ("historicalTrades?symbol=BTCUSDC", "trades?symbol=BTCUSDC", "nothing"):
@@ -239,16 +250,16 @@ def test_the_market_data_host_lacks_historical_trades():
     asyncio.run(scenario())
 
 
-def test_after_a_freeze_the_log_holds_exactly_what_clients_received(tmp_path):
+def test_after_a_freeze_the_log_holds_exactly_what_clients_received(tmp_path: Path) -> None:
     streams = "btcusdc@trade/btcusdc@depth@100ms/btcusdc@kline_1s/xrpusdc@trade/xrpusdc@kline_1m"
 
-    async def listen(socket, received):
+    async def listen(socket: websockets.ClientConnection, received: list[dict[str, Any]]) -> None:
         async for text in socket:
             received.append(json.loads(text)["data"])
 
-    async def scenario():
+    async def scenario() -> None:
         log = tmp_path / "truth.jsonl"
-        received: list[list[dict]] = [[], []]
+        received: list[list[dict[str, Any]]] = [[], []]
         async with running(world(rate=20.0), log=log, speed=4.0) as (simulator, http):
             sockets = [await connect(simulator, f"/stream?streams={streams}") for _ in range(2)]
             listeners = [asyncio.create_task(listen(*pair)) for pair in zip(sockets, received, strict=True)]
@@ -298,8 +309,8 @@ def test_after_a_freeze_the_log_holds_exactly_what_clients_received(tmp_path):
     asyncio.run(scenario())
 
 
-def test_the_log_names_what_rest_has_shown_once(tmp_path):
-    async def scenario():
+def test_the_log_names_what_rest_has_shown_once(tmp_path: Path) -> None:
+    async def scenario() -> tuple[Any, Any, list[dict[str, Any]]]:
         log = tmp_path / "truth.jsonl"
         async with running(log=log) as (_, http):
             for _ in range(2):
@@ -316,18 +327,18 @@ def test_the_log_names_what_rest_has_shown_once(tmp_path):
     assert len({json.dumps(e) for e in entries}) == len(entries)
 
 
-def test_a_recording_is_played_through_the_same_protocol(recordings):
+def test_a_recording_is_played_through_the_same_protocol(recordings: Path) -> None:
     files = [recordings / "binance_spot_ws" / "cf_20210404_BINANCE-ee25be.txt.gz"]
-    finished = []
+    finished: list[int] = []
 
-    async def scenario():
+    async def scenario() -> tuple[list[dict[str, Any]], Any, int]:
         player = Player(open_recordings(files))
         async with running(player, finished.append, speed=0.0) as (simulator, http):
             async with http.get("/api/v3/time") as answer:
                 assert (await answer.json())["serverTime"] == 1617566591326
             async with http.get("/api/v3/depth?symbol=BTCUSDT&limit=1000") as answer:
                 assert (await answer.json())["lastUpdateId"] == 9893033066
-            received = []
+            received: list[dict[str, Any]] = []
             names = "btcusdt@aggTrade/btcusdt@depth@100ms/dotusdt@kline_1m"
             async with connect(simulator, f"/stream?streams={names}") as socket, asyncio.timeout(DEADLINE):
                 while len(received) < 1_227 + 899 + 34:
@@ -364,11 +375,12 @@ def spawn(*arguments: str, module: str = "simulator") -> subprocess.Popen[str]:
     )
 
 
-def test_the_command_says_where_it_listens_and_ends_on_sigterm(tmp_path):
+def test_the_command_says_where_it_listens_and_ends_on_sigterm(tmp_path: Path) -> None:
     log = tmp_path / "truth.jsonl"
     process = spawn(
         "simulate", "--symbols", "dogeusdt", "--seed", "5", "--log", str(log), module="cryptostream.cli"
     )
+    assert process.stdout is not None
     try:
         said = json.loads(process.stdout.readline())
         assert said["event"] == "listening" and said["rest_url"] == f"http://127.0.0.1:{said['port']}"
@@ -403,7 +415,7 @@ def test_the_command_says_where_it_listens_and_ends_on_sigterm(tmp_path):
         (("--faults", "pyproject.toml"), "--faults pyproject.toml"),
     ],
 )
-def test_wrong_arguments_give_one_line_and_exit_2(arguments, what):
+def test_wrong_arguments_give_one_line_and_exit_2(arguments: tuple[str, ...], what: str) -> None:
     process = spawn(*arguments)
     output, errors = process.communicate(timeout=DEADLINE)
     assert (process.returncode, output) == (2, "")

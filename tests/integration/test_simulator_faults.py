@@ -3,18 +3,24 @@
 import asyncio
 import json
 from collections import Counter
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, cast
 
 import aiohttp
 import pytest
 import websockets
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import Close
 
 from shared.id_ranges import IdRanges
+from simulator.exchange import Depth
 from simulator.faults.script import parse_script
+from simulator.protocols.binance.dialect import BINANCE
+from simulator.protocols.binance.exchange import WorldExchange
 from simulator.server.app import Simulator, SimulatorOptions
 from simulator.server.connection import ConnectionRules
-from simulator.world.exchange import WorldExchange
 
 START_MS = 1_785_767_158_000
 DEADLINE = 20
@@ -22,10 +28,12 @@ STREAMS = "btcusdc@trade/btcusdc@depth@100ms/btcusdc@kline_1s/btcusdc@bookTicker
 
 
 @asynccontextmanager
-async def running(*flags: str, rate: float = 5.0, **options):
+async def running(
+    *flags: str, rate: float = 5.0, **options: Any
+) -> AsyncIterator[tuple[Simulator, aiohttp.ClientSession]]:
     options = {"speed": 5.0, "hold": 1} | options
     world = WorldExchange(("BTCUSDC", "ETHUSDC"), 7, START_MS, rate)
-    script = parse_script(None, flags)
+    script = parse_script(None, flags, BINANCE.scope)
     simulator = Simulator(world, SimulatorOptions(faults=script.faults, **options))
     await simulator.start()
     try:
@@ -35,18 +43,18 @@ async def running(*flags: str, rate: float = 5.0, **options):
         await simulator.stop()
 
 
-def connect(simulator: Simulator, streams: str = STREAMS, **options):
+def connect(simulator: Simulator, streams: str = STREAMS, **options: Any) -> websockets.connect:
     url = f"ws://127.0.0.1:{simulator.port}/stream?streams={streams}"
     return websockets.connect(url, max_queue=None, close_timeout=1, **options)
 
 
-async def listen(socket, received: list) -> None:
+async def listen(socket: websockets.ClientConnection, received: list[Any]) -> None:
     with suppress(ConnectionClosed):
         async for text in socket:
             received.append(text)
 
 
-async def until(http, path: str, accepted):
+async def until(http: aiohttp.ClientSession, path: str, accepted: Callable[[Any], Any]) -> Any:
     """What the simulator says there, once it is acceptable."""
     async with asyncio.timeout(DEADLINE):
         while True:
@@ -56,16 +64,19 @@ async def until(http, path: str, accepted):
             await asyncio.sleep(0.02)
 
 
-async def until_frozen(http) -> dict:
-    return await until(http, "/simulator/state", lambda state: state["frozen_at_ms"])
+async def until_frozen(http: aiohttp.ClientSession) -> dict[str, Any]:
+    state: dict[str, Any] = await until(http, "/simulator/state", lambda state: state["frozen_at_ms"])
+    return state
 
 
-async def get(http, path: str):
+async def get(http: aiohttp.ClientSession, path: str) -> Any:
     async with http.get(path) as answer:
         return await answer.json()
 
 
-async def whole_run(*flags: str, log=None, **options):
+async def whole_run(
+    *flags: str, log: Path | None = None, **options: Any
+) -> tuple[list[str], list[dict[str, Any]]]:
     """Listen on one connection to a whole market of a fixed length; frames, faults."""
     received: list[str] = []
     async with running(*flags, freeze_at=12.0, log=log, **options) as (simulator, http):
@@ -78,16 +89,16 @@ async def whole_run(*flags: str, log=None, **options):
     return received, faults
 
 
-def events(frames: list[str]) -> list[dict]:
+def events(frames: list[str]) -> list[dict[str, Any]]:
     return [json.loads(frame)["data"] for frame in frames]
 
 
-def entries_of(log) -> list[dict]:
+def entries_of(log: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in log.read_text().splitlines()]
 
 
-def test_with_a_held_clock_and_a_fixed_end_two_runs_see_the_very_same_market():
-    async def scenario():
+def test_with_a_held_clock_and_a_fixed_end_two_runs_see_the_very_same_market() -> None:
+    async def scenario() -> tuple[list[int], dict[str, Any], list[str], list[str]]:
         async with running(freeze_at=3.0) as (_, http):
             times = []
             for _ in range(2):
@@ -103,8 +114,8 @@ def test_with_a_held_clock_and_a_fixed_end_two_runs_see_the_very_same_market():
     assert first == second and len(first) > 300
 
 
-def test_the_clock_is_held_until_so_many_connections_have_subscribed():
-    async def scenario():
+def test_the_clock_is_held_until_so_many_connections_have_subscribed() -> None:
+    async def scenario() -> tuple[bool, bool]:
         async with running(hold=2) as (simulator, http), connect(simulator), connect(simulator, ""):
             held = (await until(http, "/simulator/state", lambda state: state["connections"] == 2))["held"]
             async with connect(simulator, "ethusdc@trade") as other, asyncio.timeout(DEADLINE):
@@ -114,14 +125,14 @@ def test_the_clock_is_held_until_so_many_connections_have_subscribed():
     assert asyncio.run(scenario()) == (True, False)
 
 
-def test_faults_are_added_to_a_market_that_runs_and_strike_from_then_on():
+def test_faults_are_added_to_a_market_that_runs_and_strike_from_then_on() -> None:
     received: list[str] = []
 
-    async def post(http, faults):
+    async def post(http: aiohttp.ClientSession, faults: list[dict[str, Any]]) -> tuple[int, Any]:
         async with http.post("/simulator/faults", json={"faults": faults}) as answer:
             return answer.status, await answer.json()
 
-    async def scenario():
+    async def scenario() -> tuple[tuple[int, Any], int, int, list[Any]]:
         async with running("skip:streams=trade,at=0") as (simulator, http):
             async with connect(simulator, "btcusdc@trade/btcusdc@depth@100ms") as socket:
                 listener = asyncio.create_task(listen(socket, received))
@@ -155,13 +166,13 @@ def test_faults_are_added_to_a_market_that_runs_and_strike_from_then_on():
     assert broken[0] >= before
 
 
-def test_equal_seeds_give_equal_frames_under_faults_and_the_counts_are_those_of_the_frames():
+def test_equal_seeds_give_equal_frames_under_faults_and_the_counts_are_those_of_the_frames() -> None:
     flags = (
         "skip:probability=0.05,streams=trade", "malformed:every=2", "duplicate:probability=0.05",
         "missing_kline:every=3", "late_kline:every=3", "unknown_field:probability=0.1",
     )  # fmt: skip
 
-    async def scenario():
+    async def scenario() -> tuple[tuple[list[str], list[dict[str, Any]]], ...]:
         return (
             await whole_run(),
             await whole_run(*flags),
@@ -172,7 +183,7 @@ def test_equal_seeds_give_equal_frames_under_faults_and_the_counts_are_those_of_
     (true, _), (first, faults), (second, again), (other, _) = asyncio.run(scenario())
     assert first == second != other
 
-    def counts(listed):
+    def counts(listed: list[dict[str, Any]]) -> list[tuple[str, int, Any]]:
         return [(fault["kind"], fault["fired"], fault["records"]) for fault in listed]
 
     assert counts(faults) == counts(again)
@@ -187,7 +198,7 @@ def test_equal_seeds_give_equal_frames_under_faults_and_the_counts_are_those_of_
     assert sum(count - 1 for count in Counter(first).values()) == by_kind["duplicate"]["fired"]
 
 
-def test_the_log_holds_what_was_issued_and_what_was_withheld(tmp_path):
+def test_the_log_holds_what_was_issued_and_what_was_withheld(tmp_path: Path) -> None:
     log = tmp_path / "truth.jsonl"
     flags = ("skip:probability=0.05", "missing_kline:every=3", "late_kline:at=5")
     received, faults = asyncio.run(whole_run(*flags, log=log))
@@ -215,10 +226,12 @@ def test_the_log_holds_what_was_issued_and_what_was_withheld(tmp_path):
     assert faults[1]["records"]["kline"] == len(missing) == 5
 
 
-def test_what_is_issued_while_nobody_is_connected_is_logged_as_issued_and_disconnected(tmp_path):
+def test_what_is_issued_while_nobody_is_connected_is_logged_as_issued_and_disconnected(
+    tmp_path: Path,
+) -> None:
     log = tmp_path / "truth.jsonl"
 
-    async def scenario():
+    async def scenario() -> tuple[int | None, list[str], Any]:
         received: list[str] = []
         async with running("early_close:at=3", freeze_at=12.0, log=log) as (simulator, http):
             async with connect(simulator) as socket:
@@ -247,8 +260,8 @@ def test_what_is_issued_while_nobody_is_connected_is_logged_as_issued_and_discon
     assert (fault["fired"], fault["records"]["trade"]) == (1, gone.id_count())
 
 
-def test_a_drop_resets_the_connection_without_a_close_frame():
-    async def scenario():
+def test_a_drop_resets_the_connection_without_a_close_frame() -> None:
+    async def scenario() -> tuple[tuple[int | None, Close | None], Any]:
         async with running("drop:at=2,symbols=BTCUSDC") as (simulator, http):
             spared = await connect(simulator, "ethusdc@trade")
             async with connect(simulator) as socket:
@@ -263,8 +276,8 @@ def test_a_drop_resets_the_connection_without_a_close_frame():
     assert struck == (1006, None) and fault["fired"] == 1
 
 
-def test_a_silent_connection_stays_open_says_nothing_and_answers_nothing():
-    async def scenario():
+def test_a_silent_connection_stays_open_says_nothing_and_answers_nothing() -> None:
+    async def scenario() -> tuple[tuple[int, bool, int | None], int, Any]:
         received: list[str] = []
         flags = "silent:at=2,duration=1.2"
         async with running(flags, freeze_at=30.0, rules=ConnectionRules(ping_interval=0.2)) as (
@@ -276,7 +289,7 @@ def test_a_silent_connection_stays_open_says_nothing_and_answers_nothing():
             await until(http, "/simulator/faults", lambda faults: faults[0]["fired"])
             await asyncio.sleep(0.1)
             count = len(received)
-            ponged = await socket.ping()
+            ponged = cast("asyncio.Future[float]", await socket.ping())
             await asyncio.sleep(0.5)
             during = (len(received) - count, ponged.done(), socket.close_code)
             await until_frozen(http)
@@ -290,8 +303,8 @@ def test_a_silent_connection_stays_open_says_nothing_and_answers_nothing():
     assert fault["records"]["trade"] > 0 and fault["records"]["depth"] > 0
 
 
-def test_a_slow_link_delays_and_loses_nothing():
-    async def scenario():
+def test_a_slow_link_delays_and_loses_nothing() -> None:
+    async def scenario() -> tuple[tuple[list[str], list[dict[str, Any]]], ...]:
         flags = "slow:at=2,duration=1,bytes_per_s=20000"
         return await whole_run(), await whole_run(flags)
 
@@ -300,8 +313,8 @@ def test_a_slow_link_delays_and_loses_nothing():
     assert fault["fired"] == 1 and sum(fault["records"].values()) > 3
 
 
-def test_a_shutdown_is_announced_then_closed_and_what_two_connections_get_is_counted():
-    async def scenario():
+def test_a_shutdown_is_announced_then_closed_and_what_two_connections_get_is_counted() -> None:
+    async def scenario() -> tuple[int | None, list[str], Any]:
         received: list[str] = []
         async with running("shutdown:at=2,lead=0.5") as (simulator, http):
             async with connect(simulator) as other, connect(simulator, STREAMS) as socket:
@@ -318,8 +331,8 @@ def test_a_shutdown_is_announced_then_closed_and_what_two_connections_get_is_cou
     assert fault["fired"] == 1 and fault["records"]["trade"] > 0
 
 
-def test_serverShutdown_of_age_comes_its_lead_before_the_end():  # noqa: N802
-    async def scenario():
+def test_serverShutdown_of_age_comes_its_lead_before_the_end() -> None:  # noqa: N802
+    async def scenario() -> tuple[int | None, list[str | None]]:
         rules = ConnectionRules(age=1.2, announce_shutdown=True, shutdown_lead=0.8)
         received: list[str] = []
         async with running(rules=rules) as (simulator, _), connect(simulator) as socket:
@@ -339,8 +352,8 @@ def test_serverShutdown_of_age_comes_its_lead_before_the_end():  # noqa: N802
         ("historical_trades_refused", 404, None),
     ],
 )
-def test_refused_requests(flag, status, header):
-    async def scenario():
+def test_refused_requests(flag: str, status: int, header: str | None) -> None:
+    async def scenario() -> tuple[tuple[int, str | None, bool], Any]:
         async with running(flag) as (_, http):
             async with http.get("/api/v3/historicalTrades?symbol=BTCUSDC") as answer:
                 said = (
@@ -355,13 +368,13 @@ def test_refused_requests(flag, status, header):
     assert (fault["fired"], fault["records"]["rest"]) == (1, 1)
 
 
-def test_answers_that_are_held_cut_old_or_garbage():
+def test_answers_that_are_held_cut_old_or_garbage() -> None:
     flags = (
         "rest_timeout:duration=0.4,paths=time", "rest_cut:paths=klines", "rest_old_snapshot:age=3",
         "rest_garbage:paths=exchangeInfo,shape=html",
     )  # fmt: skip
 
-    async def scenario():
+    async def scenario() -> tuple[Any, float, Any, Depth, tuple[int, str], Any]:
         loop = asyncio.get_running_loop()
         async with running(*flags) as (simulator, http):
             begun = loop.time()
@@ -370,6 +383,7 @@ def test_answers_that_are_held_cut_old_or_garbage():
             with pytest.raises(aiohttp.ClientPayloadError):
                 await get(http, "/api/v3/klines?symbol=BTCUSDC&interval=1m")
             snapshot = await get(http, "/api/v3/depth?symbol=BTCUSDC&limit=50")
+            assert isinstance(simulator.exchange, WorldExchange)
             true = simulator.exchange.depth("BTCUSDC", 50, START_MS - 3_000)
             async with http.get("/api/v3/exchangeInfo") as answer:
                 garbage = answer.status, answer.content_type
@@ -382,8 +396,8 @@ def test_answers_that_are_held_cut_old_or_garbage():
     assert [fault["records"]["rest"] for fault in faults] == [1, 1, 1, 1]
 
 
-def test_a_refused_stream_does_not_open_while_rest_answers_and_open_ones_go_on():
-    async def run():
+def test_a_refused_stream_does_not_open_while_rest_answers_and_open_ones_go_on() -> None:
+    async def run() -> None:
         async with running("stream_refused:from=6,to=600,status=451", speed=2.0) as (simulator, http):
             received: list[str] = []
             socket = await connect(simulator)
@@ -403,8 +417,8 @@ def test_a_refused_stream_does_not_open_while_rest_answers_and_open_ones_go_on()
     asyncio.run(run())
 
 
-def test_a_mute_stream_is_silent_on_its_connection_alone_and_the_others_of_it_go_on():
-    async def run():
+def test_a_mute_stream_is_silent_on_its_connection_alone_and_the_others_of_it_go_on() -> None:
+    async def run() -> None:
         async with running("mute:at=3,streams=trade", freeze_at=12.0) as (simulator, http):
             received: list[str] = []
             listener = asyncio.create_task(listen(await connect(simulator), received))
@@ -423,10 +437,10 @@ def test_a_mute_stream_is_silent_on_its_connection_alone_and_the_others_of_it_go
     asyncio.run(run())
 
 
-def test_a_dead_rest_breaks_the_connection_and_a_log_may_follow_from_the_start(tmp_path):
-    async def run():
+def test_a_dead_rest_breaks_the_connection_and_a_log_may_follow_from_the_start(tmp_path: Path) -> None:
+    async def run() -> None:
         log = tmp_path / "log.jsonl"
-        options = {"hold": 0, "log": log, "log_intervals": ("1s",), "freeze_at": 8.0}
+        options: dict[str, Any] = {"hold": 0, "log": log, "log_intervals": ("1s",), "freeze_at": 8.0}
         async with running("rest_dead:paths=klines", "rest_behind:age=2,paths=trades", **options) as (
             _,
             http,

@@ -13,9 +13,8 @@ import orjson
 import pytest
 from confluent_kafka import Producer
 
-from consumers.measurements import TRADE
-from consumers.partitions import Partitions
-from consumers.points import Point
+from consumers.measurements import TRADE, Point
+from consumers.partitions.assigned import Partitions
 from consumers.service import StreamConsumer
 from consumers.stores.port import Store
 from cryptostream.engines.influxdb import InfluxServer
@@ -154,7 +153,7 @@ def test_an_outage_pauses_loses_nothing_and_claims_nothing(
         else:
             until(lambda: site.proxy.fired[fault] >= 3, "three faults")
             assert site.committed() == before
-            site.proxy.mend()
+            site.proxy.recover()
         site.until_stored(ALL)
         until(lambda: all(list(ids) == [(0, ALL - 1)] for ids in site.claimed().values()), "the ledger")
     assert site.exported() == undisturbed(records)
@@ -201,7 +200,7 @@ def test_without_the_retry_the_same_outage_loses_trades(site: Site) -> None:
             lambda: sum(symbol in site.symbols for symbol, _ in list(forgotten)) == BEFORE * SYMBOLS,
             "all of them to meet the fault",
         )
-        site.proxy.mend()
+        site.proxy.recover()
         site.send(later)
         until(lambda: site.stored() >= (ALL - BEFORE) * SYMBOLS, "the later trades")
     assert site.stored() < ALL * SYMBOLS
@@ -256,7 +255,7 @@ def test_a_refused_token_or_bucket_stops_with_a_clear_line(status: str, line: st
     assert run.process.returncode == 1
     assert errors.splitlines()[-1].startswith(line)
     assert "Traceback" not in errors
-    site.proxy.mend()
+    site.proxy.recover()
     # What it had not stored is read again.
     with running(site.settings):
         site.until_stored(10)
@@ -293,7 +292,7 @@ def outlast_the_poll_interval(site: Site) -> tuple[set[str], set[str]]:
         until(lambda: site.proxy.fired["503"] >= 1, "the outage")
         time.sleep(12)  # twice the poll interval
         after = member_ids(site.broker, GROUP)
-        site.proxy.mend()
+        site.proxy.recover()
         site.until_stored(ALL)
     assert site.exported() == undisturbed(records)
     return before, after
@@ -348,7 +347,7 @@ def rebalance_in_an_outage(site: Site, records: list[Sent], log: pytest.LogCaptu
             until(lambda: len(first.positions()) == len(second.positions()) == 3, "three partitions each")
             # Assigned while the store is down, and read by nobody else: it waits as well.
             until(lambda: log.text.count("paused, nothing is lost") >= 2, "both to pause")
-            site.proxy.mend()
+            site.proxy.recover()
             until(lambda: first.read_up() and second.read_up(), "all to be read")
         # What it takes over it reads again from the open minute on, whose sums are whole only at the end.
         until(lambda: len(first.positions()) == 6 and first.read_up(), "the first to have read all")

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
 import urllib3
 from hypothesis import given
 
-from consumers.measurements import TRADE
-from consumers.points import Point, Series
+from consumers.measurements import TRADE, Point, Series
 from consumers.stores.influxdb import InfluxStore
 from consumers.stores.influxdb_reader import InfluxReader
 from consumers.stores.sqlite import SqliteStore
@@ -30,7 +30,7 @@ class InfluxPlace:
         return InfluxReader(self.settings)
 
 
-def call(influx: Influx, method: str, path: str, body: object = None) -> dict[str, object]:
+def call(influx: Influx, method: str, path: str, body: object = None) -> Any:
     response = urllib3.request(
         method,
         f"{influx.url}{path}",
@@ -38,12 +38,12 @@ def call(influx: Influx, method: str, path: str, body: object = None) -> dict[st
         body=None if body is None else orjson.dumps(body),
     )
     assert response.status < 300, response.data
-    return orjson.loads(response.data)  # type: ignore[no-any-return]
+    return orjson.loads(response.data)
 
 
 @pytest.fixture(scope="module")
 def org_id(influx: Influx) -> str:
-    return str(call(influx, "GET", f"/api/v2/orgs?org={influx.org}")["orgs"][0]["id"])  # type: ignore[index]
+    return str(call(influx, "GET", f"/api/v2/orgs?org={influx.org}")["orgs"][0]["id"])
 
 
 def make_bucket(influx: Influx, org_id: str, name: str, expiry_s: int) -> str:
@@ -52,13 +52,13 @@ def make_bucket(influx: Influx, org_id: str, name: str, expiry_s: int) -> str:
     return str(bucket["id"])
 
 
-def settings_of(influx: Influx, **fields: object) -> Settings:
+def settings_of(influx: Influx, **fields: Any) -> Settings:
     return Settings(
-        _env_file=None,  # type: ignore[call-arg]
+        _env_file=None,
         store="influxdb",
         influx_url=influx.url,
         influx_org=influx.org,
-        **{"influx_token": influx.token, **fields},  # type: ignore[arg-type]
+        **{"influx_token": influx.token, **fields},
     )
 
 
@@ -152,7 +152,7 @@ def test_a_wrong_set_up_is_one_line_that_names_the_setting(
     settings: Settings, influx: Influx, org_id: str, unique: str
 ) -> None:
     InfluxStore(settings).check()
-    market = call(influx, "GET", f"/api/v2/buckets?name={settings.influx_bucket_market}")["buckets"][0]["id"]  # type: ignore[index]
+    market = call(influx, "GET", f"/api/v2/buckets?name={settings.influx_bucket_market}")["buckets"][0]["id"]
     resource = {"type": "buckets", "id": market, "orgID": org_id}
     reads_only = call(
         influx,
@@ -160,7 +160,7 @@ def test_a_wrong_set_up_is_one_line_that_names_the_setting(
         "/api/v2/authorizations",
         {"orgID": org_id, "permissions": [{"action": "read", "resource": resource}]},
     )["token"]
-    wrong = {
+    wrong: dict[str, list[dict[str, Any]]] = {
         "INFLUX_TOKEN": [{"influx_token": "nonsense"}, {"influx_token": reads_only}, {"influx_token": ""}],
         "INFLUX_ORG": [{"influx_org": "nowhere"}],
         "INFLUX_BUCKET_MARKET": [{"influx_bucket_market": unique}],
@@ -170,7 +170,7 @@ def test_a_wrong_set_up_is_one_line_that_names_the_setting(
         for change in cases:
             given = settings.model_dump() | change
             token = change.get("influx_token", influx.token)
-            other = Settings(_env_file=None, **(given | {"influx_token": token}))  # type: ignore[call-arg]
+            other = Settings(_env_file=None, **(given | {"influx_token": token}))
             with pytest.raises(StoreMisconfigured, match=rf"^{setting}: [^\n]*$"):
                 InfluxStore(other).check()
 

@@ -68,8 +68,8 @@ def test_other_settings_are_reported_and_mended_when_asked(broker: str) -> None:
     assert told.returncode == 1
     assert "retention.ms is 1000, declared -1" in told.stdout
     assert told.stderr == "settings are set as declared by: cryptostream topics --mend\n"
-    mended = topics(broker, "--intervals", "5m", "--mend")
-    assert (mended.returncode, "retention.ms was 1000, is -1" in mended.stdout) == (0, True)
+    changed = topics(broker, "--intervals", "5m", "--mend")
+    assert (changed.returncode, "retention.ms was 1000, is -1" in changed.stdout) == (0, True)
     assert topics(broker, "--intervals", "5m").returncode == 0
 
 

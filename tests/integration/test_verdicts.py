@@ -26,7 +26,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
 
 
 @pytest.fixture
-def replay(start) -> Callable[..., Run]:
+def replay(start: Callable[..., Run]) -> Callable[..., Run]:
     def replay(file: Path, *words: str) -> Run:
         common = ("--speed", "0", "--intervals", "1m", "--broker", "memory", "--data-dir", "data")
         return start("--source", str(file), *common, *words)
@@ -57,7 +57,7 @@ def at_the_end(run: Run) -> str:
     return run.said.partition("duplicates")[2] or run.said
 
 
-def test_odd_trades_are_told_and_the_good_ones_stored(replay, tmp_path):
+def test_odd_trades_are_told_and_the_good_ones_stored(replay: Callable[..., Run], tmp_path: Path) -> None:
     run = replay(FEEDS / "odd-trades.jsonl")
     assert run.wait() == 1, run.said
     stored = rows(tmp_path / STORE, "SELECT trade_id FROM trade ORDER BY trade_id")
@@ -66,7 +66,7 @@ def test_odd_trades_are_told_and_the_good_ones_stored(replay, tmp_path):
     assert "NOT COMPLETE" in run.said
 
 
-def test_a_recording_of_quotes_alone_stores_its_quotes(replay, tmp_path):
+def test_a_recording_of_quotes_alone_stores_its_quotes(replay: Callable[..., Run], tmp_path: Path) -> None:
     run = replay(FEEDS / "quotes-only.jsonl")
     assert run.wait() == 0, run.said
     stored = rows(tmp_path / STORE, "SELECT bid_price, ask_price FROM quote ORDER BY time_ns")
@@ -74,7 +74,7 @@ def test_a_recording_of_quotes_alone_stores_its_quotes(replay, tmp_path):
     assert stored[-1] == {"bid_price": None, "ask_price": 2.0}, "a side may become empty"
 
 
-def test_a_recording_that_was_cut_is_played_up_to_the_cut(replay, tmp_path):
+def test_a_recording_that_was_cut_is_played_up_to_the_cut(replay: Callable[..., Run], tmp_path: Path) -> None:
     lines = (FEEDS / "small-prices-unicode.jsonl").read_bytes()
     cut = tmp_path / "cut.jsonl.gz"
     # Stored, not deflated: how much of it can be read does not depend on the packer.
@@ -87,7 +87,7 @@ def test_a_recording_that_was_cut_is_played_up_to_the_cut(replay, tmp_path):
     assert stored[0]["symbol"] == "币安人生USDT" and stored[0]["close"] == 0.00000886
 
 
-def test_a_simulator_that_dies_in_a_replay_ends_the_run(start):
+def test_a_simulator_that_dies_in_a_replay_ends_the_run(start: Callable[..., Run]) -> None:
     run = start("--source", str(FEEDS / "quotes-only.jsonl"), "--broker", "memory", "--data-dir", "data")
     until(lambda: run.child("consumers") is not None, "it runs")
     simulator = run.child("simulator")
@@ -97,7 +97,7 @@ def test_a_simulator_that_dies_in_a_replay_ends_the_run(start):
     assert "error: simulator killed by signal 9" in run.said
 
 
-def test_a_stream_that_never_opens_is_not_complete(start):
+def test_a_stream_that_never_opens_is_not_complete(start: Callable[..., Run]) -> None:
     with exchange() as host:
         run = start(
             *("--source", "live", "--symbols", "BTCUSDC", "--intervals", "1s,1m"),
@@ -109,7 +109,9 @@ def test_a_stream_that_never_opens_is_not_complete(start):
     assert "NOT COMPLETE" in run.said
 
 
-def test_an_exchange_that_does_not_answer_at_the_end_leaves_it_unknown(start, tmp_path):
+def test_an_exchange_that_does_not_answer_at_the_end_leaves_it_unknown(
+    start: Callable[..., Run], tmp_path: Path
+) -> None:
     with exchange() as host:
         run = start(
             *("--source", "live", "--symbols", "BTCUSDC", "--intervals", "1s,1m"),
@@ -124,7 +126,7 @@ def test_an_exchange_that_does_not_answer_at_the_end_leaves_it_unknown(start, tm
     assert "BTCUSDC trades: unknown after" in at_the_end(run)
 
 
-def test_an_undisturbed_run_says_what_it_has_looked_at(start):
+def test_an_undisturbed_run_says_what_it_has_looked_at(start: Callable[..., Run]) -> None:
     with exchange() as host:
         run = start(
             *("--source", "live", "--symbols", "BTCUSDC", "--intervals", "1s,1m,1d"),
@@ -136,7 +138,9 @@ def test_an_undisturbed_run_says_what_it_has_looked_at(start):
     assert "rows counted in the store" in run.said
 
 
-def test_a_directory_of_the_broker_in_memory_is_refused_to_another_one(start, tmp_path):
+def test_a_directory_of_the_broker_in_memory_is_refused_to_another_one(
+    start: Callable[..., Run], tmp_path: Path
+) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "source.json").write_text(
         json.dumps({"kind": "simulator", "broker": "memory", "brokers": ["memory"]}), encoding="utf-8"

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from simulator.protocol.exchange_info import exchange_info, symbol_entry
+from simulator.protocols.binance.exchange_info import exchange_info, symbol_entry
 
 # As many as each symbol of Binance is in: half of what it says of a symbol is their names.
 _GROUPS = [f"TRD_GRP_{number:03}" for number in range(1, 260)]

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from cryptostream.doctor import exchange as doctor
-from cryptostream.embedded.source import get_json
+from cryptostream.run.source import get_json
+from producers.exchanges.binance.exchange import BINANCE
 from producers.exchanges.binance.rest import BinanceRest
 from shared.errors import ExchangeUnavailable
 from shared.settings import Settings
@@ -74,7 +75,7 @@ def test_a_gigabyte_is_neither_read_nor_unpacked(encoding: str) -> None:
         with pytest.raises(ExchangeUnavailable, match="more than 2,097,152 bytes"):
             get_json(f"{url}/api/v3/time", 5.0)
         with pytest.raises(ExchangeUnavailable, match="more than 2,097,152 bytes"):
-            asyncio.run(doctor._rest(Settings(_env_file=None, binance_rest_url=url)))
+            asyncio.run(doctor._rest(BINANCE, Settings(_env_file=None, binance_rest_url=url)))
     grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown_kib < 64 * 1024
 

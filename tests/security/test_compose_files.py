@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from docs.image_lock import LOCK, read_lock
+from scripts.image_lock import LOCK, read_lock
 from tests.conftest import ROOT
 from tests.unit.compose.stack import OVERLAYS, WHOLE, at_defaults, ours, services, text
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cryptostream.engines.fetch import EngineUnavailable
+from cryptostream.processes.server import EngineUnavailable
 from tests.conftest import ROOT
 from tests.deployment import Deployment
 
@@ -70,7 +70,7 @@ def test_a_backup_is_its_owners_alone(deployment: Deployment, tmp_path: Path) ->
     (tmp_path / "backups").mkdir()
     command(
         tmp_path,
-        *("cryptostream.provision", "--secrets", str(deployment.secrets), "backup", "backups"),
+        *("influxdb.provision", "--secrets", str(deployment.secrets), "backup", "backups"),
         INFLUX_URL=deployment.url,
     )
     assert len(list((tmp_path / "backups").rglob("*"))) >= 5

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cryptostream.engines.fetch import EngineUnavailable
+from cryptostream.processes.server import EngineUnavailable
 from tests.deployment import READER, WRITER, Deployment
 
 pytestmark = pytest.mark.integration

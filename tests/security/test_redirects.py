@@ -12,16 +12,17 @@ from pydantic import SecretStr
 
 from consumers.stores.influxdb_session import InfluxSession, compressed
 from cryptostream.doctor import exchange as doctor
-from cryptostream.embedded.source import get_json
-from cryptostream.provision.backup import _Server
+from cryptostream.run.source import get_json
+from influxdb.provision.backup import _Server
 from pipelines.snapshots.alerts import Message, send
 from producers.connection import open_connection
+from producers.exchanges.binance.exchange import BINANCE
 from producers.exchanges.binance.rest import BinanceRest
 from shared.errors import CryptoStreamError
 from shared.proxies import direct
 from shared.redirects import target
 from shared.settings import Settings
-from tests.builders import NOW_MS
+from tests.builders import NOW_MS, plan
 from tests.security.redirecting import KINDS, WAYS, Trap
 
 SECRET = "token-of-the-user"
@@ -70,8 +71,8 @@ def _direct(url: str) -> None:
 CLIENTS: dict[str, Callable[[str], Any]] = {
     "the exchange's REST": _exchange,
     "a run's questions": lambda url: get_json(f"{url}/api/v3/time", 5.0),
-    "doctor's": lambda url: asyncio.run(doctor._rest(Settings(_env_file=None, binance_rest_url=url))),
-    "the stream": lambda url: asyncio.run(open_connection(f"{url.replace('http', 'ws')}/stream", [])),
+    "doctor's": lambda url: asyncio.run(doctor._rest(BINANCE, Settings(binance_rest_url=url))),
+    "the stream": lambda url: asyncio.run(open_connection(plan(url.replace("http", "ws")))),
     "points written": _write,
     "points read": _query,
     "a backup": lambda url: _Server(url, SECRET).accepts(),

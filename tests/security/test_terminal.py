@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +19,20 @@ from websockets.exceptions import ConnectionClosedError
 from websockets.frames import Close
 
 from cryptostream.dead_letters import output as letters
-from cryptostream.dead_letters.judge import Obsolete, StillBroken
-from cryptostream.dead_letters.letter import Letter, Place
-from cryptostream.embedded.display import Display
-from cryptostream.embedded.screen import render
-from cryptostream.embedded.snapshot import LedgerRow, ServiceView, Snapshot
-from cryptostream.output import PlainConsole, Selection, write_columns, write_csv, write_json, write_table
+from cryptostream.dead_letters.classify import Obsolete, StillBroken
+from cryptostream.dead_letters.dead_letter_topic import DeadLetter, Position
+from cryptostream.output import PlainConsole, write_columns
+from cryptostream.query_output import Selection, write_csv, write_json, write_table
+from cryptostream.run.display import Display
+from cryptostream.run.screen import render
+from cryptostream.run.view import LedgerRow, RunView, ServiceView
 from producers.connection import why_closed
 from producers.exchanges.binance.answers import decide, object_of
-from producers.exchanges.binance.parse import parse_frame
-from shared.command import guarded
+from shared.command import run_command
 from shared.dead_letters import Origin
 from shared.errors import CryptoStreamError, SettingsError
 from shared.logs import set_up_logging
-from tests.builders import NOW_MS
+from tests.builders import NOW_MS, event_of, plan
 from tests.conftest import ROOT
 
 FORGED = "12:00:00 ERROR forged"
@@ -69,9 +70,9 @@ def assert_harmless(text: str, *, ours: str = "") -> None:
     assert not any(line.startswith(FORGED) for line in text.splitlines()), text
 
 
-def letter(reason: str = HOSTILE, value: bytes = orjson.dumps({HOSTILE: HOSTILE})) -> Letter:
+def letter(reason: str = HOSTILE, value: bytes = orjson.dumps({HOSTILE: HOSTILE})) -> DeadLetter:
     origin = Origin(reason, f"websocket:{HOSTILE}", 3, 17, HOSTILE)
-    return Letter(Place(1, 7), NOW_MS, HOSTILE.encode(), value, origin)
+    return DeadLetter(Position(1, 7), NOW_MS, HOSTILE.encode(), value, origin)
 
 
 def written(write: Callable[[io.StringIO], Any]) -> str:
@@ -84,10 +85,10 @@ def written(write: Callable[[io.StringIO], Any]) -> str:
 def test_dead_letters(value: bytes) -> None:
     some = [letter(value=value)]
     for write in (letters.write_table, letters.write_csv, letters.write_json):
-        assert_harmless(written(lambda out, write=write: write(some, {}, out)))  # type: ignore[misc]
+        assert_harmless(written(partial(write, some, {})))
     assert_harmless(written(lambda out: letters.show_letter(some[0], out)))
-    assert_harmless(letters.verdict_text(StillBroken(HOSTILE)))
-    assert_harmless(letters.verdict_text(Obsolete(HOSTILE)))
+    assert_harmless(letters.outcome_text(StillBroken(HOSTILE)))
+    assert_harmless(letters.outcome_text(Obsolete(HOSTILE)))
     (record,) = orjson.loads(written(lambda out: letters.write_json(some, {}, out)))
     assert record["reason"] == HOSTILE
 
@@ -142,10 +143,10 @@ def test_events_of_a_run() -> None:
 def test_the_screen_of_a_run() -> None:
     service = ServiceView(HOSTILE, 1.0, 3, 0.1, 0, 0, 0.4, 12.0)
     ledger = (LedgerRow(HOSTILE, HOSTILE, HOSTILE, expected=2, stored=1, lost=1),)
-    snapshot = Snapshot((HOSTILE,), HOSTILE, 1.0, (), (service,), ledger, (HOSTILE,))
+    view = RunView((HOSTILE,), HOSTILE, 1.0, (), (service,), ledger, (HOSTILE,))
     out = io.StringIO()
     console = PlainConsole(file=out, width=160, height=50, force_terminal=True, color_system="standard")
-    console.print(render(snapshot, 160, 50))
+    console.print(render(view, 160, 50))
     for attack in (*ATTACKS.values(), "\x07", "\x9b", "\x1b]", "\x1b[2J", "\x1b[6n"):
         assert attack not in out.getvalue()
     assert "\x1b[" in out.getvalue()  # rich's own
@@ -185,16 +186,16 @@ def test_ends_of_commands(make: Callable[[], BaseException], capsys: pytest.Capt
         sys.stderr.write(f"err {HOSTILE.replace(chr(10), '')}\n")
         raise make()
 
-    assert guarded(work) in (1, 2)
+    assert run_command(work) in (1, 2)
     for text in capsys.readouterr():
         assert_harmless(text)
 
 
 def test_a_close_reason_and_a_control_reply() -> None:
     closed = ConnectionClosedError(Close(1008, HOSTILE[:40] + ATTACKS["line"] + ATTACKS["c1"]), None)
-    assert_harmless(why_closed(closed))
-    assert "\n" not in why_closed(closed)
-    reply = parse_frame(orjson.dumps({"error": {"code": HOSTILE, "msg": HOSTILE}, "id": HOSTILE}), NOW_MS)
+    assert_harmless(why_closed(closed, plan()))
+    assert "\n" not in why_closed(closed, plan())
+    reply = event_of(orjson.dumps({"error": {"code": HOSTILE, "msg": HOSTILE}, "id": HOSTILE}), NOW_MS)
     record = logging.LogRecord("n", logging.WARNING, "p", 1, "refused: %s", (reply,), None)
     out = io.StringIO()
     handler = logging.StreamHandler(out)

@@ -7,7 +7,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from docs.make_benchmarks import page
+from scripts.make_benchmarks import page
 
 MACHINE = {
     "cpu": "Made Up", "cores": 2, "python": "3.11.7", "date": "2026-01-02", "commit": "abc1234",
@@ -39,3 +39,11 @@ def test_machine_date_and_command_are_named_and_what_was_not_run_is_left_out(tmp
     written = page(results(tmp_path, 80.0))
     assert "`make bench ARGS=store`, 2026-01-02, commit abc1234, 2 vCPU Made Up" in written
     assert [line for line in written.splitlines() if line.startswith("## ")] == ["## InfluxDB writer"]
+
+
+def test_a_section_stays_until_its_benchmark_is_run_again(tmp_path: Path) -> None:
+    before = page(results(tmp_path, 81.0))
+    (tmp_path / "store.json").unlink()
+    assert page(tmp_path, before) == before
+    assert "79%" in page(results(tmp_path, 79.0), before)
+    assert "81%" not in page(results(tmp_path, 79.0), before)

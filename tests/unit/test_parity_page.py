@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from consumers.indicators.registry import ALL_COLUMNS
-from docs.make_parity import DATA_SETS, PAGE, DataSet, data_set_row, results_of
+from scripts.make_parity import DATA_SETS, PAGE, DataSet, data_set_row, results_of
 
 TEXT = PAGE.read_text(encoding="utf-8").splitlines()
 

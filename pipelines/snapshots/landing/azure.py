@@ -1,7 +1,7 @@
-"""A container of Azure Blob Storage as a landing place.
+"""A container of Azure Blob Storage as a landing.
 
-Questions read it through fsspec and adlfs. Blobs are put by the SDK below adlfs: only there the ETag that was
-read can be made a condition of the replacement, and adlfs' `open(…, "wb")` publishes half a blob on an error
+Queries read through fsspec and adlfs. Blobs are put by the SDK below adlfs: only there a replacement can
+depend on the ETag that was read, and adlfs' `open(…, "wb")` publishes half a blob on an error
 (docs/decisions/snapshot-landing.md).
 """
 
@@ -29,18 +29,18 @@ from pipelines.snapshots.landing.port import Blob, Conflict, LandingMisconfigure
 Result = TypeVar("Result")
 
 _SETTING: Final = "AZURE_STORAGE_CONNECTION_STRING"
-# Nobody listening: 20 s until the error, against 81 s with the SDK's own defaults.
+# Without a listener: 20 s until the error, instead of 81 s with the SDK's defaults.
 _PATIENCE: Final = {"retry_total": 1, "connection_timeout": 5, "read_timeout": 30}
 _FORBIDDEN: Final = (401, 403)
-# It tells every request with all its headers, ten lines each.
+# It logs every request with all headers, ten lines each.
 logging.getLogger("azure").setLevel(logging.WARNING)
 
 
 def open_filesystem(connection_string: str) -> Any:
-    """The fsspec filesystem, for those who read by address.
+    """The fsspec filesystem, for readers by address.
 
     Raises:
-        LandingMisconfigured: the connection string is none.
+        LandingMisconfigured: the connection string is invalid.
     """
     _check(connection_string)
     try:
@@ -50,11 +50,11 @@ def open_filesystem(connection_string: str) -> Any:
 
 
 class AzureLanding:
-    """Blobs below `abfs://container/prefix`; the container is made when it is needed."""
+    """Blobs below `abfs://container/prefix`; the container is made on demand."""
 
     def __init__(self, address: str, connection_string: str) -> None:
         """Raises:
-        LandingMisconfigured: the connection string is none.
+        LandingMisconfigured: the connection string is invalid.
         """
         _check(connection_string)
         container, _, prefix = address.removeprefix("abfs://").partition("/")
@@ -123,7 +123,7 @@ class AzureLanding:
             try:
                 self._container.create_container()
             except ResourceExistsError:
-                return work()  # by another run, meanwhile
+                return work()  # another run made it
             return work()
 
     @contextmanager

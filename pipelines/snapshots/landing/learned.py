@@ -1,4 +1,4 @@
-"""What was learned from the last closed day, kept beside the rows so that a run need not read them again."""
+"""Bounds learned from the last closed day, kept beside the rows so that a run need not read them again."""
 
 from __future__ import annotations
 
@@ -8,36 +8,32 @@ from typing import Any, Final
 
 import orjson
 
-from pipelines.snapshots.landing.port import Conflict, LandingPlace
+from pipelines.snapshots.landing.port import Conflict, Landing
 from pipelines.snapshots.observation import EXCHANGE
 from pipelines.snapshots.quality.bounds import Bounds
 
 _NAME: Final = f"_learned/exchange={EXCHANGE}/bounds.json"
 
 
-def load_bounds(place: LandingPlace) -> tuple[str, dict[str, Bounds]]:
-    """The day that was learned from, as YYYY-MM-DD, and bounds by symbol.
-
-    "" and none before a day was closed. What cannot be read is learned again by the next.
-    """
-    return _read(place)
-
-
-def save_bounds(place: LandingPlace, day: date, bounds: Mapping[str, Bounds]) -> None:
-    """Keep the bounds of a day, unless those of a later one are there."""
-    blob = place.read(_NAME)
-    if _read(place)[0] > day.isoformat():
+def save_bounds(landing: Landing, day: date, bounds: Mapping[str, Bounds]) -> None:
+    """Keep the bounds of a day, unless those of a later day are kept."""
+    blob = landing.read(_NAME)
+    if load_bounds(landing)[0] > day.isoformat():
         return
     entries = {symbol: [bound.spread_percent, bound.jump] for symbol, bound in bounds.items()}
     content = orjson.dumps({"day": day.isoformat(), "bounds": entries})
     try:
-        place.write(_NAME, content, blob.version if blob else None)
+        landing.write(_NAME, content, blob.version if blob else None)
     except Conflict:
-        return  # by another run, from the same day
+        return  # another run saved them
 
 
-def _read(place: LandingPlace) -> tuple[str, dict[str, Bounds]]:
-    blob = place.read(_NAME)
+def load_bounds(landing: Landing) -> tuple[str, dict[str, Bounds]]:
+    """The day that was learned from, as YYYY-MM-DD, and bounds by symbol.
+
+    "" and none before a day was closed, or if the file is unreadable: the next closed day replaces it.
+    """
+    blob = landing.read(_NAME)
     try:
         kept: Any = orjson.loads(blob.content) if blob else {"day": "", "bounds": {}}
         bounds = {symbol: Bounds(float(two[0]), float(two[1])) for symbol, two in kept["bounds"].items()}

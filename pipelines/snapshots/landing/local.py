@@ -1,4 +1,4 @@
-"""A directory as a landing place: temporary name, fsync, rename; one lock for those who compare and swap."""
+"""A directory as a landing: temporary name, fsync, rename; one lock for compare-and-swap."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Final
 
 from pipelines.snapshots.landing.port import Blob, Conflict, LandingUnavailable
 
-# Not .parquet: readers of the directory would stumble over a file that is not whole.
+# Not .parquet: readers of the directory must not find partial files.
 _TEMPORARY: Final = ".part"
 _LOCK: Final = ".lock"
 
 
 class LocalLanding:
-    """Blobs are files below a directory, which is made when it is needed."""
+    """Blobs are files below a directory, which is made on demand."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -36,7 +36,7 @@ class LocalLanding:
         with self._explained(name):
             try:
                 with (self._root / name).open("rb") as file:
-                    # Version and content are of the same file: the name may be given to another meanwhile.
+                    # By descriptor, so that version and content belong to the same file.
                     return Blob(file.read(), _version(os.fstat(file.fileno())))
             except FileNotFoundError:
                 return None
@@ -78,7 +78,7 @@ class LocalLanding:
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
-        """Held for a comparison and a rename; the kernel lets it go when its process dies."""
+        """For a comparison and a rename; the kernel releases it when the process dies."""
         with (self._root / _LOCK).open("ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield

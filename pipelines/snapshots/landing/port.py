@@ -1,4 +1,4 @@
-"""The port of a landing place: named blobs that are replaced as a whole, or not at all."""
+"""The port of a landing: named blobs, replaced as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from shared.errors import CryptoStreamError
 
 
 class LandingUnavailable(CryptoStreamError):
-    """Transient: what was to be written waits in the spool, and is written by a later run."""
+    """Transient: rows wait in the spool for a later run."""
 
 
 class LandingMisconfigured(CryptoStreamError):
-    """No try will help; the message names the setting to blame."""
+    """Permanent; the message names the setting to fix."""
 
     exit_code = 2
 
 
 class Conflict(CryptoStreamError):
-    """The blob is no longer what the writer had read: read it again, merge again, write again."""
+    """The blob has changed since it was read: read, merge and write again."""
 
 
 class Blob(NamedTuple):
-    """Content, and the version that a replacement has to name."""
+    """Content, and the version that a replacement must name."""
 
     content: bytes
     version: str
 
 
-class LandingPlace(Protocol):
+class Landing(Protocol):
     """Names are relative, with slashes. Every method raises LandingUnavailable or LandingMisconfigured."""
 
     def names(self, folder: str) -> list[str]:
@@ -38,21 +38,21 @@ class LandingPlace(Protocol):
         """A whole blob; None where there is none."""
 
     def write(self, name: str, content: bytes, version: str | None) -> None:
-        """Put a blob; readers see the old one or the new one, whole.
+        """Put a blob; readers see the whole old or the whole new one.
 
         Args:
             version: of the blob that is replaced; None: there must be none.
 
         Raises:
-            Conflict: it is another one by now.
+            Conflict: the version has changed.
         """
 
     def delete(self, name: str, version: str | None = None) -> None:
-        """Remove a blob; one that is not there is removed already.
+        """Remove a blob, if it exists.
 
         Args:
-            version: only if it is still that one.
+            version: only this one.
 
         Raises:
-            Conflict: it is another one by now.
+            Conflict: the version has changed.
         """

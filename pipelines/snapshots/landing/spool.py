@@ -1,6 +1,6 @@
-"""The spool: what a run has taken is on this disk first, and leaves it when it has landed.
+"""The spool: rows are written to the local disk first, and removed once they have landed.
 
-So a landing place or a warehouse may be away for hours: what the exchange answered meanwhile is not lost.
+A landing or a warehouse may be unavailable for hours without losing observations.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from pipelines.snapshots.frame import parquet_of, rows_of_parquet
 from pipelines.snapshots.landing.local import LocalLanding
-from pipelines.snapshots.landing.port import Conflict, LandingPlace
+from pipelines.snapshots.landing.port import Conflict, Landing
 from pipelines.snapshots.plan import MOST_ROWS
 from pipelines.snapshots.rows import SnapshotRow, merge
 
@@ -28,10 +28,10 @@ _LOG = logging.getLogger(__name__)
 
 
 class Spool:
-    """A local directory; names say what they are of, so that the same rows are one file however often put."""
+    """A local directory; names carry a digest, so that equal rows are one file however often put."""
 
     def __init__(self, root: Path) -> None:
-        self._place = LocalLanding(root)
+        self._local = LocalLanding(root)
 
     def put_rows(self, rows: Sequence[SnapshotRow], *queues: str) -> None:
         """Keep rows for each of the queues."""
@@ -43,28 +43,28 @@ class Spool:
             self._put(f"{queue}/{name}", content)
 
     def put_blob(self, name: str, content: bytes) -> None:
-        """Keep a blob that is to be written under this name, once."""
+        """Keep a blob to be written under this name."""
         self._put(f"{_BLOBS}/{quote(name, safe='')}", content)
 
     def waiting(self, queue: str) -> int:
         """How many files of rows wait."""
-        return len(self._place.names(queue))
+        return len(self._local.names(queue))
 
     def drain_rows(self, queue: str, take: Callable[[list[SnapshotRow]], object]) -> int:
-        """Hand rows over and forget them once `take` has returned; returns how many slots they were of."""
+        """Pass rows to `take`, and delete them once it has returned; returns how many slots they were of."""
         slots: set[int] = set()
-        names = [f"{queue}/{name}" for name in self._place.names(queue)]
+        names = [f"{queue}/{name}" for name in self._local.names(queue)]
         while names:
-            held, rows = self._read(names)
+            taken, rows = self._read(names)
             take(rows)
-            for name in held:
-                self._place.delete(name)
+            for name in taken:
+                self._local.delete(name)
             slots |= {row.slot_ms for row in rows}
-            names = names[len(held) :]
+            names = names[len(taken) :]
         return len(slots)
 
     def _read(self, names: Sequence[str]) -> tuple[Sequence[str], list[SnapshotRow]]:
-        """As many of the first files as make MOST_ROWS rows, and these, one a key."""
+        """The first files up to MOST_ROWS rows, and their rows, one a key."""
         rows: list[SnapshotRow] = []
         for count, name in enumerate(names, start=1):
             rows += self._rows(name)
@@ -73,30 +73,30 @@ class Spool:
         return names, merge(rows)
 
     def _rows(self, name: str) -> list[SnapshotRow]:
-        """The rows of a file; one that a damaged disk has spoilt is set aside: it would stop all others."""
-        blob = self._place.read(name)
+        """The rows of a file; a damaged one is set aside, since it would block all others."""
+        blob = self._local.read(name)
         try:
             return rows_of_parquet(blob.content) if blob else []
         except (pa.ArrowException, KeyError) as error:
-            _LOG.warning("%s of the spool cannot be read (%s); it is kept in %s", name, error, _SPOILT)
+            _LOG.warning("%s of the spool is unreadable (%s); it is kept in %s", name, error, _SPOILT)
             self._put(f"{_SPOILT}/{name.replace('/', '-')}", blob.content if blob else b"")
             return []
 
-    def drain_blobs(self, target: LandingPlace) -> None:
-        """Write what waits to its place; what is there already is the same."""
-        for name in self._place.names(_BLOBS):
-            blob = self._place.read(f"{_BLOBS}/{name}")
+    def drain_blobs(self, target: Landing) -> None:
+        """Write waiting blobs to the landing."""
+        for name in self._local.names(_BLOBS):
+            blob = self._local.read(f"{_BLOBS}/{name}")
             if blob is None:
                 continue
             _create(target, unquote(name), blob.content)
-            self._place.delete(f"{_BLOBS}/{name}")
+            self._local.delete(f"{_BLOBS}/{name}")
 
     def _put(self, name: str, content: bytes) -> None:
-        _create(self._place, name, content)
+        _create(self._local, name, content)
 
 
-def _create(place: LandingPlace, name: str, content: bytes) -> None:
+def _create(landing: Landing, name: str, content: bytes) -> None:
     try:
-        place.write(name, content, None)
+        landing.write(name, content, None)
     except Conflict:
-        return  # names carry their content's digest: it is the same
+        return  # names carry a digest of the content: it is the same

@@ -1,4 +1,4 @@
-"""What is usual for a symbol, learned from its last day. Pure."""
+"""Bounds of spread and price jump, learned from a symbol's last day. Pure."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Final
 
 from pipelines.snapshots.rows import SnapshotRow
 
-# Two hours of five minutes: fewer say nothing of a day.
+# Two hours of five minutes: fewer values do not represent a day.
 _ENOUGH: Final = 24
-# Of a normal distribution 20 median absolute deviations are 13 sigma; prices have fatter tails, and a row
-# held back in a wild minute costs more than a wrong one that is a little off.
+# 20 median absolute deviations of a normal distribution are 13 sigma; prices have fatter tails, and
+# quarantining a true row in a volatile minute costs more than keeping a slightly wrong one.
 _DEVIATIONS: Final = 20.0
 _LEAST_SPREAD_PERCENT: Final = 0.5
 _LEAST_JUMP: Final = 0.02
-# Where nothing was learned yet.
+# Before a day was learned.
 _FIRST_SPREAD_PERCENT: Final = 5.0
 _FIRST_JUMP: Final = 0.10
 
@@ -27,7 +27,7 @@ _FIRST_JUMP: Final = 0.10
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """Attributes:
-    spread_percent: widest spread that is believed.
+    spread_percent: widest accepted spread.
     jump: largest |ln(price ÷ price one slot before)|; over n slots √n times that.
     """
 

@@ -1,11 +1,10 @@
-"""What was held back, with its reason and its content, as files beside the rows."""
+"""Quarantined rows and answers, and the counts of the rules, as files beside the rows."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import orjson
 import pyarrow as pa
@@ -36,13 +35,12 @@ CHECKS_SCHEMA: Final = pa.schema(
         pa.field("failed", pa.int64()),
     ]
 )
-# An answer is a few kB; one of another size is junk, of which the beginning is enough.
+# A valid answer is a few kB; of a larger one the beginning is enough.
 _MOST_CONTENT: Final = 20_000
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
-    """Something that was held back: `content` is the row or the answer, as JSON or as it came."""
+class Quarantined(NamedTuple):
+    """A row as JSON, or an answer of the exchange as received, with the reason."""
 
     symbol: str
     reason: str
@@ -50,7 +48,7 @@ class Held:
 
 
 class RuleResult(NamedTuple):
-    """A rule, what it demands, how many rows were held to it and how many of them broke it."""
+    """A rule, what it demands, how many rows it was applied to and how many broke it."""
 
     rule: str
     demands: str
@@ -58,50 +56,36 @@ class RuleResult(NamedTuple):
     failed: int
 
 
-def held_row(row: SnapshotRow, rules: Sequence[str]) -> Held:
+def quarantined_row(row: SnapshotRow, rules: Sequence[str]) -> Quarantined:
     """A row that broke rules."""
     content = orjson.dumps(record_of(row), default=str).decode()
-    return Held(row.symbol, "rule: " + ", ".join(rules), content)
+    return Quarantined(row.symbol, "rule: " + ", ".join(rules), content)
 
 
-def held_answer(symbol: str, source: str, reason: str, content: bytes) -> Held:
+def quarantined_answer(symbol: str, source: str, reason: str, content: bytes) -> Quarantined:
     """An answer that broke its contract."""
-    return Held(symbol, f"{source}: {reason}", content[:_MOST_CONTENT].decode(errors="replace"))
+    return Quarantined(symbol, f"{source}: {reason}", content[:_MOST_CONTENT].decode(errors="replace"))
 
 
-def quarantine_file(held: Sequence[Held], slot_ms: int, now_ms: int) -> tuple[str, bytes]:
-    """Name and content of the file that keeps them."""
-    records = [
-        {
-            "exchange": EXCHANGE,
-            "symbol": one.symbol,
-            "slot": slot_ms * 1000,
-            "time": now_ms * 1000,
-            "reason": one.reason,
-            "content": one.content,
-        }
-        for one in held
-    ]
-    return _file("quarantine", slot_ms, records, QUARANTINE_SCHEMA)
+def quarantine_file(quarantined: Sequence[Quarantined], slot_ms: int, now_ms: int) -> tuple[str, bytes]:
+    """Name and content of the file of quarantined rows and answers."""
+    return _file("quarantine", slot_ms, now_ms, quarantined, QUARANTINE_SCHEMA)
 
 
 def checks_file(results: Sequence[RuleResult], slot_ms: int, now_ms: int) -> tuple[str, bytes]:
-    """Name and content of the file that tells how the rules went."""
-    records = [
-        {
-            "exchange": EXCHANGE,
-            "slot": slot_ms * 1000,
-            "time": now_ms * 1000,
-            "rule": result.rule,
-            "checked": result.checked,
-            "failed": result.failed,
-        }
-        for result in results
-    ]
-    return _file("checks", slot_ms, records, CHECKS_SCHEMA)
+    """Name and content of the file of rule counts."""
+    return _file("checks", slot_ms, now_ms, results, CHECKS_SCHEMA)
 
 
-def _file(folder: str, slot_ms: int, records: list[dict[str, Any]], schema: pa.Schema) -> tuple[str, bytes]:
+def _file(
+    folder: str,
+    slot_ms: int,
+    now_ms: int,
+    entries: Sequence[Quarantined] | Sequence[RuleResult],
+    schema: pa.Schema,
+) -> tuple[str, bytes]:
+    common = {"exchange": EXCHANGE, "slot": slot_ms * 1000, "time": now_ms * 1000}
+    records = [common | entry._asdict() for entry in entries]
     content = parquet_bytes(pa.Table.from_pylist(records, schema=schema))
     digest = hashlib.sha256(content).hexdigest()[:12]
     day = day_of(slot_ms).isoformat()

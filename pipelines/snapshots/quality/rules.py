@@ -1,7 +1,7 @@
-"""The rules that a complete row must keep, declared once; pandera applies them.
+"""The rules of complete rows, declared once; pandera applies them.
 
-A row that breaks one goes to quarantine with the rule's name, and its slot is entered as missing: klines may
-then still give it.
+A row that breaks one is quarantined with the rule's name, and its slot is entered as missing, to be
+backfilled from klines.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from pipelines.snapshots.quality.quarantine import RuleResult
 from pipelines.snapshots.rows import SnapshotRow
 
 Frame = Any
-# The exchange's ticker is of the moment; a time further off is of a clock or a cache that is wrong.
+# Tickers are current: an older time comes from a wrong clock or a cache.
 _OLDEST: Final = pd.Timedelta(seconds=60)
-# Runs wait for their slot; this is the resolution of clocks.
+# Runs wait for their slot; this allows for the resolution of clocks.
 _EARLIEST: Final = pd.Timedelta(seconds=2)
 # The stream's bar ends at the slot, the row is taken up to an interval later.
 _STREAM_TOLERANCE: Final = 0.01
@@ -33,12 +33,12 @@ class Rule:
     """One rule.
 
     Attributes:
-        holds: of a frame of rows (see `_frame`): a boolean for each.
-        says: what it demands, for people.
+        holds: a boolean for each row of a frame (see `_frame`).
+        text: what it demands, for people.
     """
 
     name: str
-    says: str
+    text: str
     holds: Callable[[Frame], Frame]
 
 
@@ -118,7 +118,7 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
 )
 
-# Not of a row but of a slot, and so not pandera's: name, and what it demands.
+# A rule of the slot, not of a row, so pandera does not apply it: name, text.
 SLOT_COMPLETE: Final = ("slot_complete", "a complete row of every symbol")
 
 _SCHEMA: Final = pa.DataFrameSchema(
@@ -127,8 +127,8 @@ _SCHEMA: Final = pa.DataFrameSchema(
 
 
 @dataclass(frozen=True, slots=True)
-class Usual:
-    """What rows are compared with.
+class Baseline:
+    """What rows are checked against.
 
     Attributes:
         bounds: by symbol.
@@ -143,73 +143,73 @@ class Usual:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class RuleCheck:
     """Attributes:
     good: rows that keep all rules.
-    broken: rows that do not, and the names of the rules.
+    broken: the other rows, with the names of the broken rules.
     """
 
     good: tuple[SnapshotRow, ...]
     broken: tuple[tuple[SnapshotRow, tuple[str, ...]], ...]
 
     def results(self) -> list[RuleResult]:
-        """How each rule went."""
+        """Counts of each rule."""
         checked = len(self.good) + len(self.broken)
         return [
-            RuleResult(rule.name, rule.says, checked, sum(rule.name in names for _, names in self.broken))
+            RuleResult(rule.name, rule.text, checked, sum(rule.name in names for _, names in self.broken))
             for rule in RULES
         ]
 
 
-def judge(rows: Sequence[SnapshotRow], usual: Usual) -> Verdict:
-    """Hold complete rows to the rules."""
+def check_rules(rows: Sequence[SnapshotRow], baseline: Baseline) -> RuleCheck:
+    """Apply the rules to complete rows."""
     if not rows:
-        return Verdict((), ())
+        return RuleCheck((), ())
     try:
-        _SCHEMA.validate(_frame(rows, usual), lazy=True)
+        _SCHEMA.validate(_frame(rows, baseline), lazy=True)
     except SchemaErrors as errors:
         broken: dict[int, set[str]] = {}
         cases = errors.failure_cases
-        # A rule on several columns gives a case for each of them.
+        # A rule on several columns reports a case for each of them.
         for position, check in zip(cases["index"], cases["check"], strict=True):
             if pd.isna(position):
-                raise  # a rule that cannot be applied at all is a fault of ours
+                raise  # a rule that cannot be applied is a bug of ours
             broken.setdefault(int(position), set()).add(str(check))
-        return Verdict(
+        return RuleCheck(
             tuple(row for position, row in enumerate(rows) if position not in broken),
             tuple((rows[position], tuple(sorted(names))) for position, names in sorted(broken.items())),
         )
-    return Verdict(tuple(rows), ())
+    return RuleCheck(tuple(rows), ())
 
 
-def _frame(rows: Sequence[SnapshotRow], usual: Usual) -> Frame:
-    """Rows in the types of the schema, beside them what the rules compare them with."""
+def _frame(rows: Sequence[SnapshotRow], baseline: Baseline) -> Frame:
+    """Rows in the types of the schema, with the columns of the baseline that the rules need."""
     frame = table_of(rows).to_pandas(types_mapper=pd.ArrowDtype, date_as_object=False)
     for name in ("slot", "observed_time", "exchange_time"):
         frame[name] = frame[name].astype("datetime64[us, UTC]")
-    bounds = [usual.bounds.get(row.symbol, Bounds()) for row in rows]
-    frame["slot_end"] = frame["slot"] + pd.Timedelta(milliseconds=usual.interval_ms)
+    bounds = [baseline.bounds.get(row.symbol, Bounds()) for row in rows]
+    frame["slot_end"] = frame["slot"] + pd.Timedelta(milliseconds=baseline.interval_ms)
     frame["most_spread_percent"] = [bound.spread_percent for bound in bounds]
-    frame["jump"] = [_jump(row, usual) for row in rows]
+    frame["jump"] = [_jump(row, baseline) for row in rows]
     frame["most_jump"] = [
-        bound.jump * max(1.0, _slots_since(row, usual)) ** 0.5
+        bound.jump * max(1.0, _slots_since(row, baseline)) ** 0.5
         for row, bound in zip(rows, bounds, strict=True)
     ]
-    frame["off_stream"] = [_off_stream(row, usual) for row in rows]
+    frame["off_stream"] = [_off_stream(row, baseline) for row in rows]
     return frame
 
 
-def _slots_since(row: SnapshotRow, usual: Usual) -> float:
-    before = usual.before.get(row.symbol)
-    return 1.0 if before is None else (row.slot_ms - before[0]) / usual.interval_ms
+def _slots_since(row: SnapshotRow, baseline: Baseline) -> float:
+    before = baseline.before.get(row.symbol)
+    return 1.0 if before is None else (row.slot_ms - before[0]) / baseline.interval_ms
 
 
-def _jump(row: SnapshotRow, usual: Usual) -> float:
-    before = usual.before.get(row.symbol)
+def _jump(row: SnapshotRow, baseline: Baseline) -> float:
+    before = baseline.before.get(row.symbol)
     price = float(row.measures["last_price"])
     return 0.0 if before is None or price <= 0 else jump(before[1], price)
 
 
-def _off_stream(row: SnapshotRow, usual: Usual) -> float:
-    close = usual.stream_closes.get(row.symbol)
+def _off_stream(row: SnapshotRow, baseline: Baseline) -> float:
+    close = baseline.stream_closes.get(row.symbol)
     return 0.0 if not close else abs(float(row.measures["last_price"]) / close - 1)

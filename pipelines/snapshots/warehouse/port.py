@@ -10,23 +10,23 @@ from shared.errors import CryptoStreamError
 
 
 class WarehouseError(CryptoStreamError):
-    """It took nothing; rows wait in the spool."""
+    """Nothing was loaded; rows wait in the spool."""
 
 
 class WarehouseMisconfigured(WarehouseError):
-    """No try will help; the message names the setting to blame."""
+    """Permanent; the message names the setting to fix."""
 
     exit_code = 2
 
 
 class Warehouse(Protocol):
-    """The second landing place, where SQL is spoken."""
+    """The second destination, for SQL."""
 
     def load(self, rows: Sequence[SnapshotRow]) -> None:
-        """Merge rows by their key, all or none; repeated, it changes nothing.
+        """Merge rows by their key, all or none; idempotent.
 
         Raises:
-            WarehouseError: they are not in the table.
+            WarehouseError: nothing was merged.
         """
 
     def close(self) -> None:

@@ -18,18 +18,18 @@ from pipelines.snapshots.rows import SnapshotRow
 from pipelines.snapshots.settings import SnapshotSettings
 from pipelines.snapshots.warehouse import statements
 from pipelines.snapshots.warehouse.port import WarehouseError, WarehouseMisconfigured
+from shared.files import read_small_file
 from shared.settings import LONGEST_SECRET
-from shared.small_files import read_small_file
 
-# The connector's own default is to wait for ever.
+# The connector's default is to wait for ever.
 _LOGIN_TIMEOUT_S: Final = 20
 _NETWORK_TIMEOUT_S: Final = 60
-# It tells its version and its domain at every login.
+# It logs its version and domain at every login.
 logging.getLogger("snowflake.connector").setLevel(logging.WARNING)
 
 
 class SnowflakeWarehouse:
-    """One session, opened when it is first needed, opened again after it failed."""
+    """One session, opened on demand, and again after a failure."""
 
     def __init__(self, settings: SnapshotSettings) -> None:
         self._settings = settings
@@ -37,10 +37,10 @@ class SnowflakeWarehouse:
         self._cursor: Any = None
 
     def create(self) -> None:
-        """Make database, schema, table and stage, where they are not there.
+        """Create database, schema, table and stage where missing.
 
         Raises:
-            WarehouseError: it cannot be reached, or the role may not.
+            WarehouseError: it cannot be reached, or the role lacks a privilege.
         """
         with self._explained():
             for sql in statements.schema_sql(
@@ -56,23 +56,23 @@ class SnowflakeWarehouse:
         with self._explained(), tempfile.TemporaryDirectory(prefix="snapshots-") as directory:
             path = Path(directory) / "rows.parquet"
             path.write_bytes(content)
-            # 1. The file, whole, where COPY finds it.
+            # 1. Upload the file to the stage.
             self._execute(statements.put_sql(path.as_posix(), folder))
-            # 2. Into a table of this load alone.
+            # 2. Copy it into a staging table of this load alone.
             self._execute(statements.staging_sql(folder))
             try:
                 self._execute(statements.copy_sql(folder))
-                # 3. What was copied is what was meant.
+                # 3. Check the copied rows.
                 copied, keys, nulls = self._execute(statements.check_sql(folder)).fetchone()
                 if (copied, keys, nulls) != (len(rows), len(rows), 0):
                     raise WarehouseError(
                         f"Snowflake: of {len(rows)} rows {copied} were copied, {keys} keys, {nulls} with "
                         "nulls; nothing was merged"
                     )
-                # 4. One statement, all or none.
+                # 4. Merge in one statement, all or none.
                 self._execute(statements.merge_sql(folder))
             finally:
-                # The next try is of more rows, and so of another table: this one would stay for ever.
+                # The next try has more rows, so another staging table: this one would stay for ever.
                 self._execute(statements.drop_sql(folder))
 
     def close(self) -> None:
@@ -93,7 +93,7 @@ class SnowflakeWarehouse:
         try:
             return snowflake.connector.connect(**arguments)
         except (ValueError, TypeError) as error:
-            # The file of the key is read before anything is sent: no key, or another passphrase.
+            # The key is read before anything is sent: it is invalid, or the passphrase is wrong.
             raise WarehouseMisconfigured(
                 f"SNOWFLAKE_PRIVATE_KEY_FILE: {self._settings.snowflake_private_key_file} cannot be used "
                 f"({' '.join(str(error).split())[:100]}); give an unencrypted PKCS#8 key in PEM, or its "
@@ -121,7 +121,7 @@ class SnowflakeWarehouse:
 
 
 def _check_key(path: Path) -> None:
-    """The connector reads to the end of whatever it is, and would wait for a pipe."""
+    """The connector reads to the end of the file, and would wait for ever on a pipe."""
     try:
         read_small_file(path, LONGEST_SECRET)
     except OSError as error:
@@ -131,7 +131,7 @@ def _check_key(path: Path) -> None:
 
 
 def connection_arguments(settings: SnapshotSettings) -> dict[str, Any]:
-    """How to log in: by key pair, or by a token of a program's own.
+    """Arguments of the login: by key pair, or by a programmatic access token.
 
     Raises:
         WarehouseMisconfigured: neither is set.

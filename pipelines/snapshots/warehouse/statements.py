@@ -1,4 +1,4 @@
-"""The SQL of the warehouse, made from the declared columns. Pure; tests/golden/snowflake keeps it."""
+"""The SQL of the warehouse, from the declared columns. Pure; golden copy in tests/golden/snowflake."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FINAL: Final = "'no_trading', 'unknown_symbol'"
 
 
 def schema_sql(database: str, schema: str) -> list[str]:
-    """What has to be there before anything is loaded; each may be repeated."""
+    """Creates everything that loads need; idempotent."""
     return [
         f"CREATE DATABASE IF NOT EXISTS {database}",
         f"CREATE SCHEMA IF NOT EXISTS {database}.{schema}",
@@ -33,10 +33,10 @@ def schema_sql(database: str, schema: str) -> list[str]:
 
 
 def staging_sql(folder: str) -> str:
-    """A table for one load, which the file is copied into; without constraints, so that checks can tell more.
+    """The staging table of one load; without constraints, so that the check can report more.
 
-    Transient and dropped afterwards, not temporary: what stands in for Snowflake in tests copies into no
-    temporary table. A name of the load's own keeps overlapping loads apart.
+    Transient and dropped afterwards, not temporary: the tests' stand-in for Snowflake cannot copy into a
+    temporary table. Its own name separates overlapping loads.
     """
     return _create(f"CREATE OR REPLACE TRANSIENT TABLE {_staging(folder)}", constraints=False)
 
@@ -46,30 +46,30 @@ def drop_sql(folder: str) -> str:
 
 
 def put_sql(local_path: str, folder: str) -> str:
-    """Upload one file to a folder of its own, so that COPY's memory of loaded files never skips it."""
+    """Upload a file to its own folder, so that COPY's history of loaded files never skips it."""
     return f"PUT 'file://{local_path}' @{STAGE}/{folder} AUTO_COMPRESS=FALSE OVERWRITE=TRUE"
 
 
 def copy_sql(folder: str) -> str:
-    """Whatever the case of names: with CASE_SENSITIVE a table of NULLs would be loaded, without error."""
+    """Copy by column name, in any case: CASE_SENSITIVE would load NULLs without an error."""
     return (
         f"COPY INTO {_staging(folder)} FROM @{STAGE}/{folder}\n"
         "FILE_FORMAT = (TYPE = PARQUET USE_LOGICAL_TYPE = TRUE)\n"
         "MATCH_BY_COLUMN_NAME = CASE_INSENSITIVE\n"
-        # The stage need not keep what is in a table.
+        # The stage need not keep loaded files.
         "PURGE = TRUE"
     )
 
 
 def check_sql(folder: str) -> str:
-    """One row: how many rows were copied, how many distinct keys, how many with a null where none may be."""
+    """One row: copied rows, distinct keys, rows with a null where none is allowed."""
     nulls = " OR ".join(f"{column.name} IS NULL" for column in COLUMNS if column.name in _NEVER_NULL)
     keys = " || '|' || ".join(f"TO_VARCHAR({name})" for name in KEY)
     return f"SELECT COUNT(*), COUNT(DISTINCT {keys}),\n       COUNT_IF({nulls})\nFROM {_staging(folder)}"
 
 
 def merge_sql(folder: str) -> str:
-    """One row a key; a row that is there gives way to a better one only."""
+    """Merge by key; a stored row is replaced by a better one only."""
     on = " AND ".join(f"t.{name} = s.{name}" for name in KEY)
     rest = [name for name in NAMES if name not in KEY]
     updates = ",\n    ".join(f"t.{name} = s.{name}" for name in rest)
@@ -111,7 +111,7 @@ def rank_sql(alias: str = "") -> str:
 def _create(head: str, *, constraints: bool = True) -> str:
     lines = [f"    {_column(column, constraints=constraints)}" for column in COLUMNS]
     if constraints:
-        # For readers: Snowflake does not enforce it, MERGE does.
+        # For readers of the schema: Snowflake does not enforce it, MERGE does.
         lines.append(f"    PRIMARY KEY ({', '.join(KEY)})")
     return f"{head} (\n" + ",\n".join(lines) + "\n)"
 

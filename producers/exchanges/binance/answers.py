@@ -1,4 +1,4 @@
-"""What an answer of Binance's REST interface means; decided in one switch (BINANCE_SPOT.md §7.5–7.7)."""
+"""Binance's REST answers: errors decided in one switch (BINANCE_SPOT.md §7.5–7.7)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import orjson
 
-from producers.exchanges.binance.parse import LATEST_MS
+from producers.exchanges.frame_types import LATEST_MS
 from shared.errors import ExchangeBlocked, ExchangeRefused, ExchangeUnavailable, InvalidMessage, UnknownSymbol
 from shared.redirects import is_redirect, target
 from shared.shortened import OF_NAME, shortened
@@ -27,17 +27,17 @@ USED_WEIGHT: Final = "x-mbx-used-weight-1m"
 def decide(
     status: int, headers: Mapping[str, str], body: bytes, request: str, read: Callable[[Any], Answer]
 ) -> Answer:
-    """What a good answer says.
+    """The content of a good answer.
 
     Args:
         headers: with names in lower case.
         request: method and path, for the messages.
-        read: of the decoded body; InvalidMessage if it is not what was asked for.
+        read: reads the decoded body; InvalidMessage if it is of another form.
 
     Raises:
-        ExchangeUnavailable: transient; `retry_after` where nothing must be asked before.
-        ExchangeBlocked: transient, but only this host is concerned.
-        ExchangeRefused: this request, or this place, will never be served.
+        ExchangeUnavailable: transient; `retry_after` if no request may be sent before.
+        ExchangeBlocked: transient, of this host only.
+        ExchangeRefused: this request, or this location, will never be served.
         UnknownSymbol: the exchange does not list the symbol.
     """
     match status:
@@ -46,7 +46,7 @@ def decide(
         case 400 if _code(body) == _UNKNOWN_SYMBOL:
             raise UnknownSymbol(f"{request}: the exchange does not know this symbol; see its exchangeInfo")
         case 403 if _code(body) is None:
-            # The content delivery network speaks here, often in HTML; the exchange itself would give a code.
+            # The content delivery network answers here, often in HTML; the exchange itself gives a code.
             raise ExchangeBlocked(f"{request}: blocked by the exchange's firewall (403)", _BLOCK_S)
         case 418 | 429:
             retry_after = _seconds(headers.get("retry-after"), _LIMIT_S)
@@ -69,28 +69,28 @@ def decide(
 
 
 def used_weight(headers: Mapping[str, str]) -> int | None:
-    """Weight that the IP has used in this minute, None if the answer does not say."""
+    """Weight that the IP has used in this minute; None if the answer does not say."""
     value = headers.get(USED_WEIGHT, "")
     return int(value) if value.isdecimal() and len(value) <= _DIGITS else None
 
 
 def served_ms(headers: Mapping[str, str]) -> int | None:
-    """When the answer was made by its server's clock, to the second; None if it does not say."""
+    """Time of the answer by its server's clock, to the second; None if it does not say."""
     try:
         time_ms = int(parsedate_to_datetime(headers.get("date", "")).timestamp()) * 1000
-    except (ValueError, TypeError, LookupError, OverflowError):  # as the library reads what is no date
+    except (ValueError, TypeError, LookupError, OverflowError):  # the library's errors for invalid dates
         return None
     return time_ms if 0 < time_ms < LATEST_MS else None
 
 
 class ExchangeInfo(NamedTuple):
-    """What is used of `exchangeInfo`.
+    """The fields used of `exchangeInfo`.
 
     Attributes:
-        weight_limit: weight a minute if it is told.
+        weight_limit: weight a minute, if given.
         statuses: by symbol.
         recorded_halts: by symbol, first and last millisecond of spans in which a recorded exchange has no
-            bars; only our simulator tells them, in replay.
+            bars; only our simulator gives them, in replay.
     """
 
     weight_limit: int | None
@@ -99,7 +99,7 @@ class ExchangeInfo(NamedTuple):
 
 
 def exchange_info(answer: Any) -> ExchangeInfo:
-    """Lenient but for what is needed, since new fields come often (BINANCE_SPOT.md §8.2).
+    """Reads only what is needed, since new fields come often (BINANCE_SPOT.md §8.2).
 
     Raises:
         InvalidMessage: it lists no symbols.
@@ -116,7 +116,7 @@ def exchange_info(answer: Any) -> ExchangeInfo:
 
 
 def _spans(listed: Any) -> tuple[tuple[int, int], ...]:
-    """Pairs of times, those that are."""
+    """The valid pairs of times."""
     return tuple(
         (span[0], span[1])
         for span in (listed if type(listed) is list else ())
@@ -128,7 +128,7 @@ def server_time(answer: Any) -> int:
     """The exchange's clock from `/api/v3/time`, ms since the epoch.
 
     Raises:
-        InvalidMessage: it tells no time.
+        InvalidMessage: it has no time.
     """
     time_ms = object_of(answer).get("serverTime")
     if type(time_ms) is not int or not 0 < time_ms < LATEST_MS:
@@ -159,7 +159,7 @@ def object_of(answer: Any) -> dict[str, Any]:
 
 
 def _weight_limit(info: Mapping[str, Any]) -> int | None:
-    """REQUEST_WEIGHT per minute of `rateLimits`: the truth about the limit."""
+    """REQUEST_WEIGHT per minute of `rateLimits`, the authoritative limit."""
     limits = info.get("rateLimits")
     for limit in limits if type(limits) is list else ():
         if type(limit) is not dict:
@@ -172,13 +172,13 @@ def _weight_limit(info: Mapping[str, Any]) -> int | None:
 
 
 def _answered(body: bytes, request: str, read: Callable[[Any], Answer]) -> Answer:
-    """Junk with a good status comes from what stands before the exchange, now and then: it is transient."""
+    """Invalid content with a good status comes from proxies before the exchange: it is transient."""
     try:
         return read(orjson.loads(body))
     except orjson.JSONDecodeError:
-        raise ExchangeUnavailable(f"{request}: answered with something that is not JSON") from None
+        raise ExchangeUnavailable(f"{request}: the answer is not JSON") from None
     except InvalidMessage as error:
-        raise ExchangeUnavailable(f"{request}: answered with something else: {error}") from None
+        raise ExchangeUnavailable(f"{request}: unexpected answer: {error}") from None
 
 
 def _code(body: bytes) -> int | None:
@@ -190,7 +190,7 @@ def _code(body: bytes) -> int | None:
 
 
 def _seconds(value: str | None, otherwise: float) -> float:
-    """A time to wait, at most as long as the exchange's longest ban."""
+    """Seconds to wait, at most the exchange's longest ban."""
     if value is None or not value.isdecimal():
         return otherwise
     return min(float(value), _LONGEST_S) if len(value) <= _DIGITS else _LONGEST_S

@@ -1,4 +1,4 @@
-"""Which symbols the exchange lists, without asking for all that it has: 3,000 of them are about 20 MB."""
+"""Finds out which symbols the exchange lists without asking for all 3,000, which are about 20 MB."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ Ask = Callable[[Sequence[str]], Awaitable[dict[str, str]]]
 
 
 def named(symbols: Sequence[str]) -> dict[str, str]:
-    """The parameter of exchangeInfo and of tickers that asks for these."""
+    """The parameter `symbols` of exchangeInfo and of tickers."""
     return {"symbols": '["' + '","'.join(symbols) + '"]'}
 
 
 async def listed(symbols: Sequence[str], ask: Ask) -> dict[str, str]:
     """Status of those symbols that are listed.
 
-    One that is not refuses the whole question (-1121), and does not say which it was: then each half is asked
-    for by itself. One among n takes 2 log2 n questions more.
+    An unlisted symbol makes the exchange refuse the whole request (-1121) without naming it: then each half
+    is asked for by itself. One among n takes 2 log2 n requests more.
 
     Args:
         ask: status of symbols by exchangeInfo; UnknownSymbol if one of them is not listed.

@@ -1,4 +1,4 @@
-"""Binance's spot wire format to the messages of the contract; the one place that knows its letters.
+"""Binance's spot wire format to the messages of the contract: the only module that knows its letters.
 
 Pure: frames and REST rows in, checked messages out. Source: BINANCE_SPOT.md §2.5, §3, §4, §8.
 """
@@ -7,39 +7,38 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final
 
 import orjson
 
+from producers.exchanges.frame_types import (
+    LATEST_MS,
+    ControlReply,
+    Ignored,
+    Parsed,
+    Rejected,
+    ServerShutdown,
+    StreamMessage,
+)
 from shared.errors import InvalidMessage
 from shared.intervals import INTERVAL_MS
-from shared.messages import (
-    CHECKS_OF_FOREIGN,
-    DepthMessage,
-    KlineMessage,
-    QuoteMessage,
-    Source,
-    TradeMessage,
-    is_decimal,
-)
+from shared.message_checks import CHECKS_OF_FOREIGN, is_decimal
+from shared.messages import DepthMessage, KlineMessage, QuoteMessage, Source, TradeMessage
 from shared.models import SCHEMA_VERSION
 from shared.shortened import OF_NAME, quoted, shortened
 
 EXCHANGE: Final = "binance"
 
-# The year 2262, where int64 nanoseconds end; microseconds had passed this number in 1970.
-LATEST_MS: Final = 2**63 // 1_000_000
-# A recording's receive times are those of the recorder's clock, which may be wrong by minutes; its events
-# hold their times to their own event time.
+# A recorder's clock may be wrong by minutes; other times of an event are checked against its event time.
 _RECORDER_MS: Final = 600_000
 _EVENT_MS: Final = 10_000
-# A trade is told within milliseconds of its time, in trouble within seconds (BINANCE_SPOT.md §4.2).
-_TOLD_MS: Final = 600_000
-# Ids with bounds, besides all times.
+# A trade's event follows within milliseconds, under load within seconds (BINANCE_SPOT.md §4.2).
+_TRADE_DELAY_MS: Final = 600_000
+# Ids whose values are bounded.
 _BOUNDED_IDS: Final = frozenset(
     ("trade_id", "first_trade_id", "last_trade_id", "first_update_id", "final_update_id", "update_id")
 )
-# What code that takes a value for another type can raise, nested values included.
+# What a value of an unexpected type can raise, nested values included.
 _OF_FOREIGN_VALUES: Final = (
     *(InvalidMessage, LookupError, TypeError, AttributeError),
     *(ValueError, ArithmeticError, RecursionError),
@@ -47,90 +46,45 @@ _OF_FOREIGN_VALUES: Final = (
 _ZERO: Final = re.compile(r"0{1,20}(?:\.0{1,20})?")
 
 
-class StreamMessage(NamedTuple):
-    """A checked message; `kind` as in `shared.messages.CHECKS`."""
-
-    kind: Literal["kline", "trade", "depth", "quote"]
-    message: Any
-
-
-class Rejected(NamedTuple):
-    """The frame breaks the contract and belongs to the dead letters.
-
-    Attributes:
-        stream: its name as the frame gives it, shortened; "" where it gives none.
-        field: the id or time that lies out of bounds, by the contract's name; "" for all else.
-        ahead: that is a time beyond the exchange's clock as the caller knows it.
-    """
-
-    stream: str
-    reason: str
-    field: str = ""
-    ahead: bool = False
-
-
 class TimeAhead(InvalidMessage):
     """A time beyond the exchange's clock."""
 
     def __init__(self, field: str, time_ms: int, latest_ms: int) -> None:
-        super().__init__(
-            field, time_ms, f"a time up to {latest_ms}, what the exchange's clock can say by now"
-        )
+        super().__init__(field, time_ms, f"a time up to {latest_ms}, the latest by the exchange's clock")
 
 
 class TimeBehind(InvalidMessage):
-    """A time long before that of the event which tells of it."""
+    """A trade time long before the time of its event."""
 
     def __init__(self, field: str, time_ms: int, event_ms: int) -> None:
-        super().__init__(
-            field, time_ms, f"a time within {_TOLD_MS // 60_000} minutes before its event's ({event_ms} ms)"
-        )
+        minutes = _TRADE_DELAY_MS // 60_000
+        super().__init__(field, time_ms, f"a time within {minutes} minutes before its event ({event_ms} ms)")
 
 
-class ServerShutdown(NamedTuple):
-    """The server will end the connection soon (BINANCE_SPOT.md §2.5)."""
-
-
-class ControlReply(NamedTuple):
-    """The answer to SUBSCRIBE and the like; `error` is None if it was accepted. Both are shortened."""
-
-    request_id: str
-    error: str | None
-
-
-class Ignored(NamedTuple):
-    """An event of a kind that is not ours to carry."""
-
-    kind: str
-
-
-Parsed = StreamMessage | Rejected | ServerShutdown | ControlReply | Ignored
-
-
-def parse_frame(frame: bytes | str, now_ms: int, latest_ms: int = LATEST_MS - 1) -> Parsed:
-    """Read one frame of a combined connection.
+def parse_frame(frame: bytes | str, now_ms: int, latest_ms: int = LATEST_MS - 1) -> tuple[Parsed]:
+    """Read one frame of a combined connection, which has one event: a `Parser`.
 
     Args:
-        now_ms: when it was received; the envelope's own `receivedTime`, which our simulator adds in replay,
-            goes before it and makes the source `replay`.
-        latest_ms: later times lie beyond the exchange's clock; in replay that is the recording's.
+        now_ms: receive time; the envelope's `receivedTime`, which our simulator adds in replay, overrides it
+            and makes the source `replay`.
+        latest_ms: times after this lie beyond the exchange's clock; a replay has the recording's bound.
     """
     try:
         envelope = orjson.loads(frame)
     except orjson.JSONDecodeError as error:
-        return Rejected("", f"not JSON: {error}")
+        return (Rejected("", f"not JSON: {error}"),)
     if type(envelope) is not dict:
-        return Rejected("", "not a JSON object")
+        return (Rejected("", "not a JSON object"),)
     event = envelope.get("data")
     if type(event) is not dict:
-        return _without_event(envelope)
+        return (_without_event(envelope),)
     kind = event.get("e")
     reader = _READERS.get(kind) if type(kind) is str else None
     if reader is None:
-        # Quotes have neither type nor time: only the stream's name tells (BINANCE_SPOT.md §4.8).
+        # Quotes have neither type nor time; the stream's name identifies them (BINANCE_SPOT.md §4.8).
         stream = envelope.get("stream")
         if "e" in event or type(stream) is not str or not stream.endswith("@bookTicker"):
-            return _of_no_reader(stream, event)
+            return (_of_no_reader(stream, event),)
         reader = _read_quote
     received_ms = envelope.get("receivedTime")
     try:
@@ -140,19 +94,24 @@ def parse_frame(frame: bytes | str, now_ms: int, latest_ms: int = LATEST_MS - 1)
             parsed = reader(event, received_ms, "replay", _latest_of_replay(event, received_ms))
         CHECKS_OF_FOREIGN[parsed.kind](parsed.message)
     except _OF_FOREIGN_VALUES as error:
-        return _rejected(_stream_of(envelope), error, live=received_ms is None)
-    return parsed
+        return (_rejected(_stream_of(envelope), error, live=received_ms is None),)
+    return (parsed,)
 
 
 def _stream_of(envelope: dict[str, Any]) -> str:
     return shortened(envelope.get("stream", ""), OF_NAME)
 
 
+def _symbol_of(stream: str) -> str:
+    return stream.partition("@")[0].upper()
+
+
 def _rejected(stream: str, error: Exception, *, live: bool) -> Rejected:
     if isinstance(error, TimeAhead | TimeBehind):
-        return Rejected(stream, str(error), error.field, ahead=live and isinstance(error, TimeAhead))
+        ahead = live and isinstance(error, TimeAhead)
+        return Rejected(stream, str(error), error.field, ahead, _symbol_of(stream))
     field = error.field if isinstance(error, InvalidMessage) and error.field in _BOUNDED_IDS else ""
-    return Rejected(stream, _reason(error), field)
+    return Rejected(stream, _reason(error), field, symbol=_symbol_of(stream))
 
 
 def _latest_of_replay(event: dict[str, Any], received_ms: int) -> int:
@@ -162,7 +121,7 @@ def _latest_of_replay(event: dict[str, Any], received_ms: int) -> int:
 
 
 def _of_no_reader(stream: Any, event: dict[str, Any]) -> Parsed:
-    """An event that is not ours to carry, or one of ours whose type is lost."""
+    """An event of a kind that is not used here, or one that is used and has lost its type."""
     kind = event.get("e")
     if type(kind) is str:
         return ServerShutdown() if kind == "serverShutdown" else Ignored(shortened(kind, OF_NAME))
@@ -173,7 +132,8 @@ def _of_no_reader(stream: Any, event: dict[str, Any]) -> Parsed:
         or stream.endswith(("@trade", "@depth@100ms"))
         or "@kline_" in stream
     ):
-        return Rejected(shortened(stream, OF_NAME), "an event without a type")
+        name = shortened(stream, OF_NAME)
+        return Rejected(name, "an event without a type", symbol=_symbol_of(name))
     return Ignored(shortened(stream, OF_NAME))
 
 
@@ -199,11 +159,12 @@ def _without_event(envelope: dict[str, Any]) -> Parsed:
         return ControlReply(shortened(envelope.get("id"), OF_NAME), None)
     if type(envelope.get("e")) is str:
         return Ignored(shortened(envelope["e"], OF_NAME))
-    return Rejected(_stream_of(envelope), "neither an event nor a control reply")
+    stream = _stream_of(envelope)
+    return Rejected(stream, "neither an event nor a control reply", symbol=_symbol_of(stream))
 
 
 def in_ms(time: int) -> int:
-    """A time of the exchange in milliseconds, whichever unit it came in (BINANCE_SPOT.md §2.4).
+    """A time of the exchange in milliseconds, given in ms or µs (BINANCE_SPOT.md §2.4).
 
     Raises:
         InvalidMessage: later than 2262 in either unit.
@@ -216,11 +177,7 @@ def in_ms(time: int) -> int:
 
 
 def _up_to(field: str, time: int, latest_ms: int) -> int:
-    """`in_ms` of a time that lies not beyond the exchange's clock.
-
-    Raises:
-        TimeAhead: it does.
-    """
+    """`in_ms`; TimeAhead if the time lies beyond the exchange's clock."""
     time_ms = in_ms(time)
     if time_ms > latest_ms:
         raise TimeAhead(field, time_ms, latest_ms)
@@ -233,7 +190,7 @@ def _read_trade(event: dict[str, Any], received_ms: int, source: Source, latest_
         event_ms = _up_to("event_time_ms", event_ms, latest_ms)
     if trade_ms > latest_ms:
         trade_ms = _up_to("trade_time_ms", trade_ms, latest_ms)
-    if event_ms - trade_ms > _TOLD_MS:
+    if event_ms - trade_ms > _TRADE_DELAY_MS:
         raise TimeBehind("trade_time_ms", trade_ms, event_ms)
     message: TradeMessage = {
         "schema": SCHEMA_VERSION,
@@ -266,7 +223,7 @@ def _read_depth(event: dict[str, Any], received_ms: int, source: Source, latest_
         "asks": event["a"],
     }
     first, last = message["first_update_id"], message["final_update_id"]
-    # What is no number is told by its rule; to compare what is nested may fail, and quote it without end.
+    # Other types fail their own check; comparing nested values may fail, and quote them at any length.
     if type(first) is int and type(last) is int and last < first:
         raise InvalidMessage("final_update_id", last, f"at least first_update_id ({first})")
     return StreamMessage("depth", message)
@@ -292,7 +249,7 @@ def _read_quote(event: dict[str, Any], received_ms: int, source: Source, latest_
 
 
 def _side(field: str, price: Any, quantity: Any) -> tuple[Any, Any]:
-    """Price and quantity of one side; (None, None) where nobody is there, of which the exchange says 0."""
+    """Price and quantity of one side; (None, None) for an empty side, which the exchange gives as 0."""
     if price is None or quantity is None:
         raise InvalidMessage(field, None, "a decimal string")
     if (_is_zero(price) and is_decimal(quantity)) or (_is_zero(quantity) and is_decimal(price)):
@@ -301,7 +258,7 @@ def _side(field: str, price: Any, quantity: Any) -> tuple[Any, Any]:
 
 
 def _is_zero(decimal: str) -> bool:
-    # The first character alone decides of nearly all: this stream is the busiest.
+    # The first character decides nearly always: this stream is the busiest.
     return type(decimal) is str and decimal[:1] == "0" and _ZERO.fullmatch(decimal) is not None
 
 
@@ -346,7 +303,7 @@ _READERS: Final[dict[str, Callable[[dict[str, Any], int, Source, int], StreamMes
 
 
 def close_time_ms(interval: str, open_time_ms: int) -> int:
-    """Last millisecond of a bar, computed: the wire's own differs by unit (BINANCE_SPOT.md §2.4)."""
+    """Last millisecond of a bar, computed: the wire's value differs by unit (BINANCE_SPOT.md §2.4)."""
     step = INTERVAL_MS.get(interval)
     if step is None:
         raise InvalidMessage("interval", interval, "an interval of fixed length")

@@ -13,7 +13,6 @@ from typing import Any, Final, TypeVar
 
 import aiohttp
 
-from producers.backoff import Backoff
 from producers.clock import AHEAD_MS
 from producers.exchanges.binance import weight_budget as weights
 from producers.exchanges.binance.answers import (
@@ -26,7 +25,6 @@ from producers.exchanges.binance.answers import (
     server_time,
     used_weight,
 )
-from producers.exchanges.binance.bodies import body_of
 from producers.exchanges.binance.listing import listed, named, names_of
 from producers.exchanges.binance.parse import TimeAhead
 from producers.exchanges.binance.rows import (
@@ -35,9 +33,11 @@ from producers.exchanges.binance.rows import (
     snapshot_of_body,
     trade_of_row,
 )
-from producers.exchanges.binance.ticker import DayTicker, ticker_of_body
+from producers.exchanges.binance.ticker import ticker_of_body
 from producers.exchanges.binance.weight_budget import SHARE, WeightBudget
-from producers.order_book import SNAPSHOT_LEVELS
+from producers.exchanges.bodies import body_of
+from producers.exchanges.rest_port import SNAPSHOT_LEVELS, DayTicker, OptionalRequest, Reject
+from shared.backoff import Backoff
 from shared.dead_letters import as_json
 from shared.errors import (
     ExchangeBlocked,
@@ -53,7 +53,6 @@ from shared.proxies import proxy_for
 from shared.shortened import quoted, shortened
 
 Row = TypeVar("Row", KlineMessage, TradeMessage, tuple[int, int, int])
-Reject = Callable[[str, str, str, bytes], None]
 
 _LOG = logging.getLogger(__name__)
 
@@ -62,9 +61,14 @@ _TIMEOUT: Final = aiohttp.ClientTimeout(total=15, connect=5)
 _ATTEMPTS: Final = 4
 _AT_ONCE: Final = 4
 _HISTORY_AGAIN_MS: Final = 300_000
-# A clock that is told to the second is a second late at most; and servers of an exchange differ a little.
-_TOLD_WITHIN_MS: Final = 1_500
+# A clock read to the second is a second late at most; and servers of an exchange differ a little.
+_DATE_PRECISION_MS: Final = 1_500
 _TICKERS_AT_ONCE: Final = 20  # as many as weigh least
+_OPTIONAL: Final[dict[OptionalRequest, int]] = {
+    "book": weights.DEPTH_WEIGHT,
+    "top of book": weights.SMALL_DEPTH_WEIGHT,
+    "issued trades": weights.AGGREGATES_WEIGHT,
+}
 
 
 class BinanceRest:
@@ -74,17 +78,17 @@ class BinanceRest:
 
     Args:
         history_url: host of `historicalTrades`, which the market-data host lacks (BINANCE_SPOT.md §7.1).
-        exchange_ms: the exchange's clock, as far as it is known; its minutes are those of the budget.
+        exchange_ms: the exchange's clock as far as known; the budget goes by its minutes.
         reject: takes rows that break the contract: source, symbol, reason, bytes. They count as missing; an
-            answer of nothing else is ExchangeUnreadable.
+            answer without other rows is ExchangeUnreadable.
         share: of the exchange's weight limit.
 
     Raises:
-        SettingsError: the environment names a proxy that cannot be used.
+        SettingsError: the environment names an unusable proxy.
 
     Attributes:
-        bounds_ms: how late it is at least and at most, when the exchange says that it is so late.
-        recorded_halts: by symbol, when a recorded exchange has no bars, as exchangeInfo says.
+        bounds_ms: least and greatest time that it can be, from a time that the exchange says.
+        recorded_halts: by symbol, spans without bars of a recorded exchange, from exchangeInfo.
     """
 
     def __init__(
@@ -98,54 +102,58 @@ class BinanceRest:
         self._rest_url = rest_url
         self._history_url = history_url
         for url in (rest_url, history_url):
-            proxy_for(url)  # one that cannot be used is said now, not at each request
+            proxy_for(url)  # an unusable proxy is an error now, not at each request
         self._exchange_ms = exchange_ms
         self._reject = reject
         self.bounds_ms: Callable[[int], tuple[int, int]] = lambda said_ms: (said_ms, said_ms)
         self.budget = WeightBudget(share=share)
         self._session: aiohttp.ClientSession | None = None
         self._at_once = asyncio.Semaphore(_AT_ONCE)
-        # No probing while the exchange says wait: by host, since a firewall's block concerns but one.
+        # No requests while the exchange asks to wait: by host, since a firewall's block concerns only one.
         self._closed_until_ms: dict[str, int] = {}
         self._no_history_until_ms = 0
-        self._served_ms: int | None = None  # when the newest answer of `rest_url` was made, by its Date
-        self._told_by_date = False
-        self._unlisted: set[str] = set()  # by its newest word
+        self._served_ms: int | None = None  # Date of the newest answer of `rest_url`
+        self._date_logged = False
+        self._unlisted: set[str] = set()  # by the newest exchangeInfo
         self.recorded_halts: dict[str, tuple[tuple[int, int], ...]] = {}
+
+    def has_spare(self, request: OptionalRequest) -> bool:
+        """Whether the budget has room for a request that may be left out."""
+        return self.budget.spare(_OPTIONAL[request], self._exchange_ms())
 
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
 
     async def time_ms(self) -> int:
-        """The exchange's clock; where it refuses to tell, the second in which its server has said so."""
+        """The exchange's clock; if it refuses to answer, the Date of the refusal."""
         try:
             return await self._get(self._rest_url, "time", {}, weights.TIME_WEIGHT, server_time)
         except ExchangeRefused as refusal:
             if self._served_ms is None:
                 raise
-            if not self._told_by_date:
-                self._told_by_date = True
+            if not self._date_logged:
+                self._date_logged = True
                 _LOG.warning("%s; its clock is read to the second from its answers' Date", refusal)
             return self._served_ms
 
     async def latest_ms(self) -> int:
-        """A time that nothing of what was answered before this call can be later than.
+        """A time not before anything in earlier answers.
 
-        By the exchange's own word: our clock is only an estimate of its clock, up to a minute old. Where it
-        does not tell, that has to do.
+        By the exchange's clock, asked now: our estimate of it may be a minute old, and is used only if the
+        exchange does not answer.
         """
         try:
             said_ms = await self.time_ms()
         except (ExchangeRefused, ExchangeUnavailable):
             said_ms = self._exchange_ms()
-        return self.bounds_ms(said_ms)[1] + _TOLD_WITHIN_MS
+        return self.bounds_ms(said_ms)[1] + _DATE_PRECISION_MS
 
     async def statuses(self, symbols: Sequence[str]) -> dict[str, str]:
         """Status of each symbol (BINANCE_SPOT.md §10).
 
         Raises:
-            UnknownSymbol: naming the unknown ones and those that are spelled alike.
+            UnknownSymbol: with the unknown symbols and similar names.
         """
         found = await self.listed_statuses(symbols)
         unknown = [symbol for symbol in symbols if symbol not in found]
@@ -155,8 +163,8 @@ class BinanceRest:
         return found
 
     async def listed_statuses(self, symbols: Sequence[str]) -> dict[str, str]:
-        """Status of those of the symbols that are listed."""
-        # One that was not listed would refuse them all again, each time.
+        """Status of those symbols that are listed."""
+        # Unlisted symbols are asked for by themselves: one makes the exchange refuse the request.
         unlisted = [symbol for symbol in symbols if symbol in self._unlisted]
         found = await listed([symbol for symbol in symbols if symbol not in self._unlisted], self._statuses)
         found |= await listed(unlisted, self._statuses)
@@ -164,20 +172,20 @@ class BinanceRest:
         return {symbol: found[symbol] for symbol in symbols if symbol in found}
 
     async def _names(self) -> list[str]:
-        """All symbols that there are; none where the exchange does not say."""
+        """All symbols; none if the exchange does not say."""
         try:
             weight = weights.ALL_PRICES_WEIGHT
             return names_of(await self._get(self._rest_url, "ticker/price", {}, weight, rows_of))
         except ExchangeError:
-            return []  # they only help to say what was meant
+            return []  # they only serve a hint
 
     async def klines(
         self, symbol: str, interval: str, first: int, last: int, received_ms: int
     ) -> list[KlineMessage]:
         """Finished bars with open times from `first` to `last`, ascending, at most one page.
 
-        A bar counts as finished if it ended before the exchange's time, taken before the request
-        (BINANCE_SPOT.md §9, trap 17). Where that time is contradicted, a later bar in the answer proves it.
+        A bar is finished if it ended before the exchange's time, taken before the request (BINANCE_SPOT.md
+        §9, trap 17). If that time is contradicted, a later bar in the answer proves it.
         """
         server_time_ms = await self.time_ms()
         parameters = {
@@ -200,7 +208,7 @@ class BinanceRest:
             if kline["close_time_ms"] < (most_ms if kline["open_time_ms"] < newest_ms else least_ms)
         ]
         for kline in klines:
-            # One bar is open, as a rule; a later one is none.
+            # One bar is usually open; a later one is invalid.
             if kline["open_time_ms"] > most_ms + AHEAD_MS:
                 error = TimeAhead("open_time_ms", kline["open_time_ms"], most_ms + AHEAD_MS)
                 self._reject("rest:klines", symbol, str(error), as_json(kline))
@@ -209,11 +217,11 @@ class BinanceRest:
     async def trades(
         self, symbol: str, first: int, last: int, received_ms: int
     ) -> tuple[list[TradeMessage], int]:
-        """Trades with ids from `first` to `last`, at most one page; and the lowest id that can be had.
+        """Trades with ids from `first` to `last`, at most one page; and the lowest available id.
 
-        While `historicalTrades` is refused, the newest 1,000 are all there is: then the second value is the
-        lowest of them, otherwise 0. What they do not reach is asked for once more all the same: a missing
-        path, a missing key, a firewall, whichever it is, may be mended some day.
+        While `historicalTrades` is refused, only the newest 1,000 are available: then the second value is the
+        lowest of them, otherwise 0. Older ones are requested again nevertheless: a missing path, a missing
+        key or a firewall may be fixed.
         """
         newest: list[TradeMessage] | None = None
         if self._exchange_ms() < self._no_history_until_ms:
@@ -240,17 +248,17 @@ class BinanceRest:
         return await self._trades_of(symbol, rows, received_ms)
 
     async def newest_trade(self, symbol: str, received_ms: int) -> TradeMessage | None:
-        """The newest trade that REST knows, by time; None if it has none. As heavy as 1,000 of them."""
+        """REST's newest trade, by time; None if it has none. Weighs as much as 1,000 trades."""
         rows = await self.newest_trades(symbol, 1, received_ms)
         return max(rows, key=lambda trade: (trade["trade_time_ms"], trade["trade_id"]), default=None)
 
     async def issued_trades(
         self, symbol: str, begin_ms: int, end_ms: int
     ) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-        """Ranges of trade ids that aggTrades between these times name, and ranges that never were trades.
+        """Ranges of trade ids in aggTrades between these times, and ranges that were never issued.
 
-        Neighbouring aggregates whose trade ids do not join prove that nothing was issued in between
-        (BINANCE_SPOT.md §4.3, §5 law 1). One page: where it ends, so does the proof.
+        Neighbouring aggregates whose trade ids do not join prove that none was issued in between
+        (BINANCE_SPOT.md §4.3, §5 law 1). One page: the proof ends with it.
         """
         parameters = {"symbol": symbol, "startTime": str(begin_ms), "endTime": str(end_ms), "limit": "1000"}
         rows = await self._get(self._rest_url, "aggTrades", parameters, weights.AGGREGATES_WEIGHT, rows_of)
@@ -264,7 +272,7 @@ class BinanceRest:
         return [(first, last) for _, first, last in named if first <= last], never
 
     async def newest_trade_id(self, symbol: str) -> int | None:
-        """Id of the newest trade, at a tenth of what the trade itself costs; None: there is none."""
+        """Id of the newest trade, at a tenth of the trade's weight; None: there is none."""
         parameters = {"symbol": symbol, "type": "MINI"}
         try:
             body = await self._get(
@@ -294,7 +302,7 @@ class BinanceRest:
         return found
 
     async def first_trade(self, symbol: str, begin_ms: int, end_ms: int) -> int | None:
-        """Id of the first trade between these times, or of one that aggTrades join to it; None: none yet."""
+        """Id of the first trade between these times, or of one aggregated with it; None: none yet."""
         issued, _ = await self.issued_trades(symbol, begin_ms, end_ms)
         return issued[0][0] if issued else None
 
@@ -312,7 +320,7 @@ class BinanceRest:
     async def depth(
         self, symbol: str, received_ms: Callable[[], int], levels: int = SNAPSHOT_LEVELS
     ) -> DepthMessage:
-        """A snapshot of the order book, so many levels a side, at most 1,000."""
+        """A snapshot of the order book with `levels` a side, at most 1,000."""
         parameters = {"symbol": symbol, "limit": str(levels)}
         weight = weights.SMALL_DEPTH_WEIGHT if levels <= weights.SMALL_DEPTH else weights.DEPTH_WEIGHT
         body = await self._get(self._rest_url, "depth", parameters, weight, object_of)
@@ -332,7 +340,7 @@ class BinanceRest:
             return trade
 
         if any(_is_ahead(row, latest_ms) for row in rows):
-            # Our idea of the exchange's clock may be old; only the exchange can tell, where it tells that.
+            # Our estimate of the exchange's clock may be old: ask, if the exchange answers that.
             with suppress(ExchangeRefused):
                 latest_ms = await self.time_ms() + AHEAD_MS
         return self._checked("trades", symbol, rows, read)
@@ -345,7 +353,7 @@ class BinanceRest:
             except InvalidMessage as error:
                 self._reject(f"rest:{path}", symbol, str(error), as_json(row))
         if rows and not checked:
-            # That there are rows must not be taken for an answer that there are none.
+            # Unreadable rows must not count as an answer without rows.
             raise ExchangeUnreadable(f"{path} of {symbol}: none of {len(rows)} rows can be read")
         return checked
 
@@ -408,7 +416,7 @@ class BinanceRest:
             await self._await_budget(base, weight, request)
 
     def _closed_ms(self, base: str) -> int:
-        """How long nothing may be asked of a host; 0 or less: it may."""
+        """How long no request may go to a host; 0 or less: it may."""
         return self._closed_until_ms.get(base, 0) - self._exchange_ms()
 
     async def _send(self, url: str, parameters: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
@@ -427,7 +435,7 @@ def _explain_unknown(symbol: str, names: list[str]) -> str:
 
 
 def _is_ahead(row: Any, latest_ms: int) -> bool:
-    """Whether a row's time, if it has one at all, may lie beyond the exchange's clock; in ms or µs."""
+    """Whether a row's time, in ms or µs, may lie beyond the exchange's clock."""
     time = row.get("time") if type(row) is dict else None
     return type(time) is int and (latest_ms < time < latest_ms * 100 or time > latest_ms * 1000)
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from producers.exchanges.binance.parse import EXCHANGE, close_time_ms, in_ms
 from shared.errors import InvalidMessage
 from shared.intervals import INTERVAL_MS
 from shared.messages import DepthMessage, KlineMessage, TradeMessage, check
 from shared.models import SCHEMA_VERSION
+
+_INTERVAL_OF_MS: Final = {ms: interval for interval, ms in INTERVAL_MS.items()}
 
 
 def kline_of_row(
@@ -18,38 +20,47 @@ def kline_of_row(
     """A finished bar of `/api/v3/klines`: open, high, low, close, unlike the stream's order (§8.6).
 
     Args:
-        beside: spans of time in which a recorded exchange has bars beside the grid of their interval alone.
+        beside: spans of time in which a recorded exchange has only bars beside the grid of their interval.
 
     Raises:
         InvalidMessage: the row breaks the contract.
     """
     _expect_list(row, 11, "kline row")
     open_time_ms = _time_of("open_time_ms", row[0])
-    message: KlineMessage = {
-        "schema": SCHEMA_VERSION,
-        "exchange": EXCHANGE,
-        "symbol": symbol,
-        "event_time_ms": None,
-        "received_time_ms": received_ms,
-        "source": "backfill",
-        "interval": interval,
-        "open_time_ms": open_time_ms,
-        "close_time_ms": _close_time_ms(interval, open_time_ms, row[6], beside),
-        "open": row[1],
-        "high": row[2],
-        "low": row[3],
-        "close": row[4],
-        "base_volume": row[5],
-        "quote_volume": row[7],
-        "trade_count": row[8],
-        "taker_buy_base_volume": row[9],
-        "taker_buy_quote_volume": row[10],
-        "first_trade_id": None,
-        "last_trade_id": None,
-        "closed": True,
-    }
-    check("kline", message)
-    return message
+    checked: KlineMessage = _backfilled(
+        "kline",
+        symbol,
+        received_ms,
+        interval=interval,
+        open_time_ms=open_time_ms,
+        close_time_ms=_close_time_ms(interval, open_time_ms, row[6], beside),
+        open=row[1],
+        high=row[2],
+        low=row[3],
+        close=row[4],
+        base_volume=row[5],
+        quote_volume=row[7],
+        trade_count=row[8],
+        taker_buy_base_volume=row[9],
+        taker_buy_quote_volume=row[10],
+        first_trade_id=None,
+        last_trade_id=None,
+        closed=True,
+    )
+    return checked
+
+
+def interval_of_row(row: Any) -> str:
+    """The interval of a kline row, from the times of its bar, for rows whose request is not known.
+
+    Raises:
+        InvalidMessage: its times tell none.
+    """
+    if type(row) is list and len(row) > 6 and type(row[0]) is int and type(row[6]) is int:
+        interval = _INTERVAL_OF_MS.get(row[6] - row[0] + 1)
+        if interval is not None:
+            return interval
+    raise InvalidMessage("kline row", row, "a bar whose close time tells its interval")
 
 
 def _close_time_ms(
@@ -70,21 +81,17 @@ def trade_of_row(symbol: str, row: Any, received_ms: int) -> TradeMessage:
     """
     if type(row) is not dict:
         raise InvalidMessage("trade row", row, "a JSON object")
-    message: TradeMessage = {
-        "schema": SCHEMA_VERSION,
-        "exchange": EXCHANGE,
-        "symbol": symbol,
-        "event_time_ms": None,
-        "received_time_ms": received_ms,
-        "source": "backfill",
-        "trade_id": row.get("id"),  # type: ignore[typeddict-item]  # checked below, as all of them
-        "price": row.get("price"),  # type: ignore[typeddict-item]
-        "quantity": row.get("qty"),  # type: ignore[typeddict-item]
-        "trade_time_ms": _time_of("trade_time_ms", row.get("time")),
-        "buyer_is_maker": row.get("isBuyerMaker"),  # type: ignore[typeddict-item]
-    }
-    check("trade", message)
-    return message
+    checked: TradeMessage = _backfilled(
+        "trade",
+        symbol,
+        received_ms,
+        trade_id=row.get("id"),
+        price=row.get("price"),
+        quantity=row.get("qty"),
+        trade_time_ms=_time_of("trade_time_ms", row.get("time")),
+        buyer_is_maker=row.get("isBuyerMaker"),
+    )
+    return checked
 
 
 def ids_of_aggregate(row: Any) -> tuple[int, int, int]:
@@ -110,20 +117,31 @@ def snapshot_of_body(symbol: str, body: Any, received_ms: int) -> DepthMessage:
     if type(body) is not dict:
         raise InvalidMessage("depth", body, "a JSON object")
     last_update_id = body.get("lastUpdateId")
-    message: DepthMessage = {
+    checked: DepthMessage = _backfilled(
+        "depth",
+        symbol,
+        received_ms,
+        kind="snapshot",
+        first_update_id=last_update_id,
+        final_update_id=last_update_id,
+        bids=body.get("bids"),
+        asks=body.get("asks"),
+    )
+    return checked
+
+
+def _backfilled(kind: str, symbol: str, received_ms: int, /, **fields: Any) -> Any:
+    """A message of REST; InvalidMessage if it breaks the contract."""
+    message = {
         "schema": SCHEMA_VERSION,
         "exchange": EXCHANGE,
         "symbol": symbol,
         "event_time_ms": None,
         "received_time_ms": received_ms,
         "source": "backfill",
-        "kind": "snapshot",
-        "first_update_id": last_update_id,  # type: ignore[typeddict-item]
-        "final_update_id": last_update_id,  # type: ignore[typeddict-item]
-        "bids": body.get("bids"),  # type: ignore[typeddict-item]
-        "asks": body.get("asks"),  # type: ignore[typeddict-item]
+        **fields,
     }
-    check("depth", message)
+    check(kind, message)
     return message
 
 

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 from urllib.parse import quote
 
 import orjson
 
-# Of 1,024 allowed: one connection's loss then costs no more than 25 symbols' repair.
+from producers.exchanges.frame_types import Stream
+
+# Of 1,024 allowed: losing a connection then costs at most the repair of 25 symbols.
 STREAMS_PER_CONNECTION: Final = 200
-# Longer control frames are answered late (§2.3); longer URLs are not needed when SUBSCRIBE works.
+# Longer control frames are answered late (§2.3); instead of longer URLs SUBSCRIBE is used.
 _URL_CHARACTERS: Final = 4_000
 _FRAME_BYTES: Final = 3_500
 
 
-class Stream(NamedTuple):
-    """One stream: what the watchdog knows it by, and its name on the wire."""
-
-    symbol: str
-    kind: str
-    interval: str | None
-    name: str
-
-
 def streams_of(symbol: str, intervals: Sequence[str]) -> list[Stream]:
-    """All streams of one symbol. The symbol is in lower case in them, an interval never changes (§4.5)."""
+    """All streams of one symbol, which they name in lower case; intervals keep their case (§4.5)."""
     lower = symbol.lower()
     return [
         *(Stream(symbol, "kline", interval, f"{lower}@kline_{interval}") for interval in intervals),
@@ -36,7 +29,7 @@ def streams_of(symbol: str, intervals: Sequence[str]) -> list[Stream]:
 
 
 def connections(symbols: Sequence[str], intervals: Sequence[str]) -> list[list[Stream]]:
-    """The streams of all symbols, divided among connections; a symbol's are never parted."""
+    """The streams of all symbols, divided among connections; those of a symbol stay together."""
     groups: list[list[Stream]] = []
     for symbol in symbols:
         streams = streams_of(symbol, intervals)
@@ -47,7 +40,7 @@ def connections(symbols: Sequence[str], intervals: Sequence[str]) -> list[list[S
 
 
 def open_with(websocket_url: str, streams: Sequence[Stream]) -> tuple[str, list[bytes]]:
-    """The URL of a combined connection, and the frames to send after it is open."""
+    """The URL of a combined connection, and the frames to send once it is open."""
     names = [stream.name for stream in streams]
     url = f"{websocket_url}/stream?streams={'/'.join(quote(name, safe='@') for name in names)}"
     if len(url) < _URL_CHARACTERS:

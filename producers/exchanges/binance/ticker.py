@@ -3,37 +3,20 @@
 from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from producers.exchanges.binance.parse import in_ms
+from producers.exchanges.rest_port import DayTicker
 from shared.errors import InvalidMessage
 
 _LONGEST_DECIMAL: Final = 64
-
-
-class DayTicker(NamedTuple):
-    """Statistics of one symbol over the 24 hours that end at `close_time_ms` (the exchange's clock).
-
-    Prices in the quote asset; `base_volume` in the base, `quote_volume` in the quote asset.
-    """
-
-    symbol: str
-    last_price: Decimal
-    change: Decimal
-    change_percent: Decimal
-    high: Decimal
-    low: Decimal
-    base_volume: Decimal
-    quote_volume: Decimal
-    weighted_average_price: Decimal
-    close_time_ms: int
 
 
 def ticker_of_body(symbol: str, body: Any) -> DayTicker:
     """Read `/api/v3/ticker/24hr?symbol=…`.
 
     Raises:
-        InvalidMessage: it is of another symbol, or a needed field is missing, of another type or no number.
+        InvalidMessage: another symbol, or a field that is missing, of another type or no number.
     """
     if type(body) is not dict:
         raise InvalidMessage("ticker", body, "a JSON object")
@@ -58,7 +41,7 @@ def ticker_of_body(symbol: str, body: Any) -> DayTicker:
 
 def _decimal(body: dict[str, Any], name: str) -> Decimal:
     text = body.get(name)
-    # Digits alone: Decimal itself would take "NaN", "1_000" and digits of any script.
+    # Digits only: Decimal itself accepts "NaN", "1_000" and digits of any script.
     if type(text) is str and len(text) <= _LONGEST_DECIMAL and text.isascii() and "_" not in text:
         try:
             value = Decimal(text)

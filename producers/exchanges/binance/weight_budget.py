@@ -1,9 +1,11 @@
-"""REST weight: how much may be spent, and when (BINANCE_SPOT.md §7.5, §8.1)."""
+"""REST weight: how much may be spent, and when (BINANCE_SPOT.md §7.5, §8.1). Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final
+
+from producers.exchanges.port import Pace
 
 KLINES_WEIGHT: Final = 2
 DEPTH_WEIGHT: Final = 50  # 501 to 1,000 levels
@@ -17,16 +19,22 @@ ALL_PRICES_WEIGHT: Final = 4
 TIME_WEIGHT: Final = 1
 
 DEFAULT_LIMIT: Final = 6_000
-# The other half is for whoever else sits behind the same IP.
+# The other half is for other clients behind the same IP.
 SHARE: Final = 0.5
 _MINUTE_MS: Final = 60_000
+# Weight a minute, of 6,000, that all symbols of a deployment may spend on probes and on fills: only where
+# everything is silent, and within the spare budget.
+_PROBE_SHARE: Final = 300
+_FILL_SHARE: Final = 1_200
+_PROBE_WEIGHT: Final = 10
+_FILL_WEIGHT: Final = 25
 
 
 class WeightBudget:
-    """A share of the exchange's limit per calendar minute of its clock: half, where nothing else is said.
+    """A share, by default half, of the exchange's limit per calendar minute of its clock.
 
-    All containers behind one IP share one count, but no memory: the header of each answer tells what all of
-    them have used. Requests on their way are added, since no header counts them yet.
+    All containers behind one IP share one count, which the header of each answer gives. Requests in flight
+    are added, since no header counts them yet.
     """
 
     def __init__(self, limit: int = DEFAULT_LIMIT, share: float = SHARE) -> None:
@@ -63,7 +71,7 @@ class WeightBudget:
         return _MINUTE_MS - now_ms % _MINUTE_MS
 
     def spare(self, weight: int, now_ms: int) -> bool:
-        """Whether a request that nothing waits for may be sent: it leaves half of the share to the others."""
+        """Whether an optional request may be sent: it leaves half of the share to the others."""
         self._turn(now_ms)
         return self._used + self._in_flight + weight <= self.allowed // 2
 
@@ -73,10 +81,10 @@ class WeightBudget:
         self._in_flight += weight
 
     def finished(self, weight: int, now_ms: int, used: int | None) -> None:
-        """Its answer came; `used` is what the header says, None without one."""
+        """Its answer came; `used` is the header's weight, None without one."""
         self._turn(now_ms)
         self._in_flight -= weight
-        # Answers may come in another order than they were counted in: within a minute it only grows.
+        # Answers may arrive in another order than they were counted: within a minute the count only grows.
         self._used = max(self._used, used) if used is not None else self._used + weight
 
     def _turn(self, now_ms: int) -> None:
@@ -86,7 +94,7 @@ class WeightBudget:
 
 
 def starting_weight(intervals: Sequence[str], warmup_bars: int) -> int:
-    """Weight that one symbol spends at its start: warm-up, server times, snapshot, exchangeInfo."""
+    """Weight of one symbol's start: warm-up, server times, snapshot, exchangeInfo."""
     pages = max(1, -(-warmup_bars // 1_000))
     return len(intervals) * pages * (KLINES_WEIGHT + TIME_WEIGHT) + DEPTH_WEIGHT + EXCHANGE_INFO_WEIGHT
 
@@ -94,12 +102,21 @@ def starting_weight(intervals: Sequence[str], warmup_bars: int) -> int:
 def start_delay_s(position: int, weight: int, limit: int = DEFAULT_LIMIT) -> float:
     """Seconds that a process waits, so that all containers together start under half the limit.
 
-    Containers do not know of each other, but all know the same list of symbols: the one that stands at
-    `position` in it starts when those before it have spent their `weight` each, at the allowed pace.
+    All containers know the same list of symbols: the one at `position` starts when those before it have spent
+    their `weight` each, at the allowed pace.
     """
     return position * weight / (limit * SHARE / 60)
 
 
 def status_period_s(symbols: int) -> float:
-    """Seconds between two looks at exchangeInfo: together never more than a tenth of the limit a minute."""
+    """Seconds between two polls of exchangeInfo: of all symbols, at most a tenth of the limit a minute."""
     return max(60.0, symbols * EXCHANGE_INFO_WEIGHT / (DEFAULT_LIMIT * 0.1) * 60)
+
+
+def pace_of(symbols: int) -> Pace:
+    """The pace of one symbol of a deployment of so many."""
+    usual = Pace()
+    return Pace(
+        max(usual.probe_s, symbols * _PROBE_WEIGHT * 60 / _PROBE_SHARE),
+        max(usual.fill_s, symbols * _FILL_WEIGHT * 60 / _FILL_SHARE),
+    )

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from cryptostream.chaos.runner import Runner
-from cryptostream.chaos.scenarios import ALL
-from tests.integration.chaos.judge import TIMEOUT_S, assert_kept
+from chaos.runner import Runner
+from chaos.scenarios import ALL
+from tests.integration.chaos.promises import TIMEOUT_S, assert_kept
 
 pytestmark = pytest.mark.timeout(TIMEOUT_S)
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from cryptostream.chaos.runner import Runner
-from cryptostream.chaos.scenarios import SCENARIOS, Outage
-from tests.integration.chaos.judge import TIMEOUT_S, assert_kept
+from chaos.runner import Runner
+from chaos.scenarios import SCENARIOS, Outage
+from tests.integration.chaos.promises import TIMEOUT_S, assert_kept
 
 pytestmark = pytest.mark.timeout(TIMEOUT_S)
 # Longer than the group's members are waited for (10 s): the broker has forgotten who they were.

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from cryptostream.chaos.runner import Runner
-from cryptostream.chaos.scenarios import KILLS as SCENARIOS
-from cryptostream.chaos.scenarios import Scenario
-from tests.integration.chaos.judge import KILLS, TIMEOUT_S, assert_kept
+from chaos.runner import Runner
+from chaos.scenarios import KILLS as SCENARIOS
+from chaos.scenarios import Scenario
+from tests.integration.chaos.promises import KILLS, TIMEOUT_S, assert_kept
 
 pytestmark = pytest.mark.timeout(TIMEOUT_S)
 

@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 import pytest
 
-from cryptostream.chaos import disturber, session
-from cryptostream.chaos.differences import Kind
-from cryptostream.chaos.engines import Engines
-from cryptostream.chaos.market import Market
-from cryptostream.chaos.runner import Runner
-from cryptostream.chaos.scenarios import SCENARIOS, Outage, Scenario
-from cryptostream.chaos.stack import Modules
-from tests.integration.chaos.judge import TIMEOUT_S, assert_kept
+from chaos import injector, session
+from chaos.differences import Kind
+from chaos.market import Market
+from chaos.runner import Runner
+from chaos.scenarios import SCENARIOS, Outage, Scenario
+from chaos.servers import Servers
+from chaos.stack import Modules
+from tests.integration.chaos.promises import TIMEOUT_S, assert_kept
 
 pytestmark = pytest.mark.timeout(TIMEOUT_S)
 _SOON_S = 25.0
@@ -24,10 +24,10 @@ _SABOTAGED_KILLS = 5
 @pytest.mark.parametrize(
     "outage",
     [Outage("kafka", "stop", 8), Outage("influx", "stop", 8), Outage("influx", "freeze", 8)],
-    ids=lambda outage: f"{outage.engine}-{outage.how}",
+    ids=lambda outage: f"{outage.server}-{outage.how}",
 )
 def test_an_engine_that_is_away_for_a_while_costs_nothing(runner: Runner, outage: Outage) -> None:
-    assert_kept(runner.run(Scenario("outage", "an engine is away", outage=outage)))
+    assert_kept(runner.run(Scenario("outage", "a server is away", outage=outage)))
 
 
 def test_rollovers_cost_nothing_and_are_not_noticed(runner: Runner) -> None:
@@ -52,7 +52,7 @@ class Sabotage(NamedTuple):
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is missing for good need not be waited for as long."""
-    monkeypatch.setattr(disturber, "_RECOVERY_S", _SOON_S)
+    monkeypatch.setattr(injector, "_RECOVERY_S", _SOON_S)
     monkeypatch.setattr(session, "DRAIN_S", _SOON_S)
 
 
@@ -67,10 +67,10 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     ids=lambda sabotage: sabotage.mechanism,
 )
 def test_without_the_mechanism_the_same_run_is_red(
-    engines: Engines, market: Market, runner: Runner, tmp_path: Path, sabotage: Sabotage
+    servers: Servers, market: Market, runner: Runner, tmp_path: Path, sabotage: Sabotage
 ) -> None:
     sabotaged = Runner(
-        engines,
+        servers,
         market,
         tmp_path,
         print,

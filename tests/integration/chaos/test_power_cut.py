@@ -10,19 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from cryptostream.chaos.engines import Engines
-from cryptostream.chaos.market import Market, start_before
-from cryptostream.chaos.runner import Runner
-from cryptostream.chaos.scenarios import POWER_CUT
-from tests.integration.chaos.judge import TIMEOUT_S, assert_kept
+from chaos.market import Market, start_before
+from chaos.runner import Runner
+from chaos.scenarios import POWER_CUT
+from chaos.servers import Servers
+from tests.integration.chaos.promises import TIMEOUT_S, assert_kept
 
 pytestmark = pytest.mark.timeout(TIMEOUT_S)
 
 
 def test_what_a_power_cut_takes_is_fetched_again_and_claimed_only_if_stored(
-    engines: Engines, tmp_path: Path
+    servers: Servers, tmp_path: Path
 ) -> None:
     market = Market(start_before(time.time_ns() // 1_000_000))
-    result = Runner(engines, market, tmp_path, print, kills=2).run(POWER_CUT)
+    result = Runner(servers, market, tmp_path, print, kills=2).run(POWER_CUT)
     assert_kept(result)
     assert result.kills == 2

@@ -11,13 +11,13 @@ from typing import Final, NamedTuple
 
 import pytest
 
-from cryptostream.chaos import session
-from cryptostream.chaos.engines import Engines
-from cryptostream.chaos.market import Market
-from cryptostream.chaos.runner import Runner
-from cryptostream.chaos.scenarios import SCENARIOS, Scenario
-from cryptostream.chaos.stack import Modules
-from tests.integration.chaos.judge import TIMEOUT_S, assert_kept
+from chaos import session
+from chaos.market import Market
+from chaos.runner import Runner
+from chaos.scenarios import SCENARIOS, Scenario
+from chaos.servers import Servers
+from chaos.stack import Modules
+from tests.integration.chaos.promises import TIMEOUT_S, assert_kept
 
 pytestmark = pytest.mark.timeout(TIMEOUT_S)
 # World seconds: a cut before the ids begin anew, two after it, and their repair.
@@ -61,10 +61,10 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     ids=lambda without: without.scenario.name,
 )
 def test_without_the_mechanism_the_same_run_is_red(
-    engines: Engines, market: Market, runner: Runner, tmp_path: Path, without: Without
+    servers: Servers, market: Market, runner: Runner, tmp_path: Path, without: Without
 ) -> None:
     sabotaged = Runner(
-        engines,
+        servers,
         market,
         tmp_path,
         print,

@@ -15,6 +15,7 @@ import pytest
 from consumers.stores.factory import open_reader
 from cryptostream import cli
 from shared.errors import StoreError
+from shared.messages import KlineMessage, LedgerMessage, TradeMessage
 from shared.settings import Settings
 from shared.topics import LEDGER, TRADES, klines_topic
 from tests.builders import kline, ledger, trade
@@ -69,7 +70,7 @@ class Place:
             return -1, -1  # the consumers are still making it
 
     def rows(self, measurement: str, **tags: str) -> list[Any]:
-        settings = Settings(_env_file=None, **self.fields())  # type: ignore[call-arg]
+        settings = Settings(_env_file=None, **self.fields())
         with closing(open_reader(settings)) as reader:
             return list(reader.read(measurement, {"exchange": "binance", "symbol": self.symbol, **tags}))
 
@@ -118,9 +119,9 @@ def market(symbol: str, first_trade: int = 1) -> list[tuple[str, bytes, Any]]:
     ]
 
 
-def said_of(trades: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def said_of(trades: Sequence[TradeMessage]) -> list[LedgerMessage]:
     """What a producer says of trades: one event a minute."""
-    by_minute: dict[int, list[dict[str, Any]]] = {}
+    by_minute: dict[int, list[TradeMessage]] = {}
     for one in trades:
         by_minute.setdefault(one["trade_time_ms"] // MINUTE_MS, []).append(one)
     return [
@@ -135,14 +136,14 @@ def said_of(trades: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def bar(symbol: str, number: int) -> dict[str, Any]:
+def bar(symbol: str, number: int) -> KlineMessage:
     open_ms = START_MS + number * MINUTE_MS
     end_ms = open_ms + MINUTE_MS
     times = {"open_time_ms": open_ms, "close_time_ms": end_ms - 1, "event_time_ms": end_ms}
     return kline(symbol=symbol, received_time_ms=end_ms + 5, **times)
 
 
-def a_trade(symbol: str, trade_id: int) -> dict[str, Any]:
+def a_trade(symbol: str, trade_id: int) -> TradeMessage:
     time_ms = START_MS + trade_id * 2_000
     return trade(symbol=symbol, trade_id=trade_id, **times_of(time_ms))
 

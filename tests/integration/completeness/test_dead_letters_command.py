@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 from confluent_kafka import Producer
 
-from producers.bearings import trades_series
 from producers.progress_reader import ProgressReader
+from producers.start_positions import trades_series
 from shared.dead_letters import Origin, dead_letter
 from shared.kafka import producer_config
 from shared.topics import DEAD_LETTERS, PROGRESS, TRADES
@@ -86,7 +86,7 @@ def test_letters_are_replayed_once_and_what_is_still_broken_stays(on_sqlite: Pla
     assert [letter["replayed"] for letter in mine] == [True, True, True, False]
 
     on_topic = [message for message in read_all(place.broker, TRADES) if message.key() == key]
-    ids = [orjson.loads(message.value())["trade_id"] for message in on_topic]
+    ids = [orjson.loads(message.value() or b"")["trade_id"] for message in on_topic]
     assert sorted(ids) == list(range(1, 303))
     place.consume([], bars=BARS, trades=TRADES_COUNT + 3)
     assert [row["trade_id"] for row in place.rows("trade")][-3:] == [301, 302, 303]
@@ -122,7 +122,7 @@ def test_letters_are_found_by_source_reason_and_time_and_shown_whole(on_sqlite: 
     assert (code, "there is no such letter" in err) == (2, True)
 
 
-def test_notes_of_replays_do_not_disturb_the_bearings_of_producers(on_sqlite: Place) -> None:
+def test_notes_of_replays_do_not_disturb_the_start_positions_of_producers(on_sqlite: Place) -> None:
     place = on_sqlite
     put_letter(place, a_trade(place.symbol, 1), "a rule that was wrong", TRADES, (0, 0))
     (mine,) = (letter for letter in listed(place) if letter["key"] == place.key.decode())
@@ -132,9 +132,9 @@ def test_notes_of_replays_do_not_disturb_the_bearings_of_producers(on_sqlite: Pl
     )
     reader = ProgressReader(place.broker)
     try:
-        standing = reader.standing("binance", [place.symbol], ["1m"], START_MS, 0)
+        state = reader.start_state("binance", [place.symbol], ["1m"], START_MS, 0)
     finally:
         reader.close()
-    assert standing.progress == {}
+    assert state.progress == {}
     # It is found on the topic itself, like any record of the series.
-    assert standing.bearings[trades_series("binance", place.symbol)].later[0][:2] == (1, 1)
+    assert state.start_positions[trades_series("binance", place.symbol)].later[0][:2] == (1, 1)

@@ -103,7 +103,7 @@ def test_points_deleted_in_influxdb_are_found(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    org_id = str(call(influx, "GET", f"/api/v2/orgs?org={influx.org}")["orgs"][0]["id"])  # type: ignore[index]
+    org_id = str(call(influx, "GET", f"/api/v2/orgs?org={influx.org}")["orgs"][0]["id"])
     market_bucket, ticks_bucket = f"market-{unique}", f"ticks-{unique}"
     make_bucket(influx, org_id, market_bucket, 0)
     make_bucket(influx, org_id, ticks_bucket, 7 * 86_400)

@@ -1,11 +1,11 @@
-"""The ledger's snapshots on a real Kafka: its events may go, what they said stays, and can be mended."""
+"""The ledger's snapshots on a real Kafka: its events may go, what they said stays, and can be repaired."""
 
 from __future__ import annotations
 
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from cryptostream.topic_reader import TopicReader
+from shared.kafka_reader import TopicReader
 from shared.topics import LEDGER, TRADES
 from tests.builders import ledger
 from tests.integration.completeness.place import BARS, START_MS, TRADES_COUNT, Place, market
@@ -20,7 +20,7 @@ def delete_all_events(broker: str) -> None:
         answer.result(20)
 
 
-def test_events_may_go_and_a_row_of_before_is_mended(on_sqlite: Place) -> None:
+def test_events_may_go_and_a_row_of_before_is_repaired(on_sqlite: Place) -> None:
     place, symbol = on_sqlite, on_sqlite.symbol
     records = market(symbol)
     missing = next(one for topic, _, one in records if topic == TRADES and one["trade_id"] == 40)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from shared.messages import TradeMessage
 from shared.topics import LEDGER, TRADES
 from tests.builders import ledger, trade
 from tests.integration.completeness.place import (
@@ -39,7 +39,7 @@ def exchange(on_sqlite: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fake
         yield running
 
 
-def exchange_trades(exchange: FakeExchange) -> list[dict[str, Any]]:
+def exchange_trades(exchange: FakeExchange) -> list[TradeMessage]:
     return [
         trade(
             symbol=exchange.symbol,

@@ -40,15 +40,15 @@ def api(server: Influx, method: str, path: str, body: object = None) -> Any:
     return orjson.loads(answer.data or b"null")
 
 
-def store_of(server: Influx, **buckets: str) -> InfluxStore:
+def store_of(server: Influx, **buckets: Any) -> InfluxStore:
     return InfluxStore(
         Settings(
-            _env_file=None,  # type: ignore[call-arg]
+            _env_file=None,
             store="influxdb",
             influx_url=server.url,
             influx_org=server.org,
-            influx_token=server.token,  # type: ignore[arg-type]
-            **buckets,  # type: ignore[arg-type]
+            influx_token=server.token,
+            **buckets,
         )
     )
 

@@ -31,6 +31,7 @@ from consumers.enrich.trades import TradeEnricher
 from consumers.indicators.registry import indicator_set
 from consumers.stores.port import Store
 from shared.intervals import INTERVAL_MS
+from shared.messages import BookMessage, KlineMessage, LedgerMessage, QuoteMessage, TradeMessage
 from shared.metrics import ServiceMetrics
 from tests.builders import book, kline, ledger, quote, trade
 
@@ -82,7 +83,7 @@ def _write(store: Store, enricher: Enricher, messages: Sequence[Any]) -> None:
     store.write(enricher.finish().points)
 
 
-def _write_trades(store: Store, messages: Sequence[dict[str, Any]]) -> None:
+def _write_trades(store: Store, messages: Sequence[TradeMessage]) -> None:
     """Minute by minute, as they come: sums of the last twelve are kept open."""
     enricher = TradeEnricher()
     enricher.assign(0, Known(0, len(messages)))
@@ -104,7 +105,7 @@ def _text(number: float) -> str:
     return f"{number:.8f}"
 
 
-def _bars(interval: str, count: int, end_ms: int) -> list[dict[str, Any]]:
+def _bars(interval: str, count: int, end_ms: int) -> list[KlineMessage]:
     step_ms = INTERVAL_MS[interval]
     messages = []
     for symbol in SYMBOLS:
@@ -134,7 +135,7 @@ def _bars(interval: str, count: int, end_ms: int) -> list[dict[str, Any]]:
     return messages
 
 
-def trades(end_ms: int) -> list[dict[str, Any]]:
+def trades(end_ms: int) -> list[TradeMessage]:
     """Two a second and symbol."""
     return [
         trade(
@@ -152,7 +153,7 @@ def trades(end_ms: int) -> list[dict[str, Any]]:
     ]
 
 
-def _books(end_ms: int) -> list[dict[str, Any]]:
+def _books(end_ms: int) -> list[BookMessage]:
     messages = []
     for symbol in SYMBOLS:
         lost_s = {"BTCUSDC": range(600, 580, -1), "XRPUSDC": range(UNSYNCED_S, -1, -1)}.get(symbol, range(0))
@@ -177,7 +178,7 @@ def _books(end_ms: int) -> list[dict[str, Any]]:
     return messages
 
 
-def _quotes(end_ms: int) -> list[dict[str, Any]]:
+def _quotes(end_ms: int) -> list[QuoteMessage]:
     return [
         quote(
             symbol=symbol,
@@ -190,7 +191,7 @@ def _quotes(end_ms: int) -> list[dict[str, Any]]:
     ]
 
 
-def _ledger(end_ms: int) -> list[dict[str, Any]]:
+def _ledger(end_ms: int) -> list[LedgerMessage]:
     """Trades by minute, and the bars of 1m."""
     events = []
     for symbol in SYMBOLS:
@@ -207,31 +208,30 @@ def _ledger(end_ms: int) -> list[dict[str, Any]]:
                 events.append(_event("repaired", symbol, first, first + FILLED_TRADES - 1, at_ms))
         step_ms = INTERVAL_MS["1m"]
         open_ms = seconds[-1] * 1000 // step_ms * step_ms
-        bars = {"stream": "klines", "interval": "1m", "count": SPAN_S // 60}
+        bars: dict[str, Any] = {"stream": "klines", "interval": "1m", "count": SPAN_S // 60}
         ids = (open_ms - SPAN_S * 1000, open_ms - step_ms)
         for kind in ("expected", "stored"):
-            events.append(_event(kind, symbol, *ids, open_ms - step_ms) | bars)
+            events.append(_event(kind, symbol, *ids, open_ms - step_ms, **bars))
         if symbol == STALE:
             # Its producer ended in good order: no bar is expected of it, only old.
-            events.append(_event("stopped", symbol, open_ms, open_ms, open_ms) | bars | {"count": 1})
+            events.append(_event("stopped", symbol, open_ms, open_ms, open_ms, **(bars | {"count": 1})))
     return [*events, *_uncarried(end_ms)]
 
 
-def _uncarried(end_ms: int) -> list[dict[str, Any]]:
+def _uncarried(end_ms: int) -> list[LedgerMessage]:
     since_ms = end_ms - UNCARRIED_S * 1000
     spans = [("ETHUSDC", minute, "REST knows trade 9") for minute in range(5)]
     spans += [("BTCUSDC", 0, "REST knows trade 9"), ("BTCUSDC", 1, "REST knows trade 9; carried again")]
     return [
-        _event("uncarried", symbol, since_ms, at_ms, at_ms) | {"count": 0, "detail": detail}
+        _event("uncarried", symbol, since_ms, at_ms, at_ms, count=0, detail=detail)
         for symbol, minute, detail in spans
         for at_ms in (since_ms + 14_000 + minute * 60_000,)
     ]
 
 
-def _event(kind: str, symbol: str, first: int, last: int, at_ms: int) -> dict[str, Any]:
-    return ledger(
-        kind=kind, symbol=symbol, first=first, last=last, count=last - first + 1, event_time_ms=at_ms
-    )
+def _event(kind: str, symbol: str, first: int, last: int, at_ms: int, **fields: Any) -> LedgerMessage:
+    counted = {"count": last - first + 1, **fields}
+    return ledger(kind=kind, symbol=symbol, first=first, last=last, event_time_ms=at_ms, **counted)
 
 
 def _metrics(end_ms: int) -> list[dict[str, Any]]:

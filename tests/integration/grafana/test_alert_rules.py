@@ -82,7 +82,7 @@ def test_bars_of_a_day_are_watched(history: History) -> None:
 
 
 def test_a_book_that_was_lost_days_ago_still_fires(history: History) -> None:
-    """Its loss was said once; an alert that ends by itself would say that it is mended."""
+    """Its loss was said once; an alert that ends by itself would say that it is over."""
     (rule,) = (rule for rule in RULES if rule.uid == "book-unsynced")
     later_ms = history.end_ms + 2 * 86_400_000
     found = values(rule, Asking(history.server, later_ms - 600_000, later_ms, {}).ask(rule.flux))

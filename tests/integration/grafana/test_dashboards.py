@@ -7,14 +7,13 @@ import io
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 import pytest
 
-from consumers.measurements import FRESHNESS
-from consumers.points import Point, Series
+from consumers.measurements import FRESHNESS, Point, Series
 from grafana import boards
 from grafana.model import Dashboard, Panel, Query, Variable
+from shared.messages import TradeMessage
 from tests.conftest import Influx
 from tests.integration.grafana.asking import Asking, Frame, numbers
 from tests.integration.grafana.conftest import History, api, store_of
@@ -45,7 +44,7 @@ def panel_of(board: Dashboard, title: str) -> Panel:
 
 def shown(history: History, uid: str, title: str, **choices: str) -> list[Frame]:
     board = boards.BY_UID[uid]
-    return history.opened(board, **choices).ask(panel_of(board, title).query.flux)
+    return history.opened(board, before_ms=0, **choices).ask(panel_of(board, title).query.flux)
 
 
 def figure(history: History, uid: str, title: str, **choices: str) -> float:
@@ -63,7 +62,7 @@ def assert_has(frames: Sequence[Frame], query: Query) -> None:
         assert set(frame.labels) == set(query.labels)
 
 
-def trades_of_btc(history: History, from_ms: int = 0) -> list[dict[str, Any]]:
+def trades_of_btc(history: History, from_ms: int = 0) -> list[TradeMessage]:
     """Those whose second begins at `from_ms` or later, as its sum does."""
     return [
         trade

@@ -14,9 +14,9 @@ import pytest
 
 from consumers.enrich.port import Known
 from consumers.enrich.trades import TradeEnricher
-from consumers.measurements import TRADE, TRADE_SUMMARY
-from consumers.points import Point, Series
+from consumers.measurements import TRADE, TRADE_SUMMARY, Point, Series
 from consumers.stores.influxdb import InfluxStore
+from shared.messages import TradeMessage
 from tests.builders import trade
 from tests.conftest import ROOT, Influx
 from tests.integration.grafana.asking import Asking
@@ -84,7 +84,7 @@ def place(server: Influx, unique: str) -> Place:
 
 def tape(
     first_ms: int, count: int, *, step_ms: int = 250, first_id: int = 1, **fields: Any
-) -> list[dict[str, Any]]:
+) -> list[TradeMessage]:
     """Trades in a row, of odd prices and quantities."""
     return [
         trade(
@@ -100,7 +100,7 @@ def tape(
     ]
 
 
-def points(messages: Iterable[dict[str, Any]], *measurements: object) -> list[Point]:
+def points(messages: Iterable[TradeMessage], *measurements: object) -> list[Point]:
     """What the consumer of trades makes of one batch; only points of these measurements, if any are named."""
     enricher = TradeEnricher()
     enricher.assign(0, Known(0, 1_000_000))
@@ -108,15 +108,15 @@ def points(messages: Iterable[dict[str, Any]], *measurements: object) -> list[Po
     return [point for point in made if not measurements or point.series.measurement in measurements]
 
 
-def sums(messages: Sequence[dict[str, Any]], interval: str) -> dict[int, Summary]:
+def sums(messages: Sequence[TradeMessage], interval: str) -> dict[int, Summary]:
     """The summaries as they must be, by exact arithmetic."""
-    windows: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    windows: dict[int, list[TradeMessage]] = defaultdict(list)
     for message in messages:
         windows[message["trade_time_ms"] // WINDOW_MS[interval] * WINDOW_MS[interval]].append(message)
     return {start_ms: _sum(of_window) for start_ms, of_window in windows.items()}
 
 
-def _sum(messages: Sequence[dict[str, Any]]) -> Summary:
+def _sum(messages: Sequence[TradeMessage]) -> Summary:
     amounts = [(Decimal(m["price"]), Decimal(m["quantity"]), m["buyer_is_maker"]) for m in messages]
     base = sum((quantity for _, quantity, _ in amounts), Decimal(0))
     quote = sum((price * quantity for price, quantity, _ in amounts), Decimal(0))

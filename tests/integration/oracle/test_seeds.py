@@ -18,7 +18,7 @@ JOBS = 3
 
 
 @pytest.mark.timeout(600)
-def test_ten_seeded_runs_keep_what_their_exit_code_says(tmp_path: Path):
+def test_ten_seeded_runs_keep_what_their_exit_code_says(tmp_path: Path) -> None:
     with ThreadPoolExecutor(JOBS) as pool:
         outcomes = list(pool.map(lambda seed: carry_out(plan(seed), tmp_path, COMMAND), SEEDS))
     bad = [line for each in outcomes if not each.good for line in (each.line, *map(str, each.violations))]

@@ -1,4 +1,4 @@
-"""Each source of truth is cut in turn: the end names what is missing or unknown, no row is deleted, none is
+"""Each data source is cut in turn: the end names what is missing or unknown, no row is deleted, none is
 claimed that is not there. A sample in the gate, all of it by `make sources`.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from _pytest.mark import ParameterSet
 
-from oracle.judge import Case, judge
+from oracle.checks import Case, violations_of
 from oracle.plan import Broker, Store
 from oracle.run import Run
 from oracle.sources import BROKERS, STORES, Cut, cuts
@@ -68,7 +68,7 @@ def test_a_source_is_cut_and_the_end_says_so(
     else:
         case = Run(cut.plan(broker, store), tmp_path, COMMAND).carry_out()
     said = "\n".join(case.ended.output)
-    assert judge(case) == (), said
+    assert violations_of(case) == (), said
     if cut.incomplete:
         assert case.ended.exit_code == 1, said
         end = said[said.rfind("stopping after") :]
@@ -80,4 +80,4 @@ def test_a_run_that_nothing_is_cut_of_ends_with_exit_code_0(
     short_runs: Mapping[tuple[str, str, str], Case],
 ) -> None:
     case = short_runs[NOTHING.name, "memory", "sqlite"]
-    assert judge(case) == () and case.ended.exit_code == 0, "\n".join(case.ended.output)
+    assert violations_of(case) == () and case.ended.exit_code == 0, "\n".join(case.ended.output)

@@ -33,13 +33,13 @@ def postgres(directory: Path) -> Iterator[str]:
     data.mkdir()
     user = _user(directory, data)
     _run(user, programs / "initdb", "-D", data, "-U", "prefect", "-A", "trust", "--no-sync")
-    command = [
+    command: list[str | Path] = [
         programs / "postgres", "-D", data, "-p", str(port), "-c", f"unix_socket_directories={data}",
         "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off",
     ]  # fmt: skip
     server = subprocess.Popen(command, user=user, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        ready = [programs / "pg_isready", "-h", "127.0.0.1", "-p", str(port)]
+        ready: list[str | Path] = [programs / "pg_isready", "-h", "127.0.0.1", "-p", str(port)]
         wait_for(
             lambda: subprocess.run(ready, capture_output=True, check=False).returncode == 0,
             60,

@@ -1,4 +1,4 @@
-"""The landing place on Azurite, which stands in for Azure Blob Storage."""
+"""The landing on Azurite, which stands in for Azure Blob Storage."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ require_snapshot_extras()
 
 from pipelines.snapshots.landing.azure import AzureLanding
 from pipelines.snapshots.landing.files import SnapshotFiles
-from pipelines.snapshots.landing.port import LandingMisconfigured, LandingPlace, LandingUnavailable
+from pipelines.snapshots.landing.port import Landing, LandingMisconfigured, LandingUnavailable
 from pipelines.snapshots.query import QueryRefused, ask, open_query
 from pipelines.snapshots.settings import load_snapshot_settings
 from pipelines.snapshots.slots import DAY_MS, day_of, day_start_ms
@@ -28,7 +28,7 @@ def address() -> str:
 
 class TestAzureLanding(LandingContract):
     @pytest.fixture
-    def place(self, azurite: str) -> LandingPlace:
+    def landing(self, azurite: str) -> Landing:
         return AzureLanding(address(), azurite)
 
 
@@ -44,7 +44,7 @@ def test_slots_land_in_a_container_and_are_questioned_there(azurite: str) -> Non
         _, lines = ask(
             connection, "SELECT strftime(slot, '%H:%M'), status, exchange FROM snapshots ORDER BY slot"
         )
-        # With a place elsewhere SQL reads this machine's files no more than without.
+        # With a landing place elsewhere SQL reads this machine's files no more than without.
         with pytest.raises(QueryRefused, match="file system operations are disabled"):
             ask(connection, "SELECT * FROM read_text('/etc/passwd')")
         with pytest.raises(QueryRefused, match="only reads"):

@@ -26,9 +26,9 @@ from prefect.flow_engine import run_flow_async
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from prefect.states import Scheduled
 
+from cryptostream.snapshots.flow import market_snapshot
 from pipelines.snapshots import flow as flow_module
 from pipelines.snapshots.extract import SnapshotExchange
-from pipelines.snapshots.flow import market_snapshot
 from pipelines.snapshots.landing.files import SnapshotFiles
 from pipelines.snapshots.landing.local import LocalLanding
 from pipelines.snapshots.slots import slot_at
@@ -91,7 +91,7 @@ def test_twenty_slots_through_prefect_end_as_the_exchange_answered(
 
     monkeypatch.setattr(flow_module, "open_exchange", open_exchange)
     # The client's waits between attempts are its own tests' matter.
-    monkeypatch.setattr("producers.backoff.Backoff.failed", lambda _self, _least=0.0: 0.01)
+    monkeypatch.setattr("shared.backoff.Backoff.failed", lambda _self, _asked=None: 0.01)
     must: dict[tuple[str, int], str] = {}
 
     async def run(slot_ms: int, now_ms: int) -> Any:

@@ -22,13 +22,13 @@ from unittest.mock import patch
 import pyarrow.parquet as pq
 
 from pipelines.snapshots import steps
+from pipelines.snapshots.destinations import Destinations
 from pipelines.snapshots.frame import rows_of
 from pipelines.snapshots.landing.files import SnapshotFiles
 from pipelines.snapshots.landing.local import LocalLanding
-from pipelines.snapshots.landing.port import Blob, LandingPlace, LandingUnavailable
+from pipelines.snapshots.landing.port import Blob, Landing, LandingUnavailable
 from pipelines.snapshots.landing.spool import Spool
-from pipelines.snapshots.places import Places
-from pipelines.snapshots.quality.rules import Usual, Verdict, judge
+from pipelines.snapshots.quality.rules import Baseline, RuleCheck, check_rules
 from pipelines.snapshots.result import RunResult
 from pipelines.snapshots.rows import SnapshotRow
 from pipelines.snapshots.run import run_slot
@@ -152,25 +152,25 @@ class Fuse:
 class Mortal:
     """A landing place in a process that may be killed, and that may be away."""
 
-    place: LandingPlace
+    landing: Landing
     fuse: Fuse
     away: Callable[[], bool] = lambda: False
 
     def names(self, folder: str) -> list[str]:
         self._check()
-        return self.place.names(folder)
+        return self.landing.names(folder)
 
     def read(self, name: str) -> Blob | None:
         self._check()
-        return self.place.read(name)
+        return self.landing.read(name)
 
     def write(self, name: str, content: bytes, version: str | None) -> None:
         self._check()
-        self.fuse.burn(lambda: self.place.write(name, content, version))
+        self.fuse.burn(lambda: self.landing.write(name, content, version))
 
     def delete(self, name: str, version: str | None = None) -> None:
         self._check()
-        self.fuse.burn(lambda: self.place.delete(name, version))
+        self.fuse.burn(lambda: self.landing.delete(name, version))
 
     def _check(self) -> None:
         if self.away():
@@ -195,15 +195,15 @@ class Life:
         fuse = fuse or Fuse()
         served: Counter[tuple[str, str]] = Counter()
         exchange = self.host.client(0.5, served)
-        place = Mortal(
+        landing = Mortal(
             LocalLanding(self.directory / "parquet"),
             fuse,
             lambda: any(self.host.now_ms() in _span(hours) for hours in self.troubles.away),
         )
         spool = Spool(self.directory / "spool")
-        spool._place = Mortal(spool._place, fuse)  # type: ignore[assignment]
+        spool._local = Mortal(spool._local, fuse)  # type: ignore[assignment]
         state = Mortal(LocalLanding(self.directory / "state"), fuse)
-        places = Places(spool, place, SnapshotFiles(place, BAR), state)
+        destinations = Destinations(spool, landing, SnapshotFiles(landing, BAR), state)
 
         async def keep(*arguments: Any) -> None:
             before = self.host.now_ms()
@@ -218,7 +218,7 @@ class Life:
 
         try:
             result = await run_slot(
-                self.settings, exchange, places, slot_ms, "scheduled", steps=steps.Steps(keep=keep)
+                self.settings, exchange, destinations, slot_ms, "scheduled", steps=steps.Steps(keep=keep)
             )
         except Killed:
             self.kills += 1
@@ -291,7 +291,7 @@ class Lived:
 
 
 def live(troubles: Troubles, directory: Path) -> Lived:
-    """Live through it, in virtual time, and judge what is left in `directory`."""
+    """Live through it, in virtual time, and check what is left in `directory`."""
     exchange = PlainExchange(SYMBOLS, START, troubles.slots.stop + DAY, troubles.halted)
     exchange.crossed = troubles.crossed
     host = VirtualHost(exchange, START - 1_000, troubles.script)
@@ -320,14 +320,14 @@ def _without_what_costs_time(troubles: Troubles) -> Iterator[None]:
     """Processes are killed here, not the machine; rules are applied where `troubles` says."""
     checked = [_span(hours) for hours in troubles.checked]
 
-    def judge_where_checked(rows: Sequence[SnapshotRow], usual: Usual) -> Verdict:
+    def check_where_observed(rows: Sequence[SnapshotRow], baseline: Baseline) -> RuleCheck:
         if rows and any(rows[0].slot_ms in span for span in checked):
-            return judge(rows, usual)
-        return Verdict(tuple(rows), ())
+            return check_rules(rows, baseline)
+        return RuleCheck(tuple(rows), ())
 
     with (
         patch.object(os, "fsync", lambda _descriptor: None),
-        patch.object(steps, "judge", judge_where_checked),
+        patch.object(steps, "check_rules", check_where_observed),
         # Its thousands of warnings would be kept for a failure's report.
         patch.object(logging.getLogger("pipelines.snapshots.run"), "disabled", True),
     ):

@@ -9,11 +9,13 @@ import shutil
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets import Origin, Subprotocol
 
 from tests.extras import require_snapshot_extras
 
@@ -22,8 +24,7 @@ require_snapshot_extras()
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
-from cryptostream.snapshots.open_server import answers_anybody
-from cryptostream.snapshots.prefect_server import login_file
+from cryptostream.snapshots.prefect_server import answers_anybody, login_file
 from cryptostream.snapshots.prefect_server import prefect_server as server_of_serve
 from tests.conftest import ROOT
 from tests.integration.snapshots.prefect_server import BIN, authorization, free_port, process, wait_for
@@ -32,7 +33,7 @@ from tests.unit.compose.stack import at_defaults, services
 pytestmark = pytest.mark.integration
 
 LOGIN = "admin:made by secrets-init"
-ELSEWHERE = "http://pages.example"
+ELSEWHERE = Origin("http://pages.example")
 SHELL = "touch /tmp/was-here"
 TEMPLATE = {
     "job_configuration": {"command": "{{ command }}"},
@@ -46,7 +47,7 @@ class Answer:
     readable: whether a browser gives the answer to the page that asked.
     """
 
-    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+    def __init__(self, status: int, headers: Message, body: bytes) -> None:
         self.status = status
         self.readable = headers.get("Access-Control-Allow-Origin") is not None
         self.json: Any = json.loads(body) if body[:1] in (b"{", b"[") else None
@@ -208,7 +209,9 @@ def test_browsers_are_told_to_keep_other_sites_out(target: Target) -> None:
 def test_its_sockets_take_and_tell_nothing(target: Target, path: str) -> None:
     async def heard() -> list[Any]:
         async with connect(
-            f"{target.url.replace('http', 'ws')}/api/{path}", origin=ELSEWHERE, subprotocols=["prefect"]
+            f"{target.url.replace('http', 'ws')}/api/{path}",
+            origin=ELSEWHERE,
+            subprotocols=[Subprotocol("prefect")],
         ) as socket:
             await socket.send(json.dumps({"type": "auth", "token": "admin:wrong"}))
             return [json.loads(message) async for message in socket]

@@ -10,9 +10,9 @@ from tests.extras import require_snapshot_extras
 
 require_snapshot_extras()
 
+from pipelines.snapshots.destinations import parquet_dir
 from pipelines.snapshots.landing.files import SnapshotFiles
 from pipelines.snapshots.landing.local import LocalLanding
-from pipelines.snapshots.places import parquet_dir
 from pipelines.snapshots.query import QueryRefused, ask, open_query
 from pipelines.snapshots.settings import SnapshotSettings, load_snapshot_settings
 from tests.snapshot_builders import FIVE_MINUTES, row

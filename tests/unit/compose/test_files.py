@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from docs.make_compose import MADE, made
+from scripts.make_compose import MADE, made
 from shared.intervals import INTERVAL_MS
 from shared.settings import Settings
 from tests.conftest import ROOT
@@ -161,6 +161,7 @@ def test_each_container_has_the_secrets_it_needs_and_no_others(file: str) -> Non
         "secrets-operator": inits | {"backup"},
         "secrets-writer": inits | consumers,
         "secrets-grafana": inits | {"grafana", "cli"},
+        "secrets-api": inits | {"api"},
         "secrets-prefect": {"secrets-init (writes)", "postgres", "prefect-server"},
         "secrets-prefect-api": {"secrets-init (writes)", "prefect-server", "prefect-worker"},
     }

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from docs import pin_images
-from docs.image_lock import LOCK, Image, pinned, read_lock, with_digests
-from docs.make_compose import EXAMPLE, PINNED, example
+from scripts import pin_images
+from scripts.image_lock import LOCK, Image, pinned, read_lock, with_digests
+from scripts.make_compose import EXAMPLE, PINNED, example
 from tests.conftest import ROOT
 
 OLD, NEW = "sha256:" + "1" * 64, "sha256:" + "2" * 64
@@ -121,7 +121,7 @@ def test_a_lock_is_read_and_a_line_that_is_none_is_named() -> None:
         Image("A_TAG", "a/b", "1.2", None),
         Image("B_IMAGE", "b", "3", OLD),
     ]
-    with pytest.raises(ValueError, match="is no variable, image and digest"):
+    with pytest.raises(ValueError, match="is not a variable, an image and a digest"):
         read_lock("A_TAG a/b:1.2 sha256:12\n")
     assert (
         with_digests("A_TAG a/b:1.2 -\nB_TAG b:3 -\n", {"b:3": NEW}) == f"A_TAG a/b:1.2 -\nB_TAG b:3 {NEW}\n"

@@ -174,7 +174,7 @@ def test_the_dockerfile_is_one_for_the_old_builder() -> None:
     assert "ARG PYTHON_IMAGE" in found
     assert found.count("pip install") == found.count("--require-hashes") == 2
     stages = {stage.split(" AS ")[1].split("\n")[0]: stage for stage in found.split("\nFROM ")[1:]}
-    assert list(stages) == ["build", "services", "build-snapshots", "snapshots"]
+    assert list(stages) == ["build", "page", "services", "build-snapshots", "snapshots"]
     for final in (stages["services"], stages["snapshots"]):
         assert not re.search(r"apt-get|\bgcc\b|\bpip\b", final)
         assert "USER 1000:1000" in final

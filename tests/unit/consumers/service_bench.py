@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
-from confluent_kafka import KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
 from consumers.enrich.trades import TradeEnricher
 from consumers.history import NoHistory
-from consumers.outbox import Outbox
-from consumers.points import Point
+from consumers.kafka_writer import KafkaWriter
+from consumers.measurements import Point
 from consumers.service import Parts, StreamConsumer
 from consumers.streams import streams
 from consumers.telemetry import Telemetry
@@ -148,11 +148,9 @@ class FakeReader:
     def unassign(self) -> None:
         self._wanted = []
 
-    def pause(self, partitions: Sequence[TopicPartition]) -> None:
-        """One record was enough."""
-
-    def resume(self, partitions: Sequence[TopicPartition]) -> None:
-        """It is assigned anew."""
+    def incremental_unassign(self, partitions: Sequence[TopicPartition]) -> None:
+        left = {(at.topic, at.partition) for at in partitions}
+        self._wanted = [at for at in self._wanted if (at.topic, at.partition) not in left]
 
     def consume(self, count: int, timeout: float) -> list[Any]:
         return [self._kafka.log[at.offset] for at in self._wanted if at.topic == TRADES]
@@ -196,7 +194,7 @@ class MoodyStore(MemoryStore):
         return [values[0] for values in self.of("trade").values()]
 
 
-LOG = [FakeMessage(n, encode(trade(trade_id=n))) for n in range(5)]  # type: ignore[arg-type]
+LOG = [FakeMessage(n, encode(trade(trade_id=n))) for n in range(5)]
 
 
 class Bench:
@@ -205,19 +203,19 @@ class Bench:
         self.kafka = FakeConsumer(log, self.stop)
         self.producer = FakeProducer()
         self.store = MoodyStore()
-        outbox = Outbox(self.producer, "consumer-trades")  # type: ignore[arg-type]
+        kafka_writer = KafkaWriter(cast(Producer, self.producer), "consumer-trades")
         metrics = ServiceMetrics("consumer-trades", "0")
         self.health = metrics.health
         parts = Parts(
             stream=streams(("trades",), (), memory_broker=False)[0],
             enricher=TradeEnricher(),
-            consumer=self.kafka,  # type: ignore[arg-type]
+            consumer=cast(Consumer, self.kafka),
             config={"group.id": "cryptostream.trades"} | (config or {}),
             store=self.store,
-            outbox=outbox,
+            kafka_writer=kafka_writer,
             history=NoHistory(),
-            telemetry=Telemetry(metrics, outbox, self.store, "trades"),
-            connect=lambda _config: FakeReader(self.kafka),  # type: ignore[arg-type,return-value]
+            telemetry=Telemetry(metrics, kafka_writer, self.store, "trades"),
+            connect=lambda _config: cast(Consumer, FakeReader(self.kafka)),
             epochs=lambda _config, partitions: {(TRADES, 0): self.kafka.epoch},
             counts=lambda _config, _topics: {},
         )

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from consumers.arrival import AHEAD_MS, MAX_TIME_MS, Arrivals, TimeAhead, require_arrived
 from shared.errors import InvalidMessage
+from shared.messages import TradeMessage
 from tests.builders import NOW_MS, trade
 
 HOUR_MS = 3_600_000
@@ -24,7 +25,7 @@ def ahead(by_ms: int, **fields: Any) -> TimeAhead:
     return caught.value
 
 
-def sound(count: int, **fields: Any) -> list[dict[str, Any]]:
+def sound(count: int, **fields: Any) -> list[TradeMessage]:
     return [trade(received_time_ms=NOW_MS + 5, **fields) for _ in range(count)]
 
 

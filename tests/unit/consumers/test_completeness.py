@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.completeness import CompletenessLedger, MinuteRow, Totals, slot_ms
-from consumers.ledger_events import LedgerSeries
+from consumers.completeness import CompletenessLedger, MinuteRow, Totals, period_ms
+from shared.ledger import LedgerSeries
+from shared.messages import LedgerMessage
 from shared.trade_ids import EPOCH_SPAN
 from tests.builders import NOW_MS, ledger
 
@@ -18,10 +19,10 @@ SECONDS = LedgerSeries("binance", "BTCUSDC", "klines", "1s")
 HOURS = LedgerSeries("binance", "BTCUSDC", "klines", "1h")
 
 
-def entered(*messages: dict[str, Any], max_ranges: int = 10_000) -> CompletenessLedger:
+def entered(*messages: LedgerMessage, max_ranges: int = 10_000) -> CompletenessLedger:
     completeness = CompletenessLedger(max_ranges)
     for message in messages:
-        assert completeness.receive(message) is None  # type: ignore[arg-type]
+        assert completeness.receive(message) is None
     return completeness
 
 
@@ -29,17 +30,17 @@ def changed_rows(completeness: CompletenessLedger) -> dict[tuple[LedgerSeries, i
     """The rows that have changed since the last call, by series and minute."""
     return {
         (series, minute_ms): row
-        for series, slots in completeness.take_changed().items()
-        for first, last in slots
+        for series, periods in completeness.take_changed().items()
+        for first, last in periods
         for minute_ms, row in completeness.rows(series, range(first, last + 1))
     }
 
 
-def event(kind: str, first: int, last: int, **fields: Any) -> dict[str, Any]:
+def event(kind: str, first: int, last: int, **fields: Any) -> LedgerMessage:
     return ledger(kind=kind, first=first, last=last, count=last - first + 1, **fields)
 
 
-def bars(kind: str, first_ms: int, last_ms: int, interval: str) -> dict[str, Any]:
+def bars(kind: str, first_ms: int, last_ms: int, interval: str) -> LedgerMessage:
     return event(kind, first_ms, last_ms, stream="klines", interval=interval)
 
 
@@ -94,7 +95,7 @@ def test_what_is_repaired_over_a_minutes_end_counts_in_one_row() -> None:
     before = changed_rows(completeness)
     assert before[TRADES, later_ms] == MinuteRow(30, 1, 0, 0, 29, 0)
     for message in (event("expected", 11, 37), event("repaired", 11, 37), event("stored", 11, 37)):
-        completeness.receive(message)  # type: ignore[arg-type]
+        completeness.receive(message)
     assert changed_rows(completeness) == {
         (TRADES, NOW_MS): MinuteRow(37, 37, 27, 0, 0, 0),
         (TRADES, later_ms): MinuteRow(3, 1, 0, 0, 2, 0),
@@ -105,7 +106,7 @@ def test_a_row_of_which_all_ids_were_of_another_minute_is_taken_back() -> None:
     later_ms = NOW_MS + 60_000
     completeness = entered(event("expected", 1, 1), event("expected", 2, 5, event_time_ms=later_ms))
     assert changed_rows(completeness)[TRADES, later_ms] == MinuteRow(4, 0, 0, 0, 4, 0)
-    completeness.receive(event("expected", 2, 5))  # type: ignore[arg-type]
+    completeness.receive(event("expected", 2, 5))
     assert changed_rows(completeness) == {
         (TRADES, NOW_MS): MinuteRow(5, 0, 0, 0, 5, 0),
         (TRADES, later_ms): MinuteRow(0, 0, 0, 0, 0, 0),
@@ -158,13 +159,13 @@ def test_a_bar_of_long_ago_changes_the_row_of_its_minute() -> None:
         bars("expected", NOW_MS - year_ms, NOW_MS - year_ms, "1m"), bars("expected", NOW_MS, NOW_MS, "1m")
     )
     completeness.take_changed()
-    completeness.receive(bars("stored", NOW_MS - year_ms, NOW_MS - year_ms, "1m"))  # type: ignore[arg-type]
+    completeness.receive(bars("stored", NOW_MS - year_ms, NOW_MS - year_ms, "1m"))
     assert list(changed_rows(completeness).values()) == [MinuteRow(1, 1, 0, 0, 0, 0)]
 
 
 def test_one_event_does_not_cause_rows_without_end() -> None:
     completeness = entered(bars("expected", 0, NOW_MS - NOW_MS % 60_000, "1m"))
-    assert sum(slots.id_count() for slots in completeness.take_changed().values()) == 100_000
+    assert sum(periods.id_count() for periods in completeness.take_changed().values()) == 100_000
 
 
 def test_a_time_of_the_future_makes_no_minute_old() -> None:
@@ -203,20 +204,20 @@ def test_a_span_that_a_stream_was_not_carried_is_no_set_of_ids(series: dict[str,
 )
 def test_an_event_that_makes_no_sense_is_left_out(fields: dict[str, Any], reason: str) -> None:
     completeness = CompletenessLedger()
-    assert reason in str(completeness.receive(ledger(**fields)))  # type: ignore[arg-type]
+    assert reason in str(completeness.receive(ledger(**fields)))
     assert completeness.totals() == {}
 
 
 def test_memory_is_bounded_and_what_is_settled_stays_counted() -> None:
     completeness = CompletenessLedger(max_ranges=10)
     for number in range(100):
-        completeness.receive(event("expected", 10 * number, 10 * number + 4))  # type: ignore[arg-type]
-        completeness.receive(event("stored", 10 * number, 10 * number + 3))  # type: ignore[arg-type]
+        completeness.receive(event("expected", 10 * number, 10 * number + 4))
+        completeness.receive(event("stored", 10 * number, 10 * number + 3))
     totals = completeness.totals()[TRADES]
     assert (totals.expected, totals.lost) == (500, 100)
     assert len(totals.lost_ranges) <= 10
     before = completeness.totals()
-    completeness.receive(event("stored", 0, 4))  # type: ignore[arg-type]
+    completeness.receive(event("stored", 0, 4))
     assert completeness.totals() == before
 
 
@@ -230,7 +231,7 @@ def test_bars_are_expected_by_the_exchanges_clock_also_while_nobody_brings_them(
     assert completeness.silent_since() == {series: NOW_MS + 60_000}
     completeness.take_changed()
     # The producer is back, and says that it was off.
-    completeness.receive(bars("offline", NOW_MS + 60_000, NOW_MS + 3 * 60_000, "1m"))  # type: ignore[arg-type]
+    completeness.receive(bars("offline", NOW_MS + 60_000, NOW_MS + 3 * 60_000, "1m"))
     assert completeness.silent_since() == {}
     assert completeness.totals()[series].lost == 0
     assert set(changed_rows(completeness)) == {(series, NOW_MS + n * 60_000) for n in (1, 2, 3)}
@@ -256,7 +257,7 @@ def test_who_stopped_in_good_order_is_not_blamed_for_what_came_after() -> None:
     )
     assert completeness.expect_by_clock(NOW_MS + 10**9) == []
     assert completeness.silent_since() == {}
-    completeness.receive(bars("expected", NOW_MS + 1_000, NOW_MS + 1_000, "1s"))  # type: ignore[arg-type]
+    completeness.receive(bars("expected", NOW_MS + 1_000, NOW_MS + 1_000, "1s"))
     assert completeness.expect_by_clock(NOW_MS + 10**9) == [SECONDS]
 
 
@@ -273,7 +274,7 @@ EVENTS = st.lists(
 
 
 @given(EVENTS, st.randoms())
-def test_order_and_repetition_change_nothing(messages: list[dict[str, Any]], chance: Any) -> None:
+def test_order_and_repetition_change_nothing(messages: list[LedgerMessage], chance: Any) -> None:
     once = entered(*messages)
     shuffled = messages * 2
     chance.shuffle(shuffled)
@@ -281,7 +282,7 @@ def test_order_and_repetition_change_nothing(messages: list[dict[str, Any]], cha
 
 
 @given(EVENTS)
-def test_totals_are_those_of_plain_sets(messages: list[dict[str, Any]]) -> None:
+def test_totals_are_those_of_plain_sets(messages: list[LedgerMessage]) -> None:
     sets: dict[str, set[int]] = {kind: set() for kind in KINDS}
     for message in messages:
         sets[message["kind"]] |= set(range(message["first"], message["last"] + 1))
@@ -313,13 +314,13 @@ TIMED_EVENTS = st.lists(
 
 
 @given(TIMED_EVENTS)
-def test_rows_as_they_were_written_claim_no_id_twice(messages: list[dict[str, Any]]) -> None:
+def test_rows_as_they_were_written_claim_no_id_twice(messages: list[LedgerMessage]) -> None:
     completeness, written = CompletenessLedger(), dict[tuple[LedgerSeries, int], MinuteRow]()
     for message in messages:
-        completeness.receive(message)  # type: ignore[arg-type]
+        completeness.receive(message)
         written |= changed_rows(completeness)
-    slots = range(NOW_MS // slot_ms(TRADES), NOW_MS // slot_ms(TRADES) + 4)
-    assert {((TRADES, at), row) for at, row in completeness.rows(TRADES, slots)} == set(written.items())
+    periods = range(NOW_MS // period_ms(TRADES), NOW_MS // period_ms(TRADES) + 4)
+    assert {((TRADES, at), row) for at, row in completeness.rows(TRADES, periods)} == set(written.items())
     totals = completeness.totals().get(TRADES, Totals(0, 0, 0, 0, 0, 0, 0))
     sums = [sum(of_kind) for of_kind in zip(*written.values(), strict=True)] or [0] * 6
     assert sums[1] <= totals.stored
@@ -328,10 +329,10 @@ def test_rows_as_they_were_written_claim_no_id_twice(messages: list[dict[str, An
 
 
 @given(EVENTS)
-def test_rows_change_only_where_they_say_so(messages: list[dict[str, Any]]) -> None:
+def test_rows_change_only_where_they_say_so(messages: list[LedgerMessage]) -> None:
     completeness, written = CompletenessLedger(), dict[tuple[LedgerSeries, int], MinuteRow]()
     for message in messages:
-        completeness.receive(message)  # type: ignore[arg-type]
+        completeness.receive(message)
         written |= changed_rows(completeness)
-    slot = NOW_MS // slot_ms(TRADES)
-    assert [((TRADES, at), row) for at, row in completeness.rows(TRADES, [slot])] == list(written.items())
+    period = NOW_MS // period_ms(TRADES)
+    assert [((TRADES, at), row) for at, row in completeness.rows(TRADES, [period])] == list(written.items())

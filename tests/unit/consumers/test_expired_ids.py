@@ -7,8 +7,8 @@ import pytest
 
 from consumers.enrich.trades import TradeEnricher
 from consumers.expired_ids import DETAIL, ExpiredIds
-from consumers.ledger_events import LedgerSeries
 from shared.errors import PointsRejected
+from shared.ledger import LedgerSeries
 from shared.topics import LEDGER
 from tests.builders import trade
 from tests.unit.consumers.service_bench import Bench

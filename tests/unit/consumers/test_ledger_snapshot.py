@@ -8,13 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consumers.ledger_book import LedgerBook
-from consumers.ledger_snapshot import (
-    Restart,
-    fingerprint,
-    newer,
-    restart,
-)
+from consumers.ledger_snapshot import Restart, fingerprint, newer, restart
 from shared.id_ranges import IdRanges
+from shared.messages import LedgerMessage
 from tests.builders import NOW_MS, ledger
 
 KINDS = (
@@ -49,7 +45,7 @@ EVENTS = st.lists(
     min_size=1,
     max_size=40,
 )
-Topic = list[dict[str, Any]]
+Topic = list[LedgerMessage]
 
 
 def no_rows_wait(_series: object) -> IdRanges:
@@ -58,12 +54,12 @@ def no_rows_wait(_series: object) -> IdRanges:
 
 def read(book: LedgerBook, topic: Topic, offset: int) -> None:
     for at in range(offset, len(topic)):
-        book.receive(0, at, topic[at])  # type: ignore[arg-type]
+        book.receive(0, at, topic[at])
 
 
 def found(records: dict[bytes, bytes], topic: Topic, low: int = 0) -> Restart:
     def mark(offset: int) -> int | None:
-        return fingerprint(topic[offset]) if low <= offset < len(topic) else None  # type: ignore[arg-type]
+        return fingerprint(topic[offset]) if low <= offset < len(topic) else None
 
     return restart(records, low, len(topic), mark)
 
@@ -72,7 +68,7 @@ def opened(records: dict[bytes, bytes], topic: Topic, low: int = 0) -> LedgerBoo
     """What a reader knows after snapshots and all events since."""
     start = found(records, topic, low)
     book = LedgerBook()
-    book.take(0, start)
+    book.assign(0, start)
     read(book, topic, start.offset)
     return book
 
@@ -86,7 +82,7 @@ def said(book: LedgerBook) -> Any:
     return (
         book.ledger.totals(),
         {one: book.ledger.account(one).state() for one in series},
-        {one: notes.state() for one, notes in book.notes()},
+        {one: notes.state() for one, notes in book.incidents()},
         book.time.now_ms,
     )
 
@@ -100,7 +96,7 @@ def test_snapshots_and_what_came_since_say_what_all_events_say(topic: Topic, sto
     assert said(opened(records, topic)) == said(opened({}, topic))
 
 
-def event(number: int, **fields: Any) -> dict[str, Any]:
+def event(number: int, **fields: Any) -> LedgerMessage:
     return ledger(first=number, last=number, received_time_ms=NOW_MS + number, **fields)
 
 
@@ -126,7 +122,7 @@ def test_a_tail_that_a_power_cut_took_is_noticed_also_when_others_took_its_offse
     start = found(records, short)
     assert (start.offset, start.known_to) == (70, {})
     assert start.note == (
-        "the ledger was counted up to offset 100, but what followed is gone: read again from 70"
+        "the ledger was counted up to offset 100, but later events are gone: read again from 70"
     )
     refilled = short + [event(1_000 + n) for n in range(50)]
     book = opened(records, refilled)

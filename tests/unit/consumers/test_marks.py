@@ -15,11 +15,11 @@ marks = st.builds(Mark, st.integers(1, 2**62), st.integers(0, 2**32 - 1), spots,
 
 
 @given(st.lists(marks, max_size=MOST_MARKS), st.sampled_from(["", "minute=29231 read=77"]))
-def test_marks_survive_the_commit(noted: list[Mark], text: str) -> None:
-    committed = with_marks(text, Trail(noted))
+def test_marks_survive_the_commit(marks: list[Mark], text: str) -> None:
+    committed = with_marks(text, Trail(marks))
     assert len(committed) < 4_096  # the broker's offset.metadata.max.bytes
     assert without_marks(committed)[0] == text
-    assert without_marks(committed)[1].marks == noted
+    assert without_marks(committed)[1].marks == marks
 
 
 def test_what_another_version_committed_is_no_mark() -> None:

@@ -1,56 +1,57 @@
-"""Members of a group that are fenced come back by themselves, unless another process has their slot."""
+"""Members of a group that are fenced come back by themselves, unless another process uses their name."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
-from consumers.backoff import Backoff
-from consumers.membership import MOST_TAKEN, WITHIN_S, Rejoining, slot_taken
-from consumers.points import Point
+from consumers.measurements import Point
+from consumers.membership import MAX_FENCED, WITHIN_S, Rejoining, fenced
 from consumers.process import ConsumerProcess, _StreamThread
+from consumers.stores.port import Store
 from consumers.streams import streams
-from shared.errors import BrokerError, BrokerUnavailable, SlotTaken
+from shared.backoff import consumer_backoff
+from shared.errors import BrokerError, BrokerUnavailable, MemberFenced
 from shared.metrics import ServiceMetrics
 from tests.unit.consumers.service_bench import LOG, Bench, FakeMessage
 
-SLOT = {"group.instance.id": "consumer-trades-0"}
+STATIC = {"group.instance.id": "consumer-trades-0"}
 FENCED = KafkaError(KafkaError._FATAL, "Static consumer fenced by other consumer", fatal=True)
-TAKEN = SlotTaken("consumer-trades-0", "fenced")
+TAKEN = MemberFenced("consumer-trades-0", "fenced")
 
 
-def test_only_a_static_member_can_lose_a_slot() -> None:
-    assert slot_taken(FENCED, None) is None
-    assert slot_taken(KafkaError(KafkaError._ALL_BROKERS_DOWN), "a-0") is None
+def test_only_a_static_member_can_be_fenced() -> None:
+    assert fenced(FENCED, None) is None
+    assert fenced(KafkaError(KafkaError._ALL_BROKERS_DOWN), "a-0") is None
     for code in (KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID):
-        taken = slot_taken(KafkaError(code), "a-0")
+        taken = fenced(KafkaError(code), "a-0")
         assert taken is not None
-        assert taken.slot == "a-0"
+        assert taken.instance_id == "a-0"
 
 
-def test_a_slot_that_is_taken_now_and_then_is_taken_back_for_ever() -> None:
+def test_a_member_that_is_fenced_now_and_then_rejoins_for_ever() -> None:
     rejoining = Rejoining()
     for hour in range(100):
         assert rejoining.delay_s(TAKEN, hour * 3600.0) < 5.0
 
 
-def test_a_slot_that_is_taken_again_and_again_has_another_holder() -> None:
+def test_a_member_that_is_fenced_again_and_again_has_a_rival() -> None:
     rejoining = Rejoining()
-    delays = [rejoining.delay_s(TAKEN, float(at)) for at in range(MOST_TAKEN)]
+    delays = [rejoining.delay_s(TAKEN, float(at)) for at in range(MAX_FENCED)]
     assert delays == sorted(delays)
     with pytest.raises(
-        BrokerError, match=r"INSTANCE: another process took the slot consumer-trades-0, 4 times"
+        BrokerError, match=r"INSTANCE: another process joined the group as consumer-trades-0, 4 times"
     ):
         rejoining.delay_s(TAKEN, WITHIN_S - 0.1)
 
 
 def test_a_broker_that_does_not_answer_is_asked_without_end() -> None:
-    rejoining = Rejoining(Backoff(lambda: 1.0))
+    rejoining = Rejoining(consumer_backoff(lambda: 1.0))
     delays = [rejoining.delay_s(BrokerUnavailable("no answer"), float(at)) for at in range(50)]
     assert max(delays) == delays[-1] == 15.0
 
@@ -58,7 +59,7 @@ def test_a_broker_that_does_not_answer_is_asked_without_end() -> None:
 @pytest.mark.parametrize("lost", [True, False])
 def test_a_fenced_member_commits_nothing(lost: bool) -> None:
     """Whether or not librdkafka says of its partitions that they are lost, before it says why."""
-    bench = Bench([*LOG[:2], FakeMessage(2, b"", FENCED)], SLOT)
+    bench = Bench([*LOG[:2], FakeMessage(2, b"", FENCED)], STATIC)
 
     def fence() -> None:
         if bench.kafka.position == 2:
@@ -70,7 +71,7 @@ def test_a_fenced_member_commits_nothing(lost: bool) -> None:
         raise KafkaException(KafkaError(KafkaError.FENCED_INSTANCE_ID))
 
     bench.kafka.on_poll = fence
-    with pytest.raises(SlotTaken, match="consumer-trades-0"):
+    with pytest.raises(MemberFenced, match="consumer-trades-0"):
         bench.service.run()
     assert bench.kafka.commits == []
     assert bench.kafka.closed
@@ -78,7 +79,7 @@ def test_a_fenced_member_commits_nothing(lost: bool) -> None:
 
 def test_a_fenced_member_is_over_when_its_last_points_have_arrived() -> None:
     """A new client has newer sums of the same minute, which they would overwrite."""
-    bench = Bench([LOG[0], FakeMessage(1, b"", FENCED)], SLOT)
+    bench = Bench([LOG[0], FakeMessage(1, b"", FENCED)], STATIC)
     written, fenced = bench.store.write, threading.Event()
 
     def slow(points: Sequence[Point]) -> Sequence[Point]:
@@ -93,14 +94,14 @@ def test_a_fenced_member_is_over_when_its_last_points_have_arrived() -> None:
 
     bench.store.write = slow  # type: ignore[method-assign]
     bench.kafka.on_poll = fence
-    with pytest.raises(SlotTaken):
+    with pytest.raises(MemberFenced):
         bench.service.run()
     assert bench.store.ids() == [0]
 
 
 def test_a_producer_that_is_out_of_step_for_good_is_not_taken_for_a_lost_slot() -> None:
-    """A new client of the group would not mend it: the process is started again."""
-    bench = Bench(config=SLOT)
+    """A new client of the group would not fix it: the process is started again."""
+    bench = Bench(config=STATIC)
 
     def refuse(topic: str, **record: Any) -> None:
         raise KafkaException(KafkaError(KafkaError._FATAL, "out of order sequence number", fatal=True))
@@ -108,7 +109,7 @@ def test_a_producer_that_is_out_of_step_for_good_is_not_taken_for_a_lost_slot() 
     bench.producer.produce = refuse  # type: ignore[method-assign]
     with pytest.raises(BrokerError, match="Kafka takes no record of this process") as caught:
         bench.service.run()
-    assert not isinstance(caught.value, SlotTaken | BrokerUnavailable)
+    assert not isinstance(caught.value, MemberFenced | BrokerUnavailable)
     assert set(bench.kafka.commits) <= {""}
 
 
@@ -135,15 +136,15 @@ class _Incarnations:
 def consume(process: _Incarnations) -> ServiceMetrics:
     stream = streams(("trades",), (), memory_broker=False)[0]
     metrics = ServiceMetrics("consumer-trades", "0")
-    thread = _StreamThread(process, stream, 0, None)  # type: ignore[arg-type]
-    thread._consume(metrics, None)  # type: ignore[arg-type]
+    thread = _StreamThread(cast(ConsumerProcess, process), stream, 0, cast(Producer, None))
+    thread._consume(metrics, cast(Store, None))
     return metrics
 
 
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("consumers.membership._FIRST_S", 0.001)
-    monkeypatch.setattr("consumers.backoff.FIRST_S", 0.001)
+    monkeypatch.setattr("shared.backoff.FIRST_S", 0.001)
 
 
 @pytest.mark.usefixtures("soon")
@@ -156,9 +157,9 @@ def test_a_fenced_consumer_is_made_anew() -> None:
 @pytest.mark.usefixtures("soon")
 def test_a_consumer_whose_slot_is_anothers_ends_for_good() -> None:
     process = _Incarnations(*[TAKEN] * 9)
-    with pytest.raises(BrokerError, match="another process took the slot"):
+    with pytest.raises(BrokerError, match="another process joined the group as"):
         consume(process)
-    assert len(process.ends) == 9 - MOST_TAKEN - 1
+    assert len(process.ends) == 9 - MAX_FENCED - 1
 
 
 def test_a_stop_ends_the_wait_for_a_new_client() -> None:
@@ -166,7 +167,7 @@ def test_a_stop_ends_the_wait_for_a_new_client() -> None:
     process.stop.set()
     metrics = consume(process)
     assert process.ends == [None]
-    assert any("slot consumer-trades-0" in trouble for trouble in metrics.health.troubles())
+    assert any("member consumer-trades-0" in trouble for trouble in metrics.health.troubles())
 
 
 def test_each_stream_has_the_stop_of_its_turn() -> None:

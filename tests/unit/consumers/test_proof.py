@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from confluent_kafka import KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from consumers.marks import Mark, Spot, Trail, crc_of
 from consumers.proof import Prover
@@ -44,25 +44,21 @@ class Logs:
         self.values = {DATA: values["data"], STATE: values["state"], LEDGER: values["ledger"]}
         self.low = 0
         self.reads = 0
-        self._paused: set[str] = set()
         self._at: list[TopicPartition] = []
 
-    def assign(self, places: Sequence[TopicPartition]) -> None:
-        self._at = list(places)
-        self.reads += len(places)
+    def assign(self, partitions: Sequence[TopicPartition]) -> None:
+        self._at = list(partitions)
+        self.reads += len(partitions)
 
     def unassign(self) -> None:
         self._at = []
 
-    def pause(self, places: Sequence[TopicPartition]) -> None:
-        self._paused |= {place.topic for place in places}
-
-    def resume(self, places: Sequence[TopicPartition]) -> None:
-        self._paused -= {place.topic for place in places}
+    def incremental_unassign(self, partitions: Sequence[TopicPartition]) -> None:
+        left = {at.topic for at in partitions}
+        self._at = [at for at in self._at if at.topic not in left]
 
     def consume(self, count: int, timeout: float) -> list[Any]:
-        # As librdkafka: what was paused stays paused, also where it is assigned anew.
-        given = [self._next(at) for at in self._at if at.topic not in self._paused][:count]
+        given = [self._next(at) for at in self._at][:count]
         assert given, "nothing would ever come"
         return given
 
@@ -75,7 +71,7 @@ class Logs:
 
     def proved(self, *marks: Mark) -> Mark | None:
         prover = Prover(
-            self,  # type: ignore[arg-type]
+            cast(Consumer, self),
             lambda topic, _: (self.low, len(self.values[topic])),
             DATA,
             state_topic=STATE,

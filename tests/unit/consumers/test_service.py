@@ -13,7 +13,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from consumers.enrich.trades import TradeEnricher
 from consumers.marks import without_marks
-from consumers.points import Point
+from consumers.measurements import Point
 from shared.errors import BrokerError, BrokerUnavailable, PointsRejected, StoreMisconfigured
 from shared.messages import encode
 from shared.topics import DEAD_LETTERS, LEDGER, TRADES
@@ -67,7 +67,7 @@ def test_no_offset_is_committed_before_its_points_are_stored(
         time.sleep(0.01)
         return store(points)
 
-    def noted(offsets: Sequence[TopicPartition], asynchronous: bool) -> list[TopicPartition]:
+    def committed(offsets: Sequence[TopicPartition], asynchronous: bool) -> list[TopicPartition]:
         read = without_marks(offsets[0].metadata or "read=0")[0].rpartition("read=")[2]
         seen.append((int(read), len(bench.store.ids())))
         return commit(offsets, asynchronous)
@@ -79,7 +79,7 @@ def test_no_offset_is_committed_before_its_points_are_stored(
             # What was on its way has arrived, and goes with the partition.
             assert seen[-1] == (revoked_at, revoked_at)
 
-    bench.store.write, bench.kafka.commit = slow, noted  # type: ignore[method-assign]
+    bench.store.write, bench.kafka.commit = slow, committed  # type: ignore[method-assign]
     bench.kafka.on_poll = revoke
     bench.service.run()
     assert all(read <= stored for read, stored in seen), seen
@@ -254,7 +254,7 @@ def test_what_fails_in_a_callback_is_raised_by_the_loop_and_commits_nothing() ->
 def test_a_client_that_has_failed_for_good_says_so_in_our_words() -> None:
     bench = Bench()
 
-    def consume(_count: int, _timeout: float) -> list[Any]:
+    def consume(count: int, timeout: float) -> list[Any]:
         raise KafkaException(KafkaError(KafkaError._FATAL, "fenced by another", fatal=True))
 
     bench.kafka.consume = consume  # type: ignore[method-assign]
@@ -339,7 +339,7 @@ def test_a_record_of_the_future_goes_to_the_dead_letters_and_the_others_are_stor
     bench = Bench()
     far_ms = NOW_MS + 50 * 3_600_000
     lie = trade(trade_id=2, trade_time_ms=far_ms, event_time_ms=far_ms, received_time_ms=NOW_MS + 5)
-    bench.kafka.log[2] = FakeMessage(2, encode(lie))  # type: ignore[arg-type]
+    bench.kafka.log[2] = FakeMessage(2, encode(lie))
     bench.service.run()
     assert bench.store.ids() == [0, 1, 3, 4]
     [letter] = [record for topic, record in bench.producer.sent if topic == DEAD_LETTERS]

@@ -12,15 +12,16 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from consumers.measurements import KLINE, LEDGER
-from consumers.points import Point, Series
+from consumers.measurements import KLINE, LEDGER, Point, Series
 from consumers.stores.sqlite import SqliteStore
 from cryptostream import cli, data_dir
 from cryptostream.engines import fetch
+from cryptostream.processes.server import EngineUnavailable
 from shared import setting_names
 from shared.edges import in_words
 from shared.errors import StoreUnavailable
@@ -259,7 +260,7 @@ def test_numbers_of_any_size(
 ) -> None:
     # What gets that far must end before it has begun.
     monkeypatch.setattr("simulator.__main__._check", _stop)
-    monkeypatch.setattr("cryptostream.embedded.session.Session.run", lambda _session: 0)
+    monkeypatch.setattr("cryptostream.run.session.Session.run", lambda _session: 0)
     try:
         code = cli.main((*words, digits))
     except SystemExit as end:  # argparse's own refusal
@@ -288,7 +289,7 @@ def _stop(_arguments: object) -> None:
         BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"),
         ImportError("no module", name="pyarrow"),
         KafkaException(KafkaError(KafkaError._FATAL, "fenced", fatal=True)),
-        KafkaException("bare words"),
+        KafkaException(cast(KafkaError, "bare words")),
     ],
     ids=repr,
 )
@@ -322,7 +323,7 @@ def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_a_home_there_are_no_engines_and_that_is_said() -> None:
     assert fetch.find_kafka() is None
     assert fetch.find_influxd() is None
-    with pytest.raises(fetch.EngineUnavailable, match=r"HOME: not set.*CRYPTOSTREAM_ENGINES"):
+    with pytest.raises(EngineUnavailable, match=r"HOME: not set.*CRYPTOSTREAM_ENGINES"):
         fetch.engines_dir()
 
 
@@ -331,7 +332,7 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("CRYPTOSTREAM_ENGINES", str(tmp_path / "file" / "engines"))
     monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
     for get in (fetch.fetch_kafka, fetch.fetch_influxd):
-        with pytest.raises(fetch.EngineUnavailable, match=r"cannot be made \(Not a directory\)"):
+        with pytest.raises(EngineUnavailable, match=r"cannot be made \(Not a directory\)"):
             get(lambda _text: None)
 
 

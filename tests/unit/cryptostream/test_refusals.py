@@ -138,7 +138,7 @@ def test_no_argument_is_repeated_whole(
 ) -> None:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     try:
-        code = main(words)
+        code: str | int | None = main(words)
     except SystemExit as end:  # of argparse
         code = end.code
     said = capsys.readouterr()

@@ -69,7 +69,8 @@ def test_a_dashboard_is_classic_shared_and_in_utc(board: Dashboard) -> None:
 def test_dashboards_link_to_each_other_with_time_and_choices(board: Dashboard) -> None:
     model = dashboard(board)
     assert TAG in model["tags"]
-    (link,) = model["links"]
+    link, live = model["links"]
+    assert live["url"].startswith("http://localhost:8000/") and live["title"] == "Live page"
     assert (link["type"], link["tags"], link["keepTime"], link["includeVars"]) == (
         "dashboards", [TAG], True, True,
     )  # fmt: skip
@@ -254,5 +255,5 @@ def test_an_indicator_has_five_digits(where: str) -> None:
 
 
 def test_the_age_of_quotes_does_not_hang_on_one_side() -> None:
-    texts = [QUOTE_AGE, STALE]
+    texts = [QUOTE_AGE.flux, STALE]
     assert all('"update_id"' in text and '"bid_price"' not in text for text in texts)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from docs.make_snapshots import PAGE, with_columns
 from pipelines.snapshots.settings import SnapshotSettings
+from scripts.make_snapshots import PAGE, with_columns
 
 
 def test_the_page_has_every_column_with_its_unit_and_source() -> None:

@@ -12,8 +12,8 @@ from tests.extras import require_snapshot_extras
 
 require_snapshot_extras()
 
+from pipelines.snapshots.destinations import open_destinations
 from pipelines.snapshots.landing.spool import ROWS, Spool
-from pipelines.snapshots.places import open_places
 from pipelines.snapshots.plan import MOST_ROWS, holes_of
 from pipelines.snapshots.result import RunResult
 from pipelines.snapshots.rows import SnapshotRow
@@ -36,8 +36,8 @@ def take(symbols: list[str], host: VirtualHost, directory: Path) -> RunResult:
     settings = load_snapshot_settings(snapshot_symbols=",".join(symbols), snapshot_dir=directory)
 
     async def run() -> RunResult:
-        with open_places(settings) as places:
-            return await run_slot(settings, host.client(settings.share), places, SLOT, "scheduled")
+        with open_destinations(settings) as destinations:
+            return await run_slot(settings, host.client(settings.share), destinations, SLOT, "scheduled")
 
     return run_virtually(run())
 

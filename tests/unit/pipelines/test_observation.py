@@ -12,10 +12,29 @@ import pytest
 
 from pipelines.snapshots.columns import MEASURES
 from pipelines.snapshots.frame import parquet_of, rows_of_parquet
-from pipelines.snapshots.observation import complete_row, read_observation
+from pipelines.snapshots.observation import Observation, complete_row
 from pipelines.snapshots.rows import SnapshotRow, check_row
+from producers.exchanges.binance.rows import snapshot_of_body, trade_of_row
+from producers.exchanges.binance.ticker import ticker_of_body
 from shared.errors import InvalidMessage
 from tests.snapshot_builders import SLOT, depth_body, ticker_body, trade_rows
+
+
+def read_observation(symbol: str, ticker: Any, depth: Any, trades: Any, observed_time_ms: int) -> Observation:
+    """An observation from three decoded answers.
+
+    Raises:
+        InvalidMessage: one of them breaks its contract.
+    """
+    if type(trades) is not list:
+        raise InvalidMessage("trades", trades, "a list")
+    return Observation(
+        symbol,
+        ticker_of_body(symbol, ticker),
+        snapshot_of_body(symbol, depth, observed_time_ms),
+        [trade_of_row(symbol, row, observed_time_ms) for row in trades],
+        observed_time_ms,
+    )
 
 
 def complete(ticker: Any, depth: Any, trades: Any, symbol: str = "BTCUSDT") -> SnapshotRow:

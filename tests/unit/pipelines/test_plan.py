@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.snapshots.plan import batches, holes_of, is_late, slot_weight, wanted, weight_share
+from pipelines.snapshots.plan import batches, holes_of, is_late, slot_weight, slots_to_fill, weight_share
 from tests.snapshot_builders import FIVE_MINUTES, SLOT, row
 
 
@@ -48,7 +48,7 @@ def test_unsettled_rows_are_wanted_again_for_their_symbol_alone_once_their_slot_
         own: [row(own, "missing")],
     }
     hole = SLOT - 3 * FIVE_MINUTES
-    assert wanted(["BTCUSDT"], [hole], unsettled, over_ms=SLOT + 1_000 - FIVE_MINUTES) == {
+    assert slots_to_fill(["BTCUSDT"], [hole], unsettled, over_ms=SLOT + 1_000 - FIVE_MINUTES) == {
         "BTCUSDT": {hole: "not taken"},
         "ETHUSDT": {before: "the exchange failed"},
     }

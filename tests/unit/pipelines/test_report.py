@@ -20,9 +20,9 @@ def page_of(
     symbols: Sequence[str] = ("BTCUSDT",),
     slots: int = 8,
     quality: Mapping[str, tuple[int, int]] = {},
-    held: Sequence[tuple[str, str, str]] = (),
+    quarantined: Sequence[tuple[str, str, str]] = (),
 ) -> str:
-    return page(rows, symbols, (SLOT, at(slots)), FIVE_MINUTES, quality, held)
+    return page(rows, symbols, (SLOT, at(slots)), FIVE_MINUTES, quality, quarantined)
 
 
 def cells(text: str, first: str) -> list[str]:
@@ -74,7 +74,7 @@ def test_rules_and_what_was_held_back_are_told_and_cannot_break_the_page() -> No
     text = page_of(
         [],
         quality={"bid_below_ask": (8, 1)},
-        held=[("2026-08-03 14:25", "BTCUSDT", "rule: <script>alert(1)</script>")],
+        quarantined=[("2026-08-03 14:25", "BTCUSDT", "rule: <script>alert(1)</script>")],
     )
     assert cells(text, "bid_below_ask") == ["8", "1"]
     assert cells(text, "2026-08-03 14:25") == ["BTCUSDT", "rule: &lt;script&gt;alert(1)&lt;/script&gt;"]

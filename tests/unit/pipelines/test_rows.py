@@ -1,4 +1,4 @@
-"""The laws of rows: whatever runs did, and in whatever order, one row per key remains, always the same."""
+"""Invariants of rows: whatever runs did, in whatever order, one row per key remains, always the same."""
 
 from __future__ import annotations
 

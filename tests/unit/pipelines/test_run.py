@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from pydantic import SecretStr
@@ -17,18 +17,19 @@ from tests.extras import require_snapshot_extras
 require_snapshot_extras()
 
 from pipelines.snapshots import alerts
+from pipelines.snapshots.destinations import Destinations, open_destinations
 from pipelines.snapshots.extract import ExchangeClock, SlotOver, SnapshotExchange
 from pipelines.snapshots.frame import parquet_of
 from pipelines.snapshots.landing.learned import save_bounds
 from pipelines.snapshots.landing.local import LocalLanding
 from pipelines.snapshots.landing.port import LandingMisconfigured, LandingUnavailable
-from pipelines.snapshots.places import Places, open_places
 from pipelines.snapshots.query import ask, open_query
-from pipelines.snapshots.result import RunResult, is_judged, problems_of
+from pipelines.snapshots.result import RunResult, covers, problems_of
 from pipelines.snapshots.rows import Origin
 from pipelines.snapshots.run import run_slot
 from pipelines.snapshots.settings import load_snapshot_settings
 from pipelines.snapshots.table import summary_of
+from producers.exchanges.binance.rest import BinanceRest
 from tests.plain_exchange import BAR, PlainExchange, VirtualHost
 from tests.snapshot_builders import SLOT, row
 from tests.virtual_time import run_virtually
@@ -37,7 +38,7 @@ SYMBOLS = ("BTCUSDT", "ETHUSDT")
 
 
 class Stage:
-    """An exchange, places on a disk, and runs one after the other.
+    """An exchange, destinations on a disk, and runs one after the other.
 
     Attributes:
         change: of answers, by path and symbol: what is sent instead of a body.
@@ -53,14 +54,14 @@ class Stage:
         self.change: dict[tuple[str, str], Callable[[bytes], bytes]] = {}
 
     def run(
-        self, *slots: int, late_s: float = 0.5, hinder: Callable[[Places], None] = lambda _: None
+        self, *slots: int, late_s: float = 0.5, hinder: Callable[[Destinations], None] = lambda _: None
     ) -> list[RunResult]:
         async def runs() -> list[RunResult]:
             return [await self._run(slot, late_s, hinder) for slot in slots]
 
         return run_virtually(runs())
 
-    async def _run(self, slot_ms: int, late_s: float, hinder: Callable[[Places], None]) -> RunResult:
+    async def _run(self, slot_ms: int, late_s: float, hinder: Callable[[Destinations], None]) -> RunResult:
         await asyncio.sleep(max(0.0, (slot_ms - self.host.now_ms()) / 1000 + late_s))
         exchange = SnapshotExchange("http://host", 0.5, ExchangeClock(self.host.now_ms))
 
@@ -69,10 +70,10 @@ class Stage:
             changed = self.change.get((url.split("/api/v3/")[1], parameters.get("symbol", "")))
             return status, headers, changed(body) if changed else body
 
-        exchange.rest._send = send  # type: ignore[method-assign]
-        with open_places(self.settings) as places:
-            hinder(places)
-            return await run_slot(self.settings, exchange, places, slot_ms, self.origin)
+        cast(BinanceRest, exchange.rest)._send = send  # type: ignore[method-assign]
+        with open_destinations(self.settings) as destinations:
+            hinder(destinations)
+            return await run_slot(self.settings, exchange, destinations, slot_ms, self.origin)
 
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
         with open_query(self.settings) as connection:
@@ -88,16 +89,16 @@ def statuses(result: RunResult) -> dict[str, tuple[str, str | None]]:
     return {row.symbol: (row.status, row.reason) for row in result.rows}
 
 
-def failing(error: Exception, before: Callable[[], None] = lambda: None) -> Callable[[Places], None]:
+def failing(error: Exception, before: Callable[[], None] = lambda: None) -> Callable[[Destinations], None]:
     """Makes every request to a landing place end so."""
 
     def refuse(*_: Any) -> Any:
         before()
         raise error
 
-    def hinder(places: Places) -> None:
+    def hinder(destinations: Destinations) -> None:
         for name in ("names", "read", "write", "delete"):
-            setattr(places.place, name, refuse)
+            setattr(destinations.landing, name, refuse)
 
     return hinder
 
@@ -120,7 +121,7 @@ def test_a_late_run_fills_its_slot_from_klines(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     (result,) = stage.run(SLOT, late_s=301)
     assert (result.late, result.state) == (True, "late")
-    assert [problem.key for problem in problems_of(result)] == ["late"] and is_judged(result, "late")
+    assert [problem.key for problem in problems_of(result)] == ["late"] and covers(result, "late")
     assert {row[2] for row in stage.rows()} == {"backfilled"}
 
 
@@ -128,7 +129,7 @@ def test_a_passed_slot_that_is_asked_for_says_nothing_of_the_scheduler(tmp_path:
     stage = Stage(tmp_path)
     stage.origin = "manual"
     (result,) = stage.run(SLOT, late_s=301)
-    assert result.late and problems_of(result) == [] and not is_judged(result, "late")
+    assert result.late and problems_of(result) == [] and not covers(result, "late")
 
 
 def test_holes_between_runs_are_filled_and_a_halt_stays_missing(tmp_path: Path) -> None:
@@ -203,8 +204,10 @@ def test_bad_answers_are_quarantined_and_never_make_a_complete_row(
     assert statuses(first)["BTCUSDT"] == ("complete", None)
     status, why = statuses(first)["ETHUSDT"]
     assert status == "missing" and reason in str(why)
-    held = stage.ask("SELECT symbol, reason, content FROM quarantine")
-    assert {symbol for symbol, _, _ in held} == {"ETHUSDT"} and all(content for _, _, content in held)
+    quarantined = stage.ask("SELECT symbol, reason, content FROM quarantine")
+    assert {symbol for symbol, _, _ in quarantined} == {"ETHUSDT"} and all(
+        content for _, _, content in quarantined
+    )
     # The next run fills the slot from klines.
     assert [(row.symbol, row.status) for row in second.filled] == [("ETHUSDT", "backfilled")]
 
@@ -214,7 +217,7 @@ def test_while_the_landing_place_is_away_rows_wait_and_stay_complete(tmp_path: P
 
     results = stage.run(SLOT, SLOT + BAR, hinder=failing(LandingUnavailable("away")))
     assert [result.waiting for result in results] == [1, 2]
-    assert not results[0].complete and results[0].troubles == {"landing": "away"}
+    assert not results[0].complete and results[0].failures == {"landing": "away"}
     # Told by every run, however often it was told as an alert.
     assert all("wait in the spool; landing: away;" in summary_of(result) for result in results)
     stage = Stage(tmp_path)
@@ -227,7 +230,7 @@ def test_a_place_that_refuses_costs_no_row(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
 
     (result,) = stage.run(SLOT, hinder=failing(LandingMisconfigured("its key was renewed")))
-    assert result.waiting == 1 and result.troubles == {"landing": "its key was renewed"}
+    assert result.waiting == 1 and result.failures == {"landing": "its key was renewed"}
 
 
 def test_a_passed_slot_is_filled_for_the_symbols_that_it_lacks_alone(tmp_path: Path) -> None:

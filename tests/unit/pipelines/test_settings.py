@@ -35,7 +35,7 @@ def test_settings_come_from_the_environment_and_secrets_from_files(
         ({"snapshot_symbols": "BTC/USDT"}, 'SNAPSHOT_SYMBOLS: "BTC/USDT" is not a symbol'),
         ({"snapshot_symbols": ","}, "SNAPSHOT_SYMBOLS: .*at least one"),
         ({"snapshot_symbols": ",".join(f"S{n}" for n in range(600))}, "SNAPSHOT_SYMBOLS: 600 symbols need"),
-        ({"snapshot_landing": "s3://bucket"}, 'SNAPSHOT_LANDING: "s3://bucket" is no place'),
+        ({"snapshot_landing": "s3://bucket"}, 'SNAPSHOT_LANDING: "s3://bucket" is not an address'),
         ({"snapshot_landing": "abfs://"}, "SNAPSHOT_LANDING: .*abfs://CONTAINER/PREFIX"),
         ({"snapshot_landing": "abfs://Upper/x"}, "SNAPSHOT_LANDING: .*lower case"),
         (
@@ -44,7 +44,7 @@ def test_settings_come_from_the_environment_and_secrets_from_files(
         ),
         ({"snapshot_landing": "abfs://box//x"}, "SNAPSHOT_LANDING"),
         ({"binance_rest_url": "localhost"}, 'BINANCE_REST_URL: "localhost" is not a URL'),
-        ({"snowflake_schema": "A; DROP TABLE B"}, "SNOWFLAKE_SCHEMA: .*no plain name"),
+        ({"snowflake_schema": "A; DROP TABLE B"}, "SNOWFLAKE_SCHEMA: .*not a plain name"),
         ({"snapshot_repeat_alert_minutes": 0}, "SNAPSHOT_REPEAT_ALERT_MINUTES"),
     ],
 )

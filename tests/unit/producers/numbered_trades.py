@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from producers.effects import PAGE, FillTrades, LedgerEvent, ProveTrades, Publish
-from producers.found_ids import FoundRange
+from producers.effects import FillTrades, LedgerEvent, ProveTrades, Publish
+from producers.exchanges.rest_port import PAGE
 from producers.missing_ids import DELAYS_S, PATIENCE_S
+from producers.start_positions import FoundRange
 from producers.trade_sequence import TradeSequence
 from shared.trade_ids import number
 from tests.builders import NOW_MS, trade

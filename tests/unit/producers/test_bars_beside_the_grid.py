@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from producers.effects import FillKlines, Publish
+from producers.effects import FillKlines, LedgerEvent, Publish
 from producers.halts import Halts
 from producers.kline_sequence import KlineSequence
 from tests.builders import kline
@@ -21,7 +21,9 @@ def test_bars_beside_the_grid_go_in_their_order_and_leave_no_loss(back_on_grid: 
     halts = Halts()
     halts.receive_recorded([(hours[40], hours[70] - 1)])
     sequence = KlineSequence("BTCUSDT", "1h", halts)
-    effects, published, said, now_s = sequence.begin(None, hours[90], 1_000), [], [], 0.0
+    effects, now_s = sequence.begin(None, hours[90], 1_000), 0.0
+    published: list[int] = []
+    said: list[tuple[str, int, int]] = []
     for _ in range(20):
         following: list[Any] = []
         for effect in effects:
@@ -36,6 +38,7 @@ def test_bars_beside_the_grid_go_in_their_order_and_leave_no_loss(back_on_grid: 
                 ]
                 following += sequence.receive_rows(effect.first, effect.last, has, now_s)
             else:
+                assert isinstance(effect, LedgerEvent)
                 said.append((effect.kind, effect.first, effect.last))
         effects = following
     assert published == opens

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from producers.book_audit import BookAudit, differing_levels
 from producers.book_feed import BookFeed
 from producers.effects import AuditBook, FetchSnapshot, LedgerEvent, Publish
-from producers.order_book import SNAPSHOT_LEVELS, BookSync
+from producers.exchanges.rest_port import SNAPSHOT_LEVELS
+from producers.order_book import BookSync
 from shared.topics import DEPTH
 from tests.builders import NOW_MS, depth
 

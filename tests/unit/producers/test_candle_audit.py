@@ -76,10 +76,10 @@ def complete(_first: int, _last: int) -> bool:
 
 
 def said(audit: CandleAudit, awaits: Any = complete) -> list[tuple[str, int, str | None]]:
-    """(interval, number of the bar from NOW_MS on, what is wrong) of what is judged now."""
+    """(interval, number of the bar from NOW_MS on, what is wrong) of what is audited now."""
     return [
         (interval, (event.first - NOW_MS) // INTERVAL_MS[interval], event.detail)
-        for interval, event in audit.judge(awaits)
+        for interval, event in audit.check(awaits)
     ]
 
 
@@ -242,16 +242,16 @@ def test_quote_volumes_that_the_exchange_must_round_may_differ_by_the_rounding_o
     }
     volumes = {"base_volume": "0.00600000", "taker_buy_base_volume": "0.00600000"}
 
-    def judged(quote_volume: str) -> list[Any]:
+    def audited(quote_volume: str) -> list[Any]:
         audit = CandleAudit(("1m",))
         for trade_id in (1, 2):
-            audit.receive_trade(trade(trade_id=trade_id, price=price, quantity=quantity))  # type: ignore[arg-type]
+            audit.receive_trade(trade(trade_id=trade_id, price=price, quantity=quantity))
         quotes = {"quote_volume": quote_volume, "taker_buy_quote_volume": quote_volume}
-        audit.receive_bar(kline(**values, **ids, **volumes, **quotes))  # type: ignore[arg-type]
+        audit.receive_bar(kline(**values, **ids, **volumes, **quotes))
         return said(audit)
 
-    assert judged("0.00007406") == []  # twice 0.00003703701, each cut off
-    assert len(judged("0.00007403")) == 1
+    assert audited("0.00007406") == []  # twice 0.00003703701, each cut off
+    assert len(audited("0.00007403")) == 1
 
 
 def test_ids_that_make_no_sense_cost_neither_time_nor_memory() -> None:
@@ -275,7 +275,7 @@ def test_what_waits_is_bounded() -> None:
     said(audit, lambda _first, _last: True)
     assert counts(audit) == (0, 0, 10)
     for trade_id in range(10**6, 10**6 + MAX_TRADES + 10):
-        audit.receive_trade(trade(trade_id=trade_id))  # type: ignore[arg-type]
+        audit.receive_trade(trade(trade_id=trade_id))
         if trade_id % MAX_TRADES == MAX_TRADES // 2:
             said(audit, lambda _first, _last: True)
     said(audit)
@@ -285,7 +285,8 @@ def test_what_waits_is_bounded() -> None:
 @pytest.mark.parametrize("maker", [True, False])
 def test_only_trades_whose_seller_was_the_maker_are_taker_buys(maker: bool) -> None:
     candle = candle_of([("2.0", "3.0", maker)])
-    assert (candle.taker_buy_base_volume, candle.taker_buy_quote_volume) == ((0, 0) if maker else (3, 6))
+    taken = (candle.taker_buy_base_volume, candle.taker_buy_quote_volume)
+    assert taken == ((Decimal(0), Decimal(0)) if maker else (Decimal(3), Decimal(6)))
 
 
 @pytest.mark.parametrize(

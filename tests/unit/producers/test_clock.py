@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from producers.clock import AHEAD_MS, Clock
+from producers.clock import AHEAD_MS, Clock, ClockOffset
 from shared.errors import ExchangeUnavailable
 from tests.builders import NOW_MS
 
@@ -191,3 +191,19 @@ def test_streams_vouch_for_a_word_that_contradicts_those_before(clock: Clock, ti
     clock.receive(clock.steady_ms(), NOW_MS + 3_600_100)
     time.pass_s(60)
     assert clock.bounds_ms(NOW_MS + 3_660_000) == (NOW_MS + 3_660_000, NOW_MS + 3_660_000)
+
+
+def test_the_offset_of_the_shortest_round_trip_wins() -> None:
+    offset = ClockOffset()
+    assert offset.offset_ms == 0.0
+    offset.receive(1_000, 5_100, 1_200)
+    offset.receive(2_000, 6_005, 2_010)
+    offset.receive(3_000, 7_900, 4_000)
+    assert (offset.offset_ms, offset.round_trip_ms) == (4_000.0, 10)
+
+
+def test_a_clock_that_was_set_makes_older_samples_void() -> None:
+    offset = ClockOffset()
+    offset.receive(1_000, 5_005, 1_010)
+    offset.receive(2_000, 3_606_100, 2_200)
+    assert offset.offset_ms == 3_604_000.0

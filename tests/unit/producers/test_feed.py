@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
@@ -15,14 +15,18 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from producers import rollover
-from producers.carriage import Uncarried
 from producers.clock import Clock
+from producers.effect_runner import EffectRunner
 from producers.effects import Effect, Publish
+from producers.exchanges.binance.exchange import BINANCE
 from producers.exchanges.binance.streams import streams_of
+from producers.exchanges.port import Liveness
 from producers.feed import Feed
 from producers.instrument import Instrument
+from producers.stream_health import Uncarried
 from shared.metrics import ServiceMetrics
 from shared.topics import TRADES
+from tests.builders import plan
 
 SYMBOL = "BTCUSDC"
 
@@ -85,10 +89,11 @@ class Exchange:
 
 
 class Published:
-    """The outlet of a feed; has room when told so."""
+    """The effect runner of a feed; has room when told so."""
 
     def __init__(self) -> None:
         self.publisher: Any = self
+        self.rejections: Any = self
         self.congested = False
         self.has_room = asyncio.Event()
         self.trade_ids: list[int] = []
@@ -98,7 +103,7 @@ class Published:
     def reject(self, _source: str, _symbol: str, reason: str, _value: bytes) -> None:
         self.rejected.append(reason)
 
-    def perform(self, _instrument: Instrument, effects: Iterable[Effect]) -> None:
+    def run(self, _instrument: Instrument, effects: Iterable[Effect]) -> None:
         for effect in effects:
             if type(effect) is Publish and effect.topic == TRADES:
                 self.trade_ids.append(effect.message["trade_id"])
@@ -113,11 +118,11 @@ class Stage:
     """A running feed with an exchange that trades without end."""
 
     def __init__(
-        self, exchange: Exchange, outlet: Published, feed: Feed, instrument: Instrument, clock: Clock
+        self, exchange: Exchange, runner: Published, feed: Feed, instrument: Instrument, clock: Clock
     ) -> None:
         self.exchange = exchange
         self.clock = clock
-        self.outlet = outlet
+        self.runner = runner
         self.feed = feed
         self.instrument = instrument
 
@@ -127,28 +132,28 @@ class Stage:
                 await asyncio.sleep(0.01)
 
     async def until_carried(self, more: int = 50) -> None:
-        wanted = len(self.outlet.trade_ids) + more
-        await self.until(lambda: len(self.outlet.trade_ids) >= wanted)
+        wanted = len(self.runner.trade_ids) + more
+        await self.until(lambda: len(self.runner.trade_ids) >= wanted)
 
     def assert_seamless(self) -> None:
-        ids = self.outlet.trade_ids
+        ids = self.runner.trade_ids
         assert ids == list(range(ids[0], ids[0] + len(ids)))
-        assert self.outlet.others == []
+        assert self.runner.others == []
         kinds = {event.message["kind"] for event in self.instrument.tick()}
         assert kinds == {"expected"}
 
 
 @asynccontextmanager
 async def stage(**options: Any) -> Any:
-    exchange, outlet, clock, instruments = Exchange(), Published(), Clock(), {}
+    exchange, runner, clock, instruments = Exchange(), Published(), Clock(), {}
     make = options.pop("instrument", Instrument)
     instruments[SYMBOL] = make("binance", SYMBOL, (), book_interval_ms=1_000, warmup_bars=0)
     trades = [stream for stream in streams_of(SYMBOL, ()) if stream.kind == "trade"]
     feed = Feed(
-        await exchange.start(),
-        options.pop("streams", trades),
+        plan(await exchange.start(), options.pop("streams", trades), **options.pop("plan", {})),
+        BINANCE,
         instruments=instruments,
-        outlet=outlet,  # type: ignore[arg-type]
+        runner=cast(EffectRunner, runner),
         metrics=ServiceMetrics("test"),
         clock=clock,
         **options,
@@ -159,14 +164,14 @@ async def stage(**options: Any) -> Any:
             await exchange.trade()
             await asyncio.sleep(0.002)
 
-    async def judge() -> None:
+    async def check() -> None:
         while True:
-            feed.judge()
+            feed.check()
             await asyncio.sleep(0.05)
 
-    tasks = [asyncio.create_task(work) for work in (feed.run(), trade_on(), judge())]
+    tasks = [asyncio.create_task(work) for work in (feed.run(), trade_on(), check())]
     try:
-        yield Stage(exchange, outlet, feed, instruments[SYMBOL], clock)
+        yield Stage(exchange, runner, feed, instruments[SYMBOL], clock)
         await feed.stop()
         await asyncio.wait_for(tasks[0], 10)
     finally:
@@ -216,7 +221,7 @@ def test_an_announced_end_without_any_notice_costs_no_reconnect() -> None:
             await running.until(lambda: running.feed.rollovers == 1)
             await running.until_carried()
             assert running.feed.reconnects == 0
-            ids = running.outlet.trade_ids
+            ids = running.runner.trade_ids
             assert ids == sorted(set(ids))
 
     asyncio.run(play())
@@ -254,11 +259,11 @@ def test_what_the_next_connection_has_brought_goes_on_when_the_old_one_is_cut(
             exchange.mute.add(old)
             await running.until(lambda: len(exchange.connections) == 2)
             first = await exchange.trade()
-            carried = len(running.outlet.trade_ids)
+            carried = len(running.runner.trade_ids)
             await old.close()
             await running.until(lambda: running.feed.rollovers == 1)
             await running.until_carried()
-            ids = running.outlet.trade_ids[carried:]
+            ids = running.runner.trade_ids[carried:]
             assert first in ids
             assert ids == list(range(ids[0], ids[0] + len(ids)))
             assert running.feed.reconnects == 0
@@ -287,18 +292,17 @@ def test_a_next_connection_that_is_mute_does_not_take_over(monkeypatch: pytest.M
 
 
 def test_a_silent_connection_is_replaced_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("producers.watchdog.QUIET_SILENCE_S", 0.5)
     monkeypatch.setattr("producers.watchdog.SUSPECT_SILENCE_S", 0.3)
     monkeypatch.setattr("producers.overlap.GRACE_S", 1e9)
 
     async def play() -> None:
-        async with stage() as running:
+        async with stage(plan={"liveness": Liveness(quiet_s=0.5)}) as running:
             await running.until_carried()
             running.exchange.mute.add(running.exchange.connections[0])
             await running.until(lambda: running.feed.rollovers == 1)
             await running.until_carried()
             assert running.feed.reconnects == 0
-            ids = running.outlet.trade_ids
+            ids = running.runner.trade_ids
             assert ids == sorted(set(ids))
 
     asyncio.run(play())
@@ -321,24 +325,24 @@ def test_suspended_it_has_no_connection_until_it_is_resumed(rolling: bool) -> No
     async def play() -> None:
         async with stage() as running:
             await running.until_carried()
-            exchange, outlet = running.exchange, running.outlet
+            exchange, runner = running.exchange, running.runner
             if rolling:
                 exchange.refusing = True
                 await exchange.announce_shutdown()
                 await running.until(lambda: exchange.attempts >= 2)
                 exchange.refusing = False
-            outlet.congested = True
+            runner.congested = True
             running.feed.suspend("Kafka takes no records")
             await running.until(lambda: not exchange.connections)
-            opened, carried = exchange.attempts, len(outlet.trade_ids)
+            opened, carried = exchange.attempts, len(runner.trade_ids)
             await exchange.trade()
             await asyncio.sleep(0.6)
-            assert (exchange.attempts, len(outlet.trade_ids)) == (opened, carried)
-            outlet.congested = False
-            outlet.has_room.set()
+            assert (exchange.attempts, len(runner.trade_ids)) == (opened, carried)
+            runner.congested = False
+            runner.has_room.set()
             running.feed.resume()
             await running.until_carried()
-            ids = outlet.trade_ids
+            ids = runner.trade_ids
             assert ids == sorted(set(ids))
             assert running.feed.reconnects == 0
 
@@ -376,9 +380,9 @@ def test_a_stream_that_says_again_and_again_what_cannot_be_is_carried_by_another
                 await running.exchange.send("trade", event | {"t": 2**53 + number})
             await running.until_carried()
             assert running.feed.rollovers == 1
-            ids = running.outlet.trade_ids
+            ids = running.runner.trade_ids
             assert ids == list(range(ids[0], ids[0] + len(ids)))
-            assert len(running.outlet.rejected) == 10
+            assert len(running.runner.rejected) == 10
 
     asyncio.run(play())
 
@@ -412,12 +416,12 @@ def test_a_time_ahead_is_judged_by_asking_the_exchange_for_its_clock() -> None:
             running.clock.receive(running.clock.steady_ms(), 1_000)
             running.clock.ask = ask
             event = {"e": "trade", "s": SYMBOL, "p": "1.0", "q": "1.0", "m": False}
-            first = running.outlet.trade_ids[-1] + 10_000_000
+            first = running.runner.trade_ids[-1] + 10_000_000
             await running.exchange.send("trade", event | {"t": first, "E": 40_000, "T": 40_000})
             await running.until(lambda: asked == 1)
             await running.exchange.send("trade", event | {"t": first, "E": 400_000, "T": 40_000})
-            await running.until(lambda: len(running.outlet.rejected) == 1)
-            assert "event_time_ms" in running.outlet.rejected[0]
+            await running.until(lambda: len(running.runner.rejected) == 1)
+            assert "event_time_ms" in running.runner.rejected[0]
 
     asyncio.run(play())
 
@@ -436,7 +440,7 @@ def test_a_stream_that_no_connection_brings_is_sought_more_and_more_seldom(
     monkeypatch.setattr("producers.watchdog.CHANCE_S", 0.1)
     monkeypatch.setattr("producers.watchdog.SUSPECT_SILENCE_S", 0.1)
     monkeypatch.setattr("producers.overlap.GRACE_S", 0.1)
-    monkeypatch.setattr("producers.feed._LEAVE_AGAIN_S", 0.4)
+    monkeypatch.setattr("producers.feed._REPLACE_AGAIN_S", 0.4)
 
     async def play() -> None:
         streams = [stream for stream in streams_of(SYMBOL, ()) if stream.kind in ("trade", "depth")]
@@ -475,6 +479,6 @@ def test_a_frame_that_is_too_long_leaves_a_letter_and_the_next_connection_goes_o
             await running.exchange.send("trade", {"e": "trade", "x": "9" * 1_000_000})
             await running.until(lambda: running.feed.reconnects == 1)
             await running.until_carried()
-            assert running.outlet.rejected == ["connection closed: a frame of more than 900,000 bytes came"]
+            assert running.runner.rejected == ["connection closed: a frame of more than 900,000 bytes came"]
 
     asyncio.run(play())

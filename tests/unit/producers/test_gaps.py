@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.gaps import Hole, Place, cause_of_trades, holes_of_bars, place
+from producers.gaps import Continuity, Hole, cause_of_trades, continuity, holes_of_bars
 from producers.halts import Halts
 from shared.id_ranges import IdRanges
 from tests.builders import NOW_MS
@@ -43,19 +43,19 @@ def halted(first_ms: int, last_ms: int) -> Halts:
 @pytest.mark.parametrize(
     ("known", "first", "last", "step", "expected"),
     [
-        (100, 101, 101, 1, Place.JOINS),
-        (100, 100, 100, 1, Place.SEEN),
-        (100, 102, 102, 1, Place.BEYOND),
-        (100, 95, 103, 1, Place.JOINS),
-        (100, 90, 99, 1, Place.SEEN),
-        (NOW_MS, NOW_MS + MINUTE, NOW_MS + MINUTE, MINUTE, Place.JOINS),
-        (NOW_MS, NOW_MS + 2 * MINUTE, NOW_MS + 2 * MINUTE, MINUTE, Place.BEYOND),
+        (100, 101, 101, 1, Continuity.CONTIGUOUS),
+        (100, 100, 100, 1, Continuity.DUPLICATE),
+        (100, 102, 102, 1, Continuity.GAP),
+        (100, 95, 103, 1, Continuity.CONTIGUOUS),
+        (100, 90, 99, 1, Continuity.DUPLICATE),
+        (NOW_MS, NOW_MS + MINUTE, NOW_MS + MINUTE, MINUTE, Continuity.CONTIGUOUS),
+        (NOW_MS, NOW_MS + 2 * MINUTE, NOW_MS + 2 * MINUTE, MINUTE, Continuity.GAP),
     ],
 )
 def test_ids_are_seen_join_or_lie_beyond(
-    known: int, first: int, last: int, step: int, expected: Place
+    known: int, first: int, last: int, step: int, expected: Continuity
 ) -> None:
-    assert place(known, first, last, step) is expected
+    assert continuity(known, first, last, step) is expected
 
 
 @given(ids=st.sets(st.integers(0, 200), min_size=1))
@@ -64,7 +64,7 @@ def test_what_lies_between_the_ids_delivered_is_exactly_what_is_missing(ids: set
     missing = {
         number
         for known, following in pairwise(delivered)
-        if place(known, following, following) is Place.BEYOND
+        if continuity(known, following, following) is Continuity.GAP
         for number in range(known + 1, following)
     }
     assert missing | ids == set(range(delivered[0], delivered[-1] + 1))

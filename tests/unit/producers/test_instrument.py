@@ -7,10 +7,17 @@ from typing import Any
 import pytest
 
 from consumers.completeness import refusal
-from producers.bearings import OpenHole, SeriesBearings
-from producers.effects import FetchSnapshot, FillKlines, FillTrades, ProveTrades, Publish
-from producers.found_ids import FoundRange
+from producers.effects import (
+    FetchSnapshot,
+    FillKlines,
+    FillTrades,
+    ProbeResult,
+    ProbeStreams,
+    ProveTrades,
+    Publish,
+)
 from producers.instrument import Instrument
+from producers.start_positions import FoundRange, OpenHole, StartPosition
 from shared import trade_ids
 from shared.messages import check
 from shared.topics import BOOK, DEPTH, LEDGER, QUOTES, TRADES, klines_live_topic, klines_topic
@@ -108,13 +115,13 @@ def found(item: int, time_ms: int) -> FoundRange:
 
 def test_a_restart_says_again_what_a_kill_may_have_left_unsaid() -> None:
     instrument = Instrument("binance", "BTCUSDC", ["1m"], book_interval_ms=1_000, warmup_bars=5)
-    bearings = {
-        "binance:BTCUSDC:trades": SeriesBearings(10, (), (found(11, NOW_MS), found(13, NOW_MS + MINUTE))),
-        "binance:BTCUSDC:klines:1m": SeriesBearings(
+    start_positions = {
+        "binance:BTCUSDC:trades": StartPosition(10, (), (found(11, NOW_MS), found(13, NOW_MS + MINUTE))),
+        "binance:BTCUSDC:klines:1m": StartPosition(
             NOW_MS - 4 * MINUTE, (), (found(NOW_MS - 3 * MINUTE, NOW_MS - 3 * MINUTE),)
         ),
     }
-    effects = instrument.begin(bearings, NOW_MS)
+    effects = instrument.begin(start_positions, NOW_MS)
     assert [(e.first, e.last) for e in effects if isinstance(e, FillTrades)] == [(12, 12)]
     fills = [(e.first, e.last) for e in effects if isinstance(e, FillKlines)]
     assert fills == [(NOW_MS - 2 * MINUTE, NOW_MS - MINUTE)]
@@ -131,11 +138,11 @@ def test_holes_survive_a_restart_with_how_long_they_were_asked_for() -> None:
     instrument = Instrument("binance", "BTCUSDC", ["1m"], book_interval_ms=1_000, warmup_bars=5)
     trades = OpenHole(3, 5, NOW_MS - 9, NOW_MS - 7, offline=True, asked=40, since_ms=NOW_MS - day_ms)
     bars = OpenHole(NOW_MS - 9 * MINUTE, NOW_MS - 8 * MINUTE, asked=7, since_ms=NOW_MS - 1_000)
-    bearings = {
-        "binance:BTCUSDC:trades": SeriesBearings(10, (trades,)),
-        "binance:BTCUSDC:klines:1m": SeriesBearings(NOW_MS - MINUTE, (bars,)),
+    start_positions = {
+        "binance:BTCUSDC:trades": StartPosition(10, (trades,)),
+        "binance:BTCUSDC:klines:1m": StartPosition(NOW_MS - MINUTE, (bars,)),
     }
-    effects = instrument.begin(bearings, NOW_MS, now_s=500.0)
+    effects = instrument.begin(start_positions, NOW_MS, now_s=500.0)
     assert [(e.first, e.last) for e in effects if isinstance(e, FillTrades)] == [(3, 5)]
     assert list(instrument.open_holes(None, NOW_MS + 2_000, 502.0)) == [trades]
     assert list(instrument.open_holes("1m", NOW_MS + 2_000, 502.0)) == [bars]
@@ -146,7 +153,7 @@ def test_holes_survive_a_restart_with_how_long_they_were_asked_for() -> None:
 def test_what_is_lost_is_not_dated_where_nobody_knows_what_came_after_it() -> None:
     instrument = Instrument("binance", "BTCUSDC", [], book_interval_ms=1_000, warmup_bars=5)
     hole = OpenHole(3, 5, asked=40, since_ms=NOW_MS - 25 * 3_600_000)
-    instrument.begin({"binance:BTCUSDC:trades": SeriesBearings(10, (hole,))}, NOW_MS, now_s=500.0)
+    instrument.begin({"binance:BTCUSDC:trades": StartPosition(10, (hole,))}, NOW_MS, now_s=500.0)
     instrument.receive_trade_rows(3, 5, [], NOW_MS, now_s=500.0)
     events = ledger(instrument)
     assert ("trades", "lost", 3, 5, 3) in said(events)
@@ -156,7 +163,7 @@ def test_what_is_lost_is_not_dated_where_nobody_knows_what_came_after_it() -> No
 def test_bars_that_a_topic_lost_between_others_are_asked_for() -> None:
     instrument = Instrument("binance", "BTCUSDC", ["1m"], book_interval_ms=1_000, warmup_bars=5)
     last = NOW_MS - MINUTE
-    left = SeriesBearings(NOW_MS - 9 * MINUTE, (), (found(last, last),))
+    left = StartPosition(NOW_MS - 9 * MINUTE, (), (found(last, last),))
     instrument.begin({"binance:BTCUSDC:klines:1m": left}, NOW_MS)
     fills = [(e.first, e.last) for e in instrument.retry(NOW_MS, 1.0) if isinstance(e, FillKlines)]
     assert fills == [(NOW_MS - 8 * MINUTE, NOW_MS - 2 * MINUTE)]
@@ -262,7 +269,7 @@ def test_a_bar_that_says_otherwise_than_its_trades_is_entered_as_revised(instrum
 def test_trades_of_a_long_hole_are_published_and_not_kept() -> None:
     instrument = Instrument("binance", "BTCUSDC", ["1m"], book_interval_ms=1_000, warmup_bars=0)
     hole = OpenHole(1, 2_000, NOW_MS - 2 * 86_400_000, NOW_MS - 86_400_000, asked=1)
-    instrument.begin({"binance:BTCUSDC:trades": SeriesBearings(2_001, (hole,))}, NOW_MS)
+    instrument.begin({"binance:BTCUSDC:trades": StartPosition(2_001, (hole,))}, NOW_MS)
     for first in (1, 1_001):
         rows: list[Any] = [
             trade(trade_id=at, trade_time_ms=NOW_MS - 86_400_001, source="backfill")
@@ -320,6 +327,7 @@ def test_a_new_numbering_is_entered_with_its_own_numbers(instrument: Instrument)
     effects = instrument.receive_newest_trades([anew(each, 60_000 + each) for each in (1, 2, 3)], NOW_MS)
     assert [effect.message["epoch"] for effect in effects if isinstance(effect, Publish)] == [1, 1, 1]
     for effect in effects:
+        assert isinstance(effect, Publish)
         check("trade", effect.message)
     first = trade_ids.number(1, 1)
     assert said(ledger(instrument)) == [
@@ -359,8 +367,8 @@ def test_a_bar_of_a_new_numbering_is_held_to_the_trades_of_that(instrument: Inst
         instrument.receive("trade", trade(trade_id=1 + each, trade_time_ms=NOW_MS - 90_000 + each))
     rows = [anew(each, -50_000 + each) | {"price": "200.0", "quantity": "1.0"} for each in range(1, 3)]
     for row in rows:
-        instrument.receive("trade", dict(row))
-    instrument.receive_newest_trades([dict(row) for row in rows], NOW_MS)
+        instrument.receive("trade", row.copy())
+    instrument.receive_newest_trades([row.copy() for row in rows], NOW_MS)
     prices = dict.fromkeys(("open", "high", "low", "close"), "200.0")
     volumes = {"base_volume": "2.0", "quote_volume": "400.0"}
     taker = {"taker_buy_base_volume": "2.0", "taker_buy_quote_volume": "400.0"}
@@ -445,7 +453,7 @@ def test_a_book_that_is_not_carried_is_not_in_step(instrument: Instrument) -> No
     assert [str(uncarried) for uncarried in instrument.uncarried] == ["depth"]
     assert not instrument.synced
     details = [event["detail"] for event in ledger(instrument) if event["kind"] == "unsynced"]
-    assert details[-1].startswith("the stream is not carried: a quote knows update")
+    assert details[-1].startswith("the stream is not carried: a quote has book update")
 
 
 def test_a_recording_may_be_silent(instrument: Instrument) -> None:
@@ -459,7 +467,7 @@ def test_what_was_not_looked_at_is_said_at_the_end(instrument: Instrument) -> No
     watched(instrument, range(1, 70))
     ledger(instrument)
     end_ms = NOW_MS + 70_000
-    instrument.last_look(70.0, end_ms, end_ms)
+    instrument.last_probe(70.0, end_ms, end_ms)
     instrument.end(end_ms, end_ms)
     assert {("trades", "expected", 6, 7, 2), ("klines", "expected", NOW_MS, NOW_MS, 1)} <= set(
         said(ledger(instrument))
@@ -494,3 +502,15 @@ def test_the_last_word_of_each_series_says_when_it_stopped_and_counts_nothing(in
         ("trades", "stopped", NOW_MS + 7, NOW_MS + 7, 0),
         ("klines", "stopped", NOW_MS + 7, NOW_MS + 7, 0),
     ]
+
+
+def test_a_book_that_is_not_kept_by_ids_is_neither_published_nor_asked_for() -> None:
+    instrument = Instrument("toy", "T/USD", (), book_interval_ms=0, warmup_bars=0, book=None)
+    diff: Any = {"received_time_ms": NOW_MS, "source": "stream"}
+    assert instrument.receive("depth", diff) == []
+    assert instrument.disconnected("cut", NOW_MS) == []
+    for second in range(60):
+        effects = instrument.watch(float(second), NOW_MS + second * 1_000, NOW_MS)
+        assert not any(type(effect) is ProbeStreams and effect.book for effect in effects)
+        instrument.receive_probe(ProbeResult(), float(second), NOW_MS)
+    assert instrument.uncarried == []

@@ -8,11 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.asking import ORDER_DELAYS_S, UNANSWERED_S
-from producers.effects import PAGE, FillKlines, Publish
+from producers.effects import FillKlines, Publish
+from producers.exchanges.rest_port import PAGE
 from producers.halts import Halts
 from producers.kline_sequence import WAITING_BARS, KlineSequence
-from producers.missing_ids import AFTER_PROOF_S, DELAYS_S, LEAST_ASKED, PATIENCE_S, SOON_S
+from producers.missing_ids import (
+    AFTER_PROOF_S,
+    DELAYS_S,
+    LEAST_ASKED,
+    ORDER_DELAYS_S,
+    PATIENCE_S,
+    SOON_S,
+    UNANSWERED_S,
+)
 from tests.builders import NOW_MS
 from tests.unit.producers.kline_bars import (
     MINUTE,
@@ -332,7 +340,7 @@ def test_a_bar_that_rest_lacks_from_the_time_we_were_off_is_offline_not_lost() -
     effects = sequence.begin(NOW_MS - 4 * MINUTE, NOW_MS, 5)
     assert causes(effects) == [("gap", -3, -1, "offline")]
     effects = exhausted(sequence, -3, -1, [-1])
-    passed_over = "the exchange does not have it for now; later bars go on"
+    passed_over = "the exchange does not have it now; later bars are published"
     assert (causes(effects), published(effects)) == ([("expected", -3, -2, passed_over)], [-1])
     rest = Rest(sequence, [])
     assert events(rest.until(PATIENCE_S + 2 * DELAYS_S[-1])) == [("offline", -3, -2)]

@@ -8,8 +8,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.exchanges.binance.parse import StreamMessage
+from producers.exchanges.frame_types import StreamMessage
 from producers.overlap import GRACE_S, HELD_MESSAGES, Overlap, Side, StreamId
+from shared.messages import KlineMessage
 from tests.builders import NOW_MS, depth, kline, quote, trade
 
 OLD, NEXT = Side.OLD, Side.NEXT
@@ -50,7 +51,7 @@ class Merge:
         self.passed += [message for _, message in messages]
 
 
-def bar(minute: int, *, closed: bool = False, after_ms: int = 0) -> dict[str, Any]:
+def bar(minute: int, *, closed: bool = False, after_ms: int = 0) -> KlineMessage:
     """An event of the bar that many minutes after a beginning."""
     open_time_ms = NOW_MS + minute * MINUTE_MS
     return kline(open_time_ms=open_time_ms, closed=closed, event_time_ms=open_time_ms + after_ms)

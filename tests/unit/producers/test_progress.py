@@ -8,8 +8,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from producers.bearings import OpenHole, SeriesBearings, read_bearings_file
-from producers.progress import Progress, ProgressLog, decode_progress, partition_of
+from producers.progress import Progress, ProgressLog, decode_progress
+from producers.start_positions import OpenHole, StartPosition, read_start_positions_file
 from shared.errors import InvalidMessage, UsageError
 
 SERIES = "binance:BTCUSDC:trades"
@@ -51,13 +51,13 @@ def test_what_is_no_progress_is_refused(value: bytes) -> None:
 def test_progress_is_written_only_after_the_ledger_events_that_belong_to_it() -> None:
     log = ProgressLog({})
     log.reached(SERIES, at(1))
-    assert log.settled() == {}
+    assert log.commit() == {}
     log.stage()
     log.reached(SERIES, at(2))
-    assert log.settled() == {SERIES: at(1)}
-    assert log.settled() == {}
+    assert log.commit() == {SERIES: at(1)}
+    assert log.commit() == {}
     log.stage()
-    assert log.settled() == {SERIES: at(2)}
+    assert log.commit() == {SERIES: at(2)}
 
 
 def test_a_broker_is_asked_for_the_last_record_seen_not_for_the_last_progress() -> None:
@@ -65,7 +65,7 @@ def test_a_broker_is_asked_for_the_last_record_seen_not_for_the_last_progress() 
     log = ProgressLog({SERIES: at(5)}, {SERIES: at(9, 11)})
     assert log.newest == {SERIES: at(9, 11)}
     log.stage()
-    assert log.settled() == {}
+    assert log.commit() == {}
     log.reached(SERIES, at(10, 12))
     assert log.newest == {SERIES: at(10, 12)}
 
@@ -84,40 +84,28 @@ def test_many_holes_are_written_more_rarely() -> None:
     for second in range(20):
         log.reached(SERIES, replace(at(2_000 + second), updated_ms=1_000 * second, missing=holes))
         log.stage()
-        written += [progress.last_id for progress in log.settled().values()]
+        written += [progress.last_id for progress in log.commit().values()]
     assert written == [2_000, 2_005, 2_010, 2_015]
-
-
-def test_partitions_are_those_of_javas_murmur2() -> None:
-    # Vectors of Kafka's own UtilsTest.
-    signed = {
-        b"21": -973932308,
-        b"foobar": -790332482,
-        b"a-little-bit-long-string": -985981536,
-        b"abc": 479470107,
-    }
-    for key, value in signed.items():
-        assert partition_of(key, 2**31) == value & 0x7FFFFFFF
 
 
 def test_the_marker_of_a_series_without_records_says_after_which_id_it_begins() -> None:
     log = ProgressLog({SERIES: at(None)})
     log.based(SERIES, 1_019, now_ms=3_000)
     log.stage()
-    assert log.settled() == {SERIES: replace(at(None), base=1_019, updated_ms=3_000)}
+    assert log.commit() == {SERIES: replace(at(None), base=1_019, updated_ms=3_000)}
     first = replace(at(1_020), updated_ms=3_500)
     log.reached(SERIES, first)
     log.based(SERIES, 1_019, now_ms=4_000)
     log.stage()
-    assert log.settled() == {SERIES: first}, "what it has reached says more"
+    assert log.commit() == {SERIES: first}, "what it has reached says more"
 
 
 def test_a_bearings_file_names_series_and_last_ids(tmp_path: Path) -> None:
     file = tmp_path / "bearings.json"
     file.write_text('{"binance:BTCUSDC:trades": 4711}')
-    assert read_bearings_file(file) == {SERIES: SeriesBearings(4711)}
+    assert read_start_positions_file(file) == {SERIES: StartPosition(4711)}
     file.write_text('{"binance:BTCUSDC:trades": [4711, 1785767100000]}')
-    assert read_bearings_file(file) == {SERIES: SeriesBearings(4711, time_ms=1785767100000)}
+    assert read_start_positions_file(file) == {SERIES: StartPosition(4711, time_ms=1785767100000)}
 
 
 @pytest.mark.parametrize(
@@ -127,9 +115,9 @@ def test_a_file_that_is_none_is_refused_with_its_name(tmp_path: Path, content: s
     file = tmp_path / "bearings.json"
     file.write_text(content)
     with pytest.raises(UsageError, match=r"bearings\.json"):
-        read_bearings_file(file)
+        read_start_positions_file(file)
 
 
 def test_a_missing_bearings_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
-        read_bearings_file(tmp_path / "nowhere.json")
+        read_start_positions_file(tmp_path / "nowhere.json")

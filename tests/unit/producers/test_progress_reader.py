@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from cryptostream.embedded.broker import MemoryBroker
-from producers.bearings import OpenHole
+from cryptostream.run.broker import MemoryBroker
 from producers.progress import Progress
-from producers.progress_reader import Noted, ProgressReader
+from producers.progress_reader import ProgressReader, ProgressRecords
+from producers.start_positions import OpenHole
 from shared.kafka import producer_config
 from shared.messages import encode
 from shared.topics import PROGRESS, TRADES
@@ -41,8 +41,8 @@ class Record:
         return self._offset
 
 
-def read(*values: bytes | None) -> Noted:
-    noted = Noted()
+def read(*values: bytes | None) -> ProgressRecords:
+    noted = ProgressRecords()
     for offset, value in enumerate(values):
         message: Any = Record(offset, value)
         noted.receive(message, frozenset([SERIES]))

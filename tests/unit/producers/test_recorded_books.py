@@ -13,11 +13,12 @@ import orjson
 import pytest
 
 from producers.effects import AuditBook, Effect, FetchSnapshot, Publish
-from producers.exchanges.binance.parse import StreamMessage, parse_frame
 from producers.exchanges.binance.rows import snapshot_of_body
+from producers.exchanges.frame_types import StreamMessage
 from producers.instrument import Instrument
 from producers.order_book import Apply, BookSync, Resync
 from shared.topics import BOOK, DEPTH, TRADES
+from tests.builders import event_of
 
 _FRAME = re.compile(r"(\d{10}\.\d+): (.*)")
 _REST = re.compile(r"(https?://\S+) -> (\d{10}\.\d+): (.*)")
@@ -57,7 +58,7 @@ def test_the_busy_book_equals_the_recorded_one(recordings: Path) -> None:
         if symbol is not None:
             effects = book.receive_snapshot(snapshot_of_body(symbol, orjson.loads(body), received_ms))
         else:
-            parsed = parse_frame(body, received_ms)
+            parsed = event_of(body, received_ms)
             assert isinstance(parsed, StreamMessage), parsed
             if parsed.kind == "quote":
                 quotes[parsed.message["update_id"]] = parsed.message
@@ -112,7 +113,7 @@ def test_the_busy_instrument_publishes_every_trade_once_and_replays_its_book(rec
             snapshot = snapshot_of_body(symbol, orjson.loads(body), received_ms)
             take(instrument.receive_snapshot(snapshot, received_ms))
             continue
-        parsed = parse_frame(body, received_ms)
+        parsed = event_of(body, received_ms)
         assert isinstance(parsed, StreamMessage)
         parsed.message["source"] = "replay"
         take(instrument.receive(parsed.kind, parsed.message))
@@ -139,7 +140,7 @@ def test_prices_leave_a_snapshot_within_minutes_and_a_fresh_one_is_asked_for_bef
                 snapshot_of_body(symbol, orjson.loads(body), received_ms), received_ms
             )
             continue
-        parsed = parse_frame(body, received_ms)
+        parsed = event_of(body, received_ms)
         assert isinstance(parsed, StreamMessage)
         if parsed.kind == "depth":
             effects = instrument.receive("depth", parsed.message)
@@ -181,7 +182,7 @@ def counts(entries: list[tuple[int, str | None, bytes]], wanted: str) -> tuple[i
                 continue
             effects = book.receive_snapshot(snapshot_of_body(symbol, orjson.loads(body), received_ms))
         else:
-            parsed = parse_frame(body, received_ms)
+            parsed = event_of(body, received_ms)
             if not isinstance(parsed, StreamMessage) or parsed.kind != "depth":
                 continue
             if parsed.message["symbol"] != wanted:

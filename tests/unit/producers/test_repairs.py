@@ -12,20 +12,16 @@ import producers.repairs
 from producers.clock import Clock
 from producers.effects import (
     AskNewestTrades,
-    Distrust,
     Effect,
     FillKlines,
     FillTrades,
-    LookAt,
+    ProbeStreams,
     ProveTrades,
     Publish,
-    Reject,
 )
-from producers.exchanges.binance.weight_budget import WeightBudget
 from producers.instrument import Instrument
-from producers.repairs import Repairs
+from producers.repairs import Repairs, Request
 from shared.errors import ExchangeUnavailable, ExchangeUnreadable
-from shared.messages import encode
 from shared.trade_ids import number, number_of
 from tests.builders import NOW_MS, kline, trade
 
@@ -41,45 +37,43 @@ class Rest:
         return [trade(trade_id=trade_id, source="backfill") for trade_id in range(first, last + 1)], 0
 
 
-class Outlet:
+class Shell:
     """Takes what the cores publish; has room only when told so."""
 
-    def __init__(self) -> None:
-        self.publisher = self
+    def __init__(self, rest: Any, clock: Clock | None = None) -> None:
+        self.repairs = Repairs(rest, clock or Clock(), room=self.room, run=self.run)
         self.has_room = asyncio.Event()
         self.published: list[int] = []
-        self.repairs: Repairs | None = None
 
     async def room(self) -> None:
         await self.has_room.wait()
 
-    def perform(self, instrument: Instrument, effects: Iterable[Effect]) -> None:
+    def run(self, instrument: Instrument, effects: Iterable[Effect]) -> None:
         for effect in effects:
             if type(effect) is Publish:
                 self.published.append(effect.message["trade_id"])
-            elif self.repairs is not None:
-                self.repairs.start(instrument, effect)
+            else:
+                self.repairs.start(instrument, effect)  # type: ignore[arg-type]
 
 
 def test_a_long_hole_is_not_fetched_while_there_is_no_room() -> None:
     async def play() -> None:
-        rest, outlet = Rest(), Outlet()
-        repairs: Any = Repairs(rest, outlet, Clock())  # type: ignore[arg-type]
-        outlet.repairs = repairs
+        rest = Rest()
+        shell = Shell(rest)
         instrument = Instrument("binance", "BTCUSDC", (), book_interval_ms=1_000, warmup_bars=0)
         instrument.receive("trade", trade(trade_id=1))
         fills = [e for e in instrument.receive("trade", trade(trade_id=5_002)) if isinstance(e, FillTrades)]
-        outlet.perform(instrument, fills)
+        shell.run(instrument, fills)
         for _ in range(100):
             await asyncio.sleep(0)
         assert rest.asked == 1
-        assert outlet.published == []
-        outlet.has_room.set()
+        assert shell.published == []
+        shell.has_room.set()
         async with asyncio.timeout(10):
-            while len(outlet.published) < 5_000:  # noqa: ASYNC110 -- many tasks, none of which is known here
+            while len(shell.published) < 5_000:  # noqa: ASYNC110 -- many tasks, none of which is known here
                 await asyncio.sleep(0.01)
-        assert sorted(outlet.published) == list(range(2, 5_002))
-        await repairs.finish(1.0)
+        assert sorted(shell.published) == list(range(2, 5_002))
+        await shell.repairs.finish(1.0)
 
     asyncio.run(play())
 
@@ -105,8 +99,8 @@ def test_rows_that_cannot_be_read_are_asked_for_again_and_then_count_as_no_answe
     monkeypatch.setattr(producers.repairs, "_FIRST_S", 0.001)
 
     async def play() -> None:
-        rest, outlet = UnreadableRest(junk), Outlet()
-        outlet.has_room.set()
+        shell = Shell(UnreadableRest(junk))
+        shell.has_room.set()
         answers: list[tuple[str, Any]] = []
 
         class Told:
@@ -114,11 +108,11 @@ def test_rows_that_cannot_be_read_are_asked_for_again_and_then_count_as_no_answe
 
             def receive_kline_rows(
                 self, interval: str, _first: int, _last: int, rows: Any, _now: int, **_times: float
-            ) -> list:
+            ) -> list[Any]:
                 answers.append((interval, rows))
                 return []
 
-        repairs: Any = Repairs(rest, outlet, Clock())  # type: ignore[arg-type]
+        repairs: Any = shell.repairs
         repairs.start(Told(), FillKlines("BTCUSDC", "1m", 0, 0, 0.0))
         async with asyncio.timeout(10):
             while not answers:  # noqa: ASYNC110 -- the task is the repairs' own
@@ -165,14 +159,14 @@ class Answers:
         return told
 
 
-def answered(rest: Any, effect: Effect, **options: Any) -> tuple[str, Any, dict[str, Any]]:
-    """What the instrument is told when the effect is carried out."""
+def answered(rest: Any, request: Request) -> tuple[str, Any, dict[str, Any]]:
+    """What the instrument is told in answer to the request."""
 
     async def play() -> tuple[str, Any, dict[str, Any]]:
-        outlet, instrument = Outlet(), Answers()
-        outlet.has_room.set()
-        repairs: Any = Repairs(rest, outlet, Clock(), **options)  # type: ignore[arg-type]
-        repairs.start(instrument, effect)
+        shell, instrument = Shell(rest), Answers()
+        shell.has_room.set()
+        repairs: Any = shell.repairs
+        repairs.start(instrument, request)
         async with asyncio.timeout(10):
             while not instrument.told:  # noqa: ASYNC110 -- the task is the repairs' own
                 await asyncio.sleep(0.001)
@@ -206,29 +200,13 @@ def test_the_newest_trades_are_asked_for_once_and_none_is_an_answer_as_well(answ
     assert rest.asked == [("newest", 1_000)]
 
 
-def test_what_cannot_be_true_goes_to_the_dead_letters_and_its_stream_is_distrusted() -> None:
-    letters: list[tuple[str, str, str, bytes]] = []
-    distrusted: list[tuple[str, str, str]] = []
-
-    class Letters(Outlet):
-        def reject(self, *letter: Any) -> None:
-            letters.append(letter)  # type: ignore[arg-type]
-
-    repairs: Any = Repairs(Anew(), Letters(), Clock(), lambda *named: distrusted.append(named))  # type: ignore[arg-type]
-    lie = trade(trade_id=2**40)
-    repairs.start(Answers(), Reject("BTCUSDC", "trades", "no such id", lie))
-    repairs.start(Answers(), Distrust("BTCUSDC", "trade", "no such id"))
-    assert letters == [("websocket:trades", "BTCUSDC", "no such id", encode(lie))]  # type: ignore[arg-type]
-    assert distrusted == [("BTCUSDC", "trade", "no such id")]
-
-
 class FarAhead:
     """An exchange whose clock is three minutes ahead of what its producer believes."""
 
     now_ms = NOW_MS + 180_000
 
-    def __init__(self) -> None:
-        self.budget = WeightBudget()
+    def has_spare(self, _request: str) -> bool:
+        return True
 
     async def newest_trade_id(self, _symbol: str) -> int:
         return 9
@@ -251,17 +229,15 @@ def test_what_a_silent_stream_has_not_brought_is_taken_however_old_our_idea_of_t
     instrument = Instrument("binance", "BTCUSDC", (), book_interval_ms=1_000, warmup_bars=0)
 
     async def play() -> None:
-        outlet = Outlet()
-        outlet.has_room.set()
-        repairs: Any = Repairs(FarAhead(), outlet, Believing())  # type: ignore[arg-type]
-        outlet.repairs = repairs
+        shell = Shell(FarAhead(), Believing())
+        shell.has_room.set()
         instrument.receive("trade", trade(trade_id=1))
         for second in range(60):
-            outlet.perform(instrument, instrument.watch(float(second), NOW_MS + second * 1_000, NOW_MS))
+            shell.run(instrument, instrument.watch(float(second), NOW_MS + second * 1_000, NOW_MS))
             for _ in range(5):
                 await asyncio.sleep(0)
-        await repairs.finish(1.0)
-        assert outlet.published == list(range(2, 10))
+        await shell.repairs.finish(1.0)
+        assert shell.published == list(range(2, 10))
 
     class Believing(Clock):
         def exchange_ms(self) -> int:
@@ -275,5 +251,5 @@ def test_what_a_silent_stream_has_not_brought_is_taken_however_old_our_idea_of_t
 
 
 def test_trades_are_looked_at_with_a_time_that_they_are_not_later_than() -> None:
-    _, (looked, *_), _ = answered(FarAhead(), LookAt(trades=True, book=False, since_ms=None))
+    _, (looked, *_), _ = answered(FarAhead(), ProbeStreams(trades=True, book=False, since_ms=None))
     assert (looked.newest_trade, looked.latest_ms) == (9, FarAhead.now_ms)

@@ -9,10 +9,10 @@ from contextlib import suppress
 
 import pytest
 
-from producers.bearings import OpenHole, SeriesBearings
 from producers.instrument import Instrument
-from producers.outlet import MOST_UNDELIVERED
+from producers.ledger_writer import MOST_IN_FLIGHT
 from producers.service import Assignment, ProducerService
+from producers.start_positions import OpenHole, StartPosition
 from shared.settings import Settings
 from shared.topics import LEDGER
 
@@ -29,13 +29,13 @@ def test_a_broker_that_does_not_answer_cannot_hold_a_stop(monkeypatch: pytest.Mo
             in_vain.set()
         return []
 
-    monkeypatch.setattr(ProducerService, "_standing", never)
+    monkeypatch.setattr(ProducerService, "_read_start_state", never)
 
     async def stopped_meanwhile() -> None:
         settings = Settings(kafka_bootstrap_servers="127.0.0.1:9")
         service = ProducerService(settings, Assignment(("BTCUSDC",), ("1m",)))
         monkeypatch.setattr(service._rest, "time_ms", _one)
-        reading = asyncio.create_task(service._bearings())
+        reading = asyncio.create_task(service._start_positions())
         await asyncio.to_thread(asked.wait, PATIENCE_S)
         reading.cancel()
         with suppress(asyncio.CancelledError):
@@ -57,14 +57,14 @@ def test_thousands_of_ledger_events_are_sent_before_the_second_is_over(
         monkeypatch.setattr(service._publisher, "send", lambda topic, *_: sent.append(topic))
         instrument = Instrument("binance", "BTCUSDC", ("1m",), book_interval_ms=1_000, warmup_bars=0)
         service._instruments["BTCUSDC"] = instrument
-        service._outlet.carry(instrument, ("1m",))
+        service._runner.register(instrument, ("1m",))
         missing = tuple(OpenHole(at, at, 1, 2) for at in range(1, 2 * holes, 2))
-        instrument.begin({"binance:BTCUSDC:trades": SeriesBearings(3 * holes, missing)}, 3)
-        service._say_on()
+        instrument.begin({"binance:BTCUSDC:trades": StartPosition(3 * holes, missing)}, 3)
+        service._send_ledger()
         return sent.count(LEDGER)
 
-    assert asyncio.run(sent_after(MOST_UNDELIVERED)) == 0  # they wait for the second, joined to ranges
-    assert asyncio.run(sent_after(MOST_UNDELIVERED + 1)) == MOST_UNDELIVERED
+    assert asyncio.run(sent_after(MOST_IN_FLIGHT)) == 0  # they wait for the second, joined to ranges
+    assert asyncio.run(sent_after(MOST_IN_FLIGHT + 1)) == MOST_IN_FLIGHT
 
 
 async def _one() -> int:

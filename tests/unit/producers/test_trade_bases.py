@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from producers.bearings import SeriesBearings
 from producers.clock import Clock
+from producers.effect_runner import EffectRunner
 from producers.effects import Effect, FillTrades, Publish
+from producers.exchanges.binance.rest import BinanceRest
 from producers.halts import Halts
 from producers.instrument import Instrument
+from producers.start_positions import StartPosition
 from producers.trade_bases import TradeBases
 from producers.trade_sequence import TradeSequence
 from shared.errors import ExchangeRefused, ExchangeUnavailable
@@ -146,10 +148,11 @@ class Rest:
 
 
 class Shell:
-    """An outlet and the time that passes while nothing is answered."""
+    """An effect runner and the time that passes while nothing is answered."""
 
     def __init__(self) -> None:
         self.publisher = self
+        self.progress = self
         self.noted: list[int] = []
         self.fills: list[tuple[int, int]] = []
         self.slept = 0
@@ -161,7 +164,7 @@ class Shell:
     def note_trade_base(self, _instrument: Instrument, base: int) -> None:
         self.noted.append(base)
 
-    def perform(self, _instrument: Instrument, effects: Iterable[Effect]) -> None:
+    def run(self, _instrument: Instrument, effects: Iterable[Effect]) -> None:
         self.fills += fills(effects)
 
     async def sleep(self, _delay_s: float) -> None:
@@ -173,11 +176,12 @@ class Shell:
 
 def found(rest: Rest, shell: Shell, *, begun_ms: int | None = None, last_id: int | None = None) -> Instrument:
     instrument = Instrument("binance", QUIET, [], book_interval_ms=1_000, warmup_bars=0)
-    instrument.begin({} if last_id is None else {SERIES: SeriesBearings(last_id)}, NOW_MS)
+    instrument.begin({} if last_id is None else {SERIES: StartPosition(last_id)}, NOW_MS)
     if last_id is None:
         instrument.await_trade_base()
     begun = {} if begun_ms is None else {QUIET: begun_ms}
-    bases = TradeBases(rest, shell, Clock(), {QUIET: instrument}, begun, sleep=shell.sleep)  # type: ignore[arg-type]
+    asked, runner = cast(BinanceRest, rest), cast(EffectRunner, shell)
+    bases = TradeBases(asked, runner, Clock(), {QUIET: instrument}, begun, sleep=shell.sleep)
     with suppress(asyncio.CancelledError):
         asyncio.run(bases.find(lambda: True))
     return instrument

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.effects import PAGE, AskNewestTrades, Publish
+from producers.doubtful_trades import FULL_PAGE, MAX_HELD
+from producers.effects import AskNewestTrades, Publish, Reject
+from producers.exchanges.rest_port import PAGE
 from producers.halts import Halts
-from producers.lookout import LaterBar
-from producers.trade_doubts import FULL_PAGE, MAX_HELD
+from producers.silence_probe import LaterBar
 from producers.trade_sequence import TradeSequence
 from shared.trade_ids import number, number_of
 from tests.builders import NOW_MS, trade
@@ -139,6 +140,7 @@ def test_a_lie_far_ahead_holds_up_no_other_trade_and_declares_nothing_missing(tr
     assert events(effects) == [("gap", 103, 103)]
     effects = trades.receive_newest([at(101, 160), at(102, 170), at(103, 175), at(104, 180)])
     assert kinds(effects) == ["Reject", "Distrust"]
+    assert isinstance(effects[0], Reject)
     assert str(2**40) in effects[0].reason
     assert (trades.missing, trades.doubtful) == (1, 0)
 
@@ -209,24 +211,24 @@ def test_whatever_lies_and_repeats_come_between_each_trade_of_both_numberings_is
     for real in (*old, *new):
         told.append(real)
         coming = [real]
-        if repeated and data.draw(st.booleans()):
-            coming.append(dict(told[repeated.pop() % len(told)]))
-        if lies and data.draw(st.booleans()):
+        if len(repeated) > 0 and data.draw(st.booleans()):
+            coming.append(told[repeated.pop() % len(told)].copy())
+        if len(lies) > 0 and data.draw(st.booleans()):
             trade_id, after_ms = lies.pop()
             time_ms = min(NOW_MS + after_ms, real["trade_time_ms"] + 5)
             if (trade_id, time_ms) not in issued and abs(trade_id - real["trade_id"]) > 20_000_000:
                 coming.append(trade(trade_id=trade_id, trade_time_ms=time_ms))
         for each in coming:
-            effects = sequence.receive(dict(each))
+            effects = sequence.receive(each.copy())
             out += numbers(effects)
             asked = asked or any(isinstance(effect, AskNewestTrades) for effect in effects)
         if asked and data.draw(st.booleans()):
-            effects = sequence.receive_newest([dict(each) for each in told])
+            effects = sequence.receive_newest([each.copy() for each in told])
             out += numbers(effects)
             asked = any(isinstance(effect, AskNewestTrades) for effect in effects)
     for _ in range(10):
         if asked:
-            effects = sequence.receive_newest([dict(each) for each in told])
+            effects = sequence.receive_newest([each.copy() for each in told])
             out += numbers(effects)
             asked = any(isinstance(effect, AskNewestTrades) for effect in effects)
     wanted = [each["trade_id"] for each in old] + [number(1, each["trade_id"]) for each in new]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.effects import PAGE, FillTrades, LedgerEvent, ProveTrades, Publish, Reject
+from producers.effects import FillTrades, LedgerEvent, ProveTrades, Publish, Reject
+from producers.exchanges.rest_port import PAGE
 from producers.halts import Halts
 from producers.missing_ids import DELAYS_S, LEAST_ASKED, PATIENCE_S, SOON_S
 from producers.trade_sequence import TradeSequence
@@ -51,9 +52,9 @@ def test_an_id_seen_before_is_dropped_and_counted(trades: TradeSequence) -> None
 
 
 def test_progress_goes_on_above_an_open_hole_and_names_it(trades: TradeSequence) -> None:
-    assert trades.receive(stream(101))[0].progress_id == 101  # type: ignore[union-attr]
-    assert trades.receive(stream(103))[0].progress_id == 103  # type: ignore[union-attr]
-    assert trades.receive(stream(104))[0].progress_id == 104  # type: ignore[union-attr]
+    assert cast(Publish, trades.receive(stream(101))[0]).progress_id == 101
+    assert cast(Publish, trades.receive(stream(103))[0]).progress_id == 103
+    assert cast(Publish, trades.receive(stream(104))[0]).progress_id == 104
     assert [(hole.first, hole.last) for hole in trades.open_holes()] == [(102, 102)]
     # A repair says nothing: it may be one of many that are on their way together.
     assert [e.progress_id for e in trades.receive_rows(102, 102, [row(102)], 0.0) if type(e) is Publish] == [
@@ -330,7 +331,7 @@ def test_what_a_bar_knows_and_nobody_brings_is_expected_and_fetched(trades: Trad
     rows = [row(101), row(102), row(103), row(104)]
     effects = trades.receive_rows(101, 104, rows, 0.0)
     assert published(effects) == [101, 102, 103, 104]
-    assert [effect.progress_id for effect in effects] == [None, None, None, 104]
+    assert [cast(Publish, effect).progress_id for effect in effects] == [None, None, None, 104]
     assert published(trades.receive(stream(105))) == [105]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 import pytest
 
@@ -10,12 +11,13 @@ from shared.background import Background
 
 
 def test_jobs_run_in_the_order_given_and_their_errors_come_with_the_future() -> None:
-    background, done = Background("test"), []
+    background = Background("test")
+    done: list[int] = []
 
     def fail() -> None:
         raise ValueError("as it should")
 
-    futures = [background.submit(lambda number=number: done.append(number)) for number in range(3)]  # type: ignore[misc]
+    futures = [background.submit(partial(done.append, number)) for number in range(3)]
     failed, last = background.submit(fail), background.submit(lambda: done.append(3))
     last.result(5)
     assert done == [0, 1, 2, 3]

@@ -62,9 +62,9 @@ def refused() -> str:
         ("SYMBOL=BTCUSDT\n", ".env line 1: SYMBOL is not a setting; did you mean SYMBOLS?"),
         ("symbols=BTCUSDT\n", ".env line 1: symbols is not a setting; did you mean SYMBOLS?"),
         ("DJANGO_DEBUG=1\n", ".env line 1: DJANGO_DEBUG is not a setting; docs/settings.md"),
-        ("HTTPS_PROXY=http://proxy\n", ".env line 1: HTTPS_PROXY is read from the environment alone"),
+        ("HTTPS_PROXY=http://proxy\n", ".env line 1: HTTPS_PROXY is read from the environment only"),
         ("ALERT_WEBHOOK_URL=http://s3cret\n", ".env line 1: ALERT_WEBHOOK_URL is a secret; move it"),
-        ("INTERVALS=1m\n# …\nINTERVALS=1h\n", ".env line 3: INTERVALS stands in line 1 too"),
+        ("INTERVALS=1m\n# …\nINTERVALS=1h\n", ".env line 3: INTERVALS is in line 1 too"),
         ("SQLITE_PATH=$HOME/x.db\n", ".env line 1: SQLITE_PATH has a $"),
         ("SYMBOLS BTCUSDT", ".env line 1: is not NAME=value"),
     ],
@@ -142,8 +142,8 @@ def test_what_is_empty_in_the_environment_hides_the_file(monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("BINANCE_WS_URL", "https://stream.binance.com", "begins with https://; this one begins with ws://"),
-        ("BINANCE_REST_URL", "wss://api.binance.com", "begins with wss://; this one begins with http://"),
+        ("BINANCE_WS_URL", "https://stream.binance.com", "begins with https://; it must begin with ws://"),
+        ("BINANCE_REST_URL", "wss://api.binance.com", "begins with wss://; it must begin with http://"),
         ("BINANCE_HISTORY_URL", "ftp://api.binance.com", "begins with ftp://"),
         ("INFLUX_URL", "localhost:8086", "is not a URL"),
         ("INFLUX_URL", "htp://localhost:8086", "begins with htp://"),
@@ -151,8 +151,8 @@ def test_what_is_empty_in_the_environment_hides_the_file(monkeypatch: pytest.Mon
         ("INFLUX_URL", "http://localhost:port", "has no port"),
         ("INFLUX_URL", "http://:8086", "has no host"),
         ("INFLUX_URL", "http://[::1", "wrong host"),
-        ("INFLUX_URL", "http://local host", "has a space or control sign"),
-        ("BINANCE_WS_URL", "wss://host/stream?streams=x", "leave out what follows ?"),
+        ("INFLUX_URL", "http://local host", "has a space or control character"),
+        ("BINANCE_WS_URL", "wss://host/stream?streams=x", "remove it from ? or #"),
         ("KAFKA_BOOTSTRAP_SERVERS", "localhost:kafka", '"localhost:kafka" is not a broker'),
         ("KAFKA_BOOTSTRAP_SERVERS", "localhost:9092,,b:1", '"" is not a broker'),
         ("KAFKA_BOOTSTRAP_SERVERS", "localhost:99999", "is not a broker"),
@@ -228,7 +228,7 @@ def _pipe() -> None:
 @pytest.mark.parametrize(
     ("make", "told"),
     [
-        (lambda: Path(".env").symlink_to("nowhere"), "is a link to what is not there"),
+        (lambda: Path(".env").symlink_to("nowhere"), "is a link to a missing file"),
         (lambda: Path(".env").symlink_to(".env"), "Too many levels of symbolic links"),
         (lambda: Path(".env").symlink_to("/dev/zero"), "a pipe or a device"),
         (_pipe, "a pipe or a device"),
@@ -246,7 +246,7 @@ def test_a_file_of_something_else_is_told_in_part() -> None:
     with pytest.raises(SettingsError) as caught:
         load_settings()
     assert len(caught.value.faults) == 101 and len(str(caught.value)) <= 4_001
-    assert caught.value.faults[-1] == ".env: more is wrong; see whether it is the right file"
+    assert caught.value.faults[-1] == ".env: has more faults; check that it is the right file"
 
 
 def test_nothing_else_reads_it() -> None:
@@ -275,7 +275,7 @@ def test_every_name_is_declared_where_it_is_looked_up() -> None:
     assert {name.upper() for name in Settings.model_fields} == set(setting_names.STREAM)
     snapshots = {name.upper() for name in SnapshotSettings.model_fields}
     assert snapshots - set(setting_names.STREAM) == set(setting_names.SNAPSHOTS)
-    files = {f"{name.upper()}_FILE" for name in (*SNAPSHOT_SECRETS, "influx_token")}
+    files = {f"{name.upper()}_FILE" for name in (*SNAPSHOT_SECRETS, "influx_token", "api_token")}
     assert files == set(setting_names.FILES)
     composed = {
         name

@@ -6,7 +6,7 @@ import urllib.request
 
 import pytest
 
-from cryptostream.engines.server import free_port
+from cryptostream.processes.server import free_port
 from shared.errors import SettingsError
 from shared.health import HANGING_S, LATE_S, Health
 from shared.metrics import ServiceMetrics
@@ -36,7 +36,7 @@ def test_a_part_that_does_not_work_is_named_with_its_reason_until_it_does() -> N
     health.unready("store", "no answer")
     health.set_ready("kafka", False, "nothing acknowledged")
     assert health.troubles() == ["kafka: nothing acknowledged", "store: no answer"]
-    assert health.hanging() is None  # it lives: a new process would not mend the store
+    assert health.hanging() is None  # it lives: a new process would not fix the store
     health.ready("store")
     health.set_ready("kafka", True, "")
     assert health.troubles() == []

@@ -21,10 +21,7 @@ print("through")
 
 
 def stuck_for(seconds: str) -> str:
-    return (
-        f"a library's call held it up for {seconds} s and let nothing else run, so it ended itself; "
-        "its log tells where"
-    )
+    return f"a library's call blocked it for {seconds} s, so that it ended itself; its log shows where"
 
 
 def run(seconds: float, micros: int) -> tuple[int, str, str]:
@@ -54,7 +51,7 @@ def test_what_returns_in_time_goes_on() -> None:
         ("Timeout (1:02:03.500000)!", stuck_for("3723.5")),
         (
             "Fatal Python error: Segmentation fault",
-            "Python itself broke down: Segmentation fault; its log tells where",
+            "Python itself failed: Segmentation fault; its log shows where",
         ),
         ('  File "<frozen runpy>", line 198 in _run_module_as_main', None),
         ("12:00:00 WARNING x: Timeout (0:00:20)!", None),

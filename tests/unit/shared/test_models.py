@@ -14,7 +14,8 @@ SCHEMAS = Path(__file__).resolve().parents[3] / "docs" / "schemas"
 
 
 def exported(kind: str) -> dict[str, Any]:
-    return orjson.loads((SCHEMAS / f"{kind}.json").read_bytes())
+    schema: dict[str, Any] = orjson.loads((SCHEMAS / f"{kind}.json").read_bytes())
+    return schema
 
 
 def incompatibilities(old: dict[str, Any], new: dict[str, Any]) -> list[str]:

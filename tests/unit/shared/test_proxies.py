@@ -7,17 +7,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from websockets.asyncio.server import serve
+from websockets.asyncio.server import ServerConnection, serve
 
-from cryptostream.embedded.source import get_json, probe_binance
 from cryptostream.engines.influxdb import _answers
-from cryptostream.engines.server import free_port
+from cryptostream.processes.server import free_port
+from cryptostream.run.source import get_json, probe_exchange
 from pipelines.snapshots.quiet import quiet
 from producers.connection import open_connection
 from producers.exchanges.binance.rest import BinanceRest
 from shared.errors import ExchangeUnavailable, SettingsError
 from shared.proxies import proxy_for
 from shared.settings import load_settings
+from tests.builders import plan
 from tests.unit.shared.proxied import VARIABLES, answering
 
 EXCHANGE = "https://data-api.binance.vision"
@@ -94,12 +95,12 @@ def test_local_connections_take_no_proxy(monkeypatch: pytest.MonkeyPatch, proxy:
         monkeypatch.setenv(name, proxy)
 
     async def stream() -> None:
-        async def one(connection: object) -> None:
-            await connection.wait_closed()  # type: ignore[attr-defined]
+        async def one(connection: ServerConnection) -> None:
+            await connection.wait_closed()
 
         async with serve(one, "127.0.0.1", 0) as server:
             port = next(iter(server.sockets)).getsockname()[1]
-            connection = await open_connection(f"ws://127.0.0.1:{port}/stream?streams=x", [])
+            connection = await open_connection(plan(f"ws://127.0.0.1:{port}"))
             await connection.close()
 
     asyncio.run(stream())
@@ -116,7 +117,7 @@ def test_rest_stream_and_probe_take_the_same_proxy(monkeypatch: pytest.MonkeyPat
         assert asyncio.run(_time("http://exchange.example")) == 5
         assert get_json("http://exchange.example/api/v3/ping", 2.0) == {"serverTime": 5}
         with pytest.raises(ExchangeUnavailable) as caught:
-            asyncio.run(open_connection("ws://exchange.example/stream?streams=x", []))
+            asyncio.run(open_connection(plan()))
     assert seen == [
         "GET http://exchange.example/api/v3/time",
         "GET http://exchange.example/api/v3/ping",
@@ -128,7 +129,7 @@ def test_rest_stream_and_probe_take_the_same_proxy(monkeypatch: pytest.MonkeyPat
 def test_an_unusable_proxy_ends_the_search_for_a_source(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "socks5://127.0.0.1:1")
     with pytest.raises(SettingsError, match=r"https_proxy: .* SOCKS"):
-        probe_binance(load_settings(binance_rest_url=f"http://127.0.0.1:{free_port()}"))
+        probe_exchange(load_settings(binance_rest_url=f"http://127.0.0.1:{free_port()}"))
 
 
 def test_libraries_are_told_the_same_rule() -> None:

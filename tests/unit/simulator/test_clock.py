@@ -9,7 +9,7 @@ class Time:
         return self.now_s
 
 
-def test_a_held_clock_stands_at_its_start_until_it_is_released():
+def test_a_held_clock_stands_at_its_start_until_it_is_released() -> None:
     time = Time()
     clock = WorldClock(10_000, 2.0, time, held=True)
     time.now_s += 7
@@ -20,7 +20,7 @@ def test_a_held_clock_stands_at_its_start_until_it_is_released():
     assert (clock.held, clock.now_ms()) == (False, 13_000)
 
 
-def test_a_clock_stops_at_a_time_that_was_set_before_and_finals_are_through():
+def test_a_clock_stops_at_a_time_that_was_set_before_and_finals_are_through() -> None:
     time = Time()
     clock = WorldClock(10_000, 1.0, time)
     assert clock.freeze(12_000) == 12_060
@@ -30,7 +30,7 @@ def test_a_clock_stops_at_a_time_that_was_set_before_and_finals_are_through():
     assert clock.freeze() == clock.freeze(20_000) == 12_060
 
 
-def test_an_earlier_stop_goes_before_a_later_one_and_a_held_clock_stops_where_it_stands():
+def test_an_earlier_stop_goes_before_a_later_one_and_a_held_clock_stops_where_it_stands() -> None:
     time = Time()
     clock = WorldClock(10_000, 1.0, time)
     clock.freeze(60_000)
@@ -40,7 +40,7 @@ def test_an_earlier_stop_goes_before_a_later_one_and_a_held_clock_stops_where_it
     assert held.freeze() == 10_000
 
 
-def test_a_world_whose_events_leave_in_time_is_never_held_back():
+def test_a_world_whose_events_leave_in_time_is_never_held_back() -> None:
     time = Time()
     clock = WorldClock(10_000, 20.0, time)
     for _ in range(100):
@@ -49,7 +49,7 @@ def test_a_world_whose_events_leave_in_time_is_never_held_back():
     assert clock.now_ms() == 10_000 + round(100 * 0.7 * 20_000)
 
 
-def test_a_world_that_cannot_send_as_fast_goes_slower_and_never_back():
+def test_a_world_that_cannot_send_as_fast_goes_slower_and_never_back() -> None:
     time = Time()
     clock = WorldClock(0, 20.0, time)
     sent_ms, told = 0, [0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import NoReturn
 
 from simulator.recordings.files import open_recordings
 from simulator.recordings.player import Player
@@ -15,7 +16,7 @@ FEED = Path(__file__).resolve().parents[2] / "feeds" / "quotes-only.jsonl"
 class Broken(Player):
     """Plays until a frame that it cannot play."""
 
-    def next_frames(self, count, wanted):
+    def next_frames(self, count: int, wanted: frozenset[str]) -> NoReturn:
         raise ArithmeticError("a frame that nobody foresaw")
 
 
@@ -37,6 +38,6 @@ async def body() -> list[BaseException]:
     return told
 
 
-def test_a_market_that_stops_is_no_exchange_any_more():
+def test_a_market_that_stops_is_no_exchange_any_more() -> None:
     (error,) = asyncio.run(body())
     assert str(error) == "a frame that nobody foresaw"

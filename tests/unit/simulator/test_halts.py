@@ -9,8 +9,11 @@ from simulator.exchange import Span
 from simulator.faults.events import Fire
 from simulator.faults.market import halts_by_symbol, unissued
 from simulator.faults.script import parse_script
-from simulator.protocol.rest import RestRequest, answer
-from simulator.world.exchange import WorldExchange
+from simulator.outgoing import Outgoing
+from simulator.protocols.binance.dialect import BINANCE
+from simulator.protocols.binance.exchange import WorldExchange
+from simulator.protocols.binance.rest import answer
+from simulator.protocols.port import RestRequest
 from simulator.world.halts import Halts
 
 START_MS = 1_785_767_130_000
@@ -21,12 +24,14 @@ STREAMS = frozenset(f"btcusdc@{kind}" for kind in (
     "trade", "aggTrade", "bookTicker", "depth@100ms", "depth", "kline_1s", "kline_1m", "kline_5m",
 ))  # fmt: skip
 
+Played = tuple[WorldExchange, dict[str, list[Outgoing]]]
 
-def world(halts: Halts | None = None, symbols=("BTCUSDC",)) -> WorldExchange:
+
+def world(halts: Halts | None = None, symbols: tuple[str, ...] = ("BTCUSDC",)) -> WorldExchange:
     return WorldExchange(symbols, 11, START_MS, 1.0, halts={"BTCUSDC": halts} if halts else None)
 
 
-def played(exchange: WorldExchange, streams=STREAMS) -> dict[str, list]:
+def played(exchange: WorldExchange, streams: frozenset[str] = STREAMS) -> dict[str, list[Outgoing]]:
     found = defaultdict(list)
     while exchange.feed.emitted_until_ms < END_MS:
         for event in exchange.feed.due(END_MS, streams):
@@ -35,12 +40,12 @@ def played(exchange: WorldExchange, streams=STREAMS) -> dict[str, list]:
 
 
 @pytest.fixture(scope="module")
-def halted():
+def halted() -> Played:
     exchange = world(Halts([HALT]))
     return exchange, played(exchange)
 
 
-def test_nothing_is_sent_in_a_halt_and_ids_go_on_after_it(halted):
+def test_nothing_is_sent_in_a_halt_and_ids_go_on_after_it(halted: Played) -> None:
     _, streams = halted
     assert all(not HALT[0] <= e.time_ms < HALT[1] for events in streams.values() for e in events)
     assert all(any(e.time_ms >= HALT[1] for e in events) for name, events in streams.items())
@@ -49,14 +54,14 @@ def test_nothing_is_sent_in_a_halt_and_ids_go_on_after_it(halted):
     assert all(b.event["U"] == a.event["u"] + 1 for a, b in pairwise(streams["btcusdc@depth@100ms"]))
 
 
-def test_before_the_halt_the_world_is_the_same(halted):
+def test_before_the_halt_the_world_is_the_same(halted: Played) -> None:
     _, streams = halted
     for name, events in played(world()).items():
         before = [e.event for e in events if e.time_ms < HALT[0]]
         assert [e.event for e in streams[name] if e.time_ms < HALT[0]] == before
 
 
-def test_rest_trades_are_those_of_the_stream(halted):
+def test_rest_trades_are_those_of_the_stream(halted: Played) -> None:
     exchange, streams = halted
     streamed = [e.event for e in streams["btcusdc@trade"]]
     rows = exchange.trades("BTCUSDC", streamed[0]["t"], 1000, END_MS)
@@ -68,7 +73,7 @@ def test_rest_trades_are_those_of_the_stream(halted):
 
 
 @pytest.mark.parametrize(("interval", "length"), [("1s", 1_000), ("1m", 60_000), ("5m", 300_000)])
-def test_bars_without_a_moment_of_trading_exist_nowhere(halted, interval, length):
+def test_bars_without_a_moment_of_trading_exist_nowhere(halted: Played, interval: str, length: int) -> None:
     exchange, streams = halted
     rows = exchange.klines(
         "BTCUSDC", interval, 0, Span(START_MS - START_MS % length, END_MS - 1, 1000), END_MS
@@ -89,7 +94,7 @@ def test_bars_without_a_moment_of_trading_exist_nowhere(halted, interval, length
             assert (k["o"], k["c"], k["v"], k["n"]) == (row.open, row.close, row.base_volume, row.trade_count)
 
 
-def test_the_newest_bars_reach_back_over_the_halt(halted):
+def test_the_newest_bars_reach_back_over_the_halt(halted: Played) -> None:
     exchange, _ = halted
     now_ms = HALT[1] + 15_000
     rows = exchange.klines("BTCUSDC", "1s", 0, Span(None, None, 40), now_ms)
@@ -99,14 +104,14 @@ def test_the_newest_bars_reach_back_over_the_halt(halted):
     assert in_halt[-1].open_time_ms == HALT[0] - HALT[0] % 1000
 
 
-def test_a_bar_that_is_cut_short_closes_when_the_market_opens_again(halted):
+def test_a_bar_that_is_cut_short_closes_when_the_market_opens_again(halted: Played) -> None:
     _, streams = halted
     cut = HALT[0] - HALT[0] % 60_000
     (final,) = (e for e in streams["btcusdc@kline_1m"] if e.event["k"]["x"] and e.event["k"]["t"] == cut)
     assert HALT[1] < final.time_ms <= HALT[1] + 50
 
 
-def test_the_book_stands_still_and_diffs_rebuild_it_afterwards(halted):
+def test_the_book_stands_still_and_diffs_rebuild_it_afterwards(halted: Played) -> None:
     exchange, streams = halted
     before = exchange.depth("BTCUSDC", 5000, HALT[0] - 1)
     assert (
@@ -132,10 +137,10 @@ def test_the_book_stands_still_and_diffs_rebuild_it_afterwards(halted):
     assert last > before.last_update_id
 
 
-def test_exchange_info_says_break_for_that_symbol_only():
+def test_exchange_info_says_break_for_that_symbol_only() -> None:
     exchange = world(Halts([HALT]), ("BTCUSDC", "ETHUSDC"))
 
-    def statuses(now_ms):
+    def statuses(now_ms: int) -> list[str]:
         body = answer(exchange, RestRequest("exchangeInfo", [], None, now_ms)).body
         return [entry["status"] for entry in body["symbols"]]
 
@@ -143,7 +148,7 @@ def test_exchange_info_says_break_for_that_symbol_only():
     assert statuses(HALT[0]) == statuses(HALT[1] - 1) == ["BREAK", "TRADING"]
 
 
-def test_joining_in_a_halt_or_just_after_a_covered_bar_goes_on_rightly():
+def test_joining_in_a_halt_or_just_after_a_covered_bar_goes_on_rightly() -> None:
     for after_ms in (HALT[0] + 5_000, HALT[1] - 10, HALT[1] + 5, HALT[1] + 900):
         exchange = WorldExchange(
             ("BTCUSDC",), 11, START_MS, 1.0, clock_start_ms=after_ms, halts={"BTCUSDC": Halts([HALT])}
@@ -156,18 +161,20 @@ def test_joining_in_a_halt_or_just_after_a_covered_bar_goes_on_rightly():
         assert all(e.time_ms > max(after_ms, HALT[1] - 1) for e in events["btcusdc@trade"])
 
 
-def test_spans_that_touch_are_one_and_are_cut_to_the_books_step():
+def test_spans_that_touch_are_one_and_are_cut_to_the_books_step() -> None:
     halts = Halts([(1_050, 2_010), (2_050, 3_000)])
     assert halts.end_of(999) is None and halts.end_of(1_000) == halts.end_of(2_100) == 3_000
     assert halts.live_slot(9) == halts.live_slot(20) == 8 and halts.live_slot(29) == 29
 
 
-def test_the_script_says_when_which_markets_stand_still():
-    script = parse_script(None, ["halt:at=10,duration=5,symbols=BTCUSDC", "halt:from=20,to=22"])
+def test_the_script_says_when_which_markets_stand_still() -> None:
+    script = parse_script(
+        None, ["halt:at=10,duration=5,symbols=BTCUSDC", "halt:from=20,to=22"], BINANCE.scope
+    )
     halts = halts_by_symbol(script.faults, 1, START_MS, ("BTCUSDC", "ETHUSDC"))
     assert halts["BTCUSDC"].end_of(START_MS + 12_000) == START_MS + 15_000
     assert halts["ETHUSDC"].end_of(START_MS + 12_000) is None
     assert halts["ETHUSDC"].end_of(START_MS + 21_000) == START_MS + 22_000
     fire = Fire(script.faults[0], START_MS + 10_000, START_MS + 15_000)
     streams = ("btcusdc@kline_1s", "btcusdc@kline_1m", "btcusdc@depth@100ms", "ethusdc@kline_1s")
-    assert unissued(fire, streams) == {"kline": 5, "depth": 50}
+    assert unissued(fire, streams, BINANCE.target_of) == {"kline": 5, "depth": 50}

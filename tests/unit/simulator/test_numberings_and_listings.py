@@ -3,14 +3,17 @@
 import random
 from collections import defaultdict
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
 from simulator.faults.market import listed_by_symbol, restarts_by_symbol
 from simulator.faults.script import parse_script
-from simulator.protocol.rest import RestRequest, answer
+from simulator.protocols.binance.dialect import BINANCE
+from simulator.protocols.binance.exchange import WorldExchange
+from simulator.protocols.binance.rest import answer
+from simulator.protocols.port import RestRequest
 from simulator.world.book import slot_at, update_id
-from simulator.world.exchange import WorldExchange
 from simulator.world.numbering import UpdateNumbering
 
 SYMBOL = "BTCUSDC"
@@ -22,22 +25,24 @@ STREAMS = frozenset(
     f"btcusdc@{kind}" for kind in ("trade", "aggTrade", "bookTicker", "depth@100ms", "kline_1s", "kline_1m")
 )
 
+Played = tuple[WorldExchange, dict[str, list[dict[str, Any]]]]
 
-def played(exchange: WorldExchange) -> dict[str, list]:
+
+def played(exchange: WorldExchange) -> dict[str, list[dict[str, Any]]]:
     found = defaultdict(list)
     while exchange.feed.emitted_until_ms < END_MS:
         for event in exchange.feed.due(END_MS, STREAMS):
-            found[event.stream].append(event.event)
+            found[event.stream].append(dict(event.event))
     return found
 
 
-def ask(exchange: WorldExchange, path: str, now_ms: int = END_MS, **query: object):
+def ask(exchange: WorldExchange, path: str, now_ms: int = END_MS, **query: object) -> Any:
     pairs = [("symbol", SYMBOL), *((name, str(value)) for name, value in query.items())]
     return answer(exchange, RestRequest(path, pairs, None, now_ms)).body
 
 
 @pytest.fixture(scope="module")
-def renumbered():
+def renumbered() -> Played:
     restarts = {SYMBOL: [RESTART_MS]}
     exchange = WorldExchange(
         (SYMBOL,), 11, START_MS, 2.0, trade_restarts_ms=restarts, update_restarts_ms=restarts
@@ -46,17 +51,17 @@ def renumbered():
 
 
 @pytest.fixture(scope="module")
-def listed():
+def listed() -> Played:
     exchange = WorldExchange((SYMBOL,), 11, START_MS, 2.0, listed_ms={SYMBOL: LISTED_MS})
     return exchange, played(exchange)
 
 
-def plain():
+def plain() -> Played:
     exchange = WorldExchange((SYMBOL,), 11, START_MS, 2.0)
     return exchange, played(exchange)
 
 
-def test_trade_ids_begin_again_at_1_and_nothing_else_of_a_trade_changes(renumbered):
+def test_trade_ids_begin_again_at_1_and_nothing_else_of_a_trade_changes(renumbered: Played) -> None:
     _, events = renumbered
     _, usual = plain()
     trades = events["btcusdc@trade"]
@@ -68,7 +73,7 @@ def test_trade_ids_begin_again_at_1_and_nothing_else_of_a_trade_changes(renumber
     ]
 
 
-def test_update_ids_begin_again_at_1_and_a_snapshot_goes_on_with_them(renumbered):
+def test_update_ids_begin_again_at_1_and_a_snapshot_goes_on_with_them(renumbered: Played) -> None:
     exchange, events = renumbered
     diffs = [event for event in events["btcusdc@depth@100ms"] if event["E"] >= RESTART_MS]
     assert diffs[0]["U"] == 1
@@ -78,7 +83,7 @@ def test_update_ids_begin_again_at_1_and_a_snapshot_goes_on_with_them(renumbered
     assert quote["u"] <= diffs[-1]["u"]
 
 
-def test_a_diff_that_holds_changes_of_both_numberings_is_the_first_of_the_new_one():
+def test_a_diff_that_holds_changes_of_both_numberings_is_the_first_of_the_new_one() -> None:
     numbering = UpdateNumbering([RESTART_MS])
     last_before = update_id(slot_at(RESTART_MS - 1))
     assert numbering.span(last_before - 7, last_before) == (last_before - 7, last_before)
@@ -86,7 +91,9 @@ def test_a_diff_that_holds_changes_of_both_numberings_is_the_first_of_the_new_on
     assert numbering.span(last_before + 9, last_before + 16) == (9, 16)
 
 
-def test_rest_has_the_trades_of_the_new_numbering_alone_under_the_ids_of_the_stream(renumbered):
+def test_rest_has_the_trades_of_the_new_numbering_alone_under_the_ids_of_the_stream(
+    renumbered: Played,
+) -> None:
     exchange, events = renumbered
     after = {event["t"]: event for event in events["btcusdc@trade"] if event["T"] >= RESTART_MS}
     newest = ask(exchange, "trades", limit=1000)
@@ -111,7 +118,7 @@ def test_rest_has_the_trades_of_the_new_numbering_alone_under_the_ids_of_the_str
     assert before[0]["id"] > 1_000_000_000
 
 
-def test_the_ticker_names_its_first_and_last_trade_as_the_stream_did(renumbered):
+def test_the_ticker_names_its_first_and_last_trade_as_the_stream_did(renumbered: Played) -> None:
     exchange, events = renumbered
     last = [event["t"] for event in events["btcusdc@trade"] if event["T"] <= END_MS][-1]
     of_now = ask(exchange, "ticker/24hr")
@@ -121,7 +128,7 @@ def test_the_ticker_names_its_first_and_last_trade_as_the_stream_did(renumbered)
     assert of_now["firstId"] > 1_000_000_000
 
 
-def test_bars_name_their_trades_in_the_numbering_of_each(renumbered):
+def test_bars_name_their_trades_in_the_numbering_of_each(renumbered: Played) -> None:
     _, events = renumbered
     numbers = {event["T"]: event["t"] for event in events["btcusdc@trade"]}
     bars = [event["k"] for event in events["btcusdc@kline_1s"] if event["k"]["x"] and event["k"]["n"]]
@@ -132,7 +139,7 @@ def test_bars_name_their_trades_in_the_numbering_of_each(renumbered):
     assert any(bar["f"] > bar["L"] for bar in bars) or any(bar["L"] < 1_000 for bar in bars)
 
 
-def test_a_new_listing_has_no_past_and_opens_with_a_trade_of_id_1(listed):
+def test_a_new_listing_has_no_past_and_opens_with_a_trade_of_id_1(listed: Played) -> None:
     exchange, events = listed
     trades = events["btcusdc@trade"]
     assert trades[0]["t"] == 1 and trades[0]["T"] >= LISTED_MS
@@ -146,7 +153,9 @@ def test_a_new_listing_has_no_past_and_opens_with_a_trade_of_id_1(listed):
         assert ask(exchange, path, now_ms=opened_ms - 1, **more) == [], path
 
 
-def test_bars_of_a_new_listing_begin_with_the_one_that_holds_it_on_the_stream_and_over_rest(listed):
+def test_bars_of_a_new_listing_begin_with_the_one_that_holds_it_on_the_stream_and_over_rest(
+    listed: Played,
+) -> None:
     exchange, events = listed
     opened_ms = events["btcusdc@trade"][0]["T"]
     for interval, length_ms in (("1s", 1_000), ("1m", 60_000)):
@@ -161,7 +170,7 @@ def test_bars_of_a_new_listing_begin_with_the_one_that_holds_it_on_the_stream_an
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_wherever_a_listing_falls_the_market_goes_on(seed):
+def test_wherever_a_listing_falls_the_market_goes_on(seed: int) -> None:
     draw = random.Random(seed)
     start_ms = START_MS + draw.randrange(200_000)
     listed_ms = start_ms + draw.randrange(40_000)
@@ -177,10 +186,11 @@ def test_wherever_a_listing_falls_the_market_goes_on(seed):
     assert all(bar["T"] >= listed_ms for bar in finals)
 
 
-def test_restarts_and_listings_are_read_from_a_script():
+def test_restarts_and_listings_are_read_from_a_script() -> None:
     script = parse_script(
         None,
         ["ids_anew:at=5,streams=trade", "ids_anew:at=9,symbols=ETHUSDC", "new_listing:at=3,symbols=ETHUSDC"],
+        BINANCE.scope,
     )
     symbols = (SYMBOL, "ETHUSDC")
     assert restarts_by_symbol(script.faults, 1_000, symbols, "trade") == {

@@ -1,6 +1,7 @@
 import gzip
 import io
 import zipfile
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,23 +10,25 @@ import pytest
 
 from shared.errors import RecordingError, UsageError
 from simulator.exchange import KlineRow, Span
+from simulator.outgoing import Outgoing
+from simulator.protocols.binance.envelopes import encoded
 from simulator.recordings.files import open_recordings
-from simulator.recordings.player import Player
-from simulator.recordings.shift import shift_to
+from simulator.recordings.player import Player, shift_to
 
 FEEDS = Path(__file__).resolve().parents[2] / "feeds"
 
 ALL = 10**6
 
 
-def everything(player: Player) -> list:
+def everything(player: Player) -> list[Outgoing]:
     return player.next_frames(ALL, frozenset(player._recording.streams))
 
 
 def rebuilt(player: Player, symbol: str, stream: str) -> tuple[str, str, int]:
     """Best bid, best ask and the number of diffs applied by Binance's procedure; fails on a hole."""
     depth = player.depth(symbol, 5000, player.first_ms)
-    book = {"b": dict(map(tuple, depth.bids)), "a": dict(map(tuple, depth.asks))}
+    assert depth is not None
+    book: dict[str, dict[str, str]] = {"b": dict(depth.bids), "a": dict(depth.asks)}
     last, applied = depth.last_update_id, 0
     for outgoing in everything(player):
         diff = outgoing.event
@@ -42,7 +45,7 @@ def rebuilt(player: Player, symbol: str, stream: str) -> tuple[str, str, int]:
 class TestRealRecordings:
     """What must come out of each file stands in the recordings' README §1, §2."""
 
-    def test_hftbacktest_joined_over_midnight(self, recordings):
+    def test_hftbacktest_joined_over_midnight(self, recordings: Path) -> None:
         files = [recordings / "binance_spot_ws" / f"hft_btcusdt_2024080{day}.gz" for day in (8, 9)]
         recording = open_recordings(list(reversed(files)))
         assert len(recording.frames) == 99_574 - 1
@@ -56,7 +59,7 @@ class TestRealRecordings:
         assert row.trade_id == 3735690000
         assert player.finished and player.position_ms == list(recording.frames)[-1].received_us // 1000
 
-    def test_one_session_of_cryptofeed_in_three_files(self, recordings):
+    def test_one_session_of_cryptofeed_in_three_files(self, recordings: Path) -> None:
         folder = recordings / "binance_spot_ws"
         parts = ("ws", "http", "0_exchangeInfo")
         recording = open_recordings([folder / f"cf_20211012_BINANCE.{part}.txt.gz" for part in parts])
@@ -67,7 +70,7 @@ class TestRealRecordings:
         for symbol, applied in expected.items():
             assert rebuilt(Player(recording), symbol, f"{symbol.lower()}@depth@100ms")[2] == applied
 
-    def test_cryptofeed_with_the_old_depth_url(self, recordings):
+    def test_cryptofeed_with_the_old_depth_url(self, recordings: Path) -> None:
         recording = open_recordings([recordings / "binance_spot_ws" / "cf_20210404_BINANCE-ee25be.txt.gz"])
         assert len(recording.frames) == 4_716
         assert rebuilt(Player(recording), "DOTUSDT", "dotusdt@depth@100ms") == (
@@ -83,14 +86,14 @@ class TestRealRecordings:
         assert len(rows) == 1_227
         assert all(b.aggregate_id == a.aggregate_id + 1 for a, b in pairwise(rows))
 
-    def test_json_lines_without_receive_times(self, recordings):
+    def test_json_lines_without_receive_times(self, recordings: Path) -> None:
         folder = recordings / "binance_spot_ws"
         frames = open_recordings([folder / "at_btcusdt_mixed_20251114.jsonl"]).frames
         assert [frame.received_us // 1000 - 1763130936114 for frame in frames] == [-100, 0, 100]
         frames = open_recordings([folder / "ph_20260906_single_frames.jsonl"]).frames
         assert [frame.stream for frame in frames] == ["btcusdt@kline_1m", "btcusdt@depth20@100ms"]
 
-    def test_recorder_csv_in_milliseconds_and_without_its_false_last_diff(self, recordings):
+    def test_recorder_csv_in_milliseconds_and_without_its_false_last_diff(self, recordings: Path) -> None:
         folder = recordings / "binance_spot_csv_recorder"
         recording = open_recordings(sorted(folder.iterdir()))
         events = [orjson.loads(frame.body) for frame in recording.frames]
@@ -101,7 +104,7 @@ class TestRealRecordings:
         assert len(diffs) == 2_833 - 1
         assert all(after["U"] == before["u"] + 1 for before, after in pairwise(diffs))
 
-    def test_spot_archives_in_both_units_are_one_hour_grid(self, recordings):
+    def test_spot_archives_in_both_units_are_one_hour_grid(self, recordings: Path) -> None:
         files = sorted((recordings / "binance_spot_archive").glob("BTCUSDT-1h-*"))
         player = Player(open_recordings(files))
         rows = player.klines("BTCUSDT", "1h", 0, Span(0, None, ALL), 0)
@@ -111,7 +114,7 @@ class TestRealRecordings:
         assert player.position_ms == rows[-1].close_time_ms + 1
         assert player.klines("BTCUSDT", "1h", 0, Span(None, rows[9].open_time_ms, 3), 0) == rows[7:10]
 
-    def test_futures_archives_serve_as_history(self, recordings):
+    def test_futures_archives_serve_as_history(self, recordings: Path) -> None:
         recording = open_recordings([recordings / "binance_usdm_archive" / "LTCUSDT-1m-2026-02.csv.gz"])
         rows = {row.open_time_ms: row for row in recording.bars(("LTCUSDT", "1m"))}
         assert len(rows) == 40_320
@@ -127,7 +130,9 @@ class TestRealRecordings:
             ("README.md", "not a recording"),
         ],
     )
-    def test_what_is_not_binance_spot_is_refused_by_name(self, recordings, name, what):
+    def test_what_is_not_binance_spot_is_refused_by_name(
+        self, recordings: Path, name: str, what: str
+    ) -> None:
         with pytest.raises(RecordingError, match=what) as refused:
             open_recordings([recordings / name])
         assert str(recordings / name) in str(refused.value)
@@ -142,18 +147,18 @@ KLINES = b"1699999200000,1,3,0.5,2,10,1700002799999,20,5,4,8,0\n"
 
 
 @pytest.fixture
-def feeds():
+def feeds() -> Path:
     return Path(__file__).resolve().parents[2] / "feeds"
 
 
 @pytest.fixture
-def frame_file(tmp_path):
+def frame_file(tmp_path: Path) -> Path:
     path = tmp_path / "frames.jsonl"
     path.write_bytes(FRAME + b"\n\n")
     return path
 
 
-def test_zipped_archives_are_read(tmp_path):
+def test_zipped_archives_are_read(tmp_path: Path) -> None:
     path = tmp_path / "XUSD-1h-2023-11.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("XUSD-1h-2023-11.csv", KLINES)
@@ -177,7 +182,7 @@ def test_zipped_archives_are_read(tmp_path):
         ("damaged.zip", b"PK\x03\x04nonsense"),
     ],
 )
-def test_damaged_files_give_one_line_that_names_them(tmp_path, name, content):
+def test_damaged_files_give_one_line_that_names_them(tmp_path: Path, name: str, content: bytes) -> None:
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(RecordingError) as refused:
@@ -201,7 +206,9 @@ def zipped(content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("pack", [lambda content: gzip.compress(content, mtime=0), zipped])
-def test_a_packed_recording_that_was_cut_is_read_up_to_the_cut(tmp_path, pack):
+def test_a_packed_recording_that_was_cut_is_read_up_to_the_cut(
+    tmp_path: Path, pack: Callable[[bytes], bytes]
+) -> None:
     packed = pack(b"\n".join(many(2_000)))
     path = tmp_path / "frames.gz"
     path.write_bytes(packed[: len(packed) // 2])
@@ -212,7 +219,7 @@ def test_a_packed_recording_that_was_cut_is_read_up_to_the_cut(tmp_path, pack):
     assert str(path) in note and f"{len(ids)} lines" in note
 
 
-def test_a_gzip_recording_damaged_in_the_middle_gives_no_nonsense(tmp_path):
+def test_a_gzip_recording_damaged_in_the_middle_gives_no_nonsense(tmp_path: Path) -> None:
     packed = bytearray(gzip.compress(b"\n".join(many(100_000)), mtime=0))
     packed[len(packed) // 2 : len(packed) // 2 + 400] = bytes(400)
     path = tmp_path / "frames.gz"
@@ -223,7 +230,7 @@ def test_a_gzip_recording_damaged_in_the_middle_gives_no_nonsense(tmp_path):
     assert "line" in str(refused.value) or "incorrect" in str(refused.value)
 
 
-def test_a_torn_last_line_is_left_out_with_a_note(tmp_path):
+def test_a_torn_last_line_is_left_out_with_a_note(tmp_path: Path) -> None:
     path = tmp_path / "frames.jsonl"
     path.write_bytes(b"\n".join(many(5))[:-9])
     recording = open_recordings([path])
@@ -231,33 +238,33 @@ def test_a_torn_last_line_is_left_out_with_a_note(tmp_path):
     assert "line (5) is torn" in recording.notes[0]
 
 
-def test_a_last_line_without_its_end_is_no_torn_one(tmp_path):
+def test_a_last_line_without_its_end_is_no_torn_one(tmp_path: Path) -> None:
     path = tmp_path / "frames.jsonl"
     path.write_bytes(b"\n".join(many(5)))
     recording = open_recordings([path])
     assert len(recording.frames) == 5 and not recording.notes
 
 
-def test_an_unreadable_line_in_the_middle_is_refused_by_its_number(tmp_path):
+def test_an_unreadable_line_in_the_middle_is_refused_by_its_number(tmp_path: Path) -> None:
     path = tmp_path / "frames.jsonl"
     path.write_bytes(b"\n".join([FRAME, b"", FRAME[:-9], FRAME, b""]))
     with pytest.raises(RecordingError, match="line 3: damaged JSON"):
         open_recordings([path])
 
 
-def test_odd_frames_are_played_as_they_were_recorded(feeds):
+def test_odd_frames_are_played_as_they_were_recorded(feeds: Path) -> None:
     lines = (feeds / "odd-trades.jsonl").read_bytes().splitlines()
     player = Player(open_recordings([feeds / "odd-trades.jsonl"]))
     events = everything(player)
     assert len(events) == len(lines)
     for event, line in zip(events, lines, strict=True):
-        frame = event.encoded(combined=True, microseconds=False)
+        frame = encoded(event, combined=True, microseconds=False)
         # Every byte of the event, though the envelope is the simulator's.
         recorded = line[line.index(b'"data": ') + 8 : -1]
         assert b'"data":' + recorded + b"," in frame
 
 
-def test_rest_knows_the_readable_trades_of_an_odd_recording_alone(feeds):
+def test_rest_knows_the_readable_trades_of_an_odd_recording_alone(feeds: Path) -> None:
     player = Player(open_recordings([feeds / "odd-trades.jsonl"]))
     events = everything(player)
     rows = player.trades("BTCUSDT", None, 1000, 0)
@@ -266,7 +273,7 @@ def test_rest_knows_the_readable_trades_of_an_odd_recording_alone(feeds):
     assert not {3, 4, 6, 7, 8, 9, 10, 11} & {row.trade_id for row in rows}
 
 
-def test_trades_that_begin_anew_are_asked_for_by_their_own_ids(tmp_path):
+def test_trades_that_begin_anew_are_asked_for_by_their_own_ids(tmp_path: Path) -> None:
     path = tmp_path / "frames.jsonl"
     event = '{"e":"trade","E":%d,"s":"XUSD","t":%d,"p":"2","q":"3","T":%d,"m":true}'
     frame = '{"stream":"xusd@trade","data":' + event + "}"
@@ -281,7 +288,7 @@ def test_trades_that_begin_anew_are_asked_for_by_their_own_ids(tmp_path):
     assert [row.trade_id for row in player.trades("XUSD", None, 2, 0)] == [901, 1]
 
 
-def test_quotes_of_which_nobody_knows_when_they_were_are_refused(tmp_path):
+def test_quotes_of_which_nobody_knows_when_they_were_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "quotes.jsonl"
     quote = '{"stream":"xusd@bookTicker","data":{"u":%d,"s":"XUSD","b":"1","B":"2","a":"3","A":"4"}}\n'
     path.write_text("".join(quote % number for number in range(3)))
@@ -291,12 +298,12 @@ def test_quotes_of_which_nobody_knows_when_they_were_are_refused(tmp_path):
     assert len(everything(Player(open_recordings([path])))) == 4
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match=r"nowhere\.gz: cannot be read"):
         open_recordings([tmp_path / "nowhere.gz"])
 
 
-def test_a_shift_moves_every_time_and_keeps_bars_aligned(tmp_path, frame_file):
+def test_a_shift_moves_every_time_and_keeps_bars_aligned(tmp_path: Path, frame_file: Path) -> None:
     archive = tmp_path / "XUSD-1h-2023-11.csv"
     archive.write_bytes(KLINES)
     recording = open_recordings([frame_file, archive])
@@ -316,7 +323,7 @@ def test_a_shift_moves_every_time_and_keeps_bars_aligned(tmp_path, frame_file):
     assert player.trades("XUSD", None, 5, now_ms)[0].trade_time_ms == 999 + shift
 
 
-def test_history_alone_is_shifted_to_end_now(tmp_path):
+def test_history_alone_is_shifted_to_end_now(tmp_path: Path) -> None:
     archive = tmp_path / "XUSD-1h-2023-11.csv"
     archive.write_bytes(KLINES)
     recording = open_recordings([archive])
@@ -324,14 +331,14 @@ def test_history_alone_is_shifted_to_end_now(tmp_path):
     assert 1_785_767_130_000 - 3_600_000 < player.position_ms <= 1_785_767_130_000
 
 
-def test_months_cannot_be_shifted(tmp_path):
+def test_months_cannot_be_shifted(tmp_path: Path) -> None:
     archive = tmp_path / "XUSD-1mo-2023-11.csv"
     archive.write_bytes(KLINES)
     with pytest.raises(UsageError, match="--shift-now"):
         shift_to(open_recordings([archive]), 1_785_767_130_000)
 
 
-def test_frames_come_by_time_and_only_those_wanted(frame_file, tmp_path):
+def test_frames_come_by_time_and_only_those_wanted(frame_file: Path, tmp_path: Path) -> None:
     second = tmp_path / "second.jsonl"
     second.write_bytes(FRAME.replace(b'"E":1000', b'"E":1500').replace(b"xusd@trade", b"xusd@aggTrade"))
     player = Player(open_recordings([second, frame_file]))
@@ -343,7 +350,7 @@ def test_frames_come_by_time_and_only_those_wanted(frame_file, tmp_path):
     assert player.finished and player.position_ms == 1500
 
 
-def test_where_ids_begin_anew_they_mean_the_trades_since():
+def test_where_ids_begin_anew_they_mean_the_trades_since() -> None:
     player = Player(open_recordings([FEEDS / "trade-ids-anew.jsonl"]))
     player.next_frames(8, frozenset())
     assert [row.trade_id for row in player.trades("BTCUSDC", 7_005, 10, 0)] == [7_005, 7_006, 7_007]
@@ -384,7 +391,7 @@ HOURS = [archived(START_MS + number * HOUR_MS) for number in range(3)]
 @pytest.mark.parametrize(
     "name", ["XUSD-1h-2023-11.csv", "币安人生USDT-1h-2023-11.csv", "X_PERP-1h-2023-11-14.csv"]
 )
-def test_an_archive_is_read_whatever_wrote_it(tmp_path, content, name):
+def test_an_archive_is_read_whatever_wrote_it(tmp_path: Path, content: bytes, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(content)
     recording = open_recordings([path])
@@ -395,7 +402,7 @@ def test_an_archive_is_read_whatever_wrote_it(tmp_path, content, name):
     ]
 
 
-def test_members_of_a_zip_are_archives_of_their_own_and_litter_is_passed_over(tmp_path):
+def test_members_of_a_zip_are_archives_of_their_own_and_litter_is_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "all.zip"
     with zipfile.ZipFile(path, "w") as packed:
         packed.writestr("XUSD-1h-2023-11.csv", HOURS[0])
@@ -417,7 +424,9 @@ def test_members_of_a_zip_are_archives_of_their_own_and_litter_is_passed_over(tm
         ("a/XUSD-1h-2023-11.csv", "b/XUSD-1h-2023-11.csv", "two bars of XUSD 1h at 1699999200000"),
     ],
 )
-def test_archives_that_do_not_go_together_are_refused_naming_both(tmp_path, one, other, says):
+def test_archives_that_do_not_go_together_are_refused_naming_both(
+    tmp_path: Path, one: str, other: str, says: str
+) -> None:
     paths = [tmp_path / one, tmp_path / other]
     for number, path in enumerate(paths):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -427,14 +436,14 @@ def test_archives_that_do_not_go_together_are_refused_naming_both(tmp_path, one,
     assert all(str(path) in str(refused.value) for path in paths)
 
 
-def test_an_archive_of_trades_is_refused_as_what_it_is(tmp_path):
+def test_an_archive_of_trades_is_refused_as_what_it_is(tmp_path: Path) -> None:
     path = tmp_path / "XUSD-trades-2023-11.csv"
     path.write_bytes(b"1,2.0,3.0,6.0,1699999200000,True,True\n")
     with pytest.raises(RecordingError, match="by its name an archive of trades, which cannot be played"):
         open_recordings([path])
 
 
-def test_bars_beside_the_grid_are_told_and_holes_are_the_exchange_s(tmp_path):
+def test_bars_beside_the_grid_are_told_and_holes_are_the_exchange_s(tmp_path: Path) -> None:
     path = tmp_path / "XUSD-1h-2018-02.csv"
     beside = [archived(START_MS + 5 * HOUR_MS + 1_694_789 + number * HOUR_MS) for number in range(2)]
     path.write_bytes(b"".join([*HOURS, *beside, archived(START_MS + 8 * HOUR_MS)]))
@@ -446,13 +455,13 @@ def test_bars_beside_the_grid_are_told_and_holes_are_the_exchange_s(tmp_path):
     assert entry["recordedHalts"] == [(START_MS + 10 * HOUR_MS, START_MS + 15 * HOUR_MS - 1)]
 
 
-def test_an_archive_without_holes_has_no_halts(tmp_path):
+def test_an_archive_without_holes_has_no_halts(tmp_path: Path) -> None:
     path = tmp_path / "XUSD-1h-2018-02.csv"
     path.write_bytes(b"".join(HOURS))
     assert all("recordedHalts" not in entry for entry in Player(open_recordings([path])).symbol_entries(0))
 
 
-def test_our_own_export_can_be_played(tmp_path):
+def test_our_own_export_can_be_played(tmp_path: Path) -> None:
     path = tmp_path / "export.csv"
     path.write_text(
         "open_time_ms,exchange,symbol,interval,open,high,low,close,base_volume,quote_volume,"
@@ -463,7 +472,7 @@ def test_our_own_export_can_be_played(tmp_path):
     assert row == open_row()
 
 
-def open_row():
+def open_row() -> KlineRow:
     return KlineRow(
         START_MS,
         *("1.00000000", "3.00000000", "0.50000000", "2.00000000", "10.00000000"),

@@ -1,7 +1,10 @@
+from collections.abc import Callable
+
 import pytest
 
-from simulator.protocol.rest import ENDPOINTS, RestRequest, answer
-from simulator.world.exchange import WorldExchange
+from simulator.protocols.binance.exchange import WorldExchange
+from simulator.protocols.binance.rest import ENDPOINTS, answer
+from simulator.protocols.port import RestAnswer, RestRequest
 
 START_MS = 1_785_767_130_000
 MINUTE_OPEN = START_MS - START_MS % 60_000
@@ -13,8 +16,8 @@ def exchange() -> WorldExchange:
 
 
 @pytest.fixture
-def get(exchange):
-    def ask(path: str, unit: str | None = None, now_ms: int = START_MS, **query: object):
+def get(exchange: WorldExchange) -> Callable[..., RestAnswer]:
+    def ask(path: str, unit: str | None = None, now_ms: int = START_MS, **query: object) -> RestAnswer:
         pairs = [(name, str(value)) for name, value in query.items()]
         return answer(exchange, RestRequest(path, pairs, unit, now_ms))
 
@@ -42,18 +45,20 @@ def get(exchange):
         ("ticker/24hr", {"symbol": "BTCUSDC", "type": "HUGE"}, -1139, "Invalid ticker type."),
     ],
 )  # fmt: skip
-def test_bad_requests_get_binances_codes(get, path, query, code, text):
+def test_bad_requests_get_binances_codes(
+    get: Callable[..., RestAnswer], path: str, query: dict[str, str], code: int, text: str
+) -> None:
     refused = get(path, **query)
     assert refused.status == 400
     assert refused.body["code"] == code
     assert text in refused.body["msg"]
 
 
-def test_an_unknown_time_unit_is_refused(get):
+def test_an_unknown_time_unit_is_refused(get: Callable[..., RestAnswer]) -> None:
     assert get("time", unit="NANOSECOND").body["code"] == -1194
 
 
-def test_the_last_kline_is_unfinished_and_rows_have_twelve_columns(get):
+def test_the_last_kline_is_unfinished_and_rows_have_twelve_columns(get: Callable[..., RestAnswer]) -> None:
     rows = get("klines", symbol="BTCUSDC", interval="1m", limit=3).body
     assert [row[0] for row in rows] == [MINUTE_OPEN - 120_000, MINUTE_OPEN - 60_000, MINUTE_OPEN]
     assert rows[-1][6] > START_MS > rows[-2][6] == MINUTE_OPEN - 1
@@ -63,7 +68,7 @@ def test_the_last_kline_is_unfinished_and_rows_have_twelve_columns(get):
     )
 
 
-def test_a_bar_that_closed_never_changes_again(get):
+def test_a_bar_that_closed_never_changes_again(get: Callable[..., RestAnswer]) -> None:
     before = get("klines", symbol="BTCUSDC", interval="1m", startTime=MINUTE_OPEN, limit=1).body
     closed = get(
         "klines", now_ms=MINUTE_OPEN + 60_000, symbol="BTCUSDC", interval="1m", startTime=MINUTE_OPEN, limit=1
@@ -74,7 +79,7 @@ def test_a_bar_that_closed_never_changes_again(get):
     assert before != closed.body == later.body
 
 
-def test_microseconds_are_understood_in_and_given_out(get):
+def test_microseconds_are_understood_in_and_given_out(get: Callable[..., RestAnswer]) -> None:
     milli = get("klines", symbol="BTCUSDC", interval="1m", startTime=MINUTE_OPEN - 60_000, limit=1).body[0]
     micro = get(
         "klines",
@@ -88,19 +93,19 @@ def test_microseconds_are_understood_in_and_given_out(get):
     assert micro[1:6] == milli[1:6]
 
 
-def test_a_time_zone_moves_the_borders(get):
+def test_a_time_zone_moves_the_borders(get: Callable[..., RestAnswer]) -> None:
     (row,) = get("klines", symbol="BTCUSDC", interval="1d", timeZone="8", limit=1).body
     assert row[0] % 86_400_000 == 16 * 3_600_000
 
 
-def test_limits_beyond_the_maximum_are_cut(get):
+def test_limits_beyond_the_maximum_are_cut(get: Callable[..., RestAnswer]) -> None:
     assert len(get("klines", symbol="BTCUSDC", interval="1m", limit=5000).body) == 1000
     assert len(get("trades", symbol="BTCUSDC", limit=5000).body) == 1000
     assert len(get("klines", symbol="BTCUSDC", interval="1m").body) == 500
     assert len(get("depth", symbol="BTCUSDC").body["bids"]) == 100
 
 
-def test_history_pages_by_id_without_a_hole_up_to_the_newest(get):
+def test_history_pages_by_id_without_a_hole_up_to_the_newest(get: Callable[..., RestAnswer]) -> None:
     newest = get("trades", symbol="XRPUSDC", limit=1).body[0]["id"]
     page = get("historicalTrades", symbol="XRPUSDC", fromId=newest - 9, limit=1000).body
     assert [trade["id"] for trade in page] == list(range(newest - 9, newest + 1))
@@ -111,7 +116,7 @@ def test_history_pages_by_id_without_a_hole_up_to_the_newest(get):
         )
 
 
-def test_aggregates_are_selected_by_id_or_by_time(get):
+def test_aggregates_are_selected_by_id_or_by_time(get: Callable[..., RestAnswer]) -> None:
     rows = get("aggTrades", symbol="BTCUSDC", startTime=START_MS - 60_000, endTime=START_MS - 30_000).body
     assert rows and all(START_MS - 60_000 <= row["T"] <= START_MS - 30_000 for row in rows)
     assert get("aggTrades", symbol="BTCUSDC", fromId=rows[3]["a"], limit=2).body == rows[3:5]
@@ -119,7 +124,9 @@ def test_aggregates_are_selected_by_id_or_by_time(get):
     assert newest == rows[-2:]
 
 
-def test_exchange_info_names_status_and_filters(get, exchange):
+def test_exchange_info_names_status_and_filters(
+    get: Callable[..., RestAnswer], exchange: WorldExchange
+) -> None:
     exchange.statuses["XRPUSDC"] = "BREAK"
     (entry,) = get("exchangeInfo", symbol="XRPUSDC").body["symbols"]
     del exchange.statuses["XRPUSDC"]
@@ -129,7 +136,7 @@ def test_exchange_info_names_status_and_filters(get, exchange):
     assert get("exchangeInfo", symbol="这是测试币456").status == 200
 
 
-def test_the_day_ticker_agrees_with_itself(get):
+def test_the_day_ticker_agrees_with_itself(get: Callable[..., RestAnswer]) -> None:
     body = get("ticker/24hr", symbol="XRPUSDC").body
     assert body["count"] == body["lastId"] - body["firstId"] + 1
     assert body["closeTime"] - body["openTime"] == 86_400_000
@@ -140,7 +147,7 @@ def test_the_day_ticker_agrees_with_itself(get):
     assert len(get("ticker/24hr", type="MINI").body) == 3
 
 
-def test_the_average_price_is_that_of_the_last_five_minutes(get):
+def test_the_average_price_is_that_of_the_last_five_minutes(get: Callable[..., RestAnswer]) -> None:
     body = get("avgPrice", symbol="BTCUSDC").body
     trades = [
         (float(t["price"]), float(t["qty"]))
@@ -166,5 +173,5 @@ def test_the_average_price_is_that_of_the_last_five_minutes(get):
         ("ticker/24hr", {"symbols": "[" + ",".join(["X"] * 21) + "]"}, 40),
     ],
 )  # fmt: skip
-def test_weights_are_todays(path, query, weight):
+def test_weights_are_todays(path: str, query: dict[str, str], weight: int) -> None:
     assert ENDPOINTS[path].weight(query) == weight

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -54,7 +55,7 @@ def test_lines_are_the_same_in_whatever_pieces_they_come(pieces: list[bytes], da
     cuts = sorted(data.draw(st.lists(st.integers(0, len(content)), max_size=6)))
 
     class Pieces(Lines):
-        def _pieces(self, path: Path):
+        def _pieces(self, path: Path) -> Iterator[bytes]:
             for begin, end in itertools.pairwise([0, *cuts, len(content)]):
                 yield content[begin:end]
 
@@ -155,7 +156,7 @@ def test_files_that_overlap_are_one_recording_and_only_they_are_open_at_once(
     open_now, most = 0, 0
 
     class Counted(Lines):
-        def _pieces(self, path: Path):
+        def _pieces(self, path: Path) -> Iterator[bytes]:
             nonlocal open_now, most
             open_now += 1
             most = max(most, open_now)
@@ -195,7 +196,7 @@ def test_a_file_that_has_become_shorter_ends_the_replay_in_words(tmp_path: Path)
 
 
 def test_how_far_the_reading_has_come_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recording_files, "_TOLD_EVERY", 2)
+    monkeypatch.setattr(recording_files, "_PROGRESS_EVERY", 2)
     path = tmp_path / "frames"
     path.write_bytes(b"".join(hft(number, number) for number in range(1, 6)))
     told: list[int] = []
@@ -207,7 +208,7 @@ def test_where_there_is_no_room_for_it_the_folder_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
-    with pytest.raises(CryptoStreamError, match=r"nowhere: what REST knows .* name another folder by TMPDIR"):
+    with pytest.raises(CryptoStreamError, match=r"nowhere: the recording's database .* by TMPDIR"):
         open_recordings([tmp_path / "frames"])
 
 

@@ -33,7 +33,9 @@ borders = st.sampled_from([tape().history_from_ms, DENSE_MS, DENSE_MS + 86_400_0
 
 @settings(max_examples=40, deadline=None)
 @given(borders, st.integers(-20, 20), st.integers(0, 300_000), st.sampled_from(["BTCUSDC", "XRPUSDC"]))
-def test_any_span_is_made_of_its_minutes_and_ids_are_contiguous(border, minutes, length_ms, symbol):
+def test_any_span_is_made_of_its_minutes_and_ids_are_contiguous(
+    border: int, minutes: int, length_ms: int, symbol: str
+) -> None:
     source = tape(symbol)
     begin = border + minutes * MINUTE_MS + 17
     whole = rows(source.between(begin, begin + length_ms))
@@ -49,7 +51,7 @@ def test_any_span_is_made_of_its_minutes_and_ids_are_contiguous(border, minutes,
     assert [row[1] for row in whole] == sorted(row[1] for row in whole)
 
 
-def test_ids_are_contiguous_from_the_thin_past_into_the_live_part():
+def test_ids_are_contiguous_from_the_thin_past_into_the_live_part() -> None:
     source = tape("XRPUSDC")
     ids = [
         (trades.first_id, trades.first_id + len(trades))
@@ -59,7 +61,7 @@ def test_ids_are_contiguous_from_the_thin_past_into_the_live_part():
     assert all(before[1] == after[0] for before, after in pairwise(ids))
 
 
-def test_the_thin_past_has_one_trade_a_minute_and_reaches_1100_days_back():
+def test_the_thin_past_has_one_trade_a_minute_and_reaches_1100_days_back() -> None:
     source = tape()
     assert source.history_from_ms < START_MS - 1_100 * 86_400_000
     day = source.between(DENSE_MS - 86_400_000, DENSE_MS)
@@ -68,7 +70,7 @@ def test_the_thin_past_has_one_trade_a_minute_and_reaches_1100_days_back():
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(-5_000, 400_000))
-def test_an_id_finds_its_trade(offset):
+def test_an_id_finds_its_trade(offset: int) -> None:
     source = tape()
     dense_id = source.id_at_minute(DENSE_MS // MINUTE_MS)
     found = source.by_id(dense_id + offset, 3, START_MS)
@@ -76,14 +78,14 @@ def test_an_id_finds_its_trade(offset):
     assert rows(found)[0] in rows(source.minute(source.minute_of_id(dense_id + offset)))
 
 
-def test_by_id_stops_at_the_asked_time():
+def test_by_id_stops_at_the_asked_time() -> None:
     source = tape()
     newest = source.id_after(START_MS) - 1
     assert len(source.by_id(newest - 4, 100, START_MS)) == 5
     assert len(source.by_id(newest + 1, 100, START_MS)) == 0
 
 
-def test_the_same_seed_and_start_give_the_same_trades_whatever_was_asked_before():
+def test_the_same_seed_and_start_give_the_same_trades_whatever_was_asked_before() -> None:
     one, other = (TradeTape(instrument("SOLUSDC"), 3, START_MS, 1.0) for _ in range(2))
     other.minute((START_MS + 9_000_000) // MINUTE_MS)
     list(other.pieces(DENSE_MS, DENSE_MS + 7_200_000, most=100))
@@ -93,19 +95,19 @@ def test_the_same_seed_and_start_give_the_same_trades_whatever_was_asked_before(
     assert rows(one.between(*span)) != rows(another.between(*span))
 
 
-def test_the_rate_multiplies_trades_from_the_minute_of_the_start_on():
+def test_the_rate_multiplies_trades_from_the_minute_of_the_start_on() -> None:
     before = (START_MS - 600_000, START_MS - 60_000)
     after = (START_MS + 60_000, START_MS + 600_000)
     assert rows(tape().between(*before)) == rows(tape(rate=10.0).between(*before))
     assert len(tape(rate=10.0).between(*after)) == pytest.approx(10 * len(tape().between(*after)), rel=0.01)
 
 
-def test_quiet_symbols_have_seconds_without_a_trade():
+def test_quiet_symbols_have_seconds_without_a_trade() -> None:
     trades = tape("XRPUSDC").between(START_MS, START_MS + 600_000)
     assert len(np.unique(trades.times_ms // 1000)) < 500
 
 
-def test_before_history_there_is_nothing():
+def test_before_history_there_is_nothing() -> None:
     source = tape()
     assert len(source.between(source.history_from_ms - 10**9, source.history_from_ms)) == 0
     assert len(source.last_before(source.history_from_ms)) == 0

@@ -1,6 +1,6 @@
 """Indicators by their definitions alone: steps called one by one, windows taken from the whole history.
 
-Slow and simple: what the composed function of a set is held to, bit for bit.
+Slow and simple: what the compiled function of a set is held to, bit for bit.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from math import isnan, nan
 from typing import Any
 
+from consumers.indicators.bar_inputs import AGE, BEFORE_THE_FIRST_BAR, COUNT, KEPT, bar_inputs
 from consumers.indicators.bars import Bar
 from consumers.indicators.indicator_set import Column
-from consumers.indicators.quantities import AGE, BEFORE_THE_FIRST_BAR, COUNT, KEPT, quantities
 from consumers.indicators.step import Indicator
 
 
@@ -27,8 +27,8 @@ class PlainWindows:
         if kind not in ("sum", "highest", "lowest", "past", "tail", "average"):
             raise AttributeError(kind)
 
-        def request(quantity: int, parameter: Any) -> int:
-            self._requests.append((kind, quantity, parameter))
+        def request(bar_input: int, parameter: Any) -> int:
+            self._requests.append((kind, bar_input, parameter))
             return COUNT + len(self._requests) - 1
 
         return request
@@ -36,37 +36,37 @@ class PlainWindows:
     def add(self, bar: Bar) -> list[Any]:
         """What is known at a bar."""
         last = self._history[-1] if self._history else None
-        before = tuple(last[quantity] for quantity in KEPT) if last else BEFORE_THE_FIRST_BAR
-        now: list[Any] = list(quantities(before, bar))
-        answers = [self._answer(number, now) for number in range(len(self._requests))]
-        self._history.append(tuple(now))
-        return now + answers
+        before = tuple(last[bar_input] for bar_input in KEPT) if last else BEFORE_THE_FIRST_BAR
+        inputs: list[Any] = list(bar_inputs(before, bar))
+        answers = [self._answer(number, inputs) for number in range(len(self._requests))]
+        self._history.append(tuple(inputs))
+        return inputs + answers
 
-    def _answer(self, number: int, now: Sequence[float]) -> Any:
-        kind, quantity, parameter = self._requests[number]
-        x = now[quantity]
+    def _answer(self, number: int, inputs: Sequence[float]) -> Any:
+        kind, bar_input, parameter = self._requests[number]
+        x = inputs[bar_input]
         if kind == "average":
             average = self._averages.get(number, nan)
-            if now[AGE] <= 2.0 and isnan(average):
+            if inputs[AGE] <= 2.0 and isnan(average):
                 average = x
             self._averages[number] = average + parameter * (x - average)
             return self._averages[number]
-        past = self._last(quantity, parameter - 1)
+        past = self._last(bar_input, parameter - 1)
         if kind == "sum":
-            return self._nested_sum(quantity, parameter) + x
+            return self._nested_sum(bar_input, parameter) + x
         if kind == "highest":
             return max([x, *(value for value in past if not isnan(value))])
         if kind == "lowest":
             return min([x, *(value for value in past if not isnan(value))])
         if kind == "past":
-            longest = max(length for _, q, length in self._requests if q == quantity and type(length) is int)
-            return self._last(quantity, longest - 1)
+            longest = max(length for _, q, length in self._requests if q == bar_input and type(length) is int)
+            return self._last(bar_input, longest - 1)
         return (*past, x)[1:]
 
-    def _nested_sum(self, quantity: int, length: int) -> float:
-        # In the order in which sums of one quantity are taken: each begins with the next shorter one.
-        asked = {n for kind, q, n in self._requests if kind == "sum" and q == quantity and n <= length}
-        values = self._last(quantity, length - 1)
+    def _nested_sum(self, bar_input: int, length: int) -> float:
+        # In the order in which sums of one bar input are taken: each begins with the next shorter one.
+        asked = {n for kind, q, n in self._requests if kind == "sum" and q == bar_input and n <= length}
+        values = self._last(bar_input, length - 1)
         total, taken = None, 0
         for n in sorted(asked):
             piece = sum(values[len(values) - n + 1 : len(values) - taken])
@@ -74,8 +74,8 @@ class PlainWindows:
         assert total is not None
         return total
 
-    def _last(self, quantity: int, count: int) -> tuple[float, ...]:
-        values = tuple(known[quantity] for known in self._history[-count:])
+    def _last(self, bar_input: int, count: int) -> tuple[float, ...]:
+        values = tuple(known[bar_input] for known in self._history[-count:])
         return (nan,) * (count - len(values)) + values
 
 
@@ -86,16 +86,16 @@ def plain_rows(columns: Sequence[Column], bars: Sequence[Bar]) -> list[tuple[flo
     for column in columns:
         key = column.make, column.parameters
         if key not in indicators:
-            indicators[key] = column.make(windows, **dict(column.parameters))  # type: ignore[arg-type]
+            indicators[key] = column.make(windows, **dict(column.parameters))
     memories = {key: indicator.initial for key, indicator in indicators.items()}
     rows = []
     for bar in bars:
-        now, stepped = windows.add(bar), {}
+        inputs, stepped = windows.add(bar), {}
         for key, indicator in indicators.items():
             memory = memories[key]
-            stepped[key] = indicator.step(memory, now)
+            stepped[key] = indicator.step(memory, inputs)
             if indicator.close:
-                memories[key] = indicator.close(memory, stepped[key], now)
+                memories[key] = indicator.close(memory, stepped[key], inputs)
             else:
                 memories[key] = stepped[key][len(stepped[key]) - len(memory) :]
         rows.append(tuple(stepped[column.make, column.parameters][column.index] for column in columns))

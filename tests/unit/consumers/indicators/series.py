@@ -43,8 +43,9 @@ def made_up(count: int, *, seed: int = 1, tick: float = 0.01, volume: float = 10
         opening = price
         price = max(100, price + draw.randint(-step, step))
         high, low = max(opening, price) + draw.randint(0, step), min(opening, price) - draw.randint(0, step)
+        quantity = 0.0 if kind < 0.05 else draw.random() * volume
         prices = (float(ticks * tick) for ticks in (opening, high, low, price))
-        bars.append(Bar(index * MINUTE_MS, *prices, 0.0 if kind < 0.05 else draw.random() * volume))
+        bars.append(Bar(index * MINUTE_MS, *(*prices, quantity)))
     return bars
 
 
@@ -69,5 +70,5 @@ def awkward(draw: st.DrawFn) -> list[Bar]:
             lots = 0 if kind == "silent" else chance.randint(0, chance.choice((10, 1_000, 10**9, 10**14)))
             prices = (value * tick for value in (opening, high, low, ticks))
             # Quantities come in steps of 1e-8 at the finest.
-            bars.append(Bar(len(bars) * MINUTE_MS, *prices, lots / 1e8))
+            bars.append(Bar(len(bars) * MINUTE_MS, *(*prices, lots / 1e8)))
     return bars

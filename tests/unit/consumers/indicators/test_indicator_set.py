@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Callable
 
 import pytest
 
@@ -50,10 +51,10 @@ def test_a_state_of_another_layout_is_refused() -> None:
 @pytest.mark.parametrize(
     "change", [lambda data: data[:-1], lambda data: data + b"\0", lambda data: data[:10]]
 )
-def test_a_state_cut_short_or_too_long_is_refused(change: object) -> None:
+def test_a_state_cut_short_or_too_long_is_refused(change: Callable[[bytes], bytes]) -> None:
     data = state_after(("all",), 30)
     with pytest.raises(ValueError, match="state"):
-        indicator_set().load(change(data))  # type: ignore[operator]
+        indicator_set().load(change(data))
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b'{"schema":1}' * 10])

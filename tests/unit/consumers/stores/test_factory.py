@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,8 +13,8 @@ from shared.errors import SettingsError, StoreUnavailable
 from shared.settings import Settings
 
 
-def settings(**fields: object) -> Settings:
-    return Settings(_env_file=None, **fields)  # type: ignore[call-arg, arg-type]
+def settings(**fields: Any) -> Settings:
+    return Settings(_env_file=None, **fields)
 
 
 def test_sqlite_needs_a_path() -> None:

@@ -8,13 +8,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import cast
 from urllib.parse import parse_qs, urlsplit
 
 import orjson
 import pytest
 from pydantic import SecretStr
 
-from consumers.points import Point
+from consumers.measurements import Point
 from consumers.stores.influxdb import MAX_BYTES, MAX_LINES, InfluxStore
 from consumers.stores.influxdb_reader import InfluxReader
 from shared.errors import PointsRejected, StoreMisconfigured, StoreUnavailable
@@ -23,7 +24,7 @@ from tests.store_contract import BASE_NS, DAY_NS, bar, hour_of_bars, trade
 
 # Lines of one request → status, headers, body.
 Answering = Callable[[list[str]], tuple[int, dict[str, str], bytes]]
-NO_CONTENT = (204, {}, b"")
+NO_CONTENT: tuple[int, dict[str, str], bytes] = (204, {}, b"")
 
 
 def said(
@@ -90,7 +91,7 @@ def server() -> Iterator[Exchange]:
 
 
 def settings_for(url: str) -> Settings:
-    return Settings(_env_file=None, influx_url=url, influx_token=SecretStr("t"))  # type: ignore[call-arg]
+    return Settings(_env_file=None, influx_url=url, influx_token=SecretStr("t"))
 
 
 @pytest.fixture
@@ -196,7 +197,7 @@ def test_points_beyond_retention_are_expired_not_rejected_and_found_quickly(
         return NO_CONTENT
 
     server.answer = answer
-    assert sorted(point.values[0] for point in store.write(trades(4000))) == list(range(3000))
+    assert sorted(cast(int, point.values[0]) for point in store.write(trades(4000))) == list(range(3000))
     assert store.expired == 3000
     assert set(ids(server.stored())) == set(range(3000, 4000))
     assert len(server.requests) < 40
@@ -296,7 +297,11 @@ def test_a_token_that_cannot_be_sent_is_a_wrong_setting_and_stays_secret(token: 
 def test_a_query_that_breaks_off_is_unavailable(server: Exchange) -> None:
     reader = InfluxReader(settings_for(server.url))
     for body in (b"error,reference\r\nout of memory,897\r\n", b"<html>\r\n", b",result,table\r\n,a\r\n"):
-        server.answer = lambda _, body=body: (200, {"Content-Type": "text/csv"}, body)  # type: ignore[misc]
+
+        def answer(_lines: list[str], body: bytes = body) -> tuple[int, dict[str, str], bytes]:
+            return 200, {"Content-Type": "text/csv"}, body
+
+        server.answer = answer
         with pytest.raises(StoreUnavailable, match=r"^INFLUX_URL: "):
             list(reader.read("trade", {}))
 
@@ -341,12 +346,12 @@ def test_what_another_program_wrote_is_left_out_and_said(
     }
     ticks = "INFLUX_BUCKET_TICKS: bucket ticks: field"
     assert [record.getMessage() for record in caplog.records] == [
-        f"{ticks} trade_id of trade has a value that is not ours ('7.5'); left out",
-        f"{ticks} note of trade has a value that is not ours ('hello'); left out",
+        f"{ticks} trade_id of trade has a value of another program ('7.5'); left out",
+        f"{ticks} note of trade has a value of another program ('hello'); left out",
     ]
 
 
 def test_a_query_that_foreign_fields_break_names_the_bucket(server: Exchange) -> None:
     server.answer = lambda _: said(400, 'runtime error: pivot: value "x" appears in a column key column')
-    with pytest.raises(StoreMisconfigured, match=r"^INFLUX_BUCKET_TICKS: bucket ticks holds what another"):
+    with pytest.raises(StoreMisconfigured, match=r"^INFLUX_BUCKET_TICKS: bucket ticks holds data of another"):
         list(InfluxReader(settings_for(server.url)).read("trade", {}))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.measurements import INDICATOR, KLINE, LEDGER, MEASUREMENTS, SERVICE, TRADE
-from consumers.points import Point, Series
+from consumers.measurements import INDICATOR, KLINE, LEDGER, MEASUREMENTS, SERVICE, TRADE, Point, Series
 from consumers.stores.line_protocol import LineEncoder, encode
 from shared.errors import PointsRejected
 
@@ -19,8 +20,8 @@ WIDE = Series(
 )
 
 
-def line(series: Series, *values: object, time_ns: int = 17) -> str:
-    return encode([Point(series, time_ns, values)]).decode()  # type: ignore[arg-type]
+def line(series: Series, *values: Any, time_ns: int = 17) -> str:
+    return encode([Point(series, time_ns, values)]).decode()
 
 
 def fields(text: str) -> dict[str, str]:
@@ -88,9 +89,9 @@ def test_whole_numbers_in_float_columns_are_floats() -> None:
     ],
 )
 def test_what_can_never_be_stored_is_rejected_with_its_reason(
-    series: Series, values: tuple[object, ...]
+    series: Series, values: tuple[Any, ...]
 ) -> None:
-    point = Point(series, 17, values)  # type: ignore[arg-type]
+    point = Point(series, 17, values)
     with pytest.raises(PointsRejected) as caught:
         LineEncoder().line(point)
     ((rejected, reason),) = caught.value.rejected
@@ -121,7 +122,11 @@ def test_every_field_reads_back_as_the_same_value(data: st.DataObject) -> None:
         for column, value in zip(measurement.columns, values, strict=True)
         if value is not None and math.isfinite(value)
     }
-    read = {"float": float, "int": lambda text: int(text.removesuffix("i")), "bool": "true".__eq__}
+    read: dict[str, Callable[[str], Any]] = {
+        "float": float,
+        "int": lambda text: int(text.removesuffix("i")),
+        "bool": "true".__eq__,
+    }
     types = {column.name: column.type for column in measurement.columns}
     found = {name: read[types[name]](text) for name, text in fields(text).items()} if text else {}
     assert found == stored

@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
-from consumers.measurements import INDICATOR
-from consumers.points import Point, Series
+from consumers.measurements import INDICATOR, Point, Series
 from consumers.stores import sqlite
 from consumers.stores.disk import DiskGuard, Space
 from consumers.stores.sqlite import SqliteStore

@@ -12,21 +12,23 @@ from tests.extras import require_snapshot_extras
 require_snapshot_extras()
 
 from pipelines.snapshots.quality.bounds import Bounds
-from pipelines.snapshots.quality.rules import RULES, Usual, judge
+from pipelines.snapshots.quality.rules import RULES, Baseline, check_rules
 from pipelines.snapshots.rows import SnapshotRow
 from tests.snapshot_builders import FIVE_MINUTES, SLOT, row
 
-USUAL = Usual(FIVE_MINUTES, {"BTCUSDT": Bounds(1.0, 0.02)}, {"BTCUSDT": (SLOT - FIVE_MINUTES, 100.0)}, {})
+BASELINE = Baseline(
+    FIVE_MINUTES, {"BTCUSDT": Bounds(1.0, 0.02)}, {"BTCUSDT": (SLOT - FIVE_MINUTES, 100.0)}, {}
+)
 
 
-def broken(one: SnapshotRow, usual: Usual = USUAL) -> tuple[str, ...]:
-    verdict = judge([one], usual)
-    return verdict.broken[0][1] if verdict.broken else ()
+def broken(one: SnapshotRow, baseline: Baseline = BASELINE) -> tuple[str, ...]:
+    checked = check_rules([one], baseline)
+    return checked.broken[0][1] if checked.broken else ()
 
 
 def test_a_sound_row_keeps_every_rule() -> None:
-    assert judge([row()], USUAL).good == (row(),)
-    assert judge([], USUAL).good == ()
+    assert check_rules([row()], BASELINE).good == (row(),)
+    assert check_rules([], BASELINE).good == ()
 
 
 @pytest.mark.parametrize(
@@ -65,26 +67,26 @@ def test_an_old_answer_is_not_fresh() -> None:
 
 def test_a_price_may_move_further_in_more_slots() -> None:
     moved = row(last_price="98.1")
-    long_ago = replace(USUAL, before={"BTCUSDT": (SLOT - 4 * FIVE_MINUTES, 100.0)})
+    long_ago = replace(BASELINE, before={"BTCUSDT": (SLOT - 4 * FIVE_MINUTES, 100.0)})
     assert "price_jump_usual" not in broken(moved, long_ago)
-    assert "price_jump_usual" in broken(row(last_price="103.5", high_24h="110"), USUAL)
+    assert "price_jump_usual" in broken(row(last_price="103.5", high_24h="110"), BASELINE)
 
 
 def test_without_a_price_before_there_is_no_jump() -> None:
-    assert broken(row(last_price="98.1"), replace(USUAL, before={})) == ()
+    assert broken(row(last_price="98.1"), replace(BASELINE, before={})) == ()
 
 
 def test_another_price_than_the_stream_has_is_held_back() -> None:
-    assert broken(row(), replace(USUAL, stream_closes={"BTCUSDT": 100.4})) == ()
-    assert broken(row(), replace(USUAL, stream_closes={"BTCUSDT": 90.0})) == ("agrees_with_stream",)
+    assert broken(row(), replace(BASELINE, stream_closes={"BTCUSDT": 100.4})) == ()
+    assert broken(row(), replace(BASELINE, stream_closes={"BTCUSDT": 90.0})) == ("agrees_with_stream",)
 
 
 def test_one_bad_row_costs_no_other() -> None:
     rows = [row(), row(symbol="ETHUSDT", best_bid="200"), row(symbol="BNBUSDT")]
-    verdict = judge(rows, USUAL)
-    assert [good.symbol for good in verdict.good] == ["BTCUSDT", "BNBUSDT"]
-    assert [bad.symbol for bad, _ in verdict.broken] == ["ETHUSDT"]
-    results = {result.rule: (result.checked, result.failed) for result in verdict.results()}
+    checked = check_rules(rows, BASELINE)
+    assert [good.symbol for good in checked.good] == ["BTCUSDT", "BNBUSDT"]
+    assert [bad.symbol for bad, _ in checked.broken] == ["ETHUSDT"]
+    results = {result.rule: (result.checked, result.failed) for result in checked.results()}
     assert results == {rule.name: (3, int(rule.name == "bid_below_ask")) for rule in RULES}
 
 
@@ -98,12 +100,12 @@ def test_ten_thousand_rows_of_any_numbers_are_judged_as_plain_comparisons_would(
         return row(**changed)
 
     rows = [drawn() for _ in range(10_000)]
-    verdict = judge(rows, USUAL)
-    assert len(verdict.good) + len(verdict.broken) == len(rows)
-    by_place = {id(one): names for one, names in verdict.broken}
+    checked = check_rules(rows, BASELINE)
+    assert len(checked.good) + len(checked.broken) == len(rows)
+    by_row = {id(one): names for one, names in checked.broken}
     for one in rows:
         measured: dict[str, Any] = dict(one.measures)
-        names = by_place.get(id(one), ())
+        names = by_row.get(id(one), ())
         assert ("bid_below_ask" in names) == (measured["best_bid"] >= measured["best_ask"])
         inside = measured["low_24h"] <= measured["last_price"] <= measured["high_24h"]
         assert ("last_within_day" in names) == (not inside)

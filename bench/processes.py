@@ -1,0 +1,59 @@
+"""Processes that are measured: started, ended, and what they use."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+
+from shared.proxies import direct
+
+_STOP_S: Final = 30.0
+
+
+@contextmanager
+def running(
+    command: Sequence[str], settings: Mapping[str, str], **options: Any
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process, ended by SIGTERM.
+
+    Args:
+        settings: on top of this process' environment.
+        options: of `subprocess.Popen`.
+    """
+    process = subprocess.Popen(command, env={**os.environ, **settings}, **options)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(_STOP_S)
+
+
+def cpu_s(process: subprocess.Popen[bytes]) -> float:
+    """CPU time so far, of user and system."""
+    return float(sum(psutil.Process(process.pid).cpu_times()[:2]))
+
+
+def resident_bytes(process: subprocess.Popen[bytes]) -> int:
+    return int(psutil.Process(process.pid).memory_info().rss)
+
+
+def peak_mb(process: subprocess.Popen[bytes]) -> float:
+    """The most that a process has had resident so far, by its `/proc/…/status`."""
+    status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
+    peak_kb = next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]
+    return int(peak_kb) * 1024 / 1e6
+
+
+def page(port: int, path: str) -> str | None:
+    """A page of a process on this machine; None without an answer, or with an error."""
+    try:
+        with direct().open(f"http://127.0.0.1:{port}/{path}", timeout=1) as answer:
+            return str(answer.read().decode())
+    except OSError:
+        return None

@@ -1,0 +1,194 @@
+"""Runs scenarios in turn on the same servers, and checks each."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from chaos.checks import (
+    against_bars,
+    against_claims,
+    against_exchange_log,
+    against_export,
+    against_topics,
+)
+from chaos.exchange_log import BarSeries, ExchangeLog
+from chaos.injector import FaultInjector, KillPlan
+from chaos.ledger_oracle import Claims
+from chaos.market import Market, Window
+from chaos.result import Result
+from chaos.scenarios import UNDISTURBED, WINDOW_S, Scenario
+from chaos.servers import Servers
+from chaos.session import Session
+from chaos.stack import Modules, StackOptions
+from chaos.store_export import Export
+from chaos.topic_invariants import TopicReport, read_topics
+from consumers.indicators.registry import indicator_set
+from cryptostream.processes.supervisor import Say
+from shared.errors import CryptoStreamError
+from shared.id_ranges import IdRanges
+from shared.intervals import INTERVAL_MS
+
+_UNDISTURBED = Scenario(UNDISTURBED, "nothing is broken", window_s=WINDOW_S, connection_age_s=None)
+
+
+class Runner:
+    """Runs scenarios of one market.
+
+    Args:
+        kills: in each scenario that kills.
+        modules: started as producers and consumers.
+        undisturbed: the store after the undisturbed run, if known.
+    """
+
+    def __init__(
+        self,
+        servers: Servers,
+        market: Market,
+        directory: Path,
+        say: Say,
+        *,
+        kills: int = 5,
+        modules: Modules | None = None,
+        undisturbed: Export | None = None,
+    ) -> None:
+        self._servers = servers
+        self._market = market
+        self._directory = directory
+        self._say = say
+        self._kills = kills
+        self._modules = modules or Modules()
+        self._undisturbed = undisturbed
+
+    def undisturbed(self) -> Export:
+        """The store after the undisturbed run, which is made once.
+
+        Raises:
+            CryptoStreamError: even that run broke a promise.
+        """
+        if self._undisturbed is None:
+            self._say(f"{UNDISTURBED}: the run that the others are compared with")
+            result = Result(_UNDISTURBED)
+            self._undisturbed = self._run(_UNDISTURBED, result, Modules())
+            if result.broken():
+                raise CryptoStreamError(f"the undisturbed run is broken: {'; '.join(result.broken())}")
+        return self._undisturbed
+
+    def run(self, scenario: Scenario) -> Result:
+        """One scenario from empty topics to its outcome; an error of the harness is part of the result."""
+        result = Result(scenario)
+        try:
+            other = self.undisturbed() if scenario.same_market else None
+            self._say(f"{scenario.name}: {scenario.about}")
+            export = self._run(scenario, result, self._modules)
+            if other is not None and not scenario.altered_bars:
+                result.differences.update(against_export(export, other))
+        except CryptoStreamError as error:
+            result.error = str(error)
+        return result
+
+    def _run(self, scenario: Scenario, result: Result, modules: Modules) -> Export:
+        began_s = time.monotonic()
+        market = self._market
+        options = StackOptions(scenario.speed, scenario.exchange_arguments(), modules)
+        session = Session(
+            self._servers,
+            market,
+            options,
+            self._directory / scenario.name,
+            self._say,
+            books=not scenario.for_good,
+        )
+        try:
+            session.start()
+            plan = KillPlan(self._kills if scenario.kill else 0, market.seed)
+            FaultInjector(session, self._servers, scenario, result, self._say).run(plan, market.start_ms)
+            _count(result, session.stack.faults() if scenario.faults else [])
+            drained = session.end(scenario.noticed_s)
+            result.drain_s = drained.seconds
+            result.complaints += drained.complaints
+            result.unexpected_exits = tuple(session.stack.processes.unexpected_exits)
+            export = self._check(session, scenario, result, drained.window)
+        finally:
+            session.close()
+            result.seconds = time.monotonic() - began_s
+        return export
+
+    def _check(self, session: Session, scenario: Scenario, result: Result, window: Window) -> Export:
+        export, exchange_log = session.export(window), session.exchange_log()
+        topics = read_topics(self._servers.kafka.bootstrap_servers, self._market.intervals)
+        claims = session.monitor.claims
+        result.rows, result.books, result.dead_letters = export.rows, topics.books, topics.dead_letters
+        result.lost = sum(claims.ids(series, "lost").id_count() for series in claims.series())
+        differences = result.differences
+        if scenario.torn:
+            differences.update(against_exchange_log(export, exchange_log))
+            differences.update(against_claims(export, claims, expected=False))
+            return export
+        differences.update(
+            against_exchange_log(export, exchange_log, _altered(scenario, claims, self._market))
+        )
+        bars = _bars(scenario, exchange_log, export)
+        indicators = indicator_set(("all",))
+        differences.update(against_bars(export, bars, topics.firsts_ms, indicators))
+        differences.update(topics.differences)
+        differences.update(against_topics(topics, exchange_log, claims, window))
+        differences.update(against_claims(export, claims))
+        _expect(scenario, result, session, topics)
+        return export
+
+
+def _altered(scenario: Scenario, claims: Claims, market: Market) -> dict[BarSeries, IdRanges]:
+    """Bars that may differ from the issued ones: revised ones, and those that began before the producer saw a
+    trade and so could not be audited (`unaudited_bars`)."""
+    if not scenario.altered_bars:
+        return {}
+    altered = claims.altered_bars()
+    for symbol in market.symbols:
+        for interval in market.intervals:
+            begun = market.start_ms // INTERVAL_MS[interval]
+            series = symbol, interval
+            altered[series] = IdRanges([*altered.get(series, ()), (begun, begun)])
+    return altered
+
+
+def _bars(scenario: Scenario, exchange_log: ExchangeLog, export: Export) -> dict[BarSeries, dict[int, Any]]:
+    """The bars that the indicators are checked against; those before the window were issued over REST."""
+    if scenario.indicators_of == "issued":
+        return dict(exchange_log.bars)
+    return {series: {**exchange_log.bars[series], **bars} for series, bars in export.bars.items()}
+
+
+def _count(result: Result, faults: list[dict[str, Any]]) -> None:
+    result.fired = faults[0]["fired"] if faults else 0
+    # A kind may be listed twice: once at a fixed time, once with a probability.
+    fired = {fault["kind"] for fault in faults if fault["fired"]}
+    result.silent_faults = tuple(dict.fromkeys(f["kind"] for f in faults if f["kind"] not in fired))
+    result.records = Counter()
+    for fault in faults:
+        result.records.update({stream: hit for stream, hit in fault["records"].items() if hit})
+
+
+def _expect(scenario: Scenario, result: Result, session: Session, topics: TopicReport) -> None:
+    """Check the ledger events and dead letters that the scenario requires or forbids."""
+    events, complaints = session.monitor.claims.events, result.complaints
+    complaints += [
+        f"the ledger has no {kind} of {stream}"
+        for stream, kind in scenario.ledger
+        if not events[stream, kind]
+    ]
+    complaints += [
+        f"the ledger has {events[stream, kind]} {kind} of {stream}"
+        for stream, kind in scenario.never
+        if events[stream, kind]
+    ]
+    hits = sum(result.records[stream] for stream in ("trade", "kline", "depth", "quote", "kline_live"))
+    if scenario.dead_letters and topics.dead_letters < hits:
+        complaints.append(f"{hits} bad records, but {topics.dead_letters} dead letters")
+    unsynced = sum(number for (_, kind), number in events.items() if kind == "unsynced")
+    if topics.depth_holes > unsynced:
+        complaints.append(f"{topics.depth_holes} holes in depth, but {unsynced} unsynced spans in the ledger")
+    if session.monitor.bad:
+        complaints.append(f"{session.monitor.bad} events of the ledger break their contract")

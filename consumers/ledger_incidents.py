@@ -1,0 +1,86 @@
+"""Incidents of the ledger: gaps, late and revised records, unsynced and uncarried spans. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, Final, NamedTuple
+
+from shared.id_ranges import IdRanges
+from shared.ledger import LedgerSeries
+from shared.messages import LedgerMessage
+
+INCIDENT_KINDS: Final = frozenset(("gap", "late", "revised", "unsynced", "uncarried"))
+_KEPT: Final = 20
+_DETAIL_LENGTH: Final = 300
+_MAX_LATE_RANGES: Final = 10_000
+
+
+class Incident(NamedTuple):
+    """One incident; `first` and `last` as in its event, with its time in ms if known."""
+
+    kind: str
+    first: int
+    last: int
+    time_ms: int | None
+    detail: str | None
+
+
+class SeriesIncidents:
+    """The newest incidents of one series, and how many there were. Unlike sets, counts are not idempotent:
+    an event must be received once.
+
+    Attributes:
+        late: ids of bars that came after later ones and have no indicators.
+    """
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+        self.late = IdRanges()
+        self._newest: dict[str, deque[Incident]] = {}
+
+    def receive(self, series: LedgerSeries, message: LedgerMessage) -> None:
+        """Enter an event whose kind is one of `INCIDENT_KINDS`."""
+        kind, first, last = message["kind"], message["first"], message["last"]
+        detail = message["detail"]
+        timed = series.stream == "klines" or kind == "uncarried"
+        incident = Incident(
+            kind,
+            first,
+            last,
+            first if timed else message["event_time_ms"],
+            detail[-_DETAIL_LENGTH:] if detail else detail,
+        )
+        newest = self._newest.setdefault(kind, deque(maxlen=_KEPT))
+        if kind == "uncarried" and newest and newest[-1].first == first:
+            newest[-1] = incident  # the same span, longer
+        else:
+            newest.append(incident)
+            self.counts[kind] = self.counts.get(kind, 0) + 1
+        if kind == "late" and series.stream == "klines":
+            self.late.add(first // series.unit, last // series.unit)
+            if self.late.range_count() > _MAX_LATE_RANGES:
+                self.late.remove(*next(iter(self.late)))
+
+    def __bool__(self) -> bool:
+        return bool(self.counts)
+
+    def newest(self) -> list[Incident]:
+        return [incident for of_kind in self._newest.values() for incident in of_kind]
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "counts": self.counts,
+            "late": self.late.distances(),
+            "newest": [list(incident) for incident in self.newest()],
+        }
+
+    @classmethod
+    def of(cls, state: dict[str, Any]) -> SeriesIncidents:
+        """Inverse of `state`."""
+        incidents = cls()
+        incidents.counts = dict(state["counts"])
+        incidents.late = IdRanges.of_distances(state["late"])
+        for fields in state["newest"]:
+            incident = Incident(*fields)
+            incidents._newest.setdefault(incident.kind, deque(maxlen=_KEPT)).append(incident)
+        return incidents

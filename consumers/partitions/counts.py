@@ -1,0 +1,78 @@
+"""Whether a stream's topics fit together: each partition of the source needs one of the state topic.
+
+A record's key decides its partition, and the state of a series has the partition number of its source. Adding
+partitions to a topic separates series from their state, and later bars from earlier ones: no consumer can
+follow that in order (docs/decisions/partitions.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from consumers.streams import Stream
+from shared.errors import BrokerUnavailable
+from shared.kafka import LIBRDKAFKA_LOG, cause
+
+_REQUEST_TIMEOUT_S: Final = 10.0
+
+# Partition counts by topic.
+Counts = Callable[[dict[str, Any], Iterable[str]], dict[str, int]]
+
+
+def counts_of(config: dict[str, Any], topics: Iterable[str]) -> dict[str, int]:
+    """Partition counts by topic, without missing topics.
+
+    Asked by a client of its own: within a consumer's callbacks `list_topics` makes the client forget its
+    running call, and the next callback of that call aborts the process (`CallState_get: Assertion failed`).
+
+    Raises:
+        BrokerUnavailable: the broker does not answer.
+    """
+    counts = {}
+    admin = AdminClient(
+        {"bootstrap.servers": config["bootstrap.servers"], "log_level": 0}, logger=LIBRDKAFKA_LOG
+    )
+    for topic in topics:
+        try:
+            found = admin.list_topics(topic, timeout=_REQUEST_TIMEOUT_S).topics.get(topic)
+        except KafkaException as error:
+            reason = cause(error).str()
+            raise BrokerUnavailable(f"{topic}: Kafka does not tell its partitions: {reason}") from None
+        if found is not None and found.error is None:
+            counts[topic] = len(found.partitions)
+    return counts
+
+
+def misfit(stream: Stream, counts: Mapping[str, int]) -> str | None:
+    """An error line with both counts and the way out; None if the topics fit.
+
+    Args:
+        counts: partitions by topic; missing topics are checked elsewhere.
+    """
+    count = counts.get(stream.topic)
+    for topic in (stream.state_topic, stream.live_topic):
+        other = counts.get(topic) if topic else None
+        if count is not None and other is not None and other < count:
+            return (
+                f"topic {stream.topic} has {count} partitions and {topic} only {other}: series have been"
+                " separated from their order and state; stop producers and consumers, then run: "
+                f"cryptostream topics --rebuild {stream.topic}"
+            )
+    return None
+
+
+def grown(stream: Stream, before: int | None, now: int | None) -> str | None:
+    """A warning about a topic without state that got more partitions; None if it did not."""
+    if before is None or now is None or now <= before or stream.state_topic is not None:
+        return None
+    said = f"topic {stream.topic} has {now} partitions, and had {before} when this consumer started"
+    if stream.name != "trades":
+        return f"{said}; following"
+    return (
+        f"{said}; following, but sums of the minute in which a symbol moved may lack a part: with producers"
+        f" and consumers stopped, cryptostream topics --rebuild {stream.topic} makes them whole"
+    )

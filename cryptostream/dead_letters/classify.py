@@ -1,0 +1,209 @@
+"""Classifies a dead letter: does it pass its contract now, and which topic or store does it go to? Pure.
+
+The destination is the original one. `source` becomes `backfill`: the message is late and must not count
+towards freshness (DESIGN §4.3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from consumers.enrich.port import Enricher
+from consumers.indicators.registry import indicator_set
+from consumers.measurements import INDICATOR, INDICATOR_LIVE, MEASUREMENTS, Point, Series
+from consumers.stores.storable import storable_values
+from consumers.streams import STREAMS, enricher_of, streams
+from cryptostream.dead_letters.dead_letter_topic import DeadLetter
+from cryptostream.repair.fetch import backfill_events
+from producers.clock import AHEAD_MS
+from producers.exchanges.frame_types import Rejected, StreamMessage
+from producers.exchanges.port import Exchange
+from producers.exchanges.registry import EXCHANGES
+from shared.dead_letters import WEBSOCKET, as_json
+from shared.errors import InvalidMessage, PointsRejected
+from shared.intervals import INTERVAL_MS
+from shared.ledger import PendingEvents
+from shared.messages import LedgerMessage, encode, message_key
+from shared.shortened import shortened
+from shared.shown import shown
+from shared.topics import QUOTES, TRADES, klines_topic
+
+
+class Republish(NamedTuple):
+    """The message passes: publish it on `topic`, then these events on the ledger.
+
+    Attributes:
+        more: further messages of the same frame, each with its topic and key.
+    """
+
+    topic: str
+    key: bytes
+    value: bytes
+    events: Sequence[LedgerMessage] = ()
+    more: Sequence[tuple[str, bytes, bytes]] = ()
+
+
+class StorePoint(NamedTuple):
+    """The point can be stored: write it, then publish these events on the ledger."""
+
+    point: Point
+    events: Sequence[LedgerMessage]
+
+
+class Obsolete(NamedTuple):
+    """The message has no use any more; it counts as replayed."""
+
+    reason: str
+
+
+class StillBroken(NamedTuple):
+    """The message still breaks the contract and stays a dead letter."""
+
+    reason: str
+
+
+Outcome = Republish | StorePoint | Obsolete | StillBroken
+
+_LATE_DEPTH: Final = "a change of the order book is worth nothing late; the book has been read again since"
+_LATE_OPEN_BAR: Final = "an update of an open bar, which has been overtaken"
+
+
+class Classifier:
+    """Classifies by the contracts of this version."""
+
+    def __init__(self) -> None:
+        # Only the contracts are used, which do not depend on the indicators: one is enough.
+        indicators = indicator_set(("momentum_rsi",))
+        self._enrichers: dict[str, Enricher] = {
+            topic: enricher_of(stream, indicators, live_interval_ms=0, rebuilt_from_store=False)
+            for stream in streams(STREAMS, tuple(INTERVAL_MS), memory_broker=True)
+            for topic in (*stream.topics, *filter(None, (stream.live_topic,)))
+        }
+        self._live_topics = {
+            stream.live_topic for stream in streams(("klines",), tuple(INTERVAL_MS), memory_broker=True)
+        }
+
+    def classify(self, letter: DeadLetter, now_ms: int) -> Outcome:
+        """The outcome for a dead letter; never raises, whatever its content."""
+        if letter.origin.whole_bytes >= 0:
+            return StillBroken(
+                f"only the beginning of {letter.origin.whole_bytes:,} bytes is kept"
+                f" (sha256 {letter.origin.sha256})"
+            )
+        try:
+            if letter.origin.is_point:
+                return self._point(letter, now_ms)
+            if not letter.origin.from_exchange:
+                return self._record(letter)
+            return _of_exchange(letter)
+        except InvalidMessage as error:
+            return StillBroken(str(error))
+
+    def _record(self, letter: DeadLetter) -> Outcome:
+        topic = letter.origin.source
+        enricher = self._enrichers.get(topic)
+        if enricher is None:
+            return StillBroken(f"it came from {topic or 'nowhere known'}, which no consumer reads")
+        message = enricher.decode(topic, letter.value)
+        if topic in self._live_topics:
+            return Obsolete(_LATE_OPEN_BAR)
+        if message.get("source") == "stream":
+            message["source"] = "backfill"
+        # A record without a key is not from our producers; the instrument's key keeps the order.
+        key = letter.key or message_key(message.get("exchange", ""), message.get("symbol", ""))
+        return Republish(topic, key, as_json(message))
+
+    def _point(self, letter: DeadLetter, now_ms: int) -> Outcome:
+        point = _described(letter.value)
+        try:
+            storable_values(point)
+        except PointsRejected as error:
+            return StillBroken(error.rejected[0][1])
+        enricher = self._enrichers.get(letter.origin.source)
+        counted = enricher.ledger_id(point) if enricher is not None else None
+        events = PendingEvents()
+        if counted is not None:
+            series, number = counted
+            events.add(series, "stored", number, number)
+        return StorePoint(point, tuple(events.messages(now_ms)))
+
+
+def _of_exchange(letter: DeadLetter) -> Outcome:
+    exchange = EXCHANGES.get(letter.exchange)
+    if exchange is None:
+        return StillBroken(f"its key names no exchange that is known here: {shown(letter.key_text)}")
+    if letter.origin.source.startswith(WEBSOCKET):
+        return _frame(exchange, letter)
+    return _rest_row(exchange, letter)
+
+
+def _frame(exchange: Exchange, letter: DeadLetter) -> Outcome:
+    events = exchange.parser()(letter.value or b"", letter.time_ms, letter.time_ms + AHEAD_MS)
+    for event in events:
+        if isinstance(event, Rejected):
+            return StillBroken(event.reason)
+    outcomes = [_of_event(event.kind, event.message) for event in events if isinstance(event, StreamMessage)]
+    passing = [outcome for outcome in outcomes if isinstance(outcome, Republish)]
+    if not passing:
+        return outcomes[0] if outcomes else Obsolete("it is no market data")
+    first, *others = passing
+    return first._replace(
+        events=[event for outcome in passing for event in outcome.events],
+        more=[outcome[:3] for outcome in others],
+    )
+
+
+def _of_event(kind: str, message: Any) -> Outcome:
+    if message["source"] == "stream":
+        message["source"] = "backfill"
+    match kind:
+        case "kline" if message["closed"]:
+            return _republish(klines_topic(message["interval"]), message, backfill_events([message]))
+        case "kline":
+            return Obsolete(_LATE_OPEN_BAR)
+        case "trade":
+            return _republish(TRADES, message, backfill_events([message]))
+        case "quote":
+            return _republish(QUOTES, message)
+        case _:
+            return Obsolete(_LATE_DEPTH)
+
+
+def _rest_row(exchange: Exchange, letter: DeadLetter) -> Outcome:
+    path = letter.origin.source.partition(":")[2]
+    try:
+        row = orjson.loads(letter.value or b"")
+    except orjson.JSONDecodeError as error:
+        return StillBroken(f"not JSON: {error}")
+    latest_ms = letter.time_ms + AHEAD_MS
+    read = exchange.read_row(path, letter.symbol, row, letter.time_ms, latest_ms)
+    return Obsolete(_LATE_DEPTH) if read is None else _of_event(*read)
+
+
+def _republish(topic: str, message: Any, events: Sequence[LedgerMessage] = ()) -> Republish:
+    return Republish(topic, message_key(message["exchange"], message["symbol"]), encode(message), events)
+
+
+def _described(value: bytes | None) -> Point:
+    """The point that a consumer wrote as JSON.
+
+    Raises:
+        InvalidMessage: the value is not such a point.
+    """
+    try:
+        content = orjson.loads(value or b"")
+        measurement = MEASUREMENTS[content["measurement"]]
+        fields: dict[str, Any] = dict(content["fields"])
+        if measurement in (INDICATOR, INDICATOR_LIVE):
+            measurement = measurement.with_columns(tuple(fields))
+        tags = tuple(content["tags"][name] for name in measurement.tags)
+        values = tuple(fields.pop(column.name) for column in measurement.columns)
+        time_ns = content["time_ns"]
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise InvalidMessage("point", value, f"the description of a point ({shortened(error)})") from None
+    if fields:
+        raise InvalidMessage("point", next(iter(fields)), f"a column of {measurement.name}")
+    return Point(Series(measurement, tags), time_ns, values)

@@ -1,0 +1,1 @@
+"""Child processes: started, monitored, restarted by policy, stopped in order."""

@@ -1,0 +1,1 @@
+"""`cryptostream run`: broker, source, producers, consumers, store and screen on one machine (DESIGN §7)."""

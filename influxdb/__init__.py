@@ -1,0 +1,1 @@
+"""What is provisioned into InfluxDB: buckets, tokens and tasks as declared here."""

@@ -1,0 +1,1 @@
+"""Provisioning for containers: secrets, InfluxDB's buckets, tokens and tasks, backups."""

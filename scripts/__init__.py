@@ -1,0 +1,1 @@
+"""Pages, compose files and image digests, written from their sources: make docs, compose, images, bench."""

@@ -1,0 +1,94 @@
+"""Writes docs/exchanges.md and the README's table of promises from the declarations (`make docs`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from producers.exchanges.port import Exchange, Promises
+from producers.exchanges.registry import EXCHANGES
+
+_ROOT: Final = Path(__file__).resolve().parents[1]
+PAGE: Final = _ROOT / "docs" / "exchanges.md"
+README: Final = _ROOT / "README.md"
+_BEGIN: Final = "<!-- promises -->"
+_END: Final = "<!-- /promises -->"
+_HEAD: Final = """\
+# Exchanges
+
+What is promised of each kind of data, and by what it is proved. Each exchange declares it in its own folder
+(`producers/exchanges/`), and this page is written from there (`make docs`). What cannot be had is entered as
+`lost`, or as an `unsynced` span of the book; nothing that is missing counts as complete.
+"""
+_TAIL: Final = """\
+## Another exchange
+
+A folder below `producers/exchanges/` with one value that fulfils `producers/exchanges/port.py:Exchange`, a
+line in `producers/exchanges/registry.py:EXCHANGES`, and its name among those of `EXCHANGE` in
+`shared/settings.py:Settings`. Nothing else imports the folder; `make lint` keeps it so.
+
+| part of the port | gives |
+|---|---|
+| `connections` | URL, frames to send, streams, longest frame, age, how long each may be silent |
+| `parser` | of one connection: messages of the contract, rejects and signs of life |
+| `rest` | repair, warm-up, snapshots, statuses and the clock, within the exchange's limits |
+| `read_row` | reads a row again that was once rejected, for the dead letters |
+| `enquiry`, `audit` | single questions of `doctor`; what was issued, by which a run is checked |
+| `limits`, `snapshot_cost` | how often it may be asked |
+| `promises` | the table above |
+"""
+_ROWS: Final[Sequence[tuple[str, Callable[[Promises], str], Callable[[Promises], str]]]] = (
+    ("trades", lambda of: of.trades.guarantee, lambda of: of.trades.proof),
+    ("bars", lambda of: of.bars.guarantee, lambda of: of.bars.proof),
+    ("warm-up", lambda of: of.bars.warm_up, lambda _: ""),
+    ("book", lambda of: of.book.guarantee, lambda of: of.book.proof),
+    ("quotes", lambda of: of.quotes.guarantee, lambda of: of.quotes.proof),
+    ("halts", lambda of: of.halts, lambda _: ""),
+)
+
+
+def promises_table(exchanges: Sequence[Exchange]) -> str:
+    """What each exchange guarantees of each kind of data, an exchange a column."""
+    lines = [
+        f"| stream | {' | '.join(exchange.title for exchange in exchanges)} |",
+        f"|---|{'---|' * len(exchanges)}",
+    ]
+    lines += [
+        f"| {name} | {' | '.join(guarantee(exchange.promises) for exchange in exchanges)} |"
+        for name, guarantee, _ in _ROWS
+    ]
+    return "\n".join(lines)
+
+
+def page(exchanges: Sequence[Exchange]) -> str:
+    """The whole page."""
+    parts = [_HEAD, promises_table(exchanges) + "\n", *map(_proofs, exchanges), _TAIL]
+    return "\n".join(parts)
+
+
+def with_promises(readme: str, exchanges: Sequence[Exchange]) -> str:
+    """The README with a new table."""
+    before, _, rest = readme.partition(_BEGIN)
+    _, _, after = rest.partition(_END)
+    return f"{before}{_BEGIN}\n{promises_table(exchanges)}\n{_END}{after}"
+
+
+def _proofs(exchange: Exchange) -> str:
+    of, names = exchange.promises, exchange.settings
+    lines = [f"## {exchange.title}", "", "| stream | proof |", "|---|---|"]
+    lines += [f"| {name} | {proof(of)} |" for name, _, proof in _ROWS if proof(of)]
+    settings = ", ".join(f"`{name}`" for name in dict.fromkeys(names))
+    return "\n".join(
+        [*lines, "", f"`EXCHANGE={exchange.name}`; its addresses: {settings} ([settings](settings.md)).", ""]
+    )
+
+
+def main() -> None:
+    exchanges = tuple(EXCHANGES.values())
+    PAGE.write_text(page(exchanges), encoding="utf-8")
+    README.write_text(with_promises(README.read_text(encoding="utf-8"), exchanges), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

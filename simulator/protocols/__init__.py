@@ -1,0 +1,1 @@
+"""The exchanges' protocols, a folder each, spoken over the same world."""

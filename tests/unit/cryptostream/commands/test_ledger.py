@@ -1,0 +1,274 @@
+"""`cryptostream ledger` on a store without a broker."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import sqlite3
+import subprocess
+import time
+from pathlib import Path
+
+import orjson
+import pytest
+
+from consumers.measurements import FRESHNESS, INDICATOR, KLINE, LEDGER, SERVICE, TRADE, Point, Series
+from consumers.stores.sqlite import SqliteStore
+from cryptostream import cli, data_dir
+
+MINUTE_NS = 60 * 10**9
+# Ten full minutes, an hour ago.
+FIRST_NS = (time.time_ns() // MINUTE_NS - 60) * MINUTE_NS
+MINUTES = 10
+PER_MINUTE = 6
+
+
+def ledger_row(minute: int, counts: tuple[int, ...], stream: str = "trades", interval: str = "") -> Point:
+    series = Series(LEDGER, ("binance", "BTCUSDC", stream, interval))
+    return Point(series, FIRST_NS + minute * MINUTE_NS, counts)
+
+
+def trade(trade_id: int) -> Point:
+    time_ns = FIRST_NS + trade_id * MINUTE_NS // PER_MINUTE + trade_id
+    return Point(Series(TRADE, ("binance", "BTCUSDC")), time_ns, (trade_id, 64_000.5, 0.25, True))
+
+
+def spoken(time_ns: int) -> Point:
+    """A service was at work."""
+    return Point(Series(SERVICE, ("producer", "1")), time_ns, (1.0, 0, 0.0, 0, 0, True))
+
+
+def bar(minute: int) -> list[Point]:
+    tags, time_ns = ("binance", "BTCUSDC", "1m"), FIRST_NS + minute * MINUTE_NS
+    return [
+        Point(Series(KLINE, tags), time_ns, (1.0, 2.0, 0.5, 1.5, 10.0, 15.0, 5.0, 7.5, 3)),
+        Point(Series(INDICATOR.with_columns(("volume_adi",)), tags), time_ns, (1.0,)),
+    ]
+
+
+class Ledger:
+    def __init__(self, directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.path = directory / data_dir.STORE_FILE
+        self._directory = directory
+        self._capsys = capsys
+
+    def __call__(self, *words: str) -> tuple[int, str, str]:
+        code = cli.main(["ledger", *words, "--data-dir", str(self._directory)])
+        printed = self._capsys.readouterr()
+        return code, printed.out, printed.err
+
+    def write(self, *points: Point) -> None:
+        store = SqliteStore(self.path)
+        store.write(points)
+        store.close()
+
+    def execute(self, statement: str) -> None:
+        connection = sqlite3.connect(self.path)
+        with connection:
+            connection.execute(statement)
+        connection.close()
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ledger:
+    for name in ("STORE", "SQLITE_PATH", "INFLUX_URL", "EXCHANGE", "KAFKA_BOOTSTRAP_SERVERS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    run = Ledger(tmp_path, capsys)
+    run.write(*(trade(number) for number in range(MINUTES * PER_MINUTE)))
+    run.write(*(point for minute in range(MINUTES) for point in bar(minute)))
+    run.write(*(ledger_row(minute, (PER_MINUTE, PER_MINUTE, 2, 0, 0, 1)) for minute in range(MINUTES)))
+    run.write(*(ledger_row(minute, (1, 1, 0, 0, 0, 0), "klines", "1m") for minute in range(MINUTES)))
+    return run
+
+
+def test_a_store_that_is_as_claimed_is_complete(ledger: Ledger) -> None:
+    code, out, err = ledger("--verify")
+    assert (code, err) == (0, "")
+    assert "complete: nothing lost, the store has all of 70 claimed" in out
+    lines = out.splitlines()
+    assert lines[0].split() == [
+        *("symbol", "stream", "interval"),
+        *("expected", "stored", "backfilled", "halted", "offline", "lost", "duplicates", "unknown"),
+    ]
+    # What was offline is not in minute rows: it is not said to be nothing.
+    assert lines[1].split() == ["BTCUSDC", "trades", "60", "60", "20", "0", "–", "0", "10", "–"]
+    assert lines[2].split() == ["BTCUSDC", "klines", "1m", "10", "10", "0", "0", "–", "0", "0", "–"]
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        (
+            "delete from trade where trade_id in (7, 8, 13)",
+            "BTCUSDC trades: 3 claimed as stored are not in the store",
+        ),
+        (f"delete from kline where time_ns = {FIRST_NS}", "BTCUSDC klines 1m: 1 claimed as stored are not"),
+        (f"delete from indicator where time_ns = {FIRST_NS}", "BTCUSDC klines 1m: 1 have no indicator point"),
+        (
+            f"delete from ledger where stream = 'trades' and time_ns = {FIRST_NS}",
+            "6 in the store are in no claim",
+        ),
+        ("delete from ledger where stream = 'trades'", "BTCUSDC trades: 60 in the store are in no claim"),
+    ],
+    # The times change with the minute, and workers may collect on both sides of one.
+    ids=("trades", "bar", "indicator", "row of a minute", "all rows of trades"),
+)
+def test_rows_changed_behind_its_back_make_verification_fail(
+    ledger: Ledger, statement: str, expected: str
+) -> None:
+    ledger.execute(statement)
+    code, out, _ = ledger("--verify")
+    assert code == 1
+    assert expected in out
+    assert out.splitlines()[-2].startswith("NOT COMPLETE: nothing lost, ")
+    assert "THE STORE DISAGREES in 1 of 2 series" in out
+
+
+def test_without_verification_the_claims_are_believed(ledger: Ledger) -> None:
+    ledger.execute("delete from trade")
+    assert ledger()[0] == 0
+
+
+def test_what_the_newest_minutes_have_beyond_their_rows_is_on_its_way_while_services_are_at_work(
+    ledger: Ledger,
+) -> None:
+    ledger.write(*(trade(number) for number in range(60, 63)))
+    ledger.write(spoken(time.time_ns() - 70 * 10**9))
+    code, out, _ = ledger("--verify")
+    assert code == 0
+    assert "BTCUSDC trades: 3 in the store are too new to be claimed already" in out
+
+
+def test_what_no_service_can_claim_any_more_is_in_no_claim(ledger: Ledger) -> None:
+    ledger.write(*(trade(number) for number in range(60, 63)))
+    ledger.write(spoken(time.time_ns() - 5 * MINUTE_NS))
+    code, out, _ = ledger("--verify")
+    assert code == 1
+    assert "BTCUSDC trades: 3 in the store are in no claim" in out
+    assert "NOT COMPLETE: nothing lost, not all is known, THE STORE DISAGREES in 1 of 2 series" in out
+
+
+def test_of_a_run_that_has_ended_nothing_is_on_its_way(ledger: Ledger) -> None:
+    ledger.write(*(trade(number) for number in range(60, 63)), spoken(time.time_ns()))
+    lock = ledger.path.with_name(data_dir.LOCK_FILE)
+    lock.write_text(str(os.getpid()))
+    assert ledger("--verify")[0] == 0
+    child = subprocess.Popen(["true"])
+    child.wait()
+    lock.write_text(str(child.pid))
+    code, out, _ = ledger("--verify")
+    assert code == 1
+    assert "BTCUSDC trades: 3 in the store are in no claim" in out
+
+
+def test_a_series_that_was_stored_and_never_claimed_is_unknown_without_a_recount(ledger: Ledger) -> None:
+    ledger.execute("delete from ledger where stream = 'trades'")
+    code, out, _ = ledger()
+    assert code == 1
+    assert "unknown: BTCUSDC trades: stored, and in no claim" in out
+    assert "NOT COMPLETE: nothing lost, not all is known" in out
+    _, out, _ = ledger("--format", "json")
+    (unknown,) = orjson.loads(out)["unknown"]
+    assert (unknown["series"], unknown["since_ms"]) == ([["binance", "BTCUSDC", "trades", ""]], None)
+
+
+def test_a_series_that_was_stored_minutes_beyond_its_last_claim_is_unknown_since_then(ledger: Ledger) -> None:
+    ledger.execute(f"delete from ledger where stream = 'trades' and time_ns > {FIRST_NS + 7 * MINUTE_NS}")
+    code, out, _ = ledger("--format", "json")
+    (unknown,) = orjson.loads(out)["unknown"]
+    assert (code, unknown["since_ms"]) == (1, FIRST_NS // 10**6 + 7 * 60_000)
+    ledger.write(spoken(time.time_ns()))
+    assert ledger()[0] == 0
+
+
+def test_lost_ids_are_named_by_their_minutes(ledger: Ledger) -> None:
+    ledger.write(ledger_row(3, (9, 6, 0, 0, 3, 0)), ledger_row(4, (7, 6, 0, 0, 1, 0)))
+    code, out, _ = ledger()
+    assert code == 1
+    assert "lost: BTCUSDC trades: 4: minutes 20" in out
+    assert "NOT COMPLETE: 4 lost" in out
+    code, out, _ = ledger("--format", "json")
+    content = orjson.loads(out)
+    first_ms = FIRST_NS // 10**6
+    assert content["series"][0]["lost_ranges"] == [[first_ms + 180_000, first_ms + 240_000]]
+    assert (code, content["complete"]) == (1, False)
+
+
+def test_what_is_lost_in_the_last_two_minutes_may_still_come(ledger: Ledger) -> None:
+    now = time.time_ns() // MINUTE_NS - FIRST_NS // MINUTE_NS
+    ledger.write(ledger_row(now, (9, 6, 0, 0, 3, 0)))
+    code, out, _ = ledger()
+    assert code == 0
+    assert "on their way: BTCUSDC trades: 3" in out
+
+
+def test_csv_has_a_line_a_series_and_leaves_out_what_is_not_known(ledger: Ledger) -> None:
+    _, out, _ = ledger("--format", "csv", "--stream", "trades")
+    (row,) = csv.DictReader(io.StringIO(out))
+    assert (row["symbol"], row["expected"], row["offline"], row["missing_in_store"]) == (
+        "BTCUSDC",
+        "60",
+        "",
+        "",
+    )
+    _, out, _ = ledger("--format", "csv", "--stream", "trades", "--verify")
+    (row,) = csv.DictReader(io.StringIO(out))
+    assert (row["missing_in_store"], row["without_indicators"]) == ("0", "0")
+
+
+def test_freshness_is_the_newest_of_each_hop_and_of_several_instances_the_slowest(ledger: Ledger) -> None:
+    now_ns = time.time_ns() // 10**10 * 10**10
+    for hop, instance, at_ns, p95 in (
+        ("stored", "1", now_ns, 150.0),
+        ("stored", "2", now_ns, 250.0),
+        ("stored", "1", now_ns - 10**10, 900.0),
+        ("socket", "1", now_ns, -3.0),
+        ("kafka", "old", now_ns - 3_600 * 10**9, 5.0),
+    ):
+        series = Series(FRESHNESS, ("binance", "trades", hop, instance))
+        ledger.write(Point(series, at_ns, (p95 - 1, p95, p95 + 1)))
+    _, out, _ = ledger()
+    (shown,) = [text for text in out.split("\n\n") if text.startswith("freshness")]
+    assert [line.split() for line in shown.splitlines()[1:]] == [
+        # A clock that is behind gives a negative latency: shown, not hidden.
+        ["trades", "socket", "-4", "-3", "-2"],
+        ["trades", "stored", "249", "250", "251"],
+    ]
+
+
+def test_an_empty_answer_says_what_to_do(ledger: Ledger) -> None:
+    code, out, err = ledger("--symbol", "NOPE")
+    assert (code, out) == (1, "")
+    assert err == (
+        "error: the ledger has nothing of NOPE (minute rows of the store);"
+        " ask for another, or start with `make run`\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--interval", "7m"], "unknown interval '7m'; choose from 1s"),
+        (["--stream", "trades", "--interval", "1m"], "trades have none"),
+        (["--from", "2026-01-02", "--to", "2026-01-01"], "not before --to"),
+    ],
+)
+def test_a_wrong_command_line_is_exit_2_and_one_line(ledger: Ledger, words: list[str], expected: str) -> None:
+    code, out, err = ledger(*words)
+    assert (code, out) == (2, "")
+    assert expected in err
+    assert err.count("\n") == 1
+
+
+def test_a_broker_that_does_not_answer_is_missed_aloud_and_the_store_asked(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    monkeypatch.setenv("SQLITE_PATH", str(ledger.path))
+    assert cli.main(["ledger"]) == 0
+    printed = capsys.readouterr()
+    assert "no Kafka answers at 127.0.0.1:1" in printed.err
+    assert printed.err.count("\n") == 1
+    assert "claims: minute rows of the store" in printed.out

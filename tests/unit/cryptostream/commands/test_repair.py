@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cryptostream import cli
+from cryptostream.repair.fetch import Known, missing, pages
+from producers.exchanges.rest_port import PAGE
+from shared.id_ranges import IdRanges
+
+NEVER = -(2**63)
+
+
+def known(
+    *stored: tuple[int, int], found: list[tuple[int, int]] | None = None, expired: int = NEVER
+) -> Known:
+    return Known(IdRanges(stored), IdRanges([(90, 91)]), None if found is None else IdRanges(found), expired)
+
+
+def test_without_a_store_the_ledgers_word_counts() -> None:
+    assert missing(1, 100, known((1, 50), (60, 89))) == IdRanges([(51, 59), (92, 100)])
+
+
+def test_what_is_claimed_and_not_there_is_missing_too() -> None:
+    assert missing(1, 89, known((1, 89), found=[(1, 10), (20, 89)])) == IdRanges([(11, 19)])
+
+
+def test_what_the_store_let_expire_is_not_fetched_again() -> None:
+    assert missing(1, 89, known((1, 30), found=[(25, 89)], expired=20)) == IdRanges([(21, 24)])
+
+
+def test_a_range_that_ends_before_it_begins_is_empty() -> None:
+    assert not missing(5, 4, known())
+
+
+@given(st.sets(st.integers(0, 20_000), max_size=60))
+def test_pages_cover_all_ids_in_order_and_are_never_longer_than_an_answer(ids: set[int]) -> None:
+    asked = list(pages(IdRanges((number, number) for number in ids)))
+    assert all(last - first < PAGE for first, last in asked)
+    assert all(before[1] < after[0] for before, after in pairwise(asked))
+    assert ids <= {number for first, last in asked for number in range(first, last + 1)}
+    # No request begins or ends with what nobody misses.
+    assert {edge for page in asked for edge in page} <= ids
+
+
+def test_near_holes_share_a_request_and_a_long_one_has_several() -> None:
+    assert list(pages(IdRanges([(1, 2), (900, 905), (5_000, 7_100)]))) == [
+        (1, 905),
+        (5_000, 5_999),
+        (6_000, 6_999),
+        (7_000, 7_100),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["klines", "--from", "2026-01-01", "--to", "2026-01-02"], "INTERVAL: missing; choose from"),
+        (
+            ["klines", "7m", "--from", "2026-01-01", "--to", "2026-01-02"],
+            "unknown interval '7m'; choose from 1s",
+        ),
+        (["trades", "1m", "--from", "1", "--to", "2"], "trades have none"),
+        (["klines", "1m", "--from", "1", "--to", "2"], "klines are named by times"),
+        (["trades", "--from", "1", "--to", "2026-01-02"], "two of a kind"),
+        (["trades", "--from", "2", "--to", "1"], "not before --to"),
+        (["trades", "--from", "yesterday", "--to", "2026-01-02"], "'yesterday' is not a time"),
+        (["trades", "--from", "2026-01-02", "--to", "2026-01-01"], "not before --to"),
+        (["trades", "--from", "1", "--to", "2"], "KAFKA_BOOTSTRAP_SERVERS: not set"),
+    ],
+)
+def test_a_wrong_command_line_is_exit_2_and_one_line(
+    words: list[str], expected: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("KAFKA_BOOTSTRAP_SERVERS", raising=False)
+    assert cli.main(["repair", "BTCUSDC", *words]) == 2
+    error = capsys.readouterr().err
+    assert expected in error
+    assert error.count("\n") == 1

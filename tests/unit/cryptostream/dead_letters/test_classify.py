@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from consumers.measurements import INDICATOR, TRADE
+from cryptostream.dead_letters.classify import (
+    Classifier,
+    Obsolete,
+    Outcome,
+    Republish,
+    StillBroken,
+    StorePoint,
+)
+from cryptostream.dead_letters.dead_letter_topic import DeadLetter, Filter, Position
+from shared.dead_letters import Origin
+from shared.errors import UsageError
+from shared.topics import QUOTES, TRADES, klines_live_topic, klines_topic
+from tests.builders import BUILDERS, NOW_MS, kline, quote, trade
+
+NOON_MS = 1_785_758_400_000
+CLASSIFIER = Classifier()
+
+
+def letter(
+    value: Any, source: str, *, offset: int = -1, key: bytes | None = b"binance:BTCUSDC"
+) -> DeadLetter:
+    content = value if isinstance(value, bytes) or value is None else orjson.dumps(value)
+    return DeadLetter(
+        Position(1, 7),
+        NOW_MS + 99,
+        key,
+        content,
+        Origin("why", source, 0 if offset >= 0 else -1, offset, "x"),
+    )
+
+
+def outcome_of(*args: Any, **fields: Any) -> Outcome:
+    return CLASSIFIER.classify(letter(*args, **fields), NOW_MS)
+
+
+@pytest.mark.parametrize(
+    ("topic", "message"),
+    [
+        (TRADES, trade(added_later="kept")),
+        (klines_topic("1m"), kline()),
+        (QUOTES, quote()),
+        ("market.book", BUILDERS["book"]()),
+        ("pipeline.ledger", BUILDERS["ledger"]()),
+    ],
+)
+def test_a_record_that_passes_goes_back_to_its_topic_as_backfill(topic: str, message: dict[str, Any]) -> None:
+    outcome = outcome_of(message, topic, offset=5)
+    assert isinstance(outcome, Republish)
+    assert (outcome.topic, outcome.key) == (topic, b"binance:BTCUSDC")
+    assert orjson.loads(outcome.value) == message | {"source": "backfill"}
+
+
+def test_a_replayed_record_stays_one() -> None:
+    outcome = outcome_of(trade(source="replay"), TRADES, offset=5)
+    assert isinstance(outcome, Republish)
+    assert orjson.loads(outcome.value)["source"] == "replay"
+
+
+@pytest.mark.parametrize(
+    ("value", "topic", "reason"),
+    [
+        (b"\xff", TRADES, "JSON"),
+        (None, TRADES, "JSON"),
+        (trade(price="1e5"), TRADES, "price"),
+        (kline(interval="1h"), klines_topic("1m"), "interval"),
+        (trade(), "market.nonsense", "no consumer reads"),
+        (trade(), "", "nowhere known"),
+    ],
+)
+def test_a_record_that_breaks_the_contract_stays_with_its_reason(value: Any, topic: str, reason: str) -> None:
+    outcome = outcome_of(value, topic, offset=5)
+    assert isinstance(outcome, StillBroken)
+    assert reason in outcome.reason
+
+
+def test_an_update_of_an_open_bar_is_needed_by_nobody_any_more() -> None:
+    assert isinstance(outcome_of(kline(closed=False), klines_live_topic("1m"), offset=5), Obsolete)
+
+
+def frame(event: dict[str, Any], name: str = "btcusdc@trade") -> dict[str, Any]:
+    return {"stream": name, "data": event}
+
+
+TRADE_EVENT = {
+    "e": "trade",
+    "E": NOW_MS,
+    "s": "BTCUSDC",
+    "t": 9,
+    "p": "1.5",
+    "q": "2.5",
+    "T": NOW_MS - 1,
+    "m": True,
+    "M": True,
+}
+
+
+def test_a_frame_that_is_understood_by_now_goes_where_the_producer_would_send_it() -> None:
+    outcome = outcome_of(frame(TRADE_EVENT), "websocket:btcusdc@trade", key=b"binance:")
+    assert isinstance(outcome, Republish)
+    assert (outcome.topic, outcome.key) == (TRADES, b"binance:BTCUSDC")
+    message = orjson.loads(outcome.value)
+    # It was received when it was put aside, and it is not fresh.
+    assert (message["received_time_ms"], message["source"]) == (NOW_MS + 99, "backfill")
+    assert [(event["kind"], event["first"], event["last"]) for event in outcome.events] == [
+        ("expected", 9, 9),
+        ("repaired", 9, 9),
+    ]
+
+
+def test_frames_that_are_still_wrong_or_of_no_use_are_not_sent() -> None:
+    assert isinstance(outcome_of(frame(TRADE_EVENT | {"p": 1}), "websocket:btcusdc@trade"), StillBroken)
+    assert isinstance(outcome_of(b"{", "websocket:"), StillBroken)
+    diff = {"e": "depthUpdate", "E": NOW_MS, "s": "BTCUSDC", "U": 1, "u": 2, "b": [], "a": []}
+    assert isinstance(outcome_of(frame(diff), "websocket:btcusdc@depth@100ms"), Obsolete)
+    assert isinstance(outcome_of({"result": None, "id": 1}, "websocket:"), Obsolete)
+
+
+def test_rows_of_rest_find_their_interval_and_topic() -> None:
+    row = [NOON_MS, "1.0", "2.0", "0.5", "1.5", "10.0", NOON_MS + 899_999, "15.0", 3, "5.0", "7.5", "0"]
+    outcome = outcome_of(row, "rest:klines")
+    assert isinstance(outcome, Republish)
+    assert outcome.topic == klines_topic("15m")
+    assert (outcome.events[0]["first"], outcome.events[0]["interval"]) == (NOON_MS, "15m")
+    sold = {"id": 4, "price": "1.5", "qty": "2.0", "quoteQty": "3", "time": NOW_MS, "isBuyerMaker": True}
+    outcome = outcome_of(sold, "rest:trades")
+    assert isinstance(outcome, Republish)
+    assert outcome.topic == TRADES
+    for value, source in ((row[:5], "rest:klines"), ([1, 2], "rest:trades"), (b"<html>", "rest:trades")):
+        assert isinstance(outcome_of(value, source), StillBroken)
+
+
+def description(**changes: Any) -> dict[str, Any]:
+    return {
+        "measurement": "trade",
+        "tags": {"exchange": "binance", "symbol": "BTCUSDC"},
+        "time_ns": NOW_MS * 10**6,
+        "fields": {"trade_id": 4, "price": 1.5, "quantity": 2.0, "buyer_is_maker": True},
+        **changes,
+    }
+
+
+def test_a_point_that_can_be_stored_is_stored_and_claimed() -> None:
+    outcome = outcome_of(description(), TRADES, key=None)
+    assert isinstance(outcome, StorePoint)
+    assert outcome.point.series.measurement is TRADE
+    assert outcome.point.values == (4, 1.5, 2.0, True)
+    assert [(event["kind"], event["first"]) for event in outcome.events] == [("stored", 4)]
+
+
+def test_a_point_of_indicators_has_the_columns_that_it_names() -> None:
+    tags = {"exchange": "binance", "symbol": "BTCUSDC", "interval": "1m"}
+    point = description(measurement="indicator", tags=tags, fields={"momentum_rsi": 50.5, "volume_adi": None})
+    outcome = outcome_of(point, klines_topic("1m"), key=None)
+    assert isinstance(outcome, StorePoint)
+    assert outcome.point.series.measurement == INDICATOR.with_columns(("momentum_rsi", "volume_adi"))
+    assert outcome.events == ()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"measurement": "nonsense"},
+        {"tags": {}},
+        {"fields": {"trade_id": 4}},
+        {"fields": {"trade_id": 4.5, "price": 1.5, "quantity": 2.0, "buyer_is_maker": True}},
+        {"fields": {"trade_id": 4, "price": 1.5, "quantity": 2.0, "buyer_is_maker": True, "more": 1}},
+        {"time_ns": -1},
+        {"time_ns": None},
+    ],
+)
+def test_a_point_that_can_not_be_stored_stays(changes: dict[str, Any]) -> None:
+    assert isinstance(outcome_of(description(**changes), TRADES, key=None), StillBroken)
+
+
+@pytest.mark.parametrize("text", ["", "3", "3@", "@3", "a@1", "-1@2", "1@2@3", "1@" + "9" * 30])
+def test_a_place_is_partition_and_offset(text: str) -> None:
+    with pytest.raises(UsageError, match="PARTITION@OFFSET"):
+        Position.parse(text)
+    assert str(Position.parse("3@17")) == "3@17"
+
+
+def test_letters_are_chosen_by_source_reason_and_time() -> None:
+    mine = letter(trade(), "websocket:btcusdc@trade")
+    assert Filter(source="websocket").matches(mine)
+    assert Filter(source="websocket:btcusdc@trade", reason="WH").matches(mine)
+    assert not Filter(source="web").matches(mine)
+    assert not Filter(reason="other").matches(mine)
+    assert not Filter(to_ms=mine.time_ms).matches(mine)
+    assert Filter(from_ms=mine.time_ms).matches(mine)
+
+
+FRAME = {"e": "trade", "s": "BTCUSDC", "t": 7, "p": "1.0", "q": "1.0", "m": False}
+
+
+@pytest.mark.parametrize("ahead_ms", [0, 3_600_000])
+def test_a_time_of_the_future_does_not_become_right_by_waiting(ahead_ms: int) -> None:
+    time_ms = NOW_MS + ahead_ms
+    frame = {"stream": "btcusdc@trade", "data": FRAME | {"E": time_ms, "T": time_ms}}
+    row = {"id": 7, "price": "1.0", "qty": "1.0", "time": time_ms, "isBuyerMaker": False}
+    expected = StillBroken if ahead_ms else Republish
+    for letter_ in (letter(frame, "websocket:btcusdc@trade"), letter(row, "rest:trades")):
+        assert isinstance(CLASSIFIER.classify(letter_, NOW_MS + 10**9), expected)
+
+
+def test_a_trade_that_rest_did_not_bear_out_stays() -> None:
+    assert isinstance(outcome_of(trade(trade_id=2**40), "websocket:trades"), StillBroken)

@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from consumers.ledger_snapshot import PartitionSnapshot, Restart
+from cryptostream.ledger_report.claims import Claims
+from cryptostream.ledger_report.report import SeriesReport, Span
+from shared.ledger import LedgerSeries
+from shared.messages import LedgerMessage
+from tests.builders import NOW_MS, ledger
+
+MINUTE_MS = 60_000
+FIRST_MS = NOW_MS - NOW_MS % MINUTE_MS
+TRADES = LedgerSeries("binance", "BTCUSDC", "trades")
+BARS = LedgerSeries("binance", "BTCUSDC", "klines", "1m")
+
+
+def claims_of(*events: LedgerMessage, span: Span | None = None, expiry_ns: int | None = None) -> Claims:
+    claims = Claims(span or Span(), expiry_ns)
+    for event in events:
+        claims.receive(event)
+    claims.end()
+    return claims
+
+
+def bars(kind: str, first: int, last: int, **fields: Any) -> LedgerMessage:
+    """An event about minutes, counted from FIRST_MS."""
+    return ledger(
+        stream="klines",
+        interval="1m",
+        kind=kind,
+        first=FIRST_MS + first * MINUTE_MS,
+        last=FIRST_MS + last * MINUTE_MS,
+        **fields,
+    )
+
+
+def only(claims: Claims) -> SeriesReport:
+    (report,) = claims.reports()
+    return report
+
+
+def test_what_is_neither_stored_nor_excused_is_lost() -> None:
+    report = only(
+        claims_of(
+            ledger(kind="expected", first=1, last=100),
+            ledger(kind="stored", first=1, last=60),
+            ledger(kind="repaired", first=50, last=60),
+            ledger(kind="offline", first=61, last=70),
+            ledger(kind="halted", first=71, last=80),
+            ledger(kind="duplicate", first=3, last=4),
+        )
+    )
+    assert (report.expected, report.stored, report.backfilled, report.offline) == (100, 60, 11, 10)
+    assert (report.halted, report.duplicates, report.lost) == (10, 2, 20)
+    assert report.lost_ranges == ((81, 100),)
+
+
+def test_what_is_expected_after_the_end_of_the_topic_is_not_asked_for() -> None:
+    claims = claims_of(ledger(kind="expected", first=1, last=10), ledger(kind="stored", first=1, last=8))
+    assert claims.undecided
+    claims.receive(ledger(kind="expected", first=11, last=20))
+    claims.receive(ledger(kind="stored", first=9, last=15))
+    assert not claims.undecided
+    report = only(claims)
+    assert (report.expected, report.stored, report.lost) == (10, 10, 0)
+    assert list(claims.stored(TRADES)) == [(1, 15)]
+
+
+def test_a_span_of_time_cuts_bars_by_their_open_time_and_trades_by_their_minute() -> None:
+    span = Span.of(
+        "btcusdc", from_ns=(FIRST_MS + MINUTE_MS + 5) * 10**6, to_ns=(FIRST_MS + 3 * MINUTE_MS) * 10**6
+    )
+    claims = claims_of(
+        bars("expected", 0, 9),
+        bars("stored", 0, 1),
+        *(
+            ledger(first=minute * 10, last=minute * 10 + 9, event_time_ms=FIRST_MS + minute * MINUTE_MS + 30)
+            for minute in range(5)
+        ),
+        ledger(kind="stored", first=0, last=24),
+        span=span,
+    )
+    trades, klines = claims.reports()
+    assert (trades.expected, trades.stored, trades.lost_ranges) == (20, 15, ((25, 29),))
+    second = FIRST_MS + 2 * MINUTE_MS
+    assert (klines.expected, klines.stored, klines.lost_ranges) == (2, 1, ((second, second),))
+
+
+def test_only_the_series_asked_for_are_counted() -> None:
+    events = (bars("expected", 0, 1), ledger(), ledger(symbol="ETHUSDC"))
+    assert claims_of(*events, span=Span("BTCUSDC")).series == [BARS, TRADES]
+    assert claims_of(*events, span=Span(stream="klines", interval="1m")).series == [BARS]
+    assert claims_of(*events, span=Span(interval="1h")).series == []
+
+
+def test_a_span_that_a_stream_was_not_carried_is_noted_and_counts_no_ids() -> None:
+    claims = claims_of(
+        ledger(stream="trades", kind="uncarried", first=5, last=9, count=0, detail="REST has newer trades"),
+    )
+    assert [(note.kind, note.detail) for note in claims.notes()] == [("uncarried", "REST has newer trades")]
+    assert claims.reports() == []
+
+
+def test_gaps_and_unsynced_spans_are_noted_and_late_bars_have_no_indicators() -> None:
+    claims = claims_of(
+        *(ledger(kind="gap", first=n, last=n, detail=f"hole {n}") for n in range(30)),
+        ledger(stream="depth", kind="unsynced", first=5, last=9, detail="update id 6 is missing"),
+        bars("late", 4, 5),
+    )
+    assert claims.note_counts()[TRADES, "gap"] == 30
+    gaps = [note for note in claims.notes() if note.kind == "gap"]
+    assert (len(gaps), gaps[-1].detail) == (20, "hole 29")
+    assert [note.detail for note in claims.notes() if note.kind == "unsynced"] == ["update id 6 is missing"]
+    assert claims.without_indicators(BARS).id_count() == 2
+
+
+def test_trades_dated_before_the_oldest_kept_may_have_expired() -> None:
+    claims = claims_of(
+        ledger(first=1, last=10, event_time_ms=FIRST_MS),
+        ledger(first=11, last=20, event_time_ms=FIRST_MS + MINUTE_MS),
+        expiry_ns=MINUTE_MS * 1_000_000 - 1,
+    )
+    assert claims.as_of_ms == FIRST_MS + MINUTE_MS
+    assert claims.expired(TRADES) == 10
+    # Bars of a minute are kept for ever.
+    assert claims.expired(BARS) < 0
+
+
+@pytest.mark.parametrize("set_by_s", [-86_400, 8 * 86_400, 30 * 86_400])
+def test_a_clock_of_ours_lets_no_claim_expire(monkeypatch: pytest.MonkeyPatch, set_by_s: int) -> None:
+    true_ns = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: true_ns() + set_by_s * 10**9)
+    claims = claims_of(ledger(first=1, last=10, event_time_ms=FIRST_MS), expiry_ns=7 * 86_400 * 10**9)
+    assert claims.expired(TRADES) < 0
+
+
+def test_an_event_that_makes_no_sense_is_left_out() -> None:
+    assert claims_of(ledger(first=9, last=1), ledger(stream="klines", interval="7m")).series == []
+
+
+def test_more_holes_than_are_kept_are_counted_all_the_same() -> None:
+    claims = Claims(Span(), None)
+    claims.receive(ledger(kind="expected", first=0, last=400_000))
+    for number in range(0, 300_000, 2):
+        claims.receive(ledger(kind="stored", first=number, last=number))
+    claims.end()
+    report = only(claims)
+    assert (report.expected, report.stored, report.lost) == (400_001, 150_000, 250_001)
+
+
+def test_bars_that_nobody_spoke_of_are_unknown_and_trades_of_that_producer_too() -> None:
+    claims = claims_of(
+        bars("expected", 0, 1),
+        bars("stored", 0, 1),
+        ledger(first=1, last=9),
+        ledger(kind="stored", first=1, last=9),
+        ledger(symbol="ETHUSDC", first=1, last=1, event_time_ms=FIRST_MS + 10 * MINUTE_MS),
+        ledger(symbol="ETHUSDC", kind="stored", first=1, last=1),
+        span=Span("BTCUSDC"),
+    )
+    assert claims.as_of_ms == FIRST_MS + 10 * MINUTE_MS
+    assert not claims.undecided  # nothing of it is on its way
+    trades, klines = claims.reports()
+    assert (klines.expected, klines.stored, klines.lost, klines.unknown) == (9, 2, 0, 7)
+    assert (trades.lost, trades.unknown) == (0, 0)
+    since_ms = FIRST_MS + 2 * MINUTE_MS
+    assert [(unknown.series, unknown.since_ms) for unknown in claims.unknown()] == [
+        ((BARS,), since_ms),
+        ((TRADES,), since_ms),
+    ]
+
+
+def test_a_producer_that_stopped_in_good_order_leaves_nothing_unknown() -> None:
+    claims = claims_of(
+        bars("expected", 0, 1),
+        bars("stored", 0, 1),
+        bars("stopped", 2, 2),
+        ledger(symbol="ETHUSDC", first=1, last=1, event_time_ms=FIRST_MS + 10 * MINUTE_MS),
+        span=Span("BTCUSDC"),
+    )
+    assert (only(claims).expected, only(claims).unknown, claims.unknown()) == (2, 0, [])
+
+
+def test_a_stream_that_is_not_carried_is_named_until_it_is_again() -> None:
+    def span_of(last: int, detail: str) -> LedgerMessage:
+        return ledger(
+            kind="uncarried", first=FIRST_MS, last=FIRST_MS + last * MINUTE_MS, count=0, detail=detail
+        )
+
+    events = [span_of(0, "no trade"), span_of(1, "no trade"), span_of(2, "no trade")]
+    (open_now,) = claims_of(*events).uncarried_now()
+    assert (open_now.first, open_now.last, open_now.detail) == (
+        FIRST_MS,
+        FIRST_MS + 2 * MINUTE_MS,
+        "no trade",
+    )
+    over = claims_of(*events, span_of(3, "no trade; carried again"))
+    assert over.uncarried_now() == []
+    assert over.note_counts()[TRADES, "uncarried"] == 1
+
+
+def test_events_that_were_deleted_uncounted_are_unknown_for_the_time_they_were_of() -> None:
+    claims = Claims(Span(), None)
+    claims.take(0, Restart(5, PartitionSnapshot(offset=3, heard_ms=FIRST_MS), uncovered=True))
+    claims.receive(ledger(first=1, last=9, received_time_ms=FIRST_MS + 77), 0, 5)
+    claims.end()
+    (unknown,) = claims.unknown()
+    assert (unknown.series, unknown.since_ms, unknown.until_ms) == ((TRADES,), FIRST_MS, FIRST_MS + 77)
+    later = Claims(Span.of(from_ns=(FIRST_MS + MINUTE_MS) * 10**6), None)
+    later.take(0, Restart(5, PartitionSnapshot(offset=3, heard_ms=FIRST_MS), uncovered=True))
+    later.receive(ledger(first=1, last=9, received_time_ms=FIRST_MS + 77), 0, 5)
+    assert later.unknown() == []

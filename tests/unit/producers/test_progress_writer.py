@@ -1,0 +1,110 @@
+"""What is noted of the progress of a producer's series, and when it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from producers.progress import BadProgress
+from producers.start_positions import OpenHole
+from shared.dead_letters import origin_of
+from shared.topics import LEDGER, PROGRESS, TRADES
+from tests.builders import NOW_MS, trade
+from tests.unit.producers.shell import SERIES, Shell
+
+
+@pytest.fixture
+def shell() -> Shell:
+    return Shell()
+
+
+def test_progress_above_an_open_hole_names_the_hole(shell: Shell) -> None:
+    shell.take(1, 0)
+    shell.take(5, 200)
+    shell.two_seconds()
+    written = shell.broker.progress()
+    assert (written.last_id, written.offset, written.stopped) == (5, 1, False)
+    assert written.missing == (OpenHole(2, 4, NOW_MS, NOW_MS + 200),)
+
+
+def test_a_repair_that_is_still_on_its_way_is_not_noted_as_there(shell: Shell) -> None:
+    shell.take(1, 0)
+    shell.take(5, 200)
+    rows = [trade(trade_id=number, source="backfill", event_time_ms=None) for number in (2, 3, 4)]
+    shell.runner.run(
+        shell.instrument, shell.instrument.receive_trade_rows(2, 4, rows, NOW_MS + 300, now_s=0.0)
+    )
+    shell.two_seconds()
+    assert (shell.broker.progress().last_id, len(shell.broker.progress().missing)) == (5, 1)
+    shell.take(6, 400)
+    shell.two_seconds()
+    assert (shell.broker.progress().last_id, shell.broker.progress().missing) == (6, ())
+
+
+def test_the_last_word_counts_what_lies_behind(shell: Shell) -> None:
+    for number in range(1, 8):
+        shell.take(number, number)  # within a tenth of a second: only the first is followed
+    shell.two_seconds()
+    shell.progress.write_final()
+    written = shell.broker.progress()
+    assert (written.last_id, written.offset, written.stopped, written.after) == (1, 0, True, 6)
+
+
+def test_bad_progress_is_put_aside_whole_and_untrue_progress_is_deleted(shell: Shell) -> None:
+    shell.rejections.reject_progress(BadProgress(4, 17, SERIES.encode(), b"\x00garbage", "is no progress"))
+    shell.progress.forget([SERIES])
+    assert shell.broker.sent == [(PROGRESS, SERIES.encode(), None)]
+    (letter,) = shell.broker.letters
+    assert (letter.key, letter.value) == (SERIES.encode(), b"\x00garbage")
+    origin = origin_of(letter.headers)
+    assert (origin.source, origin.partition, origin.offset) == (PROGRESS, 4, 17)
+    assert origin.reason == "is no progress"
+    assert shell.rejections.count == 1
+    assert {TRADES, LEDGER}.isdisjoint(to for to, _, _ in shell.broker.sent)
+
+
+@pytest.mark.parametrize("delivered_first", [True, False])
+def test_progress_of_trades_waits_until_it_is_known_where_they_begin(
+    shell: Shell, delivered_first: bool
+) -> None:
+    shell.instrument.begin({}, NOW_MS)
+    shell.instrument.await_trade_base()
+    shell.take(12, 0)
+    if delivered_first:
+        shell.two_seconds()
+        assert PROGRESS not in [topic for topic, _, _ in shell.broker.sent]
+    shell.runner.run(shell.instrument, shell.instrument.listen_after(9, NOW_MS, NOW_MS))
+    shell.progress.note_trade_base(shell.instrument, 9)
+    shell.two_seconds()
+    known = shell.broker.progress()
+    assert known.last_id == 12
+    assert [(hole.first, hole.last) for hole in known.missing] == [(10, 11)]
+
+
+def test_many_holes_are_noted_no_more_often_than_they_are_written(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newest = shell.take_with_holes(500)
+    shell.two_seconds()
+    looks: list[int] = []
+    open_holes = shell.instrument.open_holes
+
+    def counted(interval: str | None, now_ms: int, now_s: float) -> Iterator[OpenHole]:
+        looks.append(now_ms)
+        return open_holes(interval, now_ms, now_s)
+
+    monkeypatch.setattr(shell.instrument, "open_holes", counted)
+    for number in range(100):  # ten seconds, and a broker that acknowledges nothing
+        shell.take(newest + 1 + number, 1_000 + number * 100)
+    assert len(looks) <= 3  # 500 holes: every five seconds
+
+
+@pytest.mark.parametrize("holes", [500, 5_001])
+def test_a_broker_is_asked_for_the_last_record_though_its_holes_were_not_noted(
+    shell: Shell, holes: int
+) -> None:
+    newest = shell.take_with_holes(holes) + 1
+    shell.take(newest, 200)
+    shell.broker.deliver()
+    assert shell.log.newest[SERIES].last_id == newest

@@ -1,0 +1,108 @@
+"""The hot loop with a parser that gives several events a frame, or whose times lie ahead of the clock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import pytest
+from websockets.exceptions import ConnectionClosedError
+
+from producers.clock import Clock
+from producers.connection import Connection
+from producers.effects import Publish
+from producers.exchanges.frame_types import Ignored, Parsed, Rejected, StreamMessage
+from producers.exchanges.port import Liveness
+from producers.instrument import Instrument
+from producers.reader import FrameReader
+from producers.watchdog import Watchdog
+from shared.metrics import ServiceMetrics
+from tests.builders import plan, trade
+
+AHEAD = Rejected("trades", "a time ahead", "trade_time_ms", ahead=True, symbol="BTCUSDC")
+
+
+def event(trade_id: int) -> StreamMessage:
+    return StreamMessage("trade", trade(trade_id=trade_id))
+
+
+class Stand:
+    """A connection with such frames, and a list in place of Kafka."""
+
+    def __init__(self, parse: Callable[..., Sequence[Parsed]], frames: Sequence[bytes]) -> None:
+        self.parse = parse
+        self.frames = deque(frames)
+        self.plan = plan()
+        self.watchdog = Watchdog([], 0.0, Liveness())
+        self.out_of_bounds: dict[str, int] = {}
+        self.congested = False
+        self.publisher = self.rejections = self
+        self.published: list[int] = []
+        self.rejected: list[tuple[str, str]] = []
+        self.clock = Clock()
+        self.clock.ahead_ms = 0
+        self.reader = FrameReader(
+            {"BTCUSDC": Instrument("binance", "BTCUSDC", (), book_interval_ms=1_000, warmup_bars=0)},
+            cast(Any, self),
+            ServiceMetrics("test"),
+            self.clock,
+            announced=lambda _: None,
+            distrusted=lambda *_: None,
+        )
+
+    async def more(self) -> None:
+        raise ConnectionClosedError(None, None)
+
+    def run(self, _instrument: Instrument, effects: Sequence[Any]) -> None:
+        self.published += [each.message["trade_id"] for each in effects if type(each) is Publish]
+
+    def reject(self, source: str, symbol: str, _reason: str, _value: bytes) -> None:
+        self.rejected.append((source, symbol))
+
+    async def read(self) -> None:
+        await self.reader.read(cast(Connection, self))
+
+
+def test_all_events_of_a_frame_are_taken_in_their_order() -> None:
+    bad = Rejected("trades", "no price", symbol="BTCUSDC")
+    stand = Stand(lambda *_: [event(1), bad, event(2), Ignored("x"), event(3)], [b"x"])
+    asyncio.run(stand.read())
+    assert stand.published == [1, 2, 3]
+    assert stand.rejected == [("websocket:trades", "BTCUSDC")]
+    assert (stand.reader.received, stand.reader.ignored) == (3, 1)
+
+
+def test_a_frame_with_a_time_ahead_is_read_again_as_a_whole() -> None:
+    asked: list[int] = []
+
+    def parse(_frame: bytes, _now_ms: int, latest_ms: int) -> Sequence[Parsed]:
+        asked.append(latest_ms)
+        return [event(1), AHEAD if len(asked) < 3 else event(2)]
+
+    stand = Stand(parse, [b"x"])
+    asyncio.run(stand.read())
+    assert stand.published == [1, 2] and stand.rejected == []
+    assert len(asked) == 3
+
+
+def test_a_frame_is_not_lost_if_its_reading_ends_while_the_clock_is_asked() -> None:
+    async def play() -> None:
+        asking = asyncio.Event()
+
+        async def ask() -> None:
+            asking.set()
+            await asyncio.Event().wait()
+
+        stand = Stand(lambda *_: [event(1), AHEAD], [b"first", b"second"])
+        stand.clock.ask = ask
+        reading = asyncio.create_task(stand.read())
+        await asyncio.wait_for(asking.wait(), 10)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        assert list(stand.frames) == [b"first", b"second"]
+        assert stand.published == []
+
+    asyncio.run(play())
