@@ -1,0 +1,1 @@
+"""The browser dashboard and its HTTP and WebSocket API."""

@@ -1,0 +1,123 @@
+"""Answers whose shape does not depend on the measurement."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+
+class Rows(BaseModel):
+    """Rows by columns.
+
+    Attributes:
+        next: `cursor` of the following page; null after the last one.
+    """
+
+    columns: list[str]
+    types: list[str]
+    rows: list[list[Any]]
+    next: str | None
+
+
+class Instrument(BaseModel):
+    """An instrument of the settings or of the store.
+
+    Attributes:
+        intervals: of bars, shortest first.
+        configured: the services follow it.
+        newest_ms: newest open time stored; null if there is none, or the store is away.
+    """
+
+    exchange: str
+    symbol: str
+    intervals: list[str]
+    configured: bool
+    newest_ms: int | None
+
+
+class Instruments(BaseModel):
+    """Attributes:
+    reason: why the store was not asked; null if it was.
+    grafana: address of the Grafana that shows the same data; null if there is none.
+    """
+
+    instruments: list[Instrument]
+    reason: str | None
+    grafana: str | None
+
+
+class LedgerSeries(BaseModel):
+    """Counts of ids of one series in the span asked for.
+
+    Attributes:
+        interval: "" for trades.
+        lost: neither stored nor excused, of periods that are over for two minutes.
+        in_flight: the same of newer periods: most are on their way.
+        counted_from_ms: begin of the oldest period of the span that is counted.
+        counted_to_ms: end of the newest period that is counted.
+        lost_periods_ms: begins of periods with something lost, the newest hundred.
+    """
+
+    exchange: str
+    symbol: str
+    stream: str
+    interval: str
+    expected: int
+    stored: int
+    backfilled: int
+    halted: int
+    lost: int
+    in_flight: int
+    duplicates: int
+    counted_from_ms: int
+    counted_to_ms: int
+    lost_periods_ms: list[int]
+
+
+class Ledger(BaseModel):
+    """Attributes:
+    lost: of all series; null if not all were looked at, and `reason` says why.
+    counted_from_ms: since when every series is counted, at the earliest `from_ms`: `lost` vouches for it.
+    """
+
+    from_ms: int
+    to_ms: int
+    counted_from_ms: int | None
+    lost: int | None
+    reason: str | None
+    series: list[LedgerSeries]
+
+
+class Latest(BaseModel):
+    """The newest row of each series; a series that has ended keeps its last row.
+
+    Attributes:
+        reason: why there are none; null if there are some.
+    """
+
+    columns: list[str]
+    types: list[str]
+    rows: list[list[Any]]
+    server_time_ms: int
+    reason: str | None
+
+
+class Book(BaseModel):
+    """An order book as its topic has it.
+
+    Attributes:
+        time_ms: of the exchange's last change in it.
+        synced: false: the levels may be wrong, and are left out.
+        bids, asks: price and quantity of each level, the exchange's strings, best first.
+        age_ms: from `time_ms` to the moment asked for.
+    """
+
+    exchange: str
+    symbol: str
+    time_ms: int
+    update_id: int
+    synced: bool
+    bids: list[tuple[str, str]] = Field(max_length=5_000)
+    asks: list[tuple[str, str]] = Field(max_length=5_000)
+    age_ms: int

@@ -1,0 +1,215 @@
+"""`GET /ledger`, `/freshness`, `/services`: what is complete, how old, and what runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from fastapi import APIRouter, Request
+
+from api.encode import RowShape
+from api.history import History
+from api.models import Latest, Ledger, LedgerSeries
+from api.problems import wrong
+from api.rows_request import RowsRequest, read_tag, read_time, single_values
+from api.schema import TIME, parameter, problems, tag_parameters
+from api.topics import now_ms
+from consumers.measurements import FRESHNESS, LEDGER, SERVICE
+from consumers.stores.port import Row
+from consumers.tap.series import LiveKind
+from shared.intervals import INTERVAL_MS
+from shared.settings import Settings
+from shared.times import iso
+
+_NS_PER_MS: Final = 10**6
+_MINUTE_MS: Final = 60_000
+_DAY_MS: Final = 86_400_000
+# A longer span has more rows than a person waits for.
+_LONGEST_MS: Final = 31 * _DAY_MS
+# What the exchange has sent is stored within seconds; a service that restarts takes some more.
+_SETTLED_MS: Final = 120_000
+_LOST_SHOWN: Final = 100
+_COUNTS: Final = ("expected", "stored", "backfilled", "halted", "duplicates")
+
+
+def health_router(kinds: dict[str, LiveKind], history: History, settings: Settings) -> APIRouter:
+    """The routes of what is complete, fresh and running."""
+    configured = [
+        (settings.exchange, symbol, "klines", interval)
+        for symbol in settings.symbols
+        for interval in settings.intervals
+    ]
+    router = APIRouter(tags=["health"])
+    ledger_kind = kinds[LEDGER.name]
+
+    @router.get(
+        "/ledger",
+        operation_id="ledger",
+        summary="Counts of what was expected, stored and lost",
+        responses=problems("401", "403", "414", "422", "503"),
+        openapi_extra={
+            "parameters": [
+                *tag_parameters(ledger_kind),
+                parameter("from", TIME, "first time (a day ago)"),
+                parameter("to", TIME, "end, itself not included (now)"),
+            ]
+        },
+    )
+    async def ledger(request: Request) -> Ledger:
+        given = single_values(request.query_params.multi_items(), (*ledger_kind.tags, "from", "to"))
+        tags = {tag: read_tag(tag, given[tag]) for tag in ledger_kind.tags if tag in given}
+        from_ms, to_ms = _span(given, now_ms())
+        counted: dict[tuple[str, ...], _Counted] = {}
+        async with history.reading() as reading:
+            async for chunk in reading.rows(
+                LEDGER.name, tags, from_ns=from_ms * _NS_PER_MS, to_ns=to_ms * _NS_PER_MS
+            ):
+                await reading.work(lambda chunk=chunk: _count(counted, chunk, now_ms()))  # type: ignore[misc]
+        # Trades are not missed by themselves: a minute without one has no row.
+        missing = [
+            each
+            for each in configured
+            if each not in counted
+            and all(tags.get(name, value) == value for name, value in zip(LEDGER.tags, each, strict=True))
+        ]
+        series = [each.series() for _, each in sorted(counted.items())]
+        return summary(from_ms, to_ms, series, missing, now_ms())
+
+    for kind, path, what in (
+        (kinds[FRESHNESS.name], "freshness", "Ages of data at each hop"),
+        (kinds[SERVICE.name], "services", "The newest report of each service"),
+    ):
+        router.add_api_route(
+            f"/{path}",
+            _latest_of(kind, history),
+            response_model=Latest,
+            operation_id=path,
+            summary=what,
+            responses=problems("401", "403", "414", "422", "503"),
+            openapi_extra={"parameters": tag_parameters(kind)},
+        )
+    return router
+
+
+def _latest_of(kind: LiveKind, history: History) -> Any:
+    async def latest(request: Request) -> Latest:
+        given = single_values(request.query_params.multi_items(), kind.tags)
+        tags = {tag: read_tag(tag, value) for tag, value in given.items()}
+        asked_ms = now_ms()
+        names = tuple(column.name for column in kind.columns)
+        shape = RowsRequest(kind, tags, None, None, 1, names)
+        rows: list[list[Any]] = []
+        async with history.reading() as reading:
+            # A service that ended before is none of this deployment any more.
+            begin_ns = (asked_ms - _DAY_MS) * _NS_PER_MS
+            async for chunk in reading.rows(kind.name, tags, from_ns=begin_ns, last=1):
+                rows += RowShape(shape).values(chunk)
+        return Latest(
+            columns=list(shape.columns),
+            types=list(shape.types),
+            rows=rows,
+            server_time_ms=asked_ms,
+            reason=None if rows else f"the store has no {kind.name} of the last day",
+        )
+
+    return latest
+
+
+class _Counted:
+    """Counts of one series."""
+
+    def __init__(self, tags: tuple[str, ...]) -> None:
+        self._tags = tags
+        self._period_ms = max(INTERVAL_MS.get(tags[LEDGER.tags.index("interval")], 0), _MINUTE_MS)
+        self._counts = dict.fromkeys((*_COUNTS, "lost", "in_flight"), 0)
+        self._counted_from_ms: int | None = None
+        self._counted_to_ms = 0
+        self._lost_ms: list[int] = []
+
+    def add(self, row: Row, settled_ms: int) -> None:
+        begin_ms = int(row["time_ns"] or 0) // _NS_PER_MS
+        end_ms = begin_ms + self._period_ms
+        self._counted_from_ms = min(begin_ms, self._counted_from_ms or begin_ms)
+        self._counted_to_ms = max(self._counted_to_ms, end_ms)
+        for name in _COUNTS:
+            self._counts[name] += int(row.get(name) or 0)
+        lost = int(row.get("lost") or 0)
+        if lost and end_ms <= settled_ms:
+            self._counts["lost"] += lost
+            self._lost_ms = [*self._lost_ms, begin_ms][-_LOST_SHOWN:]
+        elif lost:
+            self._counts["in_flight"] += lost
+
+    def series(self) -> LedgerSeries:
+        return LedgerSeries(
+            **dict(zip(LEDGER.tags, self._tags, strict=True)),
+            **self._counts,
+            counted_from_ms=self._counted_from_ms or 0,
+            counted_to_ms=self._counted_to_ms,
+            lost_periods_ms=self._lost_ms,
+        )
+
+
+def _count(counted: dict[tuple[str, ...], _Counted], rows: Iterable[Row], now: int) -> None:
+    for row in rows:
+        tags = tuple(str(row[tag]) for tag in LEDGER.tags)
+        series = counted.get(tags)
+        if series is None:
+            series = counted[tags] = _Counted(tags)
+        series.add(row, now - _SETTLED_MS)
+
+
+def summary(
+    from_ms: int, to_ms: int, series: list[LedgerSeries], missing: Sequence[tuple[str, ...]], now: int
+) -> Ledger:
+    """The answer; `lost` is a number only if every series was counted up to the end of the span.
+
+    Args:
+        missing: tags of series that should be counted, and of which the span has no row.
+    """
+    reason = None
+    known_to_ms = min(to_ms, now - _SETTLED_MS)
+    if not series:
+        reason = "the store has no ledger of this span, so that nothing is known to be complete"
+    else:
+        behind = min(series, key=lambda each: _known_to_ms(each, series))
+        period_ms = max(INTERVAL_MS.get(behind.interval, 0), _MINUTE_MS)
+        # The period that runs has no row before something of it was counted.
+        if _known_to_ms(behind, series) < known_to_ms - period_ms:
+            reason = (
+                f"{behind.symbol} {behind.stream} {behind.interval}".rstrip()
+                + f" is counted up to {iso(behind.counted_to_ms)} only; what came later is not known"
+            )
+        for _, symbol, stream, interval in missing:
+            if reason is None and from_ms < known_to_ms - max(INTERVAL_MS[interval], _MINUTE_MS):
+                reason = f"{symbol} {stream} {interval} is not counted in this span; of it nothing is known"
+    lost = sum(each.lost for each in series)
+    return Ledger(
+        from_ms=from_ms,
+        to_ms=to_ms,
+        counted_from_ms=max(from_ms, *(each.counted_from_ms for each in series)) if series else None,
+        # What is known to be lost is said even if there may be more.
+        lost=lost if reason is None or lost else None,
+        reason=reason,
+        series=series,
+    )
+
+
+def _known_to_ms(series: LedgerSeries, others: list[LedgerSeries]) -> int:
+    """Up to when a series is counted. Minutes without a trade have no row: there the bars of the same
+    instrument show that counting goes on."""
+    if series.interval:
+        return series.counted_to_ms
+    name = series.exchange, series.symbol
+    return max(each.counted_to_ms for each in others if (each.exchange, each.symbol) == name)
+
+
+def _span(given: dict[str, str], now: int) -> tuple[int, int]:
+    from_ns, to_ns = read_time("from", given.get("from")), read_time("to", given.get("to"))
+    to_ms = now if to_ns is None else to_ns // _NS_PER_MS
+    from_ms = max(to_ms - _DAY_MS, 0) if from_ns is None else from_ns // _NS_PER_MS
+    if from_ms >= to_ms:
+        raise wrong("from", "is not before `to`; swap them")
+    if to_ms - from_ms > _LONGEST_MS:
+        raise wrong("from", f"more than {_LONGEST_MS // _DAY_MS} days before `to`; ask for a shorter span")
+    return from_ms, to_ms

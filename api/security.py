@@ -1,0 +1,137 @@
+"""Around every request: who may ask, safe headers, and errors that say one line."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any, Final
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.guard import allowed_host, bearer_of, same_origin, token_matches
+from api.problems import Problem
+from shared.settings import Settings
+
+log: Final = logging.getLogger(__name__)
+
+LONGEST_URL: Final = 4_096
+# Set in the scope of a HEAD request: what would be streamed need not be read.
+HEAD: Final = "cryptostream.head"
+_API: Final = "/api/"
+OURS: Final = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "an error of ours; the service's log names it")
+_POLICY: Final = (
+    "default-src 'self'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none';"
+    " object-src 'none'"
+)
+_HEADERS: Final = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+def policy(scripts: list[str], styles: list[str]) -> str:
+    """The Content-Security-Policy of a page.
+
+    Args:
+        scripts, styles: hashes of the page's inline ones, like `sha256-…`.
+    """
+    parts = [_POLICY]
+    for directive, hashes in (("script-src", scripts), ("style-src", styles)):
+        if hashes:
+            parts.append(f"{directive} 'self' " + " ".join(f"'{each}'" for each in hashes))
+    return "; ".join(parts)
+
+
+class Guarded:
+    """The application behind its rules."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        self._settings = settings
+        self._token = settings.api_token.get_secret_value()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        problem = self._refusal(scope)
+        if scope["type"] == "websocket":
+            if problem is None:
+                await self._app(scope, receive, send)
+            else:
+                await send({"type": "websocket.close", "code": 1008, "reason": str(problem)[:100]})
+            return
+        answer = _Answer(send)
+        if problem is None:
+            problem = await self._answered(scope, receive, answer)
+        if problem is not None:
+            await problem.response()(scope, receive, answer.send)
+
+    async def _answered(self, scope: Scope, receive: Receive, answer: _Answer) -> Problem | None:
+        """Let the application answer; the problem if it has failed."""
+        if scope["method"] == "HEAD":
+            # The server drops the body.
+            scope = {**scope, "method": "GET", HEAD: True}
+        try:
+            await self._app(scope, receive, answer.send)
+        except Exception as error:  # noqa: BLE001 - no traceback reaches a user
+            if answer.begun and not answer.ended:
+                # The connection is cut, so that what came is not taken for the whole.
+                log.warning("%s: an answer broke off: %s", scope["path"], error)
+                raise _BrokenOff from None
+            log.error("%s: %s: %s", scope["path"], type(error).__name__, error)
+            return None if answer.ended else OURS
+        return None
+
+    def _refusal(self, scope: Scope) -> Problem | None:
+        headers = Headers(scope=scope)
+        host, origin = headers.get("host", ""), headers.get("origin")
+        if not allowed_host(host, self._settings):
+            return Problem(
+                HTTPStatus.FORBIDDEN,
+                f"Host {host!r} is not answered without a token; use localhost or the address,"
+                " or set API_TOKEN",
+            )
+        if not same_origin(origin, host):
+            return Problem(HTTPStatus.FORBIDDEN, f"Origin {origin!r}: pages of other sites may not ask")
+        if scope["type"] == "websocket":
+            return None  # its token is in a sub-protocol
+        if len(scope["raw_path"] or b"") + len(scope["query_string"]) > LONGEST_URL:
+            return Problem(HTTPStatus.REQUEST_URI_TOO_LONG, f"URL: longer than {LONGEST_URL:,} characters")
+        if scope["path"].startswith(_API) and not token_matches(
+            bearer_of(headers.get("authorization")), self._token
+        ):
+            return Problem(
+                HTTPStatus.UNAUTHORIZED,
+                "Authorization: needs the token of API_TOKEN, as `Bearer …`",
+                {"WWW-Authenticate": "Bearer"},
+            )
+        return None
+
+
+class _BrokenOff(Exception):
+    """An answer that had begun cannot be finished."""
+
+
+class _Answer:
+    """Adds the headers of every answer."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.begun = False
+        self.ended = False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.begun = True
+            headers: Any = MutableHeaders(scope=message)
+            for name, value in _HEADERS.items():
+                headers.setdefault(name, value)
+            headers.setdefault("Cache-Control", "no-store")
+        elif message["type"] == "http.response.body":
+            self.ended = not message.get("more_body", False)
+        await self._send(message)

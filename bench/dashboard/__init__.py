@@ -1,0 +1,1 @@
+"""The page and its API, measured: from the exchange's event to the painted pixel, and what viewers cost."""

@@ -1,0 +1,100 @@
+"""`GET /ledger`, `/freshness`, `/services`: nothing is claimed that was not looked at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from consumers.stores.port import Row
+from tests.unit.api.api_parts import MINUTE_NS, T0_MS, client, counted, now_minute_ns
+
+SPAN = f"?from={T0_MS}&to={T0_MS + 300_000}"
+
+
+def test_what_is_lost_is_counted_and_named() -> None:
+    answer = client({"ledger": counted(5, lost={1: 2, 3: 1})}).get(f"/api/v1/ledger{SPAN}").json()
+    assert (answer["lost"], answer["reason"]) == (3, None)
+    (series,) = answer["series"]
+    assert (series["expected"], series["lost"], series["in_flight"]) == (5, 3, 0)
+    assert series["lost_periods_ms"] == [T0_MS + 60_000, T0_MS + 180_000]
+    assert series["counted_to_ms"] == T0_MS + 300_000
+
+
+def test_a_span_that_nobody_has_counted_is_not_called_complete() -> None:
+    answer = client({"ledger": []}).get(f"/api/v1/ledger{SPAN}").json()
+    assert answer["lost"] is None
+    assert answer["reason"] == "the store has no ledger of this span, so that nothing is known to be complete"
+
+
+def test_one_series_that_is_counted_less_far_leaves_the_whole_unknown() -> None:
+    ledger = [*counted(5), *counted(2, symbol="ETHUSDC")]
+    answer = client({"ledger": ledger}).get(f"/api/v1/ledger{SPAN}").json()
+    assert answer["lost"] is None
+    assert answer["reason"].startswith("ETHUSDC klines 1m is counted up to 2026-08-03T14:27:00Z only")
+    # What is lost for certain is said all the same.
+    ledger = [*counted(5, lost={0: 1}), *counted(2, symbol="ETHUSDC")]
+    answer = client({"ledger": ledger}).get(f"/api/v1/ledger{SPAN}").json()
+    assert answer["lost"] == 1 and answer["reason"] is not None
+
+
+def test_a_configured_series_that_was_never_counted_leaves_the_whole_unknown() -> None:
+    parts: dict[str, Any] = {"symbols": ("BTCUSDC", "ETHUSDC"), "intervals": ("1m",)}
+    with_rows = client({"ledger": counted(5)}, **parts)
+    answer = with_rows.get(f"/api/v1/ledger{SPAN}").json()
+    assert answer["lost"] is None
+    assert answer["reason"].startswith("ETHUSDC klines 1m is not counted in this span")
+    assert with_rows.get(f"/api/v1/ledger{SPAN}&symbol=BTCUSDC").json()["lost"] == 0
+    # A bar that is longer than the span may have no row in it.
+    days = client({"ledger": counted(5)}, symbols=("BTCUSDC",), intervals=("1m", "1d"))
+    assert days.get(f"/api/v1/ledger{SPAN}").json()["lost"] == 0
+
+
+def test_it_vouches_for_no_more_than_since_the_last_series_began_to_be_counted() -> None:
+    later = counted(3, symbol="ETHUSDC", begin_ns=T0_MS * 10**6 + 2 * MINUTE_NS)
+    answer = client({"ledger": [*counted(5), *later]}).get(f"/api/v1/ledger{SPAN}").json()
+    assert (answer["lost"], answer["counted_from_ms"]) == (0, T0_MS + 120_000)
+    assert [each["counted_from_ms"] for each in answer["series"]] == [T0_MS, T0_MS + 120_000]
+    none = client({"ledger": []}).get(f"/api/v1/ledger{SPAN}").json()
+    assert (none["lost"], none["counted_from_ms"]) == (None, None)
+
+
+def test_minutes_without_a_trade_do_not_make_the_whole_unknown() -> None:
+    ledger = [*counted(5), *counted(1, stream="trades", interval="")]
+    answer = client({"ledger": ledger}).get(f"/api/v1/ledger{SPAN}").json()
+    assert (answer["lost"], answer["reason"]) == (0, None)
+
+
+def test_what_is_on_its_way_is_not_called_lost() -> None:
+    begin_ns = now_minute_ns() - 4 * MINUTE_NS
+    ledger = counted(5, lost={4: 1}, begin_ns=begin_ns)
+    answer = client({"ledger": ledger}).get("/api/v1/ledger").json()
+    assert (answer["lost"], answer["series"][0]["in_flight"]) == (0, 1)
+
+
+def test_a_span_of_a_ledger_is_bounded() -> None:
+    answer = client().get(f"/api/v1/ledger?from=2020-01-01&to={T0_MS}")
+    assert answer.status_code == 422
+    assert "more than 31 days" in answer.json()["detail"]
+    assert client().get("/api/v1/ledger?since=1").status_code == 422
+
+
+def test_services_and_freshness_are_the_newest_row_of_each() -> None:
+    begin_ns = now_minute_ns()
+    rows: list[Row] = [
+        {
+            "time_ns": begin_ns - MINUTE_NS * age,
+            "service": name,
+            "instance": "0",
+            "lag_messages": age,
+            "up": True,
+        }
+        for name, age in (("producer", 2), ("producer", 1), ("consumer-book", 3), ("gone", 3_000))
+    ]
+    answer = client({"service": rows}).get("/api/v1/services").json()
+    at = [answer["columns"].index(name) for name in ("service", "lag_messages", "up", "restarts")]
+    assert [[row[place] for place in at] for row in answer["rows"]] == [
+        ["consumer-book", 3, True, None],
+        ["producer", 1, True, None],
+    ]
+    assert answer["reason"] is None
+    assert answer["server_time_ms"] >= begin_ns // 10**6
+    assert client().get("/api/v1/freshness").json()["reason"] == "the store has no freshness of the last day"

@@ -1,0 +1,120 @@
+"""The port of the API, and its start."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+import pytest
+import uvicorn
+from uvicorn.server import ServerState
+
+from api.__main__ import main
+from api.server import HEAD_S, WholeHeads, address_of, listening_socket
+from shared.errors import SettingsError
+from shared.settings import Settings
+from tests.virtual_time import run_virtually
+
+
+def settings(**fields: Any) -> Settings:
+    return Settings.model_construct(**fields)
+
+
+def test_port_0_is_a_free_one_and_its_address_is_known() -> None:
+    with listening_socket(settings(api_port=0)) as listener:
+        assert address_of(listener) == f"http://127.0.0.1:{listener.getsockname()[1]}"
+    with listening_socket(settings(api_host="0.0.0.0", api_port=0)) as listener:
+        assert address_of(listener).startswith("http://127.0.0.1:")
+
+
+def test_a_port_that_is_taken_is_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(SettingsError, match=f"API_PORT: {port} is taken by another program"):
+            listening_socket(settings(api_port=port))
+
+
+def test_an_address_of_another_machine_is_one_line() -> None:
+    with pytest.raises(SettingsError, match=r"API_HOST: 192\.0\.2\.1 is no address of this machine"):
+        listening_socket(settings(api_host="192.0.2.1", api_port=0))
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "said"),
+    [
+        (
+            [],
+            {"API_HOST": "0.0.0.0"},
+            "API_HOST: 0.0.0.0 is reached by other machines",
+        ),
+        (
+            ["--published-at", "192.168.1.7"],
+            {"API_HOST": "0.0.0.0"},
+            "BIND_ADDRESS: 192.168.1.7 is",
+        ),
+        ([], {}, "SQLITE_PATH: not set"),
+        (["--rebuild-from-store"], {}, "--rebuild-from-store: a real broker keeps all states"),
+        (["--intervals", "7m"], {}, '"7m" is not an interval'),
+    ],
+)
+def test_a_start_that_cannot_be_is_one_line(
+    words: list[str],
+    environment: dict[str, str],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("SQLITE_PATH", "STORE", "API_TOKEN", "API_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert said in error
+
+
+class _Transport(asyncio.Transport):
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+    def write(self, data: Any) -> None:
+        pass
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+
+async def _nothing(_scope: Any, _receive: Any, _send: Any) -> None:
+    await asyncio.sleep(1_000)
+
+
+@pytest.mark.parametrize(
+    ("parts", "kept"),
+    [
+        ([b""], False),
+        ([b"GET / HTTP/1.1\r\n", *[b"a"] * 15], False),
+        ([b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"], True),
+        ([b"GET / HTTP/1.1\r\n", b"Host: localhost\r\n\r\n"], True),
+    ],
+    ids=["nothing", "byte by byte", "whole", "in two parts"],
+)
+def test_who_sends_no_whole_head_loses_the_connection(parts: list[bytes], kept: bool) -> None:
+    async def connection() -> bool:
+        config = uvicorn.Config(
+            _nothing, http=WholeHeads, proxy_headers=False, lifespan="off", log_config=None
+        )
+        transport = _Transport()
+        protocol = WholeHeads(config, ServerState(), {})
+        protocol.connection_made(transport)
+        for part in parts:
+            if part:
+                protocol.data_received(part)
+            await asyncio.sleep(HEAD_S / 12)
+        await asyncio.sleep(HEAD_S)
+        return transport.closed
+
+    assert run_virtually(connection()) is not kept

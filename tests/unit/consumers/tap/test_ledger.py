@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from typing import Any
+
+from consumers.measurements import LEDGER, SERVICE, Point, Series
+from consumers.tap.ledger import RING_ROWS, LedgerRowsSoFar
+from consumers.tap.port import Arrived, Filled
+from consumers.tap.series import LiveSeries
+
+LEDGER_TAGS = ("binance", "BTCUSDC", "trades", "")
+SERVICE_TAGS = ("consumer-trades", "1")
+NOW_MS = 10**13
+
+
+def ledger(minute: int, stored: int) -> Point:
+    return Point(Series(LEDGER, LEDGER_TAGS), minute * 60 * 10**9, (10, stored, 0, 0, 0, 0))
+
+
+def service(second: int) -> Point:
+    return Point(Series(SERVICE, SERVICE_TAGS), second * 10**9, (1.0, second, float("nan"), 0, 0, True))
+
+
+def values(event: Any) -> list[Any]:
+    return [row.values[1] for row in event.rows]
+
+
+def test_rows_of_the_past_are_given_as_a_whole_once_it_is_read() -> None:
+    rows = LedgerRowsSoFar()
+    assert rows.receive([ledger(1, 1), ledger(2, 2), service(1)], NOW_MS, begun=False) == []
+    assert rows.receive([ledger(1, 5), service(2)], NOW_MS, begun=False) == []
+    events = rows.receive([], NOW_MS, begun=True)
+    filled = {event.series: event for event in events if isinstance(event, Filled)}
+    assert len(filled) == len(events)
+    assert values(filled[LiveSeries("ledger", LEDGER_TAGS)]) == [5, 2]
+    (row,) = filled[LiveSeries("service", SERVICE_TAGS)].rows
+    assert row.values == (1.0, 2, None, 0, 0, True) and row.offset == -1
+
+
+def test_later_rows_arrive_and_series_that_are_new_appear() -> None:
+    rows = LedgerRowsSoFar()
+    rows.receive([ledger(1, 1)], NOW_MS, begun=True)
+    arrived, filled = rows.receive([ledger(2, 7), service(1)], NOW_MS, begun=True)
+    assert isinstance(arrived, Arrived) and values(arrived) == [7]
+    assert isinstance(filled, Filled) and filled.series == LiveSeries("service", SERVICE_TAGS)
+    assert rows.receive([], NOW_MS, begun=True) == []
+
+
+def test_no_more_than_a_days_rows_of_a_series_are_kept() -> None:
+    rows = LedgerRowsSoFar()
+    rows.receive([ledger(minute, minute) for minute in range(3 * RING_ROWS)], NOW_MS, begun=False)
+    *_, filled = rows.receive([], NOW_MS, begun=True)
+    assert values(filled) == list(range(2 * RING_ROWS, 3 * RING_ROWS))

@@ -1,0 +1,102 @@
+"""What taps accept, without a broker: nothing is read before `start`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from consumers.tap import taps as module
+from consumers.tap.keyed import Jobs
+from consumers.tap.port import Fetched
+from consumers.tap.series import LiveSeries
+from consumers.tap.taps import KafkaTaps, open_taps
+from shared.errors import SettingsError, UsageError
+from shared.settings import Settings
+from tests.unit.consumers.tap.partitions import FakePartitions
+
+BTC = ("binance", "BTCUSDC")
+
+
+def opened(events: list[Any], address: str = "127.0.0.1:1") -> KafkaTaps:
+    return open_taps(
+        Settings(intervals=("1m",), indicators=("momentum_rsi",), kafka_bootstrap_servers=address),
+        memory_broker=False,
+        open_reader=None,
+        rebuild_from_store=False,
+        on_events=events.extend,
+        on_failure=events.append,
+    )
+
+
+@pytest.fixture
+def events() -> list[Any]:
+    return []
+
+
+@pytest.fixture
+def taps(events: list[Any]) -> Iterator[KafkaTaps]:
+    taps = opened(events)
+    yield taps
+    taps.close()
+
+
+def test_a_broker_must_be_named(events: list[Any]) -> None:
+    with pytest.raises(SettingsError, match="KAFKA_BOOTSTRAP_SERVERS"):
+        opened(events, "")
+
+
+@pytest.mark.parametrize(
+    ("series", "words"),
+    [
+        (LiveSeries("kline", (*BTC, "1h")), "choose from 1m"),
+        (LiveSeries("open_bar", (*BTC, "7m")), "choose from 1m"),
+        (LiveSeries("trade_summary", (*BTC, "1h")), "1s or 1m"),
+        (LiveSeries("weather", BTC), "weather"),
+    ],
+)
+def test_a_series_that_is_not_read_is_refused(taps: KafkaTaps, series: LiveSeries, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        taps.activate(series)
+
+
+def test_no_more_instruments_are_followed_than_there_is_room_for(
+    taps: KafkaTaps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_INSTRUMENTS", 2)
+    for _ in range(3):
+        taps.activate(LiveSeries("kline", (*BTC, "1m")))
+        taps.activate(LiveSeries("trade", BTC))
+        taps.activate(LiveSeries("ledger", (*BTC, "trades", "")))
+    with pytest.raises(UsageError, match="instruments"):
+        taps.activate(LiveSeries("quote", BTC))
+
+
+@pytest.mark.parametrize("name", ["kline", "quote"])
+def test_older_rows_that_nobody_can_read_are_refused_with_the_reason(
+    taps: KafkaTaps, events: list[Any], name: str
+) -> None:
+    taps.fetch(5, LiveSeries(name, (*BTC, "1m")), 0)
+    (answer,) = events
+    assert isinstance(answer, Fetched) and answer.rows is None and "not read" in answer.reason
+
+
+def test_no_event_comes_after_the_end(events: list[Any]) -> None:
+    taps = opened(events)
+    taps.close()
+    taps.fetch(5, LiveSeries("quote", BTC), 0)
+    assert events == []
+
+
+def test_an_unexpected_error_of_a_job_is_a_failure_of_the_process() -> None:
+    failures: list[BaseException] = []
+    jobs = Jobs(lambda _: FakePartitions(), failures.append, threading.Event())
+
+    def broken(_reader: Any) -> None:
+        raise ZeroDivisionError
+
+    jobs.run({}, broken)
+    jobs.close()
+    assert [type(failure) for failure in failures] == [ZeroDivisionError]
