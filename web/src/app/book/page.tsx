@@ -1,0 +1,5 @@
+import { BookScreen } from "@/screens/book/BookScreen";
+
+export default function BookPage() {
+  return <BookScreen />;
+}

@@ -1,0 +1,5 @@
+import { CompareScreen } from "@/screens/compare/CompareScreen";
+
+export default function ComparePage() {
+  return <CompareScreen />;
+}

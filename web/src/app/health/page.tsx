@@ -1,0 +1,5 @@
+import { HealthScreen } from "@/screens/health/HealthScreen";
+
+export default function HealthPage() {
+  return <HealthScreen />;
+}

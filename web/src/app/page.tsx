@@ -1,0 +1,5 @@
+import { MarketScreen } from "@/screens/market/MarketScreen";
+
+export default function MarketPage() {
+  return <MarketScreen />;
+}

@@ -1,0 +1,61 @@
+"use client";
+
+import { useMemo } from "react";
+import { useStore } from "@/page/store";
+import { Icon } from "@/parts/Icon";
+import { usePage } from "@/parts/page-context";
+import { useKeys } from "@/parts/use-keys";
+import type { ColumnsLookup } from "./columns";
+import { IndicatorMenu } from "./IndicatorMenu";
+import type { MarketModel } from "./model";
+
+const USUAL = ["1s", "1m", "15m", "1h", "1d"];
+
+export function Toolbar({ model, columns }: { model: MarketModel; columns: ColumnsLookup }) {
+  const page = usePage();
+  const view = useStore(page.view);
+  const { exchange, symbol, interval } = model.tags;
+  const known = useStore(page.instruments).find(
+    (each) => each.exchange === exchange && each.symbol === symbol,
+  );
+  const intervals = known !== undefined && known.intervals.length > 0 ? known.intervals : USUAL;
+  const keys = useMemo(() => {
+    const numbered = intervals
+      .slice(0, 9)
+      .map((name, index) => [String(index + 1), () => page.show({ interval: name })]);
+    return Object.fromEntries([...numbered, ["t", () => page.show({ table: !page.view.get().table })]]);
+  }, [intervals, page]);
+  useKeys(keys);
+  return (
+    <div className="toolbar">
+      <fieldset className="segments">
+        <legend className="unseen">Interval</legend>
+        {intervals.map((name, index) => (
+          <button
+            key={name}
+            type="button"
+            aria-pressed={name === interval}
+            title={index < 9 ? `${name} bars (${index + 1})` : `${name} bars`}
+            onClick={() => page.show({ interval: name })}
+          >
+            {name}
+          </button>
+        ))}
+      </fieldset>
+      <IndicatorMenu
+        columns={columns}
+        chosen={view.indicators}
+        choose={(indicators) => page.show({ indicators })}
+      />
+      <button
+        type="button"
+        className="with-icon"
+        aria-pressed={view.table}
+        title="Table (t)"
+        onClick={() => page.show({ table: !view.table })}
+      >
+        <Icon name="table" /> <span>Table</span>
+      </button>
+    </div>
+  );
+}
