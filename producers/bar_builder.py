@@ -179,6 +179,15 @@ class BarBuilder:
         """All bars that end here or before are final."""
         return self._passed_ms
 
+    def waiting(self, interval: str) -> tuple[int, int] | None:
+        """Open times, both inclusive, of bars that are over and wait for missing trades; None without any."""
+        if not self._holes:
+            return None
+        series = next(each for each in self._all if each.interval == interval)
+        over_ms = max(self._newest_ms, self._clock_ms - self._grace_ms)
+        last = over_ms - over_ms % series.step - series.step
+        return (series.next, last) if last >= series.next else None
+
     def begin(self, last_id: int, last_ms: int, complete_from_ms: int, last_price: str | None = None) -> None:
         """Start after a trade, with all trades from `complete_from_ms` on to come.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import Final
 
 from websockets.asyncio.client import connect
@@ -42,6 +43,7 @@ class Connection:
         self.plan = plan
         self.parse = parse
         self._closing: asyncio.Task[None] | None = None
+        self._renewals: set[asyncio.Task[None]] = set()
         self.frames = socket.frames
         self.more = socket.more
         self.opened_s = time.monotonic()
@@ -50,6 +52,34 @@ class Connection:
         self.replace_reason: str | None = None
         self.silent: frozenset[tuple[str, str, str | None]] = frozenset()
         self.out_of_bounds: dict[str, int] = {}
+        watched = plan.liveness.acknowledged_s is not None
+        # Subscriptions of which the exchange has not said yet that it accepts them.
+        self._unacknowledged = {(stream.name, stream.symbol) for stream in plan.streams} if watched else set()
+
+    def acknowledge(self, name: str, symbol: str) -> None:
+        """The exchange accepts a subscription, by the stream's name on the wire."""
+        self._unacknowledged.discard((name, symbol))
+
+    def unacknowledged(self, now_s: float) -> str | None:
+        """Why this connection should be replaced: the exchange has not accepted a subscription in time."""
+        within_s = self.plan.liveness.acknowledged_s
+        if not self._unacknowledged or within_s is None or now_s - self.opened_s < within_s:
+            return None
+        name, symbol = min(self._unacknowledged)
+        return f"the exchange does not acknowledge the subscription of {symbol} {name}"
+
+    def renew(self, symbol: str, delay_s: float) -> None:
+        """Ask for the book of a symbol anew, `delay_s` seconds from now."""
+
+        async def send() -> None:
+            await asyncio.sleep(delay_s)
+            with suppress(ConnectionClosed):  # whoever reads it notices, and the next one brings a snapshot
+                for frame in self.plan.renewals[symbol]:
+                    await self._socket.send(frame, text=True)
+
+        task = asyncio.create_task(send())
+        self._renewals.add(task)
+        task.add_done_callback(self._renewals.discard)
 
     def close(self) -> asyncio.Task[None]:
         """Begin to close, within some seconds; received frames can still be read."""
@@ -63,6 +93,8 @@ class Connection:
 
     def drop(self) -> None:
         """Close at once, without a closing handshake."""
+        for task in self._renewals:
+            task.cancel()
         self._socket.transport.abort()
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from producers.clock import Clock
+from producers.connection import Connection
 from producers.dead_letters import Rejections
-from producers.effects import Distrust, Effect, LedgerEvent, Publish, Reject
+from producers.effects import Distrust, Effect, LedgerEvent, Publish, Reject, Resubscribe
 from producers.exchanges.rest_port import Rest
 from producers.instrument import Instrument
 from producers.progress_writer import ProgressWriter
@@ -87,6 +88,9 @@ class EffectRunner:
                 self.rejections.reject(f"websocket:{stream}", symbol, reason, encode(message))
             case Distrust(symbol, kind, reason):
                 self._distrust(symbol, kind, reason)
+            case Resubscribe(symbol, connection, delay_s):
+                assert isinstance(connection, Connection)  # as the reader names it
+                connection.renew(symbol, delay_s)
             case LedgerEvent() | Publish():
                 # `Instrument` enters ledger events into its ledger, and `run` has sent what is published.
                 raise TypeError(f"{instrument.symbol}: no {type(effect).__name__} may get here: {effect}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from producers.exchanges.rest_port import Beside
 from shared.models import LedgerKind
 
 
@@ -30,6 +31,18 @@ class FetchSnapshot(NamedTuple):
     delay_s: float
 
 
+class Resubscribe(NamedTuple):
+    """Subscribe to the book again, `delay_s` seconds from now: the stream then brings a new snapshot.
+
+    Attributes:
+        connection: the one that it comes on, as `Instrument.receive_book` was told.
+    """
+
+    symbol: str
+    connection: object
+    delay_s: float
+
+
 class FillKlines(NamedTuple):
     """Get finished bars over REST: open times `first` to `last`, both inclusive, at most one page.
 
@@ -47,11 +60,30 @@ class FillTrades(NamedTuple):
     """Get the trades with numbers `first` to `last` (`shared.trade_ids`), both inclusive, at most one page.
 
     Answer: `Instrument.receive_trade_rows` with the same bounds.
+
+    Attributes:
+        beside: of an exchange whose REST goes by time: what is known of the trades around them.
     """
 
     symbol: str
     first: int
     last: int
+    beside: Beside | None = None
+
+
+class ReadTrades(NamedTuple):
+    """Get all trades from a time on over REST, page by page, to build bars of.
+
+    Answer: `Instrument.receive_history` for each page, at last an empty one.
+
+    Attributes:
+        begins_ms: times from which on they are wanted, ascending: the first that is not too long ago counts.
+        most: of trades, where a later time would do.
+    """
+
+    symbol: str
+    begins_ms: tuple[int, ...]
+    most: int
 
 
 class ProveTrades(NamedTuple):
@@ -153,8 +185,10 @@ class LedgerEvent(NamedTuple):
 Effect = (
     Publish
     | FetchSnapshot
+    | Resubscribe
     | FillKlines
     | FillTrades
+    | ReadTrades
     | ProveTrades
     | AskNewestTrades
     | AuditBook

@@ -17,7 +17,7 @@ from producers.instrument import Instrument
 from producers.overlap import StreamId
 from producers.reader import FrameReader
 from producers.rollover import Rollover
-from producers.watchdog import Watchdog
+from producers.watchdog import Reconnect, Watchdog
 from shared.backoff import Backoff
 from shared.errors import ExchangeError, ExchangeUnavailable
 from shared.metrics import ServiceMetrics
@@ -104,6 +104,13 @@ class Feed:
         return self._reader.ignored
 
     @property
+    def alive_s(self) -> float | None:
+        """When the newest frame was read; None while no connection is read."""
+        if self._connection is None or self._reading is None:
+            return None
+        return self._connection.watchdog.frame_s
+
+    @property
     def carrying(self) -> bool:
         """Whether a connection is being read."""
         return self._reading is not None
@@ -180,6 +187,9 @@ class Feed:
             return
         halted = frozenset(symbol for symbol, instrument in self._instruments.items() if instrument.halted)
         reconnect = connection.watchdog.check(now_s, halted, self._uncarried())
+        unacknowledged = connection.unacknowledged(now_s)
+        if reconnect is None and unacknowledged is not None:
+            reconnect = Reconnect(unacknowledged)
         if reconnect is None:
             if now_s - self._replaced_s >= _LONGEST_REPLACE_S:
                 self._replacements = 0
@@ -245,8 +255,7 @@ class Feed:
             while self._admitted.is_set():
                 if self._connection is not connection:
                     self._connection = connection
-                    for symbol in self.symbols:
-                        self._instruments[symbol].reopened(time.monotonic())
+                    self._follow(connection)
                 if self._stopping.is_set():
                     connection.close()
                 if connection.replace_reason is None or self._stopping.is_set():
@@ -270,16 +279,35 @@ class Feed:
             if not self._stopping.is_set():
                 self._mark_books_unsynced(reason)
 
+    @property
+    def _streamed_books(self) -> bool:
+        """Each connection brings whole books, which are compared as such (`StreamedBookFeed`)."""
+        return self._exchange.promises.book.integrity in ("crc", "counter")
+
+    def _follow(self, connection: Connection) -> None:
+        now_ms = self._clock.message_ms()
+        for symbol in self.symbols:
+            instrument = self._instruments[symbol]
+            instrument.reopened(time.monotonic())
+            self._runner.run(instrument, instrument.follow(connection, now_ms))
+
+    def _ended(self, connection: Connection) -> None:
+        now_ms = self._clock.message_ms()
+        for symbol in self.symbols:
+            instrument = self._instruments[symbol]
+            self._runner.run(instrument, instrument.ended(connection, now_ms))
+
     async def _roll_over(self, connection: Connection) -> tuple[Connection | None, str]:
         """The connection that takes over from this one, or None and why there is none."""
         _LOG.info("%s; opening the next connection", connection.replace_reason)
         begun_s = time.monotonic()
         rollover = self._rollover = Rollover(
             connection,
-            [stream[:3] for stream in self._streams],
+            [stream[:3] for stream in self._streams if stream.kind != "depth" or not self._streamed_books],
             open_next=self._open,
             read=self._reader.read,
             pass_on=self._reader.pass_on,
+            ended=self._ended,
         )
         try:
             following = await self._until_interrupted(rollover.run())

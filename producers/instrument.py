@@ -10,9 +10,11 @@ from typing import Any, Final
 
 from producers.book_audit import MEAN_INTERVAL_MS
 from producers.book_feed import BookFeed
+from producers.built_bars import BarEvent, BuiltBars
 from producers.candle_audit import CandleAudit
 from producers.effects import Effect, LedgerEvent, ProbeResult, ProveTrades, Publish
-from producers.exchanges.port import BookIntegrity, Pace
+from producers.exchanges.port import Pace, Promises
+from producers.exchanges.stream_events import BookUpdate
 from producers.halts import Halts
 from producers.kline_sequence import KlineSequence
 from producers.ledger_events import LedgerEvents
@@ -20,12 +22,13 @@ from producers.missing_ids import MissingRange
 from producers.silence_probe import GRACE_S, SilenceProbe
 from producers.start_positions import FoundRange, OpenHole, StartPosition, klines_series, trades_series
 from producers.stream_health import DEPTH, LEDGER_STREAMS, QUOTE, TRADE, StreamKey, Uncarried
+from producers.streamed_book_feed import StreamedBookFeed
 from producers.trade_sequence import TradeSequence
 from shared.intervals import interval_ms
 from shared.messages import CARRIED_AGAIN, DepthMessage, KlineMessage, Source, TradeMessage
 from shared.models import LedgerKind, LedgerStream
 from shared.topics import LEDGER, QUOTES, TRADES
-from shared.trade_ids import number_of
+from shared.trade_ids import number_of, split
 
 # Kinds of ids that were issued and not published.
 _ISSUED_UNSEEN: Final = frozenset(("lost", "halted", "offline"))
@@ -39,10 +42,10 @@ class Instrument:
 
     Args:
         book_interval_ms: least time between two messages on `market.book`.
-        intervals: of the bars that the exchange itself sends.
+        intervals: of the bars to publish.
         warmup_bars: closed bars to fetch for a series that has none yet.
-        book: what shows holes in the exchange's book (`BookPromise.integrity`). Only books by update ids are
-            kept; diffs of others are not used.
+        promises: whether bars come from the exchange or are built, what proves its book, how trades are
+            repaired; None: native bars, a book by update ids, trades by their ids.
         uniform: random numbers on [0, 1) for the times of book audits.
         book_audit_ms: mean time between two of them.
         pace: how often REST may be asked for silent streams.
@@ -59,16 +62,24 @@ class Instrument:
         uniform: Callable[[], float] = random.random,
         book_audit_ms: int = MEAN_INTERVAL_MS,
         pace: Pace | None = None,
-        book: BookIntegrity | None = "ids",
+        promises: Promises | None = None,
     ) -> None:
         self.exchange = exchange
         self.symbol = symbol
         self._warmup_bars = warmup_bars
         self._halts = Halts()
+        native = promises is None or promises.bars.source == "native"
+        self._built = None if native else BuiltBars(exchange, symbol, intervals)
+        intervals = intervals if native else ()
         self._klines = {interval: KlineSequence(symbol, interval, self._halts) for interval in intervals}
-        self._trades = TradeSequence(symbol, self._halts)
+        by_time = promises is not None and promises.trades.repair == "time"
+        self._trades = TradeSequence(symbol, self._halts, by_time=by_time)
         self._candles = CandleAudit(intervals)
+        integrity = "ids" if promises is None else promises.book.integrity
         self._book = BookFeed(symbol, book_interval_ms, uniform, book_audit_ms)
+        self._streamed: StreamedBookFeed | None = None
+        if promises is not None and integrity in ("crc", "counter"):
+            self._streamed = StreamedBookFeed(symbol, book_interval_ms, promises.book)
         self._ledger = LedgerEvents(exchange, symbol)
         self._source: Source = "stream"
         self._bar_ms = 0  # when the newest closed bar was received
@@ -76,7 +87,9 @@ class Instrument:
         self._bar_keys: dict[str, StreamKey] = {interval: ("kline", interval) for interval in intervals}
         self._newest: dict[StreamKey, Any] = dict.fromkeys((*self._bar_keys.values(), TRADE, DEPTH, QUOTE))
         self._pace = pace
-        self.keeps_book = book == "ids"
+        self.keeps_book = integrity is not None
+        self._by_ids = integrity == "ids"
+        self._heard_trade = False  # on the connections since the last outage
         self._began_ms: int | None = None
         self._trade_base: int | None = None
         self._forgone = False
@@ -90,13 +103,15 @@ class Instrument:
     @property
     def synced(self) -> bool:
         """The local book is exact."""
-        return self._book.synced
+        return self._book.synced if self._streamed is None else self._streamed.synced
 
     @property
     def pending_fills(self) -> int:
         """Number of series that await an answer of REST."""
         doubtful = self._trades.doubtful_since_ms is not None
-        return sum(klines.filling for klines in self._klines.values()) + self._trades.filling + doubtful
+        reading = self._built is not None and (self._built.reading or self._built.waiting > 0)
+        filling = sum(klines.filling for klines in self._klines.values())
+        return filling + self._trades.filling + doubtful + reading
 
     @property
     def missing_trades(self) -> int:
@@ -155,6 +170,8 @@ class Instrument:
                     self._expect("klines", interval, found, server_time_ms)
             raised = klines.begin(last_open_time_ms, server_time_ms, self._warmup_bars, holes)
             effects += self._enter(raised, "klines", interval, server_time_ms, "backfill")
+        if self._built is not None:
+            effects += self._built.begin(start_positions, server_time_ms, warm=self._warmup_bars > 0)
         known = start_positions.get(trades_series(self.exchange, self.symbol))
         if known is not None:
             for found in known.later:
@@ -194,6 +211,8 @@ class Instrument:
             now_ms: the exchange's clock; now_s: of a monotonic clock.
         """
         step = 1 if interval is None else interval_ms(interval)
+        if interval is not None and self._built is not None:
+            return  # they wait for trades
         series = self._trades if interval is None else self._klines[interval]
         for missing in series.open_holes():
             since_ms = None if missing.since_s is None else now_ms - round((now_s - missing.since_s) * 1000)
@@ -216,13 +235,14 @@ class Instrument:
         self._source = source
         if kind == "trade":
             self._newest[TRADE] = message
+            self._heard_trade = True
             if source == "replay" and not self._forgone:
                 self._forgone = True
                 self._trades.forgo_base()
             return self._enter(self._trades.receive(message), "trades", None, received_ms, source)
         if kind == "depth":
             self._newest[DEPTH] = message
-            if not self.keeps_book:
+            if not self._by_ids:
                 return []
             return self._enter(self._book.receive(message), "depth", None, received_ms, source)
         klines = self._klines.get(message["interval"])
@@ -266,6 +286,37 @@ class Instrument:
         raised = self._trades.receive_rows(first, last, rows, now_s, oldest_available)
         return self._enter(raised, "trades", None, now_ms, "backfill")
 
+    def receive_history(
+        self, begin_ms: int, rows: Sequence[TradeMessage] | None, now_ms: int
+    ) -> list[Effect]:
+        """Take a page of the answer to `ReadTrades`; see `BuiltBars.receive_history`."""
+        if self._built is None:
+            return []
+        return self._enter_built(self._built.receive_history(begin_ms, rows), now_ms)
+
+    def receive_book(self, update: BookUpdate, connection: object) -> list[Effect]:
+        """Take a snapshot or a change of a book that the stream brings whole.
+
+        Args:
+            connection: that it came on.
+        """
+        message = update.message
+        self._newest[DEPTH] = message
+        if self._streamed is None:
+            return []
+        effects = self._streamed.receive(update, connection)
+        return self._enter(effects, "depth", None, message["received_time_ms"], message["source"])
+
+    def distrust_book(self, reason: str, connection: object, now_ms: int) -> list[Effect]:
+        """Something of the book was lost on a connection."""
+        effects = [] if self._streamed is None else self._streamed.distrust(reason, connection)
+        return self._enter(effects, "depth", None, now_ms, self._source)
+
+    def refuse_book(self, reason: str, connection: object, now_ms: int) -> list[Effect]:
+        """The exchange refuses the subscription of the book on a connection."""
+        effects = [] if self._streamed is None else self._streamed.refused(reason, connection)
+        return self._enter(effects, "depth", None, now_ms, self._source)
+
     def receive_newest_trades(self, rows: Sequence[TradeMessage], now_ms: int) -> list[Effect]:
         """Take the answer to `AskNewestTrades`; no rows if REST does not answer now."""
         epoch, since_ms = self._trades.epoch, self._trades.doubtful_since_ms
@@ -306,6 +357,8 @@ class Instrument:
             self._probe.conclude(exchange_ms)
             self._act_on(self._probe, now_ms)
         self._enter(self._trades.conclude(), "trades", None, now_ms, self._source)
+        if self._built is not None:
+            self._enter_built(self._built.conclude(), now_ms)
 
     def receive_trade_proof(
         self,
@@ -338,22 +391,37 @@ class Instrument:
 
     def disconnected(self, reason: str, now_ms: int) -> list[Effect]:
         """The connection has ended."""
+        self._heard_trade = False
         if not self.keeps_book:
             return []
-        return self._enter(self._book.lose(reason), "depth", None, now_ms, self._source)
+        lose = self._book.lose if self._streamed is None else self._streamed.lose
+        return self._enter(lose(reason), "depth", None, now_ms, self._source)
 
     def reopened(self, now_s: float) -> None:
         """The streams are read from a new connection."""
         if self._probe is not None:
             self._probe.reopened(now_s)
 
-    def watch(self, now_s: float, exchange_ms: int, now_ms: int, trouble: str = "") -> list[Effect]:
+    def follow(self, connection: object, now_ms: int) -> list[Effect]:
+        """Only this connection is read from now on."""
+        effects = [] if self._streamed is None else self._streamed.follow(connection)
+        return self._enter(effects, "depth", None, now_ms, self._source)
+
+    def ended(self, connection: object, now_ms: int) -> list[Effect]:
+        """One of two connections has ended."""
+        effects = [] if self._streamed is None else self._streamed.ended(connection)
+        return self._enter(effects, "depth", None, now_ms, self._source)
+
+    def watch(
+        self, now_s: float, exchange_ms: int, now_ms: int, trouble: str = "", *, alive_ms: int | None = None
+    ) -> list[Effect]:
         """Notice data that the exchange has and did not send; call it once a second, while subscribed.
 
         Args:
             now_s: of a monotonic clock.
             exchange_ms: the exchange's clock.
             trouble: the connection's last error.
+            alive_ms: the exchange's clock at the newest frame; None while no connection is read.
         """
         if self._source == "replay":
             return []
@@ -361,7 +429,7 @@ class Instrument:
         if probe is None:
             began_ms = exchange_ms if self._began_ms is None else self._began_ms
             probe = self._probe = SilenceProbe(
-                self._newest, now_s, began_ms, self._pace, book_ids=self.keeps_book
+                self._newest, now_s, began_ms, self._pace, book_ids=self._by_ids
             )
             probe.trade_base = self._trade_base
         probe.check_return(self._trades.complete_to, now_s, exchange_ms)
@@ -369,7 +437,27 @@ class Instrument:
         for interval, klines in self._klines.items():
             if probe.health.silence_s(self._bar_keys[interval], now_s) >= GRACE_S:
                 effects += self._enter(klines.tick(exchange_ms), "klines", interval, now_ms, "backfill")
-        return effects + self._act_on(probe, now_ms)
+        if self._streamed is not None and alive_ms is not None:
+            effects += self._enter(self._streamed.tick(now_s), "depth", None, now_ms, self._source)
+        return effects + self._act_on(probe, now_ms) + self._tick_built(alive_ms, now_ms)
+
+    def _tick_built(self, alive_ms: int | None, now_ms: int) -> list[Effect]:
+        """Close bars by the clock, as far as the stream is known to have brought the trades.
+
+        After an outage it is known only once a trade has shown how many are missing.
+        """
+        if self._built is None:
+            return []
+        carried_ms = alive_ms if self._heard_trade and not self._probe_uncarried else None
+        return self._enter_built(self._built.tick(carried_ms, now_ms, self._awaits), now_ms)
+
+    @property
+    def _probe_uncarried(self) -> bool:
+        return any(uncarried.stream == TRADE for uncarried in self.uncarried)
+
+    def _awaits(self, first: int, last: int) -> bool:
+        """Whether trades of these numbers may still be published."""
+        return self._trades.awaits(split(first)[1], split(last)[1])
 
     def _act_on(self, probe: SilenceProbe, now_ms: int) -> list[Effect]:
         """Fetch trades that a stream did not bring, and mark a book that is not carried unsynced."""
@@ -413,7 +501,8 @@ class Instrument:
         """
         ids = now_ms, now_ms
         series: list[tuple[LedgerStream, str | None]] = [("trades", None)]
-        for stream, interval in series + [("klines", interval) for interval in self._klines]:
+        bars = self._klines if self._built is None else self._built.intervals
+        for stream, interval in series + [("klines", interval) for interval in bars]:
             self._ledger.add(
                 "stopped", stream, interval, *ids, event_ms=now_ms, received_ms=now_ms, source=self._source
             )
@@ -444,14 +533,35 @@ class Instrument:
         for effect in effects:
             if type(effect) is LedgerEvent:
                 self._enter_event(effect, stream, interval, now_ms, source)
+                if stream == "trades" and self._built is not None:
+                    outward += self._settle_built(effect, now_ms)
                 continue
             outward.append(effect)
             if type(effect) is Publish:
                 if effect.topic == TRADES:
                     self._enter_trade(effect.message)
+                    if self._built is not None:
+                        outward += self._enter_built(self._built.receive(effect.message), now_ms)
                 elif stream == "klines" and effect.message["closed"]:
                     self._enter_bar(effect.message)
         return outward
+
+    def _enter_built(self, events: Sequence[BarEvent], now_ms: int) -> list[Effect]:
+        """Enter what was built; the effects for the shell."""
+        outward: list[Effect] = []
+        for interval, effect in events:
+            outward += self._enter([effect], "klines", interval, now_ms, self._source)
+        return outward
+
+    def _settle_built(self, event: LedgerEvent, now_ms: int) -> list[Effect]:
+        """Bars wait no longer for trades that are given up."""
+        assert self._built is not None
+        match event.kind:
+            case "lost" | "offline":
+                return self._enter_built(self._built.lost(event.first, event.last), now_ms)
+            case "halted":
+                return self._enter_built(self._built.never_issued(event.first, event.last), now_ms)
+        return []
 
     def _enter_trade(self, trade: TradeMessage) -> None:
         number, time_ms = number_of(trade), trade["trade_time_ms"]
@@ -471,7 +581,8 @@ class Instrument:
         interval, open_ms, source = kline["interval"], kline["open_time_ms"], kline["source"]
         ids = open_ms, open_ms
         self._bar_ms = received_ms = kline["received_time_ms"]
-        self._candles.receive_bar(kline)
+        if self._built is None:
+            self._candles.receive_bar(kline)
         first, last = kline["first_trade_id"], kline["last_trade_id"]
         if first is not None and last is not None and last - first + 1 == kline["trade_count"] > 0:
             self._trades.counted(first, last)

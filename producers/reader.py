@@ -16,10 +16,18 @@ from producers.effect_runner import EffectRunner
 from producers.exchanges.frame_types import (
     ControlReply,
     Ignored,
-    Parsed,
     Rejected,
     ServerShutdown,
     StreamMessage,
+)
+from producers.exchanges.rest_port import TRADING
+from producers.exchanges.stream_events import (
+    BooksBroken,
+    BookUpdate,
+    StreamEvent,
+    Subscribed,
+    SubscriptionRefused,
+    TradingStatus,
 )
 from producers.instrument import Instrument
 from producers.overlap import StreamId
@@ -135,7 +143,9 @@ class FrameReader:
             self._runner.rejections.reject("websocket:", "", reason, b"")
         return reason
 
-    def _note(self, connection: Connection, stream: StreamId, message: dict[str, Any], now_ms: int) -> None:
+    def _note(
+        self, connection: Connection, stream: StreamId, message: Mapping[str, Any], now_ms: int
+    ) -> None:
         now_s = time.monotonic()
         connection.watchdog.heard(stream, now_s)
         event_time_ms = message["event_time_ms"]
@@ -150,8 +160,8 @@ class FrameReader:
             self._metrics.latency(message["exchange"], _STREAM_NAMES[stream[1]], "socket", now_ms, latency_ms)
 
     async def _with_time_asked(
-        self, events: Sequence[Parsed], frame: bytes, now_ms: int, connection: Connection
-    ) -> Sequence[Parsed]:
+        self, events: Sequence[StreamEvent], frame: bytes, now_ms: int, connection: Connection
+    ) -> Sequence[StreamEvent]:
         """Parse again with a fresh exchange clock if a time of the frame lies beyond the known one."""
         connection.watchdog.heard_frame(time.monotonic())
         if _is_ahead(events):
@@ -165,8 +175,21 @@ class FrameReader:
             events = connection.parse(frame, now_ms, latest_ms)
         return events
 
-    def _receive_other(self, event: Parsed, frame: bytes, connection: Connection) -> None:
+    def _receive_book(self, update: BookUpdate, connection: Connection) -> None:
+        message = update.message
+        symbol = message["symbol"]
+        instrument = self._instruments.get(symbol)
+        if instrument is None:
+            self.ignored += 1
+            return
+        self.received += 1
+        self._note(connection, (symbol, "depth", None), message, message["received_time_ms"])
+        self._runner.run(instrument, instrument.receive_book(update, connection))
+
+    def _receive_other(self, event: StreamEvent, frame: bytes, connection: Connection) -> None:
         match event:
+            case BookUpdate():
+                self._receive_book(event, connection)
             case Rejected(stream, reason, field, _, symbol):
                 self._runner.rejections.reject(f"websocket:{stream}", symbol, reason, frame)
                 if field:
@@ -177,6 +200,41 @@ class FrameReader:
                 _LOG.warning("subscription %s refused: %s", request_id, error)
             case Ignored():
                 self.ignored += 1
+            case BooksBroken(symbol, reason):
+                for instrument in self._of(symbol, connection):
+                    effects = instrument.distrust_book(reason, connection, self._clock.message_ms())
+                    self._runner.run(instrument, effects)
+            case Subscribed(channel, symbol):
+                connection.acknowledge(channel, symbol)
+            case SubscriptionRefused():
+                self._refused(event, connection)
+            case TradingStatus():
+                self._receive_status(event, connection)
+
+    def _of(self, symbol: str | None, connection: Connection) -> list[Instrument]:
+        """The instrument of a symbol; of None all that the connection carries."""
+        carried = dict.fromkeys(stream.symbol for stream in connection.plan.streams)
+        return [self._instruments[each] for each in carried if symbol in (None, each)]
+
+    def _refused(self, refusal: SubscriptionRefused, connection: Connection) -> None:
+        _LOG.warning("%s", refusal.reason)
+        books = {(each.name, each.symbol) for each in connection.plan.streams if each.kind == "depth"}
+        if (refusal.channel, refusal.symbol) not in books and refusal.channel:
+            return
+        for instrument in self._of(refusal.symbol, connection):
+            effects = instrument.refuse_book(refusal.reason, connection, self._clock.message_ms())
+            self._runner.run(instrument, effects)
+
+    def _receive_status(self, status: TradingStatus, connection: Connection) -> None:
+        """Take a symbol's status; that of the whole exchange says something of each only if it is closed."""
+        if status.symbol is None and status.trading:
+            return
+        for instrument in self._of(status.symbol, connection):
+            was_halted = instrument.halted
+            said = TRADING if status.trading else status.status
+            instrument.receive_status(said, self._clock.exchange_ms())
+            if instrument.halted != was_halted:
+                _LOG.warning("%s: the exchange says %s", instrument.symbol, status.status)
 
     def _out_of_bounds(self, connection: Connection, stream: str, reason: str) -> None:
         if len(connection.out_of_bounds) >= _COUNTED_STREAMS:
@@ -186,7 +244,7 @@ class FrameReader:
             self._distrusted(connection, f"{stream} repeatedly has impossible content: {reason}")
 
 
-def _is_ahead(events: Sequence[Parsed]) -> bool:
+def _is_ahead(events: Sequence[StreamEvent]) -> bool:
     return any(type(event) is Rejected and event.ahead for event in events)
 
 

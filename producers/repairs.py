@@ -21,6 +21,7 @@ from producers.effects import (
     ProbeResult,
     ProbeStreams,
     ProveTrades,
+    ReadTrades,
 )
 from producers.exchanges.rest_port import Rest
 from producers.instrument import Instrument
@@ -35,7 +36,16 @@ _LOG = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 # The effects that are requests to REST.
-Request = FetchSnapshot | FillKlines | FillTrades | ProveTrades | AskNewestTrades | AuditBook | ProbeStreams
+Request = (
+    FetchSnapshot
+    | FillKlines
+    | FillTrades
+    | ReadTrades
+    | ProveTrades
+    | AskNewestTrades
+    | AuditBook
+    | ProbeStreams
+)
 
 _FIRST_S: Final = 1.0
 _TOP_LEVELS: Final = 5
@@ -80,6 +90,8 @@ class Repairs:
                 self._spawn(self._fill_klines(instrument, request))
             case FillTrades():
                 self._spawn(self._fill_trades(instrument, request))
+            case ReadTrades():
+                self._spawn(self._read_trades(instrument, request))
             case ProveTrades():
                 self._spawn(self._prove_trades(instrument, request))
             case AuditBook():
@@ -146,8 +158,10 @@ class Repairs:
         base = effect.first - first
 
         async def ask() -> tuple[list[Any], int]:
-            now_ms = self._clock.message_ms()
-            return await self._rest.trades(effect.symbol, first, effect.last - base, now_ms)
+            now_ms, last = self._clock.message_ms(), effect.last - base
+            if effect.beside is None:
+                return await self._rest.trades(effect.symbol, first, last, now_ms)
+            return await self._rest.trades_beside(effect.symbol, first, last, now_ms, effect.beside), 0
 
         rows, oldest = await self._until_answered(instrument, ask, (None, 0))
         if rows is not None:
@@ -161,6 +175,32 @@ class Repairs:
             oldest_available=oldest,
         )
         self._run(instrument, effects)
+
+    async def _read_trades(self, instrument: Instrument, effect: ReadTrades) -> None:
+        """Give the pages to the instrument; what an outage interrupts is read again from its begin."""
+
+        async def ask() -> int:
+            begin_ms = await self._begin_of(effect)
+            async for rows in self._rest.trades_from(effect.symbol, begin_ms, self._clock.message_ms):
+                await self._room()
+                self._run(instrument, instrument.receive_history(begin_ms, rows, self._clock.message_ms()))
+            return begin_ms
+
+        begin_ms = await self._until_answered(instrument, ask, None)
+        rows = None if begin_ms is None else ()
+        self._run(instrument, instrument.receive_history(begin_ms or 0, rows, self._clock.message_ms()))
+
+    async def _begin_of(self, effect: ReadTrades) -> int:
+        """The first of the times since which there were not too many trades."""
+        *earlier, last = effect.begins_ms
+        newest = await self._rest.newest_trade_id(effect.symbol) if earlier else None
+        if newest is None:
+            return last
+        for begin_ms in earlier:
+            first = await self._rest.first_trade(effect.symbol, begin_ms, begin_ms + _DAY_MS)
+            if first is None or newest - first < effect.most:
+                return begin_ms
+        return last
 
     async def _prove_trades(self, instrument: Instrument, effect: ProveTrades) -> None:
         async def ask() -> Any:

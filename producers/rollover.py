@@ -32,6 +32,7 @@ class Rollover:
         open_next: opens a connection that carries the same streams.
         read: reads a connection to its end, through `Take`; why it ended.
         pass_on: takes the messages that come out of the merge.
+        ended: is told which of the two connections has ended.
     """
 
     def __init__(
@@ -42,11 +43,13 @@ class Rollover:
         open_next: Callable[[], Coroutine[Any, Any, Connection]],
         read: Callable[[Connection, Take], Coroutine[Any, Any, str]],
         pass_on: Callable[[Iterable[StreamMessage]], None],
+        ended: Callable[[Connection], None] = lambda _connection: None,
     ) -> None:
         self._streams = tuple(streams)
         self._open_next = open_next
         self._read = read
         self._pass_on = pass_on
+        self._ended = ended
         self._connections = {Side.OLD: old}
         self._reading: dict[Side, asyncio.Task[str]] = {}
         self._opening: asyncio.Task[Connection] | None = None
@@ -119,7 +122,9 @@ class Rollover:
             if task is not None and task.done():
                 del self._reading[side]
                 self.reason = task.result()
-                self._connections.pop(side).drop()
+                connection = self._connections.pop(side)
+                connection.drop()
+                self._ended(connection)
                 self._pass_on(self._overlap.ended(side))
         if self._opening is not None and not self._reading and not self._dialling:
             # No connection is left, and the next attempt may be far off.

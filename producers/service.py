@@ -85,8 +85,6 @@ class ProducerService:
         self._assignment = assignment
         self._exchange = exchange_named(settings.exchange)
         self._addresses = self._exchange.addresses(settings)
-        native = self._exchange.promises.bars.source == "native"
-        self._native_intervals = tuple(assignment.intervals) if native else ()
         self._clock = Clock()
         self._metrics = ServiceMetrics(
             SERVICE, metrics_port=settings.metrics_port, metrics_address=settings.metrics_address
@@ -174,14 +172,14 @@ class ProducerService:
             instrument = Instrument(
                 self._exchange.name,
                 symbol,
-                self._native_intervals,
+                intervals,
                 book_interval_ms=self._settings.book_interval_ms,
                 warmup_bars=self._settings.warmup_bars,
                 pace=self._exchange.limits.probe_pace(max(len(self._settings.symbols), len(symbols))),
-                book=promises.book.integrity,
+                promises=promises,
             )
             self._instruments[symbol] = instrument
-            self._runner.register(instrument, self._native_intervals)
+            self._runner.register(instrument, intervals)
             self._receive_status(instrument, statuses[symbol])
             instrument.receive_recorded_halts(self._rest.recorded_halts.get(symbol, ()))
             raised = instrument.begin(start_positions, self._clock.exchange_ms(), now_s=time.monotonic())
@@ -192,7 +190,7 @@ class ProducerService:
             self._ledger.write(((instrument, instrument.tick()),))
         self._feeds = [
             Feed(
-                plan,
+                replace(plan, listed=self._rest.listed),
                 self._exchange,
                 instruments=self._instruments,
                 runner=self._runner,
@@ -328,7 +326,7 @@ class ProducerService:
             state = reader.start_state(
                 self._exchange.name,
                 self._assignment.symbols,
-                self._native_intervals,
+                self._assignment.intervals,
                 server_time_ms,
                 self._settings.warmup_bars,
                 stored=self._assignment.stored,
@@ -415,9 +413,11 @@ class ProducerService:
     def _watch(self) -> None:
         now_s, exchange_ms, now_ms = time.monotonic(), self._clock.exchange_ms(), self._clock.message_ms()
         for feed in self._feeds:
+            alive_s = feed.alive_s
+            alive_ms = None if alive_s is None else exchange_ms - round((now_s - alive_s) * 1000)
             for symbol in feed.symbols:
                 instrument = self._instruments[symbol]
-                effects = instrument.watch(now_s, exchange_ms, now_ms, feed.trouble)
+                effects = instrument.watch(now_s, exchange_ms, now_ms, feed.trouble, alive_ms=alive_ms)
                 self._runner.run(instrument, effects)
                 self._telemetry.log_uncarried(instrument)
 

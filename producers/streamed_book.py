@@ -169,6 +169,15 @@ class StreamedBook:
             return False
         return _numbers(ours.bids) == _numbers(theirs.bids) and _numbers(ours.asks) == _numbers(theirs.asks)
 
+    @property
+    def awaits_snapshot(self) -> bool:
+        """A subscription is under way whose snapshot has not come."""
+        return self._asking
+
+    def rise_above(self, update_id: int) -> None:
+        """Go on after the ids of another book of the same symbol."""
+        self.update_id = max(self.update_id, update_id)
+
     def receive(self, update: BookUpdate) -> list[StreamedEffect]:
         """Take a snapshot or a change of the stream; changes before a snapshot say nothing."""
         if update.message["kind"] == "snapshot":

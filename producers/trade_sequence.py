@@ -22,7 +22,7 @@ from producers.effects import (
     Publish,
     Reject,
 )
-from producers.exchanges.rest_port import PAGE
+from producers.exchanges.rest_port import PAGE, Beside
 from producers.gaps import KIND_BY_CAUSE, Continuity, cause_of_trades, continuity
 from producers.halts import Halts
 from producers.missing_ids import MAX_HOLES, MissingIds, MissingRange
@@ -55,10 +55,12 @@ class TradeSequence:
 
     Args:
         halts: read only; when the exchange was closed.
+        by_time: REST is asked by time, so requests say what is known of the trades around the missing ones.
     """
 
-    def __init__(self, symbol: str, halts: Halts) -> None:
+    def __init__(self, symbol: str, halts: Halts, *, by_time: bool = False) -> None:
         self._symbol = symbol
+        self._by_time = by_time
         self._halts = halts
         self._last: int | None = None  # highest number seen
         self._last_ms: int | None = None  # its trade time
@@ -544,7 +546,12 @@ class TradeSequence:
         if page is None:
             return []
         self._filling = True
-        return [FillTrades(self._symbol, *page)]
+        return [FillTrades(self._symbol, *page, self._beside(*page) if self._by_time else None)]
+
+    def _beside(self, first: int, last: int) -> Beside:
+        """What is known of the trades around these."""
+        missing = list(self._missing.within(first, last))
+        return Beside(missing[0].before_ms, missing[-1].after_ms or None)
 
 
 def _is_too_early(hole: MissingRange, row: TradeMessage) -> bool:

@@ -64,6 +64,11 @@ class Watchdog:
         pace.heard += 1
         pace.heard_at_s = now_s
 
+    @property
+    def frame_s(self) -> float:
+        """When the newest frame of any kind arrived."""
+        return self._frame_s
+
     def heard_frame(self, now_s: float) -> None:
         """A frame without an event arrived."""
         self._frame_s = now_s

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -25,11 +25,16 @@ from shared.shown import masked_url
 MARKET_DATA_REST_URL: Final = "https://data-api.binance.vision"
 MARKET_DATA_WS_URL: Final = "wss://data-stream.binance.vision"
 HISTORY_REST_URL: Final = "https://api.binance.com"
+KRAKEN_REST_URL: Final = "https://api.kraken.com"
+KRAKEN_WS_URL: Final = "wss://ws.kraken.com"
 
 ENV_FILE: Final = Path(".env")
 
 _SHOWN: Final = 200  # of a value in an error
 _LONGEST_SYMBOL: Final = 40  # twice Binance's own limit (BINANCE_SPOT.md §7.7)
+
+# How symbols are written, by exchange.
+_EXAMPLES: Final = {"binance": "BTCUSDC,ETHUSDC", "kraken": "BTC/USD,ETH/USD"}
 
 Names = tuple[str, ...]
 
@@ -43,17 +48,22 @@ def split_names(value: Any) -> Any:
     return tuple(dict.fromkeys(value))
 
 
-def checked_symbols(value: tuple[str, ...]) -> tuple[str, ...]:
-    """Symbols in upper case, each once."""
+def checked_symbols(value: tuple[str, ...], example: str = "BTCUSDC,ETHUSDC") -> tuple[str, ...]:
+    """Symbols in upper case, each once.
+
+    Args:
+        example: how they are written; a slash between base and quote belongs to some exchanges' alone.
+    """
+    signs = "_-./" if "/" in example else "_-."
     for symbol in value:
         # Letters of any script: Binance lists symbols beyond A–Z (BINANCE_SPOT.md §2.1).
-        letters = symbol.replace("_", "").replace("-", "").replace(".", "")
+        letters = symbol.translate({ord(sign): None for sign in signs})
         if (
             len(symbol) > _LONGEST_SYMBOL
             or not letters
             or not all(sign.isalpha() or sign.isdecimal() for sign in letters)
         ):
-            raise ValueError(f'"{_cut(symbol)}" is not a symbol; write them like BTCUSDC,ETHUSDC')
+            raise ValueError(f'"{_cut(symbol)}" is not a symbol; write them like {example}')
     return tuple(dict.fromkeys(symbol.upper() for symbol in value))
 
 
@@ -107,13 +117,15 @@ def environment_names() -> dict[str, str]:
 class Settings(EnvironmentSettings):
     """All settings of the services. Names are the environment variables', in lower case."""
 
-    exchange: Literal["binance"] = "binance"
+    exchange: Literal["binance", "kraken"] = "binance"
     symbols: Names = ("BTCUSDC", "ETHUSDC", "XRPUSDC", "SOLUSDC")
     intervals: Names = ("1s", "1m", "15m", "1h", "1d")
     indicators: Names = ("all",)
     binance_rest_url: str = MARKET_DATA_REST_URL
     binance_ws_url: str = MARKET_DATA_WS_URL
     binance_history_url: str = ""
+    kraken_rest_url: str = KRAKEN_REST_URL
+    kraken_ws_url: str = KRAKEN_WS_URL
     kafka_bootstrap_servers: str = ""
     store: Literal["influxdb", "sqlite"] = "sqlite"
     sqlite_path: Path | None = None
@@ -147,8 +159,8 @@ class Settings(EnvironmentSettings):
 
     @field_validator("symbols")
     @classmethod
-    def _upper(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return checked_symbols(value)
+    def _upper(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        return checked_symbols(value, _EXAMPLES[info.data.get("exchange", "binance")])
 
     @field_validator("intervals")
     @classmethod
@@ -160,7 +172,7 @@ class Settings(EnvironmentSettings):
                 )
         return value
 
-    @field_validator("binance_rest_url", "binance_history_url", "influx_url")
+    @field_validator("binance_rest_url", "binance_history_url", "kraken_rest_url", "influx_url")
     @classmethod
     def _url(cls, value: str) -> str:
         return checked_url(value)
@@ -181,7 +193,7 @@ class Settings(EnvironmentSettings):
     def _optional_url(cls, value: str) -> str:
         return checked_url(value) if value else value
 
-    @field_validator("binance_ws_url")
+    @field_validator("binance_ws_url", "kraken_ws_url")
     @classmethod
     def _stream_url(cls, value: str) -> str:
         return checked_url(value, WEBSOCKET)

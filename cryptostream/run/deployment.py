@@ -169,7 +169,14 @@ class LocalDeployment:
         else:
             seed, start_ms = self._data_directory.world(options.seed)
             self._say(f"simulator: seed {seed}, a world that began at {start_ms} ms")
-            command = partial(simulator_command, self._settings.symbols, seed, start_ms, options.issued_log)
+            command = partial(
+                simulator_command,
+                self._settings.exchange,
+                self._settings.symbols,
+                seed,
+                start_ms,
+                options.issued_log,
+            )
         # A restarted simulator takes the same port.
         self.children.start(
             SIMULATOR,

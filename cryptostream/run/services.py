@@ -68,12 +68,12 @@ class Wiring:
 
 
 def simulator_command(
-    symbols: Sequence[str], seed: int, start_ms: int, issued_log: Path | None, *, port: int
+    exchange: str, symbols: Sequence[str], seed: int, start_ms: int, issued_log: Path | None, *, port: int
 ) -> Command:
     """Args:
     port: 0 for a free one.
     """
-    arguments = ["--port", str(port), "--symbols", ",".join(symbols)]
+    arguments = ["--exchange", exchange, "--port", str(port), "--symbols", ",".join(symbols)]
     arguments += ["--seed", str(seed), "--start", str(start_ms), "--resume"]
     if issued_log is not None:
         arguments += ["--log", str(issued_log)]

@@ -7,13 +7,15 @@ exchange's folder; a lint contract keeps it so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Protocol
 
-from producers.exchanges.frame_types import LATEST_MS, Parsed, Stream
+from producers.exchanges.frame_types import LATEST_MS, Stream
 from producers.exchanges.rest_port import Audit, Enquiry, Reject, Rest
+from producers.exchanges.stream_events import StreamEvent
+from shared.messages import Levels
 from shared.settings import Settings
 
 # --- Promises: docs/exchanges.md and the README's table are written from them. ---
@@ -55,11 +57,15 @@ class BookPromise:
     """
     Attributes:
         integrity: None: the book is not carried.
+        depth: of books that a stream brings whole, levels a side that the exchange keeps; None for all.
+        checksum: the exchange's, of the best ten bids and asks, best first; None if it has none.
     """
 
     integrity: BookIntegrity | None
     guarantee: str
     proof: str
+    depth: int | None = None
+    checksum: Callable[[Levels, Levels], int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +118,14 @@ class Liveness:
         frame_s: without a frame of any kind; None: frames come only with events.
         bars_s: by interval, without an event of the bars' stream; intervals without a bound are measured with
             the others.
+        acknowledged_s: within which a subscription is acknowledged; None: that is not watched.
         quiet_s: least bound of streams that are measured by their own usual gap.
         other_bars_s: likewise of bars.
     """
 
     frame_s: float | None = None
     bars_s: MappingProxyType[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    acknowledged_s: float | None = None
     quiet_s: float = 60.0
     other_bars_s: float = 130.0
 
@@ -136,6 +144,8 @@ class Plan:
         liveness: how long it may be silent.
         setting: the name of the host's setting.
         place_hint: what to do if the exchange does not serve this place.
+        renewals: by symbol, frames that make the exchange send its book anew on the open connection.
+        listed: by symbol, what its parser has to know (`Rest.listed`).
     """
 
     url: str
@@ -147,12 +157,14 @@ class Plan:
     liveness: Liveness = Liveness()
     setting: str = ""
     place_hint: str = ""
+    renewals: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
+    listed: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Parser(Protocol):
     """Reads the frames of one connection, in their order."""
 
-    def __call__(self, frame: bytes, now_ms: int, latest_ms: int = LATEST_MS - 1) -> Sequence[Parsed]:
+    def __call__(self, frame: bytes, now_ms: int, latest_ms: int = LATEST_MS - 1) -> Sequence[StreamEvent]:
         """What one frame says, in order; never raises.
 
         Called again at once with the same frame and a later `latest_ms`, if one of its events is rejected as

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from producers.exchanges.binance.exchange import BINANCE
+from producers.exchanges.kraken.exchange import KRAKEN
 from producers.exchanges.port import Exchange
 from shared.errors import SettingsError
 from shared.shortened import shortened
 
 EXCHANGES: Final[dict[str, Exchange]] = {
     BINANCE.name: BINANCE,
+    KRAKEN.name: KRAKEN,
 }
 
 

@@ -6,7 +6,7 @@ without content, asks again later where that may help, and says what is missing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, Generic, Literal, NamedTuple, Protocol, TypeVar
 
@@ -25,6 +25,19 @@ PAGE: Final = 1_000
 Reject = Callable[[str, str, str, bytes], None]
 # Requests that are only sent where the budget has plenty of room.
 OptionalRequest = Literal["book", "top of book", "issued trades"]
+
+
+class Beside(NamedTuple):
+    """What is known of the trades around missing ones.
+
+    Attributes:
+        before_ms, after_ms: their times; None if unknown.
+        held: trades near them on both sides, as the stream gave them.
+    """
+
+    before_ms: int | None
+    after_ms: int | None
+    held: tuple[TradeMessage, ...] = ()
 
 
 class DayTicker(NamedTuple):
@@ -74,6 +87,10 @@ class Rest(Protocol):
     recorded_halts: dict[str, tuple[tuple[int, int], ...]]
 
     @property
+    def listed(self) -> Mapping[str, Any]:
+        """By symbol, what `statuses` has learnt that parsers need, of the exchange's own type."""
+
+    @property
     def budget(self) -> Budget: ...
 
     def has_spare(self, request: OptionalRequest) -> bool:
@@ -107,6 +124,21 @@ class Rest(Protocol):
     ) -> tuple[list[TradeMessage], int]:
         """Trades with ids from `first` to `last`, at most one page; and the lowest available id, 0 if all
         are."""
+
+    async def trades_beside(
+        self, symbol: str, first: int, last: int, received_ms: int, beside: Beside
+    ) -> list[TradeMessage]:
+        """The same of an exchange whose trades are asked for by time: all that it has, or can be proved to be
+        of the stream's numbering."""
+
+    def trades_from(
+        self, symbol: str, begin_ms: int, received_ms: Callable[[], int]
+    ) -> AsyncIterator[list[TradeMessage]]:
+        """All trades from a time on, ascending, page by page; each page follows on the one before by proof.
+
+        It begins with a trade before that time, if there is one within a day, and ends with the newest one.
+        For bars that are built from trades.
+        """
 
     async def newest_trades(self, symbol: str, limit: int, received_ms: int) -> list[TradeMessage]:
         """The newest trades, ascending, at most a page."""

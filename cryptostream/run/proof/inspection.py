@@ -196,7 +196,11 @@ class Inspection:
             return range(0)
         last_ms = last_closed_ms(series.interval, time_ms)
         began_ms = self._before.time_ms or state.time_ms or time_ms
-        return overdue_bars(series, self._known(series), began_ms, last_ms, warm=self._asked.warm)
+        warm = self._asked.warm
+        if self._asked.exchange.promises.bars.source == "trades":
+            # A bar that had begun before the run has trades that need not have been read.
+            warm, began_ms = False, began_ms + INTERVAL_MS[series.interval]
+        return overdue_bars(series, self._known(series), began_ms, last_ms, warm=warm)
 
     def _of_bars(self, state: ExchangeState) -> list[Result]:
         if state.time_ms is None:

@@ -6,7 +6,7 @@ import asyncio
 import difflib
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from typing import Any, Final, TypeVar
@@ -36,7 +36,7 @@ from producers.exchanges.binance.rows import (
 from producers.exchanges.binance.ticker import ticker_of_body
 from producers.exchanges.binance.weight_budget import SHARE, WeightBudget
 from producers.exchanges.bodies import body_of
-from producers.exchanges.rest_port import SNAPSHOT_LEVELS, DayTicker, OptionalRequest, Reject
+from producers.exchanges.rest_port import SNAPSHOT_LEVELS, Beside, DayTicker, OptionalRequest, Reject
 from shared.backoff import Backoff
 from shared.dead_letters import as_json
 from shared.errors import (
@@ -116,6 +116,7 @@ class BinanceRest:
         self._date_logged = False
         self._unlisted: set[str] = set()  # by the newest exchangeInfo
         self.recorded_halts: dict[str, tuple[tuple[int, int], ...]] = {}
+        self.listed: Mapping[str, Any] = {}  # its frames need no more than they say
 
     def has_spare(self, request: OptionalRequest) -> bool:
         """Whether the budget has room for a request that may be left out."""
@@ -240,6 +241,25 @@ class BinanceRest:
                 _LOG.warning("%s; for some minutes the newest 1,000 trades are asked for first", refusal)
                 newest = await self.newest_trades(symbol, 1_000, received_ms)
         return newest, _lowest(newest)
+
+    async def trades_beside(
+        self,
+        symbol: str,
+        first: int,
+        last: int,
+        received_ms: int,  # noqa: ARG002 - a refusal needs less
+        beside: Beside,  # noqa: ARG002
+    ) -> list[TradeMessage]:
+        raise ExchangeRefused(f"trades {first} to {last} of {symbol}: Binance gives them by their ids")
+
+    async def trades_from(
+        self,
+        symbol: str,
+        begin_ms: int,
+        received_ms: Callable[[], int],  # noqa: ARG002
+    ) -> AsyncIterator[list[TradeMessage]]:
+        raise ExchangeRefused(f"trades of {symbol} since {begin_ms}: Binance has bars of its own")
+        yield []  # what makes it an iterator
 
     async def newest_trades(self, symbol: str, limit: int, received_ms: int) -> list[TradeMessage]:
         """The newest trades, ascending, at most 1,000."""

@@ -5,7 +5,7 @@ Every answer has status 200; what went wrong stands in `error`, as `E<category>:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from producers.exchanges.fields import OF_FOREIGN_VALUES, list_of, object_of, reason, row_of, whole
@@ -37,10 +37,21 @@ _SECONDS: Final = 10
 
 
 class TradesPage(NamedTuple):
-    """Trades by time; `end_ns`, nanoseconds, is what `since` takes for the following page."""
+    """Trades by time.
+
+    Attributes:
+        end_ns: nanoseconds; what `since` takes for the following page.
+        rows: number of rows, those that cannot be read included.
+    """
 
     trades: list[TradeMessage]
     end_ns: int
+    rows: int
+
+    @property
+    def whole(self) -> bool:
+        """All rows could be read."""
+        return len(self.trades) == self.rows
 
 
 class Candle(NamedTuple):
@@ -105,8 +116,13 @@ def _error_of(said: Any, request: str) -> ExchangeError:
     return ExchangeRefused(f"{request}: refused by the exchange ({text})")
 
 
-def trades_page(pair: Pair, result: dict[str, Any], received_ms: int) -> TradesPage:
+def trades_page(
+    pair: Pair, result: dict[str, Any], received_ms: int, reject: Callable[[Any, str], None] | None = None
+) -> TradesPage:
     """The answer of Trades.
+
+    Args:
+        reject: takes rows that break the contract, with the reason; None: they are errors.
 
     Raises:
         InvalidMessage: it, or a row of it, is of another form.
@@ -114,10 +130,23 @@ def trades_page(pair: Pair, result: dict[str, Any], received_ms: int) -> TradesP
     end_ns = result.get("last")
     number = int(end_ns) if type(end_ns) is str and end_ns.isdecimal() and len(end_ns) < 20 else end_ns
     rows = _rows_of(result)
-    return TradesPage([_trade(pair, row, received_ms) for row in rows], whole("last", number, _LATEST_NS))
+    trades: list[TradeMessage] = []
+    for row in rows:
+        try:
+            trades.append(trade_of_row(pair, row, received_ms))
+        except InvalidMessage as error:
+            if reject is None:
+                raise
+            reject(row, str(error))
+    return TradesPage(trades, whole("last", number, _LATEST_NS), len(rows))
 
 
-def _trade(pair: Pair, row: Any, received_ms: int) -> TradeMessage:
+def trade_of_row(pair: Pair, row: Any, received_ms: int) -> TradeMessage:
+    """A row of Trades, decoded by `decode_exact`.
+
+    Raises:
+        InvalidMessage: it is of another form.
+    """
     price, quantity, time, side, _, _, trade_id = row_of("trade row", row, 7)[:7]
     if type(side) is not str or side not in _BUYER_IS_MAKER:
         raise InvalidMessage("side", side, "b or s")

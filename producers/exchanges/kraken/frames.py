@@ -94,11 +94,14 @@ class KrakenFrames:
 
     def _trades(self, message: dict[str, Any], now_ms: int, latest_ms: int) -> list[StreamEvent]:
         events: list[StreamEvent] = []
+        is_snapshot = message.get("type") == "snapshot"
         for fields in list_of("data", field_of(message, "data")):
             # One that cannot be read must not cost the others.
             try:
                 trade = self._trade(object_of("trade", fields), now_ms, latest_ms)
                 CHECKS_OF_FOREIGN["trade"](trade)  # type: ignore[arg-type]  # a TypedDict is a dict
+                if is_snapshot:
+                    trade["event_time_ms"] = None  # nothing has happened now
             except OF_FOREIGN_VALUES as error:
                 ahead = isinstance(error, InvalidMessage) and error.field == "trade_time_ms"
                 events.append(Rejected("trade", reason(error), "trade_time_ms" if ahead else "", ahead))

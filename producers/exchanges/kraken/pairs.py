@@ -51,6 +51,18 @@ def renamed(name: str) -> str:
     return f"{ALIASES.get(base, base)}{slash}{ALIASES.get(quote, quote)}"
 
 
+def rest_name(symbol: str) -> str:
+    """What REST calls a pair of this symbol: `BTC/USD` is `XBTUSD`."""
+    base, _, quote = symbol.partition("/")
+    return _NEW_TO_OLD.get(base, base) + _NEW_TO_OLD.get(quote, quote)
+
+
+def unlisted(symbol: str) -> Pair:
+    """A pair of which only the name is known: its numbers are taken with the digits that were sent."""
+    base, _, quote = symbol.partition("/")
+    return Pair(symbol, base, quote, rest_name(symbol), 0, 0, None, None, "")
+
+
 def pair_of_listing(rest_name: str, fields: Any) -> Pair:
     """A pair of the REST answer AssetPairs; `fields` decoded by `decode_exact`.
 

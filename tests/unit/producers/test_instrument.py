@@ -22,6 +22,7 @@ from shared import trade_ids
 from shared.messages import check
 from shared.topics import BOOK, DEPTH, LEDGER, QUOTES, TRADES, klines_live_topic, klines_topic
 from tests.builders import NOW_MS, depth, kline, quote, trade
+from tests.unit.producers.exchanges.toy import TOY
 
 MINUTE = 60_000
 
@@ -505,7 +506,7 @@ def test_the_last_word_of_each_series_says_when_it_stopped_and_counts_nothing(in
 
 
 def test_a_book_that_is_not_kept_by_ids_is_neither_published_nor_asked_for() -> None:
-    instrument = Instrument("toy", "T/USD", (), book_interval_ms=0, warmup_bars=0, book=None)
+    instrument = Instrument("toy", "T/USD", (), book_interval_ms=0, warmup_bars=0, promises=TOY.promises)
     diff: Any = {"received_time_ms": NOW_MS, "source": "stream"}
     assert instrument.receive("depth", diff) == []
     assert instrument.disconnected("cut", NOW_MS) == []

@@ -6,7 +6,7 @@ Its frames are lists of `[id, price, quantity, buyer is maker, time in ms]`; "al
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final, Literal, cast
 
 import orjson
@@ -27,7 +27,7 @@ from producers.exchanges.port import (
     SnapshotCost,
     TradesPromise,
 )
-from producers.exchanges.rest_port import TRADING, Audit, Enquiry, OptionalRequest, Reject, Rest
+from producers.exchanges.rest_port import TRADING, Audit, Beside, Enquiry, OptionalRequest, Reject, Rest
 from shared.errors import ExchangeRefused, InvalidMessage, UnknownSymbol, UsageError
 from shared.message_checks import CHECKS_OF_FOREIGN
 from shared.messages import Source, TradeMessage
@@ -102,6 +102,7 @@ class ToyRest:
         self.bounds_ms: Callable[[int], tuple[int, int]] = lambda said_ms: (said_ms, said_ms)
         self.recorded_halts: dict[str, tuple[tuple[int, int], ...]] = {}
         self.budget = self
+        self.listed: dict[str, Any] = {}
 
     def has_spare(self, _request: OptionalRequest) -> bool:
         return True
@@ -129,6 +130,18 @@ class ToyRest:
     ) -> tuple[list[TradeMessage], int]:
         wanted = [ISSUED[at] for at in range(first, last + 1) if at in ISSUED]
         return [_trade(row, received_ms, "backfill") for row in wanted], 0
+
+    async def trades_beside(
+        self, symbol: str, first: int, last: int, received_ms: int, _beside: Beside
+    ) -> list[TradeMessage]:
+        return (await self.trades(symbol, first, last, received_ms))[0]
+
+    async def trades_from(
+        self, _symbol: str, begin_ms: int, received_ms: Callable[[], int]
+    ) -> AsyncIterator[list[TradeMessage]]:
+        rows = [row for row in ISSUED.values() if row[4] >= begin_ms]
+        if rows:
+            yield [_trade(row, received_ms(), "backfill") for row in rows]
 
     async def newest_trade_ids(self, symbols: Sequence[str]) -> dict[str, int]:
         NAMED.append(len(ISSUED))

@@ -1,0 +1,233 @@
+"""Bars of a symbol whose exchange has none that say when they are final: built from its trades. Pure.
+
+`BarBuilder` sums up; here is what is read of earlier trades at the start, and what is published and entered.
+Each method gives pairs of an interval and an effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from producers.bar_builder import BarBuilder, BarEffect, FinalBar, Hole, RevisedBar
+from producers.effects import Effect, LedgerEvent, Publish, ReadTrades
+from producers.start_positions import StartPosition, klines_series
+from shared.intervals import INTERVAL_MS
+from shared.messages import TradeMessage
+from shared.topics import klines_live_topic, klines_topic
+from shared.trade_ids import number_of
+
+# Trades read again at a restart, for bars that were open: 50 pages.
+MOST_READ: Final = 50_000
+# Trades read at the first start, so that short bars have some history: a few pages.
+MOST_WARMING: Final = 5_000
+_WARMING_MS: Final = (21_600_000, 3_600_000, 600_000, 60_000)
+# Trades of the stream that wait for the first page of earlier ones: some minutes of a busy market.
+_MOST_EARLY: Final = 50_000
+# Between two attempts to read trades that nobody brings.
+_PAUSE_MS: Final = 5_000
+_LOST: Final = "trades that it may have had are lost"
+_NOT_READ: Final = "its trades are too many to be read again after a restart"
+
+BarEvent = tuple[str, Effect]
+Awaits = Callable[[int, int], bool]
+
+
+class BuiltBars:
+    """All intervals of one symbol.
+
+    Args:
+        exchange, symbol: of the messages.
+        intervals: those to publish.
+    """
+
+    def __init__(self, exchange: str, symbol: str, intervals: Sequence[str]) -> None:
+        self._exchange, self._symbol, self.intervals = exchange, symbol, tuple(intervals)
+        self._builder = BarBuilder(exchange, symbol, intervals)
+        self._published: dict[str, int] = {}  # open time of the newest bar, by interval
+        self._early: list[TradeMessage] | None = []  # until the first page of earlier trades has come
+        self._reading = False
+        self._read: tuple[int, int] | None = None  # first and last number of the pages that join
+        self._again_ms = 0  # not read again before
+        self._live: dict[str, tuple[str, int]] = {}  # close and count of the newest open bars published
+
+    @property
+    def reading(self) -> bool:
+        """Earlier trades are read."""
+        return self._reading
+
+    @property
+    def waiting(self) -> int:
+        """Number of holes that bars wait for."""
+        return len(self._builder.holes)
+
+    def begin(
+        self, start_positions: Mapping[str, StartPosition], server_time_ms: int, *, warm: bool
+    ) -> list[Effect]:
+        """Ask for the trades of bars that are open, or not published yet.
+
+        Args:
+            start_positions: by series; a bar that is missing below one is built again, and those after it.
+            warm: a series that begins gets some earlier bars.
+        """
+        begins_ms: list[int] = []
+        for interval in self.intervals:
+            known = start_positions.get(klines_series(self._exchange, self._symbol, interval))
+            step = INTERVAL_MS[interval]
+            if known is None or known.last_id > server_time_ms:
+                continue
+            self._published[interval] = last = min(
+                (known.last_id, *(hole.first - step for hole in known.missing))
+            )
+            begins_ms.append(last + step)
+        most = MOST_READ if begins_ms else MOST_WARMING
+        if warm and not begins_ms:
+            begins_ms += [server_time_ms - span_ms for span_ms in _WARMING_MS]
+        begins_ms.append(server_time_ms)
+        self._reading = True
+        return [ReadTrades(self._symbol, tuple(sorted(set(begins_ms))), most)]
+
+    def receive_history(self, begin_ms: int, rows: Sequence[TradeMessage] | None) -> list[BarEvent]:
+        """Take a page of trades, ascending; an empty one after the last, None if there are none to be had.
+
+        Args:
+            begin_ms: all trades from then on are among the pages.
+        """
+        if not rows:
+            self._reading = False
+            return [*self._begin_now(), *self._settle_absent()]
+        events: list[BarEvent] = []
+        numbers = [number_of(row) for row in rows]
+        if self._early is not None:
+            before = [row for row in rows if row["trade_time_ms"] < begin_ms]
+            last = before[-1] if before else None
+            self._builder.begin(
+                numbers[0] - 1 if last is None else number_of(last),
+                begin_ms - 1 if last is None else last["trade_time_ms"],
+                begin_ms,
+                None if last is None else last["price"],
+            )
+        first = numbers[0] if self._read is None else self._read[0]
+        self._read = first, numbers[-1]
+        for row in rows:
+            events += self._published_of(self._builder.receive(row))
+        return events + self._begin_now()
+
+    def receive(self, trade: TradeMessage) -> list[BarEvent]:
+        """Take a trade that is published."""
+        if self._early is None:
+            return self._published_of(self._builder.receive(trade))
+        self._early.append(trade)
+        return self._begin_now() if len(self._early) > _MOST_EARLY else []
+
+    def lost(self, first: int, last: int) -> list[BarEvent]:
+        """Trades of these numbers cannot be had."""
+        return self._published_of(self._builder.lost(first, last))
+
+    def never_issued(self, first: int, last: int) -> list[BarEvent]:
+        """There are no trades of these numbers."""
+        return self._published_of(self._builder.never_issued(first, last))
+
+    def tick(self, carried_ms: int | None, now_ms: int, awaits: Awaits) -> list[BarEvent]:
+        """Close bars by the clock, publish open ones; call it about once a second.
+
+        Args:
+            carried_ms: by the exchange's clock, up to when the stream has brought all trades or shown a hole;
+                None if that is not known.
+            awaits: whether some of a range of numbers may still be published.
+        """
+        if self._early is not None:
+            return []
+        events: list[BarEvent] = []
+        if carried_ms is not None:
+            events += self._published_of(self._builder.tick(carried_ms, now_ms))
+        if not self._reading and now_ms >= self._again_ms:
+            events += self._read_again(awaits, now_ms)
+        if not self._builder.holes:
+            events += self._open_bars(now_ms)
+        return events
+
+    def conclude(self) -> list[BarEvent]:
+        """The stream has ended: bars that wait for trades are expected nevertheless."""
+        events: list[BarEvent] = []
+        for interval in self.intervals:
+            waiting = self._builder.waiting(interval)
+            if waiting is not None:
+                events.append((interval, LedgerEvent("expected", *waiting)))
+        return events
+
+    def _begin_now(self) -> list[BarEvent]:
+        """Take the trades that have waited."""
+        early, self._early = self._early, None
+        events: list[BarEvent] = []
+        for trade in sorted(early or (), key=number_of):
+            events += self._published_of(self._builder.receive(trade))
+        return events
+
+    def _read_again(self, awaits: Awaits, now_ms: int) -> list[BarEvent]:
+        """Read trades that nobody else will bring: those between what was read and what is published."""
+        for hole in self._builder.holes:
+            if not awaits(hole.first, hole.last):
+                self._reading, self._read, self._again_ms = True, None, now_ms + _PAUSE_MS
+                return [("", ReadTrades(self._symbol, (hole.before_ms,), MOST_READ))]
+        return []
+
+    def _settle_absent(self) -> list[BarEvent]:
+        """What joined pages leave out does not exist."""
+        read, self._read = self._read, None
+        if read is None:
+            return []
+        absent = [hole for hole in self._builder.holes if read[0] <= hole.first and hole.last <= read[1]]
+        return [event for hole in absent for event in self.never_issued(*_ids(hole))]
+
+    def _published_of(self, effects: Sequence[BarEffect]) -> list[BarEvent]:
+        events: list[BarEvent] = []
+        for effect in effects:
+            match effect:
+                case FinalBar(bar):
+                    interval, open_ms = bar["interval"], bar["open_time_ms"]
+                    before = self._published.get(interval)
+                    if before is not None and open_ms <= before:
+                        continue  # read again for longer ones
+                    events += self._skipped(interval, open_ms)
+                    self._published[interval] = open_ms
+                    events.append((interval, Publish(klines_topic(interval), bar, open_ms)))
+                case RevisedBar(bar, trade_id):
+                    interval, open_ms = bar["interval"], bar["open_time_ms"]
+                    detail = f"trade {trade_id} came after its end"
+                    events.append((interval, Publish(klines_topic(interval), bar)))
+                    events.append((interval, LedgerEvent("revised", open_ms, open_ms, detail=detail)))
+                case _:
+                    interval, first, last = effect
+                    if first <= self._published.get(interval, -1):
+                        detail = "a trade came too late to correct it"
+                        events.append((interval, LedgerEvent("revised", first, last, detail=detail)))
+                    else:
+                        events += self._skipped(interval, first)
+                        self._published[interval] = last
+                        events.append((interval, LedgerEvent("lost", first, last, detail=_LOST)))
+        return events
+
+    def _skipped(self, interval: str, open_ms: int) -> list[BarEvent]:
+        """Bars between the newest one published and this one were not built."""
+        before, step = self._published.get(interval), INTERVAL_MS[interval]
+        if before is None or open_ms <= before + step:
+            return []
+        return [(interval, LedgerEvent("lost", before + step, open_ms - step, detail=_NOT_READ))]
+
+    def _open_bars(self, now_ms: int) -> list[BarEvent]:
+        """The open bars that have changed; those of a second are over before they are read."""
+        events: list[BarEvent] = []
+        for interval in self.intervals:
+            bar = self._builder.running(interval, now_ms) if interval != "1s" else None
+            if bar is None:
+                continue
+            shown = bar["close"], bar["open_time_ms"] + bar["trade_count"]
+            if shown != self._live.get(interval):
+                self._live[interval] = shown
+                events.append((interval, Publish(klines_live_topic(interval), bar)))
+        return events
+
+
+def _ids(hole: Hole) -> tuple[int, int]:
+    return hole.first, hole.last
