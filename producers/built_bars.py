@@ -15,7 +15,7 @@ from producers.start_positions import StartPosition, klines_series
 from shared.intervals import INTERVAL_MS
 from shared.messages import TradeMessage
 from shared.topics import klines_live_topic, klines_topic
-from shared.trade_ids import number_of
+from shared.trade_ids import number_of, split
 
 # Trades read again at a restart, for bars that were open: 50 pages.
 MOST_READ: Final = 50_000
@@ -52,14 +52,9 @@ class BuiltBars:
         self._live: dict[str, tuple[str, int]] = {}  # close and count of the newest open bars published
 
     @property
-    def reading(self) -> bool:
-        """Earlier trades are read."""
-        return self._reading
-
-    @property
-    def waiting(self) -> int:
-        """Number of holes that bars wait for."""
-        return len(self._builder.holes)
+    def filling(self) -> bool:
+        """Earlier trades are read, or bars wait for missing ones."""
+        return self._reading or bool(self._builder.holes)
 
     def begin(
         self, start_positions: Mapping[str, StartPosition], server_time_ms: int, *, warm: bool
@@ -134,7 +129,7 @@ class BuiltBars:
         Args:
             carried_ms: by the exchange's clock, up to when the stream has brought all trades or shown a hole;
                 None if that is not known.
-            awaits: whether some of a range of numbers may still be published.
+            awaits: whether some of a range of the exchange's ids may still be published.
         """
         if self._early is not None:
             return []
@@ -167,7 +162,7 @@ class BuiltBars:
     def _read_again(self, awaits: Awaits, now_ms: int) -> list[BarEvent]:
         """Read trades that nobody else will bring: those between what was read and what is published."""
         for hole in self._builder.holes:
-            if not awaits(hole.first, hole.last):
+            if not awaits(split(hole.first)[1], split(hole.last)[1]):
                 self._reading, self._read, self._again_ms = True, None, now_ms + _PAUSE_MS
                 return [("", ReadTrades(self._symbol, (hole.before_ms,), MOST_READ))]
         return []

@@ -12,6 +12,7 @@ from producers.book_audit import MEAN_INTERVAL_MS
 from producers.book_feed import BookFeed
 from producers.built_bars import BarEvent, BuiltBars
 from producers.candle_audit import CandleAudit
+from producers.doubt_report import DoubtReport
 from producers.effects import Effect, LedgerEvent, ProbeResult, ProveTrades, Publish
 from producers.exchanges.port import Pace, Promises
 from producers.exchanges.stream_events import BookUpdate
@@ -19,22 +20,20 @@ from producers.halts import Halts
 from producers.kline_sequence import KlineSequence
 from producers.ledger_events import LedgerEvents
 from producers.missing_ids import MissingRange
+from producers.resumption import bars_start, missing_of
 from producers.silence_probe import GRACE_S, SilenceProbe
 from producers.start_positions import FoundRange, OpenHole, StartPosition, klines_series, trades_series
 from producers.stream_health import DEPTH, LEDGER_STREAMS, QUOTE, TRADE, StreamKey, Uncarried
 from producers.streamed_book_feed import StreamedBookFeed
 from producers.trade_sequence import TradeSequence
 from shared.intervals import interval_ms
-from shared.messages import CARRIED_AGAIN, DepthMessage, KlineMessage, Source, TradeMessage
+from shared.messages import DepthMessage, KlineMessage, Source, TradeMessage
 from shared.models import LedgerKind, LedgerStream
 from shared.topics import LEDGER, QUOTES, TRADES
-from shared.trade_ids import number_of, split
+from shared.trade_ids import number_of
 
 # Kinds of ids that were issued and not published.
 _ISSUED_UNSEEN: Final = frozenset(("lost", "halted", "offline"))
-# REST has a trade after some seconds; trades that are doubtful for less than this are not reported.
-_DOUBTFUL_AFTER_MS: Final = 15_000
-_DOUBTFUL_AGAIN_MS: Final = 60_000
 
 
 class Instrument:
@@ -83,7 +82,7 @@ class Instrument:
         self._ledger = LedgerEvents(exchange, symbol)
         self._source: Source = "stream"
         self._bar_ms = 0  # when the newest closed bar was received
-        self._doubtful_reported_ms: int | None = None
+        self._doubts = DoubtReport()
         self._bar_keys: dict[str, StreamKey] = {interval: ("kline", interval) for interval in intervals}
         self._newest: dict[StreamKey, Any] = dict.fromkeys((*self._bar_keys.values(), TRADE, DEPTH, QUOTE))
         self._pace = pace
@@ -109,9 +108,9 @@ class Instrument:
     def pending_fills(self) -> int:
         """Number of series that await an answer of REST."""
         doubtful = self._trades.doubtful_since_ms is not None
-        reading = self._built is not None and (self._built.reading or self._built.waiting > 0)
+        building = self._built is not None and self._built.filling
         filling = sum(klines.filling for klines in self._klines.values())
-        return filling + self._trades.filling + doubtful + reading
+        return filling + self._trades.filling + doubtful + building
 
     @property
     def missing_trades(self) -> int:
@@ -164,7 +163,7 @@ class Instrument:
             last_open_time_ms: int | None = None
             holes: list[MissingRange] = []
             if known is not None:
-                last_open_time_ms, holes = _bars_start(known, interval_ms(interval), server_time_ms, now_s)
+                last_open_time_ms, holes = bars_start(known, interval_ms(interval), server_time_ms, now_s)
                 # A producer that was killed may not have reported these; a second report changes nothing.
                 for found in known.later:
                     self._expect("klines", interval, found, server_time_ms)
@@ -176,7 +175,7 @@ class Instrument:
         if known is not None:
             for found in known.later:
                 self._expect("trades", None, found, server_time_ms)
-            missing = (_missing(hole, 1, server_time_ms, now_s) for hole in known.missing)
+            missing = (missing_of(hole, 1, server_time_ms, now_s) for hole in known.missing)
             raised = self._trades.begin(known.last_id, known.later, known.time_ms or 0, missing)
             effects += self._enter(raised, "trades", None, server_time_ms, "backfill")
         return effects
@@ -329,21 +328,9 @@ class Instrument:
 
     def _report_doubtful(self, since_ms: int | None, now_ms: int, *, ended: bool = False) -> None:
         """Enter, after a delay and then once a minute, that trades are held because they are doubtful."""
-        if since_ms is None:
-            return
         over = self._trades.doubtful_since_ms is None
-        if over:
-            due, self._doubtful_reported_ms = self._doubtful_reported_ms is not None, None
-        else:
-            reported_ms = self._doubtful_reported_ms
-            due = ended or now_ms - (since_ms if reported_ms is None else reported_ms) >= (
-                _DOUBTFUL_AFTER_MS if reported_ms is None else _DOUBTFUL_AGAIN_MS
-            )
-            self._doubtful_reported_ms = now_ms if due else reported_ms
-        if due:
-            detail = "trade ids contradict earlier ones, and REST does not confirm either"
-            detail += CARRIED_AGAIN if over else f": {self._trades.doubtful} are held"
-            event = LedgerEvent("uncarried", since_ms, max(since_ms, now_ms), now_ms, detail)
+        event = self._doubts.report(since_ms, now_ms, self._trades.doubtful, over=over, ended=ended)
+        if event is not None:
             self._enter_event(event, "trades", None, now_ms, self._source)
 
     def end(self, now_ms: int, exchange_ms: int) -> None:
@@ -448,16 +435,9 @@ class Instrument:
         """
         if self._built is None:
             return []
-        carried_ms = alive_ms if self._heard_trade and not self._probe_uncarried else None
-        return self._enter_built(self._built.tick(carried_ms, now_ms, self._awaits), now_ms)
-
-    @property
-    def _probe_uncarried(self) -> bool:
-        return any(uncarried.stream == TRADE for uncarried in self.uncarried)
-
-    def _awaits(self, first: int, last: int) -> bool:
-        """Whether trades of these numbers may still be published."""
-        return self._trades.awaits(split(first)[1], split(last)[1])
+        carried = self._heard_trade and all(each.stream != TRADE for each in self.uncarried)
+        events = self._built.tick(alive_ms if carried else None, now_ms, self._trades.awaits)
+        return self._enter_built(events, now_ms)
 
     def _act_on(self, probe: SilenceProbe, now_ms: int) -> list[Effect]:
         """Fetch trades that a stream did not bring, and mark a book that is not carried unsynced."""
@@ -501,7 +481,7 @@ class Instrument:
         """
         ids = now_ms, now_ms
         series: list[tuple[LedgerStream, str | None]] = [("trades", None)]
-        bars = self._klines if self._built is None else self._built.intervals
+        bars = [*self._klines, *(self._built.intervals if self._built is not None else ())]
         for stream, interval in series + [("klines", interval) for interval in bars]:
             self._ledger.add(
                 "stopped", stream, interval, *ids, event_ms=now_ms, received_ms=now_ms, source=self._source
@@ -617,29 +597,3 @@ class Instrument:
         self._ledger.add(
             "expected", stream, interval, *ids, event_ms=found.last_ms, received_ms=now_ms, source="backfill"
         )
-
-
-def _bars_start(known: StartPosition, step: int, now_ms: int, now_s: float) -> tuple[int, list[MissingRange]]:
-    """Open time of the last bar on the topic, and the bars before it that are not."""
-    holes = [_missing(hole, step, now_ms, now_s) for hole in known.missing]
-    last = known.last_id
-    for found in known.later:
-        if found.first > last + step:
-            between = OpenHole(last + step, found.first - step, after_ms=found.first)
-            holes.append(_missing(between, step, now_ms, now_s))
-        last = found.last
-    return last, holes
-
-
-def _missing(hole: OpenHole, step: int, now_ms: int, now_s: float) -> MissingRange:
-    """A hole of the progress topic, due at once."""
-    since_s = None if hole.since_ms is None else now_s - (now_ms - hole.since_ms) / 1000
-    return MissingRange(
-        hole.first // step,
-        hole.last // step,
-        hole.before_ms,
-        hole.after_ms,
-        hole.offline,
-        hole.asked,
-        since_s,
-    )

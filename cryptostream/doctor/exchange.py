@@ -11,7 +11,7 @@ from typing import Final
 from cryptostream.doctor.checks import Check, Finding, Status
 from producers.clock import Clock
 from producers.connection import open_connection
-from producers.exchanges.frame_types import Parsed, Rejected, StreamMessage
+from producers.exchanges.frame_types import Rejected, StreamMessage
 from producers.exchanges.port import Exchange, Plan
 from producers.exchanges.registry import exchange_named
 from producers.exchanges.rest_port import TRADING, Enquiry
@@ -156,7 +156,6 @@ async def _first_event(
     while True:
         if not connection.frames:
             await connection.more()
-        events: Sequence[Parsed] = parse(connection.frames.popleft(), clock.now_ms())
-        for event in events:
+        for event in parse(connection.frames.popleft(), clock.now_ms()):
             if isinstance(event, StreamMessage | Rejected):
                 return event

@@ -171,7 +171,11 @@ class Kraken:
         ]
 
     def parser(self, plan: Plan | None = None) -> Parser:
-        return _read_alone if plan is None else KrakenFrames(plan.listed).parse
+        if plan is None:
+            return _read_alone
+        # Until the stream itself has said how many places numbers have, for a caller that did not ask REST.
+        named = {stream.symbol: unlisted(stream.symbol) for stream in plan.streams}
+        return KrakenFrames({**named, **plan.listed}).parse
 
     def rest(
         self,
