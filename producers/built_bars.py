@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from producers.bar_builder import BarBuilder, BarEffect, FinalBar, Hole, RevisedBar
+from producers.bar_builder import BarBuilder, BarEffect, FinalBar, RevisedBar
 from producers.effects import Effect, LedgerEvent, Publish, ReadTrades
 from producers.start_positions import StartPosition, klines_series
 from shared.intervals import INTERVAL_MS
@@ -115,12 +115,16 @@ class BuiltBars:
         self._early.append(trade)
         return self._begin_now() if len(self._early) > _MOST_EARLY else []
 
-    def lost(self, first: int, last: int) -> list[BarEvent]:
-        """Trades of these numbers cannot be had."""
-        return self._published_of(self._builder.lost(first, last))
+    def settle(self, event: LedgerEvent) -> list[BarEvent]:
+        """Take an entry about trades: bars wait no longer for those that are given up."""
+        match event.kind:
+            case "lost" | "offline":
+                return self._published_of(self._builder.lost(event.first, event.last))
+            case "halted":
+                return self._never_issued(event.first, event.last)
+        return []
 
-    def never_issued(self, first: int, last: int) -> list[BarEvent]:
-        """There are no trades of these numbers."""
+    def _never_issued(self, first: int, last: int) -> list[BarEvent]:
         return self._published_of(self._builder.never_issued(first, last))
 
     def tick(self, carried_ms: int | None, now_ms: int, awaits: Awaits) -> list[BarEvent]:
@@ -173,7 +177,7 @@ class BuiltBars:
         if read is None:
             return []
         absent = [hole for hole in self._builder.holes if read[0] <= hole.first and hole.last <= read[1]]
-        return [event for hole in absent for event in self.never_issued(*_ids(hole))]
+        return [event for hole in absent for event in self._never_issued(hole.first, hole.last)]
 
     def _published_of(self, effects: Sequence[BarEffect]) -> list[BarEvent]:
         events: list[BarEvent] = []
@@ -222,7 +226,3 @@ class BuiltBars:
                 self._live[interval] = shown
                 events.append((interval, Publish(klines_live_topic(interval), bar)))
         return events
-
-
-def _ids(hole: Hole) -> tuple[int, int]:
-    return hole.first, hole.last

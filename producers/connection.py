@@ -13,6 +13,7 @@ from websockets.frames import CloseCode
 
 from producers.exchanges.port import Parser, Plan
 from producers.frames import FrameConnection
+from producers.stream_lag import StreamLag
 from producers.watchdog import Watchdog
 from shared.errors import ExchangeRefused, ExchangeUnavailable
 from shared.proxies import proxy_for
@@ -36,6 +37,7 @@ class Connection:
         replace_reason: why it is to be replaced; None while it is not.
         silent: streams that it no longer carries.
         out_of_bounds: by stream, number of frames with ids or times out of bounds.
+        lag: how late its books come; of exchanges whose streams bring them whole.
     """
 
     def __init__(self, socket: FrameConnection, plan: Plan, parse: Parser, age_s: float) -> None:
@@ -52,6 +54,7 @@ class Connection:
         self.replace_reason: str | None = None
         self.silent: frozenset[tuple[str, str, str | None]] = frozenset()
         self.out_of_bounds: dict[str, int] = {}
+        self.lag = StreamLag()
         watched = plan.liveness.acknowledged_s is not None
         # Subscriptions of which the exchange has not said yet that it accepts them.
         self._unacknowledged = {(stream.name, stream.symbol) for stream in plan.streams} if watched else set()

@@ -103,12 +103,13 @@ class Feed:
         """Number of frames of streams that were not subscribed."""
         return self._reader.ignored
 
-    @property
-    def alive_s(self) -> float | None:
-        """When the newest frame was read; None while no connection is read."""
-        if self._connection is None or self._reading is None:
+    def brought_to_s(self, now_s: float) -> float | None:
+        """Up to when the stream has brought what the exchange had: the newest frame, less how late its events
+        come; None while no connection is read."""
+        connection = self._connection
+        if connection is None or self._reading is None:
             return None
-        return self._connection.watchdog.frame_s
+        return connection.watchdog.frame_s - connection.lag.ms(now_s) / 1000
 
     @property
     def carrying(self) -> bool:

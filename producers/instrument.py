@@ -306,6 +306,10 @@ class Instrument:
         effects = self._streamed.receive(update, connection)
         return self._enter(effects, "depth", None, message["received_time_ms"], message["source"])
 
+    def doubt_trades(self) -> None:
+        """A frame could not be read: bars are not closed by the clock until it is known what it had."""
+        self._heard_trade = False
+
     def distrust_book(self, reason: str, connection: object, now_ms: int) -> list[Effect]:
         """Something of the book was lost on a connection."""
         effects = [] if self._streamed is None else self._streamed.distrust(reason, connection)
@@ -400,7 +404,13 @@ class Instrument:
         return self._enter(effects, "depth", None, now_ms, self._source)
 
     def watch(
-        self, now_s: float, exchange_ms: int, now_ms: int, trouble: str = "", *, alive_ms: int | None = None
+        self,
+        now_s: float,
+        exchange_ms: int,
+        now_ms: int,
+        trouble: str = "",
+        *,
+        brought_to_ms: int | None = None,
     ) -> list[Effect]:
         """Notice data that the exchange has and did not send; call it once a second, while subscribed.
 
@@ -408,7 +418,8 @@ class Instrument:
             now_s: of a monotonic clock.
             exchange_ms: the exchange's clock.
             trouble: the connection's last error.
-            alive_ms: the exchange's clock at the newest frame; None while no connection is read.
+            brought_to_ms: by the exchange's clock, up to when the stream has brought all that there was; None
+                while no connection is read.
         """
         if self._source == "replay":
             return []
@@ -424,11 +435,11 @@ class Instrument:
         for interval, klines in self._klines.items():
             if probe.health.silence_s(self._bar_keys[interval], now_s) >= GRACE_S:
                 effects += self._enter(klines.tick(exchange_ms), "klines", interval, now_ms, "backfill")
-        if self._streamed is not None and alive_ms is not None:
+        if self._streamed is not None and brought_to_ms is not None:
             effects += self._enter(self._streamed.tick(now_s), "depth", None, now_ms, self._source)
-        return effects + self._act_on(probe, now_ms) + self._tick_built(alive_ms, now_ms)
+        return effects + self._act_on(probe, now_ms) + self._tick_built(brought_to_ms, now_ms)
 
-    def _tick_built(self, alive_ms: int | None, now_ms: int) -> list[Effect]:
+    def _tick_built(self, brought_to_ms: int | None, now_ms: int) -> list[Effect]:
         """Close bars by the clock, as far as the stream is known to have brought the trades.
 
         After an outage it is known only once a trade has shown how many are missing.
@@ -436,7 +447,7 @@ class Instrument:
         if self._built is None:
             return []
         carried = self._heard_trade and all(each.stream != TRADE for each in self.uncarried)
-        events = self._built.tick(alive_ms if carried else None, now_ms, self._trades.awaits)
+        events = self._built.tick(brought_to_ms if carried else None, now_ms, self._trades.awaits)
         return self._enter_built(events, now_ms)
 
     def _act_on(self, probe: SilenceProbe, now_ms: int) -> list[Effect]:
@@ -462,6 +473,9 @@ class Instrument:
         """Take the answer to `ProbeStreams`; the next `watch` acts on it."""
         if self._probe is not None:
             self._probe.receive_probe(result, now_s, exchange_ms)
+        known = self._trades.complete_to
+        if known is not None and result.newest_trade is not None and result.newest_trade <= known:
+            self._heard_trade = True
 
     def last_probe(self, now_s: float, exchange_ms: int, now_ms: int) -> list[Effect]:
         """The streams have ended: fetch data that they did not bring."""
@@ -514,7 +528,7 @@ class Instrument:
             if type(effect) is LedgerEvent:
                 self._enter_event(effect, stream, interval, now_ms, source)
                 if stream == "trades" and self._built is not None:
-                    outward += self._settle_built(effect, now_ms)
+                    outward += self._enter_built(self._built.settle(effect), now_ms)
                 continue
             outward.append(effect)
             if type(effect) is Publish:
@@ -532,16 +546,6 @@ class Instrument:
         for interval, effect in events:
             outward += self._enter([effect], "klines", interval, now_ms, self._source)
         return outward
-
-    def _settle_built(self, event: LedgerEvent, now_ms: int) -> list[Effect]:
-        """Bars wait no longer for trades that are given up."""
-        assert self._built is not None
-        match event.kind:
-            case "lost" | "offline":
-                return self._enter_built(self._built.lost(event.first, event.last), now_ms)
-            case "halted":
-                return self._enter_built(self._built.never_issued(event.first, event.last), now_ms)
-        return []
 
     def _enter_trade(self, trade: TradeMessage) -> None:
         number, time_ms = number_of(trade), trade["trade_time_ms"]

@@ -184,6 +184,7 @@ class FrameReader:
             return
         self.received += 1
         self._note(connection, (symbol, "depth", None), message, message["received_time_ms"])
+        connection.lag.note(time.monotonic(), self._clock.exchange_ms() - update.event_us // 1000)
         self._runner.run(instrument, instrument.receive_book(update, connection))
 
     def _receive_other(self, event: StreamEvent, frame: bytes, connection: Connection) -> None:
@@ -191,6 +192,8 @@ class FrameReader:
             case BookUpdate():
                 self._receive_book(event, connection)
             case Rejected(stream, reason, field, _, symbol):
+                for instrument in self._of(None, connection):
+                    instrument.doubt_trades()
                 self._runner.rejections.reject(f"websocket:{stream}", symbol, reason, frame)
                 if field:
                     self._out_of_bounds(connection, stream, reason)

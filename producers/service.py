@@ -413,11 +413,13 @@ class ProducerService:
     def _watch(self) -> None:
         now_s, exchange_ms, now_ms = time.monotonic(), self._clock.exchange_ms(), self._clock.message_ms()
         for feed in self._feeds:
-            alive_s = feed.alive_s
-            alive_ms = None if alive_s is None else exchange_ms - round((now_s - alive_s) * 1000)
+            to_s = feed.brought_to_s(now_s)
+            brought_to_ms = None if to_s is None else exchange_ms - round((now_s - to_s) * 1000)
             for symbol in feed.symbols:
                 instrument = self._instruments[symbol]
-                effects = instrument.watch(now_s, exchange_ms, now_ms, feed.trouble, alive_ms=alive_ms)
+                effects = instrument.watch(
+                    now_s, exchange_ms, now_ms, feed.trouble, brought_to_ms=brought_to_ms
+                )
                 self._runner.run(instrument, effects)
                 self._telemetry.log_uncarried(instrument)
 

@@ -54,6 +54,8 @@ class StreamedBookFeed(BookMessages):
         book = self._followed.book
         book_effects = book.receive(update)
         self._followed.newest = update.message
+        if any(type(effect) is Synced for effect in book_effects):
+            self._newest = update.message  # whose times the book has now
         effects = self._begun(update.message, book.update_id) if self._lost_ids is None else []
         effects += self._effects(book_effects, update.message)
         return effects + self._changed() if self._others else effects
@@ -102,6 +104,7 @@ class StreamedBookFeed(BookMessages):
             "bids": full.bids,
             "asks": full.asks,
         }
+        self._newest = newest
         begun = self._begun(newest, full.update_id) if self._lost_ids is None else []
         return [*effects, *begun, *self._effects([Synced(snapshot)], newest)]
 

@@ -146,8 +146,8 @@ class Kraken:
         streams = [
             Stream(symbol, _KINDS[channel], None, channel) for symbol in symbols for channel in _CHANNELS
         ]
-        opening = [_request("subscribe", {"channel": "instrument", "snapshot": True})]
-        opening += [_subscription(channel, symbols) for channel in _CHANNELS]
+        opening = [_subscription(channel, symbols) for channel in _CHANNELS]
+        opening.append(_request("subscribe", {"channel": "instrument", "snapshot": True}))
         renewals = {
             symbol: (
                 _request("unsubscribe", {"channel": "book", "symbol": [symbol], "depth": _DEPTH}),

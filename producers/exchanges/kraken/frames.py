@@ -5,6 +5,7 @@ Pure, one per connection. Source: COINBASE_KRAKEN.md §4.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -40,6 +41,8 @@ from shared.models import SCHEMA_VERSION
 from shared.shortened import OF_NAME, shortened
 
 EXCHANGE: Final = "kraken"
+_HEAD: Final = 64
+_CHANNEL: Final = re.compile(r'\s*\{\s*"channel"\s*:\s*"([a-z]{1,20})"')
 
 # The taker's side, as Kraken sends it: of a taker who sells the buyer was the maker (§1).
 _BUYER_IS_MAKER: Final[Mapping[str, bool]] = {"sell": True, "buy": False}
@@ -78,7 +81,7 @@ class KrakenFrames:
         try:
             message = object_of("frame", decode_exact(frame))
         except (NotJson, InvalidMessage) as error:
-            return _unreadable("", str(error))
+            return _unreadable(_channel_of(frame), str(error))
         channel = message.get("channel")
         if channel is None:
             return [_reply(message)]
@@ -88,9 +91,7 @@ class KrakenFrames:
         try:
             return reader(message, now_ms, latest_ms)
         except OF_FOREIGN_VALUES as error:
-            if channel == "book":
-                return _unreadable("book", reason(error))
-            return [Rejected(shortened(channel, OF_NAME), reason(error))]
+            return _unreadable(shortened(channel, OF_NAME), reason(error))
 
     def _trades(self, message: dict[str, Any], now_ms: int, latest_ms: int) -> list[StreamEvent]:
         events: list[StreamEvent] = []
@@ -218,8 +219,17 @@ class KrakenFrames:
         return pair
 
 
+def _channel_of(frame: bytes | str) -> str:
+    """The channel with which a frame begins that is no JSON as a whole; "" if it does not say."""
+    head = frame[:_HEAD] if isinstance(frame, str) else str(frame[:_HEAD], "ascii", "replace")
+    found = _CHANNEL.match(head)
+    return found[1] if found else ""
+
+
 def _unreadable(stream: str, said: str) -> list[StreamEvent]:
-    """A frame of which nobody knows whose book it was about."""
+    """A frame that cannot be read; unless it is of another channel, nobody knows whose book it was about."""
+    if stream not in ("", "book"):
+        return [Rejected(stream, said)]
     return [BooksBroken(None, f"a frame cannot be read: {said}"), Rejected(stream, said)]
 
 

@@ -208,12 +208,14 @@ class KrakenRest:
     async def _time_before(self, symbol: str, first: int, received_ms: int, beside: Beside) -> int:
         """Time of a trade some pages before an id."""
         index = self._indices.setdefault(symbol, TradeIndex())
-        if beside.before_ms is not None and index.before(first) is None:
-            return beside.before_ms
+        beside_ms = beside.before_ms or 0
+        if beside_ms and index.before(first) is None:
+            return beside_ms
         for step in range(_MOST_GUESSES):
             known = index.before(first)
             if known is not None and first - known[0] <= _NEAR * PAGE:
-                return known[1]
+                # Both are times of trades below it: the later one is nearer.
+                return max(known[1], beside_ms)
             guess_ms = index.guess_ms(first, PAGE, self._exchange_ms(), step)
             page = await self._page(symbol, received_ms, since_ns=guess_ms * _NS)
             if not guess_ms and not (page.trades and page.trades[0]["trade_id"] < first):

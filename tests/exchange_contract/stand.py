@@ -1,0 +1,250 @@
+"""A producer and a simulated exchange, with real sockets between them; the records stay in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+from unittest import mock
+
+import orjson
+
+from producers.service import Assignment, ProducerService
+from shared.dead_letters import DeadLetter
+from shared.settings import load_settings
+from shared.topics import BOOK, DEPTH, LEDGER, QUOTES, TRADES, klines_topic
+from simulator.exchange import KlineRow, Span, TradeRow
+from simulator.faults.market import halts_by_symbol
+from simulator.faults.script import parse_script
+from simulator.protocols.registry import EXCHANGES as SPOKEN
+from simulator.server.app import Simulator, SimulatorOptions
+from simulator.world.book import slot_at
+from simulator.world.market import Market, exact_decimals
+from simulator.world.rows import kline_row, trade_rows
+from simulator.world.world import World
+
+INTERVALS: Final = ("1s", "1m")
+# Of the market, and at most until the producer has all of it.
+SECONDS: Final = 16.0
+DEADLINE_S: Final = 60.0
+# Two pairs of each: a busy one, and one with seconds without a trade.
+SYMBOLS: Final[Mapping[str, tuple[str, str]]] = {
+    "binance": ("BTCUSDC", "XRPUSDC"),
+    "kraken": ("BTC/USD", "XRP/USD"),
+}
+
+
+class Records:
+    """In place of `producers.publisher.Publisher`: takes all records, and acknowledges them when polled."""
+
+    queue_messages = 100_000
+    congested = False
+    congested_s = 0.0
+    outstanding = 0
+    retriable_errors = 0
+    lost = 0
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        self.taken: list[tuple[str, bytes, Any]] = []
+        self.letters: list[DeadLetter] = []
+        self.delivered = 0
+        self.dead_letters = self
+        self._reports: list[Callable[[int, int], None]] = []
+
+    def start(self, _topics: frozenset[str]) -> None:
+        """It is always there."""
+
+    def send(self, topic: str, key: bytes, value: bytes | None, delivered: Any = None) -> None:
+        self.delivered += 1
+        self.taken.append((topic, key, None if value is None else orjson.loads(value)))
+        if delivered is not None:
+            self._reports.append(delivered)
+
+    def send_dead_letter(self, letter: DeadLetter) -> None:
+        self.letters.append(letter)
+
+    def poll(self) -> None:
+        reports, self._reports = self._reports, []
+        for report in reports:
+            report(0, self.delivered)
+
+    def flush_now(self, _timeout_s: float) -> None:
+        self.poll()
+
+    async def room(self) -> None:
+        """There always is."""
+
+    async def flush(self, _timeout_s: float) -> int:
+        self.poll()
+        return 0
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a producer published of a simulated exchange, and the truth about it.
+
+    Attributes:
+        asked_ms: the market's time when it stopped.
+        hits: by kind, how often its faults have struck.
+        reconnects, rollovers: of its connections.
+        books_synced: whether each symbol's book was exact at that time.
+        pages: of true trades, as far as they were asked for.
+    """
+
+    exchange: str
+    world: World
+    records: Records
+    asked_ms: int
+    hits: Mapping[str, int]
+    reconnects: int
+    rollovers: int
+    books_synced: Sequence[bool]
+    pages: dict[tuple[str, int], dict[int, TradeRow]] = field(default_factory=dict)
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        return SYMBOLS[self.exchange]
+
+    def of(self, topic: str, symbol: str) -> list[Any]:
+        key = f"{self.exchange}:{symbol}".encode()
+        return [value for to, by, value in self.records.taken if to == topic and by == key]
+
+    def trades(self, symbol: str) -> list[Any]:
+        return self.of(TRADES, symbol)
+
+    def bars(self, symbol: str, interval: str = "1s") -> list[Any]:
+        return self.of(klines_topic(interval), symbol)
+
+    def books(self, symbol: str) -> list[Any]:
+        return self.of(BOOK, symbol)
+
+    def diffs(self, symbol: str) -> list[Any]:
+        return self.of(DEPTH, symbol)
+
+    def quotes(self, symbol: str) -> list[Any]:
+        return self.of(QUOTES, symbol)
+
+    def ledger(self, symbol: str, kind: str) -> list[Any]:
+        return [event for event in self.of(LEDGER, symbol) if event["kind"] == kind]
+
+    # The truth
+
+    def market(self, symbol: str) -> Market:
+        return self.world.markets[symbol]
+
+    def true_trade(self, symbol: str, trade_id: int) -> TradeRow:
+        return self._page(symbol, trade_id - trade_id % 500)[trade_id]
+
+    def newest_trade(self, symbol: str, time_ms: int) -> int:
+        market = self.market(symbol)
+        return market.trade_numbering.shown(market.tape.id_after(time_ms) - 1)
+
+    def _page(self, symbol: str, first: int) -> dict[int, TradeRow]:
+        if (symbol, first) not in self.pages:
+            market = self.market(symbol)
+            trades = market.tape.by_id(first, 500, self.asked_ms + 60_000)
+            self.pages[symbol, first] = {row.trade_id: row for row in trade_rows(market, trades)}
+        return self.pages[symbol, first]
+
+    def true_bar(self, symbol: str, interval: str, open_ms: int) -> KlineRow:
+        market = self.market(symbol)
+        (bar,) = market.history.select(interval, 0, Span(open_ms, open_ms, 1), self.asked_ms + 600_000)
+        return kline_row(market, bar)
+
+    def true_book(self, symbol: str, time_ms: int, levels: int) -> tuple[list[list[str]], list[list[str]]]:
+        market = self.market(symbol)
+        state, price = market.book.state(slot_at(time_ms)), exact_decimals(market.instrument.price_decimals)
+        bids, asks = (
+            [[price(ticks), market.quantity(lots)] for ticks, lots in side.levels(levels)]
+            for side in (state.bids, state.asks)
+        )
+        return bids, asks
+
+
+def _adapted(exchange: str, faults: Sequence[str]) -> Any:
+    return parse_script(None, faults, SPOKEN[exchange].dialect.scope).faults
+
+
+async def carried(exchange: str, faults: Sequence[str], *, age_s: float | None = None) -> Run:
+    """Run a producer for some seconds.
+
+    Args:
+        faults: of the simulator, as its command line takes them.
+        age_s: of a connection, after which the next one takes over.
+    """
+    script, symbols = _adapted(exchange, faults), SYMBOLS[exchange]
+    start_ms = time.time_ns() // 1_000_000
+    world = SPOKEN[exchange].world(
+        symbols, 7, start_ms, 2.0, halts=halts_by_symbol(script, 1, start_ms, symbols)
+    )
+    # The market waits for the producer, and stops before it is asked what it has.
+    simulator = Simulator(world, SimulatorOptions(faults=script, hold=1, freeze_at=SECONDS))
+    await simulator.start()
+    host = f"127.0.0.1:{simulator.port}"
+    settings = load_settings(
+        exchange=exchange,
+        symbols=",".join(symbols),
+        kafka_bootstrap_servers="127.0.0.1:1",
+        warmup_bars=0,
+        book_interval_ms=0,
+        **{f"{exchange}_rest_url": f"http://{host}", f"{exchange}_ws_url": f"ws://{host}"},
+    )
+    try:
+        with mock.patch("producers.service.Publisher", Records):
+            assignment = Assignment(symbols, INTERVALS, memory_broker=True, connection_age_s=age_s)
+            service = ProducerService(settings, assignment)
+        running = asyncio.create_task(service.run())
+        asked_ms = start_ms + round(SECONDS * 1000)
+        await _caught_up(service, world, simulator, asked_ms)
+        synced = [instrument.synced for instrument in service._instruments.values()]
+        if running.done():
+            running.result()
+        service._stop.set()
+        assert await asyncio.wait_for(running, 30.0) == 0
+        publisher: Any = service._publisher
+        hits: dict[str, int] = {}
+        for entry in simulator._tally.listed():
+            hits[entry["kind"]] = hits.get(entry["kind"], 0) + entry["fired"]
+        return Run(
+            exchange,
+            world,
+            publisher,
+            asked_ms,
+            hits,
+            sum(feed.reconnects for feed in service._feeds),
+            sum(feed.rollovers for feed in service._feeds),
+            synced,
+        )
+    finally:
+        await simulator.stop()
+
+
+async def _caught_up(service: ProducerService, world: World, simulator: Simulator, asked_ms: int) -> None:
+    """Until the market has stopped and the producer has all trades and bars, or time is up."""
+    publisher: Any = service._publisher
+    give_up_s = time.monotonic() + DEADLINE_S
+    while time.monotonic() < give_up_s:
+        await asyncio.sleep(0.1)
+        if simulator.now_ms() < asked_ms:
+            continue
+        wanted = {
+            symbol: market.trade_numbering.shown(market.tape.id_after(asked_ms) - 1)
+            for symbol, market in world.markets.items()
+        }
+        trades: dict[str, set[int]] = {}
+        bars: dict[str, int] = {}
+        for topic, _, value in publisher.taken:
+            if topic == TRADES:
+                trades.setdefault(value["symbol"], set()).add(value["trade_id"])
+            elif topic == klines_topic("1s"):
+                bars[value["symbol"]] = max(value["open_time_ms"], bars.get(value["symbol"], 0))
+        whole = all(
+            max(trades.get(symbol, {0})) >= newest
+            and len(trades[symbol]) == newest - min(trades[symbol]) + 1
+            and bars.get(symbol, 0) >= asked_ms - 2_000
+            for symbol, newest in wanted.items()
+        )
+        if whole:
+            return
