@@ -213,7 +213,9 @@ class TradeSequence:
             return [Publish(TRADES, trade, number)]
         if continuity(self._last, number, number) is Continuity.DUPLICATE:
             if number not in self._missing:
-                return [LedgerEvent("duplicate", number, number, time_ms)]
+                # Without a time of its own it belongs to those that a subscription begins with.
+                repeated = trade["event_time_ms"] is None
+                return [] if repeated else [LedgerEvent("duplicate", number, number, time_ms)]
             self._settle(number, number)
             return [Publish(TRADES, trade)]
         return [Publish(TRADES, trade, number), *self._go_on(number, time_ms, number - 1)]

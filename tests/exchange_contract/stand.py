@@ -28,7 +28,7 @@ from simulator.world.world import World
 INTERVALS: Final = ("1s", "1m")
 # Of the market, and at most until the producer has all of it.
 SECONDS: Final = 16.0
-DEADLINE_S: Final = 60.0
+DEADLINE_S: Final = 40.0
 # Two pairs of each: a busy one, and one with seconds without a trade.
 SYMBOLS: Final[Mapping[str, tuple[str, str]]] = {
     "binance": ("BTCUSDC", "XRPUSDC"),
@@ -243,7 +243,7 @@ async def _caught_up(service: ProducerService, world: World, simulator: Simulato
         whole = all(
             max(trades.get(symbol, {0})) >= newest
             and len(trades[symbol]) == newest - min(trades[symbol]) + 1
-            and bars.get(symbol, 0) >= asked_ms - 2_000
+            and bars.get(symbol, 0) >= asked_ms - 4_000
             for symbol, newest in wanted.items()
         )
         if whole:

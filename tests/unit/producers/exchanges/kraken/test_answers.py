@@ -24,8 +24,18 @@ def page(rows: Any = (ROW,), last: Any = "1762795433971744500") -> Any:
     return trades_page(PAIR, result({"error": [], "result": {"XXBTZUSD": list(rows), "last": last}}), 5)
 
 
+def test_a_row_that_cannot_be_read_is_rejected_alone_and_the_page_is_not_whole() -> None:
+    rejected: list[tuple[Any, str]] = []
+    rows = [ROW, [*ROW[:3], "x", *ROW[4:]]]
+    content = result({"error": [], "result": {"XXBTZUSD": rows, "last": "1"}})
+    found = trades_page(PAIR, content, 5, lambda *row: rejected.append(row))
+    assert [trade["trade_id"] for trade in found.trades] == [ROW[6]]
+    assert not found.whole and found.rows == 2
+    assert rejected[0][1] == "side: 'x' is not b or s"
+
+
 def test_trades_are_written_as_on_the_stream() -> None:
-    (trade,), end_ns = page()
+    (trade,), end_ns, _ = page()
     check("trade", trade)
     assert end_ns == 1762795433971744500
     assert (trade["symbol"], trade["trade_id"], trade["source"]) == ("BTC/USD", 10218208, "backfill")

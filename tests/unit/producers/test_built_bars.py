@@ -1,0 +1,197 @@
+"""Built bars as messages and ledger entries: at a first start, at a restart, with trades that are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from producers.built_bars import MOST_READ, MOST_WARMING, BarEvent, BuiltBars
+from producers.effects import LedgerEvent, Publish, ReadTrades
+from producers.start_positions import OpenHole, StartPosition
+from shared.messages import TradeMessage
+from shared.topics import klines_live_topic, klines_topic
+from tests.builders import trade
+
+# A whole hour.
+T = 1_785_765_600_000
+SECOND, MINUTE = 1_000, 60_000
+
+
+def trade_at(trade_id: int, after_ms: int, **fields: Any) -> TradeMessage:
+    return trade(exchange="kraken", symbol="BTC/USD", trade_id=trade_id, trade_time_ms=T + after_ms, **fields)
+
+
+def bars_of(events: Sequence[BarEvent], interval: str = "1s") -> list[tuple[int, int]]:
+    """After how many ms each closed bar of an interval opens, and its number of trades."""
+    return [
+        (effect.message["open_time_ms"] - T, effect.message["trade_count"])
+        for _, effect in events
+        if isinstance(effect, Publish) and effect.topic == klines_topic(interval)
+    ]
+
+
+def entries_of(events: Sequence[BarEvent]) -> list[tuple[str, str, int, int]]:
+    return [
+        (interval, effect.kind, effect.first - T, effect.last - T)
+        for interval, effect in events
+        if isinstance(effect, LedgerEvent)
+    ]
+
+
+def never(_first: int, _last: int) -> bool:
+    return False
+
+
+@pytest.fixture
+def bars() -> BuiltBars:
+    """Begun, with the trade before."""
+    bars = BuiltBars("kraken", "BTC/USD", ["1s", "1m"])
+    bars.begin({}, T, warm=False)
+    bars.receive_history(T, [trade_at(100, -5)])
+    bars.receive_history(T, ())
+    return bars
+
+
+def test_a_first_start_asks_for_some_hours_or_less() -> None:
+    bars = BuiltBars("kraken", "BTC/USD", ["1s"])
+    (asked,) = bars.begin({}, T, warm=True)
+    assert asked == ReadTrades(
+        "BTC/USD", (T - 21_600_000, T - 3_600_000, T - 600_000, T - MINUTE, T), MOST_WARMING
+    )
+    assert BuiltBars("kraken", "BTC/USD", ["1s"]).begin({}, T, warm=False) == [
+        ReadTrades("BTC/USD", (T,), MOST_WARMING)
+    ]
+
+
+def test_a_restart_asks_for_the_trades_of_every_bar_that_is_open() -> None:
+    known = {
+        "kraken:BTC/USD:klines:1s": StartPosition(T - SECOND),
+        "kraken:BTC/USD:klines:1m": StartPosition(
+            T - MINUTE, (OpenHole(T - 5 * MINUTE, T - 5 * MINUTE, after_ms=T),)
+        ),
+        "kraken:BTC/USD:klines:1h": StartPosition(T + 7 * 86_400_000),  # no bar of ours
+    }
+    bars = BuiltBars("kraken", "BTC/USD", ["1s", "1m", "1h"])
+    (asked,) = bars.begin(known, T + 30 * SECOND, warm=True)
+    assert asked == ReadTrades("BTC/USD", (T - 5 * MINUTE, T, T + 30 * SECOND), MOST_READ)
+
+
+def test_trades_wait_for_the_first_page_of_earlier_ones_and_bars_have_both() -> None:
+    bars = BuiltBars("kraken", "BTC/USD", ["1s"])
+    bars.begin({}, T, warm=False)
+    assert bars.receive(trade_at(103, 1_500)) == []
+    assert bars.tick(T + 9_000, T + 9_000, never) == []
+    events = bars.receive_history(T, [trade_at(100, -5), trade_at(101, 100), trade_at(102, 200)])
+    assert bars_of(events) == [(0, 2)]
+    assert bars_of(bars.receive(trade_at(104, 3_000))) == [(1_000, 1), (2_000, 0)]
+
+
+def test_without_earlier_trades_bars_begin_with_the_first_ones_received() -> None:
+    bars = BuiltBars("kraken", "BTC/USD", ["1s"])
+    bars.begin({}, T, warm=False)
+    bars.receive(trade_at(103, 1_500))
+    assert bars.receive_history(T, None) == []
+    assert bars_of(bars.receive(trade_at(104, 3_100))) == [(2_000, 0)]
+
+
+def test_bars_that_are_published_already_are_only_read_for_the_longer_ones() -> None:
+    known = {
+        "kraken:BTC/USD:klines:1s": StartPosition(T + 29 * SECOND),
+        "kraken:BTC/USD:klines:1m": StartPosition(T - MINUTE),
+    }
+    bars = BuiltBars("kraken", "BTC/USD", ["1s", "1m"])
+    bars.begin(known, T + 31 * SECOND, warm=True)
+    rows = [trade_at(100, -5), *(trade_at(101 + second, second * SECOND) for second in range(31))]
+    events = bars.receive_history(T, rows)
+    assert bars_of(events) == [] and entries_of(events) == []
+    events = [*bars.receive_history(T, ()), *bars.receive(trade_at(132, 61_000))]
+    assert bars_of(events)[0] == (30_000, 1)
+    assert bars_of(events, "1m") == [(0, 31)]
+
+
+def test_bars_whose_trades_were_not_read_again_are_lost() -> None:
+    known = {"kraken:BTC/USD:klines:1m": StartPosition(T - 10 * MINUTE)}
+    bars = BuiltBars("kraken", "BTC/USD", ["1m"])
+    bars.begin(known, T, warm=True)
+    bars.receive_history(T, [trade_at(100, -5)])
+    events = bars.receive(trade_at(101, MINUTE))
+    assert bars_of(events, "1m") == [(0, 0)]
+    assert entries_of(events) == [("1m", "lost", -9 * MINUTE, -MINUTE)]
+
+
+def test_the_clock_closes_bars_only_as_far_as_the_stream_is_known_to_have_brought_all(
+    bars: BuiltBars,
+) -> None:
+    bars.receive(trade_at(101, 500))
+    assert bars_of(bars.tick(None, T + 60_000, never)) == []
+    assert bars_of(bars.tick(T + 3_000, T + 60_000, never)) == [(0, 1)]
+
+
+def test_a_missing_trade_holds_its_bar_until_it_is_there(bars: BuiltBars) -> None:
+    bars.receive(trade_at(101, 500))
+    held = [*bars.receive(trade_at(103, 2_500)), *bars.tick(T + 9_000, T + 9_000, lambda *_: True)]
+    assert bars_of(held) == []
+    assert bars.filling and entries_of(bars.conclude()) == [
+        ("1s", "expected", 0, 6_000),
+    ]
+    assert bars_of(bars.receive(trade_at(102, 1_200)))[:2] == [(0, 1), (1_000, 1)]
+    assert not bars.filling and bars.conclude() == []
+
+
+def test_a_lost_trade_loses_the_bars_that_it_may_have_been_in(bars: BuiltBars) -> None:
+    bars.receive(trade_at(101, 500))
+    bars.receive(trade_at(103, 2_500))
+    events = bars.settle(LedgerEvent("lost", 102, 102))
+    assert entries_of(events) == [("1s", "lost", 0, 0), ("1s", "lost", 1_000, 1_000)]
+    events = bars.receive(trade_at(104, 4_000))
+    assert entries_of(events) == [("1s", "lost", 2_000, 2_000)] and bars_of(events) == [(3_000, 0)]
+
+
+def test_a_trade_that_was_never_issued_is_missed_by_no_bar(bars: BuiltBars) -> None:
+    bars.receive(trade_at(101, 500))
+    bars.receive(trade_at(103, 1_500))
+    events = bars.settle(LedgerEvent("halted", 102, 102))
+    assert bars_of(events) == [(0, 1)] and entries_of(events) == []
+
+
+def test_trades_that_nobody_will_publish_are_read_again_and_what_pages_leave_out_does_not_exist(
+    bars: BuiltBars,
+) -> None:
+    bars.receive(trade_at(101, 500))
+    bars.receive(trade_at(104, 1_500))
+    (asked,) = bars.tick(None, T + 2_000, never)
+    assert asked == ("", ReadTrades("BTC/USD", (T + 500,), MOST_READ))
+    assert bars.tick(None, T + 3_000, never) == []  # it is under way
+    rows = [trade_at(101, 500), trade_at(103, 1_200), trade_at(104, 1_500)]
+    events = [*bars.receive_history(T + 500, rows), *bars.receive_history(T + 500, ())]
+    assert bars_of(events) == [(0, 1)]
+    assert bars_of(bars.receive(trade_at(105, 2_000))) == [(1_000, 2)]
+
+
+def test_a_refusal_is_not_repeated_at_once(bars: BuiltBars) -> None:
+    bars.receive(trade_at(101, 500))
+    bars.receive(trade_at(104, 1_500))
+    assert bars.tick(None, T + 2_000, never)
+    assert bars.receive_history(0, None) == []
+    assert bars.tick(None, T + 3_000, never) == []
+    assert bars.tick(None, T + 8_000, never)
+
+
+def test_a_late_trade_corrects_its_bar(bars: BuiltBars) -> None:
+    bars.receive(trade_at(101, 500))
+    bars.tick(T + 4_000, T + 4_000, never)
+    events = bars.receive(trade_at(102, 900))
+    assert bars_of(events)[0] == (0, 2)
+    assert entries_of(events)[0] == ("1s", "revised", 0, 0)
+
+
+def test_an_open_bar_is_published_when_it_has_changed_and_never_of_a_second(bars: BuiltBars) -> None:
+    bars.receive(trade_at(101, 500))
+    (event,) = [e for e in bars.tick(None, T + 1_000, never) if isinstance(e[1], Publish)]
+    interval, effect = event
+    assert (interval, effect.topic) == ("1m", klines_live_topic("1m"))  # type: ignore[union-attr]
+    assert bars.tick(None, T + 2_000, never) == []
+    bars.receive(trade_at(102, 1_500, price="99.00000000"))
+    assert [interval for interval, _ in bars.tick(None, T + 3_000, never)] == ["1m"]
