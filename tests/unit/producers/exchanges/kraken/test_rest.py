@@ -1,0 +1,188 @@
+"""Trades by time, joined by ids; statuses and refusals in Kraken's words."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import pytest
+
+from producers.exchanges.kraken.rest import KrakenRest
+from producers.exchanges.rest_port import Beside
+from shared.errors import ExchangeRefused, ExchangeUnavailable, ExchangeUnreadable, UnknownSymbol
+from tests.builders import NOW_MS
+from tests.unit.producers.exchanges.kraken.rest_host import LAST, Host, time_ns
+
+Result = TypeVar("Result")
+BTC = "BTC/USD"
+MS = 1_000_000
+
+
+@pytest.fixture
+def host() -> Host:
+    return Host()
+
+
+@asynccontextmanager
+async def client(host: Host, rejected: list[Any] | None = None) -> AsyncIterator[KrakenRest]:
+    async with host.serve():
+        # 100 requests a second: tests do not wait.
+        rest = KrakenRest(host.url, lambda: NOW_MS, lambda *letter: (rejected or []).append(letter), 100.0)
+        try:
+            yield rest
+        finally:
+            await rest.close()
+
+
+def asked(host: Host, ask: Callable[[KrakenRest], Awaitable[Result]], rejected: Any = None) -> Result:
+    async def work() -> Result:
+        async with client(host, rejected) as rest:
+            return await ask(rest)
+
+    return asyncio.run(work())
+
+
+def ids_of(trades: Any) -> list[int]:
+    return [trade["trade_id"] for trade in trades]
+
+
+def test_missing_trades_are_those_after_the_time_of_the_one_before(host: Host) -> None:
+    before_ms = time_ns(150_000) // MS
+    found = asked(host, lambda rest: rest.trades_beside(BTC, 150_001, 150_400, 5, Beside(before_ms, None)))
+    assert set(range(150_001, 150_401)) <= set(ids_of(found))
+    assert [path for path, _ in host.asked] == ["Trades"]
+    assert host.asked[0][1]["pair"] == "XBTUSD"
+
+
+def test_a_hole_of_two_pages_is_joined(host: Host) -> None:
+    before_ms = time_ns(150_000) // MS
+    found = asked(host, lambda rest: rest.trades_beside(BTC, 150_001, 151_500, 5, Beside(before_ms, None)))
+    assert ids_of(found) == list(range(150_001, 151_501))
+
+
+@pytest.mark.parametrize("first", [1, 2, 77_777, 199_000])
+def test_a_trade_is_found_by_its_id_alone(host: Host, first: int) -> None:
+    async def ask(rest: KrakenRest) -> Any:
+        return await rest.trades(BTC, first, first + 9, 5)
+
+    found, oldest = asked(host, ask)
+    assert (ids_of(found), oldest) == (list(range(first, first + 10)), 0)
+    assert len(host.asked) <= 20
+
+
+def test_the_pages_of_a_long_hole_do_not_begin_at_its_beginning_again(host: Host) -> None:
+    before = Beside(time_ns(1_000) // MS, None)
+
+    async def ask(rest: KrakenRest) -> int:
+        for first in range(1_001, 9_001, 1_000):
+            found = await rest.trades_beside(BTC, first, first + 999, 5, before)
+            assert ids_of(found) == list(range(first, first + 1_000))
+        return len(host.asked)
+
+    assert asked(host, ask) <= 3 * 8
+
+
+def test_ids_that_whole_pages_leave_out_were_never_issued(host: Host) -> None:
+    host.gone = {150_003, 150_004}
+    begin_ms, end_ms = time_ns(150_002) // MS, time_ns(150_010) // MS + 1
+    issued, never = asked(host, lambda rest: rest.issued_trades(BTC, begin_ms, end_ms))
+    assert never == [(150_003, 150_004)]
+    assert issued == [(150_002, 150_002), (150_005, 150_010)]
+
+
+def test_a_row_that_cannot_be_read_proves_nothing_and_costs_only_itself(host: Host) -> None:
+    host.bad = {150_003}
+    rejected: list[Any] = []
+    begin_ms, end_ms = time_ns(150_002) // MS, time_ns(150_010) // MS + 1
+    _, never = asked(host, lambda rest: rest.issued_trades(BTC, begin_ms, end_ms), rejected)
+    assert never == []
+    found = asked(
+        host, lambda rest: rest.trades_beside(BTC, 150_001, 150_005, 5, Beside(begin_ms - 2_000, None))
+    )
+    assert ids_of(found) == [150_001, 150_002, 150_004, 150_005]
+
+
+def test_all_trades_since_a_time_begin_with_the_one_before_it_and_end_with_the_newest(host: Host) -> None:
+    async def ask(rest: KrakenRest) -> list[list[int]]:
+        return [ids_of(page) async for page in rest.trades_from(BTC, time_ns(198_500) // MS + 1, lambda: 5)]
+
+    pages = asked(host, ask)
+    ids = [each for page in pages for each in page]
+    assert ids == list(range(ids[0], LAST + 1)) and ids[0] < 198_500
+    assert len(pages) == 2
+
+
+def test_pages_with_unreadable_rows_are_no_history(host: Host) -> None:
+    host.bad = {LAST - 3}
+
+    async def ask(rest: KrakenRest) -> None:
+        async for _ in rest.trades_from(BTC, NOW_MS - 9_000, lambda: 5):
+            pass
+
+    with pytest.raises(ExchangeUnreadable):
+        asked(host, ask)
+
+
+def test_the_newest_trades_and_the_first_one_since_a_time(host: Host) -> None:
+    async def ask(rest: KrakenRest) -> Any:
+        newest = await rest.newest_trades(BTC, 3, 5)
+        first = await rest.first_trade(BTC, NOW_MS - 10_000, NOW_MS)
+        return ids_of(newest), await rest.newest_trade_ids((BTC,)), first
+
+    assert asked(host, ask) == ([LAST - 2, LAST - 1, LAST], {BTC: LAST}, LAST - 10)
+
+
+def test_a_trade_ahead_of_the_exchanges_clock_is_rejected(host: Host) -> None:
+    async def ask(rest: KrakenRest) -> Any:
+        rest._exchange_ms = lambda: NOW_MS - 60_000  # our estimate is old: the exchange is asked
+        return ids_of(await rest.newest_trades(BTC, 2, 5))
+
+    assert asked(host, ask) == [LAST - 1, LAST]
+    assert ("Time", {}) in host.asked
+
+
+def test_statuses_say_which_pairs_are_traded_and_what_parsers_need(host: Host) -> None:
+    async def ask(rest: KrakenRest) -> Any:
+        return await rest.statuses((BTC, "ETH/USD")), rest.listed
+
+    statuses, listed = asked(host, ask)
+    assert statuses == {BTC: "TRADING", "ETH/USD": "maintenance"}
+    assert (listed[BTC].price_places, listed["ETH/USD"].price_places) == (1, 2)
+
+
+@pytest.mark.parametrize(("symbol", "said"), [("BTCUSD", "write BTC/USD"), ("XBT/USD", "XBT is called BTC")])
+def test_an_unknown_pair_is_named_with_the_one_that_is_meant(host: Host, symbol: str, said: str) -> None:
+    with pytest.raises(UnknownSymbol, match=f"SYMBOLS: .*{said}"):
+        asked(host, lambda rest: rest.statuses((BTC, symbol)))
+
+
+def test_of_listed_pairs_an_unknown_one_is_left_out(host: Host) -> None:
+    assert asked(host, lambda rest: rest.listed_statuses((BTC, "FOO/BAR"))) == {BTC: "TRADING"}
+
+
+def test_one_request_too_many_closes_the_client_for_a_while(host: Host) -> None:
+    host.answers["Trades"] = (200, b'{"error":["EAPI:Rate limit exceeded"]}')
+
+    async def ask(rest: KrakenRest) -> int:
+        for _ in range(3):
+            with pytest.raises(ExchangeUnavailable):
+                await rest.newest_trade_id(BTC)
+        assert not rest.has_spare("book")
+        return len(host.asked)
+
+    assert asked(host, ask) == 1
+
+
+def test_what_it_does_not_have_it_refuses(host: Host) -> None:
+    async def ask(rest: KrakenRest) -> None:
+        with pytest.raises(ExchangeRefused, match="takers"):
+            await rest.klines(BTC, "1m", 0, 1, 5)
+        with pytest.raises(ExchangeRefused):
+            await rest.depth(BTC, lambda: 5)
+        with pytest.raises(ExchangeRefused):
+            await rest.day_ticker(BTC)
+
+    asked(host, ask)
+    assert not host.asked
