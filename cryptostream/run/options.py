@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=["auto"],
         metavar="auto|live|simulator|FILE",
-        help="auto = live Binance, else the simulator; FILE… = recordings to replay",
+        help="auto = the live EXCHANGE, else the simulator; FILE… = recordings to replay",
     )
     parser.add_argument(
         "--broker",

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -79,7 +81,7 @@ def test_trades_that_a_subscription_begins_with_have_no_time_of_arrival() -> Non
 
 
 def test_the_parser_writes_the_places_that_rest_has_named() -> None:
-    async def listed() -> object:
+    async def listed() -> dict[str, Any]:
         host = Host()
         async with host.serve():
             rest = KRAKEN.rest(Addresses(host.url, "", host.url), lambda: NOW_MS, lambda *_: None)
@@ -88,9 +90,7 @@ def test_the_parser_writes_the_places_that_rest_has_named() -> None:
             return dict(rest.listed)
 
     (plan,) = KRAKEN.connections(ADDRESSES, ("BTC/USD",), ())
-    import dataclasses
-
-    named = dataclasses.replace(plan, listed=asyncio.run(listed()))  # type: ignore[arg-type]
+    named = replace(plan, listed=asyncio.run(listed()))
     frame = TRADE.replace(b"0.50000000", b"0.5") % b"update"
     (event,) = KRAKEN.parser(named)(frame, NOW_MS)
     assert isinstance(event, StreamMessage) and event.message["quantity"] == "0.50000000"
@@ -112,8 +112,9 @@ def test_a_frame_that_breaks_off_concerns_the_books_only_if_it_may_be_one() -> N
 
 
 def test_a_row_of_trades_is_read_again_and_no_other() -> None:
-    kind, message = KRAKEN.read_row("trades", "BTC/USD", row(9), NOW_MS, NOW_MS) or ("", None)
-    assert (kind, message["trade_id"], message["source"]) == ("trade", 9, "backfill")
+    read = KRAKEN.read_row("trades", "BTC/USD", row(9), NOW_MS, NOW_MS)
+    assert read is not None
+    assert (read[0], read[1]["trade_id"], read[1]["source"]) == ("trade", 9, "backfill")
     with pytest.raises(InvalidMessage, match="latest"):
         KRAKEN.read_row("trades", "BTC/USD", row(9), NOW_MS, 5)
     with pytest.raises(InvalidMessage, match="rest:klines"):

@@ -27,9 +27,10 @@ def host() -> Host:
 
 @asynccontextmanager
 async def client(host: Host, rejected: list[Any] | None = None) -> AsyncIterator[KrakenRest]:
+    letters = [] if rejected is None else rejected
     async with host.serve():
         # 100 requests a second: tests do not wait.
-        rest = KrakenRest(host.url, lambda: NOW_MS, lambda *letter: (rejected or []).append(letter), 100.0)
+        rest = KrakenRest(host.url, lambda: NOW_MS, lambda *letter: letters.append(letter), 100.0)
         try:
             yield rest
         finally:
@@ -98,6 +99,8 @@ def test_a_row_that_cannot_be_read_proves_nothing_and_costs_only_itself(host: Ho
     begin_ms, end_ms = time_ns(150_002) // MS, time_ns(150_010) // MS + 1
     _, never = asked(host, lambda rest: rest.issued_trades(BTC, begin_ms, end_ms), rejected)
     assert never == []
+    ((source, symbol, _, _),) = rejected
+    assert (source, symbol) == ("rest:trades", BTC)
     found = asked(
         host, lambda rest: rest.trades_beside(BTC, 150_001, 150_005, 5, Beside(begin_ms - 2_000, None))
     )
