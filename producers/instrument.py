@@ -88,7 +88,7 @@ class Instrument:
         self._pace = pace
         self.keeps_book = integrity is not None
         self._by_ids = integrity == "ids"
-        self._heard_trade = False  # on the connections since the last outage
+        self._interrupted_after: Any = None  # the newest trade when the stream was last interrupted
         self._began_ms: int | None = None
         self._trade_base: int | None = None
         self._forgone = False
@@ -234,7 +234,6 @@ class Instrument:
         self._source = source
         if kind == "trade":
             self._newest[TRADE] = message
-            self._heard_trade = True
             if source == "replay" and not self._forgone:
                 self._forgone = True
                 self._trades.forgo_base()
@@ -294,11 +293,7 @@ class Instrument:
         return self._enter_built(self._built.receive_history(begin_ms, rows), now_ms)
 
     def receive_book(self, update: BookUpdate, connection: object) -> list[Effect]:
-        """Take a snapshot or a change of a book that the stream brings whole.
-
-        Args:
-            connection: that it came on.
-        """
+        """Take a snapshot or a change of a book that the stream brings whole, on this connection."""
         message = update.message
         self._newest[DEPTH] = message
         if self._streamed is None:
@@ -308,7 +303,7 @@ class Instrument:
 
     def doubt_trades(self) -> None:
         """A frame could not be read: bars are not closed by the clock until it is known what it had."""
-        self._heard_trade = False
+        self._interrupted_after = self._newest[TRADE]
 
     def distrust_book(self, reason: str, connection: object, now_ms: int) -> list[Effect]:
         """Something of the book was lost on a connection."""
@@ -382,7 +377,7 @@ class Instrument:
 
     def disconnected(self, reason: str, now_ms: int) -> list[Effect]:
         """The connection has ended."""
-        self._heard_trade = False
+        self._interrupted_after = self._newest[TRADE]
         if not self.keeps_book:
             return []
         lose = self._book.lose if self._streamed is None else self._streamed.lose
@@ -446,7 +441,8 @@ class Instrument:
         """
         if self._built is None:
             return []
-        carried = self._heard_trade and all(each.stream != TRADE for each in self.uncarried)
+        heard = self._newest[TRADE] is not self._interrupted_after
+        carried = heard and all(each.stream != TRADE for each in self.uncarried)
         events = self._built.tick(brought_to_ms if carried else None, now_ms, self._trades.awaits)
         return self._enter_built(events, now_ms)
 
@@ -475,7 +471,7 @@ class Instrument:
             self._probe.receive_probe(result, now_s, exchange_ms)
         known = self._trades.complete_to
         if known is not None and result.newest_trade is not None and result.newest_trade <= known:
-            self._heard_trade = True
+            self._interrupted_after = result  # by REST nothing is missing
 
     def last_probe(self, now_s: float, exchange_ms: int, now_ms: int) -> list[Effect]:
         """The streams have ended: fetch data that they did not bring."""

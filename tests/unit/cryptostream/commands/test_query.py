@@ -297,10 +297,10 @@ def test_the_exchange_is_an_option(query: Asked) -> None:
     code, out, _ = query("klines", "BTCUSDC", "1m", "--last", "1", "--exchange", "Binance", "--format", "csv")
     assert code == 0
     assert ",binance,BTCUSDC,1m," in out
-    code, _, err = query("klines", "BTCUSDC", "1m", "--exchange", "kraken")
+    code, _, err = query("klines", "BTC/USDC", "1m", "--exchange", "kraken")
     assert code == 1
     assert err == (
-        "error: no klines of BTCUSDC 1m: the store holds nothing of kraken; "
+        "error: no klines of BTC/USDC 1m: the store holds nothing of kraken; "
         "name another by --exchange: binance\n"
     )
 
