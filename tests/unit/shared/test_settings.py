@@ -48,6 +48,16 @@ def test_a_wrong_setting_is_named_with_its_value_and_what_is_allowed(
     assert caught.value.exit_code == 2
 
 
+def test_symbols_are_written_as_the_exchange_writes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SYMBOLS", "btc/usd, ETH/USD")
+    with pytest.raises(SettingsError, match="write them like BTCUSDC"):
+        load_settings()
+    monkeypatch.setenv("EXCHANGE", "kraken")
+    assert load_settings().symbols == ("BTC/USD", "ETH/USD")
+    with pytest.raises(SettingsError, match="write them like BTC/USD"):
+        load_settings(symbols="BTC USD")
+
+
 def test_lists_are_split_and_symbols_written_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SYMBOLS", "btcusdc, ethusdc,BTCUSDC")
     assert load_settings().symbols == ("BTCUSDC", "ETHUSDC")
