@@ -24,6 +24,8 @@ MOST_WARMING: Final = 5_000
 _WARMING_MS: Final = (21_600_000, 3_600_000, 600_000, 60_000)
 # Trades of the stream that wait for the first page of earlier ones: some minutes of a busy market.
 _MOST_EARLY: Final = 50_000
+# How far our idea of the exchange's clock may be ahead: all trades from a time on are only known of the past.
+_CLOCK_MS: Final = 5_000
 # Between two attempts to read trades that nobody brings.
 _PAUSE_MS: Final = 5_000
 _LOST: Final = "trades that it may have had are lost"
@@ -78,7 +80,7 @@ class BuiltBars:
         most = MOST_READ if begins_ms else MOST_WARMING
         if warm and not begins_ms:
             begins_ms += [server_time_ms - span_ms for span_ms in _WARMING_MS]
-        begins_ms.append(server_time_ms)
+        begins_ms.append(server_time_ms - _CLOCK_MS)
         self._reading = True
         return [ReadTrades(self._symbol, tuple(sorted(set(begins_ms))), most)]
 

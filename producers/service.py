@@ -322,13 +322,16 @@ class ProducerService:
 
     def _read_start_state(self, server_time_ms: int) -> StartState:
         """Read what Kafka has of our series, and write markers. Blocking."""
+        # Bars that are built are not warmed up by earlier ones: a series goes on where it began.
+        native = self._exchange.promises.bars.source == "native"
+        warmup_bars = self._settings.warmup_bars if native else 0
         with closing(ProgressReader(self._settings.kafka_bootstrap_servers)) as reader:
             state = reader.start_state(
                 self._exchange.name,
                 self._assignment.symbols,
                 self._assignment.intervals,
                 server_time_ms,
-                self._settings.warmup_bars,
+                warmup_bars,
                 stored=self._assignment.stored,
             )
         for bad in state.bad:

@@ -25,7 +25,8 @@ FAULTS: Final[Mapping[str, tuple[Sequence[str], float | None]]] = {
     "reorder": (("reorder:every=1,streams=trade",), None),
     "reconnect": (("drop:at=6",), None),
     "silent": (("silent:at=4,duration=60",), None),
-    "rollover": ((), 6.0),
+    # Of a quiet stream the next connection takes over after 10 s.
+    "rollover": ((), 3.0),
     "halt": (("halt:at=6,duration=4",), None),
     "bad frame": (("malformed:every=2,streams=trade", "truncated:every=3,streams=trade"), None),
     "bad book": (("malformed:every=4,streams=depth", "skip:every=5,streams=depth"), None),
