@@ -97,7 +97,10 @@ class ProducerService:
         self._blocking = Background("broker")
         self._backpressure = Backpressure(self._publisher.queue_messages)
         self._rejections = Rejections(self._exchange.name, self._publisher.send_dead_letter)
-        self._rest = self._exchange.rest(self._addresses, self._clock.exchange_ms, self._rejections.reject)
+        share = self._exchange.limits.share(len(assignment.symbols), len(settings.symbols))
+        self._rest = self._exchange.rest(
+            self._addresses, self._clock.exchange_ms, self._rejections.reject, share
+        )
         self._rest.bounds_ms = self._clock.bounds_ms
         self._clock.ask = self._measure_clock
         self._progress = ProgressWriter(self._publisher, self._clock)

@@ -71,6 +71,9 @@ class _Limits:
     def start_delay_s(self, position: int, intervals: Sequence[str], warmup_bars: int) -> float:
         return weights.start_delay_s(position, weights.starting_weight(intervals, warmup_bars))
 
+    def share(self, own: int, deployed: int) -> float | None:  # noqa: ARG002 - of all processes together
+        return None
+
     def status_period_s(self, symbols: int) -> float:
         return weights.status_period_s(symbols)
 

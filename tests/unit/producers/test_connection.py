@@ -44,7 +44,7 @@ def connection(socket: Any, within_s: float | None = 10.0) -> Connection:
         renewals={"A/B": (b"off", b"on")},
     )  # fmt: skip
 
-    def parse(_frame: bytes, _now_ms: int, _latest_ms: int = 0) -> Sequence[Any]:
+    def parse(frame: bytes, now_ms: int, latest_ms: int = 0) -> Sequence[Any]:
         return ()
 
     return Connection(socket, plan, parse, 3_600.0)

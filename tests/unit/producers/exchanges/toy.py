@@ -186,6 +186,9 @@ class _Limits:
     def start_delay_s(self, _position: int, _intervals: Sequence[str], _warmup_bars: int) -> float:
         return 0.0
 
+    def share(self, _own: int, _deployed: int) -> float | None:
+        return None
+
     def status_period_s(self, _symbols: int) -> float:
         return 60.0
 

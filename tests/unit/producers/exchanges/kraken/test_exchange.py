@@ -145,4 +145,5 @@ def test_doctor_asks_the_clock_the_pairs_and_the_first_trade() -> None:
 def test_producers_start_one_after_another_and_share_the_pace_of_probes() -> None:
     limits = KRAKEN.limits
     assert [limits.start_delay_s(position, ("1s",), 1_000) for position in (0, 2)] == [0.0, 32.0]
+    assert [limits.share(own, deployed) for own, deployed in ((4, 4), (1, 4), (2, 1))] == [0.5, 0.125, 0.5]
     assert limits.probe_pace(1).probe_s < limits.probe_pace(10).probe_s
