@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 
 from chaos.servers import Servers
 from tests.integration.browser.viewing import open_market, rows, state_of, stats
@@ -14,6 +13,7 @@ from tests.integration.browser.world import World
 
 
 def _banner(page: Page) -> str:
+    # In one look: a banner may go between two.
     return next(iter(page.locator(".banner").all_text_contents()), "")
 
 
@@ -112,50 +112,19 @@ def test_ages_use_the_measured_offset_of_a_wrong_clock(world: World, page: Page)
     assert state_of(page, "kline") == "live"
 
 
-@pytest.fixture(scope="module")
-def flawed_world(
-    servers: Servers, browser: Browser, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[World]:
-    """A halt of ETHUSDC; of BTCUSDC some bars never come, and REST has no answer for them."""
-    faults = (
-        "halt:at=45,duration=8,symbols=ETHUSDC",
-        "missing_kline:from=45,to=50,symbols=BTCUSDC,intervals=1s,every=1",
-        "rest_5xx:from=45,paths=klines,symbols=BTCUSDC",
-    )
-    exchange = [argument for fault in faults for argument in ("--fault", fault)]
-    world = World(servers, tmp_path_factory.mktemp("flawed"), exchange)
+def test_a_halt_is_a_gap_with_its_cause_and_never_joined(
+    servers: Servers, tmp_path: Path, page: Page
+) -> None:
+    world = World(servers, tmp_path, ("--fault", "halt:at=45,duration=8,symbols=ETHUSDC"))
     try:
         world.start()
-        yield world
+        open_market(page, world.url, "?symbol=ETHUSDC&interval=1s")
+        gaps = world.until("a gap with its cause", lambda: stats(page)["gaps"], 150)
+        from_ms, to_ms, cause = gaps[0]
+        assert cause == "exchange halted"
+        times = [row[0] for row in rows(page, "kline")["rows"]]
+        assert not [time_ms for time_ms in times if from_ms <= time_ms < to_ms]
+        assert 4_000 <= to_ms - from_ms <= 12_000
+        assert max(times) >= to_ms
     finally:
         world.close()
-
-
-def test_a_halt_is_a_gap_with_its_cause_and_never_joined(flawed_world: World, page: Page) -> None:
-    world = flawed_world
-    open_market(page, world.url, "?symbol=ETHUSDC&interval=1s")
-    from_ms, to_ms, cause = _told_gap(world, page)
-    assert cause == "exchange halted"
-    assert 4_000 <= to_ms - from_ms <= 12_000
-
-
-def test_lost_bars_are_a_gap_with_its_cause_and_counted_on_every_screen(
-    flawed_world: World, page: Page
-) -> None:
-    world = flawed_world
-    open_market(page, world.url, "?symbol=BTCUSDC&interval=1s")
-    from_ms, to_ms, cause = _told_gap(world, page, 240)
-    assert cause == "lost"
-    assert 1_000 <= to_ms - from_ms <= 12_000
-    lost = page.locator("[data-figure=lost]")
-    world.until("lost bars in the header", lambda: lost.get_attribute("data-tone") == "bad", 60)
-    assert int((lost.locator("dd").text_content() or "").replace(",", "")) >= (to_ms - from_ms) // 1_000
-
-
-def _told_gap(world: World, page: Page, within_s: float = 150) -> tuple[int, int, str]:
-    """The first gap that the page names, once there are bars after it; no bar is within it."""
-    from_ms, to_ms, cause = world.until("a gap with its cause", lambda: stats(page)["gaps"], within_s)[0]
-    times = [row[0] for row in rows(page, "kline")["rows"]]
-    assert not [time_ms for time_ms in times if from_ms <= time_ms < to_ms]
-    assert max(times) >= to_ms
-    return from_ms, to_ms, cause
