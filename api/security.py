@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.guard import allowed_host, bearer_of, same_origin, token_matches
 from api.problems import Problem
 from shared.settings import Settings
+from shared.shortened import OF_MESSAGE
 
 log: Final = logging.getLogger(__name__)
 
@@ -118,20 +119,49 @@ class _BrokenOff(Exception):
 
 
 class _Answer:
-    """Adds the headers of every answer."""
+    """Adds the headers of every answer; a library's error in plain text becomes a problem, as all others are."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
+        self._plain: Message | None = None
+        self._words = b""
         self.begun = False
         self.ended = False
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.begun = True
             headers: Any = MutableHeaders(scope=message)
+            plain = headers.get("content-type", "").startswith("text/plain")
+            if plain and message["status"] >= HTTPStatus.BAD_REQUEST:
+                self._plain = message
+                return None
+            self.begun = True
             for name, value in _HEADERS.items():
                 headers.setdefault(name, value)
             headers.setdefault("Cache-Control", "no-store")
         elif message["type"] == "http.response.body":
-            self.ended = not message.get("more_body", False)
-        await self._send(message)
+            more = message.get("more_body", False)
+            if self._plain is not None:
+                self._words = (self._words + message.get("body", b""))[:OF_MESSAGE]
+                return None if more else await self._send_problem(self._plain)
+            self.ended = not more
+        return await self._send(message)
+
+    async def _send_problem(self, plain: Message) -> None:
+        self._plain = None
+        response = _problem_of(plain, self._words.decode(errors="replace")).response()
+        await self.send(
+            {"type": "http.response.start", "status": plain["status"], "headers": response.raw_headers}
+        )
+        await self.send({"type": "http.response.body", "body": response.body})
+
+
+def _problem_of(plain: Message, words: str) -> Problem:
+    """Of an answer in plain text: those of files, whose `Range` alone can be wrong."""
+    status, given = plain["status"], Headers(raw=plain["headers"])
+    kept = {name: value for name, value in given.items() if name not in ("content-type", "content-length")}
+    if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+        words = "Range: is not within the file; leave the header out"
+    elif status == HTTPStatus.BAD_REQUEST:
+        words = "Range: cannot be read; write it like bytes=0-99, or leave the header out"
+    return Problem(status, words or HTTPStatus(status).phrase, kept)
