@@ -17,6 +17,8 @@ from shared.shortened import OF_MESSAGE
 log: Final = logging.getLogger(__name__)
 
 LONGEST_URL: Final = 4_096
+# Of a request. The server bounds by it what is not whole; a head that comes in one packet it takes as it is.
+HEAD_BYTES: Final = 16_384
 # Set in the scope of a HEAD request: what would be streamed need not be read.
 HEAD: Final = "cryptostream.head"
 _API: Final = "/api/"
@@ -89,6 +91,8 @@ class Guarded:
         return None
 
     def _refusal(self, scope: Scope) -> Problem | None:
+        if (problem := _too_long(scope)) is not None:
+            return problem
         headers = Headers(scope=scope)
         host, origin = headers.get("host", ""), headers.get("origin")
         if not allowed_host(host, self._settings):
@@ -101,8 +105,6 @@ class Guarded:
             return Problem(HTTPStatus.FORBIDDEN, f"Origin {origin!r}: pages of other sites may not ask")
         if scope["type"] == "websocket":
             return None  # its token is in a sub-protocol
-        if len(scope["raw_path"] or b"") + len(scope["query_string"]) > LONGEST_URL:
-            return Problem(HTTPStatus.REQUEST_URI_TOO_LONG, f"URL: longer than {LONGEST_URL:,} characters")
         if scope["path"].startswith(_API) and not token_matches(
             bearer_of(headers.get("authorization")), self._token
         ):
@@ -114,12 +116,21 @@ class Guarded:
         return None
 
 
+def _too_long(scope: Scope) -> Problem | None:
+    if sum(len(name) + len(value) + 4 for name, value in scope["headers"]) > HEAD_BYTES:
+        status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+        return Problem(status, f"headers: longer than {HEAD_BYTES:,} bytes; send less")
+    if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > LONGEST_URL:
+        return Problem(HTTPStatus.REQUEST_URI_TOO_LONG, f"URL: longer than {LONGEST_URL:,} characters")
+    return None
+
+
 class _BrokenOff(Exception):
     """An answer that had begun cannot be finished."""
 
 
 class _Answer:
-    """Adds the headers of every answer; a library's error in plain text becomes a problem, as all others are."""
+    """Adds the headers of every answer; a library's error in plain text becomes a problem."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -134,25 +145,27 @@ class _Answer:
             plain = headers.get("content-type", "").startswith("text/plain")
             if plain and message["status"] >= HTTPStatus.BAD_REQUEST:
                 self._plain = message
-                return None
+                return
             self.begun = True
             for name, value in _HEADERS.items():
                 headers.setdefault(name, value)
             headers.setdefault("Cache-Control", "no-store")
         elif message["type"] == "http.response.body":
-            more = message.get("more_body", False)
             if self._plain is not None:
-                self._words = (self._words + message.get("body", b""))[:OF_MESSAGE]
-                return None if more else await self._send_problem(self._plain)
-            self.ended = not more
-        return await self._send(message)
+                await self._replace(self._plain, message)
+                return
+            self.ended = not message.get("more_body", False)
+        await self._send(message)
 
-    async def _send_problem(self, plain: Message) -> None:
+    async def _replace(self, plain: Message, message: Message) -> None:
+        """Send the problem once the text is whole."""
+        self._words = (self._words + message.get("body", b""))[:OF_MESSAGE]
+        if message.get("more_body", False):
+            return
         self._plain = None
         response = _problem_of(plain, self._words.decode(errors="replace")).response()
-        await self.send(
-            {"type": "http.response.start", "status": plain["status"], "headers": response.raw_headers}
-        )
+        start = {"type": "http.response.start", "status": plain["status"], "headers": response.raw_headers}
+        await self.send(start)
         await self.send({"type": "http.response.body", "body": response.body})
 
 

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from api.seldom import Seldom
+
+NAME = "tests.seldom"
+
+
+@pytest.fixture
+def seldom() -> Seldom:
+    logging.getLogger(NAME).filters.clear()
+    return Seldom(NAME)
+
+
+def test_of_many_lines_of_a_kind_one_a_second_is_written_with_their_number(
+    seldom: Seldom, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = logging.getLogger(NAME)
+    for number in range(1_000):
+        log.warning("%d: invalid request.", number)
+    log.warning("another")
+    assert caplog.messages == ["0: invalid request.", "another"]
+    caplog.clear()
+    seldom.tell()
+    assert caplog.messages == ["%d: invalid request: 999 more"]
+    caplog.clear()
+    seldom.tell()
+    log.warning("%d: invalid request.", 1_000)
+    assert caplog.messages == ["1000: invalid request."]
+
+
+def test_levels_are_kinds_of_their_own(seldom: Seldom, caplog: pytest.LogCaptureFixture) -> None:
+    log = logging.getLogger(NAME)
+    log.warning("gone")
+    log.error("gone")
+    assert [record.levelname for record in caplog.records] == ["WARNING", "ERROR"]
+
+
+def test_texts_of_strangers_cannot_fill_the_memory(seldom: Seldom, caplog: pytest.LogCaptureFixture) -> None:
+    for number in range(1_000):
+        logging.getLogger(NAME).warning(f"text {number}")
+    assert len(caplog.messages) == 100
