@@ -110,7 +110,14 @@ def _live(
         )
 
     instance = os.environ.get("INSTANCE", "0")
-    return Live(taps, kinds, limits_of(settings), most_clients=settings.api_clients, instance=instance)
+    return Live(
+        taps,
+        kinds,
+        limits_of(settings),
+        configured=[(settings.exchange, symbol) for symbol in settings.symbols],
+        most_clients=settings.api_clients,
+        instance=instance,
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

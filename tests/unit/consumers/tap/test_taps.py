@@ -90,6 +90,51 @@ def test_no_event_comes_after_the_end(events: list[Any]) -> None:
     assert events == []
 
 
+def test_instruments_that_are_not_configured_leave_room_and_can_be_dropped(
+    taps: KafkaTaps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_UNCONFIGURED", 2)
+    taps.activate(LiveSeries("kline", ("binance", "NOPE", "1m")))  # bars, and their trades
+    with pytest.raises(UsageError, match="2 instruments are followed already; ask again later"):
+        taps.activate(LiveSeries("quote", ("binance", "NOPE")))
+    for name in ("trade", "quote", "levels"):
+        taps.activate(LiveSeries(name, BTC))
+    taps.drop("binance", "NOPE")
+    taps.activate(LiveSeries("quote", ("binance", "OTHER")))
+
+
+def test_fills_of_others_hold_up_none_of_a_configured_instrument(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.KafkaTaps, "_open", lambda _self, _incarnations: FakePartitions())
+    taps = opened([])
+    held, begun = threading.Event(), threading.Event()
+
+    def slow(_reader: Any) -> None:
+        held.wait(10)
+
+    accepted = [taps._run_fill(b"binance:NOPE", {}, slow, lambda: True) for _ in range(100)]
+    assert 0 < sum(accepted) <= 17
+    assert taps._run_fill(b"binance:BTCUSDC", {}, lambda _reader: begun.set(), lambda: True)
+    assert begun.wait(10)
+    held.set()
+    taps.close()
+
+
+def test_a_job_that_nobody_wants_any_more_opens_no_reader() -> None:
+    readers: list[Any] = []
+
+    def open_reader(_: Any) -> FakePartitions:
+        readers.append(FakePartitions())
+        return FakePartitions()
+
+    jobs = Jobs(open_reader, readers.append, threading.Event(), threads=1)
+    ended = threading.Event()
+    assert jobs.run({}, lambda _: None, lambda: False)
+    assert jobs.run({}, lambda _: ended.set())
+    assert ended.wait(10)
+    jobs.close()
+    assert len(readers) == 1
+
+
 def test_an_unexpected_error_of_a_job_is_a_failure_of_the_process() -> None:
     failures: list[BaseException] = []
     jobs = Jobs(lambda _: FakePartitions(), failures.append, threading.Event())

@@ -1,0 +1,103 @@
+"""Instruments that the settings do not name: bounded, dropped, and in nobody's way."""
+
+from __future__ import annotations
+
+from api.hub import Activate, Drop
+from api.unconfigured import MOST_UNCONFIGURED
+from consumers.tap.port import Arrived, Filled
+from consumers.tap.series import LiveSeries
+from tests.live_topics import KLINE, LEVELS, START_MS, TRADE, subscribe
+from tests.unit.api.test_hub import LEDGER_OF_TRADES, NOW_MS, Stage, row
+
+BTC = ("binance", "BTCUSDC")
+
+
+def unknown(number: int) -> LiveSeries:
+    return LiveSeries("trade", ("binance", f"S{number}"))
+
+
+def nothing_of(series: LiveSeries) -> Filled:
+    return Filled(series, None, (), 0, 0)
+
+
+def test_a_flood_of_unknown_symbols_refuses_no_configured_one() -> None:
+    stage = Stage(configured=[BTC], subscriptions=10_000)
+    for number in range(MOST_UNCONFIGURED + 3):
+        stage.send(subscribe(unknown(number), number))
+    errors = stage.show().errors
+    assert [error["id"] for error in errors] == [MOST_UNCONFIGURED + number for number in range(3)]
+    most = f"{MOST_UNCONFIGURED:,} series of instruments that SYMBOLS does not name"
+    assert errors[0]["detail"] == (
+        f"symbol: {most} are followed already; ask again later, or add it to SYMBOLS"
+    )
+    stage.effects()
+    for number, series in enumerate((TRADE, KLINE, LEVELS), 9_000):
+        stage.send(subscribe(series, number))
+    assert stage.effects() == [Activate(TRADE), Activate(KLINE), Activate(LEVELS)]
+    stage.send('{"subscribe": [{"id": 9900, "series": "ledger"}]}')
+    stage.publish(Filled(LEDGER_OF_TRADES, None, (row(START_MS, 0),), 0, 0))
+    assert stage.show().series[9900].came and len(stage.page.errors) == 3
+
+
+def test_an_unknown_symbol_is_dropped_with_all_its_series_once_nobody_asks_for_it() -> None:
+    stage = Stage(configured=[BTC])
+    other = stage.hub.join()
+    bars = LiveSeries("kline", ("binance", "NOPE", "1m"))
+    open_bar = LiveSeries("open_bar", bars.tags)
+    stage.send(subscribe(bars))
+    stage.send(subscribe(bars), other)
+    stage.publish(nothing_of(bars), nothing_of(open_bar), nothing_of(LiveSeries("trade", bars.tags[:2])))
+    stage.send(subscribe(TRADE, 2))
+    stage.effects()
+    stage.send('{"unsubscribe": [1]}')
+    assert stage.effects() == []
+    stage.hub.leave(other, NOW_MS)
+    assert stage.effects() == [Drop("binance", "NOPE")]
+    for name in ("kline", "open_bar"):
+        assert stage.hub.snapshot(name, (None, None, None), 1) == []
+    # A fill that was under way does not bring it back; who asks again begins anew.
+    stage.publish(nothing_of(open_bar), Arrived(bars, (row(NOW_MS, 1.0, 2.0),), 1))
+    assert stage.hub.snapshot("open_bar", (None, None, None), 1) == []
+    stage.send(subscribe(bars, 3))
+    assert stage.effects() == [Activate(bars)]
+    assert [tags for tags, _ in stage.hub.snapshot("trade", (None, None), 1)] == [BTC]
+
+
+def test_memory_does_not_grow_with_the_unknown_symbols_of_a_long_time() -> None:
+    stage = Stage(configured=[BTC])
+    for number in range(20 * MOST_UNCONFIGURED):
+        stage.send(subscribe(unknown(number)))
+        if number % 2:
+            stage.publish(nothing_of(unknown(number)))
+        stage.send('{"unsubscribe": [1]}')
+        assert stage.effects() == [Activate(unknown(number)), Drop("binance", f"S{number}")]
+        stage.client.answers.clear()
+    assert stage.hub.snapshot("trade", (None, None), 1) == []
+
+
+def test_a_series_that_no_tap_has_is_not_counted_any_more() -> None:
+    stage = Stage(configured=[BTC])
+    for number in range(2 * MOST_UNCONFIGURED):
+        stage.send(subscribe(unknown(number)))
+        stage.hub.refuse(unknown(number), "not read here")
+    stage.effects()
+    stage.send(subscribe(unknown(0)))
+    assert stage.effects() == [Activate(unknown(0))]
+
+
+def test_a_symbol_that_has_rows_stays_until_its_room_is_needed() -> None:
+    stage = Stage(configured=[BTC], subscriptions=10_000)
+    for number in range(2):
+        stage.send(subscribe(unknown(number), number))
+        stage.publish(Filled(unknown(number), None, (row(NOW_MS, number, 2.0),), 0, 0))
+    stage.send('{"unsubscribe": [1]}')
+    stage.send('{"unsubscribe": [0]}')
+    stage.effects()
+    stage.send(subscribe(unknown(1), 1))
+    assert stage.effects() == []  # its rows are here
+    stage.send('{"unsubscribe": [1]}')
+    for number in range(2, MOST_UNCONFIGURED):
+        stage.send(subscribe(unknown(number), number))
+    assert not any(isinstance(each, Drop) for each in stage.effects())
+    stage.send(subscribe(unknown(8_000), 8_000))
+    assert stage.effects() == [Drop("binance", "S0"), Activate(unknown(8_000))]
