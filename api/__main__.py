@@ -13,6 +13,7 @@ from typing import Final
 from pydantic import SecretStr
 
 from api.app import Parts, build_app
+from api.configured import configured_instruments
 from api.failures import Failures
 from api.guard import is_loopback, require_guarded
 from api.history import History
@@ -21,7 +22,7 @@ from api.page import Page
 from api.report import Report
 from api.server import listening_socket, serve
 from api.socket import stream_router
-from api.topics import TopicSearch
+from api.topics import Searches
 from consumers.indicators.registry import columns_of
 from consumers.stores.factory import open_reader
 from consumers.tap.port import OnEvents, Taps
@@ -79,20 +80,21 @@ def run(arguments: argparse.Namespace) -> int:
     page = Page(STATIC)
     broker = settings.kafka_bootstrap_servers
     kinds = live_kinds(tuple(column.name for column in columns_of(settings.indicators)))
-    history = History(lambda: open_reader(settings))
-    search = TopicSearch(broker) if broker else None
+    configured = configured_instruments(settings)
+    history = History(lambda: open_reader(settings), configured)
+    searches = Searches(broker, configured) if broker else None
     failures = Failures()
     live = _live(settings, kinds, arguments, failures) if broker else None
     stream = None if live is None else stream_router(live, settings)
-    app = build_app(Parts(settings, kinds, history, page, search=search, stream=stream))
+    app = build_app(Parts(settings, kinds, history, page, searches=searches, stream=stream))
     beside = None if live is None else lambda: failures.during(live.run())
     freeze_gc()
     try:
         serve(app, beside, settings, listener, Report(metrics, history, live).beat, page=page.built)
     finally:
         history.close()
-        if search is not None:
-            search.close()
+        if searches is not None:
+            searches.close()
     return 0
 
 
@@ -114,7 +116,7 @@ def _live(
         taps,
         kinds,
         limits_of(settings),
-        configured=[(settings.exchange, symbol) for symbol in settings.symbols],
+        configured=configured_instruments(settings),
         most_clients=settings.api_clients,
         instance=instance,
     )

@@ -6,12 +6,13 @@ What a client must get waits in its `Client`; the shell takes frames from there.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from api import answers
 from api.client import Client
+from api.configured import Configured, Instrument
 from api.feeds import SINGLE, Feed, Tags, Watched
 from api.inbox import Overrun
 from api.latency import Latency
@@ -19,7 +20,7 @@ from api.limits import MOST_SERIES, Limits
 from api.protocol import Ack, Refused, Request, Subscribe, Time, Unsubscribe, parse
 from api.states import Conditions
 from api.subscription import Subscription
-from api.unconfigured import Instrument, Unconfigured
+from api.unconfigured import Unconfigured
 from consumers.tap.port import Arrived, Condition, Event, Fetched, Filled, Hole, LiveRow, Source
 from consumers.tap.series import LiveKind, LiveSeries
 
@@ -87,7 +88,7 @@ class Hub:
         self,
         kinds: Mapping[str, LiveKind],
         limits: Limits,
-        configured: Collection[Instrument] | None = None,
+        configured: Configured | None = None,
     ) -> None:
         self.effects: list[Effect] = []
         self.latency = Latency()

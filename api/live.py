@@ -6,17 +6,17 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from api.client import Client
+from api.configured import Configured
 from api.feeds import Tags
 from api.hub import Activate, Drop, Fetch, Hub
 from api.inbox import Inbox
 from api.latency import Key, Quantiles
 from api.limits import Limits
-from api.unconfigured import Instrument
 from consumers.tap.port import Arrived, Event, LiveRow, OnEvents, Taps
 from consumers.tap.series import LiveKind, LiveSeries
 from shared.errors import UsageError
@@ -60,7 +60,7 @@ class Live:
         kinds: Mapping[str, LiveKind],
         limits: Limits,
         *,
-        configured: Collection[Instrument] | None = None,
+        configured: Configured | None = None,
         most_clients: int = 100,
         instance: str = "0",
         clock_ms: Callable[[], float] = lambda: time.time() * 1000,

@@ -7,17 +7,14 @@ watches is dropped at once if nothing ever came of it, else when others need its
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
 from typing import Final
 
+from api.configured import Configured, Instrument
 from api.feeds import SINGLE, Watched
 from consumers.tap.series import LiveSeries
 
 # Of `api.limits.MOST_SERIES`. A viewer of one instrument's bars has eight: what else comes of its records.
 MOST_UNCONFIGURED: Final = 512
-
-# Exchange and symbol.
-Instrument = tuple[str, str]
 
 
 class Unconfigured:
@@ -27,8 +24,8 @@ class Unconfigured:
         most: series of all others that may be watched.
     """
 
-    def __init__(self, configured: Collection[Instrument] | None, most: int = MOST_UNCONFIGURED) -> None:
-        self._configured = None if configured is None else frozenset(configured)
+    def __init__(self, configured: Configured | None, most: int = MOST_UNCONFIGURED) -> None:
+        self._configured = configured
         self.most = most
         self._feeds: Counter[Instrument] = Counter()
         # In the order in which they were left last.

@@ -60,7 +60,7 @@ def health_router(kinds: dict[str, LiveKind], history: History, settings: Settin
         tags = {tag: read_tag(tag, given[tag]) for tag in ledger_kind.tags if tag in given}
         from_ms, to_ms = _span(given, now_ms())
         counted: dict[tuple[str, ...], _Counted] = {}
-        async with history.reading() as reading:
+        async with history.reading(tags) as reading:
             async for chunk in reading.rows(
                 LEDGER.name, tags, from_ns=from_ms * _NS_PER_MS, to_ns=to_ms * _NS_PER_MS
             ):
@@ -99,7 +99,7 @@ def _latest_of(kind: LiveKind, history: History) -> Any:
         names = tuple(column.name for column in kind.columns)
         shape = RowsRequest(kind, tags, None, None, 1, names)
         rows: list[list[Any]] = []
-        async with history.reading() as reading:
+        async with history.reading(tags) as reading:
             # A service that ended before is none of this deployment any more.
             begin_ns = (asked_ms - _DAY_MS) * _NS_PER_MS
             async for chunk in reading.rows(kind.name, tags, from_ns=begin_ns, last=1):

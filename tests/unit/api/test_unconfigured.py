@@ -10,6 +10,7 @@ from tests.live_topics import KLINE, LEVELS, START_MS, TRADE, subscribe
 from tests.unit.api.test_hub import LEDGER_OF_TRADES, NOW_MS, Stage, row
 
 BTC = ("binance", "BTCUSDC")
+CONFIGURED = frozenset([BTC])
 
 
 def unknown(number: int) -> LiveSeries:
@@ -21,7 +22,7 @@ def nothing_of(series: LiveSeries) -> Filled:
 
 
 def test_a_flood_of_unknown_symbols_refuses_no_configured_one() -> None:
-    stage = Stage(configured=[BTC], subscriptions=10_000)
+    stage = Stage(configured=CONFIGURED, subscriptions=10_000)
     for number in range(MOST_UNCONFIGURED + 3):
         stage.send(subscribe(unknown(number), number))
     errors = stage.show().errors
@@ -40,7 +41,7 @@ def test_a_flood_of_unknown_symbols_refuses_no_configured_one() -> None:
 
 
 def test_an_unknown_symbol_is_dropped_with_all_its_series_once_nobody_asks_for_it() -> None:
-    stage = Stage(configured=[BTC])
+    stage = Stage(configured=CONFIGURED)
     other = stage.hub.join()
     bars = LiveSeries("kline", ("binance", "NOPE", "1m"))
     open_bar = LiveSeries("open_bar", bars.tags)
@@ -64,7 +65,7 @@ def test_an_unknown_symbol_is_dropped_with_all_its_series_once_nobody_asks_for_i
 
 
 def test_memory_does_not_grow_with_the_unknown_symbols_of_a_long_time() -> None:
-    stage = Stage(configured=[BTC])
+    stage = Stage(configured=CONFIGURED)
     for number in range(20 * MOST_UNCONFIGURED):
         stage.send(subscribe(unknown(number)))
         if number % 2:
@@ -76,7 +77,7 @@ def test_memory_does_not_grow_with_the_unknown_symbols_of_a_long_time() -> None:
 
 
 def test_a_series_that_no_tap_has_is_not_counted_any_more() -> None:
-    stage = Stage(configured=[BTC])
+    stage = Stage(configured=CONFIGURED)
     for number in range(2 * MOST_UNCONFIGURED):
         stage.send(subscribe(unknown(number)))
         stage.hub.refuse(unknown(number), "not read here")
@@ -86,7 +87,7 @@ def test_a_series_that_no_tap_has_is_not_counted_any_more() -> None:
 
 
 def test_a_symbol_that_has_rows_stays_until_its_room_is_needed() -> None:
-    stage = Stage(configured=[BTC], subscriptions=10_000)
+    stage = Stage(configured=CONFIGURED, subscriptions=10_000)
     for number in range(2):
         stage.send(subscribe(unknown(number), number))
         stage.publish(Filled(unknown(number), None, (row(NOW_MS, number, 2.0),), 0, 0))
