@@ -24,7 +24,7 @@ from api.unconfigured import Unconfigured
 from consumers.tap.port import Arrived, Condition, Event, Fetched, Filled, Hole, LiveRow, Source
 from consumers.tap.series import LiveKind, LiveSeries
 
-# `Taps.fetch` reads so many records at most.
+# Of a series that was forgotten, so many of its partition's newest records are read again.
 _MOST_RECORDS: Final = 50_000
 # A ring that shrinks because all are watched keeps so many rows.
 _LEAST_ROWS: Final = 60
