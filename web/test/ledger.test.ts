@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Ledger } from "@/api/types";
-import { verdict } from "@/page/ledger";
+import { outcome_of } from "@/page/ledger";
 
 const FROM = Date.UTC(2026, 10, 29, 14, 2);
 
@@ -19,7 +19,7 @@ function ledger(more: Partial<Ledger>): Ledger {
 
 describe("what is lost", () => {
   test("is nothing where all was counted", () => {
-    expect(verdict(ledger({}), null)).toEqual({
+    expect(outcome_of(ledger({}), null)).toEqual({
       short: "0",
       text: "Nothing is lost",
       tone: "good",
@@ -29,7 +29,7 @@ describe("what is lost", () => {
 
   test("is nothing since the count began, and unknown before", () => {
     const late = ledger({ lost: null, counted_from_ms: FROM + 60_000, reason: "counted from 14:03 on only" });
-    expect(verdict(late, null)).toEqual({
+    expect(outcome_of(late, null)).toEqual({
       short: "0 since 14:03",
       text: "Nothing is lost since 2026-11-29 14:03:00 UTC; before that it is unknown",
       tone: "good",
@@ -38,7 +38,7 @@ describe("what is lost", () => {
   });
 
   test("is said though more may be lost", () => {
-    const some = verdict(
+    const some = outcome_of(
       ledger({ lost: 1234, lost_counted: 1234, reason: "counted up to 14:05 only" }),
       null,
     );
@@ -52,7 +52,7 @@ describe("what is lost", () => {
       [null, null],
       [null, "history is away"],
     ] as const) {
-      const { short, tone, reason } = verdict(given, problem);
+      const { short, tone, reason } = outcome_of(given, problem);
       expect([short, tone]).toEqual(["unknown", "doubt"]);
       expect(reason).not.toBeNull();
     }

@@ -1,7 +1,7 @@
 import type { Ledger } from "@/api/types";
 import { count, utc, utc_clock } from "./figures";
 
-export interface Verdict {
+export interface Outcome {
   /** For a figure: few characters. */
   short: string;
   /** A sentence, without its reason. */
@@ -12,7 +12,7 @@ export interface Verdict {
 }
 
 /** What a ledger says of what is lost: zero only of what was counted, and since when. */
-export function verdict(ledger: Ledger | null, problem: string | null): Verdict {
+export function outcome_of(ledger: Ledger | null, problem: string | null): Outcome {
   const reason = problem ?? (ledger === null ? "not asked yet" : ledger.reason);
   const lost = ledger?.lost ?? null;
   if (lost !== null && lost > 0)

@@ -1,7 +1,7 @@
 "use client";
 
 import { milliseconds, utc } from "@/page/figures";
-import { verdict } from "@/page/ledger";
+import { outcome_of } from "@/page/ledger";
 import { useStore } from "@/page/store";
 import { usePage } from "./page-context";
 import { useTick } from "./use-tick";
@@ -15,7 +15,7 @@ export function Figures() {
   const problem = useStore(health.ledger_problem);
   const latency = stream.core.latency.total.quantiles();
   const lag_s = health.lag_s();
-  const lost = verdict(ledger, problem);
+  const lost = outcome_of(ledger, problem);
   const live = connection === "open";
   return (
     <dl className="figures" data-away={!live}>

@@ -1,14 +1,14 @@
 import type { LedgerSeries } from "@/api/types";
 import { count, utc } from "@/page/figures";
 import type { HealthModel } from "@/page/health";
-import { verdict } from "@/page/ledger";
+import { outcome_of } from "@/page/ledger";
 import { useStore } from "@/page/store";
 import { Scrolls } from "@/parts/Scrolls";
 
 export function LedgerTable({ health }: { health: HealthModel }) {
   const ledger = useStore(health.ledger);
   const problem = useStore(health.ledger_problem);
-  const { text, tone, reason } = verdict(ledger, problem);
+  const { text, tone, reason } = outcome_of(ledger, problem);
   return (
     <section className="card wide" aria-label="Ledger">
       <h2>Ledger: what the exchange issued, and what is stored</h2>
