@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -74,6 +76,19 @@ def test_a_start_that_cannot_be_is_one_line(
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert said in error
+
+
+def test_an_interrupt_while_it_is_being_loaded_ends_it_in_order(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(name: str, *_rest: Any) -> None:
+        if name == "api.service":
+            raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "api.service", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [SimpleNamespace(find_spec=interrupted), *sys.meta_path])
+    assert main([]) == 130
+    assert capsys.readouterr().err == ""
 
 
 class _Transport(asyncio.Transport):
