@@ -10,7 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.guard import allowed_host, bearer_of, same_origin, token_matches
-from api.problems import Problem
+from api.problems import Problem, busy
 from shared.settings import Settings
 from shared.shortened import OF_MESSAGE
 
@@ -123,6 +123,12 @@ def _too_long(scope: Scope) -> Problem | None:
     if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > LONGEST_URL:
         return Problem(HTTPStatus.REQUEST_URI_TOO_LONG, f"URL: longer than {LONGEST_URL:,} characters")
     return None
+
+
+async def no_place(scope: Scope, receive: Receive, send: Send) -> None:
+    """The application while too many are connected."""
+    log.warning("all places for connections are taken")
+    await busy("all places are taken; ask again").response()(scope, receive, _Answer(send).send)
 
 
 class _BrokenOff(Exception):

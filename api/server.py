@@ -19,7 +19,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from api.problems import MEDIA_TYPE, Problem
-from api.security import HEAD_BYTES
+from api.security import HEAD_BYTES, no_place
 from api.seldom import Seldom
 from shared.command import stop_signals
 from shared.errors import SettingsError
@@ -184,11 +184,18 @@ class WholeHeads(H11Protocol):
 
     _head_due: asyncio.TimerHandle | None = None
 
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        # Uvicorn's own answer of a full service is no problem (RFC 9457), and does not say when to ask again.
+        self._most, self.limit_concurrency = self.limit_concurrency, None
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._await_head()
 
     def data_received(self, data: bytes) -> None:
+        full = self._most is not None and len(self.connections) >= self._most
+        self.app = no_place if full else self.config.loaded_app
         super().data_received(data)
         self._await_head()
 

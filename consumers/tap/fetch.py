@@ -20,7 +20,7 @@ from shared.messages import message_key
 from shared.topics import TRADES, klines_topic
 
 # A viewer who comes back waits no longer, and begins anew. Some hundred thousand records a second are passed.
-WITHIN_S: Final = 5.0
+WITHIN_S: Final = 3.0
 # Between two looks at the clock.
 _STEP: Final = 20_000
 

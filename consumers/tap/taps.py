@@ -88,7 +88,7 @@ class KafkaTaps:
         self._open_bars = OpenBars(self._on_events)
         around = Surroundings(address, memory_broker, self._on_events, on_failure, woken.set, self._stopped)
         self._fills = Jobs(self._open, on_failure, self._stopped)
-        self._older = Jobs(self._open, on_failure, self._stopped, 2, most=_OLDER_WAITING)
+        self._older = Jobs(self._open, on_failure, self._stopped, most=_OLDER_WAITING)
         # What anybody may ask for holds up nothing of the settings' instruments.
         self._others = Jobs(self._open, on_failure, self._stopped, 1, most=_UNCONFIGURED_WAITING, rests=True)
         self._bars = {

@@ -198,3 +198,28 @@ def test_a_head_of_16_kb_is_read_and_a_longer_one_is_not_however_it_comes(packet
 def test_what_is_no_http_is_a_problem() -> None:
     written, closed = _answered([b"\x16\x03\x01 hello\r\n\r\n"], _empty)
     assert b"application/problem+json" in written and closed
+
+
+def test_a_service_that_is_full_says_when_to_ask_again() -> None:
+    async def connections() -> list[bytes]:
+        config = uvicorn.Config(
+            _empty, http=WholeHeads, proxy_headers=False, lifespan="off", log_config=None, limit_concurrency=2
+        )
+        config.load()
+        state, transports = ServerState(), [_Transport() for _ in range(2)]
+        protocols = [WholeHeads(config, state, {}) for _ in transports]
+        for protocol, transport in zip(protocols, transports, strict=True):
+            protocol.connection_made(transport)
+            protocol.data_received(_head(100))
+            await asyncio.sleep(0.01)
+        protocols[0].connection_lost(None)
+        protocols[1].data_received(_head(100))
+        await asyncio.sleep(0.01)
+        return [transport.written for transport in transports]
+
+    first, second = run_virtually(connections())
+    assert first.startswith(b"HTTP/1.1 204")
+    refused, _, accepted = second.partition(b"HTTP/1.1 204")
+    assert refused.startswith(b"HTTP/1.1 503") and accepted
+    for words in (b"application/problem+json", b"retry-after: 1", b"nosniff", b"all places are taken"):
+        assert words in refused
