@@ -16,8 +16,9 @@ from consumers.tap.fill import RING_BOOKS, Filling, fill_newest
 from consumers.tap.fill_bars import BarSources, fill_bars
 from consumers.tap.fill_trades import fill_trades
 from consumers.tap.follower import Follower, Surroundings
+from consumers.tap.jobs import Jobs
 from consumers.tap.kafka import Incarnations, KafkaReader, tap_config
-from consumers.tap.keyed import Forget, Jobs, KeyedWork
+from consumers.tap.keyed import Forget, KeyedWork
 from consumers.tap.ledger import LedgerWork
 from consumers.tap.open_bars import OpenBars
 from consumers.tap.port import Fetched, OnEvents

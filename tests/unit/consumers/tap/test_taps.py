@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from consumers.tap import taps as module
-from consumers.tap.keyed import Jobs
 from consumers.tap.port import Fetched
 from consumers.tap.series import LiveSeries
 from consumers.tap.taps import KafkaTaps, open_taps
@@ -117,31 +116,3 @@ def test_fills_of_others_hold_up_none_of_a_configured_instrument(monkeypatch: py
     assert begun.wait(10)
     held.set()
     taps.close()
-
-
-def test_a_job_that_nobody_wants_any_more_opens_no_reader() -> None:
-    readers: list[Any] = []
-
-    def open_reader(_: Any) -> FakePartitions:
-        readers.append(FakePartitions())
-        return FakePartitions()
-
-    jobs = Jobs(open_reader, readers.append, threading.Event(), threads=1)
-    ended = threading.Event()
-    assert jobs.run({}, lambda _: None, lambda: False)
-    assert jobs.run({}, lambda _: ended.set())
-    assert ended.wait(10)
-    jobs.close()
-    assert len(readers) == 1
-
-
-def test_an_unexpected_error_of_a_job_is_a_failure_of_the_process() -> None:
-    failures: list[BaseException] = []
-    jobs = Jobs(lambda _: FakePartitions(), failures.append, threading.Event())
-
-    def broken(_reader: Any) -> None:
-        raise ZeroDivisionError
-
-    jobs.run({}, broken)
-    jobs.close()
-    assert [type(failure) for failure in failures] == [ZeroDivisionError]
