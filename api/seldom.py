@@ -23,8 +23,9 @@ class Seldom(logging.Filter):
         super().__init__()
         self._lock = threading.Lock()
         self._left_out: Counter[tuple[str, int, str]] = Counter()
-        for name in names:
-            logging.getLogger(name).addFilter(self)
+        self._loggers = [logging.getLogger(name) for name in names]
+        for each in self._loggers:
+            each.addFilter(self)
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether a record passes: the first of its kind since `tell`."""
@@ -46,3 +47,9 @@ class Seldom(logging.Filter):
             if count:
                 words = text.strip().rstrip(".")
                 logging.getLogger(name).log(level, "%s: %d more", words, count, extra={_COUNTED: True})
+
+    def close(self) -> None:
+        """Say the rest; from now on everything passes."""
+        self.tell()
+        for each in self._loggers:
+            each.removeFilter(self)

@@ -8,7 +8,7 @@ import logging
 import socket
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -134,8 +134,11 @@ def serve(
 async def _run(
     server: _Server, beside: Beside | None, listener: socket.socket, beat: Callable[[], None]
 ) -> None:
-    with _stopped_by_signals(asyncio.get_running_loop(), server):
-        tasks = [asyncio.ensure_future(_beating(beat, Seldom(*_CAUSED_BY_OTHERS)))]
+    with (
+        _stopped_by_signals(asyncio.get_running_loop(), server),
+        closing(Seldom(*_CAUSED_BY_OTHERS)) as seldom,
+    ):
+        tasks = [asyncio.ensure_future(_beating(beat, seldom))]
         if beside is not None:
             tasks.append(asyncio.ensure_future(beside()))
         for task in tasks:

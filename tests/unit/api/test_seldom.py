@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -10,9 +12,9 @@ NAME = "tests.seldom"
 
 
 @pytest.fixture
-def seldom() -> Seldom:
-    logging.getLogger(NAME).filters.clear()
-    return Seldom(NAME)
+def seldom() -> Iterator[Seldom]:
+    with closing(Seldom(NAME)) as seldom:
+        yield seldom
 
 
 def test_of_many_lines_of_a_kind_one_a_second_is_written_with_their_number(
@@ -43,3 +45,14 @@ def test_texts_of_strangers_cannot_fill_the_memory(seldom: Seldom, caplog: pytes
     for number in range(1_000):
         logging.getLogger(NAME).warning(f"text {number}")
     assert len(caplog.messages) == 100
+
+
+def test_at_its_end_the_rest_is_told_and_all_pass_again(caplog: pytest.LogCaptureFixture) -> None:
+    log = logging.getLogger(NAME)
+    with closing(Seldom(NAME)):
+        for _ in range(3):
+            log.warning("gone")
+    assert caplog.messages == ["gone", "gone: 2 more"]
+    log.warning("gone")
+    log.warning("gone")
+    assert len(caplog.messages) == 4
