@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
 from api.hub import Activate, Drop
 from api.unconfigured import MOST_UNCONFIGURED
 from consumers.tap.port import Arrived, Filled
@@ -102,3 +107,58 @@ def test_a_symbol_that_has_rows_stays_until_its_room_is_needed() -> None:
     assert not any(isinstance(each, Drop) for each in stage.effects())
     stage.send(subscribe(unknown(8_000), 8_000))
     assert stage.effects() == [Drop("binance", "S0"), Activate(unknown(8_000))]
+
+
+STEPS = st.tuples(
+    st.sampled_from(("subscribe", "unsubscribe", "leave", "refuse", "fill", "rows", "arrive")),
+    st.sampled_from(("kline", "open_bar", "trade")),
+    st.integers(0, 5),
+    st.integers(0, 2),
+)
+
+
+@given(st.lists(STEPS, max_size=60))
+def test_what_is_watched_is_asked_for_or_has_rows_and_is_counted(
+    steps: Sequence[tuple[str, str, int, int]],
+) -> None:
+    stage = Stage(configured=CONFIGURED)
+    hub, clients = stage.hub, [stage.client, stage.hub.join(), stage.hub.join()]
+    hub._unconfigured.most = 6
+    has_rows: set[LiveSeries] = set()
+    for step, name, number, which in steps:
+        client = clients[which]
+        symbol = "BTCUSDC" if number == 0 else f"S{number}"
+        series = LiveSeries(name, ("binance", symbol, *(("1m",) if name != "trade" else ())))
+        values = (1.0, 2.0) if name != "open_bar" else (1.0,)
+        match step:
+            case "subscribe":
+                stage.send(subscribe(series, number), client)
+            case "unsubscribe":
+                stage.send(f'{{"unsubscribe": [{number}]}}', client)
+            case "leave":
+                hub.leave(client, NOW_MS)
+                clients[which] = hub.join()
+            case "refuse":
+                hub.refuse(series, "not read here")
+            case "fill":
+                stage.publish(nothing_of(series))
+            case "rows":
+                stage.publish(Filled(series, None, (row(NOW_MS, *values),), 0, 0))
+            case _:
+                stage.publish(Arrived(series, (row(NOW_MS, *values),), 0))
+        watched = {
+            each: hub._watched[each]
+            for each in hub._watched
+            if hub._unconfigured.instrument(each) is not None
+        }
+        assert hub._unconfigured._count == len(watched) <= 6
+        asked = {
+            tags[:2]
+            for kind in ("kline", "open_bar", "trade")
+            for tags in hub._feeds[kind]
+            if tags[1] != "BTCUSDC"
+        }
+        has_rows = {each for each, of in watched.items() if of.pace.newest_ms is not None}
+        alive = asked | {each.tags[:2] for each in has_rows}
+        assert {each.tags[:2] for each in watched} <= alive
+        assert dict(hub._unconfigured._feeds).keys() == asked
