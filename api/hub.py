@@ -301,7 +301,9 @@ class Hub:
                 client.answer(answers.error(number, "subscription refused", reason))
                 self._unsubscribe(client, number, 0)
         self._watched.pop(series, None)
-        self._unconfigured.forget(series)
+        instrument = self._unconfigured.instrument(series)
+        if self._unconfigured.forget(series) and instrument is not None:
+            self._drop(instrument)
         self._whole_kinds.pop(series.name, None)
 
     def _arrived(self, series: LiveSeries, rows: Sequence[LiveRow], end: int, now_ms: int) -> None:

@@ -63,22 +63,29 @@ class Unconfigured:
         if self._feeds[instrument] > 0:
             return False
         del self._feeds[instrument]
-        followed = self._watched.pop(instrument, {})
-        self._watched[instrument] = followed
-        return all(watched.pace.newest_ms is None for watched in followed.values())
+        self._watched[instrument] = self._watched.pop(instrument, {})
+        return self._is_nothing(instrument)
 
     def idle(self) -> Instrument | None:
         """The instrument that nobody has watched for the longest time; None if all are watched."""
         return next((each for each in self._watched if each not in self._feeds), None)
 
-    def forget(self, series: LiveSeries) -> None:
-        """A series is followed no more."""
+    def forget(self, series: LiveSeries) -> bool:
+        """A series is followed no more; whether its instrument is to be dropped."""
         instrument = self.instrument(series)
-        if instrument is not None and self._watched.get(instrument, {}).pop(series, None) is not None:
-            self._count -= 1
+        if instrument is None or self._watched.get(instrument, {}).pop(series, None) is None:
+            return False
+        self._count -= 1
+        return self._is_nothing(instrument)
 
     def drop(self, instrument: Instrument) -> list[LiveSeries]:
         """Forget it; its series."""
         series = list(self._watched.pop(instrument, {}))
         self._count -= len(series)
         return series
+
+    def _is_nothing(self, instrument: Instrument) -> bool:
+        """Whether nobody asks for it, and nothing ever came."""
+        return instrument not in self._feeds and all(
+            watched.pace.newest_ms is None for watched in self._watched[instrument].values()
+        )
