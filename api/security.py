@@ -96,11 +96,12 @@ class Guarded:
         headers = Headers(scope=scope)
         host, origin = headers.get("host", ""), headers.get("origin")
         if not allowed_host(host, self._settings):
-            return Problem(
-                HTTPStatus.FORBIDDEN,
-                f"Host {host!r} is not answered without a token; use localhost or the address,"
-                " or set API_TOKEN",
+            why = (
+                "is no name of a host; use localhost or the address"
+                if self._token
+                else "is not answered without a token; use localhost or the address, or set API_TOKEN"
             )
+            return Problem(HTTPStatus.FORBIDDEN, f"Host {host!r} {why}")
         if not same_origin(origin, host):
             return Problem(HTTPStatus.FORBIDDEN, f"Origin {origin!r}: pages of other sites may not ask")
         if scope["type"] == "websocket":
