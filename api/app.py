@@ -24,7 +24,7 @@ from api.routes.instruments import instruments_router
 from api.routes.rows import rows_router
 from api.schema import Schema, described
 from api.security import OURS, Guarded
-from api.topics import TopicSearch
+from api.topics import Searches
 from consumers.tap.series import LiveKind
 from shared.settings import Settings
 
@@ -38,7 +38,7 @@ class Parts:
 
     Attributes:
         kinds: of series, by name (`consumers.tap.series.live_kinds`).
-        search: of topics; None without a broker.
+        searches: of topics; None without a broker.
         stream: the WebSocket's route (`api.socket`); None without a broker.
     """
 
@@ -46,7 +46,7 @@ class Parts:
     kinds: Mapping[str, LiveKind]
     history: History
     page: Page
-    search: TopicSearch | None = None
+    searches: Searches | None = None
     stream: APIRouter | None = None
 
 
@@ -70,12 +70,12 @@ def _routed(parts: Parts) -> FastAPI:
         redoc_url=None,
     )
     kinds = dict(parts.kinds)
-    exact = ExactRows(parts.search) if parts.search is not None else None
+    exact = ExactRows(parts.searches) if parts.searches is not None else None
     router = APIRouter(prefix=PREFIX)
     for each in (
         instruments_router(parts.settings, parts.history),
         rows_router(kinds, parts.history, exact),
-        book_router(parts.search),
+        book_router(parts.searches),
         health_router(kinds, parts.history, parts.settings),
     ):
         router.include_router(each)

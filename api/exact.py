@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from api.problems import wrong
 from api.rows_request import PAGE_ROWS, RowsRequest
-from api.topics import LATE_MS, Place, TopicSearch
+from api.topics import LATE_MS, Place, Searches
 from consumers.measurements import KLINE, TRADE
 from consumers.stores.port import Row
 from shared.topics import TRADES, klines_topic
@@ -45,8 +45,8 @@ class ExactValues:
 class ExactRows:
     """Reads the strings of a request from its topic."""
 
-    def __init__(self, search: TopicSearch) -> None:
-        self._search = search
+    def __init__(self, searches: Searches) -> None:
+        self._searches = searches
 
     async def of(self, request: RowsRequest) -> ExactValues:
         """The strings of all rows of a span.
@@ -55,6 +55,7 @@ class ExactRows:
             Problem: the request has no such strings, or the broker is away.
         """
         place = _place(request)
+        search = self._searches.of(place.exchange, place.symbol)
         if request.from_ns is None or request.to_ns is None:
             raise wrong("exact", "needs a span; add `from` and `to`")
         from_ms, to_ms = request.from_ns // _NS_PER_MS, -(-request.to_ns // _NS_PER_MS)
@@ -63,7 +64,7 @@ class ExactRows:
 
         def strings() -> dict[int, dict[str, str]]:
             found: dict[int, dict[str, str]] = {}
-            for message in self._search.messages(place, from_ms, to_ms + LATE_MS):
+            for message in search.messages(place, from_ms, to_ms + LATE_MS):
                 time_ms = message["open_time_ms" if place.kind == "kline" else "trade_time_ms"]
                 if from_ms <= time_ms < to_ms:
                     identity = time_ms * _NS_PER_MS if place.kind == "kline" else number_of(message)
@@ -72,7 +73,7 @@ class ExactRows:
                         raise wrong("exact", f"more than {PAGE_ROWS:,} records; ask for a shorter span")
             return found
 
-        return ExactValues(request, await self._search.run(strings))
+        return ExactValues(request, await search.run(strings))
 
 
 def _place(request: RowsRequest) -> Place:

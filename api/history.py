@@ -7,8 +7,10 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from itertools import islice
+from types import MappingProxyType
 from typing import Final, TypeVar
 
+from api.configured import Configured, is_configured
 from api.problems import busy, of_store
 from consumers.stores.port import Reader, Row
 from shared.background import Background
@@ -21,6 +23,8 @@ Answer = TypeVar("Answer")
 THREADS: Final = 4
 # Requests at once; a thread reads for several in turns, a chunk each.
 REQUESTS: Final = 16
+# Of these, for instruments that the settings do not name: all on one thread.
+UNCONFIGURED: Final = 4
 # Some hundred kB: what a request holds in memory.
 CHUNK_ROWS: Final = 2_000
 
@@ -83,13 +87,21 @@ class History:
 
     Args:
         open_reader: called on each of the threads, at its first read.
+        configured: instruments whose requests have all places; None: all.
     """
 
     def __init__(
-        self, open_reader: Callable[[], Reader], *, threads: int = THREADS, requests: int = REQUESTS
+        self,
+        open_reader: Callable[[], Reader],
+        configured: Configured | None = None,
+        *,
+        threads: int = THREADS,
+        requests: int = REQUESTS,
     ) -> None:
         self._workers = [_Worker(open_reader, f"history {number}") for number in range(threads)]
+        self._configured = configured
         self._requests = requests
+        self._unconfigured = 0
         self.away: str | None = None
 
     def _note(self, away: str | None) -> None:
@@ -100,20 +112,33 @@ class History:
         self.away = away
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[Reading]:
+    async def reading(self, tags: Mapping[str, str] = MappingProxyType({})) -> AsyncIterator[Reading]:
         """A place to read.
+
+        Args:
+            tags: that the request names.
 
         Raises:
             Problem: all are taken.
         """
         if sum(worker.requests for worker in self._workers) >= self._requests:
             raise busy(f"{self._requests} requests are reading the history already; ask again")
-        worker = min(self._workers, key=lambda each: each.requests)
+        other = self._configured is not None and not is_configured(tags, self._configured)
+        if other and self._unconfigured >= UNCONFIGURED:
+            raise busy(f"{UNCONFIGURED} requests are reading what SYMBOLS does not name already; ask again")
+        worker = self._workers[0] if other else self._least_busy()
         worker.requests += 1
+        self._unconfigured += other
         try:
             yield Reading(worker, self._note)
         finally:
             worker.requests -= 1
+            self._unconfigured -= other
+
+    def _least_busy(self) -> _Worker:
+        # Not the thread of other instruments, if there are more.
+        threads = self._workers[1:] if self._unconfigured else self._workers
+        return min(threads or self._workers, key=lambda each: each.requests)
 
     def close(self) -> None:
         """End the threads after what they read now; they do not keep the process."""

@@ -12,6 +12,7 @@ from typing import Final
 
 from api import answers
 from api.client import Client
+from api.configured import Configured, Instrument
 from api.feeds import SINGLE, Feed, Tags, Watched
 from api.inbox import Overrun
 from api.latency import Latency
@@ -19,10 +20,11 @@ from api.limits import MOST_SERIES, Limits
 from api.protocol import Ack, Refused, Request, Subscribe, Time, Unsubscribe, parse
 from api.states import Conditions
 from api.subscription import Subscription
+from api.unconfigured import Unconfigured
 from consumers.tap.port import Arrived, Condition, Event, Fetched, Filled, Hole, LiveRow, Source
 from consumers.tap.series import LiveKind, LiveSeries
 
-# `Taps.fetch` reads so many records at most.
+# Of a series that was forgotten, so many of its partition's newest records are read again.
 _MOST_RECORDS: Final = 50_000
 # A ring that shrinks because all are watched keeps so many rows.
 _LEAST_ROWS: Final = 60
@@ -44,7 +46,15 @@ class Fetch:
     offset: int
 
 
-Effect = Activate | Fetch
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Nobody watches an instrument any more, and the taps need not follow it."""
+
+    exchange: str
+    symbol: str
+
+
+Effect = Activate | Fetch | Drop
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +79,24 @@ class Hub:
         effects: what the shell is to do, in order; it clears the list.
         latency: of all clients' frames.
         clients: at present.
+
+    Args:
+        configured: instruments of the settings, to which all others leave room; None: there are no others.
     """
 
-    def __init__(self, kinds: Mapping[str, LiveKind], limits: Limits) -> None:
+    def __init__(
+        self,
+        kinds: Mapping[str, LiveKind],
+        limits: Limits,
+        configured: Configured | None = None,
+    ) -> None:
         self.effects: list[Effect] = []
         self.latency = Latency()
         self.clients: dict[Client, None] = {}
         self._kinds = kinds
         self._limits = limits
         self._watched: dict[LiveSeries, Watched] = {}
+        self._unconfigured = Unconfigured(configured)
         self._feeds: dict[str, dict[Tags, Feed]] = defaultdict(dict)
         self._whole_kinds: dict[str, bool] = {}  # asked for → its rows so far are known
         self._conditions = Conditions()
@@ -136,8 +155,8 @@ class Hub:
             detail = f"id: {number} is in use; unsubscribe it first, or take another"
         elif len(client.subscriptions) >= most:
             detail = f"subscribe: a connection has at most {most} subscriptions; unsubscribe one first"
-        elif len(self._watched) >= MOST_SERIES and request.tags not in self._feeds[request.kind.name]:
-            detail = f"series: {MOST_SERIES:,} are followed already; ask again later, or another instance"
+        elif request.tags not in self._feeds[request.kind.name]:
+            detail = self._no_room(request.kind, request.tags)
         if detail is not None:
             client.answer(answers.error(number, "subscription refused", detail))
             return
@@ -154,6 +173,19 @@ class Hub:
         client.answer(answers.subscribed(number, view.columns, view.types, kind.delivery, gaps))
         client.note(subscription)
 
+    def _no_room(self, kind: LiveKind, tags: Tags) -> str | None:
+        """Why a feed cannot be made; None if it can."""
+        instrument = self._unconfigured.instrument(_series(kind, tags))
+        if instrument is not None and self._unconfigured.full:
+            idle = self._unconfigured.idle()
+            if idle is None:
+                most = f"{self._unconfigured.most:,} series of instruments that SYMBOLS does not name"
+                return f"symbol: {most} are followed already; ask again later, or add it to SYMBOLS"
+            self._drop(idle)
+        if len(self._watched) >= MOST_SERIES:
+            return f"series: {MOST_SERIES:,} are followed already; ask again later, or another instance"
+        return None
+
     def _unsubscribe(self, client: Client, number: int, now_ms: int) -> None:
         subscription = client.remove(number)
         if subscription is None:
@@ -165,8 +197,33 @@ class Hub:
             watched.ring.used_ms = now_ms
         if feed.drop_unused():
             self._feeds[feed.kind.name].pop(feed.tags, None)
+            instrument = self._unconfigured.instrument(_series(feed.kind, feed.tags))
+            if instrument is not None and self._unconfigured.leave(instrument):
+                self._drop(instrument)
         if subscription.fetch is not None:
             self._requests.pop(subscription.fetch, None)
+
+    def _drop(self, instrument: Instrument) -> None:
+        for series in self._unconfigured.drop(instrument):
+            self._watched.pop(series, None)
+            self._forgotten_at.pop(series, None)
+        self.effects.append(Drop(*instrument))
+
+    def _watch(self, series: LiveSeries, kind: LiveKind) -> Watched | None:
+        """Follow a series that came by itself; None if it has no room, or nobody asks for its instrument."""
+        instrument = self._unconfigured.instrument(series)
+        # A fill may have been under way when its instrument was dropped.
+        unwanted = instrument is not None and (
+            self._unconfigured.full or not self._unconfigured.is_asked_for(instrument)
+        )
+        return None if unwanted or len(self._watched) >= MOST_SERIES else self._follow(series, kind)
+
+    def _follow(self, series: LiveSeries, kind: LiveKind) -> Watched:
+        watched = self._watched[series] = Watched(series, kind, self._limits.ring_rows)
+        instrument = self._unconfigured.instrument(series)
+        if instrument is not None:
+            self._unconfigured.watch(instrument, watched)
+        return watched
 
     def _feed(self, kind: LiveKind, tags: Tags, now_ms: int) -> Feed:
         feed = self._feeds[kind.name].get(tags)
@@ -174,10 +231,13 @@ class Hub:
             return feed
         feed = self._feeds[kind.name][tags] = Feed(kind, tags, now_ms)
         if kind.name in SINGLE:
-            series = LiveSeries(kind.name, tuple(tag or "" for tag in tags))
+            series = _series(kind, tags)
+            instrument = self._unconfigured.instrument(series)
+            if instrument is not None:
+                self._unconfigured.enter(instrument)
             watched = self._watched.get(series)
             if watched is None:
-                watched = self._watched[series] = Watched(series, kind, self._limits.ring_rows)
+                watched = self._follow(series, kind)
                 self.effects.append(Activate(series))
             feed.watched[series.tags] = watched
             if watched.ring.forgotten:
@@ -241,15 +301,20 @@ class Hub:
                 client.answer(answers.error(number, "subscription refused", reason))
                 self._unsubscribe(client, number, 0)
         self._watched.pop(series, None)
+        instrument = self._unconfigured.instrument(series)
+        if self._unconfigured.forget(series) and instrument is not None:
+            self._drop(instrument)
         self._whole_kinds.pop(series.name, None)
 
     def _arrived(self, series: LiveSeries, rows: Sequence[LiveRow], end: int, now_ms: int) -> None:
         watched = self._watched.get(series)
         if watched is None:
             kind = self._kinds.get(series.name)
-            if kind is None or series.name in SINGLE or len(self._watched) >= MOST_SERIES:
+            if kind is None or series.name in SINGLE:
                 return  # nobody has asked for it
             watched = self._appear(series, kind)
+            if watched is None:
+                return
         if not rows:
             watched.ring.end = max(watched.ring.end, end)
             return
@@ -266,9 +331,11 @@ class Hub:
             for subscription in feed.subscriptions():
                 subscription.bound()
 
-    def _appear(self, series: LiveSeries, kind: LiveKind) -> Watched:
+    def _appear(self, series: LiveSeries, kind: LiveKind) -> Watched | None:
         """A series of a kind that is followed as a whole has its first row."""
-        watched = self._watched[series] = Watched(series, kind, self._limits.ring_rows)
+        watched = self._watch(series, kind)
+        if watched is None:
+            return None
         watched.ring.filled = True
         for feed in self._feeds_of(series):
             feed.watched[series.tags] = watched
@@ -283,11 +350,9 @@ class Hub:
             self._whole_filled(series.name, now_ms)
         if series.name not in SINGLE and not any(series.tags):
             return  # the kind as a whole
-        watched = self._watched.get(series)
+        watched = self._watched.get(series) or self._watch(series, kind)
         if watched is None:
-            if len(self._watched) >= MOST_SERIES:
-                return
-            watched = self._watched[series] = Watched(series, kind, self._limits.ring_rows)
+            return
         former = watched.ring.source if watched.ring.filled else None
         again = watched.ring.filled
         watched.note(filled.rows, now_ms)
@@ -443,6 +508,11 @@ class Hub:
             feed = feeds.get(series.tags)
             return [] if feed is None else [feed]
         return [feed for feed in feeds.values() if whole or feed.has(series)]
+
+
+def _series(kind: LiveKind, tags: Tags) -> LiveSeries:
+    """The series of a feed; with "" for tags that were left out."""
+    return LiveSeries(kind.name, tuple(tag or "" for tag in tags))
 
 
 def _why_again(former: Source | None, source: Source | None) -> str:

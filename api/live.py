@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from api.client import Client
+from api.configured import Configured
 from api.feeds import Tags
-from api.hub import Activate, Fetch, Hub
+from api.hub import Activate, Drop, Fetch, Hub
 from api.inbox import Inbox
 from api.latency import Key, Quantiles
 from api.limits import Limits
@@ -47,6 +48,7 @@ class Live:
     Args:
         make_taps: makes the taps for a callback.
         kinds: by name.
+        configured: as of `Hub`.
         most_clients: at once.
         instance: of this service, a tag of its freshness.
         clock_ms: milliseconds since the epoch.
@@ -58,11 +60,12 @@ class Live:
         kinds: Mapping[str, LiveKind],
         limits: Limits,
         *,
+        configured: Configured | None = None,
         most_clients: int = 100,
         instance: str = "0",
         clock_ms: Callable[[], float] = lambda: time.time() * 1000,
     ) -> None:
-        self.hub = Hub(kinds, limits)
+        self.hub = Hub(kinds, limits, configured)
         self.most_clients = most_clients
         self.now_ms = clock_ms
         self._kinds = kinds
@@ -228,6 +231,8 @@ class Live:
                         self.hub.refuse(series, str(error))
                 case Fetch(request, series, offset):
                     self._taps.fetch(request, series, offset)
+                case Drop(exchange, symbol):
+                    self._taps.drop(exchange, symbol)
         now_ms = self.now_ms()
         later = False
         for client, wake in self._wakes.items():

@@ -54,7 +54,7 @@ class LedgerSeries(BaseModel):
         interval: "" for trades.
         lost: neither stored nor excused, of periods that are over for two minutes.
         in_flight: the same of newer periods: most are on their way.
-        counted_from_ms: begin of the oldest period of the span that is counted.
+        counted_from_ms: begin of the oldest period of the span from which on none is left out.
         counted_to_ms: end of the newest period that is counted.
         lost_periods_ms: begins of periods with something lost, the newest hundred.
     """
@@ -77,14 +77,19 @@ class LedgerSeries(BaseModel):
 
 class Ledger(BaseModel):
     """Attributes:
-    lost: of all series; null if not all were looked at, and `reason` says why.
-    counted_from_ms: since when every series is counted, at the earliest `from_ms`: `lost` vouches for it.
+    lost: of all series in all of the span; null if a part of it was not counted, and `reason` says which.
+        What is known to be lost is said in any case.
+    counted_from_ms: since when every series is counted without a break, at the earliest `from_ms`; null if
+        none is.
+    lost_counted: as `lost`, but of what was counted: nothing else is lost since `counted_from_ms`. Null if
+        the end of the span was not counted.
     """
 
     from_ms: int
     to_ms: int
     counted_from_ms: int | None
     lost: int | None
+    lost_counted: int | None
     reason: str | None
     series: list[LedgerSeries]
 

@@ -22,7 +22,9 @@ from shared.shortened import quoted
 _NAMED_BY_CONTENT: Final = "_next/static/"
 _FOR_EVER: Final = "public, max-age=31536000, immutable"
 _ASK_AGAIN: Final = "no-cache"
+# Of an export: the page for what is not there. Asked for by its own name, it is not there either.
 _NOT_FOUND: Final = "404.html"
+_NOT_FOUND_TOO: Final = ("404/index.html", "_not-found.html", "_not-found/index.html")
 _INDEX: Final = "index.html"
 _INLINE: Final = {
     name: re.compile(rf"<{name}(?![^>]*\ssrc=)[^>]*>(.*?)</{name}>", re.DOTALL | re.IGNORECASE)
@@ -63,7 +65,7 @@ class Page:
             return PlainTextResponse(NOT_BUILT, headers={"Cache-Control": _ASK_AGAIN})
         for candidate in (name, f"{name.rstrip('/')}.html", f"{name.rstrip('/')}/{_INDEX}".lstrip("/")):
             file = self._files.get(candidate)
-            if file is not None:
+            if file is not None and candidate not in (_NOT_FOUND, *_NOT_FOUND_TOO):
                 return FileResponse(file.path, media_type=file.media_type, headers=file.headers)
         missing = self._files.get(_NOT_FOUND)
         if missing is not None and "text/html" in request.headers.get("accept", ""):

@@ -16,6 +16,7 @@ import orjson
 
 from api.feeds import SINGLE, Tags
 from api.ring import capacity
+from api.tags import stored_tag
 from consumers.tap.series import LiveKind
 from shared.shortened import quoted, shortened
 
@@ -25,7 +26,7 @@ _MOST_ID: Final = 2**31 - 1
 # JavaScript's largest exact integer.
 _MOST_NUMBER: Final = 2**53
 _LONGEST_CURSOR: Final = 80
-_TAG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,79}", re.ASCII)
+_TAG: Final = re.compile(r"\w[\w.:/-]{0,79}")
 _MESSAGES: Final = "subscribe, unsubscribe, ack or time"
 
 
@@ -171,10 +172,19 @@ def _tags(entry: dict[str, Any], kind: LiveKind) -> Tags:
         if value is None:
             if kind.name in SINGLE:
                 raise _Wrong(f"{tag}: missing; {kind.name} needs {', '.join(kind.tags)}")
-        elif not isinstance(value, str) or not (_TAG.fullmatch(value) or (value == "" and tag == "interval")):
-            raise _Wrong(f"{tag}: {_value(value)} is no name; give one like binance, BTCUSDC or 1m")
+        else:
+            value = _tag(tag, value)
         tags.append(value)
     return tuple(tags)
+
+
+def _tag(tag: str, value: Any) -> str:
+    if not isinstance(value, str) or not (_TAG.fullmatch(value) or (value == "" and tag == "interval")):
+        raise _Wrong(f"{tag}: {_value(value)} is no name; give one like binance, BTCUSDC or 1m")
+    try:
+        return stored_tag(tag, value)
+    except ValueError as error:
+        raise _Wrong(f"{tag}: {error}") from None
 
 
 def _columns(entry: dict[str, Any], kind: LiveKind) -> tuple[str, ...]:

@@ -8,8 +8,8 @@ from http import HTTPStatus
 from typing import Final, Literal
 
 from api.problems import Problem, wrong
+from api.tags import stored_tag
 from consumers.tap.series import LiveKind
-from shared.intervals import INTERVAL_MS
 from shared.shortened import quoted
 from shared.times import parse_time_ns
 
@@ -24,7 +24,6 @@ MEDIA_TYPES: Final[dict[Format, str]] = {
 PAGE_ROWS: Final = 50_000
 STREAM_ROWS: Final = 1_000_000
 DEFAULT_LAST: Final = 500
-_LONGEST_TAG: Final = 100
 _MOST_DIGITS: Final = 19
 # Parameters of every kind of row, besides its tags.
 SPAN: Final = ("from", "to", "last", "columns", "cursor", "exact")
@@ -126,11 +125,10 @@ def single_values(given: Iterable[tuple[str, str]], known: tuple[str, ...]) -> d
 
 def read_tag(tag: str, value: str) -> str:
     """A tag's value, in the case in which it is stored. Raises Problem."""
-    if len(value) > _LONGEST_TAG or not (value.isprintable() or not value):
-        raise wrong(tag, f"{quoted(value)} cannot be a value; give up to {_LONGEST_TAG} printable characters")
-    if tag == "interval" and value and value not in INTERVAL_MS:
-        raise wrong(tag, f"{quoted(value)} is not an interval; choose from {', '.join(INTERVAL_MS)}")
-    return {"exchange": value.lower(), "symbol": value.upper()}.get(tag, value)
+    try:
+        return stored_tag(tag, value)
+    except ValueError as error:
+        raise wrong(tag, str(error)) from None
 
 
 def read_time(name: str, text: str | None) -> int | None:

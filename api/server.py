@@ -8,7 +8,8 @@ import logging
 import socket
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from http import HTTPStatus
 from typing import Any, Final
 
 import h11
@@ -17,6 +18,9 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from api.problems import MEDIA_TYPE, Problem
+from api.security import HEAD_BYTES, no_place
+from api.seldom import Seldom
 from shared.command import stop_signals
 from shared.errors import SettingsError
 from shared.metrics import METRICS_PERIOD_S
@@ -28,14 +32,21 @@ log: Final = logging.getLogger(__name__)
 _GRACE_S: Final = 2
 _CLOSE_S: Final = 1.5
 _BACKLOG: Final = 128
-_HEAD_BYTES: Final = 16_384
 # A head comes whole within it, or the connection's place is for others.
 HEAD_S: Final = 10.0
+_NO_REQUEST: Final = f"request: is not HTTP/1.1, or its head is longer than {HEAD_BYTES:,} bytes; send less"
 _MESSAGE_BYTES: Final = 65_536
 _PING_S: Final = 15.0
 # Requests besides viewers.
 _OTHERS: Final = 64
-
+# Whoever connects can make these write.
+_CAUSED_BY_OTHERS: Final = (
+    "uvicorn.error",
+    "api.security",
+    "api.socket",
+    "consumers.tap.keyed",
+    "consumers.tap.stored",
+)
 
 Beside = Callable[[], Coroutine[Any, Any, None]]
 
@@ -106,7 +117,7 @@ def serve(
         limit_concurrency=settings.api_clients + _OTHERS,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=_GRACE_S,
-        h11_max_incomplete_event_size=_HEAD_BYTES,
+        h11_max_incomplete_event_size=HEAD_BYTES,
         ws_max_size=_MESSAGE_BYTES,
         ws_ping_interval=_PING_S,
         ws_ping_timeout=_PING_S,
@@ -123,8 +134,11 @@ def serve(
 async def _run(
     server: _Server, beside: Beside | None, listener: socket.socket, beat: Callable[[], None]
 ) -> None:
-    with _stopped_by_signals(asyncio.get_running_loop(), server):
-        tasks = [asyncio.ensure_future(_beating(beat))]
+    with (
+        _stopped_by_signals(asyncio.get_running_loop(), server),
+        closing(Seldom(*_CAUSED_BY_OTHERS)) as seldom,
+    ):
+        tasks = [asyncio.ensure_future(_beating(beat, seldom))]
         if beside is not None:
             tasks.append(asyncio.ensure_future(beside()))
         for task in tasks:
@@ -146,9 +160,10 @@ async def _end(tasks: Sequence[asyncio.Future[None]]) -> None:
         task.result()
 
 
-async def _beating(beat: Callable[[], None]) -> None:
+async def _beating(beat: Callable[[], None], seldom: Seldom) -> None:
     while True:
         beat()
+        seldom.tell()
         await asyncio.sleep(METRICS_PERIOD_S)
 
 
@@ -172,13 +187,31 @@ class WholeHeads(H11Protocol):
 
     _head_due: asyncio.TimerHandle | None = None
 
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        # Uvicorn's own answer of a full service is no problem (RFC 9457), and does not say when to ask again.
+        self._most, self.limit_concurrency = self.limit_concurrency, None
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._await_head()
 
     def data_received(self, data: bytes) -> None:
+        full = self._most is not None and len(self.connections) >= self._most
+        self.app = no_place if full else self.config.loaded_app
         super().data_received(data)
         self._await_head()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - it says less
+        problem = Problem(HTTPStatus.BAD_REQUEST, _NO_REQUEST)
+        headers = [(b"content-type", MEDIA_TYPE.encode()), (b"connection", b"close")]
+        for event in (
+            h11.Response(status_code=problem.status, headers=headers),
+            h11.Data(data=orjson.dumps(problem.body())),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

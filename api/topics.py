@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
+from api.configured import Configured
 from api.problems import busy
 from shared.background import Background
 from shared.errors import BrokerError, BrokerUnavailable, InvalidMessage
@@ -156,6 +157,23 @@ class TopicSearch:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             consumer.close()
+
+
+class Searches:
+    """A search for the instruments of the settings, and another for all others."""
+
+    def __init__(self, bootstrap_servers: str, configured: Configured) -> None:
+        self._configured = configured
+        self._ours, self._others = TopicSearch(bootstrap_servers), TopicSearch(bootstrap_servers)
+
+    def of(self, exchange: str, symbol: str) -> TopicSearch:
+        """The search for an instrument."""
+        return self._ours if (exchange, symbol) in self._configured else self._others
+
+    def close(self) -> None:
+        """End after the searches that run."""
+        self._ours.close()
+        self._others.close()
 
 
 def _decoded(kind: str, record: Message) -> Any:

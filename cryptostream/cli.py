@@ -34,7 +34,7 @@ _MODULES: Final = {
     "produce": "producers.__main__",
     "consume": "consumers.__main__",
     "simulate": "simulator.__main__",
-    "api": "api.__main__",
+    "api": "api.service",
     "chaos": "chaos.command",
 }
 

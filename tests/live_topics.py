@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from api.hub import Activate, Effect, Fetch
+from api.hub import Activate, Fetch
 from consumers.tap.port import Arrived, Event, Fetched, Filled, LiveRow, OnEvents, Source
 from consumers.tap.series import LiveColumn, LiveKind, LiveSeries
 from shared.errors import UsageError
@@ -119,6 +119,10 @@ class FakeTaps:
         topic = self._topics[series]
         self._on_events([topic.fetched(request, offset, self._read[series])])
 
+    def drop(self, exchange: str, symbol: str) -> None:
+        for series in [each for each in self._read if each.tags[:2] == (exchange, symbol)]:
+            del self._read[series]
+
     def read(self) -> None:
         """Hand over what was appended to active series."""
         events: list[Event] = []
@@ -192,7 +196,7 @@ class Page:
             self.series[number].gaps.append(gap)
 
 
-def answered(effect: Effect, topic: Topic, end: int, most: int) -> Event:
+def answered(effect: Activate | Fetch, topic: Topic, end: int, most: int) -> Event:
     """What a tap answers that has read the records before `end`."""
     match effect:
         case Activate():

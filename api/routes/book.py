@@ -11,7 +11,7 @@ from api.models import Book
 from api.problems import Problem, busy, wrong
 from api.rows_request import read_tag, read_time, single_values
 from api.schema import TIME, parameter, problems
-from api.topics import Place, TopicSearch, now_ms
+from api.topics import Place, Searches, TopicSearch, now_ms
 from shared.messages import BookMessage
 from shared.shortened import quoted
 from shared.times import iso
@@ -31,7 +31,7 @@ _PARAMETERS: Final = [
 ]
 
 
-def book_router(search: TopicSearch | None) -> APIRouter:
+def book_router(searches: Searches | None) -> APIRouter:
     """The route of books."""
     router = APIRouter(tags=["book"])
 
@@ -48,10 +48,11 @@ def book_router(search: TopicSearch | None) -> APIRouter:
             if not given.get(name):
                 raise wrong(name, "is missing; add it, like exchange=binance&symbol=BTCUSDC")
         at_ns = read_time("at", given.get("at"))
-        if search is None:
+        if searches is None:
             raise busy("there is no broker; set KAFKA_BOOTSTRAP_SERVERS", 30.0)
         exchange, symbol = read_tag("exchange", given["exchange"]), read_tag("symbol", given["symbol"])
         place = Place(BOOK, "book", exchange, symbol)
+        search = searches.of(exchange, symbol)
         asked_ms = now_ms() if at_ns is None else at_ns // _NS_PER_MS
         found = await search.run(
             lambda: _newest(search, place) if at_ns is None else _at(search, place, asked_ms)

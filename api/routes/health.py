@@ -60,7 +60,7 @@ def health_router(kinds: dict[str, LiveKind], history: History, settings: Settin
         tags = {tag: read_tag(tag, given[tag]) for tag in ledger_kind.tags if tag in given}
         from_ms, to_ms = _span(given, now_ms())
         counted: dict[tuple[str, ...], _Counted] = {}
-        async with history.reading() as reading:
+        async with history.reading(tags) as reading:
             async for chunk in reading.rows(
                 LEDGER.name, tags, from_ns=from_ms * _NS_PER_MS, to_ns=to_ms * _NS_PER_MS
             ):
@@ -99,7 +99,7 @@ def _latest_of(kind: LiveKind, history: History) -> Any:
         names = tuple(column.name for column in kind.columns)
         shape = RowsRequest(kind, tags, None, None, 1, names)
         rows: list[list[Any]] = []
-        async with history.reading() as reading:
+        async with history.reading(tags) as reading:
             # A service that ended before is none of this deployment any more.
             begin_ns = (asked_ms - _DAY_MS) * _NS_PER_MS
             async for chunk in reading.rows(kind.name, tags, from_ns=begin_ns, last=1):
@@ -120,7 +120,9 @@ class _Counted:
 
     def __init__(self, tags: tuple[str, ...]) -> None:
         self._tags = tags
-        self._period_ms = max(INTERVAL_MS.get(tags[LEDGER.tags.index("interval")], 0), _MINUTE_MS)
+        interval = tags[LEDGER.tags.index("interval")]
+        self._bars = interval != ""
+        self._period_ms = _period_ms(interval)
         self._counts = dict.fromkeys((*_COUNTS, "lost", "in_flight"), 0)
         self._counted_from_ms: int | None = None
         self._counted_to_ms = 0
@@ -129,7 +131,10 @@ class _Counted:
     def add(self, row: Row, settled_ms: int) -> None:
         begin_ms = int(row["time_ns"] or 0) // _NS_PER_MS
         end_ms = begin_ms + self._period_ms
-        self._counted_from_ms = min(begin_ms, self._counted_from_ms or begin_ms)
+        # Every period of bars has a row; a minute without a trade has none.
+        is_broken = self._bars and begin_ms > self._counted_to_ms
+        if self._counted_from_ms is None or is_broken:
+            self._counted_from_ms = begin_ms
         self._counted_to_ms = max(self._counted_to_ms, end_ms)
         for name in _COUNTS:
             self._counts[name] += int(row.get(name) or 0)
@@ -162,46 +167,86 @@ def _count(counted: dict[tuple[str, ...], _Counted], rows: Iterable[Row], now: i
 def summary(
     from_ms: int, to_ms: int, series: list[LedgerSeries], missing: Sequence[tuple[str, ...]], now: int
 ) -> Ledger:
-    """The answer; `lost` is a number only if every series was counted up to the end of the span.
+    """The answer; `lost` is a number only if every series was counted from the begin of the span to its end.
 
     Args:
         missing: tags of series that should be counted, and of which the span has no row.
     """
-    reason = None
-    known_to_ms = min(to_ms, now - _SETTLED_MS)
     if not series:
         reason = "the store has no ledger of this span, so that nothing is known to be complete"
-    else:
-        behind = min(series, key=lambda each: _known_to_ms(each, series))
-        period_ms = max(INTERVAL_MS.get(behind.interval, 0), _MINUTE_MS)
-        # The period that runs has no row before something of it was counted.
-        if _known_to_ms(behind, series) < known_to_ms - period_ms:
-            reason = (
-                f"{behind.symbol} {behind.stream} {behind.interval}".rstrip()
-                + f" is counted up to {iso(behind.counted_to_ms)} only; what came later is not known"
-            )
-        for _, symbol, stream, interval in missing:
-            if reason is None and from_ms < known_to_ms - max(INTERVAL_MS[interval], _MINUTE_MS):
-                reason = f"{symbol} {stream} {interval} is not counted in this span; of it nothing is known"
+        return Ledger(
+            from_ms=from_ms,
+            to_ms=to_ms,
+            counted_from_ms=None,
+            lost=None,
+            lost_counted=None,
+            reason=reason,
+            series=[],
+        )
+    late = _why_not_to_the_end(from_ms, min(to_ms, now - _SETTLED_MS), series, missing)
+    latest = max(series, key=lambda each: _known_from_ms(each, series, from_ms))
+    counted_from_ms = _known_from_ms(latest, series, from_ms)
+    early = None
+    if counted_from_ms > from_ms:
+        early = (
+            f"{_name(latest)} is counted from {iso(counted_from_ms)} on only; what was before is not known"
+        )
     lost = sum(each.lost for each in series)
     return Ledger(
         from_ms=from_ms,
         to_ms=to_ms,
-        counted_from_ms=max(from_ms, *(each.counted_from_ms for each in series)) if series else None,
+        counted_from_ms=counted_from_ms,
         # What is known to be lost is said even if there may be more.
-        lost=lost if reason is None or lost else None,
-        reason=reason,
+        lost=lost if late is None and early is None else lost or None,
+        lost_counted=lost if late is None else lost or None,
+        reason=late or early,
         series=series,
     )
 
 
+def _why_not_to_the_end(
+    from_ms: int, known_to_ms: int, series: list[LedgerSeries], missing: Sequence[tuple[str, ...]]
+) -> str | None:
+    """Why not all series are counted up to a time; None if they are."""
+    behind = min(series, key=lambda each: _known_to_ms(each, series))
+    # The period that runs has no row before something of it was counted.
+    if _known_to_ms(behind, series) < known_to_ms - _period_ms(behind.interval):
+        return (
+            f"{_name(behind)} is counted up to {iso(behind.counted_to_ms)} only; what came later is not known"
+        )
+    for _, symbol, stream, interval in missing:
+        if from_ms < known_to_ms - _period_ms(interval):
+            return f"{symbol} {stream} {interval} is not counted in this span; of it nothing is known"
+    return None
+
+
+def _known_from_ms(series: LedgerSeries, others: list[LedgerSeries], from_ms: int) -> int:
+    """Since when a series is counted; the period in which the span begins has no row in the span."""
+    known_ms = min(each.counted_from_ms for each in _proving(series, others))
+    return known_ms if known_ms - from_ms >= _period_ms(series.interval) else from_ms
+
+
 def _known_to_ms(series: LedgerSeries, others: list[LedgerSeries]) -> int:
-    """Up to when a series is counted. Minutes without a trade have no row: there the bars of the same
-    instrument show that counting goes on."""
+    """Up to when a series is counted."""
+    return max(each.counted_to_ms for each in _proving(series, others))
+
+
+def _proving(series: LedgerSeries, others: list[LedgerSeries]) -> list[LedgerSeries]:
+    """The series that show that it is counted: minutes without a trade have no row, but the bars of the same
+    instrument have."""
     if series.interval:
-        return series.counted_to_ms
+        return [series]
     name = series.exchange, series.symbol
-    return max(each.counted_to_ms for each in others if (each.exchange, each.symbol) == name)
+    return [each for each in others if (each.exchange, each.symbol) == name]
+
+
+def _name(series: LedgerSeries) -> str:
+    return f"{series.symbol} {series.stream} {series.interval}".rstrip()
+
+
+def _period_ms(interval: str) -> int:
+    """Of which the ledger has a row each."""
+    return max(INTERVAL_MS.get(interval, 0), _MINUTE_MS)
 
 
 def _span(given: dict[str, str], now: int) -> tuple[int, int]:

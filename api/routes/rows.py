@@ -120,7 +120,7 @@ class _Parts:
         shape = encode.RowShape(request)
         # A format without an end mark cannot tell that there is more, and has all.
         page = Page(request, encoding.most if encoding.most is not None else 2**62)
-        async with self._history.reading() as reading:
+        async with self._history.reading(request.tags) as reading:
             self.settled = await settled(reading, request)
             exact = await self._exact.of(request) if self._exact is not None and request.exact else None
             yield encoding.head(request)

@@ -12,7 +12,8 @@ from typing import Final
 
 import orjson
 
-import api.__main__ as service
+from api import service
+from api.__main__ import main
 from api.live import Live
 
 _EVERY_S: Final = 0.05
@@ -41,4 +42,4 @@ class MeasuredLive(Live):
 if __name__ == "__main__":
     MeasuredLive.path = Path(sys.argv[1])
     service.Live = MeasuredLive  # type: ignore[attr-defined]
-    sys.exit(service.main(sys.argv[2:]))
+    sys.exit(main(sys.argv[2:]))

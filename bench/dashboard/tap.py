@@ -153,7 +153,7 @@ class _FromTheFirst:
         self._stopped = threading.Event()
         self._open_bars = OpenBars(on_events)
         self._work = _FirstRecords(
-            (TRADES,), ("trade",), _empty(self._open_bars), _at_once, memory_broker=False
+            (TRADES,), ("trade",), _empty(self._open_bars), _at_once, lambda _key: None, memory_broker=False
         )
         around = Surroundings(bootstrap_servers, False, on_events, _raise, lambda: None, self._stopped)
         self._follower = Follower(f"bench-{time.time_ns()}", self._work, around)
@@ -167,6 +167,9 @@ class _FromTheFirst:
 
     def fetch(self, request: int, series: LiveSeries, offset: int) -> None:
         """Not asked for."""
+
+    def drop(self, exchange: str, symbol: str) -> None:
+        """As above."""
 
     @property
     def bad_records(self) -> int:
@@ -187,8 +190,11 @@ def _empty(open_bars: OpenBars) -> Callable[[PartitionReader, bytes], Filling]:
     return fill
 
 
-def _at_once(_incarnations: Incarnations, job: Callable[[Any], None]) -> None:
+def _at_once(
+    _key: bytes, _incarnations: Incarnations, job: Callable[[Any], None], _is_wanted: Callable[[], bool]
+) -> bool:
     job(None)
+    return True
 
 
 def _raise(error: BaseException) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import queue
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message
@@ -32,8 +31,11 @@ _AGAIN_S: Final = 1.0
 
 # Fills a key from its topics. Raises BrokerUnavailable, StoreUnavailable: to be tried again.
 Fill = Callable[[PartitionReader, bytes], Filling]
-# Runs a reading job in the pool with a reader of its own.
-RunJob = Callable[[Incarnations, Callable[[PartitionReader], None]], None]
+# Takes back what a fill has left elsewhere, once its key is dropped.
+Forget = Callable[[bytes], None]
+# Runs a reading job for a key in a pool, with a reader of its own, unless nobody wants it any more by then;
+# false: there is no room at present.
+RunJob = Callable[[bytes, Incarnations, Callable[[PartitionReader], None], Callable[[], bool]], bool]
 
 
 @dataclass(slots=True)
@@ -61,6 +63,7 @@ class KeyedWork:
 
     Args:
         fill: makes a key's tap. run_job: runs it beside the follower.
+        forget: called when a key is dropped, and again if a fill of it ends later.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class KeyedWork:
         names: tuple[str, ...],
         fill: Fill,
         run_job: RunJob,
+        forget: Forget,
         *,
         memory_broker: bool,
     ) -> None:
@@ -76,15 +80,22 @@ class KeyedWork:
         self.names = names
         self._fill = fill
         self._run_job = run_job
+        self._forget = forget
         self._memory_broker = memory_broker
         self._incarnations: Incarnations = {}
         self._keys: dict[bytes, _Key] = {}
-        self._asked: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._attempts = 0
+        # Keys, and whether they are to be followed.
+        self._asked: queue.SimpleQueue[tuple[bytes, bool]] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[tuple[bytes, int, Filling | None]] = queue.SimpleQueue()
 
     def activate(self, key: bytes) -> None:
         """Follow a key; called from any thread, once or more."""
-        self._asked.put(key)
+        self._asked.put((key, True))
+
+    def drop(self, key: bytes) -> None:
+        """Follow a key no more; called from any thread."""
+        self._asked.put((key, False))
 
     def begin(self, consumer: Consumer, incarnations: Incarnations) -> Mapping[PartitionId, int]:
         self._incarnations = incarnations
@@ -132,22 +143,37 @@ class KeyedWork:
 
     def _take_asked(self) -> None:
         while not self._asked.empty():
-            self._keys.setdefault(self._asked.get(), _Key())
+            key, wanted = self._asked.get()
+            if wanted:
+                self._keys.setdefault(key, _Key())
+            elif self._keys.pop(key, None) is not None:
+                self._forget(key)
 
     def _begin_fills(self) -> None:
         now_s = time.monotonic()
         for key, followed in self._keys.items():
             if followed.again_s is None or now_s < followed.again_s:
                 continue
+            self._attempts += 1
+            followed.attempt = attempt = self._attempts
             followed.again_s = None
-            followed.attempt += 1
-            self._run_job(self._incarnations, _FillJob(key, followed.attempt, self._fill, self._done))
+            job = _FillJob(key, attempt, self._fill, self._done)
+            if not self._run_job(key, self._incarnations, job, partial(self._is_wanted, key, attempt)):
+                followed.again_s = now_s
+
+    def _is_wanted(self, key: bytes, attempt: int) -> bool:
+        """Whether a fill has not become void; called from any thread."""
+        followed = self._keys.get(key)
+        return followed is not None and followed.attempt == attempt and followed.again_s is None
 
     def _take_done(self) -> list[Event]:
         events: list[Event] = []
         while not self._done.empty():
             key, attempt, filling = self._done.get()
-            followed = self._keys[key]
+            followed = self._keys.get(key)
+            if followed is None:
+                self._forget(key)
+                continue
             if attempt != followed.attempt or followed.again_s is not None:
                 continue
             if filling is None:
@@ -206,43 +232,6 @@ class _FillJob:
         except (BrokerUnavailable, StoreUnavailable) as error:
             log.info("%s: not filled yet: %s", self._key.decode(errors="replace"), error)
         self._done.put((self._key, self._attempt, filling))
-
-
-class Jobs:
-    """Reads the past beside the followers, several at a time, each with a reader of its own.
-
-    Args:
-        open_reader: makes a reader. on_failure: of an unexpected error.
-    """
-
-    def __init__(
-        self,
-        open_reader: Callable[[Incarnations], PartitionReader],
-        on_failure: Callable[[BaseException], None],
-        stopped: threading.Event,
-        threads: int = 4,
-    ) -> None:
-        self._open = open_reader
-        self._on_failure = on_failure
-        self._stopped = stopped
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="tap-fill")
-
-    def run(self, incarnations: Incarnations, job: Callable[[PartitionReader], None]) -> None:
-        if not self._stopped.is_set():
-            self._pool.submit(self._run, incarnations, job)
-
-    def close(self) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
-
-    def _run(self, incarnations: Incarnations, job: Callable[[PartitionReader], None]) -> None:
-        try:
-            reader = self._open(incarnations)
-            try:
-                job(reader)
-            finally:
-                reader.close()
-        except BaseException as error:  # noqa: BLE001 - handed on; the process ends by it
-            self._on_failure(error)
 
 
 def _unknown_end(at: PartitionId) -> Callable[[str], str]:

@@ -48,7 +48,9 @@ class OpenBars:
     def show(self, tags: Tags) -> None:
         """The series has its first update, or there is none yet: its rows so far, and all from now on."""
         with self._lock:
-            viewed = self._viewed[tags]
+            viewed = self._viewed.get(tags)
+            if viewed is None:
+                return  # dropped meanwhile
             viewed.shown = True
             viewed.bar.take()
             newest = viewed.bar.newest()
@@ -57,7 +59,9 @@ class OpenBars:
 
     def update(self, tags: Tags, messages: Sequence[KlineMessage]) -> None:
         with self._lock:
-            viewed = self._viewed[tags]
+            viewed = self._viewed.get(tags)
+            if viewed is None:
+                return
             for message in messages:
                 viewed.bar.update(message)
             self._emit({tags: viewed})
@@ -74,6 +78,16 @@ class OpenBars:
                 for trade in trades:
                     one.bar.trade(trade)
             self._emit(viewed)
+
+    def drop(self, tags: Tags) -> None:
+        """A series is followed no more."""
+        with self._lock:
+            self._viewed.pop(tags, None)
+
+    def drop_trades(self, tags: tuple[str, str]) -> None:
+        """Trades of an instrument are followed no more."""
+        with self._lock:
+            self._trades.pop(tags, None)
 
     def _emit(self, viewed: dict[Tags, _Viewed]) -> None:
         events: list[Event] = []

@@ -126,6 +126,10 @@ class Taps(Protocol):
     def fetch(self, request: int, series: LiveSeries, offset: int) -> None:
         """Ask for the rows of an active series from an older record on; `Fetched` answers."""
 
+    def drop(self, exchange: str, symbol: str) -> None:
+        """Follow an instrument no more, until a series of it is asked for again. `Filled` of a fill that was
+        under way may still come."""
+
     @property
     def bad_records(self) -> int:
         """Records that broke their contract, and were passed, since the start."""

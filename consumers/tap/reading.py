@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from consumers.tap.records import RawRecord
 from shared.kafka_reader import PartitionId
 
-# A fetch reads no more than this from a partition.
+# A fill reads no more than this from a partition.
 MAX_RECORDS: Final = 50_000
 MAX_BYTES: Final = 24 * 2**20
 # A partition holds several keys: most fills of a quiet market end with the first step.

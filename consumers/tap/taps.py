@@ -16,8 +16,9 @@ from consumers.tap.fill import RING_BOOKS, Filling, fill_newest
 from consumers.tap.fill_bars import BarSources, fill_bars
 from consumers.tap.fill_trades import fill_trades
 from consumers.tap.follower import Follower, Surroundings
+from consumers.tap.jobs import Jobs
 from consumers.tap.kafka import Incarnations, KafkaReader, tap_config
-from consumers.tap.keyed import Jobs, KeyedWork
+from consumers.tap.keyed import Forget, KeyedWork
 from consumers.tap.ledger import LedgerWork
 from consumers.tap.open_bars import OpenBars
 from consumers.tap.port import Fetched, OnEvents
@@ -32,8 +33,13 @@ from shared.kafka_reader import broker_address
 from shared.messages import message_key
 from shared.settings import Settings
 
-# A viewer may name instruments that nobody produces: each costs a few hundred bytes, and a fill.
+# Instruments × sources. Viewers may name some that nobody produces: each costs some hundred bytes and a fill.
 MAX_INSTRUMENTS = 2_000
+# Of these, that the settings do not name; more than the series of them that viewers may have ask for.
+MAX_UNCONFIGURED = 1_024
+# Fills and older rows of those that wait for their one thread; of others, older rows.
+_UNCONFIGURED_WAITING = 16
+_OLDER_WAITING = 1_024
 
 _TRADE_KINDS = (TRADE.name, TRADE_SUMMARY.name)
 _BOOK_KINDS = (BOOK.name, LEVELS.name)
@@ -77,20 +83,30 @@ class KafkaTaps:
             bad=self.bad,
         )
         self._lock = threading.Lock()
-        self._instruments: set[tuple[str, bytes]] = set()
+        self._configured = frozenset(message_key(settings.exchange, each) for each in settings.symbols)
+        self._followed: dict[tuple[str, bytes], KeyedWork] = {}
         self._on_events = self._while_open(on_events)
         self._open_bars = OpenBars(self._on_events)
         around = Surroundings(address, memory_broker, self._on_events, on_failure, woken.set, self._stopped)
-        self._jobs = Jobs(self._open, on_failure, self._stopped)
+        self._fills = Jobs(self._open, on_failure, self._stopped)
+        self._older = Jobs(self._open, on_failure, self._stopped, most=_OLDER_WAITING)
+        # What anybody may ask for holds up nothing of the settings' instruments.
+        self._others = Jobs(self._open, on_failure, self._stopped, 1, most=_UNCONFIGURED_WAITING, rests=True)
         self._bars = {
             interval: self._keyed(
                 (topics.klines_topic(interval), topics.klines_live_topic(interval)),
                 BAR_KINDS,
                 partial(self._fill_bars, interval),
+                partial(self._forget_bars, interval),
             )
             for interval in settings.intervals
         }
-        self._trades = self._keyed((topics.TRADES,), _TRADE_KINDS, self._fill_trades)
+        self._trades = self._keyed(
+            (topics.TRADES,),
+            _TRADE_KINDS,
+            self._fill_trades,
+            lambda key: self._open_bars.drop_trades(_instrument(key)),
+        )
         self._books = self._keyed((topics.BOOK,), _BOOK_KINDS, self._fill_books)
         self._quotes = self._keyed((topics.QUOTES,), (QUOTE.name,), self._fill_quotes)
         ledger = LedgerWork(self._config, self.bad, memory_broker=memory_broker)
@@ -146,7 +162,16 @@ class KafkaTaps:
             reason = "the topic is not read at present" if follower else f"{series.name} is not read again"
             self._on_events([Fetched(request, series, None, reason)])
             return
-        self._jobs.run(incarnations, partial(self._fetch, request, series, offset))
+        configured = message_key(*series.tags[:2]) in self._configured
+        jobs = self._older if configured else self._others
+        if not jobs.run(incarnations, partial(self._fetch, request, series, offset)):
+            self._on_events([Fetched(request, series, None, "too many others ask for older rows at present")])
+
+    def drop(self, exchange: str, symbol: str) -> None:
+        key = message_key(exchange, symbol)
+        with self._lock:
+            for source, of in [each for each in self._followed if each[1] == key]:
+                self._followed.pop((source, of)).drop(key)
 
     @property
     def bad_records(self) -> int:
@@ -158,19 +183,25 @@ class KafkaTaps:
         if self._started:
             for thread in (*self._followers.values(), self._watch):
                 thread.join()
-        self._jobs.close()
+        for jobs in (self._fills, self._older, self._others):
+            jobs.close()
         self._stored.close()
 
     def _activate(self, source: str, work: KeyedWork, key: bytes) -> None:
         with self._lock:
-            if (source, key) in self._instruments:
+            if (source, key) in self._followed:
                 return
-            if len(self._instruments) >= MAX_INSTRUMENTS:
-                raise UsageError(
-                    f"{MAX_INSTRUMENTS:,} instruments are followed already; restart the service to drop them"
-                )
-            self._instruments.add((source, key))
-        work.activate(key)
+            others = key not in self._configured
+            most = MAX_UNCONFIGURED if others else MAX_INSTRUMENTS
+            count = (
+                sum(each not in self._configured for _, each in self._followed)
+                if others
+                else len(self._followed)
+            )
+            if count >= most:
+                raise UsageError(f"{most:,} instruments are followed already; ask again later")
+            self._followed[source, key] = work
+            work.activate(key)
 
     def _bars_of(self, series: LiveSeries) -> KeyedWork:
         interval = series.tags[2]
@@ -186,8 +217,19 @@ class KafkaTaps:
         of: tuple[str, ...],
         names: tuple[str, ...],
         fill: Callable[[PartitionReader, bytes], Filling],
+        forget: Forget = lambda _key: None,
     ) -> KeyedWork:
-        return KeyedWork(of, names, fill, self._jobs.run, memory_broker=self._memory_broker)
+        return KeyedWork(of, names, fill, self._run_fill, forget, memory_broker=self._memory_broker)
+
+    def _run_fill(
+        self,
+        key: bytes,
+        incarnations: Incarnations,
+        job: Callable[[PartitionReader], None],
+        is_wanted: Callable[[], bool],
+    ) -> bool:
+        jobs = self._fills if key in self._configured else self._others
+        return jobs.run(incarnations, job, is_wanted)
 
     def _open(self, incarnations: Incarnations) -> KafkaReader:
         return KafkaReader(self._config, incarnations, self._stopped, memory_broker=self._memory_broker)
@@ -204,6 +246,9 @@ class KafkaTaps:
         filling = fill_bars(reader, tags, self._sources, partial(self._open_bars.update, tags))
         self._open_bars.show(tags)
         return filling
+
+    def _forget_bars(self, interval: str, key: bytes) -> None:
+        self._open_bars.drop((*_instrument(key), interval))
 
     def _fill_trades(self, reader: PartitionReader, key: bytes) -> Filling:
         tags = _instrument(key)

@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -55,6 +57,26 @@ def _make(folder: Path) -> None:
         ) from None
 
 
+@contextmanager
+def _alone(say: Say) -> Iterator[None]:
+    """One process at a time changes the cache: two that build the same file would spoil each other's."""
+    path = engines_dir() / "fetch.lock"
+    _make(path.parent)
+    try:
+        lock = path.open("a")
+    except OSError as error:
+        raise EngineUnavailable(
+            f"{path}: cannot be written ({error.strerror}); name another folder by CRYPTOSTREAM_ENGINES"
+        ) from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another process is getting the engines; waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def java() -> str:
     """Path of a Java that can run Kafka.
 
@@ -95,6 +117,11 @@ def fetch_kafka(say: Say = print, *, timeout_s: float | None = None) -> Path:
     libs = find_kafka()
     if libs is not None:
         return libs
+    with _alone(say):
+        return find_kafka() or _fetch_kafka(say, timeout_s)
+
+
+def _fetch_kafka(say: Say, timeout_s: float | None) -> Path:
     _require("mvn", "Kafka's jars", "Maven")
     say(f"fetching Apache Kafka {KAFKA_VERSION} by Maven (43 MB, once a machine)")
     target = engines_dir() / f"kafka-{KAFKA_VERSION}"
@@ -128,6 +155,11 @@ def fetch_influxd(say: Say = print) -> Path:
     program = find_influxd()
     if program is not None:
         return program
+    with _alone(say):
+        return find_influxd() or _compile_influxd(say)
+
+
+def _compile_influxd(say: Say) -> Path:
     for tool in ("go", "cargo", "gcc"):
         _require(tool, "influxd", tool)
     say(f"compiling influxd {INFLUXD_VERSION} (5 to 9 minutes, once a machine)")

@@ -66,6 +66,12 @@ def update_id(slot: int) -> int:
     return (slot + 1) * UPDATE_IDS_PER_SLOT
 
 
+def update_ids_at(time_ms: int) -> tuple[int, int]:
+    """First and last update id of the slot that is complete at a time."""
+    last = update_id(slot_at(time_ms))
+    return last - UPDATE_IDS_PER_SLOT + 1, last
+
+
 def changes(old: Side, new: Side) -> dict[int, int]:
     """Absolute new quantities of the levels that differ, by price; 0 deletes."""
     was, now = _ascending(old), _ascending(new)

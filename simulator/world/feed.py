@@ -15,6 +15,7 @@ from simulator.outgoing import Outgoing
 from simulator.world.book import BookState, published_ms, slot_at
 from simulator.world.market import Market
 from simulator.world.price_path import MINUTE_MS
+from simulator.world.trade_tape import Trades
 
 # At most so much world time at once: a busy market must not fill the caller's queues.
 _STEP_MS: Final = 500
@@ -73,6 +74,19 @@ class Trade(NamedTuple):
     price_ticks: int
     lots: int
     buyer_is_maker: bool
+
+
+def trades_of(columns: Trades) -> list[Trade]:
+    """Columns of trades as single ones."""
+    of_each = (columns.times_ms, columns.price_ticks, columns.lots, columns.buyer_is_maker)
+    rows = zip(*(column.tolist() for column in of_each), strict=True)
+    return [Trade(columns.first_id + index, *row) for index, row in enumerate(rows)]
+
+
+def newest_trades(market: Market, time_ms: int, most: int) -> Trades:
+    """The newest trades of a market at a time, of those with the numbering of then."""
+    first_id = max(market.tape.id_after(time_ms) - most, market.trade_numbering.shift(time_ms) + 1)
+    return market.tape.by_id(first_id, most, time_ms)
 
 
 class TradeSource:

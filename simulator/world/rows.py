@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from simulator.exchange import KlineRow, TradeRow
 from simulator.world.bars import Bar
+from simulator.world.feed import trades_of
 from simulator.world.market import Market
 from simulator.world.trade_tape import Trades
 
@@ -28,21 +29,14 @@ def kline_row(market: Market, bar: Bar) -> KlineRow:
 
 def trade_rows(market: Market, trades: Trades) -> list[TradeRow]:
     """Trades with the ids and decimals that clients see."""
-    columns = zip(
-        trades.times_ms.tolist(),
-        trades.price_ticks.tolist(),
-        trades.lots.tolist(),
-        trades.buyer_is_maker.tolist(),
-        strict=True,
-    )
     return [
         TradeRow(
-            market.trade_numbering.shown(trades.first_id + index),
-            market.price(price),
-            market.quantity(lots),
-            market.quote(price * lots),
-            time_ms,
-            maker,
+            market.trade_numbering.shown(trade.tape_id),
+            market.price(trade.price_ticks),
+            market.quantity(trade.lots),
+            market.quote(trade.price_ticks * trade.lots),
+            trade.time_ms,
+            trade.buyer_is_maker,
         )
-        for index, (time_ms, price, lots, maker) in enumerate(columns)
+        for trade in trades_of(trades)
     ]

@@ -7,7 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from cryptostream.data_dir import STORE_FILE
 from tests.integration.run_command import ROOT, count, until
@@ -45,6 +48,15 @@ def stored(directory: Path) -> int:
     return count(directory / "run" / STORE_FILE, "trade")
 
 
+@pytest.fixture
+def hangups() -> Iterator[None]:
+    """SIGHUP as a terminal's processes have it, whatever `nohup` did to this one."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hangups")
 def test_a_terminal_that_is_closed_drains_the_run(tmp_path: Path) -> None:
     master, slave = os.openpty()
     started = subprocess.Popen(
@@ -134,6 +146,7 @@ def test_a_metrics_port_that_is_taken_is_one_line(tmp_path: Path) -> None:
             )
 
 
+@pytest.mark.usefixtures("hangups")
 def test_hangup_is_a_stop_for_each_service(tmp_path: Path) -> None:
     started = subprocess.Popen(
         [sys.executable, "-m", "simulator", "--port", "0"],

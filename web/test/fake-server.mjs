@@ -164,6 +164,7 @@ export class FakeServer {
       to_ms,
       counted_from_ms: from_ms,
       lost: reason ? null : all.reduce((sum, each) => sum + each.lost, 0),
+      lost_counted: reason ? null : all.reduce((sum, each) => sum + each.lost, 0),
       reason,
       series: all,
     };

@@ -16,7 +16,7 @@ from simulator.protocols.coinbase.names import parse
 from simulator.protocols.coinbase.rest import PATHS
 from simulator.protocols.instants import ms_of, rfc3339_ms
 from simulator.protocols.port import DepthIssued, Ids, Issued, KlineIssued, TradeIssued
-from simulator.world.book import UPDATE_IDS_PER_SLOT, slot_at, update_id
+from simulator.world.book import update_ids_at
 
 _KINDS: Final = {"market_trades": "trade", "level2": "depth", "ticker": "quote"}
 _NEEDED: Final = {
@@ -74,9 +74,9 @@ class CoinbaseDialect:
             for entry in reversed(payload["events"][0]["trades"]):
                 yield TradeIssued(entry["product_id"], _row(entry))
         elif payload["channel"] == "l2_data":
-            last = update_id(slot_at(event.time_ms))
-            first = last - UPDATE_IDS_PER_SLOT + 1
-            yield DepthIssued(payload["events"][0]["product_id"], first, last, event.time_ms)
+            yield DepthIssued(
+                payload["events"][0]["product_id"], *update_ids_at(event.time_ms), event.time_ms
+            )
 
     def ids_of(self, target: Target, event: Outgoing) -> Ids | None:
         match target.kind:
@@ -87,8 +87,8 @@ class CoinbaseDialect:
             case "kline":
                 return None
             case _:
-                last = update_id(slot_at(event.time_ms))
-                return Ids(last - UPDATE_IDS_PER_SLOT + 1, last, last + 1)
+                first, last = update_ids_at(event.time_ms)
+                return Ids(first, last, last + 1)
 
     def lie_of(self, target: Target, event: Outgoing) -> Mapping[str, Any]:  # noqa: ARG002
         entry = event.event["events"][0]["trades"][0]

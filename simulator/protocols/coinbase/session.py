@@ -20,7 +20,7 @@ from simulator.protocols.coinbase.names import STATUS, canonical, parse
 from simulator.protocols.coinbase.wire import encode, envelope, numbered
 from simulator.protocols.port import FrameLimit, Surroundings
 from simulator.world.book import published_ms, slot_at
-from simulator.world.feed import Trade
+from simulator.world.feed import newest_trades, trades_of
 from simulator.world.market import Market
 from simulator.world.rows import trade_rows
 from simulator.world.world import World
@@ -192,14 +192,9 @@ class CoinbaseSession:
                 return self._said(envelope("ticker", time_ms, [{"type": "snapshot", "tickers": [entry]}]))
 
     def _recent_trades(self, market: Market, time_ms: int) -> bytes:
-        first_id = market.tape.id_after(time_ms) - _SNAPSHOT_TRADES
-        first_id = max(first_id, market.trade_numbering.shift(time_ms) + 1)
-        trades = market.tape.by_id(first_id, _SNAPSHOT_TRADES, time_ms)
+        trades = newest_trades(market, time_ms, _SNAPSHOT_TRADES)
         self._surroundings.show(market.symbol, trade_rows(market, trades))
-        columns = (trades.times_ms, trades.price_ticks, trades.lots, trades.buyer_is_maker)
-        rows = zip(*(column.tolist() for column in columns), strict=True)
-        shown = [Trade(trades.first_id + index, *row) for index, row in enumerate(rows)]
-        entries = trade_entries(market, reversed(shown))
+        entries = trade_entries(market, reversed(trades_of(trades)))
         return self._said(envelope("market_trades", time_ms, [{"type": "snapshot", "trades": entries}]))
 
     def _book(self, market: Market, time_ms: int) -> bytes:

@@ -15,7 +15,7 @@ from simulator.protocols.instants import ms_of, rfc3339_ms
 from simulator.protocols.kraken.names import parse, stream_name
 from simulator.protocols.kraken.rest import ENDPOINTS
 from simulator.protocols.port import DepthIssued, Ids, Issued, KlineIssued, TradeIssued
-from simulator.world.book import UPDATE_IDS_PER_SLOT, slot_at, update_id
+from simulator.world.book import update_ids_at
 
 _KINDS: Final = {"trade": "trade", "book": "depth", "ticker": "quote", "kline": "kline"}
 _NEEDED: Final = {
@@ -72,9 +72,7 @@ class KrakenDialect:
             for entry in payload["data"]:
                 yield TradeIssued(entry["symbol"], _row(entry))
         elif payload["channel"] == "book":
-            last = update_id(slot_at(event.time_ms))
-            first = last - UPDATE_IDS_PER_SLOT + 1
-            yield DepthIssued(payload["data"][0]["symbol"], first, last, event.time_ms)
+            yield DepthIssued(payload["data"][0]["symbol"], *update_ids_at(event.time_ms), event.time_ms)
 
     def ids_of(self, target: Target, event: Outgoing) -> Ids | None:
         match target.kind:
@@ -85,8 +83,8 @@ class KrakenDialect:
             case "kline":
                 return None
             case _:
-                last = update_id(slot_at(event.time_ms))
-                return Ids(last - UPDATE_IDS_PER_SLOT + 1, last, last + 1)
+                first, last = update_ids_at(event.time_ms)
+                return Ids(first, last, last + 1)
 
     def lie_of(self, target: Target, event: Outgoing) -> Mapping[str, Any]:  # noqa: ARG002
         entry = event.event["data"][-1]

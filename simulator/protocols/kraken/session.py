@@ -21,7 +21,7 @@ from simulator.protocols.kraken.names import DEPTHS, INSTRUMENT, stream_name
 from simulator.protocols.kraken.wire import Decimals, encode, frame_of
 from simulator.protocols.port import FrameLimit, Surroundings
 from simulator.world.book import slot_at
-from simulator.world.feed import Trade
+from simulator.world.feed import newest_trades, trades_of
 from simulator.world.hashing import hash_key
 from simulator.world.market import Market
 from simulator.world.rows import trade_rows
@@ -155,14 +155,9 @@ class KrakenSession:
                 return message("ticker", "snapshot", [ticker_entry(market, top, time_ms)])
 
     def _recent_trades(self, market: Market, time_ms: int) -> dict[str, Any]:
-        first_id = market.tape.id_after(time_ms) - _SNAPSHOT_TRADES
-        first_id = max(first_id, market.trade_numbering.shift(time_ms) + 1)
-        trades = market.tape.by_id(first_id, _SNAPSHOT_TRADES, time_ms)
+        trades = newest_trades(market, time_ms, _SNAPSHOT_TRADES)
         self._surroundings.show(market.symbol, trade_rows(market, trades))
-        columns = (trades.times_ms, trades.price_ticks, trades.lots, trades.buyer_is_maker)
-        rows = zip(*(column.tolist() for column in columns), strict=True)
-        entries = [Trade(trades.first_id + index, *row) for index, row in enumerate(rows)]
-        return message("trade", "snapshot", trade_entries(market, Decimals(market), entries))
+        return message("trade", "snapshot", trade_entries(market, Decimals(market), trades_of(trades)))
 
     def _instruments(self, time_ms: int) -> dict[str, Any]:
         markets = self._world.markets.values()

@@ -7,6 +7,7 @@ import pwd
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,12 +27,16 @@ def binaries() -> Path:
 
 
 @contextmanager
-def postgres(directory: Path) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """SQLAlchemy's address of an empty database whose owner may do what Prefect's migration needs."""
+    # Not below pytest's own folder: every session of pytest that begins closes that to all other users.
+    with tempfile.TemporaryDirectory(prefix="cryptostream-postgres-") as data:
+        yield from _serve(Path(data))
+
+
+def _serve(data: Path) -> Iterator[str]:
     programs, port = binaries(), free_port()
-    data = directory / "postgres"
-    data.mkdir()
-    user = _user(directory, data)
+    user = _owner(data)
     _run(user, programs / "initdb", "-D", data, "-U", "prefect", "-A", "trust", "--no-sync")
     command: list[str | Path] = [
         programs / "postgres", "-D", data, "-p", str(port), "-c", f"unix_socket_directories={data}",
@@ -52,14 +57,11 @@ def postgres(directory: Path) -> Iterator[str]:
         server.wait(60)
 
 
-def _user(directory: Path, data: Path) -> str | None:
-    """Root may not run PostgreSQL: then it is the package's own user, who must reach the directory."""
+def _owner(data: Path) -> str | None:
+    """Root may not run PostgreSQL: then it is the package's own user, to whom the directory is given."""
     if os.geteuid() != 0:
         return None
     os.chown(data, pwd.getpwnam("postgres").pw_uid, -1)
-    for parent in (directory, *directory.parents):
-        if parent.is_relative_to("/tmp") and parent != Path("/tmp"):
-            parent.chmod(parent.stat().st_mode | 0o711)
     return "postgres"
 
 

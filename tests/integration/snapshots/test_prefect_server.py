@@ -39,7 +39,7 @@ def test_a_deployment_takes_slots_on_its_schedule_and_the_api_shows_it(tmp_path:
     binaries()
     (tmp_path / "sqlite").mkdir()
     (tmp_path / "postgresql").mkdir()
-    with postgres(tmp_path / "postgresql") as database, ThreadPoolExecutor(2) as threads:
+    with postgres() as database, ThreadPoolExecutor(2) as threads:
         trials = [
             threads.submit(_trial, tmp_path / "sqlite", None),
             threads.submit(_trial, tmp_path / "postgresql", database),

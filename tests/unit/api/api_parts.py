@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from api.app import Parts, build_app
 from api.history import History
 from api.page import Page
-from api.topics import TopicSearch
+from api.topics import Searches
 from consumers.measurements import MEASUREMENTS
 from consumers.stores.port import Row
 from consumers.stores.rows import row_order
@@ -110,7 +110,7 @@ def client(
     failure: StoreError | None = None,
     kinds: Mapping[str, LiveKind] | None = None,
     folder: Path | None = None,
-    search: TopicSearch | None = None,
+    searches: Searches | None = None,
     stream: APIRouter | None = None,
     history: History | None = None,
     base_url: str = ORIGIN,
@@ -122,7 +122,7 @@ def client(
         kinds or live_kinds(("momentum_rsi",)),
         history or History(lambda: FakeReader(stored or {}, failure)),
         Page(folder),
-        search=search,
+        searches=searches,
         stream=stream,
     )
     return TestClient(build_app(parts), base_url=base_url, raise_server_exceptions=False)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from api.client import Client
-from api.hub import Activate, Effect, Hub
+from api.hub import Activate, Fetch, Hub
 from api.limits import Limits
 from consumers.tap.port import LiveRow
 from tests.live_topics import (
@@ -51,7 +51,7 @@ class Replica:
     def __init__(self) -> None:
         self.hub = Hub(KINDS, LIMITS)
         self.read: dict[Any, int] = {}
-        self.asked: list[Effect] = []
+        self.asked: list[Activate | Fetch] = []
 
 
 class StreamMachine(RuleBasedStateMachine):
@@ -228,7 +228,9 @@ class StreamMachine(RuleBasedStateMachine):
     def send(self, message: str) -> None:
         assert self.client is not None
         self.replica.hub.receive(self.client, message, self.now_ms)
-        self.replica.asked += self.replica.hub.effects
+        self.replica.asked += [
+            each for each in self.replica.hub.effects if isinstance(each, Activate | Fetch)
+        ]
         self.replica.hub.effects.clear()
 
     # The laws.

@@ -97,6 +97,12 @@ def two_views_of_the_same_bars_outgrow_the_memory(stream: StreamMachine) -> None
     stream.show(6)
 
 
+def the_ring_drops_what_a_slow_snapshot_has_not_sent(stream: StreamMachine) -> None:
+    stream.begin(0, warm=True)
+    stream.lose_connection(0, bars=1, anew=False)
+    stream.append_bars(3, again=False)
+
+
 SCENARIOS: Final[tuple[Callable[[StreamMachine], None], ...]] = (
     older_rows_are_fetched_while_others_come,
     a_flood_of_trades,
@@ -108,6 +114,7 @@ SCENARIOS: Final[tuple[Callable[[StreamMachine], None], ...]] = (
     the_connection_is_lost_within_a_snapshot,
     bars_come_within_a_snapshot,
     two_views_of_the_same_bars_outgrow_the_memory,
+    the_ring_drops_what_a_slow_snapshot_has_not_sent,
 )
 
 

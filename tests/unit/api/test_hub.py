@@ -28,8 +28,8 @@ LEDGER_OF_BARS = LiveSeries("ledger", ("binance", "BTCUSDC", "klines", "1m"))
 class Stage:
     """A hub with one client."""
 
-    def __init__(self, **limits: Any) -> None:
-        self.hub = Hub(KINDS, Limits(**{"frame_ms": 0, "credits": 100, **limits}))
+    def __init__(self, *, configured: Any = None, **limits: Any) -> None:
+        self.hub = Hub(KINDS, Limits(**{"frame_ms": 0, "credits": 100, **limits}), configured)
         self.client: Client = self.hub.join()
         self.page = Page()
         self.now_ms = NOW_MS

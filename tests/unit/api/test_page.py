@@ -74,3 +74,37 @@ def test_a_page_that_is_not_built_says_how_to_build_it(tmp_path: Path) -> None:
     assert answer.status_code == 200
     assert answer.text.count("\n") == 1
     assert "make web" in answer.text
+
+
+@pytest.mark.parametrize("path", ["/404", "/404/", "/404.html", "/_not-found", "/_not-found/"])
+def test_the_page_for_what_is_not_there_is_not_there_itself(folder: Path, path: str) -> None:
+    (folder / "_not-found").mkdir()
+    (folder / "_not-found" / "index.html").write_text("<html>nothing</html>")
+    seen = client(folder=folder).get(path, headers={"Accept": "text/html"})
+    assert (seen.status_code, "nothing" in seen.text) == (404, True)
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "said"),
+    [
+        ("bytes=9000-", 416, "Range"),
+        ("bytes=5-2", 400, "Range"),
+        ("bytes=a-b", 400, "Range"),
+        ("lines=1-2", 400, "Range"),
+    ],
+)
+def test_a_part_of_a_file_that_cannot_be_given_is_a_problem(
+    folder: Path, asked: str, status: int, said: str
+) -> None:
+    answer = client(folder=folder).get("/health", headers={"Range": asked})
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["content-length"] == str(len(answer.content))
+    assert answer.json()["status"] == status and said in answer.json()["detail"]
+    if status == 416:
+        assert answer.headers["content-range"] == f"bytes */{len('<html>health</html>')}"
+
+
+def test_a_part_of_a_file_is_given(folder: Path) -> None:
+    answer = client(folder=folder).get("/health", headers={"Range": "bytes=6-11"})
+    assert (answer.status_code, answer.text) == (206, "health")

@@ -46,6 +46,18 @@ def test_a_name_that_another_site_may_point_here_is_not_answered(host: str) -> N
     assert answer.json()["detail"].startswith("Host ")
 
 
+@pytest.mark.parametrize("host", ["", "127.0.0.1@evil", "a:b:c"])
+def test_with_a_token_a_host_must_only_be_one(host: str) -> None:
+    api = client(api_token=SecretStr("secret"))
+    asked = {"Host": host, "Authorization": "Bearer secret"}
+    answer = api.get(PATH, headers=asked)
+    assert (answer.status_code, answer.json()["detail"]) == (
+        403,
+        f"Host {host!r} is no name of a host; use localhost or the address",
+    )
+    assert api.get(PATH, headers=asked | {"Host": "market.example"}).status_code == 200
+
+
 @pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1:9999", "[::1]:8000", "192.168.1.7"])
 def test_names_that_only_mean_this_machine_are_answered(host: str) -> None:
     assert client().get(PATH, headers={"Host": host}).status_code == 200

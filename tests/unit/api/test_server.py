@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from api.__main__ import main
+from api.security import HEAD_BYTES, Guarded
 from api.server import HEAD_S, WholeHeads, address_of, listening_socket
 from shared.errors import SettingsError
 from shared.settings import Settings
@@ -75,14 +78,35 @@ def test_a_start_that_cannot_be_is_one_line(
     assert said in error
 
 
+def test_an_interrupt_while_it_is_being_loaded_ends_it_in_order(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(name: str, *_rest: Any) -> None:
+        if name == "api.service":
+            raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "api.service", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [SimpleNamespace(find_spec=interrupted), *sys.meta_path])
+    assert main([]) == 130
+    assert capsys.readouterr().err == ""
+
+
 class _Transport(asyncio.Transport):
     closed = False
 
     def close(self) -> None:
         self.closed = True
 
+    written = b""
+
     def write(self, data: Any) -> None:
-        pass
+        self.written += bytes(data)
+
+    def pause_reading(self) -> None:
+        """The test does not."""
+
+    def resume_reading(self) -> None:
+        """As above."""
 
     def is_closing(self) -> bool:
         return self.closed
@@ -118,3 +142,84 @@ def test_who_sends_no_whole_head_loses_the_connection(parts: list[bytes], kept: 
         return transport.closed
 
     assert run_virtually(connection()) is not kept
+
+
+def _answered(parts: list[bytes], app: Any) -> tuple[bytes, bool]:
+    """What is answered to packets, and whether the connection was closed."""
+
+    async def connection() -> tuple[bytes, bool]:
+        config = uvicorn.Config(
+            app,
+            http=WholeHeads,
+            proxy_headers=False,
+            lifespan="off",
+            log_config=None,
+            h11_max_incomplete_event_size=HEAD_BYTES,
+        )
+        transport = _Transport()
+        protocol = WholeHeads(config, ServerState(), {})
+        protocol.connection_made(transport)
+        for part in parts:
+            if not transport.closed:
+                protocol.data_received(part)
+            await asyncio.sleep(0.01)
+        return transport.written, transport.closed
+
+    return run_virtually(connection())
+
+
+async def _empty(_scope: Any, _receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body"})
+
+
+def _head(size: int) -> bytes:
+    begin, end = b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: ", b"\r\n\r\n"
+    return begin + b"a" * (size - len(begin) - len(end)) + end
+
+
+@pytest.mark.parametrize("packet", [1_000, HEAD_BYTES, HEAD_BYTES + 1, 200_000])
+def test_a_head_of_16_kb_is_read_and_a_longer_one_is_not_however_it_comes(packet: int) -> None:
+    app = Guarded(_empty, settings())
+
+    def answered(head: bytes) -> bytes:
+        return _answered([head[at : at + packet] for at in range(0, len(head), packet)], app)[0]
+
+    assert answered(_head(HEAD_BYTES)).startswith(b"HTTP/1.1 204")
+    for size in (17_000, 20_000, 90_000):
+        written = answered(_head(size))
+        assert written.startswith((b"HTTP/1.1 400", b"HTTP/1.1 431"))
+        assert b"application/problem+json" in written and b"longer than 16,384 bytes" in written
+    # Behind another, in the same packet.
+    if packet > 90_000:
+        assert b"HTTP/1.1 431" in answered(_head(9_000) + _head(20_000))
+
+
+def test_what_is_no_http_is_a_problem() -> None:
+    written, closed = _answered([b"\x16\x03\x01 hello\r\n\r\n"], _empty)
+    assert b"application/problem+json" in written and closed
+
+
+def test_a_service_that_is_full_says_when_to_ask_again() -> None:
+    async def connections() -> list[bytes]:
+        config = uvicorn.Config(
+            _empty, http=WholeHeads, proxy_headers=False, lifespan="off", log_config=None, limit_concurrency=2
+        )
+        config.load()
+        state, transports = ServerState(), [_Transport() for _ in range(2)]
+        protocols = [WholeHeads(config, state, {}) for _ in transports]
+        for protocol, transport in zip(protocols, transports, strict=True):
+            protocol.connection_made(transport)
+            protocol.data_received(_head(100))
+            await asyncio.sleep(0.01)
+        protocols[0].connection_lost(None)
+        protocols[1].data_received(_head(100))
+        await asyncio.sleep(0.01)
+        return [transport.written for transport in transports]
+
+    first, second = run_virtually(connections())
+    assert first.startswith(b"HTTP/1.1 204")
+    refused, _, accepted = second.partition(b"HTTP/1.1 204")
+    assert refused.startswith(b"HTTP/1.1 503") and accepted
+    for words in (b"application/problem+json", b"retry-after: 1", b"nosniff", b"all places are taken"):
+        assert words in refused

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import cast
 
@@ -333,6 +334,40 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
     for get in (fetch.fetch_kafka, fetch.fetch_influxd):
         with pytest.raises(EngineUnavailable, match=r"cannot be made \(Not a directory\)"):
+            get(lambda _text: None)
+
+
+def test_two_that_get_an_engine_at_once_get_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jar = f"kafka_2.13-{fetch.KAFKA_VERSION}.jar"
+    monkeypatch.setenv("CRYPTOSTREAM_ENGINES", str(tmp_path))
+    monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
+    waits, downloads = threading.Event(), []
+
+    def download(command: list[str], **_others: object) -> subprocess.CompletedProcess[str]:
+        downloads.append(command)
+        assert waits.wait(30), "the second one does not wait for the first"
+        libs = Path(command[-1].removeprefix("-DoutputDirectory="))
+        libs.mkdir()
+        (libs / jar).touch()
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    def say(text: str) -> None:
+        if "another process" in text:
+            waits.set()
+
+    monkeypatch.setattr("subprocess.run", download)
+    with ThreadPoolExecutor(2) as pool:
+        got = list(pool.map(fetch.fetch_kafka, [say, say]))
+    assert got[0] == got[1]
+    assert (got[0] / jar).exists()
+    assert len(downloads) == 1
+
+
+def test_a_cache_that_may_not_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRYPTOSTREAM_ENGINES", str(tmp_path))
+    (tmp_path / "fetch.lock").mkdir()
+    for get in (fetch.fetch_kafka, fetch.fetch_influxd):
+        with pytest.raises(EngineUnavailable, match=r"fetch\.lock: cannot be written \(Is a directory\)"):
             get(lambda _text: None)
 
 

@@ -1,6 +1,7 @@
 "use client";
 
-import { count, milliseconds, utc } from "@/page/figures";
+import { milliseconds, utc } from "@/page/figures";
+import { outcome_of } from "@/page/ledger";
 import { useStore } from "@/page/store";
 import { usePage } from "./page-context";
 import { useTick } from "./use-tick";
@@ -14,19 +15,21 @@ export function Figures() {
   const problem = useStore(health.ledger_problem);
   const latency = stream.core.latency.total.quantiles();
   const lag_s = health.lag_s();
-  const lost = ledger?.lost ?? null;
-  const why = problem ?? ledger?.reason ?? "not asked yet";
+  const lost = outcome_of(ledger, problem);
   const live = connection === "open";
   return (
     <dl className="figures" data-away={!live}>
       <Figure
         name="lost"
-        text={lost === null ? "unknown" : count(lost)}
-        tone={lost === null ? "doubt" : lost > 0 ? "bad" : "good"}
+        text={lost.short}
+        tone={lost.tone}
         title={
-          lost === null
-            ? `Lost ids are unknown: ${why}`
-            : `Ids that the exchange issued and the store lacks, since ${utc(ledger?.counted_from_ms ?? 0)} UTC`
+          lost.tone === "doubt"
+            ? `Lost ids are unknown: ${lost.reason}`
+            : [
+                `Ids that the exchange issued and the store lacks, since ${utc(ledger?.counted_from_ms ?? 0)} UTC`,
+                ...(lost.reason === null ? [] : [lost.reason]),
+              ].join(". ")
         }
       />
       <Figure

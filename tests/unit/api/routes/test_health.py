@@ -51,10 +51,45 @@ def test_a_configured_series_that_was_never_counted_leaves_the_whole_unknown() -
 def test_it_vouches_for_no_more_than_since_the_last_series_began_to_be_counted() -> None:
     later = counted(3, symbol="ETHUSDC", begin_ns=T0_MS * 10**6 + 2 * MINUTE_NS)
     answer = client({"ledger": [*counted(5), *later]}).get(f"/api/v1/ledger{SPAN}").json()
-    assert (answer["lost"], answer["counted_from_ms"]) == (0, T0_MS + 120_000)
+    assert (answer["lost"], answer["lost_counted"], answer["counted_from_ms"]) == (None, 0, T0_MS + 120_000)
+    assert answer["reason"] == (
+        "ETHUSDC klines 1m is counted from 2026-08-03T14:27:00Z on only; what was before is not known"
+    )
     assert [each["counted_from_ms"] for each in answer["series"]] == [T0_MS, T0_MS + 120_000]
     none = client({"ledger": []}).get(f"/api/v1/ledger{SPAN}").json()
     assert (none["lost"], none["counted_from_ms"]) == (None, None)
+
+
+def test_a_day_of_which_the_last_minutes_alone_were_counted_is_not_called_complete() -> None:
+    begin_ns = now_minute_ns() - 5 * MINUTE_NS
+    answer = client({"ledger": counted(5, begin_ns=begin_ns)}).get("/api/v1/ledger").json()
+    assert (answer["lost"], answer["lost_counted"]) == (None, 0)
+    assert answer["counted_from_ms"] == begin_ns // 10**6
+    assert answer["reason"].startswith("BTCUSDC klines 1m is counted from ")
+    # What is known to be lost is said.
+    lost = counted(5, begin_ns=begin_ns, lost={0: 3})
+    answer = client({"ledger": lost}).get("/api/v1/ledger").json()
+    assert (answer["lost"], answer["lost_counted"]) == (3, 3) and answer["reason"] is not None
+
+
+def test_a_part_in_the_midst_that_was_not_counted_is_not_called_complete() -> None:
+    ledger = [*counted(2), *counted(2, begin_ns=T0_MS * 10**6 + 3 * MINUTE_NS)]
+    answer = client({"ledger": ledger}).get(f"/api/v1/ledger{SPAN}").json()
+    assert (answer["lost"], answer["lost_counted"]) == (None, 0)
+    assert answer["counted_from_ms"] == T0_MS + 180_000
+    assert answer["series"][0]["expected"] == 4
+
+
+def test_a_span_that_begins_within_a_period_is_counted_from_its_begin() -> None:
+    span = f"?from={T0_MS + 30_000}&to={T0_MS + 300_000}"
+    answer = client({"ledger": counted(5)}).get(f"/api/v1/ledger{span}").json()
+    assert (answer["lost"], answer["counted_from_ms"]) == (0, T0_MS + 30_000)
+
+
+def test_trades_that_come_late_in_the_span_are_vouched_for_by_the_bars() -> None:
+    late = counted(1, stream="trades", interval="", begin_ns=T0_MS * 10**6 + 3 * MINUTE_NS)
+    answer = client({"ledger": [*counted(5), *late]}).get(f"/api/v1/ledger{SPAN}").json()
+    assert (answer["lost"], answer["reason"]) == (0, None)
 
 
 def test_minutes_without_a_trade_do_not_make_the_whole_unknown() -> None:
@@ -66,7 +101,7 @@ def test_minutes_without_a_trade_do_not_make_the_whole_unknown() -> None:
 def test_what_is_on_its_way_is_not_called_lost() -> None:
     begin_ns = now_minute_ns() - 4 * MINUTE_NS
     ledger = counted(5, lost={4: 1}, begin_ns=begin_ns)
-    answer = client({"ledger": ledger}).get("/api/v1/ledger").json()
+    answer = client({"ledger": ledger}).get(f"/api/v1/ledger?from={begin_ns // 10**6}").json()
     assert (answer["lost"], answer["series"][0]["in_flight"]) == (0, 1)
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from consumers.tap import fetch as module
 from consumers.tap.fetch import fetch
 from consumers.tap.fill_bars import BarSources
 from consumers.tap.port import Fetched
@@ -77,11 +78,32 @@ def test_an_offset_that_cannot_be_read_is_told_with_the_reason(offset: int, reas
     assert reason in answer.reason and (answer.rows is None) == bool(reason)
 
 
-def test_too_many_records_are_not_read() -> None:
+def test_a_quiet_series_goes_on_over_any_number_of_others_records() -> None:
+    partitions = bars()
+    partitions.add(CLOSED, b"other", [b"x" * 500] * (2 * MAX_RECORDS))
+    partitions.add(CLOSED, KEY, [bar(50)])
+    answer = asked(partitions, "kline", 49)
+    assert answer.rows is not None
+    assert [row.offset for row in answer.rows] == [49, 50 + 2 * MAX_RECORDS]
+    # Without a seam: each record was read once.
+    assert partitions.passed[0] == 2 * MAX_RECORDS + 2
+
+
+def test_what_takes_too_long_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WITHIN_S", 0.0)
     partitions = FakePartitions()
-    partitions.add(CLOSED, b"other", [b"x"] * (MAX_RECORDS + 1))
+    partitions.add(CLOSED, b"other", [b"x"] * 100_000)
     answer = asked(partitions, "kline", 0)
-    assert answer.rows is None and "50,000" in answer.reason and partitions.reads == []
+    assert answer.rows is None and partitions.passed[0] <= 20_000
+    assert answer.reason == "to read what has come since takes longer than 0 s"
+
+
+def test_rows_and_bytes_of_an_answer_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_RECORDS", 30)
+    assert asked(bars(), "kline", 10).reason.startswith("more than 30 rows or ")
+    assert asked(bars(), "kline", 30).rows is not None
+    monkeypatch.setattr(module, "MAX_BYTES", 1_000)
+    assert asked(bars(), "kline", 30).rows is None
 
 
 def test_series_of_the_newest_rows_alone_are_not_read_again() -> None:

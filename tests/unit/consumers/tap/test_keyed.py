@@ -59,11 +59,21 @@ class Tapped:
     def __init__(self, memory_broker: bool = False) -> None:
         self.partitions = FakePartitions()
         self.jobs: list[Callable[[PartitionReader], None]] = []
+        self.wanted: list[Callable[[], bool]] = []  # of all jobs so far
         self.refusals = 0
         self.bad = BadRecords()
         self.followed = 0
         self.events: list[Event] = []
-        self.work = KeyedWork((TRADES,), ("trade",), self._fill, self._run_job, memory_broker=memory_broker)
+        self.forgotten: list[bytes] = []
+        self.room = True
+        self.work = KeyedWork(
+            (TRADES,),
+            ("trade",),
+            self._fill,
+            self._run_job,
+            self.forgotten.append,
+            memory_broker=memory_broker,
+        )
         self.begin("aaaaaa")
 
     def begin(self, epoch: str) -> Any:
@@ -97,9 +107,18 @@ class Tapped:
                 rows += event.rows
         return [row.values[0] for row in rows]
 
-    def _run_job(self, incarnations: Incarnations, job: Callable[[PartitionReader], None]) -> None:
-        assert incarnations[TRADES].partitions == 1
-        self.jobs.append(job)
+    def _run_job(
+        self,
+        key: bytes,
+        incarnations: Incarnations,
+        job: Callable[[PartitionReader], None],
+        is_wanted: Callable[[], bool],
+    ) -> bool:
+        assert incarnations[TRADES].partitions == 1 and is_wanted()
+        if self.room:
+            self.jobs.append(job)
+            self.wanted.append(is_wanted)
+        return self.room
 
     def _fill(self, reader: PartitionReader, key: bytes) -> Filling:
         if self.refusals:
@@ -215,3 +234,54 @@ def test_rows_carry_the_offset_that_comes_next() -> None:
         [RawRecord(TRADES, 0, 41, orjson.dumps(trade()))]
     )
     assert isinstance(given, SeriesRows) and given.end == 42
+
+
+# Keys that are dropped, and pools without room.
+
+
+def test_a_key_that_is_dropped_is_not_followed_and_its_fill_is_void() -> None:
+    tapped = Tapped()
+    tapped.produce(3)
+    tapped.work.activate(KEY)
+    tapped.follow()
+    tapped.work.drop(KEY)
+    tapped.follow(0)
+    assert not tapped.wanted[0]() and tapped.forgotten == [KEY]
+    tapped.fill()  # was under way
+    tapped.produce(2)
+    tapped.follow()
+    assert tapped.events == [] and tapped.jobs == []
+    assert tapped.forgotten == [KEY, KEY]  # what the fill has left
+
+
+def test_a_key_that_is_asked_for_again_begins_anew() -> None:
+    tapped = Tapped()
+    tapped.produce(3)
+    tapped.work.activate(KEY)
+    tapped.follow()
+    tapped.work.drop(KEY)
+    tapped.work.activate(KEY)
+    tapped.follow()
+    assert [wanted() for wanted in tapped.wanted] == [False, True]
+    tapped.fill()  # of the former
+    tapped.follow()
+    assert tapped.events == []
+    tapped.produce(2)
+    tapped.fill()
+    tapped.follow()
+    assert tapped.ids() == [0, 1, 2, 3, 4] and tapped.forgotten == [KEY]
+
+
+def test_a_fill_for_which_there_is_no_room_is_tried_again() -> None:
+    tapped = Tapped()
+    tapped.room = False
+    tapped.produce(3)
+    tapped.work.activate(KEY)
+    tapped.follow()
+    assert tapped.jobs == []
+    tapped.room = True
+    tapped.produce(2)
+    tapped.follow()
+    tapped.fill()
+    tapped.follow()
+    assert tapped.ids() == [0, 1, 2, 3, 4]

@@ -72,3 +72,16 @@ def test_an_interval_that_is_viewed_later_has_the_trades_before() -> None:
     bars.update(MINUTE, [update(4, 4)])
     bars.show(MINUTE)
     assert told.counts() == [("Filled", "1m", [9])]
+
+
+def test_a_series_that_is_dropped_in_the_midst_of_its_fill_is_silent() -> None:
+    told = Told()
+    bars = OpenBars(told.receive)
+    bars.begin(MINUTE)
+    bars.trade(BTC, traded(1))
+    bars.drop(MINUTE)
+    bars.drop_trades(BTC)
+    bars.update(MINUTE, [update(1, 1)])
+    bars.show(MINUTE)
+    bars.trade(BTC, traded(2))
+    assert told == []

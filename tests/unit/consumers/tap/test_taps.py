@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from consumers.tap import taps as module
-from consumers.tap.keyed import Jobs
 from consumers.tap.port import Fetched
 from consumers.tap.series import LiveSeries
 from consumers.tap.taps import KafkaTaps, open_taps
@@ -90,13 +89,30 @@ def test_no_event_comes_after_the_end(events: list[Any]) -> None:
     assert events == []
 
 
-def test_an_unexpected_error_of_a_job_is_a_failure_of_the_process() -> None:
-    failures: list[BaseException] = []
-    jobs = Jobs(lambda _: FakePartitions(), failures.append, threading.Event())
+def test_instruments_that_are_not_configured_leave_room_and_can_be_dropped(
+    taps: KafkaTaps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_UNCONFIGURED", 2)
+    taps.activate(LiveSeries("kline", ("binance", "NOPE", "1m")))  # bars, and their trades
+    with pytest.raises(UsageError, match="2 instruments are followed already; ask again later"):
+        taps.activate(LiveSeries("quote", ("binance", "NOPE")))
+    for name in ("trade", "quote", "levels"):
+        taps.activate(LiveSeries(name, BTC))
+    taps.drop("binance", "NOPE")
+    taps.activate(LiveSeries("quote", ("binance", "OTHER")))
 
-    def broken(_reader: Any) -> None:
-        raise ZeroDivisionError
 
-    jobs.run({}, broken)
-    jobs.close()
-    assert [type(failure) for failure in failures] == [ZeroDivisionError]
+def test_fills_of_others_hold_up_none_of_a_configured_instrument(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.KafkaTaps, "_open", lambda _self, _incarnations: FakePartitions())
+    taps = opened([])
+    held, begun = threading.Event(), threading.Event()
+
+    def slow(_reader: Any) -> None:
+        held.wait(10)
+
+    accepted = [taps._run_fill(b"binance:NOPE", {}, slow, lambda: True) for _ in range(100)]
+    assert 0 < sum(accepted) <= 17
+    assert taps._run_fill(b"binance:BTCUSDC", {}, lambda _reader: begun.set(), lambda: True)
+    assert begun.wait(10)
+    held.set()
+    taps.close()

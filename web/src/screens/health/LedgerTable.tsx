@@ -1,23 +1,19 @@
 import type { LedgerSeries } from "@/api/types";
 import { count, utc } from "@/page/figures";
 import type { HealthModel } from "@/page/health";
+import { outcome_of } from "@/page/ledger";
 import { useStore } from "@/page/store";
 import { Scrolls } from "@/parts/Scrolls";
 
 export function LedgerTable({ health }: { health: HealthModel }) {
   const ledger = useStore(health.ledger);
   const problem = useStore(health.ledger_problem);
-  const lost = ledger?.lost ?? null;
-  const reason = problem ?? ledger?.reason ?? null;
+  const { text, tone, reason } = outcome_of(ledger, problem);
   return (
     <section className="card wide" aria-label="Ledger">
       <h2>Ledger: what the exchange issued, and what is stored</h2>
-      <p className="verdict" data-tone={lost === null ? "doubt" : lost > 0 ? "bad" : "good"} role="status">
-        {lost === null
-          ? `Lost: unknown${reason === null ? "" : `. ${reason}`}`
-          : lost === 0
-            ? "Nothing is lost"
-            : `Lost: ${count(lost)}`}
+      <p className="verdict" data-tone={tone} role="status">
+        {reason === null ? text : `${text}. ${reason}`}
         {ledger !== null && (
           <small>
             {" "}
