@@ -198,8 +198,10 @@ class Limits(Protocol):
         """
 
     def share(self, own: int, deployed: int) -> float | None:
-        """What a process with `own` of `deployed` symbols may use of the limit; None: the usual share, since the
-        exchange's answers tell each process what all have used."""
+        """What a process with `own` of `deployed` symbols may use of the limit.
+
+        None: the usual share, since the exchange's answers tell each process what all have used.
+        """
 
     def status_period_s(self, symbols: int) -> float:
         """Seconds between two polls of the symbols' statuses, in a deployment of so many symbols."""
