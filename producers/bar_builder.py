@@ -372,9 +372,15 @@ class BarBuilder:
 
     def _revise(self, series: _Series, open_ms: int, part: _Sum) -> Iterator[BarEffect]:
         """The bar with a late trade, and the flat ones after it, which repeat its closing price."""
-        if open_ms < series.begin:
-            return  # not built
         wanted = series.interval in self._wanted
+        if open_ms < series.begin:
+            # Not built; if it is the newest of all, the flat bars since the begin repeat its price.
+            if part.last_id == self._newest:
+                for flat_ms in range(series.begin, series.next, series.step) if wanted else ():
+                    flat = self._message(series, flat_ms, None, closed=True, close=part.close)
+                    yield RevisedBar(flat, part.last_id)
+                series.close = part.close
+            return
         if open_ms < self._oldest_remembered(series):
             if wanted:
                 yield Unproved(series.interval, open_ms, open_ms)

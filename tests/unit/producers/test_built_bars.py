@@ -196,3 +196,14 @@ def test_an_open_bar_is_published_when_it_has_changed_and_never_of_a_second(bars
     assert bars.tick(None, T + 2_000, never) == []
     bars.receive(trade_at(102, 1_500, price="99.00000000"))
     assert [interval for interval, _ in bars.tick(None, T + 3_000, never)] == ["1m"]
+
+
+def test_flat_bars_repeat_the_newest_trade_also_if_it_came_late_and_is_of_before_the_begin(
+    bars: BuiltBars,
+) -> None:
+    assert bars_of(bars.tick(T + 3_500, T + 3_500, never)) == [(0, 0)]
+    events = bars.receive(trade_at(101, -3, price="98.00000000"))
+    (again,) = [e.message for _, e in events if isinstance(e, Publish)]
+    assert (again["open_time_ms"] - T, again["close"], again["trade_count"]) == (0, "98.00000000", 0)
+    events = bars.receive(trade_at(102, 3_000, price="97.00000000"))
+    assert [e.message["close"] for _, e in events if isinstance(e, Publish)] == ["98.00000000"] * 2
