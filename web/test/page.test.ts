@@ -4,7 +4,7 @@ import { describe, expect, test, vi } from "vitest";
 import { address, get, Problem } from "@/api/http";
 import { token, token_wanted } from "@/api/token";
 import { count, duration, milliseconds, utc } from "@/page/figures";
-import { FIRST_VIEW, meant, read_view, type View, write_view } from "@/page/view";
+import { FIRST_VIEW, meant, read_view, unknown_instrument, type View, write_view } from "@/page/view";
 import { label_of, over_candles, pane_of } from "@/paint/indicator-places";
 import { LOGO_STYLE } from "@/paint/logo-style";
 import { PaintLoop } from "@/paint/loop";
@@ -50,6 +50,15 @@ describe("address of the page", () => {
     expect(meant(read_view("symbol=binance:ETHUSDC"), known)).toBe(known[1]);
     expect(meant(read_view("symbol=kraken:ETHUSDC"), known)).toBeUndefined();
     expect(meant(read_view("symbol=NONE"), known)).toBeUndefined();
+  });
+  test("of an unknown instrument says so until a known one is chosen", () => {
+    const known = [{ exchange: "binance", symbol: "BTCUSDC" }];
+    expect(unknown_instrument(read_view("symbol=NONE"), known)).toBe(
+      "NONE: no such instrument here; choose one from the list above",
+    );
+    expect(unknown_instrument(read_view("symbol=binance:BTCUSDC"), known)).toBeNull();
+    expect(unknown_instrument(read_view(""), known)).toBeNull();
+    expect(unknown_instrument(read_view("symbol=NONE"), [])).toBeNull();
   });
 });
 

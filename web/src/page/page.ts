@@ -7,7 +7,7 @@ import { browser_environment, PaintLoop } from "@/paint/loop";
 import { StreamClient } from "@/stream/client";
 import { HealthModel } from "./health";
 import { Store } from "./store";
-import { meant, read_view, type View, write_view } from "./view";
+import { meant, read_view, unknown_instrument, type View, write_view } from "./view";
 
 const AGES_EVERY_MS = 500;
 
@@ -39,7 +39,8 @@ export class Page {
     this.stream.onrefused = () => void this.load();
     this.stream.connection.subscribe(() => {
       if (this.stream.connection.get() !== "open") return;
-      if (this.problem.get() !== null) void this.load();
+      const unknown = unknown_instrument(this.view.get(), this.instruments.get());
+      if (this.problem.get() !== null || unknown !== null) void this.load();
       if (this.health.ledger.get() === null) void this.health.ask();
     });
     const dark = window.matchMedia("(prefers-color-scheme: dark)");
@@ -79,11 +80,8 @@ export class Page {
       this.grafana.set(told.grafana);
       this.problem.set(null);
       token_wanted.set(false);
-      const view = this.view.get();
-      const found = meant(view, this.instruments.get());
+      const found = meant(this.view.get(), this.instruments.get());
       if (found !== undefined) this.show({ exchange: found.exchange, symbol: found.symbol });
-      else if (view.symbol !== null)
-        this.problem.set(`${view.symbol}: no such instrument here; choose one from the list above`);
     } catch (error) {
       this.problem.set(error instanceof Error ? error.message : String(error));
     }

@@ -75,3 +75,12 @@ export function meant<Known extends Named>(
   if (symbol === null) return known[0];
   return known.find((each) => each.symbol === symbol && (exchange === null || each.exchange === exchange));
 }
+
+/** What to say of an address that names an instrument which is not known; null while none is known yet. */
+export function unknown_instrument(
+  view: Pick<View, "exchange" | "symbol">,
+  known: readonly Named[],
+): string | null {
+  if (known.length === 0 || view.symbol === null || meant(view, known) !== undefined) return null;
+  return `${view.symbol}: no such instrument here; choose one from the list above`;
+}

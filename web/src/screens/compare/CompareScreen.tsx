@@ -6,6 +6,7 @@ import { useStore } from "@/page/store";
 import { DARK, LIGHT } from "@/paint/colors";
 import { CompareChart } from "@/paint/compare-chart";
 import { usePage } from "@/parts/page-context";
+import { Starting } from "@/parts/Starting";
 import { useKeys } from "@/parts/use-keys";
 import { useTick } from "@/parts/use-tick";
 import { CompareModel } from "./model";
@@ -31,7 +32,7 @@ export function CompareScreen() {
     const chosen = others.length < names.length ? others : [...names, name].slice(-MOST);
     if (chosen.length > 0) page.show({ compare: chosen });
   };
-  if (names.length === 0) return <p className="starting">Waiting for the list of instruments …</p>;
+  if (names.length === 0) return <Starting />;
   return (
     <section className="card chart-card compare" aria-label="Instruments on one scale">
       <div className="toolbar">
