@@ -4,7 +4,16 @@ import { describe, expect, test, vi } from "vitest";
 import { address, get, Problem } from "@/api/http";
 import { token, token_wanted } from "@/api/token";
 import { count, duration, milliseconds, utc } from "@/page/figures";
-import { FIRST_VIEW, meant, read_view, unknown_instrument, type View, write_view } from "@/page/view";
+import {
+  FIRST_VIEW,
+  first_interval,
+  intervals_of,
+  meant,
+  read_view,
+  unknown_instrument,
+  type View,
+  write_view,
+} from "@/page/view";
 import { label_of, over_candles, pane_of } from "@/paint/indicator-places";
 import { LOGO_STYLE } from "@/paint/logo-style";
 import { PaintLoop } from "@/paint/loop";
@@ -50,6 +59,20 @@ describe("address of the page", () => {
     expect(meant(read_view("symbol=binance:ETHUSDC"), known)).toBe(known[1]);
     expect(meant(read_view("symbol=kraken:ETHUSDC"), known)).toBeUndefined();
     expect(meant(read_view("symbol=NONE"), known)).toBeUndefined();
+  });
+  test("begins with an interval that the instrument has, and leaves a chosen one as it is", () => {
+    expect(first_interval("1m", ["1s", "1m", "1h"])).toBe("1m");
+    expect(first_interval("1m", ["5m", "1h"])).toBe("5m");
+    expect(first_interval("1m", [])).toBe("1m");
+    expect(first_interval("7m", ["5m", "1h"])).toBe("7m");
+  });
+  test("offers the intervals of the instruments, each once", () => {
+    expect(intervals_of([{ intervals: ["1s", "5m"] }, { intervals: ["5m", "1h"] }])).toEqual([
+      "1s",
+      "5m",
+      "1h",
+    ]);
+    expect(intervals_of([])).toEqual(["1s", "1m", "15m", "1h", "1d"]);
   });
   test("of an unknown instrument says so until a known one is chosen", () => {
     const known = [{ exchange: "binance", symbol: "BTCUSDC" }];

@@ -7,7 +7,7 @@ import { browser_environment, PaintLoop } from "@/paint/loop";
 import { StreamClient } from "@/stream/client";
 import { HealthModel } from "./health";
 import { Store } from "./store";
-import { meant, read_view, unknown_instrument, type View, write_view } from "./view";
+import { first_interval, meant, read_view, unknown_instrument, type View, write_view } from "./view";
 
 const AGES_EVERY_MS = 500;
 
@@ -80,8 +80,12 @@ export class Page {
       this.grafana.set(told.grafana);
       this.problem.set(null);
       token_wanted.set(false);
-      const found = meant(this.view.get(), this.instruments.get());
-      if (found !== undefined) this.show({ exchange: found.exchange, symbol: found.symbol });
+      const view = this.view.get();
+      const found = meant(view, this.instruments.get());
+      if (found !== undefined) {
+        const { exchange, symbol, intervals } = found;
+        this.show({ exchange, symbol, interval: first_interval(view.interval, intervals) });
+      }
     } catch (error) {
       this.problem.set(error instanceof Error ? error.message : String(error));
     }

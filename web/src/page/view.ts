@@ -76,6 +76,20 @@ export function meant<Known extends Named>(
   return known.find((each) => each.symbol === symbol && (exchange === null || each.exchange === exchange));
 }
 
+const USUAL_INTERVALS = ["1s", "1m", "15m", "1h", "1d"];
+
+/** Intervals that the instruments have, each once; the usual ones while none is known. */
+export function intervals_of(known: readonly { readonly intervals: readonly string[] }[]): readonly string[] {
+  const all = new Set(known.flatMap(({ intervals }) => intervals));
+  return all.size > 0 ? [...all] : USUAL_INTERVALS;
+}
+
+/** The interval to begin with: the usual one has no bars where `INTERVALS` does not name it. */
+export function first_interval(interval: string, intervals: readonly string[]): string {
+  const [first = interval] = intervals;
+  return interval === FIRST_VIEW.interval && !intervals.includes(interval) ? first : interval;
+}
+
 /** What to say of an address that names an instrument which is not known; null while none is known yet. */
 export function unknown_instrument(
   view: Pick<View, "exchange" | "symbol">,

@@ -3,6 +3,7 @@
 import { useEffect, useMemo, useRef, useState } from "react";
 import { utc } from "@/page/figures";
 import { useStore } from "@/page/store";
+import { intervals_of } from "@/page/view";
 import { DARK, LIGHT } from "@/paint/colors";
 import { CompareChart } from "@/paint/compare-chart";
 import { usePage } from "@/parts/page-context";
@@ -11,20 +12,21 @@ import { useKeys } from "@/parts/use-keys";
 import { useTick } from "@/parts/use-tick";
 import { CompareModel } from "./model";
 
-const INTERVALS = ["1s", "1m", "15m", "1h", "1d"];
 const MOST = 8;
 
 export function CompareScreen() {
   const page = usePage();
   const view = useStore(page.view);
-  const known = useStore(page.instruments).map(({ exchange, symbol }) => `${exchange}:${symbol}`);
+  const instruments = useStore(page.instruments);
+  const known = instruments.map(({ exchange, symbol }) => `${exchange}:${symbol}`);
+  const intervals = useMemo(() => intervals_of(instruments), [instruments]);
   const names = (view.compare.length > 0 ? view.compare : known).slice(0, MOST);
   const keys = useMemo(
     () =>
       Object.fromEntries(
-        INTERVALS.map((name, index) => [String(index + 1), () => page.show({ interval: name })]),
+        intervals.slice(0, 9).map((name, index) => [String(index + 1), () => page.show({ interval: name })]),
       ),
-    [page],
+    [page, intervals],
   );
   useKeys(keys);
   const toggle = (name: string) => {
@@ -38,7 +40,7 @@ export function CompareScreen() {
       <div className="toolbar">
         <fieldset className="segments">
           <legend className="unseen">Interval</legend>
-          {INTERVALS.map((name) => (
+          {intervals.map((name) => (
             <button
               key={name}
               type="button"
