@@ -127,3 +127,11 @@ def test_the_keyboard_changes_symbol_interval_and_view(world: World, page: Page)
     page.evaluate("document.activeElement.blur()")
     page.keyboard.press("?")
     page.wait_for_selector("dialog[open], [role=dialog]")
+
+
+def test_an_unknown_instrument_is_told_until_a_known_one_is_chosen(world: World, page: Page) -> None:
+    page.goto(f"{world.url}/?symbol=NONE")
+    page.wait_for_selector("text=NONE: no such instrument here")
+    assert page.get_by_text("Waiting for the list").count() == 0
+    page.select_option("#symbol", "binance:BTCUSDC")
+    page.wait_for_selector("text=no such instrument here", state="detached")
