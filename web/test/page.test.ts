@@ -4,6 +4,7 @@ import { describe, expect, test, vi } from "vitest";
 import { address, get, Problem } from "@/api/http";
 import { token, token_wanted } from "@/api/token";
 import { count, duration, milliseconds, utc } from "@/page/figures";
+import { producers_report } from "@/page/health";
 import {
   FIRST_VIEW,
   first_interval,
@@ -82,6 +83,24 @@ describe("address of the page", () => {
     expect(unknown_instrument(read_view("symbol=binance:BTCUSDC"), known)).toBeNull();
     expect(unknown_instrument(read_view(""), known)).toBeNull();
     expect(unknown_instrument(read_view("symbol=NONE"), [])).toBeNull();
+  });
+});
+
+describe("whether streams are carried", () => {
+  const report = (more: object) => ({
+    service: "producer",
+    instance: "0",
+    up: true,
+    time_ms: 100_000,
+    ...more,
+  });
+  test("is known while all producers report", () => {
+    expect(producers_report([report({})], 110_000)).toBe(true);
+    expect(producers_report([report({ service: "consumer-book" })], 110_000)).toBe(false);
+    expect(producers_report([report({ up: false })], 110_000)).toBe(false);
+    expect(producers_report([report({})], 140_000)).toBe(false);
+    expect(producers_report([report({}), report({ instance: "1", time_ms: 1 })], 110_000)).toBe(false);
+    expect(producers_report([], 110_000)).toBe(false);
   });
 });
 
