@@ -58,6 +58,7 @@ describe("address of the page", () => {
     expect(meant(read_view(""), known)).toBe(known[0]);
     expect(meant(read_view("symbol=ETHUSDC"), known)).toBe(known[1]);
     expect(meant(read_view("symbol=binance:ETHUSDC"), known)).toBe(known[1]);
+    expect(meant(read_view("symbol=Binance:ethusdc"), known)).toBe(known[1]);
     expect(meant(read_view("symbol=kraken:ETHUSDC"), known)).toBeUndefined();
     expect(meant(read_view("symbol=NONE"), known)).toBeUndefined();
   });

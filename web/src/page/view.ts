@@ -73,7 +73,9 @@ export function meant<Known extends Named>(
   known: readonly Known[],
 ): Known | undefined {
   if (symbol === null) return known[0];
-  return known.find((each) => each.symbol === symbol && (exchange === null || each.exchange === exchange));
+  // Names are read as over HTTP: `btcusdc` is BTCUSDC.
+  const is = (name: string, given: string) => name.toLowerCase() === given.toLowerCase();
+  return known.find((each) => is(each.symbol, symbol) && (exchange === null || is(each.exchange, exchange)));
 }
 
 const USUAL_INTERVALS = ["1s", "1m", "15m", "1h", "1d"];
