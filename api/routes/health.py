@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
@@ -215,13 +216,18 @@ def summary(
             series=[],
         )
     late = _why_not_to_the_end(from_ms, min(to_ms, now - _SETTLED_MS), series, missing)
-    latest = max(series, key=lambda each: _known_from_ms(each, followed, from_ms))
-    counted_from_ms = _known_from_ms(latest, followed, from_ms)
+    known_from = [(_name(each), _known_from_ms(each, followed, from_ms)) for each in series]
+    # Trades of which none has come yet have no row.
+    traded = {(each.exchange, each.symbol) for each in series if not each.interval}
+    known_from += [
+        (f"{instrument[1]} trades", since_ms if since_ms - from_ms >= _MINUTE_MS else from_ms)
+        for instrument, since_ms in followed.items()
+        if since_ms is not None and instrument not in traded
+    ]
+    latest, counted_from_ms = max(known_from, key=itemgetter(1))
     early = None
     if counted_from_ms > from_ms:
-        early = (
-            f"{_name(latest)} is counted from {iso(counted_from_ms)} on only; what was before is not known"
-        )
+        early = f"{latest} is counted from {iso(counted_from_ms)} on only; what was before is not known"
     lost = sum(each.lost for each in series)
     return Ledger(
         from_ms=from_ms,

@@ -101,6 +101,9 @@ def test_bars_of_a_warm_up_do_not_vouch_for_the_trades_of_their_time() -> None:
     assert answer["reason"] == (
         "BTCUSDC trades is counted from 2026-08-03T14:27:00Z on only; what was before is not known"
     )
+    # So do they not while no trade has come yet.
+    none = client({"ledger": [*warm_up, *live]}).get(f"/api/v1/ledger{SPAN}").json()
+    assert (none["lost"], none["reason"]) == (None, answer["reason"])
     # Of the bars alone all is known.
     bars = client({"ledger": [*warm_up, *live]}).get(f"/api/v1/ledger{SPAN}&stream=klines").json()
     assert (bars["lost"], bars["reason"]) == (0, None)
