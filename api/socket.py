@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from http import HTTPStatus
 from typing import Final
 
 from fastapi import APIRouter
@@ -12,6 +13,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from api.client import MOST_ANSWERS, Client
 from api.guard import allowed_host, bearer_of_protocols, same_origin, token_matches
 from api.live import Live
+from api.problems import Problem
 from api.protocol import LONGEST_REQUEST, SUBPROTOCOL, ProtocolError
 from shared.settings import Settings
 
@@ -39,7 +41,15 @@ def stream_router(live: Live, settings: Settings) -> APIRouter:
     async def stream(websocket: WebSocket) -> None:
         await _serve(websocket, live, settings)
 
+    async def no_websocket() -> None:
+        raise Problem(
+            HTTPStatus.UPGRADE_REQUIRED,
+            f"{PATH}: is a WebSocket; open it with the sub-protocol {SUBPROTOCOL}",
+            {"Upgrade": "websocket", "Connection": "Upgrade"},
+        )
+
     router.add_api_websocket_route(PATH, stream)
+    router.add_api_route(PATH, no_websocket, include_in_schema=False)
     return router
 
 

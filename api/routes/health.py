@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
@@ -29,6 +30,7 @@ _LONGEST_MS: Final = 31 * _DAY_MS
 # What the exchange has sent is stored within seconds; a service that restarts takes some more.
 _SETTLED_MS: Final = 120_000
 _LOST_SHOWN: Final = 100
+_Instrument = tuple[str, str]  # exchange, symbol
 _COUNTS: Final = ("expected", "stored", "backfilled", "halted", "duplicates")
 
 
@@ -73,7 +75,9 @@ def health_router(kinds: dict[str, LiveKind], history: History, settings: Settin
             and all(tags.get(name, value) == value for name, value in zip(LEDGER.tags, each, strict=True))
         ]
         series = [each.series() for _, each in sorted(counted.items())]
-        return summary(from_ms, to_ms, series, missing, now_ms())
+        asked_trades = not tags.get("interval") and tags.get("stream") in {None, "trades"}
+        followed = _followed(counted.values()) if asked_trades else {}
+        return summary(from_ms, to_ms, series, followed=followed, missing=missing, now=now_ms())
 
     for kind, path, what in (
         (kinds[FRESHNESS.name], "freshness", "Ages of data at each hop"),
@@ -120,21 +124,28 @@ class _Counted:
 
     def __init__(self, tags: tuple[str, ...]) -> None:
         self._tags = tags
+        self.instrument = tags[LEDGER.tags.index("exchange")], tags[LEDGER.tags.index("symbol")]
         interval = tags[LEDGER.tags.index("interval")]
-        self._bars = interval != ""
+        self.bars = interval != ""
         self._period_ms = _period_ms(interval)
         self._counts = dict.fromkeys((*_COUNTS, "lost", "in_flight"), 0)
         self._counted_from_ms: int | None = None
         self._counted_to_ms = 0
+        # When the first bar came that is not of REST; None before.
+        self.followed_from_ms: int | None = None
         self._lost_ms: list[int] = []
 
     def add(self, row: Row, settled_ms: int) -> None:
         begin_ms = int(row["time_ns"] or 0) // _NS_PER_MS
         end_ms = begin_ms + self._period_ms
         # Every period of bars has a row; a minute without a trade has none.
-        is_broken = self._bars and begin_ms > self._counted_to_ms
+        is_broken = self.bars and begin_ms > self._counted_to_ms
         if self._counted_from_ms is None or is_broken:
             self._counted_from_ms = begin_ms
+            self.followed_from_ms = None
+        if self.followed_from_ms is None and int(row.get("stored") or 0) > int(row.get("backfilled") or 0):
+            # A long bar comes at its end, and says nothing of who followed its begin.
+            self.followed_from_ms = end_ms - _MINUTE_MS
         self._counted_to_ms = max(self._counted_to_ms, end_ms)
         for name in _COUNTS:
             self._counts[name] += int(row.get(name) or 0)
@@ -164,12 +175,33 @@ def _count(counted: dict[tuple[str, ...], _Counted], rows: Iterable[Row], now: i
         series.add(row, now - _SETTLED_MS)
 
 
+def _followed(counted: Iterable[_Counted]) -> dict[_Instrument, int | None]:
+    """By instrument of which there are bars: since when they came from its stream.
+
+    Minutes without a trade have no row, but the exchange closes a bar of them all the same: who had it from
+    the stream followed the trades too. A bar of REST (warm-up) says nothing of them.
+    """
+    followed: dict[_Instrument, int | None] = {}
+    for each in counted:
+        if each.bars:
+            since = (followed.get(each.instrument), each.followed_from_ms)
+            followed[each.instrument] = min(filter(None, since), default=None)
+    return followed
+
+
 def summary(
-    from_ms: int, to_ms: int, series: list[LedgerSeries], missing: Sequence[tuple[str, ...]], now: int
+    from_ms: int,
+    to_ms: int,
+    series: list[LedgerSeries],
+    *,
+    followed: Mapping[_Instrument, int | None],
+    missing: Sequence[tuple[str, ...]],
+    now: int,
 ) -> Ledger:
     """The answer; `lost` is a number only if every series was counted from the begin of the span to its end.
 
     Args:
+        followed: since when bars came from the stream, ms, of each instrument whose trades are asked for too.
         missing: tags of series that should be counted, and of which the span has no row.
     """
     if not series:
@@ -184,13 +216,18 @@ def summary(
             series=[],
         )
     late = _why_not_to_the_end(from_ms, min(to_ms, now - _SETTLED_MS), series, missing)
-    latest = max(series, key=lambda each: _known_from_ms(each, series, from_ms))
-    counted_from_ms = _known_from_ms(latest, series, from_ms)
+    known_from = [(_name(each), _known_from_ms(each, followed, from_ms)) for each in series]
+    # Trades of which none has come yet have no row.
+    traded = {(each.exchange, each.symbol) for each in series if not each.interval}
+    known_from += [
+        (f"{instrument[1]} trades", since_ms if since_ms - from_ms >= _MINUTE_MS else from_ms)
+        for instrument, since_ms in followed.items()
+        if since_ms is not None and instrument not in traded
+    ]
+    latest, counted_from_ms = max(known_from, key=itemgetter(1))
     early = None
     if counted_from_ms > from_ms:
-        early = (
-            f"{_name(latest)} is counted from {iso(counted_from_ms)} on only; what was before is not known"
-        )
+        early = f"{latest} is counted from {iso(counted_from_ms)} on only; what was before is not known"
     lost = sum(each.lost for each in series)
     return Ledger(
         from_ms=from_ms,
@@ -220,9 +257,14 @@ def _why_not_to_the_end(
     return None
 
 
-def _known_from_ms(series: LedgerSeries, others: list[LedgerSeries], from_ms: int) -> int:
-    """Since when a series is counted; the period in which the span begins has no row in the span."""
-    known_ms = min(each.counted_from_ms for each in _proving(series, others))
+def _known_from_ms(series: LedgerSeries, followed: Mapping[_Instrument, int | None], from_ms: int) -> int:
+    """Since when a series is counted: its first row; of trades also the first bar of the stream.
+
+    The period in which the span begins has no row in the span.
+    """
+    known_ms = series.counted_from_ms
+    if not series.interval:
+        known_ms = min(known_ms, followed.get((series.exchange, series.symbol)) or known_ms)
     return known_ms if known_ms - from_ms >= _period_ms(series.interval) else from_ms
 
 

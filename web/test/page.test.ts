@@ -4,7 +4,17 @@ import { describe, expect, test, vi } from "vitest";
 import { address, get, Problem } from "@/api/http";
 import { token, token_wanted } from "@/api/token";
 import { count, duration, milliseconds, utc } from "@/page/figures";
-import { FIRST_VIEW, meant, read_view, type View, write_view } from "@/page/view";
+import { producers_report } from "@/page/health";
+import {
+  FIRST_VIEW,
+  first_interval,
+  intervals_of,
+  meant,
+  read_view,
+  unknown_instrument,
+  type View,
+  write_view,
+} from "@/page/view";
 import { label_of, over_candles, pane_of } from "@/paint/indicator-places";
 import { LOGO_STYLE } from "@/paint/logo-style";
 import { PaintLoop } from "@/paint/loop";
@@ -48,8 +58,50 @@ describe("address of the page", () => {
     expect(meant(read_view(""), known)).toBe(known[0]);
     expect(meant(read_view("symbol=ETHUSDC"), known)).toBe(known[1]);
     expect(meant(read_view("symbol=binance:ETHUSDC"), known)).toBe(known[1]);
+    expect(meant(read_view("symbol=Binance:ethusdc"), known)).toBe(known[1]);
     expect(meant(read_view("symbol=kraken:ETHUSDC"), known)).toBeUndefined();
     expect(meant(read_view("symbol=NONE"), known)).toBeUndefined();
+  });
+  test("begins with an interval that the instrument has, and leaves a chosen one as it is", () => {
+    expect(first_interval("1m", ["1s", "1m", "1h"])).toBe("1m");
+    expect(first_interval("1m", ["5m", "1h"])).toBe("5m");
+    expect(first_interval("1m", [])).toBe("1m");
+    expect(first_interval("7m", ["5m", "1h"])).toBe("7m");
+  });
+  test("offers the intervals of the instruments, each once", () => {
+    expect(intervals_of([{ intervals: ["1s", "5m"] }, { intervals: ["5m", "1h"] }])).toEqual([
+      "1s",
+      "5m",
+      "1h",
+    ]);
+    expect(intervals_of([])).toEqual(["1s", "1m", "15m", "1h", "1d"]);
+  });
+  test("of an unknown instrument says so until a known one is chosen", () => {
+    const known = [{ exchange: "binance", symbol: "BTCUSDC" }];
+    expect(unknown_instrument(read_view("symbol=NONE"), known)).toBe(
+      "NONE: no such instrument here; choose one from the list above",
+    );
+    expect(unknown_instrument(read_view("symbol=binance:BTCUSDC"), known)).toBeNull();
+    expect(unknown_instrument(read_view(""), known)).toBeNull();
+    expect(unknown_instrument(read_view("symbol=NONE"), [])).toBeNull();
+  });
+});
+
+describe("whether streams are carried", () => {
+  const report = (more: object) => ({
+    service: "producer",
+    instance: "0",
+    up: true,
+    time_ms: 100_000,
+    ...more,
+  });
+  test("is known while all producers report", () => {
+    expect(producers_report([report({})], 110_000)).toBe(true);
+    expect(producers_report([report({ service: "consumer-book" })], 110_000)).toBe(false);
+    expect(producers_report([report({ up: false })], 110_000)).toBe(false);
+    expect(producers_report([report({})], 140_000)).toBe(false);
+    expect(producers_report([report({}), report({ instance: "1", time_ms: 1 })], 110_000)).toBe(false);
+    expect(producers_report([], 110_000)).toBe(false);
   });
 });
 

@@ -76,10 +76,9 @@ def _rgb(text: str) -> tuple[int, ...]:
 
 def test_the_open_bar_is_hollow_until_it_is_closed(world: World, page: Page) -> None:
     open_market(page, world.url)
-    # Few bars have a short scale of prices, on which the open one is tall.
-    box = page.locator("[data-chart]").bounding_box()
-    assert box is not None
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 3)
+    # Few bars have a short scale of prices, on which the open one is tall; it stays under the wheel.
+    x, y = page.evaluate(_OPEN_BAR)
+    page.mouse.move(x, y)
     for _ in range(20):
         page.mouse.wheel(0, -400)
     inside = world.until("an open bar tall enough to look into", lambda: page.evaluate(_INSIDE), 120)
@@ -87,6 +86,12 @@ def test_the_open_bar_is_hollow_until_it_is_closed(world: World, page: Page) -> 
     assert sum(color_at(page, inside["x"], inside["y"])) > 500
 
 
+_OPEN_BAR: Final = """() => {
+  const { stats, timeToCoordinate, priceToCoordinate } = window.cryptostream;
+  const [time_ms, open] = stats().open_bar;
+  const chart = document.querySelector("[data-chart]").getBoundingClientRect();
+  return [chart.left + timeToCoordinate(time_ms), chart.top + priceToCoordinate(open)];
+}"""
 _INSIDE: Final = """() => {
   const { stats, timeToCoordinate, priceToCoordinate } = window.cryptostream;
   const [time_ms, open, , , close] = stats().open_bar;
@@ -127,3 +132,11 @@ def test_the_keyboard_changes_symbol_interval_and_view(world: World, page: Page)
     page.evaluate("document.activeElement.blur()")
     page.keyboard.press("?")
     page.wait_for_selector("dialog[open], [role=dialog]")
+
+
+def test_an_unknown_instrument_is_told_until_a_known_one_is_chosen(world: World, page: Page) -> None:
+    page.goto(f"{world.url}/?symbol=NONE")
+    page.wait_for_selector("text=NONE: no such instrument here")
+    assert page.get_by_text("Waiting for the list").count() == 0
+    page.select_option("#symbol", "binance:BTCUSDC")
+    page.wait_for_selector("text=no such instrument here", state="detached")

@@ -22,6 +22,7 @@ from api.socket import DRAIN_S, PATH, stream_router
 from consumers.tap.series import LiveSeries
 from shared.settings import Settings
 from tests.live_topics import KINDS, KLINE, START_MS, TRADE, FakeTaps, Page, Topic, subscribe
+from tests.unit.api.api_parts import client as api_client
 from tests.virtual_time import run_virtually
 
 LIMITS: Final = Limits(frame_ms=10, credits=2)
@@ -97,6 +98,14 @@ def closed(session: WebSocketTestSession) -> tuple[int, str]:
 
 def bars_of(page: Page) -> list[float]:
     return [row[2] for row in page.series[1].came] if 1 in page.series else []
+
+
+def test_a_plain_request_is_told_that_this_is_a_websocket() -> None:
+    service = Service()
+    router = stream_router(service.live, Settings())
+    answer = api_client(stream=router).get(PATH)
+    assert (answer.status_code, answer.headers["upgrade"]) == (426, "websocket")
+    assert answer.json()["detail"] == f"{PATH}: is a WebSocket; open it with the sub-protocol {SUBPROTOCOL}"
 
 
 def test_bars_come_as_they_are_read_and_a_page_resumes_where_it_was() -> None:

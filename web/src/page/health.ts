@@ -8,6 +8,8 @@ import type { Sink } from "@/stream/subscription";
 import { Store } from "./store";
 
 const LEDGER_EVERY_MS = 30_000;
+/** A service reports each 10 s. */
+export const SILENT_AFTER_MS = 35_000;
 
 export class HealthModel {
   readonly services = new Latest(["service", "instance"]);
@@ -59,6 +61,13 @@ export class HealthModel {
   rows_of(latest: "services" | "freshness" | "carriage"): Named[] {
     return this[latest].rows();
   }
+}
+
+/** Whether all producers report: they name a stream that is not carried, and say nothing of those that are. */
+export function producers_report(services: readonly Named[], now_ms: number): boolean {
+  const producers = services.filter(({ service }) => String(service).startsWith("producer"));
+  const reports = ({ time_ms, up }: Named) => up === true && now_ms - Number(time_ms) <= SILENT_AFTER_MS;
+  return producers.length > 0 && producers.every(reports);
 }
 
 export function latest_sink(latest: Latest): Sink {

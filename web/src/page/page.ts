@@ -7,7 +7,7 @@ import { browser_environment, PaintLoop } from "@/paint/loop";
 import { StreamClient } from "@/stream/client";
 import { HealthModel } from "./health";
 import { Store } from "./store";
-import { meant, read_view, type View, write_view } from "./view";
+import { first_interval, meant, read_view, unknown_instrument, type View, write_view } from "./view";
 
 const AGES_EVERY_MS = 500;
 
@@ -39,7 +39,8 @@ export class Page {
     this.stream.onrefused = () => void this.load();
     this.stream.connection.subscribe(() => {
       if (this.stream.connection.get() !== "open") return;
-      if (this.problem.get() !== null) void this.load();
+      const unknown = unknown_instrument(this.view.get(), this.instruments.get());
+      if (this.problem.get() !== null || unknown !== null) void this.load();
       if (this.health.ledger.get() === null) void this.health.ask();
     });
     const dark = window.matchMedia("(prefers-color-scheme: dark)");
@@ -81,9 +82,10 @@ export class Page {
       token_wanted.set(false);
       const view = this.view.get();
       const found = meant(view, this.instruments.get());
-      if (found !== undefined) this.show({ exchange: found.exchange, symbol: found.symbol });
-      else if (view.symbol !== null)
-        this.problem.set(`${view.symbol}: no such instrument here; choose one from the list above`);
+      if (found !== undefined) {
+        const { exchange, symbol, intervals } = found;
+        this.show({ exchange, symbol, interval: first_interval(view.interval, intervals) });
+      }
     } catch (error) {
       this.problem.set(error instanceof Error ? error.message : String(error));
     }

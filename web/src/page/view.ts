@@ -73,5 +73,30 @@ export function meant<Known extends Named>(
   known: readonly Known[],
 ): Known | undefined {
   if (symbol === null) return known[0];
-  return known.find((each) => each.symbol === symbol && (exchange === null || each.exchange === exchange));
+  // Names are read as over HTTP: `btcusdc` is BTCUSDC.
+  const is = (name: string, given: string) => name.toLowerCase() === given.toLowerCase();
+  return known.find((each) => is(each.symbol, symbol) && (exchange === null || is(each.exchange, exchange)));
+}
+
+const USUAL_INTERVALS = ["1s", "1m", "15m", "1h", "1d"];
+
+/** Intervals that the instruments have, each once; the usual ones while none is known. */
+export function intervals_of(known: readonly { readonly intervals: readonly string[] }[]): readonly string[] {
+  const all = new Set(known.flatMap(({ intervals }) => intervals));
+  return all.size > 0 ? [...all] : USUAL_INTERVALS;
+}
+
+/** The interval to begin with: the usual one has no bars where `INTERVALS` does not name it. */
+export function first_interval(interval: string, intervals: readonly string[]): string {
+  const [first = interval] = intervals;
+  return interval === FIRST_VIEW.interval && !intervals.includes(interval) ? first : interval;
+}
+
+/** What to say of an address that names an instrument which is not known; null while none is known yet. */
+export function unknown_instrument(
+  view: Pick<View, "exchange" | "symbol">,
+  known: readonly Named[],
+): string | null {
+  if (known.length === 0 || view.symbol === null || meant(view, known) !== undefined) return null;
+  return `${view.symbol}: no such instrument here; choose one from the list above`;
 }

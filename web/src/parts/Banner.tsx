@@ -2,6 +2,7 @@
 
 import { duration } from "@/page/figures";
 import { useStore } from "@/page/store";
+import { unknown_instrument } from "@/page/view";
 import type { StreamClient } from "@/stream/client";
 import { own_ms } from "@/stream/client";
 import { usePage } from "./page-context";
@@ -17,10 +18,11 @@ const OF_MARKET = new Set(["kline", "open_bar", "indicator", "indicator_live", "
 
 /** One line when what is shown is not the market as it is now. */
 export function Banner() {
-  const { stream, problem } = usePage();
+  const { stream, problem, view, instruments } = usePage();
   useTick();
   useStore(stream.connection);
-  const detail = useStore(problem);
+  const unknown = unknown_instrument(useStore(view), useStore(instruments));
+  const detail = useStore(problem) ?? unknown;
   const notice = notice_of(stream) ?? (detail === null ? null : { tone: "doubt" as const, text: detail });
   return (
     <section className="banners" aria-label="Notices" aria-live="polite">

@@ -26,10 +26,15 @@ export function SymbolPicker() {
         {current === "" && <option value="">choose a symbol</option>}
         {all.map((name) => (
           <option key={name} value={name}>
-            {name.slice(name.indexOf(":") + 1)} · {name.slice(0, name.indexOf(":"))}
+            {label_of(name)}
           </option>
         ))}
       </select>
     </label>
   );
+}
+
+function label_of(name: string): string {
+  const [exchange, symbol] = split_instrument(name);
+  return exchange === null ? (symbol ?? "") : `${symbol} · ${exchange}`;
 }

@@ -92,6 +92,32 @@ def test_trades_that_come_late_in_the_span_are_vouched_for_by_the_bars() -> None
     assert (answer["lost"], answer["reason"]) == (0, None)
 
 
+def test_bars_of_a_warm_up_do_not_vouch_for_the_trades_of_their_time() -> None:
+    warm_up = [{**row, "backfilled": row["stored"]} for row in counted(2)]
+    live = counted(3, begin_ns=T0_MS * 10**6 + 2 * MINUTE_NS)
+    trades = counted(1, stream="trades", interval="", begin_ns=T0_MS * 10**6 + 4 * MINUTE_NS)
+    answer = client({"ledger": [*warm_up, *live, *trades]}).get(f"/api/v1/ledger{SPAN}").json()
+    assert (answer["lost"], answer["lost_counted"], answer["counted_from_ms"]) == (None, 0, T0_MS + 120_000)
+    assert answer["reason"] == (
+        "BTCUSDC trades is counted from 2026-08-03T14:27:00Z on only; what was before is not known"
+    )
+    # So do they not while no trade has come yet.
+    none = client({"ledger": [*warm_up, *live]}).get(f"/api/v1/ledger{SPAN}").json()
+    assert (none["lost"], none["reason"]) == (None, answer["reason"])
+    # Of the bars alone all is known.
+    bars = client({"ledger": [*warm_up, *live]}).get(f"/api/v1/ledger{SPAN}&stream=klines").json()
+    assert (bars["lost"], bars["reason"]) == (0, None)
+
+
+def test_a_long_bar_of_the_stream_vouches_for_its_last_minute_alone() -> None:
+    warm_up = [{**row, "backfilled": row["stored"]} for row in counted(5)]
+    five_minutes = counted(1, interval="5m")
+    trades = counted(1, stream="trades", interval="", begin_ns=T0_MS * 10**6 + 4 * MINUTE_NS)
+    ledger = [*warm_up, *five_minutes, *trades]
+    answer = client({"ledger": ledger}).get(f"/api/v1/ledger{SPAN}").json()
+    assert (answer["lost"], answer["counted_from_ms"]) == (None, T0_MS + 240_000)
+
+
 def test_minutes_without_a_trade_do_not_make_the_whole_unknown() -> None:
     ledger = [*counted(5), *counted(1, stream="trades", interval="")]
     answer = client({"ledger": ledger}).get(f"/api/v1/ledger{SPAN}").json()

@@ -4,6 +4,7 @@ import { useEffect, useState } from "react";
 import { useStore } from "@/page/store";
 import { Ladder } from "@/parts/Ladder";
 import { usePage } from "@/parts/page-context";
+import { Starting } from "@/parts/Starting";
 import { Canvases } from "./Canvases";
 import { BookModel } from "./model";
 
@@ -18,7 +19,7 @@ export function BookScreen() {
     set_model(made);
     return () => made.stop();
   }, [page, exchange, symbol]);
-  if (model === null) return <p className="starting">Waiting for the list of instruments …</p>;
+  if (model === null) return <Starting />;
   return (
     <div className="book">
       <Ladder model={model} depth={15} />

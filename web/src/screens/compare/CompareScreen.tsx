@@ -3,27 +3,30 @@
 import { useEffect, useMemo, useRef, useState } from "react";
 import { utc } from "@/page/figures";
 import { useStore } from "@/page/store";
+import { intervals_of } from "@/page/view";
 import { DARK, LIGHT } from "@/paint/colors";
 import { CompareChart } from "@/paint/compare-chart";
 import { usePage } from "@/parts/page-context";
+import { Starting } from "@/parts/Starting";
 import { useKeys } from "@/parts/use-keys";
 import { useTick } from "@/parts/use-tick";
 import { CompareModel } from "./model";
 
-const INTERVALS = ["1s", "1m", "15m", "1h", "1d"];
 const MOST = 8;
 
 export function CompareScreen() {
   const page = usePage();
   const view = useStore(page.view);
-  const known = useStore(page.instruments).map(({ exchange, symbol }) => `${exchange}:${symbol}`);
+  const instruments = useStore(page.instruments);
+  const known = instruments.map(({ exchange, symbol }) => `${exchange}:${symbol}`);
+  const intervals = useMemo(() => intervals_of(instruments), [instruments]);
   const names = (view.compare.length > 0 ? view.compare : known).slice(0, MOST);
   const keys = useMemo(
     () =>
       Object.fromEntries(
-        INTERVALS.map((name, index) => [String(index + 1), () => page.show({ interval: name })]),
+        intervals.slice(0, 9).map((name, index) => [String(index + 1), () => page.show({ interval: name })]),
       ),
-    [page],
+    [page, intervals],
   );
   useKeys(keys);
   const toggle = (name: string) => {
@@ -31,13 +34,13 @@ export function CompareScreen() {
     const chosen = others.length < names.length ? others : [...names, name].slice(-MOST);
     if (chosen.length > 0) page.show({ compare: chosen });
   };
-  if (names.length === 0) return <p className="starting">Waiting for the list of instruments …</p>;
+  if (names.length === 0) return <Starting />;
   return (
     <section className="card chart-card compare" aria-label="Instruments on one scale">
       <div className="toolbar">
         <fieldset className="segments">
           <legend className="unseen">Interval</legend>
-          {INTERVALS.map((name) => (
+          {intervals.map((name) => (
             <button
               key={name}
               type="button"

@@ -1,5 +1,5 @@
 import { duration, utc } from "@/page/figures";
-import type { HealthModel } from "@/page/health";
+import { type HealthModel, producers_report } from "@/page/health";
 import { useStore } from "@/page/store";
 import type { StreamClient } from "@/stream/client";
 
@@ -7,8 +7,8 @@ import type { StreamClient } from "@/stream/client";
 export function Gaps({ health, stream }: { health: HealthModel; stream: StreamClient }) {
   const ledger = useStore(health.ledger);
   const carriage = health.rows_of("carriage").filter((row) => row.carried === false);
-  const known = health.rows_of("carriage").length > 0;
   const now_ms = stream.server_ms();
+  const known = producers_report(health.rows_of("services"), now_ms);
   const lost = (ledger?.series ?? []).flatMap(({ symbol, stream: name, interval, lost_periods_ms }) =>
     lost_periods_ms.map((time_ms) => ({ name: `${symbol} ${name} ${interval}`, time_ms })),
   );
@@ -29,7 +29,7 @@ export function Gaps({ health, stream }: { health: HealthModel; stream: StreamCl
           </li>
         ))}
         {!known && (
-          <li data-tone="doubt">Whether every stream is carried is unknown: nothing was reported yet.</li>
+          <li data-tone="doubt">Whether every stream is carried is unknown: not all producers report.</li>
         )}
         {ledger === null && <li data-tone="doubt">Whether anything was lost is unknown.</li>}
         {known && ledger !== null && carriage.length + lost.length === 0 && <li>None is open.</li>}

@@ -1,11 +1,9 @@
 import { count, duration, milliseconds } from "@/page/figures";
-import type { HealthModel } from "@/page/health";
+import { type HealthModel, SILENT_AFTER_MS } from "@/page/health";
 import { Scrolls } from "@/parts/Scrolls";
 import type { StreamClient } from "@/stream/client";
 import type { Cell } from "@/stream/wire";
 
-/** A service reports each 10 s. */
-const SILENT_AFTER_MS = 35_000;
 const COLUMNS = [
   "service",
   "state",

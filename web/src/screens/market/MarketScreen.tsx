@@ -5,6 +5,7 @@ import { offer } from "@/page/hooks";
 import { useStore } from "@/page/store";
 import { Ladder } from "@/parts/Ladder";
 import { usePage } from "@/parts/page-context";
+import { Starting } from "@/parts/Starting";
 import { Tape } from "@/parts/Tape";
 import { ChartView } from "./ChartView";
 import { ColumnsLookup } from "./columns";
@@ -16,7 +17,7 @@ import { Toolbar } from "./Toolbar";
 export function MarketScreen() {
   const market = useMarket();
   const { table } = useStore(usePage().view);
-  if (market === null) return <p className="starting">Waiting for the list of instruments …</p>;
+  if (market === null) return <Starting />;
   return (
     <div className="market">
       <section

@@ -2,14 +2,13 @@
 
 import { useMemo } from "react";
 import { useStore } from "@/page/store";
+import { intervals_of } from "@/page/view";
 import { Icon } from "@/parts/Icon";
 import { usePage } from "@/parts/page-context";
 import { useKeys } from "@/parts/use-keys";
 import type { ColumnsLookup } from "./columns";
 import { IndicatorMenu } from "./IndicatorMenu";
 import type { MarketModel } from "./model";
-
-const USUAL = ["1s", "1m", "15m", "1h", "1d"];
 
 export function Toolbar({ model, columns }: { model: MarketModel; columns: ColumnsLookup }) {
   const page = usePage();
@@ -18,7 +17,7 @@ export function Toolbar({ model, columns }: { model: MarketModel; columns: Colum
   const known = useStore(page.instruments).find(
     (each) => each.exchange === exchange && each.symbol === symbol,
   );
-  const intervals = known !== undefined && known.intervals.length > 0 ? known.intervals : USUAL;
+  const intervals = useMemo(() => intervals_of(known === undefined ? [] : [known]), [known]);
   const keys = useMemo(() => {
     const numbered = intervals
       .slice(0, 9)
