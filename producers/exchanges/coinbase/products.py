@@ -86,5 +86,20 @@ def resolve(symbol: str, products: Mapping[str, Product]) -> Product:
     raise UnknownSymbol(f"coinbase: {quoted(symbol)} is not a product of Coinbase; {hint}")
 
 
+def fault_of(symbol: str, products: Mapping[str, Product]) -> str:
+    """What is wrong with a symbol, by all products: one line for the user."""
+    try:
+        resolve(symbol, products)
+    except UnknownSymbol as error:
+        return str(error)
+    return f"coinbase: {symbol} is not listed"
+
+
+def unlisted(symbol: str) -> Product:
+    """A product of which only the name is known."""
+    base, _, quote = symbol.partition("-")
+    return Product(symbol, base, quote, symbol, "0", "0", "", trading=True)
+
+
 def _letters(symbol: str) -> str:
     return "".join(character for character in symbol.upper() if character.isalnum())
