@@ -61,6 +61,8 @@ class CoinbaseFrames:
             self._symbols.setdefault(symbol, [symbol])
         self._next: int | None = None  # sequence_num of the next message; None before the first one
         self._newest: Any = None  # `timestamp` of the newest message
+        # What a jump before it has broken, and its number: a frame with a time ahead is given again at once.
+        self._broken_by: tuple[int, list[StreamEvent]] | None = None
         self._carried: set[tuple[str, str]] = set()
         self._channels: dict[str, Callable[[dict[str, Any], int, int], list[StreamEvent]]] = {
             "market_trades": self._trades,
@@ -85,7 +87,20 @@ class CoinbaseFrames:
             return _unreadable("", str(error))
         if message.get("type") == "error":
             return [_refusal(message)]
-        return self._read(message, now_ms, latest_ms)
+        events = self._read(message, now_ms, latest_ms)
+        return self._with_broken(message, events)
+
+    def _with_broken(self, message: dict[str, Any], events: list[StreamEvent]) -> list[StreamEvent]:
+        """Say again what a frame has broken, if its events are asked for again with a later clock."""
+        before, self._broken_by = self._broken_by, None
+        if any(type(event) is Rejected and event.ahead for event in events):
+            number = message["sequence_num"]
+            if before is not None and before[0] == number:
+                events = [*before[1], *events]
+            self._broken_by = number, [event for event in events if type(event) is BooksBroken]
+        elif before is not None and before[0] == message.get("sequence_num"):
+            events = [*before[1], *events]
+        return events
 
     def _read(self, message: dict[str, Any], now_ms: int, latest_ms: int) -> list[StreamEvent]:
         channel = message.get("channel")
