@@ -11,6 +11,7 @@ from unittest import mock
 
 import orjson
 
+from producers.exchanges.registry import EXCHANGES
 from producers.service import Assignment, ProducerService
 from shared.dead_letters import DeadLetter
 from shared.settings import load_settings
@@ -29,10 +30,13 @@ INTERVALS: Final = ("1s", "1m")
 # Of the market, and at most until the producer has all of it.
 SECONDS: Final = 16.0
 DEADLINE_S: Final = 40.0
+# Of books whose far part real ones have too: it would only take time.
+FAR_LEVELS: Final = 200
 # Two pairs of each: a busy one, and one with seconds without a trade.
 SYMBOLS: Final[Mapping[str, tuple[str, str]]] = {
     "binance": ("BTCUSDC", "XRPUSDC"),
     "kraken": ("BTC/USD", "XRP/USD"),
+    "coinbase": ("BTC-USD", "XRP-USD"),
 }
 
 
@@ -180,16 +184,18 @@ async def carried(exchange: str, faults: Sequence[str], *, age_s: float | None =
         symbols, 7, start_ms, 2.0, halts=halts_by_symbol(script, 1, start_ms, symbols)
     )
     # The market waits for the producer, and stops before it is asked what it has.
-    simulator = Simulator(world, SimulatorOptions(faults=script, hold=1, freeze_at=SECONDS))
+    options = SimulatorOptions(faults=script, hold=1, freeze_at=SECONDS, far_levels=FAR_LEVELS)
+    simulator = Simulator(world, options)
     await simulator.start()
-    host = f"127.0.0.1:{simulator.port}"
+    host, names = f"127.0.0.1:{simulator.port}", EXCHANGES[exchange].settings
     settings = load_settings(
         exchange=exchange,
         symbols=",".join(symbols),
         kafka_bootstrap_servers="127.0.0.1:1",
         warmup_bars=0,
         book_interval_ms=0,
-        **{f"{exchange}_rest_url": f"http://{host}", f"{exchange}_ws_url": f"ws://{host}"},
+        **{names.rest.lower(): f"http://{host}", names.history.lower(): f"http://{host}"},
+        **{names.stream.lower(): f"ws://{host}"},
     )
     try:
         with mock.patch("producers.service.Publisher", Records):
