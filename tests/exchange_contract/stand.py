@@ -92,7 +92,7 @@ class Run:
     Attributes:
         asked_ms: the market's time when it stopped.
         hits: by kind, how often its faults have struck.
-        reconnects, rollovers: of its connections.
+        reconnects, rollovers: of its connections until then.
         books_synced: whether each symbol's book was exact at that time.
         pages: of true trades, as far as they were asked for.
     """
@@ -203,7 +203,12 @@ async def carried(exchange: str, faults: Sequence[str], *, age_s: float | None =
             service = ProducerService(settings, assignment)
         running = asyncio.create_task(service.run())
         asked_ms = start_ms + round(SECONDS * 1000)
-        await _caught_up(service, world, simulator, asked_ms)
+        while simulator.now_ms() < asked_ms and not running.done():  # noqa: ASYNC110 - a clock has no event
+            await asyncio.sleep(0.1)
+        connections = [
+            sum(count) for count in zip(*((f.reconnects, f.rollovers) for f in service._feeds), strict=True)
+        ]
+        await _caught_up(service, world, asked_ms)
         synced = [instrument.synced for instrument in service._instruments.values()]
         if running.done():
             running.result()
@@ -219,22 +224,19 @@ async def carried(exchange: str, faults: Sequence[str], *, age_s: float | None =
             publisher,
             asked_ms,
             hits,
-            sum(feed.reconnects for feed in service._feeds),
-            sum(feed.rollovers for feed in service._feeds),
+            *connections,
             synced,
         )
     finally:
         await simulator.stop()
 
 
-async def _caught_up(service: ProducerService, world: World, simulator: Simulator, asked_ms: int) -> None:
-    """Until the market has stopped and the producer has all trades and bars, or time is up."""
+async def _caught_up(service: ProducerService, world: World, asked_ms: int) -> None:
+    """Until the producer has all trades and bars and exact books of the market, which has stopped."""
     publisher: Any = service._publisher
     give_up_s = time.monotonic() + DEADLINE_S
     while time.monotonic() < give_up_s:
         await asyncio.sleep(0.1)
-        if simulator.now_ms() < asked_ms:
-            continue
         wanted = {
             symbol: market.trade_numbering.shown(market.tape.id_after(asked_ms) - 1)
             for symbol, market in world.markets.items()
@@ -252,5 +254,5 @@ async def _caught_up(service: ProducerService, world: World, simulator: Simulato
             and bars.get(symbol, 0) >= asked_ms - 4_000
             for symbol, newest in wanted.items()
         )
-        if whole:
+        if whole and all(instrument.synced for instrument in service._instruments.values()):
             return
