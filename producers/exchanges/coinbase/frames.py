@@ -142,11 +142,14 @@ class CoinbaseFrames:
         return [BooksBroken(None, broken)] if broken else [], False
 
     def _trades(self, message: dict[str, Any], now_ms: int, latest_ms: int) -> list[StreamEvent]:
-        event_ms = _sent_us(message, latest_ms) // 1000
+        sent_ms = _sent_us(message, latest_ms) // 1000
         rejected: list[StreamEvent] = []
         trades: list[StreamMessage] = []
-        for event in list_of("events", field_of(message, "events")):
-            for fields in list_of("trades", field_of(object_of("event", event), "trades")):
+        for each in list_of("events", field_of(message, "events")):
+            event = object_of("event", each)
+            # A subscription begins with earlier trades: when these were sent says nothing about the stream.
+            event_ms = None if event.get("type") == "snapshot" else sent_ms
+            for fields in list_of("trades", field_of(event, "trades")):
                 # One that cannot be read must not cost the others.
                 try:
                     trades += self._of_one(object_of("trade", fields), now_ms, event_ms, latest_ms)
@@ -159,7 +162,7 @@ class CoinbaseFrames:
         return [*rejected, *trades]
 
     def _of_one(
-        self, fields: dict[str, Any], now_ms: int, event_ms: int, latest_ms: int
+        self, fields: dict[str, Any], now_ms: int, event_ms: int | None, latest_ms: int
     ) -> list[StreamMessage]:
         """The trade, under each symbol that was asked for."""
         return [

@@ -182,7 +182,11 @@ def test_flat_bars_begin_with_the_newest_trade_before_the_first_bar() -> None:
     bars.receive(at(4, 4_100, "103"))
     (revised, *_, fixed) = bars.receive(at(3, 900, "102"))
     assert isinstance(revised, RevisedBar)
-    assert (revised.bar["open_time_ms"], revised.bar["close"], revised.trade_id) == (HOUR_MS + 1_000, "102", 3)
+    assert (revised.bar["open_time_ms"], revised.bar["close"], revised.trade_id) == (
+        HOUR_MS + 1_000,
+        "102",
+        3,
+    )
     assert isinstance(fixed, FinalBar | RevisedBar)
     assert fixed.bar["close"] == "102"
 
