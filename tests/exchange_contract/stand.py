@@ -205,9 +205,8 @@ async def carried(exchange: str, faults: Sequence[str], *, age_s: float | None =
         asked_ms = start_ms + round(SECONDS * 1000)
         while simulator.now_ms() < asked_ms and not running.done():  # noqa: ASYNC110 - a clock has no event
             await asyncio.sleep(0.1)
-        connections = [
-            sum(count) for count in zip(*((f.reconnects, f.rollovers) for f in service._feeds), strict=True)
-        ]
+        reconnects = sum(feed.reconnects for feed in service._feeds)
+        rollovers = sum(feed.rollovers for feed in service._feeds)
         await _caught_up(service, world, asked_ms)
         synced = [instrument.synced for instrument in service._instruments.values()]
         if running.done():
@@ -224,7 +223,8 @@ async def carried(exchange: str, faults: Sequence[str], *, age_s: float | None =
             publisher,
             asked_ms,
             hits,
-            *connections,
+            reconnects,
+            rollovers,
             synced,
         )
     finally:
