@@ -57,7 +57,7 @@ _PROMISES: Final = Promises(
         guarantee="every id once; what is missing is repaired over REST by its ids where the numbering is"
         " proved, and else it is `lost`",
         proof="ids rise by 1; pages of REST that overlap, and have the trades on both sides of a hole as the"
-        " stream gave them",
+        " stream gave them; of a trade before a restart, its id and time",
         neighbours=True,
     ),
     BarsPromise(
