@@ -145,7 +145,10 @@ class Coinbase:
         return [_plan(addresses, group) for group in groups]
 
     def parser(self, plan: Plan | None = None) -> Parser:
-        return _read_alone if plan is None else CoinbaseFrames(plan.listed).parse
+        if plan is None:
+            return _read_alone
+        symbols = dict.fromkeys(stream.symbol for stream in plan.streams)
+        return CoinbaseFrames({each: plan.listed.get(each) or unlisted(each) for each in symbols}).parse
 
     def rest(
         self,

@@ -96,6 +96,15 @@ def test_what_is_sent_for_an_alias_is_published_under_what_was_asked() -> None:
     assert isinstance(event, StreamMessage) and event.message["symbol"] == "BTC-USDC"
 
 
+def test_before_products_are_listed_the_documented_twins_are_taken() -> None:
+    symbols = ("BTC-USDC", "EURC-USDC", "ETH-USD")
+    (plan,) = COINBASE.connections(ADDRESSES, symbols, ())
+    parse = COINBASE.parser(plan)
+    for named, asked in ((BTC, "BTC-USDC"), ("EURC-USDC", "EURC-USDC"), ("ETH-USD", "ETH-USD")):
+        (event,) = parse(TRADES.replace(BTC.encode(), named.encode()), NOW_MS)
+        assert isinstance(event, StreamMessage) and event.message["symbol"] == asked
+
+
 @pytest.mark.parametrize("text", ["BTCUSD", "BTC/USD", "BTC-", "-USD", "BTC-USD-X", ""])
 def test_a_symbol_of_another_form_is_refused_with_the_right_one(text: str) -> None:
     assert COINBASE.symbol("btc-usd") == BTC
