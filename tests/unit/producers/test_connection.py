@@ -1,4 +1,4 @@
-"""Subscriptions of an open connection: acknowledged in time, renewed alone, and not faster than is allowed."""
+"""Subscriptions of an open connection: acknowledged in time, renewed alone, no faster than is allowed."""
 
 from __future__ import annotations
 
