@@ -94,6 +94,10 @@ def test_what_is_sent_for_an_alias_is_published_under_what_was_asked() -> None:
     parse = COINBASE.parser(replace(plan, listed={"BTC-USDC": product("BTC-USDC", BTC)}))
     (event,) = parse(TRADES, NOW_MS)
     assert isinstance(event, StreamMessage) and event.message["symbol"] == "BTC-USDC"
+    # The listing goes before the documented rule.
+    parse = COINBASE.parser(replace(plan, listed={"BTC-USDC": product("BTC-USDC", "BTC-EUR")}))
+    (event,) = parse(TRADES.replace(BTC.encode(), b"BTC-EUR"), NOW_MS)
+    assert isinstance(event, StreamMessage) and event.message["symbol"] == "BTC-USDC"
 
 
 def test_before_products_are_listed_the_documented_twins_are_taken() -> None:
