@@ -99,6 +99,9 @@ class _Limits:
     def start_delay_s(self, position: int, intervals: Sequence[str], warmup_bars: int) -> float:  # noqa: ARG002
         return position * _STARTING / (A_SECOND * SHARE)
 
+    def share(self, own: int, deployed: int) -> float | None:
+        return SHARE * own / max(own, deployed)
+
     def status_period_s(self, symbols: int) -> float:  # noqa: ARG002 - one request has all
         return 60.0
 

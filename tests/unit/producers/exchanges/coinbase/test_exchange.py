@@ -141,6 +141,7 @@ def test_a_row_of_trades_is_read_again_and_no_other() -> None:
 def test_processes_of_a_deployment_start_one_after_another() -> None:
     limits = COINBASE.limits
     assert limits.start_delay_s(0, ("1s",), 1_000) == 0 < limits.start_delay_s(4, ("1s",), 1_000) <= 30
+    assert [limits.share(own, deployed) for own, deployed in ((4, 4), (1, 4), (2, 1))] == [0.5, 0.125, 0.5]
     assert limits.probe_pace(60).probe_s > limits.probe_pace(1).probe_s
 
 
