@@ -205,6 +205,8 @@ async def carried(exchange: str, faults: Sequence[str], *, age_s: float | None =
         asked_ms = start_ms + round(SECONDS * 1000)
         while simulator.now_ms() < asked_ms and not running.done():  # noqa: ASYNC110 - a clock has no event
             await asyncio.sleep(0.1)
+        # It may have stopped a little later, where no batch of trades is open.
+        asked_ms = await simulator.freeze()
         reconnects = sum(feed.reconnects for feed in service._feeds)
         rollovers = sum(feed.rollovers for feed in service._feeds)
         await _caught_up(service, world, asked_ms)
