@@ -131,6 +131,7 @@ class _Series:
         self.final: dict[int, _Sum] = {}
         self.doubtful: list[tuple[int, int]] = []  # open times of bars that may lack lost trades
         self.close: str | None = None  # closing price of the final bars, for flat ones
+        self.before_id = -1  # the newest trade before `begin`: its price is that of the first flat bars
 
     def add(self, time_ms: int, part: _Sum) -> None:
         open_ms = time_ms - time_ms % self.step
@@ -199,13 +200,13 @@ class BarBuilder:
             last_price: its price; without one, bars before the first trade are left out.
         """
         self._newest, self._newest_ms = last_id, last_ms
-        self._begin_at(complete_from_ms, last_price)
+        self._begin_at(complete_from_ms, last_id, last_price)
 
-    def _begin_at(self, time_ms: int, price: str | None) -> None:
+    def _begin_at(self, time_ms: int, before_id: int, price: str | None) -> None:
         self._passed_ms = -(-time_ms // _SECOND) * _SECOND
         for series in self._all:
             series.begin = series.next = -(-time_ms // series.step) * series.step
-            series.close = price
+            series.close, series.before_id = price, before_id
 
     def receive(self, trade: TradeMessage) -> list[BarEffect]:
         """Take a trade that is published, in any order; one that is known changes nothing."""
@@ -213,7 +214,7 @@ class BarBuilder:
         self._source, self._received_ms = trade["source"], trade["received_time_ms"]
         if self._newest is None:
             # Without `begin` nobody knows what came before in its second.
-            self._begin_at(time_ms + 1, trade["price"])
+            self._begin_at(time_ms + 1, number, trade["price"])
             self._newest, self._newest_ms = number, time_ms
             return []
         if number > self._newest:
@@ -372,15 +373,13 @@ class BarBuilder:
 
     def _revise(self, series: _Series, open_ms: int, part: _Sum) -> Iterator[BarEffect]:
         """The bar with a late trade, and the flat ones after it, which repeat its closing price."""
-        wanted = series.interval in self._wanted
         if open_ms < series.begin:
-            # Not built; if it is the newest of all, the flat bars since the begin repeat its price.
-            if part.last_id == self._newest:
-                for flat_ms in range(series.begin, series.next, series.step) if wanted else ():
-                    flat = self._message(series, flat_ms, None, closed=True, close=part.close)
-                    yield RevisedBar(flat, part.last_id)
-                series.close = part.close
+            # Not built, but flat bars after it have its price.
+            if part.last_id > series.before_id and series.begin >= self._oldest_remembered(series):
+                series.before_id = part.last_id
+                yield from self._flatten(series, series.begin, part.close, part.last_id)
             return
+        wanted = series.interval in self._wanted
         if open_ms < self._oldest_remembered(series):
             if wanted:
                 yield Unproved(series.interval, open_ms, open_ms)
@@ -392,13 +391,17 @@ class BarBuilder:
             known.add(part)
         if wanted:
             yield RevisedBar(self._message(series, open_ms, known, closed=True), part.last_id)
-        for flat_ms in range(open_ms + series.step, series.next, series.step):
+        yield from self._flatten(series, open_ms + series.step, known.close, part.last_id)
+
+    def _flatten(self, series: _Series, first_ms: int, close: str, late_id: int) -> Iterator[BarEffect]:
+        """Give the price before them to final bars without trades, up to the first with some."""
+        for flat_ms in range(first_ms, series.next, series.step):
             if flat_ms in series.final:
                 return
-            if wanted:
-                flat = self._message(series, flat_ms, None, closed=True, close=known.close)
-                yield RevisedBar(flat, part.last_id)
-        series.close = known.close
+            if series.interval in self._wanted:
+                flat = self._message(series, flat_ms, None, closed=True, close=close)
+                yield RevisedBar(flat, late_id)
+        series.close = close
 
     @staticmethod
     def _oldest_remembered(series: _Series) -> int:

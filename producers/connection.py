@@ -11,6 +11,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.frames import CloseCode
 
+from producers.exchanges.pacing import Pacer
 from producers.exchanges.port import Parser, Plan
 from producers.frames import FrameConnection
 from producers.stream_lag import StreamLag
@@ -46,6 +47,11 @@ class Connection:
         self.parse = parse
         self._closing: asyncio.Task[None] | None = None
         self._renewals: set[asyncio.Task[None]] = set()
+        self._pacer: Pacer | None = None
+        if plan.messages_a_second is not None:
+            self._pacer = Pacer(plan.messages_a_second, 1)
+            for _ in plan.opening:
+                self._pacer.take(time.monotonic())
         self.frames = socket.frames
         self.more = socket.more
         self.opened_s = time.monotonic()
@@ -78,6 +84,8 @@ class Connection:
             await asyncio.sleep(delay_s)
             with suppress(ConnectionClosed):  # whoever reads it notices, and the next one brings a snapshot
                 for frame in self.plan.renewals[symbol]:
+                    if self._pacer is not None:
+                        await asyncio.sleep(self._pacer.take(time.monotonic()))
                     await self._socket.send(frame, text=True)
 
         task = asyncio.create_task(send())

@@ -71,14 +71,15 @@ class Instrument:
         self._built = None if native else BuiltBars(exchange, symbol, intervals)
         intervals = intervals if native else ()
         self._klines = {interval: KlineSequence(symbol, interval, self._halts) for interval in intervals}
-        by_time = promises is not None and promises.trades.repair == "time"
-        self._trades = TradeSequence(symbol, self._halts, by_time=by_time)
+        by = None if promises is None else promises.trades
+        by_time, by_neighbours = (False, False) if by is None else (by.repair == "time", by.neighbours)
+        self._trades = TradeSequence(symbol, self._halts, by_time=by_time, by_neighbours=by_neighbours)
         self._candles = CandleAudit(intervals)
         integrity = "ids" if promises is None else promises.book.integrity
         self._book = BookFeed(symbol, book_interval_ms, uniform, book_audit_ms)
         self._streamed: StreamedBookFeed | None = None
         if promises is not None and integrity in ("crc", "counter"):
-            self._streamed = StreamedBookFeed(symbol, book_interval_ms, promises.book)
+            self._streamed = StreamedBookFeed(symbol, book_interval_ms, promises.book, promises.quotes)
         self._ledger = LedgerEvents(exchange, symbol)
         self._source: Source = "stream"
         self._bar_ms = 0  # when the newest closed bar was received

@@ -9,13 +9,15 @@ from __future__ import annotations
 from typing import Any, Final
 
 from producers.book_messages import BookMessages
-from producers.effects import Effect, Resubscribe
-from producers.exchanges.port import BookPromise
+from producers.effects import Effect, Publish, Resubscribe
+from producers.exchanges.port import BookPromise, QuotesPromise
 from producers.exchanges.stream_events import BookUpdate
 from producers.order_book import Resync, Synced
 from producers.streamed_book import Resubscribe as Wanted
 from producers.streamed_book import StreamedBook, StreamedEffect
-from shared.messages import DepthMessage
+from shared.messages import DepthMessage, QuoteMessage
+from shared.models import SCHEMA_VERSION
+from shared.topics import QUOTES
 
 # A snapshot comes within a second of its subscription.
 SNAPSHOT_AFTER_S: Final = 10.0
@@ -36,10 +38,15 @@ class StreamedBookFeed(BookMessages):
     Args:
         book_interval_ms: see `BookMessages`.
         promise: how deep the exchange's books are, and their checksum.
+        quotes: whether the best prices of the book are published as the exchange's quotes.
     """
 
-    def __init__(self, symbol: str, book_interval_ms: int, promise: BookPromise) -> None:
+    def __init__(
+        self, symbol: str, book_interval_ms: int, promise: BookPromise, quotes: QuotesPromise | None = None
+    ) -> None:
         self._promise = promise
+        self._gives_quotes = quotes is not None and quotes.source == "book"
+        self._quoted: tuple[Any, ...] | None = None  # the best levels last published as a quote
         self._followed = _OfConnection(promise)
         super().__init__(symbol, book_interval_ms, self._followed.book)
         self._connection: object = None  # that of `_followed`
@@ -58,7 +65,36 @@ class StreamedBookFeed(BookMessages):
             self._newest = update.message  # whose times the book has now
         effects = self._begun(update.message, book.update_id) if self._lost_ids is None else []
         effects += self._effects(book_effects, update.message)
+        if self._gives_quotes:
+            effects += self._quote(update.message)
         return effects + self._changed() if self._others else effects
+
+    def _quote(self, newest: DepthMessage) -> list[Effect]:
+        """The best prices, if they have changed; none while the book is not exact."""
+        top = self._local.top(1)
+        if top is None:
+            return []
+        (bid, bid_quantity), (ask, ask_quantity) = (
+            levels[0] if levels else (None, None) for levels in (top.bids, top.asks)
+        )
+        best = bid, bid_quantity, ask, ask_quantity
+        if best == self._quoted:
+            return []
+        self._quoted = best
+        quote: QuoteMessage = {
+            "schema": SCHEMA_VERSION,
+            "exchange": newest["exchange"],
+            "symbol": self._symbol,
+            "event_time_ms": newest["event_time_ms"],
+            "received_time_ms": newest["received_time_ms"],
+            "source": newest["source"],
+            "update_id": top.update_id,
+            "bid_price": bid,
+            "bid_quantity": bid_quantity,
+            "ask_price": ask,
+            "ask_quantity": ask_quantity,
+        }
+        return [Publish(QUOTES, quote)]
 
     def _receive_other(self, update: BookUpdate, connection: object) -> list[Effect]:
         if connection is self._retired:

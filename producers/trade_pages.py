@@ -10,7 +10,8 @@ missing id means: see `Rules`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from producers.exchanges.values import scaled
@@ -89,11 +90,21 @@ class TradePages:
     Args:
         first, last: the missing ids, both inclusive.
         held: trades beside the hole, as the stream gave them.
+        marks: by id, times of trades before the hole whose contents are no longer known, such as the newest
+            one before a restart: the same id at the same time proves the numbering below it.
     """
 
-    def __init__(self, first: int, last: int, held: Iterable[TradeMessage], rules: Rules) -> None:
+    def __init__(
+        self,
+        first: int,
+        last: int,
+        held: Iterable[TradeMessage],
+        rules: Rules,
+        marks: Mapping[int, int] = MappingProxyType({}),
+    ) -> None:
         self.first, self.last = first, last
         self._held = {trade["trade_id"]: trade for trade in held}
+        self._marks = marks
         self._rules = rules
         self._found: dict[int, TradeMessage] = {}  # one chain of pages that overlap
         self._lowest = self._highest = 0
@@ -141,11 +152,16 @@ class TradePages:
         if not self._rules.needs_neighbours:
             return ""
         proven = [trade_id for trade_id in self._held if trade_id in self._found]
-        if not any(trade_id < self.first for trade_id in proven):
+        marked = (trade_id for trade_id, time_ms in self._marks.items() if self._is_at(trade_id, time_ms))
+        if not any(trade_id < self.first for trade_id in (*proven, *marked)):
             return f"no trade below {self.first} that we hold proves that REST counts as the stream does"
         if not any(trade_id > self.last for trade_id in proven):
             return f"no trade above {self.last} that we hold proves that REST counts as the stream does"
         return ""
+
+    def _is_at(self, trade_id: int, time_ms: int) -> bool:
+        found = self._found.get(trade_id)
+        return found is not None and abs(found["trade_time_ms"] - time_ms) <= _ROUNDED_MS
 
     def _take(self, rows: Sequence[TradeMessage], edge: int | None) -> bool:
         """Add a page to the chain; whether it belongs there.
@@ -275,9 +291,15 @@ class BeforePages(TradePages):
     """Pages that go down by id from above the hole (Coinbase's other REST interface)."""
 
     def __init__(
-        self, first: int, last: int, held: Iterable[TradeMessage], *, rules: Rules = COINBASE
+        self,
+        first: int,
+        last: int,
+        held: Iterable[TradeMessage],
+        *,
+        rules: Rules = COINBASE,
+        marks: Mapping[int, int] = MappingProxyType({}),
     ) -> None:
-        super().__init__(first, last, held, rules)
+        super().__init__(first, last, held, rules, marks)
         # The trade after the hole comes too.
         self._before_id = last + 2
 

@@ -25,6 +25,7 @@ from producers.effects import (
 from producers.exchanges.rest_port import PAGE, Beside
 from producers.gaps import KIND_BY_CAUSE, Continuity, cause_of_trades, continuity
 from producers.halts import Halts
+from producers.held_trades import HeldTrades
 from producers.missing_ids import MAX_HOLES, MissingIds, MissingRange
 from producers.silence_probe import LaterBar
 from producers.start_positions import FoundRange
@@ -56,11 +57,15 @@ class TradeSequence:
     Args:
         halts: read only; when the exchange was closed.
         by_time: REST is asked by time, so requests say what is known of the trades around the missing ones.
+        by_neighbours: the trades beside the missing ones prove what REST has.
     """
 
-    def __init__(self, symbol: str, halts: Halts, *, by_time: bool = False) -> None:
+    def __init__(
+        self, symbol: str, halts: Halts, *, by_time: bool = False, by_neighbours: bool = False
+    ) -> None:
         self._symbol = symbol
         self._by_time = by_time
+        self._held = HeldTrades() if by_neighbours else None
         self._halts = halts
         self._last: int | None = None  # highest number seen
         self._last_ms: int | None = None  # its trade time
@@ -148,10 +153,14 @@ class TradeSequence:
         self._last, self._resuming = last_id, True
         self._last_ms = time_ms or None
         self._begun_with = Mark(last_id + 1, self._last_ms)
+        if self._held is not None:
+            self._held.mark(last_id, time_ms)
         effects: list[Effect] = []
         for hole in missing:
             # An earlier process may have been killed before it reported this.
             effects += [*self._add(hole), *self._expect(hole, "missing since an earlier start")]
+            if self._held is not None:
+                self._held.mark(hole.first - 1, hole.before_ms or 0)
         for found in later:
             # The end of a numbering is unknown; the next one counts from 1, as exchanges do.
             before = max(self._last, found.first - found.first % EPOCH_SPAN)
@@ -159,6 +168,8 @@ class TradeSequence:
                 hole = MissingRange(before + 1, found.first - 1, self._last_ms, found.first_ms, offline=False)
                 effects += self._add(hole)
             self._last, self._last_ms = found.last, found.last_ms
+            if self._held is not None:
+                self._held.mark(found.last, found.last_ms)
         self._base = self._last - self._last % EPOCH_SPAN
         self._find_step()
         return effects + self._forget_numberings() + self._fill()
@@ -182,7 +193,7 @@ class TradeSequence:
 
     def _find_step(self) -> None:
         """Set the id of the fast path: the next one, if it cannot be one of the doubtful trades."""
-        plain = not self._base and self._doubtful.newest_id != self._last
+        plain = not self._base and self._doubtful.newest_id != self._last and self._held is None
         self._in_step = self._last + 1 if plain and self._last is not None else None
 
     def _receive_out_of_step(self, trade: TradeMessage) -> list[Effect]:
@@ -206,6 +217,8 @@ class TradeSequence:
         if self._base:
             trade["epoch"] = self.epoch
         number, time_ms = trade["trade_id"] + self._base, trade["trade_time_ms"]
+        if self._held is not None:
+            self._held.note(number, trade)
         if self._last is None:
             self._begin_with(Mark(number, time_ms))
         if self._last is None or number == self._last + 1:
@@ -548,12 +561,14 @@ class TradeSequence:
         if page is None:
             return []
         self._filling = True
-        return [FillTrades(self._symbol, *page, self._beside(*page) if self._by_time else None)]
+        beside = self._beside(*page) if self._by_time or self._held is not None else None
+        return [FillTrades(self._symbol, *page, beside)]
 
     def _beside(self, first: int, last: int) -> Beside:
         """What is known of the trades around these."""
         missing = list(self._missing.within(first, last))
-        return Beside(missing[0].before_ms, missing[-1].after_ms or None)
+        known = ((), ()) if self._held is None else self._held.beside(first, last)
+        return Beside(missing[0].before_ms, missing[-1].after_ms or None, *known)
 
 
 def _is_too_early(hole: MissingRange, row: TradeMessage) -> bool:

@@ -27,6 +27,9 @@ MARKET_DATA_WS_URL: Final = "wss://data-stream.binance.vision"
 HISTORY_REST_URL: Final = "https://api.binance.com"
 KRAKEN_REST_URL: Final = "https://api.kraken.com"
 KRAKEN_WS_URL: Final = "wss://ws.kraken.com"
+COINBASE_REST_URL: Final = "https://api.coinbase.com"
+COINBASE_WS_URL: Final = "wss://advanced-trade-ws.coinbase.com"
+COINBASE_EXCHANGE_URL: Final = "https://api.exchange.coinbase.com"
 
 ENV_FILE: Final = Path(".env")
 
@@ -34,7 +37,7 @@ _SHOWN: Final = 200  # of a value in an error
 _LONGEST_SYMBOL: Final = 40  # twice Binance's own limit (BINANCE_SPOT.md §7.7)
 
 # How symbols are written, by exchange.
-_EXAMPLES: Final = {"binance": "BTCUSDC,ETHUSDC", "kraken": "BTC/USD,ETH/USD"}
+_EXAMPLES: Final = {"binance": "BTCUSDC,ETHUSDC", "kraken": "BTC/USD,ETH/USD", "coinbase": "BTC-USD,ETH-USD"}
 
 Names = tuple[str, ...]
 
@@ -117,7 +120,7 @@ def environment_names() -> dict[str, str]:
 class Settings(EnvironmentSettings):
     """All settings of the services. Names are the environment variables', in lower case."""
 
-    exchange: Literal["binance", "kraken"] = "binance"
+    exchange: Literal["binance", "kraken", "coinbase"] = "binance"
     symbols: Names = ("BTCUSDC", "ETHUSDC", "XRPUSDC", "SOLUSDC")
     intervals: Names = ("1s", "1m", "15m", "1h", "1d")
     indicators: Names = ("all",)
@@ -126,6 +129,9 @@ class Settings(EnvironmentSettings):
     binance_history_url: str = ""
     kraken_rest_url: str = KRAKEN_REST_URL
     kraken_ws_url: str = KRAKEN_WS_URL
+    coinbase_rest_url: str = COINBASE_REST_URL
+    coinbase_ws_url: str = COINBASE_WS_URL
+    coinbase_exchange_url: str = COINBASE_EXCHANGE_URL
     kafka_bootstrap_servers: str = ""
     store: Literal["influxdb", "sqlite"] = "sqlite"
     sqlite_path: Path | None = None
@@ -172,7 +178,10 @@ class Settings(EnvironmentSettings):
                 )
         return value
 
-    @field_validator("binance_rest_url", "binance_history_url", "kraken_rest_url", "influx_url")
+    @field_validator(
+        *("binance_rest_url", "binance_history_url", "kraken_rest_url", "influx_url"),
+        *("coinbase_rest_url", "coinbase_exchange_url"),
+    )
     @classmethod
     def _url(cls, value: str) -> str:
         return checked_url(value)
@@ -193,7 +202,7 @@ class Settings(EnvironmentSettings):
     def _optional_url(cls, value: str) -> str:
         return checked_url(value) if value else value
 
-    @field_validator("binance_ws_url", "kraken_ws_url")
+    @field_validator("binance_ws_url", "kraken_ws_url", "coinbase_ws_url")
     @classmethod
     def _stream_url(cls, value: str) -> str:
         return checked_url(value, WEBSOCKET)

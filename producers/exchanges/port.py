@@ -27,11 +27,14 @@ class TradesPromise:
     Attributes:
         repair: how REST gives missing trades: by their ids, by time, or not at all.
         guarantee, proof: what is promised, and by what it is proved; for the table.
+        neighbours: it is not stated that REST counts trades as the stream does: missing ones are asked for
+            with what the stream gave beside them, which proves it (`Rest.trades_beside`).
     """
 
     repair: Literal["id", "time"] | None
     guarantee: str
     proof: str
+    neighbours: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +149,7 @@ class Plan:
         place_hint: what to do if the exchange does not serve this place.
         renewals: by symbol, frames that make the exchange send its book anew on the open connection.
         listed: by symbol, what its parser has to know (`Rest.listed`).
+        messages_a_second: that may be sent on it, `opening` included; None: as many as one likes.
     """
 
     url: str
@@ -159,6 +163,7 @@ class Plan:
     place_hint: str = ""
     renewals: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
     listed: Mapping[str, Any] = field(default_factory=dict)
+    messages_a_second: float | None = None
 
 
 class Parser(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from producers.exchanges.binance.exchange import BINANCE
+from producers.exchanges.coinbase.exchange import COINBASE
 from producers.exchanges.kraken.exchange import KRAKEN
 from producers.exchanges.port import Exchange
 from shared.errors import SettingsError
@@ -13,6 +14,7 @@ from shared.shortened import shortened
 EXCHANGES: Final[dict[str, Exchange]] = {
     BINANCE.name: BINANCE,
     KRAKEN.name: KRAKEN,
+    COINBASE.name: COINBASE,
 }
 
 

@@ -32,12 +32,15 @@ class Beside(NamedTuple):
 
     Attributes:
         before_ms, after_ms: their times; None if unknown.
-        held: trades near them on both sides, as the stream gave them.
+        held: the nearest trades on both sides, as the stream gave them.
+        marks: ids and times of trades near them whose contents are no longer known. They may be later than
+            the trades' own, but for those of an earlier process.
     """
 
     before_ms: int | None
     after_ms: int | None
     held: tuple[TradeMessage, ...] = ()
+    marks: tuple[tuple[int, int], ...] = ()
 
 
 class DayTicker(NamedTuple):

@@ -144,7 +144,9 @@ class Simulator:
             clock = WorldClock(0, options.speed) if options.speed else None
             pump = pump_recording(self.exchange, clock, self._hub, self._on_replay_finished)
         else:
-            self._clock = WorldClock(self._begin_ms, options.speed, held=options.hold > 0)
+            self._clock = WorldClock(
+                self._begin_ms, options.speed, held=options.hold > 0, batch_ms=self.exchange.batch_ms
+            )
             pump = pump_world(self.exchange.feed, self._clock, self._hub)
             if options.freeze_at is not None:
                 stop_ms = self._clock.freeze(self._begin_ms + round(options.freeze_at * 1000))

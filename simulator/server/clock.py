@@ -21,6 +21,7 @@ class WorldClock:
     Args:
         speed: world seconds in a real second.
         held: it stands at the start until `release`.
+        batch_ms: it stops at the end of a span of so many ms, whose events come with its end.
     """
 
     def __init__(
@@ -30,7 +31,9 @@ class WorldClock:
         monotonic: Callable[[], float] = time.monotonic,
         *,
         held: bool = False,
+        batch_ms: int = 1,
     ) -> None:
+        self._batch_ms = batch_ms
         self.start_ms = start_ms
         self._speed = speed
         self._monotonic = monotonic
@@ -68,12 +71,13 @@ class WorldClock:
         return max(0.0, (time_ms - self.now_ms()) / 1000 / self._speed)
 
     def freeze(self, at_ms: int | None = None) -> int:
-        """Stop at a time (default: now), or up to 60 ms of world time later; the time of the stop.
+        """Stop at a time (default: now), or up to 60 ms and a batch later; the time of the stop.
 
         The earliest stop counts. A held clock stops at the start.
         """
         time_ms = self.now_ms() if at_ms is None else at_ms
         stop = max(time_ms, time_ms - time_ms % 1000 + _FINALS_MS)
+        stop = -(-stop // self._batch_ms) * self._batch_ms
         if self._begun is None and at_ms is None:
             stop = self.start_ms
         if self._frozen_ms is None or stop < self._frozen_ms:

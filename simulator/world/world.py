@@ -23,6 +23,7 @@ class World(ABC):
 
     Attributes:
         dialect: how faults and the log read its streams.
+        batch_ms: span of time whose trades come as one event at its end; 1: each comes at once.
         numbers_books: clients see the update ids of books, which then can begin again.
         feed: the streams of the markets.
         markets: by symbol.
@@ -31,6 +32,7 @@ class World(ABC):
 
     dialect: Dialect
     numbers_books = True
+    batch_ms = 1
 
     def __init__(
         self,

@@ -11,6 +11,7 @@ from unittest import mock
 
 import orjson
 
+from producers.exchanges.registry import EXCHANGES
 from producers.service import Assignment, ProducerService
 from shared.dead_letters import DeadLetter
 from shared.settings import load_settings
@@ -29,10 +30,13 @@ INTERVALS: Final = ("1s", "1m")
 # Of the market, and at most until the producer has all of it.
 SECONDS: Final = 16.0
 DEADLINE_S: Final = 40.0
+# Of books whose far part real ones have too: it would only take time.
+FAR_LEVELS: Final = 200
 # Two pairs of each: a busy one, and one with seconds without a trade.
 SYMBOLS: Final[Mapping[str, tuple[str, str]]] = {
     "binance": ("BTCUSDC", "XRPUSDC"),
     "kraken": ("BTC/USD", "XRP/USD"),
+    "coinbase": ("BTC-USD", "XRP-USD"),
 }
 
 
@@ -88,7 +92,7 @@ class Run:
     Attributes:
         asked_ms: the market's time when it stopped.
         hits: by kind, how often its faults have struck.
-        reconnects, rollovers: of its connections.
+        reconnects, rollovers: of its connections until then.
         books_synced: whether each symbol's book was exact at that time.
         pages: of true trades, as far as they were asked for.
     """
@@ -180,16 +184,18 @@ async def carried(exchange: str, faults: Sequence[str], *, age_s: float | None =
         symbols, 7, start_ms, 2.0, halts=halts_by_symbol(script, 1, start_ms, symbols)
     )
     # The market waits for the producer, and stops before it is asked what it has.
-    simulator = Simulator(world, SimulatorOptions(faults=script, hold=1, freeze_at=SECONDS))
+    options = SimulatorOptions(faults=script, hold=1, freeze_at=SECONDS, far_levels=FAR_LEVELS)
+    simulator = Simulator(world, options)
     await simulator.start()
-    host = f"127.0.0.1:{simulator.port}"
+    host, names = f"127.0.0.1:{simulator.port}", EXCHANGES[exchange].settings
     settings = load_settings(
         exchange=exchange,
         symbols=",".join(symbols),
         kafka_bootstrap_servers="127.0.0.1:1",
         warmup_bars=0,
         book_interval_ms=0,
-        **{f"{exchange}_rest_url": f"http://{host}", f"{exchange}_ws_url": f"ws://{host}"},
+        **{names.rest.lower(): f"http://{host}", names.history.lower(): f"http://{host}"},
+        **{names.stream.lower(): f"ws://{host}"},
     )
     try:
         with mock.patch("producers.service.Publisher", Records):
@@ -197,7 +203,13 @@ async def carried(exchange: str, faults: Sequence[str], *, age_s: float | None =
             service = ProducerService(settings, assignment)
         running = asyncio.create_task(service.run())
         asked_ms = start_ms + round(SECONDS * 1000)
-        await _caught_up(service, world, simulator, asked_ms)
+        while simulator.now_ms() < asked_ms and not running.done():  # noqa: ASYNC110 - a clock has no event
+            await asyncio.sleep(0.1)
+        # It may have stopped a little later, where no batch of trades is open.
+        asked_ms = await simulator.freeze()
+        reconnects = sum(feed.reconnects for feed in service._feeds)
+        rollovers = sum(feed.rollovers for feed in service._feeds)
+        await _caught_up(service, world, asked_ms)
         synced = [instrument.synced for instrument in service._instruments.values()]
         if running.done():
             running.result()
@@ -213,22 +225,20 @@ async def carried(exchange: str, faults: Sequence[str], *, age_s: float | None =
             publisher,
             asked_ms,
             hits,
-            sum(feed.reconnects for feed in service._feeds),
-            sum(feed.rollovers for feed in service._feeds),
+            reconnects,
+            rollovers,
             synced,
         )
     finally:
         await simulator.stop()
 
 
-async def _caught_up(service: ProducerService, world: World, simulator: Simulator, asked_ms: int) -> None:
-    """Until the market has stopped and the producer has all trades and bars, or time is up."""
+async def _caught_up(service: ProducerService, world: World, asked_ms: int) -> None:
+    """Until the producer has all trades and bars and exact books of the market, which has stopped."""
     publisher: Any = service._publisher
     give_up_s = time.monotonic() + DEADLINE_S
     while time.monotonic() < give_up_s:
         await asyncio.sleep(0.1)
-        if simulator.now_ms() < asked_ms:
-            continue
         wanted = {
             symbol: market.trade_numbering.shown(market.tape.id_after(asked_ms) - 1)
             for symbol, market in world.markets.items()
@@ -246,5 +256,5 @@ async def _caught_up(service: ProducerService, world: World, simulator: Simulato
             and bars.get(symbol, 0) >= asked_ms - 4_000
             for symbol, newest in wanted.items()
         )
-        if whole:
+        if whole and all(instrument.synced for instrument in service._instruments.values()):
             return

@@ -6,11 +6,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, TypeVar
 
 from producers.exchanges.coinbase.products import Product, product_of_row
-from producers.exchanges.coinbase.trades import trade_of
+from producers.exchanges.coinbase.trades import EXCHANGE, trade_of
 from producers.exchanges.fields import OF_FOREIGN_VALUES, field_of, list_of, object_of, reason, whole
+from producers.exchanges.rfc3339 import time_ns
 from producers.exchanges.values import NotJson, decimal_text, decode_exact
 from shared.errors import ExchangeRefused, ExchangeUnavailable, InvalidMessage, UnknownSymbol
-from shared.messages import TradeMessage
+from shared.message_checks import CHECKS_OF_FOREIGN
+from shared.messages import DepthMessage, TradeMessage
+from shared.models import SCHEMA_VERSION
 from shared.redirects import is_redirect, target
 from shared.shortened import OF_NAME, shortened
 
@@ -73,28 +76,49 @@ def decide(
             raise ExchangeRefused(f"{request}: refused by the exchange ({status} {_said(body)})")
 
 
-def trades(symbol: str, answer: Any, received_ms: int) -> list[TradeMessage]:
+def trades(
+    symbol: str, answer: Any, received_ms: int, reject: Callable[[Any, str], None] | None = None
+) -> list[TradeMessage]:
     """Trades by id, of `/market/products/<id>/ticker` (an object) or of `/products/<id>/trades` (a list).
 
     Both give the newest first. A side that means another one than on the stream contradicts the trades that
     we hold, and is found by the proof of overlap (`producers.trade_pages`).
 
+    Args:
+        reject: takes rows that break the contract, with the reason; None: they are errors.
+
     Raises:
         InvalidMessage: it, or a row of it, is of another form.
     """
     rows = answer if type(answer) is list else field_of(object_of("answer", answer), "trades")
-    found = [
-        trade_of(
-            object_of("trade", row),
-            symbol,
-            received_ms,
-            source="backfill",
-            event_ms=None,
-            latest_ms=_LATEST_MS,
-        )
-        for row in list_of("trades", rows)
-    ]
+    found: list[TradeMessage] = []
+    for row in list_of("trades", rows):
+        try:
+            found.append(trade_of_row(symbol, row, received_ms))
+        except OF_FOREIGN_VALUES as error:
+            if reject is None:
+                raise
+            reject(row, reason(error))
     return sorted(found, key=_trade_id)
+
+
+def trade_of_row(symbol: str, row: Any, received_ms: int, latest_ms: int = _LATEST_MS) -> TradeMessage:
+    """A row of either interface.
+
+    Args:
+        latest_ms: times after this lie beyond the exchange's clock.
+
+    Raises:
+        InvalidMessage: it is of another form.
+    """
+    return trade_of(
+        object_of("trade", row),
+        symbol,
+        received_ms,
+        source="backfill",
+        event_ms=None,
+        latest_ms=latest_ms,
+    )
 
 
 def candles(answer: Any) -> list[Candle]:
@@ -134,6 +158,50 @@ def products(answer: Any) -> tuple[dict[str, Product], list[str]]:
         else:
             found[product.symbol] = product
     return found, faults
+
+
+def book(symbol: str, answer: Any, received_ms: int) -> DepthMessage:
+    """The book of `/market/product_book`; its update id is its time in microseconds, as on the stream.
+
+    Raises:
+        InvalidMessage: it is of another form.
+    """
+    said = object_of("pricebook", field_of(object_of("answer", answer), "pricebook"))
+    update_id = time_ns("time", field_of(said, "time")) // 1000
+    bids, asks = (
+        [
+            [
+                decimal_text("price", field_of(object_of("level", row), "price")),
+                decimal_text("size", field_of(row, "size")),
+            ]
+            for row in list_of(side, field_of(said, side))
+        ]
+        for side in ("bids", "asks")
+    )
+    snapshot: DepthMessage = {
+        "schema": SCHEMA_VERSION,
+        "exchange": EXCHANGE,
+        "symbol": symbol,
+        "event_time_ms": None,
+        "received_time_ms": received_ms,
+        "source": "backfill",
+        "kind": "snapshot",
+        "first_update_id": update_id,
+        "final_update_id": update_id,
+        "bids": bids,
+        "asks": asks,
+    }
+    CHECKS_OF_FOREIGN["depth"](snapshot)  # type: ignore[arg-type]  # a TypedDict is a dict
+    return snapshot
+
+
+def server_time(answer: Any) -> int:
+    """The clock of `/time` (Advanced Trade's), ms since the epoch.
+
+    Raises:
+        InvalidMessage: it is of another form.
+    """
+    return whole("epochMillis", field_of(object_of("answer", answer), "epochMillis"), _LATEST_MS)
 
 
 def _trade_id(trade: TradeMessage) -> int:

@@ -61,6 +61,8 @@ class CoinbaseFrames:
             self._symbols.setdefault(symbol, [symbol])
         self._next: int | None = None  # sequence_num of the next message; None before the first one
         self._newest: Any = None  # `timestamp` of the newest message
+        # What a jump before it has broken, and its number: a frame with a time ahead is given again at once.
+        self._broken_by: tuple[int, list[StreamEvent]] | None = None
         self._carried: set[tuple[str, str]] = set()
         self._channels: dict[str, Callable[[dict[str, Any], int, int], list[StreamEvent]]] = {
             "market_trades": self._trades,
@@ -85,7 +87,20 @@ class CoinbaseFrames:
             return _unreadable("", str(error))
         if message.get("type") == "error":
             return [_refusal(message)]
-        return self._read(message, now_ms, latest_ms)
+        events = self._read(message, now_ms, latest_ms)
+        return self._with_broken(message, events)
+
+    def _with_broken(self, message: dict[str, Any], events: list[StreamEvent]) -> list[StreamEvent]:
+        """Say again what a frame has broken, if its events are asked for again with a later clock."""
+        before, self._broken_by = self._broken_by, None
+        if any(type(event) is Rejected and event.ahead for event in events):
+            number = message["sequence_num"]
+            if before is not None and before[0] == number:
+                events = [*before[1], *events]
+            self._broken_by = number, [event for event in events if type(event) is BooksBroken]
+        elif before is not None and before[0] == message.get("sequence_num"):
+            events = [*before[1], *events]
+        return events
 
     def _read(self, message: dict[str, Any], now_ms: int, latest_ms: int) -> list[StreamEvent]:
         channel = message.get("channel")
@@ -127,11 +142,14 @@ class CoinbaseFrames:
         return [BooksBroken(None, broken)] if broken else [], False
 
     def _trades(self, message: dict[str, Any], now_ms: int, latest_ms: int) -> list[StreamEvent]:
-        event_ms = _sent_us(message, latest_ms) // 1000
+        sent_ms = _sent_us(message, latest_ms) // 1000
         rejected: list[StreamEvent] = []
         trades: list[StreamMessage] = []
-        for event in list_of("events", field_of(message, "events")):
-            for fields in list_of("trades", field_of(object_of("event", event), "trades")):
+        for each in list_of("events", field_of(message, "events")):
+            event = object_of("event", each)
+            # A subscription begins with earlier trades: when these were sent says nothing about the stream.
+            event_ms = None if event.get("type") == "snapshot" else sent_ms
+            for fields in list_of("trades", field_of(event, "trades")):
                 # One that cannot be read must not cost the others.
                 try:
                     trades += self._of_one(object_of("trade", fields), now_ms, event_ms, latest_ms)
@@ -144,7 +162,7 @@ class CoinbaseFrames:
         return [*rejected, *trades]
 
     def _of_one(
-        self, fields: dict[str, Any], now_ms: int, event_ms: int, latest_ms: int
+        self, fields: dict[str, Any], now_ms: int, event_ms: int | None, latest_ms: int
     ) -> list[StreamMessage]:
         """The trade, under each symbol that was asked for."""
         return [

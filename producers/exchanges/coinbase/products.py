@@ -12,6 +12,8 @@ from shared.errors import UnknownSymbol
 from shared.shortened import OF_NAME, quoted, shortened
 
 _ONLINE: Final = "online"
+# All others that are quoted in USDC are streamed as their twins in USD (COINBASE_KRAKEN.md §2.3).
+_OF_THEIR_OWN: Final = ("USDT-USDC", "EURC-USDC")
 # Flags of a product in which nothing is traded; `limit_only` and `post_only` bound orders, not trades.
 _CLOSED: Final = ("trading_disabled", "is_disabled", "cancel_only", "view_only")
 
@@ -84,6 +86,22 @@ def resolve(symbol: str, products: Mapping[str, Product]) -> Product:
     near = difflib.get_close_matches(renamed.replace("/", "-"), products, n=3)
     hint = f"nearest: {', '.join(near)}" if near else "see its products"
     raise UnknownSymbol(f"coinbase: {quoted(symbol)} is not a product of Coinbase; {hint}")
+
+
+def fault_of(symbol: str, products: Mapping[str, Product]) -> str:
+    """What is wrong with a symbol, by all products: one line for the user."""
+    try:
+        resolve(symbol, products)
+    except UnknownSymbol as error:
+        return str(error)
+    return f"coinbase: {symbol} is not listed"
+
+
+def unlisted(symbol: str) -> Product:
+    """A product of which only the name is known; what is streamed for it, by the rule of §2.3."""
+    base, _, quote = symbol.partition("-")
+    twin = f"{base}-USD" if quote == "USDC" and symbol not in _OF_THEIR_OWN else symbol
+    return Product(symbol, base, quote, twin, "0", "0", "", trading=True)
 
 
 def _letters(symbol: str) -> str:

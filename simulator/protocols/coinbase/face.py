@@ -13,7 +13,7 @@ import orjson
 from simulator.protocols.budgets import Budgets
 from simulator.protocols.coinbase import rest
 from simulator.protocols.coinbase.dialect import COINBASE
-from simulator.protocols.coinbase.feed import open_source
+from simulator.protocols.coinbase.feed import BATCH_MS, open_source
 from simulator.protocols.coinbase.rest import endpoint_of
 from simulator.protocols.coinbase.session import CoinbaseSession, FarLevels
 from simulator.protocols.instants import rfc3339_ms
@@ -133,6 +133,7 @@ class CoinbaseWorld(World):
 
     dialect: Dialect = COINBASE
     numbers_books = False
+    batch_ms = BATCH_MS
 
     def face(self, surroundings: Surroundings) -> CoinbaseFace:
         far_levels = FAR_LEVELS if surroundings.far_levels is None else surroundings.far_levels

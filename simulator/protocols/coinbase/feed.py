@@ -14,7 +14,7 @@ from simulator.world.book import Level, changes, published_ms
 from simulator.world.feed import SlotSource, Source, Timed, Trade, TradeSource
 from simulator.world.market import Market
 
-_BATCH_MS: Final = 250
+BATCH_MS: Final = 250
 _STATUS_MS: Final = 5_000
 _DAY_MS: Final = 86_400_000
 BARS: Final = "kline_"
@@ -33,7 +33,7 @@ def open_source(markets: Mapping[str, Market], name: str, after_ms: int) -> Sour
     match channel:
         case "market_trades":
             return TradeSource(
-                market, after_ms, lambda trades: _trades(market, trades), batch_ms=_BATCH_MS, at_end=True
+                market, after_ms, lambda trades: _trades(market, trades), batch_ms=BATCH_MS, at_end=True
             )
         case "level2":
             return _BookSource(market, after_ms)
@@ -58,7 +58,7 @@ def trade_entries(market: Market, trades: Iterable[Trade]) -> list[dict[str, str
 
 
 def _trades(market: Market, trades: Sequence[Trade]) -> dict[str, Any]:
-    due_ms = (trades[-1].time_ms // _BATCH_MS + 1) * _BATCH_MS
+    due_ms = (trades[-1].time_ms // BATCH_MS + 1) * BATCH_MS
     # The newest first, as in the snapshot.
     entries = trade_entries(market, reversed(trades))
     return envelope("market_trades", due_ms, [{"type": "update", "trades": entries}])

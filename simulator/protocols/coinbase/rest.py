@@ -50,6 +50,7 @@ class _Call:
     product: str
     query: Mapping[str, str]
     now_ms: int
+    chosen: frozenset[str] = frozenset()  # products, each in a parameter of its own; empty: all
 
     def market(self, name: str | None = None) -> Market:
         market = self.world.markets.get(canonical(self.product if name is None else name))
@@ -94,7 +95,8 @@ def endpoint_of(path: str) -> tuple[str, str] | None:
 
 def answer(world: World, request: RestRequest) -> RestAnswer:
     """Answer a request of a known endpoint."""
-    call = _Call(world, request.symbol, dict(request.query), request.now_ms)
+    chosen = frozenset(text for name, text in request.query if name == "product_ids")
+    call = _Call(world, request.symbol, dict(request.query), request.now_ms, chosen)
     try:
         return ENDPOINTS[request.path](call)
     except BadRequest as bad:
@@ -115,12 +117,11 @@ def _time(call: _Call) -> RestAnswer:
 
 
 def _market_products(call: _Call) -> RestAnswer:
-    chosen = call.query.get("product_ids")
     found = [
         _product(call, market, name)
         for market in call.world.markets.values()
         for name in (market.symbol, alias_of(market.symbol))
-        if name and (chosen is None or name in chosen.split(","))
+        if name and (not call.chosen or name in call.chosen)
     ]
     return RestAnswer(200, {"products": found, "num_products": len(found)})
 

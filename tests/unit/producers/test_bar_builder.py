@@ -170,6 +170,27 @@ def test_bars_that_began_before_the_first_known_trade_are_not_built() -> None:
     )
 
 
+def test_flat_bars_begin_with_the_newest_trade_before_the_first_bar() -> None:
+    bars = BarBuilder("kraken", "BTC/USD", ("1s",))
+    bars.begin(0, HOUR_MS + 100, HOUR_MS + 200, "99")
+    # In the second that is not built, and the second one not in order.
+    assert bars.receive(at(2, 800, "101")) == bars.receive(at(1, 700, "100")) == []
+    bars.tick(HOUR_MS + 4_000, NOW_MS)
+    effects = bars.tick(HOUR_MS + 5_000, NOW_MS)
+    assert [bar["open"] for bar in final(effects)] == ["101"]
+    # A late one corrects those that are final, up to the first with trades.
+    bars.receive(at(4, 4_100, "103"))
+    (revised, *_, fixed) = bars.receive(at(3, 900, "102"))
+    assert isinstance(revised, RevisedBar)
+    assert (revised.bar["open_time_ms"], revised.bar["close"], revised.trade_id) == (
+        HOUR_MS + 1_000,
+        "102",
+        3,
+    )
+    assert isinstance(fixed, FinalBar | RevisedBar)
+    assert fixed.bar["close"] == "102"
+
+
 def test_a_numbering_that_begins_anew_is_no_hole() -> None:
     bars = builder()
     bars.receive(at(1, 10))

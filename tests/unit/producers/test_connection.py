@@ -1,16 +1,19 @@
-"""Subscriptions of an open connection: acknowledged in time, and renewed alone."""
+"""Subscriptions of an open connection: acknowledged in time, renewed alone, no faster than is allowed."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from websockets.exceptions import ConnectionClosedError
 
 from producers.connection import Connection
+from producers.exchanges.coinbase.exchange import COINBASE
 from producers.exchanges.frame_types import Stream
-from producers.exchanges.port import Liveness, Plan
+from producers.exchanges.port import Addresses, Liveness, Plan
 from tests.virtual_time import run_virtually
 
 STREAMS = (Stream("A/B", "trade", None, "trade"), Stream("A/B", "depth", None, "book"))
@@ -86,3 +89,48 @@ def test_on_a_connection_that_has_ended_nothing_is_asked_for() -> None:
         return dropped.sent + closed.sent
 
     assert run_virtually(work()) == []
+
+
+# --- A bound of messages a second, as Coinbase has. ---
+
+SYMBOLS = ("BTC-USD", "ETH-USD", "XRP-USD")
+
+
+class Clocked(Socket):
+    """Keeps when something is sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent_s: list[float] = []
+
+    async def send(self, frame: bytes, *, text: bool) -> None:
+        await super().send(frame, text=text)
+        self.sent_s.append(time.monotonic())
+
+
+def renewed(plan: Plan) -> list[float]:
+    """When the frames of all renewals are sent, in seconds after the connection was opened."""
+
+    async def carried() -> list[float]:
+        socket: Any = Clocked()
+        opened = Connection(socket, plan, COINBASE.parser(plan), 60.0)
+        for symbol in SYMBOLS:
+            opened.renew(symbol, 0.0)
+        await asyncio.gather(*opened._renewals)
+        return [at_s - opened.opened_s for at_s in socket.sent_s]
+
+    return asyncio.run(carried())
+
+
+def test_books_are_asked_for_anew_no_faster_than_messages_may_be_sent() -> None:
+    (plan,) = COINBASE.connections(Addresses("", "ws://host", ""), SYMBOLS, ())
+    sent_s = renewed(plan)
+    # With those that have opened it: never more than eight in a second.
+    every_s = [0.0] * len(plan.opening) + sent_s
+    assert all(sum(at_s <= each < at_s + 1.0 for each in every_s) <= 8 for at_s in every_s)
+    assert sent_s[-1] >= 1.5
+
+
+def test_without_a_bound_they_are_sent_at_once() -> None:
+    (plan,) = COINBASE.connections(Addresses("", "ws://host", ""), SYMBOLS, ())
+    assert renewed(replace(plan, messages_a_second=None))[-1] < 1.0

@@ -9,10 +9,11 @@ import pytest
 from producers.effects import Effect, LedgerEvent, Publish, Resubscribe
 from producers.exchanges.kraken.checksum import checksum
 from producers.exchanges.kraken.frames import KrakenFrames
-from producers.exchanges.port import BookPromise
+from producers.exchanges.port import BookPromise, QuotesPromise
 from producers.exchanges.stream_events import BookUpdate
 from producers.streamed_book_feed import SNAPSHOT_AFTER_S, StreamedBookFeed
-from shared.topics import BOOK, DEPTH
+from shared.messages import check
+from shared.topics import BOOK, DEPTH, QUOTES
 from tests.builders import NOW_MS
 from tests.unit.producers.kraken_stream import PAIR, KrakenStream
 
@@ -25,7 +26,8 @@ class Stand:
 
     def __init__(self) -> None:
         self.exchange = KrakenStream(10)
-        self.feed = StreamedBookFeed("ETH/USD", 0, BookPromise("crc", "", "", 10, checksum))
+        self.promise = BookPromise("crc", "", "", 10, checksum)
+        self.feed = StreamedBookFeed("ETH/USD", 0, self.promise)
         self._frames = KrakenFrames({PAIR.symbol: PAIR})
         self._at_ms = NOW_MS
 
@@ -146,3 +148,37 @@ def test_a_refused_subscription_is_repeated_with_growing_delays(stand: Stand) ->
         if isinstance(effect, Resubscribe)
     ]
     assert delays == [1.0, 2.0, 4.0, 8.0]
+
+
+# --- Quotes of exchanges that have none of their own. ---
+
+
+@pytest.fixture
+def quoting() -> Stand:
+    stand = Stand()
+    stand.feed = StreamedBookFeed("ETH/USD", 0, stand.promise, QuotesPromise("book", "", ""))
+    stand.exchange.change((BID, ASK))
+    stand.feed.follow(OLD)
+    return stand
+
+
+def test_the_best_prices_are_quoted_when_they_change_and_only_then(quoting: Stand) -> None:
+    (quote,) = of(quoting.snapshot(OLD), QUOTES)
+    check("quote", quote)
+    prices = [quote[name] for name in ("bid_price", "bid_quantity", "ask_price", "ask_quantity")]
+    assert prices == ["100.00", "1.00000000", "101.00", "2.00000000"]
+    assert of(quoting.change(("bids", "99.00", "5.00000000")), QUOTES) == []
+    (second,) = of(quoting.change(("bids", "100.00", "3.00000000")), QUOTES)
+    assert second["bid_quantity"] == "3.00000000" and second["update_id"] > quote["update_id"]
+
+
+def test_an_inexact_book_and_the_next_connections_are_not_quoted(quoting: Stand) -> None:
+    quoting.snapshot(OLD)
+    quoting.feed.distrust("lost", OLD)
+    assert of(quoting.change(("bids", "100.50", "1.00000000")), QUOTES) == []
+    assert of(quoting.snapshot(NEXT), QUOTES) == []
+    assert len(of(quoting.snapshot(OLD), QUOTES)) == 1
+
+
+def test_where_the_stream_has_quotes_the_book_gives_none(stand: Stand) -> None:
+    assert of(stand.change(("bids", "100.50", "1.00000000")), QUOTES) == []

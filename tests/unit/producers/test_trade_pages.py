@@ -236,3 +236,23 @@ def test_one_trade_may_be_written_with_other_zeros_and_a_rounded_time() -> None:
     assert same_trade(at(1, price="100.50", ms=10), at(1, price="100.5000", ms=11))
     assert not same_trade(at(1, quantity="0.5"), at(1, quantity="0.50000001"))
     assert not same_trade(at(1, ms=10), at(1, ms=12))
+
+
+@pytest.mark.parametrize(
+    ("marks", "found"),
+    [
+        ({19: NOW_MS + 190}, 20),
+        ({19: NOW_MS + 191}, 20),  # REST rounds what the stream cuts off
+        ({19: NOW_MS + 195}, 0),
+        ({40: NOW_MS + 400}, 0),  # above the hole it is no proof of what is below
+        ({}, 0),
+    ],
+)
+def test_id_and_time_of_a_trade_before_the_hole_prove_the_numbering_below(
+    marks: dict[int, int], found: int
+) -> None:
+    rest = Rest([at(each) for each in range(60)], page=10)
+    pages = BeforePages(20, 39, [at(40)], rules=COINBASE._replace(page=10), marks=marks)
+    while not pages.done:
+        pages.receive(rest.before(pages.request()))
+    assert len(pages.repair().trades) == found

@@ -12,6 +12,7 @@ from producers.effects import FillTrades, LedgerEvent, ProveTrades, Publish, Rej
 from producers.exchanges.rest_port import PAGE
 from producers.halts import Halts
 from producers.missing_ids import DELAYS_S, LEAST_ASKED, PATIENCE_S, SOON_S
+from producers.start_positions import FoundRange
 from producers.trade_sequence import TradeSequence
 from shared.id_ranges import IdRanges
 from tests.builders import NOW_MS, trade
@@ -356,3 +357,23 @@ def test_a_series_without_a_trade_begins_where_it_is_told_to() -> None:
 def test_what_is_missing_at_the_end_is_expected(trades: TradeSequence) -> None:
     trades.receive(stream(104))
     assert events(trades.conclude()) == [("expected", 101, 103)]
+
+
+def _beside(sequence: TradeSequence, trade_id: int) -> Any:
+    (fill,) = [each for each in sequence.receive(stream(trade_id)) if type(each) is FillTrades]
+    return fill.beside
+
+
+def test_where_neighbours_are_the_proof_a_request_has_them_as_the_stream_gave_them() -> None:
+    sequence = TradeSequence("BTC-USD", Halts(), by_neighbours=True)
+    for trade_id in (100, 101, 102):
+        sequence.receive(stream(trade_id))
+    beside = _beside(sequence, 105)
+    assert beside.held == (stream(102), stream(105)) and beside.marks == ()
+
+
+def test_after_a_restart_it_has_id_and_time_of_the_newest_trade_before() -> None:
+    sequence = TradeSequence("BTC-USD", Halts(), by_neighbours=True)
+    sequence.begin(99, [FoundRange(100, 100, NOW_MS - 5, NOW_MS - 5)], NOW_MS - 9)
+    beside = _beside(sequence, 105)
+    assert beside.held == (stream(105),) and beside.marks == ((100, NOW_MS - 5),)

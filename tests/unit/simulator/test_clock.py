@@ -30,6 +30,12 @@ def test_a_clock_stops_at_a_time_that_was_set_before_and_finals_are_through() ->
     assert clock.freeze() == clock.freeze(20_000) == 12_060
 
 
+def test_a_clock_stops_where_no_batch_is_open() -> None:
+    clock = WorldClock(10_000, 1.0, Time(), batch_ms=250)
+    assert clock.freeze(12_130) == 12_250
+    assert clock.freeze(12_000) == 12_250
+
+
 def test_an_earlier_stop_goes_before_a_later_one_and_a_held_clock_stops_where_it_stands() -> None:
     time = Time()
     clock = WorldClock(10_000, 1.0, time)

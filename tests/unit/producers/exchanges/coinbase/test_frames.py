@@ -245,3 +245,25 @@ def test_nothing_raises_and_whatever_is_published_keeps_the_contract(
             check(found.kind, found.message)
         elif isinstance(found, BookUpdate):
             check("depth", found.message)
+
+
+def test_what_a_jump_has_broken_is_said_again_if_a_time_lies_ahead_of_the_clock(
+    parser: CoinbaseFrames,
+) -> None:
+    parser.parse(trades(7, TRADE), NOW_MS)
+    ahead = trades(9, TRADE | {"trade_id": "880000002", "time": "2026-08-03T14:25:09Z"}, second=9)
+    for _ in range(2):
+        broken, rejected = parser.parse(ahead, NOW_MS, latest_ms=NOW_MS)
+        assert broken == BooksBroken(None, "message 8 is missing on the connection")
+        assert isinstance(rejected, Rejected) and rejected.ahead
+    # With a later clock it is taken, and the books are still broken.
+    broken, trade = parser.parse(ahead, NOW_MS, latest_ms=NOW_MS + 60_000)
+    assert isinstance(broken, BooksBroken) and isinstance(trade, StreamMessage)
+    assert [type(event) for event in parser.parse(trades(10, TRADE, second=10), NOW_MS)] == [StreamMessage]
+
+
+def test_trades_that_a_subscription_begins_with_have_no_time_of_arrival(parser: CoinbaseFrames) -> None:
+    text = frame("market_trades", 0, {"type": "snapshot", "trades": [TRADE]})
+    (event,) = parser.parse(text, NOW_MS)
+    assert isinstance(event, StreamMessage) and event.message["event_time_ms"] is None
+    check("trade", event.message)

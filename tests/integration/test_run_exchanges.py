@@ -1,4 +1,4 @@
-"""`cryptostream run` on a simulated Kraken, as a user starts it: bars are built, and a kill loses nothing."""
+"""`cryptostream run` on exchanges whose bars are built, as a user starts it: a kill loses nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ import pytest
 from tests.integration.run_command import Run, count, rows, runs_in, until
 from tests.integration.test_run import assert_nothing_missing_between
 
-KRAKEN = ("--source", "simulator", "--symbols", "BTC/USD,XRP/USD", "--intervals", "1s,1m", "--no-web")
+SYMBOLS = {"kraken": "BTC/USD,XRP/USD", "coinbase": "BTC-USD,XRP-USD"}
+every_exchange = pytest.mark.parametrize("exchange", SYMBOLS)
+
+
+def words(exchange: str, data: Path, seconds: int) -> tuple[str, ...]:
+    market = ("--source", "simulator", "--symbols", SYMBOLS[exchange], "--intervals", "1s,1m", "--no-web")
+    return (*market, "--broker", "memory", "--data-dir", str(data), "--duration", str(seconds))
 
 
 @pytest.fixture
@@ -48,22 +54,26 @@ def assert_store_is_true(database: Path, *logs: Path) -> None:
     assert compared >= 30
 
 
-def test_a_run_is_complete_and_the_next_one_goes_on(start: Callable[..., Run], tmp_path: Path) -> None:
+@every_exchange
+def test_a_run_is_complete_and_the_next_one_goes_on(
+    start: Callable[..., Run], tmp_path: Path, exchange: str
+) -> None:
     data = tmp_path / "data"
     for number in (1, 2):
         log = tmp_path / f"issued{number}.log"
-        words = (*KRAKEN, "--broker", "memory", "--data-dir", str(data), "--duration", "25")
-        run = start(*words, "--issued-log", str(log), EXCHANGE="kraken")
+        run = start(*words(exchange, data, 25), "--issued-log", str(log), EXCHANGE=exchange)
         assert run.wait() == 0, run.said
         assert run.said.count("complete: ") == number
     assert_nothing_missing_between(data / "cryptostream.db")
     assert_store_is_true(data / "cryptostream.db", tmp_path / "issued1.log", tmp_path / "issued2.log")
 
 
-def test_a_killed_producer_builds_the_bars_of_its_absence(start: Callable[..., Run], tmp_path: Path) -> None:
+@every_exchange
+def test_a_killed_producer_builds_the_bars_of_its_absence(
+    start: Callable[..., Run], tmp_path: Path, exchange: str
+) -> None:
     data, log = tmp_path / "data", tmp_path / "issued.log"
-    words = (*KRAKEN, "--broker", "memory", "--data-dir", str(data), "--duration", "40")
-    run = start(*words, "--issued-log", str(log), EXCHANGE="kraken")
+    run = start(*words(exchange, data, 40), "--issued-log", str(log), EXCHANGE=exchange)
     database = data / "cryptostream.db"
     for _ in range(2):
         before = count(database, "trade")
