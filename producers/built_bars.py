@@ -50,6 +50,7 @@ class BuiltBars:
         self._early: list[TradeMessage] | None = []  # until the first page of earlier trades has come
         self._reading = False
         self._read: tuple[int, int] | None = None  # first and last number of the pages that join
+        self._read_from_ms = 0  # the begin of these pages
         self._again_ms = 0  # not read again before
         self._live: dict[str, tuple[str, int]] = {}  # close and count of the newest open bars published
 
@@ -104,11 +105,21 @@ class BuiltBars:
                 begin_ms,
                 None if last is None else last["price"],
             )
-        first = numbers[0] if self._read is None else self._read[0]
-        self._read = first, numbers[-1]
+        self._join(begin_ms, numbers)
         for row in rows:
             events += self._published_of(self._builder.receive(row))
         return events + self._begin_now()
+
+    def _join(self, begin_ms: int, numbers: Sequence[int]) -> None:
+        """Note what has been read without a break.
+
+        A reading that an outage interrupts begins again, and later if there are too many trades by then. What
+        lies between its pages and those before is not proved: it is read as any missing trades are.
+        """
+        first = numbers[0]
+        if self._read is not None and begin_ms == self._read_from_ms and self._read[1] < first:
+            first = self._read[0]
+        self._read, self._read_from_ms = (first, numbers[-1]), begin_ms
 
     def receive(self, trade: TradeMessage) -> list[BarEvent]:
         """Take a trade that is published."""

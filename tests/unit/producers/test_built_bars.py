@@ -207,3 +207,19 @@ def test_flat_bars_repeat_the_newest_trade_also_if_it_came_late_and_is_of_before
     assert (again["open_time_ms"] - T, again["close"], again["trade_count"]) == (0, "98.00000000", 0)
     events = bars.receive(trade_at(102, 3_000, price="97.00000000"))
     assert [e.message["close"] for _, e in events if isinstance(e, Publish)] == ["98.00000000"] * 2
+
+
+def test_a_reading_that_begins_anew_proves_nothing_of_what_lies_before_its_pages() -> None:
+    known = {"kraken:BTC/USD:klines:1m": StartPosition(T - MINUTE)}
+    bars = BuiltBars("kraken", "BTC/USD", ["1m"])
+    bars.begin(known, T + 50 * SECOND, warm=True)
+    bars.receive_history(T, [trade_at(100, -5), trade_at(101, 1_000)])
+    # An outage; there are too many trades by then since the first begin.
+    later = T + 40 * SECOND
+    bars.receive_history(later, [trade_at(110, 39_000), trade_at(111, 41_000)])
+    events = [*bars.receive_history(later, ()), *bars.receive(trade_at(112, MINUTE))]
+    assert bars_of(events, "1m") == []
+    (asked,) = bars.tick(None, T + 61 * SECOND, never)
+    assert asked == ("", ReadTrades("BTC/USD", (T + 1_000,), MOST_READ))
+    rows = [trade_at(101 + each, 1_000 + each * 4_000) for each in range(11)]
+    assert bars_of(bars.receive_history(T + 1_000, rows), "1m") == [(0, 11)]
