@@ -51,13 +51,14 @@ class BuiltBars:
         self._reading = False
         self._read: tuple[int, int] | None = None  # first and last number of the pages that join
         self._read_from_ms = 0  # the begin of these pages
+        self._unread_ms: int | None = None  # not read yet from then on; None after the last page
         self._again_ms = 0  # not read again before
         self._live: dict[str, tuple[str, int]] = {}  # close and count of the newest open bars published
 
     @property
     def filling(self) -> bool:
         """Earlier trades are read, or bars wait for missing ones."""
-        return self._reading or bool(self._builder.holes)
+        return self._reading or self._unread_ms is not None or bool(self._builder.holes)
 
     def begin(
         self, start_positions: Mapping[str, StartPosition], server_time_ms: int, *, warm: bool
@@ -93,6 +94,8 @@ class BuiltBars:
         """
         if not rows:
             self._reading = False
+            if rows is not None:
+                self._unread_ms = None
             return [*self._begin_now(), *self._settle_absent()]
         events: list[BarEvent] = []
         numbers = [number_of(row) for row in rows]
@@ -106,6 +109,7 @@ class BuiltBars:
                 None if last is None else last["price"],
             )
         self._join(begin_ms, numbers)
+        self._unread_ms = rows[-1]["trade_time_ms"]
         for row in rows:
             events += self._published_of(self._builder.receive(row))
         return events + self._begin_now()
@@ -148,12 +152,12 @@ class BuiltBars:
                 None if that is not known.
             awaits: whether some of a range of the exchange's ids may still be published.
         """
-        if self._early is not None:
-            return []
+        if self._early is not None or self._reading:
+            return []  # trades that the next page may have are missing, and nothing shows it
         events: list[BarEvent] = []
-        if carried_ms is not None:
+        if carried_ms is not None and self._unread_ms is None:
             events += self._published_of(self._builder.tick(carried_ms, now_ms))
-        if not self._reading and now_ms >= self._again_ms:
+        if now_ms >= self._again_ms:
             events += self._read_again(awaits, now_ms)
         if not self._builder.holes:
             events += self._open_bars(now_ms)
@@ -178,11 +182,16 @@ class BuiltBars:
 
     def _read_again(self, awaits: Awaits, now_ms: int) -> list[BarEvent]:
         """Read trades that nobody else will bring: those between what was read and what is published."""
-        for hole in self._builder.holes:
-            if not awaits(split(hole.first)[1], split(hole.last)[1]):
-                self._reading, self._read, self._again_ms = True, None, now_ms + _PAUSE_MS
-                return [("", ReadTrades(self._symbol, (hole.before_ms,), MOST_READ))]
-        return []
+        begins_ms = [] if self._unread_ms is None else [self._unread_ms]
+        begins_ms += [
+            hole.before_ms
+            for hole in self._builder.holes
+            if not awaits(split(hole.first)[1], split(hole.last)[1])
+        ]
+        if not begins_ms:
+            return []
+        self._reading, self._read, self._again_ms = True, None, now_ms + _PAUSE_MS
+        return [("", ReadTrades(self._symbol, (min(begins_ms),), MOST_READ))]
 
     def _settle_absent(self) -> list[BarEvent]:
         """What joined pages leave out does not exist."""

@@ -223,3 +223,32 @@ def test_a_reading_that_begins_anew_proves_nothing_of_what_lies_before_its_pages
     assert asked == ("", ReadTrades("BTC/USD", (T + 1_000,), MOST_READ))
     rows = [trade_at(101 + each, 1_000 + each * 4_000) for each in range(11)]
     assert bars_of(bars.receive_history(T + 1_000, rows), "1m") == [(0, 11)]
+
+
+def test_the_clock_closes_nothing_between_two_pages_of_earlier_trades() -> None:
+    bars = BuiltBars("kraken", "BTC/USD", ["1s", "1m"])
+    bars.begin({"kraken:BTC/USD:klines:1m": StartPosition(T - MINUTE)}, T + 70 * SECOND, warm=True)
+    bars.receive_history(T, [trade_at(100, -5), trade_at(101, 1_000)])
+    # All that the stream has brought is known already: nothing shows that a page is to come.
+    assert bars.tick(T + 70 * SECOND, T + 70 * SECOND, never) == []
+    events = bars.receive_history(T, [trade_at(102, 30_000), trade_at(103, 59_000)])
+    events += bars.receive_history(T, ())
+    events += bars.tick(T + 70 * SECOND, T + 70 * SECOND, never)
+    assert bars_of(events, "1m") == [(0, 3)]
+    assert "revised" not in [kind for _, kind, _, _ in entries_of(events)]
+
+
+def test_the_clock_closes_nothing_either_after_a_refusal_between_two_pages() -> None:
+    bars = BuiltBars("kraken", "BTC/USD", ["1m"])
+    bars.begin({}, T, warm=False)
+    bars.receive_history(T, [trade_at(100, -5), trade_at(101, 1_000)])
+    bars.receive_history(0, None)
+    assert bars.filling
+    assert bars.tick(T + 70 * SECOND, T + 70 * SECOND, never)[0] == (
+        "",
+        ReadTrades("BTC/USD", (T + 1_000,), MOST_READ),
+    )
+    rows = [trade_at(101, 1_000), trade_at(102, 30_000)]
+    events = [*bars.receive_history(T + 1_000, rows), *bars.receive_history(T + 1_000, ())]
+    events += bars.tick(T + 70 * SECOND, T + 70 * SECOND, never)
+    assert bars_of(events, "1m") == [(0, 2)] and not bars.filling
