@@ -7,6 +7,7 @@ Each method gives pairs of an interval and an effect.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import takewhile
 from typing import Final
 
 from producers.bar_builder import BarBuilder, BarEffect, FinalBar, RevisedBar
@@ -100,7 +101,8 @@ class BuiltBars:
         events: list[BarEvent] = []
         numbers = [number_of(row) for row in rows]
         if self._early is not None:
-            before = [row for row in rows if row["trade_time_ms"] < begin_ms]
+            # Times may be out of the order of ids: all after the first trade of the bars is received.
+            before = tuple(takewhile(lambda row: row["trade_time_ms"] < begin_ms, rows))
             last = before[-1] if before else None
             self._builder.begin(
                 numbers[0] - 1 if last is None else number_of(last),

@@ -252,3 +252,16 @@ def test_the_clock_closes_nothing_either_after_a_refusal_between_two_pages() -> 
     events = [*bars.receive_history(T + 1_000, rows), *bars.receive_history(T + 1_000, ())]
     events += bars.tick(T + 70 * SECOND, T + 70 * SECOND, never)
     assert bars_of(events, "1m") == [(0, 2)] and not bars.filling
+
+
+def test_a_trade_belongs_to_the_first_bar_though_one_with_a_higher_id_was_before_it() -> None:
+    bars = BuiltBars("kraken", "BTC/USD", ["1s"])
+    bars.begin({}, T, warm=False)
+    rows = [
+        trade_at(100, -5),
+        trade_at(101, 3),
+        trade_at(102, -2, price="98.00000000"),
+        trade_at(103, 2_000),
+    ]
+    events = bars.receive_history(T, rows)
+    assert bars_of(events) == [(0, 1), (1_000, 0)]
