@@ -30,6 +30,7 @@ _CLOCK_MS: Final = 5_000
 # Between two attempts to read trades that nobody brings.
 _PAUSE_MS: Final = 5_000
 _LOST: Final = "trades that it may have had are lost"
+_WITHOUT: Final = "it was published without trades that it has or may have had"
 _NOT_READ: Final = "its trades are too many to be read again after a restart"
 
 BarEvent = tuple[str, Effect]
@@ -221,14 +222,21 @@ class BuiltBars:
                     events.append((interval, Publish(klines_topic(interval), bar)))
                     events.append((interval, LedgerEvent("revised", open_ms, open_ms, detail=detail)))
                 case _:
-                    interval, first, last = effect
-                    if first <= self._published.get(interval, -1):
-                        detail = "a trade came too late to correct it"
-                        events.append((interval, LedgerEvent("revised", first, last, detail=detail)))
-                    else:
-                        events += self._skipped(interval, first)
-                        self._published[interval] = last
-                        events.append((interval, LedgerEvent("lost", first, last, detail=_LOST)))
+                    events += self._unproved(*effect)
+        return events
+
+    def _unproved(self, interval: str, first: int, last: int) -> list[BarEvent]:
+        """What is published stays as it is, and counts as incomplete; the others are not published."""
+        events: list[BarEvent] = []
+        published, step = self._published.get(interval, -1), INTERVAL_MS[interval]
+        if first <= published:
+            event = LedgerEvent("incomplete", first, min(last, published), detail=_WITHOUT)
+            events.append((interval, event))
+            first = published + step
+        if first <= last:
+            events += self._skipped(interval, first)
+            self._published[interval] = last
+            events.append((interval, LedgerEvent("lost", first, last, detail=_LOST)))
         return events
 
     def _skipped(self, interval: str, open_ms: int) -> list[BarEvent]:

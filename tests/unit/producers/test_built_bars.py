@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from producers.bar_builder import REMEMBERED_MS
 from producers.built_bars import MOST_READ, MOST_WARMING, BarEvent, BuiltBars
 from producers.effects import LedgerEvent, Publish, ReadTrades
 from producers.start_positions import OpenHole, StartPosition
@@ -265,3 +266,27 @@ def test_a_trade_belongs_to_the_first_bar_though_one_with_a_higher_id_was_before
     ]
     events = bars.receive_history(T, rows)
     assert bars_of(events) == [(0, 1), (1_000, 0)]
+
+
+def test_a_bar_that_a_trade_comes_too_late_to_correct_is_incomplete(bars: BuiltBars) -> None:
+    bars.receive(trade_at(101, 500))
+    after_ms = REMEMBERED_MS + 10_000
+    bars.tick(T + after_ms, T + after_ms, never)
+    events = bars.receive(trade_at(102, 900))
+    assert entries_of(events)[0] == ("1s", "incomplete", 0, 0)
+    assert bars_of(events, "1s") == []
+
+
+def test_bars_that_the_clock_has_closed_are_incomplete_if_a_lost_trade_may_be_of_them(
+    bars: BuiltBars,
+) -> None:
+    bars.receive(trade_at(101, 500))
+    assert bars_of(bars.tick(T + 9_000, T + 9_000, never))[-1] == (6_000, 0)
+    bars.receive(trade_at(103, 10_500))
+    events = bars.settle(LedgerEvent("lost", 102, 102))
+    events += bars.receive(trade_at(104, MINUTE))
+    assert entries_of(events) == [
+        ("1s", "incomplete", 0, 6_000),
+        *(("1s", "lost", second, second) for second in (7_000, 8_000, 9_000, 10_000)),
+        ("1m", "lost", 0, 0),
+    ]
