@@ -22,6 +22,20 @@ What is promised of each kind of data, and by what it is proved. Each exchange d
 `lost`, or as an `unsynced` span of the book; nothing that is missing counts as complete.
 """
 _TAIL: Final = """\
+## How far this is tested
+
+Binance: seeded runs against the exchange's log ([oracle.md](oracle.md)), chaos scenarios and power cuts ([faults.md](faults.md)), and
+the exchange itself. Kraken and Coinbase: numbered cases with faults (`tests/exchange_contract/`), whole runs with killed
+producers, both on the simulated exchange, and their readers on recordings; **not against the exchanges themselves**,
+nor in the oracle or in chaos scenarios. A deployment follows one exchange.
+
+Known to fall short where bars are built from trades:
+
+- A restart reads up to 50,000 trades again; a long bar with more since its begin is `lost`, and the next one is whole.
+- One lost trade marks every bar since the trade before it `incomplete`: nobody knows in which it was.
+- No bar is held beside the exchange's own candles.
+- Coinbase: after an outage of more than 64,000 trades the numbering is not proved any more, and they are `lost`.
+
 ## Another exchange
 
 A folder below `producers/exchanges/` with one value that fulfils `producers/exchanges/port.py:Exchange`, a
