@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from producers.book_audit import MEAN_INTERVAL_MS
 from producers.book_feed import BookFeed
@@ -31,9 +31,6 @@ from shared.messages import DepthMessage, KlineMessage, Source, TradeMessage
 from shared.models import LedgerKind, LedgerStream
 from shared.topics import LEDGER, QUOTES, TRADES
 from shared.trade_ids import number_of
-
-# Kinds of ids that were issued and not published.
-_ISSUED_UNSEEN: Final = frozenset(("lost", "halted", "offline"))
 
 
 class Instrument:
@@ -331,7 +328,7 @@ class Instrument:
         over = self._trades.doubtful_since_ms is None
         event = self._doubts.report(since_ms, now_ms, self._trades.doubtful, over=over, ended=ended)
         if event is not None:
-            self._enter_event(event, "trades", None, now_ms, self._source)
+            self._ledger.enter(event, "trades", None, now_ms, self._source)
 
     def end(self, now_ms: int, exchange_ms: int) -> None:
         """The streams have ended: the next `tick` gives what is still missing or unknown."""
@@ -443,7 +440,8 @@ class Instrument:
         if self._built is None:
             return []
         heard = self._newest[TRADE] is not self._interrupted_after
-        carried = heard and all(each.stream != TRADE for each in self.uncarried)
+        # While trades are doubtful, or only their ids are known, nobody knows how many the bars lack.
+        carried = heard and self._trades.settled and all(each.stream != TRADE for each in self.uncarried)
         events = self._built.tick(brought_to_ms if carried else None, now_ms, self._trades.awaits)
         return self._enter_built(events, now_ms)
 
@@ -463,7 +461,7 @@ class Instrument:
             effects += self._enter(self._book.lose(lost), "depth", None, now_ms, self._source)
         for (kind, interval), since_ms, until_ms, detail in probe.health.take_entries():
             event = LedgerEvent("uncarried", since_ms, until_ms, until_ms, detail)
-            self._enter_event(event, LEDGER_STREAMS[kind], interval, now_ms, self._source)
+            self._ledger.enter(event, LEDGER_STREAMS[kind], interval, now_ms, self._source)
         return effects
 
     def receive_probe(self, result: ProbeResult, now_s: float, exchange_ms: int) -> None:
@@ -513,7 +511,7 @@ class Instrument:
     def tick(self) -> list[Publish]:
         """The completeness events gathered since the last call; call it about once a second."""
         for interval, event in self._candles.check(self._trades.awaits):
-            self._enter_event(event, "klines", interval, self._bar_ms, self._source)
+            self._ledger.enter(event, "klines", interval, self._bar_ms, self._source)
         return [Publish(LEDGER, message) for message in self._ledger.flush()]
 
     def _enter(
@@ -523,7 +521,7 @@ class Instrument:
         outward: list[Effect] = []
         for effect in effects:
             if type(effect) is LedgerEvent:
-                self._enter_event(effect, stream, interval, now_ms, source)
+                self._ledger.enter(effect, stream, interval, now_ms, source)
                 if stream == "trades" and self._built is not None:
                     outward += self._enter_built(self._built.settle(effect), now_ms)
                 continue
@@ -570,27 +568,6 @@ class Instrument:
         for kind in ("expected", "repaired") if source == "backfill" else ("expected",):
             self._ledger.add(
                 kind, "klines", interval, *ids, event_ms=open_ms, received_ms=received_ms, source=source
-            )
-
-    def _enter_event(
-        self, event: LedgerEvent, stream: LedgerStream, interval: str | None, now_ms: int, source: Source
-    ) -> None:
-        # 0 is no time: the trade after these is unknown. Of several dates the ledger takes the earliest.
-        time_ms = event.time_ms or None
-        if interval is not None and event.time_ms is None:
-            time_ms = event.last
-        for kind in ("expected", event.kind) if event.kind in _ISSUED_UNSEEN else (event.kind,):
-            detail = event.detail if kind == event.kind else None
-            ids = event.first, event.last
-            self._ledger.add(
-                kind,
-                stream,
-                interval,
-                *ids,
-                event_ms=time_ms,
-                received_ms=now_ms,
-                source=source,
-                detail=detail,
             )
 
     def _expect(self, stream: LedgerStream, interval: str | None, found: FoundRange, now_ms: int) -> None:

@@ -1,0 +1,93 @@
+"""Bars that an instrument builds: when the clock may close them, and when it may not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from producers.effects import Effect, ProbeResult, ProbeStreams, Publish
+from producers.exchanges.kraken.exchange import KRAKEN
+from producers.instrument import Instrument
+from shared.topics import klines_topic
+from tests.builders import trade
+
+# A whole hour.
+T = 1_785_765_600_000
+SECOND = 1_000
+CONNECTION, NEXT = "one", "next"
+
+
+def trade_at(trade_id: int, after_ms: int, **fields: Any) -> Any:
+    times = {"trade_time_ms": T + after_ms, "event_time_ms": T + after_ms, "received_time_ms": T + after_ms}
+    return trade(exchange="kraken", symbol="BTC/USD", trade_id=trade_id, **times | fields)
+
+
+class Market:
+    """An instrument of Kraken, begun with trade 100 just before T, and followed second by second."""
+
+    def __init__(self) -> None:
+        self.instrument = Instrument(
+            "kraken", "BTC/USD", ["1s"], book_interval_ms=0, warmup_bars=0, promises=KRAKEN.promises
+        )
+        self.instrument.begin({}, T)
+        self.instrument.follow(CONNECTION, T)
+        self.instrument.reopened(0.0)
+        self.instrument.receive_history(T, [trade_at(100, -5, source="backfill")], T)
+        self.instrument.receive_history(T, (), T)
+        self.asked: list[ProbeStreams] = []
+
+    def takes(self, *trades: Any) -> list[tuple[int, int]]:
+        return bars_of([e for each in trades for e in self.instrument.receive("trade", each)])
+
+    def at(self, second: float) -> list[tuple[int, int]]:
+        """What the clock closes."""
+        at_ms = T + round(second * SECOND)
+        effects = self.instrument.watch(second, at_ms, at_ms, brought_to_ms=at_ms)
+        self.asked += [effect for effect in effects if isinstance(effect, ProbeStreams)]
+        return bars_of(effects)
+
+    def until(self, first: int, last: int) -> list[tuple[int, int]]:
+        return [bar for second in range(first, last + 1) for bar in self.at(second)]
+
+
+def bars_of(effects: Sequence[Effect]) -> list[tuple[int, int]]:
+    """In which second after T each closed bar opens, and its number of trades."""
+    return [
+        ((effect.message["open_time_ms"] - T) // SECOND, effect.message["trade_count"])
+        for effect in effects
+        if isinstance(effect, Publish) and effect.topic == klines_topic("1s")
+    ]
+
+
+@pytest.fixture
+def market() -> Market:
+    market = Market()
+    market.takes(trade_at(101, 500))
+    return market
+
+
+def test_the_clock_closes_bars_while_the_stream_is_carried(market: Market) -> None:
+    assert market.until(1, 5) == [(0, 1), (1, 0), (2, 0)]
+
+
+def test_while_trades_are_doubtful_no_bar_is_closed_and_then_each_has_its_trades(market: Market) -> None:
+    anew = [trade_at(each, 60_000 + each * SECOND) for each in range(1, 6)]
+    assert market.until(1, 60)[-1] == (57, 0)
+    assert market.takes(*anew) == []
+    assert market.until(61, 90) == []
+    effects = market.instrument.receive_newest_trades(anew, T + 90_000)
+    assert bars_of(effects) == [*((second, 0) for second in (58, 59, 60)), *((60 + n, 1) for n in range(1, 5))]
+
+
+def test_while_only_the_id_of_the_newest_trade_is_known_no_bar_is_closed(market: Market) -> None:
+    market.until(1, 10)
+    issued = ProbeResult(None, 103, T + 9_000)
+    market.instrument.receive_probe(issued, 10.0, T + 10_000)
+    assert market.until(11, 13)[-1] == (10, 0)  # the stream may bring it
+    market.until(14, 16)
+    assert market.instrument.missing_trades == 2
+    # The stream speaks again of an older trade: the newest is still to come.
+    market.takes(trade_at(102, 10_500))
+    assert market.until(17, 30) == []
