@@ -418,9 +418,10 @@ class ProducerService:
 
     def _watch(self) -> None:
         now_s, exchange_ms, now_ms = time.monotonic(), self._clock.exchange_ms(), self._clock.message_ms()
+        least_ms = self._clock.least_ms()
         for feed in self._feeds:
             to_s = feed.brought_to_s(now_s)
-            brought_to_ms = None if to_s is None else exchange_ms - round((now_s - to_s) * 1000)
+            brought_to_ms = None if to_s is None else least_ms - round((now_s - to_s) * 1000)
             for symbol in feed.symbols:
                 instrument = self._instruments[symbol]
                 effects = instrument.watch(

@@ -78,7 +78,10 @@ def test_while_trades_are_doubtful_no_bar_is_closed_and_then_each_has_its_trades
     assert market.takes(*anew) == []
     assert market.until(61, 90) == []
     effects = market.instrument.receive_newest_trades(anew, T + 90_000)
-    assert bars_of(effects) == [*((second, 0) for second in (58, 59, 60)), *((60 + n, 1) for n in range(1, 5))]
+    assert bars_of(effects) == [
+        *((second, 0) for second in (58, 59, 60)),
+        *((60 + n, 1) for n in range(1, 5)),
+    ]
 
 
 def test_while_only_the_id_of_the_newest_trade_is_known_no_bar_is_closed(market: Market) -> None:
