@@ -292,11 +292,11 @@ class Feed:
             instrument.reopened(time.monotonic())
             self._runner.run(instrument, instrument.follow(connection, now_ms))
 
-    def _ended(self, connection: Connection) -> None:
+    def _ended(self, connection: Connection, cut: bool) -> None:
         now_ms = self._clock.message_ms()
         for symbol in self.symbols:
             instrument = self._instruments[symbol]
-            self._runner.run(instrument, instrument.ended(connection, now_ms))
+            self._runner.run(instrument, instrument.ended(connection, now_ms, cut=cut))
 
     async def _roll_over(self, connection: Connection) -> tuple[Connection | None, str]:
         """The connection that takes over from this one, or None and why there is none."""

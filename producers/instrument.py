@@ -13,7 +13,7 @@ from producers.book_feed import BookFeed
 from producers.built_bars import BarEvent, BuiltBars
 from producers.candle_audit import CandleAudit
 from producers.doubt_report import DoubtReport
-from producers.effects import Effect, LedgerEvent, ProbeResult, ProveTrades, Publish
+from producers.effects import Effect, LedgerEvent, ProbeResult, ProbeStreams, ProveTrades, Publish
 from producers.exchanges.port import Pace, Promises
 from producers.exchanges.stream_events import BookUpdate
 from producers.halts import Halts
@@ -25,6 +25,7 @@ from producers.silence_probe import GRACE_S, SilenceProbe
 from producers.start_positions import FoundRange, OpenHole, StartPosition, klines_series, trades_series
 from producers.stream_health import DEPTH, LEDGER_STREAMS, QUOTE, TRADE, StreamKey, Uncarried
 from producers.streamed_book_feed import StreamedBookFeed
+from producers.trade_doubt import TradeDoubt
 from producers.trade_sequence import TradeSequence
 from shared.intervals import interval_ms
 from shared.messages import DepthMessage, KlineMessage, Source, TradeMessage
@@ -86,7 +87,7 @@ class Instrument:
         self._pace = pace
         self.keeps_book = integrity is not None
         self._by_ids = integrity == "ids"
-        self._interrupted_after: Any = None  # the newest trade when the stream was last interrupted
+        self._trade_doubt = TradeDoubt()
         self._began_ms: int | None = None
         self._trade_base: int | None = None
         self._forgone = False
@@ -300,8 +301,8 @@ class Instrument:
         return self._enter(effects, "depth", None, message["received_time_ms"], message["source"])
 
     def doubt_trades(self) -> None:
-        """A frame could not be read: bars are not closed by the clock until it is known what it had."""
-        self._interrupted_after = self._newest[TRADE]
+        """A frame was lost or could not be read: no clock closes bars until it is known what it had."""
+        self._trade_doubt.rise(self._newest[TRADE], self._trades.highest)
 
     def distrust_book(self, reason: str, connection: object, now_ms: int) -> list[Effect]:
         """Something of the book was lost on a connection."""
@@ -375,7 +376,7 @@ class Instrument:
 
     def disconnected(self, reason: str, now_ms: int) -> list[Effect]:
         """The connection has ended."""
-        self._interrupted_after = self._newest[TRADE]
+        self._trade_doubt.cut(self._newest[TRADE], self._trades.highest)
         if not self.keeps_book:
             return []
         lose = self._book.lose if self._streamed is None else self._streamed.lose
@@ -383,6 +384,7 @@ class Instrument:
 
     def reopened(self, now_s: float) -> None:
         """The streams are read from a new connection."""
+        self._trade_doubt.reopened()
         if self._probe is not None:
             self._probe.reopened(now_s)
 
@@ -391,8 +393,14 @@ class Instrument:
         effects = [] if self._streamed is None else self._streamed.follow(connection)
         return self._enter(effects, "depth", None, now_ms, self._source)
 
-    def ended(self, connection: object, now_ms: int) -> list[Effect]:
-        """One of two connections has ended."""
+    def ended(self, connection: object, now_ms: int, *, cut: bool) -> list[Effect]:
+        """One of two connections has ended.
+
+        Args:
+            cut: the other one does not carry all streams yet.
+        """
+        if cut:
+            self._trade_doubt.cut(self._newest[TRADE], self._trades.highest)
         effects = [] if self._streamed is None else self._streamed.ended(connection)
         return self._enter(effects, "depth", None, now_ms, self._source)
 
@@ -430,19 +438,22 @@ class Instrument:
                 effects += self._enter(klines.tick(exchange_ms), "klines", interval, now_ms, "backfill")
         if self._streamed is not None and brought_to_ms is not None:
             effects += self._enter(self._streamed.tick(now_s), "depth", None, now_ms, self._source)
-        return effects + self._act_on(probe, now_ms) + self._tick_built(brought_to_ms, now_ms)
+        if any(type(effect) is ProbeStreams and effect.trades for effect in effects):
+            self._trade_doubt.asks(now_s)
+        return effects + self._act_on(probe, now_ms) + self._tick_built(brought_to_ms, now_ms, now_s)
 
-    def _tick_built(self, brought_to_ms: int | None, now_ms: int) -> list[Effect]:
+    def _tick_built(self, brought_to_ms: int | None, now_ms: int, now_s: float) -> list[Effect]:
         """Close bars by the clock, as far as the stream is known to have brought the trades.
 
-        After an outage it is known only once a trade has shown how many are missing.
+        After an outage it is known only once a trade has shown how many are missing, or REST has none newer.
         """
         if self._built is None:
             return []
-        heard = self._newest[TRADE] is not self._interrupted_after
+        doubted = self._trade_doubt.holds(self._newest[TRADE], now_s)
         # While trades are doubtful, or only their ids are known, nobody knows how many the bars lack.
-        carried = heard and self._trades.settled and all(each.stream != TRADE for each in self.uncarried)
-        events = self._built.tick(brought_to_ms if carried else None, now_ms, self._trades.awaits)
+        carried = self._trades.settled and all(each.stream != TRADE for each in self.uncarried)
+        carried_ms = brought_to_ms if carried and not doubted else None
+        events = self._built.tick(carried_ms, now_ms, self._trades.awaits)
         return self._enter_built(events, now_ms)
 
     def _act_on(self, probe: SilenceProbe, now_ms: int) -> list[Effect]:
@@ -470,7 +481,7 @@ class Instrument:
             self._probe.receive_probe(result, now_s, exchange_ms)
         known = self._trades.complete_to
         if known is not None and result.newest_trade is not None and result.newest_trade <= known:
-            self._interrupted_after = result  # by REST nothing is missing
+            self._trade_doubt.clear()
 
     def last_probe(self, now_s: float, exchange_ms: int, now_ms: int) -> list[Effect]:
         """The streams have ended: fetch data that they did not bring."""

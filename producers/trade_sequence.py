@@ -118,6 +118,11 @@ class TradeSequence:
         return self._last - self._base
 
     @property
+    def highest(self) -> int | None:
+        """The highest number known to be issued."""
+        return self._last
+
+    @property
     def settled(self) -> bool:
         """No trade is doubtful, and the newest one known to be issued has come: the missing lie below it."""
         return not self._doubtful and (self._last is None or self._last not in self._missing)

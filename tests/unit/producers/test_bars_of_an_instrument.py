@@ -94,3 +94,63 @@ def test_while_only_the_id_of_the_newest_trade_is_known_no_bar_is_closed(market:
     # The stream speaks again of an older trade: the newest is still to come.
     market.takes(trade_at(102, 10_500))
     assert market.until(17, 30) == []
+
+
+# --- What the stream may have withheld unseen. ---
+
+
+def probed(market: Market, newest_id: int, second: float) -> None:
+    at_ms = T + round(second * SECOND)
+    market.instrument.receive_probe(ProbeResult(None, newest_id, at_ms), second, at_ms)
+
+
+def test_an_unreadable_frame_stops_the_clock_until_a_higher_id_has_come(market: Market) -> None:
+    market.until(1, 5)
+    market.instrument.doubt_trades()
+    market.takes(trade_at(101, 500))
+    assert market.until(6, 9) == []
+    assert market.takes(trade_at(103, 9_500)) == []
+    assert market.until(10, 14) == []  # now the missing one is known
+    rows = [trade_at(102, 4_500, source="backfill")]
+    effects = market.instrument.receive_trade_rows(102, 102, rows, T + 14_000, now_s=14.0)
+    assert bars_of(effects)[:2] == [(3, 0), (4, 1)]
+
+
+def test_rest_ends_the_doubt_only_if_it_was_asked_after_it(market: Market) -> None:
+    market.until(1, 9)
+    assert market.asked
+    market.instrument.doubt_trades()
+    probed(market, 101, 9.5)
+    assert market.until(10, 12) == []
+    market.asked.clear()
+    second = 13
+    while not market.asked:
+        assert market.at(second) == []
+        second += 1
+    probed(market, 101, second)
+    assert market.at(second) != []
+
+
+def test_an_answer_during_an_outage_does_not_close_it_flat(market: Market) -> None:
+    market.until(1, 5)
+    market.instrument.disconnected("cut", T + 5_000)
+    for second in range(6, 40):
+        market.instrument.watch(float(second), T + second * SECOND, T + second * SECOND)
+        probed(market, 101, second)
+    market.instrument.follow(NEXT, T + 40_000)
+    market.instrument.reopened(40.0)
+    assert market.at(40.1) == []
+    market.takes(trade_at(101, 500, event_time_ms=None), trade_at(102, 20_500, event_time_ms=None))
+    assert (20, 1) in market.until(41, 42)
+
+
+def test_a_connection_that_is_cut_while_the_next_one_is_dialled_is_an_outage(market: Market) -> None:
+    market.until(1, 5)
+    market.instrument.ended(CONNECTION, T + 5_000, cut=True)
+    assert market.until(6, 9) == []
+
+
+def test_a_connection_that_another_has_replaced_ends_unnoticed(market: Market) -> None:
+    market.until(1, 5)
+    market.instrument.ended(CONNECTION, T + 5_000, cut=False)
+    assert market.until(6, 7) == [(3, 0), (4, 0)]
