@@ -449,7 +449,7 @@ class Instrument:
         """
         if self._built is None:
             return []
-        doubted = self._trade_doubt.holds(self._newest[TRADE], now_s)
+        doubted = self._trade_doubt.holds(self._newest[TRADE], self._trades.highest, now_s)
         # While trades are doubtful, or only their ids are known, nobody knows how many the bars lack.
         carried = self._trades.settled and all(each.stream != TRADE for each in self.uncarried)
         carried_ms = brought_to_ms if carried and not doubted else None

@@ -45,15 +45,18 @@ class TradeDoubt:
         """A connection brings trades; what was issued before it did is as unknown as before."""
         self._cut, self._since_s, self._asked = False, None, False
 
-    def holds(self, newest: TradeMessage | None, now_s: float) -> bool:
+    def holds(self, newest: TradeMessage | None, highest: int | None, now_s: float) -> bool:
         """Whether trades may still be missing unseen; call it once a second.
 
         Args:
-            newest: as of `rise`.
+            newest, highest: as of `rise`.
             now_s: of a monotonic clock.
         """
-        if self._doubted and newest is not None and newest is not self._before and self._shows(newest):
-            self._doubted = self._cut = False
+        if self._doubted and newest is not None and newest is not self._before:
+            # An id beyond the highest one is held, or was a lie.
+            issued = highest is not None and number_of(newest) <= highest
+            if issued and self._shows(newest):
+                self._doubted = self._cut = False
         if self._doubted and self._since_s is None:
             self._since_s = now_s
         return self._doubted
