@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -47,6 +48,7 @@ class Connection:
         self.parse = parse
         self._closing: asyncio.Task[None] | None = None
         self._renewals: set[asyncio.Task[None]] = set()
+        self._waiting: dict[str, asyncio.Task[None]] = {}  # of them those that have sent nothing, by symbol
         self._pacer: Pacer | None = None
         if plan.messages_a_second is not None:
             self._pacer = Pacer(plan.messages_a_second, 1)
@@ -77,20 +79,34 @@ class Connection:
         name, symbol = min(self._unacknowledged)
         return f"the exchange does not acknowledge the subscription of {symbol} {name}"
 
-    def renew(self, symbol: str, delay_s: float) -> None:
-        """Ask for the book of a symbol anew, `delay_s` seconds from now."""
+    def renew(self, symbol: str, delay_s: float, wanted: Callable[[], bool] = lambda: True) -> None:
+        """Ask for the book of a symbol anew, `delay_s` seconds from now, in place of a request that waits.
+
+        Args:
+            wanted: asked when it is due; the former subscription goes on if it is not.
+        """
 
         async def send() -> None:
             await asyncio.sleep(delay_s)
             with suppress(ConnectionClosed):  # whoever reads it notices, and the next one brings a snapshot
                 for frame in self.plan.renewals[symbol]:
-                    if self._pacer is not None:
-                        await asyncio.sleep(self._pacer.take(time.monotonic()))
+                    await self._pause()
+                    if self._waiting.get(symbol) is task:
+                        del self._waiting[symbol]
+                        if not wanted():
+                            return
                     await self._socket.send(frame, text=True)
 
-        task = asyncio.create_task(send())
+        former = self._waiting.pop(symbol, None)
+        if former is not None:
+            former.cancel()
+        task = self._waiting[symbol] = asyncio.create_task(send())
         self._renewals.add(task)
         task.add_done_callback(self._renewals.discard)
+
+    async def _pause(self) -> None:
+        if self._pacer is not None:
+            await asyncio.sleep(self._pacer.take(time.monotonic()))
 
     def close(self) -> asyncio.Task[None]:
         """Begin to close, within some seconds; received frames can still be read."""

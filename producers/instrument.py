@@ -314,6 +314,10 @@ class Instrument:
         effects = [] if self._streamed is None else self._streamed.refused(reason, connection)
         return self._enter(effects, "depth", None, now_ms, self._source)
 
+    def awaits_book(self, connection: object) -> bool:
+        """Whether a book that `Resubscribe` asks for on a connection has not come yet."""
+        return self._streamed is not None and self._streamed.awaits_snapshot(connection)
+
     def receive_newest_trades(self, rows: Sequence[TradeMessage], now_ms: int) -> list[Effect]:
         """Take the answer to `AskNewestTrades`; no rows if REST does not answer now."""
         epoch, since_ms = self._trades.epoch, self._trades.doubtful_since_ms

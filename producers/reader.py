@@ -230,7 +230,7 @@ class FrameReader:
         books = {(each.name, each.symbol) for each in connection.plan.streams if each.kind == "depth"}
         if (refusal.channel, refusal.symbol) not in books and refusal.channel:
             return
-        for instrument in self._of(refusal.symbol, connection):
+        for instrument in self._of(refusal.symbol or None, connection):
             effects = instrument.refuse_book(refusal.reason, connection, self._clock.message_ms())
             self._runner.run(instrument, effects)
 

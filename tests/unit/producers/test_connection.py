@@ -8,37 +8,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from websockets.exceptions import ConnectionClosedError
-
 from producers.connection import Connection
 from producers.exchanges.coinbase.exchange import COINBASE
 from producers.exchanges.frame_types import Stream
 from producers.exchanges.port import Addresses, Liveness, Plan
+from tests.unit.producers.sockets import Socket
 from tests.virtual_time import run_virtually
 
 STREAMS = (Stream("A/B", "trade", None, "trade"), Stream("A/B", "depth", None, "book"))
-
-
-class Socket:
-    """Keeps what is sent."""
-
-    def __init__(self, *, closed: bool = False) -> None:
-        self.sent: list[bytes] = []
-        self.frames: Any = []
-        self.transport = self
-        self._closed = closed
-
-    async def more(self) -> None:
-        """Nothing comes."""
-
-    async def send(self, frame: bytes, *, text: bool) -> None:
-        assert text
-        if self._closed:
-            raise ConnectionClosedError(None, None)
-        self.sent.append(frame)
-
-    def abort(self) -> None:
-        """Nothing is open."""
 
 
 def connection(socket: Any, within_s: float | None = 10.0) -> Connection:
@@ -75,6 +52,34 @@ def test_a_book_is_asked_for_anew_after_a_delay() -> None:
         return before, socket.sent
 
     assert run_virtually(work()) == ([], [b"off", b"on"])
+
+
+def test_a_later_request_for_a_book_replaces_one_that_waits_and_none_that_is_sent() -> None:
+    async def work() -> tuple[list[bytes], list[bytes]]:
+        socket = Socket()
+        opened = connection(socket)
+        opened.renew("A/B", 0.0)
+        await asyncio.sleep(0.1)
+        before = list(socket.sent)
+        opened.renew("A/B", 1.0)
+        opened.renew("A/B", 2.0)
+        await asyncio.sleep(5.0)
+        return before, socket.sent
+
+    assert run_virtually(work()) == ([b"off", b"on"], [b"off", b"on", b"off", b"on"])
+
+
+def test_a_book_that_has_come_meanwhile_is_not_asked_for_anew() -> None:
+    async def work() -> list[bytes]:
+        socket = Socket()
+        came: list[bool] = []
+        connection(socket).renew("A/B", 2.0, lambda: not came)
+        await asyncio.sleep(1.0)
+        came.append(True)
+        await asyncio.sleep(5.0)
+        return socket.sent
+
+    assert run_virtually(work()) == []
 
 
 def test_on_a_connection_that_has_ended_nothing_is_asked_for() -> None:

@@ -15,7 +15,7 @@ from producers.connection import Connection
 from producers.effects import Publish
 from producers.exchanges.frame_types import Ignored, Parsed, Rejected, StreamMessage
 from producers.exchanges.port import Liveness
-from producers.exchanges.stream_events import BooksBroken
+from producers.exchanges.stream_events import BooksBroken, SubscriptionRefused
 from producers.instrument import Instrument
 from producers.reader import FrameReader
 from producers.watchdog import Watchdog
@@ -100,6 +100,21 @@ def test_the_good_trades_of_a_frame_do_not_end_the_doubt_about_its_others(
 def test_a_lost_message_of_a_connection_may_have_had_trades(monkeypatch: pytest.MonkeyPatch) -> None:
     assert doubts(monkeypatch, BooksBroken(None, "message 7 is missing"), event(1)) == ["doubt", "trade"]
     assert doubts(monkeypatch, BooksBroken("BTCUSDC", "a book cannot be read"), event(1)) == ["trade"]
+
+
+@pytest.mark.parametrize("symbol", ["", "BTCUSDC"])
+def test_a_refusal_that_names_no_symbol_concerns_all_books(
+    monkeypatch: pytest.MonkeyPatch, symbol: str
+) -> None:
+    refused: list[str] = []
+
+    def refuse(instrument: Instrument, reason: str, _connection: object, _now_ms: int) -> list[Any]:
+        refused.append(f"{instrument.symbol}: {reason}")
+        return []
+
+    monkeypatch.setattr(Instrument, "refuse_book", refuse)
+    asyncio.run(Stand(lambda *_: [SubscriptionRefused("", symbol, "no")], [b"x"]).read())
+    assert refused == ["BTCUSDC: no"]
 
 
 def test_a_frame_with_a_time_ahead_is_read_again_as_a_whole() -> None:
