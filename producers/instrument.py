@@ -31,7 +31,7 @@ from shared.intervals import interval_ms
 from shared.messages import DepthMessage, KlineMessage, Source, TradeMessage
 from shared.models import LedgerKind, LedgerStream
 from shared.topics import LEDGER, QUOTES, TRADES
-from shared.trade_ids import number_of
+from shared.trade_ids import in_numbering, number_of
 
 
 class Instrument:
@@ -289,7 +289,10 @@ class Instrument:
         """Take a page of the answer to `ReadTrades`; see `BuiltBars.receive_history`."""
         if self._built is None:
             return []
-        return self._enter_built(self._built.receive_history(begin_ms, rows), now_ms)
+        # Ids in the numbering that the series is in: the bars see holes to the trades of the stream.
+        numbered: list[Any] = in_numbering(self._trades.epoch, list[Any](rows or ()))
+        history = None if rows is None else numbered
+        return self._enter_built(self._built.receive_history(begin_ms, history), now_ms)
 
     def receive_book(self, update: BookUpdate, connection: object) -> list[Effect]:
         """Take a snapshot or a change of a book that the stream brings whole, on this connection."""

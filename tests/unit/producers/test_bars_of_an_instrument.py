@@ -10,7 +10,9 @@ import pytest
 from producers.effects import Effect, ProbeResult, ProbeStreams, Publish
 from producers.exchanges.kraken.exchange import KRAKEN
 from producers.instrument import Instrument
+from producers.start_positions import StartPosition
 from shared.topics import klines_topic
+from shared.trade_ids import number
 from tests.builders import trade
 
 # A whole hour.
@@ -24,13 +26,17 @@ def trade_at(trade_id: int, after_ms: int, **fields: Any) -> Any:
     return trade(exchange="kraken", symbol="BTC/USD", trade_id=trade_id, **times | fields)
 
 
+def built() -> Instrument:
+    return Instrument(
+        "kraken", "BTC/USD", ["1s"], book_interval_ms=0, warmup_bars=0, promises=KRAKEN.promises
+    )
+
+
 class Market:
     """An instrument of Kraken, begun with trade 100 just before T, and followed second by second."""
 
     def __init__(self) -> None:
-        self.instrument = Instrument(
-            "kraken", "BTC/USD", ["1s"], book_interval_ms=0, warmup_bars=0, promises=KRAKEN.promises
-        )
+        self.instrument = built()
         self.instrument.begin({}, T)
         self.instrument.follow(CONNECTION, T)
         self.instrument.reopened(0.0)
@@ -154,3 +160,18 @@ def test_a_connection_that_another_has_replaced_ends_unnoticed(market: Market) -
     market.until(1, 5)
     market.instrument.ended(CONNECTION, T + 5_000, cut=False)
     assert market.until(6, 7) == [(3, 0), (4, 0)]
+
+
+# --- Ids that have begun anew before a restart. ---
+
+
+def test_after_a_restart_in_a_later_numbering_missing_trades_hold_their_bars() -> None:
+    instrument = built()
+    instrument.begin({"kraken:BTC/USD:trades": StartPosition(number(1, 100), time_ms=T - 5)}, T)
+    instrument.receive_history(T, [trade_at(100, -5, source="backfill")], T)
+    instrument.receive_history(T, (), T)
+    effects = instrument.receive("trade", trade_at(103, 2_500))
+    assert bars_of(effects) == []
+    rows = [trade_at(each, each * 10 - 900, source="backfill", epoch=1) for each in (101, 102)]
+    effects = instrument.receive_trade_rows(number(1, 101), number(1, 102), rows, T + 3_000, now_s=3.0)
+    assert bars_of(effects) == [(0, 2), (1, 0)]
