@@ -6,12 +6,17 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
-from producers.connection import Connection
+import pytest
+
+from producers import connection as connections
+from producers.connection import Connection, open_connection, pacer_of
 from producers.exchanges.coinbase.exchange import COINBASE
 from producers.exchanges.frame_types import Stream
 from producers.exchanges.port import Addresses, Liveness, Plan
+from producers.frames import FrameConnection
 from tests.unit.producers.sockets import Socket
 from tests.virtual_time import run_virtually
 
@@ -139,3 +144,41 @@ def test_books_are_asked_for_anew_no_faster_than_messages_may_be_sent() -> None:
 def test_without_a_bound_they_are_sent_at_once() -> None:
     (plan,) = COINBASE.connections(Addresses("", "ws://host", ""), SYMBOLS, ())
     assert renewed(replace(plan, messages_a_second=None))[-1] < 1.0
+
+
+class Opened(FrameConnection):
+    """Keeps when something is sent, in virtual seconds."""
+
+    def __init__(self, sent_s: list[float]) -> None:
+        self._sent_s = sent_s
+
+    async def send(self, *_: Any, **__: Any) -> None:
+        self._sent_s.append(asyncio.get_running_loop().time())
+
+
+def test_connections_that_are_opened_together_share_the_pace_of_their_address(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (plan,) = COINBASE.connections(Addresses("", "ws://host", ""), SYMBOLS, ())
+
+    async def opened() -> list[list[float]]:
+        clock = SimpleNamespace(monotonic=asyncio.get_running_loop().time)
+        monkeypatch.setattr(connections, "time", clock)
+        sent_s: list[list[float]] = [[] for _ in range(4)]
+        sockets = iter(sent_s)
+
+        async def connect(*_: Any, **__: Any) -> Opened:
+            await asyncio.sleep(0.05)
+            return Opened(next(sockets))
+
+        monkeypatch.setattr(connections, "_ConnectHere", connect)
+        pacer = pacer_of(plan)
+        await asyncio.gather(*(open_connection(plan, pacer) for _ in sent_s))
+        return sent_s
+
+    sent_s = run_virtually(opened())
+    every_s = sorted(at_s for each in sent_s for at_s in each)
+    assert [len(each) for each in sent_s] == [3, 3, 3, 3]
+    assert max(sum(at_s <= each < at_s + 1.0 for each in every_s) for at_s in every_s) <= 5
+    # The server drops a connection that has subscribed to nothing for 5 s.
+    assert all(each[0] < 4 * 0.25 + 0.1 for each in sent_s)
