@@ -62,9 +62,11 @@ class Claims:
         return left
 
     def altered_bars(self) -> dict[tuple[str, str], IdRanges]:
-        """Bars reported as revised, by symbol and interval."""
+        """Bars reported as revised or incomplete, by symbol and interval."""
         return {
-            (series.symbol, series.interval): self._ids[series]["revised"]
+            (series.symbol, series.interval): IdRanges(
+                [*self._ids[series]["revised"], *self._ids[series]["incomplete"]]
+            )
             for series in self.series()
             if series.stream == "klines"
         }

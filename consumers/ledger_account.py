@@ -15,15 +15,17 @@ _LOST_RANGES_SHOWN: Final = 1_000
 # Rows that one event may change, the newest ones: the minutes of ten weeks.
 _MAX_ROWS: Final = 100_000
 # Kinds by which a producer reports the exchange's progress.
-_HEARD: Final = frozenset(("expected", "halted", "offline", "lost", "gap"))
+_HEARD: Final = frozenset(("expected", "halted", "offline", "lost", "incomplete", "gap"))
 
-# A range is two integers of some 36 bytes: seven sets of this size stay under 6 MB a series.
+# A range is two integers of some 36 bytes: eight sets of this size stay under 7 MB a series.
 MAX_RANGES: Final = 10_000
 # The sets that ids are added to, by the kind of the event. Lost ids were issued, whether or not they were
-# expected before. Other kinds (gap, late, revised, unsynced) change no set; their outcome is reported apart.
+# expected before; incomplete ones count as lost although they are stored. Other kinds (gap, late, revised,
+# unsynced) change no set; their outcome is reported apart.
 _ENTERED: Final[dict[str, tuple[str, ...]]] = {
     "expected": ("expected",),
     "lost": ("expected",),
+    "incomplete": ("expected", "incomplete"),
     "stored": ("stored", "_accounted"),
     "repaired": ("repaired",),
     "halted": ("halted", "_accounted"),
@@ -72,6 +74,7 @@ class Account:
         expected, stored, repaired, halted, offline, duplicates: ids by events. Beyond `heard`, `expected`
             holds bars that were issued by the exchange's clock alone.
         heard: the newest id that a producer has reported; None before the first.
+        incomplete: ids that are lost in part: nothing accounts for them, also if they are stored.
         stopped_ms: when the producer was stopped; None while it carries the series, or is dead.
         dates: of trades.
     """
@@ -85,7 +88,8 @@ class Account:
         self.halted = IdRanges()
         self.offline = IdRanges()
         self.duplicates = IdRanges()
-        self._accounted = IdRanges()  # stored, halted or offline
+        self.incomplete = IdRanges()
+        self._accounted = IdRanges()  # stored, halted or offline, and not incomplete
         self._floor = _INT64_MIN  # ids below are rolled up
         self._rolled_up = Totals(0, 0, 0, 0, 0, 0, 0)
         self.heard: int | None = None
@@ -108,6 +112,7 @@ class Account:
         for ids in entered:
             ids.add(first, last)
         self._excuse_no_stored(first, last)
+        self._accept_no_incomplete(first, last)
         periods = self._periods(first, last)
         if kind == "expected" and event_time_ms is not None and self.series.stream == "trades":
             # Ids dated by their successors leave that minute, and undated ids up to the next dated one get a
@@ -124,6 +129,11 @@ class Account:
             self.halted.remove(begin, end)
             self.offline.remove(begin, end)
 
+    def _accept_no_incomplete(self, first: int, last: int) -> None:
+        """Nothing accounts for incomplete ids, whichever event came first."""
+        for begin, end in self.incomplete.within(first, last):
+            self._accounted.remove(begin, end)
+
     def expect_to(self, last: int) -> IdRanges:
         """Expect bars up to `last`, closed by the exchange's clock; the periods whose rows change."""
         newest = self.expected.last
@@ -137,7 +147,11 @@ class Account:
         they can be fetched is unknown."""
         if self.heard is None:
             return IdRanges()
-        return IdRanges(self.expected.within(self.heard + 1, _INT64_MAX)).difference(self._accounted)
+        return self.unaccounted(IdRanges(self.expected.within(self.heard + 1, _INT64_MAX)))
+
+    def unaccounted(self, ids: IdRanges) -> IdRanges:
+        """Those of these ids that are neither stored whole nor excused."""
+        return ids.difference(self._accounted)
 
     def row(self, period: int) -> tuple[int, MinuteRow] | None:
         """Begin of a period (ms) and its counts; None if no id is known to have been in it."""
@@ -170,7 +184,7 @@ class Account:
         )
 
     def totals(self) -> Totals:
-        unit, lost = self.series.unit, self.expected.difference(self._accounted)
+        unit, lost = self.series.unit, self.unaccounted(self.expected)
         sets = self.expected, self.stored, self.repaired, self.halted, self.offline, lost, self.duplicates
         shown = tuple((first * unit, last * unit) for first, last in list(lost)[-_LOST_RANGES_SHOWN:])
         return self._rolled_up.plus([ids.id_count() for ids in sets])._replace(lost_ranges=shown)
@@ -185,6 +199,7 @@ class Account:
 
     def _sets(self) -> Iterator[IdRanges]:
         yield self._accounted
+        yield self.incomplete
         for name in SETS:
             yield getattr(self, name)
 
@@ -204,6 +219,7 @@ class Account:
         """The state as JSON values; `settled` are the totals that were rolled up."""
         return {
             "sets": {name: getattr(self, name).distances() for name in SETS},
+            "incomplete": self.incomplete.distances(),
             "floor": self._floor,
             "settled": self._rolled_up[:-1],
             "heard": self.heard,
@@ -219,6 +235,9 @@ class Account:
             setattr(account, name, IdRanges.of_distances(state["sets"][name]))
         for ids in (account.stored, account.halted, account.offline):
             account._accounted.update(ids)
+        # Snapshots of earlier versions have none.
+        account.incomplete = IdRanges.of_distances(state.get("incomplete", ()))
+        account._accept_no_incomplete(_INT64_MIN, _INT64_MAX)
         account._floor = state["floor"]
         account._rolled_up = Totals(*state["settled"])
         account.heard, account.stopped_ms = state["heard"], state["stopped_ms"]

@@ -1,4 +1,4 @@
-"""Incidents of the ledger: gaps, late and revised records, unsynced and uncarried spans. Pure."""
+"""Incidents of the ledger: gaps, late, revised and incomplete records, unsynced and uncarried spans. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from shared.id_ranges import IdRanges
 from shared.ledger import LedgerSeries
 from shared.messages import LedgerMessage
 
-INCIDENT_KINDS: Final = frozenset(("gap", "late", "revised", "unsynced", "uncarried"))
+INCIDENT_KINDS: Final = frozenset(("gap", "late", "revised", "incomplete", "unsynced", "uncarried"))
 _KEPT: Final = 20
 _DETAIL_LENGTH: Final = 300
 _MAX_LATE_RANGES: Final = 10_000

@@ -53,7 +53,10 @@ class RevisedBar(NamedTuple):
 
 
 class Unproved(NamedTuple):
-    """Bars that may have had trades which are lost: open times `first` to `last`, both inclusive."""
+    """Bars, given as final or not, that have or may have trades which are not in them.
+
+    Open times `first` to `last`, both inclusive.
+    """
 
     interval: str
     first: int
@@ -247,14 +250,21 @@ class BarBuilder:
         return self._advance()
 
     def lost(self, first: int, last: int) -> list[BarEffect]:
-        """These trades exist and cannot be had: bars that they may belong to are not built."""
+        """These trades exist and cannot be had: bars that they may belong to are not built.
+
+        The clock may have closed some of them before a later trade showed that these are missing.
+        """
+        effects: list[BarEffect] = []
         for hole in self._settle(first, last):
             for series in self._all:
-                begin = max(series.next, hole.before_ms - hole.before_ms % series.step)
+                begin = max(series.begin, hole.before_ms - hole.before_ms % series.step)
                 end = hole.after_ms - hole.after_ms % series.step
                 if begin <= end:
                     series.doubtful.append((begin, end))
-        return self._advance()
+                final = min(end, series.next - series.step)
+                if begin <= final and series.interval in self._wanted:
+                    effects.append(Unproved(series.interval, begin, final))
+        return effects + self._advance()
 
     def running(self, interval: str, received_ms: int) -> KlineMessage | None:
         """The bar that is open now, as far as its trades are known; None without a trade in it."""

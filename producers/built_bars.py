@@ -7,6 +7,7 @@ Each method gives pairs of an interval and an effect.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import takewhile
 from typing import Final
 
 from producers.bar_builder import BarBuilder, BarEffect, FinalBar, RevisedBar
@@ -29,6 +30,7 @@ _CLOCK_MS: Final = 5_000
 # Between two attempts to read trades that nobody brings.
 _PAUSE_MS: Final = 5_000
 _LOST: Final = "trades that it may have had are lost"
+_WITHOUT: Final = "it was published without trades that it has or may have had"
 _NOT_READ: Final = "its trades are too many to be read again after a restart"
 
 BarEvent = tuple[str, Effect]
@@ -50,13 +52,15 @@ class BuiltBars:
         self._early: list[TradeMessage] | None = []  # until the first page of earlier trades has come
         self._reading = False
         self._read: tuple[int, int] | None = None  # first and last number of the pages that join
+        self._read_from_ms = 0  # the begin of these pages
+        self._unread_ms: int | None = None  # not read yet from then on; None after the last page
         self._again_ms = 0  # not read again before
         self._live: dict[str, tuple[str, int]] = {}  # close and count of the newest open bars published
 
     @property
     def filling(self) -> bool:
         """Earlier trades are read, or bars wait for missing ones."""
-        return self._reading or bool(self._builder.holes)
+        return self._reading or self._unread_ms is not None or bool(self._builder.holes)
 
     def begin(
         self, start_positions: Mapping[str, StartPosition], server_time_ms: int, *, warm: bool
@@ -92,11 +96,14 @@ class BuiltBars:
         """
         if not rows:
             self._reading = False
+            if rows is not None:
+                self._unread_ms = None
             return [*self._begin_now(), *self._settle_absent()]
         events: list[BarEvent] = []
         numbers = [number_of(row) for row in rows]
         if self._early is not None:
-            before = [row for row in rows if row["trade_time_ms"] < begin_ms]
+            # Times may be out of the order of ids: all after the first trade of the bars is received.
+            before = tuple(takewhile(lambda row: row["trade_time_ms"] < begin_ms, rows))
             last = before[-1] if before else None
             self._builder.begin(
                 numbers[0] - 1 if last is None else number_of(last),
@@ -104,11 +111,22 @@ class BuiltBars:
                 begin_ms,
                 None if last is None else last["price"],
             )
-        first = numbers[0] if self._read is None else self._read[0]
-        self._read = first, numbers[-1]
+        self._join(begin_ms, numbers)
+        self._unread_ms = rows[-1]["trade_time_ms"]
         for row in rows:
             events += self._published_of(self._builder.receive(row))
         return events + self._begin_now()
+
+    def _join(self, begin_ms: int, numbers: Sequence[int]) -> None:
+        """Note what has been read without a break.
+
+        A reading that an outage interrupts begins again, and later if there are too many trades by then. What
+        lies between its pages and those before is not proved: it is read as any missing trades are.
+        """
+        first = numbers[0]
+        if self._read is not None and begin_ms == self._read_from_ms and self._read[1] < first:
+            first = self._read[0]
+        self._read, self._read_from_ms = (first, numbers[-1]), begin_ms
 
     def receive(self, trade: TradeMessage) -> list[BarEvent]:
         """Take a trade that is published."""
@@ -137,12 +155,12 @@ class BuiltBars:
                 None if that is not known.
             awaits: whether some of a range of the exchange's ids may still be published.
         """
-        if self._early is not None:
-            return []
+        if self._early is not None or self._reading:
+            return []  # trades that the next page may have are missing, and nothing shows it
         events: list[BarEvent] = []
-        if carried_ms is not None:
+        if carried_ms is not None and self._unread_ms is None:
             events += self._published_of(self._builder.tick(carried_ms, now_ms))
-        if not self._reading and now_ms >= self._again_ms:
+        if now_ms >= self._again_ms:
             events += self._read_again(awaits, now_ms)
         if not self._builder.holes:
             events += self._open_bars(now_ms)
@@ -167,11 +185,16 @@ class BuiltBars:
 
     def _read_again(self, awaits: Awaits, now_ms: int) -> list[BarEvent]:
         """Read trades that nobody else will bring: those between what was read and what is published."""
-        for hole in self._builder.holes:
-            if not awaits(split(hole.first)[1], split(hole.last)[1]):
-                self._reading, self._read, self._again_ms = True, None, now_ms + _PAUSE_MS
-                return [("", ReadTrades(self._symbol, (hole.before_ms,), MOST_READ))]
-        return []
+        begins_ms = [] if self._unread_ms is None else [self._unread_ms]
+        begins_ms += [
+            hole.before_ms
+            for hole in self._builder.holes
+            if not awaits(split(hole.first)[1], split(hole.last)[1])
+        ]
+        if not begins_ms:
+            return []
+        self._reading, self._read, self._again_ms = True, None, now_ms + _PAUSE_MS
+        return [("", ReadTrades(self._symbol, (min(begins_ms),), MOST_READ))]
 
     def _settle_absent(self) -> list[BarEvent]:
         """What joined pages leave out does not exist."""
@@ -199,14 +222,21 @@ class BuiltBars:
                     events.append((interval, Publish(klines_topic(interval), bar)))
                     events.append((interval, LedgerEvent("revised", open_ms, open_ms, detail=detail)))
                 case _:
-                    interval, first, last = effect
-                    if first <= self._published.get(interval, -1):
-                        detail = "a trade came too late to correct it"
-                        events.append((interval, LedgerEvent("revised", first, last, detail=detail)))
-                    else:
-                        events += self._skipped(interval, first)
-                        self._published[interval] = last
-                        events.append((interval, LedgerEvent("lost", first, last, detail=_LOST)))
+                    events += self._unproved(*effect)
+        return events
+
+    def _unproved(self, interval: str, first: int, last: int) -> list[BarEvent]:
+        """What is published stays as it is, and counts as incomplete; the others are not published."""
+        events: list[BarEvent] = []
+        published, step = self._published.get(interval, -1), INTERVAL_MS[interval]
+        if first <= published:
+            event = LedgerEvent("incomplete", first, min(last, published), detail=_WITHOUT)
+            events.append((interval, event))
+            first = published + step
+        if first <= last:
+            events += self._skipped(interval, first)
+            self._published[interval] = last
+            events.append((interval, LedgerEvent("lost", first, last, detail=_LOST)))
         return events
 
     def _skipped(self, interval: str, open_ms: int) -> list[BarEvent]:

@@ -126,6 +126,7 @@ LedgerKind = Literal[
     "halted",
     "offline",
     "lost",
+    "incomplete",
     "duplicate",
     "late",
     "revised",
@@ -139,7 +140,8 @@ class Ledger(Message):
     """A completeness event about the ids `first` to `last` of one stream (open times for klines).
 
     `uncarried` is about a time: from when to when (ms) the exchange had data that the stream did not carry;
-    it counts 0, and `detail` says why. `stopped` is a producer's last event of a series at an orderly stop,
+    it counts 0, and `detail` says why. `incomplete` bars are published, and trades that they have or may have
+    are not in them. `stopped` is a producer's last event of a series at an orderly stop,
     with the time of the stop.
     """
 

@@ -7,7 +7,6 @@ the end of the topic: later ids are no loss.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -201,7 +200,7 @@ class Claims:
             for kind, ids in sets.items():
                 name = "backfilled" if kind == "repaired" else kind
                 counted[kind] += getattr(totals, name) - ids.id_count()
-            final_lost = totals.lost - _unaccounted(sets, sets["expected"]).id_count()
+            final_lost = totals.lost - self._ledger.account(series).unaccounted(sets["expected"]).id_count()
         return SeriesReport(
             series,
             expected=counted["expected"],
@@ -231,7 +230,8 @@ class Claims:
     def _lost(self, series: LedgerSeries) -> IdRanges:
         sets = self._ledger.ranges(series)
         windows = self._windows(series, self._ends.get(series, _EVER[1]))
-        return _unaccounted(sets, IdRanges(_cut(sets["expected"], windows)))
+        expected = IdRanges(_cut(sets["expected"], windows))
+        return self._ledger.account(series).unaccounted(expected)
 
     def _windows(self, series: LedgerSeries, end: int) -> Ranges:
         """The ids of the queried time, up to `end`."""
@@ -244,13 +244,6 @@ class Claims:
         first = _EVER[0] if span.from_ms is None else -(-span.from_ms // unit)
         last = _EVER[1] if span.to_ms is None else (span.to_ms - 1) // unit
         return [(first, min(last, end))]
-
-
-def _unaccounted(sets: Mapping[str, IdRanges], expected: IdRanges) -> IdRanges:
-    """Expected ids that are neither stored nor excused."""
-    for kind in ("stored", "halted", "offline"):
-        expected = expected.difference(sets[kind])
-    return expected
 
 
 def _cut(ids: IdRanges, windows: Ranges) -> Ranges:

@@ -118,7 +118,8 @@ def test_a_halt_is_a_gap_with_its_cause_and_never_joined(
     world = World(servers, tmp_path, ("--fault", "halt:at=45,duration=8,symbols=ETHUSDC"))
     try:
         world.start()
-        open_market(page, world.url, "?symbol=ETHUSDC&interval=1s")
+        # There is no open bar in the halt, and none after it before its bars are known to be missing.
+        open_market(page, world.url, "?symbol=ETHUSDC&interval=1s", 60)
         gaps = world.until("a gap with its cause", lambda: stats(page)["gaps"], 150)
         from_ms, to_ms, cause = gaps[0]
         assert cause == "exchange halted"

@@ -54,10 +54,13 @@ def test_nothing_stored_yet_is_no_hole() -> None:
 
 def test_bars_are_counted_by_their_interval() -> None:
     event = {"stream": "klines", "interval": "1m", "first": 60_000, "last": 180_000, "count": 3}
-    made = claims(ledger(**event), ledger(**event, kind="revised"))
+    incomplete = event | {"first": 300_000, "last": 300_000, "count": 1}
+    made = claims(ledger(**event), ledger(**event, kind="revised"), ledger(**incomplete, kind="incomplete"))
     series = LedgerSeries("binance", "BTCUSDC", "klines", "1m")
     assert list(made.missing(series)) == [(1, 3)]
-    assert {key: list(ids) for key, ids in made.altered_bars().items()} == {("BTCUSDC", "1m"): [(1, 3)]}
+    assert {key: list(ids) for key, ids in made.altered_bars().items()} == {
+        ("BTCUSDC", "1m"): [(1, 3), (5, 5)]
+    }
 
 
 def test_spans_of_books_are_events_and_no_ids() -> None:

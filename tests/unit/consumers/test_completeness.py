@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumers.completeness import CompletenessLedger, MinuteRow, Totals, period_ms
+from consumers.ledger_account import Account
 from shared.ledger import LedgerSeries
 from shared.messages import LedgerMessage
 from shared.trade_ids import EPOCH_SPAN
@@ -60,6 +61,27 @@ def test_lost_is_what_was_expected_and_is_not_accounted_for() -> None:
 
 def test_what_a_producer_calls_lost_was_expected() -> None:
     assert entered(event("lost", 5, 6)).totals()[TRADES].lost == 2
+
+
+@pytest.mark.parametrize("kind", ["stored", "halted", "offline"])
+def test_what_is_known_to_be_incomplete_is_lost_although_it_is_stored(kind: str) -> None:
+    messages = [bars("expected", 0, 9_000, "1s"), bars(kind, 0, 9_000, "1s")]
+    incomplete = bars("incomplete", 3_000, 4_000, "1s")
+    for order in ([*messages, incomplete], [incomplete, *messages], [*messages, incomplete, *messages]):
+        completeness = entered(*order)
+        totals = completeness.totals()[SECONDS]
+        assert (totals.expected, totals.lost, totals.lost_ranges) == (10, 2, ((3_000, 4_000),))
+        rows = changed_rows(completeness)
+        assert rows[SECONDS, 0].lost == 2
+        account = completeness.account(SECONDS)
+        assert not account.unheard()
+        assert Account.of(SECONDS, account.state()).totals() == totals
+
+
+def test_an_account_of_a_version_that_knew_no_incomplete_ids_is_read() -> None:
+    state = entered(bars("expected", 0, 9_000, "1s")).account(SECONDS).state()
+    del state["incomplete"]
+    assert Account.of(SECONDS, state).totals().lost == 10
 
 
 def test_a_minute_of_trades_has_the_ids_that_were_expected_in_it() -> None:
@@ -261,7 +283,7 @@ def test_who_stopped_in_good_order_is_not_blamed_for_what_came_after() -> None:
     assert completeness.expect_by_clock(NOW_MS + 10**9) == [SECONDS]
 
 
-KINDS = ("expected", "stored", "repaired", "halted", "offline", "duplicate", "lost", "gap")
+KINDS = ("expected", "stored", "repaired", "halted", "offline", "duplicate", "lost", "incomplete", "gap")
 EVENTS = st.lists(
     st.builds(
         lambda kind, first, length: event(kind, first, first + length, event_time_ms=NOW_MS),
@@ -286,7 +308,8 @@ def test_totals_are_those_of_plain_sets(messages: list[LedgerMessage]) -> None:
     sets: dict[str, set[int]] = {kind: set() for kind in KINDS}
     for message in messages:
         sets[message["kind"]] |= set(range(message["first"], message["last"] + 1))
-    expected = sets["expected"] | sets["lost"]
+    expected = sets["expected"] | sets["lost"] | sets["incomplete"]
+    accounted = (sets["stored"] | sets["halted"] | sets["offline"]) - sets["incomplete"]
     totals = entered(*messages).totals().get(TRADES, Totals(0, 0, 0, 0, 0, 0, 0))
     assert totals[:7] == (
         len(expected),
@@ -294,7 +317,7 @@ def test_totals_are_those_of_plain_sets(messages: list[LedgerMessage]) -> None:
         len(sets["repaired"]),
         len(sets["halted"] - sets["stored"]),
         len(sets["offline"] - sets["stored"]),
-        len(expected - sets["stored"] - sets["halted"] - sets["offline"]),
+        len(expected - accounted),
         len(sets["duplicate"]),
     )
 

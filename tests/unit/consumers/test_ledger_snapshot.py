@@ -21,6 +21,7 @@ KINDS = (
     "offline",
     "duplicate",
     "lost",
+    "incomplete",
     "gap",
     "late",
     "uncarried",

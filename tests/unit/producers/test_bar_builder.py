@@ -127,6 +127,29 @@ def test_a_lost_trade_leaves_the_bars_unproved_that_it_may_belong_to() -> None:
     assert [each.first - HOUR_MS for each in unproved] == [300_000, 301_000, 302_000, 303_000]
 
 
+def test_bars_that_the_clock_has_closed_are_unproved_too_if_a_lost_trade_may_belong_to_them() -> None:
+    bars = builder("1s", "5m")
+    bars.receive(at(1, 1_500))
+    bars.tick(HOUR_MS + 9_000, 0)
+    assert bars.final_to_ms == HOUR_MS + 7_000
+    bars.receive(at(3, 10_500))
+    effects = bars.lost(2, 2)
+    assert effects[0] == Unproved("1s", HOUR_MS + 1_000, HOUR_MS + 6_000)
+    effects += bars.receive(at(4, 300_000))
+    unproved = [each for each in effects[1:] if isinstance(each, Unproved)]
+    expected = {("1s", ms) for ms in (7_000, 8_000, 9_000, 10_000)} | {("5m", 0)}
+    assert {(each.interval, each.first - HOUR_MS) for each in unproved} == expected
+    assert [(each.last - each.first) for each in unproved] == [0] * 5
+
+
+def test_a_lost_trade_leaves_no_bar_unproved_that_is_not_built() -> None:
+    bars = BarBuilder("kraken", "BTC/USD", ("1s",))
+    bars.begin(0, HOUR_MS - 5_000, HOUR_MS, "99")
+    bars.tick(HOUR_MS + 4_000, 0)
+    bars.receive(at(2, 4_500))
+    assert bars.lost(1, 1)[0] == Unproved("1s", HOUR_MS, HOUR_MS + 1_000)
+
+
 def test_a_late_trade_revises_its_bars_and_the_flat_ones_after_it() -> None:
     bars = builder("1s", "1m")
     bars.receive(at(1, 100))

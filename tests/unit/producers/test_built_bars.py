@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from producers.bar_builder import REMEMBERED_MS
 from producers.built_bars import MOST_READ, MOST_WARMING, BarEvent, BuiltBars
 from producers.effects import LedgerEvent, Publish, ReadTrades
 from producers.start_positions import OpenHole, StartPosition
@@ -207,3 +208,85 @@ def test_flat_bars_repeat_the_newest_trade_also_if_it_came_late_and_is_of_before
     assert (again["open_time_ms"] - T, again["close"], again["trade_count"]) == (0, "98.00000000", 0)
     events = bars.receive(trade_at(102, 3_000, price="97.00000000"))
     assert [e.message["close"] for _, e in events if isinstance(e, Publish)] == ["98.00000000"] * 2
+
+
+def test_a_reading_that_begins_anew_proves_nothing_of_what_lies_before_its_pages() -> None:
+    known = {"kraken:BTC/USD:klines:1m": StartPosition(T - MINUTE)}
+    bars = BuiltBars("kraken", "BTC/USD", ["1m"])
+    bars.begin(known, T + 50 * SECOND, warm=True)
+    bars.receive_history(T, [trade_at(100, -5), trade_at(101, 1_000)])
+    # An outage; there are too many trades by then since the first begin.
+    later = T + 40 * SECOND
+    bars.receive_history(later, [trade_at(110, 39_000), trade_at(111, 41_000)])
+    events = [*bars.receive_history(later, ()), *bars.receive(trade_at(112, MINUTE))]
+    assert bars_of(events, "1m") == []
+    (asked,) = bars.tick(None, T + 61 * SECOND, never)
+    assert asked == ("", ReadTrades("BTC/USD", (T + 1_000,), MOST_READ))
+    rows = [trade_at(101 + each, 1_000 + each * 4_000) for each in range(11)]
+    assert bars_of(bars.receive_history(T + 1_000, rows), "1m") == [(0, 11)]
+
+
+def test_the_clock_closes_nothing_between_two_pages_of_earlier_trades() -> None:
+    bars = BuiltBars("kraken", "BTC/USD", ["1s", "1m"])
+    bars.begin({"kraken:BTC/USD:klines:1m": StartPosition(T - MINUTE)}, T + 70 * SECOND, warm=True)
+    bars.receive_history(T, [trade_at(100, -5), trade_at(101, 1_000)])
+    # All that the stream has brought is known already: nothing shows that a page is to come.
+    assert bars.tick(T + 70 * SECOND, T + 70 * SECOND, never) == []
+    events = bars.receive_history(T, [trade_at(102, 30_000), trade_at(103, 59_000)])
+    events += bars.receive_history(T, ())
+    events += bars.tick(T + 70 * SECOND, T + 70 * SECOND, never)
+    assert bars_of(events, "1m") == [(0, 3)]
+    assert "revised" not in [kind for _, kind, _, _ in entries_of(events)]
+
+
+def test_the_clock_closes_nothing_either_after_a_refusal_between_two_pages() -> None:
+    bars = BuiltBars("kraken", "BTC/USD", ["1m"])
+    bars.begin({}, T, warm=False)
+    bars.receive_history(T, [trade_at(100, -5), trade_at(101, 1_000)])
+    bars.receive_history(0, None)
+    assert bars.filling
+    assert bars.tick(T + 70 * SECOND, T + 70 * SECOND, never)[0] == (
+        "",
+        ReadTrades("BTC/USD", (T + 1_000,), MOST_READ),
+    )
+    rows = [trade_at(101, 1_000), trade_at(102, 30_000)]
+    events = [*bars.receive_history(T + 1_000, rows), *bars.receive_history(T + 1_000, ())]
+    events += bars.tick(T + 70 * SECOND, T + 70 * SECOND, never)
+    assert bars_of(events, "1m") == [(0, 2)] and not bars.filling
+
+
+def test_a_trade_belongs_to_the_first_bar_though_one_with_a_higher_id_was_before_it() -> None:
+    bars = BuiltBars("kraken", "BTC/USD", ["1s"])
+    bars.begin({}, T, warm=False)
+    rows = [
+        trade_at(100, -5),
+        trade_at(101, 3),
+        trade_at(102, -2, price="98.00000000"),
+        trade_at(103, 2_000),
+    ]
+    events = bars.receive_history(T, rows)
+    assert bars_of(events) == [(0, 1), (1_000, 0)]
+
+
+def test_a_bar_that_a_trade_comes_too_late_to_correct_is_incomplete(bars: BuiltBars) -> None:
+    bars.receive(trade_at(101, 500))
+    after_ms = REMEMBERED_MS + 10_000
+    bars.tick(T + after_ms, T + after_ms, never)
+    events = bars.receive(trade_at(102, 900))
+    assert entries_of(events)[0] == ("1s", "incomplete", 0, 0)
+    assert bars_of(events, "1s") == []
+
+
+def test_bars_that_the_clock_has_closed_are_incomplete_if_a_lost_trade_may_be_of_them(
+    bars: BuiltBars,
+) -> None:
+    bars.receive(trade_at(101, 500))
+    assert bars_of(bars.tick(T + 9_000, T + 9_000, never))[-1] == (6_000, 0)
+    bars.receive(trade_at(103, 10_500))
+    events = bars.settle(LedgerEvent("lost", 102, 102))
+    events += bars.receive(trade_at(104, MINUTE))
+    assert entries_of(events) == [
+        ("1s", "incomplete", 0, 6_000),
+        *(("1s", "lost", second, second) for second in (7_000, 8_000, 9_000, 10_000)),
+        ("1m", "lost", 0, 0),
+    ]

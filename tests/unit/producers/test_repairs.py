@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import pytest
 
 import producers.repairs
+from producers.built_bars import BarEvent, BuiltBars
 from producers.clock import Clock
 from producers.effects import (
     AskNewestTrades,
@@ -18,9 +19,11 @@ from producers.effects import (
     ProbeStreams,
     ProveTrades,
     Publish,
+    ReadTrades,
 )
 from producers.instrument import Instrument
 from producers.repairs import Repairs, Request
+from producers.start_positions import StartPosition
 from shared.errors import ExchangeUnavailable, ExchangeUnreadable
 from shared.trade_ids import number, number_of
 from tests.builders import NOW_MS, kline, trade
@@ -253,3 +256,82 @@ def test_what_a_silent_stream_has_not_brought_is_taken_however_old_our_idea_of_t
 def test_trades_are_looked_at_with_a_time_that_they_are_not_later_than() -> None:
     _, (looked, *_), _ = answered(FarAhead(), ProbeStreams(trades=True, book=False, since_ms=None))
     assert (looked.newest_trade, looked.latest_ms) == (9, FarAhead.now_ms)
+
+
+MINUTE_MS = 60_000
+BEGIN_MS = NOW_MS - NOW_MS % MINUTE_MS
+
+
+class Interrupted:
+    """Has a trade a second, numbered from 1 at `BEGIN_MS`; the first answer breaks off after two pages.
+
+    Meanwhile it has so many more that there are too many since `BEGIN_MS`.
+    """
+
+    def __init__(self) -> None:
+        self.newest = 40
+        self.answers = 0
+
+    async def newest_trade_id(self, _symbol: str) -> int:
+        return self.newest
+
+    async def first_trade(self, _symbol: str, begin_ms: int, _end_ms: int) -> int:
+        return (begin_ms - BEGIN_MS) // 1_000 + 1
+
+    async def trades_from(self, _symbol: str, begin_ms: int, _received_ms: Any) -> AsyncIterator[list[Any]]:
+        self.answers += 1
+        first = max(0, await self.first_trade("", begin_ms, 0) - 1)
+        for page in range(first, self.newest + 1, 10):
+            if self.answers == 1 and page == first + 20:
+                self.newest = 59
+                raise ExchangeUnavailable("Trades: Rate limit exceeded")
+            yield [
+                trade(trade_id=each, trade_time_ms=BEGIN_MS + each * 1_000 - 1_000)
+                for each in range(page, min(page + 10, self.newest + 1))
+            ]
+
+
+class Built:
+    """Stands for an instrument: what its bars say to a page, and how often a reading has ended."""
+
+    symbol = "BTCUSDC"
+
+    def __init__(self, bars: BuiltBars) -> None:
+        self.bars, self.events, self.ends = bars, list[BarEvent](), 0
+
+    def receive_history(self, begin_ms: int, rows: Any, _now_ms: int) -> list[Effect]:
+        self.events += self.bars.receive_history(begin_ms, rows)
+        self.ends += not rows
+        return []
+
+
+def test_trades_that_an_interrupted_reading_leaves_out_are_read_and_are_in_their_bar(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(producers.repairs, "_FIRST_S", 0.001)
+    bars = BuiltBars("binance", "BTCUSDC", ["1m"])
+    position = StartPosition(BEGIN_MS - MINUTE_MS)
+    bars.begin({"binance:BTCUSDC:klines:1m": position}, BEGIN_MS + 40_000, warm=True)
+    built = Built(bars)
+
+    async def read(repairs: Any, begins_ms: tuple[int, ...]) -> None:
+        ends = built.ends
+        repairs.start(built, ReadTrades("BTCUSDC", begins_ms, 50))
+        async with asyncio.timeout(10):
+            while built.ends == ends:  # noqa: ASYNC110 -- the task is the repairs' own
+                await asyncio.sleep(0.001)
+        repairs.check()
+
+    async def play() -> None:
+        shell = Shell(Interrupted())
+        shell.has_room.set()
+        await read(shell.repairs, (BEGIN_MS, BEGIN_MS + 35_000))
+        built.events += bars.receive(trade(trade_id=60, trade_time_ms=BEGIN_MS + MINUTE_MS))
+        ((_, again),) = bars.tick(None, BEGIN_MS + MINUTE_MS, lambda *_: False)
+        assert isinstance(again, ReadTrades)
+        await read(shell.repairs, again.begins_ms)
+
+    asyncio.run(play())
+    ((_, effect),) = built.events
+    assert isinstance(effect, Publish)
+    assert (effect.message["open_time_ms"], effect.message["trade_count"]) == (BEGIN_MS, 59)

@@ -59,6 +59,20 @@ def test_what_is_neither_stored_nor_excused_is_lost() -> None:
     assert report.lost_ranges == ((81, 100),)
 
 
+def test_a_stored_bar_without_all_of_its_trades_is_lost_and_a_note_says_why() -> None:
+    claims = claims_of(
+        bars("expected", 0, 9),
+        bars("incomplete", 3, 4, count=2, detail="published without trades"),
+        bars("stored", 0, 9),
+    )
+    report = only(claims)
+    begin, end = FIRST_MS + 3 * MINUTE_MS, FIRST_MS + 4 * MINUTE_MS
+    assert (report.stored, report.lost, report.lost_ranges) == (10, 2, ((begin, end),))
+    assert [(note.kind, note.first, note.last, note.detail) for note in claims.notes()] == [
+        ("incomplete", begin, end, "published without trades")
+    ]
+
+
 def test_what_is_expected_after_the_end_of_the_topic_is_not_asked_for() -> None:
     claims = claims_of(ledger(kind="expected", first=1, last=10), ledger(kind="stored", first=1, last=8))
     assert claims.undecided
