@@ -147,6 +147,13 @@ class Clock:
             return ours_ms if denied else server_time_ms, server_time_ms
         return min(server_time_ms, *known_ms), max(server_time_ms, *known_ms)
 
+    def least_ms(self) -> int:
+        """The exchange's clock, or an earlier time that contradicts its answer.
+
+        One wrong answer must not end what is not over.
+        """
+        return self.bounds_ms(self.exchange_ms())[0]
+
     def last_ms(self) -> int:
         """The exchange's clock after the streams have ended: it does not go back."""
         now_ms = self.exchange_ms()

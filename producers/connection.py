@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -27,8 +28,22 @@ _BLOCK_S: Final = 300.0
 _LIMIT_S: Final = 60.0
 
 
+def pacer_of(plan: Plan) -> Pacer | None:
+    """For the messages of all connections of a process: exchanges count them by address."""
+    return None if plan.messages_a_second is None else Pacer(plan.messages_a_second, 1)
+
+
+async def _turn(pacer: Pacer | None) -> None:
+    """Wait until the next message may be sent."""
+    if pacer is not None:
+        await asyncio.sleep(pacer.take(time.monotonic()))
+
+
 class Connection:
     """An open connection, its age, and the watchdog of its streams.
+
+    Args:
+        pacer: the one with which it was opened; None: no other connection shares its pace.
 
     Attributes:
         plan: what it carries.
@@ -41,17 +56,26 @@ class Connection:
         lag: how late its books come; of exchanges whose streams bring them whole.
     """
 
-    def __init__(self, socket: FrameConnection, plan: Plan, parse: Parser, age_s: float) -> None:
+    def __init__(
+        self,
+        socket: FrameConnection,
+        plan: Plan,
+        parse: Parser,
+        age_s: float,
+        pacer: Pacer | None = None,
+    ) -> None:
         self._socket = socket
         self.plan = plan
         self.parse = parse
         self._closing: asyncio.Task[None] | None = None
         self._renewals: set[asyncio.Task[None]] = set()
-        self._pacer: Pacer | None = None
-        if plan.messages_a_second is not None:
-            self._pacer = Pacer(plan.messages_a_second, 1)
+        self._waiting: dict[str, asyncio.Task[None]] = {}  # of them those that have sent nothing, by symbol
+        self._pacer = pacer
+        own = pacer_of(plan) if pacer is None else None
+        if own is not None:
+            self._pacer = own
             for _ in plan.opening:
-                self._pacer.take(time.monotonic())
+                own.take(time.monotonic())
         self.frames = socket.frames
         self.more = socket.more
         self.opened_s = time.monotonic()
@@ -77,18 +101,28 @@ class Connection:
         name, symbol = min(self._unacknowledged)
         return f"the exchange does not acknowledge the subscription of {symbol} {name}"
 
-    def renew(self, symbol: str, delay_s: float) -> None:
-        """Ask for the book of a symbol anew, `delay_s` seconds from now."""
+    def renew(self, symbol: str, delay_s: float, wanted: Callable[[], bool] = lambda: True) -> None:
+        """Ask for the book of a symbol anew, `delay_s` seconds from now, in place of a request that waits.
+
+        Args:
+            wanted: asked when it is due; the former subscription goes on if it is not.
+        """
 
         async def send() -> None:
             await asyncio.sleep(delay_s)
             with suppress(ConnectionClosed):  # whoever reads it notices, and the next one brings a snapshot
                 for frame in self.plan.renewals[symbol]:
-                    if self._pacer is not None:
-                        await asyncio.sleep(self._pacer.take(time.monotonic()))
+                    await _turn(self._pacer)
+                    if self._waiting.get(symbol) is task:
+                        del self._waiting[symbol]
+                        if not wanted():
+                            return
                     await self._socket.send(frame, text=True)
 
-        task = asyncio.create_task(send())
+        former = self._waiting.pop(symbol, None)
+        if former is not None:
+            former.cancel()
+        task = self._waiting[symbol] = asyncio.create_task(send())
         self._renewals.add(task)
         task.add_done_callback(self._renewals.discard)
 
@@ -133,8 +167,11 @@ class _ConnectHere(connect):
         return exc
 
 
-async def open_connection(plan: Plan) -> FrameConnection:
+async def open_connection(plan: Plan, pacer: Pacer | None = None) -> FrameConnection:
     """Open a connection and subscribe.
+
+    Args:
+        pacer: of all connections of this process; None: its messages follow each other at once.
 
     Raises:
         ExchangeUnavailable: transient, with `retry_after` if the exchange asked for it.
@@ -143,6 +180,8 @@ async def open_connection(plan: Plan) -> FrameConnection:
     """
     host = plan.host
     proxy = proxy_for(plan.url)
+    # Before it is open: a server may drop a connection that has subscribed to nothing for some seconds.
+    await _turn(pacer)
     try:
         connection = await _ConnectHere(
             plan.url,
@@ -163,7 +202,9 @@ async def open_connection(plan: Plan) -> FrameConnection:
         raise ExchangeUnavailable(f"{host}: no connection ({reason}); see {plan.setting}") from None
     assert isinstance(connection, FrameConnection)
     try:
-        for frame in plan.opening:
+        for number, frame in enumerate(plan.opening):
+            if number:
+                await _turn(pacer)
             await connection.send(frame, text=True)
     except ConnectionClosed as closed:
         raise ExchangeUnavailable(f"{host}: {why_closed(closed, plan)} while subscribing") from None

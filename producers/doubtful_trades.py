@@ -51,6 +51,14 @@ def mark_of(trade: TradeMessage) -> Mark:
     return Mark(trade["trade_id"], trade["trade_time_ms"])
 
 
+def lie_of(trade: TradeMessage, known: Mark) -> str:
+    """Why a trade is impossible."""
+    return (
+        f"trade_id: {trade['trade_id']} at {trade['trade_time_ms']} cannot be, with {known.trade_id} the"
+        " newest known, and REST's newest trades do not confirm it"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Classification:
     """The held trades by kind.

@@ -90,7 +90,7 @@ class EffectRunner:
                 self._distrust(symbol, kind, reason)
             case Resubscribe(symbol, connection, delay_s):
                 assert isinstance(connection, Connection)  # as the reader names it
-                connection.renew(symbol, delay_s)
+                connection.renew(symbol, delay_s, lambda: instrument.awaits_book(connection))
             case LedgerEvent() | Publish():
                 # `Instrument` enters ledger events into its ledger, and `run` has sent what is published.
                 raise TypeError(f"{instrument.symbol}: no {type(effect).__name__} may get here: {effect}")

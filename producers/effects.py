@@ -34,6 +34,8 @@ class FetchSnapshot(NamedTuple):
 class Resubscribe(NamedTuple):
     """Subscribe to the book again, `delay_s` seconds from now: the stream then brings a new snapshot.
 
+    It replaces an earlier one that waits, and falls away if a snapshot comes before (`awaits_book`).
+
     Attributes:
         connection: the one that it comes on, as `Instrument.receive_book` was told.
     """

@@ -10,8 +10,9 @@ from collections.abc import Coroutine, Mapping
 from typing import Any, Final, TypeVar
 
 from producers.clock import Clock
-from producers.connection import Connection, open_connection
+from producers.connection import Connection, open_connection, pacer_of
 from producers.effect_runner import EffectRunner
+from producers.exchanges.pacing import Pacer
 from producers.exchanges.port import Exchange, Liveness, Plan
 from producers.instrument import Instrument
 from producers.overlap import StreamId
@@ -53,6 +54,7 @@ class Feed:
         instruments: by symbol.
         connection_age_s: age, less a small random part, at which the next connection is opened; None: the
             plan's.
+        pacer: of the messages of all feeds; None: this one's own.
     """
 
     def __init__(
@@ -65,8 +67,10 @@ class Feed:
         metrics: ServiceMetrics,
         clock: Clock,
         connection_age_s: float | None = None,
+        pacer: Pacer | None = None,
     ) -> None:
         self._plan = plan
+        self._pacer = pacer_of(plan) if pacer is None else pacer
         self._exchange = exchange
         self._streams = plan.streams
         self._instruments = instruments
@@ -243,11 +247,11 @@ class Feed:
     async def _open(self) -> Connection:
         await self._pause(self._opened_s + _BETWEEN_OPENINGS_S - time.monotonic())
         self._opened_s = time.monotonic()
-        socket = await open_connection(self._plan)
+        socket = await open_connection(self._plan, self._pacer)
         self.trouble = ""
         _LOG.info("connected: %d streams", len(self._streams))
         age_s = self._connection_age_s * (1 - _SPREAD * random.random())
-        return Connection(socket, self._plan, self._exchange.parser(self._plan), age_s)
+        return Connection(socket, self._plan, self._exchange.parser(self._plan), age_s, self._pacer)
 
     async def _carry(self, connection: Connection) -> str:
         """Read connections until one ends without a successor; why it ended."""
@@ -292,11 +296,11 @@ class Feed:
             instrument.reopened(time.monotonic())
             self._runner.run(instrument, instrument.follow(connection, now_ms))
 
-    def _ended(self, connection: Connection) -> None:
+    def _ended(self, connection: Connection, cut: bool) -> None:
         now_ms = self._clock.message_ms()
         for symbol in self.symbols:
             instrument = self._instruments[symbol]
-            self._runner.run(instrument, instrument.ended(connection, now_ms))
+            self._runner.run(instrument, instrument.ended(connection, now_ms, cut=cut))
 
     async def _roll_over(self, connection: Connection) -> tuple[Connection | None, str]:
         """The connection that takes over from this one, or None and why there is none."""

@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from producers.book_audit import MEAN_INTERVAL_MS
 from producers.book_feed import BookFeed
 from producers.built_bars import BarEvent, BuiltBars
 from producers.candle_audit import CandleAudit
 from producers.doubt_report import DoubtReport
-from producers.effects import Effect, LedgerEvent, ProbeResult, ProveTrades, Publish
+from producers.effects import Effect, LedgerEvent, ProbeResult, ProbeStreams, ProveTrades, Publish
 from producers.exchanges.port import Pace, Promises
 from producers.exchanges.stream_events import BookUpdate
 from producers.halts import Halts
@@ -25,15 +25,13 @@ from producers.silence_probe import GRACE_S, SilenceProbe
 from producers.start_positions import FoundRange, OpenHole, StartPosition, klines_series, trades_series
 from producers.stream_health import DEPTH, LEDGER_STREAMS, QUOTE, TRADE, StreamKey, Uncarried
 from producers.streamed_book_feed import StreamedBookFeed
+from producers.trade_doubt import TradeDoubt
 from producers.trade_sequence import TradeSequence
 from shared.intervals import interval_ms
 from shared.messages import DepthMessage, KlineMessage, Source, TradeMessage
 from shared.models import LedgerKind, LedgerStream
 from shared.topics import LEDGER, QUOTES, TRADES
-from shared.trade_ids import number_of
-
-# Kinds of ids that were issued and not published.
-_ISSUED_UNSEEN: Final = frozenset(("lost", "halted", "offline"))
+from shared.trade_ids import in_numbering, number_of
 
 
 class Instrument:
@@ -89,7 +87,7 @@ class Instrument:
         self._pace = pace
         self.keeps_book = integrity is not None
         self._by_ids = integrity == "ids"
-        self._interrupted_after: Any = None  # the newest trade when the stream was last interrupted
+        self._trade_doubt = TradeDoubt()
         self._began_ms: int | None = None
         self._trade_base: int | None = None
         self._forgone = False
@@ -291,7 +289,10 @@ class Instrument:
         """Take a page of the answer to `ReadTrades`; see `BuiltBars.receive_history`."""
         if self._built is None:
             return []
-        return self._enter_built(self._built.receive_history(begin_ms, rows), now_ms)
+        # Ids in the numbering that the series is in: the bars see holes to the trades of the stream.
+        numbered: list[Any] = in_numbering(self._trades.epoch, list[Any](rows or ()))
+        history = None if rows is None else numbered
+        return self._enter_built(self._built.receive_history(begin_ms, history), now_ms)
 
     def receive_book(self, update: BookUpdate, connection: object) -> list[Effect]:
         """Take a snapshot or a change of a book that the stream brings whole, on this connection."""
@@ -303,8 +304,8 @@ class Instrument:
         return self._enter(effects, "depth", None, message["received_time_ms"], message["source"])
 
     def doubt_trades(self) -> None:
-        """A frame could not be read: bars are not closed by the clock until it is known what it had."""
-        self._interrupted_after = self._newest[TRADE]
+        """A frame was lost or could not be read: no clock closes bars until it is known what it had."""
+        self._trade_doubt.rise(self._newest[TRADE], self._trades.highest)
 
     def distrust_book(self, reason: str, connection: object, now_ms: int) -> list[Effect]:
         """Something of the book was lost on a connection."""
@@ -315,6 +316,10 @@ class Instrument:
         """The exchange refuses the subscription of the book on a connection."""
         effects = [] if self._streamed is None else self._streamed.refused(reason, connection)
         return self._enter(effects, "depth", None, now_ms, self._source)
+
+    def awaits_book(self, connection: object) -> bool:
+        """Whether a book that `Resubscribe` asks for on a connection has not come yet."""
+        return self._streamed is not None and self._streamed.awaits_snapshot(connection)
 
     def receive_newest_trades(self, rows: Sequence[TradeMessage], now_ms: int) -> list[Effect]:
         """Take the answer to `AskNewestTrades`; no rows if REST does not answer now."""
@@ -331,7 +336,7 @@ class Instrument:
         over = self._trades.doubtful_since_ms is None
         event = self._doubts.report(since_ms, now_ms, self._trades.doubtful, over=over, ended=ended)
         if event is not None:
-            self._enter_event(event, "trades", None, now_ms, self._source)
+            self._ledger.enter(event, "trades", None, now_ms, self._source)
 
     def end(self, now_ms: int, exchange_ms: int) -> None:
         """The streams have ended: the next `tick` gives what is still missing or unknown."""
@@ -378,7 +383,7 @@ class Instrument:
 
     def disconnected(self, reason: str, now_ms: int) -> list[Effect]:
         """The connection has ended."""
-        self._interrupted_after = self._newest[TRADE]
+        self._trade_doubt.cut(self._newest[TRADE], self._trades.highest)
         if not self.keeps_book:
             return []
         lose = self._book.lose if self._streamed is None else self._streamed.lose
@@ -386,6 +391,7 @@ class Instrument:
 
     def reopened(self, now_s: float) -> None:
         """The streams are read from a new connection."""
+        self._trade_doubt.reopened()
         if self._probe is not None:
             self._probe.reopened(now_s)
 
@@ -394,8 +400,14 @@ class Instrument:
         effects = [] if self._streamed is None else self._streamed.follow(connection)
         return self._enter(effects, "depth", None, now_ms, self._source)
 
-    def ended(self, connection: object, now_ms: int) -> list[Effect]:
-        """One of two connections has ended."""
+    def ended(self, connection: object, now_ms: int, *, cut: bool) -> list[Effect]:
+        """One of two connections has ended.
+
+        Args:
+            cut: the other one does not carry all streams yet.
+        """
+        if cut:
+            self._trade_doubt.cut(self._newest[TRADE], self._trades.highest)
         effects = [] if self._streamed is None else self._streamed.ended(connection)
         return self._enter(effects, "depth", None, now_ms, self._source)
 
@@ -433,18 +445,22 @@ class Instrument:
                 effects += self._enter(klines.tick(exchange_ms), "klines", interval, now_ms, "backfill")
         if self._streamed is not None and brought_to_ms is not None:
             effects += self._enter(self._streamed.tick(now_s), "depth", None, now_ms, self._source)
-        return effects + self._act_on(probe, now_ms) + self._tick_built(brought_to_ms, now_ms)
+        if any(type(effect) is ProbeStreams and effect.trades for effect in effects):
+            self._trade_doubt.asks(now_s)
+        return effects + self._act_on(probe, now_ms) + self._tick_built(brought_to_ms, now_ms, now_s)
 
-    def _tick_built(self, brought_to_ms: int | None, now_ms: int) -> list[Effect]:
+    def _tick_built(self, brought_to_ms: int | None, now_ms: int, now_s: float) -> list[Effect]:
         """Close bars by the clock, as far as the stream is known to have brought the trades.
 
-        After an outage it is known only once a trade has shown how many are missing.
+        After an outage it is known only once a trade has shown how many are missing, or REST has none newer.
         """
         if self._built is None:
             return []
-        heard = self._newest[TRADE] is not self._interrupted_after
-        carried = heard and all(each.stream != TRADE for each in self.uncarried)
-        events = self._built.tick(brought_to_ms if carried else None, now_ms, self._trades.awaits)
+        doubted = self._trade_doubt.holds(self._newest[TRADE], self._trades.highest, now_s)
+        # While trades are doubtful, or only their ids are known, nobody knows how many the bars lack.
+        carried = self._trades.settled and all(each.stream != TRADE for each in self.uncarried)
+        carried_ms = brought_to_ms if carried and not doubted else None
+        events = self._built.tick(carried_ms, now_ms, self._trades.awaits)
         return self._enter_built(events, now_ms)
 
     def _act_on(self, probe: SilenceProbe, now_ms: int) -> list[Effect]:
@@ -463,7 +479,7 @@ class Instrument:
             effects += self._enter(self._book.lose(lost), "depth", None, now_ms, self._source)
         for (kind, interval), since_ms, until_ms, detail in probe.health.take_entries():
             event = LedgerEvent("uncarried", since_ms, until_ms, until_ms, detail)
-            self._enter_event(event, LEDGER_STREAMS[kind], interval, now_ms, self._source)
+            self._ledger.enter(event, LEDGER_STREAMS[kind], interval, now_ms, self._source)
         return effects
 
     def receive_probe(self, result: ProbeResult, now_s: float, exchange_ms: int) -> None:
@@ -472,7 +488,7 @@ class Instrument:
             self._probe.receive_probe(result, now_s, exchange_ms)
         known = self._trades.complete_to
         if known is not None and result.newest_trade is not None and result.newest_trade <= known:
-            self._interrupted_after = result  # by REST nothing is missing
+            self._trade_doubt.clear()
 
     def last_probe(self, now_s: float, exchange_ms: int, now_ms: int) -> list[Effect]:
         """The streams have ended: fetch data that they did not bring."""
@@ -513,7 +529,7 @@ class Instrument:
     def tick(self) -> list[Publish]:
         """The completeness events gathered since the last call; call it about once a second."""
         for interval, event in self._candles.check(self._trades.awaits):
-            self._enter_event(event, "klines", interval, self._bar_ms, self._source)
+            self._ledger.enter(event, "klines", interval, self._bar_ms, self._source)
         return [Publish(LEDGER, message) for message in self._ledger.flush()]
 
     def _enter(
@@ -523,7 +539,7 @@ class Instrument:
         outward: list[Effect] = []
         for effect in effects:
             if type(effect) is LedgerEvent:
-                self._enter_event(effect, stream, interval, now_ms, source)
+                self._ledger.enter(effect, stream, interval, now_ms, source)
                 if stream == "trades" and self._built is not None:
                     outward += self._enter_built(self._built.settle(effect), now_ms)
                 continue
@@ -570,27 +586,6 @@ class Instrument:
         for kind in ("expected", "repaired") if source == "backfill" else ("expected",):
             self._ledger.add(
                 kind, "klines", interval, *ids, event_ms=open_ms, received_ms=received_ms, source=source
-            )
-
-    def _enter_event(
-        self, event: LedgerEvent, stream: LedgerStream, interval: str | None, now_ms: int, source: Source
-    ) -> None:
-        # 0 is no time: the trade after these is unknown. Of several dates the ledger takes the earliest.
-        time_ms = event.time_ms or None
-        if interval is not None and event.time_ms is None:
-            time_ms = event.last
-        for kind in ("expected", event.kind) if event.kind in _ISSUED_UNSEEN else (event.kind,):
-            detail = event.detail if kind == event.kind else None
-            ids = event.first, event.last
-            self._ledger.add(
-                kind,
-                stream,
-                interval,
-                *ids,
-                event_ms=time_ms,
-                received_ms=now_ms,
-                source=source,
-                detail=detail,
             )
 
     def _expect(self, stream: LedgerStream, interval: str | None, found: FoundRange, now_ms: int) -> None:

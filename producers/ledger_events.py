@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from producers.effects import LedgerEvent
 from shared.intervals import INTERVAL_MS
 from shared.ledger import LedgerSeries, ledger_record
 from shared.messages import LedgerMessage, Source
@@ -12,6 +13,8 @@ from shared.models import LedgerKind, LedgerStream
 _MINUTE_MS: Final = 60_000
 # Kinds that may come with every message.
 _JOINED: Final = frozenset(("expected", "repaired", "duplicate"))
+# Kinds of ids that were issued and not published.
+_ISSUED_UNSEEN: Final = frozenset(("lost", "halted", "offline"))
 
 
 class LedgerEvents:
@@ -76,6 +79,28 @@ class LedgerEvents:
         if series in self._open:
             self._complete.append(self._open[series])
         self._open[series] = message
+
+    def enter(
+        self, event: LedgerEvent, stream: LedgerStream, interval: str | None, now_ms: int, source: Source
+    ) -> None:
+        """Enter what a core says; ids that were issued and not published are expected as well."""
+        # 0 is no time: the trade after these is unknown. Of several dates the ledger takes the earliest.
+        event_ms = event.time_ms or None
+        if interval is not None and event.time_ms is None:
+            event_ms = event.last
+        for kind in ("expected", event.kind) if event.kind in _ISSUED_UNSEEN else (event.kind,):
+            detail = event.detail if kind == event.kind else None
+            self.add(
+                kind,
+                stream,
+                interval,
+                event.first,
+                event.last,
+                event_ms=event_ms,
+                received_ms=now_ms,
+                source=source,
+                detail=detail,
+            )
 
     def __len__(self) -> int:
         """Events that `flush` would give."""

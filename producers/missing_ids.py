@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from shared.messages import KlineMessage
+from shared.messages import KlineMessage, TradeMessage
 
 # Seconds until the next request, after the first, second, … answer; then the last of them.
 SOON_S: Final = (1.0, 2.0, 3.0, 4.0, 5.0)
@@ -252,3 +252,11 @@ class PageRetries:
             due_s=now_s + delay_s(self.asked),
             lacking=self._lacking if passed else 0,
         )
+
+
+def misplaced(row: TradeMessage, hole: MissingRange) -> str:
+    """Why a trade does not belong to a hole: it is too early."""
+    return (
+        f"trade_id: REST gives {row['trade_id']} with the time {row['trade_time_ms']}, and the trade before"
+        f" the missing ones is of {hole.before_ms}"
+    )

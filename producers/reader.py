@@ -173,7 +173,8 @@ class FrameReader:
                 connection.frames.appendleft(frame)  # a rollover reads the connection on
                 raise
             events = connection.parse(frame, now_ms, latest_ms)
-        return events
+        # The good trades of a frame say nothing about those of it that cannot be read: the doubt comes last.
+        return sorted(events, key=_is_rejected)
 
     def _receive_book(self, update: BookUpdate, connection: Connection) -> None:
         message = update.message
@@ -203,16 +204,21 @@ class FrameReader:
                 _LOG.warning("subscription %s refused: %s", request_id, error)
             case Ignored():
                 self.ignored += 1
-            case BooksBroken(symbol, reason):
-                for instrument in self._of(symbol, connection):
-                    effects = instrument.distrust_book(reason, connection, self._clock.message_ms())
-                    self._runner.run(instrument, effects)
+            case BooksBroken():
+                self._receive_broken(event, connection)
             case Subscribed(channel, symbol):
                 connection.acknowledge(channel, symbol)
             case SubscriptionRefused():
                 self._refused(event, connection)
             case TradingStatus():
                 self._receive_status(event, connection)
+
+    def _receive_broken(self, broken: BooksBroken, connection: Connection) -> None:
+        for instrument in self._of(broken.symbol, connection):
+            if broken.symbol is None:
+                instrument.doubt_trades()  # what was lost may have been trades
+            effects = instrument.distrust_book(broken.reason, connection, self._clock.message_ms())
+            self._runner.run(instrument, effects)
 
     def _of(self, symbol: str | None, connection: Connection) -> list[Instrument]:
         """The instrument of a symbol; of None all that the connection carries."""
@@ -224,7 +230,7 @@ class FrameReader:
         books = {(each.name, each.symbol) for each in connection.plan.streams if each.kind == "depth"}
         if (refusal.channel, refusal.symbol) not in books and refusal.channel:
             return
-        for instrument in self._of(refusal.symbol, connection):
+        for instrument in self._of(refusal.symbol or None, connection):
             effects = instrument.refuse_book(refusal.reason, connection, self._clock.message_ms())
             self._runner.run(instrument, effects)
 
@@ -249,6 +255,10 @@ class FrameReader:
 
 def _is_ahead(events: Sequence[StreamEvent]) -> bool:
     return any(type(event) is Rejected and event.ahead for event in events)
+
+
+def _is_rejected(event: StreamEvent) -> bool:
+    return type(event) is Rejected
 
 
 def _of_a_recording(symbol: str, kind: str) -> Rejected:

@@ -32,7 +32,8 @@ class Rollover:
         open_next: opens a connection that carries the same streams.
         read: reads a connection to its end, through `Take`; why it ended.
         pass_on: takes the messages that come out of the merge.
-        ended: is told which of the two connections has ended.
+        ended: is told which of the two connections has ended, and whether the other one does not carry all
+            streams yet.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Rollover:
         open_next: Callable[[], Coroutine[Any, Any, Connection]],
         read: Callable[[Connection, Take], Coroutine[Any, Any, str]],
         pass_on: Callable[[Iterable[StreamMessage]], None],
-        ended: Callable[[Connection], None] = lambda _connection: None,
+        ended: Callable[[Connection, bool], None] = lambda _connection, _cut: None,
     ) -> None:
         self._streams = tuple(streams)
         self._open_next = open_next
@@ -124,7 +125,8 @@ class Rollover:
                 self.reason = task.result()
                 connection = self._connections.pop(side)
                 connection.drop()
-                self._ended(connection)
+                carries = Side.NEXT if self._overlap.taken_over else Side.OLD
+                self._ended(connection, carries is side)
                 self._pass_on(self._overlap.ended(side))
         if self._opening is not None and not self._reading and not self._dialling:
             # No connection is left, and the next attempt may be far off.

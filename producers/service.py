@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 from producers.clock import Clock
+from producers.connection import pacer_of
 from producers.dead_letters import SERVICE, Rejections
 from producers.effect_runner import EffectRunner
 from producers.exchanges.registry import exchange_named
@@ -191,6 +192,8 @@ class ProducerService:
             self._runner.run(instrument, raised)
             # Gaps known now: encoded, thousands of events take less memory than with the instrument.
             self._ledger.write(((instrument, instrument.tick()),))
+        plans = self._exchange.connections(self._addresses, symbols, intervals)
+        pacer = pacer_of(plans[0]) if plans else None
         self._feeds = [
             Feed(
                 replace(plan, listed=self._rest.listed),
@@ -200,8 +203,9 @@ class ProducerService:
                 metrics=self._metrics,
                 clock=self._clock,
                 connection_age_s=self._assignment.connection_age_s,
+                pacer=pacer,
             )
-            for plan in self._exchange.connections(self._addresses, symbols, intervals)
+            for plan in plans
         ]
 
     async def _carry(self, stopped: asyncio.Task[bool]) -> None:
@@ -418,9 +422,10 @@ class ProducerService:
 
     def _watch(self) -> None:
         now_s, exchange_ms, now_ms = time.monotonic(), self._clock.exchange_ms(), self._clock.message_ms()
+        least_ms = self._clock.least_ms()
         for feed in self._feeds:
             to_s = feed.brought_to_s(now_s)
-            brought_to_ms = None if to_s is None else exchange_ms - round((now_s - to_s) * 1000)
+            brought_to_ms = None if to_s is None else least_ms - round((now_s - to_s) * 1000)
             for symbol in feed.symbols:
                 instrument = self._instruments[symbol]
                 effects = instrument.watch(

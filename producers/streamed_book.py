@@ -199,10 +199,14 @@ class StreamedBook:
         return [*effects, *self._ask(reason)]
 
     def subscription_failed(self, reason: str) -> list[StreamedEffect]:
-        """The exchange did not accept the new subscription: ask again, with growing delays."""
+        """The exchange did not accept the new subscription: ask again, with growing delays.
+
+        It has ended the former one, whose snapshot may have come meanwhile: no change follows on it.
+        """
+        effects = self._clear(reason, self.update_id)
         self._asking = False
         self._failures += 1
-        return self._ask(reason)
+        return [*effects, *self._ask(reason)]
 
     def _load(self, update: BookUpdate) -> list[StreamedEffect]:
         self._asking = False

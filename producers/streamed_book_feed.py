@@ -156,6 +156,11 @@ class StreamedBookFeed(BookMessages):
             return self._effects(self._followed.book.subscription_failed(reason), None)
         return self._wanted(self._other(connection).book.subscription_failed(reason), connection)
 
+    def awaits_snapshot(self, connection: object) -> bool:
+        """Whether a snapshot that was asked for on this connection has not come yet."""
+        each = self._followed if connection is self._connection else self._others.get(connection)
+        return each is not None and each.book.awaits_snapshot
+
     def ended(self, connection: object) -> list[Effect]:
         """One of two connections has ended: the book of the other one is published."""
         self._others.pop(connection, None)

@@ -11,7 +11,15 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from producers.doubtful_trades import DISORDER_MS, Classification, DoubtfulTrades, Mark, can_follow, mark_of
+from producers.doubtful_trades import (
+    DISORDER_MS,
+    Classification,
+    DoubtfulTrades,
+    Mark,
+    can_follow,
+    lie_of,
+    mark_of,
+)
 from producers.effects import (
     AskNewestTrades,
     Distrust,
@@ -26,7 +34,7 @@ from producers.exchanges.rest_port import PAGE, Beside
 from producers.gaps import KIND_BY_CAUSE, Continuity, cause_of_trades, continuity
 from producers.halts import Halts
 from producers.held_trades import HeldTrades
-from producers.missing_ids import MAX_HOLES, MissingIds, MissingRange
+from producers.missing_ids import MAX_HOLES, MissingIds, MissingRange, misplaced
 from producers.silence_probe import LaterBar
 from producers.start_positions import FoundRange
 from shared.id_ranges import IdRanges
@@ -38,7 +46,6 @@ from shared.trade_ids import EPOCH_SPAN, number_of, shown
 _UNANSWERED_S: Final = 10.0
 _NOT_BROUGHT: Final = "known to be issued, not brought by the stream"
 _BEFORE_THE_FIRST: Final = "issued after the subscription, before the first one received"
-_NEVER_ISSUED: Final = "aggTrades prove that they were never issued"
 # An accepted trade's time may be wrong by so much, see `parse`.
 _OUT_OF_ORDER_MS: Final = 10_000
 # Neighbouring bars make one range: there are so many only with holes between bars.
@@ -66,6 +73,7 @@ class TradeSequence:
         self._symbol = symbol
         self._by_time = by_time
         self._held = HeldTrades() if by_neighbours else None
+        self._proof = "pages of REST" if by_time or by_neighbours else "aggTrades"  # what proves an id
         self._halts = halts
         self._last: int | None = None  # highest number seen
         self._last_ms: int | None = None  # its trade time
@@ -116,6 +124,16 @@ class TradeSequence:
         if self._last is None or self._missing or self._doubtful:
             return None
         return self._last - self._base
+
+    @property
+    def highest(self) -> int | None:
+        """The highest number known to be issued."""
+        return self._last
+
+    @property
+    def settled(self) -> bool:
+        """No trade is doubtful, and the newest one known to be issued has come: the missing lie below it."""
+        return not self._doubtful and (self._last is None or self._last not in self._missing)
 
     @property
     def awaits_base(self) -> bool:
@@ -342,10 +360,10 @@ class TradeSequence:
             newest = classified.not_held.trade_id + self._base
             effects += self._go_on(newest, classified.not_held.time_ms or 0, newest)
         effects += [
-            Reject(self._symbol, "trades", _lie_of(trade, known), trade) for trade in classified.impossible
+            Reject(self._symbol, "trades", lie_of(trade, known), trade) for trade in classified.impossible
         ]
         if classified.impossible:
-            effects.append(Distrust(self._symbol, "trade", _lie_of(classified.impossible[0], known)))
+            effects.append(Distrust(self._symbol, "trade", lie_of(classified.impossible[0], known)))
         self._find_step()
         return effects
 
@@ -437,7 +455,7 @@ class TradeSequence:
                 continue
             if _is_too_early(hole, row):
                 if not hole.asked:
-                    effects.append(Reject(self._symbol, "trades", _misplaced(row, hole), row))
+                    effects.append(Reject(self._symbol, "trades", misplaced(row, hole), row))
             else:
                 self._settle(number, number)
                 if number == self._last:
@@ -484,7 +502,7 @@ class TradeSequence:
         for missing in list(self._missing.within(asked.first, asked.last)):
             if not missing.soon:
                 proved = self._proved.intersection_count(missing.first, missing.last)
-                detail = f"the exchange does not have them for now; aggTrades prove {proved} of them"
+                detail = f"the exchange does not have them for now; {self._proof} prove {proved} of them"
                 effects += self._expect(missing, detail)
         return effects + self._fill(now_s)
 
@@ -501,10 +519,11 @@ class TradeSequence:
     def _never_issued(self, first: int, last: int) -> list[Effect]:
         """Excuse those entered as expected; the others were never entered."""
         effects: list[Effect] = []
+        never = f"{self._proof} prove that they were never issued"
         if first <= last:
             after_ms = max((missing.after_ms for missing in self._missing.within(first, last)), default=0)
             for low, high in list(self._expected.within(first, last)):
-                effects.append(LedgerEvent("halted", low, high, after_ms, _NEVER_ISSUED))
+                effects.append(LedgerEvent("halted", low, high, after_ms, never))
             self._settle(first, last)
         return effects
 
@@ -574,17 +593,3 @@ class TradeSequence:
 def _is_too_early(hole: MissingRange, row: TradeMessage) -> bool:
     """It is earlier than the trade before the hole: REST has answered with something else."""
     return hole.before_ms is not None and row["trade_time_ms"] < hole.before_ms - _OUT_OF_ORDER_MS
-
-
-def _misplaced(row: TradeMessage, hole: MissingRange) -> str:
-    return (
-        f"trade_id: REST gives {row['trade_id']} with the time {row['trade_time_ms']}, and the trade before"
-        f" the missing ones is of {hole.before_ms}"
-    )
-
-
-def _lie_of(trade: TradeMessage, known: Mark) -> str:
-    return (
-        f"trade_id: {trade['trade_id']} at {trade['trade_time_ms']} cannot be, with {known.trade_id} the"
-        " newest known, and REST's newest trades do not confirm it"
-    )

@@ -149,7 +149,8 @@ class Plan:
         place_hint: what to do if the exchange does not serve this place.
         renewals: by symbol, frames that make the exchange send its book anew on the open connection.
         listed: by symbol, what its parser has to know (`Rest.listed`).
-        messages_a_second: that may be sent on it, `opening` included; None: as many as one likes.
+        messages_a_second: that a process may send on all its connections, `opening` included; None: as many
+            as one likes.
     """
 
     url: str

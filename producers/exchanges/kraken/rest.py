@@ -70,6 +70,8 @@ class KrakenRest:
         self.recorded_halts: dict[str, tuple[tuple[int, int], ...]] = {}
         self.listed: dict[str, Pair] = {}
         self._indices: dict[str, TradeIndex] = {}
+        # What the newest answer leaves out, of whole pages. Of an earlier one nothing is kept: its ids may
+        # have begun anew, and belong to trades that exist.
         self._never: dict[str, IdRanges] = {}
 
     def has_spare(self, request: OptionalRequest) -> bool:  # noqa: ARG002 - all cost the same
@@ -122,6 +124,7 @@ class KrakenRest:
     async def trades_beside(
         self, symbol: str, first: int, last: int, received_ms: int, beside: Beside
     ) -> list[TradeMessage]:
+        self._never.pop(symbol, None)
         before_ms = await self._time_before(symbol, first, received_ms, beside)
         pages = SincePages(first, last, beside.held, before_ms=before_ms)
         whole = True
@@ -131,9 +134,7 @@ class KrakenRest:
             whole = whole and page.whole
         found = pages.repair()
         if whole:
-            never = self._never.setdefault(symbol, IdRanges())
-            for low, high in found.never:
-                never.add(low, high)
+            self._never[symbol] = IdRanges(found.never)
         return found.trades
 
     async def trades_from(

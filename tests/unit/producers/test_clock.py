@@ -207,3 +207,17 @@ def test_a_clock_that_was_set_makes_older_samples_void() -> None:
     offset.receive(1_000, 5_005, 1_010)
     offset.receive(2_000, 3_606_100, 2_200)
     assert offset.offset_ms == 3_604_000.0
+
+
+@pytest.mark.parametrize("lie_ms", [3_600_000, -3_600_000])
+def test_one_wrong_answer_takes_the_least_time_nowhere_that_the_streams_deny(
+    clock: Clock, time: Time, lie_ms: int
+) -> None:
+    time.pass_s(60)
+    clock.receive_event(time.monotonic_s, NOW_MS + 60_200)
+    clock.receive(clock.steady_ms(), NOW_MS + 60_250 + lie_ms)
+    time.pass_s(1)
+    assert clock.least_ms() <= NOW_MS + 61_250
+    clock.receive_event(time.monotonic_s, NOW_MS + 61_200)
+    clock.receive(clock.steady_ms(), NOW_MS + 61_250)
+    assert clock.least_ms() == NOW_MS + 61_250

@@ -6,39 +6,21 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
-from websockets.exceptions import ConnectionClosedError
+import pytest
 
-from producers.connection import Connection
+from producers import connection as connections
+from producers.connection import Connection, open_connection, pacer_of
 from producers.exchanges.coinbase.exchange import COINBASE
 from producers.exchanges.frame_types import Stream
 from producers.exchanges.port import Addresses, Liveness, Plan
+from producers.frames import FrameConnection
+from tests.unit.producers.sockets import Socket
 from tests.virtual_time import run_virtually
 
 STREAMS = (Stream("A/B", "trade", None, "trade"), Stream("A/B", "depth", None, "book"))
-
-
-class Socket:
-    """Keeps what is sent."""
-
-    def __init__(self, *, closed: bool = False) -> None:
-        self.sent: list[bytes] = []
-        self.frames: Any = []
-        self.transport = self
-        self._closed = closed
-
-    async def more(self) -> None:
-        """Nothing comes."""
-
-    async def send(self, frame: bytes, *, text: bool) -> None:
-        assert text
-        if self._closed:
-            raise ConnectionClosedError(None, None)
-        self.sent.append(frame)
-
-    def abort(self) -> None:
-        """Nothing is open."""
 
 
 def connection(socket: Any, within_s: float | None = 10.0) -> Connection:
@@ -75,6 +57,34 @@ def test_a_book_is_asked_for_anew_after_a_delay() -> None:
         return before, socket.sent
 
     assert run_virtually(work()) == ([], [b"off", b"on"])
+
+
+def test_a_later_request_for_a_book_replaces_one_that_waits_and_none_that_is_sent() -> None:
+    async def work() -> tuple[list[bytes], list[bytes]]:
+        socket = Socket()
+        opened = connection(socket)
+        opened.renew("A/B", 0.0)
+        await asyncio.sleep(0.1)
+        before = list(socket.sent)
+        opened.renew("A/B", 1.0)
+        opened.renew("A/B", 2.0)
+        await asyncio.sleep(5.0)
+        return before, socket.sent
+
+    assert run_virtually(work()) == ([b"off", b"on"], [b"off", b"on", b"off", b"on"])
+
+
+def test_a_book_that_has_come_meanwhile_is_not_asked_for_anew() -> None:
+    async def work() -> list[bytes]:
+        socket = Socket()
+        came: list[bool] = []
+        connection(socket).renew("A/B", 2.0, lambda: not came)
+        await asyncio.sleep(1.0)
+        came.append(True)
+        await asyncio.sleep(5.0)
+        return socket.sent
+
+    assert run_virtually(work()) == []
 
 
 def test_on_a_connection_that_has_ended_nothing_is_asked_for() -> None:
@@ -134,3 +144,41 @@ def test_books_are_asked_for_anew_no_faster_than_messages_may_be_sent() -> None:
 def test_without_a_bound_they_are_sent_at_once() -> None:
     (plan,) = COINBASE.connections(Addresses("", "ws://host", ""), SYMBOLS, ())
     assert renewed(replace(plan, messages_a_second=None))[-1] < 1.0
+
+
+class Opened(FrameConnection):
+    """Keeps when something is sent, in virtual seconds."""
+
+    def __init__(self, sent_s: list[float]) -> None:
+        self._sent_s = sent_s
+
+    async def send(self, *_: Any, **__: Any) -> None:
+        self._sent_s.append(asyncio.get_running_loop().time())
+
+
+def test_connections_that_are_opened_together_share_the_pace_of_their_address(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (plan,) = COINBASE.connections(Addresses("", "ws://host", ""), SYMBOLS, ())
+
+    async def opened() -> list[list[float]]:
+        clock = SimpleNamespace(monotonic=asyncio.get_running_loop().time)
+        monkeypatch.setattr(connections, "time", clock)
+        sent_s: list[list[float]] = [[] for _ in range(4)]
+        sockets = iter(sent_s)
+
+        async def connect(*_: Any, **__: Any) -> Opened:
+            await asyncio.sleep(0.05)
+            return Opened(next(sockets))
+
+        monkeypatch.setattr(connections, "_ConnectHere", connect)
+        pacer = pacer_of(plan)
+        await asyncio.gather(*(open_connection(plan, pacer) for _ in sent_s))
+        return sent_s
+
+    sent_s = run_virtually(opened())
+    every_s = sorted(at_s for each in sent_s for at_s in each)
+    assert [len(each) for each in sent_s] == [3, 3, 3, 3]
+    assert max(sum(at_s <= each < at_s + 1.0 for each in every_s) for at_s in every_s) <= 5
+    # The server drops a connection that has subscribed to nothing for 5 s.
+    assert all(each[0] < 4 * 0.25 + 0.1 for each in sent_s)

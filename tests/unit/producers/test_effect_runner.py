@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from producers.connection import Connection
 from producers.effects import Distrust, FetchSnapshot, LedgerEvent, Reject
+from producers.exchanges.coinbase.exchange import COINBASE
+from producers.exchanges.port import Plan
+from producers.exchanges.stream_events import BookUpdate
+from producers.instrument import Instrument
 from shared.dead_letters import origin_of
 from shared.errors import ExchangeUnavailable
 from shared.messages import encode
-from tests.builders import trade
+from tests.builders import NOW_MS, depth, trade
 from tests.unit.producers.shell import Shell
+from tests.unit.producers.sockets import Socket
+from tests.virtual_time import run_virtually
 
 
 def test_an_effect_that_nobody_carries_out_is_an_error() -> None:
@@ -54,3 +61,28 @@ def test_a_runner_asks_rest_as_it_was_made() -> None:
         assert rest.asked == ["BTCUSDC"]
 
     asyncio.run(play())
+
+
+def test_a_book_is_subscribed_again_only_while_its_snapshot_is_awaited() -> None:
+    """Of two jumps before one snapshot the second must not end the subscription that the first has begun."""
+
+    async def play() -> tuple[int, bool]:
+        shell = Shell()
+        book = Instrument(
+            "coinbase", "BTCUSDC", (), book_interval_ms=0, warmup_bars=0, promises=COINBASE.promises
+        )
+        plan = Plan("ws://host", "ws://host", (), renewals={"BTCUSDC": (b"off", b"on")})
+        socket = Socket()
+        connection = Connection(cast(Any, socket), plan, lambda *_: (), 3_600.0)
+        book.follow(connection, NOW_MS)
+        for jump in range(2):
+            shell.runner.run(book, book.distrust_book(f"jump {jump}", connection, NOW_MS))
+            await asyncio.sleep(0.1)
+        sent = len(socket.sent)
+        sides = {"bids": [["99.0", "1.0"]], "asks": [["101.0", "1.0"]]}
+        update = BookUpdate(depth(kind="snapshot", **sides), NOW_MS * 1_000)
+        shell.runner.run(book, book.receive_book(update, connection))
+        await asyncio.sleep(60.0)
+        return len(socket.sent) - sent, book.synced
+
+    assert run_virtually(play()) == (0, True)

@@ -271,6 +271,36 @@ def test_what_the_next_connection_has_brought_goes_on_when_the_old_one_is_cut(
     asyncio.run(play())
 
 
+class Told(Instrument):
+    """Keeps whether each connection that has ended was the one that carried the streams."""
+
+    cuts: list[bool]
+
+    def ended(self, connection: object, now_ms: int, *, cut: bool) -> list[Effect]:
+        self.cuts = [*getattr(self, "cuts", []), cut]
+        return super().ended(connection, now_ms, cut=cut)
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_trades_are_interrupted_if_the_old_connection_ends_before_the_next_has_taken_over(
+    monkeypatch: pytest.MonkeyPatch,
+    cut: bool,
+) -> None:
+    monkeypatch.setattr("producers.overlap.GRACE_S", 1e9)
+
+    async def play() -> None:
+        async with stage(instrument=Told) as running:
+            await running.until_carried()
+            old = running.exchange.connections[0]
+            await running.exchange.announce_shutdown()
+            if cut:
+                await old.close()
+            await running.until(lambda: running.feed.rollovers == 1)
+            assert running.instrument.cuts == [cut]
+
+    asyncio.run(play())
+
+
 def test_a_next_connection_that_is_mute_does_not_take_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rollover, "_PATIENCE_S", 0.5)
 

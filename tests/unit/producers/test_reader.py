@@ -15,6 +15,7 @@ from producers.connection import Connection
 from producers.effects import Publish
 from producers.exchanges.frame_types import Ignored, Parsed, Rejected, StreamMessage
 from producers.exchanges.port import Liveness
+from producers.exchanges.stream_events import BooksBroken, SubscriptionRefused
 from producers.instrument import Instrument
 from producers.reader import FrameReader
 from producers.watchdog import Watchdog
@@ -72,6 +73,48 @@ def test_all_events_of_a_frame_are_taken_in_their_order() -> None:
     assert stand.published == [1, 2, 3]
     assert stand.rejected == [("websocket:trades", "BTCUSDC")]
     assert (stand.reader.received, stand.reader.ignored) == (3, 1)
+
+
+def doubts(monkeypatch: pytest.MonkeyPatch, *events: Any) -> list[str]:
+    """In which order a frame's trades are taken, and trades are doubted."""
+    order: list[str] = []
+    monkeypatch.setattr(Instrument, "doubt_trades", lambda _: order.append("doubt"))
+    receive = Instrument.receive
+
+    def noted(instrument: Instrument, kind: str, message: Any) -> Any:
+        order.append("trade")
+        return receive(instrument, kind, message)
+
+    monkeypatch.setattr(Instrument, "receive", noted)
+    asyncio.run(Stand(lambda *_: events, [b"x"]).read())
+    return order
+
+
+def test_the_good_trades_of_a_frame_do_not_end_the_doubt_about_its_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bad = Rejected("trades", "no price", symbol="BTCUSDC")
+    assert doubts(monkeypatch, bad, event(1), event(2)) == ["trade", "trade", "doubt"]
+
+
+def test_a_lost_message_of_a_connection_may_have_had_trades(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert doubts(monkeypatch, BooksBroken(None, "message 7 is missing"), event(1)) == ["doubt", "trade"]
+    assert doubts(monkeypatch, BooksBroken("BTCUSDC", "a book cannot be read"), event(1)) == ["trade"]
+
+
+@pytest.mark.parametrize("symbol", ["", "BTCUSDC"])
+def test_a_refusal_that_names_no_symbol_concerns_all_books(
+    monkeypatch: pytest.MonkeyPatch, symbol: str
+) -> None:
+    refused: list[str] = []
+
+    def refuse(instrument: Instrument, reason: str, _connection: object, _now_ms: int) -> list[Any]:
+        refused.append(f"{instrument.symbol}: {reason}")
+        return []
+
+    monkeypatch.setattr(Instrument, "refuse_book", refuse)
+    asyncio.run(Stand(lambda *_: [SubscriptionRefused("", symbol, "no")], [b"x"]).read())
+    assert refused == ["BTCUSDC: no"]
 
 
 def test_a_frame_with_a_time_ahead_is_read_again_as_a_whole() -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
+from producers.effects import Effect
 from producers.instrument import Instrument
 from producers.ledger_writer import MOST_IN_FLIGHT
 from producers.service import Assignment, ProducerService
@@ -69,3 +72,40 @@ def test_thousands_of_ledger_events_are_sent_before_the_second_is_over(
 
 async def _one() -> int:
     return 1
+
+
+@pytest.mark.parametrize("lie_ms", [0, 3_600_000])
+def test_one_wrong_answer_of_the_exchanges_clock_does_not_say_what_the_stream_has_brought(
+    monkeypatch: pytest.MonkeyPatch, lie_ms: int
+) -> None:
+    brought: list[int] = []
+
+    class Followed:
+        trouble, symbols = "", ("BTCUSDC",)
+
+        def brought_to_s(self, now_s: float) -> float:
+            return now_s - 1.0
+
+        def watch(self, *_: object, brought_to_ms: int) -> list[Effect]:
+            brought.append(brought_to_ms)
+            return []
+
+    async def watch() -> int:
+        service = ProducerService(
+            Settings(kafka_bootstrap_servers="127.0.0.1:9"),
+            Assignment(("BTCUSDC",), ("1m",), memory_broker=True),
+        )
+        stand: Any = Followed()
+        service._feeds, service._instruments = [stand], {"BTCUSDC": stand}
+        monkeypatch.setattr(service._runner, "run", lambda *_: None)
+        monkeypatch.setattr(service._telemetry, "log_uncarried", lambda _: None)
+        clock = service._clock
+        now_ms = clock.now_ms()
+        clock.receive(clock.steady_ms(), now_ms)
+        clock.receive_event(time.monotonic(), now_ms)
+        clock.receive(clock.steady_ms(), now_ms + lie_ms)
+        service._watch()
+        return now_ms - 1_000
+
+    expected_ms = asyncio.run(watch())
+    assert abs(brought[0] - expected_ms) < 500

@@ -215,6 +215,17 @@ def test_subscriptions_that_fail_are_repeated_with_growing_delays() -> None:
     assert delays == [1.0, 2.0, 4.0, 8.0, 16.0, 20.0, 20.0, 20.0]
 
 
+def test_a_book_whose_new_subscription_is_refused_is_not_exact_though_the_former_snapshot_came() -> None:
+    book = counted()
+    book.distrust("a jump")
+    book.distrust("a second jump")
+    book.receive(update("snapshot", [["100", "3"]], [["101", "1"]]))
+    assert book.synced
+    unsynced, again = book.subscription_failed("refused")
+    assert isinstance(unsynced, Resync) and isinstance(again, Resubscribe)
+    assert not book.synced and book.receive(update("diff", [["100", "4"]])) == []
+
+
 def test_update_ids_are_times_that_rise_over_snapshots_and_equal_times() -> None:
     book = counted()
     ids = []

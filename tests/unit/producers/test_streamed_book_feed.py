@@ -138,6 +138,15 @@ def test_a_snapshot_that_does_not_come_is_asked_for_again(stand: Stand) -> None:
     assert stand.feed.tick(200.0) == stand.feed.tick(300.0) == []
 
 
+def test_a_snapshot_is_awaited_on_its_connection_until_it_comes(stand: Stand) -> None:
+    assert not stand.feed.awaits_snapshot(OLD) and not stand.feed.awaits_snapshot(NEXT)
+    stand.feed.distrust("a jump", OLD)
+    stand.feed.distrust("another one", NEXT)
+    assert stand.feed.awaits_snapshot(OLD) and stand.feed.awaits_snapshot(NEXT)
+    stand.snapshot(OLD)
+    assert not stand.feed.awaits_snapshot(OLD) and stand.feed.awaits_snapshot(NEXT)
+
+
 def test_a_refused_subscription_is_repeated_with_growing_delays(stand: Stand) -> None:
     stand.feed.lose("cut")
     stand.feed.follow(NEXT)

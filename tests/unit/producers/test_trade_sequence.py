@@ -257,6 +257,19 @@ def test_ids_that_agg_trades_prove_never_issued_are_not_expected_and_the_rest_is
     assert trades.missing == 6
 
 
+@pytest.mark.parametrize("by", ["by_time", "by_neighbours"])
+def test_where_no_agg_trades_prove_an_id_the_ledger_does_not_name_them(by: str) -> None:
+    sequence = TradeSequence("BTC/USD", Halts(), **{by: True})
+    sequence.receive(stream(100))
+    rest = Rest(sequence, issued=[(100, 102)])
+    effects = rest.answer(sequence.receive(stream(110))) + rest.until(20.0)
+    said = [detail for kind, detail in details(effects) if kind == "expected"]
+    assert said == ["the exchange does not have them for now; pages of REST prove 2 of them"]
+    rest.never = [(103, 105)]
+    effects = rest.until(200.0)
+    assert ("halted", "pages of REST prove that they were never issued") in details(effects)
+
+
 def test_ids_proved_never_issued_only_after_they_were_expected_are_excused(trades: TradeSequence) -> None:
     rest = Rest(trades)
     rest.answer(trades.receive(stream(104)))

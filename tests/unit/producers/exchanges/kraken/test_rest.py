@@ -93,6 +93,21 @@ def test_ids_that_whole_pages_leave_out_were_never_issued(host: Host) -> None:
     assert issued == [(150_002, 150_002), (150_005, 150_010)]
 
 
+def test_ids_left_out_are_excused_to_who_asked_for_them_and_not_in_a_later_numbering(host: Host) -> None:
+    host.gone = {150_003}
+
+    async def ask(rest: KrakenRest) -> list[list[tuple[int, int]]]:
+        found: list[list[tuple[int, int]]] = []
+        for first in (150_001, 150_021):
+            await rest.trades_beside(BTC, first, first + 9, 5, Beside(time_ns(first - 1) // MS, None))
+            begin_ms = time_ns(150_050) // MS
+            found.append((await rest.issued_trades(BTC, begin_ms, begin_ms + 9_000))[1])
+        return found
+
+    # The second hole stands for one of ids that have begun anew, among which is another 150003.
+    assert asked(host, ask) == [[(150_003, 150_003)], []]
+
+
 def test_a_row_that_cannot_be_read_proves_nothing_and_costs_only_itself(host: Host) -> None:
     host.bad = {150_003}
     rejected: list[Any] = []
