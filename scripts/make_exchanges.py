@@ -24,18 +24,24 @@ What is promised of each kind of data, and by what it is proved. Each exchange d
 _TAIL: Final = """\
 ## How far this is tested
 
-Binance: seeded runs against the exchange's log ([oracle.md](oracle.md)), chaos scenarios and power cuts
-([faults.md](faults.md)), and recordings of the exchange. Kraken and Coinbase: numbered cases with faults
-(`tests/exchange_contract/`) and whole runs with killed producers, on the simulated exchange, and their readers on
-recordings; **not against the exchanges themselves**, nor in the oracle or in chaos scenarios. A deployment
-follows one exchange.
+Binance: seeded runs against the exchange's log ([oracle.md](oracle.md)), chaos scenarios and power
+cuts ([faults.md](faults.md)), and recordings of the exchange. Kraken and Coinbase: numbered cases
+with faults (`tests/exchange_contract/`) and whole runs with killed producers, on the simulated
+exchange; their readers also on recordings; **not against the exchanges themselves**, nor in the
+oracle or in chaos scenarios. A deployment follows one exchange.
 
 Known to fall short where bars are built from trades:
 
-- A restart reads up to 50,000 trades again; a long bar with more since its begin is `lost`, the next one whole.
-- One lost trade marks every bar since the trade before it `incomplete`: nobody knows in which it was.
+- A restart reads up to 50,000 trades again; a long bar with more since its begin is `lost`, the
+  next one whole.
+- One lost trade marks every bar since the trade before it `incomplete`: nobody knows in which it
+  was.
 - No bar is held beside the exchange's own candles.
-- Coinbase: after an outage of more than 64,000 trades its numbering is not proved, and they are `lost`.
+- Coinbase: after an outage of more than 64,000 trades its numbering is not proved, and they are
+  `lost`.
+- Coinbase: of two messages that were lost, the later one, coming late, hides that the earlier is
+  missing until a trade or REST shows it: a bar may be final too early, and is `revised` or
+  `incomplete` then.
 
 ## Another exchange
 
