@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from producers.book_audit import MEAN_INTERVAL_MS, BookAudit, differing_levels
 from producers.book_messages import BOOK_LEVELS, BookMessages
@@ -73,11 +72,8 @@ class BookFeed(BookMessages):
         self._sync.adopt(fresh)
         return self._own_snapshot(self._newest)
 
-    def _asked(self, effect: Any) -> list[Effect]:
-        match effect:
-            case NeedSnapshot(delay_s):
-                return [FetchSnapshot(self._symbol, delay_s)]
-        return super()._asked(effect)
+    def _asked(self, effect: NeedSnapshot) -> list[Effect]:
+        return [FetchSnapshot(self._symbol, effect.delay_s)]
 
     def _doubted(self, newest: DepthMessage, top: BookTop) -> list[Effect] | None:
         # A recording has no later snapshot: its book continues from the first one.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any, Final, Protocol
 
@@ -42,7 +43,7 @@ def _is_due(now_ms: int, last_ms: int, interval_ms: int) -> bool:
     return now_ms - last_ms >= interval_ms or last_ms - now_ms > SET_BACK_MS
 
 
-class BookMessages:
+class BookMessages(ABC):
     """Turns the effects of a local book into messages. All windows run in message time (DESIGN §4.2).
 
     Subclasses keep the book in step, and give what else it asks for.
@@ -72,14 +73,15 @@ class BookMessages:
         """Best bid and ask, each (price, quantity); None while the book is not exact or a side is empty."""
         return self._local.best
 
+    @abstractmethod
     def _asked(self, effect: Any) -> list[Effect]:
         """What another effect of the book asks for."""
-        raise NotImplementedError(f"no {type(effect).__name__} is known")
 
-    def _doubted(self, newest: DepthMessage, top: BookTop) -> list[Effect] | None:
+    # Not every book has such doubts, or anything to note of an outage.
+    def _doubted(self, newest: DepthMessage, top: BookTop) -> list[Effect] | None:  # noqa: B027
         """Effects that take the place of a due top; None if it may be published."""
 
-    def _outage(self) -> None:
+    def _outage(self) -> None:  # noqa: B027
         """The book is no longer exact."""
 
     def _begun(self, message: DepthMessage, first: int) -> list[Effect]:

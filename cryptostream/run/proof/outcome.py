@@ -33,6 +33,8 @@ def classify(
         *(str(result) for result in results if result.status is not Status.OK),
         *unclean,
     ]
+    if not results:
+        faults.append("nothing was checked")
     if faults:
         return Outcome(1, "NOT COMPLETE", tuple(dict.fromkeys(faults)))
     expected = sum(row.expected for row in ledger)

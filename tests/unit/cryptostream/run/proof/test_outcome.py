@@ -30,10 +30,16 @@ def test_what_is_missing_or_was_not_looked_at_fails_the_run_and_is_named(state: 
     assert outcome.line == "NOT COMPLETE" and outcome.faults == ("BTCUSDC klines 1s: no word of it",)
 
 
+def test_a_whole_ledger_that_nobody_has_checked_is_not_complete() -> None:
+    outcome = classify([WHOLE], [], [])
+    assert outcome.exit_code == 1
+    assert outcome.line == "NOT COMPLETE" and outcome.faults == ("nothing was checked",)
+
+
 def test_missing_ids_are_named() -> None:
     ranges = ((7, 7), (20, 29), (40, 41), (50, 50))
     lost = LedgerRow("ETHUSDC", "trades", "", expected=100, stored=86, lost=14, lost_ranges=ranges)
-    outcome = classify([WHOLE, lost], [], [])
+    outcome = classify([WHOLE, lost], [SEEN], [])
     assert outcome.exit_code == 1
     assert outcome.faults == ("ETHUSDC trades: 14 missing: trade ids 7, 20–29, 40–41 and 1 more ranges",)
 
@@ -41,7 +47,7 @@ def test_missing_ids_are_named() -> None:
 def test_ids_of_a_later_numbering_are_shown_as_the_exchange_has_them() -> None:
     span = (number(1, 5), number(1, 6))
     lost = LedgerRow("ETHUSDC", "trades", "", expected=2, lost=2, lost_ranges=(span,))
-    (fault,) = classify([lost], [], []).faults
+    (fault,) = classify([lost], [SEEN], []).faults
     assert fault == "ETHUSDC trades: 2 missing: trade ids 5 (numbering 2)–6 (numbering 2)"
 
 
@@ -53,7 +59,7 @@ def test_a_child_that_did_not_end_cleanly_fails_the_run() -> None:
 
 def test_halts_and_offline_times_are_no_loss_but_are_said() -> None:
     excused = LedgerRow("BTCUSDC", "klines", "1m", expected=60, stored=50, halted=6, offline=4)
-    outcome = classify([excused], [], [])
+    outcome = classify([excused], [SEEN], [])
     assert outcome.exit_code == 0
     assert "10 of them" in outcome.line
 
