@@ -70,6 +70,7 @@ class Connection:
         self._closing: asyncio.Task[None] | None = None
         self._renewals: set[asyncio.Task[None]] = set()
         self._waiting: dict[str, asyncio.Task[None]] = {}  # of them those that have sent nothing, by symbol
+        self._renewal_s: dict[str, float] = {}  # when the newest of a symbol is due
         self._pacer = pacer
         own = pacer_of(plan) if pacer is None else None
         if own is not None:
@@ -102,7 +103,10 @@ class Connection:
         return f"the exchange does not acknowledge the subscription of {symbol} {name}"
 
     def renew(self, symbol: str, delay_s: float, wanted: Callable[[], bool] = lambda: True) -> None:
-        """Ask for the book of a symbol anew, `delay_s` seconds from now, in place of a request that waits.
+        """Ask for the book of a symbol anew, `delay_s` seconds from now.
+
+        Of two requests that have sent nothing the earlier one is left: were it put off, a stream that often
+        breaks a book would never have it anew.
 
         Args:
             wanted: asked when it is due; the former subscription goes on if it is not.
@@ -119,9 +123,12 @@ class Connection:
                             return
                     await self._socket.send(frame, text=True)
 
-        former = self._waiting.pop(symbol, None)
-        if former is not None:
-            former.cancel()
+        due_s = asyncio.get_running_loop().time() + delay_s
+        if symbol in self._waiting:
+            if self._renewal_s[symbol] <= due_s:
+                return
+            self._waiting.pop(symbol).cancel()
+        self._renewal_s[symbol] = due_s
         task = self._waiting[symbol] = asyncio.create_task(send())
         self._renewals.add(task)
         task.add_done_callback(self._renewals.discard)

@@ -82,9 +82,9 @@ class CoinbaseFrames:
             # Its decimals are strings, so that a fast decoder loses nothing.
             message = object_of("frame", orjson.loads(frame))
         except orjson.JSONDecodeError as error:
-            return _unreadable("", f"not JSON: {error}")
+            return self._uncounted("", f"not JSON: {error}")
         except InvalidMessage as error:
-            return _unreadable("", str(error))
+            return self._uncounted("", str(error))
         if message.get("type") == "error":
             return [_refusal(message)]
         events = self._read(message, now_ms, latest_ms)
@@ -107,7 +107,8 @@ class CoinbaseFrames:
         try:
             broken, late = self._count(whole_of(message, "sequence_num"), message.get("timestamp"))
         except InvalidMessage as error:
-            return _unreadable(shortened(channel, OF_NAME), str(error))
+            told = self._uncounted if error.field == "sequence_num" else _unreadable
+            return told(shortened(channel, OF_NAME), str(error))
         if late and channel != "market_trades":
             return [Ignored(f"{shortened(channel, OF_NAME)}: late or repeated")]
         reader = self._channels.get(channel) if type(channel) is str else None
@@ -120,6 +121,12 @@ class CoinbaseFrames:
             if channel == _BOOK:
                 return _unreadable(_BOOK, said)
             return [*broken, Rejected(shortened(channel, OF_NAME), said)]
+
+    def _uncounted(self, stream: str, said: str) -> list[StreamEvent]:
+        """A frame without a readable number: it was the next one, and is not missing a second time."""
+        if self._next is not None:
+            self._next += 1
+        return _unreadable(stream, said)
 
     def _count(self, number: int, timestamp: Any) -> tuple[list[StreamEvent], bool]:
         """Follow the connection's counter: what is broken by a jump, and whether the message is an old one.

@@ -59,7 +59,7 @@ def test_a_book_is_asked_for_anew_after_a_delay() -> None:
     assert run_virtually(work()) == ([], [b"off", b"on"])
 
 
-def test_a_later_request_for_a_book_replaces_one_that_waits_and_none_that_is_sent() -> None:
+def test_two_requests_for_a_book_that_wait_are_one_and_one_that_is_sent_is_another() -> None:
     async def work() -> tuple[list[bytes], list[bytes]]:
         socket = Socket()
         opened = connection(socket)
@@ -72,6 +72,22 @@ def test_a_later_request_for_a_book_replaces_one_that_waits_and_none_that_is_sen
         return before, socket.sent
 
     assert run_virtually(work()) == ([b"off", b"on"], [b"off", b"on", b"off", b"on"])
+
+
+@pytest.mark.parametrize(("delays_s", "sent_s"), [((4.0,) * 9, 4.0), ((4.0, 0.5), 0.9)])
+def test_a_request_for_a_book_is_not_put_off_by_others(delays_s: tuple[float, ...], sent_s: float) -> None:
+    async def work() -> tuple[list[bytes], list[bytes]]:
+        socket, clock = Socket(), asyncio.get_running_loop()
+        opened, begun_s = connection(socket), clock.time()
+        for delay_s in delays_s:
+            opened.renew("A/B", delay_s)
+            await asyncio.sleep(0.4)
+        await asyncio.sleep(begun_s + sent_s - 0.01 - clock.time())
+        before = list(socket.sent)
+        await asyncio.sleep(0.02)
+        return before, socket.sent
+
+    assert run_virtually(work()) == ([], [b"off", b"on"])
 
 
 def test_a_book_that_has_come_meanwhile_is_not_asked_for_anew() -> None:

@@ -158,6 +158,15 @@ def test_a_frame_that_may_have_been_any_book_breaks_all(parser: CoinbaseFrames, 
     assert isinstance(rejected, Rejected)
 
 
+@pytest.mark.parametrize("text", ["{", "[]", book(7).replace('"sequence_num": 7', '"sequence_num": "x"')])
+def test_a_frame_that_cannot_be_read_is_not_missing_too(parser: CoinbaseFrames, text: str) -> None:
+    parser.parse(book(6, "snapshot"), NOW_MS)
+    assert kinds(parser.parse(text, NOW_MS)) == [BooksBroken, Rejected]
+    assert kinds(parser.parse(book(8), NOW_MS)) == [BookUpdate]
+    assert kinds(parser.parse(text, NOW_MS)) == [BooksBroken, Rejected]
+    assert parser.parse(book(11), NOW_MS)[0] == BooksBroken(None, "message 10 is missing on the connection")
+
+
 def test_a_book_that_nobody_asked_for_breaks_none(parser: CoinbaseFrames) -> None:
     assert kinds(parser.parse(book(0, product_id="BTC-USD"), NOW_MS)) == [Rejected]
 
