@@ -24,6 +24,8 @@ _SPEED: Final = 10.0
 # Real seconds: several connections in every run.
 _CONNECTION_AGE_S: Final = 6.0
 _SHUTDOWN_LEAD_S: Final = 2.0
+# Binance announces an end minutes before it: time enough on a busy machine for the next connection.
+_LONG_LEAD_S: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class Scenario:
         speed: world seconds in a real second.
         window_s: least duration in world seconds.
         connection_age_s: real seconds after which the exchange ends a connection.
+        shutdown_lead_s: how long before it says so.
         same_market: trades and bars equal those of the undisturbed run.
         indicators_of: bars that the indicators are checked against.
         ledger: (stream, kind) of required events. never: of forbidden events.
@@ -70,6 +73,7 @@ class Scenario:
     speed: float = _SPEED
     window_s: float = WINDOW_S
     connection_age_s: float | None = _CONNECTION_AGE_S
+    shutdown_lead_s: float = _SHUTDOWN_LEAD_S
     rollovers: int = 0
     same_market: bool = True
     indicators_of: Bars = "issued"
@@ -93,7 +97,7 @@ class Scenario:
         arguments = ["--hold"]
         if self.connection_age_s is not None:
             arguments += ["--connection-age", f"{self.connection_age_s:g}"]
-            arguments += ["--announce-shutdown", "--shutdown-lead", f"{_SHUTDOWN_LEAD_S:g}"]
+            arguments += ["--announce-shutdown", "--shutdown-lead", f"{self.shutdown_lead_s:g}"]
         return arguments + [part for fault in self.faults for part in ("--fault", fault)]
 
 
@@ -372,7 +376,8 @@ ROLLOVER: Final = Scenario(
     "ten announced ends of the connection",
     speed=16.0,
     window_s=800,
-    connection_age_s=4.0,
+    connection_age_s=_LONG_LEAD_S + 2.0,
+    shutdown_lead_s=_LONG_LEAD_S,
     rollovers=10,
     never=(("trades", "gap"), ("trades", "duplicate"), ("klines", "gap")),
     least_rate=1_000,
