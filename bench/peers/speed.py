@@ -30,6 +30,8 @@ _SETTLE_S: Final = 12.0
 # It is at its end when it has used so little of a core for a second.
 _IDLE_SHARE: Final = 0.05
 _DEADLINE_S: Final = 240.0
+# What it has counted comes at its end, which takes long on a busy machine.
+_STOP_S: Final = 120.0
 
 
 class Spoilt(Exception):
@@ -99,7 +101,7 @@ def _round(
         ):
             # Where cryptofeed keeps its list of symbols.
             settings = {"XDG_CACHE_HOME": directory}
-            with running(command, settings, stdout=out, stderr=subprocess.DEVNULL) as process:
+            with running(command, settings, stop_s=_STOP_S, stdout=out, stderr=subprocess.DEVNULL) as process:
                 feed.line()  # settled
                 if watched is not None:
                     watched[0]()
