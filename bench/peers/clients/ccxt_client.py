@@ -7,9 +7,10 @@ needs them.
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from argparse import Namespace
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any
 
 import ccxt.pro
@@ -70,25 +71,26 @@ def _watched(
 
 
 async def _run(arguments: Namespace, lines: Lines) -> None:
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     exchange = _exchange(arguments)
     tasks = [
         asyncio.create_task(_watch(symbol, watch, show, lines))
         for symbol in arguments.symbols
         for watch, show in _watched(exchange, symbol, arguments, lines)
     ]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        with suppress(ccxt.BaseError):
-            await exchange.close()
+    waiting = asyncio.create_task(stop.wait())
+    done, _ = await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    lines.close()
+    for task in done - {waiting}:
+        task.result()  # none ends but by an error that is not ccxt's
+    # Its own end waits for connections to a simulator that may be gone.
+    os._exit(0)
 
 
 def main() -> None:
     arguments = asked()
-    lines = Lines(arguments.lines)
-    with suppress(KeyboardInterrupt):
-        asyncio.run(_run(arguments, lines))
-    lines.close()
+    asyncio.run(_run(arguments, Lines(arguments.lines)))
 
 
 if __name__ == "__main__":
