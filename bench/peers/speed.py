@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import orjson
+import psutil
 
 from bench.peers.runs import peer_command
 from bench.peers.venv import Peer
@@ -27,8 +28,9 @@ from shared.kafka_reader import TopicReader
 KAFKA_TOPICS: Final = ("trades-COINBASE-BTC-USD", "book-COINBASE-BTC-USD")
 # A peer asks for its markets first.
 _SETTLE_S: Final = 12.0
-# It is at its end when it has used so little of a core for a second.
-_IDLE_SHARE: Final = 0.05
+# It is at its end when it has not been seen at work for so long.
+_IDLE_S: Final = 3.0
+_SAMPLE_S: Final = 0.05
 _DEADLINE_S: Final = 240.0
 # What it has counted comes at its end, which takes long on a busy machine.
 _STOP_S: Final = 120.0
@@ -118,6 +120,8 @@ def _round(
     finally:
         feed.stop()
     used = end.cpu_s - began.cpu_s
+    if not used:
+        raise Spoilt(f"{peer.title}: was not seen at work")
     return {
         "messages_per_cpu_s": prepared.frames / used,
         "messages_per_s": prepared.frames / (end.at_s - began.at_s),
@@ -127,17 +131,20 @@ def _round(
 
 
 def _idle(process: subprocess.Popen[bytes]) -> _Mark:
-    """When a process has done what it had to; the second of waiting is not counted."""
+    """When a process has done what it had to: it has waited for something for seconds.
+
+    CPU time alone does not tell: on a busy machine a process with work to do may not get any.
+    """
+    seen = psutil.Process(process.pid)
     give_up = time.monotonic() + _DEADLINE_S
-    before = _Mark(time.monotonic(), cpu_s(process))
-    while True:
-        time.sleep(1.0)
-        now = _Mark(time.monotonic(), cpu_s(process))
-        if now.cpu_s - before.cpu_s < _IDLE_SHARE * (now.at_s - before.at_s):
-            return before
-        if now.at_s > give_up:
+    mark = _Mark(time.monotonic(), cpu_s(process))
+    while time.monotonic() - mark.at_s < _IDLE_S:
+        time.sleep(_SAMPLE_S)
+        if time.monotonic() > give_up:
             raise Spoilt(f"still at work after {_DEADLINE_S:.0f} s")
-        before = now
+        if seen.status() == psutil.STATUS_RUNNING:
+            mark = _Mark(time.monotonic(), cpu_s(process))
+    return mark
 
 
 def _counts(output: bytes) -> dict[str, int]:
