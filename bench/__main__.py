@@ -17,6 +17,7 @@ from bench import (
     commits,
     consumer_path,
     end_to_end,
+    exchanges,
     indicators,
     ledger,
     limits,
@@ -31,6 +32,7 @@ from bench import (
 )
 from bench.dashboard import main as dashboard
 from bench.frames import INTERVALS
+from bench.peers import main as peers
 from bench.topics import create_topic
 from cryptostream.engines.influxdb import InfluxServer
 from cryptostream.engines.kafka import KafkaServer
@@ -50,6 +52,8 @@ _BY_NAME: Final[dict[str, Callable[[list[str]], int]]] = {
     "commits": commits.main,
     "end-to-end": end_to_end.main,
     "producer-start": producer_start.main,
+    "exchanges": exchanges.main,
+    "peers": peers.main,
     "quix": quix.main,
     "restarts": restarts.main,
     "scale": scale.main,

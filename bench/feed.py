@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from bench.frames import INTERVALS, SYMBOL, frames, snapshot
+from bench.frames import FIRST_TRADE_ID, INTERVALS, SYMBOL, frames, snapshot
 
 _GUID: Final = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 §1.3
 _SETTLE_S: Final = 2.0  # for the REST requests of a starting producer
@@ -34,7 +34,8 @@ def framed(payload: bytes) -> bytes:
     return struct.pack("!BBQ", 0x81, 127, length) + payload
 
 
-def rest_answer(path: str) -> Any:
+def rest_answer(path: str, query: str = "") -> Any:
+    """What a starting producer is told: an exchange whose next trade is the first one of the frames."""
     now_ms = time.time_ns() // 1_000_000
     match path.rsplit("/", 1)[-1]:
         case "time":
@@ -51,6 +52,9 @@ def rest_answer(path: str) -> Any:
                     {"symbol": SYMBOL, "status": "TRADING", "baseAsset": "BTC", "quoteAsset": "USDT"}
                 ],
             }
+        case "24hr":
+            ticker = {"symbol": SYMBOL, "firstId": 1, "lastId": FIRST_TRADE_ID - 1}
+            return [ticker] if "symbols=" in query else ticker
         case "klines" | "historicalTrades" | "aggTrades" | "trades":
             return []
         case _:
@@ -83,7 +87,7 @@ async def serve(count: int) -> None:
                 await writer.drain()
             await reader.read()  # until the client goes
         else:
-            body = orjson.dumps(rest_answer(target.path))
+            body = orjson.dumps(rest_answer(target.path, target.query))
             writer.write(
                 b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n"
                 b"X-MBX-USED-WEIGHT-1M: 1\r\n"

@@ -18,12 +18,13 @@ _STOP_S: Final = 30.0
 
 @contextmanager
 def running(
-    command: Sequence[str], settings: Mapping[str, str], **options: Any
+    command: Sequence[str], settings: Mapping[str, str], *, stop_s: float = _STOP_S, **options: Any
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A process, ended by SIGTERM.
 
     Args:
         settings: on top of this process' environment.
+        stop_s: in which it has to end.
         options: of `subprocess.Popen`.
     """
     process = subprocess.Popen(command, env={**os.environ, **settings}, **options)
@@ -31,7 +32,7 @@ def running(
         yield process
     finally:
         process.terminate()
-        process.wait(_STOP_S)
+        process.wait(stop_s)
 
 
 def cpu_s(process: subprocess.Popen[bytes]) -> float:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,14 +28,19 @@ from shared.kafka_reader import PartitionId, watermarks
 from shared.topics import DEPTH, QUOTES, TRADES, klines_live_topic
 
 _DEADLINE_S = 120.0
+_EACH_FRAME = (TRADES, QUOTES, DEPTH, *(klines_live_topic(interval) for interval in INTERVALS))
 
 
 class Feed:
-    """A feed process; `line()` reads its next message."""
+    """A feed process; `line()` reads its next message.
 
-    def __init__(self, count: int) -> None:
+    Args:
+        arguments: the module and its arguments.
+    """
+
+    def __init__(self, *arguments: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "bench.feed", str(count)],
+            [sys.executable, "-m", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
@@ -57,7 +62,7 @@ def bare(bootstrap_servers: str, prefix: str, count: int) -> dict[str, float]:
     topics = {name: f"{prefix}.{name.replace('@', '.')}" for name in stream_names()}
     for topic in topics.values():
         create_topic(bootstrap_servers, topic)
-    feed = Feed(count)
+    feed = Feed("bench.feed", str(count))
     try:
         cpu = time.process_time()
         end = asyncio.run(_bare_loop(feed.port, bootstrap_servers, topics, count))
@@ -89,7 +94,7 @@ async def _bare_loop(port: int, bootstrap_servers: str, topics: dict[str, str], 
 
 def ours(bootstrap_servers: str, count: int) -> dict[str, float]:
     """One round of the real producer process: from the feed's first byte to the last record on Kafka."""
-    feed = Feed(count)
+    feed = Feed("bench.feed", str(count))
     published = Published(bootstrap_servers)
     environment = {
         "BINANCE_REST_URL": f"http://127.0.0.1:{feed.port}",
@@ -113,7 +118,7 @@ def ours(bootstrap_servers: str, count: int) -> dict[str, float]:
             with running([sys.executable, "-m", "producers", *arguments], environment) as process:
                 start = feed.line()["sending_at"]
                 cpu = cpu_s(process)
-                _wait(lambda: published() >= count)
+                wait(lambda: published() >= count)
                 end = time.monotonic()
                 used = cpu_s(process) - cpu
                 resident = resident_bytes(process) / 2**20
@@ -123,7 +128,8 @@ def ours(bootstrap_servers: str, count: int) -> dict[str, float]:
     return {"messages_per_s": count / (end - start), "cpu_us": used / count * 1e6, "resident_mb": resident}
 
 
-def _wait(done: Callable[[], bool]) -> None:
+def wait(done: Callable[[], bool]) -> None:
+    """Until `done`; a benchmark that does not come to its end is no result."""
     give_up = time.monotonic() + _DEADLINE_S
     while not done():
         if time.monotonic() > give_up:
@@ -134,13 +140,16 @@ def _wait(done: Callable[[], bool]) -> None:
 
 
 class Published:
-    """Counts new records on the topics that get one for each frame."""
+    """Counts new records on topics: by default those that get one for each frame of `bench.feed`."""
 
-    def __init__(self, bootstrap_servers: str) -> None:
+    def __init__(self, bootstrap_servers: str, topics: Sequence[str] = _EACH_FRAME) -> None:
         self._consumer = Consumer(consumer_config(bootstrap_servers, "bench-watermarks", "bench"))
-        topics = (TRADES, QUOTES, DEPTH, *(klines_live_topic(interval) for interval in INTERVALS))
         known = self._consumer.list_topics(timeout=10).topics
         self._partitions = [(topic, partition) for topic in topics for partition in known[topic].partitions]
+        self.mark()
+
+    def mark(self) -> None:
+        """Count from here on."""
         self._before = {partition: self._end(partition) for partition in self._partitions}
 
     def __call__(self) -> int:

@@ -18,6 +18,7 @@ from bench.report import RESULTS, spread
 from bench.scale import COLUMNS, cells
 from scripts.benchmark_tables import Result, Target, table, targets
 from scripts.dashboard_benchmarks import api_section, page_section
+from scripts.exchange_benchmarks import exchanges_section, peers_books_section, peers_speed_section
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 
@@ -206,6 +207,9 @@ _SECTIONS: Final[tuple[tuple[str, str, Callable[[Result], Iterator[str]]], ...]]
     ("end_to_end", "End to end", _end_to_end),
     ("quix", "Beside Quix Streams", _quix),
     ("scale", "Many symbols", _scale),
+    ("exchanges", "What each exchange costs", exchanges_section),
+    ("peers_books", "Beside cryptofeed and ccxt: what is shown", peers_books_section),
+    ("peers_speed", "Beside cryptofeed and ccxt: how fast", peers_speed_section),
     ("dashboard_api", "Dashboard: the API", api_section),
     ("dashboard_page", "Dashboard: the page", page_section),
 )

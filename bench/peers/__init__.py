@@ -1,0 +1,1 @@
+"""Other adapters beside ours on the same simulated exchanges, with the same faults."""
