@@ -94,7 +94,7 @@ def test_each_simulator_writes_a_log_of_its_own(directory: DataDirectory, tmp_pa
 
 def test_where_a_series_begins_is_kept_by_exchange(directory: DataDirectory) -> None:
     directory.keep_trade_bases({"coinbase:BTC-USD": 7, "ETH-USD": 8})
-    begun = {}
+    begun: dict[str, int] = {}
     for exchange in ("binance", "coinbase"):
         each = venue(directory, exchange)
         each.read_store(Rows([], [], []), wiring())
