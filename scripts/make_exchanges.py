@@ -24,15 +24,16 @@ What is promised of each kind of data, and by what it is proved. Each exchange d
 _TAIL: Final = """\
 ## Several exchanges
 
-`SYMBOLS=BTCUSDC,kraken:BTC/USD,coinbase:BTC-USD`: a symbol is written as its exchange writes it, with the
-exchange's name before it; without one it belongs to `EXCHANGE`. A producer process carries one exchange
-(`cryptostream produce --symbols kraken:BTC/USD`); consumers, topics, stores and the page are the same for all.
-Records, points and ledger are by exchange and symbol, so that the same name on two exchanges is never mixed.
+`SYMBOLS=BTCUSDC,kraken:BTC/USD,coinbase:BTC-USD`: a symbol is written as its exchange writes it, with
+the exchange's name before it; without one it belongs to `EXCHANGE`. A producer process carries one
+exchange (`cryptostream produce --symbols kraken:BTC/USD`); consumers, topics, stores and the page are
+the same for all. Records, points and ledger are by exchange and symbol, so that the same name on two
+exchanges is never mixed.
 
-`query`, `ledger` and `repair` take `kraken:BTC/USD`; a symbol alone is that of the exchange in `SYMBOLS` that has
-it, and has to be named in full if two have. `run` ends with a verdict on each exchange ([running](running.md)).
-The page and Grafana put the same base and quote side by side, by the symbols' names alone; a dollar's tokens
-(USDC, USDT, FDUSD) count as dollars there.
+`query`, `ledger` and `repair` take `kraken:BTC/USD`; a symbol alone is that of the exchange in
+`SYMBOLS` that has it, and has to be named in full if two have. `run` ends with a verdict on each
+exchange ([running](running.md)). The page and Grafana put the same base and quote side by side, by the
+symbols' names alone; a dollar's tokens (USDC, USDT, FDUSD) count as dollars there.
 
 ## How far this is tested
 
@@ -58,8 +59,8 @@ Known to fall short where bars are built from trades:
 ## Another exchange
 
 A folder below `producers/exchanges/` with one value that fulfils `producers/exchanges/port.py:Exchange`, a
-line in `producers/exchanges/registry.py:EXCHANGES`, and a line in `shared/markets.py:NOTATIONS`, which says how
-its symbols are written. Nothing else imports the folder; `make lint` keeps it so. It is accepted when
+line in `producers/exchanges/registry.py:EXCHANGES`, and a line in `shared/markets.py:NOTATIONS` on how its
+symbols are written. Nothing else imports the folder; `make lint` keeps it so. It is accepted when
 `tests/exchange_contract/` passes with its symbols in `tests/exchange_contract/stand.py:SYMBOLS`.
 
 Generic code chooses by `promises`: bars from `trades` are built by `producers/built_bars.py`, books by `crc`
