@@ -90,6 +90,7 @@ def test_each_simulator_writes_a_log_of_its_own(directory: DataDirectory, tmp_pa
     words = command.arguments
     after = [words[words.index(name) + 1] for name in ("--exchange", "--symbols", "--log")]
     assert after == ["coinbase", "BTC-USD,ETH-USD", str(tmp_path / "issued-coinbase.log")]
+    assert command.environment == {"EXCHANGE": "coinbase", "SYMBOLS": "BTC-USD,ETH-USD"}
 
 
 def test_where_a_series_begins_is_kept_by_exchange(directory: DataDirectory) -> None:
