@@ -1,0 +1,105 @@
+"""Markets of other exchanges: a profile, a producer and a simulator each, and one word for make."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from typing import Any
+
+import pytest
+
+from producers.exchanges.registry import EXCHANGES
+from tests.conftest import ROOT
+from tests.unit.compose.stack import OVERLAYS, WHOLE, services
+
+
+def of_profiles(file: str) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Producers of other exchanges' markets: market → name and service."""
+    return {
+        service["command"][-1]: (name, service)
+        for name, service in services(file).items()
+        if name.startswith("producer-") and "profiles" in service
+    }
+
+
+def made_command(*words: str) -> list[str]:
+    """The words of the command that make would run."""
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("EXCHANGES", "MAKEFLAGS")
+    }
+    done = subprocess.run(
+        ["make", "-n", *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=ROOT,
+        env=environment,
+        check=True,
+    )
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize("file", WHOLE)
+def test_a_market_of_another_exchange_has_a_producer_in_that_exchanges_profile(file: str) -> None:
+    found = of_profiles(file)
+    assert {profile for _, service in found.values() for profile in service["profiles"]} == (
+        EXCHANGES.keys() - {"binance"}
+    )
+    for market, (name, service) in found.items():
+        exchange, _, symbol = market.partition(":")
+        assert service["profiles"] == [exchange]
+        assert EXCHANGES[exchange].symbol(symbol) == symbol
+        assert name == "producer-" + re.sub(r"\W", "-", market).lower()
+        # Its starts are counted in a file of this name.
+        assert service["environment"]["INSTANCE"] == re.sub(r"[:/]", "-", market)
+
+
+@pytest.mark.parametrize("file", WHOLE)
+def test_make_brings_up_an_exchanges_profile_and_names_its_market_to_all(file: str) -> None:
+    markets = list(of_profiles(file))
+    words = made_command("ps", "EXCHANGES=binance," + ",".join(market.split(":")[0] for market in markets))
+    assert f"MORE_SYMBOLS={','.join(markets)}" in words
+    profiles = [words[at + 1] for at, word in enumerate(words) if word == "--profile"]
+    assert profiles == [market.split(":")[0] for market in markets]
+    for plain in (made_command("ps"), made_command("ps", "EXCHANGES=binance")):
+        assert not any(word.startswith(("MORE_SYMBOLS", "--profile")) for word in plain)
+
+
+def test_make_names_the_exchanges_that_there_are() -> None:
+    done = subprocess.run(
+        ["make", "-n", "up", "EXCHANGES=kraken,ftx"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=ROOT,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert 'EXCHANGES=kraken,ftx: "ftx" is none of them; choose from kraken, coinbase' in done.stderr
+
+
+def test_make_ends_containers_of_every_profile() -> None:
+    profiles = {
+        profile
+        for file in (*WHOLE, *OVERLAYS)
+        for service in services(file).values()
+        for profile in service.get("profiles", ())
+    }
+    words = made_command("down")
+    assert {words[at + 1] for at, word in enumerate(words) if word == "--profile"} == profiles
+
+
+@pytest.mark.parametrize("file", WHOLE)
+def test_a_simulator_of_another_exchange_runs_with_its_market_alone(file: str) -> None:
+    overlay = services("compose.simulator.yml")
+    for market, (name, _) in of_profiles(file).items():
+        exchange, _, symbol = market.partition(":")
+        simulated = overlay[f"simulator-{exchange}"]
+        assert simulated["profiles"] == [exchange]
+        command = simulated["command"]
+        assert command[command.index("--exchange") + 1] == exchange
+        assert command[command.index("--symbols") + 1] == symbol
+        # One market for all: the same start and seed.
+        assert command[command.index("--start") :] == overlay["simulator"]["command"][-4:]
+        assert overlay[name]["depends_on"] == {f"simulator-{exchange}": {"condition": "service_healthy"}}
