@@ -16,13 +16,17 @@ from shared.command import main_of
 from shared.errors import SettingsError
 from shared.interpreter import share_one_heap
 from shared.logs import set_up_logging
+from shared.markets import exchanges_of
 from shared.proxies import proxy_for
 from shared.settings import Settings, load_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("--symbols", help="symbols of this process, like BTCUSDC,ETHUSDC (default: SYMBOLS)")
+    parser.add_argument(
+        "--symbols",
+        help="symbols of this process, of one exchange, like BTCUSDC or kraken:BTC/USD (default: SYMBOLS)",
+    )
     parser.add_argument("--intervals", help="kline intervals, like 1s,1m (default: INTERVALS)")
     parser.add_argument(
         "--bearings",
@@ -50,9 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
         CryptoStreamError: one line for the user.
     """
     share_one_heap()
-    settings = load_settings(intervals=arguments.intervals)
-    # The deployment's symbols decide our start slot; --symbols chooses ours among them.
-    symbols = load_settings(symbols=arguments.symbols).symbols if arguments.symbols else settings.symbols
+    settings, symbols = own_part(load_settings(intervals=arguments.intervals), arguments.symbols)
     if not settings.kafka_bootstrap_servers:
         raise SettingsError(
             "KAFKA_BOOTSTRAP_SERVERS: is not set; name the brokers, like localhost:9092, "
@@ -67,6 +69,27 @@ def run(arguments: argparse.Namespace) -> int:
         symbols, settings.intervals, start_positions, memory_broker=arguments.memory_broker, stored=stored
     )
     return uvloop.run(_serve(settings, assignment))
+
+
+def own_part(deployed: Settings, chosen: str | None) -> tuple[Settings, tuple[str, ...]]:
+    """The settings as this process's exchange sees them, and its symbols.
+
+    The deployment's symbols of that exchange decide our start slot and our share of its limits; `chosen` are
+    ours among them.
+
+    Raises:
+        SettingsError: the symbols are of several exchanges.
+    """
+    markets = load_settings(symbols=chosen).markets if chosen else deployed.markets
+    exchange, *others = exchanges_of(markets)
+    if others:
+        named = "--symbols" if chosen else "SYMBOLS"
+        first = next(market for market in markets if market.exchange == others[0])
+        raise SettingsError(
+            f"{named}: names {markets[0]} and {first}, but a producer belongs to one exchange; start one for"
+            f" each, like --symbols {','.join(str(each) for each in markets if each.exchange == exchange)}"
+        )
+    return deployed.of(exchange), tuple(market.symbol for market in markets)
 
 
 async def _serve(settings: Settings, assignment: Assignment) -> int:

@@ -6,9 +6,9 @@ import ipaddress
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, Self, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -17,6 +17,7 @@ from shared.env_file import read_env_file
 from shared.errors import SettingsError
 from shared.files import read_small_file
 from shared.intervals import INTERVAL_MS
+from shared.markets import NOTATIONS, Market, exchanges_of, known_exchange, read_markets
 from shared.shortened import shortened
 from shared.shown import masked_url
 
@@ -34,10 +35,6 @@ COINBASE_EXCHANGE_URL: Final = "https://api.exchange.coinbase.com"
 ENV_FILE: Final = Path(".env")
 
 _SHOWN: Final = 200  # of a value in an error
-_LONGEST_SYMBOL: Final = 40  # twice Binance's own limit (BINANCE_SPOT.md §7.7)
-
-# How symbols are written, by exchange.
-_EXAMPLES: Final = {"binance": "BTCUSDC,ETHUSDC", "kraken": "BTC/USD,ETH/USD", "coinbase": "BTC-USD,ETH-USD"}
 
 Names = tuple[str, ...]
 
@@ -49,25 +46,6 @@ def split_names(value: Any) -> Any:
     if not value:
         raise ValueError("must name at least one")
     return tuple(dict.fromkeys(value))
-
-
-def checked_symbols(value: tuple[str, ...], example: str = "BTCUSDC,ETHUSDC") -> tuple[str, ...]:
-    """Symbols in upper case, each once.
-
-    Args:
-        example: how they are written; a slash between base and quote belongs to some exchanges' alone.
-    """
-    signs = "_-./" if "/" in example else "_-."
-    for symbol in value:
-        # Letters of any script: Binance lists symbols beyond A–Z (BINANCE_SPOT.md §2.1).
-        letters = symbol.translate({ord(sign): None for sign in signs})
-        if (
-            len(symbol) > _LONGEST_SYMBOL
-            or not letters
-            or not all(sign.isalpha() or sign.isdecimal() for sign in letters)
-        ):
-            raise ValueError(f'"{_cut(symbol)}" is not a symbol; write them like {example}')
-    return tuple(dict.fromkeys(symbol.upper() for symbol in value))
 
 
 def _cut(value: object) -> str:
@@ -118,10 +96,15 @@ def environment_names() -> dict[str, str]:
 
 
 class Settings(EnvironmentSettings):
-    """All settings of the services. Names are the environment variables', in lower case."""
+    """All settings of the services. Names are the environment variables', in lower case.
 
-    exchange: Literal["binance", "kraken", "coinbase"] = "binance"
-    symbols: Names = ("BTCUSDC", "ETHUSDC", "XRPUSDC", "SOLUSDC")
+    Attributes:
+        exchange: that symbols without an exchange's name before them belong to.
+        symbols: the deployment's markets as text, plain if they are of `exchange`; see `markets` and `of`.
+    """
+
+    exchange: str = Field(default="binance", json_schema_extra={"enum": [*NOTATIONS]})
+    symbols: Names = NOTATIONS["binance"].usual
     intervals: Names = ("1s", "1m", "15m", "1h", "1d")
     indicators: Names = ("all",)
     binance_rest_url: str = MARKET_DATA_REST_URL
@@ -158,15 +141,30 @@ class Settings(EnvironmentSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_symbols(cls, values: dict[str, Any]) -> dict[str, Any]:
+        usual = NOTATIONS.get(str(values.get("exchange", "binance")).lower())
+        return values if "symbols" in values or usual is None else {**values, "symbols": usual.usual}
+
     @field_validator("symbols", "intervals", "indicators", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return split_names(value)
 
+    @field_validator("exchange")
+    @classmethod
+    def _known_exchange(cls, value: str) -> str:
+        return known_exchange(value)
+
     @field_validator("symbols")
     @classmethod
-    def _upper(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        return checked_symbols(value, _EXAMPLES[info.data.get("exchange", "binance")])
+    def _markets(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        exchange = info.data.get("exchange", "binance")  # absent if it is wrong
+        return tuple(
+            market.symbol if market.exchange == exchange else str(market)
+            for market in read_markets(value, exchange)
+        )
 
     @field_validator("intervals")
     @classmethod
@@ -231,6 +229,21 @@ class Settings(EnvironmentSettings):
     @classmethod
     def _level(cls, value: Any) -> Any:
         return value.upper() if isinstance(value, str) else value
+
+    @property
+    def markets(self) -> tuple[Market, ...]:
+        """All markets of the deployment, in their order."""
+        return read_markets(self.symbols, self.exchange)
+
+    @property
+    def exchanges(self) -> tuple[str, ...]:
+        """The exchanges of the deployment, in the order of their first markets."""
+        return exchanges_of(self.markets)
+
+    def of(self, exchange: str) -> Self:
+        """The settings as one exchange of the deployment sees them: its own symbols alone, plain."""
+        symbols = tuple(market.symbol for market in self.markets if market.exchange == exchange)
+        return self.model_copy(update={"exchange": exchange, "symbols": symbols})
 
     def history_url(self) -> str:
         """URL for `historicalTrades`, which the market-data host lacks (BINANCE_SPOT.md §7.1)."""

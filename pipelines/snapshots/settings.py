@@ -13,12 +13,12 @@ from pipelines.snapshots.slots import interval_of
 from shared.addresses import checked_url
 from shared.errors import SettingsError
 from shared.files import read_small_file
+from shared.markets import checked_symbols
 from shared.settings import (
     LONGEST_SECRET,
     MARKET_DATA_REST_URL,
     EnvironmentSettings,
     Names,
-    checked_symbols,
     load_model,
     split_names,
 )

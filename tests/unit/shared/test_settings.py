@@ -5,13 +5,22 @@ from pathlib import Path
 import pytest
 
 from shared.errors import SettingsError
+from shared.markets import Market
 from shared.settings import HISTORY_REST_URL, Settings, load_settings
 
 
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("SYMBOLS", "INTERVALS", "STORE", "BINANCE_REST_URL", "BINANCE_HISTORY_URL", "INFLUX_TOKEN"):
+    for name in (
+        "EXCHANGE",
+        "SYMBOLS",
+        "INTERVALS",
+        "STORE",
+        "BINANCE_REST_URL",
+        "BINANCE_HISTORY_URL",
+        "INFLUX_TOKEN",
+    ):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -29,6 +38,17 @@ def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("SYMBOLS", "B" * 41, f'SYMBOLS: "{"B" * 41}" is not a symbol'),
         ("SYMBOLS", "½", 'SYMBOLS: "½" is not a symbol'),
         ("SYMBOLS", "...", 'SYMBOLS: "..." is not a symbol'),
+        (
+            "SYMBOLS",
+            "BTCUSDC,ftx:BTC",
+            'SYMBOLS: "ftx:BTC" names no exchange that is here; exchanges: binance, kraken',
+        ),
+        (
+            "SYMBOLS",
+            "kraken:BTCUSD",
+            'SYMBOLS: "kraken:BTCUSD" is not a pair of Kraken; write base and quote with',
+        ),
+        ("EXCHANGE", "ftx", 'EXCHANGE: "ftx" is not an exchange here; choose from binance, kraken, coinbase'),
         (
             "INFLUX_TOKEN_FILE",
             "/dev/zero",
@@ -56,6 +76,37 @@ def test_symbols_are_written_as_the_exchange_writes_them(monkeypatch: pytest.Mon
     assert load_settings().symbols == ("BTC/USD", "ETH/USD")
     with pytest.raises(SettingsError, match="write them like BTC/USD"):
         load_settings(symbols="BTC USD")
+
+
+def test_symbols_name_markets_of_several_exchanges(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SYMBOLS", "btcusdc,kraken:BTC/USD,coinbase:BTC-USD,kraken:eth/usd")
+    settings = load_settings()
+    assert settings.markets == (
+        Market("binance", "BTCUSDC"),
+        Market("kraken", "BTC/USD"),
+        Market("coinbase", "BTC-USD"),
+        Market("kraken", "ETH/USD"),
+    )
+    assert settings.exchanges == ("binance", "kraken", "coinbase")
+    kraken = settings.of("kraken")
+    assert (kraken.exchange, kraken.symbols) == ("kraken", ("BTC/USD", "ETH/USD"))
+    assert kraken.markets == (Market("kraken", "BTC/USD"), Market("kraken", "ETH/USD"))
+    assert settings.of("binance").symbols == ("BTCUSDC",)
+
+
+def test_a_prefix_wins_over_the_exchange_and_one_of_the_same_exchange_is_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("EXCHANGE", "Kraken")
+    monkeypatch.setenv("SYMBOLS", "kraken:BTC/USD,binance:BTCUSDC")
+    settings = load_settings()
+    assert (settings.exchange, settings.symbols) == ("kraken", ("BTC/USD", "binance:BTCUSDC"))
+    assert settings.exchanges == ("kraken", "binance")
+
+
+def test_an_exchange_without_symbols_has_its_usual_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXCHANGE", "coinbase")
+    assert load_settings().symbols == ("BTC-USD", "ETH-USD", "XRP-USD", "SOL-USD")
 
 
 def test_lists_are_split_and_symbols_written_large(monkeypatch: pytest.MonkeyPatch) -> None:

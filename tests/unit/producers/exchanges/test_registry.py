@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import pytest
 
 from producers.exchanges.binance.exchange import BINANCE
 from producers.exchanges.registry import EXCHANGES, exchange_named, symbol_at
 from scripts.make_exchanges import PAGE, README, page, promises_table, with_promises
 from shared.errors import SettingsError
+from shared.markets import NOTATIONS
 from shared.settings import Settings
 from tests.conftest import ROOT
 from tests.unit.producers.exchanges.toy import TOY
 
 
 def test_the_setting_takes_the_names_of_the_list() -> None:
-    assert get_args(Settings.model_fields["exchange"].annotation) == tuple(EXCHANGES)
+    assert tuple(NOTATIONS) == tuple(EXCHANGES)
+    for name, notation in NOTATIONS.items():
+        assert [EXCHANGES[name].symbol(symbol) for symbol in notation.usual] == list(notation.usual)
     assert all(exchange_named(name).name == name for name in EXCHANGES)
 
 

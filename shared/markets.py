@@ -1,0 +1,135 @@
+"""Markets: an instrument on an exchange, and how users write it: `BTC/USD`, or `kraken:BTC/USD`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from shared.shortened import shortened
+
+_SHOWN: Final = 200  # of a name in an error
+_LONGEST_SYMBOL: Final = 40  # twice Binance's own limit (BINANCE_SPOT.md §7.7)
+_SIGN_NAMES: Final = {"/": "slash", "-": "hyphen"}
+
+
+class Notation(NamedTuple):
+    """How an exchange writes its symbols.
+
+    Attributes:
+        noun: what it calls one.
+        sign: between base and quote; "" if nothing divides them.
+        usual: symbols of a deployment that names none.
+    """
+
+    noun: str
+    sign: str
+    usual: tuple[str, ...]
+
+    @property
+    def example(self) -> str:
+        return ",".join(self.usual[:2])
+
+
+# An exchange that the settings may name is a line here.
+NOTATIONS: Final[dict[str, Notation]] = {
+    "binance": Notation("a symbol of Binance", "", ("BTCUSDC", "ETHUSDC", "XRPUSDC", "SOLUSDC")),
+    "kraken": Notation("a pair of Kraken", "/", ("BTC/USD", "ETH/USD", "XRP/USD", "SOL/USD")),
+    "coinbase": Notation("a product of Coinbase", "-", ("BTC-USD", "ETH-USD", "XRP-USD", "SOL-USD")),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """An instrument on an exchange; its text is the key of its records."""
+
+    exchange: str
+    symbol: str
+
+    def __str__(self) -> str:
+        return f"{self.exchange}:{self.symbol}"
+
+
+def known_exchange(name: str) -> str:
+    """The name of an exchange as it is declared.
+
+    Raises:
+        ValueError: there is none of this name.
+    """
+    if name.lower() not in NOTATIONS:
+        raise ValueError(
+            f'"{shortened(name, _SHOWN)}" is not an exchange here; choose from {", ".join(NOTATIONS)}'
+        )
+    return name.lower()
+
+
+def split_market(text: str) -> tuple[str | None, str]:
+    """The exchange that a name begins with, None without one, and the rest of it, unchecked.
+
+    Raises:
+        ValueError: what stands before the colon is no exchange.
+    """
+    prefix, colon, symbol = text.partition(":")
+    if not colon:
+        return None, text
+    if prefix.strip().lower() not in NOTATIONS:
+        raise ValueError(
+            f'"{shortened(text, _SHOWN)}" names no exchange that is here; exchanges: {", ".join(NOTATIONS)}'
+        )
+    return prefix.strip().lower(), symbol.strip()
+
+
+def read_markets(names: Iterable[str], exchange: str) -> tuple[Market, ...]:
+    """The markets that names mean, each once, in their order.
+
+    Args:
+        exchange: that names without a prefix belong to.
+
+    Raises:
+        ValueError: one is not written as its exchange writes symbols, or names an exchange that is not here.
+    """
+    return tuple(dict.fromkeys(_read_market(name, exchange) for name in names))
+
+
+def _read_market(text: str, exchange: str) -> Market:
+    prefix, name = split_market(text)
+    named = prefix or exchange
+    notation = NOTATIONS[named]
+    symbol = _checked(name, text, notation)
+    if notation.sign:
+        base, sign, quote = symbol.partition(notation.sign)
+        if not sign or not base.isalnum() or not quote.isalnum():
+            raise ValueError(
+                f'"{shortened(text, _SHOWN)}" is not {notation.noun}; write base and quote with a'
+                f" {_SIGN_NAMES[notation.sign]}, like {notation.usual[0]}"
+            )
+    return Market(named, symbol)
+
+
+def checked_symbols(value: Sequence[str], exchange: str = "binance") -> tuple[str, ...]:
+    """Symbols of one exchange in upper case, each once.
+
+    Raises:
+        ValueError: one cannot be a symbol.
+    """
+    notation = NOTATIONS[exchange]
+    return tuple(dict.fromkeys(_checked(symbol, symbol, notation) for symbol in value))
+
+
+def _checked(symbol: str, text: str, notation: Notation) -> str:
+    # A slash between base and quote belongs to some exchanges' symbols alone.
+    signs = "_-./" if notation.sign == "/" else "_-."
+    # Letters of any script: Binance lists symbols beyond A–Z (BINANCE_SPOT.md §2.1).
+    letters = symbol.translate({ord(sign): None for sign in signs})
+    if (
+        len(symbol) > _LONGEST_SYMBOL
+        or not letters
+        or not all(sign.isalpha() or sign.isdecimal() for sign in letters)
+    ):
+        raise ValueError(f'"{shortened(text, _SHOWN)}" is not a symbol; write them like {notation.example}')
+    return symbol.upper()
+
+
+def exchanges_of(markets: Iterable[Market]) -> tuple[str, ...]:
+    """The exchanges of markets, each once, in their order."""
+    return tuple(dict.fromkeys(market.exchange for market in markets))
