@@ -133,3 +133,10 @@ def _checked(symbol: str, text: str, notation: Notation) -> str:
 def exchanges_of(markets: Iterable[Market]) -> tuple[str, ...]:
     """The exchanges of markets, each once, in their order."""
     return tuple(dict.fromkeys(market.exchange for market in markets))
+
+
+def names_of(markets: Iterable[Market]) -> dict[Market, str]:
+    """What people call markets: by their symbols, with the exchange where there are several."""
+    listed = tuple(markets)
+    several = len(exchanges_of(listed)) > 1
+    return {market: str(market) if several else market.symbol for market in listed}

@@ -237,8 +237,8 @@ class Settings(EnvironmentSettings):
 
     @property
     def exchanges(self) -> tuple[str, ...]:
-        """The exchanges of the deployment, in the order of their first markets."""
-        return exchanges_of(self.markets)
+        """The exchanges of the deployment, in the order of their first markets; at least `exchange`."""
+        return exchanges_of(self.markets) or (self.exchange,)
 
     def of(self, exchange: str) -> Self:
         """The settings as one exchange of the deployment sees them: its own symbols alone, plain."""

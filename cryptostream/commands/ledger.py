@@ -12,6 +12,7 @@ from cryptostream.data_dir import broker_outlives_run
 from cryptostream.ledger_report.output import write_csv, write_json, write_table
 from cryptostream.ledger_report.report import Span
 from cryptostream.ledger_report.survey import survey
+from cryptostream.markets import filtered_market
 from shared.errors import UsageError
 from shared.settings import Settings, load_settings
 
@@ -20,7 +21,7 @@ _WRITERS: Final = {"table": write_table, "csv": write_csv, "json": write_json}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
-    parser.add_argument("--symbol", metavar="SYMBOL", help="only this one, like BTCUSDC")
+    parser.add_argument("--symbol", metavar="SYMBOL", help="only this one, like BTCUSDC or kraken:BTC/USD")
     parser.add_argument("--stream", choices=("klines", "trades"), help="only this one")
     parser.add_argument("--interval", metavar="INTERVAL", help="only klines of this one, like 1m")
     add_times(parser)
@@ -35,12 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exit code 0 if nothing is lost and, with --verify, the store agrees; else 1."""
-    span = _span(args)
+    _check_usage(args)
     settings = _settings(args)
+    span = _span(args, settings)
     use_broker = args.data_dir is None or broker_outlives_run(args.data_dir)
     found = survey(settings, span, use_broker=use_broker, verify=args.verify)
     if not found.series and not found.recounts:
-        asked = " ".join(filter(None, (span.symbol, span.stream, span.interval)))
+        market = ":".join(filter(None, (span.exchange, span.symbol)))
+        asked = " ".join(filter(None, (market, span.stream, span.interval)))
         sys.stderr.write(
             f"error: the ledger has nothing{f' of {asked}' if asked else ''}"
             f"{' in that time' if span.timed else ''} ({found.source});"
@@ -51,13 +54,19 @@ def run(args: argparse.Namespace) -> int:
     return 0 if found.complete else 1
 
 
-def _span(args: argparse.Namespace) -> Span:
+def _check_usage(args: argparse.Namespace) -> None:
     if args.interval is not None:
         require_interval("--interval", args.interval)
     if args.interval is not None and args.stream == "trades":
         raise UsageError("--interval: trades have none; leave it out, or take --stream klines")
     require_order(args.from_ns, args.to_ns)
-    return Span.of(args.symbol, args.stream, args.interval, from_ns=args.from_ns, to_ns=args.to_ns)
+
+
+def _span(args: argparse.Namespace, settings: Settings) -> Span:
+    exchange, symbol = filtered_market(args.symbol, settings) if args.symbol else (None, None)
+    return Span.of(
+        symbol, args.stream, args.interval, exchange=exchange, from_ns=args.from_ns, to_ns=args.to_ns
+    )
 
 
 def _settings(args: argparse.Namespace) -> Settings:

@@ -22,8 +22,8 @@ from cryptostream.arguments import (
     require_order,
 )
 from cryptostream.data_dir import STORE_FILE, influx_of_run, latest_data_dir, latest_store_path
+from cryptostream.markets import chosen_market
 from cryptostream.query_output import Selection, write_csv, write_json, write_table
-from producers.exchanges.registry import symbol_at
 from shared.errors import UsageError
 from shared.intervals import INTERVAL_MS
 from shared.settings import Settings, load_settings
@@ -57,7 +57,7 @@ _TABLE_MOST: Final = 1_000
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument("kind", choices=KINDS, help="what to read")
-    parser.add_argument("symbol", metavar="SYMBOL", help="like BTCUSDC")
+    parser.add_argument("symbol", metavar="SYMBOL", help="like BTCUSDC or kraken:BTC/USD")
     parser.add_argument(
         "interval",
         metavar="INTERVAL",
@@ -71,7 +71,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"the newest N (tables: {_TABLE_LAST} unless a range is given)",
     )
     add_times(parser)
-    parser.add_argument("--exchange", metavar="NAME", help="like binance (default: EXCHANGE)")
+    parser.add_argument(
+        "--exchange",
+        metavar="NAME",
+        help="like binance (default: the one of SYMBOLS that has it, else EXCHANGE)",
+    )
     parser.add_argument("--live", action="store_true", help="the open bar too, marked as such")
     add_format(parser, "csv", "json")
     add_data_dir(parser)
@@ -82,9 +86,8 @@ def run(args: argparse.Namespace) -> int:
     kind = KINDS[args.kind]
     _check_usage(args, kind)
     settings = store_settings(args.data_dir)
-    exchange = (args.exchange or settings.exchange).lower()
-    symbol = symbol_at(exchange, args.symbol)
-    tags = {"exchange": exchange, "symbol": symbol}
+    market = chosen_market(args.symbol, settings, args.exchange)
+    tags = {"exchange": market.exchange, "symbol": market.symbol}
     if args.interval:
         tags["interval"] = args.interval
     with closing(open_reader(settings)) as reader:
@@ -197,13 +200,18 @@ def _nothing_found(reader: Reader, kind: _Kind, tags: dict[str, str], args: argp
     asked = " ".join(filter(None, (args.kind, "of", symbol, args.interval)))
     stored: dict[str, list[str]] = {}
     others: set[str] = set()
+    elsewhere: set[str] = set()
     for row in reader.read(kind.measurement, {}, last=1):
         if row["exchange"] != exchange:
             others.add(str(row["exchange"]))
+            if row["symbol"] == symbol:
+                elsewhere.add(f"{row['exchange']}:{symbol}")
             continue
         intervals = stored.setdefault(str(row["symbol"]), [])
         if row.get("interval"):
             intervals.append(str(row["interval"]))
+    if elsewhere and symbol not in stored:
+        return f"no {asked} at {exchange}; the store holds {' and '.join(sorted(elsewhere))}"
     if others and not stored:
         return f"no {asked}: the store holds nothing of {exchange}; name another by --exchange: " + ", ".join(
             sorted(others)

@@ -17,10 +17,10 @@ from cryptostream.ledger_report.output import shown_ranges
 from cryptostream.ledger_report.recount import count_points
 from cryptostream.ledger_report.report import Span, name_of
 from cryptostream.ledger_report.survey import expiry_ns, read_claims
+from cryptostream.markets import chosen_market
 from cryptostream.output import ProgressLine
 from cryptostream.repair.fetch import Known, Repair, missing
 from cryptostream.repair.indicators import forget_indicators
-from producers.exchanges.registry import exchange_named
 from producers.publisher import Publisher
 from shared.errors import CryptoStreamError, StoreError, UsageError
 from shared.id_ranges import IdRanges
@@ -45,7 +45,7 @@ class Asked:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
-    parser.add_argument("symbol", metavar="SYMBOL", help="like BTCUSDC")
+    parser.add_argument("symbol", metavar="SYMBOL", help="like BTCUSDC or kraken:BTC/USD")
     parser.add_argument("stream", choices=("klines", "trades"))
     parser.add_argument("interval", metavar="INTERVAL", nargs="?", help="of klines, like 1m")
     parser.add_argument(
@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Exit code 0 if nothing is missing any more, 1 if REST lacks some of it."""
     settings = load_settings()
-    asked = _asked(args, settings)
+    asked = asked_of(args, settings)
     with closing(TopicReader(broker_address(settings))) as topics:
         claims = Claims(asked.span, expiry_ns(settings), watched_ids=asked.ids)
         read_claims(topics, claims)
@@ -125,8 +125,13 @@ async def _repair(settings: Settings, series: LedgerSeries, ids: IdRanges) -> in
     return 1 if left else 0
 
 
-def _asked(args: argparse.Namespace, settings: Settings) -> Asked:
-    symbol = exchange_named(settings.exchange).symbol(args.symbol)
+def asked_of(args: argparse.Namespace, settings: Settings) -> Asked:
+    """What a command line asks to repair.
+
+    Raises:
+        UsageError: it contradicts itself.
+    """
+    market = chosen_market(args.symbol, settings)
     if args.stream == "klines":
         require_interval("INTERVAL", args.interval)
     if args.stream == "trades" and args.interval is not None:
@@ -141,13 +146,14 @@ def _asked(args: argparse.Namespace, settings: Settings) -> Asked:
     if all(ids):
         first, last = int(args.first), int(args.last)
         require_order(first, last, inclusive=True)
-        return Asked(Span(symbol, "trades"), (first, last))
+        return Asked(Span(market.symbol, "trades", exchange=market.exchange), (first, last))
     try:
         from_ns, to_ns = time_ns(args.first), time_ns(args.last)
     except argparse.ArgumentTypeError as error:
         raise UsageError(f"--from, --to: {error}") from None
     require_order(from_ns, to_ns)
-    return Asked(Span.of(symbol, args.stream, args.interval, from_ns=from_ns, to_ns=to_ns))
+    exchange, symbol = market.exchange, market.symbol
+    return Asked(Span.of(symbol, args.stream, args.interval, exchange=exchange, from_ns=from_ns, to_ns=to_ns))
 
 
 def _is_trade_id(text: str) -> bool:
@@ -156,7 +162,7 @@ def _is_trade_id(text: str) -> bool:
 
 def _series(claims: Claims, span: Span) -> LedgerSeries:
     if not claims.series:
-        name = " ".join(filter(None, (span.symbol, span.stream, span.interval)))
+        name = " ".join(filter(None, (f"{span.exchange}:{span.symbol}", span.stream, span.interval)))
         raise UsageError(
             f"the ledger knows no {name}; a series begins with its producer (cryptostream produce),"
             " and `cryptostream ledger` shows those there are"

@@ -116,8 +116,12 @@ class Claims:
 
     def time_span(self, series: LedgerSeries) -> Span:
         """The queried time, or that of the watched ids if the ledger dates them."""
-        span = Span(
-            series.symbol, series.stream, series.interval or None, self._span.from_ms, self._span.to_ms
+        span = replace(
+            self._span,
+            exchange=series.exchange,
+            symbol=series.symbol,
+            stream=series.stream,
+            interval=series.interval or None,
         )
         if self._watched_ids is None:
             return span

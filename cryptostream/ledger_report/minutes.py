@@ -84,7 +84,12 @@ def reports_from_minutes(reader: Reader, span: Span, now_ms: int) -> list[Series
     Args:
         now_ms: ids lost in rows of the last two minutes may still be on their way.
     """
-    tags = {"symbol": span.symbol, "stream": span.stream, "interval": span.interval}
+    tags = {
+        "exchange": span.exchange,
+        "symbol": span.symbol,
+        "stream": span.stream,
+        "interval": span.interval,
+    }
     wanted = {name: value for name, value in tags.items() if value is not None}
     sums: dict[LedgerSeries, _Sums] = {}
     for row in reader.read(LEDGER.name, wanted, from_ns=span.from_ns, to_ns=span.to_ns):

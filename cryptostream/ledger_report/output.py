@@ -26,9 +26,10 @@ _NOTES_SHOWN: Final = 3
 
 def write_table(survey: Survey, out: TextIO) -> None:
     """Series, their faults, and freshness; the conclusion last."""
-    rows = [_texts(report) for report in survey.series]
+    several = survey.several
+    rows = [_texts(report, several=several) for report in survey.series]
     write_columns(("symbol", "stream", "interval", *_COUNTS), rows, out, right=_COUNTS)
-    for line in (*_lost_lines(survey.series), *_unknown_lines(survey), *_note_lines(survey)):
+    for line in (*_lost_lines(survey.series, several=several), *_unknown_lines(survey), *_note_lines(survey)):
         out.write(line + "\n")
     if survey.freshness:
         out.write("\n")
@@ -45,7 +46,7 @@ def write_table(survey: Survey, out: TextIO) -> None:
         out.write(f"\nfreshness: not known; {survey.store_error}\n")
     out.write("\n")
     for recount in survey.recounts or ():
-        for line in disagreements(recount):
+        for line in disagreements(recount, several=several):
             out.write(line + "\n")
     out.write(f"{_conclusion(survey)}\n")
     if survey.as_of_ms is not None:
@@ -106,9 +107,9 @@ def write_json(survey: Survey, out: TextIO) -> None:
     out.write(orjson.dumps(content, option=orjson.OPT_INDENT_2).decode() + "\n")
 
 
-def disagreements(recount: Recount) -> Iterator[str]:
+def disagreements(recount: Recount, *, several: bool = False) -> Iterator[str]:
     """One line for each way in which the store differs from the ledger's claims."""
-    name = name_of(recount.series)
+    name = name_of(recount.series, several=several)
     for what, short in (
         ("claimed as stored are not in the store", recount.missing),
         ("have no indicator point", recount.without_indicators),
@@ -126,38 +127,41 @@ def disagreements(recount: Recount) -> Iterator[str]:
         yield f"{name}: {recount.on_their_way:,} in the store are too new to be claimed already"
 
 
-def _texts(report: SeriesReport) -> tuple[str, ...]:
+def _texts(report: SeriesReport, *, several: bool) -> tuple[str, ...]:
     counts = (getattr(report, name) for name in _COUNTS)
     return (
-        report.series.symbol,
+        f"{report.series.exchange}:{report.series.symbol}" if several else report.series.symbol,
         report.series.stream,
         report.series.interval,
         *("–" if count is None else f"{count:,}" for count in counts),
     )
 
 
-def _lost_lines(reports: Sequence[SeriesReport]) -> Iterator[str]:
+def _lost_lines(reports: Sequence[SeriesReport], *, several: bool) -> Iterator[str]:
     for report in reports:
+        name = name_of(report.series, several=several)
         if report.lost:
             shown = shown_ranges(
                 report.series, report.lost_ranges[-_LOST_SHOWN:], by_minutes=report.by_minutes
             )
             more = len(report.lost_ranges) - _LOST_SHOWN
             newest = f", the newest of {len(report.lost_ranges):,} ranges" if more > 0 else ""
-            yield f"lost: {name_of(report.series)}: {report.lost:,}: {shown}{newest}"
+            yield f"lost: {name}: {report.lost:,}: {shown}{newest}"
         if report.on_their_way:
-            yield f"on their way: {name_of(report.series)}: {report.on_their_way:,} of the last two minutes"
+            yield f"on their way: {name}: {report.on_their_way:,} of the last two minutes"
 
 
 def _unknown_lines(survey: Survey) -> Iterator[str]:
     for unknown in survey.unknown:
-        names = ", ".join(name_of(series) for series in unknown.series) or "all series"
+        names = (
+            ", ".join(name_of(series, several=survey.several) for series in unknown.series) or "all series"
+        )
         since = "" if unknown.since_ms is None else f" since {iso(unknown.since_ms)}"
         until = "" if unknown.until_ms is None else f" until {iso(unknown.until_ms)}"
         yield f"unknown: {names}{since}{until}: {unknown.why}"
     for note in survey.uncarried:
         yield (
-            f"not carried now: {name_of(note.series)} since {iso(note.first)}"
+            f"not carried now: {name_of(note.series, several=survey.several)} since {iso(note.first)}"
             f"{f' ({note.detail})' if note.detail else ''}"
         )
 
@@ -169,7 +173,7 @@ def _note_lines(survey: Survey) -> Iterator[str]:
             continue
         shown = "; ".join(_note_text(note) for note in notes[-_NOTES_SHOWN:])
         newest = f" (newest {_NOTES_SHOWN} of {count:,})" if count > _NOTES_SHOWN else ""
-        yield f"{kind}: {name_of(series)}{newest}: {shown}"
+        yield f"{kind}: {name_of(series, several=survey.several)}{newest}: {shown}"
 
 
 def _note_text(note: Note) -> str:

@@ -15,9 +15,14 @@ _MS: Final = 10**6
 Range = tuple[int, int]
 
 
-def name_of(series: LedgerSeries) -> str:
-    """Symbol, stream and interval, like "BTCUSDC klines 1m"."""
-    return " ".join(filter(None, (series.symbol, series.stream, series.interval)))
+def name_of(series: LedgerSeries, *, several: bool = False) -> str:
+    """Symbol, stream and interval, like "BTCUSDC klines 1m".
+
+    Args:
+        several: there are several exchanges, so that the name says which one is meant.
+    """
+    symbol = f"{series.exchange}:{series.symbol}" if several else series.symbol
+    return " ".join(filter(None, (symbol, series.stream, series.interval)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,7 @@ class Span:
     interval: str | None = None
     from_ms: int | None = None
     to_ms: int | None = None
+    exchange: str | None = None
 
     @classmethod
     def of(
@@ -42,6 +48,7 @@ class Span:
         stream: str | None = None,
         interval: str | None = None,
         *,
+        exchange: str | None = None,
         from_ns: int | None = None,
         to_ns: int | None = None,
     ) -> Span:
@@ -52,6 +59,7 @@ class Span:
             interval,
             None if from_ns is None else from_ns // _MS // MINUTE_MS * MINUTE_MS,
             None if to_ns is None else -(-to_ns // _MS // MINUTE_MS) * MINUTE_MS,
+            exchange,
         )
 
     @property
@@ -68,7 +76,8 @@ class Span:
 
     def holds(self, series: LedgerSeries) -> bool:
         return (
-            self.symbol in (None, series.symbol)
+            self.exchange in (None, series.exchange)
+            and self.symbol in (None, series.symbol)
             and self.stream in (None, series.stream)
             and self.interval in (None, series.interval)
         )
@@ -110,9 +119,9 @@ class SeriesReport:
     unknown: int | None = None
 
     @staticmethod
-    def order(series: LedgerSeries) -> tuple[str, int, str]:
-        """Sort key: by symbol, trades first, then the intervals by length."""
-        return series.symbol, INTERVAL_MS.get(series.interval, 0), series.stream
+    def order(series: LedgerSeries) -> tuple[str, str, int, str]:
+        """Sort key: by exchange and symbol, trades first, then the intervals by length."""
+        return series.exchange, series.symbol, INTERVAL_MS.get(series.interval, 0), series.stream
 
 
 @dataclass(frozen=True, slots=True)

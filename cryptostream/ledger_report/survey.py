@@ -71,6 +71,13 @@ class Survey:
     as_of_ms: int | None = None
 
     @property
+    def several(self) -> bool:
+        """Whether series of several exchanges are shown."""
+        counted = (recount.series for recount in self.recounts or ())
+        shown = (*(report.series for report in self.series), *counted)
+        return len({series.exchange for series in shown}) > 1
+
+    @property
     def complete(self) -> bool:
         """Nothing is lost or unknown, and the store agrees if it was counted."""
         return (
@@ -249,7 +256,8 @@ def _to_count(reader: Reader, span: Span, claimed: Iterable[LedgerSeries]) -> li
     wanted = set(claimed)
     measured: tuple[tuple[str, LedgerStream], ...] = ((TRADE.name, "trades"), (KLINE.name, "klines"))
     for measurement, stream in measured:
-        tags = {} if span.symbol is None else {"symbol": span.symbol}
+        asked = {"exchange": span.exchange, "symbol": span.symbol}
+        tags = {name: value for name, value in asked.items() if value is not None}
         for row in reader.read(measurement, tags, from_ns=span.from_ns, to_ns=span.to_ns, last=1):
             series = LedgerSeries(
                 str(row["exchange"]), str(row["symbol"]), stream, str(row.get("interval") or "")

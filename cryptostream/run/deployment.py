@@ -11,46 +11,29 @@ from pathlib import Path
 from typing import Any, Final
 
 from consumers.stores.factory import open_reader, open_store
+from consumers.stores.port import Reader
 from consumers.stores.sqlite_file import FileIdentity
 from consumers.streams import STREAMS, streams
 from cryptostream.data_dir import influx_of
-from cryptostream.processes.child import Command
 from cryptostream.processes.supervisor import NeverRestart, RestartPolicy, Supervisor
 from cryptostream.run.broker import Broker, choose_broker, kafka_refusal, start_broker
 from cryptostream.run.data_directory import DataDirectory
 from cryptostream.run.metrics_tail import MetricsTail
 from cryptostream.run.options import RunOptions
 from cryptostream.run.price_watch import PriceWatch
-from cryptostream.run.proof.checks import Result, Status, check_services, utc_text
+from cryptostream.run.proof.checks import Result, Status, check_services, check_uncarried
 from cryptostream.run.proof.consumer_lag import ConsumerLag
-from cryptostream.run.proof.inspection import Asked, Inspection
 from cryptostream.run.proof.row_samples import fault_of
-from cryptostream.run.services import (
-    API,
-    CONSUMERS,
-    PRODUCERS,
-    SIMULATOR,
-    Wiring,
-    replay_command,
-    simulator_command,
-)
-from cryptostream.run.simulator import SimulatorClient
+from cryptostream.run.services import API, CONSUMERS, Wiring
 from cryptostream.run.source import SourceChoice, SourceKind
-from cryptostream.run.start_positions import (
-    StartPositions,
-    bare_symbols,
-    has_ledger,
-    publish_ledger,
-    read_start_positions,
-    with_bases,
-    write_start_positions,
-)
+from cryptostream.run.start_positions import has_ledger, publish_ledger
 from cryptostream.run.store import Readers, RunStore, start_store
+from cryptostream.run.venue import Venue
 from cryptostream.run.view import InstrumentView, LedgerRow, ServiceView
 from cryptostream.run.web import WebPage
 from cryptostream.topics_admin import ensure_topics
-from producers.exchanges.registry import exchange_named
-from shared.errors import ExchangeUnavailable, StoreError, UnknownSymbol, UsageError
+from shared.errors import ExchangeUnavailable, StoreError, UsageError
+from shared.markets import Market
 from shared.settings import Settings, load_settings
 
 # Reading a recording of some hundred MB takes long.
@@ -64,8 +47,8 @@ class LocalDeployment:
     """All parts of a run. `start` it, `tick` it several times a second, then `stop`, `abort` or `kill` it.
 
     Attributes:
-        children: the simulator, the producers, the consumers, and what serves the page.
-        simulator: the client of the simulator, if that is the source.
+        venues: its exchanges.
+        children: the simulators, the producers, the consumers, and what serves the page.
     """
 
     def __init__(
@@ -78,11 +61,7 @@ class LocalDeployment:
     ) -> None:
         self._options = options
         self._settings = settings
-        self._exchange = exchange_named(settings.exchange)
-        self._producers_begun = False
         self._tails_closed = False
-        self._bare: frozenset[str] = frozenset()  # symbols without a stored trade when the run began
-        self._bases: dict[str, int] = {}  # the trade after which each of these begins
         self._source = source
         self._data_directory = data_directory
         self._say = say
@@ -91,16 +70,18 @@ class LocalDeployment:
         self._metrics_tail: MetricsTail | None = None
         self._price_watch: PriceWatch | None = None
         self._reader_settings = settings
-        self._readers = Readers(lambda: open_reader(self._reader_settings))
+        self._readers = Readers(self._open_reader)
         self._store_file: FileIdentity | None = None
         self._consumer_lag: ConsumerLag | None = None
-        self._inspection: Inspection | None = None
         self._began_s = time.monotonic()
         self._asked_services: tuple[str, ...] = ()
-        self._unplaced: list[Result] = []
         self._title: tuple[str, ...] = ()
         self._web = WebPage(settings, say)
-        self.simulator = SimulatorClient(say)
+        exchanges = settings.exchanges
+        self.venues = tuple(
+            Venue(settings.of(each), source.kind, data_directory, say, several=len(exchanges) > 1)
+            for each in exchanges
+        )
         self.children = Supervisor(data_directory.log_path, say)
 
     # Starting, in this order
@@ -113,7 +94,7 @@ class LocalDeployment:
         """
         if self._data_directory.low_disk is not None:
             self._say(f"warning: {self._data_directory.low_disk}")
-        self._start_simulator()
+        self._start_simulators()
         broker = self._start_broker()
         store = self._start_store()
         environment = {
@@ -121,69 +102,63 @@ class LocalDeployment:
             "KAFKA_BOOTSTRAP_SERVERS": broker.address,
             "INSTANCE_SLOTS": str(self._data_directory.fresh_slots()),
         }
-        symbols = self._settings.symbols
         if self._source.kind != "live":
-            self._await_simulator()
-            names = self._exchange.settings
-            urls = dict.fromkeys((names.rest, names.history), self.simulator.rest_url)
-            environment |= {**urls, names.stream: self.simulator.ws_url}
-            if self._source.kind == "replay":
-                symbols = self._recorded_symbols()
+            for venue in self.venues:
+                self._await_simulator(venue)
+                environment |= venue.follow_simulator(self._options)
         self._title = (
             f"source: {self._source.kind} ({self._source.reason})",
             f"broker: {broker.kind} ({broker.reason})   store: {store.title}",
         )
         memory = broker.kind == "memory"
-        wiring = Wiring(symbols, self._settings.intervals, memory, environment)
+        markets = self._markets()
+        wiring = Wiring(markets, self._settings.intervals, memory, environment)
         if not memory:
             self._declare_topics(broker)
         if self._source.kind != "replay":
             self._read_store(wiring, broker)
-        self._metrics_tail = MetricsTail(broker.address, memory=memory)
+        tail = self._metrics_tail = MetricsTail(broker.address, memory=memory, several=len(self.venues) > 1)
         self._consumer_lag = ConsumerLag(broker.address, memory=memory)
         self._start_services(wiring)
-        self._inspection = self._inspect(wiring, self._metrics_tail)
-        self._price_watch = PriceWatch(
-            lambda: open_reader(self._reader_settings),
-            self._settings.exchange,
-            symbols,
-            self._settings.intervals,
-        )
+        consumers = streams(STREAMS, wiring.intervals, memory_broker=memory)
+        self._asked_services = tuple(stream.service for stream in consumers)
+        for venue in self.venues:
+            venue.inspect(wiring, tail, self._readers)
+        self._price_watch = PriceWatch(self._open_reader, markets, self._settings.intervals)
+
+    def _open_reader(self) -> Reader:
+        return open_reader(self._reader_settings)
+
+    def _markets(self) -> tuple[Market, ...]:
+        """All markets of the run, in the order of the settings; of recordings, theirs."""
+        if self._source.kind == "replay":
+            return tuple(market for venue in self.venues for market in venue.markets)
+        return self._settings.markets
 
     def _read_store(self, wiring: Wiring, broker: Broker) -> None:
         """Read what earlier runs have stored; publish it on a ledger that is empty."""
-        stored = self._read_start_positions(wiring)
+        with closing(self._open_reader()) as reader:
+            stored = [venue.read_store(reader, wiring) for venue in self.venues]
         if wiring.memory_broker or not has_ledger(broker.address):
-            publish_ledger(broker.address, stored.ledger, memory=wiring.memory_broker)
-            self._unplaced = [Result("earlier runs", Status.UNKNOWN, text) for text in stored.unplaced]
-        self._bare = bare_symbols(stored, self._settings.exchange, wiring.symbols)
-        kept = self._data_directory.trade_bases
-        self._bases = {symbol: base for symbol, base in kept.items() if symbol in self._bare}
+            ledger = [event for each in stored for event in each.ledger]
+            publish_ledger(broker.address, ledger, memory=wiring.memory_broker)
+            for venue, each in zip(self.venues, stored, strict=True):
+                venue.report_unplaced(each.unplaced)
 
-    def _start_simulator(self) -> None:
-        options = self._options
+    def _start_simulators(self) -> None:
         if self._source.kind == "live":
             return
-        if self._source.kind == "replay":
-            command = partial(replay_command, options.recordings, options.speed, shift_now=options.shift_now)
-        else:
-            seed, start_ms = self._data_directory.world(options.seed)
+        seed = start_ms = 0
+        if self._source.kind == "simulator":
+            seed, start_ms = self._data_directory.world(self._options.seed)
             self._say(f"simulator: seed {seed}, a world that began at {start_ms} ms")
-            command = partial(
-                simulator_command,
-                self._settings.exchange,
-                self._settings.symbols,
-                seed,
-                start_ms,
-                options.issued_log,
+        for venue in self.venues:
+            self.children.start(
+                venue.simulator_child,
+                partial(venue.source_command, self._options, seed, start_ms),
+                venue.simulator.on_output,
+                policy=self._policy,
             )
-        # A restarted simulator takes the same port.
-        self.children.start(
-            SIMULATOR,
-            lambda: command(port=self.simulator.port),
-            self.simulator.on_output,
-            policy=self._policy,
-        )
 
     def _start_broker(self) -> Broker:
         wish = choose_broker(
@@ -230,30 +205,20 @@ class LocalDeployment:
             if not report.good:
                 self._say(f"warning: topic {report.name} {report.status}: {report.detail}")
 
-    def _await_simulator(self) -> None:
+    def _await_simulator(self, venue: Venue) -> None:
+        simulator, name = venue.simulator, venue.simulator_child
         give_up_s, read = time.monotonic() + _LISTENING_DEADLINE_S, 0
-        while not self.simulator.listening:
+        while not simulator.listening:
             now_s = time.monotonic()
-            if self.simulator.read > read:  # a day's recording takes minutes
-                give_up_s, read = now_s + _LISTENING_DEADLINE_S, self.simulator.read
+            if simulator.read > read:  # a day's recording takes minutes
+                give_up_s, read = now_s + _LISTENING_DEADLINE_S, simulator.read
             if now_s > give_up_s:
                 raise ExchangeUnavailable(
-                    f"simulator: does not listen after {_LISTENING_DEADLINE_S:g} s "
-                    f"(log: {self._data_directory.log_path(SIMULATOR)})"
+                    f"{name}: does not listen after {_LISTENING_DEADLINE_S:g} s "
+                    f"(log: {self._data_directory.log_path(name)})"
                 )
             self.children.tick(now_s)
-            self.simulator.tick(_POLL_S)
-
-    def _recorded_symbols(self) -> tuple[str, ...]:
-        recorded = self.simulator.recorded_symbols()
-        if self._options.symbols is None:
-            return recorded
-        for symbol in self._settings.symbols:
-            if symbol not in recorded:
-                raise UnknownSymbol(
-                    f"--symbols {symbol}: not in the recordings; they hold {', '.join(recorded)}"
-                )
-        return self._settings.symbols
+            simulator.tick(_POLL_S)
 
     def _start_services(self, wiring: Wiring) -> None:
         ports = self._settings.metrics_port
@@ -268,9 +233,23 @@ class LocalDeployment:
             ),
             policy=policy,
         )
-        self.children.start(PRODUCERS, lambda: self._producers(wiring, ports), policy=policy)
+        for venue, port in zip(self.venues, self._producer_ports(wiring), strict=True):
+            command = partial(venue.producers_command, wiring, self._open_reader, port)
+            self.children.start(venue.producers_child, command, policy=policy)
         if self._options.web:
             self._start_web(wiring, rebuild=rebuild)
+
+    def _producer_ports(self, wiring: Wiring) -> list[int | None]:
+        """Ports of metrics: the first is METRICS_PORT; those of further exchanges follow all others."""
+        first = self._settings.metrics_port
+        if first is None:
+            return [None for _ in self.venues]
+        behind = first + 2 + self._consumer_threads(wiring)
+        return [first, *range(behind, behind + len(self.venues) - 1)]
+
+    @staticmethod
+    def _consumer_threads(wiring: Wiring) -> int:
+        return len(streams(STREAMS, wiring.intervals, memory_broker=wiring.memory_broker))
 
     def _start_web(self, wiring: Wiring, *, rebuild: bool) -> None:
         """Start what serves the page, which the run does not need."""
@@ -278,8 +257,7 @@ class LocalDeployment:
         if port is None:
             return
         # Behind those of the consumers' threads.
-        threads = len(streams(STREAMS, wiring.intervals, memory_broker=wiring.memory_broker))
-        metrics_port = None if first is None else first + 1 + threads
+        metrics_port = None if first is None else first + 1 + self._consumer_threads(wiring)
         self.children.start(
             API,
             lambda: wiring.api(
@@ -296,48 +274,6 @@ class LocalDeployment:
             return None
         return NeverRestart("a recording is played once, so start again")
 
-    def _inspect(self, wiring: Wiring, metrics_tail: MetricsTail) -> Inspection:
-        consumers = streams(STREAMS, wiring.intervals, memory_broker=wiring.memory_broker)
-        self._asked_services = tuple(stream.service for stream in consumers)
-        live = self._source.kind == "live"
-        asked = Asked(
-            self._exchange,
-            wiring.symbols,
-            wiring.intervals,
-            self._exchange.addresses(self._settings).rest if live else self.simulator.rest_url,
-            recording=self._source.kind == "replay",
-            warm=self._settings.warmup_bars > 0,
-            bare=self._bare,
-            bases=self._bases,
-        )
-        return Inspection(asked, metrics_tail, self._readers, self.simulator)
-
-    def _producers(self, wiring: Wiring, metrics_port: int | None) -> Command:
-        """The command of the producers, with the start positions of now.
-
-        A recording is played from its beginning and keeps no progress, so restarted producers continue from
-        what is stored. A real Kafka has progress of its own; the start positions serve if it has lost all of
-        a series, as by a power cut in its first half minute.
-        """
-        first, self._producers_begun = not self._producers_begun, True
-        replay = self._source.kind == "replay"
-        positions = StartPositions() if replay and first else self._read_start_positions(wiring)
-        positions = with_bases(positions, self._settings.exchange, self._bases)
-        path = write_start_positions(self._data_directory.start_positions_path, positions)
-        return wiring.producers(path, metrics_port, last_resort=not (replay or wiring.memory_broker))
-
-    def _keep_bases(self, bases: dict[str, int]) -> None:
-        """Keep where series without trades begin, which a memory broker forgets."""
-        if bases != self._bases:
-            self._bases = bases
-            self._data_directory.keep_trade_bases({**self._data_directory.trade_bases, **bases})
-
-    def _read_start_positions(self, wiring: Wiring) -> StartPositions:
-        with closing(open_reader(self._reader_settings)) as reader:
-            now_ms = time.time_ns() // 1_000_000
-            names = self._settings.exchange, wiring.symbols, wiring.intervals
-            return read_start_positions(reader, *names, now_ms, bases=self._data_directory.trade_bases)
-
     # Running
 
     def tick(self, timeout_s: float) -> None:
@@ -348,21 +284,12 @@ class LocalDeployment:
         """
         if self._metrics_tail is not None:
             self._metrics_tail.poll(timeout_s)
-        self.simulator.tick()
+        for venue in self.venues:
+            venue.tick()
         now_s = time.monotonic()
         if self._broker is not None:
             self._broker.tick(now_s)
         self.children.tick(now_s)
-        if self._inspection is not None:
-            self._inspection.tick()
-            self._keep_bases(self._inspection.bases)
-
-    @property
-    def inspection(self) -> Inspection:
-        """Of a started deployment."""
-        if self._inspection is None:
-            raise RuntimeError("the deployment has not been started")
-        return self._inspection
 
     def price_lag(self) -> int:
         """The number of best prices and books on the broker that are not stored yet.
@@ -384,25 +311,27 @@ class LocalDeployment:
         return self.children.running(child) and self._ages_s(child).keys() >= set(self._services_of(child))
 
     def _services_of(self, child: str) -> tuple[str, ...]:
-        return ("producer",) if child == PRODUCERS else self._asked_services
+        return self._asked_services if child == CONSUMERS else ("producer",)
 
     def _ages_s(self, child: str) -> dict[str, float]:
         tail = self._metrics_tail
         return {} if tail is None else tail.ages_s(self.children.pids().get(child))
 
-    def results(self) -> tuple[list[Result], str]:
-        """All results, and what was checked as text; call it while the store still runs."""
-        results, checked = self.inspection.results(time.monotonic() - self._began_s)
-        return [*self._unplaced, *results], checked
+    @property
+    def uptime_s(self) -> float:
+        return time.monotonic() - self._began_s
 
     @property
     def uncarried(self) -> tuple[str, ...]:
         """Lines about the streams that are not carried now."""
-        spans = self._metrics_tail.uncarried if self._metrics_tail is not None else ()
+        tail = self._metrics_tail
+        if tail is None:
+            return ()
         return tuple(
-            f"{span.series}: not carried since {utc_text(span.since_ms)}: {span.why}"
-            for span in spans
-            if not span.over
+            str(result)
+            for venue in self.venues
+            for result in venue.named(check_uncarried(tail.uncarried(venue.name)))
+            if result.status is Status.MISSING
         )
 
     @property
@@ -434,9 +363,9 @@ class LocalDeployment:
     def ledger(self) -> tuple[LedgerRow, ...]:
         return self._metrics_tail.ledger if self._metrics_tail is not None else ()
 
-    def metrics(self, service: str) -> tuple[float, dict[str, Any]] | None:
-        """The latest metrics of a service, and when they arrived (monotonic seconds)."""
-        return self._metrics_tail.metrics(service) if self._metrics_tail is not None else None
+    def producer_metrics(self, venue: Venue) -> tuple[float, dict[str, Any]] | None:
+        """The latest metrics of an exchange's producers, and when they arrived (monotonic seconds)."""
+        return None if self._metrics_tail is None else venue.producer_metrics(self._metrics_tail)
 
     @property
     def warnings(self) -> tuple[str, ...]:

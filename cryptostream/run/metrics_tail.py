@@ -38,8 +38,16 @@ class LatestMetrics:
         """Receive time and message of each service."""
         return iter(self._reports.values())
 
-    def of(self, service: str) -> tuple[float, dict[str, Any]] | None:
-        return next((report for (name, _), report in self._reports.items() if name == service), None)
+    def of(self, service: str, instance: str | None = None) -> tuple[float, dict[str, Any]] | None:
+        """The newest message of a service, and when it was received: of this instance, or of any."""
+        return next(
+            (
+                report
+                for (name, number), report in self._reports.items()
+                if name == service and instance in (None, number)
+            ),
+            None,
+        )
 
     def ages_s(self, now_s: float, pid: int | None) -> dict[str, float]:
         """Seconds since each service of this process reported.
@@ -60,14 +68,16 @@ class MetricsTail:
     Args:
         memory: the memory broker is new: read from the beginning (its watermarks are not reliable,
             STACK.md §4.3).
+        several: the run has several exchanges, so that names say which one is meant.
     """
 
-    def __init__(self, address: str, *, memory: bool) -> None:
+    def __init__(self, address: str, *, memory: bool, several: bool = False) -> None:
+        self._several = several
         self._ledger = CompletenessLedger()
         self._metrics = LatestMetrics()
         self._times: dict[LedgerSeries, tuple[int, int]] = {}
         self._entered: set[LedgerSeries] = set()
-        self._uncarried: dict[Series, Uncarried] = {}
+        self._uncarried: dict[tuple[str, Series], Uncarried] = {}
         topics = LEDGER, METRICS
         self._tail = TopicTail(address, topics, "cryptostream.run", from_beginning=memory, memory=memory)
 
@@ -90,15 +100,13 @@ class MetricsTail:
         """
         now_s = time.monotonic()
         return tuple(
-            _service_view(
-                metrics, now_s - received_s, restarts.get(f"{metrics['service'].split('-')[0]}s", 0)
-            )
+            _service_view(metrics, now_s - received_s, _restarts_of(metrics, restarts))
             for received_s, metrics in self._metrics
         )
 
-    def metrics(self, service: str) -> tuple[float, dict[str, Any]] | None:
+    def metrics(self, service: str, instance: str | None = None) -> tuple[float, dict[str, Any]] | None:
         """The latest metrics of a service, and when they arrived (monotonic seconds)."""
-        return self._metrics.of(service)
+        return self._metrics.of(service, instance)
 
     @property
     def ledger(self) -> tuple[LedgerRow, ...]:
@@ -107,54 +115,56 @@ class MetricsTail:
         rows = [
             # A restarted consumer stores ids of an earlier run again, which this run did not expect.
             LedgerRow(
-                series.symbol,
+                f"{series.exchange}:{series.symbol}" if self._several else series.symbol,
                 series.stream,
                 series.interval,
                 *totals._replace(stored=min(totals.stored, totals.expected - totals.lost)),
+                exchange=series.exchange,
             )
             for series, totals in self._ledger.totals().items()
         ]
         return tuple(sorted(rows, key=lambda row: (order.index(row.interval), row.symbol)))
 
-    @property
-    def uncarried(self) -> tuple[Uncarried, ...]:
+    def uncarried(self, exchange: str) -> tuple[Uncarried, ...]:
         """The latest span of each stream that was not carried at some time of the run."""
-        return tuple(self._uncarried.values())
+        return tuple(span for (name, _), span in self._uncarried.items() if name == exchange)
 
-    def entered(self) -> dict[Series, int]:
+    def entered(self, exchange: str) -> dict[Series, int]:
         """The newest id (open time for bars) of each series that has an event of this run."""
         return {
             Series(*series[1:]): max(ids.last or 0 for ids in sets) * series.unit
-            for series, sets in self._entered_sets()
+            for series, sets in self._entered_sets(exchange)
         }
 
-    def first_trades(self) -> dict[Series, int]:
+    def first_trades(self, exchange: str) -> dict[Series, int]:
         """The lowest number of each series of trades that has an event of this run."""
         return {
             Series(*series[1:]): min(next(iter(ids))[0] for ids in sets)
-            for series, sets in self._entered_sets()
+            for series, sets in self._entered_sets(exchange)
             if series.stream == "trades"
         }
 
-    def _entered_sets(self) -> Iterator[tuple[LedgerSeries, list[IdRanges]]]:
+    def _entered_sets(self, exchange: str) -> Iterator[tuple[LedgerSeries, list[IdRanges]]]:
         """Each series with an event of this run, and its non-empty sets of ids."""
-        for series in self._entered:
+        for series in self._of(exchange):
             sets = self._ledger.ranges(series)
             if accounted := [sets[kind] for kind in _ACCOUNTED if sets[kind]]:
                 yield series, accounted
 
-    def claims(self) -> dict[LedgerSeries, Claim]:
+    def _of(self, exchange: str) -> list[LedgerSeries]:
+        return [series for series in self._entered if series.exchange == exchange]
+
+    def claims(self, exchange: str) -> dict[LedgerSeries, Claim]:
         """What the store must have, by the ledger."""
         return {
             series: Claim(self._ledger.ranges(series)["stored"], *self._times.get(series, (None, None)))
-            for series in self._entered
+            for series in self._of(exchange)
         }
 
-    @property
-    def newest_ms(self) -> int | None:
+    def newest_ms(self, exchange: str) -> int | None:
         """Time of the newest trade, or end of the newest stored bar, that was entered in this run."""
         times = []
-        for series in self._entered:
+        for series in self._of(exchange):
             if series.stream == "trades":
                 times += [last_ms for _, last_ms in (self._times.get(series, (None, None)),) if last_ms]
             elif (last := self._ledger.ranges(series)["stored"].last) is not None:
@@ -185,8 +195,9 @@ class MetricsTail:
             span = Uncarried(
                 series, message["first"], message["last"], message["detail"] or "no reason given"
             )
-            if series not in self._uncarried or span.until_ms >= self._uncarried[series].until_ms:
-                self._uncarried[series] = span
+            key = message["exchange"], series
+            if key not in self._uncarried or span.until_ms >= self._uncarried[key].until_ms:
+                self._uncarried[key] = span
         elif message["stream"] in ("klines", "trades"):
             self._date(message)
 
@@ -201,6 +212,12 @@ class MetricsTail:
             first_ms = last_ms = time_ms
         before = self._times.get(series, (first_ms, last_ms))
         self._times[series] = min(before[0], first_ms), max(before[1], last_ms)
+
+
+def _restarts_of(metrics: dict[str, Any], restarts: Mapping[str, int]) -> int:
+    """Restarts of a service's process, which may be one of several, by exchange."""
+    child = f"{metrics['service'].split('-')[0]}s"
+    return restarts.get(f"{child}-{metrics['instance']}", restarts.get(child, 0))
 
 
 def _service_view(metrics: dict[str, Any], age_s: float, restarts: int) -> ServiceView:

@@ -15,6 +15,7 @@ from cryptostream.run.proof.row_samples import RowSamples
 from cryptostream.run.view import BarView, InstrumentView
 from shared.errors import StoreError
 from shared.intervals import INTERVAL_MS
+from shared.markets import Market, exchanges_of, names_of
 
 _PERIOD_S: Final = 1.0
 _BAR_MEASUREMENTS: Final = ("kline", "kline_live")
@@ -35,16 +36,14 @@ class PriceWatch:
     def __init__(
         self,
         open_reader: Callable[[], Reader],
-        exchange: str,
-        symbols: Sequence[str],
+        markets: Sequence[Market],
         intervals: Sequence[str],
     ) -> None:
-        self.instruments = tuple(instrument_view(symbol, intervals, {}) for symbol in symbols)
+        self._names = names_of(markets)
+        self.instruments = tuple(instrument_view(name, intervals, {}) for name in self._names.values())
         self.problem: str | None = None
         self.samples = RowSamples()
         self._open_reader = open_reader
-        self._exchange = exchange
-        self._symbols = tuple(symbols)
         self._intervals = tuple(intervals)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -71,12 +70,15 @@ class PriceWatch:
             reader.close()
 
     def _read(self, reader: Reader) -> tuple[InstrumentView, ...]:
-        newest = newest_rows(reader, self._exchange)
-        for rows in newest.values():
-            for (measurement, _), row in rows.items():
-                self.samples.receive(measurement, row)
+        newest: dict[Market, Newest] = {}
+        for exchange in exchanges_of(self._names):
+            for symbol, rows in newest_rows(reader, exchange).items():
+                newest[Market(exchange, symbol)] = rows
+                for (measurement, _), row in rows.items():
+                    self.samples.receive(measurement, row)
         return tuple(
-            instrument_view(symbol, self._intervals, newest.get(symbol, {})) for symbol in self._symbols
+            instrument_view(name, self._intervals, newest.get(market, {}))
+            for market, name in self._names.items()
         )
 
 
@@ -106,7 +108,7 @@ def newest_rows(reader: Reader, exchange: str) -> dict[str, dict[tuple[str, str]
 
 
 def instrument_view(symbol: str, intervals: Sequence[str], newest: Newest) -> InstrumentView:
-    """The view of a symbol from the newest rows of its series."""
+    """The view of a symbol, under the name that people see, from the newest rows of its series."""
     bars = tuple(_bar_view(interval, newest) for interval in intervals)
     trade, quote, book = (newest.get((name, ""), {}) for name in _SYMBOL_MEASUREMENTS)
     bid, ask = _number(quote.get("bid_price")), _number(quote.get("ask_price"))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cryptostream.processes.child import Command
+from shared.markets import Market
 
 PRODUCERS = "producers"
 CONSUMERS = "consumers"
@@ -19,23 +20,36 @@ class Wiring:
     """What the services of a run share.
 
     Attributes:
+        markets: of all exchanges.
         memory_broker: it creates topics by itself, and no state outlives it (DESIGN §7).
         environment: settings of source, broker and store.
     """
 
-    symbols: Sequence[str]
+    markets: Sequence[Market]
     intervals: Sequence[str]
     memory_broker: bool
     environment: dict[str, str] = field(default_factory=dict)
 
-    def producers(self, positions: Path, metrics_port: int | None, *, last_resort: bool) -> Command:
-        """Args:
-        positions: file of start positions.
-        last_resort: they apply only to series of which the broker has nothing.
+    def producers(
+        self,
+        markets: Sequence[Market],
+        positions: Path,
+        metrics_port: int | None,
+        *,
+        instance: str,
+        last_resort: bool,
+    ) -> Command:
+        """The producers of one exchange.
+
+        Args:
+            markets: of that exchange.
+            positions: file of start positions.
+            last_resort: they apply only to series of which the broker has nothing.
         """
-        arguments = ["--symbols", ",".join(self.symbols)]
+        arguments = ["--symbols", _text(markets)]
         arguments += ["--stored" if last_resort else "--bearings", str(positions)]
-        return self._command(PRODUCERS, arguments, metrics_port)
+        command = self._command(PRODUCERS, arguments, metrics_port)
+        return replace(command, environment={**command.environment, "INSTANCE": instance})
 
     def consumers(self, *, rebuild_from_store: bool, metrics_port: int | None) -> Command:
         """All streams in one process: one process writes SQLite."""
@@ -49,7 +63,7 @@ class Wiring:
             port: 0 for a free one.
         """
         rebuild = ["--rebuild-from-store"] if rebuild_from_store else []
-        command = self._command(API, ["--symbols", ",".join(self.symbols), *rebuild], metrics_port)
+        command = self._command(API, ["--symbols", _text(self.markets), *rebuild], metrics_port)
         return replace(command, environment={**command.environment, "API_PORT": str(port)})
 
     def _command(self, module: str, arguments: list[str], metrics_port: int | None) -> Command:
@@ -57,7 +71,7 @@ class Wiring:
         if self.memory_broker:
             arguments.append("--memory-broker")
         own = {
-            "SYMBOLS": ",".join(self.symbols),
+            "SYMBOLS": _text(self.markets),
             "INTERVALS": ",".join(self.intervals),
             "LOG_FORMAT": "text",
             "INSTANCE": "0",
@@ -65,6 +79,10 @@ class Wiring:
         if metrics_port is not None:
             own["METRICS_PORT"] = str(metrics_port)
         return Command(module, arguments, {**self.environment, **own})
+
+
+def _text(markets: Sequence[Market]) -> str:
+    return ",".join(map(str, markets))
 
 
 def simulator_command(

@@ -14,8 +14,8 @@ from cryptostream.run.deployment import LocalDeployment
 from cryptostream.run.display import Display
 from cryptostream.run.options import RunOptions
 from cryptostream.run.proof.checks import Result, Status
-from cryptostream.run.proof.outcome import classify
-from cryptostream.run.services import API, CONSUMERS, PRODUCERS, SIMULATOR
+from cryptostream.run.proof.outcome import Part, conclude, verdicts
+from cryptostream.run.services import API, CONSUMERS
 from cryptostream.run.shutdown import (
     QUIESCENCE_DEADLINE_S,
     Drain,
@@ -24,7 +24,8 @@ from cryptostream.run.shutdown import (
     StopRequest,
     all_fetched,
 )
-from cryptostream.run.source import choose_source, probe_exchange
+from cryptostream.run.source import choose_source, of_recordings, probe_exchanges
+from cryptostream.run.venue import Venue
 from cryptostream.run.view import RunView
 from producers.exchanges.registry import exchange_named
 from shared.errors import BrokerError, CryptoStreamError
@@ -36,7 +37,6 @@ _STOP_DEADLINE_S: Final = 20.0
 _LIVE_FETCH_DEADLINE_S: Final = 5.0
 # A restarted process loads Python and its libraries and asks the exchange.
 _BEGIN_DEADLINE_S: Final = 20.0
-_PRODUCER_METRICS: Final = "producer"
 # Two requests with three attempts of 5 s each.
 _ANSWER_DEADLINE_S: Final = 35.0
 # Producers ask for bars 8 s after their end, for trades some seconds after another source shows them.
@@ -59,7 +59,7 @@ class Session:
         self._began_s = time.monotonic()
         self._unclean: list[str] = []
         self._results: list[Result] = []
-        self._checked = ""
+        self._parts: list[Part] = []
         self._uncarried: frozenset[str] = frozenset()
 
     def run(self) -> int:
@@ -72,8 +72,10 @@ class Session:
         settings = load_settings(symbols=options.symbols, intervals=options.intervals, store=options.store)
         columns_of(settings.indicators)  # fail now rather than in the consumers
         with self._stop:
-            title = exchange_named(settings.exchange).title
-            source = choose_source(options, lambda: probe_exchange(settings), title)
+            titles = [exchange_named(each).title for each in settings.exchanges]
+            source = choose_source(options, lambda: probe_exchanges(settings), titles)
+            if source.kind == "replay":
+                settings = of_recordings(settings, options.symbols)
             self._display.say(f"source: {source.kind} ({source.reason})")
             data_directory = DataDirectory(options.data_dir, source.kind)
             deployment = LocalDeployment(options, settings, source, data_directory, self._display.say)
@@ -111,7 +113,7 @@ class Session:
             if duration_s is not None and time.monotonic() - began_s >= duration_s:
                 self._display.say(f"stopping after {duration_s:g} s, as asked")
                 return
-            if deployment.simulator.replay_finished:
+            if any(venue.simulator.replay_finished for venue in deployment.venues):
                 self._display.say("the recordings are at their end")
                 return
         self._display.say("stopping in order; Ctrl-C again stops at once")
@@ -169,58 +171,77 @@ class Session:
             deployment.kill()
         else:
             self._end_page(deployment)
-            self._end(deployment, SIMULATOR)
+            self._end(deployment, *(venue.simulator_child for venue in deployment.venues))
             deployment.stop()
 
     def _ask_exchange(self, deployment: LocalDeployment) -> None:
         if deployment.source_kind == "replay":
             # The simulator knows what it has played once it has stopped playing.
             self._freeze(deployment)
-        deployment.inspection.ask_again()
-        self._wait(deployment, lambda: deployment.inspection.answered, _ANSWER_DEADLINE_S)
+        for venue in deployment.venues:
+            venue.inspection.ask_again()
+        self._wait(deployment, lambda: _all_answered(deployment), _ANSWER_DEADLINE_S)
         if deployment.source_kind == "simulator":
             # The simulator sends a closed bar some 50 ms after its end.
             until_s = time.monotonic() + _LAST_BAR_S
             self._wait(deployment, lambda: time.monotonic() >= until_s, _LAST_BAR_S)
 
     def _freeze(self, deployment: LocalDeployment) -> None:
-        try:
-            deployment.simulator.freeze()
-        except CryptoStreamError as error:
-            self._display.say(f"the simulator cannot be frozen: {error}")
+        for venue in deployment.venues:
+            try:
+                venue.simulator.freeze()
+            except CryptoStreamError as error:
+                self._display.say(f"the {venue.simulator_child} cannot be frozen: {error}")
 
     def _silence_source(self, deployment: LocalDeployment) -> None:
         live = deployment.source_kind == "live"
         # Restarted producers first have to find out and fetch what they missed.
-        self._wait(deployment, lambda: deployment.has_begun(PRODUCERS), _BEGIN_DEADLINE_S)
+        self._wait(
+            deployment,
+            lambda: all(deployment.has_begun(venue.producers_child) for venue in deployment.venues),
+            _BEGIN_DEADLINE_S,
+        )
         if deployment.source_kind == "simulator":
             self._freeze(deployment)
-        if not deployment.inspection.answered:
-            self._wait(deployment, lambda: deployment.inspection.answered, _ANSWER_DEADLINE_S)
-        detector = QuiescenceDetector(time.monotonic(), source_silent=not live)
+        if not _all_answered(deployment):
+            self._wait(deployment, lambda: _all_answered(deployment), _ANSWER_DEADLINE_S)
+        began_s = time.monotonic()
+        detectors = [
+            (venue, QuiescenceDetector(began_s, source_silent=not live)) for venue in deployment.venues
+        ]
 
-        def quiescent() -> bool:
-            report = deployment.metrics(_PRODUCER_METRICS)
+        def is_quiescent(venue: Venue, detector: QuiescenceDetector) -> bool:
+            report = deployment.producer_metrics(venue)
             if report is None:
                 return False
             received_s, metrics = report
             return detector.receive(received_s, metrics["messages"], fetched=all_fetched(metrics["gauges"]))
 
+        def quiescent() -> bool:
+            # Each detector sees each report, whatever the others say.
+            decided = [is_quiescent(*each) for each in detectors]
+            return all(decided)
+
         deadline_s = _LIVE_FETCH_DEADLINE_S if live else QUIESCENCE_DEADLINE_S
         if not self._wait(deployment, quiescent, deadline_s):
             self._display.say("the producers are still fetching; what they cannot finish is named at the end")
         # Within some seconds the producers notice and fetch what only the exchange's newest ids show.
-        self._wait(deployment, deployment.inspection.caught_up, _CAUGHT_UP_DEADLINE_S)
+        self._wait(
+            deployment,
+            lambda: all(venue.inspection.caught_up() for venue in deployment.venues),
+            _CAUGHT_UP_DEADLINE_S,
+        )
 
         def proven() -> bool:
-            report = deployment.metrics(_PRODUCER_METRICS)
-            return report is None or not report[1]["gauges"].get("questioned_series", 0)
+            reports = map(deployment.producer_metrics, deployment.venues)
+            return not any(report and report[1]["gauges"].get("questioned_series", 0) for report in reports)
 
         self._wait(deployment, proven, _QUESTIONED_DEADLINE_S)
 
     def _end_producers(self, deployment: LocalDeployment) -> None:
-        self._results += deployment.check_services(PRODUCERS)
-        self._end(deployment, PRODUCERS)
+        for venue in deployment.venues:
+            self._results += venue.named(deployment.check_services(venue.producers_child))
+        self._end(deployment, *(venue.producers_child for venue in deployment.venues))
 
     def _drain(self, deployment: LocalDeployment) -> None:
         drain = Drain(time.monotonic())
@@ -256,16 +277,17 @@ class Session:
 
     def _check_store(self, deployment: LocalDeployment) -> None:
         self._unclean += deployment.store_faults()
-        results, self._checked = deployment.results()
-        self._results += results
+        uptime_s = deployment.uptime_s
+        for venue in deployment.venues:
+            results, checked = venue.results(uptime_s)
+            self._parts.append(Part(venue.name, tuple(results), checked))
 
-    def _end(self, deployment: LocalDeployment, name: str) -> None:
+    def _end(self, deployment: LocalDeployment, *names: str) -> None:
         children = deployment.children
-        children.terminate(name)
-        self._wait(deployment, lambda: not children.running(name), _STOP_DEADLINE_S)
-        fault = children.finish(name)
-        if fault is not None:
-            self._unclean.append(fault)
+        for name in names:
+            children.terminate(name)
+        self._wait(deployment, lambda: not any(map(children.running, names)), _STOP_DEADLINE_S)
+        self._unclean += filter(None, map(children.finish, names))
 
     def _end_page(self, deployment: LocalDeployment) -> None:
         """End what serves the page; how it ends is no matter of the market's data."""
@@ -278,8 +300,15 @@ class Session:
     # The end
 
     def _conclude(self, deployment: LocalDeployment) -> int:
-        outcome = classify(deployment.ledger, self._results, self._unclean, checked=self._checked)
+        for line in verdicts(deployment.ledger, self._parts):
+            self._display.conclude(f"  {line}")
+        outcome = conclude(deployment.ledger, self._parts, self._results, self._unclean)
         for fault in outcome.faults:
             self._display.conclude(f"  {fault}")
         self._display.conclude(f"{outcome.line} [broker: {deployment.broker_kind}; data: {deployment.root}]")
         return outcome.exit_code
+
+
+def _all_answered(deployment: LocalDeployment) -> bool:
+    """Whether all exchanges have said what they have issued."""
+    return all(venue.inspection.answered for venue in deployment.venues)

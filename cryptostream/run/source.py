@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -13,13 +13,14 @@ import urllib3
 from cryptostream.run.options import RunOptions
 from producers.exchanges.bodies import MOST_BYTES
 from producers.exchanges.registry import exchange_named
-from shared.errors import ExchangeUnavailable
+from shared.errors import ExchangeUnavailable, UsageError
 from shared.proxies import proxy_for
 from shared.redirects import is_redirect, target
 from shared.settings import Settings
 from shared.shown import shown
 
 SourceKind = Literal["live", "simulator", "replay"]
+RECORDED: Final = "binance"  # whose frames recordings hold
 PROBE_TIMEOUT_S: Final = 5.0
 _WAY_OUT: Final = "check the network, or take --source simulator"
 
@@ -32,12 +33,14 @@ class SourceChoice:
     reason: str
 
 
-def choose_source(options: RunOptions, probe: Callable[[], str | None], title: str) -> SourceChoice:
-    """Choose what `--source` means.
+def choose_source(
+    options: RunOptions, probe: Callable[[], str | None], titles: Sequence[str]
+) -> SourceChoice:
+    """Choose what `--source` means, for all exchanges alike: simulated data and real ones do not mix.
 
     Args:
-        probe: None if the live exchange answers, else why it cannot be used.
-        title: of the exchange.
+        probe: None if the live exchanges answer, else why one cannot be used.
+        titles: of the exchanges.
 
     Raises:
         ExchangeUnavailable: `--source live`, and it cannot be used.
@@ -56,8 +59,37 @@ def choose_source(options: RunOptions, probe: Callable[[], str | None], title: s
         case _:
             refusal = probe()
             if refusal is None:
-                return SourceChoice("live", f"{title} answers")
+                return SourceChoice("live", f"{listing(titles)} answer{'s' if len(titles) == 1 else ''}")
             return SourceChoice("simulator", refusal)
+
+
+def of_recordings(settings: Settings, symbols: str | None) -> Settings:
+    """The settings of a replay: recordings have one exchange's markets, whatever the deployment has.
+
+    Args:
+        symbols: that are asked for; None: all that are recorded.
+
+    Raises:
+        UsageError: one is of another exchange.
+    """
+    foreign = next((market for market in settings.markets if market.exchange != RECORDED), None)
+    if symbols is not None and foreign is not None:
+        raise UsageError(
+            f"--symbols {foreign}: recordings are of {exchange_named(RECORDED).title}; name symbols of it"
+        )
+    return settings.of(RECORDED)
+
+
+def listing(names: Sequence[str]) -> str:
+    """Names as in a sentence: `Binance, Kraken and Coinbase`."""
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def probe_exchanges(settings: Settings) -> str | None:
+    """None if all exchanges of the deployment answer (`probe_exchange`), else why one cannot be used."""
+    refusals = (probe_exchange(settings.of(exchange)) for exchange in settings.exchanges)
+    return next(filter(None, refusals), None)
 
 
 def probe_exchange(settings: Settings) -> str | None:

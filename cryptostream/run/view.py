@@ -30,6 +30,7 @@ class InstrumentView:
     """Prices of one symbol.
 
     Attributes:
+        symbol: with its exchange before it where a run has several.
         direction: of the last price change: -1, 0 or 1.
         synced: whether the order book is in sync; None while there is none.
         decimals: the most decimals that one of its prices had so far.
@@ -67,7 +68,11 @@ class ServiceView:
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """Completeness of one series, in ids (DESIGN §5.3); `interval` is "" for trades."""
+    """Completeness of one series, in ids (DESIGN §5.3); `interval` is "" for trades.
+
+    Attributes:
+        symbol: with its exchange before it where a run has several.
+    """
 
     symbol: str
     stream: str
@@ -80,6 +85,7 @@ class LedgerRow:
     lost: int = 0
     duplicates: int = 0
     lost_ranges: tuple[tuple[int, int], ...] = ()
+    exchange: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,8 +77,14 @@ class Inspection:
         metrics_tail: MetricsTail,
         open_reader: Callable[[], Reader],
         simulator: SimulatorClient,
+        listening: Callable[[], bool],
     ) -> None:
+        """Args:
+        listening: whether the producers of this exchange have begun to listen.
+        """
         self._asked = asked
+        self._exchange = asked.exchange.name
+        self._has_begun = listening
         self._metrics_tail = metrics_tail
         self._open_reader = open_reader
         self._simulator = simulator
@@ -95,7 +101,7 @@ class Inspection:
         """Ask once the producers listen: what was issued before is not expected of them."""
         if self._listening or self._asked.recording:
             return
-        if self._metrics_tail.metrics("producer") is not None:
+        if self._has_begun():
             self._listening = True
             self._first = BackgroundQuery(self._ask, self._first.answer)
 
@@ -112,7 +118,7 @@ class Inspection:
 
     def ask_again(self) -> None:
         """Ask the exchange what it has issued up to now: that must be stored at the end."""
-        self._newest_ms = self._metrics_tail.newest_ms
+        self._newest_ms = self._metrics_tail.newest_ms(self._exchange)
         self._last = BackgroundQuery(self._ask)
 
     @property
@@ -135,7 +141,7 @@ class Inspection:
         Args:
             uptime_s: for how long the run has stored.
         """
-        results = check_uncarried(self._metrics_tail.uncarried)
+        results = check_uncarried(self._metrics_tail.uncarried(self._exchange))
         state = self._state or ExchangeState(0, problem="it was not asked")
         prices = PriceAges()
         counts: list[CountCheck] = []
@@ -147,7 +153,7 @@ class Inspection:
             counts = self._of_counts(state)
             results += [each.result for each in counts]
             results += self._of_prices(state, prices)
-        counted = recount(self._open_reader, self._metrics_tail.claims(), uptime_s=uptime_s)
+        counted = recount(self._open_reader, self._metrics_tail.claims(self._exchange), uptime_s=uptime_s)
         results += counted.results
         return results, self._checked_text(state, counted, prices, bars=sum(each.bars for each in counts))
 
@@ -231,7 +237,7 @@ class Inspection:
         return [
             check_counts(
                 self._open_reader,
-                self._asked.exchange.name,
+                self._exchange,
                 bars,
                 span,
                 partial(trade_counts, self._asked.exchange.audit, self._asked.rest_url, bars),
@@ -326,12 +332,14 @@ class Inspection:
     # The store
 
     def _known(self, series: Series) -> KnownIds:
-        entered = self._metrics_tail.entered().get(series)
+        entered = self._metrics_tail.entered(self._exchange).get(series)
         if self._asked.recording:
             return KnownIds(entered)  # the store may have another recording of the same symbol
         if series not in self._stored:
             self._stored[series] = self._newest_stored(series)
-        return KnownIds(entered, self._stored[series], self._metrics_tail.first_trades().get(series))
+        return KnownIds(
+            entered, self._stored[series], self._metrics_tail.first_trades(self._exchange).get(series)
+        )
 
     def _newest_stored(self, series: Series) -> int | None:
         if series.stream == "trades":
@@ -341,7 +349,7 @@ class Inspection:
         return None if row is None else _time_ms(row)
 
     def _newest_row(self, measurement: str, symbol: str, **tags: str) -> Row | None:
-        wanted = {"exchange": self._asked.exchange.name, "symbol": symbol, **tags}
+        wanted = {"exchange": self._exchange, "symbol": symbol, **tags}
         try:
             with closing(self._open_reader()) as reader:
                 return max(reader.read(measurement, wanted, last=1), key=_time_ms, default=None)

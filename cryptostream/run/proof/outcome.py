@@ -18,6 +18,48 @@ class Outcome:
     faults: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What the checks of one exchange have found.
+
+    Attributes:
+        results: they say whose they are, where there are several exchanges.
+        checked: what was checked, as text.
+    """
+
+    exchange: str
+    results: tuple[Result, ...]
+    checked: str
+
+
+def verdicts(ledger: Sequence[LedgerRow], parts: Sequence[Part]) -> tuple[str, ...]:
+    """A line for each exchange, if there are several."""
+    if len(parts) < 2:
+        return ()
+    lines = []
+    for part in parts:
+        rows = [row for row in ledger if row.exchange == part.exchange]
+        lines.append(f"{part.exchange}: {classify(rows, part.results, (), checked=part.checked).line}")
+    return tuple(lines)
+
+
+def conclude(
+    ledger: Sequence[LedgerRow], parts: Sequence[Part], results: Sequence[Result], unclean: Sequence[str]
+) -> Outcome:
+    """The outcome of the whole run: it is complete if each exchange is.
+
+    Args:
+        results: of checks that belong to no exchange.
+        unclean: one line for each child that did not end cleanly.
+    """
+    checked = f"each of {len(parts)} exchanges, as above"
+    if len(parts) < 2:
+        checked = "".join(part.checked for part in parts)
+    unchecked = [f"{part.exchange}: nothing was checked" for part in parts if not part.results]
+    everything = [*results, *(result for part in parts for result in part.results)]
+    return classify(ledger, everything, [*unclean, *unchecked], checked=checked)
+
+
 def classify(
     ledger: Sequence[LedgerRow], results: Sequence[Result], unclean: Sequence[str], *, checked: str = ""
 ) -> Outcome:

@@ -238,6 +238,36 @@ def test_freshness_is_the_newest_of_each_hop_and_of_several_instances_the_slowes
     ]
 
 
+@pytest.fixture
+def of_several(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Ledger:
+    """The same store, with one minute of the same symbol at another exchange."""
+    series = Series(LEDGER, ("coinbase", "BTCUSDC", "trades", ""))
+    ledger.write(ledger_row(0, (PER_MINUTE, 1, 0, 0, PER_MINUTE - 1, 0))._replace(series=series))
+    ledger.write(trade(0)._replace(series=Series(TRADE, ("coinbase", "BTCUSDC"))))
+    monkeypatch.setenv("SYMBOLS", "BTCUSDC,kraken:BTC/USD")
+    return ledger
+
+
+def test_series_of_several_exchanges_say_whose_they_are(of_several: Ledger) -> None:
+    code, out, _ = of_several("--verify")
+    assert code == 1
+    assert [line.split()[0] for line in out.splitlines()[1:4]] == [
+        "binance:BTCUSDC",
+        "binance:BTCUSDC",
+        "coinbase:BTCUSDC",
+    ]
+    assert "lost: coinbase:BTCUSDC trades: 5" in out
+
+
+def test_one_exchanges_symbol_can_be_asked_for(of_several: Ledger) -> None:
+    code, out, _ = of_several("--symbol", "coinbase:btc-usdc")
+    assert (code, out) == (1, "")
+    _, out, _ = of_several("--symbol", "binance:btcusdc", "--format", "csv", "--verify")
+    assert {row["exchange"] for row in csv.DictReader(io.StringIO(out))} == {"binance"}
+    # The deployment has it at one exchange alone.
+    assert of_several("--symbol", "BTCUSDC", "--format", "csv", "--verify")[1] == out
+
+
 def test_an_empty_answer_says_what_to_do(ledger: Ledger) -> None:
     code, out, err = ledger("--symbol", "NOPE")
     assert (code, out) == (1, "")

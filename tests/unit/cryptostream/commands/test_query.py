@@ -305,6 +305,43 @@ def test_the_exchange_is_an_option(query: Asked) -> None:
     )
 
 
+@pytest.fixture
+def of_several(query: Asked, directory: Path, monkeypatch: pytest.MonkeyPatch) -> Asked:
+    """The same store with rows of other exchanges, two of them under the same symbol."""
+    with closing(SqliteStore(directory / data_dir.STORE_FILE, ticks_expiry_ns=None)) as store:
+        for exchange, symbol in (("kraken", "BTC/USD"), ("coinbase", "BTC-USD"), ("binance", "BTC-USD")):
+            series = Series(TRADE, (exchange, symbol))
+            store.write([trade(number)._replace(series=series) for number in range(3)])
+            tags = (exchange, symbol, "1m")
+            store.write([bar(0)._replace(series=Series(measurement, tags)) for measurement in (KLINE,)])
+    monkeypatch.setenv("SYMBOLS", "BTCUSDC,kraken:BTC/USD,coinbase:BTC-USD,BTC-USD")
+    return query
+
+
+@pytest.mark.parametrize("name", ["kraken:BTC/USD", "Kraken:btc/usd", "BTC/USD"])
+def test_a_symbol_is_that_of_the_exchange_that_is_named_or_has_it(of_several: Asked, name: str) -> None:
+    rows = [*of_several.json("trades", name), *of_several.json("klines", name, "1m")]
+    assert [(row["exchange"], row["symbol"]) for row in rows] == [("kraken", "BTC/USD")] * 4
+
+
+def test_the_same_symbol_of_two_exchanges_is_never_mixed(of_several: Asked) -> None:
+    for exchange in ("coinbase", "binance"):
+        rows = of_several.json("trades", f"{exchange}:BTC-USD")
+        assert [(row["exchange"], row["trade_id"]) for row in rows] == [(exchange, n) for n in range(3)]
+    code, out, err = of_several("trades", "BTC-USD")
+    assert (code, out) == (2, "")
+    assert "say which one: coinbase:BTC-USD or binance:BTC-USD" in err
+
+
+def test_a_symbol_that_another_exchange_has_is_named_with_it(
+    of_several: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYMBOLS", "BTCUSDC")
+    code, _, err = of_several("trades", "BTC/USD")
+    assert code == 1
+    assert err == "error: no trades of BTC/USD at binance; the store holds kraken:BTC/USD\n"
+
+
 def book(number: int, bid: float, ask: float) -> Point:
     values = (bid, ask, (bid + ask) / 2, round(ask - bid, 2), 0.0012345678, 0.123456789, 12.5, 11.25, True)
     return Point(Series(BOOK, ("binance", "TINYUSDT")), (OPEN_MS + number) * 10**6, values)

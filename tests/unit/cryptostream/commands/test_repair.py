@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from argparse import Namespace
 from itertools import pairwise
 
 import pytest
@@ -7,9 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cryptostream import cli
+from cryptostream.commands import repair
 from cryptostream.repair.fetch import Known, missing, pages
 from producers.exchanges.rest_port import PAGE
 from shared.id_ranges import IdRanges
+from shared.ledger import LedgerSeries
+from shared.settings import load_settings
 
 NEVER = -(2**63)
 
@@ -80,3 +84,23 @@ def test_a_wrong_command_line_is_exit_2_and_one_line(
     error = capsys.readouterr().err
     assert expected in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("symbols", "name", "expected"),
+    [
+        ("BTCUSDC,kraken:BTC/USD", "BTC/USD", ("kraken", "BTC/USD")),
+        ("BTCUSDC", "kraken:eth/usd", ("kraken", "ETH/USD")),
+        ("kraken:BTC/USD", "BTCUSDC", ("binance", "BTCUSDC")),
+    ],
+)
+def test_a_series_is_that_of_one_exchange(symbols: str, name: str, expected: tuple[str, str]) -> None:
+    settings = load_settings(symbols=symbols, exchange="binance")
+    for ends in (("1", "2"), ("2026-01-01", "2026-01-02")):
+        words = Namespace(
+            symbol=name, stream="trades", interval=None, first=ends[0], last=ends[1], indicators=False
+        )
+        span = repair.asked_of(words, settings).span
+        assert (span.exchange, span.symbol) == expected
+        assert span.holds(LedgerSeries(*expected, "trades"))
+        assert not span.holds(LedgerSeries("coinbase", expected[1], "trades"))

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from cryptostream.run.metrics_tail import LatestMetrics
-from cryptostream.run.proof.checks import Status, check_services
+import orjson
+import pytest
+
+from cryptostream.run import metrics_tail
+from cryptostream.run.metrics_tail import LatestMetrics, MetricsTail
+from cryptostream.run.proof.checks import Series, Status, check_services
+from shared.ledger import LedgerSeries, ledger_record
+from shared.messages import encode
+from shared.topics import LEDGER, METRICS
 
 
 def said(service: str, pid: int, instance: str = "0") -> dict[str, Any]:
@@ -33,3 +41,70 @@ def test_a_process_that_was_started_again_and_has_not_begun_leaves_unknown_what_
     (result,) = check_services(("producer",), {}, restarted=True)
     assert result.status is Status.UNKNOWN
     assert "was restarted" in result.detail
+
+
+class Records:
+    """In place of the tail of the topics: what a test puts there."""
+
+    waiting: list[tuple[str, bytes]] = []  # noqa: RUF012
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        self.waiting.clear()
+
+    def poll(self, _timeout_s: float) -> Iterator[tuple[str, bytes]]:
+        taken = list(self.waiting)
+        self.waiting.clear()
+        return iter(taken)
+
+
+def tail(monkeypatch: pytest.MonkeyPatch, *, several: bool) -> MetricsTail:
+    monkeypatch.setattr(metrics_tail, "TopicTail", Records)
+    return MetricsTail("nowhere", memory=True, several=several)
+
+
+def entry(exchange: str, kind: Any, ids: range, stream: Any = "trades", detail: str = "") -> bytes:
+    series = LedgerSeries(exchange, "BTC-USD", stream)
+    times = {"event_time_ms": ids[-1] * 1000, "received_time_ms": 1, "source": "stream"}
+    return encode(ledger_record(series, kind, ids[0], ids[-1], detail=detail, **times))  # type: ignore[arg-type]
+
+
+def report(instance: str, messages: int) -> bytes:
+    fields = {"messages_per_s": 1.0, "lag_messages": 0, "lag_seconds": 0.0, "dead_letters": 0}
+    return orjson.dumps({**said("producer", 1, instance), **fields, "messages": messages, "freshness": []})
+
+
+def test_the_same_symbol_on_two_exchanges_is_counted_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = tail(monkeypatch, several=True)
+    for exchange, last in (("binance", 9), ("coinbase", 5)):
+        for kind in ("expected", "stored"):
+            Records.waiting.append((LEDGER, entry(exchange, kind, range(1, last + 1))))
+    Records.waiting.append((LEDGER, entry("binance", "uncarried", range(1, 3), "book", "refused")))
+    both.poll(0.0)
+    trades = Series("BTC-USD", "trades")
+    assert (both.entered("binance"), both.entered("coinbase")) == ({trades: 9}, {trades: 5})
+    assert (both.newest_ms("binance"), both.newest_ms("coinbase")) == (9_000, 5_000)
+    assert [len(both.uncarried(name)) for name in ("binance", "coinbase")] == [1, 0]
+    assert {series.exchange for series in both.claims("coinbase")} == {"coinbase"}
+    assert both.first_trades("kraken") == {} == both.entered("kraken")
+    assert [(row.symbol, row.exchange, row.expected) for row in both.ledger] == [
+        ("binance:BTC-USD", "binance", 9),
+        ("coinbase:BTC-USD", "coinbase", 5),
+    ]
+
+
+def test_one_exchange_is_not_named_in_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = tail(monkeypatch, several=False)
+    Records.waiting.append((LEDGER, entry("binance", "expected", range(1, 3))))
+    one.poll(0.0)
+    assert [row.symbol for row in one.ledger] == ["BTC-USD"]
+
+
+def test_each_exchanges_producers_report_and_restart_for_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = tail(monkeypatch, several=True)
+    Records.waiting.extend(((METRICS, report("binance", 7)), (METRICS, report("kraken", 8))))
+    both.poll(0.0)
+    found = both.metrics("producer", "kraken")
+    assert found is not None and found[1]["messages"] == 8
+    assert both.metrics("producer", "coinbase") is None
+    views = both.services({"producers-kraken": 2, "producers-binance": 0})
+    assert [view.restarts for view in views] == [0, 2]

@@ -12,6 +12,7 @@ from consumers.stores.port import Row
 from cryptostream.run.price_watch import Newest, PriceWatch, instrument_view, newest_rows, with_trend
 from cryptostream.run.view import InstrumentView
 from shared.errors import StoreUnavailable
+from shared.markets import Market
 
 
 def test_the_open_bar_is_shown_while_it_is_newer_than_the_last_closed_one() -> None:
@@ -65,7 +66,7 @@ def test_a_store_that_comes_late_is_waited_for(monkeypatch: pytest.MonkeyPatch) 
             raise StoreUnavailable("no such file yet")
         return Reader()
 
-    watch = PriceWatch(open_reader, "binance", ["BTCUSDC"], ["1m"])
+    watch = PriceWatch(open_reader, [Market("binance", "BTCUSDC")], ["1m"])
     assert read.wait(10)
     watch.close()
     assert len(tries) == 3
@@ -100,3 +101,27 @@ def test_indicators_are_sought_only_where_the_newest_bars_are() -> None:
     assert rows["BTCUSDC"]["indicator", "1m"]["momentum_rsi"] == 60.0
     wide = [(tags, from_ns) for name, tags, from_ns in asked if name.startswith("indicator")]
     assert wide == [({"exchange": "binance", "interval": "1m"}, newest_open_ns - 10 * minute_ns)] * 2
+
+
+def test_a_symbol_of_two_exchanges_shows_the_prices_of_each() -> None:
+    read = threading.Event()
+
+    class Reader:
+        def read(self, measurement: str, tags: Any, **_: Any) -> Iterator[Row]:
+            price = {"binance": 5.0, "coinbase": 6.0}[tags["exchange"]]
+            if tags["exchange"] == "coinbase" and measurement == "kline_live":
+                read.set()
+            row: Row = {"time_ns": 1, "symbol": "BTC-USD", "price": price}
+            return iter([row] if measurement == "trade" else [])
+
+        def close(self) -> None:
+            pass
+
+    markets = [Market("binance", "BTC-USD"), Market("coinbase", "BTC-USD")]
+    watch = PriceWatch(Reader, markets, ["1m"])
+    assert read.wait(10)
+    watch.close()
+    assert [(view.symbol, view.last_price) for view in watch.instruments] == [
+        ("binance:BTC-USD", 5.0),
+        ("coinbase:BTC-USD", 6.0),
+    ]

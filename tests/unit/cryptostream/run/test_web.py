@@ -11,6 +11,7 @@ import pytest
 
 from cryptostream.run.services import Wiring
 from cryptostream.run.web import WebPage
+from shared.markets import Market
 from shared.settings import Settings
 
 
@@ -66,12 +67,12 @@ def test_the_usual_port_gives_way_to_the_next_free_one(
 
 
 def test_its_command_names_the_port_and_reads_what_the_run_stores() -> None:
-    wiring = Wiring(("A", "B"), ("1m",), True, {"SQLITE_PATH": "/x"})
+    wiring = Wiring((Market("binance", "A"), Market("kraken", "B")), ("1m",), True, {"SQLITE_PATH": "/x"})
     command = wiring.api(port=4711, rebuild_from_store=True, metrics_port=None)
     assert command.module == "api"
     assert command.arguments == [
         "--symbols",
-        "A,B",
+        "binance:A,kraken:B",
         "--rebuild-from-store",
         "--intervals",
         "1m",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cryptostream.run.proof.checks import Result, Status
-from cryptostream.run.proof.outcome import classify, merged_by_stream
+from cryptostream.run.proof.outcome import Part, classify, conclude, merged_by_stream, verdicts
 from cryptostream.run.view import LedgerRow
 from shared.trade_ids import number
 
@@ -73,4 +73,40 @@ def test_symbols_are_summed_for_each_stream_and_interval() -> None:
     assert merged_by_stream(rows) == (
         LedgerRow("", "klines", "1m", expected=10, stored=9, backfilled=4, lost=1, duplicates=2),
         LedgerRow("", "klines", "1s", expected=9, stored=9),
+    )
+
+
+def part(exchange: str, status: Status = Status.OK) -> Part:
+    return Part(exchange, (Result(f"{exchange}:BTC trades", status, "no word of it"),), f"ids of {exchange}")
+
+
+def of(exchange: str, **counts: int) -> LedgerRow:
+    return LedgerRow(f"{exchange}:BTC", "trades", "", exchange=exchange, **counts)  # type: ignore[arg-type]
+
+
+def test_each_exchange_has_a_verdict_of_its_own() -> None:
+    ledger = [of("binance", expected=5, stored=5), of("kraken", expected=3, stored=2, lost=1)]
+    parts = [part("binance"), part("kraken"), part("coinbase", Status.UNKNOWN)]
+    assert verdicts(ledger, parts) == (
+        "binance: complete: 5 trades and bars expected, nothing lost; checked: ids of binance",
+        "kraken: NOT COMPLETE",
+        "coinbase: NOT COMPLETE",
+    )
+    assert verdicts(ledger, parts[:1]) == ()
+
+
+def test_a_run_is_complete_if_each_of_its_exchanges_is() -> None:
+    ledger = [of("binance", expected=5, stored=5), of("kraken", expected=3, stored=3)]
+    outcome = conclude(ledger, [part("binance"), part("kraken")], [SEEN], [])
+    assert (outcome.exit_code, outcome.line) == (
+        0,
+        "complete: 8 trades and bars expected, nothing lost; checked: each of 2 exchanges, as above",
+    )
+    one = conclude(ledger[:1], [part("binance")], [SEEN], [])
+    assert one.line.endswith("checked: ids of binance")
+    assert conclude(ledger, [part("binance"), part("kraken", Status.UNKNOWN)], [SEEN], []).faults == (
+        "kraken:BTC trades: no word of it",
+    )
+    assert conclude(ledger, [part("binance"), Part("kraken", (), "")], [SEEN], []).faults == (
+        "kraken: nothing was checked",
     )

@@ -1,0 +1,55 @@
+"""The market that a command line means: `kraken:BTC/USD`, or `BTC/USD` if the deployment tells whose."""
+
+from __future__ import annotations
+
+from producers.exchanges.registry import symbol_at
+from shared.errors import UsageError
+from shared.markets import Market, split_market
+from shared.settings import Settings
+
+
+def chosen_market(text: str, settings: Settings, exchange: str | None = None) -> Market:
+    """The market of a name.
+
+    The exchange is that before the colon, or `exchange`; else the one of the deployment that has the symbol;
+    if none has it, the one of the setting EXCHANGE.
+
+    Args:
+        exchange: that the user has named otherwise.
+
+    Raises:
+        UsageError: two of the deployment have it, no exchange has this name, or it cannot be a symbol.
+    """
+    prefix, symbol = _split(text)
+    asked = None if exchange is None else exchange.lower()
+    if prefix is not None and asked not in (None, prefix):
+        raise UsageError(f"--exchange {exchange}: {text} names another one; leave one of them out")
+    named = prefix or asked or _of_deployment(symbol, settings) or settings.exchange
+    return Market(named, symbol_at(named, symbol))
+
+
+def filtered_market(text: str, settings: Settings) -> tuple[str | None, str]:
+    """Exchange and symbol for a filter; the exchange is None if neither name nor deployment tells it.
+
+    Raises:
+        UsageError: as `chosen_market`.
+    """
+    prefix, symbol = _split(text)
+    return prefix or _of_deployment(symbol, settings), symbol.upper()
+
+
+def _split(text: str) -> tuple[str | None, str]:
+    try:
+        return split_market(text)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def _of_deployment(symbol: str, settings: Settings) -> str | None:
+    """The exchange of the deployment that has a symbol."""
+    having = [market for market in settings.markets if market.symbol == symbol.upper()]
+    if len(having) > 1:
+        raise UsageError(
+            f"{symbol}: several exchanges of SYMBOLS have it; say which one: " + " or ".join(map(str, having))
+        )
+    return having[0].exchange if having else None
