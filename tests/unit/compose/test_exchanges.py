@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from producers.exchanges.registry import EXCHANGES
+from shared.settings import Settings
 from tests.conftest import ROOT
-from tests.unit.compose.stack import OVERLAYS, WHOLE, services
+from tests.unit.compose.stack import OVERLAYS, WHOLE, at_defaults, services
 
 
 def of_profiles(file: str) -> dict[str, tuple[str, dict[str, Any]]]:
@@ -43,9 +44,7 @@ def made_command(*words: str) -> list[str]:
 @pytest.mark.parametrize("file", WHOLE)
 def test_a_market_of_another_exchange_has_a_producer_in_that_exchanges_profile(file: str) -> None:
     found = of_profiles(file)
-    assert {profile for _, service in found.values() for profile in service["profiles"]} == (
-        EXCHANGES.keys() - {"binance"}
-    )
+    assert {"kraken", "coinbase"} <= {market.split(":")[0] for market in found}
     for market, (name, service) in found.items():
         exchange, _, symbol = market.partition(":")
         assert service["profiles"] == [exchange]
@@ -53,6 +52,25 @@ def test_a_market_of_another_exchange_has_a_producer_in_that_exchanges_profile(f
         assert name == "producer-" + re.sub(r"\W", "-", market).lower()
         # Its starts are counted in a file of this name.
         assert service["environment"]["INSTANCE"] == re.sub(r"[:/]", "-", market)
+
+
+@pytest.mark.parametrize("file", WHOLE)
+def test_every_service_follows_the_symbols_of_binance_and_the_other_markets(file: str) -> None:
+    markets = list(of_profiles(file))
+    given = {
+        name: service["environment"]["SYMBOLS"]
+        for name, service in services(file).items()
+        if "SYMBOLS" in service.get("environment", {})
+    }
+    assert {"api", "cli", "consumer-1m", "producer-btcusdc", "producer-kraken-btc-usd"} <= given.keys()
+    (text,) = set(given.values())
+    usual = list(Settings.model_fields["symbols"].default)
+    for more, expected in (("", []), (",".join(markets), markets)):
+        symbols = at_defaults(text.replace("${MORE_SYMBOLS:-}", more))
+        settings = Settings(_env_file=None, symbols=symbols)
+        assert [str(market) for market in settings.markets] == [
+            f"binance:{name}" for name in usual
+        ] + expected
 
 
 @pytest.mark.parametrize("file", WHOLE)
