@@ -55,6 +55,14 @@ def test_a_market_of_another_exchange_has_a_producer_in_that_exchanges_profile(f
 
 
 @pytest.mark.parametrize("file", WHOLE)
+def test_whoever_asks_an_exchange_is_told_its_addresses(file: str) -> None:
+    asking = {name for name in services(file) if name.startswith("producer-")} | {"cli"}
+    for exchange in ("binance", "kraken", "coinbase"):
+        for name in asking:
+            assert set(EXCHANGES[exchange].settings) <= services(file)[name]["environment"].keys(), name
+
+
+@pytest.mark.parametrize("file", WHOLE)
 def test_every_service_follows_the_symbols_of_binance_and_the_other_markets(file: str) -> None:
     markets = list(of_profiles(file))
     given = {
