@@ -13,7 +13,7 @@ Configured = frozenset[Instrument]
 
 def configured_instruments(settings: Settings) -> Configured:
     """The instruments that the services follow."""
-    return frozenset((settings.exchange, symbol) for symbol in settings.symbols)
+    return frozenset((market.exchange, market.symbol) for market in settings.markets)
 
 
 def is_configured(tags: Mapping[str, str], configured: Configured) -> bool:

@@ -24,6 +24,7 @@ class Instrument(BaseModel):
     """An instrument of the settings or of the store.
 
     Attributes:
+        base, quote: its assets, by its name; null if the name does not show them.
         intervals: of bars, shortest first.
         configured: the services follow it.
         newest_ms: newest open time stored; null if there is none, or the store is away.
@@ -31,6 +32,8 @@ class Instrument(BaseModel):
 
     exchange: str
     symbol: str
+    base: str | None
+    quote: str | None
     intervals: list[str]
     configured: bool
     newest_ms: int | None

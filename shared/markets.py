@@ -31,6 +31,12 @@ class Notation(NamedTuple):
         return ",".join(self.usual[:2])
 
 
+# What symbols without a sign end with, the longer of two that both fit first.
+_QUOTES: Final = (
+    *("FDUSD", "USDC", "USDT", "TUSD", "USD1", "EURI", "DOGE"),
+    *("BTC", "ETH", "BNB", "EUR", "TRY", "BRL", "JPY", "ARS", "MXN", "PLN", "USD"),
+)
+
 # An exchange that the settings may name is a line here.
 NOTATIONS: Final[dict[str, Notation]] = {
     "binance": Notation("a symbol of Binance", "", ("BTCUSDC", "ETHUSDC", "XRPUSDC", "SOLUSDC")),
@@ -128,6 +134,19 @@ def _checked(symbol: str, text: str, notation: Notation) -> str:
     ):
         raise ValueError(f'"{shortened(text, _SHOWN)}" is not a symbol; write them like {notation.example}')
     return symbol.upper()
+
+
+def assets_of(market: Market) -> tuple[str, str] | tuple[None, None]:
+    """Base and quote of a market, by its name alone; None twice if that does not show them."""
+    notation = NOTATIONS.get(market.exchange)
+    if notation is None:
+        return None, None
+    if notation.sign:
+        base, sign, quote = market.symbol.partition(notation.sign)
+        return (base, quote) if sign and base and quote else (None, None)
+    quote = next((each for each in _QUOTES if market.symbol.endswith(each)), "")
+    base = market.symbol.removesuffix(quote).rstrip("-_./")
+    return (base, quote) if quote and base else (None, None)
 
 
 def exchanges_of(markets: Iterable[Market]) -> tuple[str, ...]:

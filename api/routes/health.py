@@ -37,8 +37,8 @@ _COUNTS: Final = ("expected", "stored", "backfilled", "halted", "duplicates")
 def health_router(kinds: dict[str, LiveKind], history: History, settings: Settings) -> APIRouter:
     """The routes of what is complete, fresh and running."""
     configured = [
-        (settings.exchange, symbol, "klines", interval)
-        for symbol in settings.symbols
+        (market.exchange, market.symbol, "klines", interval)
+        for market in settings.markets
         for interval in settings.intervals
     ]
     router = APIRouter(tags=["health"])

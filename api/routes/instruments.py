@@ -15,6 +15,7 @@ from api.schema import problems
 from consumers.measurements import KLINE
 from consumers.stores.port import Row
 from shared.intervals import INTERVAL_MS
+from shared.markets import Market, assets_of
 from shared.settings import Settings
 
 _NS_PER_MS: Final = 10**6
@@ -55,12 +56,12 @@ def listed(settings: Settings, rows: Sequence[Row]) -> list[Instrument]:
         rows: the newest bar of each series.
     """
     found: dict[tuple[str, str], dict[str, Any]] = {
-        (settings.exchange, symbol): {
+        (market.exchange, market.symbol): {
             "intervals": set(settings.intervals),
             "configured": True,
             "newest_ms": None,
         }
-        for symbol in settings.symbols
+        for market in settings.markets
     }
     for row in sorted(rows, key=lambda each: (str(each["exchange"]), str(each["symbol"]))):
         key = str(row["exchange"]), str(row["symbol"])
@@ -72,6 +73,7 @@ def listed(settings: Settings, rows: Sequence[Row]) -> list[Instrument]:
         Instrument(
             exchange=exchange,
             symbol=symbol,
+            **dict(zip(("base", "quote"), assets_of(Market(exchange, symbol)), strict=True)),
             **{**entry, "intervals": sorted(entry["intervals"], key=_shortest_first)},
         )
         for (exchange, symbol), entry in found.items()

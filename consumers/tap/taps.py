@@ -83,7 +83,7 @@ class KafkaTaps:
             bad=self.bad,
         )
         self._lock = threading.Lock()
-        self._configured = frozenset(message_key(settings.exchange, each) for each in settings.symbols)
+        self._configured = frozenset(message_key(each.exchange, each.symbol) for each in settings.markets)
         self._followed: dict[tuple[str, bytes], KeyedWork] = {}
         self._on_events = self._while_open(on_events)
         self._open_bars = OpenBars(self._on_events)

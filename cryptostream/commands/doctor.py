@@ -21,6 +21,7 @@ from cryptostream.output import write_columns
 from pipelines.snapshots.settings import load_snapshot_settings
 from producers.exchanges.registry import exchange_named
 from shared.errors import SettingsError
+from shared.markets import NOTATIONS
 from shared.metrics import unusable
 from shared.proxies import named_proxy, proxy_for
 from shared.setting_names import misspelt
@@ -34,12 +35,17 @@ _SHOWN: Final = ("KAFKA_BOOTSTRAP_SERVERS", "STORE", "INFLUX_URL")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
+    parser.add_argument(
+        "--exchange", choices=NOTATIONS, help="check this one alone (default: each one of SYMBOLS)"
+    )
     add_format(parser, "json")
 
 
 def run(args: argparse.Namespace) -> int:
     """Exit code 1 if a check fails; warnings are no failure."""
     settings, faults = _settings_and_faults()
+    if settings is not None and args.exchange is not None:
+        settings = _alone(settings, args.exchange)
     if settings is None:
         # Without settings there is no address of anything else to check.
         found = faults
@@ -54,6 +60,12 @@ def run(args: argparse.Namespace) -> int:
     else:
         write_report(found, sys.stdout)
     return 1 if any(finding.status == "fail" for finding in found) else 0
+
+
+def _alone(settings: Settings, exchange: str) -> Settings:
+    """The settings with one exchange; if it has no symbols in them, with its usual ones."""
+    alone = settings.of(exchange)
+    return alone if alone.symbols else alone.model_copy(update={"symbols": NOTATIONS[exchange].usual})
 
 
 def _fit(text: str) -> str:
@@ -91,12 +103,12 @@ def _settings_and_faults() -> tuple[Settings | None, list[Finding]]:
 
 def _settings_finding(settings: Settings) -> Finding:
     """The settings in force and their origin, without secrets."""
-    addressed = exchange_named(settings.exchange).settings
+    addressed = [exchange_named(name).settings for name in settings.exchanges]
     origin = "environment and .env" if Path(".env").is_file() else "environment"
-    names = (*_SHOWN, addressed.rest, addressed.stream)
+    names = (*_SHOWN, *(name for each in addressed for name in (each.rest, each.stream)))
     given = ", ".join(name for name in names if os.environ.get(name, "").strip())
     text = (
-        f"from {origin}{f' ({given} set)' if given else ''}: {settings.exchange},"
+        f"from {origin}{f' ({given} set)' if given else ''}: {', '.join(settings.exchanges)},"
         f" {len(settings.symbols)} symbols, {len(settings.intervals)} intervals, store {settings.store}"
     )
     return Finding("settings", "ok", text)
@@ -113,7 +125,9 @@ def environment_findings(settings: Settings, environment: Mapping[str, str]) -> 
 
 def proxy_finding(settings: Settings, environment: Mapping[str, str]) -> Finding:
     """How the exchange is reached; an unusable proxy is a failure, since every service refuses it."""
-    hosts = exchange_named(settings.exchange).addresses(settings)
+    names = settings.exchanges
+    hosts = [host for name in names for host in exchange_named(name).addresses(settings)]
+    who = "the exchange is" if len(names) == 1 else "the exchanges are"
     try:
         for host in hosts:
             proxy_for(host, environment)
@@ -121,9 +135,9 @@ def proxy_finding(settings: Settings, environment: Mapping[str, str]) -> Finding
         return failed("proxy", error)
     found = [proxy for host in hosts if (proxy := named_proxy(host, environment)) is not None]
     if not found:
-        return Finding("proxy", "ok", "the exchange is reached directly")
+        return Finding("proxy", "ok", f"{who} reached directly")
     named = ", ".join(dict.fromkeys(f"{masked_url(proxy.url)} ({proxy.variable})" for proxy in found))
-    return Finding("proxy", "ok", f"the exchange is reached by {named}; Kafka and the store directly")
+    return Finding("proxy", "ok", f"{who} reached by {named}; Kafka and the store directly")
 
 
 def metrics_findings(settings: Settings) -> list[Finding]:

@@ -49,11 +49,14 @@ class Run:
     def said(self) -> str:
         return self.output.read_text(encoding="utf-8")
 
-    def child(self, module: str) -> psutil.Process | None:
-        """The running service of this module."""
+    def child(self, module: str, symbols: str | None = None) -> psutil.Process | None:
+        """The running service of this module; of several, the one with these symbols on its command line."""
         for child in psutil.Process(self.process.pid).children():
             # One that was killed stays a zombie until the run looks after it.
-            if child.status() != psutil.STATUS_ZOMBIE and module in child.cmdline():
+            if child.status() == psutil.STATUS_ZOMBIE:
+                continue
+            words = child.cmdline()
+            if module in words and symbols in (None, *words):
                 return child
         return None
 

@@ -113,6 +113,8 @@ export class FakeServer {
     const each = {
       exchange: "binance",
       intervals: Object.keys(INTERVALS),
+      base: null,
+      quote: null,
       configured: true,
       newest_ms: null,
     };

@@ -5,6 +5,7 @@ import { address, get, Problem } from "@/api/http";
 import { token, token_wanted } from "@/api/token";
 import { count, duration, milliseconds, utc } from "@/page/figures";
 import { producers_report } from "@/page/health";
+import { compared_first, label_of as label_of_market, pair_of, side_by_side } from "@/page/pairs";
 import {
   FIRST_VIEW,
   first_interval,
@@ -62,6 +63,13 @@ describe("address of the page", () => {
     expect(meant(read_view("symbol=kraken:ETHUSDC"), known)).toBeUndefined();
     expect(meant(read_view("symbol=NONE"), known)).toBeUndefined();
   });
+  test("opens on the first instrument of which something is stored", () => {
+    const stored = (symbol: string, newest_ms: number | null) => ({ exchange: "kraken", symbol, newest_ms });
+    const known = [stored("BTC/USD", null), stored("ETH/USD", 5), stored("XRP/USD", 6)];
+    expect(meant(read_view(""), known)).toBe(known[1]);
+    expect(meant(read_view(""), known.slice(0, 1))).toBe(known[0]);
+    expect(meant(read_view("symbol=BTC/USD"), known)).toBe(known[0]);
+  });
   test("begins with an interval that the instrument has, and leaves a chosen one as it is", () => {
     expect(first_interval("1m", ["1s", "1m", "1h"])).toBe("1m");
     expect(first_interval("1m", ["5m", "1h"])).toBe("5m");
@@ -102,6 +110,48 @@ describe("whether streams are carried", () => {
     expect(producers_report([report({})], 140_000)).toBe(false);
     expect(producers_report([report({}), report({ instance: "1", time_ms: 1 })], 110_000)).toBe(false);
     expect(producers_report([], 110_000)).toBe(false);
+  });
+});
+
+describe("markets of several exchanges", () => {
+  const listed = (exchange: string, symbol: string, base: string | null, quote: string | null) => ({
+    exchange,
+    symbol,
+    base,
+    quote,
+  });
+  const known = [
+    listed("binance", "BTCUSDC", "BTC", "USDC"),
+    listed("binance", "ETHUSDC", "ETH", "USDC"),
+    listed("binance", "ETHBTC", "ETH", "BTC"),
+    listed("kraken", "BTC/USD", "BTC", "USD"),
+    listed("coinbase", "ETH-USD", "ETH", "USD"),
+    listed("okx", "NOPE", null, null),
+  ];
+  const symbols = (of: readonly { symbol: string }[]) => of.map(({ symbol }) => symbol);
+  test("have the same pair where a dollar's token is quoted in its place", () => {
+    expect(known.map(pair_of)).toEqual(["BTC/USD", "ETH/USD", "ETH/BTC", "BTC/USD", "ETH/USD", null]);
+  });
+  test("stand side by side where base and quote are the same", () => {
+    expect(symbols(side_by_side(known))).toEqual([
+      "BTCUSDC",
+      "BTC/USD",
+      "ETHUSDC",
+      "ETH-USD",
+      "ETHBTC",
+      "NOPE",
+    ]);
+  });
+  test("are compared first with those of the shown one's pair", () => {
+    const shown = { exchange: "coinbase", symbol: "ETH-USD" };
+    expect(symbols(compared_first(known, shown, 8))).toEqual(["ETHUSDC", "ETH-USD"]);
+    const alone = { exchange: "binance", symbol: "ETHBTC" };
+    expect(symbols(compared_first(known, alone, 3))).toEqual(["BTCUSDC", "BTC/USD", "ETHUSDC"]);
+    expect(symbols(compared_first(known, { exchange: null, symbol: null }, 1))).toEqual(["BTCUSDC"]);
+  });
+  test("are named with their exchange only where there are several", () => {
+    expect(label_of_market("kraken:BTC/USD", known)).toBe("BTC/USD · kraken");
+    expect(label_of_market("binance:BTCUSDC", known.slice(0, 2))).toBe("BTCUSDC");
   });
 });
 

@@ -2,7 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from shared.markets import NOTATIONS, Market, exchanges_of, read_markets, split_market
+from shared.markets import (
+    NOTATIONS,
+    Market,
+    assets_of,
+    exchanges_of,
+    names_of,
+    read_markets,
+    split_market,
+)
 
 
 def test_a_name_without_a_prefix_belongs_to_the_exchange_in_force() -> None:
@@ -63,3 +71,29 @@ def test_a_name_is_split_at_its_first_colon() -> None:
 def test_usual_symbols_are_written_rightly(exchange: str) -> None:
     usual = NOTATIONS[exchange].usual
     assert tuple(market.symbol for market in read_markets(usual, exchange)) == usual
+
+
+@pytest.mark.parametrize(
+    ("name", "assets"),
+    [
+        ("binance:BTCUSDC", ("BTC", "USDC")),
+        ("binance:BTCFDUSD", ("BTC", "FDUSD")),
+        ("binance:WBTCBTC", ("WBTC", "BTC")),
+        ("binance:USDC", (None, None)),
+        ("binance:NOPE", (None, None)),
+        ("kraken:BTC/USD", ("BTC", "USD")),
+        ("coinbase:BTC-USDC", ("BTC", "USDC")),
+        ("coinbase:BTCUSDC", (None, None)),
+        ("okx:BTC-USDC", (None, None)),
+    ],
+)
+def test_base_and_quote_are_read_from_the_name(name: str, assets: tuple[str | None, str | None]) -> None:
+    exchange, _, symbol = name.partition(":")
+    assert assets_of(Market(exchange, symbol)) == assets
+
+
+def test_people_see_the_exchange_only_where_there_are_several() -> None:
+    one = read_markets(("BTCUSDC", "ETHUSDC"), "binance")
+    assert list(names_of(one).values()) == ["BTCUSDC", "ETHUSDC"]
+    two = read_markets(("BTCUSDC", "kraken:BTC/USD"), "binance")
+    assert list(names_of(two).values()) == ["binance:BTCUSDC", "kraken:BTC/USD"]

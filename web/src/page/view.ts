@@ -65,14 +65,19 @@ export function split_instrument(text: string): [exchange: string | null, symbol
 interface Named {
   readonly exchange: string;
   readonly symbol: string;
+  /** Newest bar stored; null if there is none. */
+  readonly newest_ms?: number | null;
 }
 
-/** The instrument that an address means: without a symbol the first one, without an exchange the first of that name. */
+/**
+ * The instrument that an address means: without a symbol the first one of which something is stored, else the
+ * first; without an exchange the first of that name.
+ */
 export function meant<Known extends Named>(
   { exchange, symbol }: Pick<View, "exchange" | "symbol">,
   known: readonly Known[],
 ): Known | undefined {
-  if (symbol === null) return known[0];
+  if (symbol === null) return known.find(({ newest_ms }) => (newest_ms ?? null) !== null) ?? known[0];
   // Names are read as over HTTP: `btcusdc` is BTCUSDC.
   const is = (name: string, given: string) => name.toLowerCase() === given.toLowerCase();
   return known.find((each) => is(each.symbol, symbol) && (exchange === null || is(each.exchange, exchange)));

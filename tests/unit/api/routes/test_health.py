@@ -48,6 +48,16 @@ def test_a_configured_series_that_was_never_counted_leaves_the_whole_unknown() -
     assert days.get(f"/api/v1/ledger{SPAN}").json()["lost"] == 0
 
 
+def test_each_exchange_of_the_settings_has_to_be_counted() -> None:
+    parts: dict[str, Any] = {"symbols": ("BTC-USD", "coinbase:BTC-USD"), "intervals": ("1m",)}
+    ours = counted(5, symbol="BTC-USD")
+    answer = client({"ledger": ours}, **parts).get(f"/api/v1/ledger{SPAN}").json()
+    assert answer["lost"] is None
+    assert answer["reason"].startswith("BTC-USD klines 1m is not counted in this span")
+    both = [*ours, *counted(5, symbol="BTC-USD", exchange="coinbase")]
+    assert client({"ledger": both}, **parts).get(f"/api/v1/ledger{SPAN}").json()["lost"] == 0
+
+
 def test_it_vouches_for_no_more_than_since_the_last_series_began_to_be_counted() -> None:
     later = counted(3, symbol="ETHUSDC", begin_ns=T0_MS * 10**6 + 2 * MINUTE_NS)
     answer = client({"ledger": [*counted(5), *later]}).get(f"/api/v1/ledger{SPAN}").json()

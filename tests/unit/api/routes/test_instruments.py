@@ -18,6 +18,27 @@ def test_instruments_are_those_of_the_settings_and_of_the_store() -> None:
     ]
 
 
+def test_markets_of_several_exchanges_are_listed_with_their_assets() -> None:
+    stored = [
+        *bars(2, exchange="coinbase", symbol="BTC-USD"),
+        *bars(1, symbol="BTC-USD"),
+        *bars(1, exchange="okx", symbol="BTC-USD"),
+    ]
+    names = ("BTCUSDC", "kraken:BTC/USD", "coinbase:BTC-USD")
+    answer = client({"kline": stored}, symbols=names).get("/api/v1/instruments").json()
+    assert [
+        (each["exchange"], each["symbol"], each["base"], each["quote"], each["configured"], each["newest_ms"])
+        for each in answer["instruments"]
+    ] == [
+        ("binance", "BTCUSDC", "BTC", "USDC", True, None),
+        ("kraken", "BTC/USD", "BTC", "USD", True, None),
+        ("coinbase", "BTC-USD", "BTC", "USD", True, T0_MS + 60_000),
+        # The same name elsewhere is another market.
+        ("binance", "BTC-USD", "BTC", "USD", False, T0_MS),
+        ("okx", "BTC-USD", None, None, False, T0_MS),
+    ]
+
+
 def test_without_the_store_those_of_the_settings_are_known() -> None:
     answer = client(failure=StoreUnavailable("no answer")).get("/api/v1/instruments")
     assert answer.status_code == 200

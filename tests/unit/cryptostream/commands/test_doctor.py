@@ -58,6 +58,38 @@ def test_json_says_the_same(nobody_there: None, capsys: pytest.CaptureFixture[st
     assert all(finding["mend"] for finding in findings if finding["status"] == "fail")
 
 
+def test_one_exchange_can_be_checked_alone(
+    nobody_there: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KRAKEN_REST_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("KRAKEN_WS_URL", "ws://127.0.0.1:1")
+    for symbols, count in (("BTCUSDC,kraken:BTC/USD", 1), ("BTCUSDC", 4)):
+        monkeypatch.setenv("SYMBOLS", symbols)
+        assert cli.main(["doctor", "--exchange", "kraken"]) == 1
+        out = capsys.readouterr().out
+        assert f": kraken, {count} symbols," in out
+        assert "exchange symbols" in out and "KRAKEN_REST_URL" in out and "BINANCE_REST_URL" not in out
+
+
+def test_a_symbol_written_in_another_exchanges_way_is_a_finding(
+    nobody_there: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for symbols, expected in (
+        (
+            "kraken:BTCUSD",
+            'SYMBOLS: "kraken:BTCUSD" is not a pair of Kraken → write base and quote with a slash',
+        ),
+        ("BTC/USD", 'SYMBOLS: "BTC/USD" is not a symbol → write them like BTCUSDC'),
+        (
+            "ftx:BTC",
+            'SYMBOLS: "ftx:BTC" names no exchange that is here → exchanges: binance, kraken, coinbase',
+        ),
+    ):
+        monkeypatch.setenv("SYMBOLS", symbols)
+        assert cli.main(["doctor"]) == 1
+        assert f"fail  settings  {expected}" in capsys.readouterr().out
+
+
 def test_wrong_settings_are_a_finding(
     nobody_there: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,7 +1,9 @@
 "use client";
 
 import { useEffect, useMemo, useRef, useState } from "react";
+import type { Instrument } from "@/api/types";
 import { utc } from "@/page/figures";
+import { compared_first, label_of, side_by_side } from "@/page/pairs";
 import { useStore } from "@/page/store";
 import { intervals_of } from "@/page/view";
 import { DARK, LIGHT } from "@/paint/colors";
@@ -14,13 +16,16 @@ import { CompareModel } from "./model";
 
 const MOST = 8;
 
+const name_of = ({ exchange, symbol }: Instrument) => `${exchange}:${symbol}`;
+
 export function CompareScreen() {
   const page = usePage();
   const view = useStore(page.view);
   const instruments = useStore(page.instruments);
-  const known = instruments.map(({ exchange, symbol }) => `${exchange}:${symbol}`);
+  const known = side_by_side(instruments).map(name_of);
   const intervals = useMemo(() => intervals_of(instruments), [instruments]);
-  const names = (view.compare.length > 0 ? view.compare : known).slice(0, MOST);
+  const first = compared_first(instruments, view, MOST).map(name_of);
+  const names = (view.compare.length > 0 ? view.compare : first).slice(0, MOST);
   const keys = useMemo(
     () =>
       Object.fromEntries(
@@ -55,17 +60,30 @@ export function CompareScreen() {
           <legend className="unseen">Instruments</legend>
           {[...new Set([...known, ...names])].map((name) => (
             <button key={name} type="button" aria-pressed={names.includes(name)} onClick={() => toggle(name)}>
-              {name.slice(name.indexOf(":") + 1)}
+              {label_of(name, instruments)}
             </button>
           ))}
         </fieldset>
       </div>
-      <Lines key={`${names.join()} ${view.interval}`} names={names} interval={view.interval} />
+      <Lines
+        key={`${names.join()} ${view.interval}`}
+        names={names}
+        interval={view.interval}
+        instruments={instruments}
+      />
     </section>
   );
 }
 
-function Lines({ names, interval }: { names: readonly string[]; interval: string }) {
+function Lines({
+  names,
+  interval,
+  instruments,
+}: {
+  names: readonly string[];
+  interval: string;
+  instruments: readonly Instrument[];
+}) {
   const { stream, loop, theme } = usePage();
   const colors = useStore(theme) === "dark" ? DARK : LIGHT;
   const place = useRef<HTMLElement>(null);
@@ -92,7 +110,7 @@ function Lines({ names, interval }: { names: readonly string[]; interval: string
   }, [model, loop, colors]);
   return (
     <>
-      <Standings names={names} chart={chart} lines={colors.lines} />
+      <Standings names={names} chart={chart} lines={colors.lines} instruments={instruments} />
       <div className="chart-area">
         <section
           ref={place}
@@ -108,10 +126,12 @@ function Standings({
   names,
   chart,
   lines,
+  instruments,
 }: {
   names: readonly string[];
   chart: CompareChart | null;
   lines: readonly string[];
+  instruments: readonly Instrument[];
 }) {
   useTick();
   return (
@@ -124,7 +144,7 @@ function Standings({
               <svg width="10" height="10" aria-hidden="true">
                 <circle cx="5" cy="5" r="4" fill={lines[index % lines.length]} />
               </svg>{" "}
-              {name.slice(name.indexOf(":") + 1)}
+              {label_of(name, instruments)}
             </dt>
             <dd>{value === undefined ? "–" : `${value > 0 ? "+" : ""}${value.toFixed(2)} %`}</dd>
           </div>

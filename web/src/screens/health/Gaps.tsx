@@ -18,7 +18,7 @@ export function Gaps({ health, stream }: { health: HealthModel; stream: StreamCl
       <ul className="gaps">
         {carriage.map((row) => (
           <li key={`${row.exchange} ${row.symbol} ${row.stream}`} data-tone="bad">
-            {row.symbol} {row.stream}: not carried
+            {row.symbol} · {row.exchange} {row.stream}: not carried
             {typeof row.since_ms === "number" &&
               ` for ${duration(now_ms - row.since_ms)}, since ${utc(row.since_ms)} UTC`}
           </li>
