@@ -147,8 +147,9 @@ def _snapshots(composer: Composer, arguments: argparse.Namespace) -> None:
 
 def _exchanges(composer: Composer, arguments: argparse.Namespace) -> None:
     """Points of every exchange come, and one dashboard has all of them."""
-    wait_until("points of every exchange", exchanges.flowing, 120)
-    exchanges.compared()
+    wait_until("points of every exchange in the last minute", exchanges.flowing, 120)
+    wait_until("every exchange side by side in the dashboard Compare", exchanges.compared, 60)
+    say(f"exchanges: {', '.join(checks.EXCHANGES)} flow, and Compare has all of them side by side")
 
 
 def _page(composer: Composer, arguments: argparse.Namespace) -> None:
