@@ -22,13 +22,26 @@ What is promised of each kind of data, and by what it is proved. Each exchange d
 `lost`, or as an `unsynced` span of the book; nothing that is missing counts as complete.
 """
 _TAIL: Final = """\
+## Several exchanges
+
+`SYMBOLS=BTCUSDC,kraken:BTC/USD,coinbase:BTC-USD`: a symbol is written as its exchange writes it, with
+the exchange's name before it; without one it belongs to `EXCHANGE`. A producer process carries one
+exchange (`cryptostream produce --symbols kraken:BTC/USD`); consumers, topics, stores and the page are
+the same for all. Records, points and ledger are by exchange and symbol, so that the same name on two
+exchanges is never mixed.
+
+`query`, `ledger` and `repair` take `kraken:BTC/USD`; a symbol alone is that of the exchange in
+`SYMBOLS` that has it, and has to be named in full if two have. `run` ends with a verdict on each
+exchange ([running](running.md)). The page and Grafana put the same base and quote side by side, by the
+symbols' names alone; a dollar's tokens (USDC, USDT, FDUSD) count as dollars there.
+
 ## How far this is tested
 
 Binance: seeded runs against the exchange's log ([oracle.md](oracle.md)), chaos scenarios and power
 cuts ([faults.md](faults.md)), and recordings of the exchange. Kraken and Coinbase: numbered cases
 with faults (`tests/exchange_contract/`) and whole runs with killed producers, on the simulated
 exchange; their readers also on recordings; **not against the exchanges themselves**, nor in the
-oracle or in chaos scenarios. A deployment follows one exchange.
+oracle or in chaos scenarios.
 
 Known to fall short where bars are built from trades:
 
@@ -46,8 +59,8 @@ Known to fall short where bars are built from trades:
 ## Another exchange
 
 A folder below `producers/exchanges/` with one value that fulfils `producers/exchanges/port.py:Exchange`, a
-line in `producers/exchanges/registry.py:EXCHANGES`, and its name among those of `EXCHANGE` in
-`shared/settings.py:Settings`. Nothing else imports the folder; `make lint` keeps it so. It is accepted when
+line in `producers/exchanges/registry.py:EXCHANGES`, and a line in `shared/markets.py:NOTATIONS` on how its
+symbols are written. Nothing else imports the folder; `make lint` keeps it so. It is accepted when
 `tests/exchange_contract/` passes with its symbols in `tests/exchange_contract/stand.py:SYMBOLS`.
 
 Generic code chooses by `promises`: bars from `trades` are built by `producers/built_bars.py`, books by `crc`

@@ -16,6 +16,7 @@ from cryptostream.dead_letters.classify import Classifier, Obsolete, StillBroken
 from cryptostream.dead_letters.dead_letter_topic import DeadLetter, DeadLetterTopic, Filter, Position
 from cryptostream.dead_letters.output import outcome_text, show_letter, write_csv, write_json, write_table
 from cryptostream.dead_letters.replay import Done, Replay
+from cryptostream.markets import filtered_market
 from producers.publisher import Publisher
 from shared.errors import UsageError
 from shared.id_ranges import IdRanges
@@ -55,29 +56,38 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
         metavar="SOURCE",
         help="only those from there: a topic, websocket, rest, or one stream like websocket:btcusdc@trade",
     )
+    parser.add_argument("--symbol", metavar="SYMBOL", help="only this one's, like BTCUSDC or kraken:BTC/USD")
 
 
 def run(args: argparse.Namespace) -> int:
     """Exit code 0; 1 if a dead letter chosen for replay still breaks the contract."""
     positions = [Position.parse(text) for text in getattr(args, "positions", ())]
-    if args.action == "replay" and sum((bool(positions), args.all, args.topic is not None)) != 1:
-        raise UsageError("replay: say which letters: PARTITION@OFFSET…, --all, or --topic SOURCE")
+    if args.action == "replay":
+        selected = args.topic is not None or args.symbol is not None
+        if sum((bool(positions), args.all, selected)) != 1:
+            raise UsageError(
+                "replay: say which letters: PARTITION@OFFSET…, --all, --topic SOURCE or --symbol SYMBOL"
+            )
     settings = load_settings()
+    market = filtered_market(args.symbol, settings) if getattr(args, "symbol", None) else (None, None)
     with closing(TopicReader(broker_address(settings))) as topics:
         dead_letters = DeadLetterTopic(topics)
         match args.action:
             case "list":
-                return _list(dead_letters, args)
+                return _list(dead_letters, args, market)
             case "show":
                 show_letter(dead_letters.at(positions)[0], sys.stdout)
                 return 0
             case _:
-                return _replay(dead_letters, positions, args, settings)
+                return _replay(dead_letters, positions, args, settings, market)
 
 
-def _list(dead_letters: DeadLetterTopic, args: argparse.Namespace) -> int:
+_Market = tuple[str | None, str | None]  # exchange and symbol, None for all
+
+
+def _list(dead_letters: DeadLetterTopic, args: argparse.Namespace, market: _Market) -> int:
     from_ms, to_ms = (None if time_ns is None else time_ns // 10**6 for time_ns in (args.from_ns, args.to_ns))
-    wanted = Filter(args.topic, args.reason, from_ms, to_ms)
+    wanted = Filter(args.topic, args.reason, from_ms, to_ms, *market)
     letters = dead_letters.newest(args.last, wanted)
     if not letters and args.format == "table":
         sys.stdout.write(f"no dead letters{' of that kind' if wanted != Filter() else ''}\n")
@@ -87,11 +97,18 @@ def _list(dead_letters: DeadLetterTopic, args: argparse.Namespace) -> int:
 
 
 def _replay(
-    dead_letters: DeadLetterTopic, positions: list[Position], args: argparse.Namespace, settings: Settings
+    dead_letters: DeadLetterTopic,
+    positions: list[Position],
+    args: argparse.Namespace,
+    settings: Settings,
+    market: _Market,
 ) -> int:
     replayed = dead_letters.replayed()
+    exchange, symbol = market
     letters: Iterable[DeadLetter] = (
-        dead_letters.at(positions) if positions else dead_letters.read(Filter(source=args.topic))
+        dead_letters.at(positions)
+        if positions
+        else dead_letters.read(Filter(source=args.topic, exchange=exchange, symbol=symbol))
     )
     before: Counter[str] = Counter()
     fresh = _fresh(letters, replayed, before)

@@ -84,12 +84,15 @@ class Filter:
         source: a topic, `websocket` or `rest` with all their streams and paths, or a single one of these.
         reason: a part of the reason, in any case.
         from_ms, to_ms: append time; the end is not included.
+        exchange, symbol: of the key.
     """
 
     source: str | None = None
     reason: str | None = None
     from_ms: int | None = None
     to_ms: int | None = None
+    exchange: str | None = None
+    symbol: str | None = None
 
     def matches(self, letter: DeadLetter) -> bool:
         origin, time_ms = letter.origin, letter.time_ms
@@ -98,6 +101,8 @@ class Filter:
             and (self.reason is None or self.reason.lower() in origin.reason.lower())
             and (self.from_ms is None or time_ms >= self.from_ms)
             and (self.to_ms is None or time_ms < self.to_ms)
+            and self.exchange in (None, letter.exchange)
+            and self.symbol in (None, letter.symbol)
         )
 
 

@@ -8,7 +8,15 @@ from typing import Any, Final, TextIO
 
 import orjson
 
-from cryptostream.ledger_report.report import Note, Range, Recount, SeriesReport, Shortfall, name_of
+from cryptostream.ledger_report.report import (
+    Freshness,
+    Note,
+    Range,
+    Recount,
+    SeriesReport,
+    Shortfall,
+    name_of,
+)
 from cryptostream.ledger_report.survey import Survey
 from cryptostream.output import write_columns
 from shared import trade_ids
@@ -36,7 +44,11 @@ def write_table(survey: Survey, out: TextIO) -> None:
         write_columns(
             ("freshness (ms)", "hop", "p50", "p95", "p99"),
             [
-                (hop.stream, hop.hop, *(f"{value:,.0f}" for value in (hop.p50, hop.p95, hop.p99)))
+                (
+                    _stream_of(hop, survey),
+                    hop.hop,
+                    *(f"{value:,.0f}" for value in (hop.p50, hop.p95, hop.p99)),
+                )
                 for hop in survey.freshness
             ],
             out,
@@ -52,6 +64,12 @@ def write_table(survey: Survey, out: TextIO) -> None:
     if survey.as_of_ms is not None:
         out.write(f"as of: {iso(survey.as_of_ms)}, the newest time of the exchange that was heard of\n")
     out.write(f"claims: {survey.source}\n")
+
+
+def _stream_of(hop: Freshness, survey: Survey) -> str:
+    """The stream's name, after its exchange where there are several."""
+    several = len({each.exchange for each in survey.freshness}) > 1
+    return f"{hop.exchange} {hop.stream}" if several else hop.stream
 
 
 def write_csv(survey: Survey, out: TextIO) -> None:

@@ -197,8 +197,9 @@ class Recount:
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """Latency of one hop in ms, in the newest 10 s that were reported."""
+    """Latency of one hop of an exchange's data in ms, in the newest 10 s that were reported."""
 
+    exchange: str
     stream: str
     hop: str
     p50: float

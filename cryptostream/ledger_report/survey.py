@@ -104,7 +104,7 @@ def survey(settings: Settings, span: Span, *, use_broker: bool, verify: bool) ->
         found = Survey(f"topic {LEDGER} at {topics.bootstrap_servers}", claims.reports(), [], {}, [])
         try:
             with closing(open_reader(settings)) as reader:
-                found.freshness = newest_freshness(reader, span.stream)
+                found.freshness = newest_freshness(reader, span)
                 if verify:
                     found.recounts = _recounts(settings, reader, span, topics, claims)
         except (StoreError, SettingsError) as error:
@@ -158,22 +158,25 @@ def _restarts(topics: TopicReader, bounds: Mapping[int, tuple[int, int]]) -> dic
         return restarts(reader, records, bounds)
 
 
-def newest_freshness(reader: Reader, stream: str | None) -> list[Freshness]:
+def newest_freshness(reader: Reader, span: Span) -> list[Freshness]:
     """Each hop's newest latencies, without those of services that ended long ago."""
-    tags = {} if stream is None else {"stream": stream}
+    asked = {"exchange": span.exchange, "stream": span.stream}
+    tags = {name: value for name, value in asked.items() if value is not None}
     rows = list(reader.read(FRESHNESS.name, tags, last=1))
     newest_ns = max((int(row["time_ns"] or 0) for row in rows), default=0)
-    slowest: dict[tuple[str, str], Freshness] = {}
+    slowest: dict[tuple[str, str, str], Freshness] = {}
     for row in rows:
         if int(row["time_ns"] or 0) < newest_ns - _FRESH_NS:
             continue
         quantiles = (float(row.get(name) or 0.0) for name in ("p50", "p95", "p99"))
-        hop = Freshness(str(row["stream"]), str(row["hop"]), *quantiles)
+        hop = Freshness(str(row["exchange"]), str(row["stream"]), str(row["hop"]), *quantiles)
         # The slowest instance is shown, since quantiles cannot be added.
-        before = slowest.get((hop.stream, hop.hop), hop)
-        slowest[hop.stream, hop.hop] = max(before, hop, key=lambda of: of.p95)
+        before = slowest.get((hop.exchange, hop.stream, hop.hop), hop)
+        slowest[hop.exchange, hop.stream, hop.hop] = max(before, hop, key=lambda of: of.p95)
     order = {hop: position for position, hop in enumerate(_HOPS)}
-    return sorted(slowest.values(), key=lambda hop: (hop.stream, order.get(hop.hop, len(order))))
+    return sorted(
+        slowest.values(), key=lambda hop: (hop.exchange, hop.stream, order.get(hop.hop, len(order)))
+    )
 
 
 def _ledger_topic(settings: Settings) -> TopicReader | None:
@@ -200,7 +203,7 @@ def _from_store(settings: Settings, reader: Reader, span: Span, *, verify: bool)
     # Our clock may be behind, and must not show lost ids as on their way.
     now_ms = max(time.time_ns() // _NS_PER_MS, newest_ms or 0)
     reports = reports_from_minutes(reader, span, now_ms)
-    found = Survey("minute rows of the store", reports, [], {}, newest_freshness(reader, span.stream))
+    found = Survey("minute rows of the store", reports, [], {}, newest_freshness(reader, span))
     stored = _to_count(reader, span, [report.series for report in reports])
     path = settings.sqlite_path
     ended = settings.store == "sqlite" and path is not None and has_ended(path.parent)

@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=["auto"],
         metavar="auto|live|simulator|FILE",
-        help="auto = the live EXCHANGE, else the simulator; FILE… = recordings to replay",
+        help="auto = the live exchanges, else simulated ones; FILE… = recordings to replay",
     )
     parser.add_argument(
         "--broker",
@@ -65,7 +65,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="auto = KAFKA_BOOTSTRAP_SERVERS, else a Kafka of its own, else one in memory",
     )
     parser.add_argument("--store", choices=("sqlite", "influxdb"), help="default: STORE, else sqlite")
-    parser.add_argument("--symbols", metavar="A,B,…", help="default: SYMBOLS; in a replay those recorded")
+    parser.add_argument(
+        "--symbols",
+        metavar="A,B,…",
+        help="like BTCUSDC,kraken:BTC/USD (default: SYMBOLS; in a replay those recorded)",
+    )
     parser.add_argument("--intervals", metavar="1s,1m,…", help="default: INTERVALS")
     parser.add_argument("--duration", type=finite, metavar="S", help="stop after so many seconds")
     parser.add_argument("--speed", type=finite, metavar="X", help="speed of a replay (0: as fast as it goes)")
@@ -74,7 +78,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-ui", action="store_true", help="plain lines instead of the screen")
     parser.add_argument("--no-web", action="store_true", help="without the page in the browser")
     parser.add_argument("--seed", type=whole, metavar="N", help="seed of the simulated market")
-    parser.add_argument("--issued-log", type=Path, metavar="FILE", help="log of what the simulator issued")
+    parser.add_argument(
+        "--issued-log",
+        type=Path,
+        metavar="FILE",
+        help="log of what the simulator issued; of several exchanges a file each",
+    )
 
 
 def read_options(arguments: argparse.Namespace) -> RunOptions:

@@ -95,7 +95,8 @@ def simulator_command(
     arguments += ["--seed", str(seed), "--start", str(start_ms), "--resume"]
     if issued_log is not None:
         arguments += ["--log", str(issued_log)]
-    return Command(SIMULATOR, arguments, {})
+    # Symbols without a prefix are this exchange's, whatever the run's EXCHANGE is.
+    return Command(SIMULATOR, arguments, {"EXCHANGE": exchange, "SYMBOLS": ",".join(symbols)})
 
 
 def replay_command(recordings: Sequence[Path], speed: float, *, shift_now: bool, port: int) -> Command:

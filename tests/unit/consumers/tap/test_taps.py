@@ -19,9 +19,13 @@ from tests.unit.consumers.tap.partitions import FakePartitions
 BTC = ("binance", "BTCUSDC")
 
 
-def opened(events: list[Any], address: str = "127.0.0.1:1") -> KafkaTaps:
+def opened(
+    events: list[Any], address: str = "127.0.0.1:1", symbols: tuple[str, ...] = ("BTCUSDC",)
+) -> KafkaTaps:
     return open_taps(
-        Settings(intervals=("1m",), indicators=("momentum_rsi",), kafka_bootstrap_servers=address),
+        Settings(
+            symbols=symbols, intervals=("1m",), indicators=("momentum_rsi",), kafka_bootstrap_servers=address
+        ),
         memory_broker=False,
         open_reader=None,
         rebuild_from_store=False,
@@ -115,4 +119,15 @@ def test_fills_of_others_hold_up_none_of_a_configured_instrument(monkeypatch: py
     assert taps._run_fill(b"binance:BTCUSDC", {}, lambda _reader: begun.set(), lambda: True)
     assert begun.wait(10)
     held.set()
+    taps.close()
+
+
+def test_the_same_symbol_is_configured_for_its_exchange_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_UNCONFIGURED", 1)
+    taps = opened([], symbols=("BTCUSDC", "kraken:BTC/USD"))
+    taps.activate(LiveSeries("quote", ("coinbase", "BTC/USD")))
+    for exchange, symbol in (("kraken", "BTC/USD"), BTC):
+        taps.activate(LiveSeries("quote", (exchange, symbol)))
+    with pytest.raises(UsageError, match="1 instruments are followed already"):
+        taps.activate(LiveSeries("quote", ("binance", "BTC/USD")))
     taps.close()

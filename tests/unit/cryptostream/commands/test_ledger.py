@@ -268,6 +268,20 @@ def test_one_exchanges_symbol_can_be_asked_for(of_several: Ledger) -> None:
     assert of_several("--symbol", "BTCUSDC", "--format", "csv", "--verify")[1] == out
 
 
+def test_freshness_is_of_each_exchange_where_there_are_several(of_several: Ledger) -> None:
+    now_ns = time.time_ns() // 10**10 * 10**10
+    for exchange, p95 in (("binance", 150.0), ("coinbase", 250.0)):
+        series = Series(FRESHNESS, (exchange, "trades", "stored", "0"))
+        of_several.write(Point(series, now_ns, (p95 - 1, p95, p95 + 1)))
+    _, out, _ = of_several()
+    assert ["binance", "trades", "stored", "149", "150", "151"] in [line.split() for line in out.splitlines()]
+    assert ["coinbase", "trades", "stored", "249", "250", "251"] in [
+        line.split() for line in out.splitlines()
+    ]
+    _, out, _ = of_several("--symbol", "binance:BTCUSDC")
+    assert ["trades", "stored", "149", "150", "151"] in [line.split() for line in out.splitlines()]
+
+
 def test_an_empty_answer_says_what_to_do(ledger: Ledger) -> None:
     code, out, err = ledger("--symbol", "NOPE")
     assert (code, out) == (1, "")

@@ -197,6 +197,14 @@ def test_letters_are_chosen_by_source_reason_and_time() -> None:
     assert Filter(from_ms=mine.time_ms).matches(mine)
 
 
+def test_letters_are_chosen_by_exchange_and_symbol() -> None:
+    mine = letter(trade(), "websocket:btcusdc@trade")
+    assert Filter(exchange="binance", symbol="BTCUSDC").matches(mine)
+    assert Filter(symbol="BTCUSDC").matches(mine)
+    assert not Filter(exchange="kraken", symbol="BTCUSDC").matches(mine)
+    assert not Filter(exchange="binance", symbol="ETHUSDC").matches(mine)
+
+
 FRAME = {"e": "trade", "s": "BTCUSDC", "t": 7, "p": "1.0", "q": "1.0", "m": False}
 
 

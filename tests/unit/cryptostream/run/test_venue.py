@@ -74,7 +74,7 @@ def test_start_positions_are_in_a_file_of_each_exchange(directory: DataDirectory
     for exchange in ("binance", "coinbase"):
         command = venue(directory, exchange).producers_command(wiring(), lambda: Rows([], [], []), None)
         files.append(Path(command.arguments[command.arguments.index("--bearings") + 1]).name)
-    assert files == ["bearings-binance.json", "bearings-coinbase.json"]
+    assert [file.partition("-")[2] for file in files] == ["binance.json", "coinbase.json"]
 
 
 def test_a_real_broker_has_positions_of_its_own(directory: DataDirectory) -> None:
@@ -90,6 +90,7 @@ def test_each_simulator_writes_a_log_of_its_own(directory: DataDirectory, tmp_pa
     words = command.arguments
     after = [words[words.index(name) + 1] for name in ("--exchange", "--symbols", "--log")]
     assert after == ["coinbase", "BTC-USD,ETH-USD", str(tmp_path / "issued-coinbase.log")]
+    assert command.environment == {"EXCHANGE": "coinbase", "SYMBOLS": "BTC-USD,ETH-USD"}
 
 
 def test_where_a_series_begins_is_kept_by_exchange(directory: DataDirectory) -> None:
