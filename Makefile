@@ -159,7 +159,8 @@ soak: $(STAMP)
 	@$(BIN)/cryptostream chaos soak --duration 3600 --speed 20 --write docs/soak.md $(ARGS)
 
 # --- Containers (docs/operations.md); these need an engine and a composer, nothing of Python. ---
-# SOURCE=simulator, BROKER=light|three, C3=1, SNAPSHOTS=1 choose; the same words go to down, logs, ps.
+# SOURCE=simulator, BROKER=light|three, EXCHANGES=kraken,coinbase, C3=1, SNAPSHOTS=1 choose; the same words go to
+# down, logs, ps.
 COMPOSE := $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 SOURCE ?= live
 BROKER ?= confluent
@@ -167,10 +168,17 @@ FILE_confluent := docker-compose.yml
 FILE_light := compose.light.yml
 FILE_three := compose.three-brokers.yml
 OVERLAY_simulator := -f compose.simulator.yml
+# Markets beside those of SYMBOLS, each with its producer in the profile of its exchange. Binance is always there.
+MARKET_kraken := kraken:BTC/USD
+MARKET_coinbase := coinbase:BTC-USD
+comma := ,
+space := $(subst ,, )
+OTHERS = $(filter-out binance,$(subst $(comma),$(space),$(EXCHANGES)))
+MARKETS = $(foreach exchange,$(OTHERS),$(or $(MARKET_$(exchange)),$(error EXCHANGES=$(EXCHANGES): "$(exchange)" is none of them; choose from kraken, coinbase)))
 # Images that were built on this machine are taken as they are; all others by their digests.
 LOCAL_IMAGES := $(shell docker/local-images 2>/dev/null)
-STACK = $(LOCAL_IMAGES) $(if $(C3),C3_ENABLED=true) $(COMPOSE) -f $(or $(FILE_$(BROKER)),$(error BROKER=$(BROKER): choose confluent, light or three)) $(if $(filter live,$(SOURCE)),,$(or $(OVERLAY_$(SOURCE)),$(error SOURCE=$(SOURCE): choose live or simulator))) $(if $(C3),--profile c3) $(if $(SNAPSHOTS),--profile snapshots)
-ALL_PROFILES := --profile c3 --profile tools --profile snapshots
+STACK = $(LOCAL_IMAGES) $(if $(C3),C3_ENABLED=true) $(if $(MARKETS),MORE_SYMBOLS=$(subst $(space),$(comma),$(strip $(MARKETS)))) $(COMPOSE) -f $(or $(FILE_$(BROKER)),$(error BROKER=$(BROKER): choose confluent, light or three)) $(if $(filter live,$(SOURCE)),,$(or $(OVERLAY_$(SOURCE)),$(error SOURCE=$(SOURCE): choose live or simulator))) $(OTHERS:%=--profile %) $(if $(C3),--profile c3) $(if $(SNAPSHOTS),--profile snapshots)
+ALL_PROFILES := --profile c3 --profile tools --profile snapshots --profile kraken --profile coinbase
 PROJECT = $(shell docker/project-name)
 
 up: no-webhook-in-env

@@ -45,7 +45,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         "feed-stale",
         "Feed stale",
-        "{{ if $labels.symbol }}{{ $labels.stream }} of {{ $labels.symbol }} late by"
+        "{{ if $labels.symbol }}{{ $labels.stream }} of {{ $labels.exchange }} {{ $labels.symbol }} late by"
         " {{ humanizeDuration $values.value.Value }}{{ else }}Nothing of any feed is in the store{{ end }}",
         "Quotes and books come every second, bars when they close. Look whether the exchange has halted the"
         " symbol, whether its producer is heard (Pipeline, Health), and what `cryptostream doctor` says. A"
@@ -62,7 +62,8 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         "book-unsynced",
         "Book not synced",
-        "The book of {{ $labels.symbol }} has not been synced for {{ humanizeDuration $values.value.Value }}",
+        "The book of {{ $labels.exchange }} {{ $labels.symbol }} has not been synced for"
+        " {{ humanizeDuration $values.value.Value }}",
         "A missed update or a broken connection, and no new snapshot since: usually REST refuses or is"
         " slow. While it lasts no figures of the book are stored, so none is wrong.",
         UNSYNCED,
@@ -75,7 +76,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         "stream-uncarried",
         "Stream not carried",
-        "{{ $labels.stream }} of {{ $labels.symbol }} not carried for"
+        "{{ $labels.stream }} of {{ $labels.exchange }} {{ $labels.symbol }} not carried for"
         " {{ humanizeDuration $values.value.Value }}",
         "The exchange has what its stream does not bring, by the word of bars, quotes or REST. Bars and"
         " trades are fetched over REST meanwhile; the book is not exact. `cryptostream ledger` and `/readyz`"
@@ -91,7 +92,8 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         "something-lost",
         "Something is lost",
-        '{{ printf "%.0f" $values.value.Value }} ids of {{ $labels.symbol }} {{ $labels.stream }} are lost',
+        '{{ printf "%.0f" $values.value.Value }} ids of {{ $labels.exchange }} {{ $labels.symbol }}'
+        " {{ $labels.stream }} are lost",
         "In the last 24 h the exchange issued, by its ids or its clock, what the store does not have, or not"
         " yet. `cryptostream ledger` names the"
         " ids, `cryptostream repair` asks for them again; the alert ends when they are stored, or a day old.",
@@ -133,7 +135,8 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         "store-slow",
         "Store is slow",
-        'The store takes {{ printf "%.0f" $values.value.Value }} ms for a batch of {{ $labels.stream }}',
+        'The store takes {{ printf "%.0f" $values.value.Value }} ms for a batch of {{ $labels.exchange }}'
+        " {{ $labels.stream }}",
         "Time from a consumer's reading to the store's acknowledgement, 95th percentile, mean of five"
         " minutes. Nothing is lost: consumers wait, and their lag grows. Look at InfluxDB's CPU, memory and"
         " disk.",

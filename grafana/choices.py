@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from grafana.flux import MARKET, TICKS, group, keep, pipe, script, sort
+from grafana.flux import MARKET, OF_EXCHANGES, THIS_EXCHANGE, TICKS, group, keep, pipe, script, sort
 from grafana.model import Variable
+from grafana.pairs import ALSO_DOLLARS, PAIR, PAIR_IMPORT
 
 _SCHEMA: Final = 'import "influxdata/influxdb/schema"'
 # One of them is always in `market`: closed bars, or trade summaries of 1m where only 1s bars are kept.
@@ -17,43 +18,89 @@ _BY_LENGTH: Final = (
     keep("_value"),
 )
 
-EXCHANGE: Final = Variable(
-    "exchange",
-    "Exchange",
-    "Exchanges with data of the last 30 days.",
-    script(
-        _SCHEMA,
-        f'schema.tagValues(bucket: {MARKET}, tag: "exchange", predicate: {_BARS_OR_TRADES}, start: -30d)',
-    ),
-    default=("binance",),
-)
-_SYMBOLS: Final = script(
+_EXCHANGES: Final = script(
     _SCHEMA,
-    f'schema.tagValues(bucket: {MARKET}, tag: "symbol", start: -30d, predicate: (r) =>',
-    '  r.exchange == "${exchange}" and (r._measurement == "kline" or r._measurement == "trade_summary"))',
+    f'schema.tagValues(bucket: {MARKET}, tag: "exchange", predicate: {_BARS_OR_TRADES}, start: -30d)',
 )
+# Neither has a default: a dashboard opens on the first that is there.
+EXCHANGE: Final = Variable("exchange", "Exchange", "Exchanges with data of the last 30 days.", _EXCHANGES)
+EXCHANGES: Final = Variable(
+    "exchanges", "Exchanges", "Which exchanges are shown.", _EXCHANGES, every=True, many=True
+)
+
+
+def _symbols_of(exchanges: str) -> str:
+    return script(
+        f'schema.tagValues(bucket: {MARKET}, tag: "symbol", start: -30d, predicate: (r) =>',
+        f'  {exchanges} and (r._measurement == "kline" or r._measurement == "trade_summary"))',
+    )
+
+
 SYMBOL: Final = Variable(
-    "symbol", "Symbol", "Symbols with data of the last 30 days.", _SYMBOLS, default=("BTCUSDC",)
+    "symbol",
+    "Symbol",
+    "Symbols with data of the last 30 days.",
+    script(_SCHEMA, _symbols_of(THIS_EXCHANGE)),
 )
-SYMBOLS: Final = Variable("symbols", "Symbols", "Which symbols to compare.", _SYMBOLS, every=True, many=True)
-INTERVAL: Final = Variable(
-    "interval",
-    "Interval",
-    "Intervals that have closed bars.",
+PAIRS: Final = Variable(
+    "pairs",
+    "Base and quote",
+    f"The same on all exchanges: symbols without signs; {ALSO_DOLLARS}.",
     script(
         _SCHEMA,
-        'kept = (bucket) => schema.tagValues(bucket: bucket, tag: "interval", start: -30d, predicate: (r) =>',
-        '  r._measurement == "kline" and r.exchange == "${exchange}")',
+        PAIR_IMPORT,
+        PAIR,
         pipe(
-            f"union(tables: [kept(bucket: {MARKET}), kept(bucket: {TICKS})])",
-            group(),
+            _symbols_of(OF_EXCHANGES),
+            "map(fn: (r) => ({_value: pair(symbol: r._value)}))",
             "unique()",
-            *_BY_LENGTH,
         ),
     ),
-    default=("1m",),
-    sort=0,
+    every=True,
+    many=True,
 )
+SYMBOLS: Final = Variable(
+    "symbols",
+    "Symbols",
+    "Which symbols of these pairs to compare.",
+    script(
+        _SCHEMA,
+        PAIR_IMPORT,
+        PAIR,
+        pipe(
+            _symbols_of(OF_EXCHANGES),
+            "filter(fn: (r) => pair(symbol: r._value) =~ /^${pairs:regex}$/)",
+        ),
+    ),
+    every=True,
+    many=True,
+)
+
+
+def _interval_of(exchanges: str) -> Variable:
+    return Variable(
+        "interval",
+        "Interval",
+        "Intervals that have closed bars.",
+        script(
+            _SCHEMA,
+            "kept = (bucket) =>"
+            ' schema.tagValues(bucket: bucket, tag: "interval", start: -30d, predicate: (r) =>',
+            f'  r._measurement == "kline" and {exchanges})',
+            pipe(
+                f"union(tables: [kept(bucket: {MARKET}), kept(bucket: {TICKS})])",
+                group(),
+                "unique()",
+                *_BY_LENGTH,
+            ),
+        ),
+        default=("1m",),
+        sort=0,
+    )
+
+
+INTERVAL: Final = _interval_of(THIS_EXCHANGE)
+INTERVAL_OF_EXCHANGES: Final = _interval_of(OF_EXCHANGES)
 _COLUMNS: Final = script(
     _SCHEMA,
     "kept = (bucket) => schema.fieldKeys(bucket: bucket, start: -30d, predicate: (r) =>",

@@ -18,6 +18,9 @@ BARS_IN: Final = 'bars = if "${interval}" == "1s" then "ticks" else "market"'
 
 THIS_SYMBOL: Final = 'r.exchange == "${exchange}" and r.symbol == "${symbol}"'
 THIS_EXCHANGE: Final = 'r.exchange == "${exchange}"'
+# As regular expressions, in which Grafana escapes the slash of a symbol too.
+OF_EXCHANGES: Final = "r.exchange =~ /^${exchanges:regex}$/"
+OF_SYMBOLS: Final = "r.symbol =~ /^${symbols:regex}$/"
 THIS_INTERVAL: Final = 'r.interval == "${interval}"'
 
 SHOWN: Final = "range(start: v.timeRangeStart, stop: v.timeRangeStop)"

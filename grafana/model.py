@@ -85,7 +85,7 @@ class Variable:
     """A choice at the top of a dashboard, offered from the data.
 
     Attributes:
-        default: the first choice, if it is offered.
+        default: the first choice, if it is offered; else it is the first that is.
         every: "All" is offered too, and is the first choice.
         many: allows more than one choice.
         matching: regular expression of the offered values.

@@ -16,7 +16,7 @@ from shared.command import main_of, stop_signals
 from shared.errors import UsageError
 from shared.logs import set_up_logging
 from shared.pipes import Readable, readable
-from shared.settings import load_settings
+from shared.settings import Settings, load_settings
 from shared.shortened import shortened
 from simulator.faults.kinds import OF_THE_MARKET
 from simulator.faults.market import halts_by_symbol, listed_by_symbol, restarts_by_symbol
@@ -149,7 +149,7 @@ def _run(arguments: argparse.Namespace, files: list[Readable]) -> int:
     else:
         start_ms = now_ms if arguments.start is None else arguments.start
         clock_start_ms = max(start_ms, now_ms) if arguments.resume else start_ms
-        symbols = _symbols(arguments.symbols, spoken) or settings.symbols
+        symbols = _symbols(arguments.symbols, spoken) or symbols_on(arguments.exchange, settings)
         exchange = spoken.world(
             symbols,
             arguments.seed,
@@ -185,6 +185,20 @@ def _run(arguments: argparse.Namespace, files: list[Readable]) -> int:
     )
     uvloop.run(_serve(exchange, options))
     return 0
+
+
+def symbols_on(exchange: str, settings: Settings) -> tuple[str, ...]:
+    """The symbols of the settings that belong to an exchange, without its name before them.
+
+    Raises:
+        UsageError: none does.
+    """
+    found = settings.of(exchange).symbols
+    if not found:
+        raise UsageError(
+            f"SYMBOLS: {','.join(settings.symbols)} has none of {exchange}; name some with --symbols"
+        )
+    return found
 
 
 def _symbols(text: str | None, spoken: Spoken) -> tuple[str, ...]:

@@ -1,18 +1,18 @@
-"""Compare: all symbols side by side."""
+"""Compare: symbols of all exchanges side by side, those of the same base and quote together."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from grafana.choices import EXCHANGE, INTERVAL, SYMBOLS
+from grafana.choices import EXCHANGES, INTERVAL_OF_EXCHANGES, PAIRS, SYMBOLS
 from grafana.flux import (
     BARS,
+    OF_EXCHANGES,
+    OF_SYMBOLS,
     SINCE_START,
-    THIS_EXCHANGE,
     THIS_INTERVAL,
     WIDE,
     group,
-    keep,
     newest_bars,
     pipe,
     pivot,
@@ -22,21 +22,24 @@ from grafana.flux import (
     sort,
 )
 from grafana.model import Dashboard, Query, Row
+from grafana.pairs import ALSO_DOLLARS, PAIR
 from grafana.panels import AS_QUOTED, RSI_ZONES, SIGN, cell, lines, table
 
 _BARS: Final = 500
-# Every pair of symbols is joined bar by bar.
+# An instrument's labels, and its name.
+_MARKET: Final = ("exchange", "symbol")
+_NAME: Final = "${__field.labels.exchange} ${__field.labels.symbol}"
+# Every two symbols are joined bar by bar.
 _CORRELATED_BARS: Final = 240
 _WINDOW: Final = 20
 _NO_BARS: Final = (
     "No closed bars of this interval in this time range: choose a longer range or a shorter interval"
 )
-_CHOSEN: Final = "r.symbol =~ /^${symbols:regex}$/"
 _AT_MOST: Final = f"Closed bars of $interval, at most the newest {_BARS}."
 
 
 def _closed(measurement: str, *fields: str) -> tuple[str, ...]:
-    return read(BARS, measurement, fields, THIS_EXCHANGE, THIS_INTERVAL, _CHOSEN, span=SINCE_START)
+    return read(BARS, measurement, fields, OF_EXCHANGES, THIS_INTERVAL, OF_SYMBOLS, span=SINCE_START)
 
 
 def _of_bars(*statements: str, imports: tuple[str, ...] = (), count: int = _BARS) -> str:
@@ -55,12 +58,12 @@ _CHANGE: Final = Query(
             # Log returns add up to the logarithm of the whole change.
             "cumulativeSum()",
             "map(fn: (r) => ({r with _value: math.exp(x: r._value) - 1.0}))",
-            *series("symbol"),
+            *series(*_MARKET),
         ),
         imports=("math",),
     ),
     ("_time", "_value"),
-    ("symbol",),
+    _MARKET,
 )
 _VOLATILITY: Final = Query(
     _of_bars(
@@ -70,40 +73,79 @@ _VOLATILITY: Final = Query(
             "map(fn: (r) => ({r with _value: r._value * r._value}))",
             f"movingAverage(n: {_WINDOW})",
             "map(fn: (r) => ({r with _value: math.sqrt(x: r._value * a_year)}))",
-            *series("symbol"),
+            *series(*_MARKET),
         ),
         imports=("math",),
     ),
     ("_time", "_value"),
-    ("symbol",),
+    _MARKET,
 )
 _CORRELATION: Final = Query(
     _of_bars(
         # Read twice: Flux cannot join a stream with itself.
         "one = "
-        + pipe(_RETURNS, group(), 'rename(columns: {symbol: "one", _value: "x"})', keep("_time", "one", "x")),
+        + pipe(
+            _RETURNS,
+            'map(fn: (r) => ({_time: r._time, one: r.exchange + " " + r.symbol, x: r._value}))',
+            group(),
+        ),
         "other = "
         + pipe(
-            _RETURNS, group(), 'rename(columns: {symbol: "other", _value: "y"})', keep("_time", "other", "y")
+            _RETURNS,
+            'map(fn: (r) => ({_time: r._time, other: r.exchange + " " + r.symbol, y: r._value}))',
+            group(),
         ),
         pipe(
             'join(tables: {one: one, other: other}, on: ["_time"])',
             group("one", "other"),
             'covariance(columns: ["x", "y"], pearsonr: true)',
             group(),
-            'rename(columns: {one: "symbol"})',
-            pivot("symbol", along="other"),
-            sort("symbol"),
+            'rename(columns: {one: "market"})',
+            pivot("market", along="other"),
+            sort("market"),
         ),
         imports=("math",),
         count=_CORRELATED_BARS,
     ),
-    ("symbol",),
+    ("market",),
+)
+_DISTANCE: Final = Query(
+    _of_bars(
+        PAIR,
+        "closes = "
+        + pipe(
+            *_closed("kline", "close"),
+            "map(fn: (r) => ({_time: r._time, exchange: r.exchange, symbol: r.symbol, pair: pair(symbol:"
+            " r.symbol), close: r._value}))",
+        ),
+        "means = "
+        + pipe(
+            "closes",
+            group("pair", "_time"),
+            "reduce(identity: {sum: 0.0, count: 0}, fn: (r, accumulator) => ({sum: accumulator.sum + r.close,"
+            " count: accumulator.count + 1}))",
+            group(),
+            "filter(fn: (r) => r.count > 1)",
+        ),
+        pipe(
+            'join(tables: {one: closes |> group(), all: means}, on: ["_time", "pair"])',
+            "map(fn: (r) => ({_time: r._time, exchange: r.exchange, symbol: r.symbol, _value: (r.close *"
+            " float(v: r.count) / r.sum - 1.0) * 10000.0}))",
+            *series(*_MARKET),
+            sort("_time"),
+        ),
+        imports=("regexp",),
+        count=_CORRELATED_BARS,
+    ),
+    ("_time", "_value"),
+    _MARKET,
 )
 _RSI: Final = Query(
-    _of_bars(pipe(*_closed("indicator", "momentum_rsi"), *series("symbol"))), ("_time", "_value"), ("symbol",)
+    _of_bars(pipe(*_closed("indicator", "momentum_rsi"), *series(*_MARKET))), ("_time", "_value"), _MARKET
 )
 _SUMMARY_COLUMNS: Final = (
+    "pair",
+    "exchange",
     "symbol",
     "close",
     "change",
@@ -119,11 +161,12 @@ _BEGIN: Final = (
 )
 _SUMMARY: Final = Query(
     _of_bars(
+        PAIR,
         "log_return = (r, before) => if before == 0.0 then 0.0 else math.log(x: r.close / before)",
         pipe(
             *_closed("kline", "open", "high", "low", "close", "quote_volume", "trade_count"),
             WIDE,
-            group("symbol"),
+            group(*_MARKET),
             sort("_time"),
             f"reduce(identity: {{{_BEGIN}}}, fn: (r, accumulator) => ({{",
         ),
@@ -140,21 +183,22 @@ _SUMMARY: Final = Query(
         "  |> "
         + pipe(
             group(),
-            "map(fn: (r) => ({symbol: r.symbol, close: r.last, change: r.last / r.first - 1.0, high:"
+            "map(fn: (r) => ({pair: pair(symbol: r.symbol), exchange: r.exchange, symbol: r.symbol,"
+            " close: r.last, change: r.last / r.first - 1.0, high:"
             " r.high, low: r.low, turnover: r.turnover, trades: r.trades, bars: r.bars, deviation: if"
             " r.bars < 2 then 0.0 else math.sqrt(x: math.mMax(x: 0.0, y: r.squares / float(v: r.bars - 1) -"
             " math.pow(x: r.sum / float(v: r.bars - 1), y: 2.0)))}))",
-            sort("symbol"),
+            sort("pair", "exchange", "symbol"),
         ),
-        imports=("math",),
+        imports=("math", "regexp"),
     ),
     _SUMMARY_COLUMNS,
 )
 _TO_MARKET: Final = [
     {
         "title": "Market of ${__value.text}",
-        "url": "/d/market?var-exchange=${exchange}&var-symbol=${__value.text}&var-interval=${interval}"
-        "&from=${__from}&to=${__to}",
+        "url": "/d/market?var-exchange=${__data.fields.exchange}&var-symbol=${__value.text}"
+        "&var-interval=${interval}&from=${__from}&to=${__to}",
         "targetBlank": False,
     }
 ]
@@ -164,13 +208,13 @@ _NOW: Final = Row(
     (
         table(
             "Symbols",
-            f"{_AT_MOST} `change` is from the open of the first bar to the close of the last, `deviation` the"
+            f"{_AT_MOST} Those of the same base and quote (`pair`: without signs; {ALSO_DOLLARS}) stand"
+            " together. `change` is from the open of the first bar to the close of the last, `deviation` the"
             " standard deviation of the log returns from bar to bar. A click on a symbol opens its Market.",
             _SUMMARY,
             unit=AS_QUOTED,
             height=7,
-            sort_by="change",
-            descending=True,
+            sort_by="pair",
             empty=_NO_BARS,
         )
         .overriding("symbol", links=_TO_MARKET)
@@ -185,11 +229,30 @@ _NOW: Final = Row(
             unit="percentunit",
             steps=SIGN,
             lines_at_steps=True,
-            name="${__field.labels.symbol}",
+            name=_NAME,
             width=24,
             height=10,
             figures=True,
             empty=_NO_BARS,
+        ),
+    ),
+)
+_TOGETHER: Final = Row(
+    "The same pair on several exchanges",
+    (
+        lines(
+            "Distance between exchanges",
+            "Close of each bar against the mean of all chosen symbols of the same pair, in ten-thousandths;"
+            " a dollar's tokens have prices of their own. Closed bars of $interval, at most the newest"
+            f" {_CORRELATED_BARS}.",
+            _DISTANCE,
+            unit="suffix: bp",
+            decimals=3,
+            name=_NAME,
+            width=24,
+            height=9,
+            figures=True,
+            empty="No pair has bars of two exchanges in this time range",
         ),
     ),
 )
@@ -201,7 +264,7 @@ _RISK: Final = Row(
             f"Root of the mean squared log return over {_WINDOW} bars, as a yearly rate. {_AT_MOST}",
             _VOLATILITY,
             unit="percentunit",
-            name="${__field.labels.symbol}",
+            name=_NAME,
             bounds=(0, None),
             empty=_NO_BARS,
         ),
@@ -219,7 +282,7 @@ _RISK: Final = Row(
                 "color": {"mode": "continuous-RdYlGr"},
                 "custom": {"align": "auto", "cellOptions": {"type": "color-background"}},
             },
-        ).overriding("symbol", custom__cellOptions={"type": "auto"}),
+        ).overriding("market", custom__cellOptions={"type": "auto"}),
         lines(
             "RSI",
             f"Relative strength index (14 bars); dashed at 30 and 70. {_AT_MOST}",
@@ -228,7 +291,7 @@ _RISK: Final = Row(
             decimals=3,
             steps=RSI_ZONES,
             lines_at_steps=True,
-            name="${__field.labels.symbol}",
+            name=_NAME,
             bounds=(0, 100),
             width=24,
             empty=_NO_BARS,
@@ -239,9 +302,9 @@ _RISK: Final = Row(
 BOARD: Final = Dashboard(
     "compare",
     "Compare",
-    "All symbols: change, volatility, correlation.",
+    "Symbols of all exchanges, the same base and quote together: change, distance, volatility, correlation.",
     "now-3h",
     "10s",
-    (EXCHANGE, SYMBOLS, INTERVAL),
-    (_NOW, _RISK),
+    (EXCHANGES, PAIRS, SYMBOLS, INTERVAL_OF_EXCHANGES),
+    (_NOW, _TOGETHER, _RISK),
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from grafana.book_state import SPANS, spans_table, unsynced_spans
+from grafana.choices import EXCHANGES
+from grafana.flux import OF_EXCHANGES
 from grafana.model import Dashboard, Panel, Query, Row
 from grafana.panels import AGES, PLAIN, ZERO_IS_GOOD, Step, cell, lines, stat, state_names, states, table
 from grafana.queries.pipeline import (
@@ -208,7 +210,7 @@ _TROUBLE: Final = Row(
         spans_table(
             f"From the loss of an order book to its next point, the newest {SPANS}; a span ends with a new"
             " snapshot.",
-            unsynced_spans(),
+            unsynced_spans(OF_EXCHANGES),
             width=10,
         ),
     ),
@@ -268,6 +270,6 @@ BOARD: Final = Dashboard(
     "The ledger (lost must be 0), freshness, rates, lag, gaps and repairs, dead letters, health.",
     "now-1h",
     "10s",
-    (),
+    (EXCHANGES,),
     (_LEDGER, _FRESHNESS, _RATES, _TROUBLE, _SERVICES),
 )

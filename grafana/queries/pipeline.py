@@ -8,6 +8,7 @@ from grafana.counters import increase
 from grafana.flux import (
     AGE_S,
     MARKET,
+    OF_EXCHANGES,
     SHOWN,
     TICKS,
     before,
@@ -35,7 +36,7 @@ _REPORT_WINDOWS: Final = script(
 
 def _total(field: str, span: str = SHOWN) -> str:
     return pipe(
-        *read(MARKET, "ledger", (field,), span=span),
+        *read(MARKET, "ledger", (field,), OF_EXCHANGES, span=span),
         "sum()",
         group(),
         "sum()",
@@ -61,8 +62,10 @@ LEDGER_BY_SERIES: Final = Query(
     script(
         _SETTLED,
         "counts = "
-        + pipe(*read(MARKET, "ledger", tuple(name for name in _COUNTS if name != "lost")), "sum()"),
-        "lost = " + pipe(*read(MARKET, "ledger", ("lost",), span=_UNTIL_SETTLED), "sum()"),
+        + pipe(
+            *read(MARKET, "ledger", tuple(name for name in _COUNTS if name != "lost"), OF_EXCHANGES), "sum()"
+        ),
+        "lost = " + pipe(*read(MARKET, "ledger", ("lost",), OF_EXCHANGES, span=_UNTIL_SETTLED), "sum()"),
         # Of a series that is younger than two minutes.
         'none = counts |> filter(fn: (r) => r._field == "expected")'
         ' |> map(fn: (r) => ({r with _field: "lost", _value: 0}))',
@@ -82,7 +85,7 @@ LEDGER_BY_SERIES: Final = Query(
 )
 REPAIRS: Final = Query(
     pipe(
-        *read(MARKET, "ledger", ("backfilled", "lost")),
+        *read(MARKET, "ledger", ("backfilled", "lost"), OF_EXCHANGES),
         group("_field"),
         "aggregateWindow(every: if int(v: v.windowPeriod) > int(v: 1m) then v.windowPeriod else 1m, fn: sum,"
         ' createEmpty: false, timeSrc: "_start")',
@@ -96,7 +99,7 @@ REPAIRS: Final = Query(
 def hop(hop: str) -> Query:
     """95th percentile of a hop, of the slowest instance and exchange of each stream."""
     flux = pipe(
-        *read(TICKS, "freshness", ("p95",), f'r.hop == "{hop}"'),
+        *read(TICKS, "freshness", ("p95",), f'r.hop == "{hop}"', OF_EXCHANGES),
         group("stream"),
         windows("max"),
         *series("stream"),
@@ -106,7 +109,7 @@ def hop(hop: str) -> Query:
 
 HOPS_NOW: Final = Query(
     pipe(
-        *read(TICKS, "freshness", (), span=before("5m")),
+        *read(TICKS, "freshness", (), OF_EXCHANGES, span=before("5m")),
         "last()",
         group("exchange", "stream", "hop", "_field"),
         "max()",

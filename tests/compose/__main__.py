@@ -11,7 +11,7 @@ import time
 from functools import partial
 from typing import Final
 
-from tests.compose import checks, page
+from tests.compose import checks, exchanges, page
 from tests.compose.composer import (
     Composer,
     Failed,
@@ -48,9 +48,13 @@ def main() -> int:
     arguments = parser.parse_args()
     composer = Composer(
         (FILES[arguments.broker], "compose.simulator.yml"),
-        [name for name in ("c3", "snapshots") if getattr(arguments, name)],
-        # A snapshot each minute: nobody waits five for one.
-        {"C3_ENABLED": str(arguments.c3).lower(), "SNAPSHOT_CRON": "*/1 * * * *"},
+        ["kraken", "coinbase", *(name for name in ("c3", "snapshots") if getattr(arguments, name))],
+        {
+            "MORE_SYMBOLS": ",".join(f"{exchange}:{symbol}" for exchange, symbol in checks.ELSEWHERE),
+            "C3_ENABLED": str(arguments.c3).lower(),
+            # A snapshot each minute: nobody waits five for one.
+            "SNAPSHOT_CRON": "*/1 * * * *",
+        },
     )
     # Told to end, it takes its containers with it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -74,9 +78,9 @@ def main() -> int:
 
 def _steps(arguments: argparse.Namespace) -> list[str]:
     if arguments.short:
-        steps = ["clean", "up", "flow", "page", "dashboards", "secrets"]
+        steps = ["clean", "up", "flow", "exchanges", "page", "dashboards", "secrets"]
     elif arguments.broker == "three":
-        steps = ["clean", "up", "flow", "lose-a-broker", "ledger"]
+        steps = ["clean", "up", "flow", "exchanges", "lose-a-broker", "ledger"]
     else:
         steps = [name for name in STEPS if name not in ("lose-a-broker", "ledger", "snapshots")]
     if arguments.snapshots:
@@ -139,6 +143,13 @@ def _snapshots(composer: Composer, arguments: argparse.Namespace) -> None:
         "snapshots of two slots", lambda: len(checks.snapshot_slots(composer)) >= 2, 240, 10.0
     )
     say(f"snapshots: complete rows of two scheduled slots after {seconds:.0f} s")
+
+
+def _exchanges(composer: Composer, arguments: argparse.Namespace) -> None:
+    """Points of every exchange come, and one dashboard has all of them."""
+    wait_until("points of every exchange in the last minute", exchanges.flowing, 120)
+    wait_until("every exchange side by side in the dashboard Compare", exchanges.compared, 60)
+    say(f"exchanges: {', '.join(checks.EXCHANGES)} flow, and Compare has all of them side by side")
 
 
 def _page(composer: Composer, arguments: argparse.Namespace) -> None:
@@ -245,6 +256,7 @@ STEPS: Final = {
     "up": _up,
     "flow": _flow,
     "snapshots": _snapshots,
+    "exchanges": _exchanges,
     "page": _page,
     "dashboards": _dashboards,
     "secrets": _secrets,

@@ -6,15 +6,18 @@ import json
 import math
 import os
 import re
-import urllib.request
 from pathlib import Path
 from typing import Any, Final
 
-from tests.compose.composer import PORTS, PROJECT, Composer, Failed, containers, engine, lasting, say
+from tests.compose import grafana
+from tests.compose.composer import PROJECT, Composer, Failed, containers, engine, lasting, say
 from tests.conftest import ROOT
 
 SYMBOLS: Final = 4
-SERIES: Final = SYMBOLS * (5 + 1)  # intervals and trades
+# Those of the profiles of other exchanges.
+ELSEWHERE: Final = (("kraken", "BTC/USD"), ("coinbase", "BTC-USD"))
+EXCHANGES: Final = ("binance", *(exchange for exchange, _ in ELSEWHERE))
+SERIES: Final = (SYMBOLS + len(ELSEWHERE)) * (5 + 1)  # intervals and trades
 MEMORY_BYTES: Final = 4 * 10**9
 # One trade that is not sent, one that comes as garbage, one hole in an order book; each at the next occasion.
 FAULTS: Final = (
@@ -143,16 +146,10 @@ def scripted_events(composer: Composer, found: dict[str, Any]) -> None:
 
 def shown_events() -> None:
     """The Pipeline dashboard has the same numbers, asked of Grafana as a viewer's browser asks."""
-    panels = {
-        panel["title"]: panel for panel in _grafana("/api/dashboards/uid/pipeline")["dashboard"]["panels"]
-    }
 
     def column(title: str, name: str) -> list[Any]:
-        asked = {"from": "now-1h", "to": "now", "queries": panels[title]["targets"]}
-        (frame,) = _grafana("/api/ds/query", asked)["results"]["A"]["frames"]
-        names = [field["name"] for field in frame["schema"]["fields"]]
-        found: list[Any] = frame["data"]["values"][names.index(name)]
-        return found
+        (frame,) = grafana.frames("pipeline", title, "now-1h", exchanges=grafana.every(EXCHANGES))
+        return grafana.column(frame, name)
 
     for title, name, wanted in (
         ("Lost", "_value", [0]),
@@ -162,20 +159,6 @@ def shown_events() -> None:
         if (found := column(title, name)) != wanted:
             raise Failed(f"dashboard Pipeline, {title}: shows {found}, not {wanted}")
     say("shown as made: lost 0, dead letters 1, one span without a synced book")
-
-
-def _grafana(path: str, body: Any = None) -> Any:
-    """What it answers to somebody who has not logged in."""
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{PORTS['GRAFANA_PORT']}{path}",
-        None if body is None else json.dumps(body).encode(),
-        {"Content-Type": "application/json"},
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.load(answer)
-    except OSError as error:
-        raise Failed(f"Grafana {path}: {error}") from None
 
 
 def snapshot_slots(composer: Composer) -> list[str]:

@@ -91,7 +91,8 @@ class Composer:
         return self.call("run", "--rm", "-T", "cli", *words, timeout_s=timeout_s, check=check)
 
     def down(self, *words: str) -> None:
-        profiles = [word for name in ("tools", "c3", "snapshots") for word in ("--profile", name)]
+        names = ("tools", "c3", "snapshots", "kraken", "coinbase")
+        profiles = [word for name in names for word in ("--profile", name)]
         self.call(*profiles, "down", "--remove-orphans", *words)
 
 

@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -87,7 +87,7 @@ class Asking:
         value = self.choices[name]
         values = [value] if isinstance(value, str) else list(value)
         if how == "regex":
-            escaped = [re.escape(text) for text in values]
+            escaped = [re.sub(r"[\\^$*+?.()|\[\]{}/]", r"\\\g<0>", text) for text in values]
             return f"({'|'.join(escaped)})" if len(escaped) > 1 else escaped[0]
         assert how is None, f"{name}:{how} is not a format that our queries use"
         (text,) = values
@@ -122,12 +122,32 @@ def _frame(names: Sequence[str], groups: Sequence[str], table: Sequence[Sequence
     )
 
 
-def numbers(frames: Sequence[Frame], label: str) -> dict[str, float]:
-    """Label → last value of the `_value` column."""
-    return {frame.labels[label]: float(frame.columns["_value"][-1]) for frame in frames}
+def opened(asking: Asking, model: Mapping[str, Any], **more: Choice) -> Asking:
+    """The viewer of a dashboard that has just been opened: what is chosen for each variable, from the left.
+
+    As Grafana does it: the saved values that are offered, else the first that is offered (sorted, if that is
+    asked for); for "All" everything that is offered.
+
+    Args:
+        more: choices in the dashboard's address.
+    """
+    for item in model["templating"]["list"]:
+        name = item["name"]
+        if name in more:
+            chosen = more[name]
+        else:
+            offered = [
+                value for frame in asking.ask(item["query"]["query"]) for value in frame.columns["_value"]
+            ]
+            chosen = _chosen(item, sorted(offered) if item["sort"] else offered)
+        asking = replace(asking, choices={**asking.choices, name: chosen})
+    return replace(asking, choices={**asking.choices, **more})
 
 
-def choices_of(model: Mapping[str, Any], **more: Choice) -> dict[str, Choice]:
-    """What is chosen when a dashboard is opened."""
-    chosen = {item["name"]: item["current"]["value"] for item in model["templating"]["list"]}
-    return {**chosen, **more}
+def _chosen(item: Mapping[str, Any], offered: Sequence[str]) -> Choice:
+    saved = item["current"].get("value", "")
+    values = [saved] if isinstance(saved, str) else list(saved)
+    if "$__all" in values:
+        return list(offered)
+    kept = [value for value in values if value in offered] or list(offered[:1])
+    return kept if item["multi"] else "".join(kept[:1])

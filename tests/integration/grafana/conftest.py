@@ -15,8 +15,8 @@ from grafana.model import Dashboard
 from grafana.render import dashboard
 from shared.settings import Settings
 from tests.conftest import Influx, real_influx
-from tests.integration.grafana.asking import Asking, Choice, choices_of
-from tests.integration.grafana.history import SYMBOLS, recent_end_ms, write_history
+from tests.integration.grafana.asking import Asking, Choice, opened
+from tests.integration.grafana.history import recent_end_ms, write_history
 
 SPAN_MS = {"now-15m": 900_000, "now-1h": 3_600_000, "now-3h": 10_800_000}
 
@@ -63,8 +63,8 @@ class History:
     def opened(self, board: Dashboard, *, before_ms: int = 0, **choices: Choice) -> Asking:
         """A dashboard as it is opened at the end of the history, or some time before it."""
         stop_ms = self.end_ms - before_ms
-        chosen = choices_of(dashboard(board), **{"symbols": SYMBOLS, **choices})
-        return Asking(self.server, stop_ms - SPAN_MS[board.span], stop_ms, chosen)
+        viewer = Asking(self.server, stop_ms - SPAN_MS[board.span], stop_ms, {})
+        return opened(viewer, dashboard(board), **choices)
 
     def over(self, seconds: int) -> Asking:
         """The last `seconds`, without choices."""

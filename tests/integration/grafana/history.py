@@ -6,6 +6,7 @@
 | ETHUSDC | its trades have not been carried for five minutes; those of BTCUSDC were not for one |
 | XRPUSDC | three trades are lost; its book has not been synced for two minutes |
 | SOLUSDC | nothing has come for ten minutes |
+| BTC/USD of Kraken, BTC-USD of Coinbase | bars as of BTCUSDC, at a distance |
 | consumer-klines-1s | falls behind ever further |
 | consumer-trades | puts five records aside within the last minutes; was restarted |
 | consumer-book | has been silent for three minutes |
@@ -36,6 +37,9 @@ from shared.metrics import ServiceMetrics
 from tests.builders import book, kline, ledger, quote, trade
 
 SYMBOLS: Final = ("BTCUSDC", "ETHUSDC", "XRPUSDC", "SOLUSDC")
+# Of the pair BTCUSD on other exchanges: how far their prices are from those of BTCUSDC.
+ELSEWHERE: Final = {("kraken", "BTC/USD"): 1.001, ("coinbase", "BTC-USD"): 0.999}
+MARKETS: Final = (*(("binance", symbol) for symbol in SYMBOLS), *ELSEWHERE)
 STALE: Final = "SOLUSDC"
 SPAN_S: Final = 900
 STALE_S: Final = 600
@@ -60,6 +64,12 @@ def price(symbol: str, at_s: float) -> float:
     return PRICES[symbol] * (
         1 + 0.004 * math.sin(at_s / 600 + phase) + 0.001 * math.sin(at_s / (7 + phase) + phase)
     )
+
+
+def price_on(exchange: str, symbol: str, at_s: float) -> float:
+    """The same for any market: BTC moves alike on all exchanges."""
+    distance = ELSEWHERE.get((exchange, symbol))
+    return price(symbol, at_s) if distance is None else distance * price("BTCUSDC", at_s)
 
 
 def write_history(store: Store, end_ms: int) -> None:
@@ -108,14 +118,17 @@ def _text(number: float) -> str:
 def _bars(interval: str, count: int, end_ms: int) -> list[KlineMessage]:
     step_ms = INTERVAL_MS[interval]
     messages = []
-    for symbol in SYMBOLS:
+    for exchange, symbol in MARKETS:
         last_ms = _last_s(symbol, end_ms) * 1000
         open_ms = last_ms - last_ms % step_ms
         for open_time_ms in range(open_ms - count * step_ms, open_ms + 1, step_ms):
-            first, last = price(symbol, open_time_ms / 1000), price(symbol, (open_time_ms + step_ms) / 1000)
+            first, last = (
+                price_on(exchange, symbol, at_ms / 1000) for at_ms in (open_time_ms, open_time_ms + step_ms)
+            )
             volume = 10 + 5 * math.sin(open_time_ms / 7000)
             messages.append(
                 kline(
+                    exchange=exchange,
                     symbol=symbol,
                     interval=interval,
                     open_time_ms=open_time_ms,

@@ -15,13 +15,15 @@ from grafana import boards
 from grafana.model import Dashboard, Panel, Query, Variable
 from shared.messages import TradeMessage
 from tests.conftest import Influx
-from tests.integration.grafana.asking import Asking, Frame, numbers
+from tests.integration.grafana.asking import Asking, Choice, Frame
 from tests.integration.grafana.conftest import History, api, store_of
 from tests.integration.grafana.history import (
     BARS,
     DEAD_LETTERS,
+    ELSEWHERE,
     FILLED_TRADES,
     LOST_TRADES,
+    MARKETS,
     PRICES,
     SYMBOLS,
     UNSYNCED_S,
@@ -42,12 +44,12 @@ def panel_of(board: Dashboard, title: str) -> Panel:
     return next(panel for of, panel in PANELS if of is board and panel.title == title)
 
 
-def shown(history: History, uid: str, title: str, **choices: str) -> list[Frame]:
+def shown(history: History, uid: str, title: str, **choices: Choice) -> list[Frame]:
     board = boards.BY_UID[uid]
     return history.opened(board, before_ms=0, **choices).ask(panel_of(board, title).query.flux)
 
 
-def figure(history: History, uid: str, title: str, **choices: str) -> float:
+def figure(history: History, uid: str, title: str, **choices: Choice) -> float:
     """What a panel of one figure shows."""
     (frame,) = shown(history, uid, title, **choices)
     (row,) = frame.rows()
@@ -106,10 +108,39 @@ def test_every_variable_offers_what_is_chosen_at_first(
     (frame,) = history.opened(board).ask(variable.flux)
     offered = frame.columns["_value"]
     assert set(variable.default) <= set(offered)
-    if variable.name in ("symbol", "symbols"):
-        assert set(offered) == set(SYMBOLS)
+    assert len(offered) == len(set(offered))
+    if variable.name in OFFERED:
+        assert set(offered) == OFFERED[variable.name]
     if variable.name == "interval":
         assert offered == list(BARS), "the shortest first"
+
+
+OFFERED = {
+    "exchange": {"binance", "kraken", "coinbase"},
+    "exchanges": {"binance", "kraken", "coinbase"},
+    "symbol": set(SYMBOLS),
+    "pairs": {"BTCUSD", "ETHUSD", "XRPUSD", "SOLUSD"},
+    "symbols": {symbol for _, symbol in MARKETS},
+}
+
+
+@pytest.mark.parametrize(("exchange", "symbol"), [("binance", "BTCUSDC"), *ELSEWHERE])
+def test_a_dashboard_of_one_symbol_opens_on_the_first_of_its_exchange(
+    history: History, exchange: str, symbol: str
+) -> None:
+    """Whatever it is called: of Kraken and Coinbase there is no BTCUSDC."""
+    chosen = history.opened(boards.BY_UID["market"], exchange=exchange).choices
+    assert (chosen["exchange"], chosen["symbol"], chosen["interval"]) == (exchange, symbol, "1m")
+    assert history.opened(boards.BY_UID["market"]).choices["exchange"] == "binance"
+
+
+@pytest.mark.parametrize(("exchange", "symbol"), ELSEWHERE)
+def test_a_symbol_with_a_sign_has_its_candles_and_indicators(
+    history: History, exchange: str, symbol: str
+) -> None:
+    for uid, title in (("market", "Candles and volume"), ("market", "RSI"), ("indicators", "All indicators")):
+        (frame,) = shown(history, uid, title, exchange=exchange, symbol=symbol)
+        assert len(frame) > 80, title
 
 
 # -- what they show ------------------------------------------------------------------------------------------
@@ -197,7 +228,7 @@ def test_what_is_on_its_way_is_not_lost(history: History) -> None:
 def test_a_range_shorter_than_what_settles_is_no_error(history: History) -> None:
     end_ms = history.end_ms
     for title in ("Lost", "Ledger by series", "Heard"):
-        Asking(history.server, end_ms - 60_000, end_ms, {}).ask(
+        Asking(history.server, end_ms - 60_000, end_ms, {"exchanges": "binance"}).ask(
             panel_of(boards.BY_UID["pipeline"], title).query.flux
         )
 
@@ -266,7 +297,7 @@ def test_a_hop_of_two_exchanges_is_one_line_of_the_slower_one(server: Influx, un
         ]
     )
     flux = panel_of(boards.BY_UID["pipeline"], "Socket → store").query.flux.replace('"ticks"', f'"{unique}"')
-    (frame,) = Asking(server, at_ms - 60_000, at_ms + 1_000, {}).ask(flux)
+    (frame,) = Asking(server, at_ms - 60_000, at_ms + 1_000, {"exchanges": ["binance", "other"]}).ask(flux)
     assert [float(value) for value in frame.columns["_value"]] == [30.0]
 
 
@@ -332,15 +363,56 @@ def test_the_tape_has_the_newest_trade_first(history: History) -> None:
     assert ids == list(range(newest, newest - 200, -1))
 
 
-def test_every_symbol_is_compared(history: History) -> None:
+def test_every_symbol_of_every_exchange_is_compared(history: History) -> None:
     (table,) = shown(history, "compare", "Symbols")
-    changes = {row["symbol"]: float(row["change"]) for row in table.rows()}
-    lines = numbers(shown(history, "compare", "Change"), "symbol")
-    assert set(changes) == set(lines) == set(SYMBOLS)
+    changes = {(row["exchange"], row["symbol"]): float(row["change"]) for row in table.rows()}
+    lines = shown(history, "compare", "Change")
+    assert set(changes) == {(of.labels["exchange"], of.labels["symbol"]) for of in lines} == set(MARKETS)
     (matrix,) = shown(history, "compare", "Correlation")
+    names = [" ".join(market) for market in sorted(MARKETS)]
+    assert matrix.columns["market"] == names
     for row in matrix.rows():
-        assert float(row[row["symbol"]]) == pytest.approx(1)
-        assert all(-1.000001 <= float(row[other]) <= 1.000001 for other in SYMBOLS)
+        assert float(row[row["market"]]) == pytest.approx(1)
+        assert all(-1.000001 <= float(row[other]) <= 1.000001 for other in names)
+
+
+def test_the_same_base_and_quote_stand_side_by_side(history: History) -> None:
+    (table,) = shown(history, "compare", "Symbols")
+    found = [(row["pair"], row["exchange"], row["symbol"]) for row in table.rows()]
+    assert found[:4] == [
+        ("BTCUSD", "binance", "BTCUSDC"),
+        ("BTCUSD", "coinbase", "BTC-USD"),
+        ("BTCUSD", "kraken", "BTC/USD"),
+        ("ETHUSD", "binance", "ETHUSDC"),
+    ]
+
+
+def test_a_pair_that_is_chosen_offers_its_symbols_of_all_exchanges(history: History) -> None:
+    chosen = history.opened(boards.BY_UID["compare"], pairs=["BTCUSD"]).choices
+    assert chosen["symbols"] == ["BTC-USD", "BTC/USD", "BTCUSDC"]
+    of_two = history.opened(boards.BY_UID["compare"], exchanges=["kraken", "coinbase"]).choices
+    assert (of_two["pairs"], of_two["symbols"]) == (["BTCUSD"], ["BTC-USD", "BTC/USD"])
+
+
+def test_exchanges_of_a_pair_have_a_distance_and_a_pair_of_one_exchange_has_none(history: History) -> None:
+    frames = shown(history, "compare", "Distance between exchanges")
+    distances = {
+        (frame.labels["exchange"], frame.labels["symbol"]): [float(bp) for bp in frame.columns["_value"]]
+        for frame in frames
+    }
+    prices = {("binance", "BTCUSDC"): 1.0, **ELSEWHERE}
+    mean = sum(prices.values()) / len(prices)
+    assert distances.keys() == prices.keys()
+    for market, found in distances.items():
+        assert len(found) > 100
+        assert found == pytest.approx([(prices[market] / mean - 1) * 10_000] * len(found), abs=0.01)
+
+
+def test_an_exchange_that_is_not_chosen_is_not_counted(history: History) -> None:
+    """Of the others there are bars, and no ledger."""
+    assert sum(map(len, shown(history, "pipeline", "Ledger by series", exchanges=["kraken"]))) == 0
+    assert sum(map(len, shown(history, "pipeline", "Socket → store", exchanges=["kraken"]))) == 0
+    assert figure(history, "pipeline", "Lost", exchanges=["binance", "kraken"]) == LOST_TRADES
 
 
 def test_all_indicators_are_listed_closed_and_open(history: History) -> None:

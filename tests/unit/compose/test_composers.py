@@ -68,7 +68,9 @@ def schema() -> dict[str, Any]:
 
 @pytest.mark.parametrize("files", STACKS, ids=" ".join)
 @pytest.mark.parametrize(
-    "profiles", [(), ("snapshots",), ("c3", "tools", "snapshots")], ids=["core", "snapshots", "all profiles"]
+    "profiles",
+    [(), ("snapshots",), ("kraken",), ("kraken", "coinbase", "c3", "tools", "snapshots")],
+    ids=["core", "snapshots", "one more exchange", "all profiles"],
 )
 def test_docker_compose_1_29_accepts_it(files: tuple[str, ...], profiles: tuple[str, ...]) -> None:
     named = [word for file in files for word in ("-f", str(ROOT / file))]

@@ -11,7 +11,7 @@ import pytest
 
 from scripts.make_compose import MADE, made
 from shared.intervals import INTERVAL_MS
-from shared.settings import Settings
+from shared.settings import Settings, split_names
 from tests.conftest import ROOT
 from tests.unit.compose.stack import (
     OVERLAYS,
@@ -26,6 +26,7 @@ from tests.unit.compose.stack import (
 )
 
 INITS = {"secrets-init", "influx-init", "topic-init", "c3-init"}
+SIMULATORS = ("simulator", "simulator-kraken", "simulator-coinbase")
 CORE_LIMIT_MIB = 6_000_000_000 / 2**20
 
 
@@ -183,7 +184,7 @@ def test_every_symbol_has_a_producer_and_every_interval_a_consumer(file: str) ->
     producers = {
         service["command"][-1]: service["environment"]
         for name, service in services(file).items()
-        if name.startswith("producer-")
+        if name.startswith("producer-") and "profiles" not in service
     }
     assert tuple(producers) == defaults["symbols"].default
     # Each reports its figures under a name of its own.
@@ -235,13 +236,13 @@ def test_settings_of_the_files_are_settings_of_ours_at_their_defaults(file: str)
     }
     for key in given.keys() - own - {"LOG_FORMAT", "BINANCE_HISTORY_URL"}:
         default = fields[key.lower()].default
-        shown = ",".join(default) if isinstance(default, tuple) else str(default)
-        assert given[key] == shown, key
+        shown = split_names(given[key]) if isinstance(default, tuple) else given[key]
+        assert shown == (default if isinstance(default, tuple) else str(default)), key
 
 
 def needs(file: str, name: str) -> set[str]:
     """What must be there before a service of a file, over any number of steps."""
-    found = {**services(file), **(services("compose.simulator.yml") if name == "simulator" else {})}
+    found = {**services(file), **(services("compose.simulator.yml") if name in SIMULATORS else {})}
     direct = set(found[name].get("depends_on", {}))
     return direct.union(*(needs(file, other) for other in direct))
 
@@ -251,7 +252,7 @@ def test_our_image_is_built_once_before_anything_needs_it(file: str) -> None:
     """docker-compose 1.29 would look for it in a registry; each further build copies the context again."""
     for name, service in (
         *services(file).items(),
-        ("simulator", services("compose.simulator.yml")["simulator"]),
+        *((name, services("compose.simulator.yml")[name]) for name in SIMULATORS),
     ):
         if ours(service):
             assert service["pull_policy"] == "never"
@@ -296,11 +297,15 @@ def test_the_simulated_exchange_is_what_producers_and_commands_ask() -> None:
     for file in WHOLE:
         producers = {name for name in services(file) if name.startswith("producer-")}
         # `repair` and `doctor` ask the exchange as well.
-        assert producers | {"cli"} == overlay.keys() - {"simulator"}
-    for name in overlay.keys() - {"simulator"}:
-        assert {
-            key: value.split("://")[1] for key, value in overlay[name]["environment"].items()
-        } == dict.fromkeys(("BINANCE_REST_URL", "BINANCE_WS_URL", "BINANCE_HISTORY_URL"), "simulator:9000")
+        assert producers | {"cli"} == overlay.keys() - set(SIMULATORS)
+    for name in overlay.keys() - set(SIMULATORS):
+        assert {key: value.split("://")[1] for key, value in overlay[name]["environment"].items()} == {
+            **dict.fromkeys(("BINANCE_REST_URL", "BINANCE_WS_URL", "BINANCE_HISTORY_URL"), "simulator:9000"),
+            **dict.fromkeys(("KRAKEN_REST_URL", "KRAKEN_WS_URL"), "simulator-kraken:9000"),
+            **dict.fromkeys(
+                ("COINBASE_REST_URL", "COINBASE_WS_URL", "COINBASE_EXCHANGE_URL"), "simulator-coinbase:9000"
+            ),
+        }
 
 
 def test_the_example_of_settings_names_what_the_files_read() -> None:
@@ -309,7 +314,7 @@ def test_the_example_of_settings_names_what_the_files_read() -> None:
     unnamed = read - example
     # What is set on the command line or in tests alone.
     assert all(name.endswith("_URL") or name in _NOT_FOR_USERS for name in unnamed), unnamed
-    assert example - read == {"COMPOSE_PROJECT_NAME"}
+    assert example - read == {"COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES"}
     assert "$" not in re.sub(r"^# No \$ in values.*$", "", text(".env.example"), flags=re.MULTILINE)
 
 

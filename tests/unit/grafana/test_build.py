@@ -139,6 +139,33 @@ def test_only_declared_variables_are_used(board: Dashboard) -> None:
         assert set(re.findall(r"\$\{(\w+)", text)) <= declared
 
 
+def test_no_dashboard_is_of_one_exchange_or_knows_a_symbol() -> None:
+    """It opens on the first exchange and symbol that are there; a saved name need not be."""
+    for board in boards.ALL:
+        model = dashboard(board)
+        saved = {item["name"]: item["current"] for item in model["templating"]["list"]}
+        assert {"exchange", "exchanges"} & saved.keys(), board.uid
+        assert saved.get("exchange", {}) == saved.get("symbol", {}) == {}
+        for name in {"exchanges", "pairs", "symbols"} & saved.keys():
+            assert saved[name] == {"text": "All", "value": ["$__all"]}
+        assert not re.search(r"binance|kraken|coinbase|BTC", json.dumps(model)), board.uid
+
+
+@pytest.mark.parametrize("board", boards.ALL, ids=title)
+def test_a_query_of_one_symbol_asks_for_its_exchange_too(board: Dashboard) -> None:
+    """Two exchanges may have a symbol of one name."""
+    for text in queries(dashboard(board)):
+        assert text.count("${symbol}") == text.count(
+            'r.exchange == "${exchange}" and r.symbol == "${symbol}"'
+        )
+        assert text.count("${symbols:regex}") <= text.count("${exchanges:regex}")
+
+
+def test_a_rule_of_one_exchange_names_it() -> None:
+    for rule in RULES:
+        assert ("$labels.exchange" in rule.summary) == ("exchange" in rule.labels), rule.uid
+
+
 def test_queries_read_the_store_and_nothing_else() -> None:
     for text in {text for model in files().values() for text in queries(json.loads(model))}:
         assert "from(bucket:" in text or "schema." in text, text
