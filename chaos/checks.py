@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from chaos.differences import Differences, compare_bars, compare_trades
 from chaos.exchange_log import BAR_FIELDS, BarSeries, ExchangeLog, Numbers
@@ -42,8 +42,13 @@ def against_exchange_log(
     return differences
 
 
-def against_export(export: Export, other: Export) -> Differences:
-    """Two exports over their common window."""
+def against_export(export: Export, other: Export, revised: Collection[BarSeries] = ()) -> Differences:
+    """Two exports over their common window.
+
+    Args:
+        revised: series with bars that were published before all of their trades had come: from then on
+            indicators, which are not computed again, differ.
+    """
     differences = Differences()
     window = export.window.cut(other.window)
     for symbol, found in export.trades.items():
@@ -57,6 +62,8 @@ def against_export(export: Export, other: Export) -> Differences:
         ("indicator", export.columns, export.indicators, other.indicators),
     ):
         for series, bars in mine.items():
+            if what == "indicator" and series in revised:
+                continue
             unit = INTERVAL_MS[series[1]]
             wanted, has = (
                 {at: numbers for at, numbers in rows.items() if window.has_bar(at, unit)}
@@ -123,6 +130,11 @@ def against_topics(
         for first, last in left:
             example = f"{series.symbol} {first * series.unit}"
             differences.add(f"market.klines.{series.interval}", "missing", example, last - first + 1)
+        revised = claims.ids(series, "revised")
+        for open_ms in topics.superseded.get((series.symbol, series.interval), ()):
+            if open_ms // series.unit not in revised:
+                example = f"{series.symbol} {open_ms} came again with other content, without an entry"
+                differences.add(f"market.klines.{series.interval}", "broken", example)
     return differences
 
 

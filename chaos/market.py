@@ -19,6 +19,8 @@ class Market:
     Attributes:
         start_ms: the world's time at the start, ms since the epoch.
         rate: multiplies the trades.
+        exchange: whose protocol is spoken.
+        told: further arguments of the simulator.
     """
 
     start_ms: int
@@ -27,6 +29,8 @@ class Market:
     seed: int = 1
     rate: float = 3.0
     warmup_bars: int = 100
+    exchange: str = "binance"
+    told: tuple[str, ...] = ()
 
     def arguments(self) -> list[str]:
         """Arguments of `python -m simulator`."""
@@ -35,6 +39,8 @@ class Market:
             *("--seed", str(self.seed)),
             *("--start", str(self.start_ms)),
             *("--rate", f"{self.rate:g}"),
+            *(() if self.exchange == "binance" else ("--exchange", self.exchange)),
+            *self.told,
         ]
 
 

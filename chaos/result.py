@@ -26,6 +26,7 @@ class Result:
         rows: compared rows of the store.
         unexpected_exits: one line for each exit of a service that the harness did not cause.
         most_mb: largest resident memory of each service.
+        revised: series with bars that came again with other content.
     """
 
     scenario: Scenario
@@ -44,6 +45,7 @@ class Result:
     lost: int = 0
     dead_letters: int = 0
     most_mb: dict[str, float] = field(default_factory=dict)
+    revised: frozenset[tuple[str, str]] = frozenset()
     differences: Differences = field(default_factory=Differences)
     complaints: list[str] = field(default_factory=list)
     unexpected_exits: tuple[str, ...] = ()

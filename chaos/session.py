@@ -130,7 +130,8 @@ class Session:
 
     def export(self, window: Window, *, indicators: bool = True) -> Export:
         """The stored points of a window."""
-        settings = self._servers.settings(self._market.symbols, self._market.intervals)
+        market = self._market
+        settings = self._servers.settings(market.symbols, market.intervals, market.exchange)
         columns = indicator_set(settings.indicators).columns
         with closing(open_reader(settings)) as reader:
             return read_export(

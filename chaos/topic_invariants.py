@@ -12,7 +12,7 @@ from typing import Any, Final
 import orjson
 
 from chaos.differences import Differences, Kind
-from chaos.exchange_log import BarSeries
+from chaos.exchange_log import BAR_FIELDS, BarSeries, Numbers
 from shared.id_ranges import IdRanges
 from shared.intervals import INTERVAL_MS
 from shared.kafka_reader import TopicReader
@@ -54,6 +54,8 @@ class KlineInvariants:
     Attributes:
         first_ms: open time of the first bar.
         holes: ids (open time divided by the interval) of absent bars; the ledger must excuse them.
+        superseded: by open time, the first version of bars that came again with other content; the ledger
+            must have them as revised.
     """
 
     def __init__(self, symbol: str, interval: str) -> None:
@@ -62,15 +64,22 @@ class KlineInvariants:
         self._unit = INTERVAL_MS[interval]
         self.first_ms: int | None = None
         self.holes = IdRanges()
+        self.superseded: dict[int, Numbers] = {}
         self._last_ms: int | None = None
+        self._bars: dict[int, Numbers] = {}
 
     def receive(self, message: Mapping[str, Any]) -> Differences:
         differences = Differences()
         open_ms, last_ms = message["open_time_ms"], self._last_ms
+        numbers = tuple(float(message[name]) for name in BAR_FIELDS)
+        before = self._bars.setdefault(open_ms, numbers)
         if not message["closed"]:
             differences.add(self._topic, "broken", f"{self._symbol} {open_ms} is not closed")
         if last_ms is None:
             self.first_ms = open_ms
+        elif before != numbers:
+            self.superseded.setdefault(open_ms, before)
+            self._bars[open_ms] = numbers
         elif open_ms <= last_ms:
             kind: Kind = "twice" if open_ms == last_ms else "broken"
             differences.add(self._topic, kind, f"{self._symbol} {open_ms} comes after {last_ms}")
@@ -172,6 +181,8 @@ class TopicReport:
         trades: ids on `market.trades` by symbol.
         late_trades: those of the stream that came after higher ones.
         firsts_ms: open time of the first bar of each series. bar_holes: absent bars after it.
+        superseded: first versions of bars that came again, by series and open time.
+        synced: records of `market.book` of exact books.
         books: records of `market.book` compared with the replay of `market.depth`; `unreplayed` without one.
         depth_holes: snapshots at which the replay of a book begins again.
     """
@@ -181,6 +192,8 @@ class TopicReport:
     late_trades: dict[str, IdRanges] = field(default_factory=dict)
     firsts_ms: dict[BarSeries, int] = field(default_factory=dict)
     bar_holes: dict[BarSeries, IdRanges] = field(default_factory=dict)
+    superseded: dict[BarSeries, dict[int, Numbers]] = field(default_factory=dict)
+    synced: list[Mapping[str, Any]] = field(default_factory=list)
     books: int = 0
     unreplayed: int = 0
     depth_holes: int = 0
@@ -221,6 +234,8 @@ def _bars(reader: TopicReader, interval: str, report: TopicReport) -> None:
         if invariants.first_ms is not None:
             report.firsts_ms[symbol, interval] = invariants.first_ms
             report.bar_holes[symbol, interval] = invariants.holes
+        if invariants.superseded:
+            report.superseded[symbol, interval] = invariants.superseded
 
 
 def _books(reader: TopicReader, report: TopicReport) -> None:
@@ -228,6 +243,7 @@ def _books(reader: TopicReader, report: TopicReport) -> None:
     for message in _messages(reader, BOOK):
         if message["synced"]:
             books[message["symbol"]][message["update_id"]] = message
+            report.synced.append(message)
     by_symbol: dict[str, DepthInvariants] = {}
     for message in _messages(reader, DEPTH):
         invariants = by_symbol.setdefault(message["symbol"], DepthInvariants(message["symbol"]))

@@ -12,8 +12,9 @@ import uvloop
 from producers.exchanges.registry import exchange_named
 from producers.service import Assignment, ProducerService
 from producers.start_positions import read_start_positions_file
+from shared.arguments import finite
 from shared.command import main_of
-from shared.errors import SettingsError
+from shared.errors import SettingsError, UsageError
 from shared.interpreter import share_one_heap
 from shared.logs import set_up_logging
 from shared.proxies import proxy_for
@@ -35,6 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="such an object of what the store has, for series of which Kafka has nothing (any more)",
+    )
+    parser.add_argument(
+        "--connection-age",
+        type=finite,
+        metavar="S",
+        help="seconds after which a connection is replaced by the next one (default: less than a day)",
     )
     parser.add_argument(
         "--memory-broker",
@@ -60,11 +67,18 @@ def run(arguments: argparse.Namespace) -> int:
         )
     set_up_logging(settings.log_level, settings.log_format)
     addresses = exchange_named(settings.exchange).addresses(settings)
+    if arguments.connection_age is not None and arguments.connection_age <= 0:
+        raise UsageError(f"--connection-age {arguments.connection_age:g} is not above 0 seconds")
     proxy_for(addresses.stream)  # an unusable proxy is an error now, not at each connection
     start_positions = None if arguments.bearings is None else read_start_positions_file(arguments.bearings)
     stored = {} if arguments.stored is None else read_start_positions_file(arguments.stored, "--stored")
     assignment = Assignment(
-        symbols, settings.intervals, start_positions, memory_broker=arguments.memory_broker, stored=stored
+        symbols,
+        settings.intervals,
+        start_positions,
+        memory_broker=arguments.memory_broker,
+        stored=stored,
+        connection_age_s=arguments.connection_age,
     )
     return uvloop.run(_serve(settings, assignment))
 

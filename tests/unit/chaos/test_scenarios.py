@@ -5,13 +5,12 @@ from __future__ import annotations
 import pytest
 
 from chaos.market import Market, Window, start_before
-from chaos.scenarios import ALL, FAULTS, KILLS, SCENARIOS, SOURCES, Scenario, chosen
+from chaos.scenarios import ALL, FAULTS, KILLS, PROTOCOL_FAULTS, SCENARIOS, SOURCES, Scenario
 from chaos.stack import CONSUMERS, PRODUCER
 from oracle.plan import plan
 from producers.exchanges.port import Pace
 from producers.silence_probe import GRACE_S, SILENT_S
-from shared.errors import UsageError
-from simulator.faults.kinds import kinds_on
+from simulator.faults.kinds import KINDS, kinds_on
 from simulator.faults.script import parse_script
 from simulator.protocols.binance.dialect import BINANCE
 
@@ -20,9 +19,15 @@ def test_every_kind_of_fault_has_a_scenario_about_it_or_is_the_oracles() -> None
     about = {scenario.faults[0].partition(":")[0] for scenario in (*FAULTS, *SOURCES)}
     planned = {fault["kind"] for seed in range(200) for fault in plan(seed).faults}
     assert about | planned == set(kinds_on("binance"))
+    of_protocols = {scenario.faults[0].partition(":")[0] for scenario in PROTOCOL_FAULTS}
+    assert about | planned | of_protocols == set(KINDS)
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize(
+    "scenario",
+    [each for each in SCENARIOS.values() if each not in PROTOCOL_FAULTS],
+    ids=lambda scenario: scenario.name,
+)
 def test_the_simulator_takes_every_script(scenario: Scenario) -> None:
     assert len(parse_script(None, scenario.faults, BINANCE.scope).faults) == len(scenario.faults)
 
@@ -50,13 +55,6 @@ def test_where_streams_are_away_to_the_end_what_only_rest_knows_is_given_its_tim
 
 def test_every_process_and_both_engines_are_killed() -> None:
     assert {scenario.kill for scenario in KILLS} == {PRODUCER, *CONSUMERS, "kafka", "influx"}
-
-
-def test_scenarios_are_chosen_by_name_and_none_is_all() -> None:
-    assert [scenario.name for scenario in chosen(["drop", "all"])] == ["drop", "all"]
-    assert len(chosen([])) == len(SCENARIOS)
-    with pytest.raises(UsageError, match="scenario 'dropp' is not known; choose from drop, silent"):
-        chosen(["dropp"])
 
 
 def test_a_market_begins_shortly_before_a_quarter_and_within_what_second_data_keep() -> None:
