@@ -379,15 +379,16 @@ def test_14_closed_bars_are_right_in_order_and_without_a_hole(
     runs: Mapping[Any, Run], exchange: str, case: str
 ) -> None:
     run = runs[exchange, case]
-    for symbol in run.symbols:
+    for at, symbol in enumerate(run.symbols):
         revised = {event["first"] for event in run.ledger(symbol, "revised")}
         # After the market has stopped, the clock goes on without it.
         published = [bar for bar in run.bars(symbol) if bar["close_time_ms"] < run.asked_ms]
         bars = {bar["open_time_ms"]: bar for bar in published}
         opens = list(bars)
         assert opens == sorted(bars)
-        # A trade that the stream withheld, and that came later than the clock could wait.
-        assert len(published) == len(bars) or (revised and case in WITHHELD)
+        # A trade that the stream withheld, and that came later than the clock could wait: of the busy symbol
+        # the next trade shows before that it is missing.
+        assert len(published) == len(bars) or (revised and case in WITHHELD and at == 1)
         if case != "halt":
             assert all(after == before + 1_000 for before, after in pairwise(opens))
             assert opens[-1] >= run.asked_ms - 4_000
