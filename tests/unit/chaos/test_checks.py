@@ -161,3 +161,28 @@ def test_a_trade_that_never_reached_its_topic_is_found(exchange_log: ExchangeLog
     assert dict(against_topics(report, exchange_log, Claims(), WINDOW).counts) == {
         ("market.trades", "missing"): 1
     }
+
+
+def test_a_bar_that_came_again_needs_its_entry_as_revised(exchange_log: ExchangeLog) -> None:
+    topics = TopicReport(superseded={SERIES: {12 * MINUTE_MS: exchange_log.bars[SERIES][12 * MINUTE_MS]}})
+    topics.trades = {SERIES[0]: IdRanges([(0, BARS)])}
+    series = {"stream": "klines", "interval": SERIES[1]}
+    known = claims(ledger(kind="expected", first=0, last=BARS * MINUTE_MS, **series))
+    assert dict(against_topics(topics, exchange_log, known, WINDOW).counts) == {
+        ("market.klines.1m", "broken"): 1
+    }
+    known.receive(ledger(kind="revised", first=12 * MINUTE_MS, last=12 * MINUTE_MS, **series))
+    assert not against_topics(topics, exchange_log, known, WINDOW)
+
+
+def test_indicators_after_a_revised_bar_are_not_those_of_another_run(export: Export) -> None:
+    at = max(export.indicators[SERIES])
+    other = Export(
+        WINDOW,
+        export.columns,
+        export.trades,
+        export.bars,
+        {SERIES: export.indicators[SERIES] | {at: (0.0, 0.0)}},
+    )
+    assert dict(against_export(export, other).counts) == {("indicator", "different"): 1}
+    assert not against_export(export, other, {SERIES})

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from chaos.differences import Differences, Kind
+from chaos.exchange_log import BAR_FIELDS
 from chaos.topic_invariants import DepthInvariants, KlineInvariants, TradeInvariants
 from shared.messages import DepthMessage, KlineMessage
 from tests.builders import book, depth, kline, trade
@@ -52,6 +53,16 @@ def test_a_bar_twice_late_or_open_is_found() -> None:
     assert broken_by(KlineInvariants("X", "1m"), bars(5, 5)) == {(topic, "twice"): 1}
     assert broken_by(KlineInvariants("X", "1m"), bars(5, 6, 5)) == {(topic, "broken"): 1}
     assert broken_by(KlineInvariants("X", "1m"), bars(5, closed=False)) == {(topic, "broken"): 1}
+
+
+def test_a_bar_that_comes_again_with_other_content_keeps_its_first_version() -> None:
+    invariants = KlineInvariants("X", "1m")
+    again = [*bars(5, 6), *bars(5, trade_count=7), *bars(5, trade_count=8)]
+    assert broken_by(invariants, again) == {}
+    (at_ms, numbers), *others = invariants.superseded.items()
+    assert (at_ms, others) == (5 * MINUTE_MS, [])
+    assert numbers[BAR_FIELDS.index("trade_count")] == bars(5)[0]["trade_count"]
+    assert broken_by(invariants, bars(5, trade_count=8)) == {("market.klines.1m", "broken"): 1}
 
 
 def snapshot(update_id: int) -> DepthMessage:
