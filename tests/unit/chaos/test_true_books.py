@@ -47,3 +47,12 @@ def test_in_a_halt_the_book_stays_as_it_was() -> None:
     before, within = (halted.at("BTC/USD", START_MS + at_ms) for at_ms in (10_000, 25_000))
     assert before == within
     assert TrueBooks(market, ()).at("BTC/USD", START_MS + 25_000) != within
+
+
+def test_a_book_stamped_by_a_wrong_clock_is_held_to_its_true_instant() -> None:
+    market = VENUES["coinbase"].market(START_MS, 1)
+    skewed = TrueBooks(market, ("clock_skew:from=1,to=9,offset_ms=1500",))
+    true = book(skewed, "BTC-USD", START_MS + 5_000)
+    stamped = true | {"event_time_ms": START_MS + 6_500}
+    assert not skewed.compare([true, stamped])
+    assert TrueBooks(market, ()).compare([stamped])
