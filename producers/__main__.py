@@ -57,6 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
         CryptoStreamError: one line for the user.
     """
     share_one_heap()
+    if arguments.connection_age is not None and arguments.connection_age <= 0:
+        raise UsageError(f"--connection-age {arguments.connection_age:g} is not above 0 seconds")
     settings = load_settings(intervals=arguments.intervals)
     # The deployment's symbols decide our start slot; --symbols chooses ours among them.
     symbols = load_settings(symbols=arguments.symbols).symbols if arguments.symbols else settings.symbols
@@ -67,8 +69,6 @@ def run(arguments: argparse.Namespace) -> int:
         )
     set_up_logging(settings.log_level, settings.log_format)
     addresses = exchange_named(settings.exchange).addresses(settings)
-    if arguments.connection_age is not None and arguments.connection_age <= 0:
-        raise UsageError(f"--connection-age {arguments.connection_age:g} is not above 0 seconds")
     proxy_for(addresses.stream)  # an unusable proxy is an error now, not at each connection
     start_positions = None if arguments.bearings is None else read_start_positions_file(arguments.bearings)
     stored = {} if arguments.stored is None else read_start_positions_file(arguments.stored, "--stored")
