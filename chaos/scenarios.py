@@ -19,7 +19,7 @@ Bars = Literal["issued", "stored"]
 _FROM_S: Final = 20
 _TO_S: Final = 110
 WINDOW_S: Final = 150
-_SPEED: Final = 10.0
+SPEED: Final = 10.0
 # Real seconds: several connections in every run.
 _CONNECTION_AGE_S: Final = 6.0
 _SHUTDOWN_LEAD_S: Final = 2.0
@@ -66,7 +66,7 @@ class Scenario:
     faults: tuple[str, ...] = ()
     kill: str | None = None
     outage: Outage | None = None
-    speed: float = _SPEED
+    speed: float = SPEED
     window_s: float = WINDOW_S
     connection_age_s: float | None = _CONNECTION_AGE_S
     rollovers: int = 0

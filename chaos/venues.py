@@ -12,6 +12,8 @@ from chaos.scenarios import (
     FAULTS,
     PROTOCOL_FAULTS,
     SCENARIOS,
+    SPEED,
+    WINDOW_S,
     Scenario,
     fault_of,
     fault_parts,
@@ -46,9 +48,8 @@ class Venue:
     Attributes:
         intervals: of its bars.
         rate: multiplies the trades.
-        pace: share of a scenario's speed: limits of REST and of messages are in real seconds, so that a
-            faster market leaves fewer requests for each of its seconds.
-        least_share: of the messages a second that a scenario asks for.
+        speed: of its market, whatever the scenario's; None: as the scenario has it.
+        least_rate: messages a second that a scenario has to have; None: as the scenario has it.
         announces: it ends connections of age, and says so before; otherwise the producer replaces them.
         told: further arguments of the simulator.
         recovery_s: real seconds within which the stack has to be complete again.
@@ -57,8 +58,8 @@ class Venue:
     exchange: str
     intervals: tuple[str, ...] = ("1s", "1m", "15m")
     rate: float = 3.0
-    pace: float = 1.0
-    least_share: float = 1.0
+    speed: float | None = None
+    least_rate: float | None = None
     announces: bool = True
     told: tuple[str, ...] = ()
     recovery_s: float = 90.0
@@ -85,19 +86,20 @@ class Venue:
         )
 
 
-# A restart reads the trades of the longest bar again: 2,700 of all symbols in five minutes.
+# A restart reads the trades of the longest bar again: 5,400 of all symbols in five minutes.
 _INTERVALS: Final = ("1s", "1m", "5m")
 # The streams carry no bars, and the log has none of its own accord.
 _LOGGED: Final = ("--log-intervals", ",".join(_INTERVALS))
 VENUES: Final[Mapping[str, Venue]] = {
     _BINANCE: Venue(_BINANCE),
-    # Half a request a second is all that a producer takes.
+    # Half a request a second is all that a producer takes, of real seconds: in a faster market there would be
+    # none for the exchange's clock, without which later events cannot be told from false ones.
     "kraken": Venue(
         "kraken",
         intervals=_INTERVALS,
-        rate=1.0,
-        pace=0.3,
-        least_share=0.1,
+        rate=2.0,
+        speed=1.0,
+        least_rate=30.0,
         announces=False,
         told=_LOGGED,
         recovery_s=180.0,
@@ -106,9 +108,9 @@ VENUES: Final[Mapping[str, Venue]] = {
     "coinbase": Venue(
         "coinbase",
         intervals=_INTERVALS,
-        rate=1.0,
-        pace=0.4,
-        least_share=0.1,
+        rate=2.0,
+        speed=1.0,
+        least_rate=30.0,
         announces=False,
         told=(*_LOGGED, "--far-levels", "1000"),
         recovery_s=120.0,
@@ -135,17 +137,24 @@ def fitted(scenario: Scenario, venue: Venue) -> Scenario:
     if venue.built_bars:
         # No stream brings bars that could be missing there.
         required = tuple(entry for entry in required if entry[0] != "klines")
+    # A scenario that is faster than the others lasts long in the market's time for the sake of real seconds.
+    shorter = 1.0
+    if venue.speed is not None and scenario.speed > SPEED:
+        shorter = venue.speed / scenario.speed
     return replace(
         scenario,
-        faults=tuple(_in_its_words(fault, venue) for fault in scenario.faults),
-        speed=scenario.speed * venue.pace,
-        least_rate=scenario.least_rate * venue.pace * venue.least_share,
+        faults=tuple(_in_its_words(fault, venue, shorter) for fault in scenario.faults),
+        speed=venue.speed or scenario.speed,
+        window_s=max(WINDOW_S, scenario.window_s * shorter) if shorter < 1.0 else scenario.window_s,
+        least_rate=scenario.least_rate if venue.least_rate is None else venue.least_rate,
         ledger=required,
     )
 
 
-def _in_its_words(fault: str, venue: Venue) -> str:
+def _in_its_words(fault: str, venue: Venue, shorter: float) -> str:
     kind, pairs = fault_parts(fault)
+    if "duration" in pairs and shorter < 1.0:
+        pairs["duration"] = f"{float(pairs['duration']) * shorter:g}"
     if "symbols" in pairs:
         usual = Market(0).symbols
         own = SPOKEN[venue.exchange].symbols or usual
