@@ -108,7 +108,8 @@ class Session:
         self.monitor.poll(0.5)
         self.stack.stop()
         complaints = (*unclean, *((f"not drained: {undrained}",) if undrained else ()))
-        return Drained(Window(self._market.start_ms, frozen_ms), seconds, complaints)
+        window = Window(self._market.start_ms, frozen_ms, self._market.waits_ms)
+        return Drained(window, seconds, complaints)
 
     def _drain(self, noticed_s: float) -> str | None:
         """None once everything has arrived; after the deadline the reason why not."""

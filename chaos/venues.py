@@ -19,6 +19,7 @@ from chaos.scenarios import (
     fault_parts,
     together,
 )
+from producers.bar_builder import GRACE_MS
 from producers.exchanges.registry import EXCHANGES
 from shared.errors import UsageError
 from simulator.faults.kinds import kinds_on
@@ -83,11 +84,15 @@ class Venue:
             rate=self.rate,
             exchange=self.exchange,
             told=self.told,
+            waits_ms=_WAITS_MS if self.built_bars else 0,
         )
 
 
 # A restart reads the trades of the longest bar again: 5,400 of all symbols in five minutes.
 _INTERVALS: Final = ("1s", "1m", "5m")
+# A bar without a later trade waits for its end to have passed by the exchange's clock, which stops with the
+# market, and for one look at it.
+_WAITS_MS: Final = GRACE_MS + 2_000
 # The streams carry no bars, and the log has none of its own accord.
 _LOGGED: Final = ("--log-intervals", ",".join(_INTERVALS))
 VENUES: Final[Mapping[str, Venue]] = {

@@ -7,6 +7,7 @@ import pytest
 from chaos.market import Market, Window, start_before
 from chaos.scenarios import ALL, FAULTS, KILLS, PROTOCOL_FAULTS, SCENARIOS, SOURCES, Scenario
 from chaos.stack import CONSUMERS, PRODUCER
+from chaos.venues import VENUES
 from oracle.plan import plan
 from producers.exchanges.port import Pace
 from producers.silence_probe import GRACE_S, SILENT_S
@@ -79,6 +80,15 @@ def test_a_window_has_the_bars_that_close_within() -> None:
     assert window.has_bar(1, 1_000)
     assert not window.has_bar(0, 1_000)
     assert window.cut(Window(0, 3_000)) == Window(1_000, 3_000)
+
+
+def test_bars_that_wait_for_a_clock_that_has_stopped_are_not_of_the_window_but_trades_are() -> None:
+    window = Window(1_000, 9_000, waits_ms=4_000)
+    assert window.has_bar(4_000, 1_000) and not window.has_bar(4_001, 1_000)
+    assert window.has(8_999)
+    assert window.cut(Window(0, 8_000)) == Window(1_000, 8_000, 4_000)
+    assert VENUES["kraken"].market(5, 1).waits_ms == 4_000
+    assert VENUES["binance"].market(5, 1).waits_ms == 0
 
 
 def test_of_all_faults_together_each_that_waits_for_a_request_strikes_once_for_certain() -> None:
