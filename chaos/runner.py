@@ -132,7 +132,11 @@ class Runner:
 
     def _check(self, session: Session, scenario: Scenario, result: Result, window: Window) -> Export:
         export, exchange_log = session.export(window), session.exchange_log()
-        topics = read_topics(self._servers.kafka.bootstrap_servers, self._market.intervals)
+        topics = read_topics(
+            self._servers.kafka.bootstrap_servers,
+            self._market.intervals,
+            streamed=self._venue.streamed_books,
+        )
         claims = session.monitor.claims
         result.rows, result.books, result.dead_letters = export.rows, topics.books, topics.dead_letters
         result.lost = sum(claims.ids(series, "lost").id_count() for series in claims.series())

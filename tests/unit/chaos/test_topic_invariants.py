@@ -108,3 +108,13 @@ def test_a_book_that_crosses_is_found() -> None:
     assert broken_by(DepthInvariants("X"), [snapshot(10), diff(11, 11, bids=[["101.5", "1"]])]) == {
         ("market.depth", "broken"): 1
     }
+
+
+def test_where_books_are_streamed_a_snapshot_with_the_same_best_levels_is_no_hole() -> None:
+    strict, streamed = DepthInvariants("X"), DepthInvariants("X", streamed=True)
+    for invariants in (strict, streamed):
+        broken_by(invariants, [snapshot(10), snapshot(17)])
+    assert (strict.holes, streamed.holes) == (1, 0)
+    other = snapshot(25) | {"bids": [["100.0", "2"], ["99.0", "2"]]}
+    broken_by(streamed, [other])
+    assert streamed.holes == 1
