@@ -42,12 +42,11 @@ def against_exchange_log(
     return differences
 
 
-def against_export(export: Export, other: Export, revised: Collection[BarSeries] = ()) -> Differences:
+def against_export(export: Export, other: Export, apart: Collection[BarSeries] = ()) -> Differences:
     """Two exports over their common window.
 
     Args:
-        revised: series with bars that were published before all of their trades had come: from then on
-            indicators, which are not computed again, differ.
+        apart: series whose indicators differ for a reason, see `indicators_apart`.
     """
     differences = Differences()
     window = export.window.cut(other.window)
@@ -62,7 +61,7 @@ def against_export(export: Export, other: Export, revised: Collection[BarSeries]
         ("indicator", export.columns, export.indicators, other.indicators),
     ):
         for series, bars in mine.items():
-            if what == "indicator" and series in revised:
+            if what == "indicator" and series in apart:
                 continue
             unit = INTERVAL_MS[series[1]]
             wanted, has = (
@@ -71,6 +70,18 @@ def against_export(export: Export, other: Export, revised: Collection[BarSeries]
             )
             differences.update(compare_bars(what, wanted, has, names, " ".join(series)))
     return differences
+
+
+def indicators_apart(topics: TopicReport, other: TopicReport) -> set[BarSeries]:
+    """Series of built bars whose indicators cannot be those of another run; they are held to their own bars.
+
+    A warm-up that a kill cut off begins again, and later: sums begin with the first bar. Of a bar that came
+    again the indicators are not computed again.
+    """
+    firsts = {
+        series for series in topics.firsts_ms if topics.firsts_ms[series] != other.firsts_ms.get(series)
+    }
+    return firsts | topics.superseded.keys() | other.superseded.keys()
 
 
 def recomputed(indicators: IndicatorSet, bars: Mapping[int, Numbers], first_ms: int) -> dict[int, Numbers]:

@@ -13,6 +13,7 @@ from chaos.checks import (
     against_exchange_log,
     against_export,
     against_topics,
+    indicators_apart,
 )
 from chaos.exchange_log import BarSeries, ExchangeLog
 from chaos.injector import FaultInjector, KillPlan
@@ -65,6 +66,7 @@ class Runner:
         self._kills = kills
         self._modules = modules or Modules()
         self._undisturbed = undisturbed
+        self._undisturbed_topics: TopicReport | None = None
 
     def undisturbed(self) -> Export:
         """The store after the undisturbed run, which is made once.
@@ -77,6 +79,7 @@ class Runner:
             scenario = fitted(_UNDISTURBED, self._venue)
             result = Result(scenario)
             self._undisturbed = self._run(scenario, result, Modules())
+            self._undisturbed_topics = result.topics
             if result.broken():
                 raise CryptoStreamError(f"the undisturbed run is broken: {'; '.join(result.broken())}")
         return self._undisturbed
@@ -89,10 +92,16 @@ class Runner:
             self._say(f"{scenario.name}: {scenario.about}")
             export = self._run(scenario, result, self._modules)
             if other is not None and not scenario.altered_bars:
-                result.differences.update(against_export(export, other, result.revised))
+                result.differences.update(against_export(export, other, self._apart(result)))
         except CryptoStreamError as error:
             result.error = str(error)
         return result
+
+    def _apart(self, result: Result) -> set[BarSeries]:
+        other = self._undisturbed_topics
+        if not self._venue.built_bars or result.topics is None or other is None:
+            return set()
+        return indicators_apart(result.topics, other)
 
     def _run(self, scenario: Scenario, result: Result, modules: Modules) -> Export:
         began_s = time.monotonic()
@@ -149,7 +158,7 @@ class Runner:
             against_exchange_log(export, exchange_log, _altered(scenario, claims, self._market))
         )
         bars = _bars(scenario, exchange_log, export, topics, built=self._venue.built_bars)
-        result.revised = frozenset(topics.superseded)
+        result.topics = topics
         if self._venue.streamed_books:
             differences.update(TrueBooks(self._market, scenario.faults).compare(topics.synced))
         indicators = indicator_set(("all",))

@@ -10,6 +10,7 @@ from chaos.checks import (
     against_exchange_log,
     against_export,
     against_topics,
+    indicators_apart,
     recomputed,
 )
 from chaos.exchange_log import BAR_FIELDS, ExchangeLog
@@ -175,7 +176,9 @@ def test_a_bar_that_came_again_needs_its_entry_as_revised(exchange_log: Exchange
     assert not against_topics(topics, exchange_log, known, WINDOW)
 
 
-def test_indicators_after_a_revised_bar_are_not_those_of_another_run(export: Export) -> None:
+def test_indicators_of_a_series_that_begins_elsewhere_or_was_revised_are_not_those_of_another_run(
+    export: Export,
+) -> None:
     at = max(export.indicators[SERIES])
     other = Export(
         WINDOW,
@@ -186,3 +189,8 @@ def test_indicators_after_a_revised_bar_are_not_those_of_another_run(export: Exp
     )
     assert dict(against_export(export, other).counts) == {("indicator", "different"): 1}
     assert not against_export(export, other, {SERIES})
+    first, later = (TopicReport(firsts_ms={SERIES: at_ms, ("X", "1s"): 5}) for at_ms in (1, 2))
+    assert indicators_apart(first, first) == set()
+    assert indicators_apart(later, first) == {SERIES}
+    first.superseded[SERIES] = {}
+    assert indicators_apart(first, first) == {SERIES}
