@@ -50,8 +50,9 @@ Known to fall short where bars are built from trades:
 A folder below `producers/exchanges/` with one value that fulfils `producers/exchanges/port.py:Exchange`, a
 line in `producers/exchanges/registry.py:EXCHANGES`, and its name among those of `EXCHANGE` in
 `shared/settings.py:Settings`. Nothing else imports the folder; `make lint` keeps it so. It is accepted when
-`tests/exchange_contract/` passes with its symbols in `tests/exchange_contract/stand.py:SYMBOLS`. The smallest that
-passes is `tests/exchange_contract/toy/`, with its simulated side; chaos runs on it by a line of `chaos/venues.py:VENUES`.
+`tests/exchange_contract/` passes with its symbols in `tests/exchange_contract/stand.py:SYMBOLS`. The
+smallest that passes is `tests/exchange_contract/toy/`, with its simulated side; chaos runs on it by a line
+of `chaos/venues.py:VENUES`.
 
 Generic code chooses by `promises`: bars from `trades` are built by `producers/built_bars.py`, books by `crc`
 or `counter` are kept by `producers/streamed_book_feed.py`, and trades repaired by `time` are asked for with
