@@ -39,6 +39,8 @@ Known to fall short where bars are built from trades:
 - One lost trade marks every bar since the trade before it `incomplete`: nobody knows in which it
   was.
 - No bar is held beside the exchange's own candles.
+- Coinbase: of 50 kills of the producer, each within seconds of its start, some made it publish bars
+  again that were on their topics ([faults.md](faults.md#results-on-coinbase)); stored bars are right.
 - Coinbase: after an outage of more than 64,000 trades its numbering is not proved, and they are
   `lost`.
 - Coinbase: of two messages that were lost, the later one, coming late, hides that the earlier is
