@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from chaos.differences import Differences, compare_bars, compare_trades
 from chaos.exchange_log import BAR_FIELDS, BarSeries, ExchangeLog, Numbers
@@ -42,8 +42,12 @@ def against_exchange_log(
     return differences
 
 
-def against_export(export: Export, other: Export) -> Differences:
-    """Two exports over their common window."""
+def against_export(export: Export, other: Export, apart: Collection[BarSeries] = ()) -> Differences:
+    """Two exports over their common window.
+
+    Args:
+        apart: series whose indicators differ for a reason, see `indicators_apart`.
+    """
     differences = Differences()
     window = export.window.cut(other.window)
     for symbol, found in export.trades.items():
@@ -57,6 +61,8 @@ def against_export(export: Export, other: Export) -> Differences:
         ("indicator", export.columns, export.indicators, other.indicators),
     ):
         for series, bars in mine.items():
+            if what == "indicator" and series in apart:
+                continue
             unit = INTERVAL_MS[series[1]]
             wanted, has = (
                 {at: numbers for at, numbers in rows.items() if window.has_bar(at, unit)}
@@ -64,6 +70,18 @@ def against_export(export: Export, other: Export) -> Differences:
             )
             differences.update(compare_bars(what, wanted, has, names, " ".join(series)))
     return differences
+
+
+def indicators_apart(topics: TopicReport, other: TopicReport) -> set[BarSeries]:
+    """Series of built bars whose indicators cannot be those of another run; they are held to their own bars.
+
+    A warm-up that a kill cut off begins again, and later: sums begin with the first bar. Of a bar that came
+    again the indicators are not computed again.
+    """
+    firsts = {
+        series for series in topics.firsts_ms if topics.firsts_ms[series] != other.firsts_ms.get(series)
+    }
+    return firsts | topics.superseded.keys() | other.superseded.keys()
 
 
 def recomputed(indicators: IndicatorSet, bars: Mapping[int, Numbers], first_ms: int) -> dict[int, Numbers]:
@@ -123,6 +141,11 @@ def against_topics(
         for first, last in left:
             example = f"{series.symbol} {first * series.unit}"
             differences.add(f"market.klines.{series.interval}", "missing", example, last - first + 1)
+        revised = claims.ids(series, "revised")
+        for open_ms in topics.superseded.get((series.symbol, series.interval), ()):
+            if open_ms // series.unit not in revised:
+                example = f"{series.symbol} {open_ms} came again with other content, without an entry"
+                differences.add(f"market.klines.{series.interval}", "broken", example)
     return differences
 
 

@@ -16,9 +16,10 @@ from chaos.market import Market, start_before
 from chaos.report import as_json, as_page, as_table, listed
 from chaos.result import Result
 from chaos.runner import Runner
-from chaos.scenarios import SCENARIOS, Scenario, chosen
+from chaos.scenarios import Scenario
 from chaos.servers import Servers
 from chaos.soak import SoakResult, soak, soak_page
+from chaos.venues import VENUES, Venue, chosen
 from shared.arguments import finite, whole
 from shared.errors import UsageError
 
@@ -30,6 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add = parser.add_argument
     add("scenarios", nargs="*", metavar="SCENARIO", help="what to run, or soak (default: all but soak)")
+    add(
+        "--exchange",
+        choices=tuple(VENUES),
+        default="binance",
+        help="which one is simulated and followed (default: %(default)s)",
+    )
     add("--list", action="store_true", help="name the scenarios and end")
     add(
         "--kills",
@@ -59,21 +66,24 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         UsageError: an unknown scenario, a number that is not above 0.
     """
+    venue = VENUES[arguments.exchange]
     if arguments.list:
-        sys.stdout.write(listed(SCENARIOS.values()))
+        sys.stdout.write(listed(venue))
         return 0
     soaking = arguments.scenarios == [_SOAK]
-    scenarios = () if soaking else chosen(arguments.scenarios)
+    if soaking and arguments.exchange != "binance":
+        raise UsageError(f"soak follows Binance; leave out --exchange {arguments.exchange}")
+    scenarios = () if soaking else chosen(arguments.scenarios, venue)
     for name in ("kills", "rounds", "duration", "speed"):
         if getattr(arguments, name) <= 0:
             raise UsageError(f"--{name} {getattr(arguments, name):g} is not above 0")
     if arguments.keep is not None:
-        return _run(arguments, scenarios, arguments.keep.resolve())
+        return _run(arguments, venue, scenarios, arguments.keep.resolve())
     with tempfile.TemporaryDirectory(prefix="cryptostream-chaos-") as directory:
-        return _run(arguments, scenarios, Path(directory))
+        return _run(arguments, venue, scenarios, Path(directory))
 
 
-def _run(arguments: argparse.Namespace, scenarios: Sequence[Scenario], directory: Path) -> int:
+def _run(arguments: argparse.Namespace, venue: Venue, scenarios: Sequence[Scenario], directory: Path) -> int:
     say = _sayer()
     with Servers.start(directory / "engines") as servers:
         if not scenarios:
@@ -82,7 +92,7 @@ def _run(arguments: argparse.Namespace, scenarios: Sequence[Scenario], directory
         runners = [
             Runner(
                 servers,
-                Market(start_ms, seed=arguments.seed + number),
+                venue.market(start_ms, arguments.seed + number),
                 directory / f"round-{number + 1}" if number else directory,
                 say,
                 kills=arguments.kills,
@@ -99,7 +109,8 @@ def _run(arguments: argparse.Namespace, scenarios: Sequence[Scenario], directory
             # After each scenario, so that an interrupted run leaves its results.
             if arguments.write is not None:
                 page = arguments.write.read_text(encoding="utf-8") if arguments.write.exists() else ""
-                arguments.write.write_text(as_page(page, results, datetime.now(UTC)), encoding="utf-8")
+                now = datetime.now(UTC)
+                arguments.write.write_text(as_page(page, results, now, venue), encoding="utf-8")
     if arguments.format == "json":
         sys.stdout.write(orjson.dumps(as_json(results), option=orjson.OPT_INDENT_2).decode() + "\n")
     else:

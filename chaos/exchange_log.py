@@ -40,16 +40,27 @@ class TradePoint(NamedTuple):
     buyer_is_maker: bool
 
 
+class ExactTrade(NamedTuple):
+    """A trade as the log has it."""
+
+    time_ms: int
+    price: str
+    quantity: str
+    buyer_is_maker: bool
+
+
 class ExchangeLog:
     """All issued records, and counts of those withheld or altered by faults.
 
     Attributes:
-        trades: by symbol and number. bars: by series and open time. depth: update ids by symbol.
+        trades: by symbol and number. exact: the same with all digits.
+        bars: by series and open time. depth: update ids by symbol.
         withheld: records by (fault, stream).
     """
 
     def __init__(self) -> None:
         self.trades: defaultdict[str, dict[int, TradePoint]] = defaultdict(dict)
+        self.exact: defaultdict[str, dict[int, ExactTrade]] = defaultdict(dict)
         self.bars: defaultdict[BarSeries, dict[int, Numbers]] = defaultdict(dict)
         self.depth: defaultdict[str, IdRanges] = defaultdict(IdRanges)
         self.withheld: Counter[tuple[str, str]] = Counter()
@@ -60,6 +71,9 @@ class ExchangeLog:
             case "trade":
                 trade_id = entry["trade_id"]
                 trade_number = number(entry.get("numbering", 0), trade_id)
+                self.exact[entry["symbol"]][trade_number] = ExactTrade(
+                    entry["trade_time_ms"], entry["price"], entry["quantity"], entry["buyer_is_maker"]
+                )
                 self.trades[entry["symbol"]][trade_number] = TradePoint(
                     trade_number,
                     entry["trade_time_ms"] * _NS_A_MS + trade_id % _NS_A_MS,

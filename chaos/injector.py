@@ -21,7 +21,7 @@ _SAMPLE_S: Final = 0.25
 _FAULTS_S: Final = 0.5
 _LOOK_S: Final = 1.0
 # The broker waits ten seconds for consumers that left their group without notice.
-_RECOVERY_S: Final = 90.0
+RECOVERY_S: Final = 90.0
 _MOST_BETWEEN_KILLS_S: Final = 180.0
 _BEFORE_OUTAGE_S: Final = 3.0
 _SERVERS: Final = ("kafka", "influx", POWER)
@@ -72,11 +72,20 @@ class FaultInjector:
 
     Args:
         result: receives the figures.
+        recovery_s: within which the session has to be complete at the end.
     """
 
     def __init__(
-        self, session: Session, servers: Servers, scenario: Scenario, result: Result, say: Say
+        self,
+        session: Session,
+        servers: Servers,
+        scenario: Scenario,
+        result: Result,
+        say: Say,
+        *,
+        recovery_s: float = RECOVERY_S,
     ) -> None:
+        self._recovery_s = recovery_s
         self._session = session
         self._servers = servers
         self._scenario = scenario
@@ -114,10 +123,10 @@ class FaultInjector:
                 continue
             if self._scenario.for_good or (self._meter.disturbed_ms is None and self._rolled_over()):
                 break
-            deadline_s = deadline_s or time.monotonic() + _RECOVERY_S
+            deadline_s = deadline_s or time.monotonic() + self._recovery_s
             if time.monotonic() > deadline_s:
                 reason = self._session.incomplete_because(self._meter.disturbed_ms or 0)
-                self._result.complaints.append(f"not recovered after {_RECOVERY_S:.0f} s: {reason}")
+                self._result.complaints.append(f"not recovered after {self._recovery_s:.0f} s: {reason}")
                 break
         self._result.kills, self._result.early_kills = plan.done, plan.early
         self._result.recoveries_s = self._meter.times_s

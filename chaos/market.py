@@ -19,6 +19,9 @@ class Market:
     Attributes:
         start_ms: the world's time at the start, ms since the epoch.
         rate: multiplies the trades.
+        exchange: whose protocol is spoken.
+        told: further arguments of the simulator.
+        waits_ms: see `Window`.
     """
 
     start_ms: int
@@ -27,6 +30,9 @@ class Market:
     seed: int = 1
     rate: float = 3.0
     warmup_bars: int = 100
+    exchange: str = "binance"
+    told: tuple[str, ...] = ()
+    waits_ms: int = 0
 
     def arguments(self) -> list[str]:
         """Arguments of `python -m simulator`."""
@@ -35,6 +41,8 @@ class Market:
             *("--seed", str(self.seed)),
             *("--start", str(self.start_ms)),
             *("--rate", f"{self.rate:g}"),
+            *(() if self.exchange == "binance" else ("--exchange", self.exchange)),
+            *self.told,
         ]
 
 
@@ -49,18 +57,24 @@ def start_before(now_ms: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A span of the world's time in ms: from `begin_ms` up to, not including, `end_ms`."""
+    """A span of the world's time in ms: from `begin_ms` up to, not including, `end_ms`.
+
+    Attributes:
+        waits_ms: bars that end so shortly before a market stops may wait for its clock for ever.
+    """
 
     begin_ms: int
     end_ms: int
+    waits_ms: int = 0
 
     def has(self, time_ms: int) -> bool:
         return self.begin_ms <= time_ms < self.end_ms
 
     def has_bar(self, open_time_ms: int, interval_ms: int) -> bool:
         """Whether a bar closes within."""
-        return self.begin_ms < open_time_ms + interval_ms <= self.end_ms
+        return self.begin_ms < open_time_ms + interval_ms <= self.end_ms - self.waits_ms
 
     def cut(self, other: Window) -> Window:
         """The intersection."""
-        return Window(max(self.begin_ms, other.begin_ms), min(self.end_ms, other.end_ms))
+        waits_ms = max(self.waits_ms, other.waits_ms)
+        return Window(max(self.begin_ms, other.begin_ms), min(self.end_ms, other.end_ms), waits_ms)

@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from io import StringIO
 from typing import Any, Final
 
 from chaos.differences import Kind
 from chaos.result import Result
-from chaos.scenarios import SCENARIOS, Scenario
+from chaos.scenarios import SCENARIOS
+from chaos.venues import VENUES, Venue, left_out
 from cryptostream.output import write_columns
 
-BEGIN: Final = "<!-- results: written by make chaos -->"
-END: Final = "<!-- end of results -->"
+_BINANCE: Final = VENUES["binance"]
 _STREAMS: Final = ("trade", "kline", "depth", "quote", "rest")
 _MEASUREMENTS: Final = ("trade", "kline", "indicator")
 _KINDS: Final[tuple[Kind, ...]] = ("missing", "twice", "different")
 
 
-def listed(scenarios: Iterable[Scenario]) -> str:
-    """One line a scenario: name, what it does."""
+def begin_of(venue: Venue) -> str:
+    """The line before the results of an exchange."""
+    return f"<!-- results{_of(venue)}: written by make chaos -->"
+
+
+def end_of(venue: Venue) -> str:
+    """The line after them."""
+    return f"<!-- end of results{_of(venue)} -->"
+
+
+def _of(venue: Venue) -> str:
+    return "" if venue is _BINANCE else f" on {venue.exchange}"
+
+
+def listed(venue: Venue) -> str:
+    """One line a scenario: name, what it does, or why this exchange cannot have it."""
+    rows = []
+    for name, scenario in SCENARIOS.items():
+        reason = left_out(scenario, venue)
+        rows.append((name, scenario.about if reason is None else f"not here: {reason}"))
     out = StringIO()
-    write_columns(("", ""), [(scenario.name, scenario.about) for scenario in scenarios], out)
+    write_columns(("", ""), rows, out)
     return out.getvalue()
 
 
@@ -63,15 +81,17 @@ def as_json(results: Sequence[Result]) -> list[dict[str, Any]]:
     ]
 
 
-def as_page(page: str, results: Sequence[Result], at: datetime) -> str:
-    """The page with the results between its markers; a page without markers gets them at its end.
+def as_page(page: str, results: Sequence[Result], at: datetime, venue: Venue = _BINANCE) -> str:
+    """The page with the results between the exchange's markers; without these it gets them at its end.
 
     Scenarios that were not run keep their row and its date.
     """
-    before, found, rest = page.partition(BEGIN)
-    former, _, after = rest.partition(END) if found else ("", "", "")
-    matrix = _matrix(_rows_of(former), results, at)
-    return f"{before.rstrip()}\n\n{BEGIN}\n\n{matrix}\n{END}\n{after.lstrip()}".lstrip()
+    begin, end = begin_of(venue), end_of(venue)
+    before, found, rest = page.partition(begin)
+    former, _, after = rest.partition(end) if found else ("", "", "")
+    matrix = _matrix(_rows_of(former), results, at, venue)
+    apart = "\n" if after.lstrip().startswith("#") else ""
+    return f"{before.rstrip()}\n\n{begin}\n\n{matrix}\n{end}\n{apart}{after.lstrip()}".lstrip()
 
 
 def _rows_of(former: str) -> dict[str, str]:
@@ -80,7 +100,7 @@ def _rows_of(former: str) -> dict[str, str]:
     return {row[2:].partition(" |")[0]: row for row in rows}
 
 
-def _matrix(rows: dict[str, str], results: Sequence[Result], at: datetime) -> str:
+def _matrix(rows: dict[str, str], results: Sequence[Result], at: datetime, venue: Venue) -> str:
     rows |= {
         result.scenario.name: f"| {' | '.join((*_cells(result), f'{at:%Y-%m-%d}'))} |" for result in results
     }
@@ -93,8 +113,22 @@ def _matrix(rows: dict[str, str], results: Sequence[Result], at: datetime) -> st
         f"|---|{'--:|' * len(_HEADER)}",
         *(rows[name] for name in SCENARIOS if name in rows),
     ]
+    absent = _absent(venue, rows)
     broken = [f"- {result.scenario.name}: {line}" for result in results for line in result.broken()]
-    return "\n".join([*lines, "", *broken, *([""] if broken else [])])
+    return "\n".join([*lines, "", *absent, *broken, *([""] if broken else [])])
+
+
+def _absent(venue: Venue, rows: dict[str, str]) -> list[str]:
+    """The scenarios without a row: why there is none."""
+    reasons: dict[str, list[str]] = {}
+    for name, scenario in SCENARIOS.items():
+        if name not in rows:
+            reason = left_out(scenario, venue)
+            reasons.setdefault("no run is entered" if reason is None else reason, []).append(name)
+    if not reasons:
+        return []
+    said = "; ".join(f"{', '.join(names)} ({reason})" for reason, names in reasons.items())
+    return [f"Without a row: {said}.", ""]
 
 
 _HEADER: Final = (

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from chaos.differences import Differences
 from chaos.scenarios import Scenario
+from chaos.topic_invariants import TopicReport
 
 # Queues (64 MB of records towards Kafka, one batch towards the store) on top of the idle process.
 MOST_MB = 300.0
@@ -26,6 +27,7 @@ class Result:
         rows: compared rows of the store.
         unexpected_exits: one line for each exit of a service that the harness did not cause.
         most_mb: largest resident memory of each service.
+        topics: what was on the topics; None before they are read.
     """
 
     scenario: Scenario
@@ -44,6 +46,7 @@ class Result:
     lost: int = 0
     dead_letters: int = 0
     most_mb: dict[str, float] = field(default_factory=dict)
+    topics: TopicReport | None = None
     differences: Differences = field(default_factory=Differences)
     complaints: list[str] = field(default_factory=list)
     unexpected_exits: tuple[str, ...] = ()

@@ -13,6 +13,7 @@ from chaos.checks import (
     against_exchange_log,
     against_export,
     against_topics,
+    indicators_apart,
 )
 from chaos.exchange_log import BarSeries, ExchangeLog
 from chaos.injector import FaultInjector, KillPlan
@@ -24,7 +25,10 @@ from chaos.servers import Servers
 from chaos.session import Session
 from chaos.stack import Modules, StackOptions
 from chaos.store_export import Export
+from chaos.summed_bars import summed
 from chaos.topic_invariants import TopicReport, read_topics
+from chaos.true_books import TrueBooks
+from chaos.venues import VENUES, fitted
 from consumers.indicators.registry import indicator_set
 from cryptostream.processes.supervisor import Say
 from shared.errors import CryptoStreamError
@@ -58,9 +62,11 @@ class Runner:
         self._market = market
         self._directory = directory
         self._say = say
+        self._venue = VENUES[market.exchange]
         self._kills = kills
         self._modules = modules or Modules()
         self._undisturbed = undisturbed
+        self._undisturbed_topics: TopicReport | None = None
 
     def undisturbed(self) -> Export:
         """The store after the undisturbed run, which is made once.
@@ -70,8 +76,10 @@ class Runner:
         """
         if self._undisturbed is None:
             self._say(f"{UNDISTURBED}: the run that the others are compared with")
-            result = Result(_UNDISTURBED)
-            self._undisturbed = self._run(_UNDISTURBED, result, Modules())
+            scenario = fitted(_UNDISTURBED, self._venue)
+            result = Result(scenario)
+            self._undisturbed = self._run(scenario, result, Modules())
+            self._undisturbed_topics = result.topics
             if result.broken():
                 raise CryptoStreamError(f"the undisturbed run is broken: {'; '.join(result.broken())}")
         return self._undisturbed
@@ -84,15 +92,27 @@ class Runner:
             self._say(f"{scenario.name}: {scenario.about}")
             export = self._run(scenario, result, self._modules)
             if other is not None and not scenario.altered_bars:
-                result.differences.update(against_export(export, other))
+                result.differences.update(against_export(export, other, self._apart(result)))
         except CryptoStreamError as error:
             result.error = str(error)
         return result
 
+    def _apart(self, result: Result) -> set[BarSeries]:
+        other = self._undisturbed_topics
+        if not self._venue.built_bars or result.topics is None or other is None:
+            return set()
+        return indicators_apart(result.topics, other)
+
     def _run(self, scenario: Scenario, result: Result, modules: Modules) -> Export:
         began_s = time.monotonic()
         market = self._market
-        options = StackOptions(scenario.speed, scenario.exchange_arguments(), modules)
+        announces = self._venue.announces
+        options = StackOptions(
+            scenario.speed,
+            scenario.exchange_arguments(announces=announces),
+            scenario.producer_arguments(announces=announces),
+            modules,
+        )
         session = Session(
             self._servers,
             market,
@@ -104,7 +124,10 @@ class Runner:
         try:
             session.start()
             plan = KillPlan(self._kills if scenario.kill else 0, market.seed)
-            FaultInjector(session, self._servers, scenario, result, self._say).run(plan, market.start_ms)
+            injector = FaultInjector(
+                session, self._servers, scenario, result, self._say, recovery_s=self._venue.recovery_s
+            )
+            injector.run(plan, market.start_ms)
             _count(result, session.stack.faults() if scenario.faults else [])
             drained = session.end(scenario.noticed_s)
             result.drain_s = drained.seconds
@@ -118,7 +141,11 @@ class Runner:
 
     def _check(self, session: Session, scenario: Scenario, result: Result, window: Window) -> Export:
         export, exchange_log = session.export(window), session.exchange_log()
-        topics = read_topics(self._servers.kafka.bootstrap_servers, self._market.intervals)
+        topics = read_topics(
+            self._servers.kafka.bootstrap_servers,
+            self._market.intervals,
+            streamed=self._venue.streamed_books,
+        )
         claims = session.monitor.claims
         result.rows, result.books, result.dead_letters = export.rows, topics.books, topics.dead_letters
         result.lost = sum(claims.ids(series, "lost").id_count() for series in claims.series())
@@ -130,7 +157,10 @@ class Runner:
         differences.update(
             against_exchange_log(export, exchange_log, _altered(scenario, claims, self._market))
         )
-        bars = _bars(scenario, exchange_log, export)
+        bars = _bars(scenario, exchange_log, export, topics, built=self._venue.built_bars)
+        result.topics = topics
+        if self._venue.streamed_books:
+            differences.update(TrueBooks(self._market, scenario.faults).compare(topics.synced))
         indicators = indicator_set(("all",))
         differences.update(against_bars(export, bars, topics.firsts_ms, indicators))
         differences.update(topics.differences)
@@ -154,11 +184,24 @@ def _altered(scenario: Scenario, claims: Claims, market: Market) -> dict[BarSeri
     return altered
 
 
-def _bars(scenario: Scenario, exchange_log: ExchangeLog, export: Export) -> dict[BarSeries, dict[int, Any]]:
-    """The bars that the indicators are checked against; those before the window were issued over REST."""
-    if scenario.indicators_of == "issued":
-        return dict(exchange_log.bars)
-    return {series: {**exchange_log.bars[series], **bars} for series, bars in export.bars.items()}
+def _bars(
+    scenario: Scenario, exchange_log: ExchangeLog, export: Export, topics: TopicReport, *, built: bool
+) -> dict[BarSeries, dict[int, Any]]:
+    """The bars that the indicators are checked against, each as it was published first.
+
+    Bars before the window were issued over REST, or built from trades of REST.
+    """
+    bars = {series: dict(rows) for series, rows in exchange_log.bars.items()}
+    if scenario.indicators_of == "stored":
+        bars = {series: {**bars[series], **rows} for series, rows in export.bars.items()}
+    for symbol, interval in tuple(bars) if built else ():
+        unit, first_ms = INTERVAL_MS[interval], topics.firsts_ms.get((symbol, interval))
+        if first_ms is not None:
+            before = summed(exchange_log.exact[symbol], unit, first_ms, export.window.begin_ms)
+            bars[symbol, interval] = before | bars[symbol, interval]
+    for series, superseded in topics.superseded.items():
+        bars.setdefault(series, {}).update(superseded)
+    return bars
 
 
 def _count(result: Result, faults: list[dict[str, Any]]) -> None:

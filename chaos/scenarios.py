@@ -8,7 +8,6 @@ from typing import Final, Literal
 
 from producers.exchanges.port import Pace
 from producers.silence_probe import GRACE_S, SILENT_S
-from shared.errors import UsageError
 
 UNDISTURBED: Final = "undisturbed"
 POWER: Final = "power"
@@ -20,7 +19,7 @@ Bars = Literal["issued", "stored"]
 _FROM_S: Final = 20
 _TO_S: Final = 110
 WINDOW_S: Final = 150
-_SPEED: Final = 10.0
+SPEED: Final = 10.0
 # Real seconds: several connections in every run.
 _CONNECTION_AGE_S: Final = 6.0
 _SHUTDOWN_LEAD_S: Final = 2.0
@@ -48,8 +47,8 @@ class Scenario:
         kill: the process or server that is killed repeatedly.
         speed: world seconds in a real second.
         window_s: least duration in world seconds.
-        connection_age_s: real seconds after which the exchange ends a connection.
-        shutdown_lead_s: how long before it says so.
+        connection_age_s: real seconds after which the exchange ends a connection, or the producer does.
+        shutdown_lead_s: how long before the exchange says so.
         same_market: trades and bars equal those of the undisturbed run.
         indicators_of: bars that the indicators are checked against.
         ledger: (stream, kind) of required events. never: of forbidden events.
@@ -70,7 +69,7 @@ class Scenario:
     faults: tuple[str, ...] = ()
     kill: str | None = None
     outage: Outage | None = None
-    speed: float = _SPEED
+    speed: float = SPEED
     window_s: float = WINDOW_S
     connection_age_s: float | None = _CONNECTION_AGE_S
     shutdown_lead_s: float = _SHUTDOWN_LEAD_S
@@ -92,13 +91,23 @@ class Scenario:
         """Whether services may end too, with a clear error, to be restarted."""
         return (self.kill in ("kafka", "influx", POWER) or self.outage is not None) and not self.services_stay
 
-    def exchange_arguments(self) -> list[str]:
-        """Arguments of the simulator beyond those of the market."""
+    def exchange_arguments(self, *, announces: bool = True) -> list[str]:
+        """Arguments of the simulator beyond those of the market.
+
+        Args:
+            announces: the exchange ends connections of age, and says so before.
+        """
         arguments = ["--hold"]
-        if self.connection_age_s is not None:
+        if announces and self.connection_age_s is not None:
             arguments += ["--connection-age", f"{self.connection_age_s:g}"]
             arguments += ["--announce-shutdown", "--shutdown-lead", f"{self.shutdown_lead_s:g}"]
         return arguments + [part for fault in self.faults for part in ("--fault", fault)]
+
+    def producer_arguments(self, *, announces: bool = True) -> list[str]:
+        """Arguments of the producer: it replaces connections by itself where no end is announced."""
+        if announces or self.connection_age_s is None:
+            return []
+        return ["--connection-age", f"{self.connection_age_s - self.shutdown_lead_s:g}"]
 
 
 def _during(kind: str, **keys: object) -> str:
@@ -266,6 +275,26 @@ SOURCES: Final = (
     ),
 )
 FAULTS: Final = (*CONNECTION_FAULTS, *EVENT_FAULTS, *REST_FAULTS, *MARKET_FAULTS)
+_UNSYNCED: Final = (("depth", "unsynced"),)
+# What only some protocols have to go wrong.
+PROTOCOL_FAULTS: Final = (
+    _event("bad_checksum", "checksums that are not those of the book", 0.02, ledger=_UNSYNCED),
+    # Between two jumps the books can be exact again.
+    Scenario(
+        "counter-jump",
+        "the count of a connection's messages jumps, though none is missing",
+        (_during("counter_jump", every=20),),
+        ledger=_UNSYNCED,
+        connection_age_s=None,
+    ),
+    # A subscription is sent when a connection is opened.
+    Scenario(
+        "wrong-ack",
+        "subscriptions that are acknowledged under another name, and bring nothing",
+        (_during("wrong_ack", every=30), _during("drop", every=40)),
+        connection_age_s=None,
+    ),
+)
 
 
 # All faults at once: longer, and each less often, so that enough of the market is left.
@@ -279,17 +308,19 @@ _CERTAIN_FROM_S: Final = 30
 _CERTAIN_APART_S: Final = 15
 
 
-def _parts(fault: str) -> tuple[str, dict[str, str]]:
+def fault_parts(fault: str) -> tuple[str, dict[str, str]]:
+    """Kind and keys of a fault."""
     kind, _, keys = fault.partition(":")
     return kind, dict(pair.split("=") for pair in keys.split(","))
 
 
-def _joined(kind: str, pairs: Mapping[str, str]) -> str:
+def fault_of(kind: str, pairs: Mapping[str, str]) -> str:
+    """A fault as the simulator's command line takes it."""
     return f"{kind}:" + ",".join(f"{key}={value}" for key, value in pairs.items())
 
 
 def _of_requests(fault: str) -> bool:
-    kind, _ = _parts(fault)
+    kind, _ = fault_parts(fault)
     return kind.startswith("rest") or kind in _OF_RARE_REQUESTS
 
 
@@ -297,14 +328,14 @@ def _certain(faults: Iterable[str]) -> tuple[str, ...]:
     """Faults of requests, each once at a fixed time, in turn."""
     found = []
     for place, fault in enumerate(filter(_of_requests, faults)):
-        kind, pairs = _parts(fault)
+        kind, pairs = fault_parts(fault)
         kept = {key: value for key, value in pairs.items() if key not in ("from", "to", "every")}
-        found.append(_joined(kind, {"at": str(_CERTAIN_FROM_S + place * _CERTAIN_APART_S), **kept}))
+        found.append(fault_of(kind, {"at": str(_CERTAIN_FROM_S + place * _CERTAIN_APART_S), **kept}))
     return tuple(found)
 
 
 def _gentler(fault: str) -> str:
-    kind, pairs = _parts(fault)
+    kind, pairs = fault_parts(fault)
     pairs = {**pairs, "to": str(_ALL_TO_S)}
     if _of_requests(fault):
         del pairs["every"]
@@ -313,21 +344,26 @@ def _gentler(fault: str) -> str:
         pairs["probability"] = f"{float(pairs['probability']) / 4:g}"
     elif "every" in pairs:
         pairs["every"] = f"{float(pairs['every']) * 2:g}"
-    return _joined(kind, pairs)
+    return fault_of(kind, pairs)
 
 
-_TOGETHER: Final = tuple(
-    scenario.faults[0]
-    for scenario in sorted(FAULTS, key=lambda one: one.name.replace("-", "_") not in _OF_RARE_REQUESTS)
-    # If the first final bar is cut off, its revision would be the only one.
-    if scenario.same_market and not scenario.altered_bars and scenario.name != "revised-kline"
-)
-ALL: Final = Scenario(
-    "all",
-    "every fault at once, but those that change the market or a bar's content",
-    (*_certain(_TOGETHER), *(_gentler(fault) for fault in _TOGETHER)),
-    window_s=_ALL_TO_S + 50,
-)
+def together(scenarios: Iterable[Scenario]) -> Scenario:
+    """All faults of these scenarios at once, but those that change the market or a bar's content."""
+    faults = tuple(
+        scenario.faults[0]
+        for scenario in sorted(scenarios, key=lambda one: one.name.replace("-", "_") not in _OF_RARE_REQUESTS)
+        # If the first final bar is cut off, its revision would be the only one.
+        if scenario.same_market and not scenario.altered_bars and scenario.name != "revised-kline"
+    )
+    return Scenario(
+        "all",
+        "every fault at once, but those that change the market or a bar's content",
+        (*_certain(faults), *(_gentler(fault) for fault in faults)),
+        window_s=_ALL_TO_S + 50,
+    )
+
+
+ALL: Final = together(FAULTS)
 KILLS: Final = tuple(
     Scenario(f"kill-{process}", about, kill=process)
     for process, about in (
@@ -383,17 +419,6 @@ ROLLOVER: Final = Scenario(
     least_rate=1_000,
 )
 SCENARIOS: Final[dict[str, Scenario]] = {
-    scenario.name: scenario for scenario in (*FAULTS, *SOURCES, ALL, *KILLS, POWER_CUT, *OUTAGES, ROLLOVER)
+    scenario.name: scenario
+    for scenario in (*FAULTS, *PROTOCOL_FAULTS, *SOURCES, ALL, *KILLS, POWER_CUT, *OUTAGES, ROLLOVER)
 }
-
-
-def chosen(names: Iterable[str]) -> tuple[Scenario, ...]:
-    """The scenarios of these names; all if there is none.
-
-    Raises:
-        UsageError: a name is unknown.
-    """
-    for name in names:
-        if name not in SCENARIOS:
-            raise UsageError(f"scenario {name!r} is not known; choose from {', '.join(SCENARIOS)}, soak")
-    return tuple(SCENARIOS[name] for name in names) or tuple(SCENARIOS.values())

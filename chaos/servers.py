@@ -105,10 +105,14 @@ class Servers:
             "INFLUX_BUCKET_TICKS": ticks,
         }
 
-    def settings(self, symbols: Sequence[str], intervals: Sequence[str]) -> Settings:
+    def settings(
+        self, symbols: Sequence[str], intervals: Sequence[str], exchange: str = "binance"
+    ) -> Settings:
         """The settings of the services."""
         named = {name.lower(): value for name, value in self.environment().items() if value}
-        return load_settings(symbols=",".join(symbols), intervals=",".join(intervals), **named)
+        return load_settings(
+            exchange=exchange, symbols=",".join(symbols), intervals=",".join(intervals), **named
+        )
 
     def server(self, name: Server) -> KafkaServer | InfluxServer:
         return self.kafka if name == "kafka" else self.influx

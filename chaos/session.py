@@ -108,7 +108,8 @@ class Session:
         self.monitor.poll(0.5)
         self.stack.stop()
         complaints = (*unclean, *((f"not drained: {undrained}",) if undrained else ()))
-        return Drained(Window(self._market.start_ms, frozen_ms), seconds, complaints)
+        window = Window(self._market.start_ms, frozen_ms, self._market.waits_ms)
+        return Drained(window, seconds, complaints)
 
     def _drain(self, noticed_s: float) -> str | None:
         """None once everything has arrived; after the deadline the reason why not."""
@@ -130,7 +131,8 @@ class Session:
 
     def export(self, window: Window, *, indicators: bool = True) -> Export:
         """The stored points of a window."""
-        settings = self._servers.settings(self._market.symbols, self._market.intervals)
+        market = self._market
+        settings = self._servers.settings(market.symbols, market.intervals, market.exchange)
         columns = indicator_set(settings.indicators).columns
         with closing(open_reader(settings)) as reader:
             return read_export(

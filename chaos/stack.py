@@ -14,6 +14,7 @@ from cryptostream.processes.child import Command
 from cryptostream.processes.supervisor import GiveUp, Restart, Say, Supervisor
 from cryptostream.run.simulator import SimulatorClient
 from cryptostream.run.source import get_json
+from producers.exchanges.registry import exchange_named
 from shared.errors import ExchangeUnavailable
 
 EXCHANGE: Final = "exchange"
@@ -52,12 +53,13 @@ class StackOptions:
 
     Attributes:
         speed: world seconds in a real second.
-        exchange: further arguments of the simulator.
+        exchange: further arguments of the simulator. producer: of the producer.
         environment: further settings of the services.
     """
 
     speed: float
     exchange: Sequence[str] = ()
+    producer: Sequence[str] = ()
     modules: Modules = field(default_factory=Modules)
     environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -119,9 +121,8 @@ class Stack:
             self.processes.tick(time.monotonic())
         self.start_consumers()
         intervals, symbols = ",".join(self._market.intervals), ",".join(self._market.symbols)
-        self._service(
-            PRODUCER, self._options.modules.producers, ["--symbols", symbols, "--intervals", intervals]
-        )
+        arguments = ["--symbols", symbols, "--intervals", intervals, *self._options.producer]
+        self._service(PRODUCER, self._options.modules.producers, arguments)
 
     def start_consumers(self) -> None:
         """One process for each group of streams; part of `start`."""
@@ -131,11 +132,13 @@ class Stack:
             self._service(name, self._options.modules.consumers, [*chosen, "--intervals", intervals])
 
     def _service(self, name: str, module: Sequence[str], arguments: Sequence[str]) -> None:
+        addresses = exchange_named(self._market.exchange).settings
         environment = {
             **self._servers.environment(),
-            "BINANCE_REST_URL": self._link.rest_url,
-            "BINANCE_HISTORY_URL": self._link.rest_url,
-            "BINANCE_WS_URL": self._link.ws_url,
+            "EXCHANGE": self._market.exchange,
+            addresses.rest: self._link.rest_url,
+            addresses.history: self._link.rest_url,
+            addresses.stream: self._link.ws_url,
             "SYMBOLS": ",".join(self._market.symbols),
             "INTERVALS": ",".join(self._market.intervals),
             "WARMUP_BARS": str(self._market.warmup_bars),

@@ -12,7 +12,7 @@ from typing import Any, Final
 import orjson
 
 from chaos.differences import Differences, Kind
-from chaos.exchange_log import BarSeries
+from chaos.exchange_log import BAR_FIELDS, BarSeries, Numbers
 from shared.id_ranges import IdRanges
 from shared.intervals import INTERVAL_MS
 from shared.kafka_reader import TopicReader
@@ -20,6 +20,8 @@ from shared.topics import BOOK, DEAD_LETTERS, DEPTH, TRADES, klines_topic
 from shared.trade_ids import number_of
 
 BOOK_LEVELS: Final = 20
+# Of two connections' books that agree in so many levels a side.
+PROVING_LEVELS: Final = 10
 
 
 class TradeInvariants:
@@ -54,6 +56,8 @@ class KlineInvariants:
     Attributes:
         first_ms: open time of the first bar.
         holes: ids (open time divided by the interval) of absent bars; the ledger must excuse them.
+        superseded: by open time, the first version of bars that came again with other content; the ledger
+            must have them as revised.
     """
 
     def __init__(self, symbol: str, interval: str) -> None:
@@ -62,15 +66,22 @@ class KlineInvariants:
         self._unit = INTERVAL_MS[interval]
         self.first_ms: int | None = None
         self.holes = IdRanges()
+        self.superseded: dict[int, Numbers] = {}
         self._last_ms: int | None = None
+        self._bars: dict[int, Numbers] = {}
 
     def receive(self, message: Mapping[str, Any]) -> Differences:
         differences = Differences()
         open_ms, last_ms = message["open_time_ms"], self._last_ms
+        numbers = tuple(float(message[name]) for name in BAR_FIELDS)
+        before = self._bars.setdefault(open_ms, numbers)
         if not message["closed"]:
             differences.add(self._topic, "broken", f"{self._symbol} {open_ms} is not closed")
         if last_ms is None:
             self.first_ms = open_ms
+        elif before != numbers:
+            self.superseded.setdefault(open_ms, before)
+            self._bars[open_ms] = numbers
         elif open_ms <= last_ms:
             kind: Kind = "twice" if open_ms == last_ms else "broken"
             differences.add(self._topic, kind, f"{self._symbol} {open_ms} comes after {last_ms}")
@@ -110,13 +121,18 @@ class _Side:
 class DepthInvariants:
     """`market.depth` of one symbol: it suffices to replay the book, which never crosses.
 
+    Args:
+        streamed: the exchange numbers no updates: when the next connection takes over, a snapshot with its
+            book follows, which is no hole if the best levels are those of the replay.
+
     Attributes:
         snapshots: their number; each but the first and the hourly ones ends a hole.
         holes: snapshots beyond the last update id of the diffs before them.
     """
 
-    def __init__(self, symbol: str) -> None:
+    def __init__(self, symbol: str, *, streamed: bool = False) -> None:
         self._symbol = symbol
+        self._streamed = streamed
         self._bids, self._asks = _Side(), _Side()
         self._last_id: int | None = None
         self.snapshots = 0
@@ -131,7 +147,8 @@ class DepthInvariants:
         first, final = message["first_update_id"], message["final_update_id"]
         if message["kind"] == "snapshot":
             self.snapshots += 1
-            self.holes += self._last_id is not None and final != self._last_id
+            again = self._last_id is not None and final != self._last_id
+            self.holes += again and not (self._streamed and self._agrees_with(message))
             self._bids, self._asks = _Side(), _Side()
         elif self._last_id is None:
             differences.add("market.depth", "broken", f"{self._symbol} {first} comes before any snapshot")
@@ -149,6 +166,12 @@ class DepthInvariants:
             )
         return differences
 
+    def _agrees_with(self, snapshot: Mapping[str, Any]) -> bool:
+        return all(
+            _numbers(side.best(PROVING_LEVELS, highest=highest)) == _numbers(snapshot[name][:PROVING_LEVELS])
+            for name, side, highest in (("bids", self._bids, True), ("asks", self._asks, False))
+        )
+
     def compare(self, book: Mapping[str, Any]) -> Differences:
         """Compare a `market.book` record with the replay at the same update id."""
         differences = Differences()
@@ -164,6 +187,10 @@ class DepthInvariants:
         return differences
 
 
+def _numbers(levels: list[list[str]]) -> list[list[float]]:
+    return [[float(text) for text in level] for level in levels]
+
+
 @dataclass(slots=True)
 class TopicReport:
     """The content of the topics.
@@ -172,6 +199,8 @@ class TopicReport:
         trades: ids on `market.trades` by symbol.
         late_trades: those of the stream that came after higher ones.
         firsts_ms: open time of the first bar of each series. bar_holes: absent bars after it.
+        superseded: first versions of bars that came again, by series and open time.
+        synced: records of `market.book` of exact books.
         books: records of `market.book` compared with the replay of `market.depth`; `unreplayed` without one.
         depth_holes: snapshots at which the replay of a book begins again.
     """
@@ -181,14 +210,19 @@ class TopicReport:
     late_trades: dict[str, IdRanges] = field(default_factory=dict)
     firsts_ms: dict[BarSeries, int] = field(default_factory=dict)
     bar_holes: dict[BarSeries, IdRanges] = field(default_factory=dict)
+    superseded: dict[BarSeries, dict[int, Numbers]] = field(default_factory=dict)
+    synced: list[Mapping[str, Any]] = field(default_factory=list)
     books: int = 0
     unreplayed: int = 0
     depth_holes: int = 0
     dead_letters: int = 0
 
 
-def read_topics(bootstrap_servers: str, intervals: Sequence[str]) -> TopicReport:
+def read_topics(bootstrap_servers: str, intervals: Sequence[str], *, streamed: bool = False) -> TopicReport:
     """Check everything on the data topics.
+
+    Args:
+        streamed: see `DepthInvariants`.
 
     Raises:
         BrokerError, BrokerUnavailable: they cannot be read.
@@ -198,7 +232,7 @@ def read_topics(bootstrap_servers: str, intervals: Sequence[str]) -> TopicReport
         _trades(reader, report)
         for interval in intervals:
             _bars(reader, interval, report)
-        _books(reader, report)
+        _books(reader, report, streamed=streamed)
         report.dead_letters = sum(1 for _ in _values(reader, DEAD_LETTERS))
     return report
 
@@ -221,16 +255,20 @@ def _bars(reader: TopicReader, interval: str, report: TopicReport) -> None:
         if invariants.first_ms is not None:
             report.firsts_ms[symbol, interval] = invariants.first_ms
             report.bar_holes[symbol, interval] = invariants.holes
+        if invariants.superseded:
+            report.superseded[symbol, interval] = invariants.superseded
 
 
-def _books(reader: TopicReader, report: TopicReport) -> None:
+def _books(reader: TopicReader, report: TopicReport, *, streamed: bool) -> None:
     books: defaultdict[str, dict[int, Any]] = defaultdict(dict)
     for message in _messages(reader, BOOK):
         if message["synced"]:
             books[message["symbol"]][message["update_id"]] = message
+            report.synced.append(message)
     by_symbol: dict[str, DepthInvariants] = {}
     for message in _messages(reader, DEPTH):
-        invariants = by_symbol.setdefault(message["symbol"], DepthInvariants(message["symbol"]))
+        symbol = message["symbol"]
+        invariants = by_symbol.setdefault(symbol, DepthInvariants(symbol, streamed=streamed))
         report.differences.update(invariants.receive(message))
         book = books[message["symbol"]].pop(message["final_update_id"], None)
         if book is not None:

@@ -12,8 +12,9 @@ import uvloop
 from producers.exchanges.registry import exchange_named
 from producers.service import Assignment, ProducerService
 from producers.start_positions import read_start_positions_file
+from shared.arguments import finite
 from shared.command import main_of
-from shared.errors import SettingsError
+from shared.errors import SettingsError, UsageError
 from shared.interpreter import share_one_heap
 from shared.logs import set_up_logging
 from shared.markets import exchanges_of
@@ -41,6 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="such an object of what the store has, for series of which Kafka has nothing (any more)",
     )
     parser.add_argument(
+        "--connection-age",
+        type=finite,
+        metavar="S",
+        help="seconds after which a connection is replaced by the next one (default: less than a day)",
+    )
+    parser.add_argument(
         "--memory-broker",
         action="store_true",
         help="the broker is librdkafka's in-memory one: topics create themselves, progress is not kept",
@@ -54,6 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
         CryptoStreamError: one line for the user.
     """
     share_one_heap()
+    if arguments.connection_age is not None and arguments.connection_age <= 0:
+        raise UsageError(f"--connection-age {arguments.connection_age:g} is not above 0 seconds")
     settings, symbols = own_part(load_settings(intervals=arguments.intervals), arguments.symbols)
     if not settings.kafka_bootstrap_servers:
         raise SettingsError(
@@ -66,7 +75,12 @@ def run(arguments: argparse.Namespace) -> int:
     start_positions = None if arguments.bearings is None else read_start_positions_file(arguments.bearings)
     stored = {} if arguments.stored is None else read_start_positions_file(arguments.stored, "--stored")
     assignment = Assignment(
-        symbols, settings.intervals, start_positions, memory_broker=arguments.memory_broker, stored=stored
+        symbols,
+        settings.intervals,
+        start_positions,
+        memory_broker=arguments.memory_broker,
+        stored=stored,
+        connection_age_s=arguments.connection_age,
     )
     return uvloop.run(_serve(settings, assignment))
 

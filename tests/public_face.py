@@ -68,6 +68,8 @@ REFUSED: Final = (
     "topics --nothing",
     "repair",
     "chaos kill-everything",
+    "chaos late-kline --exchange kraken",
+    "produce --connection-age 0",
     "snapshots",
     "snapshots query",
 )

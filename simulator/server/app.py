@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -109,7 +109,14 @@ class Simulator:
             connections_awaited=max(1, options.hold),
             always=_followed(dialect, exchange.symbols, options.log_intervals),
         )
-        self._rest = RestService(self._face, self._log, self._tally, self._request_faults, self.now_ms)
+        self._rest = RestService(
+            self._face,
+            self._log,
+            self._tally,
+            self._request_faults,
+            self.now_ms,
+            arrivals=self._hub.arrivals,
+        )
         self._connections: set[Connection] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._frozen_ms: int | None = None
@@ -171,12 +178,17 @@ class Simulator:
             connection.end()
         await self._runner.cleanup()
         self._rest.close()
+        self._log.asked(self.asked())
         self._log.faults(self._tally.listed())
         self._log.close()
 
     def now_ms(self) -> int:
         """The market's time."""
         return self.exchange.position_ms if isinstance(self.exchange, Player) else self._clock.now_ms()
+
+    def asked(self) -> Mapping[str, int]:
+        """How often clients have asked."""
+        return self._hub.arrivals.counts()
 
     async def freeze(self) -> int:
         """Stop the market; its last instant (ms), once everything up to it is written and logged."""
@@ -251,6 +263,7 @@ class Simulator:
             "connections": self._hub.connections,
             "first_asked_ms": self._rest.first_asked_ms,
             "issued": self._log.counts,
+            "asked": self.asked(),
         }
         if isinstance(exchange, Player):
             state |= {"mode": "replay", "frames_played": exchange.played, "finished": exchange.finished}

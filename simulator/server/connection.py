@@ -229,7 +229,10 @@ class Connection:
                 continue
             if message.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
                 return
-            if self.session.limit is not None and self.session.limit.exceeded(time.monotonic()):
+            now = time.monotonic()
+            exceeds = self.session.limit is not None and self.session.limit.exceeded(now)
+            self._hub.arrivals.heard(now, exceeds=exceeds)
+            if exceeds:
                 self._end(WSCloseCode.POLICY_VIOLATION, b"Too many requests")
                 return
             match message.type:

@@ -119,6 +119,10 @@ class ExchangeLog:
         self._close_runs()
         self._line({"kind": "faults", "faults": listed})
 
+    def asked(self, counts: Mapping[str, int]) -> None:
+        """Enter how often clients have asked."""
+        self._line({"kind": "asked", **counts})
+
     def answered_trades(self, symbol: str, rows: Sequence[TradeRow]) -> None:
         for row in rows:
             self._trade(symbol, row)

@@ -15,6 +15,7 @@ from simulator.faults.tally import Tally
 from simulator.faults.targets import strikes
 from simulator.outgoing import Outgoing
 from simulator.protocols.port import Dialect, Session
+from simulator.server.arrivals import Arrivals
 from simulator.server.exchange_log import ExchangeLog
 
 
@@ -54,6 +55,7 @@ class Hub:
         always: streams that the log follows from the beginning.
 
     Attributes:
+        arrivals: of the clients' frames, and of requests over REST.
         wanted: names of all streams to be fed; the same object until it changes.
         dialect: how the streams are read.
         listened_to: set once enough connections have subscribed.
@@ -72,6 +74,7 @@ class Hub:
     ) -> None:
         self.wanted = always
         self.listened_to = asyncio.Event()
+        self.arrivals = Arrivals()
         self._log = log
         self._tally = tally
         self._faults = faults

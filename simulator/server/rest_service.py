@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -13,6 +14,7 @@ from aiohttp import web
 from simulator.faults.requests import Disturbance, RequestFaults
 from simulator.faults.tally import Tally
 from simulator.protocols.port import JSON, Face, RestAnswer, RestRequest, Verbatim
+from simulator.server.arrivals import Arrivals
 from simulator.server.exchange_log import ExchangeLog
 
 
@@ -21,14 +23,23 @@ class RestService:
 
     Args:
         now_ms: the market's time.
+        arrivals: counts the requests.
 
     Attributes:
         first_asked_ms: market's time of the first request other than a ping; None before it.
     """
 
     def __init__(
-        self, face: Face, log: ExchangeLog, tally: Tally, faults: RequestFaults, now_ms: Callable[[], int]
+        self,
+        face: Face,
+        log: ExchangeLog,
+        tally: Tally,
+        faults: RequestFaults,
+        now_ms: Callable[[], int],
+        *,
+        arrivals: Arrivals,
     ) -> None:
+        self._arrivals = arrivals
         self._face = face
         self._log = log
         self._tally = tally
@@ -48,6 +59,7 @@ class RestService:
         if asked is None:
             return web.Response(status=404)
         headers, refused = self._face.charge(request.remote or "", asked)
+        self._arrivals.requested(time.monotonic(), refused=refused is not None)
         if refused is not None:
             return verbatim(refused, headers)
         if not self._face.is_ping(asked) and self.first_asked_ms is None:

@@ -34,6 +34,8 @@ EVIDENCE_S: Final = 120.0
 DEADLINE_S: Final = 40.0
 # Of books whose far part real ones have too: it would only take time.
 FAR_LEVELS: Final = 200
+# Asked for under one name and sent under another, by the name of the exchange's market.
+ALIASES: Final[Mapping[str, str]] = {"BTC-USD": "BTC-USDC"}
 # Two pairs of each: a busy one, and one with seconds without a trade.
 SYMBOLS: Final[Mapping[str, tuple[str, str]]] = {
     "binance": ("BTCUSDC", "XRPUSDC"),
@@ -95,6 +97,8 @@ class Run:
         asked_ms: the market's time when it stopped.
         hits: by kind, how often its faults have struck.
         reconnects, rollovers: of its connections until then.
+        asked: how often it asked, as the simulator counts.
+        markets: by symbol as it was asked for, the market's own.
         pages: of true trades, as far as they were asked for.
     """
 
@@ -105,11 +109,13 @@ class Run:
     hits: Mapping[str, int]
     reconnects: int
     rollovers: int
+    asked: Mapping[str, int]
+    markets: Mapping[str, str]
     pages: dict[tuple[str, int], dict[int, TradeRow]] = field(default_factory=dict)
 
     @property
     def symbols(self) -> tuple[str, ...]:
-        return SYMBOLS[self.exchange]
+        return tuple(self.markets)
 
     def of(self, topic: str, symbol: str) -> list[Any]:
         key = f"{self.exchange}:{symbol}".encode()
@@ -136,7 +142,7 @@ class Run:
     # The truth
 
     def market(self, symbol: str) -> Market:
-        return self.world.markets[symbol]
+        return self.world.markets[self.markets[symbol]]
 
     def true_trade(self, symbol: str, trade_id: int) -> TradeRow:
         return self._page(symbol, trade_id - trade_id % 500)[trade_id]
@@ -172,7 +178,12 @@ def _adapted(exchange: str, faults: Sequence[str]) -> Any:
 
 
 async def carried(
-    exchange: str, faults: Sequence[str], shown: Callable[[Run], bool], *, age_s: float | None = None
+    exchange: str,
+    faults: Sequence[str],
+    shown: Callable[[Run], bool],
+    *,
+    age_s: float | None = None,
+    aliases: Mapping[str, str] | None = None,
 ) -> Run:
     """Run a producer for some seconds, and until what is to be looked at has happened.
 
@@ -180,8 +191,10 @@ async def carried(
         faults: of the simulator, as its command line takes them.
         shown: whether a run has all that its case wants to see.
         age_s: of a connection, after which the next one takes over.
+        aliases: names that are asked for in place of the market's own.
     """
     script, symbols = _adapted(exchange, faults), SYMBOLS[exchange]
+    markets = {(aliases or {}).get(symbol, symbol): symbol for symbol in symbols}
     start_ms = time.time_ns() // 1_000_000
     world = SPOKEN[exchange].world(
         symbols, 7, start_ms, 2.0, halts=halts_by_symbol(script, 1, start_ms, symbols)
@@ -193,7 +206,7 @@ async def carried(
     host, names = f"127.0.0.1:{simulator.port}", EXCHANGES[exchange].settings
     settings = load_settings(
         exchange=exchange,
-        symbols=",".join(symbols),
+        symbols=",".join(markets),
         kafka_bootstrap_servers="127.0.0.1:1",
         warmup_bars=0,
         book_interval_ms=0,
@@ -202,7 +215,7 @@ async def carried(
     )
     try:
         with mock.patch("producers.service.Publisher", Records):
-            assignment = Assignment(symbols, INTERVALS, memory_broker=True, connection_age_s=age_s)
+            assignment = Assignment(tuple(markets), INTERVALS, memory_broker=True, connection_age_s=age_s)
             service = ProducerService(settings, assignment)
         running = asyncio.create_task(service.run())
 
@@ -218,6 +231,8 @@ async def carried(
                 hits,
                 sum(feed.reconnects for feed in service._feeds),
                 sum(feed.rollovers for feed in service._feeds),
+                simulator.asked(),
+                markets,
             )
 
         least_ms, give_up_s = start_ms + round(SECONDS * 1000), time.monotonic() + EVIDENCE_S
@@ -228,26 +243,25 @@ async def carried(
         # It may stop a little later, where no batch of trades is open.
         asked_ms = await simulator.freeze()
         stopped = run_until(asked_ms)
-        await _caught_up(service, world, asked_ms)
+        await _caught_up(service, stopped)
         if running.done():
             running.result()
         service._stop.set()
         assert await asyncio.wait_for(running, 30.0) == 0
-        return replace(stopped, hits=run_until(asked_ms).hits)
+        ended = run_until(asked_ms)
+        return replace(stopped, hits=ended.hits, asked=ended.asked)
     finally:
         await simulator.stop()
 
 
-async def _caught_up(service: ProducerService, world: World, asked_ms: int) -> None:
+async def _caught_up(service: ProducerService, run: Run) -> None:
     """Until the producer has all trades and bars of the market, which has stopped."""
     publisher: Any = service._publisher
+    asked_ms = run.asked_ms
     give_up_s = time.monotonic() + DEADLINE_S
     while time.monotonic() < give_up_s:
         await asyncio.sleep(0.1)
-        wanted = {
-            symbol: market.trade_numbering.shown(market.tape.id_after(asked_ms) - 1)
-            for symbol, market in world.markets.items()
-        }
+        wanted = {symbol: run.newest_trade(symbol, asked_ms) for symbol in run.symbols}
         trades: dict[str, set[int]] = {}
         bars: dict[str, int] = {}
         for topic, _, value in publisher.taken:

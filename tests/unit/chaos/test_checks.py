@@ -10,6 +10,7 @@ from chaos.checks import (
     against_exchange_log,
     against_export,
     against_topics,
+    indicators_apart,
     recomputed,
 )
 from chaos.exchange_log import BAR_FIELDS, ExchangeLog
@@ -161,3 +162,35 @@ def test_a_trade_that_never_reached_its_topic_is_found(exchange_log: ExchangeLog
     assert dict(against_topics(report, exchange_log, Claims(), WINDOW).counts) == {
         ("market.trades", "missing"): 1
     }
+
+
+def test_a_bar_that_came_again_needs_its_entry_as_revised(exchange_log: ExchangeLog) -> None:
+    topics = TopicReport(superseded={SERIES: {12 * MINUTE_MS: exchange_log.bars[SERIES][12 * MINUTE_MS]}})
+    topics.trades = {SERIES[0]: IdRanges([(0, BARS)])}
+    series = {"stream": "klines", "interval": SERIES[1]}
+    known = claims(ledger(kind="expected", first=0, last=BARS * MINUTE_MS, **series))
+    assert dict(against_topics(topics, exchange_log, known, WINDOW).counts) == {
+        ("market.klines.1m", "broken"): 1
+    }
+    known.receive(ledger(kind="revised", first=12 * MINUTE_MS, last=12 * MINUTE_MS, **series))
+    assert not against_topics(topics, exchange_log, known, WINDOW)
+
+
+def test_indicators_of_a_series_that_begins_elsewhere_or_was_revised_are_not_those_of_another_run(
+    export: Export,
+) -> None:
+    at = max(export.indicators[SERIES])
+    other = Export(
+        WINDOW,
+        export.columns,
+        export.trades,
+        export.bars,
+        {SERIES: export.indicators[SERIES] | {at: (0.0, 0.0)}},
+    )
+    assert dict(against_export(export, other).counts) == {("indicator", "different"): 1}
+    assert not against_export(export, other, {SERIES})
+    first, later = (TopicReport(firsts_ms={SERIES: at_ms, ("X", "1s"): 5}) for at_ms in (1, 2))
+    assert indicators_apart(first, first) == set()
+    assert indicators_apart(later, first) == {SERIES}
+    first.superseded[SERIES] = {}
+    assert indicators_apart(first, first) == {SERIES}

@@ -6,10 +6,13 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
-from chaos.report import BEGIN, END, as_json, as_page, as_table, listed
+from chaos.report import as_json, as_page, as_table, begin_of, end_of, listed
 from chaos.result import MOST_MB, Result
 from chaos.scenarios import SCENARIOS
+from chaos.venues import VENUES
 
+BINANCE, KRAKEN = VENUES["binance"], VENUES["kraken"]
+BEGIN, END = begin_of(BINANCE), end_of(BINANCE)
 AT = datetime(2026, 11, 21, 15, 30, tzinfo=UTC)
 
 
@@ -58,18 +61,37 @@ def test_json_has_the_figures() -> None:
 
 
 def test_results_replace_those_of_the_last_run_and_nothing_else() -> None:
-    page = f"# Faults\n\nBefore.\n\n{BEGIN}\nold\n{END}\n\nAfter.\n"
+    page = f"# Faults\n\nBefore.\n\n{BEGIN}\nformer rows\n{END}\n\nAfter.\n"
     written = as_page(page, [result()], AT)
     assert written.startswith("# Faults\n\nBefore.\n")
     assert written.endswith(f"{END}\nAfter.\n")
-    assert "old" not in written
+    assert "former rows" not in written
     assert "Last run: 2026-11-21 15:30 UTC, 1 scenarios, 0 kills, 1 kept every promise." in written
     assert as_page(written, [result()], AT) == written
 
 
+def test_the_results_of_an_exchange_stand_between_its_own_lines() -> None:
+    page = as_page("# Faults\n", [result("skip")], AT)
+    both = as_page(f"{page}\n## Kraken\n", [result("drop")], AT, KRAKEN)
+    assert both.startswith(page)
+    assert both.count("| skip |") == both.count("| drop |") == 1
+    again = as_page(both, [result("drop")], AT.replace(day=23))
+    assert again.count("| drop |") == 2 and "## Kraken" in again
+    assert as_page(again, [result("drop")], AT, KRAKEN) == again
+
+
+def test_scenarios_that_an_exchange_cannot_have_are_named_with_the_reason() -> None:
+    page = as_page("", [result("drop")], AT, KRAKEN)
+    assert "revised-kline, wrong-kline (its streams have no bars)" in page
+    assert "counter-jump (its messages are not counted)" in page
+    assert "kill-producer" in page.partition("(no run is entered)")[0]
+
+
 def test_the_list_names_every_scenario() -> None:
-    lines = listed(SCENARIOS.values()).splitlines()
-    assert [line.split()[0] for line in lines] == list(SCENARIOS)
+    for venue in VENUES.values():
+        lines = listed(venue).splitlines()
+        assert [line.split()[0] for line in lines] == list(SCENARIOS)
+    assert "counter-jump               not here: its messages are not counted" in listed(KRAKEN)
 
 
 def test_a_part_of_the_scenarios_leaves_the_rows_of_the_others_with_their_dates() -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from chaos.market import Market, Window, start_before
-from chaos.scenarios import ALL, FAULTS, KILLS, SCENARIOS, SOURCES, Scenario, chosen
+from chaos.scenarios import ALL, FAULTS, KILLS, PROTOCOL_FAULTS, SCENARIOS, SOURCES, Scenario
 from chaos.stack import CONSUMERS, PRODUCER
+from chaos.venues import VENUES
 from oracle.plan import plan
 from producers.exchanges.port import Pace
 from producers.silence_probe import GRACE_S, SILENT_S
-from shared.errors import UsageError
-from simulator.faults.kinds import kinds_on
+from simulator.faults.kinds import KINDS, kinds_on
 from simulator.faults.script import parse_script
 from simulator.protocols.binance.dialect import BINANCE
 
@@ -20,9 +20,15 @@ def test_every_kind_of_fault_has_a_scenario_about_it_or_is_the_oracles() -> None
     about = {scenario.faults[0].partition(":")[0] for scenario in (*FAULTS, *SOURCES)}
     planned = {fault["kind"] for seed in range(200) for fault in plan(seed).faults}
     assert about | planned == set(kinds_on("binance"))
+    of_protocols = {scenario.faults[0].partition(":")[0] for scenario in PROTOCOL_FAULTS}
+    assert about | planned | of_protocols == set(KINDS)
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize(
+    "scenario",
+    [each for each in SCENARIOS.values() if each not in PROTOCOL_FAULTS],
+    ids=lambda scenario: scenario.name,
+)
 def test_the_simulator_takes_every_script(scenario: Scenario) -> None:
     assert len(parse_script(None, scenario.faults, BINANCE.scope).faults) == len(scenario.faults)
 
@@ -52,13 +58,6 @@ def test_every_process_and_both_engines_are_killed() -> None:
     assert {scenario.kill for scenario in KILLS} == {PRODUCER, *CONSUMERS, "kafka", "influx"}
 
 
-def test_scenarios_are_chosen_by_name_and_none_is_all() -> None:
-    assert [scenario.name for scenario in chosen(["drop", "all"])] == ["drop", "all"]
-    assert len(chosen([])) == len(SCENARIOS)
-    with pytest.raises(UsageError, match="scenario 'dropp' is not known; choose from drop, silent"):
-        chosen(["dropp"])
-
-
 def test_a_market_begins_shortly_before_a_quarter_and_within_what_second_data_keep() -> None:
     now_ms = 1_795_262_316_789
     start_ms = start_before(now_ms)
@@ -81,6 +80,15 @@ def test_a_window_has_the_bars_that_close_within() -> None:
     assert window.has_bar(1, 1_000)
     assert not window.has_bar(0, 1_000)
     assert window.cut(Window(0, 3_000)) == Window(1_000, 3_000)
+
+
+def test_bars_that_wait_for_a_clock_that_has_stopped_are_not_of_the_window_but_trades_are() -> None:
+    window = Window(1_000, 9_000, waits_ms=4_000)
+    assert window.has_bar(4_000, 1_000) and not window.has_bar(4_001, 1_000)
+    assert window.has(8_999)
+    assert window.cut(Window(0, 8_000)) == Window(1_000, 8_000, 4_000)
+    assert VENUES["kraken"].market(5, 1).waits_ms == 4_000
+    assert VENUES["binance"].market(5, 1).waits_ms == 0
 
 
 def test_of_all_faults_together_each_that_waits_for_a_request_strikes_once_for_certain() -> None:

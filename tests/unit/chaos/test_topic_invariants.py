@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from chaos.differences import Differences, Kind
+from chaos.exchange_log import BAR_FIELDS
 from chaos.topic_invariants import DepthInvariants, KlineInvariants, TradeInvariants
 from shared.messages import DepthMessage, KlineMessage
 from tests.builders import book, depth, kline, trade
@@ -54,6 +55,16 @@ def test_a_bar_twice_late_or_open_is_found() -> None:
     assert broken_by(KlineInvariants("X", "1m"), bars(5, closed=False)) == {(topic, "broken"): 1}
 
 
+def test_a_bar_that_comes_again_with_other_content_keeps_its_first_version() -> None:
+    invariants = KlineInvariants("X", "1m")
+    again = [*bars(5, 6), *bars(5, trade_count=7), *bars(5, trade_count=8)]
+    assert broken_by(invariants, again) == {}
+    (at_ms, numbers), *others = invariants.superseded.items()
+    assert (at_ms, others) == (5 * MINUTE_MS, [])
+    assert numbers[BAR_FIELDS.index("trade_count")] == bars(5)[0]["trade_count"]
+    assert broken_by(invariants, bars(5, trade_count=8)) == {("market.klines.1m", "broken"): 1}
+
+
 def snapshot(update_id: int) -> DepthMessage:
     levels = {"bids": [["100.0", "1"], ["99.0", "2"]], "asks": [["101.0", "1"], ["102.0", "3"]]}
     return depth(kind="snapshot", first_update_id=update_id, final_update_id=update_id, **levels)
@@ -97,3 +108,13 @@ def test_a_book_that_crosses_is_found() -> None:
     assert broken_by(DepthInvariants("X"), [snapshot(10), diff(11, 11, bids=[["101.5", "1"]])]) == {
         ("market.depth", "broken"): 1
     }
+
+
+def test_where_books_are_streamed_a_snapshot_with_the_same_best_levels_is_no_hole() -> None:
+    strict, streamed = DepthInvariants("X"), DepthInvariants("X", streamed=True)
+    for invariants in (strict, streamed):
+        broken_by(invariants, [snapshot(10), snapshot(17)])
+    assert (strict.holes, streamed.holes) == (1, 0)
+    other = snapshot(25) | {"bids": [["100.0", "2"], ["99.0", "2"]]}
+    broken_by(streamed, [other])
+    assert streamed.holes == 1

@@ -22,6 +22,7 @@ from producers.exchanges.registry import EXCHANGES
 from producers.service import Assignment, ProducerService
 from shared.dead_letters import Origin
 from shared.kafka import consumer_config
+from shared.markets import NOTATIONS, Notation
 from shared.settings import Settings, load_settings
 from shared.topics import DEAD_LETTERS, TRADES
 from tests.builders import NOW_MS
@@ -34,6 +35,7 @@ FIRST, LAST = 10, 60
 @pytest.fixture(autouse=True)
 def _registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setitem(EXCHANGES, "toy", TOY)
+    monkeypatch.setitem(NOTATIONS, "toy", Notation("a pair of Toy", "/", ("T/USD",)))
     yield
     ISSUED.clear()
     NAMED.clear()
