@@ -216,11 +216,12 @@ class Venue:
             bare=self._bare,
             bases=self._bases,
         )
-        listening = partial(self._has_reported, metrics_tail)
-        self._inspection = Inspection(asked, metrics_tail, open_reader, self.simulator, listening)
+        reported = partial(self._reported, metrics_tail)
+        self._inspection = Inspection(asked, metrics_tail, open_reader, self.simulator, reported)
 
-    def _has_reported(self, metrics_tail: MetricsTail) -> bool:
-        return self.producer_metrics(metrics_tail) is not None
+    def _reported(self, metrics_tail: MetricsTail) -> dict[str, Any] | None:
+        report = self.producer_metrics(metrics_tail)
+        return None if report is None else report[1]
 
     def producer_metrics(self, metrics_tail: MetricsTail) -> tuple[float, dict[str, Any]] | None:
         """The latest metrics of its producers, and when they arrived (monotonic seconds)."""

@@ -1,0 +1,93 @@
+"""What a run must have is what was issued since its producers listened, and never less by their silence."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from consumers.stores.sqlite import SqliteStore
+from consumers.stores.sqlite_reader import SqliteReader
+from cryptostream.run.proof import inspection as module
+from cryptostream.run.proof.checks import Status
+from cryptostream.run.proof.exchange_state import ExchangeState
+from cryptostream.run.proof.inspection import Asked, Inspection
+from producers.exchanges.binance.exchange import BINANCE
+from tests.builders import NOW_MS
+
+SYMBOL = "BTCUSDC"
+
+
+class Market:
+    """An exchange whose newest trade is `newest`, and producers that report `metrics`."""
+
+    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(module, "query_exchange", self.query)
+        self.newest = 100
+        self.metrics: Mapping[str, Any] | None = None
+        SqliteStore(path, ticks_expiry_ns=None).close()
+        tail: Any = SimpleNamespace(
+            newest_ms=lambda _: None,
+            entered=lambda _: {},
+            first_trades=lambda _: {},
+            uncarried=lambda _: (),
+            claims=lambda _: {},
+        )
+        asked = Asked(BINANCE, (SYMBOL,), ("1d",), "http://exchange", recording=False, warm=False)
+        simulator: Any = None
+        self.inspection = Inspection(asked, tail, lambda: SqliteReader(path), simulator, lambda: self.metrics)
+        self.settle()
+
+    def query(self, _audit: Any, _url: str, _symbols: Sequence[str]) -> ExchangeState:
+        return ExchangeState(NOW_MS, NOW_MS, {SYMBOL: self.newest}, {})
+
+    def settle(self) -> None:
+        """Until all questions are answered."""
+        for thread in threading.enumerate():
+            if thread is not threading.current_thread() and thread.daemon:
+                thread.join(5.0)
+
+    def end(self) -> None:
+        self.inspection.ask_again()
+        self.settle()
+
+    def faults(self) -> list[tuple[str, Status]]:
+        results, _ = self.inspection.results(8.0)
+        return [(each.subject, each.status) for each in results if each.status is not Status.OK]
+
+
+@pytest.fixture
+def market(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Market:
+    return Market(tmp_path / "store.db", monkeypatch)
+
+
+def test_what_was_issued_before_the_producers_listened_is_not_expected(market: Market) -> None:
+    market.newest = 110
+    market.metrics = {"messages": 3}
+    market.inspection.tick()
+    market.settle()
+    market.end()
+    assert market.inspection.caught_up()
+    assert market.faults() == []
+
+
+def test_producers_that_report_after_the_last_question_excuse_nothing(market: Market) -> None:
+    market.newest = 110
+    market.end()
+    market.metrics = {"messages": 3}
+    market.inspection.tick()
+    market.settle()
+    assert not market.inspection.caught_up()
+    assert market.faults() == [(f"{SYMBOL} trades", Status.MISSING)]
+
+
+def test_streams_over_which_nothing_came_prove_nothing(market: Market) -> None:
+    market.metrics = {"messages": 0}
+    market.inspection.tick()
+    market.settle()
+    market.end()
+    assert market.faults() == [("streams", Status.UNKNOWN)]
