@@ -12,6 +12,7 @@ from typing import Final
 
 from producers.bar_builder import BarBuilder, BarEffect, FinalBar, RevisedBar
 from producers.effects import Effect, LedgerEvent, Publish, ReadTrades
+from producers.resumption import bars_start
 from producers.start_positions import StartPosition, klines_series
 from shared.intervals import INTERVAL_MS
 from shared.messages import TradeMessage
@@ -77,9 +78,9 @@ class BuiltBars:
             step = INTERVAL_MS[interval]
             if known is None or known.last_id > server_time_ms:
                 continue
-            self._published[interval] = last = min(
-                (known.last_id, *(hole.first - step for hole in known.missing))
-            )
+            # A producer that was killed may have published bars that its progress does not tell of.
+            last, holes = bars_start(known, step, server_time_ms, 0.0)
+            self._published[interval] = last = min((last, *((hole.first - 1) * step for hole in holes)))
             begins_ms.append(last + step)
         most = MOST_READ if begins_ms else MOST_WARMING
         if warm and not begins_ms:

@@ -20,7 +20,7 @@ from producers.halts import Halts
 from producers.kline_sequence import KlineSequence
 from producers.ledger_events import LedgerEvents
 from producers.missing_ids import MissingRange
-from producers.resumption import bars_start, missing_of
+from producers.resumption import bars_start, beyond_progress, missing_of
 from producers.silence_probe import GRACE_S, SilenceProbe
 from producers.start_positions import FoundRange, OpenHole, StartPosition, klines_series, trades_series
 from producers.stream_health import DEPTH, LEDGER_STREAMS, QUOTE, TRADE, StreamKey, Uncarried
@@ -141,6 +141,10 @@ class Instrument:
         return self._candles.audited, self._candles.different, self._candles.unaudited
 
     @property
+    def _intervals(self) -> tuple[str, ...]:
+        return (*self._klines, *(self._built.intervals if self._built is not None else ()))
+
+    @property
     def halted(self) -> bool:
         return self._halts.halted
 
@@ -163,17 +167,16 @@ class Instrument:
             holes: list[MissingRange] = []
             if known is not None:
                 last_open_time_ms, holes = bars_start(known, interval_ms(interval), server_time_ms, now_s)
-                # A producer that was killed may not have reported these; a second report changes nothing.
-                for found in known.later:
-                    self._expect("klines", interval, found, server_time_ms)
             raised = klines.begin(last_open_time_ms, server_time_ms, self._warmup_bars, holes)
             effects += self._enter(raised, "klines", interval, server_time_ms, "backfill")
         if self._built is not None:
             effects += self._built.begin(start_positions, server_time_ms, warm=self._warmup_bars > 0)
+        for stream, of, found in beyond_progress(
+            start_positions, self.exchange, self.symbol, self._intervals
+        ):
+            self._expect(stream, of, found, server_time_ms)
         known = start_positions.get(trades_series(self.exchange, self.symbol))
         if known is not None:
-            for found in known.later:
-                self._expect("trades", None, found, server_time_ms)
             missing = (missing_of(hole, 1, server_time_ms, now_s) for hole in known.missing)
             raised = self._trades.begin(known.last_id, known.later, known.time_ms or 0, missing)
             effects += self._enter(raised, "trades", None, server_time_ms, "backfill")
@@ -508,8 +511,7 @@ class Instrument:
         """
         ids = now_ms, now_ms
         series: list[tuple[LedgerStream, str | None]] = [("trades", None)]
-        bars = [*self._klines, *(self._built.intervals if self._built is not None else ())]
-        for stream, interval in series + [("klines", interval) for interval in bars]:
+        for stream, interval in series + [("klines", interval) for interval in self._intervals]:
             self._ledger.add(
                 "stopped", stream, interval, *ids, event_ms=now_ms, received_ms=now_ms, source=self._source
             )

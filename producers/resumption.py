@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
+
 from producers.missing_ids import MissingRange
-from producers.start_positions import OpenHole, StartPosition
+from producers.start_positions import FoundRange, OpenHole, StartPosition, klines_series, trades_series
+from shared.models import LedgerStream
 
 
 def bars_start(known: StartPosition, step: int, now_ms: int, now_s: float) -> tuple[int, list[MissingRange]]:
@@ -30,3 +33,19 @@ def missing_of(hole: OpenHole, step: int, now_ms: int, now_s: float) -> MissingR
         hole.asked,
         since_s,
     )
+
+
+def beyond_progress(
+    start_positions: Mapping[str, StartPosition], exchange: str, symbol: str, intervals: Iterable[str]
+) -> Iterator[tuple[LedgerStream, str | None, FoundRange]]:
+    """What the topics of a symbol have beyond the progress, by stream and interval.
+
+    A producer that was killed may not have reported it; a second report changes nothing.
+    """
+    series: list[tuple[LedgerStream, str | None, str]] = [
+        ("klines", interval, klines_series(exchange, symbol, interval)) for interval in intervals
+    ]
+    for stream, interval, name in (*series, ("trades", None, trades_series(exchange, symbol))):
+        known = start_positions.get(name)
+        for found in () if known is None else known.later:
+            yield stream, interval, found

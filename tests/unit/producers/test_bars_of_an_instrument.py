@@ -10,7 +10,7 @@ import pytest
 from producers.effects import Effect, ProbeResult, ProbeStreams, Publish
 from producers.exchanges.kraken.exchange import KRAKEN
 from producers.instrument import Instrument
-from producers.start_positions import StartPosition
+from producers.start_positions import FoundRange, StartPosition
 from shared.topics import klines_topic
 from shared.trade_ids import number
 from tests.builders import trade
@@ -163,6 +163,14 @@ def test_a_connection_that_another_has_replaced_ends_unnoticed(market: Market) -
 
 
 # --- Ids that have begun anew before a restart. ---
+
+
+def test_built_bars_on_the_topic_beyond_the_progress_are_expected() -> None:
+    instrument = built()
+    later = (FoundRange(T, T + 2 * SECOND, T, T + 2 * SECOND),)
+    instrument.begin({"kraken:BTC/USD:klines:1s": StartPosition(T - SECOND, later=later)}, T + 4 * SECOND)
+    (expected,) = [each.message for each in instrument.tick() if each.message["kind"] == "expected"]
+    assert (expected["stream"], expected["first"], expected["last"]) == ("klines", T, T + 2 * SECOND)
 
 
 def test_after_a_restart_in_a_later_numbering_missing_trades_hold_their_bars() -> None:

@@ -10,7 +10,7 @@ import pytest
 from producers.bar_builder import REMEMBERED_MS
 from producers.built_bars import MOST_READ, MOST_WARMING, BarEvent, BuiltBars
 from producers.effects import LedgerEvent, Publish, ReadTrades
-from producers.start_positions import OpenHole, StartPosition
+from producers.start_positions import FoundRange, OpenHole, StartPosition
 from shared.messages import TradeMessage
 from shared.topics import klines_live_topic, klines_topic
 from tests.builders import trade
@@ -111,6 +111,31 @@ def test_bars_that_are_published_already_are_only_read_for_the_longer_ones() -> 
     events = [*bars.receive_history(T, ()), *bars.receive(trade_at(132, 61_000))]
     assert bars_of(events)[0] == (30_000, 1)
     assert bars_of(events, "1m") == [(0, 31)]
+
+
+def test_bars_on_the_topic_beyond_the_progress_are_not_published_again() -> None:
+    """As a kill leaves them: before the first progress, and a moment after it."""
+    later = (FoundRange(T - 60 * SECOND, T + SECOND, T, T), FoundRange(T + 2 * SECOND, T + 4 * SECOND, T, T))
+    known = {
+        "kraken:BTC/USD:klines:1s": StartPosition(T - 61 * SECOND, later=later),
+        "kraken:BTC/USD:klines:1m": StartPosition(
+            T - 2 * MINUTE, later=(FoundRange(T - MINUTE, T - MINUTE, T, T),)
+        ),
+    }
+    bars = BuiltBars("kraken", "BTC/USD", ["1s", "1m"])
+    (asked,) = bars.begin(known, T + 6 * SECOND, warm=True)
+    assert asked == ReadTrades("BTC/USD", (T, T + SECOND, T + 5 * SECOND), MOST_READ)
+    rows = [trade_at(100, -5), *(trade_at(101 + second, second * SECOND) for second in range(8))]
+    events = bars.receive_history(T, rows)
+    assert bars_of(events) == [(5_000, 1), (6_000, 1)] and bars_of(events, "1m") == []
+
+
+def test_bars_from_the_first_one_on_that_the_topic_lacks_are_published_again() -> None:
+    later = (FoundRange(T + SECOND, T + SECOND, T, T), FoundRange(T + 4 * SECOND, T + 4 * SECOND, T, T))
+    bars = BuiltBars("kraken", "BTC/USD", ["1s"])
+    bars.begin({"kraken:BTC/USD:klines:1s": StartPosition(T, later=later)}, T + 6 * SECOND, warm=True)
+    rows = [trade_at(100, -5), *(trade_at(101 + second, second * SECOND) for second in range(6))]
+    assert bars_of(bars.receive_history(T, rows)) == [(second * SECOND, 1) for second in (2, 3, 4)]
 
 
 def test_bars_whose_trades_were_not_read_again_are_lost() -> None:
