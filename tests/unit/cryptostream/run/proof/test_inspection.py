@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,11 +21,19 @@ from tests.builders import NOW_MS
 SYMBOL = "BTCUSDC"
 
 
+class AtOnce:
+    """`BackgroundQuery` without a thread."""
+
+    def __init__(self, ask: Callable[[], ExchangeState], _before: ExchangeState | None = None) -> None:
+        self.answer = ask()
+
+
 class Market:
     """An exchange whose newest trade is `newest`, and producers that report `metrics`."""
 
     def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "query_exchange", self.query)
+        monkeypatch.setattr(module, "BackgroundQuery", AtOnce)
         self.newest = 100
         self.metrics: Mapping[str, Any] | None = None
         SqliteStore(path, ticks_expiry_ns=None).close()
@@ -40,20 +47,12 @@ class Market:
         asked = Asked(BINANCE, (SYMBOL,), ("1d",), "http://exchange", recording=False, warm=False)
         simulator: Any = None
         self.inspection = Inspection(asked, tail, lambda: SqliteReader(path), simulator, lambda: self.metrics)
-        self.settle()
 
     def query(self, _audit: Any, _url: str, _symbols: Sequence[str]) -> ExchangeState:
         return ExchangeState(NOW_MS, NOW_MS, {SYMBOL: self.newest}, {})
 
-    def settle(self) -> None:
-        """Until all questions are answered."""
-        for thread in threading.enumerate():
-            if thread is not threading.current_thread() and thread.daemon:
-                thread.join(5.0)
-
     def end(self) -> None:
         self.inspection.ask_again()
-        self.settle()
 
     def faults(self) -> list[tuple[str, Status]]:
         results, _ = self.inspection.results(8.0)
@@ -69,7 +68,6 @@ def test_what_was_issued_before_the_producers_listened_is_not_expected(market: M
     market.newest = 110
     market.metrics = {"messages": 3}
     market.inspection.tick()
-    market.settle()
     market.end()
     assert market.inspection.caught_up()
     assert market.faults() == []
@@ -80,7 +78,6 @@ def test_producers_that_report_after_the_last_question_excuse_nothing(market: Ma
     market.end()
     market.metrics = {"messages": 3}
     market.inspection.tick()
-    market.settle()
     assert not market.inspection.caught_up()
     assert market.faults() == [(f"{SYMBOL} trades", Status.MISSING)]
 
@@ -88,6 +85,5 @@ def test_producers_that_report_after_the_last_question_excuse_nothing(market: Ma
 def test_streams_over_which_nothing_came_prove_nothing(market: Market) -> None:
     market.metrics = {"messages": 0}
     market.inspection.tick()
-    market.settle()
     market.end()
     assert market.faults() == [("streams", Status.UNKNOWN)]
