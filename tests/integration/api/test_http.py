@@ -170,6 +170,8 @@ def test_the_store_names_its_instruments(served: Served) -> None:
     assert found[served.symbol] == {
         "exchange": "binance",
         "symbol": served.symbol,
+        "base": None,  # its name tells no quote
+        "quote": None,
         "intervals": ["1m"],
         "configured": False,
         "newest_ms": served.begin_ms + (COUNT - 1) * MINUTE_MS,
