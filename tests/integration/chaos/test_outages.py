@@ -6,13 +6,14 @@ from typing import NamedTuple
 
 import pytest
 
-from chaos import injector, session
+from chaos import session
 from chaos.differences import Kind
 from chaos.market import Market
 from chaos.runner import Runner
 from chaos.scenarios import SCENARIOS, Outage, Scenario
 from chaos.servers import Servers
 from chaos.stack import Modules
+from chaos.venues import VENUES
 from tests.integration.chaos.promises import TIMEOUT_S, assert_kept
 
 pytestmark = pytest.mark.timeout(TIMEOUT_S)
@@ -52,7 +53,7 @@ class Sabotage(NamedTuple):
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is missing for good need not be waited for as long."""
-    monkeypatch.setattr(injector, "_RECOVERY_S", _SOON_S)
+    monkeypatch.setitem(VENUES, "binance", replace(VENUES["binance"], recovery_s=_SOON_S))
     monkeypatch.setattr(session, "DRAIN_S", _SOON_S)
 
 
