@@ -92,7 +92,7 @@ class Inspection:
         self._first = BackgroundQuery((lambda: ExchangeState(0)) if asked.recording else self._ask)
         # Asked before the producers listen: what they have not stored of later trades is missing.
         self._earliest = self._first
-        self._listening = self._heard = False
+        self._listening = self._late = self._heard = False
         self._last: BackgroundQuery | None = None
         self._newest_ms: int | None = None  # of the events known at the last query
         self._stored: dict[Series, int | None] = {}
@@ -103,9 +103,8 @@ class Inspection:
         if metrics is None or self._asked.recording:
             return
         self._heard = self._heard or metrics["messages"] > 0
-        # After the question at the end it would excuse all that was issued until then.
-        if not self._listening and self._last is None:
-            self._listening = True
+        if not self._listening:
+            self._listening, self._late = True, self._last is not None
             self._first = BackgroundQuery(self._ask, self._first.answer)
 
     @property
@@ -185,11 +184,14 @@ class Inspection:
 
     def _of_streams(self) -> list[Result]:
         """Where nothing was issued while the producers listened, nothing can be missing: that proves nothing
-        of streams that never opened."""
+        of streams that never opened, or opened after the question at the end."""
         self.tick()
-        if self._heard:
-            return []
-        return [Result("streams", Status.UNKNOWN, "unknown: no message has come over any of them")]
+        if not self._heard:
+            return [Result("streams", Status.UNKNOWN, "unknown: no message has come over any of them")]
+        begun = {series.symbol for series in self._metrics_tail.entered(self._exchange)}
+        detail = "unknown: its producers listened only after the end, and it has no event"
+        silent = [symbol for symbol in self._asked.symbols if symbol not in begun] if self._late else []
+        return [Result(symbol, Status.UNKNOWN, detail) for symbol in silent]
 
     def _trades(self, symbol: str, state: ExchangeState) -> Result:
         series, known = Series(symbol, "trades"), self._known(Series(symbol, "trades"))

@@ -12,7 +12,7 @@ import pytest
 from consumers.stores.sqlite import SqliteStore
 from consumers.stores.sqlite_reader import SqliteReader
 from cryptostream.run.proof import inspection as module
-from cryptostream.run.proof.checks import Status
+from cryptostream.run.proof.checks import Series, Status
 from cryptostream.run.proof.exchange_state import ExchangeState
 from cryptostream.run.proof.inspection import Asked, Inspection
 from producers.exchanges.binance.exchange import BINANCE
@@ -35,11 +35,12 @@ class Market:
         monkeypatch.setattr(module, "query_exchange", self.query)
         monkeypatch.setattr(module, "BackgroundQuery", AtOnce)
         self.newest = 100
+        self.entered: dict[Series, int] = {}
         self.metrics: Mapping[str, Any] | None = None
         SqliteStore(path, ticks_expiry_ns=None).close()
         tail: Any = SimpleNamespace(
             newest_ms=lambda _: None,
-            entered=lambda _: {},
+            entered=lambda _: self.entered,
             first_trades=lambda _: {},
             uncarried=lambda _: (),
             claims=lambda _: {},
@@ -73,13 +74,22 @@ def test_what_was_issued_before_the_producers_listened_is_not_expected(market: M
     assert market.faults() == []
 
 
-def test_producers_that_report_after_the_last_question_excuse_nothing(market: Market) -> None:
+def test_producers_that_listen_after_the_last_question_prove_only_what_has_begun(market: Market) -> None:
     market.newest = 110
     market.end()
     market.metrics = {"messages": 3}
     market.inspection.tick()
+    assert market.inspection.caught_up()
+    assert market.faults() == [(SYMBOL, Status.UNKNOWN)]
+    market.entered[Series(SYMBOL, "trades")] = 111
+    assert market.faults() == []
+
+
+def test_producers_that_never_report_have_missed_all_of_the_run(market: Market) -> None:
+    market.newest = 110
+    market.end()
     assert not market.inspection.caught_up()
-    assert market.faults() == [(f"{SYMBOL} trades", Status.MISSING)]
+    assert market.faults() == [("streams", Status.UNKNOWN), (f"{SYMBOL} trades", Status.MISSING)]
 
 
 def test_streams_over_which_nothing_came_prove_nothing(market: Market) -> None:
