@@ -128,4 +128,4 @@ def test_indicators_that_a_restored_store_lacks_are_computed_again(on_sqlite: Pl
 def test_repair_says_what_is_wrong_with_the_question(on_sqlite: Place, exchange: FakeExchange) -> None:
     place = on_sqlite
     code, _, err = place.command("repair", "NOPE", "trades", "--from", "1", "--to", "2")
-    assert (code, "the ledger knows no NOPE trades" in err, err.count("\n")) == (2, True, 1)
+    assert (code, "the ledger knows no binance:NOPE trades" in err, err.count("\n")) == (2, True, 1)
