@@ -56,6 +56,10 @@ def conclude(
     if len(parts) < 2:
         checked = "".join(part.checked for part in parts)
     unchecked = [f"{part.exchange}: nothing was checked" for part in parts if not part.results]
+    if not parts:
+        unchecked = [
+            "nothing of any exchange was checked"
+        ]  # services that are well prove nothing of its data
     everything = [*results, *(result for part in parts for result in part.results)]
     return classify(ledger, everything, [*unclean, *unchecked], checked=checked)
 

@@ -110,3 +110,9 @@ def test_a_run_is_complete_if_each_of_its_exchanges_is() -> None:
     assert conclude(ledger, [part("binance"), Part("kraken", (), "")], [SEEN], []).faults == (
         "kraken: nothing was checked",
     )
+
+
+def test_services_that_are_well_do_not_make_a_run_complete_of_whose_exchanges_nothing_was_checked() -> None:
+    outcome = conclude((), (), [Result("the producers", Status.OK)], ())
+    assert (outcome.exit_code, outcome.line) == (1, "NOT COMPLETE")
+    assert outcome.faults == ("nothing of any exchange was checked",)
