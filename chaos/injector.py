@@ -20,8 +20,6 @@ from cryptostream.processes.supervisor import Say
 _SAMPLE_S: Final = 0.25
 _FAULTS_S: Final = 0.5
 _LOOK_S: Final = 1.0
-# The broker waits ten seconds for consumers that left their group without notice.
-RECOVERY_S: Final = 90.0
 _MOST_BETWEEN_KILLS_S: Final = 180.0
 _BEFORE_OUTAGE_S: Final = 3.0
 _SERVERS: Final = ("kafka", "influx", POWER)
@@ -83,7 +81,7 @@ class FaultInjector:
         result: Result,
         say: Say,
         *,
-        recovery_s: float = RECOVERY_S,
+        recovery_s: float,
     ) -> None:
         self._recovery_s = recovery_s
         self._session = session

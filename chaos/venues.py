@@ -63,6 +63,7 @@ class Venue:
     least_rate: float | None = None
     announces: bool = True
     told: tuple[str, ...] = ()
+    # The broker waits ten seconds for consumers that left their group without notice.
     recovery_s: float = 90.0
 
     @property
