@@ -35,6 +35,10 @@ class BookFeed(BookMessages):
         self._audit = BookAudit(random, audit_interval_ms)
         self.audits = self.drift_levels = 0
 
+    def is_next(self, first_update_id: int) -> bool:
+        """Whether a diff that begins with this update id follows on the exact book without a hole."""
+        return self._sync.synced and first_update_id == self._sync.update_id + 1
+
     def receive(self, diff: DepthMessage) -> list[Effect]:
         """Take a diff of the stream."""
         effects = self._begun(diff, diff["first_update_id"]) if self._lost_ids is None else []

@@ -92,10 +92,12 @@ class BookMessages(ABC):
     def _effects(self, book_effects: Iterable[Any], diff: DepthMessage | None) -> list[Effect]:
         effects: list[Effect] = []
         for effect in book_effects:
+            # Nearly all are changes, and a class pattern takes half as long again as this.
+            if type(effect) is Apply:
+                self._newest = effect.diff
+                effects.append(Publish(DEPTH, effect.diff))
+                continue
             match effect:
-                case Apply(applied):
-                    effects.append(Publish(DEPTH, applied))
-                    self._newest = applied
                 case Synced(snapshot):
                     effects.append(Publish(DEPTH, snapshot))
                     effects += self._synced_again(diff or snapshot)

@@ -123,7 +123,8 @@ class CandleAudit:
 
     def __init__(self, intervals: Sequence[str]) -> None:
         self._base = next((interval for interval in ("1s", "1m") if interval in intervals), None)
-        self._recent: deque[TradeMessage] = deque(maxlen=MAX_TRADES)  # since the last `check`
+        # Since the last `check`, with their ids.
+        self._recent: deque[tuple[int, Trade]] = deque(maxlen=MAX_TRADES)
         self._trades: dict[int, Trade] = {}  # by id, in no bar yet
         self._bars: deque[KlineMessage] = deque()  # of the base interval, in order
         self._longer: deque[KlineMessage] = deque()
@@ -146,13 +147,17 @@ class CandleAudit:
 
     def receive_trade(self, trade: TradeMessage) -> None:
         """Take a published trade of the stream, in any order."""
+        self.note_trade(trade["trade_id"], (trade["price"], trade["quantity"], trade["buyer_is_maker"]))
+
+    def note_trade(self, trade_id: int, trade: Trade) -> None:
+        """As `receive_trade`, of a trade that is no message."""
         # Only this for every trade of a busy market; the rest once a second.
-        self._recent.append(trade)
+        self._recent.append((trade_id, trade))
 
     def receive_filled(self, trade: TradeMessage) -> None:
         """Take a published trade of REST, in any order."""
         if trade["trade_id"] >= self._lowest_id and trade["trade_time_ms"] >= self._earliest_ms:
-            self._recent.append(trade)
+            self.receive_trade(trade)
 
     def receive_bar(self, kline: KlineMessage) -> None:
         """Take a published closed bar; those of one interval come in order."""
@@ -181,8 +186,7 @@ class CandleAudit:
         """
         events: list[tuple[str, LedgerEvent]] = []
         if self._base is not None:
-            for trade in self._recent:
-                self._trades[trade["trade_id"]] = (trade["price"], trade["quantity"], trade["buyer_is_maker"])
+            self._trades.update(self._recent)
         self._recent.clear()
         with localcontext(_EXACT):
             while self._bars:

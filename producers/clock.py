@@ -37,25 +37,27 @@ class ClockOffset:
 
     def __init__(self) -> None:
         self._samples: deque[tuple[int, float]] = deque(maxlen=_SAMPLES)
+        self._best: tuple[int, float] | None = None  # of them; it is asked for with every message
 
     def receive(self, sent_ms: int, server_time_ms: int, received_ms: int) -> None:
         """Take one answer of `/api/v3/time` with the times of its request and its arrival."""
         round_trip_ms = received_ms - sent_ms
         offset_ms = server_time_ms - (sent_ms + received_ms) / 2
-        if self._samples:
-            best_trip_ms, best_ms = min(self._samples)
+        if self._best is not None:
+            best_trip_ms, best_ms = self._best
             if abs(offset_ms - best_ms) > (round_trip_ms + best_trip_ms) / 2 + _DRIFT_MS:
                 self._samples.clear()
         self._samples.append((round_trip_ms, offset_ms))
+        self._best = min(self._samples)
 
     @property
     def offset_ms(self) -> float:
         """0 before the first measurement."""
-        return min(self._samples)[1] if self._samples else 0.0
+        return 0.0 if self._best is None else self._best[1]
 
     @property
     def round_trip_ms(self) -> int | None:
-        return min(self._samples)[0] if self._samples else None
+        return None if self._best is None else self._best[0]
 
 
 class Clock:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from functools import partial
 from typing import Final
 
@@ -13,7 +13,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from producers.progress import BadProgress
 from shared.dead_letters import DeadLetter, Origin, dead_letter
-from shared.kafka import LIBRDKAFKA_LOG, cause, producer_config
+from shared.kafka import KAFKA, KafkaClients, cause, producer_config
 from shared.messages import message_key
 from shared.topics import DEAD_LETTERS, PROGRESS
 
@@ -43,8 +43,14 @@ class DeadLetterProducer:
     """
 
     def __init__(
-        self, bootstrap_servers: str, delivered: Callable[[], int], *, memory_broker: bool = False
+        self,
+        bootstrap_servers: str,
+        delivered: Callable[[], int],
+        *,
+        memory_broker: bool = False,
+        kafka: KafkaClients = KAFKA,
     ) -> None:
+        self._kafka = kafka
         config = producer_config(bootstrap_servers, "cryptostream-letters", memory_broker=memory_broker)
         # A dead letter that fails must not fail the next ones, as in an idempotent sequence.
         self._config = config | {
@@ -64,9 +70,9 @@ class DeadLetterProducer:
         self.lost = 0
 
     @property
-    def congested(self) -> bool:
-        """Dead letters wait for room in the queue; no frames should be read until there is."""
-        return bool(self._waiting)
+    def held_back(self) -> Sized:
+        """Dead letters that wait for room in the queue; no frames should be read until there is."""
+        return self._waiting
 
     @property
     def outstanding(self) -> int:
@@ -104,7 +110,7 @@ class DeadLetterProducer:
     def _produce(self, letter: DeadLetter) -> bool:
         """Whether the dead letter is sent or lost; False: there is no room now."""
         if self._producer is None:
-            self._producer = Producer(self._config, logger=LIBRDKAFKA_LOG)
+            self._producer = self._kafka.producer(self._config)
         report = partial(self._delivered, letter, self._unbatched)
         try:
             self._producer.produce(

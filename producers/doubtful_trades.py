@@ -108,7 +108,7 @@ class DoubtfulTrades:
     @property
     def delay_s(self) -> float:
         """Seconds until REST is asked (again)."""
-        return min(_LONGEST_S, 2.0 ** (self.asked - 1)) if self.asked else 0.0
+        return min(_LONGEST_S, 2.0 ** min(self.asked - 1, 10)) if self.asked else 0.0
 
     def followed_by(self, trade: TradeMessage) -> bool:
         """Whether the market can have issued the trade after the doubtful ones, so that it is one of them."""

@@ -79,7 +79,13 @@ class Feed:
         # All streams of a symbol are on one connection.
         self.symbols = tuple(dict.fromkeys(stream.symbol for stream in plan.streams))
         self._reader = FrameReader(
-            instruments, runner, metrics, clock, announced=self._announced, distrusted=self._distrusted
+            instruments,
+            runner,
+            metrics,
+            clock,
+            lanes=exchange.lanes(plan, {symbol: instruments[symbol].next_steps for symbol in self.symbols}),
+            announced=self._announced,
+            distrusted=self._distrusted,
         )
         self._connection_age_s = plan.age_s if connection_age_s is None else connection_age_s
         self._stopping = asyncio.Event()

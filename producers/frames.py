@@ -23,6 +23,8 @@ _QUEUED_FRAMES: Final = 1_024
 _QUEUED_BYTES: Final = 8 * 2**20
 # Last fragment and text, with nothing reserved set (RFC 6455 §5.2): a whole message.
 _WHOLE_TEXT: Final = 0x81
+# Of such a message whose length has two bytes: nearly all of an exchange's.
+_USUAL_HEAD: Final = b"\x81\x7e"
 _END_OF_HEAD: Final = b"\r\n\r\n"
 
 
@@ -69,18 +71,30 @@ class FrameConnection(ClientConnection):
             return
         data, self._tail = self._tail + data, b""
         position, size, longest = 0, len(data), self.protocol.max_message_size or sys.maxsize
+        append, whole = self.frames.append, not self._parts
         while position < size:
+            if whole and data[position : position + 2] == _USUAL_HEAD and position + 4 <= size:
+                start = position + 4
+                end = start + (data[position + 2] << 8 | data[position + 3])
+                if end <= size and end - start <= longest:
+                    append(data[start:end])
+                    position = end
+                    continue
             start, end = payload_span(data, position)
-            if end - start > longest or self.protocol.state is not OPEN:
+            if end - start > longest:
                 self._pass_to_library(data[position:])  # which raises the protocol error
                 return
             if end > size:
                 self._tail = data[position:]
                 break
-            if data[position] == _WHOLE_TEXT and not self._parts:
-                self.frames.append(data[start:end])
+            if whole and data[position] == _WHOLE_TEXT:
+                append(data[start:end])
             else:
                 super().data_received(data[position:end])
+                whole = not self._parts
+                if self.protocol.state is not OPEN:
+                    self._pass_to_library(data[end:])
+                    break
             position = end
         self._received()
 

@@ -30,12 +30,17 @@ class _Span(NamedTuple):
 
 
 class Halts:
-    """Spans of time in which the status was not TRADING."""
+    """Spans of time in which the status was not TRADING.
+
+    Attributes:
+        status: the newest one; None before the first.
+    """
 
     def __init__(self) -> None:
         self._spans: deque[_Span] = deque(maxlen=_SPANS)
         self._open: _Span | None = None  # the halt that goes on
         self._latest_ms: int | None = None  # the newest poll
+        self.status: str | None = None
         self._recorded: Sequence[tuple[int, int]] = ()
 
     @property
@@ -45,6 +50,7 @@ class Halts:
     def receive_status(self, status: str, time_ms: int) -> None:
         """Take the status of `Rest.statuses` at `time_ms`."""
         latest_ms, self._latest_ms = self._latest_ms, time_ms
+        self.status = status
         if status != TRADING:
             if self._open is None:
                 # Closed at the first poll: its begin is unknown.

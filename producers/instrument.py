@@ -10,28 +10,30 @@ from typing import Any
 
 from producers.book_audit import MEAN_INTERVAL_MS
 from producers.book_feed import BookFeed
-from producers.built_bars import BarEvent, BuiltBars
+from producers.built_bars import BuiltBars
 from producers.candle_audit import CandleAudit
 from producers.doubt_report import DoubtReport
 from producers.effects import Effect, LedgerEvent, ProbeResult, ProbeStreams, ProveTrades, Publish
+from producers.entries import Entries
 from producers.exchanges.port import Pace, Promises
 from producers.exchanges.stream_events import BookUpdate
 from producers.halts import Halts
 from producers.kline_sequence import KlineSequence
-from producers.ledger_events import LedgerEvents
 from producers.missing_ids import MissingRange
+from producers.named_trades import NamedTrades
+from producers.newest_messages import NewestMessages
+from producers.next_steps import NextSteps
 from producers.resumption import bars_start, beyond_progress, missing_of
 from producers.silence_probe import GRACE_S, SilenceProbe
-from producers.start_positions import FoundRange, OpenHole, StartPosition, klines_series, trades_series
+from producers.start_positions import OpenHole, StartPosition, klines_series, trades_series
 from producers.stream_health import DEPTH, LEDGER_STREAMS, QUOTE, TRADE, StreamKey, Uncarried
 from producers.streamed_book_feed import StreamedBookFeed
 from producers.trade_doubt import TradeDoubt
 from producers.trade_sequence import TradeSequence
 from shared.intervals import interval_ms
-from shared.messages import DepthMessage, KlineMessage, Source, TradeMessage
-from shared.models import LedgerKind, LedgerStream
-from shared.topics import LEDGER, QUOTES, TRADES
-from shared.trade_ids import in_numbering, number_of
+from shared.messages import DepthMessage, KlineMessage, TradeMessage
+from shared.topics import LEDGER, QUOTES
+from shared.trade_ids import in_numbering
 
 
 class Instrument:
@@ -46,6 +48,9 @@ class Instrument:
         uniform: random numbers on [0, 1) for the times of book audits.
         book_audit_ms: mean time between two of them.
         pace: how often REST may be asked for silent streams.
+
+    Attributes:
+        next_steps: what lanes may do, in place of `receive`.
     """
 
     def __init__(
@@ -68,25 +73,29 @@ class Instrument:
         native = promises is None or promises.bars.source == "native"
         self._built = None if native else BuiltBars(exchange, symbol, intervals)
         intervals = intervals if native else ()
-        self._klines = {interval: KlineSequence(symbol, interval, self._halts) for interval in intervals}
+        self._named = NamedTrades()
+        self._klines = {
+            interval: KlineSequence(symbol, interval, self._halts, self._named) for interval in intervals
+        }
         by = None if promises is None else promises.trades
         by_time, by_neighbours = (False, False) if by is None else (by.repair == "time", by.neighbours)
         self._trades = TradeSequence(symbol, self._halts, by_time=by_time, by_neighbours=by_neighbours)
-        self._candles = CandleAudit(intervals)
+        self._entries = Entries(exchange, symbol, CandleAudit(intervals), self._trades, self._built)
         integrity = "ids" if promises is None else promises.book.integrity
         self._book = BookFeed(symbol, book_interval_ms, uniform, book_audit_ms)
         self._streamed: StreamedBookFeed | None = None
         if promises is not None and integrity in ("crc", "counter"):
             self._streamed = StreamedBookFeed(symbol, book_interval_ms, promises.book, promises.quotes)
-        self._ledger = LedgerEvents(exchange, symbol)
-        self._source: Source = "stream"
-        self._bar_ms = 0  # when the newest closed bar was received
         self._doubts = DoubtReport()
         self._bar_keys: dict[str, StreamKey] = {interval: ("kline", interval) for interval in intervals}
-        self._newest: dict[StreamKey, Any] = dict.fromkeys((*self._bar_keys.values(), TRADE, DEPTH, QUOTE))
+        self._newest = NewestMessages(dict.fromkeys((*self._bar_keys.values(), TRADE, DEPTH, QUOTE)))
         self._pace = pace
         self.keeps_book = integrity is not None
         self._by_ids = integrity == "ids"
+        book = self._book if self._by_ids else None
+        self.next_steps = NextSteps(
+            symbol, self._newest, self._entries, trades=self._trades, klines=self._klines, book=book
+        )
         self._trade_doubt = TradeDoubt()
         self._began_ms: int | None = None
         self._trade_base: int | None = None
@@ -138,11 +147,16 @@ class Instrument:
     @property
     def audited_bars(self) -> tuple[int, int, int]:
         """Closed bars compared with their trades, those of them that differ, and those not compared."""
-        return self._candles.audited, self._candles.different, self._candles.unaudited
+        return self._entries.candles.audited, self._entries.candles.different, self._entries.candles.unaudited
 
     @property
     def _intervals(self) -> tuple[str, ...]:
         return (*self._klines, *(self._built.intervals if self._built is not None else ()))
+
+    @property
+    def status(self) -> str | None:
+        """The exchange's newest word, `TRADING` while it is open; None before the first."""
+        return self._halts.status
 
     @property
     def halted(self) -> bool:
@@ -160,7 +174,7 @@ class Instrument:
         """
         effects: list[Effect] = []
         self._began_ms = server_time_ms
-        self._candles.begin(server_time_ms)
+        self._entries.candles.begin(server_time_ms)
         for interval, klines in self._klines.items():
             known = start_positions.get(klines_series(self.exchange, self.symbol, interval))
             last_open_time_ms: int | None = None
@@ -168,18 +182,18 @@ class Instrument:
             if known is not None:
                 last_open_time_ms, holes = bars_start(known, interval_ms(interval), server_time_ms, now_s)
             raised = klines.begin(last_open_time_ms, server_time_ms, self._warmup_bars, holes)
-            effects += self._enter(raised, "klines", interval, server_time_ms, "backfill")
+            effects += self._entries.enter(raised, "klines", interval, server_time_ms, "backfill")
         if self._built is not None:
             effects += self._built.begin(start_positions, server_time_ms, warm=self._warmup_bars > 0)
         for stream, of, found in beyond_progress(
             start_positions, self.exchange, self.symbol, self._intervals
         ):
-            self._expect(stream, of, found, server_time_ms)
+            self._entries.ledger.expect(stream, of, found, server_time_ms)
         known = start_positions.get(trades_series(self.exchange, self.symbol))
         if known is not None:
             missing = (missing_of(hole, 1, server_time_ms, now_s) for hole in known.missing)
             raised = self._trades.begin(known.last_id, known.later, known.time_ms or 0, missing)
-            effects += self._enter(raised, "trades", None, server_time_ms, "backfill")
+            effects += self._entries.enter(raised, "trades", None, server_time_ms, "backfill")
         return effects
 
     @property
@@ -197,13 +211,13 @@ class Instrument:
         Args:
             exchange_ms: the exchange's clock, not before the trade's own time.
         """
-        if self._source == "replay":
+        if self._entries.source == "replay":
             return []
         self._trade_base = trade_id
         if self._probe is not None:
             self._probe.trade_base = trade_id
         raised = self._trades.listen_after(trade_id, exchange_ms)
-        return self._enter(raised, "trades", None, now_ms, "backfill")
+        return self._entries.enter(raised, "trades", None, now_ms, "backfill")
 
     def open_holes(self, interval: str | None, now_ms: int, now_s: float) -> Iterator[OpenHole]:
         """Missing trades, or missing bars of an interval, in order.
@@ -233,23 +247,25 @@ class Instrument:
             self._newest[QUOTE] = message
             return [Publish(QUOTES, message)]
         received_ms, source = message["received_time_ms"], message["source"]
-        self._source = source
+        self._entries.source = source
         if kind == "trade":
             self._newest[TRADE] = message
             if source == "replay" and not self._forgone:
                 self._forgone = True
                 self._trades.forgo_base()
-            return self._enter(self._trades.receive(message), "trades", None, received_ms, source)
+            return self._entries.enter(self._trades.receive(message), "trades", None, received_ms, source)
         if kind == "depth":
             self._newest[DEPTH] = message
             if not self._by_ids:
                 return []
-            return self._enter(self._book.receive(message), "depth", None, received_ms, source)
+            return self._entries.enter(self._book.receive(message), "depth", None, received_ms, source)
         klines = self._klines.get(message["interval"])
         if klines is None:
             return []
         self._newest[self._bar_keys[message["interval"]]] = message
-        return self._enter(klines.receive(message), "klines", message["interval"], received_ms, source)
+        return self._entries.enter(
+            klines.receive(message), "klines", message["interval"], received_ms, source
+        )
 
     def receive_kline_rows(
         self,
@@ -270,7 +286,7 @@ class Instrument:
         if rows and self._probe is not None and exchange_ms is not None:
             self._probe.receive_bars(interval, rows[-1]["close_time_ms"] + 1, now_s, exchange_ms)
         raised = self._klines[interval].receive_rows(first, last, rows, now_s)
-        return self._enter(raised, "klines", interval, now_ms, "backfill")
+        return self._entries.enter(raised, "klines", interval, now_ms, "backfill")
 
     def receive_trade_rows(
         self,
@@ -284,7 +300,7 @@ class Instrument:
     ) -> list[Effect]:
         """Take the answer to `FillTrades`; see `TradeSequence.receive_rows`."""
         raised = self._trades.receive_rows(first, last, rows, now_s, oldest_available)
-        return self._enter(raised, "trades", None, now_ms, "backfill")
+        return self._entries.enter(raised, "trades", None, now_ms, "backfill")
 
     def receive_history(
         self, begin_ms: int, rows: Sequence[TradeMessage] | None, now_ms: int
@@ -295,7 +311,7 @@ class Instrument:
         # Ids in the numbering that the series is in: the bars see holes to the trades of the stream.
         numbered: list[Any] = in_numbering(self._trades.epoch, list[Any](rows or ()))
         history = None if rows is None else numbered
-        return self._enter_built(self._built.receive_history(begin_ms, history), now_ms)
+        return self._entries.enter_built(self._built.receive_history(begin_ms, history), now_ms)
 
     def receive_book(self, update: BookUpdate, connection: object) -> list[Effect]:
         """Take a snapshot or a change of a book that the stream brings whole, on this connection."""
@@ -304,7 +320,7 @@ class Instrument:
         if self._streamed is None:
             return []
         effects = self._streamed.receive(update, connection)
-        return self._enter(effects, "depth", None, message["received_time_ms"], message["source"])
+        return self._entries.enter(effects, "depth", None, message["received_time_ms"], message["source"])
 
     def doubt_trades(self) -> None:
         """A frame was lost or could not be read: no clock closes bars until it is known what it had."""
@@ -313,12 +329,12 @@ class Instrument:
     def distrust_book(self, reason: str, connection: object, now_ms: int) -> list[Effect]:
         """Something of the book was lost on a connection."""
         effects = [] if self._streamed is None else self._streamed.distrust(reason, connection)
-        return self._enter(effects, "depth", None, now_ms, self._source)
+        return self._entries.enter(effects, "depth", None, now_ms, self._entries.source)
 
     def refuse_book(self, reason: str, connection: object, now_ms: int) -> list[Effect]:
         """The exchange refuses the subscription of the book on a connection."""
         effects = [] if self._streamed is None else self._streamed.refused(reason, connection)
-        return self._enter(effects, "depth", None, now_ms, self._source)
+        return self._entries.enter(effects, "depth", None, now_ms, self._entries.source)
 
     def awaits_book(self, connection: object) -> bool:
         """Whether a book that `Resubscribe` asks for on a connection has not come yet."""
@@ -330,30 +346,31 @@ class Instrument:
         raised = self._trades.receive_newest(rows)
         if self._trades.epoch != epoch:
             # Bars name the exchange's ids, which now belong to other trades.
-            self._candles.begin_anew()
+            self._entries.candles.begin_anew()
+            self._named.forget()
         self._report_doubtful(since_ms, now_ms)
-        return self._enter(raised, "trades", None, now_ms, self._source)
+        return self._entries.enter(raised, "trades", None, now_ms, self._entries.source)
 
     def _report_doubtful(self, since_ms: int | None, now_ms: int, *, ended: bool = False) -> None:
         """Enter, after a delay and then once a minute, that trades are held because they are doubtful."""
         over = self._trades.doubtful_since_ms is None
         event = self._doubts.report(since_ms, now_ms, self._trades.doubtful, over=over, ended=ended)
         if event is not None:
-            self._ledger.enter(event, "trades", None, now_ms, self._source)
+            self._entries.ledger.enter(event, "trades", None, now_ms, self._entries.source)
 
     def end(self, now_ms: int, exchange_ms: int) -> None:
         """The streams have ended: the next `tick` gives what is still missing or unknown."""
         self._report_doubtful(self._trades.doubtful_since_ms, now_ms, ended=True)
-        if self._source == "replay":
+        if self._entries.source == "replay":
             return
         for interval, klines in self._klines.items():
-            self._enter(klines.conclude(), "klines", interval, now_ms, self._source)
+            self._entries.enter(klines.conclude(), "klines", interval, now_ms, self._entries.source)
         if self._probe is not None:
             self._probe.conclude(exchange_ms)
             self._act_on(self._probe, now_ms)
-        self._enter(self._trades.conclude(), "trades", None, now_ms, self._source)
+        self._entries.enter(self._trades.conclude(), "trades", None, now_ms, self._entries.source)
         if self._built is not None:
-            self._enter_built(self._built.conclude(), now_ms)
+            self._entries.enter_built(self._built.conclude(), now_ms)
 
     def receive_trade_proof(
         self,
@@ -366,15 +383,19 @@ class Instrument:
     ) -> list[Effect]:
         """Take the answer to `ProveTrades`; see `TradeSequence.receive_proof`."""
         raised = self._trades.receive_proof(asked, issued, never, now_s)
-        return self._enter(raised, "trades", None, now_ms, "backfill")
+        return self._entries.enter(raised, "trades", None, now_ms, "backfill")
 
     def receive_audit_snapshot(self, snapshot: DepthMessage | None, now_ms: int) -> list[Effect]:
         """Take the answer to `AuditBook`; None without one."""
-        return self._enter(self._book.receive_audit_snapshot(snapshot), "depth", None, now_ms, self._source)
+        return self._entries.enter(
+            self._book.receive_audit_snapshot(snapshot), "depth", None, now_ms, self._entries.source
+        )
 
     def receive_snapshot(self, snapshot: DepthMessage | None, now_ms: int) -> list[Effect]:
         """Take the answer to `FetchSnapshot`; None without one."""
-        return self._enter(self._book.receive_snapshot(snapshot), "depth", None, now_ms, self._source)
+        return self._entries.enter(
+            self._book.receive_snapshot(snapshot), "depth", None, now_ms, self._entries.source
+        )
 
     def receive_status(self, status: str, now_ms: int) -> None:
         """Take the symbol's status of exchangeInfo."""
@@ -390,7 +411,7 @@ class Instrument:
         if not self.keeps_book:
             return []
         lose = self._book.lose if self._streamed is None else self._streamed.lose
-        return self._enter(lose(reason), "depth", None, now_ms, self._source)
+        return self._entries.enter(lose(reason), "depth", None, now_ms, self._entries.source)
 
     def reopened(self, now_s: float) -> None:
         """The streams are read from a new connection."""
@@ -401,7 +422,7 @@ class Instrument:
     def follow(self, connection: object, now_ms: int) -> list[Effect]:
         """Only this connection is read from now on."""
         effects = [] if self._streamed is None else self._streamed.follow(connection)
-        return self._enter(effects, "depth", None, now_ms, self._source)
+        return self._entries.enter(effects, "depth", None, now_ms, self._entries.source)
 
     def ended(self, connection: object, now_ms: int, *, cut: bool) -> list[Effect]:
         """One of two connections has ended.
@@ -412,7 +433,7 @@ class Instrument:
         if cut:
             self._trade_doubt.cut(self._newest[TRADE], self._trades.highest)
         effects = [] if self._streamed is None else self._streamed.ended(connection)
-        return self._enter(effects, "depth", None, now_ms, self._source)
+        return self._entries.enter(effects, "depth", None, now_ms, self._entries.source)
 
     def watch(
         self,
@@ -432,7 +453,7 @@ class Instrument:
             brought_to_ms: by the exchange's clock, up to when the stream has brought all that there was; None
                 while no connection is read.
         """
-        if self._source == "replay":
+        if self._entries.source == "replay":
             return []
         probe = self._probe
         if probe is None:
@@ -445,9 +466,13 @@ class Instrument:
         effects = probe.tick(now_s, exchange_ms, self._book.best, closed=self.halted, trouble=trouble)
         for interval, klines in self._klines.items():
             if probe.health.silence_s(self._bar_keys[interval], now_s) >= GRACE_S:
-                effects += self._enter(klines.tick(exchange_ms), "klines", interval, now_ms, "backfill")
+                effects += self._entries.enter(
+                    klines.tick(exchange_ms), "klines", interval, now_ms, "backfill"
+                )
         if self._streamed is not None and brought_to_ms is not None:
-            effects += self._enter(self._streamed.tick(now_s), "depth", None, now_ms, self._source)
+            effects += self._entries.enter(
+                self._streamed.tick(now_s), "depth", None, now_ms, self._entries.source
+            )
         if any(type(effect) is ProbeStreams and effect.trades for effect in effects):
             self._trade_doubt.asks(now_s)
         return effects + self._act_on(probe, now_ms) + self._tick_built(brought_to_ms, now_ms, now_s)
@@ -464,7 +489,7 @@ class Instrument:
         carried = self._trades.settled and all(each.stream != TRADE for each in self.uncarried)
         carried_ms = brought_to_ms if carried and not doubted else None
         events = self._built.tick(carried_ms, now_ms, self._trades.awaits)
-        return self._enter_built(events, now_ms)
+        return self._entries.enter_built(events, now_ms)
 
     def _act_on(self, probe: SilenceProbe, now_ms: int) -> list[Effect]:
         """Fetch trades that a stream did not bring, and mark a book that is not carried unsynced."""
@@ -473,16 +498,18 @@ class Instrument:
         if issued is not None:
             if probe.trade_base is not None:
                 self._trades.begin_after(probe.trade_base)
-            effects += self._enter(self._trades.issued(*issued), "trades", None, now_ms, "backfill")
+            effects += self._entries.enter(self._trades.issued(*issued), "trades", None, now_ms, "backfill")
         later, probe.later_bar = probe.later_bar, None
         if later is not None:
-            effects += self._enter(self._trades.counted_later(later), "trades", None, now_ms, "backfill")
+            effects += self._entries.enter(
+                self._trades.counted_later(later), "trades", None, now_ms, "backfill"
+            )
         lost, probe.lost_book = probe.lost_book, None
         if lost is not None:
-            effects += self._enter(self._book.lose(lost), "depth", None, now_ms, self._source)
+            effects += self._entries.enter(self._book.lose(lost), "depth", None, now_ms, self._entries.source)
         for (kind, interval), since_ms, until_ms, detail in probe.health.take_entries():
             event = LedgerEvent("uncarried", since_ms, until_ms, until_ms, detail)
-            self._ledger.enter(event, LEDGER_STREAMS[kind], interval, now_ms, self._source)
+            self._entries.ledger.enter(event, LEDGER_STREAMS[kind], interval, now_ms, self._entries.source)
         return effects
 
     def receive_probe(self, result: ProbeResult, now_s: float, exchange_ms: int) -> None:
@@ -495,11 +522,13 @@ class Instrument:
 
     def last_probe(self, now_s: float, exchange_ms: int, now_ms: int) -> list[Effect]:
         """The streams have ended: fetch data that they did not bring."""
-        if self._probe is None or self._source == "replay":
+        if self._probe is None or self._entries.source == "replay":
             return []
         effects: list[Effect] = []
         for interval, klines in self._klines.items():
-            effects += self._enter(klines.last_tick(exchange_ms), "klines", interval, now_ms, "backfill")
+            effects += self._entries.enter(
+                klines.last_tick(exchange_ms), "klines", interval, now_ms, "backfill"
+            )
         effects += self._probe.last_probe(now_s)
         return effects + self._act_on(self._probe, now_ms)
 
@@ -509,89 +538,22 @@ class Instrument:
         Args:
             now_ms: the exchange's clock.
         """
-        ids = now_ms, now_ms
-        series: list[tuple[LedgerStream, str | None]] = [("trades", None)]
-        for stream, interval in series + [("klines", interval) for interval in self._intervals]:
-            self._ledger.add(
-                "stopped", stream, interval, *ids, event_ms=now_ms, received_ms=now_ms, source=self._source
-            )
+        self._entries.ledger.stop(self._intervals, now_ms, self._entries.source)
 
     def retry(self, now_ms: int, now_s: float) -> list[Effect]:
         """Ask REST again for what is due; call it about once a second, with a monotonic clock."""
-        effects = self._enter(self._trades.retry(now_s), "trades", None, now_ms, "backfill")
+        effects = self._entries.enter(self._trades.retry(now_s), "trades", None, now_ms, "backfill")
         for interval, klines in self._klines.items():
-            effects += self._enter(klines.retry(now_s), "klines", interval, now_ms, "backfill")
+            effects += self._entries.enter(klines.retry(now_s), "klines", interval, now_ms, "backfill")
         return effects
 
     @property
     def pending_events(self) -> int:
         """Number of completeness events that the next `tick` gives."""
-        return len(self._ledger)
+        return len(self._entries.ledger)
 
     def tick(self) -> list[Publish]:
         """The completeness events gathered since the last call; call it about once a second."""
-        for interval, event in self._candles.check(self._trades.awaits):
-            self._ledger.enter(event, "klines", interval, self._bar_ms, self._source)
-        return [Publish(LEDGER, message) for message in self._ledger.flush()]
-
-    def _enter(
-        self, effects: list[Effect], stream: LedgerStream, interval: str | None, now_ms: int, source: Source
-    ) -> list[Effect]:
-        """Move completeness events into the ledger; the other effects are for the shell."""
-        outward: list[Effect] = []
-        for effect in effects:
-            if type(effect) is LedgerEvent:
-                self._ledger.enter(effect, stream, interval, now_ms, source)
-                if stream == "trades" and self._built is not None:
-                    outward += self._enter_built(self._built.settle(effect), now_ms)
-                continue
-            outward.append(effect)
-            if type(effect) is Publish:
-                if effect.topic == TRADES:
-                    self._enter_trade(effect.message)
-                    if self._built is not None:
-                        outward += self._enter_built(self._built.receive(effect.message), now_ms)
-                elif stream == "klines" and effect.message["closed"]:
-                    self._enter_bar(effect.message)
-        return outward
-
-    def _enter_built(self, events: Sequence[BarEvent], now_ms: int) -> list[Effect]:
-        """Enter what was built; the effects for the shell."""
-        outward: list[Effect] = []
-        for interval, effect in events:
-            outward += self._enter([effect], "klines", interval, now_ms, self._source)
-        return outward
-
-    def _enter_trade(self, trade: TradeMessage) -> None:
-        number, time_ms = number_of(trade), trade["trade_time_ms"]
-        received_ms, source = trade["received_time_ms"], trade["source"]
-        kinds: tuple[LedgerKind, ...] = ("expected",)
-        if source == "backfill":
-            kinds = ("expected", "repaired")
-            self._candles.receive_filled(trade)
-        else:
-            self._candles.receive_trade(trade)
-        for kind in kinds:
-            self._ledger.add(
-                kind, "trades", None, number, number, event_ms=time_ms, received_ms=received_ms, source=source
-            )
-
-    def _enter_bar(self, kline: KlineMessage) -> None:
-        interval, open_ms, source = kline["interval"], kline["open_time_ms"], kline["source"]
-        ids = open_ms, open_ms
-        self._bar_ms = received_ms = kline["received_time_ms"]
-        if self._built is None:
-            self._candles.receive_bar(kline)
-        first, last = kline["first_trade_id"], kline["last_trade_id"]
-        if first is not None and last is not None and last - first + 1 == kline["trade_count"] > 0:
-            self._trades.counted(first, last)
-        for kind in ("expected", "repaired") if source == "backfill" else ("expected",):
-            self._ledger.add(
-                kind, "klines", interval, *ids, event_ms=open_ms, received_ms=received_ms, source=source
-            )
-
-    def _expect(self, stream: LedgerStream, interval: str | None, found: FoundRange, now_ms: int) -> None:
-        ids = found.first, found.last
-        self._ledger.add(
-            "expected", stream, interval, *ids, event_ms=found.last_ms, received_ms=now_ms, source="backfill"
-        )
+        for interval, event in self._entries.candles.check(self._trades.awaits):
+            self._entries.ledger.enter(event, "klines", interval, self._entries.bar_ms, self._entries.source)
+        return [Publish(LEDGER, message) for message in self._entries.ledger.flush()]

@@ -6,13 +6,15 @@ Source of the rules: BINANCE_SPOT.md §4.5, §9.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 from producers.effects import Effect, FillKlines, LedgerEvent, Publish
 from producers.exchanges.rest_port import PAGE
 from producers.gaps import KIND_BY_CAUSE, Continuity, Hole, continuity, holes_of_bars
 from producers.halts import Halts
 from producers.missing_ids import AFTER_PROOF_S, MAX_HOLES, MissingIds, MissingRange, PageRetries
+from producers.named_trades import NamedTrades
+from producers.published_bars import FINAL_GRACE_MS, PublishedBars, lateness
 from shared.id_ranges import IdRanges
 from shared.intervals import interval_ms, open_time_ms
 from shared.messages import KlineMessage
@@ -20,8 +22,6 @@ from shared.topics import klines_live_topic, klines_topic
 
 # Closed bars that wait for an earlier one; those beyond are fetched over REST later (DESIGN §5).
 WAITING_BARS: Final = 10_000
-# A final may come some seconds after the close; an open bar older than this proves that it was missed.
-FINAL_GRACE_MS: Final = 5_000
 _EXCUSED: Final = frozenset(("halted", "no trades"))
 # As for times of the stream (producers.clock).
 _AHEAD_MS: Final = 10_000
@@ -35,19 +35,6 @@ _CLOCK_PAUSE_MS: Final = 5_000
 _LONGEST_PAUSE_MS: Final = 300_000
 # After so long without an answer the bars asked for are expected nevertheless.
 _UNANSWERED_MS: Final = 10_000
-_REMEMBERED: Final = 64  # published bars kept to distinguish a repetition from a revision
-# The fields that stream and REST share.
-_CONTENT: Final = (
-    "open",
-    "high",
-    "low",
-    "close",
-    "base_volume",
-    "quote_volume",
-    "trade_count",
-    "taker_buy_base_volume",
-    "taker_buy_quote_volume",
-)
 
 
 class KlineSequence:
@@ -61,13 +48,15 @@ class KlineSequence:
 
     Args:
         halts: read only; when the exchange was closed.
+        named: shared by the series of the symbol; None if it is alone.
     """
 
-    def __init__(self, symbol: str, interval: str, halts: Halts) -> None:
+    def __init__(self, symbol: str, interval: str, halts: Halts, named: NamedTrades | None = None) -> None:
         self._symbol = symbol
         self._interval = interval
         self._step = interval_ms(interval)
         self._halts = halts
+        self._named = NamedTrades() if named is None else named
         self._topic = klines_topic(interval)
         self._live_topic = klines_live_topic(interval)
         self._next: int | None = None  # open time of the bar to publish next; None until the series begins
@@ -88,7 +77,7 @@ class KlineSequence:
         self._excused = MissingIds()  # entered as never issued; asked for a while longer
         self._rest_last = -1  # the newest bar that REST has shown
         self._live: KlineMessage | None = None  # latest update of the open bar, held back while filling
-        self._published: dict[int, KlineMessage] = {}
+        self._published = PublishedBars()
         self._absent_last: int | None = None  # no bars up to here when the series was begun
         self._seen: int | None = None  # the first bar of the stream, while there is no `next`
         self._now_ms = 0  # the exchange's clock at the last `tick`
@@ -156,9 +145,33 @@ class KlineSequence:
 
     def receive(self, kline: KlineMessage) -> list[Effect]:
         """Take an event of the stream: a closed bar or an update of the open one."""
+        self._named.receive(kline)
         if self._next is None:
             self._begin_at(kline["open_time_ms"], recorded=kline["source"] == "replay")
         return self._receive_closed(kline) if kline["closed"] else self._receive_open(kline)
+
+    def try_next(self, open_time: int, event_ms: int) -> bool:
+        """Take an update of the open bar, if it can be published at once and nothing else is due.
+
+        Args:
+            event_ms: when the exchange sent it.
+        """
+        awaited = self._filling or self._live is not None or self._known_last >= open_time
+        if open_time != self._next or awaited or self._named.wanted:
+            return False
+        if event_ms - open_time > FINAL_GRACE_MS:
+            # The bar before it is closed, which is known already: it was published.
+            before = open_time - self._step
+            self._known_last = max(self._known_last, before)
+            self._stream_last = max(self._stream_last, before)
+        return True
+
+    def try_closed(self, kline: KlineMessage) -> list[Effect] | None:
+        """The effects of a closed bar that is next and that no other waits for; None: it was not taken."""
+        due = self._filling or self._waiting or self._beside or self._named.wanted
+        if kline["open_time_ms"] != self._next or due:
+            return None
+        return self._receive_closed(kline)
 
     def tick(self, exchange_ms: int) -> list[Effect]:
         """Ask for bars that have closed by the exchange's clock, with or without events of the stream.
@@ -265,7 +278,7 @@ class KlineSequence:
             elif self._is_missed(open_time):
                 effects += self._follow_up(row)
             else:
-                effects += self._revision(row)
+                effects += self._published.revision(row)
         effects += self._drain()
         effects += self._unanswered(first // self._step, last // self._step, now_s, answered=rows is not None)
         if self._next is not None and self._next <= last:
@@ -333,18 +346,18 @@ class KlineSequence:
     def _receive_closed(self, kline: KlineMessage) -> list[Effect]:
         open_time = kline["open_time_ms"]
         if open_time == self._next:
-            effects = [*self._lateness(kline), *self._beside_before(open_time), self._publish(kline)]
+            effects = [*lateness(kline), *self._beside_before(open_time), self._publish(kline)]
             return [*effects, *self._drain(), *self._settle()]
         known = None if self._next is None else self._next - self._step
         if known is not None and continuity(known, open_time, open_time, self._step) is Continuity.DUPLICATE:
             if self._is_missed(open_time):
                 return self._follow_up(kline)
-            return self._repetition(kline)
+            return [*self._published.repetition(kline)]
         self._known_last = max(self._known_last, open_time)
         self._stream_last = max(self._stream_last, open_time)
         if len(self._waiting) < WAITING_BARS:
             self._waiting.setdefault(open_time, kline)
-        return [*self._lateness(kline), *self._settle()]
+        return [*lateness(kline), *self._settle()]
 
     def _receive_open(self, kline: KlineMessage) -> list[Effect]:
         open_time = kline["open_time_ms"]
@@ -363,43 +376,11 @@ class KlineSequence:
             effects += self._settle()
         return effects
 
-    def _lateness(self, kline: KlineMessage) -> list[Effect]:
-        event_time, closed_at = kline["event_time_ms"], kline["close_time_ms"] + 1
-        if event_time is None or event_time - closed_at <= FINAL_GRACE_MS:
-            return []
-        open_time = kline["open_time_ms"]
-        detail = f"came {event_time - closed_at} ms after its close"
-        return [LedgerEvent("late", open_time, open_time, detail=detail)]
-
-    def _revision(self, kline: KlineMessage) -> list[Effect]:
-        """An event for the fields that differ from the published bar's, if any do."""
-        before: Any = self._published.get(kline["open_time_ms"], kline)
-        now: Any = kline
-        changes = [
-            f"{name} {before[name]}, now {now[name]}" for name in _CONTENT if before[name] != now[name]
-        ]
-        if not changes:
-            return []
-        open_time = kline["open_time_ms"]
-        return [LedgerEvent("revised", open_time, open_time, detail="; ".join(changes))]
-
-    def _repetition(self, kline: KlineMessage) -> list[Effect]:
-        if revision := self._revision(kline):
-            return revision
-        open_time = kline["open_time_ms"]
-        before = self._published.get(open_time)
-        if before is not None and before["source"] == "backfill":
-            self._published[open_time] = kline  # late once; after that it is a repetition
-            return [LedgerEvent("late", open_time, open_time, detail="came after it was filled over REST")]
-        return [LedgerEvent("duplicate", open_time, open_time)]
-
     def _publish(self, kline: KlineMessage) -> Publish:
         open_time = kline["open_time_ms"]
         self._next, self._vain = open_time + self._step, 0
         self._trade_id = self._newest_trade(kline)
-        self._published[open_time] = kline
-        if len(self._published) > _REMEMBERED:
-            del self._published[next(iter(self._published))]
+        self._published.remember(kline)
         return Publish(self._topic, kline, open_time)
 
     def _newest_trade(self, kline: KlineMessage) -> int | None:
@@ -448,6 +429,7 @@ class KlineSequence:
     def _pass_over(self, hole: Hole, now_s: float) -> list[Effect]:
         if hole.cause != "no trades":
             self._trade_id = None  # the number of its trades is unknown
+            self._named.want()
         effects: list[Effect] = []
         surely = IdRanges()
         if hole.cause == "halted":
@@ -516,6 +498,8 @@ class KlineSequence:
     def _holes(self, first: int, last: int) -> Iterator[Hole]:
         """The missing bars `first` to `last`, whose neighbours are not missing, by cause."""
         before = self._trade_id if first == self._next else None
+        if before is None:
+            before = self._named.before(first)
         later = sorted(open_time for open_time in self._waiting if open_time > last)
         traded = (bar for bar in map(self._waiting.__getitem__, later) if bar["trade_count"])
         after = next((bar["first_trade_id"] for bar in traded), None)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from producers.effects import LedgerEvent
+from producers.start_positions import FoundRange
 from shared.intervals import INTERVAL_MS
 from shared.ledger import LedgerSeries, ledger_record
 from shared.messages import LedgerMessage, Source
 from shared.models import LedgerKind, LedgerStream
 
 _MINUTE_MS: Final = 60_000
+_EXPECTED_TRADES: Final = ("trades", None, "expected")
 # Kinds that may come with every message.
 _JOINED: Final = frozenset(("expected", "repaired", "duplicate"))
 # Kinds of ids that were issued and not published.
@@ -80,6 +83,24 @@ class LedgerEvents:
             self._complete.append(self._open[series])
         self._open[series] = message
 
+    def expect_trade(self, number: int, time_ms: int, received_ms: int) -> None:
+        """Enter a trade of the stream as expected: as `add`, and faster where it joins the one before."""
+        before = self._open.get(_EXPECTED_TRADES)
+        if before is None or before["last"] + 1 != number or before["source"] != "stream":
+            before_ms = None
+        else:
+            before_ms = before["event_time_ms"]
+        if before is None or before_ms is None or before_ms // _MINUTE_MS != time_ms // _MINUTE_MS:
+            ids = number, number
+            self.add(
+                "expected", "trades", None, *ids, event_ms=time_ms, received_ms=received_ms, source="stream"
+            )
+            return
+        before["last"] = number
+        before["count"] += 1
+        before["event_time_ms"] = time_ms
+        before["received_time_ms"] = received_ms
+
     def enter(
         self, event: LedgerEvent, stream: LedgerStream, interval: str | None, now_ms: int, source: Source
     ) -> None:
@@ -101,6 +122,20 @@ class LedgerEvents:
                 source=source,
                 detail=detail,
             )
+
+    def expect(self, stream: LedgerStream, interval: str | None, found: FoundRange, now_ms: int) -> None:
+        """Enter what lies on the topic and was never entered."""
+        ids = found.first, found.last
+        self.add(
+            "expected", stream, interval, *ids, event_ms=found.last_ms, received_ms=now_ms, source="backfill"
+        )
+
+    def stop(self, intervals: Sequence[str], now_ms: int, source: Source) -> None:
+        """Enter the end of the trades, and of the bars of these intervals."""
+        ids = now_ms, now_ms
+        series: list[tuple[LedgerStream, str | None]] = [("trades", None)]
+        for stream, interval in series + [("klines", interval) for interval in intervals]:
+            self.add("stopped", stream, interval, *ids, event_ms=now_ms, received_ms=now_ms, source=source)
 
     def __len__(self) -> int:
         """Events that `flush` would give."""

@@ -9,7 +9,7 @@ import heapq
 import math
 from collections import deque
 from collections.abc import Mapping
-from functools import lru_cache
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 from producers.exchanges.rest_port import SNAPSHOT_LEVELS
@@ -20,6 +20,7 @@ from shared.messages import DepthMessage, Levels
 BUFFERED_DIFFS: Final = 1_000
 # A side of 10,000 levels is 350 kB as JSON, so that a full snapshot stays below Kafka's 1 MB a message.
 MAX_LEVELS: Final = 10_000
+KNOWN_PRICES: Final = 1 << 14
 # Prices longer than an exchange's could make a side of 900 kB; both sides must fit into a message.
 _FULL_CHARACTERS: Final = 400_000
 # Levels of all buffered diffs: about 40 MB. The oldest go first, as with the number of diffs.
@@ -240,7 +241,9 @@ class BookSync:
         if self._asking or self._synced or not self._buffer:
             return []
         self._asking = True
-        return [NeedSnapshot(min(_MAX_DELAY_S, 2.0 ** (self._failures - 1)) if self._failures else 0.0)]
+        return [
+            NeedSnapshot(min(_MAX_DELAY_S, 2.0 ** min(self._failures - 1, 10)) if self._failures else 0.0)
+        ]
 
     def _load(self, snapshot: DepthMessage) -> None:
         self._bids = {float(level[0]): level for level in snapshot["bids"]}
@@ -359,10 +362,10 @@ def _write(side: dict[float, list[str]], levels: Levels, best: float, *, highest
     """Write a diff's levels into one side; its best price afterwards."""
     if not levels:
         return best
-    prices = [_price(level[0]) for level in levels]
+    prices = list(map(_price, map(_first, levels)))
     side.update(zip(prices, levels, strict=True))
     # A quantity of zero removes a level; checked by its digits, which costs a fraction of `float`.
-    for price in [price for price, level in zip(prices, levels, strict=True) if not level[1].strip("0.")]:
+    for price in [price for price, (_, text) in zip(prices, levels, strict=True) if not text.strip("0.")]:
         # If a price occurs twice, the last one counts.
         if price in side and not side[price][1].strip("0."):
             del side[price]
@@ -375,5 +378,15 @@ def _write(side: dict[float, list[str]], levels: Levels, best: float, *, highest
     return best
 
 
-# Prices recur, and parsing one costs twice as much as looking it up.
-_price: Final = lru_cache(maxsize=1 << 14)(float)
+class Prices(dict[str, float]):
+    """Prices by their text: they recur, and parsing one costs three times as much as looking it up."""
+
+    def __missing__(self, text: str) -> float:
+        if len(self) >= KNOWN_PRICES:
+            self.clear()
+        price = self[text] = float(text)
+        return price
+
+
+_price: Final = Prices().__getitem__
+_first: Final = itemgetter(0)

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Final
 
-from confluent_kafka import Consumer, Message
+from confluent_kafka import Message
 
 from producers.progress import BadProgress, Progress, decode_progress
 from producers.series_search import Place, Record, SeriesSearch
 from producers.start_positions import OpenHole, StartPosition, klines_series, trades_series
 from shared.errors import InvalidMessage
 from shared.intervals import interval_ms
-from shared.kafka import LIBRDKAFKA_LOG, consumer_config
+from shared.kafka import KAFKA, KafkaClients, consumer_config
 from shared.kafka_reader import (
     answered,
     does_not_answer,
@@ -131,10 +131,10 @@ class ProgressRecords:
 class ProgressReader:
     """Reads once, at the start; commits no offsets. Blocking: call it in a thread of its own."""
 
-    def __init__(self, bootstrap_servers: str) -> None:
+    def __init__(self, bootstrap_servers: str, kafka: KafkaClients = KAFKA) -> None:
         self._bootstrap_servers = bootstrap_servers
         config = consumer_config(bootstrap_servers, "cryptostream.start-positions", "cryptostream-start")
-        self._consumer = Consumer({**config, **_READING}, logger=LIBRDKAFKA_LOG)
+        self._consumer = kafka.consumer({**config, **_READING})
 
     def close(self) -> None:
         self._consumer.close()

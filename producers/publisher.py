@@ -7,15 +7,15 @@ import enum
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message
 
 from producers.dead_letters import DeadLetterProducer
 from shared.dead_letters import DeadLetter
 from shared.errors import BrokerError, BrokerUnavailable
-from shared.kafka import LIBRDKAFKA_LOG, cause, is_fatal, producer_config
+from shared.kafka import KAFKA, KafkaClients, cause, is_fatal, producer_config
 from shared.messages import to_keep
 
 _LOG = logging.getLogger(__name__)
@@ -47,7 +47,12 @@ class Publisher:
     """
 
     def __init__(
-        self, bootstrap_servers: str, *, memory_broker: bool = False, queue_messages: int | None = None
+        self,
+        bootstrap_servers: str,
+        *,
+        memory_broker: bool = False,
+        queue_messages: int | None = None,
+        kafka: KafkaClients = KAFKA,
     ) -> None:
         self._bootstrap_servers = bootstrap_servers
         self._memory_broker = memory_broker
@@ -58,19 +63,24 @@ class Publisher:
         # A lost record ends the producer, followed or not; a delivery report for each record would show the
         # same, at a tenth of the cost of a message.
         config |= {"enable.gapless.guarantee": True, "error_cb": self._on_error}
-        self._producer = Producer(config, logger=LIBRDKAFKA_LOG)
+        self._producer = kafka.producer(config)
         self._overflow: deque[tuple[str, bytes, bytes | None, Delivered | None]] = deque()
         self._congested_since_s: float | None = None
         self.dead_letters = DeadLetterProducer(
-            bootstrap_servers, lambda: self.delivered, memory_broker=memory_broker
+            bootstrap_servers, lambda: self.delivered, memory_broker=memory_broker, kafka=kafka
         )
         self.failure: BrokerError | None = None
         self.sent = 0
         self.retriable_errors = 0
 
     @property
+    def held_back(self) -> tuple[Sized, Sized]:
+        """The records and the dead letters that wait for room, now and later: for loops that look often."""
+        return self._overflow, self.dead_letters.held_back
+
+    @property
     def congested(self) -> bool:
-        return bool(self._overflow) or self.dead_letters.congested
+        return any(self.held_back)
 
     @property
     def congested_s(self) -> float:
@@ -119,9 +129,36 @@ class Publisher:
         """Queue one record; `delivered` is called, from `poll`, when the broker has it."""
         self.sent += 1
         if self._overflow or not self._produce(topic, key, value, delivered):
-            if self._congested_since_s is None:
-                self._congested_since_s = time.monotonic()
-            self._overflow.append((topic, key, None if value is None else to_keep(value), delivered))
+            self._keep(topic, key, value, delivered)
+
+    def sender(self, topic: str, key: bytes) -> Callable[[bytes], None]:
+        """`send` of one topic and key, in less time: nearly every record of a busy market."""
+        produce, overflow = self._producer.produce, self._overflow
+
+        def send(value: bytes) -> None:
+            self.sent += 1
+            if overflow:
+                self._keep(topic, key, value, None)
+                return
+            try:
+                produce(topic, value, key)
+            except BufferError:
+                self._keep(topic, key, value, None)
+            except KafkaException as error:
+                self._refused(error)
+
+        return send
+
+    def _keep(self, topic: str, key: bytes, value: bytes | None, delivered: Delivered | None) -> None:
+        """Keep a record until librdkafka's queue has room."""
+        if self._congested_since_s is None:
+            self._congested_since_s = time.monotonic()
+        self._overflow.append((topic, key, None if value is None else to_keep(value), delivered))
+
+    def _refused(self, error: KafkaException) -> None:
+        """A record too large, or a producer that has failed for good."""
+        self._on_error(cause(error))
+        self.sent -= 1
 
     def send_dead_letter(self, letter: DeadLetter) -> None:
         """Queue a dead letter; it never raises, and its loss is no failure of this publisher."""
@@ -136,9 +173,7 @@ class Publisher:
         except BufferError:
             return False
         except KafkaException as error:
-            # A record too large, or a producer that has failed for good.
-            self._on_error(cause(error))
-            self.sent -= 1
+            self._refused(error)
         return True
 
     def poll(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from websockets.exceptions import ConnectionClosed
 
+from producers import rollover
 from producers.clock import Clock
 from producers.connection import Connection, frame_refused, why_closed
 from producers.effect_runner import EffectRunner
@@ -20,6 +21,7 @@ from producers.exchanges.frame_types import (
     ServerShutdown,
     StreamMessage,
 )
+from producers.exchanges.lane_port import NO_LANES, Lanes, Take
 from producers.exchanges.rest_port import TRADING
 from producers.exchanges.stream_events import (
     BooksBroken,
@@ -31,7 +33,6 @@ from producers.exchanges.stream_events import (
 )
 from producers.instrument import Instrument
 from producers.overlap import StreamId
-from producers.rollover import Take
 from shared.metrics import ServiceMetrics
 
 _LOG = logging.getLogger(__name__)
@@ -41,6 +42,9 @@ _OUT_OF_BOUNDS: Final = 3
 # Stream names counted; a connection carries 200, but bad frames may have any name.
 _COUNTED_STREAMS: Final = 1_000
 
+_QUOTE: Final = b'"'
+# What is alone in its frame and can be no time ahead.
+_WHOLE: Final = (StreamMessage, BookUpdate)
 _STREAM_NAMES: Final = {"kline": "klines", "trade": "trades", "depth": "depth", "quote": "quotes"}
 
 
@@ -51,6 +55,7 @@ class FrameReader:
         instruments: by symbol.
         announced: called when the exchange announces the end of a connection.
         distrusted: called with the reason when a stream repeatedly has impossible content.
+        lanes: short ways of usual frames, of connections that are read alone.
 
     Attributes:
         received: number of messages passed to the instruments.
@@ -66,6 +71,7 @@ class FrameReader:
         *,
         announced: Callable[[Connection], None],
         distrusted: Callable[[Connection, str], None],
+        lanes: Lanes = NO_LANES,
     ) -> None:
         self._instruments = instruments
         self._runner = runner
@@ -73,53 +79,89 @@ class FrameReader:
         self._clock = clock
         self._announced = announced
         self._distrusted = distrusted
+        self._name_at = lanes.name_at
+        self._short_ways: dict[bytes, tuple[StreamId, Take]] = {
+            head: (lane.stream[:3], runner.short_way(instruments[lane.stream.symbol], lane))
+            for head, lane in lanes.by_head.items()
+        }
         self.received = 0
         self.ignored = 0
         self._live = False  # a live event was received
 
-    async def read(self, connection: Connection, take: Take | None = None) -> str:
+    async def read(self, connection: Connection, take: rollover.Take | None = None) -> str:
         """The hot loop: receive, parse and check, step the core, publish; why the connection ended.
 
         Args:
             take: in a rollover, the merge of both connections: what it returns is passed on.
         """
         frames, parse = connection.frames, connection.parse
-        instruments, run = self._instruments, self._runner.run
-        publisher, clock = self._runner.publisher, self._clock
+        publisher, clock, time_ns = self._runner.publisher, self._clock, time.time_ns
+        records, letters = publisher.held_back
         noted_ms: dict[StreamId, int] = {}
+        noted_head_ms: dict[bytes, int] = {}
+        # A merge needs each message as such.
+        name_at, short_ways = self._name_at, self._short_ways if take is None else {}
         try:
             while True:
-                if publisher.congested:
+                if records or letters:
                     await publisher.room()
                 if not frames:
                     await connection.more()
                 frame = frames.popleft()
-                now_ms = time.time_ns() // 1_000_000
-                events = parse(frame, now_ms, now_ms + clock.ahead_ms)
-                if len(events) != 1 or type(events[0]) is not StreamMessage:
-                    events = await self._with_time_asked(events, frame, now_ms, connection)
-                for event in events:
-                    if type(event) is not StreamMessage:
-                        self._receive_other(event, frame, connection)
-                        continue
-                    kind, message = event
-                    symbol = message["symbol"]
-                    instrument = instruments.get(symbol)
-                    if instrument is None or (message["source"] != "stream" and self._live):
-                        self._leave_out(event, frame, connection)
-                        continue
-                    stream = (symbol, kind, message["interval"] if kind == "kline" else None)
-                    if noted_ms.get(stream) != now_ms:
-                        # Once a millisecond and stream: enough for pace and latency, cheap under load.
-                        noted_ms[stream] = now_ms
-                        self._note(connection, stream, message, now_ms)
-                    if take is None:
+                now_ms = time_ns() // 1_000_000
+                latest_ms = now_ms + clock.ahead_ms
+                end = frame.find(_QUOTE, name_at)
+                head = frame[:end]
+                short_way = short_ways.get(head)
+                if short_way is not None:
+                    stream, run_taken = short_way
+                    taken = run_taken(frame, end, now_ms, latest_ms)
+                    if taken is not None:
                         self.received += 1
-                        run(instrument, instrument.receive(kind, message))
-                    else:
-                        self.pass_on(take(stream, event))
+                        if noted_head_ms.get(head) != now_ms:
+                            noted_head_ms[head] = now_ms
+                            self._note_event(connection, stream, taken[1], now_ms)
+                        continue
+                events = parse(frame, now_ms, latest_ms)
+                if len(events) != 1 or type(events[0]) not in _WHOLE:
+                    events = await self._with_time_asked(events, frame, now_ms, connection)
+                self._receive(events, frame, now_ms, connection, noted_ms, take)
         except ConnectionClosed as closed:
             return self._ended(closed, connection)
+
+    def _receive(  # noqa: PLR0917 - the loop's names
+        self,
+        events: Sequence[StreamEvent],
+        frame: bytes,
+        now_ms: int,
+        connection: Connection,
+        noted_ms: dict[StreamId, int],
+        take: rollover.Take | None,
+    ) -> None:
+        """Take what a frame says; the long way."""
+        for event in events:
+            if type(event) is BookUpdate:
+                self._receive_book(event, connection, noted_ms)
+                continue
+            if type(event) is not StreamMessage:
+                self._receive_other(event, frame, connection)
+                continue
+            kind, message = event
+            symbol = message["symbol"]
+            instrument = self._instruments.get(symbol)
+            if instrument is None or (message["source"] != "stream" and self._live):
+                self._leave_out(event, frame, connection)
+                continue
+            stream = (symbol, kind, message["interval"] if kind == "kline" else None)
+            if noted_ms.get(stream) != now_ms:
+                # Once a millisecond and stream: enough for pace and latency, cheap under load.
+                noted_ms[stream] = now_ms
+                self._note(connection, stream, message, now_ms)
+            if take is None:
+                self.received += 1
+                self._runner.run(instrument, instrument.receive(kind, message))
+            else:
+                self.pass_on(take(stream, event))
 
     def pass_on(self, messages: Iterable[StreamMessage]) -> None:
         """Step the instruments with the messages of a merge."""
@@ -146,18 +188,25 @@ class FrameReader:
     def _note(
         self, connection: Connection, stream: StreamId, message: Mapping[str, Any], now_ms: int
     ) -> None:
-        now_s = time.monotonic()
-        connection.watchdog.heard(stream, now_s)
-        event_time_ms = message["event_time_ms"]
         if message["source"] == "replay":
+            connection.watchdog.heard(stream, time.monotonic())
             self._clock.replay_ms = message["received_time_ms"]
             connection.watchdog.replaying()
             return
+        self._note_event(connection, stream, message["event_time_ms"], now_ms)
+
+    def _note_event(
+        self, connection: Connection, stream: StreamId, event_time_ms: int | None, now_ms: int
+    ) -> None:
+        """Note an event of a live stream."""
+        now_s = time.monotonic()
+        connection.watchdog.heard(stream, now_s)
         self._live = True
         if event_time_ms is not None:
             self._clock.receive_event(now_s, event_time_ms)
             latency_ms = self._clock.exchange_ms() - event_time_ms
-            self._metrics.latency(message["exchange"], _STREAM_NAMES[stream[1]], "socket", now_ms, latency_ms)
+            exchange = self._instruments[stream[0]].exchange
+            self._metrics.latency(exchange, _STREAM_NAMES[stream[1]], "socket", now_ms, latency_ms)
 
     async def _with_time_asked(
         self, events: Sequence[StreamEvent], frame: bytes, now_ms: int, connection: Connection
@@ -176,22 +225,28 @@ class FrameReader:
         # The good trades of a frame say nothing about those of it that cannot be read: the doubt comes last.
         return sorted(events, key=_is_rejected)
 
-    def _receive_book(self, update: BookUpdate, connection: Connection) -> None:
+    def _receive_book(
+        self, update: BookUpdate, connection: Connection, noted_ms: dict[StreamId, int]
+    ) -> None:
         message = update.message
         symbol = message["symbol"]
         instrument = self._instruments.get(symbol)
+        now_s = time.monotonic()
         if instrument is None:
+            connection.watchdog.heard_frame(now_s)
             self.ignored += 1
             return
         self.received += 1
-        self._note(connection, (symbol, "depth", None), message, message["received_time_ms"])
-        connection.lag.note(time.monotonic(), self._clock.exchange_ms() - update.event_us // 1000)
+        stream: StreamId = (symbol, "depth", None)
+        now_ms = message["received_time_ms"]
+        if noted_ms.get(stream) != now_ms:
+            noted_ms[stream] = now_ms
+            self._note(connection, stream, message, now_ms)
+        connection.lag.note(now_s, self._clock.exchange_ms() - update.event_us // 1000)
         self._runner.run(instrument, instrument.receive_book(update, connection))
 
     def _receive_other(self, event: StreamEvent, frame: bytes, connection: Connection) -> None:
         match event:
-            case BookUpdate():
-                self._receive_book(event, connection)
             case Rejected(stream, reason, field, _, symbol):
                 for instrument in self._of(None, connection):
                     instrument.doubt_trades()

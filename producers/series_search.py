@@ -112,7 +112,7 @@ class SeriesSearch:
         progress: the record that was found true; None if none was.
         last: the last record of the series on its topic.
         beginning_lost: the series had records and not even the first is left, though the topic was read
-            whole: it begins somewhere before `start_positions`.
+            whole, or its bars begin later than it did: it begins somewhere before `start_positions`.
 
     Args:
         candidates: progress records of the series, the newest first.
@@ -179,9 +179,19 @@ class SeriesSearch:
         had_records = any(known.last_id is not None for known in self._candidates)
         proved = self.progress is not None and self.progress.last_id is not None
         whole = self._place.low == 0 and (attempt.start == 0 or attempt.progress is not None)
-        self.beginning_lost = had_records and not proved and whole
+        self.beginning_lost = whole and not proved and (had_records or self._begins_late())
         self._attempt = None
         return True
+
+    def _begins_late(self) -> bool:
+        """Whether the first bar on the topic is later than the one that was open when the series began.
+
+        A broker that lost bars takes later ones at their offsets. Trade ids tell no time.
+        """
+        marker, step = self.progress, self._place.step
+        if marker is None or marker.event_time_ms is None or step == 1 or not self._found:
+            return False
+        return self._found.ranges()[0].first > marker.event_time_ms // step * step
 
     def _plan(self) -> Iterator[_Attempt]:
         low, high = self._place.low, self._place.high

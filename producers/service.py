@@ -20,6 +20,7 @@ from producers.exchanges.registry import exchange_named
 from producers.feed import Feed
 from producers.instrument import Instrument
 from producers.ledger_writer import MOST_IN_FLIGHT, LedgerWriter
+from producers.listings import Listings
 from producers.progress import Progress, ProgressLog
 from producers.progress_reader import ProgressReader, StartState
 from producers.progress_writer import ProgressWriter
@@ -38,6 +39,7 @@ from shared.errors import (
     UnknownSymbol,
 )
 from shared.interpreter import freeze_gc, give_back
+from shared.kafka import KAFKA, KafkaClients
 from shared.metrics import METRICS_PERIOD_S, ServiceMetrics
 from shared.settings import Settings
 from shared.topics import LEDGER_SNAPSHOT, declared_topics
@@ -81,8 +83,17 @@ class Assignment:
 class ProducerService:
     """Owns the sockets and calls the cores."""
 
-    def __init__(self, settings: Settings, assignment: Assignment) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        assignment: Assignment,
+        *,
+        kafka: KafkaClients = KAFKA,
+        background: Callable[[str], Background] = Background,
+    ) -> None:
+        """Args: background: makes the worker for blocking calls, by its name."""
         self._settings = settings
+        self._kafka = kafka
         self._assignment = assignment
         self._exchange = exchange_named(settings.exchange)
         self._addresses = self._exchange.addresses(settings)
@@ -94,8 +105,9 @@ class ProducerService:
             settings.kafka_bootstrap_servers,
             memory_broker=assignment.memory_broker,
             queue_messages=assignment.queue_messages,
+            kafka=kafka,
         )
-        self._blocking = Background("broker")
+        self._blocking = background("broker")
         self._backpressure = Backpressure(self._publisher.queue_messages)
         self._rejections = Rejections(self._exchange.name, self._publisher.send_dead_letter)
         share = self._exchange.limits.share(len(assignment.symbols), len(settings.symbols))
@@ -122,6 +134,7 @@ class ProducerService:
             rest=self._rest,
             clock=self._clock,
             backpressure=self._backpressure,
+            listings=Listings(self._exchange.name, self._exchange.promises),
         )
         self._instruments: dict[str, Instrument] = {}
         self._feeds: list[Feed] = []
@@ -332,7 +345,7 @@ class ProducerService:
         # Bars that are built are not warmed up by earlier ones: a series goes on where it began.
         native = self._exchange.promises.bars.source == "native"
         warmup_bars = self._settings.warmup_bars if native else 0
-        with closing(ProgressReader(self._settings.kafka_bootstrap_servers)) as reader:
+        with closing(ProgressReader(self._settings.kafka_bootstrap_servers, self._kafka)) as reader:
             state = reader.start_state(
                 self._exchange.name,
                 self._assignment.symbols,
@@ -388,7 +401,7 @@ class ProducerService:
 
     def _contradicted(self, unverified: Sequence[Mapping[str, Progress]]) -> list[str]:
         """Series of which Kafka has lost something. Blocking."""
-        with closing(ProgressReader(self._settings.kafka_bootstrap_servers)) as reader:
+        with closing(ProgressReader(self._settings.kafka_bootstrap_servers, self._kafka)) as reader:
             return sorted({series for reached in unverified for series in reader.contradicted(reached)})
 
     async def _each_second(self) -> None:

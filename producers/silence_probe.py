@@ -137,7 +137,8 @@ class SilenceProbe:
             trouble: the connection's last error.
         """
         self._trouble = f" ({trouble})" if trouble else ""
-        for stream, message in self.newest.items():
+        for stream in self.newest:
+            message = self.newest[stream]
             if message is not self._before[stream]:
                 self._before[stream] = message
                 self.health.heard(stream, now_s, now_ms)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from producers.exchanges.stream_events import BookUpdate
-from producers.exchanges.values import is_zero, scaled
+from producers.exchanges.values import ZEROS, is_zero, scaled
 from producers.order_book import Apply, BookTop, Resync, Synced, sendable
 from shared.messages import DepthMessage, Levels
 
@@ -27,6 +27,8 @@ _NO_SNAPSHOT: Final = "no snapshot yet"
 # An update id is below 2^53; microseconds reach that in 2255.
 _LATEST_ID: Final = 2**53 - 1
 _DELETED: Final = "0"
+# Prices recur, and a look-up costs a tenth of reading one.
+_REMEMBERED: Final = 1 << 11
 
 Checksum = Callable[[Levels, Levels], int]
 """The exchange's checksum of a book, of which it gets the best ten bids and asks, best first."""
@@ -46,54 +48,85 @@ class Resubscribe(NamedTuple):
 StreamedEffect = Apply | Synced | Resync | Resubscribe
 
 
+class _Keys(dict[str, int]):
+    """Keys of prices, by their texts: as the numbers are ordered, or the other way round for a sign of -1."""
+
+    def __init__(self, sign: int) -> None:
+        super().__init__()
+        self._sign = sign
+
+    def __missing__(self, price: str) -> int:
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        key = self[price] = self._sign * scaled(price)
+        return key
+
+
 class _Side:
     """One side of the book. Keys rise towards the best price, so that most changes move few of them."""
 
     def __init__(self, sign: int) -> None:
         self._sign = sign  # 1 for bids, -1 for asks
+        self._key_of = _Keys(sign)
         self._keys: list[int] = []
-        self._levels: dict[int, list[str]] = {}
+        # Those of a snapshot as one text each: most of them stay, in half of the memory.
+        self._levels: dict[int, list[str] | str] = {}
 
     def __len__(self) -> int:
         return len(self._keys)
 
     def replace(self, levels: Levels) -> None:
         """Take all levels of a snapshot; rows without a quantity are none."""
+        # Most prices of a whole book never come again: none is remembered.
         found = {self._sign * scaled(level[0]): level for level in levels}
-        self._levels = {key: level for key, level in found.items() if not is_zero(level[1])}
+        self._levels = {key: ",".join(level) for key, level in found.items() if not is_zero(level[1])}
         self._keys = sorted(self._levels)
 
     def write(self, levels: Levels) -> None:
         """Write absolute quantities; zero removes. The last one counts if a price occurs twice."""
+        key_of, keys, known = self._key_of, self._keys, self._levels
         for level in levels:
-            key = self._sign * scaled(level[0])
-            if is_zero(level[1]):
-                if self._levels.pop(key, None) is not None:
-                    del self._keys[bisect_left(self._keys, key)]
+            price, quantity = level
+            key = key_of[price]
+            if quantity in ZEROS:
+                if known.pop(key, None) is not None:
+                    del keys[bisect_left(keys, key)]
             else:
-                if key not in self._levels:
-                    insort(self._keys, key)
-                self._levels[key] = level
+                if key not in known:
+                    insort(keys, key)
+                known[key] = level
 
     def truncate(self, depth: int) -> Levels:
         """Drop the levels beyond the best `depth`; what was dropped, as deletions."""
-        surplus = self._keys[: max(0, len(self._keys) - depth)]
+        if len(self._keys) <= depth:
+            return []
+        surplus = self._keys[: len(self._keys) - depth]
         del self._keys[: len(surplus)]
-        return [[self._levels.pop(key)[0], _DELETED] for key in surplus]
+        return [[_level(self._levels.pop(key))[0], _DELETED] for key in surplus]
 
     def best(self, levels: int | None = None) -> Levels:
         """The best levels, best first; all of them by default."""
         keys = self._keys if levels is None else self._keys[-levels:] if levels else []
-        return [self._levels[key] for key in reversed(keys)]
+        kept = [self._levels[key] for key in reversed(keys)]
+        # `_level` inline: a checksum asks for twenty with each message.
+        return [level.split(",") if isinstance(level, str) else level for level in kept]
 
     @property
-    def best_price(self) -> int | None:
-        """In units of 10^-20; None if the side is empty."""
-        return self._sign * self._keys[-1] if self._keys else None
+    def best_key(self) -> int | None:
+        """The best price in units of 10^-20, of asks negative; None if the side is empty."""
+        return self._keys[-1] if self._keys else None
+
+    @property
+    def best_level(self) -> list[str] | None:
+        return _level(self._levels[self._keys[-1]]) if self._keys else None
 
     @property
     def worst(self) -> float:
-        return float(self._levels[self._keys[0]][0])
+        return float(_level(self._levels[self._keys[0]])[0])
+
+
+def _level(kept: list[str] | str) -> list[str]:
+    return kept.split(",") if isinstance(kept, str) else kept
 
 
 class StreamedBook:
@@ -145,6 +178,10 @@ class StreamedBook:
             return None
         (bid,), (ask,) = top.bids, top.asks
         return (float(bid[0]), float(bid[1])), (float(ask[0]), float(ask[1]))
+
+    def best_levels(self) -> tuple[list[str] | None, list[str] | None] | None:
+        """The best bid and the best ask, None for an empty side; None while the book is not exact."""
+        return (self._bids.best_level, self._asks.best_level) if self.cause is None else None
 
     def top(self, levels: int) -> BookTop | None:
         """The best levels, or None while the book is not exact."""
@@ -252,8 +289,8 @@ class StreamedBook:
             **message,
             "first_update_id": last_good_id + 1,
             "final_update_id": self.update_id,
-            "bids": [*message["bids"], *dropped_bids],
-            "asks": [*message["asks"], *dropped_asks],
+            "bids": message["bids"] + dropped_bids,
+            "asks": message["asks"] + dropped_asks,
         }
         return [*effects, Apply(diff)]
 
@@ -271,10 +308,10 @@ class StreamedBook:
             ours = self._checksum(self._bids.best(CHECKED_LEVELS), self._asks.best(CHECKED_LEVELS))
             if ours != update.checksum:
                 return f"checksum {ours} of the book is not the exchange's {update.checksum}"
-        bid, ask = self._bids.best_price, self._asks.best_price
-        if bid is not None and ask is not None and bid >= ask:
+        bid, ask = self._bids.best_key, self._asks.best_key
+        if bid is not None and ask is not None and bid + ask >= 0:
             return f"crossed: bid {self._bids.best(1)[0][0]} is not below ask {self._asks.best(1)[0][0]}"
-        if max(self.level_counts()) > MOST_LEVELS:
+        if len(self._bids) > MOST_LEVELS or len(self._asks) > MOST_LEVELS:
             return f"more than {MOST_LEVELS:,} levels on one side"
         return None
 
@@ -298,7 +335,7 @@ class StreamedBook:
         if self._asking:
             return []
         self._asking = True
-        delay_s = min(_MAX_DELAY_S, 2.0 ** (self._failures - 1)) if self._failures else 0.0
+        delay_s = min(_MAX_DELAY_S, 2.0 ** min(self._failures - 1, 10)) if self._failures else 0.0
         return [Resubscribe(reason, delay_s)]
 
     def _clear(self, reason: str, last_good_id: int, offending_id: int | None = None) -> list[StreamedEffect]:

@@ -71,12 +71,10 @@ class StreamedBookFeed(BookMessages):
 
     def _quote(self, newest: DepthMessage) -> list[Effect]:
         """The best prices, if they have changed; none while the book is not exact."""
-        top = self._local.top(1)
-        if top is None:
+        levels = self._followed.book.best_levels()
+        if levels is None:
             return []
-        (bid, bid_quantity), (ask, ask_quantity) = (
-            levels[0] if levels else (None, None) for levels in (top.bids, top.asks)
-        )
+        (bid, bid_quantity), (ask, ask_quantity) = levels[0] or (None, None), levels[1] or (None, None)
         best = bid, bid_quantity, ask, ask_quantity
         if best == self._quoted:
             return []
@@ -88,7 +86,7 @@ class StreamedBookFeed(BookMessages):
             "event_time_ms": newest["event_time_ms"],
             "received_time_ms": newest["received_time_ms"],
             "source": newest["source"],
-            "update_id": top.update_id,
+            "update_id": self._followed.book.update_id,
             "bid_price": bid,
             "bid_quantity": bid_quantity,
             "ask_price": ask,
@@ -119,10 +117,10 @@ class StreamedBookFeed(BookMessages):
         self._others.clear()
         book, newest = self._followed.book, self._followed.newest
         agreed, was_synced = book.agrees_with(before.book), before.book.synced
-        book.rise_above(before.book.update_id)
+        # Where they agree a diff follows on the id that the former book had; else an id would name two books.
+        book.rise_above(before.book.update_id + (0 if agreed else 1))
         self._local = book
         if agreed and newest is not None:
-            # A diff follows on the id that the former book had.
             self._newest = newest
             return self._own_snapshot(newest)
         effects: list[Effect] = []

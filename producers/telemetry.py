@@ -15,6 +15,7 @@ from producers.dead_letters import SERVICE, Rejections
 from producers.exchanges.rest_port import Rest
 from producers.feed import Feed
 from producers.instrument import Instrument
+from producers.listings import Listings
 from producers.publisher import Backpressure, Publisher
 from producers.stream_health import Uncarried
 from shared.health import SILENT_BROKER_S
@@ -36,6 +37,7 @@ class Telemetry:
         rest: Rest,
         clock: Clock,
         backpressure: Backpressure,
+        listings: Listings,
     ) -> None:
         self._metrics = metrics
         self._publisher = publisher
@@ -43,6 +45,7 @@ class Telemetry:
         self._rest = rest
         self._clock = clock
         self._backpressure = backpressure
+        self._listings = listings
         self._counted = 0
         self._uncarried: dict[str, list[Uncarried]] = {}  # by symbol, as last logged
         self._acknowledged = (0, time.monotonic())  # number of records, and when it last rose
@@ -87,7 +90,10 @@ class Telemetry:
         self._check_health(now_s, instruments, feeds)
         message = self._metrics.message(self._clock.now_ms())
         if not self._publisher.congested:
-            # Metrics of a congested second are dropped: they are worthless later.
+            # Metrics of a congested second are dropped: they are worthless later. Instruments are told then.
+            known = ((each.symbol, each.status, self._rest.listing(each.symbol)) for each in instruments)
+            if told := self._listings.due(known, self._clock.exchange_ms(), now_s):
+                message["instruments"] = told
             self._publisher.send(METRICS, SERVICE.encode(), orjson.dumps(message))
 
     def _check_health(self, now_s: float, instruments: Iterable[Instrument], feeds: Sequence[Feed]) -> None:

@@ -31,7 +31,8 @@ from producers.effects import (
     Reject,
 )
 from producers.exchanges.rest_port import PAGE, Beside
-from producers.gaps import KIND_BY_CAUSE, Continuity, cause_of_trades, continuity
+from producers.gaps import Continuity, cause_of_trades, continuity
+from producers.given_up_trades import given_up
 from producers.halts import Halts
 from producers.held_trades import HeldTrades
 from producers.missing_ids import MAX_HOLES, MissingIds, MissingRange, misplaced
@@ -196,14 +197,24 @@ class TradeSequence:
         """Missing ids, in order."""
         return iter(self._missing)
 
+    def try_next(self, trade_id: int, time_ms: int) -> bool:
+        """Take the next trade of the stream, if it can be published at once with its id; nothing else is due.
+
+        Args:
+            time_ms: its trade time.
+        """
+        # Nearly every trade of a busy market: `_take` inline.
+        if trade_id != self._in_step:
+            return False
+        self._last, self._last_ms = trade_id, time_ms
+        self._in_step = trade_id + 1
+        self._resuming = False
+        return True
+
     def receive(self, trade: TradeMessage) -> list[Effect]:
         """Take a trade of the stream."""
         trade_id = trade["trade_id"]
-        # `_take` inline: nearly every trade of a busy market.
-        if trade_id == self._in_step:
-            self._last, self._last_ms = trade_id, trade["trade_time_ms"]
-            self._in_step = trade_id + 1
-            self._resuming = False
+        if self.try_next(trade_id, trade["trade_time_ms"]):
             return [Publish(TRADES, trade, trade_id)]
         effects = self._receive_out_of_step(trade)
         self._find_step()
@@ -552,22 +563,7 @@ class TradeSequence:
     def _give_up(self, exhausted: Iterable[MissingRange], now_s: float) -> list[Effect]:
         effects: list[Effect] = []
         for missing in exhausted:
-            cause = cause_of_trades(
-                missing.before_ms, missing.after_ms, offline=missing.offline, halts=self._halts
-            )
-            ids = IdRanges([(missing.first, missing.last)])
-            # A halt explains ids without trades, but none that aggTrades have.
-            traded = (
-                IdRanges(self._proved.within(missing.first, missing.last))
-                if cause == "halted"
-                else IdRanges()
-            )
-            kinds = [(KIND_BY_CAUSE[cause], ids.difference(traded)), (KIND_BY_CAUSE["missed"], traded)]
-            effects += [
-                LedgerEvent(kind, low, high, missing.after_ms, missing.asking(now_s))
-                for kind, ranges in kinds
-                for low, high in ranges
-            ]
+            effects += given_up(missing, self._proved, self._halts, now_s)
             self._settle(missing.first, missing.last)
         return effects
 

@@ -1,7 +1,8 @@
-"""Checks of addresses in settings: URLs and brokers."""
+"""Checks of addresses in settings: URLs, brokers, and whether they are of this machine alone."""
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
@@ -59,3 +60,11 @@ def checked_servers(value: str) -> str:
             named = shortened(masked_url(server))
             raise ValueError(f'"{named}" is not a broker; write them like host:9092,host:9093')
     return value
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only programs of this machine reach an address."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"

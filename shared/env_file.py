@@ -7,9 +7,10 @@ value`, a name without a value, `$NAME` in a setting of ours.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from dotenv.parser import Binding, parse_stream
 
@@ -22,24 +23,47 @@ _MOST_BYTES: Final = 2**20
 _MOST_FAULTS: Final = 100
 
 
-def read_env_file(path: Path) -> Mapping[str, str]:
-    """Names and values of a file, as written; empty if there is no file.
+class Fault(NamedTuple):
+    """What is wrong with a setting.
+
+    Attributes:
+        setting: which one is meant; "" if that cannot be told, "…" behind all others.
+        text: one line, with the way out.
+    """
+
+    setting: str
+    text: str
+
+
+class EnvFile(NamedTuple):
+    """
+    Attributes:
+        values: by name, as written.
+        faults: of its lines, in their order.
+    """
+
+    values: Mapping[str, str]
+    faults: Sequence[Fault]
+
+
+def read_env_file(path: Path) -> EnvFile:
+    """Names and values of a file; empty if there is no file.
 
     A virtual environment named `.env` is ignored. Any other folder is an error: a container makes one where a
     file to mount is missing, and its settings would silently not be read.
 
     Raises:
-        SettingsError: with a fault for each wrong line.
+        SettingsError: the file as a whole cannot be read.
     """
     content = _content(path)
     if content is None:
-        return {}
+        return EnvFile({}, ())
     values: dict[str, str] = {}
     lines: dict[str, int] = {}
-    faults: list[str] = []
+    faults: list[Fault] = []
     for binding in parse_stream(io.StringIO(_text(path, content))):
         if len(faults) == _MOST_FAULTS:
-            faults.append(f"{path}: has more faults; check that it is the right file")
+            faults.append(Fault("…", f"{path}: has more faults; check that it is the right file"))
             break
         if binding.key is None and not binding.error:
             continue  # a comment, or nothing
@@ -47,18 +71,25 @@ def read_env_file(path: Path) -> Mapping[str, str]:
         where = f"{path} line {line}"
         name, value = binding.key, binding.value
         if binding.error or name is None or value is None:
-            faults.append(f"{where}: {_unreadable(binding)}")
+            name, fault = _named_of(binding), _unreadable(binding)
         elif not is_known(name):
-            faults.append(f"{where}: {_unknown(name)}")
+            fault = _unknown(name)
         elif name in lines:
-            faults.append(f"{where}: {name} is in line {lines[name]} too; keep one of them")
+            fault = f"{name} is in line {lines[name]} too; keep one of them"
         elif "$" in value and name in SETTINGS and not _in_single_quotes(binding):
-            faults.append(f"{where}: {name} has a $, where composers put a variable; put it in single quotes")
+            fault = f"{name} has a $, where composers put a variable; put it in single quotes"
         else:
             values[name], lines[name] = value, line
-    if faults:
-        raise SettingsError(*faults)
-    return values
+            continue
+        setting = name if name in SETTINGS else nearest(name) or ""
+        faults.append(Fault(setting, f"{where}: {fault}"))
+    return EnvFile(values, faults)
+
+
+def _named_of(binding: Binding) -> str:
+    """The name that an unreadable line seems to have."""
+    words = re.split(r"[=:\s]", binding.original.string.strip().removeprefix("export "), maxsplit=1)
+    return words[0][:_SHOWN]
 
 
 def _content(path: Path) -> bytes | None:

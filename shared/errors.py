@@ -1,6 +1,7 @@
 """All errors of CryptoStream, as one tree.
 
     CryptoStreamError                exit 1
+    ├── NothingFound                 what was asked for is not there
     ├── UsageError                   exit 2: wrong command line
     │   └── QueryRefused             exit 2: SQL that cannot be answered
     ├── SettingsError                exit 2: wrong setting
@@ -58,6 +59,10 @@ class CryptoStreamError(Exception):
 
     def __init__(self, message: str = "") -> None:
         super().__init__(sanitized(message))
+
+
+class NothingFound(CryptoStreamError):
+    """Every command that reads ends with exit code 1 if nothing is there of what was asked for."""
 
 
 class UsageError(CryptoStreamError):

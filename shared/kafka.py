@@ -1,11 +1,14 @@
-"""Settings of Kafka clients, and which of their errors are fatal."""
+"""Kafka clients and their settings, and which of their errors are fatal."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
 
 from shared.errors import BrokerError
 
@@ -15,7 +18,7 @@ LIBRDKAFKA_LOG: Final = logging.getLogger("librdkafka")
 LIBRDKAFKA_LOG.setLevel(logging.CRITICAL + 1)
 # Java's default too: a key lands on the same partition, whichever client writes (DESIGN §4.1).
 PARTITIONER: Final = "murmur2_random"
-SESSION_TIMEOUT_MS: Final = 10_000
+SESSION_TIMEOUT_MS: Final = 10_000  # docs/decisions/sessions.md
 # Members learn of a rebalance by heartbeat: partitions of a member that left lie idle for up to this time.
 HEARTBEAT_MS: Final = 1_000
 # Longest time between two polls; a store's request and a restore of state stay well below.
@@ -78,6 +81,8 @@ def consumer_config(
         # Bounded memory: librdkafka prefetches 64 MB a partition otherwise.
         "queued.max.messages.kbytes": 8_192,
         "fetch.max.bytes": 8_388_608,
+        # With a full queue librdkafka fetches nothing for a second otherwise, and the queue runs empty.
+        "fetch.queue.backoff.ms": 10,
         "fetch.wait.max.ms": 50,
         "allow.auto.create.topics": memory_broker,
         "topic.metadata.refresh.interval.ms": 10_000,
@@ -85,9 +90,37 @@ def consumer_config(
     }
 
 
-def quiet_consumer(config: Config) -> Consumer:
-    """A consumer whose librdkafka writes nothing to the terminal."""
+@dataclass(frozen=True, slots=True)
+class KafkaClients:
+    """Makes the clients of a process, each from its settings.
+
+    Shells take it as a parameter, so that a test or a simulation can give them clients of its own.
+    """
+
+    producer: Callable[[Config], Producer]
+    consumer: Callable[[Config], Consumer]
+    admin: Callable[[Config], AdminClient]
+
+
+def _producer(config: Config) -> Producer:
+    return Producer(config, logger=LIBRDKAFKA_LOG)
+
+
+def _consumer(config: Config) -> Consumer:
     return Consumer(config, logger=LIBRDKAFKA_LOG)
+
+
+def _admin(config: Config) -> AdminClient:
+    return AdminClient(config, logger=LIBRDKAFKA_LOG)
+
+
+# Those of librdkafka.
+KAFKA: Final = KafkaClients(_producer, _consumer, _admin)
+
+
+def admin_config(bootstrap_servers: str) -> Config:
+    """Of a client that asks about topics, or changes them."""
+    return {"bootstrap.servers": bootstrap_servers, "log_level": 0}
 
 
 def refused(exception: KafkaException) -> BrokerError:

@@ -13,7 +13,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from confluent_kafka.admin import AdminClient, ClusterMetadata
 
 from shared.errors import BrokerError, BrokerUnavailable, SettingsError
-from shared.kafka import LIBRDKAFKA_LOG, cause, consumer_config, is_fatal
+from shared.kafka import KAFKA, KafkaClients, cause, consumer_config, is_fatal
 from shared.settings import Settings
 
 Answer = TypeVar("Answer")
@@ -133,6 +133,10 @@ def fatal_alone(what: str) -> Unreadable:
     return lambda error: f"{what}: {error.str()}" if is_fatal(error) else None
 
 
+def _went_back(topic: str, partition: int) -> str:
+    return f"topic {topic} partition {partition} lost its end while it was read; it has to be read again"
+
+
 def read_to_end(
     consumer: Consumer,
     starts: Mapping[PartitionId, int],
@@ -159,10 +163,12 @@ def read_to_end(
         enough: whether a partition has given enough; asked after each batch.
 
     Raises:
-        BrokerUnavailable: the ends are not reached in time.
+        BrokerUnavailable: the ends are not reached in time; or a partition lost its end meanwhile, with
+            records that were given: all has to be read again.
         BrokerError: as `unreadable` says.
     """
     unread, left = set(starts), set[PartitionId]()
+    newest: dict[PartitionId, int] = {}
     consumer.assign([TopicPartition(*partition, offset) for partition, offset in starts.items()])
     deadline = time.monotonic() + patience_s
     while unread:
@@ -173,6 +179,10 @@ def read_to_end(
             if partition in left:
                 continue
             if error is None:
+                offset = message.offset() or 0
+                if offset <= newest.get(partition, -1):
+                    raise BrokerUnavailable(_went_back(*partition))
+                newest[partition] = offset
                 yield message
             elif error.code() == KafkaError._PARTITION_EOF:
                 unread.discard(partition)
@@ -240,7 +250,8 @@ class TopicReader:
         BrokerError: it is the in-memory one, which keeps nothing to read.
     """
 
-    def __init__(self, bootstrap_servers: str) -> None:
+    def __init__(self, bootstrap_servers: str, kafka: KafkaClients = KAFKA) -> None:
+        self._kafka = kafka
         self.bootstrap_servers = bootstrap_servers
         config: dict[str, Any] = {
             **consumer_config(bootstrap_servers, "cryptostream.command", "cryptostream-command"),
@@ -249,7 +260,7 @@ class TopicReader:
         }
         self._config = config
         self._words = does_not_answer(bootstrap_servers)
-        self._consumer = Consumer(config, logger=LIBRDKAFKA_LOG)
+        self._consumer = kafka.consumer(config)
         try:
             metadata = cluster(self._consumer, silent=no_answer(bootstrap_servers), within_s=_CONNECT_S)
             if str(getattr(metadata, "cluster_id", "")).startswith(_MEMORY_BROKER):
@@ -268,7 +279,7 @@ class TopicReader:
 
     def another(self, config: Mapping[str, Any]) -> Consumer:
         """A second client, with these settings besides; the caller closes it."""
-        return Consumer({**self._config, **config}, logger=LIBRDKAFKA_LOG)
+        return self._kafka.consumer({**self._config, **config})
 
     def has(self, topic: str) -> bool:
         return topic in self._partitions

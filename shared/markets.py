@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -110,16 +110,6 @@ def _read_market(text: str, exchange: str) -> Market:
                 f" {_SIGN_NAMES[notation.sign]}, like {notation.usual[0]}"
             )
     return Market(named, symbol)
-
-
-def checked_symbols(value: Sequence[str], exchange: str = "binance") -> tuple[str, ...]:
-    """Symbols of one exchange in upper case, each once.
-
-    Raises:
-        ValueError: one cannot be a symbol.
-    """
-    notation = NOTATIONS[exchange]
-    return tuple(dict.fromkeys(_checked(symbol, symbol, notation) for symbol in value))
 
 
 def _checked(symbol: str, text: str, notation: Notation) -> str:

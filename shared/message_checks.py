@@ -34,7 +34,7 @@ class _Field(NamedTuple):
     is_decimal: bool = False
 
 
-def _are_levels(levels: Any) -> bool:
+def are_levels(levels: Any) -> bool:
     """Whether a value is a list of [price, quantity] pairs of decimal strings; a diff has up to hundreds."""
     if type(levels) is not list:
         return False
@@ -123,7 +123,7 @@ def _compiled(model: type[Message], trusted: Collection[str] = ()) -> Check:
             "    if not sound:",
             *(line for name, field in decimals.items() for line in _check_of(name, field, "        ")),
         ]
-    names = {"is_decimal": is_decimal, "are_decimals": _are_decimals, "are_levels": _are_levels}
+    names = {"is_decimal": is_decimal, "are_decimals": _are_decimals, "are_levels": are_levels}
     made: dict[str, Any] = {}
     # The source derives from the models alone, as in namedtuple.
     exec("\n".join(lines), {**names, "InvalidMessage": InvalidMessage}, made)

@@ -7,13 +7,14 @@ import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, Self, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from shared.addresses import WEBSOCKET, checked_servers, checked_url
-from shared.env_file import read_env_file
+from shared.env_file import Fault, read_env_file
 from shared.errors import SettingsError
 from shared.files import read_small_file
 from shared.intervals import INTERVAL_MS
@@ -43,6 +44,8 @@ def split_names(value: Any) -> Any:
     """Comma-separated names, each once."""
     if isinstance(value, str):
         value = tuple(part.strip() for part in value.split(",") if part.strip())
+    if not isinstance(value, Collection):
+        raise ValueError("write names with commas between them")
     if not value:
         raise ValueError("must name at least one")
     return tuple(dict.fromkeys(value))
@@ -172,7 +175,7 @@ class Settings(EnvironmentSettings):
         for interval in value:
             if interval not in INTERVAL_MS:
                 raise ValueError(
-                    f'"{_cut(interval)}" is not an interval of Binance; choose from {", ".join(INTERVAL_MS)}'
+                    f'"{_cut(interval)}" is not an interval of bars; choose from {", ".join(INTERVAL_MS)}'
                 )
         return value
 
@@ -245,6 +248,17 @@ class Settings(EnvironmentSettings):
         symbols = tuple(market.symbol for market in self.markets if market.exchange == exchange)
         return self.model_copy(update={"exchange": exchange, "symbols": symbols})
 
+    def stands_in(self, exchange: str) -> str | None:
+        """Host and port asked in place of the exchange's own, such as a simulator's; None if its own is."""
+        name = f"{exchange}_ws_url"
+        asked = getattr(self, name, None)
+        if asked is None or asked == type(self).model_fields[name].default:
+            return None
+        parts = urlsplit(asked)
+        host = parts.hostname or ""
+        host = f"[{host}]" if ":" in host else host
+        return host if parts.port is None else f"{host}:{parts.port}"
+
     def history_url(self) -> str:
         """URL for `historicalTrades`, which the market-data host lacks (BINANCE_SPOT.md §7.1)."""
         if self.binance_history_url:
@@ -273,17 +287,29 @@ def load_model(model: type[Model], secrets: Collection[str], overrides: Mapping[
         secrets: names whose value may be in a file, named by `<NAME>_FILE`, and is never shown.
     """
     given = {name: value for name, value in overrides.items() if value is not None}
-    environment, values = environment_names(), read_env_file(ENV_FILE)
+    environment, (values, in_lines) = environment_names(), read_env_file(ENV_FILE)
+    faults = list(in_lines)
     for name in secrets:
-        given.setdefault(name, _secret(name.upper(), environment, values))
+        try:
+            given.setdefault(name, _secret(name.upper(), environment, values))
+        except SettingsError as error:
+            faults += [Fault(name.upper(), text) for text in error.faults]
     for name in model.model_fields.keys() - given.keys():
         # The environment wins over `.env`, even by an empty value.
         if name.upper() not in environment:
             given[name] = values.get(name.upper(), "").strip() or None
     try:
-        return model(**{name: value for name, value in given.items() if value is not None})
+        settings = model(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        raise SettingsError(*(_explain(detail, secrets) for detail in error.errors())) from None
+        faults += [_explain(detail, secrets) for detail in error.errors()]
+    else:
+        if not faults:
+            return settings
+    # By setting, so that all that is wrong with one stands together; first what belongs to none.
+    order = {name.upper(): place for place, name in enumerate(("", *model.model_fields))}
+    raise SettingsError(
+        *(fault.text for fault in sorted(faults, key=lambda each: order.get(each.setting, len(order))))
+    )
 
 
 def _secret(name: str, *layers: Mapping[str, str]) -> str | None:
@@ -319,13 +345,39 @@ def secret_of_file(variable: str, path: str) -> str:
     return text
 
 
-def _explain(detail: Any, secrets: Collection[str]) -> str:
+# What pydantic says, in our words; the placeholders are its own. Others are our own validators'.
+_WORDS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "write a whole number"),
+    "int_parsing_size": "write a number of fewer digits",
+    "greater_than_equal": "write {ge:,} or more",
+    "less_than_equal": "write {le:,} or less",
+    "literal_error": "choose from {expected}",
+    **dict.fromkeys(("tuple_type", "string_type"), "write text; several names with commas between them"),
+    "path_type": "write the path of a file",
+}
+
+
+def _said(detail: Any) -> str:
+    """What is wrong with a value, or what to write in its place."""
+    text: str = detail["msg"].removeprefix("Value error, ")
+    words = _WORDS.get(detail["type"])
+    if words is None:
+        return text
+    context = dict(detail.get("ctx", {}))
+    if "expected" in context:  # 'a', 'b' or 'c'
+        context["expected"] = context["expected"].replace("'", "").replace(" or ", ", ")
+    return words.format(**context)
+
+
+def _explain(detail: Any, secrets: Collection[str]) -> Fault:
     name = str(detail["loc"][0])
-    text = detail["msg"].removeprefix("Value error, ")
-    if name in secrets:
-        return f"{name.upper()}: {text}"
-    if text.startswith('"'):
-        return f"{name.upper()}: {text}"
+    return Fault(name.upper(), f"{name.upper()}: {_fault(detail, secret=name in secrets)}")
+
+
+def _fault(detail: Any, *, secret: bool) -> str:
+    text = _said(detail)
+    if secret or text.startswith('"'):
+        return text
     value = detail["input"]
-    value = ",".join(value) if isinstance(value, tuple | list) else value
-    return f'{name.upper()}: "{_cut(masked_url(str(value)))}" is refused: {text}'
+    value = ",".join(map(str, value)) if isinstance(value, tuple | list) else value
+    return f'"{_cut(masked_url(str(value)))}" is refused: {text}'

@@ -18,7 +18,7 @@ from cryptostream.dead_letters.output import outcome_text, show_letter, write_cs
 from cryptostream.dead_letters.replay import Done, Replay
 from cryptostream.markets import filtered_market
 from producers.publisher import Publisher
-from shared.errors import UsageError
+from shared.errors import NothingFound, UsageError
 from shared.id_ranges import IdRanges
 from shared.kafka_reader import TopicReader, broker_address
 from shared.settings import Settings, load_settings
@@ -60,7 +60,7 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Exit code 0; 1 if a dead letter chosen for replay still breaks the contract."""
+    """Exit code 0; 1 if there is no such letter, or one chosen for replay still breaks the contract."""
     positions = [Position.parse(text) for text in getattr(args, "positions", ())]
     if args.action == "replay":
         selected = args.topic is not None or args.symbol is not None
@@ -89,10 +89,10 @@ def _list(dead_letters: DeadLetterTopic, args: argparse.Namespace, market: _Mark
     from_ms, to_ms = (None if time_ns is None else time_ns // 10**6 for time_ns in (args.from_ns, args.to_ns))
     wanted = Filter(args.topic, args.reason, from_ms, to_ms, *market)
     letters = dead_letters.newest(args.last, wanted)
-    if not letters and args.format == "table":
-        sys.stdout.write(f"no dead letters{' of that kind' if wanted != Filter() else ''}\n")
-        return 0
-    _WRITERS[args.format](letters, dead_letters.replayed(), sys.stdout)
+    if letters or args.format != "table":
+        _WRITERS[args.format](letters, dead_letters.replayed(), sys.stdout)
+    if not letters:
+        raise NothingFound(f"no dead letters{' of that kind' if wanted != Filter() else ''}")
     return 0
 
 

@@ -12,8 +12,8 @@ from cryptostream.data_dir import broker_outlives_run
 from cryptostream.ledger_report.output import write_csv, write_json, write_table
 from cryptostream.ledger_report.report import Span
 from cryptostream.ledger_report.survey import survey
-from cryptostream.markets import filtered_market
-from shared.errors import UsageError
+from cryptostream.markets import filtered_market, meant
+from shared.errors import NothingFound, UsageError
 from shared.settings import Settings, load_settings
 
 _WRITERS: Final = {"table": write_table, "csv": write_csv, "json": write_json}
@@ -35,7 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Exit code 0 if nothing is lost and, with --verify, the store agrees; else 1."""
+    """Exit code 0 if nothing is lost and, with --verify, the store agrees; else 1.
+
+    Raises:
+        NothingFound: there is nothing of what was asked for.
+    """
     _check_usage(args)
     settings = _settings(args)
     span = _span(args, settings)
@@ -44,12 +48,12 @@ def run(args: argparse.Namespace) -> int:
     if not found.series and not found.recounts:
         market = ":".join(filter(None, (span.exchange, span.symbol)))
         asked = " ".join(filter(None, (market, span.stream, span.interval)))
-        sys.stderr.write(
-            f"error: the ledger has nothing{f' of {asked}' if asked else ''}"
+        near = None if span.symbol is None else meant(span.symbol, [each.symbol for each in settings.markets])
+        raise NothingFound(
+            f"the ledger has nothing{f' of {asked}' if asked else ''}"
             f"{' in that time' if span.timed else ''} ({found.source});"
-            " ask for another, or start with `make run`\n"
+            + (f" did you mean {near}?" if near else " ask for another, or start with `make run`")
         )
-        return 1
     _WRITERS[args.format](found, sys.stdout)
     return 0 if found.complete else 1
 
@@ -73,8 +77,8 @@ def _settings(args: argparse.Namespace) -> Settings:
     """With a broker the store is needed only for freshness and --verify, so that it may be missing."""
     try:
         return store_settings(args.data_dir)
-    except UsageError:
+    except NothingFound:
         settings = load_settings()
-        if args.data_dir is not None or not settings.kafka_bootstrap_servers:
+        if not settings.kafka_bootstrap_servers:
             raise
         return settings

@@ -22,10 +22,11 @@ from cryptostream.arguments import (
     require_order,
 )
 from cryptostream.data_dir import STORE_FILE, influx_of_run, latest_data_dir, latest_store_path
-from cryptostream.markets import chosen_market
+from cryptostream.markets import chosen_market, meant
 from cryptostream.query_output import Selection, write_csv, write_json, write_table
-from shared.errors import UsageError
+from shared.errors import NothingFound, UsageError
 from shared.intervals import INTERVAL_MS
+from shared.markets import known_exchange
 from shared.settings import Settings, load_settings
 from shared.times import iso
 
@@ -37,6 +38,7 @@ class _Kind:
     measurement: str
     live: str | None = None
     interval: bool | None = False  # required, allowed (None) or refused
+    all_symbols: bool = False  # SYMBOL may be ALL: the newest row of each
 
 
 KINDS: Final = {
@@ -46,7 +48,10 @@ KINDS: Final = {
     "book": _Kind("book"),
     "quotes": _Kind("quote"),
     "ledger": _Kind("ledger", interval=None),
+    "instruments": _Kind("instrument", all_symbols=True),
 }
+# As SYMBOL: each one.
+ALL: Final = "all"
 _TABLE_LAST: Final = 20
 # Five bars of all indicators fill 100 columns.
 _TABLE_LAST_INDICATORS: Final = 5
@@ -57,7 +62,9 @@ _TABLE_MOST: Final = 1_000
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument("kind", choices=KINDS, help="what to read")
-    parser.add_argument("symbol", metavar="SYMBOL", help="like BTCUSDC or kraken:BTC/USD")
+    parser.add_argument(
+        "symbol", metavar="SYMBOL", help=f"like BTCUSDC or kraken:BTC/USD; of instruments also {ALL!r}"
+    )
     parser.add_argument(
         "interval",
         metavar="INTERVAL",
@@ -82,12 +89,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Read and print; exit code 1 if nothing is found."""
+    """Read and print.
+
+    Raises:
+        NothingFound: with what the store has instead.
+    """
     kind = KINDS[args.kind]
     _check_usage(args, kind)
     settings = store_settings(args.data_dir)
-    market = chosen_market(args.symbol, settings, args.exchange)
-    tags = {"exchange": market.exchange, "symbol": market.symbol}
+    tags = _tags(args, kind, settings)
     if args.interval:
         tags["interval"] = args.interval
     with closing(open_reader(settings)) as reader:
@@ -95,8 +105,7 @@ def run(args: argparse.Namespace) -> int:
         rows = iter(_rows(reader, kind, tags, args, last))
         first = next(rows, None)
         if first is None:
-            sys.stderr.write(f"error: {_nothing_found(reader, kind, tags, args)}\n")
-            return 1
+            raise NothingFound(_nothing_found(reader, kind, tags, args, settings))
         selection = Selection(kind.measurement, tags, marked=args.live)
         found = chain((first,), rows)
         if args.format == "table":
@@ -114,13 +123,28 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _tags(args: argparse.Namespace, kind: _Kind, settings: Settings) -> dict[str, str]:
+    if not _is_of_all(args, kind):
+        market = chosen_market(args.symbol, settings, args.exchange)
+        return {"exchange": market.exchange, "symbol": market.symbol}
+    if args.exchange is None:
+        return {}
+    try:
+        return {"exchange": known_exchange(args.exchange)}
+    except ValueError as error:
+        raise UsageError(f"--exchange: {error}") from None
+
+
 def store_settings(data_dir: Path | None) -> Settings:
     """Settings of the store to read: that of a run's directory, else of the settings, else of the last run.
 
     Raises:
-        UsageError: there is no store yet.
+        UsageError: the directory is not that of a run.
+        NothingFound: there is no store yet.
     """
     if data_dir is not None:
+        if data_dir.is_file():
+            raise UsageError(f"--data-dir: {data_dir} is a file; name the directory of a run")
         influx = influx_of_run(data_dir)
         if influx is not None:
             return load_settings(store="influxdb", **influx)
@@ -135,7 +159,7 @@ def store_settings(data_dir: Path | None) -> Settings:
         return settings
     latest = latest_store_path()
     if latest is None or not latest.is_file():
-        raise UsageError(
+        raise NothingFound(
             "nothing is stored yet: start with `make run`, or name a store"
             " (--data-dir DIR, SQLITE_PATH, STORE=influxdb)"
         )
@@ -169,7 +193,13 @@ def _check_usage(args: argparse.Namespace, kind: _Kind) -> None:
     require_order(args.from_ns, args.to_ns)
 
 
+def _is_of_all(args: argparse.Namespace, kind: _Kind) -> bool:
+    return kind.all_symbols and str(args.symbol).lower() == ALL
+
+
 def _default_last(args: argparse.Namespace) -> int | None:
+    if _is_of_all(args, KINDS[args.kind]):
+        return 1
     if args.format != "table":
         return None
     if args.from_ns is not None or args.to_ns is not None:
@@ -195,7 +225,11 @@ def _rows(
         yield row | {"closed": False}
 
 
-def _nothing_found(reader: Reader, kind: _Kind, tags: dict[str, str], args: argparse.Namespace) -> str:
+def _nothing_found(
+    reader: Reader, kind: _Kind, tags: dict[str, str], args: argparse.Namespace, settings: Settings
+) -> str:
+    if "symbol" not in tags:
+        return f"no {args.kind}: the store holds none of them yet"
     exchange, symbol = tags["exchange"], tags["symbol"]
     asked = " ".join(filter(None, (args.kind, "of", symbol, args.interval)))
     stored: dict[str, list[str]] = {}
@@ -216,8 +250,10 @@ def _nothing_found(reader: Reader, kind: _Kind, tags: dict[str, str], args: argp
         return f"no {asked}: the store holds nothing of {exchange}; name another by --exchange: " + ", ".join(
             sorted(others)
         )
+    near = meant(symbol, [*stored, *(each.symbol for each in settings.markets if each.exchange == exchange)])
+    hint = f"; did you mean {near}?" if near is not None else ""
     if not stored:
-        return f"no {asked}: the store holds no {args.kind} at all yet"
+        return f"no {asked}: the store holds no {args.kind} at all yet{hint}"
     known = stored.get(symbol)
     if known is not None and (not args.interval or args.interval in known):
         begin, end = ("…" if ns is None else iso(ns // 10**6) for ns in (args.from_ns, args.to_ns))
@@ -226,7 +262,7 @@ def _nothing_found(reader: Reader, kind: _Kind, tags: dict[str, str], args: argp
         f"{symbol} ({' '.join(sorted(set(intervals), key=_shortest_first))})" if intervals else symbol
         for symbol, intervals in sorted(stored.items())
     )
-    return f"no {asked}; the store holds {args.kind} of {listed}"
+    return f"no {asked}{hint or ';'} the store holds {args.kind} of {listed}"
 
 
 def _shortest_first(interval: str) -> tuple[int, str]:

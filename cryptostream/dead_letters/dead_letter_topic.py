@@ -12,7 +12,7 @@ from confluent_kafka import Message
 from cryptostream.dead_letters.replay_marks import decode_mark, partition_of_mark
 from cryptostream.output import ProgressLine
 from shared.dead_letters import Origin, origin_of
-from shared.errors import UsageError
+from shared.errors import NothingFound, UsageError
 from shared.id_ranges import IdRanges
 from shared.kafka_reader import TopicReader
 from shared.topics import DEAD_LETTERS, PROGRESS
@@ -151,7 +151,7 @@ class DeadLetterTopic:
         """The dead letters at these positions.
 
         Raises:
-            UsageError: a position has none.
+            NothingFound: a position has none.
         """
         found = []
         for position in sorted(set(positions)):
@@ -161,7 +161,9 @@ class DeadLetterTopic:
                 records = self._topics.to_end({(DEAD_LETTERS, position.partition): position.offset})
                 letter = DeadLetter.of(next(records))
             if letter is None or letter.position != position:
-                raise UsageError(f"{position}: there is no such letter; see `cryptostream dead-letters list`")
+                raise NothingFound(
+                    f"{position}: there is no such letter; see `cryptostream dead-letters list`"
+                )
             found.append(letter)
         return found
 

@@ -42,7 +42,8 @@ def write_table(letters: Sequence[DeadLetter], replayed: Replayed, out: TextIO) 
         )
         for letter in letters
     ]
-    write_columns(("letter", "time", "source", "key", "bytes", "", "reason"), rows, out, right=("bytes",))
+    headings = ("letter", "time", "source", "key", "bytes", "", "reason")
+    write_columns(headings, rows, out, right=("bytes",), leaving=("bytes", "key"))
 
 
 def write_csv(letters: Sequence[DeadLetter], replayed: Replayed, out: TextIO) -> None:

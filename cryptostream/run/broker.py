@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Final, Literal, Protocol
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 
 from cryptostream.processes.server import EngineUnavailable, require_engines
 from cryptostream.processes.supervisor import GiveUp, RestartWithBackoff, describe_exit
 from cryptostream.run.options import RunOptions
 from shared.errors import BrokerError, BrokerUnavailable
-from shared.kafka import LIBRDKAFKA_LOG, cause
+from shared.kafka import KAFKA, admin_config, cause
 from shared.kafka_reader import cluster
 from shared.topics import declared_topics
 
@@ -81,7 +80,7 @@ class MemoryBroker:
 
     def __init__(self, reason: str, intervals: Sequence[str]) -> None:
         self.reason = reason
-        self._client = AdminClient({"test.mock.num.brokers": 1, "log_level": 0}, logger=LIBRDKAFKA_LOG)
+        self._client = KAFKA.admin({"test.mock.num.brokers": 1, "log_level": 0})
         try:
             brokers = self._client.list_topics(timeout=_ANSWER_TIMEOUT_S).brokers.values()
             # It creates a topic at the first request: subscribing consumers find them all.
@@ -246,7 +245,7 @@ def require_answer(address: str) -> None:
     """Raises:
     BrokerUnavailable: no Kafka answers there within 10 s.
     """
-    client = AdminClient({"bootstrap.servers": address, "log_level": 0}, logger=LIBRDKAFKA_LOG)
+    client = KAFKA.admin(admin_config(address))
     cluster(
         client,
         silent=f"--broker {address}: no Kafka answers there within {_ANSWER_TIMEOUT_S:g} s; "

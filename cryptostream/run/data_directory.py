@@ -38,6 +38,8 @@ class DataDirectory:
             UsageError: it cannot be written, another run uses it, or it holds data of another kind of source.
         """
         self.root = (data_dir or default_data_dir(source_kind)).resolve()
+        if self.root.is_file():
+            raise UsageError(f"--data-dir {self.root}: is a file; name a directory")
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             for folder in (self.kafka_dir, self.influx_dir, self.root / "logs"):

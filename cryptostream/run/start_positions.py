@@ -17,14 +17,13 @@ from pathlib import Path
 from typing import Final
 
 import orjson
-from confluent_kafka import Producer
 
 from consumers.stores.port import Reader, Row
 from consumers.stores.storable import TICKS_EXPIRY_NS
 from producers.start_positions import OpenHole
 from shared.errors import BrokerUnavailable
 from shared.intervals import INTERVAL_MS
-from shared.kafka import LIBRDKAFKA_LOG, producer_config
+from shared.kafka import KAFKA, producer_config
 from shared.kafka_reader import TopicReader
 from shared.ledger import LedgerSeries, ledger_record
 from shared.messages import LedgerMessage, encode, message_key
@@ -335,9 +334,7 @@ def publish_ledger(address: str, events: Sequence[LedgerMessage], *, memory: boo
     Raises:
         BrokerUnavailable: it does not acknowledge them within 10 s.
     """
-    producer = Producer(
-        producer_config(address, "cryptostream-run", memory_broker=memory), logger=LIBRDKAFKA_LOG
-    )
+    producer = KAFKA.producer(producer_config(address, "cryptostream-run", memory_broker=memory))
     for event in events:
         producer.produce(LEDGER, encode(event), message_key(event["exchange"], event["symbol"]))
     if producer.flush(_FLUSH_S):

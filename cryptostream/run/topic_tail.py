@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaException, TopicPartition
 
-from shared.kafka import LIBRDKAFKA_LOG, consumer_config, refused
+from shared.kafka import KAFKA, consumer_config, refused
 from shared.kafka_reader import PartitionId, partitions_of, watermarks
 
 _BATCH: Final = 2_000
@@ -29,7 +29,7 @@ class TopicTail:
         """
         config = consumer_config(address, group, group.replace(".", "-"), memory_broker=memory)
         # The services report a lost broker; this client's log would repeat it.
-        self._consumer = Consumer({**config, "log_level": 0}, logger=LIBRDKAFKA_LOG)
+        self._consumer = KAFKA.consumer({**config, "log_level": 0})
         starts = []
         try:
             for topic in topics:

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Protocol
 
 from producers.exchanges.frame_types import LATEST_MS, Stream
+from producers.exchanges.lane_port import Lanes, Steps
 from producers.exchanges.rest_port import Audit, Enquiry, Reject, Rest
 from producers.exchanges.stream_events import StreamEvent
 from shared.messages import Levels
@@ -290,6 +291,13 @@ class Exchange(Protocol):
 
     def parser(self, plan: Plan | None = None) -> Parser:
         """The parser of one connection; without one, of single frames out of their order (dead letters)."""
+
+    def lanes(self, plan: Plan, steps: Mapping[str, Steps]) -> Lanes:
+        """The short ways of a connection's usual frames, beside its parser; `NO_LANES` if there are none.
+
+        Args:
+            steps: by symbol, of all that the plan carries.
+        """
 
     def rest(
         self,

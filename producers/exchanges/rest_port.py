@@ -43,6 +43,22 @@ class Beside(NamedTuple):
     marks: tuple[tuple[int, int], ...] = ()
 
 
+class Listing(NamedTuple):
+    """What an exchange says of an instrument beside its status; None where it does not say.
+
+    Attributes:
+        base, quote: its assets.
+        tick, lot: least steps of price and quantity, decimal strings.
+        alias: the symbol whose messages it sends in place of this one's; None: there is none.
+    """
+
+    base: str | None
+    quote: str | None
+    tick: str | None
+    lot: str | None
+    alias: str | None = None
+
+
 class DayTicker(NamedTuple):
     """Statistics of one symbol over the 24 hours that end at `close_time_ms` (the exchange's clock).
 
@@ -92,6 +108,9 @@ class Rest(Protocol):
     @property
     def listed(self) -> Mapping[str, Any]:
         """By symbol, what `statuses` has learnt that parsers need, of the exchange's own type."""
+
+    def listing(self, symbol: str) -> Listing | None:
+        """What `statuses` has learnt of an instrument; None: nothing yet."""
 
     @property
     def budget(self) -> Budget: ...

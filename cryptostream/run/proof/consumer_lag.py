@@ -10,7 +10,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from consumers.streams import Stream, streams
 from shared.errors import BrokerUnavailable
-from shared.kafka import LIBRDKAFKA_LOG, cause, consumer_config
+from shared.kafka import KAFKA, cause, consumer_config
 from shared.kafka_reader import PartitionId, partitions_of, passed_over, read_to_end
 
 _UNCOUNTED: Final = ("quotes", "book")
@@ -43,7 +43,7 @@ class ConsumerLag:
         config = consumer_config(
             self._address, stream.group, "cryptostream-run-unread", memory_broker=self._memory
         )
-        consumer = Consumer({**config, "enable.partition.eof": True, "log_level": 0}, logger=LIBRDKAFKA_LOG)
+        consumer = KAFKA.consumer({**config, "enable.partition.eof": True, "log_level": 0})
         try:
             return self._beyond(consumer, stream.topic, self._committed(consumer, stream.topic))
         except KafkaException as error:

@@ -57,9 +57,8 @@ def conclude(
         checked = "".join(part.checked for part in parts)
     unchecked = [f"{part.exchange}: nothing was checked" for part in parts if not part.results]
     if not parts:
-        unchecked = [
-            "nothing of any exchange was checked"
-        ]  # services that are well prove nothing of its data
+        # Services that are well prove nothing of the data.
+        unchecked = ["nothing of any exchange was checked"]
     everything = [*results, *(result for part in parts for result in part.results)]
     return classify(ledger, everything, [*unclean, *unchecked], checked=checked)
 

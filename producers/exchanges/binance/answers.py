@@ -9,7 +9,10 @@ from typing import Any, Final, NamedTuple, TypeVar
 import orjson
 
 from producers.exchanges.frame_types import LATEST_MS
+from producers.exchanges.rest_port import Listing
+from producers.exchanges.values import is_zero
 from shared.errors import ExchangeBlocked, ExchangeRefused, ExchangeUnavailable, InvalidMessage, UnknownSymbol
+from shared.message_checks import is_decimal
 from shared.redirects import is_redirect, target
 from shared.shortened import OF_NAME, shortened
 
@@ -89,12 +92,14 @@ class ExchangeInfo(NamedTuple):
     Attributes:
         weight_limit: weight a minute, if given.
         statuses: by symbol.
+        listings: by symbol.
         recorded_halts: by symbol, first and last millisecond of spans in which a recorded exchange has no
             bars; only our simulator gives them, in replay.
     """
 
     weight_limit: int | None
     statuses: dict[str, str]
+    listings: dict[str, Listing]
     recorded_halts: dict[str, tuple[tuple[int, int], ...]]
 
 
@@ -109,10 +114,38 @@ def exchange_info(answer: Any) -> ExchangeInfo:
         raise InvalidMessage("symbols", listed, "a list of objects")
     named = [symbol for symbol in listed if type(symbol.get("symbol")) is str]
     found = {symbol["symbol"]: shortened(symbol.get("status"), OF_NAME) for symbol in named}
+    listings = {symbol["symbol"]: _listing(symbol) for symbol in named}
     halts = {
         symbol["symbol"]: _spans(symbol["recordedHalts"]) for symbol in named if "recordedHalts" in symbol
     }
-    return ExchangeInfo(_weight_limit(answer), found, halts)
+    return ExchangeInfo(_weight_limit(answer), found, listings, halts)
+
+
+def _listing(symbol: Mapping[str, Any]) -> Listing:
+    """Assets and steps; what is of another form is left out, since streams need none of it."""
+    filters = symbol.get("filters")
+    steps = {
+        each.get("filterType"): each.get(name)
+        for each in (filters if type(filters) is list else ())
+        if type(each) is dict
+        for name in ("tickSize", "stepSize")
+        if name in each
+    }
+    return Listing(
+        _asset(symbol.get("baseAsset")),
+        _asset(symbol.get("quoteAsset")),
+        _step(steps.get("PRICE_FILTER")),
+        _step(steps.get("LOT_SIZE")),
+    )
+
+
+def _asset(name: Any) -> str | None:
+    return name if type(name) is str and name.isprintable() and 0 < len(name) <= OF_NAME else None
+
+
+def _step(text: Any) -> str | None:
+    # 0 says that there is no such rule (BINANCE_SPOT.md §10).
+    return text if type(text) is str and is_decimal(text) and not is_zero(text) else None
 
 
 def _spans(listed: Any) -> tuple[tuple[int, int], ...]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from producers.exchanges.binance import weight_budget as weights
 from producers.exchanges.binance.audit import BinanceAudit
 from producers.exchanges.binance.enquiry import BinanceEnquiry
+from producers.exchanges.binance.lanes import lanes_of
 from producers.exchanges.binance.parse import EXCHANGE, TimeAhead, parse_frame
 from producers.exchanges.binance.rest import BinanceRest
 from producers.exchanges.binance.rows import interval_of_row, kline_of_row, trade_of_row
 from producers.exchanges.binance.streams import connections, open_with
+from producers.exchanges.lane_port import Lanes, Steps
 from producers.exchanges.port import (
     Addresses,
     BarsPromise,
@@ -129,6 +131,9 @@ class Binance:
 
     def parser(self, plan: Plan | None = None) -> Parser:  # noqa: ARG002 - every frame stands for itself
         return parse_frame
+
+    def lanes(self, plan: Plan, steps: Mapping[str, Steps]) -> Lanes:
+        return lanes_of(plan.streams, steps)
 
     def rest(
         self,

@@ -33,7 +33,7 @@ EXCHANGE: Final = "binance"
 _RECORDER_MS: Final = 600_000
 _EVENT_MS: Final = 10_000
 # A trade's event follows within milliseconds, under load within seconds (BINANCE_SPOT.md §4.2).
-_TRADE_DELAY_MS: Final = 600_000
+TRADE_DELAY_MS: Final = 600_000
 # Ids whose values are bounded.
 _BOUNDED_IDS: Final = frozenset(
     ("trade_id", "first_trade_id", "last_trade_id", "first_update_id", "final_update_id", "update_id")
@@ -57,7 +57,7 @@ class TimeBehind(InvalidMessage):
     """A trade time long before the time of its event."""
 
     def __init__(self, field: str, time_ms: int, event_ms: int) -> None:
-        minutes = _TRADE_DELAY_MS // 60_000
+        minutes = TRADE_DELAY_MS // 60_000
         super().__init__(field, time_ms, f"a time within {minutes} minutes before its event ({event_ms} ms)")
 
 
@@ -190,7 +190,7 @@ def _read_trade(event: dict[str, Any], received_ms: int, source: Source, latest_
         event_ms = _up_to("event_time_ms", event_ms, latest_ms)
     if trade_ms > latest_ms:
         trade_ms = _up_to("trade_time_ms", trade_ms, latest_ms)
-    if event_ms - trade_ms > _TRADE_DELAY_MS:
+    if event_ms - trade_ms > TRADE_DELAY_MS:
         raise TimeBehind("trade_time_ms", trade_ms, event_ms)
     message: TradeMessage = {
         "schema": SCHEMA_VERSION,

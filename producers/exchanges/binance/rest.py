@@ -36,7 +36,7 @@ from producers.exchanges.binance.rows import (
 from producers.exchanges.binance.ticker import ticker_of_body
 from producers.exchanges.binance.weight_budget import SHARE, WeightBudget
 from producers.exchanges.bodies import body_of
-from producers.exchanges.rest_port import SNAPSHOT_LEVELS, Beside, DayTicker, OptionalRequest, Reject
+from producers.exchanges.rest_port import SNAPSHOT_LEVELS, Beside, DayTicker, Listing, OptionalRequest, Reject
 from shared.backoff import Backoff
 from shared.dead_letters import as_json
 from shared.errors import (
@@ -117,6 +117,11 @@ class BinanceRest:
         self._unlisted: set[str] = set()  # by the newest exchangeInfo
         self.recorded_halts: dict[str, tuple[tuple[int, int], ...]] = {}
         self.listed: Mapping[str, Any] = {}  # its frames need no more than they say
+        self._listings: dict[str, Listing] = {}
+
+    def listing(self, symbol: str) -> Listing | None:
+        """By the newest exchangeInfo that had it."""
+        return self._listings.get(symbol)
 
     def has_spare(self, request: OptionalRequest) -> bool:
         """Whether the budget has room for a request that may be left out."""
@@ -384,6 +389,7 @@ class BinanceRest:
         if info.weight_limit:
             self.budget.set_limit(info.weight_limit)
         self.recorded_halts |= info.recorded_halts
+        self._listings |= info.listings
         return info.statuses
 
     async def _get(

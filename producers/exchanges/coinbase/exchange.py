@@ -16,6 +16,7 @@ from producers.exchanges.coinbase.products import Product, unlisted
 from producers.exchanges.coinbase.rest import A_SECOND, SHARE, CoinbaseRest
 from producers.exchanges.coinbase.trades import EXCHANGE
 from producers.exchanges.frame_types import LATEST_MS, Stream
+from producers.exchanges.lane_port import NO_LANES, Lanes, Steps
 from producers.exchanges.port import (
     Addresses,
     BarsPromise,
@@ -152,6 +153,9 @@ class Coinbase:
             return _read_alone
         symbols = dict.fromkeys(stream.symbol for stream in plan.streams)
         return CoinbaseFrames({each: plan.listed.get(each) or unlisted(each) for each in symbols}).parse
+
+    def lanes(self, plan: Plan, steps: Mapping[str, Steps]) -> Lanes:  # noqa: ARG002
+        return NO_LANES  # messages are counted across channels
 
     def rest(
         self,

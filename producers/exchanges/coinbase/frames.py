@@ -34,6 +34,7 @@ from producers.exchanges.stream_events import (
 )
 from producers.exchanges.values import decimal_text
 from shared.errors import InvalidMessage
+from shared.message_checks import are_levels
 from shared.messages import DepthMessage, Levels
 from shared.models import SCHEMA_VERSION
 from shared.shortened import OF_NAME, shortened
@@ -247,6 +248,23 @@ def _sent_us(message: dict[str, Any], latest_ms: int) -> int:
 
 
 def _levels(updates: list[Any]) -> tuple[Levels, Levels]:
+    """Bids and asks of a book's `updates`."""
+    try:
+        levels = [[update["price_level"], update["new_quantity"]] for update in updates]
+        are_bids = [_IS_BID[update["side"]] for update in updates]
+    except (LookupError, TypeError):
+        return _levels_one_by_one(updates)
+    # All at once: one by one, which tells what is wrong, takes four times as long.
+    if not are_levels(levels):
+        return _levels_one_by_one(updates)
+    bid_count = are_bids.count(True)
+    if all(are_bids[:bid_count]):
+        return levels[:bid_count], levels[bid_count:]
+    rows = list(zip(are_bids, levels, strict=True))
+    return [level for is_bid, level in rows if is_bid], [level for is_bid, level in rows if not is_bid]
+
+
+def _levels_one_by_one(updates: list[Any]) -> tuple[Levels, Levels]:
     bids: Levels = []
     asks: Levels = []
     for update in updates:

@@ -22,6 +22,7 @@ from producers.exchanges.rest_port import (
     TRADING,
     Beside,
     DayTicker,
+    Listing,
     OptionalRequest,
     Reject,
 )
@@ -63,6 +64,13 @@ class CoinbaseRest:
         self.bounds_ms: Callable[[int], tuple[int, int]] = lambda said_ms: (said_ms, said_ms)
         self.recorded_halts: dict[str, tuple[tuple[int, int], ...]] = {}
         self.listed = self._pages.listed
+
+    def listing(self, symbol: str) -> Listing | None:
+        product = self.listed.get(symbol)
+        if product is None:
+            return None
+        alias = None if product.streamed_as == symbol else product.streamed_as
+        return Listing(product.base, product.quote, product.tick, product.lot, alias)
 
     def has_spare(self, request: OptionalRequest) -> bool:  # noqa: ARG002 - all cost the same
         return self.budget.spare(time.monotonic())

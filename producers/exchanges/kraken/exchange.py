@@ -14,6 +14,7 @@ from producers.exchanges.kraken.enquiry import KrakenEnquiry
 from producers.exchanges.kraken.frames import EXCHANGE, KrakenFrames
 from producers.exchanges.kraken.pairs import Pair, renamed, unlisted
 from producers.exchanges.kraken.rest import A_SECOND, SHARE, KrakenRest
+from producers.exchanges.lane_port import NO_LANES, Lanes, Steps
 from producers.exchanges.port import (
     Addresses,
     BarsPromise,
@@ -179,6 +180,9 @@ class Kraken:
         # Until the stream itself has said how many places numbers have, for a caller that did not ask REST.
         named = {stream.symbol: unlisted(stream.symbol) for stream in plan.streams}
         return KrakenFrames({**named, **plan.listed}).parse
+
+    def lanes(self, plan: Plan, steps: Mapping[str, Steps]) -> Lanes:  # noqa: ARG002
+        return NO_LANES  # its parser has short ways of its own, before the checks of its connection
 
     def rest(
         self,

@@ -21,6 +21,7 @@ from producers.exchanges.fields import (
     whole_of,
 )
 from producers.exchanges.frame_types import ControlReply, Ignored, Rejected, StreamMessage
+from producers.exchanges.kraken.lanes import Book, Ticker, Trade, usual
 from producers.exchanges.kraken.pairs import Pair, pair_of_instrument, pairs_of_instruments
 from producers.exchanges.rfc3339 import time_ns
 from producers.exchanges.stream_events import (
@@ -78,6 +79,18 @@ class KrakenFrames:
             now_ms: receive time.
             latest_ms: times after this lie beyond the exchange's clock.
         """
+        said = usual(frame, self._pairs)
+        if isinstance(said, Book):
+            return [_book_update(said, now_ms, latest_ms, is_snapshot=False)]
+        if isinstance(said, Trade):
+            if said.time_ms <= latest_ms:
+                return [StreamMessage("trade", _trade_message(said, now_ms))]
+        elif said is not None:
+            return [self._quote(said, now_ms)]
+        return self.parse_by_field(frame, now_ms, latest_ms)
+
+    def parse_by_field(self, frame: bytes | str, now_ms: int, latest_ms: int) -> list[StreamEvent]:
+        """The long way of `parse`, for frames of any form, with the reason for what cannot be read."""
         try:
             message = object_of("frame", decode_exact(frame))
         except (NotJson, InvalidMessage) as error:
@@ -118,19 +131,11 @@ class KrakenFrames:
             raise InvalidMessage(
                 "trade_time_ms", trade_ms, f"a time up to {latest_ms}, the latest by the exchange's clock"
             )
-        return {
-            "schema": SCHEMA_VERSION,
-            "exchange": EXCHANGE,
-            "symbol": symbol,
-            "event_time_ms": trade_ms,
-            "received_time_ms": now_ms,
-            "source": "stream",
-            "trade_id": whole_of(fields, "trade_id"),
-            "price": padded("price", field_of(fields, "price"), pair.price_places),
-            "quantity": padded("qty", field_of(fields, "qty"), pair.quantity_places),
-            "trade_time_ms": trade_ms,
-            "buyer_is_maker": choice_of(fields, "side", _BUYER_IS_MAKER),
-        }
+        trade_id = whole_of(fields, "trade_id")
+        price = padded("price", field_of(fields, "price"), pair.price_places)
+        quantity = padded("qty", field_of(fields, "qty"), pair.quantity_places)
+        sells = choice_of(fields, "side", _BUYER_IS_MAKER)
+        return _trade_message(Trade(symbol, trade_id, price, quantity, trade_ms, sells), now_ms)
 
     def _books(self, message: dict[str, Any], now_ms: int, latest_ms: int) -> list[StreamEvent]:
         is_snapshot = choice_of(message, "type", {"snapshot": True, "update": False})
@@ -151,24 +156,12 @@ class KrakenFrames:
         stated = fields.get("timestamp")
         # Snapshots of some servers have no time.
         event_us = now_ms * 1000 if stated is None and is_snapshot else time_ns("timestamp", stated) // 1000
-        event_us = min(event_us, latest_ms * 1000)
         checksum = fields.get("checksum")
-        depth: DepthMessage = {
-            "schema": SCHEMA_VERSION,
-            "exchange": EXCHANGE,
-            "symbol": symbol,
-            "event_time_ms": event_us // 1000,
-            "received_time_ms": now_ms,
-            "source": "stream",
-            "kind": "snapshot" if is_snapshot else "diff",
-            "first_update_id": 0,
-            "final_update_id": 0,
-            "bids": _levels(pair, fields.get("bids", ())),
-            "asks": _levels(pair, fields.get("asks", ())),
-        }
-        if checksum is None and is_snapshot:
-            return BookUpdate(depth, event_us)
-        return BookUpdate(depth, event_us, whole("checksum", checksum, _LARGEST_CHECKSUM))
+        bids, asks = _levels(pair, fields.get("bids", ())), _levels(pair, fields.get("asks", ()))
+        if checksum is not None or not is_snapshot:
+            checksum = whole("checksum", checksum, _LARGEST_CHECKSUM)
+        said = Book(symbol, bids, asks, checksum, event_us)
+        return _book_update(said, now_ms, latest_ms, is_snapshot=is_snapshot)
 
     def _quotes(self, message: dict[str, Any], now_ms: int, latest_ms: int) -> list[StreamEvent]:  # noqa: ARG002
         events: list[StreamEvent] = []
@@ -176,22 +169,25 @@ class KrakenFrames:
             symbol = name_of(object_of("ticker", fields), "symbol")
             pair = self._pair_of(symbol)
             bid, ask = _best(pair, fields, "bid"), _best(pair, fields, "ask")
-            self._quote_id = max(self._quote_id + 1, now_ms * 1000)
-            quote: QuoteMessage = {
-                "schema": SCHEMA_VERSION,
-                "exchange": EXCHANGE,
-                "symbol": symbol,
-                "event_time_ms": None,
-                "received_time_ms": now_ms,
-                "source": "stream",
-                "update_id": self._quote_id,
-                "bid_price": bid[0],
-                "bid_quantity": bid[1],
-                "ask_price": ask[0],
-                "ask_quantity": ask[1],
-            }
-            events.append(StreamMessage("quote", quote))
+            events.append(self._quote(Ticker(symbol, *bid, *ask), now_ms))
         return events
+
+    def _quote(self, said: Ticker, now_ms: int) -> StreamMessage:
+        self._quote_id = max(self._quote_id + 1, now_ms * 1000)
+        quote: QuoteMessage = {
+            "schema": SCHEMA_VERSION,
+            "exchange": EXCHANGE,
+            "symbol": said.symbol,
+            "event_time_ms": None,
+            "received_time_ms": now_ms,
+            "source": "stream",
+            "update_id": self._quote_id,
+            "bid_price": said.bid,
+            "bid_quantity": said.bid_quantity,
+            "ask_price": said.ask,
+            "ask_quantity": said.ask_quantity,
+        }
+        return StreamMessage("quote", quote)
 
     def _instruments(self, message: dict[str, Any], now_ms: int, latest_ms: int) -> list[StreamEvent]:  # noqa: ARG002
         events: list[StreamEvent] = []
@@ -231,6 +227,41 @@ def _unreadable(stream: str, said: str) -> list[StreamEvent]:
     if stream not in ("", "book"):
         return [Rejected(stream, said)]
     return [BooksBroken(None, f"a frame cannot be read: {said}"), Rejected(stream, said)]
+
+
+def _trade_message(said: Trade, now_ms: int) -> TradeMessage:
+    return {
+        "schema": SCHEMA_VERSION,
+        "exchange": EXCHANGE,
+        "symbol": said.symbol,
+        "event_time_ms": said.time_ms,
+        "received_time_ms": now_ms,
+        "source": "stream",
+        "trade_id": said.trade_id,
+        "price": said.price,
+        "quantity": said.quantity,
+        "trade_time_ms": said.time_ms,
+        "buyer_is_maker": said.sells,
+    }
+
+
+def _book_update(said: Book, now_ms: int, latest_ms: int, *, is_snapshot: bool) -> BookUpdate:
+    symbol, bids, asks, checksum, event_us = said
+    event_us = min(event_us, latest_ms * 1000)
+    depth: DepthMessage = {
+        "schema": SCHEMA_VERSION,
+        "exchange": EXCHANGE,
+        "symbol": symbol,
+        "event_time_ms": event_us // 1000,
+        "received_time_ms": now_ms,
+        "source": "stream",
+        "kind": "snapshot" if is_snapshot else "diff",
+        "first_update_id": 0,
+        "final_update_id": 0,
+        "bids": bids,
+        "asks": asks,
+    }
+    return BookUpdate(depth, event_us, checksum)
 
 
 def _levels(pair: Pair, rows: Any) -> Levels:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from producers.exchanges.fields import field_of, list_of, name_of, object_of, whole_of
+from producers.exchanges.rest_port import Listing
 from producers.exchanges.values import decimal_text
 from shared.errors import UnknownSymbol
 from shared.shortened import OF_NAME, quoted, shortened
@@ -109,6 +111,12 @@ def pair_of_instrument(fields: Any) -> Pair:
 def pairs_of_instruments(snapshot: Any) -> list[Any]:
     """The pairs of a message of that channel, whose `data` is one object; not yet read one by one."""
     return list_of("pairs", field_of(object_of("data", snapshot), "pairs"))
+
+
+def listing_of(pair: Pair) -> Listing:
+    """Assets and steps; a lot that REST does not say is the last place that it gives quantities."""
+    places = pair.quantity_places
+    return Listing(pair.base, pair.quote, pair.tick, pair.lot or f"{Decimal(1).scaleb(-places):f}")
 
 
 def resolve(symbol: str, pairs: Mapping[str, Pair]) -> Pair:

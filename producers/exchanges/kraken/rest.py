@@ -10,7 +10,7 @@ from producers.clock import AHEAD_MS
 from producers.exchanges.kraken.answers import PAGE, TradesPage, trades_page
 from producers.exchanges.kraken.client import KrakenClient
 from producers.exchanges.kraken.listing import all_listed, listed, time_ms
-from producers.exchanges.kraken.pairs import Pair, resolve, unlisted
+from producers.exchanges.kraken.pairs import Pair, listing_of, resolve, unlisted
 from producers.exchanges.kraken.trade_index import TradeIndex
 from producers.exchanges.pacing import Pacer
 from producers.exchanges.rest_port import (
@@ -18,6 +18,7 @@ from producers.exchanges.rest_port import (
     TRADING,
     Beside,
     DayTicker,
+    Listing,
     OptionalRequest,
     Reject,
 )
@@ -73,6 +74,10 @@ class KrakenRest:
         # What the newest answer leaves out, of whole pages. Of an earlier one nothing is kept: its ids may
         # have begun anew, and belong to trades that exist.
         self._never: dict[str, IdRanges] = {}
+
+    def listing(self, symbol: str) -> Listing | None:
+        pair = self.listed.get(symbol)
+        return None if pair is None else listing_of(pair)
 
     def has_spare(self, request: OptionalRequest) -> bool:  # noqa: ARG002 - all cost the same
         return self.budget.spare(time.monotonic())

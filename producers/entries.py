@@ -1,0 +1,111 @@
+"""Enters what the cores of a symbol publish: into the ledger, the audit of bars, and built bars. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from producers.built_bars import BarEvent, BuiltBars
+from producers.candle_audit import CandleAudit
+from producers.effects import Effect, LedgerEvent, Publish
+from producers.ledger_events import LedgerEvents
+from producers.trade_sequence import TradeSequence
+from shared.messages import KlineMessage, Source, TradeMessage
+from shared.models import LedgerKind, LedgerStream
+from shared.topics import TRADES
+from shared.trade_ids import number_of
+
+
+class Entries:
+    """What is entered of a symbol.
+
+    Args:
+        candles: compares closed bars with the trades.
+        trades: is told of the trades that bars count.
+        built: bars that are built of trades; None: the exchange has its own.
+
+    Attributes:
+        ledger: the events that the next `tick` of the instrument gives.
+        source: of the newest message.
+        bar_ms: when the newest closed bar was received.
+    """
+
+    def __init__(
+        self,
+        exchange: str,
+        symbol: str,
+        candles: CandleAudit,
+        trades: TradeSequence,
+        built: BuiltBars | None,
+    ) -> None:
+        self.ledger = LedgerEvents(exchange, symbol)
+        self.candles = candles
+        self.source: Source = "stream"
+        self.bar_ms = 0
+        self._trades = trades
+        self._built = built
+
+    @property
+    def bars_are_built(self) -> bool:
+        """Each trade goes into bars that are built."""
+        return self._built is not None
+
+    def enter(
+        self,
+        effects: Sequence[Effect],
+        stream: LedgerStream,
+        interval: str | None,
+        now_ms: int,
+        source: Source,
+    ) -> list[Effect]:
+        """Move completeness events into the ledger; the other effects are for the shell."""
+        outward: list[Effect] = []
+        for effect in effects:
+            if type(effect) is LedgerEvent:
+                self.ledger.enter(effect, stream, interval, now_ms, source)
+                if stream == "trades" and self._built is not None:
+                    outward += self.enter_built(self._built.settle(effect), now_ms)
+                continue
+            outward.append(effect)
+            if type(effect) is Publish:
+                if effect.topic == TRADES:
+                    self._enter_trade(effect.message)
+                    if self._built is not None:
+                        outward += self.enter_built(self._built.receive(effect.message), now_ms)
+                elif stream == "klines" and effect.message["closed"]:
+                    self._enter_bar(effect.message)
+        return outward
+
+    def enter_built(self, events: Sequence[BarEvent], now_ms: int) -> list[Effect]:
+        """Enter what was built; the effects for the shell."""
+        outward: list[Effect] = []
+        for interval, effect in events:
+            outward += self.enter([effect], "klines", interval, now_ms, self.source)
+        return outward
+
+    def _enter_trade(self, trade: TradeMessage) -> None:
+        number, time_ms = number_of(trade), trade["trade_time_ms"]
+        received_ms, source = trade["received_time_ms"], trade["source"]
+        kinds: tuple[LedgerKind, ...] = ("expected",)
+        if source == "backfill":
+            kinds = ("expected", "repaired")
+            self.candles.receive_filled(trade)
+        else:
+            self.candles.receive_trade(trade)
+        for kind in kinds:
+            self.ledger.add(
+                kind, "trades", None, number, number, event_ms=time_ms, received_ms=received_ms, source=source
+            )
+
+    def _enter_bar(self, kline: KlineMessage) -> None:
+        interval, open_ms, source = kline["interval"], kline["open_time_ms"], kline["source"]
+        ids = open_ms, open_ms
+        self.bar_ms = received_ms = kline["received_time_ms"]
+        if self._built is None:
+            self.candles.receive_bar(kline)
+        first, last = kline["first_trade_id"], kline["last_trade_id"]
+        if first is not None and last is not None and last - first + 1 == kline["trade_count"] > 0:
+            self._trades.counted(first, last)
+        for kind in ("expected", "repaired") if source == "backfill" else ("expected",):
+            self.ledger.add(
+                kind, "klines", interval, *ids, event_ms=open_ms, received_ms=received_ms, source=source
+            )
