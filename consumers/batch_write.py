@@ -10,7 +10,7 @@ from consumers.measurements import Point
 from consumers.stores.port import Store
 from shared.errors import PointsRejected
 
-# One transaction of SQLite, or four requests to InfluxDB: one is encoded while the last is sent.
+# One transaction of SQLite, or four requests to InfluxDB, of which two are on their way at once.
 WRITE_POINTS: Final = 20_000
 
 
@@ -18,20 +18,20 @@ class BatchWrite:
     """Writes the points of a batch, request by request; a second run resumes where the first stopped.
 
     Attributes:
-        records: the source of the points.
+        sample: some of the records that the points were made of, by which latency is told.
         rejected: points that can never be stored, each with the reason.
         expired: points that are too old for the store.
         stored_ms: when all others were durable, by the consumer's clock; None until then.
     """
 
     def __init__(
-        self, store: Store, enriched: Enriched, records: Sequence[Record], now_ms: Callable[[], int]
+        self, store: Store, enriched: Enriched, sample: Sequence[Record], now_ms: Callable[[], int]
     ) -> None:
         self._store = store
         self._now_ms = now_ms
         self._written = 0
         self.enriched = enriched
-        self.records = records
+        self.sample = sample
         self.rejected: list[tuple[Point, str]] = []
         self.expired: list[Point] = []
         self.stored_ms: int | None = None

@@ -3,15 +3,15 @@
 A committed offset does not identify the records before it. If a power cut truncates a partition and others
 write to it, the offset points into records that were never read. So marks are committed with each offset: for
 some earlier positions the checksum of the last record read, and those of the last records written to the
-state topic and to the ledger by then. A truncated log keeps its beginning unchanged, so that a mark whose
-records are all found proves everything before it.
+state topic and to the ledger by then. A truncated log keeps its beginning unchanged, so that a mark that was
+made before the loss, and whose records are all found, proves everything before it.
 """
 
 from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from confluent_kafka import Message
@@ -74,10 +74,6 @@ class Trail:
             if oldest is None or mark.position - oldest.position > 4 * before:
                 kept.append(older)
         self.marks = kept[:MOST_MARKS]
-
-    def proved(self, is_true: Callable[[Mark], bool]) -> Mark | None:
-        """The newest mark whose records are all found; None if there is none."""
-        return next(filter(is_true, self.marks), None)
 
 
 def with_marks(metadata: str, trail: Trail) -> str:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
-ColumnType = Literal["float", "int", "bool"]
+ColumnType = Literal["float", "int", "bool", "string"]
 BucketRole = Literal["market", "ticks"]
 Delivery = Literal["exact", "tape", "latest"]
-Value = float | int | bool | None
+Value = float | int | bool | str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,10 @@ class Measurement:
 
 def _floats(*names: str) -> tuple[Column, ...]:
     return tuple(Column(name, "float") for name in names)
+
+
+def _strings(*names: str) -> tuple[Column, ...]:
+    return tuple(Column(name, "string") for name in names)
 
 
 _IN_TICKS: Final = frozenset(
@@ -111,6 +115,18 @@ CARRIAGE: Final = Measurement(
 FRESHNESS: Final = Measurement(
     "freshness", ("exchange", "stream", "hop", "instance"), _floats("p50", "p95", "p99")
 )
+# A point where a producer learns something new of an instrument from its exchange; its time is the exchange's
+# then. `alias` is the symbol whose messages the exchange sends in its place; the last four are the exchange's
+# promises (`docs/exchanges.md`), by their words in its declaration.
+INSTRUMENT: Final = Measurement(
+    "instrument",
+    ("exchange", "symbol"),
+    (
+        *_strings("base", "quote"),
+        *_floats("tick", "lot"),
+        *_strings("alias", "status", "trades_repaired_by", "bars_from", "book_proved_by", "quotes_from"),
+    ),
+)
 SERVICE: Final = Measurement(
     "service",
     ("service", "instance"),
@@ -138,6 +154,7 @@ MEASUREMENTS: Final[dict[str, Measurement]] = {
         LEDGER,
         CARRIAGE,
         FRESHNESS,
+        INSTRUMENT,
         SERVICE,
     )
 }
@@ -177,7 +194,7 @@ class Point(NamedTuple):
 
     Attributes:
         time_ns: nanoseconds since the epoch, UTC.
-        values: as many as the measurement has columns. None, NaN and ±inf are omitted (NULL in SQL).
+        values: as many as the measurement has columns. None, NaN, ±inf and "" are omitted (NULL in SQL).
     """
 
     series: Series

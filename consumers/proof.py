@@ -15,6 +15,8 @@ Address = tuple[str, int, int]
 Bounds = Callable[[str, int], tuple[int, int]]
 
 _TIMEOUT_S: Final = 30.0
+# A loss is noticed within a second or two of the broker's return, and a mark made a second.
+_TOGETHER: Final = 3
 
 
 class Prover:
@@ -42,7 +44,10 @@ class Prover:
         self._known: dict[Address, int | None] = {}
 
     def proved(self, trails: Mapping[int, Trail]) -> dict[int, Mark | None]:
-        """By partition, the newest mark that holds; None if none does.
+        """By partition, the newest mark that holds, with those just before it; None if none does.
+
+        A mark alone proves what is before it only if it was made before the logs lost their ends. One made
+        after that, and before the loss was noticed, has records that are there: those before it are not.
 
         Raises:
             BrokerUnavailable: the broker does not answer.
@@ -52,12 +57,16 @@ class Prover:
         left = {partition: trail.marks for partition, trail in trails.items()}
         while left:
             # The same depth for all partitions at a time: mostly the first mark holds.
-            at_depth = {at: marks[depth] for at, marks in left.items() if depth < len(marks)}
-            self._look_up(address for at, mark in at_depth.items() for address in self._addresses(at, mark))
-            for partition in list(left):
-                mark = at_depth.get(partition)
-                if mark is None or self._holds(partition, mark):
-                    result[partition] = mark
+            at_depth = {at: marks[depth : depth + _TOGETHER] for at, marks in left.items()}
+            self._look_up(
+                address
+                for at, marks in at_depth.items()
+                for mark in marks
+                for address in self._addresses(at, mark)
+            )
+            for partition, marks in at_depth.items():
+                if all(self._holds(partition, mark) for mark in marks):
+                    result[partition] = marks[0] if marks else None
                     del left[partition]
             depth += 1
         return result

@@ -23,24 +23,27 @@ from consumers.kafka_writer import KafkaWriter
 from consumers.measurements import Point
 from consumers.membership import fenced
 from consumers.partitions.assigned import Partitions
-from consumers.partitions.counts import Counts, counts_of
-from consumers.partitions.offsets import Epochs, end_of, epochs_of
+from consumers.partitions.offsets import end_of
 from consumers.stores.port import Store
 from consumers.streams import Stream
 from consumers.telemetry import Telemetry
 from shared.background import Background
 from shared.backoff import consumer_backoff
 from shared.errors import BrokerError, BrokerUnavailable, CryptoStreamError, InvalidMessage, StoreUnavailable
-from shared.kafka import cause, is_fatal, quiet_consumer, refused
+from shared.kafka import KAFKA, KafkaClients, cause, is_fatal, refused
 from shared.last_resort import ended_after
 
 log: Final = logging.getLogger(__name__)
 
 POLL_S: Final = 0.1
+# From a batch's first record to its end: what it waits at most for others (docs/decisions/hot-paths.md).
+GATHER_S: Final = 0.02
 CHECKPOINT_PERIOD_S: Final = 1.0
 # A stop takes 10 s at most: a store that is down gets three of them for the pending batch.
 STOP_STORE_S: Final = 3.0
 DRAIN_S: Final = 5.0
+_BROKER_WAS_DOWN: Final = "a broker was down; checking whether it lost records already read"
+_MIXED: Final = "records of two assignments came at once; reading them again"
 # Far beyond the bounds of a stop: a close that takes longer never ends.
 _CLOSE_S: Final = 20.0
 
@@ -60,9 +63,8 @@ class Parts:
     memory_broker: bool = False
     clock: Callable[[], float] = time.time
     upkeep: Callable[[int], None] | None = None  # called after a checkpoint, with the time in ms
-    connect: Callable[[dict[str, Any]], Consumer] = quiet_consumer
-    epochs: Callable[[dict[str, Any], Sequence[TopicPartition]], Epochs] = epochs_of
-    counts: Counts = counts_of
+    kafka: KafkaClients = KAFKA
+    background: Callable[[str], Background] = Background  # makes the worker that writes to the store
 
 
 class StreamConsumer:
@@ -91,18 +93,18 @@ class StreamConsumer:
             parts.config,
             memory_broker=parts.memory_broker,
             newest=parts.kafka_writer.newest,
-            connect=parts.connect,
-            epochs=parts.epochs,
-            counts=parts.counts,
             dead_letter=parts.kafka_writer.dead_letter,
+            kafka=parts.kafka,
         )
         self._positions = self._partitions.positions
         self._arrivals = Arrivals()
-        self._carried: list[Message] = []
-        self._writer = Background(f"{parts.stream.label} writer")
+        self._carried: list[Message] = []  # read, and not yet in a batch
+        self._writer = parts.background(f"{parts.stream.label} writer")
         self._writing: tuple[BatchWrite, Future[None]] | None = None  # the pending write
         self._retrying = False  # the pending write is being retried
-        self._renewed = False  # a broker was down, and may have lost records that were read
+        self._again: str | None = None  # why records that were read are to be read again
+        self._begun: set[tuple[str, int]] = set()  # partitions assigned by the last call of librdkafka
+        self._closing = False
         self._given_up = False  # the pending batch, since partitions were revoked meanwhile
         self._failure: Exception | None = None  # of a callback
         self._stop_deadline = 0.0
@@ -135,13 +137,14 @@ class StreamConsumer:
         )
         try:
             while not self._stop.is_set():
-                self._turn(self._next_batch())
+                self._turn()
             self._wind_up()
         except KafkaException as error:
             raise fenced(cause(error), self._instance_id) or refused(error) from None
         finally:
             # `close` calls `_on_revoke`: after an error nothing more may be committed.
             self._partitions.abandon()
+            self._closing = True
             log.info("%s: leaving its group", self._stream.label)  # the last line, if closing hangs
             with ended_after(_CLOSE_S):
                 self._consumer.close()
@@ -150,44 +153,75 @@ class StreamConsumer:
     # -- the loop --------------------------------------------------------------------------------------
 
     def _next_batch(self) -> list[Message]:
-        if self._renewed:
-            self._start_over()
-        if self._carried:
-            batch, self._carried = self._carried, []
-            return batch
-        return self._consume(self._stream.batch, POLL_S)
+        if self._again is not None:
+            self._start_over(self._again)
+        if not self._carried:
+            self._gather()
+        batch, self._carried = self._carried, []
+        return batch
 
-    def _start_over(self) -> None:
+    def _gather(self) -> None:
+        """Wait for one record, then for the rest of its batch, but not long."""
+        # `consume` alone returns early only with a full batch. The first record is held where a callback of
+        # the second call finds it: its partition may be revoked there, and come back at an earlier position.
+        self._carried = self._consume(1, POLL_S)
+        if self._carried:
+            rest = self._consume(self._stream.batch - 1, GATHER_S)
+            self._carried += rest
+
+    def _start_over(self, why: str) -> None:
         """Read again from the newest position that is proved, as after a restart."""
         if not self._write_pending():
             return
-        log.warning(
-            "%s: a broker was down; checking whether it lost records already read", self._stream.label
-        )
-        self._renewed = False
+        log.warning("%s: %s", self._stream.label, why)
+        self._again = None
         self._carried.clear()
         self._partitions.start_over(self._now_ms())
 
     def _consume(self, at_most: int, timeout_s: float) -> list[Message]:
         """Records, after librdkafka's callbacks; raises the error of a callback."""
+        self._begun.clear()
         messages = self._consumer.consume(at_most, timeout_s)
         if self._failure is not None:
             raise self._failure
+        if self._begun and self._passes_over(messages):
+            self._again = _MIXED
         return messages
 
-    def _turn(self, messages: Sequence[Message]) -> None:
-        records = self._records(messages)
+    def _passes_over(self, messages: Sequence[Message]) -> bool:
+        """Whether a partition assigned meanwhile does not begin where it was assigned.
+
+        A batch may hold records of the assignment before: those that came before them are in no batch, and
+        read as they are they would count as read.
+        """
+        checked: set[tuple[str, int]] = set()
+        for message in messages:
+            topic, partition, offset = message.topic(), message.partition(), message.offset()
+            if topic is None or partition is None or offset is None or message.error() is not None:
+                continue
+            at, begin = (topic, partition), self._positions.get(topic, {}).get(partition, offset)
+            if at in self._begun and at not in checked and offset >= begin:
+                if offset > begin:
+                    return True
+                checked.add(at)
+        return False
+
+    def _turn(self) -> None:
+        # Messages are let go once they are decoded, and all records but a few once their points are made.
+        records = self._records(self._next_batch())
         self._parts.history.seed(self._enricher, records)
         now_ms = self._now_ms()
         self._telemetry.consumed(records, now_ms)
         enriched = self._enricher.receive(records, now_ms)
+        sample = self._telemetry.sample(records)
+        del records
         if not self._write_pending():
             if not self._stop.is_set():
                 # The enricher is ahead of the store, also for the partitions that we still hold.
                 self._carried.clear()
                 self._partitions.start_over(self._now_ms())
             return
-        self._begin(enriched, records)
+        self._begin(enriched, sample)
         self._periodically()
 
     def _records(self, messages: Sequence[Message]) -> list[Record]:
@@ -196,11 +230,11 @@ class StreamConsumer:
         ahead: list[tuple[int, Message, TimeAhead]] = []
         decode, positions = self._enricher.decode, self._positions
         for message in messages:
-            if self._renewed:
-                break  # read again
+            if self._again is not None:
+                break
             if message.error() is not None:
                 if self._partitions.gone(message.error()):
-                    self._renewed = True
+                    self._again = _BROKER_WAS_DOWN
                 else:
                     self._check_error(message)
                 continue
@@ -214,7 +248,7 @@ class StreamConsumer:
                 if offset < read.get(partition, offset + 1):
                     continue
                 if not self._partitions.passed(message, topic, partition):
-                    self._renewed = True
+                    self._again = _BROKER_WAS_DOWN
                     continue
                 read[partition] = offset + 1
             try:
@@ -236,7 +270,7 @@ class StreamConsumer:
         # If no time lies ahead, the newest records are enough.
         sample = range(len(records)) if beyond else range(len(records))[-REMEMBERED:]
         sound = [records[index][2] for index in sample if index not in beyond]
-        rejected = self._arrivals.receive(sound, [error for _, _, error in ahead])
+        rejected = self._arrivals.receive(sound, [error for _, _, error in ahead], time.monotonic())
         for index, message, error in reversed(ahead):
             if error in rejected:
                 del records[index]
@@ -293,13 +327,13 @@ class StreamConsumer:
         while time.monotonic() < deadline and any(
             self._positions[topic].get(partition, end) < end for (topic, partition), end in ends.items()
         ):
-            self._turn(self._next_batch())
+            self._turn()
 
     # -- the store -------------------------------------------------------------------------------------
 
-    def _begin(self, enriched: Enriched, records: Sequence[Record]) -> None:
+    def _begin(self, enriched: Enriched, sample: Sequence[Record]) -> None:
         """Begin to write a batch; the previous one must be durable."""
-        batch = BatchWrite(self._parts.store, enriched, records, self._now_ms)
+        batch = BatchWrite(self._parts.store, enriched, sample, self._now_ms)
         self._writing = batch, self._writer.submit(batch.run)
 
     def _finished(self) -> bool:
@@ -372,7 +406,7 @@ class StreamConsumer:
                 self._expired.add(*counted, point.time_ns)
         self._excuse_expired()
         self._checkpoint.events.update(events)
-        self._telemetry.stored(batch.records, batch.stored_ms or self._now_ms())
+        self._telemetry.stored(batch.sample, batch.stored_ms or self._now_ms())
 
     def _excuse_expired(self) -> None:
         """Report points too old for the store to the ledger, and a store whose clock is wrong to health."""
@@ -398,7 +432,8 @@ class StreamConsumer:
                 return True
             # Records that arrive although the partitions are paused were fetched before: kept for the next
             # batch.
-            self._carried += self._consume(1, min(left, POLL_S))
+            fetched = self._consume(1, min(left, POLL_S))
+            self._carried += fetched  # which a callback of that call may have replaced
             self._telemetry.report(self._consumer, self._positions, self._now_ms())
         self._given_up = self._stop.is_set()
         return False
@@ -415,8 +450,13 @@ class StreamConsumer:
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:  # noqa: ARG002
         # Without a partition too: a surplus replica is a standby.
         self._telemetry.health.ready("group")
+        self._begun.update((at.topic, at.partition) for at in partitions)
         with self._kept_failure():
-            self._partitions.assign(partitions, self._now_ms())
+            if self._closing:
+                # Given back at once: to restore their state may take longer than a stop has.
+                self._partitions.hold(partitions)
+            else:
+                self._partitions.assign(partitions, self._now_ms())
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:  # noqa: ARG002
         with self._kept_failure():

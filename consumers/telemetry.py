@@ -44,11 +44,16 @@ class Telemetry:
         self._metrics.count(len(records))
         if records:
             self._received_ms = records[-1][2].get("received_time_ms", now_ms)
-        self._latencies(records, "consumed", now_ms)
+        self._latencies(self.sample(records), "consumed", now_ms)
 
-    def stored(self, records: Sequence[Record], now_ms: int) -> None:
+    @staticmethod
+    def sample(records: Sequence[Record]) -> Sequence[Record]:
+        """The records of a batch whose latencies are told."""
+        return records[:: max(1, len(records) // _SAMPLES_PER_BATCH)]
+
+    def stored(self, sample: Sequence[Record], now_ms: int) -> None:
         """All of the batch is in the store."""
-        self._latencies(records, "stored", now_ms)
+        self._latencies(sample, "stored", now_ms)
 
     def report(
         self,
@@ -79,8 +84,8 @@ class Telemetry:
         )
         self._kafka_writer.send_json(METRICS, self._metrics.service.encode(), self._metrics.message(now_ms))
 
-    def _latencies(self, records: Sequence[Record], hop: str, now_ms: int) -> None:
-        for _, _, message in records[:: max(1, len(records) // _SAMPLES_PER_BATCH)]:
+    def _latencies(self, sample: Sequence[Record], hop: str, now_ms: int) -> None:
+        for _, _, message in sample:
             if message.get("source") == "stream" and "stream" not in message:
                 latency_ms = now_ms - message["received_time_ms"]
                 self._metrics.latency(message["exchange"], self._stream, hop, now_ms, latency_ms)

@@ -1,4 +1,4 @@
-"""Ledger events and service metrics → `ledger`, `carriage`, `freshness`, `service` points.
+"""Ledger events and service metrics → `ledger`, `carriage`, `freshness`, `instrument`, `service` points.
 
 The only writer of the `ledger` measurement (DESIGN §5.3).
 """

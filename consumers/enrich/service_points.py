@@ -1,4 +1,4 @@
-"""Messages of `pipeline.metrics` (shared.metrics) → `service` and `freshness` points."""
+"""Messages of `pipeline.metrics` (shared.metrics) → `service`, `freshness` and `instrument` points."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any, Final
 import orjson
 
 from consumers.arrival import MAX_TIME_MS
-from consumers.measurements import FRESHNESS, SERVICE, Point, SeriesByTags
+from consumers.enrich.instrument_points import instrument_points, require_instruments
+from consumers.measurements import FRESHNESS, INSTRUMENT, SERVICE, Point, SeriesByTags
 from shared.errors import InvalidMessage
 
 PERIOD_MS: Final = 10_000
@@ -45,6 +46,8 @@ def decode_metrics(value: bytes | None) -> dict[str, Any]:
             _require_name(name, hop.get(name))
         for name in _QUANTILES:
             _require_number(name, hop.get(name))
+    if "instruments" in message:  # of producers that have something to tell of them
+        require_instruments(message["instruments"])
     return message
 
 
@@ -59,7 +62,7 @@ def _require_number(name: str, value: object) -> None:
 
 
 class ServicePoints:
-    """Points every 10 s; within a period the last message of a service wins.
+    """Points of services every 10 s; within a period the last message of a service wins.
 
     Several services may report the same hop (one consumer per interval): the slowest one is shown, since
     quantiles cannot be added.
@@ -67,6 +70,7 @@ class ServicePoints:
 
     def __init__(self) -> None:
         self._services, self._freshness = SeriesByTags(SERVICE), SeriesByTags(FRESHNESS)
+        self._instruments = SeriesByTags(INSTRUMENT)
         # Of the newest period only: hop → service → quantiles.
         self._hops: dict[tuple[str, ...], dict[str, Quantiles]] = {}
         self._period_ms = -1
@@ -100,4 +104,4 @@ class ServicePoints:
                 reported[service] = quantiles
                 quantiles = max(reported.values(), key=lambda of: of[1])
             points.append(Point(self._freshness[tags], time_ns, quantiles))
-        return points
+        return points + instrument_points(message.get("instruments", ()), self._instruments)

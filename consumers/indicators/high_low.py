@@ -6,7 +6,7 @@ from bisect import bisect_left, insort
 from math import inf, isnan, nan
 
 from consumers.indicators.bar_inputs import AGE, HIGH, LOW, TRUE_RANGE, TYPICAL, VORTEX_DOWN, VORTEX_UP
-from consumers.indicators.ieee import over_zero
+from consumers.indicators.ieee import over_zero, sum_in_order
 from consumers.indicators.step import Indicator, Memory, Stepped, shifted, without_memory
 from consumers.indicators.windows import Inputs, Windows
 
@@ -71,7 +71,7 @@ def cci(windows: Windows, window: int) -> Indicator:
             return (nan,)
         mean = (total + value) / window
         below = bisect_left(ranked, mean)
-        under = sum(ranked[:below])
+        under = sum_in_order(ranked[:below])
         # Distances of values below the mean, then of those above it, then of the new value.
         deviation = (mean * below - under) + (total - under - mean * (tail - below)) + abs(value - mean)
         return ((value - mean) / (scale * deviation) if deviation else nan,)
@@ -86,7 +86,7 @@ def cci(windows: Windows, window: int) -> Indicator:
         else:
             left = inputs[past][-tail] - origin
             ranked = tuple(_exchanged(ranked, left, typical - origin))
-        return origin, sum(ranked), ranked
+        return origin, sum_in_order(ranked), ranked
 
     return Indicator((nan, nan, (nan,) * tail), step, close)
 

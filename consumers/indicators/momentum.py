@@ -18,7 +18,7 @@ from consumers.indicators.bar_inputs import (
     TRUE_RANGE,
     VOLUME,
 )
-from consumers.indicators.ieee import over_zero
+from consumers.indicators.ieee import over_zero, sum_in_order
 from consumers.indicators.step import (
     Indicator,
     Memory,
@@ -70,7 +70,7 @@ def stoch_rsi(windows: Windows, window: int, smooth1: int, smooth2: int) -> Indi
         ks = shifted(ks, k)
         lowest = lowest_of(values, lowest, left)
         highest = highest_of(values, highest, left)
-        return lowest, highest, sum(positions), sum(ks), values, positions, ks
+        return lowest, highest, sum_in_order(positions), sum_in_order(ks), values, positions, ks
 
     empty = (nan,) * (window - 1), (nan,) * (smooth1 - 1), (nan,) * (smooth2 - 1)
     return Indicator((nan, nan, nan, nan, *empty), step, close)
@@ -138,7 +138,7 @@ def stochastic(windows: Windows, window: int, smooth: int) -> Indicator:
 
     def close(memory: Memory, stepped: Stepped, _inputs: Inputs) -> Memory:
         recent = shifted(memory[1], stepped[0])
-        return sum(recent), recent
+        return sum_in_order(recent), recent
 
     return Indicator((nan, (nan,) * (smooth - 1)), step, close)
 

@@ -65,7 +65,8 @@ def _columns(name: str) -> list[Column]:
     return [_column(base, tuple(re.split(r"[\s,]+", given.strip())) if given is not None else ())]
 
 
-def _column(base: str, given: Sequence[str]) -> Column:
+@lru_cache(maxsize=1024)
+def _column(base: str, given: tuple[str, ...]) -> Column:
     declared = BY_COLUMN[base]
     names = tuple(declared.parameters)
     if len(given) > len(names):

@@ -15,7 +15,8 @@ two functions (`compiler/`). The rules for that:
 - an `if` that returns does so on all paths of its first branch (the statements after it are its `else`);
 - `memory`, `stepped` and `inputs` are only unpacked, or indexed by a constant;
 - a call of one of our functions that is the whole right side of an assignment is inlined too, so that the
-  function follows these rules; every other call stays a call.
+  function follows these rules; every other call stays a call, and so does that of a function with a loop.
+- sums are `ieee.sum_in_order`, never `sum`, whose value depends on Python's version.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from itertools import accumulate
 from math import nan
 
 from consumers.indicators.bar_inputs import AGE, AMPLITUDE, CLOSE
-from consumers.indicators.ieee import over_zero
+from consumers.indicators.ieee import over_zero, sum_in_order
 from consumers.indicators.step import (
     Indicator,
     Memory,
@@ -80,7 +80,7 @@ def wma(windows: Windows, window: int) -> Indicator:
 
     def close(_memory: Memory, _stepped: Stepped, inputs: Inputs) -> Memory:
         # The sum of running sums, newest first, counts the newest close n - 1 times, the oldest once.
-        return (sum(accumulate(inputs[closes][::-1])),)
+        return (sum_in_order(accumulate(inputs[closes][::-1])),)
 
     return Indicator((nan,), step, close)
 
@@ -129,7 +129,7 @@ def mass_index(windows: Windows, fast: int, slow: int) -> Indicator:
     def close(memory: Memory, stepped: Stepped, _inputs: Inputs) -> Memory:
         _, twice, ratio = stepped
         ratios = shifted(memory[2], ratio)
-        return twice, sum(ratios), ratios
+        return twice, sum_in_order(ratios), ratios
 
     return Indicator((nan, nan, (nan,) * (slow - 1)), step, close)
 
@@ -183,11 +183,11 @@ def kst(windows: Windows, signal: int) -> Indicator:
         rates30 = shifted(rates30, rate30)
         lines = shifted(lines, line)
         return (
-            sum(rates10),
-            sum(rates15),
-            sum(rates20),
-            sum(rates30),
-            sum(lines),
+            sum_in_order(rates10),
+            sum_in_order(rates15),
+            sum_in_order(rates20),
+            sum_in_order(rates30),
+            sum_in_order(lines),
             rates10,
             rates15,
             rates20,

@@ -14,7 +14,7 @@ from consumers.indicators.bar_inputs import (
     TRUE_RANGE,
     TYPICAL,
 )
-from consumers.indicators.ieee import over_zero
+from consumers.indicators.ieee import over_zero, sum_in_order
 from consumers.indicators.step import Indicator, Memory, Stepped, shifted, without_memory
 from consumers.indicators.windows import Inputs, Windows
 
@@ -49,7 +49,7 @@ def bollinger(windows: Windows, window: int, deviations: int) -> Indicator:
 
     def close(_memory: Memory, _stepped: Stepped, inputs: Inputs) -> Memory:
         recent = inputs[closes]
-        mean = sum(recent) / tail
+        mean = sum_in_order(recent) / tail
         distance = dist(recent, (mean,) * tail)
         # Rounding of the mean must not make a band around a constant price.
         if distance <= 1e-12 * mean and min(recent) == max(recent):
@@ -92,7 +92,7 @@ def keltner(windows: Windows, window: int) -> Indicator:
 
 
 def _sum_of_known(window: tuple[float, ...]) -> float:
-    return sum([value for value in window if not isnan(value)])
+    return sum_in_order([value for value in window if not isnan(value)])
 
 
 def donchian(windows: Windows, window: int) -> Indicator:
@@ -143,6 +143,6 @@ def ulcer_index(windows: Windows, window: int) -> Indicator:
 
     def close(memory: Memory, stepped: Stepped, _inputs: Inputs) -> Memory:
         squares = shifted(memory[1], stepped[1])
-        return sum(squares), squares
+        return sum_in_order(squares), squares
 
     return Indicator((nan, (nan,) * (window - 1)), step, close)

@@ -111,7 +111,7 @@ class Windows:
                 (n, number) for (q, n), number in self._sums.items() if q == bar_input
             ):
                 cut = f"v{bar_input}[{1 - length}:{end}]" if end else self._tail(bar_input, length)
-                yield f"x{number} = {shorter}sum({cut})"
+                yield f"x{number} = {shorter}sum_in_order({cut})"
                 shorter, end = f"x{number} + ", str(1 - length)
         # An extreme changes if the new value exceeds it, or if its own value drops out; NaN never does.
         for kind, beyond, extreme in ((self._highest, "<", "max"), (self._lowest, ">", "min")):

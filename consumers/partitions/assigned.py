@@ -18,13 +18,13 @@ from confluent_kafka import OFFSET_END, Consumer, KafkaError, Message, TopicPart
 from consumers.enrich.port import Enricher, Known
 from consumers.ledger_snapshot import newer
 from consumers.marks import Mark, Spot, Trail, crc_of_record
-from consumers.partitions.counts import Counts, counts_of, grown, misfit
+from consumers.partitions.counts import counts_of, grown, misfit
 from consumers.partitions.offsets import Epochs, bounds_of, epochs_of, known_of
 from consumers.partitions.states import States, ledger_restarts, read_states
 from consumers.proof import Prover
 from consumers.streams import Stream
 from shared.errors import BrokerError
-from shared.kafka import quiet_consumer
+from shared.kafka import KAFKA, KafkaClients
 from shared.topics import LEDGER
 
 log: Final = logging.getLogger(__name__)
@@ -42,10 +42,8 @@ class Partitions:
         positions: topic → partition → offset of the next record to read; only the group's topics.
 
     Args:
-        config: of the consumer, for a second one that reads the state topic.
+        config: of the consumer, for others that read the state topic or prove marks.
         newest: the last record that we have written to a topic's partition.
-        connect: makes that second consumer. epochs: requests the leader epochs of partitions.
-        counts: requests the partition counts of topics.
         dead_letter: sends a record to the dead letters.
     """
 
@@ -58,10 +56,8 @@ class Partitions:
         *,
         memory_broker: bool,
         newest: Callable[[str, int], Spot | None] = lambda _topic, _partition: None,
-        connect: Callable[[dict[str, Any]], Consumer] = quiet_consumer,
-        epochs: Callable[[dict[str, Any], Sequence[TopicPartition]], Epochs] = epochs_of,
-        counts: Counts = counts_of,
         dead_letter: Callable[[Message, str], None] = lambda _message, _reason: None,
+        kafka: KafkaClients = KAFKA,
     ) -> None:
         self._stream = stream
         self._enricher = enricher
@@ -69,9 +65,7 @@ class Partitions:
         self._config = config
         self._memory_broker = memory_broker
         self._newest = newest
-        self._connect = connect
-        self._ask_epochs = epochs
-        self._ask_counts = counts
+        self._kafka = kafka
         self._count: int | None = None  # partitions of the source at the last assignment
         self._paused = False
         self._last_read: dict[tuple[str, int], Message] = {}
@@ -94,7 +88,7 @@ class Partitions:
         if not self._memory_broker and any(at.topic == self._stream.topic for at in partitions):
             self._check_counts()
         if not self._memory_broker and partitions:
-            self._epochs |= self._ask_epochs(self._config, partitions)
+            self._epochs |= epochs_of(self._config, partitions, self._kafka)
         for topic in self._stream.topics:
             of_topic = [at for at in partitions if at.topic == topic]
             if not of_topic:
@@ -107,14 +101,18 @@ class Partitions:
                 )
                 assigned.append(TopicPartition(topic, partition, offset))
                 assigned += self._live(topic, partition)
-        self._consumer.incremental_assign(assigned)
-        self._held.update((at.topic, at.partition) for at in assigned)
+        self.hold(assigned)
         # librdkafka remembers a pause from an earlier assignment of the same partition, and has none if the
         # store failed while another member held the partition.
         (self._consumer.pause if self._paused else self._consumer.resume)(assigned)
 
+    def hold(self, partitions: Sequence[TopicPartition]) -> None:
+        """Assign partitions in librdkafka alone, which it gives back by `revoke`."""
+        self._consumer.incremental_assign(list(partitions))
+        self._held.update((at.topic, at.partition) for at in partitions)
+
     def _check_counts(self) -> None:
-        counts = self._ask_counts(self._config, self._stream.all_topics)
+        counts = counts_of(self._config, self._stream.all_topics, self._kafka)
         fault = misfit(self._stream, counts)
         if fault is not None:
             raise BrokerError(fault)
@@ -229,9 +227,9 @@ class Partitions:
                 self._config,
                 str(self._stream.state_topic),
                 numbers,
-                self._connect,
                 replaces=newer if is_ledger else None,
                 reject=self._reject_state,
+                kafka=self._kafka,
             )
         known = known_of(
             self._consumer,
@@ -242,7 +240,7 @@ class Partitions:
             prove=None if self._memory_broker else partial(self._proved, topic),
         )
         if stateful and is_ledger:
-            found = ledger_restarts(self._config, states, known)
+            found = ledger_restarts(self._config, states, known, self._kafka)
             known = {partition: replace(of, ledger=found[partition]) for partition, of in known.items()}
         return known
 
@@ -256,7 +254,7 @@ class Partitions:
     def _proved(self, topic: str, trails: Mapping[int, Trail]) -> Mapping[int, Mark | None]:
         """The newest mark of each partition that holds. Raises BrokerUnavailable."""
         group = f"{self._config['group.id']}.proof"
-        reader = self._connect(self._config | {"group.id": group, "enable.partition.eof": True})
+        reader = self._kafka.consumer(self._config | {"group.id": group, "enable.partition.eof": True})
         try:
             prover = Prover(
                 reader,

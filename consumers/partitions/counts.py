@@ -7,23 +7,19 @@ follow that in order (docs/decisions/partitions.md).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 
 from consumers.streams import Stream
 from shared.errors import BrokerUnavailable
-from shared.kafka import LIBRDKAFKA_LOG, cause
+from shared.kafka import KAFKA, KafkaClients, admin_config, cause
 
 _REQUEST_TIMEOUT_S: Final = 10.0
 
-# Partition counts by topic.
-Counts = Callable[[dict[str, Any], Iterable[str]], dict[str, int]]
 
-
-def counts_of(config: dict[str, Any], topics: Iterable[str]) -> dict[str, int]:
+def counts_of(config: dict[str, Any], topics: Iterable[str], kafka: KafkaClients = KAFKA) -> dict[str, int]:
     """Partition counts by topic, without missing topics.
 
     Asked by a client of its own: within a consumer's callbacks `list_topics` makes the client forget its
@@ -33,9 +29,7 @@ def counts_of(config: dict[str, Any], topics: Iterable[str]) -> dict[str, int]:
         BrokerUnavailable: the broker does not answer.
     """
     counts = {}
-    admin = AdminClient(
-        {"bootstrap.servers": config["bootstrap.servers"], "log_level": 0}, logger=LIBRDKAFKA_LOG
-    )
+    admin = kafka.admin(admin_config(config["bootstrap.servers"]))
     for topic in topics:
         try:
             found = admin.list_topics(topic, timeout=_REQUEST_TIMEOUT_S).topics.get(topic)

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import OffsetSpec
 
 from consumers.enrich.port import Known
 from consumers.marks import Mark, Trail, without_marks
 from consumers.partitions.states import States
 from shared.errors import BrokerUnavailable
-from shared.kafka import LIBRDKAFKA_LOG, cause
+from shared.kafka import KAFKA, KafkaClients, admin_config, cause
 from shared.kafka_reader import watermarks
 
 REQUEST_TIMEOUT_S: Final = 10.0
@@ -70,16 +70,16 @@ def known_of(
     return known
 
 
-def epochs_of(config: dict[str, Any], partitions: Sequence[TopicPartition]) -> Epochs:
+def epochs_of(
+    config: dict[str, Any], partitions: Sequence[TopicPartition], kafka: KafkaClients = KAFKA
+) -> Epochs:
     """The leader epochs of partitions, which rise whenever a broker was down.
 
     Raises:
         BrokerUnavailable: the broker does not answer.
     """
     # Any: the published types lack the request's time-out and the epoch.
-    admin: Any = AdminClient(
-        {"bootstrap.servers": config["bootstrap.servers"], "log_level": 0}, logger=LIBRDKAFKA_LOG
-    )
+    admin: Any = kafka.admin(admin_config(config["bootstrap.servers"]))
     asked = {TopicPartition(at.topic, at.partition): OffsetSpec.latest() for at in partitions}
     epochs: Epochs = {}
     try:

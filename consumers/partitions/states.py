@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, Message
+from confluent_kafka import OFFSET_BEGINNING, Message
 
 from consumers.enrich.kline_series import is_snapshot, snapshot_time_ms
 from consumers.enrich.port import Known
 from consumers.ledger_snapshot import Restart
 from consumers.ledger_start import ONE_EVENT, restarts
 from consumers.marks import as_bytes
-from shared.kafka import quiet_consumer
+from shared.kafka import KAFKA, KafkaClients
 from shared.kafka_reader import passed_over, read_to_end
 
 # 50 series a partition at 16 kB, with a few copies not compacted yet, are read in well under a second.
@@ -22,13 +22,15 @@ States = dict[int, dict[bytes, bytes]]
 Replaces = Callable[[bytes, bytes], bool]
 
 
-def ledger_restarts(config: dict[str, Any], states: States, known: Mapping[int, Known]) -> dict[int, Restart]:
+def ledger_restarts(
+    config: dict[str, Any], states: States, known: Mapping[int, Known], kafka: KafkaClients = KAFKA
+) -> dict[int, Restart]:
     """Where to read the ledger's partitions from, by their snapshots.
 
     Raises:
         BrokerUnavailable: the broker does not answer.
     """
-    reader = quiet_consumer(config | ONE_EVENT | {"group.id": f"{config['group.id']}.restore"})
+    reader = kafka.consumer(config | ONE_EVENT | {"group.id": f"{config['group.id']}.restore"})
     try:
         return restarts(reader, states, {partition: (of.low, of.high) for partition, of in known.items()})
     finally:
@@ -39,10 +41,10 @@ def read_states(
     config: dict[str, Any],
     topic: str,
     partitions: Sequence[int],
-    connect: Callable[[dict[str, Any]], Consumer] = quiet_consumer,
     *,
     replaces: Replaces | None = None,
     reject: Callable[[Message, str], None] | None = None,
+    kafka: KafkaClients = KAFKA,
 ) -> States:
     """The newest state record of each key, by partition; the partitions are read to their end.
 
@@ -60,7 +62,9 @@ def read_states(
     if not partitions:
         return states
     bad: dict[tuple[int, bytes | None], Message] = {}
-    reader = connect(config | {"group.id": f"{config['group.id']}.restore", "enable.partition.eof": True})
+    reader = kafka.consumer(
+        config | {"group.id": f"{config['group.id']}.restore", "enable.partition.eof": True}
+    )
     try:
         for message in read_to_end(
             reader,

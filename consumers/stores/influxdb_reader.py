@@ -25,7 +25,12 @@ _BARS_A_WINDOW: Final = 10_000
 _FIRST_WINDOW_NS: Final = 60 * 10**9
 _SMALLEST_WINDOW_NS: Final = 10**6
 _GROWTH: Final = 4
-_PARSE: Final[dict[str, Callable[[str], Value]]] = {"float": float, "int": int, "bool": "true".__eq__}
+_PARSE: Final[dict[str, Callable[[str], Value]]] = {
+    "float": float,
+    "int": int,
+    "bool": "true".__eq__,
+    "string": str,
+}
 
 _Tags = tuple[str, ...]
 _LOG: Final = logging.getLogger(__name__)

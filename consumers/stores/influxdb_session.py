@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import gzip
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -13,12 +12,11 @@ from influxdb_client.domain.dialect import Dialect
 from influxdb_client.rest import ApiException
 from influxdb_client.service.write_service import WriteService
 
+from consumers.stores.compression import compression_to
 from consumers.stores.influxdb_answers import Answer, answer_of, unanswered, unreachable
 from shared.errors import StoreMisconfigured, StoreUnavailable
 from shared.settings import Settings
 
-# The client's own gzip level is 9: several times slower for a tenth fewer bytes.
-_GZIP_LEVEL: Final = 1
 # Milliseconds to connect, and between two reads of an answer.
 _TIMEOUTS_MS: Final = (5_000, 30_000)
 # The client has no types.
@@ -27,13 +25,11 @@ _untyped_write_service: Final[Any] = WriteService
 _untyped_dialect: Final[Any] = Dialect
 
 
-def compressed(lines: bytes) -> bytes:
-    """Line protocol as `InfluxSession.write` sends it."""
-    return gzip.compress(lines, _GZIP_LEVEL, mtime=0)
-
-
 class InfluxSession:
     """Connections to one InfluxDB; none is opened before the first request.
+
+    Attributes:
+        compression: of the bodies to be written.
 
     Raises:
         StoreMisconfigured: the token is missing or cannot be sent.
@@ -46,6 +42,7 @@ class InfluxSession:
         if not (token.isascii() and token.isprintable()):
             raise StoreMisconfigured("INFLUX_TOKEN: has characters that no token has; copy it again")
         self._settings = settings
+        self.compression = compression_to(settings.influx_url)
         self._client = _untyped_client(
             settings.influx_url, token=token, org=settings.influx_org, timeout=_TIMEOUTS_MS
         )
@@ -53,7 +50,7 @@ class InfluxSession:
         self._dialect = _untyped_dialect(annotations=[], date_time_format="RFC3339")
 
     def write(self, bucket: str, body: bytes) -> Answer:
-        """Write compressed line protocol, in nanoseconds; the server's answer, 204 for success.
+        """Write line protocol, in nanoseconds and compressed; the server's answer, 204 for success.
 
         Raises:
             StoreUnavailable, StoreMisconfigured: there was no complete answer.
@@ -64,7 +61,7 @@ class InfluxSession:
                 bucket=bucket,
                 body=body,
                 precision="ns",
-                content_encoding="gzip",
+                content_encoding=self.compression.encoding,
                 _preload_content=False,
             )
             response.read()  # to the end, so that the connection can be used again

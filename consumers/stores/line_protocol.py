@@ -122,8 +122,8 @@ def _escaped(text: str) -> bytes:
 
 def _fill(measurement: Measurement) -> _Fill:
     columns = measurement.columns
-    if not columns:
-        return _never
+    if not columns or any(column.type == "string" for column in columns):
+        return _never  # texts are rare, and checked one by one
     if len(columns) <= _NARROW_COLUMNS:
         return _compiled(columns)
     if all(column.type == "float" for column in columns):
@@ -213,4 +213,6 @@ def _checked_line(prefix: bytes, point: Point) -> bytes:
 
 
 def _field(value: Value) -> bytes:
+    if type(value) is str:
+        return b'"%b"' % value.replace("\\", "\\\\").replace('"', '\\"').encode()
     return orjson.dumps(value) + (b"i" if type(value) is int else b"")

@@ -49,7 +49,7 @@ class _Plan:
     """How one series is stored.
 
     Attributes:
-        types: types of the values of a usual point.
+        types: types of the values of a usual point; None: no value is usual.
         integers: positions of the int columns.
         refused: why no point of the series can be stored.
         exchange_timed: its points have the exchange's time.
@@ -59,7 +59,7 @@ class _Plan:
     role: BucketRole
     exchange_timed: bool
     upsert: str
-    types: tuple[type, ...]
+    types: tuple[type | None, ...]
     integers: tuple[int, ...]
     refused: str | None
 
@@ -241,7 +241,8 @@ def _plan(series: Series) -> _Plan:
         role=measurement.bucket(series.tags),
         exchange_timed=measurement.name in EXCHANGE_TIMED,
         upsert=upsert(measurement) if measurement.columns else "",
-        types=tuple(types[column.type] for column in measurement.columns),
+        # Texts are rare, and checked one by one.
+        types=tuple(types.get(column.type) for column in measurement.columns),
         integers=tuple(
             position for position, column in enumerate(measurement.columns) if column.type == "int"
         ),

@@ -43,6 +43,9 @@ class SqliteReader(RowReader):
         with errors_named(self._path), self._connected() as connection, ExitStack() as cursors:
             # One transaction, so that all series are read at one moment.
             connection.execute("BEGIN")
+            names = column_names(connection, measurement)
+            if not names:
+                return  # written by a version that did not know the measurement
             order = "DESC LIMIT ?" if last is not None else "ASC"
             wanted = " AND ".join(f"{quoted(tag)} = ?" for tag in measurement.tags)
             newest = (
@@ -51,7 +54,7 @@ class SqliteReader(RowReader):
             )
             select = f"SELECT * FROM ({newest}) ORDER BY time_ns" if last is not None else newest
             limit = () if last is None else (last,)
-            shape = _RowShape(measurement, column_names(connection, measurement))
+            shape = _RowShape(measurement, names)
             each = [
                 map(
                     shape.row,
@@ -109,7 +112,7 @@ class _RowShape:
                 (
                     name,
                     bool(values[position]) if is_bool and values[position] is not None else values[position],
-                )  # type: ignore[misc]
+                )
                 for name, position, is_bool in self._fields
             ),
         )

@@ -7,7 +7,7 @@ from typing import Final
 
 from consumers.measurements import Measurement
 
-_SQL_TYPES: Final = {"float": "REAL", "int": "INTEGER", "bool": "INTEGER"}
+_SQL_TYPES: Final = {"float": "REAL", "int": "INTEGER", "bool": "INTEGER", "string": "TEXT"}
 
 
 def quoted(name: str) -> str:

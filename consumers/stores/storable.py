@@ -21,6 +21,8 @@ TIME_MIN_NS: Final = 0
 # InfluxDB reserves the last nanosecond of int64 (year 2262).
 TIME_MAX_NS: Final = INT64_MAX - 1
 _FLOAT_MAX: Final = int(sys.float_info.max)
+# Words and names; InfluxDB itself takes 64 kB.
+_LONGEST_TEXT: Final = 1_000
 # Buckets keep `market` for ever, `ticks` seven days (DESIGN §4.3).
 TICKS_EXPIRY_NS: Final = 7 * 86_400 * 10**9
 # Measurements with the exchange's time; quotes, freshness and services have the host's.
@@ -33,6 +35,14 @@ JUMP_NS: Final = 3_600 * 10**9
 PROOF_MINUTES: Final = 60
 _MINUTE_NS: Final = 60 * 10**9
 _MOST_MINUTES: Final = 10 * PROOF_MINUTES
+
+
+_KINDS: Final = {
+    "float": "a number",
+    "int": "a 64-bit integer",
+    "bool": "true or false",
+    "string": f"a text of up to {_LONGEST_TEXT:,} characters without control characters",
+}
 
 
 def rejection(point: Point, reason: str) -> PointsRejected:
@@ -49,15 +59,27 @@ def why_tags_are_refused(series: Series) -> str | None:
     for name, value in zip(series.measurement.tags, series.tags, strict=True):
         if not isinstance(value, str):
             return f"tag {name}: {value!r} is not text"
-        if any(ord(character) < 32 or ord(character) == 127 for character in value) or value.endswith("\\"):
+        if _has_controls(value) or value.endswith("\\"):
             return f"tag {name}: {value!r} has a control character or ends with a backslash"
-        if any(0xD800 <= ord(character) <= 0xDFFF for character in value):
+        if _has_surrogates(value):
             return f"tag {name}: {value!r} is not Unicode text"
     return None
 
 
+def _is_storable_text(text: str) -> bool:
+    return len(text) <= _LONGEST_TEXT and not _has_controls(text) and not _has_surrogates(text)
+
+
+def _has_controls(text: str) -> bool:
+    return any(ord(character) < 32 or ord(character) == 127 for character in text)
+
+
+def _has_surrogates(text: str) -> bool:
+    return any(0xD800 <= ord(character) <= 0xDFFF for character in text)
+
+
 def storable_values(point: Point) -> list[Value]:
-    """The values as both stores keep them: NaN and ±inf become None, ints of float columns floats.
+    """The values as both stores keep them: NaN, ±inf and "" become None, ints of float columns floats.
 
     Raises:
         PointsRejected: a value, or the time, can never be stored.
@@ -81,11 +103,14 @@ def _storable(point: Point, column: Column, value: Value) -> Value:
     elif column.type == "int":
         if type(value) is int and INT64_MIN <= value <= INT64_MAX:
             return value
+    elif column.type == "string":
+        if type(value) is str and _is_storable_text(value):
+            return value or None
     elif type(value) is float:
         return value if math.isfinite(value) else None
     elif type(value) is int and abs(value) <= _FLOAT_MAX:
         return float(value)
-    kind = {"float": "a number", "int": "a 64-bit integer", "bool": "true or false"}[column.type]
+    kind = _KINDS[column.type]
     raise rejection(point, f"{column.name}: {quoted(value, 40)} ({type(value).__name__}) is not {kind}")
 
 

@@ -17,7 +17,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from consumers.tap.kafka import Incarnations, incarnations_of, tap_config
 from consumers.tap.port import Condition, Event, OnEvents, Source
 from shared.errors import BrokerUnavailable
-from shared.kafka import LIBRDKAFKA_LOG, refused
+from shared.kafka import KAFKA, refused
 from shared.kafka_reader import PartitionId
 
 log: Final = logging.getLogger(__name__)
@@ -117,7 +117,7 @@ class Follower(threading.Thread):
     def _follow(self) -> None:
         """Until the topics change, or the stop. A new client each time, which remembers nothing of others."""
         self._renew.clear()
-        consumer = Consumer(self._config, logger=LIBRDKAFKA_LOG)
+        consumer = KAFKA.consumer(self._config)
         try:
             if self._begun(consumer):
                 while not self._around.stopped.is_set() and not self._renew.is_set():

@@ -21,7 +21,7 @@ from confluent_kafka.admin import AdminClient
 from consumers.marks import as_bytes
 from consumers.tap.records import RawRecord
 from shared.errors import BrokerUnavailable
-from shared.kafka import LIBRDKAFKA_LOG, Config, cause, consumer_config, quiet_consumer
+from shared.kafka import KAFKA, Config, cause, consumer_config
 from shared.kafka_reader import PartitionId, watermarks
 from shared.partitioner import partition_of
 
@@ -66,7 +66,7 @@ def admin_of(address: str) -> AdminClient:
         "reconnect.backoff.max.ms": 500,
         "log_level": 0,
     }
-    return AdminClient(config, logger=LIBRDKAFKA_LOG)
+    return KAFKA.admin(config)
 
 
 def incarnations_of(
@@ -128,7 +128,7 @@ class KafkaReader:
     def __init__(
         self, config: Config, incarnations: Incarnations, stopped: threading.Event, *, memory_broker: bool
     ) -> None:
-        self._consumer: Consumer = quiet_consumer(config | {"enable.partition.eof": True})
+        self._consumer: Consumer = KAFKA.consumer(config | {"enable.partition.eof": True})
         self._incarnations = incarnations
         self._stopped = stopped
         self._memory_broker = memory_broker

@@ -1,4 +1,4 @@
-"""Ledger, carriage, freshness and services: few series, all followed from the start.
+"""Ledger, carriage, freshness, instruments and services: few series, all followed from the start.
 
 The ledger's sets come from its snapshots, as the consumer's do. Series appear by themselves.
 """
@@ -16,7 +16,7 @@ from consumers.enrich.ledger import LedgerEnricher
 from consumers.enrich.port import Known, Record
 from consumers.ledger_snapshot import newer
 from consumers.marks import as_bytes
-from consumers.measurements import CARRIAGE, FRESHNESS, LEDGER, SERVICE, Measurement, Point
+from consumers.measurements import CARRIAGE, FRESHNESS, INSTRUMENT, LEDGER, SERVICE, Measurement, Point
 from consumers.partitions.states import ledger_restarts, read_states
 from consumers.tap.kafka import ANSWER_S, Incarnations
 from consumers.tap.port import Arrived, Event, Filled, LiveRow
@@ -27,7 +27,7 @@ from shared.errors import InvalidMessage
 from shared.kafka import Config
 from shared.kafka_reader import PartitionId, watermarks
 
-_KINDS: Final = (LEDGER, CARRIAGE, FRESHNESS, SERVICE)
+_KINDS: Final = (LEDGER, CARRIAGE, FRESHNESS, INSTRUMENT, SERVICE)
 # Of the ledger's rows, about a day a series; of the others only the newest counts.
 RING_ROWS: Final = 1_500
 # Services report every ten seconds: their newest reports are in so many records of a partition.

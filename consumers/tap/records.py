@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -81,7 +82,7 @@ class Decoder:
             except InvalidMessage:
                 self._bad.add(1)
         sound = [message for index, (_, message) in enumerate(decoded) if index not in ahead]
-        rejected = self._arrivals.receive(sound, list(ahead.values()))
+        rejected = self._arrivals.receive(sound, list(ahead.values()), time.monotonic())
         for index, early in reversed(ahead.items()):
             if early in rejected:
                 del decoded[index]
@@ -90,5 +91,8 @@ class Decoder:
 
 
 def as_stored(values: tuple[Value, ...]) -> tuple[Value, ...]:
-    """Values as a store gives them back: NaN and ±inf are no values."""
-    return tuple(None if type(value) is float and not math.isfinite(value) else value for value in values)
+    """Values as a store gives them back: NaN, ±inf and "" are no values."""
+    return tuple(
+        None if (type(value) is float and not math.isfinite(value)) or value == "" else value
+        for value in values
+    )

@@ -10,10 +10,10 @@ from typing import Final, Literal, NamedTuple
 
 from consumers.measurements import INDICATOR, INDICATOR_LIVE, KLINE_LIVE, MEASUREMENTS, Delivery, Measurement
 
-ColumnType = Literal["float", "int", "bool", "levels"]
+ColumnType = Literal["float", "int", "bool", "string", "levels"]
 # Price and quantity of each level, best first.
 Levels = list[tuple[float, float]]
-Value = float | int | bool | None | Levels
+Value = float | int | bool | str | None | Levels
 
 
 class LiveColumn(NamedTuple):

@@ -18,6 +18,7 @@ from consumers.indicators.bars import Bar
 from consumers.indicators.compiler.inline import Inliner, Numbered, name
 from consumers.indicators.compiler.optimise import drop_warm_up_branches, simplify
 from consumers.indicators.compiler.source import width
+from consumers.indicators.ieee import sum_in_order
 from consumers.indicators.step import Indicator
 from consumers.indicators.windows import Window, Windows
 
@@ -100,7 +101,7 @@ class _Inlined:
 
 def _inlined(windows: Windows, indicators: Sequence[Indicator]) -> _Inlined:
     inliner = Inliner()
-    inliner.scope["isnan"] = isnan
+    inliner.scope |= {"isnan": isnan, "sum_in_order": sum_in_order}
     before, after = dict(windows.initial()), windows.after()
     fields = ("time", "open", "high", "low", "close", "volume")
     kept = _names(f"b{index}" for index in range(len(BEFORE_THE_FIRST_BAR)))

@@ -245,9 +245,9 @@ class _Call(ast.NodeTransformer):
 
     def _ours(self, function: ast.expr) -> Callable[..., Any] | None:
         value = self._outside.get(function.id) if isinstance(function, ast.Name) else None
-        if inspect.isfunction(value) and value.__module__.startswith(OURS):
-            return value
-        return None
+        if not inspect.isfunction(value) or not value.__module__.startswith(OURS):
+            return None
+        return None if any(isinstance(node, ast.For) for node in ast.walk(definition(value))) else value
 
     def _cannot(self, node: ast.AST, what: str) -> CannotInlineError:
         code = self._function.__code__
