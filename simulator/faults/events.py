@@ -178,7 +178,10 @@ class EventFaults:
 
     def _faults_of(self, stream: str) -> tuple[Target | None, list[_Armed]]:
         target = self._dialect.target_of(stream)
-        return target, [armed for armed in self._armed if target and strikes(armed.fault, target)]
+        # What only the log follows has no frame that a fault could alter or withhold.
+        if target is None or not self._dialect.carried(stream):
+            return target, []
+        return target, [armed for armed in self._armed if strikes(armed.fault, target)]
 
     def _swapped_with(self, stream: str) -> Iterator[Effect]:
         """An event of a stream was sent: send those that waited for it."""

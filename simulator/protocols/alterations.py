@@ -86,9 +86,8 @@ def _of_other_type(value: Any) -> Any:
             return str(value)
         case int():
             return str(value)
-        case JsonNumber():
-            return str(value)
-        case str():
+        case JsonNumber() | str():
+            # A number as text would be no fault: who keeps decimals exactly reads both.
             return [value]
         case _:
             return {"0": value}

@@ -117,7 +117,7 @@ class Simulator:
             self.now_ms,
             arrivals=self._hub.arrivals,
         )
-        self._connections: set[Connection] = set()
+        self._connections: dict[Connection, None] = {}  # in the order in which they came
         self._tasks: list[asyncio.Task[None]] = []
         self._frozen_ms: int | None = None
 
@@ -226,11 +226,11 @@ class Simulator:
             self._tally.fired(refusal)
             return web.Response(status=refusal.options["status"])
         connection = Connection(session, self._options.rules, self._hub)
-        self._connections.add(connection)
+        self._connections[connection] = None
         try:
             return await connection.serve(request)
         finally:
-            self._connections.discard(connection)
+            del self._connections[connection]
 
     async def _freeze(self, _request: web.Request) -> web.Response:
         return web.json_response({"frozen_at_ms": await self.freeze()})

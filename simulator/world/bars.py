@@ -184,10 +184,11 @@ class BarHistory:
         if first >= last:
             return sum_bars(self._tape, (start_ms, now_ms + 1))[0]
         parts = self._closed("1m", 0, list(range(first, last, MINUTE_MS)))
+        # Before the first trade of a new listing there are no bars.
         if start_ms < first:
-            parts = [sum_bars(self._tape, (start_ms, first))[0], *parts]
+            parts = [*sum_bars(self._tape, (start_ms, first)), *parts]
         if last <= now_ms:
-            parts.append(sum_bars(self._tape, (last, now_ms + 1))[0])
+            parts += sum_bars(self._tape, (last, now_ms + 1))
         total = parts[0]
         for part in parts[1:]:
             total = merged(total, part)
