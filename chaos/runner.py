@@ -7,33 +7,21 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from chaos.checks import (
-    against_bars,
-    against_claims,
-    against_exchange_log,
-    against_export,
-    against_topics,
-    indicators_apart,
-)
-from chaos.exchange_log import BarSeries, ExchangeLog
+from chaos.checks import against_export, indicators_apart
+from chaos.exchange_log import BarSeries
 from chaos.injector import FaultInjector, KillPlan
-from chaos.ledger_oracle import Claims
 from chaos.market import Market, Window
 from chaos.result import Result
+from chaos.run_checks import Found, differences_of, unsaid_holes
 from chaos.scenarios import UNDISTURBED, WINDOW_S, Scenario
 from chaos.servers import Servers
 from chaos.session import Session
 from chaos.stack import Modules, StackOptions
 from chaos.store_export import Export
-from chaos.summed_bars import summed
 from chaos.topic_invariants import TopicReport, read_topics
-from chaos.true_books import TrueBooks
 from chaos.venues import VENUES, fitted
-from consumers.indicators.registry import indicator_set
 from cryptostream.processes.supervisor import Say
 from shared.errors import CryptoStreamError
-from shared.id_ranges import IdRanges
-from shared.intervals import INTERVAL_MS
 
 _UNDISTURBED = Scenario(UNDISTURBED, "nothing is broken", window_s=WINDOW_S, connection_age_s=None)
 
@@ -149,59 +137,14 @@ class Runner:
         claims = session.monitor.claims
         result.rows, result.books, result.dead_letters = export.rows, topics.books, topics.dead_letters
         result.lost = sum(claims.ids(series, "lost").id_count() for series in claims.series())
-        differences = result.differences
-        if scenario.torn:
-            differences.update(against_exchange_log(export, exchange_log))
-            differences.update(against_claims(export, claims, expected=False))
-            return export
-        differences.update(
-            against_exchange_log(export, exchange_log, _altered(scenario, claims, self._market))
+        result.differences.update(
+            differences_of(Found(export, exchange_log, topics, claims), scenario, self._market, self._venue)
         )
-        bars = _bars(scenario, exchange_log, export, topics, built=self._venue.built_bars)
+        if scenario.torn:
+            return export
         result.topics = topics
-        if self._venue.streamed_books:
-            differences.update(TrueBooks(self._market, scenario.faults).compare(topics.synced))
-        indicators = indicator_set(("all",))
-        differences.update(against_bars(export, bars, topics.firsts_ms, indicators))
-        differences.update(topics.differences)
-        differences.update(against_topics(topics, exchange_log, claims, window))
-        differences.update(against_claims(export, claims))
         _expect(scenario, result, session, topics)
         return export
-
-
-def _altered(scenario: Scenario, claims: Claims, market: Market) -> dict[BarSeries, IdRanges]:
-    """Bars that may differ from the issued ones: revised ones, and those that began before the producer saw a
-    trade and so could not be audited (`unaudited_bars`)."""
-    if not scenario.altered_bars:
-        return {}
-    altered = claims.altered_bars()
-    for symbol in market.symbols:
-        for interval in market.intervals:
-            begun = market.start_ms // INTERVAL_MS[interval]
-            series = symbol, interval
-            altered[series] = IdRanges([*altered.get(series, ()), (begun, begun)])
-    return altered
-
-
-def _bars(
-    scenario: Scenario, exchange_log: ExchangeLog, export: Export, topics: TopicReport, *, built: bool
-) -> dict[BarSeries, dict[int, Any]]:
-    """The bars that the indicators are checked against, each as it was published first.
-
-    Bars before the window were issued over REST, or built from trades of REST.
-    """
-    bars = {series: dict(rows) for series, rows in exchange_log.bars.items()}
-    if scenario.indicators_of == "stored":
-        bars = {series: {**bars[series], **rows} for series, rows in export.bars.items()}
-    for symbol, interval in tuple(bars) if built else ():
-        unit, first_ms = INTERVAL_MS[interval], topics.firsts_ms.get((symbol, interval))
-        if first_ms is not None:
-            before = summed(exchange_log.exact[symbol], unit, first_ms, export.window.begin_ms)
-            bars[symbol, interval] = before | bars[symbol, interval]
-    for series, superseded in topics.superseded.items():
-        bars.setdefault(series, {}).update(superseded)
-    return bars
 
 
 def _count(result: Result, faults: list[dict[str, Any]]) -> None:
@@ -230,8 +173,6 @@ def _expect(scenario: Scenario, result: Result, session: Session, topics: TopicR
     hits = sum(result.records[stream] for stream in ("trade", "kline", "depth", "quote", "kline_live"))
     if scenario.dead_letters and topics.dead_letters < hits:
         complaints.append(f"{hits} bad records, but {topics.dead_letters} dead letters")
-    unsynced = sum(number for (_, kind), number in events.items() if kind == "unsynced")
-    if topics.depth_holes > unsynced:
-        complaints.append(f"{topics.depth_holes} holes in depth, but {unsynced} unsynced spans in the ledger")
+    complaints += unsaid_holes(session.monitor.claims, topics)
     if session.monitor.bad:
         complaints.append(f"{session.monitor.bad} events of the ledger break their contract")

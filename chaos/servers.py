@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 
 from chaos.scenarios import Server
 from consumers.streams import STREAMS, streams
@@ -20,7 +19,7 @@ from cryptostream.engines.influxdb import InfluxServer
 from cryptostream.engines.kafka import KafkaServer
 from cryptostream.topics_admin import ensure_topics
 from shared.errors import BrokerError
-from shared.kafka import LIBRDKAFKA_LOG, cause
+from shared.kafka import KAFKA, admin_config, cause
 from shared.settings import Settings, load_settings
 from shared.topics import declared_topics
 
@@ -69,9 +68,7 @@ class Servers:
         Raises:
             BrokerError: topics cannot be deleted or created.
         """
-        admin = AdminClient(
-            {"bootstrap.servers": self.kafka.bootstrap_servers, "log_level": 0}, logger=LIBRDKAFKA_LOG
-        )
+        admin = KAFKA.admin(admin_config(self.kafka.bootstrap_servers))
         names = {topic.name for topic in declared_topics(intervals)}
         present = sorted(names & admin.list_topics(timeout=_TIMEOUT_S).topics.keys())
         if present:

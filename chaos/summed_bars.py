@@ -36,6 +36,24 @@ def summed(trades: Mapping[int, ExactTrade], unit: int, first_ms: int, end_ms: i
     return bars
 
 
+def without_holes(bars: Mapping[int, Numbers], unit: int) -> dict[int, Numbers]:
+    """The bars, and a flat one for each interval between them that the log has none of.
+
+    Where bars are built from trades, an interval without trades has a flat one, also while the exchange is
+    closed, which leaves its bars out.
+    """
+    filled: dict[int, Numbers] = {}
+    last_ms: int | None = None
+    for open_ms in sorted(bars):
+        if last_ms is not None:
+            close = bars[last_ms][3]
+            for flat_ms in range(last_ms + unit, open_ms, unit):
+                filled[flat_ms] = (*[close] * 4, 0.0, 0.0, 0.0, 0.0, 0.0)
+        filled[open_ms] = bars[open_ms]
+        last_ms = open_ms
+    return filled
+
+
 def _bar(trades: list[ExactTrade]) -> Numbers:
     """In the order of `BAR_FIELDS`."""
     prices = [Decimal(trade.price) for trade in trades]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -15,6 +15,7 @@ from chaos.differences import Differences, Kind
 from chaos.exchange_log import BAR_FIELDS, BarSeries, Numbers
 from shared.id_ranges import IdRanges
 from shared.intervals import INTERVAL_MS
+from shared.kafka import KAFKA, KafkaClients
 from shared.kafka_reader import TopicReader
 from shared.topics import BOOK, DEAD_LETTERS, DEPTH, TRADES, klines_topic
 from shared.trade_ids import number_of
@@ -22,6 +23,8 @@ from shared.trade_ids import number_of
 BOOK_LEVELS: Final = 20
 # Of two connections' books that agree in so many levels a side.
 PROVING_LEVELS: Final = 10
+Message = Mapping[str, Any]
+ValuesOf = Callable[[str], Iterable[str | bytes]]
 
 
 class TradeInvariants:
@@ -218,8 +221,14 @@ class TopicReport:
     dead_letters: int = 0
 
 
-def read_topics(bootstrap_servers: str, intervals: Sequence[str], *, streamed: bool = False) -> TopicReport:
-    """Check everything on the data topics.
+def read_topics(
+    bootstrap_servers: str,
+    intervals: Sequence[str],
+    *,
+    streamed: bool = False,
+    kafka: KafkaClients = KAFKA,
+) -> TopicReport:
+    """Check everything on the data topics of a broker.
 
     Args:
         streamed: see `DepthInvariants`.
@@ -227,28 +236,42 @@ def read_topics(bootstrap_servers: str, intervals: Sequence[str], *, streamed: b
     Raises:
         BrokerError, BrokerUnavailable: they cannot be read.
     """
+    with closing(TopicReader(bootstrap_servers, kafka)) as reader:
+        return report_of(
+            lambda topic: (value for record in reader.whole(topic) if (value := record.value()) is not None),
+            intervals,
+            streamed=streamed,
+        )
+
+
+def report_of(values: ValuesOf, intervals: Sequence[str], *, streamed: bool = False) -> TopicReport:
+    """Check everything on the data topics. Pure.
+
+    Args:
+        values: of a topic's records up to its present end, each partition's in order.
+        streamed: see `DepthInvariants`.
+    """
     report = TopicReport()
-    with closing(TopicReader(bootstrap_servers)) as reader:
-        _trades(reader, report)
-        for interval in intervals:
-            _bars(reader, interval, report)
-        _books(reader, report, streamed=streamed)
-        report.dead_letters = sum(1 for _ in _values(reader, DEAD_LETTERS))
+    _trades(_messages(values, TRADES), report)
+    for interval in intervals:
+        _bars(_messages(values, klines_topic(interval)), interval, report)
+    _books(_messages(values, BOOK), _messages(values, DEPTH), report, streamed=streamed)
+    report.dead_letters = sum(1 for _ in values(DEAD_LETTERS))
     return report
 
 
-def _trades(reader: TopicReader, report: TopicReport) -> None:
+def _trades(messages: Iterable[Message], report: TopicReport) -> None:
     by_symbol: dict[str, TradeInvariants] = {}
-    for message in _messages(reader, TRADES):
+    for message in messages:
         invariants = by_symbol.setdefault(message["symbol"], TradeInvariants(message["symbol"]))
         report.differences.update(invariants.receive(message))
     report.trades = {symbol: invariants.ids for symbol, invariants in by_symbol.items()}
     report.late_trades = {symbol: invariants.late for symbol, invariants in by_symbol.items()}
 
 
-def _bars(reader: TopicReader, interval: str, report: TopicReport) -> None:
+def _bars(messages: Iterable[Message], interval: str, report: TopicReport) -> None:
     by_symbol: dict[str, KlineInvariants] = {}
-    for message in _messages(reader, klines_topic(interval)):
+    for message in messages:
         invariants = by_symbol.setdefault(message["symbol"], KlineInvariants(message["symbol"], interval))
         report.differences.update(invariants.receive(message))
     for symbol, invariants in by_symbol.items():
@@ -259,14 +282,16 @@ def _bars(reader: TopicReader, interval: str, report: TopicReport) -> None:
             report.superseded[symbol, interval] = invariants.superseded
 
 
-def _books(reader: TopicReader, report: TopicReport, *, streamed: bool) -> None:
+def _books(
+    published: Iterable[Message], updates: Iterable[Message], report: TopicReport, *, streamed: bool
+) -> None:
     books: defaultdict[str, dict[int, Any]] = defaultdict(dict)
-    for message in _messages(reader, BOOK):
+    for message in published:
         if message["synced"]:
             books[message["symbol"]][message["update_id"]] = message
             report.synced.append(message)
     by_symbol: dict[str, DepthInvariants] = {}
-    for message in _messages(reader, DEPTH):
+    for message in updates:
         symbol = message["symbol"]
         invariants = by_symbol.setdefault(symbol, DepthInvariants(symbol, streamed=streamed))
         report.differences.update(invariants.receive(message))
@@ -278,10 +303,5 @@ def _books(reader: TopicReader, report: TopicReport, *, streamed: bool) -> None:
     report.depth_holes = sum(invariants.holes for invariants in by_symbol.values())
 
 
-def _messages(reader: TopicReader, topic: str) -> Iterator[dict[str, Any]]:
-    return map(orjson.loads, _values(reader, topic))
-
-
-def _values(reader: TopicReader, topic: str) -> Iterator[str | bytes]:
-    """All values up to the present end."""
-    return (value for record in reader.whole(topic) if (value := record.value()) is not None)
+def _messages(values: ValuesOf, topic: str) -> Iterator[Message]:
+    return map(orjson.loads, values(topic))

@@ -92,8 +92,9 @@ class Venue:
 # A restart reads the trades of the longest bar again: 5,400 of all symbols in five minutes.
 _INTERVALS: Final = ("1s", "1m", "5m")
 # A bar without a later trade waits for its end to have passed by the exchange's clock, which stops with the
-# market, and for one look at it.
-_WAITS_MS: Final = GRACE_MS + 2_000
+# market. Of the time until then the streams' heartbeats tell once a second, the producer looks at them once a
+# second, and at its bars once a second.
+_WAITS_MS: Final = GRACE_MS + 3_000
 # The streams carry no bars, and the log has none of its own accord.
 _LOGGED: Final = ("--log-intervals", ",".join(_INTERVALS))
 VENUES: Final[Mapping[str, Venue]] = {
