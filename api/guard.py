@@ -9,6 +9,7 @@ import ipaddress
 from typing import Final
 from urllib.parse import urlsplit
 
+from shared.addresses import is_loopback
 from shared.errors import SettingsError
 from shared.settings import Settings
 
@@ -34,14 +35,6 @@ def require_guarded(settings: Settings, published_at: str | None) -> None:
         f"{name}: {address} is reached by other machines, so that API_TOKEN is needed;"
         " set it (or API_TOKEN_FILE), or listen on 127.0.0.1"
     )
-
-
-def is_loopback(address: str) -> bool:
-    """Whether only programs of this machine reach an address."""
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return address == "localhost"
 
 
 def allowed_host(host: str, settings: Settings) -> bool:

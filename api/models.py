@@ -20,13 +20,38 @@ class Rows(BaseModel):
     next: str | None
 
 
+class Promises(BaseModel):
+    """By what each kind of data is kept whole, in words of the exchange's declaration (docs/exchanges.md).
+
+    Attributes:
+        trades_repaired_by: `id`, `time`; null: REST has no trades.
+        bars_from: `native`, `trades`.
+        book_proved_by: `ids`, `crc`, `counter`; null: the book is not carried.
+        quotes_from: `stream`, `book`.
+    """
+
+    trades_repaired_by: str | None
+    bars_from: str | None
+    book_proved_by: str | None
+    quotes_from: str | None
+
+
 class Instrument(BaseModel):
     """An instrument of the settings or of the store.
 
     Attributes:
-        base, quote: its assets, by its name; null if the name does not show them.
+        base, quote: its assets, as the exchange says; by its name as long as `listed_ms` is null; null if the
+            name does not show them.
+        tick, lot: least steps of price and quantity; null if the exchange says none.
+        alias: symbol whose messages the exchange sends in place of this one's; null if there is none.
+        status: `TRADING`, or the exchange's own word.
+        promises: of its exchange.
+        listed_ms: since when the exchange says all this; null, as `tick`, `lot`, `alias`, `status` and
+            `promises` are, until a producer has told it and the store has it.
         intervals: of bars, shortest first.
         configured: the services follow it.
+        stands_in: host and port asked in place of the exchange's own public address, such as a simulator's:
+            its prices need not be the market's; null if it is the exchange's own.
         newest_ms: newest open time stored; null if there is none, or the store is away.
     """
 
@@ -34,8 +59,15 @@ class Instrument(BaseModel):
     symbol: str
     base: str | None
     quote: str | None
+    tick: float | None
+    lot: float | None
+    alias: str | None
+    status: str | None
+    promises: Promises | None
+    listed_ms: int | None
     intervals: list[str]
     configured: bool
+    stands_in: str | None
     newest_ms: int | None
 
 

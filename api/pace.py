@@ -7,7 +7,7 @@
 | `trade`, `quote`, `book`, `levels` | as they came lately, at least 1 s |
 | `trade_summary` | as they came lately, at least the interval |
 | `service`, `freshness`; `ledger` | 10 s; a minute |
-| `carriage` | none: a row is a change |
+| `carriage`, `instrument` | none: a row is a change |
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Pace:
             self._bar_ms = INTERVAL_MS.get(tags[kind.tags.index("interval")], 0)
         self._by_close = kind.name in _CLOSED_BARS and self._bar_ms > 0
         self._fixed_ms = _FIXED_MS.get(kind.name)
-        self._never = kind.name == "carriage"
+        self._never = kind.name in ("carriage", "instrument")
         self._least_ms = max(_LEAST_MS, self._bar_ms if kind.name == "trade_summary" else 0)
         self.newest_ms: int | None = None
         self._seconds: deque[int] = deque(maxlen=_SAMPLES)

@@ -48,6 +48,7 @@ _VALUE: Final[dict[str, Schema]] = {
     "float": {"type": ["number", "null"], "format": "double"},
     "int": {"type": ["integer", "null"], "format": "int64"},
     "bool": {"type": ["boolean", "null"]},
+    "string": {"type": ["string", "null"]},
     "levels": {
         "type": ["array", "null"],
         "description": "price and quantity of each level, best first",
@@ -92,7 +93,7 @@ def described(openapi: Schema, kinds: Mapping[str, LiveKind]) -> Schema:
         schemas.pop(unused, None)
     schemas.update({row_name(kind): row_schema(kind) for kind in kinds.values()})
     schemas["SeriesName"] = {"type": "string", "enum": list(kinds)}
-    schemas["ColumnType"] = {"type": "string", "enum": [*_VALUE, "string", "decimal"]}
+    schemas["ColumnType"] = {"type": "string", "enum": [*_VALUE, "decimal"]}
     schemas["Rows"] = Rows.model_json_schema()
     schemas["Problem"] = _PROBLEM
     openapi["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from api.app import Parts, build_app
 from api.configured import configured_instruments
 from api.failures import Failures
-from api.guard import is_loopback, require_guarded
+from api.guard import require_guarded
 from api.history import History
 from api.live import Live, limits_of
 from api.page import Page
@@ -27,6 +27,7 @@ from consumers.stores.factory import open_reader
 from consumers.tap.port import OnEvents, Taps
 from consumers.tap.series import LiveKind, live_kinds
 from consumers.tap.taps import open_taps
+from shared.addresses import is_loopback
 from shared.errors import SettingsError, UsageError
 from shared.interpreter import freeze_gc
 from shared.logs import set_up_logging

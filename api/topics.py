@@ -14,7 +14,7 @@ from api.configured import Configured
 from api.problems import busy
 from shared.background import Background
 from shared.errors import BrokerError, BrokerUnavailable, InvalidMessage
-from shared.kafka import LIBRDKAFKA_LOG, consumer_config
+from shared.kafka import KAFKA, consumer_config
 from shared.kafka_reader import (
     answered,
     cluster,
@@ -150,7 +150,7 @@ class TopicSearch:
                 "enable.partition.eof": True,
                 "log_level": 0,
             }
-            self._consumer = Consumer(config, logger=LIBRDKAFKA_LOG)
+            self._consumer = KAFKA.consumer(config)
         return self._consumer
 
     def _drop(self) -> None:

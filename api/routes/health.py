@@ -19,6 +19,7 @@ from consumers.measurements import FRESHNESS, LEDGER, SERVICE
 from consumers.stores.port import Row
 from consumers.tap.series import LiveKind
 from shared.intervals import INTERVAL_MS
+from shared.markets import Market, names_of
 from shared.settings import Settings
 from shared.times import iso
 
@@ -77,7 +78,8 @@ def health_router(kinds: dict[str, LiveKind], history: History, settings: Settin
         series = [each.series() for _, each in sorted(counted.items())]
         asked_trades = not tags.get("interval") and tags.get("stream") in {None, "trades"}
         followed = _followed(counted.values()) if asked_trades else {}
-        return summary(from_ms, to_ms, series, followed=followed, missing=missing, now=now_ms())
+        names = names_of([*settings.markets, *(Market(each.exchange, each.symbol) for each in series)])
+        return summary(from_ms, to_ms, series, followed=followed, missing=missing, names=names, now=now_ms())
 
     for kind, path, what in (
         (kinds[FRESHNESS.name], "freshness", "Ages of data at each hop"),
@@ -196,6 +198,7 @@ def summary(
     *,
     followed: Mapping[_Instrument, int | None],
     missing: Sequence[tuple[str, ...]],
+    names: Mapping[Market, str],
     now: int,
 ) -> Ledger:
     """The answer; `lost` is a number only if every series was counted from the begin of the span to its end.
@@ -203,6 +206,7 @@ def summary(
     Args:
         followed: since when bars came from the stream, ms, of each instrument whose trades are asked for too.
         missing: tags of series that should be counted, and of which the span has no row.
+        names: what reasons call the markets.
     """
     if not series:
         reason = "the store has no ledger of this span, so that nothing is known to be complete"
@@ -215,12 +219,12 @@ def summary(
             reason=reason,
             series=[],
         )
-    late = _why_not_to_the_end(from_ms, min(to_ms, now - _SETTLED_MS), series, missing)
-    known_from = [(_name(each), _known_from_ms(each, followed, from_ms)) for each in series]
+    late = _why_not_to_the_end(from_ms, min(to_ms, now - _SETTLED_MS), series, missing, names)
+    known_from = [(_name(each, names), _known_from_ms(each, followed, from_ms)) for each in series]
     # Trades of which none has come yet have no row.
     traded = {(each.exchange, each.symbol) for each in series if not each.interval}
     known_from += [
-        (f"{instrument[1]} trades", since_ms if since_ms - from_ms >= _MINUTE_MS else from_ms)
+        (f"{names[Market(*instrument)]} trades", since_ms if since_ms - from_ms >= _MINUTE_MS else from_ms)
         for instrument, since_ms in followed.items()
         if since_ms is not None and instrument not in traded
     ]
@@ -242,18 +246,22 @@ def summary(
 
 
 def _why_not_to_the_end(
-    from_ms: int, known_to_ms: int, series: list[LedgerSeries], missing: Sequence[tuple[str, ...]]
+    from_ms: int,
+    known_to_ms: int,
+    series: list[LedgerSeries],
+    missing: Sequence[tuple[str, ...]],
+    names: Mapping[Market, str],
 ) -> str | None:
     """Why not all series are counted up to a time; None if they are."""
     behind = min(series, key=lambda each: _known_to_ms(each, series))
     # The period that runs has no row before something of it was counted.
     if _known_to_ms(behind, series) < known_to_ms - _period_ms(behind.interval):
-        return (
-            f"{_name(behind)} is counted up to {iso(behind.counted_to_ms)} only; what came later is not known"
-        )
-    for _, symbol, stream, interval in missing:
+        to = iso(behind.counted_to_ms)
+        return f"{_name(behind, names)} is counted up to {to} only; what came later is not known"
+    for exchange, symbol, stream, interval in missing:
         if from_ms < known_to_ms - _period_ms(interval):
-            return f"{symbol} {stream} {interval} is not counted in this span; of it nothing is known"
+            name = names[Market(exchange, symbol)]
+            return f"{name} {stream} {interval} is not counted in this span; of it nothing is known"
     return None
 
 
@@ -282,8 +290,8 @@ def _proving(series: LedgerSeries, others: list[LedgerSeries]) -> list[LedgerSer
     return [each for each in others if (each.exchange, each.symbol) == name]
 
 
-def _name(series: LedgerSeries) -> str:
-    return f"{series.symbol} {series.stream} {series.interval}".rstrip()
+def _name(series: LedgerSeries, names: Mapping[Market, str]) -> str:
+    return f"{names[Market(series.exchange, series.symbol)]} {series.stream} {series.interval}".rstrip()
 
 
 def _period_ms(interval: str) -> int:

@@ -115,7 +115,14 @@ export class FakeServer {
       intervals: Object.keys(INTERVALS),
       base: null,
       quote: null,
+      tick: null,
+      lot: null,
+      alias: null,
+      status: null,
+      promises: null,
+      listed_ms: null,
       configured: true,
+      stands_in: null,
       newest_ms: null,
     };
     return { instruments: SYMBOLS.map((symbol) => ({ ...each, symbol })), reason: null, grafana: null };

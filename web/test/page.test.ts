@@ -19,7 +19,7 @@ import {
 import { label_of, over_candles, pane_of } from "@/paint/indicator-places";
 import { LOGO_STYLE } from "@/paint/logo-style";
 import { PaintLoop } from "@/paint/loop";
-import { History } from "@/screens/market/history";
+import { END_HOLDS_MS, History } from "@/screens/market/history";
 import { Bars } from "@/series/bars";
 import { backoff_ms, FIRST_MS, MOST_MS } from "@/stream/backoff";
 import { Samples } from "@/stream/quantiles";
@@ -285,10 +285,25 @@ describe("history", () => {
     });
     expect([window.first_ms, window.last_ms]).toEqual([0, 300]);
   });
-  test("nothing older is the end, and is not asked again", async () => {
-    const history = new History(tags, page([300]));
-    expect(await history.older(bars(), new Bars([]))).toBeNull();
-    expect(history.state.get()).toEqual({ name: "end" });
+  test("nothing older is the end, and is asked again after a while: it may be stored later", async () => {
+    vi.useFakeTimers();
+    let asked = 0;
+    const stored = [[300], [300], [180, 240, 300]];
+    const history = new History(tags, (measurement) => page(stored[asked++] ?? [])(measurement));
+    for (const [wait_ms, questions] of [
+      [0, 1],
+      [END_HOLDS_MS - 1, 1],
+      [1, 2],
+    ] as const) {
+      vi.advanceTimersByTime(wait_ms);
+      expect(await history.older(bars(), new Bars([]))).toBeNull();
+      expect([asked, history.state.get()]).toEqual([questions, { name: "end" }]);
+    }
+    vi.advanceTimersByTime(END_HOLDS_MS);
+    const window = bars();
+    expect(await history.older(window, new Bars([]))).toEqual({ trimmed: false });
+    expect([window.first_ms, history.state.get()]).toEqual([180, { name: "idle" }]);
+    vi.useRealTimers();
   });
   test("a dead store is said, and tried again when it asks to", async () => {
     vi.useFakeTimers();

@@ -41,6 +41,7 @@ export class MarketChart {
   private open_drawn = new Set<number>();
   private marked = "";
   private looking = 0;
+  private readonly listening = new AbortController();
 
   constructor(
     element: HTMLElement,
@@ -61,6 +62,10 @@ export class MarketChart {
     this.candles.attachPrimitive(this.marks);
     this.lines = new IndicatorLines(this.chart, element.clientWidth > 600);
     this.chart.timeScale().subscribeVisibleLogicalRangeChange(() => this.look_left());
+    // At its left end the chart moves no further, but what was not stored before may be now.
+    const signal = this.listening.signal;
+    element.addEventListener("wheel", () => this.look_left(), { passive: true, signal });
+    element.addEventListener("pointerup", () => this.look_left(), { signal });
     this.theme(colors);
   }
 
@@ -243,6 +248,7 @@ export class MarketChart {
   }
 
   remove(): void {
+    this.listening.abort();
     cancelAnimationFrame(this.looking);
     this.chart.remove();
   }

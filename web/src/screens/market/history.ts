@@ -6,11 +6,13 @@ import type { Bars } from "@/series/bars";
 import { RowReader } from "@/series/reader";
 
 export const PAGE_BARS = 1500;
+/** Nothing older may be stored only yet: consumers that catch up, and repairs, store older bars later. */
+export const END_HOLDS_MS = 10_000;
 
 export type HistoryState =
   | { name: "idle" }
   | { name: "loading" }
-  /** Nothing older is stored. */
+  /** Nothing older was stored when that was last asked. */
   | { name: "end" }
   | { name: "away"; detail: string };
 
@@ -26,6 +28,8 @@ export class History {
   readonly state = new Store<HistoryState>({ name: "idle" });
   private retry: ReturnType<typeof setTimeout> | undefined;
   private closed = false;
+  private asking = false;
+  private end_until_ms = 0;
 
   constructor(
     private readonly tags: BarTags,
@@ -43,8 +47,12 @@ export class History {
    */
   async older(bars: Bars, values: Bars): Promise<{ trimmed: boolean } | null> {
     const to = bars.first_ms;
-    if (to === null || this.state.get().name !== "idle") return null;
-    this.state.set({ name: "loading" });
+    const { name } = this.state.get();
+    if (to === null || this.asking || name === "away") return null;
+    if (name === "end" && performance.now() < this.end_until_ms) return null;
+    this.asking = true;
+    // An end that is looked at again is not told as a load: nothing would come of most.
+    if (name === "idle") this.state.set({ name: "loading" });
     try {
       const [older, computed] = await Promise.all([
         this.page("kline", bars, to),
@@ -52,6 +60,7 @@ export class History {
       ]);
       if (this.closed) return null;
       const page = older.filter(([time_ms]) => (time_ms as number) < to);
+      if (page.length === 0) this.end_until_ms = performance.now() + END_HOLDS_MS;
       this.state.set({ name: page.length === 0 ? "end" : "idle" });
       if (page.length === 0) return null;
       const trimmed = bars.upsert_older(page);
@@ -60,6 +69,8 @@ export class History {
     } catch (error) {
       if (!this.closed) this.failed(error);
       return null;
+    } finally {
+      this.asking = false;
     }
   }
 
