@@ -1,9 +1,9 @@
 """End to end: an exchange's events through real Kafka and real InfluxDB, at the rate of a live market.
 
 `make bench ARGS=end-to-end`. The simulator is the exchange; all processes are separate, as in production.
-First the steady state at about 2,000 messages a second: the age of an event when InfluxDB acknowledges it,
-and the cost of our processes. Then the consumers are stopped until a backlog of a million messages, and catch
-up.
+First the steady states at about 2,000 and 10,000 messages a second: the age of an event when InfluxDB
+acknowledges it, and the cost of our processes. Then the consumers are stopped until a backlog of a million
+messages, and catch up; `--backlog 0` leaves that out.
 """
 
 from __future__ import annotations
@@ -18,14 +18,18 @@ import orjson
 import psutil
 
 from bench import report
+from bench.rounds import say
 from chaos.market import Market
 from chaos.servers import Servers
-from chaos.stack import DATA_CONSUMERS, LEDGER, PRODUCER, Stack, StackOptions
+from chaos.stack import DATA_CONSUMERS, EXCHANGE, LEDGER, PRODUCER, Stack, StackOptions
 from cryptostream.run.topic_tail import TopicTail
 from shared.arguments import Parser, finite, whole
 from shared.topics import METRICS
 
 _WARM_S: Final = 20.0
+# Of the simulator's trades: more than 2,000, and than 10,000, messages a second; how many differs by market.
+_RATE: Final = 500.0
+_BUSY_RATE: Final = 1_950.0
 _CAUGHT_UP: Final = 2_000  # records that are always on their way at this rate
 _OURS: Final = (PRODUCER, *DATA_CONSUMERS, LEDGER)
 
@@ -33,8 +37,9 @@ _OURS: Final = (PRODUCER, *DATA_CONSUMERS, LEDGER)
 def main(arguments: list[str]) -> int:
     """Run it, print the tables, write the JSON."""
     parser = Parser(prog="bench end-to-end")
-    parser.add_argument("--seconds", type=finite, default=60.0, help="of the steady state (default 60)")
-    parser.add_argument("--rate", type=finite, default=220.0, help="multiplies the simulator's trades")
+    parser.add_argument("--seconds", type=finite, default=40.0, help="of each steady state (default 40)")
+    parser.add_argument("--rate", type=finite, default=_RATE, help="multiplies the simulator's trades")
+    parser.add_argument("--busy-rate", type=finite, default=_BUSY_RATE, help="the same of the second state")
     parser.add_argument("--backlog", type=whole, default=1_000_000, help="messages (default 1,000,000)")
     parser.add_argument("--backlog-speed", type=finite, default=6.0, help="of the market that piles them up")
     asked = parser.parse_args(arguments)
@@ -42,8 +47,11 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="cryptostream-bench-") as name:
         directory = Path(name)
         with Servers.start(directory / "engines") as servers:
-            result["steady"] = _steady(servers, asked.rate, asked.seconds, directory / "steady")
+            for state, rate in (("steady", asked.rate), ("busy", asked.busy_rate)):
+                say(f"end to end, {state}: {_WARM_S + asked.seconds:.0f} s")
+                result[state] = _steady(servers, rate, asked.seconds, directory / state)
             if asked.backlog:
+                say(f"end to end: a backlog of {asked.backlog:,} messages")
                 result["backlog"] = _backlog(
                     servers, asked.rate, asked.backlog, asked.backlog_speed, directory / "backlog"
                 )
@@ -100,7 +108,9 @@ def _steady(servers: Servers, rate: float, seconds: float, directory: Path) -> d
         messages = reports.newest[PRODUCER]["messages"] - before[PRODUCER]["messages"]
         return {
             "messages_per_s": messages / took_s,
-            "cores": used,
+            "cores": {name: used[name] for name in _OURS},
+            # A whole core: the simulated exchange was what was measured.
+            "exchange_cores": used[EXCHANGE],
             "latencies_ms": {
                 f"{stream} {hop}": {
                     # Of the quantiles of 10 s: median of p50, worst p99.
@@ -173,13 +183,19 @@ def _for(seconds: float, stack: Stack, reports: Reports) -> None:
 
 
 def _cpu(stack: Stack) -> dict[str, float]:
-    """CPU seconds of each of our processes so far."""
+    """CPU seconds of each of our processes, and of the exchange, so far."""
     pids = stack.processes.pids()
-    return {name: sum(psutil.Process(pids[name]).cpu_times()[:2]) for name in _OURS}
+    return {name: sum(psutil.Process(pids[name]).cpu_times()[:2]) for name in (*_OURS, EXCHANGE)}
 
 
 def _show(result: dict[str, Any]) -> None:
-    steady = result["steady"]
+    for name in ("steady", "busy"):
+        _show_steady(result[name])
+    for name, figure in result.get("backlog", {}).items():
+        print(f"backlog, {name.replace('_', ' ')}: {figure:,.0f}")
+
+
+def _show_steady(steady: dict[str, Any]) -> None:
     report.show(
         f"Steady state, {steady['messages_per_s']:,.0f} messages/s: age of an event, ms",
         ["stream, hop", "p50", "worst p99 of 10 s"],
@@ -188,6 +204,7 @@ def _show(result: dict[str, Any]) -> None:
             for name, quantiles in steady["latencies_ms"].items()
         ],
     )
+    print(f"the simulated exchange: {steady['exchange_cores']:.2f} cores")
     cores = steady["cores"]
     report.show(
         "Cores used",
@@ -197,5 +214,3 @@ def _show(result: dict[str, Any]) -> None:
             ["together", f"{sum(cores.values()):.2f}", f"{sum(steady['resident_mb'].values()):.0f}"],
         ],
     )
-    for name, figure in result.get("backlog", {}).items():
-        print(f"backlog, {name.replace('_', ' ')}: {figure:,.0f}")

@@ -15,6 +15,7 @@ from typing import Any, Final
 from bench import producer_path, report, venue_footprint, venue_path
 from bench.checksums import microseconds
 from bench.frames import INTERVALS
+from bench.rounds import say
 from bench.venue_frames import kraken_snapshot, read
 from cryptostream.engines.kafka import KafkaServer
 from cryptostream.topics_admin import ensure_topics
@@ -75,15 +76,16 @@ def _paths(
     found: dict[str, dict[str, list[Round]]] = {
         exchange: {"bare": [], "ours": []} for exchange in ("binance", *prepared)
     }
-    kafka = KafkaServer(directory)
+    kafka, job = KafkaServer(directory), producer_path.Job(messages)
     servers = kafka.bootstrap_servers
     try:
         ensure_topics(servers, INTERVALS)
         for number in range(rounds + 1):
+            say(f"exchanges: {f'round {number} of {rounds}' if number else 'warming up'}")
             sides: dict[str, dict[str, Round]] = {
                 "binance": {
-                    "bare": producer_path.bare(servers, f"bench.binance.{number}", messages),
-                    "ours": producer_path.ours(servers, messages),
+                    "bare": producer_path.bare(servers, f"bench.binance.{number}", job),
+                    "ours": producer_path.ours(servers, job),
                 }
             }
             for exchange, its_frames in prepared.items():
@@ -101,12 +103,16 @@ def _paths(
 
 
 def shares(path: dict[str, dict[str, list[Round]]]) -> dict[str, float]:
-    """By exchange, the producer path's share of its bare loop, by the medians of messages a second."""
+    """By exchange, the CPU time of the bare loop's main thread as a share of the producer path's, by medians.
 
-    def rate(rounds: list[Round]) -> float:
-        return median([one["messages_per_s"] for one in rounds])
+    Wall time would count what a side waits for, and the cores that its threads have. Results of old have the
+    time of the process alone.
+    """
 
-    return {exchange: rate(sides["ours"]) / rate(sides["bare"]) for exchange, sides in path.items()}
+    def cost(rounds: list[Round]) -> float:
+        return median([one.get("thread_us", one["cpu_us"]) for one in rounds])
+
+    return {exchange: cost(sides["bare"]) / cost(sides["ours"]) for exchange, sides in path.items()}
 
 
 def _show(result: dict[str, Any]) -> None:

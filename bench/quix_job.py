@@ -1,12 +1,15 @@
 """Kafka → six indicators → InfluxDB by Quix Streams, as its manual shows: `apply(..., stateful=True)` and a
 batching sink. Runs in its own environment (bench/quix.py), so it imports nothing of ours.
 
-`python bench/quix_job.py BROKER TOPIC GROUP URL ORG TOKEN STATE_DIR`
+`python bench/quix_job.py BROKER TOPIC GROUP URL ORG STATE_DIR ENCODING`; the token is in INFLUX_TOKEN, and
+ENCODING is gzip or identity: as the other side of the comparison sends its lines.
 """
 
 from __future__ import annotations
 
+import gzip
 import math
+import os
 import sys
 from typing import Any
 
@@ -75,15 +78,20 @@ def indicators(bar: dict[str, Any], state: State) -> dict[str, Any]:
 class InfluxSink(BatchingSink):  # type: ignore[misc]  # not installed beside ours
     """Line protocol in requests of 5,000 points, at each of the application's checkpoints."""
 
-    def __init__(self, url: str, org: str, token: str) -> None:
+    def __init__(self, url: str, org: str, token: str, encoding: str) -> None:
         super().__init__()
+        self._compressed = encoding == "gzip"
         self._http = urllib3.PoolManager()
         self._url = f"{url}/api/v2/write?org={org}&bucket=market&precision=ms"
         self._headers = {"Authorization": f"Token {token}"}
+        if self._compressed:
+            self._headers["Content-Encoding"] = "gzip"
 
     def write(self, batch: SinkBatch) -> None:
         for items in batch.iter_chunks(2_500):
             body = "\n".join([_lines(item.value) for item in items]).encode()
+            if self._compressed:
+                body = gzip.compress(body, 1)
             answer = self._http.request("POST", self._url, body=body, headers=self._headers)
             if answer.status != 204:
                 raise RuntimeError(f"InfluxDB answered {answer.status}: {answer.data[:200]!r}")
@@ -102,7 +110,7 @@ def _lines(row: dict[str, Any]) -> str:
 
 def main(arguments: list[str]) -> None:
     """Consume until killed."""
-    broker, topic, group, url, org, token, state_dir = arguments
+    broker, topic, group, url, org, state_dir, encoding = arguments
     application = Application(
         broker_address=broker,
         consumer_group=group,
@@ -113,7 +121,7 @@ def main(arguments: list[str]) -> None:
     )
     bars = application.topic(topic, value_deserializer="json")
     frame = application.dataframe(bars).apply(indicators, stateful=True)
-    frame.sink(InfluxSink(url, org, token))
+    frame.sink(InfluxSink(url, org, os.environ["INFLUX_TOKEN"], encoding))
     application.run()
 
 

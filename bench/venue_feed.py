@@ -52,8 +52,10 @@ class Feed:
         self._start_ms = start_ms
         self._settle_s = settle_s
         self._face = face_of(world_of(exchange, start_ms), start_ms)
-        # The first client that subscribes has the frames; one that comes later would have other numbers.
-        self._taken = False
+        # The first client that subscribes has the frames, and if it goes before they begin, the next one; one
+        # that comes later would have other numbers.
+        self._turn = asyncio.Lock()
+        self._begun = False
 
     async def answer(self, connection: ServerConnection, request: Request) -> Response | None:
         """REST; None for a handshake."""
@@ -99,9 +101,22 @@ class Feed:
 
     async def _send(self, connection: ServerConnection, session: Session, subscribed: asyncio.Event) -> None:
         await subscribed.wait()
-        if self._taken:
-            return
-        self._taken = True
+        async with self._turn:
+            if self._begun:
+                return
+            try:
+                await self._send_all(connection, session)
+            except (asyncio.CancelledError, ConnectionClosed):
+                if self._begun:
+                    _say({"not_ready": "the client has gone in the middle of the frames"})
+                raise
+        # Clients would take the silence for a dead line.
+        while True:
+            await asyncio.sleep(1.0)
+            for frame in session.beat(quiet=True):
+                await connection.send(frame, text=True)
+
+    async def _send_all(self, connection: ServerConnection, session: Session) -> None:
         began = time.monotonic()
         while time.monotonic() - began < self._settle_s:
             for frame in session.beat(quiet=True):
@@ -113,6 +128,7 @@ class Feed:
         if self._exchange == "coinbase":
             following = (numbered(frame, _reserved(session)) for frame in following)
         blob = b"".join(framed(frame) for frame in following)
+        self._begun = True
         _say({"settled": True})
         await asyncio.sleep(_MARK_S)
         _say({"sending_at": time.monotonic()})
@@ -121,11 +137,6 @@ class Feed:
             transport.write(blob[start : start + _PIECE])
             await connection.drain()
         _say({"sent_at": time.monotonic()})
-        # Clients would take the silence for a dead line.
-        while True:
-            await asyncio.sleep(1.0)
-            for frame in session.beat(quiet=True):
-                await connection.send(frame, text=True)
 
 
 def _reserved(session: Session) -> int:
@@ -140,8 +151,9 @@ def _say(line: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-async def _main(feed: Feed) -> None:
-    async with serve(
+def listening(feed: Feed) -> serve:
+    """A server of a feed, on a port of its own."""
+    return serve(
         feed.serve,
         "127.0.0.1",
         0,
@@ -150,7 +162,11 @@ async def _main(feed: Feed) -> None:
         ping_interval=None,
         max_size=_LARGEST_REQUEST,
         write_limit=_BUFFERED,
-    ) as server:
+    )
+
+
+async def _main(feed: Feed) -> None:
+    async with listening(feed) as server:
         _say({"port": next(iter(server.sockets)).getsockname()[1]})
         await server.serve_forever()
 

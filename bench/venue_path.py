@@ -6,7 +6,6 @@ with orjson a record for each trade, change of the book and quote, and sends the
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import tempfile
 import time
@@ -16,12 +15,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import orjson
+import uvloop
 from confluent_kafka import Producer
 from websockets.asyncio.client import connect
 
 from bench.peers.runs import our_settings
-from bench.processes import cpu_s, resident_bytes, running
-from bench.producer_path import Feed, Published, wait
+from bench.processes import running
+from bench.producer_path import Feed, Published, measured
 from bench.topics import create_topic
 from bench.venue_frames import SYMBOL, Counts, counts, frames, write
 from producers.exchanges.port import Addresses
@@ -74,23 +74,21 @@ def bare(prepared: Prepared, bootstrap_servers: str, prefix: str) -> dict[str, f
     topics = {channel: f"{prefix}.{prepared.exchange}.{channel}" for channel in _CHANNELS}
     for topic in topics.values():
         create_topic(bootstrap_servers, topic)
-    feed = prepared.feed(_BARE_SETTLE_S)
-    try:
-        end, used_s = asyncio.run(_bare_loop(prepared, feed, bootstrap_servers, topics))
+    with prepared.feed(_BARE_SETTLE_S) as feed:
+        end, thread_s, process_s = uvloop.run(_bare_loop(prepared, feed, bootstrap_servers, topics))
         assert feed.line()["settled"]
         began = feed.line()["sending_at"]
-    finally:
-        feed.stop()
     return {
         "messages_per_s": prepared.frames / (end - began),
-        "cpu_us": used_s / prepared.frames * 1e6,
+        "thread_us": thread_s / prepared.frames * 1e6,
+        "cpu_us": process_s / prepared.frames * 1e6,
     }
 
 
 async def _bare_loop(
     prepared: Prepared, feed: Feed, bootstrap_servers: str, topics: dict[str, str]
-) -> tuple[float, float]:
-    """When the last record was acknowledged, and the CPU time from the first frame on."""
+) -> tuple[float, float, float]:
+    """When the last record was acknowledged, and the time of thread and process from the first frame on."""
     producer = Producer(producer_config(bootstrap_servers, "bench"))
     path = "/v2" if prepared.exchange == "kraken" else "/"
     url = f"ws://127.0.0.1:{feed.port}{path}"
@@ -98,24 +96,27 @@ async def _bare_loop(
     async with connect(url, max_size=_MAX_SIZE, **options) as connection:
         for request in opening(prepared.exchange):
             await connection.send(request.decode())
-        left, cpu = prepared.frames, 0.0
+        left, thread, process = prepared.frames, 0.0, 0.0
         while left:
             message = orjson.loads(await connection.recv(decode=False))
             topic = topics.get(message.get("channel", ""))
             if topic is None or _is_snapshot(message):
                 continue
-            cpu = cpu or time.process_time()
+            if left == prepared.frames:
+                thread, process = time.thread_time(), time.process_time()
             left -= 1
             for record in _records(message):
-                try:
-                    producer.produce(topic, orjson.dumps(record), b"key")
-                except BufferError:
-                    producer.poll(0.1)
-                    producer.produce(topic, orjson.dumps(record), b"key")
+                value = orjson.dumps(record)
+                while True:
+                    try:
+                        producer.produce(topic, value, b"key")
+                        break
+                    except BufferError:
+                        producer.poll(0.1)
             if left % 1_000 == 0:
                 producer.poll(0)
         producer.flush()
-        return time.monotonic(), time.process_time() - cpu
+        return time.monotonic(), time.thread_time() - thread, time.process_time() - process
 
 
 def _is_snapshot(message: dict[str, Any]) -> bool:
@@ -136,36 +137,19 @@ def _records(message: dict[str, Any]) -> Iterator[Any]:
 
 def ours(prepared: Prepared, bootstrap_servers: str) -> dict[str, float]:
     """One round of the real producer process: from the feed's first byte to the last record on Kafka."""
-    feed = prepared.feed(SETTLE_S)
     # Quotes of Coinbase are those of its book, and come when they have changed.
     topics = (TRADES, DEPTH, QUOTES) if prepared.counts.quotes else (TRADES, DEPTH)
     due = prepared.counts.trades + prepared.counts.books + prepared.counts.quotes
     symbol = SYMBOL[prepared.exchange]
-    environment = {
-        **our_settings(prepared.exchange, f"http://127.0.0.1:{feed.port}", bootstrap_servers),
-        "SYMBOLS": symbol,
-    }
     published = Published(bootstrap_servers, topics)
-    with tempfile.TemporaryDirectory() as directory:
+    with prepared.feed(SETTLE_S) as feed, tempfile.TemporaryDirectory() as directory:
+        environment = {
+            **our_settings(prepared.exchange, f"http://127.0.0.1:{feed.port}", bootstrap_servers),
+            "SYMBOLS": symbol,
+        }
         start_positions = Path(directory) / "bearings.json"
         start_positions.write_bytes(b"{}")
         command = [sys.executable, "-m", "producers", "--symbols", symbol]
         command += ["--intervals", ",".join(_INTERVALS), "--bearings", str(start_positions)]
-        try:
-            with running(command, environment) as process:
-                assert feed.line()["settled"]
-                published.mark()
-                start = feed.line()["sending_at"]
-                cpu = cpu_s(process)
-                wait(lambda: published() >= due)
-                end = time.monotonic()
-                used = cpu_s(process) - cpu
-                resident = resident_bytes(process) / 2**20
-        finally:
-            feed.stop()
-            published.close()
-    return {
-        "messages_per_s": prepared.frames / (end - start),
-        "cpu_us": used / prepared.frames * 1e6,
-        "resident_mb": resident,
-    }
+        with running(command, environment) as process:
+            return measured(process, feed, published, prepared.frames, due)

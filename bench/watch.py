@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import urllib3
@@ -19,7 +20,7 @@ from cryptostream.engines.influxdb import InfluxServer
 _IDLE_S: Final = 2.0  # without a new point for so long all are written
 _DEADLINE_S: Final = 300.0
 # Each request costs the machine some milliseconds.
-_PERIOD_S: Final = 0.05
+_PERIOD_S: Final = 0.1
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,17 @@ class Pace:
 
     share: float
     seconds: float
+
+
+def pace_of(seen: Sequence[tuple[float, int]]) -> Pace:
+    """The pace of counts at times, from the first change to the last.
+
+    Where there is a single change, from the count before it: of so few points it is a bound at best.
+    """
+    changes = [number for number in range(1, len(seen)) if seen[number][1] != seen[number - 1][1]]
+    begin = changes[0] if len(changes) > 1 else changes[0] - 1
+    (start_s, first), (end_s, last) = seen[begin], seen[changes[-1]]
+    return Pace((last - first) / (last - seen[0][1]), end_s - start_s)
 
 
 class Watch:
@@ -60,17 +72,14 @@ class Watch:
         """Wait for `at_least` points and `idle_s` without one; the pace from the first to the last."""
         give_up = time.monotonic() + _DEADLINE_S
         while True:
-            moved = [self._seen[0]] + [
-                now for last, now in zip(self._seen, self._seen[1:], strict=False) if now[1] != last[1]
-            ]
-            if moved[-1][1] - moved[0][1] >= at_least and time.monotonic() - moved[-1][0] > idle_s:
+            seen = list(self._seen)
+            moved_s = next((at for at, count in seen if count == seen[-1][1]), 0.0)
+            stored = seen[-1][1] - self.first
+            if stored >= at_least and time.monotonic() - moved_s > idle_s:
                 self._stop.set()
-                (start, first), (end, last) = moved[1], moved[-1]
-                return Pace((last - first) / (last - moved[0][1]), end - start)
+                return pace_of(seen)
             if time.monotonic() > give_up:
-                raise SystemExit(
-                    f"only {moved[-1][1] - moved[0][1]} of {at_least} points were stored in time"
-                )
+                raise SystemExit(f"only {stored:,} of {at_least:,} points were stored in time")
             time.sleep(0.1)
 
     def _follow(self) -> None:
@@ -84,8 +93,13 @@ def consumer_process(
     influx: InfluxServer,
     arguments: Sequence[str],
     settings: Mapping[str, str] | None = None,
+    code: Path | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """The real consumer process."""
+    """The real consumer process.
+
+    Args:
+        code: directory of another state of the code; None for this one.
+    """
     environment = {
         "KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
         "STORE": "influxdb",
@@ -93,6 +107,8 @@ def consumer_process(
         "INFLUX_TOKEN": influx.token,
         "LOG_LEVEL": "WARNING",
         **(settings or {}),
+        # `-m` looks in the working directory first, and then here.
+        **({} if code is None else {"PYTHONPATH": str(code)}),
     }
-    with running([sys.executable, "-m", "consumers", *arguments], environment) as process:
+    with running([sys.executable, "-m", "consumers", *arguments], environment, cwd=code) as process:
         yield process

@@ -122,9 +122,9 @@ def _sides(result: Result) -> Iterator[str]:
         yield f"* {peer} ({how['licence']}): {how['options']}.{left_out}"
     yield "* cryptofeed 2.5.0 brings `order_book`, which is GPL-3.0: it lies in the environment of the peers"
     yield "  alone, which this benchmark makes when it is run; nothing of this project imports it."
-    yield "* cryptofeed 3.0.1 is not run: it is AGPL-3.0, and this benchmark's program would import it. By"
-    yield "  its source it speaks Kraken's v2, checks its checksum and Coinbase's count, keeps its asks"
-    yield "  and gives the taker's side: what is found here of 2.5.0 does not hold for it."
+    yield "* cryptofeed 3.0.1 is not run: it is AGPL-3.0. By its source it speaks Kraken's v2, checks its"
+    yield "  checksum and Coinbase's count, keeps its asks and gives the taker's side: what is found here of"
+    yield "  2.5.0 does not hold for it."
 
 
 def peers_speed_section(result: Result) -> Iterator[str]:

@@ -16,9 +16,19 @@ import orjson
 
 from bench.report import RESULTS, spread
 from bench.scale import COLUMNS, cells
-from scripts.benchmark_tables import Result, Target, table, targets
+from scripts.benchmark_tables import Result, table, targets
 from scripts.dashboard_benchmarks import api_section, page_section
 from scripts.exchange_benchmarks import exchanges_section, peers_books_section, peers_speed_section
+from scripts.path_benchmarks import (
+    before_section,
+    cryptofeed_section,
+    end_to_end_section,
+    peers_made_by_others,
+    producer_section,
+    quix_section,
+    symbols_section,
+    trades_section,
+)
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 
@@ -30,7 +40,12 @@ _HEAD: Final = """\
 
 Written by `python -m scripts.make_benchmarks` from the results of `make bench`. Sides of a comparison run in
 turn in the same run; figures are medians of the rounds, with their range. Ratios can be compared between
-machines, absolute figures cannot. Every command also prints its table and writes JSON to `bench/results`.
+machines, absolute figures cannot. Every command also prints its table and writes JSON to `bench/results`,
+with the machine, its load and the versions of libraries and engines. `make bench` runs the parts of
+`bench/parts.py` in at most 25 minutes; each runs alone by its name.
+
+Sides are compared by the CPU time a message of what does the work, measured alike on both: of the main thread
+for producers, of the whole process for consumers and beside peers. Rates stand beside it.
 """
 
 
@@ -82,34 +97,6 @@ def _stages(result: Result) -> Iterator[str]:
     yield from table(("stage alone, no socket and no broker", "µs a message"), rows)
 
 
-def _paths(result: Result) -> Iterator[str]:
-    known = {
-        "producer": "Producer path",
-        "consumer": "Consumer path, trades",
-        "klines": "Consumer path, bars",
-    }
-    sides = {name: result[name] for name in known if name in result}
-    yield from targets(
-        [
-            (f"{known[name]}: 70 % of the bare loop", f"{side['ratio']:.0%}", side["ratio"] >= 0.7)
-            for name, side in sides.items()
-        ]
-    )
-    for name, side in sides.items():
-        yield ""
-        yield from table(
-            (known[name], "messages/s", "CPU µs a message"),
-            [
-                (
-                    whose,
-                    spread([one["messages_per_s"] for one in side[key]]),
-                    f"{median([one['cpu_us'] for one in side[key]]):.1f}",
-                )
-                for whose, key in (("bare libraries", "bare"), ("CryptoStream", "ours"))
-            ],
-        )
-
-
 def _store(result: Result) -> Iterator[str]:
     rates = {name: median(values) for name, values in result["points_per_s"].items()}
     limit = max(rates["lines made before"], rates["… and compressed"])
@@ -137,49 +124,6 @@ def _commits(result: Result) -> Iterator[str]:
     yield from table(("points", "normal", "full", "full costs"), rows)
 
 
-def _end_to_end(result: Result) -> Iterator[str]:
-    steady = result["steady"]
-    stored = {name: q for name, q in steady["latencies_ms"].items() if name.endswith("stored")}
-    p50, p99 = max(q["p50"] for q in stored.values()), max(q["p99"] for q in stored.values())
-    cores = sum(steady["cores"].values())
-    asked_for: list[Target] = [
-        ("2,000 messages/s", f"{steady['messages_per_s']:,.0f}", steady["messages_per_s"] >= 2_000),
-        ("event time to stored, p50: 120 ms", f"{p50:,.0f} ms", p50 <= 120),
-        ("event time to stored, p99: 500 ms", f"{p99:,.0f} ms", p99 <= 500),
-        ("producers and consumers together: 1 core", f"{cores:.2f}", cores <= 1),
-    ]
-    backlog = result.get("backlog")
-    if backlog:
-        ratio = backlog["caught_up_per_s"] / 2_000
-        asked = f"a backlog of {backlog['messages']:,} caught up at 10 times 2,000/s"
-        asked_for.append((asked, f"{ratio:.1f} times", ratio >= 10))
-    yield from targets(asked_for)
-    yield ""
-    rows = [(name, f"{q['p50']:,.0f}", f"{q['p99']:,.0f}") for name, q in steady["latencies_ms"].items()]
-    yield from table(("stream and hop: age in ms", "p50", "worst p99 of 10 s"), rows)
-    yield ""
-    held = steady["resident_mb"]
-    yield from table(
-        ("process", "cores", "resident MB"),
-        [(name, f"{used:.2f}", f"{held[name]:.0f}") for name, used in steady["cores"].items()],
-    )
-
-
-def _quix(result: Result) -> Iterator[str]:
-    rates = {name: median(values) for name, values in result["bars_per_s"].items()}
-    ratio = rates["CryptoStream"] / rates["Quix Streams 3"]
-    different = result["different"]
-    yield from targets(
-        [
-            ("2 times Quix Streams on the same job", f"{ratio:.1f} times", ratio >= 2),
-            (f"the same output, {result['compared']:,} values", f"{different} differ", not different),
-        ]
-    )
-    yield ""
-    rows = [(name, spread(values)) for name, values in result["bars_per_s"].items()]
-    yield from table(("", "bars/s"), rows)
-
-
 def _scale(result: Result) -> Iterator[str]:
     runs = result["runs"]
     yield f"Each further symbol: {result['mb_per_symbol'] * 1e3:.0f} kB resident, "
@@ -200,12 +144,16 @@ def _scale(result: Result) -> Iterator[str]:
 
 _SECTIONS: Final[tuple[tuple[str, str, Callable[[Result], Iterator[str]]], ...]] = (
     ("indicators", "Indicators", _indicators),
-    ("paths", "Producer and consumer path", _paths),
+    ("producer", "Producer path", producer_section),
+    ("cryptofeed", "Beside cryptofeed", cryptofeed_section),
+    ("symbols", "Symbols of one producer", symbols_section),
+    ("trades", "Trades, beside the bare loop and Telegraf", trades_section),
+    ("quix", "Beside Quix Streams", quix_section),
+    ("before", "Bars with all indicators, beside the code before", before_section),
+    ("end_to_end", "End to end", end_to_end_section),
     ("stages", "Where a message's time goes in the producer", _stages),
     ("store", "InfluxDB writer", _store),
     ("commits", "SQLite's commits", _commits),
-    ("end_to_end", "End to end", _end_to_end),
-    ("quix", "Beside Quix Streams", _quix),
     ("scale", "Many symbols", _scale),
     ("exchanges", "What each exchange costs", exchanges_section),
     ("peers_books", "Beside cryptofeed and ccxt: what is shown", peers_books_section),
@@ -213,6 +161,10 @@ _SECTIONS: Final[tuple[tuple[str, str, Callable[[Result], Iterator[str]]], ...]]
     ("dashboard_api", "Dashboard: the API", api_section),
     ("dashboard_page", "Dashboard: the page", page_section),
 )
+
+
+# Sections that are no longer written stay until the benchmark that came in their place has been run.
+_SUCCESSORS: Final = {"Producer and consumer path": "producer"}
 
 
 def page(results: Path, former: str = "") -> str:
@@ -230,14 +182,23 @@ def page(results: Path, former: str = "") -> str:
             lines += [f"## {title}\n", _how(result["machine"]), *section(result), ""]
         elif title in kept:
             lines += [f"## {title}", kept[title].rstrip("\n"), ""]
+        for old, successor in _SUCCESSORS.items():
+            if successor == name and old in kept and not path.is_file():
+                lines += [f"## {old}", kept[old].rstrip("\n"), ""]
+    lines += ["## Peers\n", *peers_made_by_others(), ""]
     return "\n".join(lines)
 
 
 def _how(machine: Result) -> str:
     return (
         f"`{machine['command']}`, {machine['date']}, commit {machine['commit']}, {machine['cores']} vCPU "
-        f"{machine['cpu']}, Python {machine['python']}.\n"
+        f"{machine['cpu']}, Python {machine['python']}{_load(machine)}.\n"
     )
+
+
+def _load(machine: Result) -> str:
+    """The load average before the benchmark and after it; results of old have none."""
+    return ", load {} before and {} after".format(*machine["load"]) if "load" in machine else ""
 
 
 def main() -> None:

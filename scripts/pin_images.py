@@ -100,7 +100,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of `python -m scripts.pin_images`."""
-    parser = argparse.ArgumentParser(prog="python -m scripts.pin_images", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.pin_images", description=__doc__, allow_abbrev=False
+    )
     parser.add_argument("--check", action="store_true", help="write nothing; 1 if anything is otherwise")
     parser.add_argument("--registry", required=True, metavar="URL", help="that the images are pulled from")
     arguments = parser.parse_args(argv)

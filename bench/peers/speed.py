@@ -9,7 +9,6 @@ from __future__ import annotations
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -63,16 +62,7 @@ def speed_to_kafka(peer: Peer, python: Path, prepared: Prepared, bootstrap_serve
     with_topics(bootstrap_servers)
     published = Published(bootstrap_servers, KAFKA_TOPICS)
     due = prepared.counts.trades + prepared.counts.books
-    try:
-        figures, _ = _round(
-            peer,
-            python,
-            prepared,
-            ["--kafka", bootstrap_servers],
-            (published.mark, lambda: published() >= due),
-        )
-    finally:
-        published.close()
+    figures, _ = _round(peer, python, prepared, ["--kafka", bootstrap_servers], (published, due))
     return figures
 
 
@@ -90,35 +80,32 @@ def _round(
     python: Path,
     prepared: Prepared,
     more: list[str],
-    watched: tuple[Callable[[], None], Callable[[], bool]] | None,
+    watched: tuple[Published, int] | None,
 ) -> tuple[dict[str, float], dict[str, int]]:
-    feed = prepared.feed(_SETTLE_S)
-    url = f"http://127.0.0.1:{feed.port}"
-    command = peer_command(peer, python, prepared.exchange, url, (SYMBOL[prepared.exchange],))
-    command += [*(["--quotes"] if prepared.counts.quotes else []), *more]
-    try:
-        with (
-            tempfile.TemporaryDirectory(prefix="cryptostream-peers-") as directory,
-            (Path(directory) / "out").open("w+b") as out,
-        ):
-            # Where cryptofeed keeps its list of symbols.
-            settings = {"XDG_CACHE_HOME": directory}
-            with running(command, settings, stop_s=_STOP_S, stdout=out, stderr=subprocess.DEVNULL) as process:
-                feed.line()  # settled
-                if watched is not None:
-                    watched[0]()
-                began = _Mark(feed.line()["sending_at"], cpu_s(process))
-                feed.line()  # sent
-                if watched is None:
-                    end = _idle(process)
-                else:
-                    wait(watched[1])
-                    end = _Mark(time.monotonic(), cpu_s(process))
-                resident = resident_bytes(process) / 2**20
-            out.seek(0)
-            counts: dict[str, int] = _counts(out.read())
-    finally:
-        feed.stop()
+    with (
+        prepared.feed(_SETTLE_S) as feed,
+        tempfile.TemporaryDirectory(prefix="cryptostream-peers-") as directory,
+        (Path(directory) / "out").open("w+b") as out,
+    ):
+        url = f"http://127.0.0.1:{feed.port}"
+        command = peer_command(peer, python, prepared.exchange, url, (SYMBOL[prepared.exchange],))
+        command += [*(["--quotes"] if prepared.counts.quotes else []), *more]
+        # Where cryptofeed keeps its list of symbols.
+        settings = {"XDG_CACHE_HOME": directory}
+        with running(command, settings, stop_s=_STOP_S, stdout=out, stderr=subprocess.DEVNULL) as process:
+            feed.line(process)  # settled
+            if watched is not None:
+                watched[0].mark()
+            began = _Mark(feed.line()["sending_at"], cpu_s(process))
+            feed.line()  # sent
+            if watched is None:
+                end = _idle(process)
+            else:
+                wait(*watched)
+                end = _Mark(time.monotonic(), cpu_s(process))
+            resident = resident_bytes(process) / 2**20
+        out.seek(0)
+        counts: dict[str, int] = _counts(out.read())
     used = end.cpu_s - began.cpu_s
     if not used:
         raise Spoilt(f"{peer.title}: was not seen at work")

@@ -20,10 +20,10 @@ from bench.peers.clients.lines import LEVELS, Lines, asked
 logging.getLogger("feedhandler").setLevel(logging.CRITICAL)
 logging.getLogger("cryptofeed").setLevel(logging.CRITICAL)
 # Needed by version 2.5 to subscribe at all; the simulator asks for none.
-_CONFIG = {"coinbase": {"key_id": "none", "key_secret": "none"}, "log": {"disabled": True}}
+CONFIG = {"coinbase": {"key_id": "none", "key_secret": "none"}, "log": {"disabled": True}}
 
 
-class _Pointed:
+class Pointed:
     """A feed at the simulator's address, which is not encrypted: its connections insist on wss://."""
 
     def connect(self) -> Any:
@@ -42,7 +42,7 @@ def _pointed(arguments: Namespace) -> type[Any]:
     else:
         base, socket = Coinbase, WebsocketEndpoint(f"{stream}/", options={"compression": None})
         rest = RestEndpoint(f"{arguments.rest}/api/v3/brokerage", routes=Routes("/market/products"))
-    return type(base.__name__, (_Pointed, base), {"websocket_endpoints": [socket], "rest_endpoints": [rest]})
+    return type(base.__name__, (Pointed, base), {"websocket_endpoints": [socket], "rest_endpoints": [rest]})
 
 
 def _time_ms(book: Any) -> int | None:
@@ -83,12 +83,12 @@ def _callbacks(arguments: Namespace, lines: Lines) -> dict[str, Any]:
 def main() -> None:
     arguments = asked()
     lines = Lines(arguments.lines)
-    handler = FeedHandler(config=_CONFIG)
+    handler = FeedHandler(config=CONFIG)
     callbacks = _callbacks(arguments, lines)
     # Kraken's book of the depth that ours has; Coinbase sends the whole one whatever is asked for.
     depth = {"max_depth": LEVELS} if arguments.exchange == "kraken" else {}
     feed = _pointed(arguments)(
-        symbols=arguments.symbols, channels=list(callbacks), callbacks=callbacks, config=_CONFIG, **depth
+        symbols=arguments.symbols, channels=list(callbacks), callbacks=callbacks, config=CONFIG, **depth
     )
     handler.add_feed(feed)
     try:
