@@ -79,6 +79,7 @@ def values_of(measurement: Measurement) -> st.SearchStrategy[tuple[Value, ...]]:
         "float": st.none() | st.floats(),
         "int": st.none() | st.integers(-(2**63), 2**63 - 1),
         "bool": st.none() | st.booleans(),
+        "string": st.none() | tag_texts() | st.sampled_from(["back\\", '"', 'a\\"b', "null", "7", "true"]),
     }
     return st.tuples(*(kinds[column.type] for column in measurement.columns))
 
@@ -113,7 +114,7 @@ def rows_expected(stored: Iterable[Point]) -> dict[str, list[Row]]:
         fields = {
             column.name: value
             for column, value in zip(measurement.columns, point.values, strict=True)
-            if value is not None and math.isfinite(value)
+            if value not in (None, "") and (isinstance(value, str) or math.isfinite(value))
         }
         if fields:
             identity = (measurement.name, point.time_ns, tags)
