@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -47,15 +47,23 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# Folders that test no unit, and need no engine.
+_WHOLE: Final = ("exchange_contract", "frames", "security")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What lies in tests/integration needs an engine; unit tests come first, long ones only if asked for."""
-    if "long" not in config.option.markexpr:
-        long = [item for item in items if item.get_closest_marker("long") is not None]
-        config.hook.pytest_deselected(items=long)
-        items[:] = [item for item in items if item.get_closest_marker("long") is None]
+    for marker in ("long", "simulation"):
+        if marker not in config.option.markexpr:
+            seldom = [item for item in items if item.get_closest_marker(marker) is not None]
+            config.hook.pytest_deselected(items=seldom)
+            items[:] = [item for item in items if item.get_closest_marker(marker) is None]
     for item in items:
-        if "integration" in Path(str(item.path)).relative_to(ROOT).parts:
+        parts = Path(str(item.path)).relative_to(ROOT).parts
+        if "integration" in parts:
             item.add_marker(pytest.mark.integration)
+        elif parts[1] in _WHOLE:
+            item.add_marker(pytest.mark.thorough)
     items.sort(key=lambda item: item.get_closest_marker("integration") is not None)
 
 

@@ -37,7 +37,7 @@ LEGACY_NETWORK: Final = "crypto_network"
 
 def main() -> int:
     """Run the steps; exit code 1 and the first broken promise if one does not hold."""
-    parser = argparse.ArgumentParser(prog="python -m tests.compose", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.compose", description=__doc__, allow_abbrev=False)
     parser.add_argument("--broker", choices=FILES, default="confluent")
     parser.add_argument("--c3", action="store_true", help="with Control Center")
     parser.add_argument("--snapshots", action="store_true", help="with the snapshot pipeline")

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +18,6 @@ SYMBOLS: Final = 4
 # Those of the profiles of other exchanges.
 ELSEWHERE: Final = (("kraken", "BTC/USD"), ("coinbase", "BTC-USD"))
 EXCHANGES: Final = ("binance", *(exchange for exchange, _ in ELSEWHERE))
-SERIES: Final = (SYMBOLS + len(ELSEWHERE)) * (5 + 1)  # intervals and trades
 MEMORY_BYTES: Final = 4 * 10**9
 # One trade that is not sent, one that comes as garbage, one hole in an order book; each at the next occasion.
 FAULTS: Final = (
@@ -41,28 +41,57 @@ _SECRET_FILES: Final = (
 )
 
 
+Series = tuple[str, str, str, str]  # exchange, symbol, stream, interval
+
+
+def expected_series(markets: Iterable[str], intervals: Iterable[str]) -> set[Series]:
+    """What the ledger of a stack has to count.
+
+    Args:
+        markets: with their exchanges, like `kraken:BTC/USD`.
+    """
+    streams = [("trades", ""), *(("klines", interval) for interval in intervals)]
+    return {
+        (exchange, symbol, *stream)
+        for exchange, _, symbol in (market.partition(":") for market in markets)
+        for stream in streams
+    }
+
+
+def configured_series(composer: Composer) -> set[Series]:
+    """The same by the settings that the services of the stack have."""
+    program = (
+        "import json; from shared.settings import load_settings; of = load_settings(); "
+        "print(json.dumps([list(map(str, of.markets)), of.intervals]))"
+    )
+    said = composer.call("run", "--rm", "--no-deps", "-T", "--entrypoint", "python", "cli", "-c", program)
+    return expected_series(*json.loads(said.strip().splitlines()[-1]))
+
+
+def series_of(one: dict[str, Any]) -> Series:
+    return one["exchange"], one["symbol"], one["stream"], one["interval"]
+
+
 def ledger(composer: Composer) -> dict[str, Any]:
     """The completeness ledger, counted again from the store: nothing lost, nothing missing."""
     text = composer.cli("ledger", "--verify", "--format", "json", check=False, timeout_s=600)
     if not text.startswith("{"):
         raise Failed(f"ledger: no report: {text[-300:]}")
     found: dict[str, Any] = json.loads(text)
-    lost = {
-        " ".join(filter(None, (one["symbol"], one["stream"], one["interval"]))): one["lost"]
-        for one in found["series"]
-        if one["lost"]
-    }
+    lost = {" ".join(filter(None, series_of(one))): one["lost"] for one in found["series"] if one["lost"]}
     if lost or not found["complete"]:
         raise Failed(f"ledger: lost {lost}; verification {json.dumps(found['verification'])[:1_500]}")
-    if len(found["series"]) != SERIES:
-        raise Failed(f"ledger: {len(found['series'])} series, {SERIES} expected")
-    counted = sum(one["expected"] for one in found["series"])
-    say(f"ledger: {counted:,} expected in {SERIES} series, all stored, 0 lost; the store agrees")
+    counted, wanted = set(map(series_of, found["series"])), configured_series(composer)
+    if counted != wanted:
+        missing, others = sorted(wanted - counted), sorted(counted - wanted)
+        raise Failed(f"ledger: not counted {missing}, counted beside the settings {others}")
+    total = sum(one["expected"] for one in found["series"])
+    say(f"ledger: {total:,} expected in {len(wanted)} series, all stored, 0 lost; the store agrees")
     return found
 
 
-def expected(found: dict[str, Any]) -> dict[tuple[str, str, str], int]:
-    return {(one["symbol"], one["stream"], one["interval"]): one["expected"] for one in found["series"]}
+def expected(found: dict[str, Any]) -> dict[Series, int]:
+    return {series_of(one): one["expected"] for one in found["series"]}
 
 
 def flowing(composer: Composer) -> None:

@@ -1,170 +1,36 @@
-"""What every exchange behind the port has to keep, case by case, on the simulated exchange.
+"""What every exchange behind the port has to keep, case by case, on the simulated exchange in virtual time.
 
 A fourth exchange is accepted when its folder passes here: it is a line of `stand.SYMBOLS`, and the faults
-that only its protocol has are lines of `FAULTS`.
+that only its protocol has are lines of `cases.FAULTS`.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from decimal import Decimal
-from functools import partial
 from itertools import pairwise
 from typing import Any, Final
 
 import pytest
 
 from producers.exchanges.registry import EXCHANGES
-from tests.exchange_contract.stand import ALIASES, SYMBOLS, Run, carried
-
-# Seconds lie between two faults: a book proved by a counter of all messages is exact between them.
-# By case: the simulator's faults, and after how many seconds a connection is replaced.
-FAULTS: Final[Mapping[str, tuple[Sequence[str], float | None]]] = {
-    "none": ((), None),
-    "gap": (("skip:every=3,streams=trade",), None),
-    "duplicate": (("duplicate:every=1,streams=trade",), None),
-    "reorder": (("reorder:every=3,streams=trade",), None),
-    "reconnect": (("drop:at=6",), None),
-    "silent": (("silent:at=4,duration=60",), None),
-    # Of a quiet stream the next connection takes over after 10 s.
-    "rollover": ((), 3.0),
-    "halt": (("halt:at=6,duration=4",), None),
-    "bad frame": (("malformed:every=5,streams=trade", "truncated:every=7,streams=trade"), None),
-    "bad book": (("malformed:every=6,streams=depth", "skip:every=8,streams=depth"), None),
-    "repair": (("skip:every=4,streams=trade", "rest_5xx:every=5", "rest_garbage:every=7"), None),
-    "checksum": (("bad_checksum:every=4",), None),
-    "acknowledgement": (("wrong_ack:at=0",), None),
-    "counter": (("counter_jump:every=4,streams=trade",), None),
-    "alias": (("skip:every=3,streams=trade", "drop:at=8"), None),
-}
-ONLY: Final = {
-    "checksum": ("kraken",),
-    "acknowledgement": ("kraken",),
-    "counter": ("coinbase",),
-    "alias": ("coinbase",),
-}
-# Cases in which the connection stays as it is.
-CALM: Final = ("none", "gap", "duplicate", "reorder", "bad frame", "repair")
-# In which the stream withholds trades while it lives: a quiet bar may be closed without them, and is revised.
-WITHHELD: Final = ("gap", "reorder", "repair", "alias")
-# A message of any channel that does not come in its turn leaves no book proved by a counter.
-UNCOUNTED: Final = ("gap", "reorder", "repair")
-# Heartbeats tell within seconds that a connection is dead.
-HEARD: Final = ("kraken", "coinbase")
-# Its stream leaves closing zeros out.
-TRIMMED: Final = ("coinbase",)
-UNDISTURBED: Final = ("none", "gap", "duplicate", "reorder", "repair", "rollover")
-# What a case has to show, by kind of fault: how often it has struck at least.
-STRUCK: Final[Mapping[str, Mapping[str, int]]] = {
-    "gap": {"skip": 5},
-    "duplicate": {"duplicate": 5},
-    "reorder": {"reorder": 3},
-    "reconnect": {"drop": 1},
-    "silent": {"silent": 1},
-    "halt": {"halt": 1},
-    "bad frame": {"malformed": 2, "truncated": 1},
-    "bad book": {"malformed": 2, "skip": 2},
-    "repair": {"skip": 3},
-    "checksum": {"bad_checksum": 3},
-    "acknowledgement": {"wrong_ack": 1},
-    "counter": {"counter_jump": 3},
-    "alias": {"skip": 3, "drop": 1},
-}
-# What an address may do, by exchange: messages a second on its connections, and requests over REST in ten
-# seconds, of which a start may send a burst (the documents of the first two name no figure for all requests
-# alike: Binance weighs them, Kraken only says that it may refuse).
-MESSAGES_A_SECOND: Final = {"binance": 5, "coinbase": 8}
-REQUESTS_IN_10_S: Final = {"kraken": 20 + 10, "coinbase": 20 + 80}
-# Exact books of the busy symbol.
-BOOKS: Final = 10
-CASES: Final = [
-    (exchange, case) for exchange in SYMBOLS for case in FAULTS if exchange in ONLY.get(case, (exchange,))
-]
-
-
-def books_to_see(case: str, symbol_at: int) -> int:
-    return BOOKS if symbol_at == 0 and case != "silent" else 0
-
-
-def shown(case: str, run: Run) -> bool:
-    """Whether all has happened that the tests of a case look at."""
-    if any(run.hits.get(kind, 0) < least for kind, least in STRUCK.get(case, {}).items()):
-        return False
-    changed, calm = run.rollovers + run.reconnects, run.symbols[1]
-    match case:
-        case "none":
-            flat = any(not bar["trade_count"] for bar in run.bars(calm))
-            seen = flat and all(len(run.quotes(symbol)) >= 3 for symbol in run.symbols)
-        case "gap":
-            seen = sum(repaired(run, symbol) for symbol in run.symbols) >= 5
-        case "duplicate":
-            seen = any(run.ledger(symbol, "duplicate") for symbol in run.symbols)
-        case "reconnect" | "alias":
-            seen = run.reconnects >= 1
-        case "rollover":
-            seen = run.rollovers >= 1
-        case "silent":
-            seen = changed >= (1 if run.exchange in HEARD else 0)
-        case "acknowledgement":
-            seen = changed >= 1
-        case "repair":
-            seen = run.hits.get("rest_5xx", 0) + run.hits.get("rest_garbage", 0) >= 1
-        case "checksum":
-            seen = unsynced_for(run, "is not the exchange's", any)
-        case "counter":
-            seen = unsynced_for(run, "missing on the connection", all)
-        case _:
-            seen = True
-    return seen and (case == "silent" or books_seen(run))
-
-
-def repaired(run: Run, symbol: str) -> int:
-    return sum(trade["source"] == "backfill" for trade in run.trades(symbol))
-
-
-def books_seen(run: Run) -> bool:
-    """Whether there are exact books of the busy symbol, and diffs that they can be held to."""
-    tops = {book["update_id"] for book in run.books(run.symbols[0]) if book["synced"]}
-    diffs = [each for each in run.diffs(run.symbols[0]) if each["kind"] == "diff"]
-    return sum(each["final_update_id"] in tops for each in diffs) >= BOOKS
-
-
-def unsynced_for(run: Run, reason: str, of_symbols: Callable[[Iterable[bool]], bool]) -> bool:
-    return of_symbols(
-        any(reason in (each["detail"] or "") for each in run.ledger(symbol, "unsynced"))
-        for symbol in run.symbols
-    )
-
-
-class _Runs(dict[tuple[str, str], Run]):
-    """Those of an exchange go on at the same time, once one of them is asked for."""
-
-    def __missing__(self, key: tuple[str, str]) -> Run:
-        asyncio.run(self._of(key[0]))
-        return self[key]
-
-    async def _of(self, exchange: str) -> None:
-        cases = [case for at, case in CASES if at == exchange]
-        work = [
-            carried(
-                exchange,
-                FAULTS[case][0],
-                partial(shown, case),
-                age_s=FAULTS[case][1],
-                aliases=ALIASES if case == "alias" else None,
-            )
-            for case in cases
-        ]
-        for case, run in zip(cases, await asyncio.gather(*work), strict=True):
-            self[exchange, case] = run
-
-
-@pytest.fixture(scope="session")
-def runs() -> Mapping[tuple[str, str], Run]:
-    """All runs."""
-    return _Runs()
-
+from producers.exchanges.rest_port import TRADING
+from tests.exchange_contract.cases import (
+    CALM,
+    CASES,
+    HEARD,
+    MESSAGES_A_SECOND,
+    REQUESTS_IN_10_S,
+    TRIMMED,
+    UNCOUNTED,
+    UNDISTURBED,
+    WITHHELD,
+    WRITTEN_PLACES,
+    books_to_see,
+    repaired,
+    unsynced_for,
+)
+from tests.exchange_contract.stand import SYMBOLS, Run
 
 every_exchange = pytest.mark.parametrize("exchange", SYMBOLS)
 every_case = pytest.mark.parametrize(("exchange", "case"), CASES)
@@ -181,9 +47,13 @@ def test_every_exchange_of_the_registry_is_here() -> None:
 @every_exchange
 def test_01_names_are_those_that_were_asked_for(runs: Mapping[Any, Run], exchange: str) -> None:
     run = runs[exchange, "none"]
-    market = [(key, value) for topic, key, value in run.records.taken if topic.startswith("market.")]
-    assert {key for key, _ in market} == {f"{exchange}:{symbol}".encode() for symbol in run.symbols}
-    assert all(f"{value['exchange']}:{value['symbol']}".encode() == key for key, value in market)
+    market = {at: values for at, values in run.records.items() if at[0].startswith("market.")}
+    assert {key for _, key in market} == {f"{exchange}:{symbol}" for symbol in run.symbols}
+    assert all(
+        f"{value['exchange']}:{value['symbol']}" == key
+        for (_, key), values in market.items()
+        for value in values
+    )
 
 
 @every_exchange
@@ -274,6 +144,10 @@ def test_10_a_halt_is_no_loss(runs: Mapping[Any, Run], exchange: str) -> None:
     for symbol in run.symbols:
         assert not run.ledger(symbol, "lost")
         assert not [each for each in run.ledger(symbol, "uncarried") if each["stream"] == "trades"]
+        # A poll may come only after this halt.
+        if EXCHANGES[exchange].promises.halts.startswith("channels"):
+            told = [each["status"] == TRADING for each in run.told(symbol)]
+            assert told == [True, False, True]
 
 
 @every_exchange
@@ -282,7 +156,7 @@ def test_11_a_bad_frame_costs_only_itself(runs: Mapping[Any, Run], exchange: str
     struck = run.hits["malformed"] + run.hits["truncated"]
     assert struck >= 3
     # A frame may have some trades.
-    assert 1 <= len(run.records.letters) <= 3 * struck
+    assert 1 <= len(run.letters) <= 3 * struck
 
 
 @every_exchange
@@ -445,8 +319,42 @@ def test_18_no_limit_of_the_exchange_is_passed(runs: Mapping[Any, Run], exchange
 def test_19_an_alias_is_published_under_the_name_that_was_asked_for(runs: Mapping[Any, Run]) -> None:
     run = runs["coinbase", "alias"]
     assert run.symbols[0] == "BTC-USDC" and "BTC-USDC" not in run.world.symbols
-    carried_under = {key for topic, key, _ in run.records.taken if topic.startswith("market.")}
-    assert carried_under == {f"coinbase:{symbol}".encode() for symbol in run.symbols}
+    carried_under = {key for topic, key in run.records if topic.startswith("market.")}
+    assert carried_under == {f"coinbase:{symbol}" for symbol in run.symbols}
     # By what the stream said of its other name, and by what REST repaired.
     assert {trade["source"] for trade in run.trades("BTC-USDC")} >= {"stream", "backfill"}
     assert not run.ledger("BTC-USDC", "lost")
+
+
+@every_exchange
+def test_20_an_instrument_is_told_once_as_the_exchange_has_it(runs: Mapping[Any, Run], exchange: str) -> None:
+    run, promises = runs[exchange, "none"], EXCHANGES[exchange].promises
+    for symbol in run.symbols:
+        (told,) = run.told(symbol)
+        market = run.market(symbol).instrument
+        assert (told["exchange"], told["status"], told["alias"]) == (exchange, "TRADING", None)
+        assert (told["base"], told["quote"]) == (market.base_asset, market.quote_asset)
+        assert Decimal(told["tick"]) == Decimal(1).scaleb(-market.price_decimals)
+        places = WRITTEN_PLACES.get(exchange, market.quantity_decimals)
+        assert Decimal(told["lot"]) == Decimal(1).scaleb(-places)
+        assert told["trades_repaired_by"] == promises.trades.repair
+        assert told["bars_from"] == promises.bars.source
+        assert run.asked_ms - 600_000 < told["since_ms"] <= run.asked_ms
+        # The law of these steps: prices and quantities are whole numbers of them.
+        for trade in run.trades(symbol):
+            assert not Decimal(trade["price"]) % Decimal(told["tick"])
+            assert not Decimal(trade["quantity"]) % Decimal(told["lot"])
+
+
+def test_21_a_halt_that_a_stream_tells_is_told_with_its_end(runs: Mapping[Any, Run]) -> None:
+    run = runs["kraken", "halt"]
+    for symbol in run.symbols:
+        statuses = [each["status"] for each in run.told(symbol)]
+        assert statuses[0] == statuses[-1] == "TRADING" and len(set(statuses)) == 2
+        times = [each["since_ms"] for each in run.told(symbol)]
+        assert times == sorted(set(times))
+
+
+def test_22_an_alias_is_told(runs: Mapping[Any, Run]) -> None:
+    run = runs["coinbase", "alias"]
+    assert {each["alias"] for each in run.told("BTC-USDC")} == {"BTC-USD"}

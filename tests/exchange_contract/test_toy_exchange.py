@@ -8,17 +8,15 @@ from typing import Any, Final
 
 import pytest
 
-from producers.exchanges.registry import EXCHANGES
-from shared.markets import NOTATIONS, Notation
-from simulator.protocols.registry import EXCHANGES as SPOKEN
-from tests.exchange_contract import stand, test_contract
+from tests.exchange_contract import test_contract
+from tests.exchange_contract.cases import CALM, FAULTS, ONLY
 from tests.exchange_contract.stand import Run
-from tests.exchange_contract.toy.exchange import EXCHANGE, TOY
-from tests.exchange_contract.toy.simulated import SPOKEN as SPOKEN_BY_TOY
+from tests.exchange_contract.toy.exchange import EXCHANGE
+from tests.exchange_contract.toy.registered import register
 
 Case = Callable[..., None]
 # Cases of faults that only other protocols have.
-OF_ALL: Final = [case for case in test_contract.FAULTS if case not in test_contract.ONLY]
+OF_ALL: Final = [case for case in FAULTS if case not in ONLY]
 NUMBERED: Final[dict[str, Case]] = {
     name: function
     for name, function in vars(test_contract).items()
@@ -30,19 +28,15 @@ def cases_of(name: str) -> list[str]:
     """The runs that a numbered case looks at; one without a choice has its own."""
     if "case" not in inspect.signature(NUMBERED[name]).parameters:
         return [""]
-    chosen = test_contract.CALM if name.startswith("test_17") else OF_ALL
+    chosen = CALM if name.startswith("test_17") else OF_ALL
     return [case for case in chosen if case in OF_ALL]
 
 
-@pytest.fixture(scope="module")
-def runs() -> Iterator[Mapping[Any, Run]]:
+@pytest.fixture(scope="module", autouse=True)
+def toy() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(EXCHANGES, EXCHANGE, TOY)
-        patch.setitem(SPOKEN, EXCHANGE, SPOKEN_BY_TOY)
-        patch.setitem(stand.SYMBOLS, EXCHANGE, ("BTC-USD", "XRP-USD"))
-        patch.setitem(NOTATIONS, EXCHANGE, Notation("a product of Toy", "-", ("BTC-USD", "XRP-USD")))
-        patch.setattr(test_contract, "CASES", [(EXCHANGE, case) for case in OF_ALL])
-        yield test_contract._Runs()
+        register(patch)
+        yield
 
 
 @pytest.mark.parametrize(("name", "case"), [(name, case) for name in NUMBERED for case in cases_of(name)])
@@ -52,4 +46,4 @@ def test_the_toy_keeps_the_numbered_case(runs: Mapping[Any, Run], name: str, cas
 
 def test_what_concerns_every_exchange_was_asked_of_the_toy() -> None:
     numbers = {name.split("_")[1] for name in NUMBERED}
-    assert numbers == {*(f"{number:02}" for number in range(1, 19)), "13b"}
+    assert numbers == {*(f"{number:02}" for number in range(1, 19)), "13b", "20"}

@@ -13,7 +13,7 @@ _TOLD_EACH_S = 10.0
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="make frames ARGS=", description=__doc__)
+    parser = argparse.ArgumentParser(prog="make frames ARGS=", description=__doc__, allow_abbrev=False)
     parser.add_argument("--count", type=int, default=10_000_000, help="frames, answers and records")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)

@@ -10,6 +10,7 @@ import random
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from types import ModuleType
 from typing import Any, Final, cast
 from unittest.mock import patch
@@ -58,7 +59,7 @@ class Kafka:
         newest: the last message of each topic.
     """
 
-    congested = False
+    held_back = ((), ())
 
     def __init__(self) -> None:
         self.trades: Counter[int] = Counter()
@@ -85,6 +86,9 @@ class Kafka:
             self.bars[message["interval"], message["open_time_ms"]] += 1
         if delivered is not None:
             delivered(0, self.published)
+
+    def sender(self, topic: str, key: bytes) -> Callable[[bytes], None]:
+        return partial(self.send, topic, key)
 
     def send_dead_letter(self, letter: DeadLetter) -> None:
         headers = sum(len(name) + len(value) for name, value in letter.headers)
@@ -267,11 +271,13 @@ class Stand:
         self.instrument = Instrument("binance", SYMBOL, INTERVALS, book_interval_ms=1_000, warmup_bars=0)
         self.runner.register(self.instrument, INTERVALS)
         self.announced = self.distrusted = 0
+        steps = {SYMBOL: self.instrument.next_steps}
         self.reader = FrameReader(
             {SYMBOL: self.instrument},
             self.runner,
             self._metrics,
             self.clock,
+            lanes=BINANCE.lanes(plan(streams=streams_of(SYMBOL, INTERVALS)), steps),
             announced=self._announced,
             distrusted=self._distrusted,
         )

@@ -124,6 +124,14 @@ def member_ids(bootstrap_servers: str, group: str) -> set[str]:
     return {member.member_id for member in _members(bootstrap_servers, group)}
 
 
+def assignments(bootstrap_servers: str, group: str) -> dict[str, set[tuple[str, int]]]:
+    """Topics and partitions by id of the group's present members."""
+    return {
+        member.member_id: {(at.topic, at.partition) for at in member.assignment.topic_partitions}
+        for member in _members(bootstrap_servers, group)
+    }
+
+
 def _members(bootstrap_servers: str, group: str) -> list[MemberDescription]:
     admin = AdminClient({"bootstrap.servers": bootstrap_servers})
     described = admin.describe_consumer_groups([group], request_timeout=5)[group]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,10 +9,9 @@ from typing import Any, cast
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from consumers.assembly import Assembly
 from consumers.enrich.port import Enricher, Known
 from consumers.indicators.registry import indicator_set
-from consumers.measurements import MEASUREMENTS
-from consumers.process import ConsumerProcess
 from consumers.service import StreamConsumer
 from consumers.stores.influxdb import InfluxStore
 from consumers.stores.influxdb_reader import InfluxReader
@@ -21,14 +19,13 @@ from consumers.stores.port import Store
 from consumers.streams import Stream, enricher_of, streams
 from cryptostream.engines.influxdb import InfluxServer
 from shared.intervals import interval_ms
-from shared.kafka import producer_config
 from shared.messages import encode
 from shared.metrics import ServiceMetrics
 from shared.settings import Settings
 from shared.topics import TRADES, klines_topic
 from tests.builders import kline, trade
-from tests.consumer_doubles import MemoryStore
 from tests.integration.kafka_answers import ends
+from tests.simulation.store import MemoryStore
 
 Sent = tuple[str, bytes, Any]  # topic, key, message
 Exported = dict[tuple[str, tuple[str, ...], int], dict[str, Any]]
@@ -76,20 +73,13 @@ def bars(symbols: Sequence[str], interval: str, count: int, start_ms: int) -> li
 
 def undisturbed(records: Sequence[Sent], intervals: Sequence[str] = ()) -> Exported:
     """What the pure part makes of the records: no Kafka, no crash, one batch."""
-    store = MemoryStore()
+    store = MemoryStore(ticks_expiry_ns=None)
     for stream in streams(("klines", "trades"), intervals, memory_broker=False):
         batch = [(0, n, message) for n, (topic, _, message) in enumerate(records) if topic == stream.topic]
         enricher = _enricher(stream)
         enricher.assign(0, Known(0, 0))
         store.write(enricher.receive(batch, 0).points)
-    return {
-        key: {
-            column: value
-            for column, value in zip(_COLUMNS[key[0]], values, strict=True)
-            if value is not None and not (isinstance(value, float) and not math.isfinite(value))
-        }
-        for key, values in store.rows.items()
-    }
+    return store.rows
 
 
 def _enricher(stream: Stream) -> Enricher:
@@ -98,11 +88,6 @@ def _enricher(stream: Stream) -> Enricher:
 
 _INDICATORS = indicator_set(("all",))
 _MEASURED = ("trade", "trade_summary", "kline", "indicator")
-
-
-_COLUMNS = {name: tuple(column.name for column in MEASUREMENTS[name].columns) for name in _MEASURED} | {
-    "indicator": _INDICATORS.columns
-}
 
 
 def exported(settings: Settings, symbols: Sequence[str]) -> Exported:
@@ -156,16 +141,15 @@ class RunningConsumer:
     def __init__(self, settings: Settings, stream: Stream, store: Store) -> None:
         self._stream = stream
         self._broker = settings.kafka_bootstrap_servers
-        self._process = ConsumerProcess(
-            settings,
-            (stream,),
-            indicators=_INDICATORS,
-            open_store=lambda: store,
-            open_reader=lambda: InfluxReader(settings),
+        self._stop = threading.Event()
+        assembly = Assembly(settings, _INDICATORS, lambda: InfluxReader(settings))
+        self.service: StreamConsumer = assembly.consumer(
+            stream,
+            self._stop,
+            producer=assembly.producer(),
+            store=store,
+            metrics=ServiceMetrics(stream.service),
         )
-        producer = Producer(producer_config(settings.kafka_bootstrap_servers, "test"))
-        metrics = ServiceMetrics(stream.service)
-        self.service: StreamConsumer = self._process.consumer(stream, metrics, producer, store)
         self.failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -192,8 +176,7 @@ class RunningConsumer:
             looking.close()
 
     def stop(self) -> None:
-        self._process._stop_data.set()
-        self._process._stop_ledger.set()
+        self._stop.set()
         self._thread.join(30)
         assert not self._thread.is_alive()
         if self.failure is not None:

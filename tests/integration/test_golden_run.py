@@ -41,6 +41,7 @@ READ = {
     "book": ("book", "BTCUSDC"),
     "quotes": ("quotes", "BTCUSDC"),
     "ledger": ("ledger", "BTCUSDC"),
+    "instruments": ("instruments", "BTCUSDC"),
 }
 # A point only where a stream's carriage changes.
 _RARE = {"carriage"}
@@ -147,6 +148,25 @@ MADE = {
     "run/ledger.txt": ledger,
     "run/queries.txt": queries,
 }
+
+
+def test_what_the_exchange_says_of_its_instrument_is_stored(site: Path) -> None:
+    (row,) = json.loads(command(site, "query", "instruments", "all", "--format", "json"))
+    # The simulated exchange's, by its exchangeInfo, and Binance's promises.
+    assert {name: value for name, value in row.items() if name != "time_ms"} == {
+        "exchange": "binance",
+        "symbol": "BTCUSDC",
+        "base": "BTC",
+        "quote": "USDC",
+        "tick": 0.01,
+        "lot": 1e-5,
+        "alias": None,
+        "status": "TRADING",
+        "trades_repaired_by": "id",
+        "bars_from": "native",
+        "book_proved_by": "ids",
+        "quotes_from": "stream",
+    }
 
 
 @pytest.mark.parametrize("name", MADE)

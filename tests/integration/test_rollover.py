@@ -58,7 +58,8 @@ def test_ten_rollovers_lose_nothing_repeat_nothing_and_ask_for_nothing(
         until(lambda: "ticker/24hr" in exchange.requests, "what the trades begin with", run)
         begun_ms = reader.messages(DEPTH, exchange.symbol)[-1]["received_time_ms"]
         asked = list(exchange.requests)
-        until(lambda: exchange.opened > ROLLOVERS, "ten rollovers", run, 120)
+        # The next connection is opened only once the one before has taken over.
+        until(lambda: exchange.opened > ROLLOVERS + 1, "ten rollovers, and the next one", run, 120)
         until(lambda: exchange.connected == 1, "the last old connection is closed", run)
         exchange.pause()
         last = exchange.trades[-1]["id"]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from consumers.stores.influxdb_session import InfluxSession, compressed
+from consumers.stores.influxdb_session import InfluxSession
 from cryptostream.doctor import exchange as doctor
 from cryptostream.run.source import get_json
 from influxdb.provision.backup import _Server
@@ -50,7 +50,7 @@ def _influx(url: str) -> InfluxSession:
 
 
 def _write(url: str) -> None:
-    answer = _influx(url).write("ticks", compressed(b"a b=1 1"))
+    answer = _influx(url).write("ticks", b"a b=1 1")
     raise CryptoStreamError(answer.described())
 
 

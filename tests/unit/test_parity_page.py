@@ -16,6 +16,7 @@ def cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "data_set", [data_set for data_set in DATA_SETS if data_set.quick], ids=lambda data_set: data_set.short
 )

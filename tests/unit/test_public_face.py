@@ -9,6 +9,7 @@ import pytest
 from tests.public_face import FILES, GOLDEN
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", FILES)
 def test_what_users_see_is_as_it_was(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # a directory without settings and runs
@@ -17,6 +18,7 @@ def test_what_users_see_is_as_it_was(name: str, tmp_path: Path, monkeypatch: pyt
     assert _plain(FILES[name]()) == _plain(expected), "if that is meant: python -m tests.public_face"
 
 
+@pytest.mark.thorough
 def test_every_golden_file_is_made() -> None:
     made = {
         *FILES,

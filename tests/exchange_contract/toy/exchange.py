@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Final, Literal, TypeVar
 
 import orjson
 
 from producers.exchanges.fields import OF_FOREIGN_VALUES, choice_of, field_of, name_of, reason, whole_of
 from producers.exchanges.frame_types import LATEST_MS, Ignored, Rejected, Stream, StreamMessage
+from producers.exchanges.lane_port import NO_LANES, Lanes, Steps
 from producers.exchanges.paced_client import PacedClient
 from producers.exchanges.pacing import Pacer
 from producers.exchanges.port import (
@@ -34,6 +36,7 @@ from producers.exchanges.rest_port import (
     DayTicker,
     Enquiry,
     Issued,
+    Listing,
     OptionalRequest,
     Query,
     Reject,
@@ -142,6 +145,12 @@ class ToyRest:
         self.recorded_halts: dict[str, tuple[tuple[int, int], ...]] = {}
         self.listed: dict[str, Any] = {}
 
+    def listing(self, symbol: str) -> Listing | None:
+        if symbol not in self.listed:
+            return None
+        base, _, quote = symbol.partition("-")
+        return Listing(base, quote, *(f"{Decimal(1).scaleb(-places):f}" for places in self.listed[symbol]))
+
     def has_spare(self, request: OptionalRequest) -> bool:
         return True
 
@@ -173,8 +182,10 @@ class ToyRest:
         return found
 
     async def listed_statuses(self, symbols: Sequence[str]) -> dict[str, str]:
-        said = await self._get("markets", lambda body: {each["name"]: each["open"] for each in body})
-        return {symbol: TRADING if said[symbol] else "CLOSED" for symbol in symbols if symbol in said}
+        said = await self._get("markets", lambda body: {each["name"]: each for each in body})
+        found = {symbol: said[symbol] for symbol in symbols if symbol in said}
+        self.listed |= {symbol: each["places"] for symbol, each in found.items()}
+        return {symbol: TRADING if each["open"] else "CLOSED" for symbol, each in found.items()}
 
     async def klines(
         self, symbol: str, interval: str, first: int, last: int, received_ms: int
@@ -338,6 +349,9 @@ class Toy:
 
     def parser(self, plan: Plan | None = None) -> Parser:
         return parse
+
+    def lanes(self, plan: Plan, steps: Mapping[str, Steps]) -> Lanes:
+        return NO_LANES
 
     def rest(
         self,

@@ -231,7 +231,15 @@ class ToyFace:
         if request.path == "markets":
             markets = self._world.markets.values()
             return RestAnswer(
-                200, [{"name": each.symbol, "open": each.halts.end_of(now_ms) is None} for each in markets]
+                200,
+                [
+                    {
+                        "name": each.symbol,
+                        "open": each.halts.end_of(now_ms) is None,
+                        "places": [each.instrument.price_decimals, each.instrument.quantity_decimals],
+                    }
+                    for each in markets
+                ],
             )
         market = self._world.markets[given["symbol"]]
         if request.path == "book":

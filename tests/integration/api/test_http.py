@@ -19,7 +19,7 @@ import orjson
 import pytest
 from confluent_kafka import Producer
 
-from consumers.measurements import INDICATOR, KLINE, LEDGER, TRADE, Point, Series
+from consumers.measurements import INDICATOR, INSTRUMENT, KLINE, LEDGER, TRADE, Point, Series
 from consumers.stores.factory import open_store
 from cryptostream import cli
 from shared.kafka import producer_config
@@ -96,6 +96,10 @@ def _store(symbol: str) -> int:
     )
     store.write([Point(indicators, at, (50.0 + number / 7,)) for number, at in enumerate(times)])
     store.write([Point(ledger, at, (1, 1, 0, 0, 0, 0)) for at in times])
+    instrument = Series(INSTRUMENT, ("binance", symbol))
+    for at, status in zip(times[:2], ("TRADING", 'BREAK, "soon"'), strict=True):
+        words = ("AB", "C D", 1e-8, 0.5, None, status, "id", "native", None, "stream")
+        store.write([Point(instrument, at, words)])
     store.write(
         [Point(trades, times[-1] + number, (number, 1.5, 0.5, number % 2 == 0)) for number in range(50)]
     )
@@ -165,15 +169,38 @@ def test_what_is_complete_is_known_series_by_series(served: Served) -> None:
     assert other["lost"] is None and "nothing is known to be complete" in other["reason"]
 
 
+def test_rows_of_instruments_are_words_and_those_of_query(
+    served: Served, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = served.get(f"/rows/instrument?exchange=binance&symbol={served.symbol}&last=9").json()
+    assert answer["types"][:5] == ["int", "string", "string", "float", "float"]
+    rows = [dict(zip(answer["columns"], row, strict=True)) for row in answer["rows"]]
+    assert [row["status"] for row in rows] == ["TRADING", 'BREAK, "soon"']
+    stored = queried(capsys, "instruments", served.symbol)
+    assert [{name: row[name] for name in answer["columns"]} for row in stored] == rows
+
+
 def test_the_store_names_its_instruments(served: Served) -> None:
     found = {each["symbol"]: each for each in served.get("/instruments").json()["instruments"]}
     assert found[served.symbol] == {
         "exchange": "binance",
         "symbol": served.symbol,
-        "base": None,  # its name tells no quote
-        "quote": None,
+        "base": "AB",  # its name tells no quote, the exchange has said it
+        "quote": "C D",
+        "tick": 1e-8,
+        "lot": 0.5,
+        "alias": None,
+        "status": 'BREAK, "soon"',
+        "promises": {
+            "trades_repaired_by": "id",
+            "bars_from": "native",
+            "book_proved_by": None,
+            "quotes_from": "stream",
+        },
+        "listed_ms": served.begin_ms + MINUTE_MS,
         "intervals": ["1m"],
         "configured": False,
+        "stands_in": None,
         "newest_ms": served.begin_ms + (COUNT - 1) * MINUTE_MS,
     }
 

@@ -206,6 +206,7 @@ def test_viewers_hold_what_is_stored_after_kills_and_outages(servers: Servers, t
     _same_as_stored(outcome, 6)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_without_cursors_the_same_run_misses_rows(servers: Servers, tmp_path: Path) -> None:
     troubles = Troubles(kills=4, broker_away_s=0, store_away_s=0, resume=False)

@@ -94,7 +94,7 @@ def test_history_that_is_away_is_told_over_its_part_while_live_data_go_on(
             page.mouse.wheel(-600, 0)
             return "History is away" in (page.locator(".chart-area").text_content() or "")
 
-        world.until("the notice", told, 30)
+        world.until("the notice", told, 30, doubt=lambda: str(stats(page)["history"]))
         before = stats(page)["open_bar"]
         world.until("an open bar that moves", lambda: stats(page)["open_bar"] != before)
     finally:

@@ -15,6 +15,8 @@ FIRST_VIEW_S: Final = 1.5
 
 def test_a_fresh_browser_shows_a_moving_candle_with_rsi(world: World, page: Page) -> None:
     open_market(page, world.url)
+    # Whoever looks at simulated prices is told so.
+    assert "not binance’s own prices: 127.0.0.1:" in (page.locator(".stands-in").text_content() or "")
     before = stats(page)["open_bar"]
     page.wait_for_function(
         "before => JSON.stringify(window.cryptostream.stats().open_bar) !== before",

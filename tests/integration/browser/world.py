@@ -56,6 +56,7 @@ class World:
             **self.servers.environment(),
             "SYMBOLS": ",".join(SYMBOLS),
             "INTERVALS": ",".join(INTERVALS),
+            "BINANCE_WS_URL": self._session.stack.exchange_url.replace("http", "ws", 1),
             "API_PORT": str(self._port),
             "METRICS_PORT": str(self._metrics_port),
             "LOG_FORMAT": "text",

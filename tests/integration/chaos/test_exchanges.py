@@ -14,7 +14,7 @@ from chaos.venues import VENUES, chosen
 from tests.integration.chaos.promises import KILLS, TIMEOUT_S, assert_kept
 
 # Each begins with an undisturbed run of its market, at the market's own speed.
-pytestmark = pytest.mark.timeout(2 * TIMEOUT_S)
+pytestmark = [pytest.mark.timeout(2 * TIMEOUT_S), pytest.mark.long]
 OWN = {"kraken": "bad-checksum", "coinbase": "counter-jump"}
 
 

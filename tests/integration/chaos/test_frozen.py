@@ -8,7 +8,7 @@ from chaos.runner import Runner
 from chaos.scenarios import SCENARIOS, Outage
 from tests.integration.chaos.promises import TIMEOUT_S, assert_kept
 
-pytestmark = pytest.mark.timeout(TIMEOUT_S)
+pytestmark = [pytest.mark.timeout(TIMEOUT_S), pytest.mark.long]
 # Longer than the group's members are waited for (10 s): the broker has forgotten who they were.
 _FROZEN_S = 14.0
 

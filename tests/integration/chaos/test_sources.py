@@ -25,6 +25,7 @@ _SHORT_S: Final = 85.0
 _SOON_S: Final = 25.0
 
 
+@pytest.mark.long
 def test_ids_that_begin_anew_between_two_cuts_cost_nothing(runner: Runner) -> None:
     assert_kept(runner.run(replace(SCENARIOS["ids-anew"], window_s=_SHORT_S)))
 

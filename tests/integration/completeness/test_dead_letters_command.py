@@ -116,10 +116,10 @@ def test_letters_are_found_by_source_reason_and_time_and_shown_whole(on_sqlite: 
     assert code == 0
     assert "000000  00 01 62 69 6e 61 72 79" in out
     assert "..binary" in out
-    code, out, _ = place.command("dead-letters", "list", "--reason", place.symbol, "--to", "2026-01-01")
-    assert (code, out) == (0, "no dead letters of that kind\n")
+    code, out, err = place.command("dead-letters", "list", "--reason", place.symbol, "--to", "2026-01-01")
+    assert (code, out, err) == (1, "", "error: no dead letters of that kind\n")
     code, _, err = place.command("dead-letters", "show", "0@999999")
-    assert (code, "there is no such letter" in err) == (2, True)
+    assert (code, "there is no such letter" in err) == (1, True)
 
 
 def test_notes_of_replays_do_not_disturb_the_start_positions_of_producers(on_sqlite: Place) -> None:

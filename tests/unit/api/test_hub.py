@@ -180,6 +180,7 @@ def test_a_refused_request_is_answered_and_all_else_goes_on(message: str, said: 
     assert len(page.series[1].came) == 1
 
 
+@pytest.mark.thorough
 def test_subscriptions_and_series_are_bounded() -> None:
     stage = Stage(subscriptions=3)
     for number in range(4):

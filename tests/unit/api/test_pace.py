@@ -51,6 +51,7 @@ def test_a_summary_has_at_least_the_pace_of_its_windows() -> None:
 
 def test_a_change_is_never_stale_and_telemetry_after_half_a_minute() -> None:
     assert pace_of("carriage", NOW_MS).stale_at(0) is None
+    assert pace_of("instrument", NOW_MS).stale_at(0) is None
     assert pace_of("service", NOW_MS).stale_at(0) == NOW_MS + 30_000
     assert pace_of("ledger", NOW_MS, interval="").stale_at(0) == NOW_MS + 180_000
 

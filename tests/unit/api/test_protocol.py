@@ -159,6 +159,7 @@ trees = st.recursive(
 )
 
 
+@pytest.mark.thorough
 @given(st.dictionaries(words, trees) | st.fixed_dictionaries({"subscribe": st.lists(trees, max_size=3)}))
 def test_any_object_is_parsed_or_refused_in_words(message: dict[str, Any]) -> None:
     try:

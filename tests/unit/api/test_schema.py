@@ -19,6 +19,7 @@ def test_the_pages_copy_is_current() -> None:
     assert make_openapi.TARGET.read_text(encoding="utf-8") == make_openapi.text(), "run: make docs"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", KINDS)
 def test_rows_of_every_kind_are_described_by_name(name: str) -> None:
     schema = client().get("/api/v1/openapi.json").json()

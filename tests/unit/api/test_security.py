@@ -78,6 +78,7 @@ def test_our_own_page_may_ask() -> None:
         assert stream.receive_text() == "live"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "given", [None, "Bearer wrong", "Basic c2VjcmV0", "Bearer ", "Bearer sécret", "secret"]
 )

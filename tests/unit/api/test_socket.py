@@ -228,6 +228,7 @@ def test_a_series_that_is_not_read_is_refused_in_words() -> None:
         assert page.errors[0]["detail"] == "kline: binance/BTCUSDC/5m is not read; choose another"
 
 
+@pytest.mark.thorough
 def test_many_unread_answers_do_not_pile_up() -> None:
     with served() as (service, client), connect(client) as session:
         for number in range(3_000):
@@ -323,7 +324,8 @@ def test_a_socket_that_takes_nothing_is_closed_and_holds_nobody_up() -> None:
     assert left == 1
 
 
-def test_latencies_become_rows_of_freshness() -> None:
+def test_latencies_become_rows_of_freshness(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.live._FRESHNESS_S", 0.05)
     with served() as (service, client), connect(client) as session:
         session.send_text('{"subscribe": [{"id": 9, "series": "freshness"}]}')
         session.send_text(subscribe(KLINE))

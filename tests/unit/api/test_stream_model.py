@@ -17,7 +17,7 @@ from consumers.tap.port import LiveRow
 from tests.unit.api.stream_model import StreamMachine
 from tests.unit.api.stream_scenarios import SCENARIOS, play
 
-TestStream = StreamMachine.TestCase
+TestStream = pytest.mark.thorough(StreamMachine.TestCase)
 TestStream.settings = settings(
     max_examples=200, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -69,6 +70,7 @@ def test_an_unknown_symbol_is_dropped_with_all_its_series_once_nobody_asks_for_i
     assert [tags for tags, _ in stage.hub.snapshot("trade", (None, None), 1)] == [BTC]
 
 
+@pytest.mark.thorough
 def test_memory_does_not_grow_with_the_unknown_symbols_of_a_long_time() -> None:
     stage = Stage(configured=CONFIGURED)
     for number in range(20 * MOST_UNCONFIGURED):

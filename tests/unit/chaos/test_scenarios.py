@@ -87,7 +87,7 @@ def test_bars_that_wait_for_a_clock_that_has_stopped_are_not_of_the_window_but_t
     assert window.has_bar(4_000, 1_000) and not window.has_bar(4_001, 1_000)
     assert window.has(8_999)
     assert window.cut(Window(0, 8_000)) == Window(1_000, 8_000, 4_000)
-    assert VENUES["kraken"].market(5, 1).waits_ms == 4_000
+    assert VENUES["kraken"].market(5, 1).waits_ms == 5_000
     assert VENUES["binance"].market(5, 1).waits_ms == 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chaos.exchange_log import BAR_FIELDS, ExactTrade
-from chaos.summed_bars import summed
+from chaos.summed_bars import summed, without_holes
 from simulator.exchange import Span
 from simulator.protocols.registry import EXCHANGES as SPOKEN
 from simulator.world.rows import kline_row, trade_rows
@@ -40,3 +40,14 @@ def test_a_bar_before_any_trade_is_left_out() -> None:
         5_000: (2.0, 2.0, 2.0, 2.0, 3.0, 6.0, 0.0, 0.0, 1.0),
         6_000: (2.0, 2.0, 2.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0),
     }
+
+
+def test_an_interval_that_the_log_leaves_out_is_flat_at_the_price_before_it() -> None:
+    bars = {
+        5_000: (2.0, 4.0, 1.0, 3.0, 3.0, 6.0, 0.0, 0.0, 1.0),
+        8_000: (5.0, 5.0, 5.0, 5.0, 1.0, 5.0, 0.0, 0.0, 1.0),
+    }
+    flat = (3.0, 3.0, 3.0, 3.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    assert without_holes(bars, 1_000) == {**bars, 6_000: flat, 7_000: flat}
+    assert list(without_holes(bars, 1_000)) == [5_000, 6_000, 7_000, 8_000]
+    assert without_holes({}, 1_000) == {}

@@ -66,6 +66,7 @@ def schema() -> dict[str, Any]:
     return found
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("files", STACKS, ids=" ".join)
 @pytest.mark.parametrize(
     "profiles",
@@ -85,6 +86,7 @@ def test_the_compose_specification_accepts_it(file: str, schema: dict[str, Any])
     jsonschema.Draft7Validator(schema).validate(found)
 
 
+@pytest.mark.thorough
 def test_a_symbol_is_added_by_the_block_that_the_documentation_shows(tmp_path: Path) -> None:
     block = re.search(r"```yaml\n(  producer-adausdc:\n(?:    .*\n)+)```", text("docs/operations.md"))
     assert block is not None

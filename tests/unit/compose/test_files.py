@@ -296,8 +296,8 @@ def test_the_simulated_exchange_is_what_producers_and_commands_ask() -> None:
     assert overlay.pop("prefect-worker")["environment"]["BINANCE_REST_URL"] == "http://simulator:9000"
     for file in WHOLE:
         producers = {name for name in services(file) if name.startswith("producer-")}
-        # `repair` and `doctor` ask the exchange as well.
-        assert producers | {"cli"} == overlay.keys() - set(SIMULATORS)
+        # `repair` and `doctor` ask the exchange as well; the page says that it is none.
+        assert producers | {"cli", "api"} == overlay.keys() - set(SIMULATORS)
     for name in overlay.keys() - set(SIMULATORS):
         assert {key: value.split("://")[1] for key, value in overlay[name]["environment"].items()} == {
             **dict.fromkeys(("BINANCE_REST_URL", "BINANCE_WS_URL", "BINANCE_HISTORY_URL"), "simulator:9000"),

@@ -62,6 +62,7 @@ def image(target: str) -> dict[str, str]:
     return found
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("target", TARGETS)
 def test_an_image_holds_services_and_no_tools(target: str) -> None:
     sources = sorted(image(target).values())
@@ -73,6 +74,7 @@ def test_an_image_holds_services_and_no_tools(target: str) -> None:
     assert {path for path in sources if "secret" in path.lower()} <= {"influxdb/provision/secrets.py"}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("target", TARGETS)
 def test_what_an_image_imports_when_it_starts_is_in_it(target: str) -> None:
     files = image(target)

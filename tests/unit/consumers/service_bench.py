@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from consumers.enrich.trades import TradeEnricher
 from consumers.history import NoHistory
 from consumers.kafka_writer import KafkaWriter
-from consumers.measurements import Point
+from consumers.measurements import Point, Value
 from consumers.service import Parts, StreamConsumer
 from consumers.streams import streams
 from consumers.telemetry import Telemetry
@@ -20,7 +20,8 @@ from shared.messages import encode
 from shared.metrics import ServiceMetrics
 from shared.topics import TRADES
 from tests.builders import trade
-from tests.consumer_doubles import MemoryStore
+from tests.kafka_doubles import FakeAdmin, clients
+from tests.simulation.store import MemoryStore
 
 
 class FakeMessage:
@@ -61,7 +62,7 @@ ELSEWHERE = _Elsewhere(0, b"")
 
 
 class FakeConsumer:
-    """One partition with a log; gives one record at a time unless paused, stops when it is read."""
+    """One partition with a log; gives one record a batch unless paused, stops when it is read."""
 
     def __init__(self, log: Sequence[FakeMessage], stop: threading.Event) -> None:
         self.log, self.stop, self.position = list(log), stop, 0
@@ -72,6 +73,9 @@ class FakeConsumer:
         self.metadata = ""
         self.commits: list[str] = []  # what was noted with the offsets: "" before anything is stored
         self.on_poll: Callable[[], None] = lambda: None
+        self.on_gather: Callable[[], None] = lambda: None  # in the call for the rest of a batch
+        self.at_once = 0  # records that come with the next one
+        self.calls: list[tuple[int, float]] = []
         self.closed = False
         self._callbacks: dict[str, Any] = {}
         self._assigned = False
@@ -84,6 +88,12 @@ class FakeConsumer:
             self._assigned = True
             self._callbacks["on_assign"](self, [TopicPartition(TRADES, 0)])
             return []
+        self.calls.append((count, timeout))
+        if count > 1:
+            self.on_gather()
+            more, self.at_once = self.log[self.position : self.position + self.at_once], 0
+            self.position += len(more)
+            return more
         self.on_poll()
         if self.errors:
             return [self.errors.pop()]
@@ -182,6 +192,11 @@ class MoodyStore(MemoryStore):
         super().__init__()
         self.moods: list[Exception] = []
         self.writes = 0
+        self.kept_ns: int | None = None  # in place of what the points' times say
+
+    @property
+    def oldest_kept_ns(self) -> int | None:
+        return super().oldest_kept_ns if self.kept_ns is None else self.kept_ns
 
     def write(self, points: Sequence[Point]) -> Sequence[Point]:
         if points:
@@ -190,8 +205,8 @@ class MoodyStore(MemoryStore):
                 raise self.moods.pop(0)
         return super().write(points)
 
-    def ids(self) -> list[int]:
-        return [values[0] for values in self.of("trade").values()]
+    def ids(self) -> list[Value]:
+        return [fields["trade_id"] for fields in self.of("trade").values()]
 
 
 LOG = [FakeMessage(n, encode(trade(trade_id=n))) for n in range(5)]
@@ -210,14 +225,15 @@ class Bench:
             stream=streams(("trades",), (), memory_broker=False)[0],
             enricher=TradeEnricher(),
             consumer=cast(Consumer, self.kafka),
-            config={"group.id": "cryptostream.trades"} | (config or {}),
+            config={"group.id": "cryptostream.trades", "bootstrap.servers": ""} | (config or {}),
             store=self.store,
             kafka_writer=kafka_writer,
             history=NoHistory(),
             telemetry=Telemetry(metrics, kafka_writer, self.store, "trades"),
-            connect=lambda _config: cast(Consumer, FakeReader(self.kafka)),
-            epochs=lambda _config, partitions: {(TRADES, 0): self.kafka.epoch},
-            counts=lambda _config, _topics: {},
+            kafka=clients(
+                consumer=lambda _config: FakeReader(self.kafka),
+                admin=lambda _config: FakeAdmin(epoch=lambda: self.kafka.epoch),
+            ),
         )
         self.service = StreamConsumer(parts, self.stop)
 

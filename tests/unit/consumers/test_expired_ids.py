@@ -66,7 +66,7 @@ def test_what_a_store_does_not_keep_is_not_entered_as_stored(rejected: bool) -> 
         return given_back
 
     bench.store.write = expiring  # type: ignore[method-assign]
-    bench.store.oldest_kept_ns = point.time_ns + 2 * HOUR_NS
+    bench.store.kept_ns = point.time_ns + 2 * HOUR_NS
     bench.service.run()
     assert ("offline", 0, 0) in told(bench)
     assert not any(kind == "stored" and first <= 0 <= last for kind, first, last in told(bench))
@@ -84,7 +84,7 @@ def test_what_a_store_refuses_for_its_age_though_it_is_young_is_neither_stored_n
 
     bench.store.write = refusing  # type: ignore[method-assign]
     first = TradeEnricher().receive([(0, 0, trade(trade_id=0))], 0).points[0]
-    bench.store.oldest_kept_ns = first.time_ns - HOUR_NS
+    bench.store.kept_ns = first.time_ns - HOUR_NS
     bench.service.run()
     assert told(bench) == []
     (trouble,) = bench.health.troubles()

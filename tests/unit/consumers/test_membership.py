@@ -5,19 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from consumers.measurements import Point
 from consumers.membership import MAX_FENCED, WITHIN_S, Rejoining, fenced
-from consumers.process import ConsumerProcess, _StreamThread
-from consumers.stores.port import Store
+from consumers.process import ConsumerProcess
+from consumers.rejoin import consume
 from consumers.streams import streams
 from shared.backoff import consumer_backoff
 from shared.errors import BrokerError, BrokerUnavailable, MemberFenced
-from shared.metrics import ServiceMetrics
+from shared.health import Health
 from tests.unit.consumers.service_bench import LOG, Bench, FakeMessage
 
 STATIC = {"group.instance.id": "consumer-trades-0"}
@@ -113,15 +113,15 @@ def test_a_producer_that_is_out_of_step_for_good_is_not_taken_for_a_lost_slot() 
     assert set(bench.kafka.commits) <= {""}
 
 
-class _Incarnations:
-    """A process whose consumers end as told, one after another."""
+class _Members:
+    """Members of a group that end as told, one after another."""
 
     def __init__(self, *ends: Exception | None) -> None:
         self.ends = list(ends)
         self.stop = threading.Event()
-        self.failures: list[BaseException] = []
+        self.health = Health()
 
-    def consumer(self, *parts: Any) -> Any:
+    def join(self) -> _Members:
         self.end = self.ends.pop(0)
         return self
 
@@ -129,16 +129,8 @@ class _Incarnations:
         if self.end is not None:
             raise self.end
 
-    def stop_of(self, stream: Any) -> threading.Event:
-        return self.stop
-
-
-def consume(process: _Incarnations) -> ServiceMetrics:
-    stream = streams(("trades",), (), memory_broker=False)[0]
-    metrics = ServiceMetrics("consumer-trades", "0")
-    thread = _StreamThread(cast(ConsumerProcess, process), stream, 0, cast(Producer, None))
-    thread._consume(metrics, cast(Store, None))
-    return metrics
+    def consume(self) -> None:
+        consume("trades", self.join, self.stop, self.health)
 
 
 @pytest.fixture
@@ -149,25 +141,25 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("soon")
 def test_a_fenced_consumer_is_made_anew() -> None:
-    process = _Incarnations(TAKEN, BrokerUnavailable("no answer"), TAKEN, None)
-    consume(process)
-    assert process.ends == []
+    members = _Members(TAKEN, BrokerUnavailable("no answer"), TAKEN, None)
+    members.consume()
+    assert members.ends == []
 
 
 @pytest.mark.usefixtures("soon")
 def test_a_consumer_whose_slot_is_anothers_ends_for_good() -> None:
-    process = _Incarnations(*[TAKEN] * 9)
+    members = _Members(*[TAKEN] * 9)
     with pytest.raises(BrokerError, match="another process joined the group as"):
-        consume(process)
-    assert len(process.ends) == 9 - MAX_FENCED - 1
+        members.consume()
+    assert len(members.ends) == 9 - MAX_FENCED - 1
 
 
 def test_a_stop_ends_the_wait_for_a_new_client() -> None:
-    process = _Incarnations(TAKEN, None)
-    process.stop.set()
-    metrics = consume(process)
-    assert process.ends == [None]
-    assert any("member consumer-trades-0" in trouble for trouble in metrics.health.troubles())
+    members = _Members(TAKEN, None)
+    members.stop.set()
+    members.consume()
+    assert members.ends == [None]
+    assert any("member consumer-trades-0" in trouble for trouble in members.health.troubles())
 
 
 def test_each_stream_has_the_stop_of_its_turn() -> None:

@@ -100,7 +100,7 @@ WHOLE: dict[str, Sequence[bytes | None]] = {
 def test_the_newest_mark_is_true_where_nothing_is_lost() -> None:
     logs = Logs(**WHOLE)
     assert logs.proved(NEW, OLD) == NEW
-    assert logs.reads == 3
+    assert logs.reads == 6
 
 
 @pytest.mark.parametrize(
@@ -116,6 +116,17 @@ def test_the_newest_mark_is_true_where_nothing_is_lost() -> None:
 )
 def test_each_log_that_lost_its_end_makes_us_go_back(cut: dict[str, Sequence[bytes]]) -> None:
     assert Logs(**(WHOLE | cut)).proved(NEW, OLD) == OLD
+
+
+def test_a_mark_that_was_made_after_the_loss_proves_nothing_before_it() -> None:
+    logs = Logs(**(WHOLE | {"ledger": [b"l0", b"l1", b"written since"]}))
+    since = mark(5, b"d4", spot(1, b"s1"), spot(2, b"written since"))
+    assert logs.proved(since, OLD) == since
+    assert logs.proved(since, NEW, OLD) == OLD
+    assert logs.proved(since, NEW) is None
+    later = mark(6, b"d5", spot(1, b"s1"), spot(2, b"written since"))
+    logs = Logs(**(WHOLE | {"data": [*WHOLE["data"], b"d5"], "ledger": [b"l0", b"l1", b"written since"]}))
+    assert logs.proved(later, since, NEW, OLD) == OLD
 
 
 def test_nothing_is_proved_by_nothing() -> None:

@@ -54,6 +54,79 @@ def test_the_next_batch_is_read_while_one_is_written_and_no_further_one() -> Non
     assert bench.store.ids() == [0, 1, 2, 3, 4]
 
 
+def test_a_batch_is_its_first_record_and_what_comes_within_20_ms() -> None:
+    bench = Bench()
+    bench.kafka.at_once = 3
+    bench.service.run()
+    assert bench.store.writes == 2, "four records in one batch, and the fifth alone"
+    first = (1, 0.1)
+    # Nothing at first is no batch: the wait for more is left out.
+    assert bench.kafka.calls == [first, (9_999, 0.02), first, (9_999, 0.02), first]
+
+
+def test_the_first_record_of_a_batch_goes_with_its_partition() -> None:
+    """Taken away and given back in the call for the rest: reading begins again, at an earlier position."""
+    bench = Bench()
+
+    def taken() -> None:
+        if bench.kafka.position == 3:
+            bench.kafka.on_gather = lambda: None
+            bench.kafka.revoke()
+            bench.kafka.consume(1, 0.0)
+
+    bench.kafka.on_gather = taken
+    bench.service.run()
+    assert bench.store.ids() == [0, 1, 2, 3, 4]
+    sums = bench.store.of("trade_summary")
+    assert [fields["trade_count"] for fields in sums.values()] == [5] * len(sums)
+
+
+def test_records_of_the_assignment_before_hide_none_that_came_before_them() -> None:
+    """Seed 1937: they were taken in the call in which their partition came back at an earlier position."""
+    bench = Bench()
+    consume, mixed = bench.kafka.consume, 0
+
+    def taken_before(count: int, timeout: float) -> list[Any]:
+        nonlocal mixed
+        if mixed or count == 1 or bench.kafka.position != 2:
+            return consume(count, timeout)
+        mixed += 1
+        bench.kafka.at_once = 2
+        records = consume(count, timeout)
+        bench.kafka.revoke()
+        consume(1, 0.0)
+        return records
+
+    bench.kafka.consume = taken_before  # type: ignore[method-assign]
+    bench.service.run()
+    assert (mixed, bench.store.ids()) == (1, [0, 1, 2, 3, 4])
+    sums = bench.store.of("trade_summary")
+    assert [fields["trade_count"] for fields in sums.values()] == [5] * len(sums)
+
+
+def test_partitions_that_come_while_it_leaves_are_given_back_without_being_restored() -> None:
+    """Seed 3328: what restores their state waits for the broker, longer than a stop may take."""
+    bench = Bench()
+    close, committed = bench.kafka.close, bench.kafka.committed
+    closing: list[str] = []
+
+    def asked(*_: Any, **__: Any) -> list[TopicPartition]:
+        closing.append("asked")
+        return [TopicPartition(TRADES, 0, 0)]
+
+    def close_with_a_last_assignment() -> None:
+        bench.kafka.committed = asked  # type: ignore[method-assign]
+        bench.kafka.revoke()
+        bench.kafka._callbacks["on_assign"](bench.kafka, [TopicPartition(TRADES, 0)])
+        bench.kafka._assigned = True
+        bench.kafka.committed = committed  # type: ignore[method-assign]
+        close()
+
+    bench.kafka.close = close_with_a_last_assignment  # type: ignore[method-assign]
+    bench.service.run()
+    assert (bench.store.ids(), closing) == ([0, 1, 2, 3, 4], [])
+
+
 @pytest.mark.parametrize("revoked_at", [2, 3, 4, None])
 def test_no_offset_is_committed_before_its_points_are_stored(
     revoked_at: int | None, monkeypatch: pytest.MonkeyPatch

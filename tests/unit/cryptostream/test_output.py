@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
-from cryptostream.output import common_decimals, computed, decimals_of, price
+from cryptostream.output import common_decimals, computed, decimals_of, price, write_columns
+from shared.shown import shown
 
 
 @pytest.mark.parametrize(
@@ -65,3 +70,93 @@ def test_what_is_computed_has_five_digits_at_least(value: float, decimals: int |
 def test_five_digits_are_never_lost(value: float, decimals: int) -> None:
     shown = float(computed(value, decimals).replace(",", ""))
     assert shown == pytest.approx(value, rel=5.1e-5, abs=0.0)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def drawn(
+    width: int | None, monkeypatch: pytest.MonkeyPatch, *rows: tuple[str, ...], **options: Any
+) -> list[str]:
+    """Lines of a table; without a width into a file."""
+    out = io.StringIO() if width is None else Terminal()
+    monkeypatch.setenv("COLUMNS", str(width or 20))
+    write_columns(("letter", "bytes", "why"), rows, out, right=("bytes",), **options)
+    return out.getvalue().splitlines()
+
+
+WHY = "price: '-1' is not a decimal number without a sign"
+
+
+def test_a_table_that_fits_is_one_line_a_row_and_so_is_every_one_in_a_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wide = ["letter  bytes  why", f"0@17      900  {WHY}"]
+    for width in (15 + len(WHY), None):
+        assert drawn(width, monkeypatch, ("0@17", "900", WHY), leaving=("bytes",)) == wide
+
+
+def test_the_last_text_is_wrapped_below_its_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert drawn(45, monkeypatch, ("0@17", "900", WHY), ("0@18", "1", "")) == [
+        "letter  bytes  why",
+        "0@17      900  price: '-1' is not a decimal",
+        "               number without a sign",
+        "0@18        1",
+    ]
+
+
+def test_where_there_is_no_room_beside_the_others_it_stands_below_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert drawn(30, monkeypatch, ("0@17", "900", WHY), ("0@18", "1", "x" * 40)) == [
+        "letter  bytes  why",
+        "0@17      900",
+        "    price: '-1' is not a",
+        "    decimal number without a",
+        "    sign",
+        "0@18        1",
+        "    " + "x" * 26,
+        "    " + "x" * 14,
+    ]
+
+
+def test_columns_leave_before_a_text_has_too_little_room_and_are_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert drawn(33, monkeypatch, ("0@17", "900", WHY), leaving=("bytes", "letter")) == [
+        "letter  why",
+        "0@17    price: '-1' is not a",
+        "        decimal number without a",
+        "        sign",
+        "left out, the screen has 33 columns: bytes; --format csv has all",
+    ]
+
+
+def test_figures_are_never_cut_and_one_column_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = Terminal()
+    monkeypatch.setenv("COLUMNS", "10")
+    headings = ("expected", "stored", "lost")
+    write_columns(
+        headings, [("1,234,567", "8", "9")], out, right=headings, leaving=headings[::-1], whole="json"
+    )
+    assert out.getvalue().splitlines()[:2] == [" expected", "1,234,567"]
+    assert "lost, stored; --format json has all" in out.getvalue()
+
+
+@given(
+    st.lists(st.tuples(st.text(max_size=30), st.text("0123456789", max_size=9), st.text()), max_size=4),
+    st.integers(26, 90),
+)
+def test_no_line_is_wider_than_the_screen_and_no_letter_is_lost(
+    rows: list[tuple[str, str, str]], width: int
+) -> None:
+    out = Terminal()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", str(width))
+        write_columns(("letter", "bytes", "why"), rows, out, right=("bytes",), leaving=("bytes", "letter"))
+    lines = out.getvalue().split("\n")
+    assert all(cell_len(line) <= width for line in lines if not line.startswith("left out"))
+    for row in rows:
+        assert "".join(shown(row[2]).split()) in "".join(out.getvalue().split())

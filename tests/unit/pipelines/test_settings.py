@@ -11,7 +11,7 @@ from shared.errors import SettingsError
 
 def test_the_defaults_are_those_that_users_of_such_pipelines_know() -> None:
     settings = load_snapshot_settings()
-    assert settings.snapshot_symbols == ("BTCUSDT", "ETHUSDT", "BNBUSDT")
+    assert settings.symbols == ("BTCUSDT", "ETHUSDT", "BNBUSDT")
     assert (settings.interval_ms, settings.share) == (300_000, 0.5)
 
 
@@ -23,15 +23,27 @@ def test_settings_come_from_the_environment_and_secrets_from_files(
     monkeypatch.setenv("SNAPSHOT_CRON", "*/15 * * * *")
     monkeypatch.setenv("SNAPSHOT_WEBHOOK_URL_FILE", str(tmp_path / "hook"))
     settings = load_snapshot_settings()
-    assert settings.snapshot_symbols == ("BTCUSDT", "SOLUSDT")
+    assert settings.symbols == ("BTCUSDT", "SOLUSDT")
     assert settings.interval_ms == 900_000
     assert settings.snapshot_webhook_url.get_secret_value() == "https://hook/secret"
     assert "secret" not in repr(settings)
 
 
+def test_of_markets_of_several_exchanges_those_of_binance_are_taken() -> None:
+    settings = load_snapshot_settings(snapshot_symbols="binance:BTCUSDT,kraken:BTC/USD,ethusdt")
+    assert settings.symbols == ("BTCUSDT", "ETHUSDT")
+    assert settings.left_out == ("kraken:BTC/USD",)
+    assert load_snapshot_settings().left_out == ()
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
+        (
+            {"snapshot_symbols": "kraken:BTC/USD"},
+            'SNAPSHOT_SYMBOLS: "kraken:BTC/USD" has no symbol of binance',
+        ),
+        ({"snapshot_symbols": "ftx:BTC"}, 'SNAPSHOT_SYMBOLS: "ftx:BTC" names no exchange that is here'),
         ({"snapshot_symbols": "BTC/USDT"}, 'SNAPSHOT_SYMBOLS: "BTC/USDT" is not a symbol'),
         ({"snapshot_symbols": ","}, "SNAPSHOT_SYMBOLS: .*at least one"),
         ({"snapshot_symbols": ",".join(f"S{n}" for n in range(600))}, "SNAPSHOT_SYMBOLS: 600 symbols need"),

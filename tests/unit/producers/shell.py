@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from producers.clock import Clock
@@ -34,6 +36,9 @@ class Broker:
         offset = sum(to == topic for to, _, _ in self.sent) - 1
         if delivered is not None:
             self.reports.append(lambda: delivered(3, offset))
+
+    def sender(self, topic: str, key: bytes) -> Callable[[bytes], None]:
+        return partial(self.send, topic, key)
 
     async def room(self) -> None:
         """There always is."""

@@ -18,7 +18,7 @@ from producers.exchanges.frame_types import Stream
 from producers.exchanges.port import Addresses, Liveness, Plan
 from producers.frames import FrameConnection
 from tests.unit.producers.sockets import Socket
-from tests.virtual_time import run_virtually
+from tests.virtual_time import run_virtually, run_with_clock
 
 STREAMS = (Stream("A/B", "trade", None, "trade"), Stream("A/B", "depth", None, "book"))
 
@@ -145,7 +145,7 @@ def renewed(plan: Plan) -> list[float]:
         await asyncio.gather(*opened._renewals)
         return [at_s - opened.opened_s for at_s in socket.sent_s]
 
-    return asyncio.run(carried())
+    return run_with_clock(carried())
 
 
 def test_books_are_asked_for_anew_no_faster_than_messages_may_be_sent() -> None:

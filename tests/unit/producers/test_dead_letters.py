@@ -12,6 +12,8 @@ import producers.dead_letters
 from producers.dead_letters import DeadLetterProducer
 from producers.publisher import Publisher
 from shared.dead_letters import DeadLetter
+from tests.kafka_doubles import clients
+from tests.virtual_time import FakeTime
 
 NOWHERE = "127.0.0.1:1"
 LETTER = DeadLetter(b"binance:BTCUSDC", b"{}", [("reason", b"a test")])
@@ -46,17 +48,9 @@ class Client:
         return values
 
 
-class Time:
-    def __init__(self) -> None:
-        self.now_s = 1_000.0
-
-    def monotonic(self) -> float:
-        return self.now_s
-
-
 @pytest.fixture
-def time(monkeypatch: pytest.MonkeyPatch) -> Time:
-    made = Time()
+def time(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
+    made = FakeTime()
     monkeypatch.setattr(producers.dead_letters, "time", made)
     return made
 
@@ -70,10 +64,9 @@ class Broker:
         return self.taken
 
 
-def letters_to(client: Client, monkeypatch: pytest.MonkeyPatch) -> tuple[DeadLetterProducer, Broker]:
-    monkeypatch.setattr(producers.dead_letters, "Producer", lambda _config, logger: client)
+def letters_to(client: Client) -> tuple[DeadLetterProducer, Broker]:
     broker = Broker()
-    return DeadLetterProducer(NOWHERE, broker), broker
+    return DeadLetterProducer(NOWHERE, broker, kafka=clients(producer=lambda _config: client)), broker
 
 
 def test_a_letter_that_kafka_does_not_take_is_counted_and_the_streams_go_on(
@@ -93,9 +86,9 @@ def test_a_letter_that_kafka_does_not_take_is_counted_and_the_streams_go_on(
 @pytest.mark.parametrize(
     "code", [KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._FATAL]
 )
-def test_a_refusal_of_the_broker_is_counted(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refusal_of_the_broker_is_counted(code: int) -> None:
     client = Client()
-    letters, _ = letters_to(client, monkeypatch)
+    letters, _ = letters_to(client)
     letters.send(LETTER)
     while letters.outstanding:
         client.answer(KafkaError(code))
@@ -103,19 +96,16 @@ def test_a_refusal_of_the_broker_is_counted(code: int, monkeypatch: pytest.Monke
     assert letters.lost == 1
 
 
-def test_letters_of_a_batch_that_is_too_large_are_sent_again_one_by_one(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_letters_of_a_batch_that_is_too_large_are_sent_again_one_by_one() -> None:
     made: list[Client] = []
     configs: list[Any] = []
 
-    def producer(config: Any, logger: Any) -> Client:
+    def producer(config: Any) -> Client:
         configs.append(dict(config))
         made.append(Client())
         return made[-1]
 
-    monkeypatch.setattr(producers.dead_letters, "Producer", producer)
-    letters = DeadLetterProducer(NOWHERE, Broker())
+    letters = DeadLetterProducer(NOWHERE, Broker(), kafka=clients(producer=producer))
     for number in range(3):
         letters.send(LETTER._replace(value=b"%d" % number))
     made[0].answer(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))
@@ -125,59 +115,59 @@ def test_letters_of_a_batch_that_is_too_large_are_sent_again_one_by_one(
     assert (letters.lost, letters.outstanding) == (0, 0)
 
 
-def test_a_full_queue_holds_the_caller_back_and_keeps_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_queue_holds_the_caller_back_and_keeps_the_order() -> None:
     client = Client(room=2)
-    letters, _ = letters_to(client, monkeypatch)
+    letters, _ = letters_to(client)
     for number in range(5):
         letters.send(LETTER._replace(value=b"%d" % number))
-    assert letters.congested
+    assert letters.held_back
     assert letters.outstanding == 5
     sent: list[bytes] = []
     while letters.outstanding:
         sent += client.answer()
         letters.poll()
     assert sent == [b"0", b"1", b"2", b"3", b"4"]
-    assert (letters.congested, letters.lost) == (False, 0)
+    assert (bool(letters.held_back), letters.lost) == (False, 0)
 
 
-def test_while_kafka_takes_nothing_at_all_letters_wait(monkeypatch: pytest.MonkeyPatch, time: Time) -> None:
-    letters, _ = letters_to(Client(room=1), monkeypatch)
+def test_while_kafka_takes_nothing_at_all_letters_wait(time: FakeTime) -> None:
+    letters, _ = letters_to(Client(room=1))
     letters.send(LETTER)
     letters.send(LETTER)
     time.now_s += 86_400
     letters.poll()
-    assert (letters.congested, letters.lost) == (True, 0)
+    assert (bool(letters.held_back), letters.lost) == (True, 0)
 
 
 def test_letters_alone_that_kafka_does_not_take_hold_the_streams_back_for_half_a_minute(
-    monkeypatch: pytest.MonkeyPatch, time: Time, caplog: pytest.LogCaptureFixture
+    time: FakeTime, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
     client = Client(room=1)
-    letters, broker = letters_to(client, monkeypatch)
+    letters, broker = letters_to(client)
     letters.send(LETTER)
     letters.send(LETTER)
     time.now_s += 29
     broker.taken += 100
     letters.poll()
-    assert letters.congested
+    assert letters.held_back
     time.now_s += 1
     letters.poll()
-    assert (letters.congested, letters.lost) == (False, 1)
+    assert (bool(letters.held_back), letters.lost) == (False, 1)
     # The next ones hold nobody up, until one is taken again.
     letters.send(LETTER)
     letters.poll()
-    assert (letters.congested, letters.lost) == (False, 2)
+    assert (bool(letters.held_back), letters.lost) == (False, 2)
     client.answer()
     letters.send(LETTER)
     letters.send(LETTER)
     letters.poll()
-    assert (letters.congested, letters.lost) == (True, 2)
+    assert (bool(letters.held_back), letters.lost) == (True, 2)
     assert len(caplog.messages) == 1
 
 
-def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    letters, _ = letters_to(Client(room=0), monkeypatch)
+def test_what_waits_is_bounded() -> None:
+    letters, _ = letters_to(Client(room=0))
     for _ in range(20):
         letters.send(LETTER._replace(value=b"x" * 900_000))
     assert (letters.outstanding, letters.lost) == (4, 16)

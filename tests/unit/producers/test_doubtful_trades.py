@@ -50,6 +50,13 @@ def test_an_hour_away_from_a_busy_market_is_a_possible_jump() -> None:
     assert can_follow(Mark(1_000, NOW_MS), Mark(30_000_000, NOW_MS + 3_600_000))
 
 
+def test_after_a_month_without_an_answer_rest_is_still_asked_once_a_minute() -> None:
+    made = held(at(9_000_000, 0))
+    for _ in range(43_200):
+        assert outcome(made, []) is None
+    assert made.delay_s == 60.0
+
+
 def test_ids_that_rest_has_below_ours_and_later_are_a_new_numbering() -> None:
     made = held(at(1, 60_000), at(2, 60_400))
     classified = outcome(made, [at(5_019, 0), at(1, 60_000), at(2, 60_400)])

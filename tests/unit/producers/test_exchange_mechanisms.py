@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from producers import order_book
 from producers.bar_builder import BarBuilder, FinalBar
 from producers.exchanges.coinbase import frames as coinbase_frames
 from producers.exchanges.coinbase import trades as coinbase_trades
@@ -18,10 +19,12 @@ from producers.exchanges.coinbase.frames import CoinbaseFrames
 from producers.exchanges.coinbase.products import Product
 from producers.exchanges.frame_types import StreamMessage
 from producers.exchanges.kraken import frames as kraken_frames
-from producers.exchanges.stream_events import BooksBroken, BookUpdate
+from producers.exchanges.stream_events import BooksBroken, BookUpdate, TradingStatus
+from producers.gaps import Continuity
+from producers.order_book import BookSync
 from producers.streamed_book import StreamedBook
 from producers.trade_pages import KRAKEN, SincePages, TradePages
-from tests.builders import NOW_MS, trade
+from tests.builders import NOW_MS, depth, trade
 from tests.unit.producers.kraken_stream import KrakenStream, Subscriber
 
 ETH = Product("ETH-USD", "ETH", "USD", "ETH-USD", "0.01", "0.00000001", "online", True)
@@ -48,6 +51,12 @@ def coinbase_book(*frames: str) -> StreamedBook:
             elif isinstance(event, BooksBroken):
                 book.distrust(event.reason)
     return book
+
+
+def check_statuses() -> None:
+    frame = {"channel": "status", "type": "update", "data": [{"system": "maintenance"}]}
+    (status,) = kraken_frames.KrakenFrames({}).parse(json.dumps(frame), NOW_MS)
+    assert status == TradingStatus(None, "maintenance", False)
 
 
 def check_aggressors_of_coinbase() -> None:
@@ -85,6 +94,17 @@ def check_counter() -> None:
     after = levels(2, "update", ("offer", "3", "1"))
     assert coinbase_book(whole, lost, after).synced
     assert not coinbase_book(whole, after).synced
+
+
+def check_update_ids() -> None:
+    book = BookSync()
+    book.receive(depth(first_update_id=99, final_update_id=100, bids=[], asks=[]))
+    whole = {"bids": [["1.0", "1"]], "asks": [["2.0", "1"]]}
+    book.receive_snapshot(depth(kind="snapshot", first_update_id=100, final_update_id=100, **whole))
+    book.receive(depth(first_update_id=101, final_update_id=102, bids=[], asks=[["2.0", "3"]]))
+    assert book.synced
+    book.receive(depth(first_update_id=104, final_update_id=105, bids=[], asks=[["3.0", "1"]]))
+    assert not book.synced
 
 
 def check_truncation() -> None:
@@ -137,12 +157,22 @@ def without_krakens_side(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(kraken_frames, "_BUYER_IS_MAKER", {"sell": False, "buy": True})
 
 
+def without_statuses(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(
+        kraken_frames, "TradingStatus", lambda symbol, said, trading: TradingStatus(symbol, "", True)
+    )
+
+
 def without_offers(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(coinbase_frames, "_IS_BID", {"bid": True, "ask": False, "offer": True})
 
 
 def without_counter(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(CoinbaseFrames, "_count", lambda parser, number, timestamp: ([], False))
+
+
+def without_update_ids(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(order_book, "_continuity", lambda known, diff: Continuity.CONTIGUOUS)
 
 
 def without_truncation(patch: pytest.MonkeyPatch) -> None:
@@ -165,8 +195,10 @@ def without_finality(patch: pytest.MonkeyPatch) -> None:
 MECHANISMS: dict[str, tuple[TakeOut, Callable[[], None]]] = {
     "side flip of coinbase": (without_coinbases_flip, check_aggressors_of_coinbase),
     "taker's side of kraken": (without_krakens_side, check_aggressors_of_kraken),
+    "statuses": (without_statuses, check_statuses),
     "offers": (without_offers, check_offers_are_asks),
     "counter": (without_counter, check_counter),
+    "update ids": (without_update_ids, check_update_ids),
     "truncation": (without_truncation, check_truncation),
     "checksum": (without_checksum, check_checksum),
     "overlap": (without_overlap, check_overlap),

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 from contextlib import asynccontextmanager, suppress
+from itertools import pairwise
 from typing import Any, cast
 
 import orjson
@@ -20,6 +21,7 @@ from producers.effect_runner import EffectRunner
 from producers.effects import Effect, Publish
 from producers.exchanges.binance.exchange import BINANCE
 from producers.exchanges.binance.streams import streams_of
+from producers.exchanges.lane_port import Lane, Take, Taken
 from producers.exchanges.port import Liveness
 from producers.feed import Feed
 from producers.instrument import Instrument
@@ -27,6 +29,7 @@ from producers.stream_health import Uncarried
 from shared.metrics import ServiceMetrics
 from shared.topics import TRADES
 from tests.builders import plan
+from tests.virtual_time import run_with_clock
 
 SYMBOL = "BTCUSDC"
 
@@ -94,7 +97,8 @@ class Published:
     def __init__(self) -> None:
         self.publisher: Any = self
         self.rejections: Any = self
-        self.congested = False
+        self.waiting: list[str] = []
+        self.held_back = self.waiting, self.waiting
         self.has_room = asyncio.Event()
         self.trade_ids: list[int] = []
         self.others: list[Effect] = []
@@ -109,6 +113,16 @@ class Published:
                 self.trade_ids.append(effect.message["trade_id"])
             else:
                 self.others.append(effect)
+
+    def short_way(self, _instrument: Instrument, lane: Lane) -> Take:
+        def pass_on(frame: bytes, at: int, now_ms: int, latest_ms: int) -> Taken | None:
+            taken = lane.take(frame, at, now_ms, latest_ms)
+            if taken is not None:
+                assert lane.topic == TRADES
+                self.trade_ids.append(orjson.loads(taken[0] or b"")["trade_id"])
+            return taken
+
+        return pass_on
 
     async def room(self) -> None:
         await self.has_room.wait()
@@ -198,7 +212,7 @@ def test_an_announced_end_is_not_seen_outside() -> None:
             running.assert_seamless()
             assert running.feed.reconnects == 0
 
-    asyncio.run(play())
+    run_with_clock(play())
 
 
 def test_a_connection_is_replaced_before_it_is_too_old() -> None:
@@ -208,7 +222,7 @@ def test_a_connection_is_replaced_before_it_is_too_old() -> None:
             running.assert_seamless()
             assert running.feed.reconnects == 0
 
-    asyncio.run(play())
+    run_with_clock(play())
 
 
 def test_an_announced_end_without_any_notice_costs_no_reconnect() -> None:
@@ -224,7 +238,7 @@ def test_an_announced_end_without_any_notice_costs_no_reconnect() -> None:
             ids = running.runner.trade_ids
             assert ids == sorted(set(ids))
 
-    asyncio.run(play())
+    run_with_clock(play())
 
 
 @pytest.mark.parametrize("fault", ["refusing", "cutting"])
@@ -242,7 +256,7 @@ def test_a_next_connection_that_cannot_be_had_leaves_the_old_one_as_it_is(fault:
             running.assert_seamless()
             assert running.feed.reconnects == 0
 
-    asyncio.run(play())
+    run_with_clock(play())
 
 
 def test_what_the_next_connection_has_brought_goes_on_when_the_old_one_is_cut(
@@ -268,7 +282,7 @@ def test_what_the_next_connection_has_brought_goes_on_when_the_old_one_is_cut(
             assert ids == list(range(ids[0], ids[0] + len(ids)))
             assert running.feed.reconnects == 0
 
-    asyncio.run(play())
+    run_with_clock(play())
 
 
 class Told(Instrument):
@@ -298,7 +312,7 @@ def test_trades_are_interrupted_if_the_old_connection_ends_before_the_next_has_t
             await running.until(lambda: running.feed.rollovers == 1)
             assert running.instrument.cuts == [cut]
 
-    asyncio.run(play())
+    run_with_clock(play())
 
 
 def test_a_next_connection_that_is_mute_does_not_take_over(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,7 +332,7 @@ def test_a_next_connection_that_is_mute_does_not_take_over(monkeypatch: pytest.M
             await running.until_carried()
             running.assert_seamless()
 
-    asyncio.run(play())
+    run_with_clock(play())
 
 
 def test_a_silent_connection_is_replaced_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -335,7 +349,7 @@ def test_a_silent_connection_is_replaced_and_not_waited_for(monkeypatch: pytest.
             ids = running.runner.trade_ids
             assert ids == sorted(set(ids))
 
-    asyncio.run(play())
+    run_with_clock(play())
 
 
 def test_a_cut_without_a_next_connection_gives_the_books_up_and_connects_again() -> None:
@@ -347,7 +361,7 @@ def test_a_cut_without_a_next_connection_gives_the_books_up_and_connects_again()
             await running.until_carried()
             assert running.feed.rollovers == 0
 
-    asyncio.run(play())
+    run_with_clock(play())
 
 
 @pytest.mark.parametrize("rolling", [False, True])
@@ -361,14 +375,14 @@ def test_suspended_it_has_no_connection_until_it_is_resumed(rolling: bool) -> No
                 await exchange.announce_shutdown()
                 await running.until(lambda: exchange.attempts >= 2)
                 exchange.refusing = False
-            runner.congested = True
+            runner.waiting.append("a record")
             running.feed.suspend("Kafka takes no records")
             await running.until(lambda: not exchange.connections)
             opened, carried = exchange.attempts, len(runner.trade_ids)
             await exchange.trade()
             await asyncio.sleep(0.6)
             assert (exchange.attempts, len(runner.trade_ids)) == (opened, carried)
-            runner.congested = False
+            runner.waiting.clear()
             runner.has_room.set()
             running.feed.resume()
             await running.until_carried()
@@ -376,7 +390,7 @@ def test_suspended_it_has_no_connection_until_it_is_resumed(rolling: bool) -> No
             assert ids == sorted(set(ids))
             assert running.feed.reconnects == 0
 
-    asyncio.run(play())
+    run_with_clock(play())
 
 
 @pytest.mark.parametrize("suspended", [False, True])
@@ -392,7 +406,7 @@ def test_it_stops_while_it_waits(suspended: bool) -> None:
                 await running.exchange.announce_shutdown()
                 await running.until(lambda: running.exchange.attempts >= 2)
 
-    asyncio.run(play())
+    run_with_clock(play())
 
 
 def test_a_stream_that_says_again_and_again_what_cannot_be_is_carried_by_another_connection() -> None:
@@ -414,7 +428,7 @@ def test_a_stream_that_says_again_and_again_what_cannot_be_is_carried_by_another
             assert ids == list(range(ids[0], ids[0] + len(ids)))
             assert len(running.runner.rejected) == 10
 
-    asyncio.run(play())
+    run_with_clock(play())
 
 
 def test_a_core_that_finds_a_lie_can_have_another_connection_too() -> None:
@@ -428,7 +442,7 @@ def test_a_core_that_finds_a_lie_can_have_another_connection_too() -> None:
             running.feed.distrust(SYMBOL, "trade", "an id contradicts the ids before")
             await running.until(lambda: running.feed.rollovers == 1)
 
-    asyncio.run(play())
+    run_with_clock(play())
 
 
 def test_a_time_ahead_is_judged_by_asking_the_exchange_for_its_clock() -> None:
@@ -453,7 +467,7 @@ def test_a_time_ahead_is_judged_by_asking_the_exchange_for_its_clock() -> None:
             await running.until(lambda: len(running.runner.rejected) == 1)
             assert "event_time_ms" in running.runner.rejected[0]
 
-    asyncio.run(play())
+    run_with_clock(play())
 
 
 class Refused(Instrument):
@@ -475,15 +489,18 @@ def test_a_stream_that_no_connection_brings_is_sought_more_and_more_seldom(
     async def play() -> None:
         streams = [stream for stream in streams_of(SYMBOL, ()) if stream.kind in ("trade", "depth")]
         async with stage(streams=streams, instrument=Refused) as running:
-            begun_s = time.monotonic()
-            await running.until(lambda: running.feed.rollovers >= 2)
-            # The second one waits for twice 0.4 s after the first, the third for four times as long.
-            assert time.monotonic() - begun_s >= 0.8
+            taken_over_s = []
+            for count in (1, 2, 3):
+                await running.until(lambda count=count: running.feed.rollovers >= count)
+                taken_over_s.append(time.monotonic())
+            # Twice 0.4 s after the first was begun comes the second, four times as long after that the third.
+            waits_s = [after - before for before, after in pairwise(taken_over_s)]
+            assert 0.7 <= waits_s[0] <= 1.0 and 1.5 <= waits_s[1] <= 1.8
             await running.until_carried()
             running.assert_seamless()
             assert running.feed.reconnects == 0
 
-    asyncio.run(play())
+    run_with_clock(play())
 
 
 def test_why_there_is_no_connection_is_told() -> None:
@@ -499,7 +516,7 @@ def test_why_there_is_no_connection_is_told() -> None:
             await running.until_carried()
             assert running.feed.trouble == ""
 
-    asyncio.run(play())
+    run_with_clock(play())
 
 
 def test_a_frame_that_is_too_long_leaves_a_letter_and_the_next_connection_goes_on() -> None:
@@ -511,4 +528,4 @@ def test_a_frame_that_is_too_long_leaves_a_letter_and_the_next_connection_goes_o
             await running.until_carried()
             assert running.runner.rejected == ["connection closed: a frame of more than 900,000 bytes came"]
 
-    asyncio.run(play())
+    run_with_clock(play())

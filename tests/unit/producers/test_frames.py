@@ -14,6 +14,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from producers.frames import FrameConnection, payload_span
+from tests.virtual_time import run_virtually
 
 Served = Callable[[ServerConnection], Awaitable[None]]
 
@@ -75,7 +76,7 @@ def test_a_reader_that_does_not_read_holds_the_sender_back() -> None:
         assert len(read) == 60_000
         assert most < 10_000
 
-    asyncio.run(work())
+    run_virtually(work())
 
 
 def test_one_that_is_cancelled_while_it_waits_loses_nothing() -> None:
@@ -94,7 +95,7 @@ def test_one_that_is_cancelled_while_it_waits_loses_nothing() -> None:
                 await connection.more()
                 assert list(connection.frames) == [b"late"]
 
-    asyncio.run(work())
+    run_virtually(work())
 
 
 def text(payload: bytes, first: int = 0x81) -> bytes:

@@ -23,6 +23,15 @@ def test_bars_that_a_recorded_exchange_does_not_have_are_halted_to_the_bar() -> 
     assert list(halts.closed_bars(MINUTE_MS, 9 * MINUTE_MS, MINUTE_MS)) == [(2, 4), (7, 7)]
 
 
+def test_the_newest_status_is_known_in_the_exchanges_own_word() -> None:
+    halts = Halts()
+    said = [(halts.status, halts.halted)]
+    for time_ms, status in enumerate(("BREAK", "TRADING")):
+        halts.receive_status(status, time_ms)
+        said.append((halts.status, halts.halted))
+    assert said == [(None, False), ("BREAK", True), ("TRADING", False)]
+
+
 def test_a_recorded_halt_within_one_bar_halts_none() -> None:
     halts = Halts()
     halts.receive_recorded([(MINUTE_MS + 1, 2 * MINUTE_MS - 1)])

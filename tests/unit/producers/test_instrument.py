@@ -278,9 +278,9 @@ def test_trades_of_a_long_hole_are_published_and_not_kept() -> None:
         ]
         effects = instrument.receive_trade_rows(first, first + 999, rows, NOW_MS, now_s=0.0)
         assert topics(effects) == [TRADES] * 1_000
-    assert not instrument._candles._recent
+    assert not instrument._entries.candles._recent
     assert [event["count"] for event in ledger(instrument) if event["kind"] == "repaired"] == [2_000]
-    assert not instrument._candles._trades
+    assert not instrument._entries.candles._trades
 
 
 def test_ids_that_were_never_issued_are_neither_expected_nor_lost(instrument: Instrument) -> None:

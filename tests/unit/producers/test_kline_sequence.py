@@ -306,6 +306,7 @@ def test_waiting_bars_are_bounded_and_the_rest_is_fetched_again() -> None:
     assert fills(effects) == [(WAITING_BARS + 1, WAITING_BARS + 49)]
 
 
+@pytest.mark.thorough
 @given(choices=st.data(), count=st.integers(1, 60), warmup=st.integers(0, 5))
 def test_every_open_time_is_published_once_in_order_under_any_loss_order_and_repetition(
     choices: st.DataObject, count: int, warmup: int

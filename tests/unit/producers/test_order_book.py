@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from producers.exchanges.rest_port import SNAPSHOT_LEVELS
 from producers.order_book import (
     BUFFERED_LEVELS,
+    KNOWN_PRICES,
     MAX_LEVELS,
     Apply,
     BookSync,
     NeedSnapshot,
+    Prices,
     Resync,
     Synced,
 )
@@ -392,3 +394,19 @@ def test_a_full_book_of_the_longest_prices_fits_into_a_message() -> None:
     assert 1_000 < len(whole.bids) < MAX_LEVELS
     assert len(orjson.dumps([whole.bids, whole.asks])) < 900_000
     assert whole.bids[0] == max(bids)
+
+
+def test_after_days_without_a_snapshot_it_is_still_asked_for_every_twenty_seconds() -> None:
+    book = BookSync()
+    book.receive(depth())
+    for _ in range(10_000):
+        asked = book.snapshot_failed()
+    assert asked == [NeedSnapshot(20.0)]
+
+
+def test_prices_are_known_again_and_bounded_however_many_come() -> None:
+    prices = Prices()
+    for number in range(KNOWN_PRICES + 10):
+        assert prices[f"{number}.50"] == number + 0.5
+        assert len(prices) <= KNOWN_PRICES
+    assert prices["0.50"] == 0.5

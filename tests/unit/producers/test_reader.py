@@ -13,14 +13,16 @@ from websockets.exceptions import ConnectionClosedError
 from producers.clock import Clock
 from producers.connection import Connection
 from producers.effects import Publish
-from producers.exchanges.frame_types import Ignored, Parsed, Rejected, StreamMessage
+from producers.exchanges.frame_types import Ignored, Parsed, Rejected, Stream, StreamMessage
+from producers.exchanges.lane_port import NO_LANES, Lane, Lanes, Take, Taken
 from producers.exchanges.port import Liveness
 from producers.exchanges.stream_events import BooksBroken, SubscriptionRefused
 from producers.instrument import Instrument
 from producers.reader import FrameReader
 from producers.watchdog import Watchdog
 from shared.metrics import ServiceMetrics
-from tests.builders import plan, trade
+from shared.topics import TRADES
+from tests.builders import NOW_MS, plan, trade
 
 AHEAD = Rejected("trades", "a time ahead", "trade_time_ms", ahead=True, symbol="BTCUSDC")
 
@@ -32,13 +34,15 @@ def event(trade_id: int) -> StreamMessage:
 class Stand:
     """A connection with such frames, and a list in place of Kafka."""
 
-    def __init__(self, parse: Callable[..., Sequence[Parsed]], frames: Sequence[bytes]) -> None:
+    def __init__(
+        self, parse: Callable[..., Sequence[Parsed]], frames: Sequence[bytes], lanes: Lanes = NO_LANES
+    ) -> None:
         self.parse = parse
         self.frames = deque(frames)
         self.plan = plan()
         self.watchdog = Watchdog([], 0.0, Liveness())
         self.out_of_bounds: dict[str, int] = {}
-        self.congested = False
+        self.held_back: tuple[list[bytes], list[bytes]] = [], []
         self.publisher = self.rejections = self
         self.published: list[int] = []
         self.rejected: list[tuple[str, str]] = []
@@ -51,7 +55,11 @@ class Stand:
             self.clock,
             announced=lambda _: None,
             distrusted=lambda *_: None,
+            lanes=lanes,
         )
+
+    def short_way(self, _instrument: Instrument, lane: Lane) -> Take:
+        return lane.take
 
     async def more(self) -> None:
         raise ConnectionClosedError(None, None)
@@ -73,6 +81,39 @@ def test_all_events_of_a_frame_are_taken_in_their_order() -> None:
     assert stand.published == [1, 2, 3]
     assert stand.rejected == [("websocket:trades", "BTCUSDC")]
     assert (stand.reader.received, stand.reader.ignored) == (3, 1)
+
+
+def _lanes(take: Take) -> Lanes:
+    return Lanes(len('{"x":"'), {b'{"x":"a': Lane(Stream("BTCUSDC", "trade", None, "a"), TRADES, take)})
+
+
+def test_a_lane_is_asked_for_frames_that_name_its_stream_and_the_others_are_parsed() -> None:
+    asked: list[tuple[bytes, int]] = []
+
+    def take(frame: bytes, at: int, _now_ms: int, _latest_ms: int) -> Taken | None:
+        asked.append((frame, at))
+        return (b"", NOW_MS, ()) if b"1" in frame else None
+
+    frames = [b'{"x":"a",1}', b'{"x":"a",2}', b'{"x":"ab",1}', b"", b'{"x":"a']
+    stand = Stand(lambda frame, *_: [Ignored(frame.decode())], frames, _lanes(take))
+    asyncio.run(stand.read())
+    assert asked == [(frames[0], 7), (frames[1], 7)]
+    assert (stand.reader.received, stand.reader.ignored) == (1, 4)
+
+
+def test_two_connections_that_are_merged_have_no_lanes() -> None:
+    def take(*_: object) -> Taken | None:
+        raise AssertionError("a merge needs the message")
+
+    stand = Stand(lambda *_: [event(1)], [b'{"x":"a",1}'], _lanes(take))
+    merged: list[StreamMessage] = []
+
+    def merge(_stream: object, message: StreamMessage) -> list[StreamMessage]:
+        merged.append(message)
+        return []
+
+    asyncio.run(stand.reader.read(cast(Connection, stand), merge))
+    assert merged == [event(1)]
 
 
 def doubts(monkeypatch: pytest.MonkeyPatch, *events: Any) -> list[str]:

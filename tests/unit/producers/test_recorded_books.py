@@ -48,6 +48,7 @@ def recorder(recordings: Path, *names: str) -> list[tuple[int, str | None, bytes
     return sorted(entries, key=lambda entry: entry[0])
 
 
+@pytest.mark.thorough
 def test_the_busy_book_equals_the_recorded_one(recordings: Path) -> None:
     book = BookSync()
     applied, resyncs, compared, equal = 0, 0, 0, 0
@@ -90,6 +91,7 @@ def test_the_busy_book_equals_the_recorded_one(recordings: Path) -> None:
     assert (bid, ask) == (["61602.01000000", "1.67177000"], ["61602.02000000", "2.66795000"])
 
 
+@pytest.mark.thorough
 def test_the_busy_instrument_publishes_every_trade_once_and_replays_its_book(recordings: Path) -> None:
     instrument = Instrument("binance", "BTCUSDT", ["1m"], book_interval_ms=1_000, warmup_bars=0)
     snapshot = None

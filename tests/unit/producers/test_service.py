@@ -5,19 +5,27 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
+import orjson
 import pytest
 
+import producers.service
 from producers.effects import Effect
+from producers.exchanges.rest_port import Listing
 from producers.instrument import Instrument
 from producers.ledger_writer import MOST_IN_FLIGHT
-from producers.service import Assignment, ProducerService
+from producers.publisher import Publisher
+from producers.service import Assignment, ProducerService, _topics
 from producers.start_positions import OpenHole, StartPosition
+from shared.errors import BrokerError, BrokerUnavailable, ExchangeUnavailable
 from shared.settings import Settings
-from shared.topics import LEDGER
+from shared.topics import LEDGER, LEDGER_SNAPSHOT, METRICS, TRADES
+from tests.unit.producers.service_bench import Bench, LoopTime, during, in_service
+from tests.virtual_time import run_virtually
 
 # A test that is red ends, too.
 PATIENCE_S = 10
@@ -70,6 +78,33 @@ def test_thousands_of_ledger_events_are_sent_before_the_second_is_over(
     assert asyncio.run(sent_after(MOST_IN_FLIGHT + 1)) == MOST_IN_FLIGHT
 
 
+def test_instruments_are_told_with_the_metrics_once_the_queue_has_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def told() -> list[Any]:
+        settings = Settings(kafka_bootstrap_servers="127.0.0.1:9")
+        service = ProducerService(settings, Assignment(("BTCUSDC",), ("1m",), memory_broker=True))
+        sent: list[Any] = []
+        congested = iter((True, False, False))
+        monkeypatch.setattr(Publisher, "congested", property(lambda _: next(congested)))
+        monkeypatch.setattr(
+            service._publisher, "send", lambda topic, _key, value: sent.append((topic, orjson.loads(value)))
+        )
+        instrument = Instrument("binance", "BTCUSDC", ("1m",), book_interval_ms=1_000, warmup_bars=0)
+        instrument.receive_status("BREAK", 1)
+        monkeypatch.setattr(service._rest, "listing", {"BTCUSDC": Listing("BTC", "USDC", "0.01", None)}.get)
+        for _ in range(3):
+            service._telemetry.publish([instrument], [])
+        await service._rest.close()
+        return sent
+
+    first, second = asyncio.run(told())
+    assert first[0] == second[0] == METRICS
+    ((told_of,), again) = first[1]["instruments"], second[1]
+    assert (told_of["symbol"], told_of["status"], told_of["tick"]) == ("BTCUSDC", "BREAK", "0.01")
+    assert told_of["bars_from"] == "native" and "instruments" not in again
+
+
 async def _one() -> int:
     return 1
 
@@ -109,3 +144,226 @@ def test_one_wrong_answer_of_the_exchanges_clock_does_not_say_what_the_stream_ha
 
     expected_ms = asyncio.run(watch())
     assert abs(brought[0] - expected_ms) < 500
+
+
+# -- what is due each second and each minute, in virtual time
+
+
+def test_each_second_what_is_known_is_written_retried_and_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = in_service(monkeypatch, lambda bench: during(2.5, bench.service._each_second()))
+    second = ["_write_ledger", "_retry", "_watch", "_check_queue", "telemetry"]
+    assert bench.calls == second * 2
+
+
+def test_while_kafka_takes_nothing_only_the_queue_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def congested(bench: Bench) -> None:
+        bench.publisher.congested = True
+        await during(1.5, bench.service._each_second())
+
+    assert in_service(monkeypatch, congested).calls == ["_check_queue", "telemetry"]
+
+
+def test_while_the_exchange_is_paused_nobody_wonders_at_its_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def paused(bench: Bench) -> None:
+        bench.service._backpressure.active = True
+        await during(1.5, bench.service._each_second())
+
+    assert "_watch" not in in_service(monkeypatch, paused).calls
+    assert "_retry" in in_service(monkeypatch, paused).calls
+
+
+def test_a_loss_is_suspected_once_for_each_error_of_kafka(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def errors(bench: Bench) -> None:
+        polling = asyncio.create_task(bench.service._poll())
+        for count in (0, 1, 1, 2):
+            bench.publisher.retriable_errors = count
+            bench.publisher.congested = count == 2
+            await asyncio.sleep(0.1)
+            bench.calls.append(count)
+        polling.cancel()
+
+    calls = in_service(monkeypatch, errors).calls
+    assert [call for call in calls if call in ("suspect", 0, 1, 2)] == [0, "suspect", 1, 1, "suspect", 2]
+    assert "_send_ledger" in calls[: calls.index(0)]
+    assert "_send_ledger" not in calls[len(calls) - 10 :], "a full queue takes no events either"
+
+
+class TestProof:
+    """What the broker has acknowledged is looked up after it was away."""
+
+    def carried(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        delivered: Sequence[int],
+        contradicted: Callable[[Any], list[str]],
+    ) -> Bench:
+        """One second after another the broker has so many records."""
+
+        async def run(bench: Bench) -> None:
+            monkeypatch.setattr(bench.service, "_contradicted", contradicted)
+            bench.progress.unverified = ({}, {})
+            proving = asyncio.create_task(bench.service._prove())
+            await asyncio.sleep(0.5)
+            for count in delivered:
+                bench.publisher.delivered = count
+                await asyncio.sleep(1.0)
+                bench.calls.append(count)
+            await asyncio.sleep(0)
+            if not proving.done():
+                proving.cancel()
+            with suppress(asyncio.CancelledError):
+                await proving
+
+        return in_service(monkeypatch, run)
+
+    def test_it_is_asked_once_it_takes_records_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        bench = self.carried(monkeypatch, (0, 5, 5, 6), lambda _: [])
+        assert bench.calls == [0, ("verified", 2), 5, 5, ("verified", 2), 6]
+
+    def test_without_an_outage_nobody_asks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def undisturbed(bench: Bench) -> None:
+            bench.publisher.delivered = 5
+            await during(3.0, bench.service._prove())
+
+        assert in_service(monkeypatch, undisturbed).calls == []
+
+    def test_a_loss_ends_the_producer(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with pytest.raises(BrokerError, match=r"broker:9092 has lost records of a, b that it had acknowl"):
+            self.carried(monkeypatch, (5, 6), lambda _: ["a", "b"])
+
+    def test_a_broker_that_does_not_answer_is_asked_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked: list[Any] = []
+
+        def answer(unverified: Any) -> list[str]:
+            asked.append(unverified)
+            if len(asked) == 1:
+                raise BrokerUnavailable("no answer")
+            return []
+
+        bench = self.carried(monkeypatch, (5, 6, 6), answer)
+        assert [call for call in bench.calls if not isinstance(call, int)] == [("verified", 2)]
+        assert asked == [({}, {})] * 2
+
+
+@pytest.mark.parametrize(
+    ("period_s", "asked_s"),
+    [(60.0, [60, 120, 180, 240]), (120.0, [120, 240]), (210.0, [180]), (211.0, [240])],
+)
+def test_statuses_are_read_at_the_minute_that_is_next_to_their_period(
+    monkeypatch: pytest.MonkeyPatch, period_s: float, asked_s: list[float]
+) -> None:
+    async def four_minutes(bench: Bench) -> None:
+        bench.service._exchange = SimpleNamespace(limits=SimpleNamespace(status_period_s=lambda _: period_s))
+        await during(250.0, bench.service._watch_exchange())
+
+    bench = in_service(monkeypatch, four_minutes)
+    assert bench.times("statuses") == pytest.approx(asked_s, abs=0.01)
+    assert bench.times("clock") == pytest.approx([60, 120, 180, 240], abs=0.01)
+
+
+def test_a_clock_that_was_set_is_measured_within_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def stepped(bench: Bench) -> None:
+        monkeypatch.setattr(bench.service._clock, "stepped", lambda: LoopTime.monotonic() == 7.0)
+        await during(68.0, bench.service._watch_exchange())
+
+    assert in_service(monkeypatch, stepped).times("clock") == pytest.approx([7.0, 67.0])
+
+
+@pytest.mark.parametrize(
+    ("statuses", "said"), [({"BTCUSDC": "BREAK"}, "BREAK"), ({}, "DELISTED"), ({"BTCUSDC": "TRADING"}, None)]
+)
+def test_a_symbol_that_stops_trading_or_is_listed_no_more_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    statuses: dict[str, str],
+    said: str | None,
+) -> None:
+    async def two_minutes(bench: Bench) -> None:
+        bench.service._instruments["BTCUSDC"] = Instrument(
+            "binance", "BTCUSDC", ("1m",), book_interval_ms=1_000, warmup_bars=0
+        )
+        bench.service._instruments["BTCUSDC"].receive_status("TRADING", 1)
+        bench.statuses = statuses
+        await during(125.0, bench.service._watch_exchange())
+
+    in_service(monkeypatch, two_minutes)
+    assert caplog.messages == ([f"BTCUSDC: the exchange says {said}"] if said else [])
+
+
+@pytest.mark.parametrize(
+    ("silent_s", "brought_to_ms"), [(None, None), (0.0, 90_000), (1.5, 88_500), (40.0, 50_000)]
+)
+def test_a_silent_connection_has_brought_everything_up_to_where_it_fell_silent(
+    monkeypatch: pytest.MonkeyPatch, silent_s: float | None, brought_to_ms: int | None
+) -> None:
+    """By the earliest that the exchange's clock may show, less the silence."""
+    watched: list[Any] = []
+
+    async def watch() -> None:
+        bench = Bench(monkeypatch)
+        monkeypatch.undo()
+        monkeypatch.setattr(producers.service, "time", LoopTime)
+        service = bench.service
+        service._clock = SimpleNamespace(
+            exchange_ms=lambda: 95_000, message_ms=lambda: 96_000, least_ms=lambda: 90_000
+        )
+        service._telemetry = SimpleNamespace(log_uncarried=lambda _: None)
+        service._instruments = {
+            "BTCUSDC": SimpleNamespace(watch=lambda *at, brought_to_ms: watched.append((*at, brought_to_ms)))
+        }
+        service._feeds = [
+            SimpleNamespace(
+                symbols=("BTCUSDC",),
+                trouble="slow",
+                brought_to_s=lambda now_s: None if silent_s is None else now_s - silent_s,
+            )
+        ]
+        await asyncio.sleep(100.0)
+        service._watch()
+
+    run_virtually(watch())
+    assert watched == [(100.0, 95_000, 96_000, "slow", brought_to_ms)]
+
+
+def test_an_exchange_that_does_not_answer_is_asked_until_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[Any] = [ExchangeUnavailable("no", 3.0), ExchangeUnavailable("no", 2.0), 5]
+    found: list[Any] = []
+
+    async def ask() -> int:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return int(answer)
+
+    async def asked(bench: Bench) -> None:
+        found.append(await bench.service._retrying(ask))
+        found.append(LoopTime.monotonic())
+
+    in_service(monkeypatch, asked)
+    assert found[0] == 5
+    assert 5.0 <= found[1] <= 6.5, "the waits that were asked for, and a random part of half a second and one"
+
+
+@pytest.mark.parametrize(
+    ("symbols", "position"), [(("BTCUSDC",), 1), (("ETHUSDC", "BTCUSDC"), 0), (("XRPUSDC",), 0)]
+)
+def test_a_process_starts_after_those_of_the_symbols_before_its_own(
+    monkeypatch: pytest.MonkeyPatch, symbols: tuple[str, ...], position: int
+) -> None:
+    async def wait(bench: Bench) -> None:
+        service = bench.service
+        service._assignment = Assignment(symbols, ("1m",))
+        service._exchange = SimpleNamespace(
+            limits=SimpleNamespace(start_delay_s=lambda position, *_: 10.0 * position)
+        )
+        await service._await_turn()
+        bench.calls.append(LoopTime.monotonic())
+
+    assert in_service(monkeypatch, wait).calls == [10.0 * position]
+
+
+def test_a_producer_needs_all_topics_but_those_of_consumers_states() -> None:
+    topics = _topics(("1m",))
+    assert {TRADES, LEDGER, "market.klines.1m", "market.klines-live.1m"} <= topics
+    assert not any(name.startswith("pipeline.indicator-state") for name in topics)
+    assert LEDGER_SNAPSHOT not in topics

@@ -208,11 +208,11 @@ def test_subscriptions_that_fail_are_repeated_with_growing_delays() -> None:
     book = counted()
     book.distrust("a jump")
     delays = []
-    for _ in range(8):
+    for _ in range(10_000):
         (again,) = book.subscription_failed("refused")
         assert isinstance(again, Resubscribe)
         delays.append(again.delay_s)
-    assert delays == [1.0, 2.0, 4.0, 8.0, 16.0, 20.0, 20.0, 20.0]
+    assert delays == [1.0, 2.0, 4.0, 8.0, 16.0] + [20.0] * 9_995
 
 
 def test_a_book_whose_new_subscription_is_refused_is_not_exact_though_the_former_snapshot_came() -> None:
@@ -252,6 +252,18 @@ def test_a_snapshot_for_kafka_has_the_nearest_levels_that_fit() -> None:
     assert sent[0] == bids[-1]
     assert 8_000 < len(sent) < 12_000
     assert book.level_counts() == (40_000, 0)
+
+
+def test_a_book_knows_prices_by_their_numbers_also_if_many_have_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streamed_book, "_REMEMBERED", 3)
+    book = counted()
+    for number in range(10):
+        book.receive(update("diff", [[f"9{number}", "1"]], [[f"11{number}", "1"]]))
+    book.receive(update("diff", [["99.00", "5"], ["98.0", "0.00"]], [["101.0", "7"], ["119.00", "00"]]))
+    full = book.full()
+    assert full is not None
+    assert full.bids == [["100", "1"], ["99.00", "5"], *([f"9{number}", "1"] for number in range(7, -1, -1))]
+    assert full.asks == [["101.0", "7"], ["102", "2"], *([f"11{number}", "1"] for number in range(9))]
 
 
 def test_a_side_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,12 +111,24 @@ def test_a_connection_that_is_behind_takes_over_once_it_has_caught_up(stand: Sta
 
 def test_a_book_that_never_agreed_is_an_outage_when_its_connection_is_the_only_one(stand: Stand) -> None:
     snapshot = stand.update(stand.exchange.snapshot())
-    stand.change(("bids", "100.30", "1.00000000"))
+    (former,) = of(stand.change(("bids", "100.30", "1.00000000")), BOOK)
     stand.feed.receive(snapshot, NEXT)
     effects = stand.feed.follow(NEXT)
     assert [book["synced"] for book in of(effects, BOOK)] == [False, True]
     assert outages(effects)[0] == "the next connection's book differs"
     assert (of(effects, BOOK)[1]["bids"][0][0], stand.feed.synced) == ("100.00", True)
+    # One id names one book: who replays the changes up to the former book's id must find that one.
+    assert of(effects, BOOK)[1]["update_id"] > former["update_id"]
+    assert of(effects, DEPTH)[0]["final_update_id"] == of(effects, BOOK)[1]["update_id"]
+
+
+def test_after_an_outage_another_connections_book_has_an_id_of_its_own(stand: Stand) -> None:
+    snapshot = stand.update(stand.exchange.snapshot())
+    (former,) = of(stand.change(("bids", "100.30", "1.00000000")), BOOK)
+    stand.feed.distrust("a frame was lost", OLD)
+    stand.feed.receive(snapshot, NEXT)
+    (after,) = [book for book in of(stand.feed.follow(NEXT), BOOK) if book["synced"]]
+    assert after["bids"] != former["bids"] and after["update_id"] > former["update_id"]
 
 
 def test_when_the_connection_that_took_over_ends_the_older_ones_book_is_asked_for(stand: Stand) -> None:

@@ -150,6 +150,7 @@ def test_a_restart_knows_what_was_published_above_an_open_hole() -> None:
     assert published(sequence.receive(stream(111))) == [111]
 
 
+@pytest.mark.thorough
 def test_after_a_long_absence_everything_is_fetched_that_rest_can_page() -> None:
     sequence = TradeSequence("BTCUSDC", Halts())
     sequence.begin(100)
@@ -160,6 +161,7 @@ def test_after_a_long_absence_everything_is_fetched_that_rest_can_page() -> None
     assert sorted(published(effects)) == list(range(101, 120_001))
 
 
+@pytest.mark.thorough
 @given(choices=st.data(), count=st.integers(2, 80))
 def test_every_id_is_published_once_or_lost_under_any_loss_order_and_repetition(
     choices: st.DataObject, count: int

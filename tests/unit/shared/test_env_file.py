@@ -121,9 +121,9 @@ def test_a_virtual_environment_of_that_name_is_somebody_elses() -> None:
 def test_the_example_can_be_used_as_it_is() -> None:
     example = (ROOT / ".env.example").read_text(encoding="utf-8")
     written(example)
-    assert read_env_file(Path(".env")) == {"COMPOSE_PROJECT_NAME": "cryptostream"}
+    assert read_env_file(Path(".env")).values == {"COMPOSE_PROJECT_NAME": "cryptostream"}
     written(re.sub(r"^#(?=[A-Z])", "", example, flags=re.MULTILINE))
-    assert "SNAPSHOT_CRON" in read_env_file(Path(".env"))
+    assert "SNAPSHOT_CRON" in read_env_file(Path(".env")).values
 
 
 @pytest.mark.parametrize("name", sorted({name.upper() for name in Settings.model_fields}))
@@ -239,6 +239,24 @@ def _pipe() -> None:
 def test_what_is_there_and_cannot_be_read_is_not_passed_over(make: Callable[[], None], told: str) -> None:
     make()
     assert refused().startswith(".env: ") and told in refused()
+
+
+def test_what_is_wrong_is_told_by_setting_whether_a_line_or_a_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    written("nonsense here\nSTORE=a\nLOG_LEVEL=loud\nINTERVALS=1m\nSYMBOL=x\nSTORE=b\nINTERVALS\n")
+    monkeypatch.setenv("INTERVALS", "7m")
+    monkeypatch.setenv("INFLUX_TOKEN_FILE", "/nowhere/token")
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert [fault.partition(";")[0].partition(" is refused")[0] for fault in caught.value.faults] == [
+        ".env line 1: is not NAME=value",
+        ".env line 5: SYMBOL is not a setting",
+        ".env line 7: INTERVALS: has no value",
+        'INTERVALS: "7m" is not an interval of bars',
+        ".env line 6: STORE is in line 2 too",
+        'STORE: "a"',
+        "INFLUX_TOKEN_FILE: /nowhere/token cannot be read (No such file or directory)",
+        'LOG_LEVEL: "LOUD"',
+    ]
 
 
 def test_a_file_of_something_else_is_told_in_part() -> None:

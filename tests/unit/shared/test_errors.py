@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from shared import errors
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -54,6 +56,7 @@ def _exit_codes(node: ast.ClassDef) -> Iterator[int]:
                 yield code
 
 
+@pytest.mark.thorough
 def test_every_error_is_drawn_below_its_base_with_its_exit_code() -> None:
     tree = list(drawn())
     assert len(tree) == len(set(tree))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any, cast
@@ -12,7 +13,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from cryptostream.run.broker import MemoryBroker
 from shared import kafka_reader
 from shared.errors import BrokerError, BrokerUnavailable
-from shared.kafka import consumer_config, producer_config, quiet_consumer
+from shared.kafka import KAFKA, consumer_config, producer_config
 from shared.kafka_reader import (
     PartitionId,
     answered,
@@ -46,7 +47,7 @@ def address() -> Iterator[str]:
 @pytest.fixture
 def consumer(address: str) -> Iterator[Consumer]:
     config = consumer_config(address, "test", "test", memory_broker=True)
-    with closing(quiet_consumer({**config, "enable.partition.eof": True})) as made:
+    with closing(KAFKA.consumer({**config, "enable.partition.eof": True})) as made:
         yield made
 
 
@@ -72,10 +73,16 @@ class Broker:
 
 
 class Heard:
-    """A record, or an error instead."""
+    """A record, or an error instead; each at the next offset unless one is named."""
 
-    def __init__(self, code: int | None = None) -> None:
+    _offsets = itertools.count()
+
+    def __init__(self, code: int | None = None, offset: int | None = None) -> None:
         self._error = None if code is None else KafkaError(code)
+        self._offset = next(self._offsets) if offset is None else offset
+
+    def offset(self) -> int:
+        return self._offset
 
     def error(self) -> KafkaError | None:
         return self._error
@@ -123,6 +130,14 @@ def test_the_broker_may_be_silent_for_a_while_but_not_longer(monkeypatch: pytest
     assert len(Broker(*batches).read(monkeypatch, patience_s=30.0)) == 3
     with pytest.raises(BrokerUnavailable, match="nothing comes"):
         Broker([Heard()], *pause, [], [], [END]).read(monkeypatch, patience_s=30.0)
+
+
+def test_records_of_a_log_that_loses_its_end_meanwhile_are_not_taken_for_what_it_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    batches = [[Heard(offset=3), Heard(offset=4)], [Heard(offset=3)], [END]]
+    with pytest.raises(BrokerUnavailable, match="partition 2 lost its end while it was read"):
+        Broker(*batches).read(monkeypatch)
 
 
 def test_all_together_may_be_bounded_whether_records_come_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,7 +208,7 @@ def test_a_broker_that_is_not_there_is_named() -> None:
     nobody = "127.0.0.1:1"
     config = consumer_config(nobody, "test", "test") | {"log_level": 0}
     with (
-        closing(quiet_consumer(config)) as made,
+        closing(KAFKA.consumer(config)) as made,
         pytest.raises(BrokerUnavailable, match=r"no Kafka answers at 127\.0\.0\.1:1"),
     ):
         cluster(made, silent=no_answer(nobody), within_s=0.5)

@@ -65,6 +65,7 @@ def check_accepts(kind: str, message: Any) -> bool:
     return True
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", KINDS)
 @given(data=st.data())
 def test_plain_checks_accept_exactly_what_the_models_accept(kind: str, data: st.DataObject) -> None:
@@ -72,6 +73,7 @@ def test_plain_checks_accept_exactly_what_the_models_accept(kind: str, data: st.
     assert check_accepts(kind, message) == model_accepts(kind, message)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", KINDS)
 @given(data=st.data())
 def test_an_accepted_message_has_the_same_bytes_from_both(kind: str, data: st.DataObject) -> None:

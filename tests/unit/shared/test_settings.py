@@ -27,12 +27,17 @@ def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("INTERVALS", "1m,7m", 'INTERVALS: "7m" is not an interval of Binance; choose from 1s, 1m, 3m'),
+        ("INTERVALS", "1m,7m", 'INTERVALS: "7m" is not an interval of bars; choose from 1s, 1m, 3m'),
         ("SYMBOLS", "BTC/USDC", 'SYMBOLS: "BTC/USDC" is not a symbol'),
         ("SYMBOLS", " , ", "must name at least one"),
-        ("STORE", "mysql", 'STORE: "mysql" is refused'),
+        ("STORE", "mysql", 'STORE: "mysql" is refused: choose from influxdb, sqlite'),
         ("METRICS_ADDRESS", "localhost", 'METRICS_ADDRESS: "localhost" is no address'),
-        ("WARMUP_BARS", "-1", 'WARMUP_BARS: "-1" is refused'),
+        ("WARMUP_BARS", "-1", 'WARMUP_BARS: "-1" is refused: write 0 or more'),
+        ("METRICS_PORT", "soon", 'METRICS_PORT: "soon" is refused: write a whole number'),
+        ("METRICS_PORT", "9.5", 'METRICS_PORT: "9.5" is refused: write a whole number'),
+        ("METRICS_PORT", "99999", 'METRICS_PORT: "99999" is refused: write 65,535 or less'),
+        ("METRICS_PORT", "9" * 5_000, "is refused: write a number of fewer digits"),
+        ("LOG_FORMAT", "xml", 'LOG_FORMAT: "xml" is refused: choose from text, json'),
         ("BINANCE_WS_URL", "stream.example", 'BINANCE_WS_URL: "stream.example" is not a URL'),
         ("SYMBOLS", "BTCUSDC,²", 'SYMBOLS: "²" is not a symbol'),
         ("SYMBOLS", "B" * 41, f'SYMBOLS: "{"B" * 41}" is not a symbol'),
@@ -107,6 +112,23 @@ def test_a_prefix_wins_over_the_exchange_and_one_of_the_same_exchange_is_left_ou
 def test_an_exchange_without_symbols_has_its_usual_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXCHANGE", "coinbase")
     assert load_settings().symbols == ("BTC-USD", "ETH-USD", "XRP-USD", "SOL-USD")
+
+
+def test_symbols_of_another_type_are_refused_in_our_words() -> None:
+    for symbols in ((5,), [None], 7):
+        with pytest.raises(SettingsError) as caught:
+            load_settings(symbols=symbols)
+        assert "SYMBOLS: " in str(caught.value) and "nput should" not in str(caught.value)
+
+
+def test_no_words_of_pydantic_reach_a_user() -> None:
+    """Every setting, with values that its type does not take."""
+    for name, field in Settings.model_fields.items():
+        for value in (object(), "\0", "x" * 300, -(10**30), "-1", 1.5, [object()]):
+            try:
+                load_settings(**{name: value})
+            except SettingsError as error:
+                assert "nput should" not in str(error), (field, str(error))
 
 
 def test_lists_are_split_and_symbols_written_large(monkeypatch: pytest.MonkeyPatch) -> None:

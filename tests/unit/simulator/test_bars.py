@@ -45,6 +45,7 @@ def summed_by_hand(source: TradeTape, open_ms: int, end_ms: int) -> Bar:
     )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("interval", INTERVALS)
 def test_closed_bars_of_every_interval_are_the_exact_sums_of_their_trades(interval: str) -> None:
     now = START_MS + 7_000_000

@@ -16,6 +16,7 @@ from simulator.outgoing import Outgoing
 from simulator.protocols.binance.dialect import BINANCE
 from simulator.protocols.binance.envelopes import encoded
 from simulator.protocols.binance.exchange import WorldExchange
+from simulator.protocols.registry import EXCHANGES as SPOKEN
 
 START_MS = 1_785_767_130_000
 SECONDS = 40
@@ -83,6 +84,7 @@ ALL = (
 )
 
 
+@pytest.mark.thorough
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(0, len(EVENTS)), max_size=6))
 def test_the_same_seed_gives_the_same_faults_however_the_events_are_divided(batches: list[int]) -> None:
@@ -298,3 +300,24 @@ def test_faults_of_connections_fire_at_their_moments_between_the_events() -> Non
 def test_one_event_suffers_one_fault_the_first_of_the_script() -> None:
     effects = play("skip:streams=trade", "duplicate:streams=trade")
     assert {hit.fault.kind for hit in hits(effects)} == {"skip"}
+
+
+@pytest.mark.parametrize("exchange", ["kraken", "coinbase"])
+@pytest.mark.parametrize("kind", ["missing_field", "wrong_type", "malformed", "skip", "duplicate", "reorder"])
+def test_what_only_the_log_follows_is_never_struck(exchange: str, kind: str) -> None:
+    spoken = SPOKEN[exchange]
+    symbol = {"kraken": "BTC/USD", "coinbase": "BTC-USD"}[exchange]
+    world = spoken.world((symbol,), 11, START_MS, 3.0)
+    wanted = frozenset(spoken.dialect.followed(symbol, ("1s",)))
+    events: list[Outgoing] = []
+    while world.feed.emitted_until_ms < START_MS + 5_000:
+        events += world.feed.due(START_MS + 5_000, wanted)
+    followed = [event for event in events if not spoken.dialect.carried(event.stream)]
+    assert followed
+    script = parse_script(None, (f"{kind}:every=0.5",), spoken.dialect.scope).faults
+    faults = EventFaults(script, 1, START_MS, spoken.dialect)
+    effects = [*faults.step(events, START_MS + 5_000), *faults.release()]
+    assert any(isinstance(effect, Hit) for effect in effects)
+    names = {event.stream for event in followed}
+    assert [e.event for e in effects if isinstance(e, Send) and e.event.stream in names] == followed
+    assert not [hit for hit in hits(effects) if hit.event.stream in names]

@@ -51,6 +51,7 @@ def five_minutes() -> Played:
     return exchange, by_stream(played(exchange, START_MS + 150_000))
 
 
+@pytest.mark.thorough
 @settings(max_examples=10, deadline=None)
 @given(st.lists(st.integers(1, 9_000), max_size=20))
 def test_events_do_not_depend_on_how_often_the_feed_is_asked(steps: list[int]) -> None:
@@ -62,6 +63,7 @@ def test_events_do_not_depend_on_how_often_the_feed_is_asked(steps: list[int]) -
     assert events == at_once
 
 
+@pytest.mark.thorough
 def test_streamed_trades_are_exactly_those_of_rest(five_minutes: Played) -> None:
     exchange, streams = five_minutes
     for symbol in SYMBOLS:
@@ -81,6 +83,7 @@ def test_aggregates_are_contiguous_and_cover_every_trade(five_minutes: Played) -
     assert [a["f"] for a in aggregates] == [t["t"] for t in streams["btcusdc@trade"]]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "stream", ["btcusdc@depth@100ms", "xrpusdc@depth@100ms", "btcusdc@depth", "xrpusdc@depth"]
 )

@@ -45,6 +45,7 @@ def halted() -> Played:
     return exchange, played(exchange)
 
 
+@pytest.mark.thorough
 def test_nothing_is_sent_in_a_halt_and_ids_go_on_after_it(halted: Played) -> None:
     _, streams = halted
     assert all(not HALT[0] <= e.time_ms < HALT[1] for events in streams.values() for e in events)
@@ -54,6 +55,7 @@ def test_nothing_is_sent_in_a_halt_and_ids_go_on_after_it(halted: Played) -> Non
     assert all(b.event["U"] == a.event["u"] + 1 for a, b in pairwise(streams["btcusdc@depth@100ms"]))
 
 
+@pytest.mark.thorough
 def test_before_the_halt_the_world_is_the_same(halted: Played) -> None:
     _, streams = halted
     for name, events in played(world()).items():

@@ -139,6 +139,17 @@ def test_bars_name_their_trades_in_the_numbering_of_each(renumbered: Played) -> 
     assert any(bar["f"] > bar["L"] for bar in bars) or any(bar["L"] < 1_000 for bar in bars)
 
 
+@pytest.mark.parametrize("shift_ms", range(0, 60_000, 7_000))
+def test_the_day_of_a_new_listing_begins_with_its_first_trade(shift_ms: int) -> None:
+    exchange = WorldExchange((SYMBOL,), 11, START_MS, 0.5, listed_ms={SYMBOL: LISTED_MS})
+    now_ms = END_MS + shift_ms
+    trades = ask(exchange, "historicalTrades", fromId=1, limit=1000, now_ms=now_ms)
+    day = ask(exchange, "ticker/24hr", now_ms=now_ms)
+    assert (day["firstId"], day["lastId"], day["count"]) == (1, len(trades), len(trades))
+    assert day["openPrice"] == trades[0]["price"]
+    assert day["lastPrice"] == trades[-1]["price"]
+
+
 def test_a_new_listing_has_no_past_and_opens_with_a_trade_of_id_1(listed: Played) -> None:
     exchange, events = listed
     trades = events["btcusdc@trade"]
@@ -169,6 +180,7 @@ def test_bars_of_a_new_listing_begin_with_the_one_that_holds_it_on_the_stream_an
     assert ask(exchange, "klines", interval="3m", limit=1000)[0][0] == opened_ms - opened_ms % 180_000
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(12))
 def test_wherever_a_listing_falls_the_market_goes_on(seed: int) -> None:
     draw = random.Random(seed)

@@ -45,6 +45,7 @@ def rebuilt(player: Player, symbol: str, stream: str) -> tuple[str, str, int]:
 class TestRealRecordings:
     """What must come out of each file stands in the recordings' README §1, §2."""
 
+    @pytest.mark.thorough
     def test_hftbacktest_joined_over_midnight(self, recordings: Path) -> None:
         files = [recordings / "binance_spot_ws" / f"hft_btcusdt_2024080{day}.gz" for day in (8, 9)]
         recording = open_recordings(list(reversed(files)))
@@ -114,6 +115,7 @@ class TestRealRecordings:
         assert player.position_ms == rows[-1].close_time_ms + 1
         assert player.klines("BTCUSDT", "1h", 0, Span(None, rows[9].open_time_ms, 3), 0) == rows[7:10]
 
+    @pytest.mark.thorough
     def test_futures_archives_serve_as_history(self, recordings: Path) -> None:
         recording = open_recordings([recordings / "binance_usdm_archive" / "LTCUSDT-1m-2026-02.csv.gz"])
         rows = {row.open_time_ms: row for row in recording.bars(("LTCUSDT", "1m"))}

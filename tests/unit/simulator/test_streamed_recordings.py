@@ -248,6 +248,7 @@ def test_however_much_is_due_it_comes_in_pieces(tmp_path: Path) -> None:
     assert counts == [MOST_AT_ONCE, MOST_AT_ONCE, 5]
 
 
+@pytest.mark.thorough
 def test_four_times_the_frames_take_the_same_memory(tmp_path: Path) -> None:
     def peak_kib(count: int) -> int:
         path = tmp_path / f"{count}.gz"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from consumers.stores.port import Row
 from tests.unit.api.api_parts import MINUTE_NS, T0_MS, client, counted, now_minute_ns
 
@@ -53,9 +55,27 @@ def test_each_exchange_of_the_settings_has_to_be_counted() -> None:
     ours = counted(5, symbol="BTC-USD")
     answer = client({"ledger": ours}, **parts).get(f"/api/v1/ledger{SPAN}").json()
     assert answer["lost"] is None
-    assert answer["reason"].startswith("BTC-USD klines 1m is not counted in this span")
+    assert answer["reason"].startswith("coinbase:BTC-USD klines 1m is not counted in this span")
     both = [*ours, *counted(5, symbol="BTC-USD", exchange="coinbase")]
     assert client({"ledger": both}, **parts).get(f"/api/v1/ledger{SPAN}").json()["lost"] == 0
+
+
+@pytest.mark.thorough
+def test_reasons_name_the_market_where_there_are_several_exchanges() -> None:
+    settings: dict[str, Any] = {"symbols": ("BTC-USD", "coinbase:BTC-USD"), "intervals": ("1m",)}
+
+    def reason(coinbase: list[Any], query: str = "") -> str:
+        rows = [*counted(5, symbol="BTC-USD"), *coinbase]
+        return str(client({"ledger": rows}, **settings).get(f"/api/v1/ledger{SPAN}{query}").json()["reason"])
+
+    of: dict[str, Any] = {"symbol": "BTC-USD", "exchange": "coinbase"}
+    assert reason(counted(2, **of)).startswith("coinbase:BTC-USD klines 1m is counted up to ")
+    later = counted(3, begin_ns=T0_MS * 10**6 + 2 * MINUTE_NS, **of)
+    assert reason(later).startswith("coinbase:BTC-USD klines 1m is counted from ")
+    warm_up = [{**row, "backfilled": row["stored"]} for row in counted(2, **of)]
+    assert reason([*warm_up, *later]).startswith("coinbase:BTC-USD trades is counted from ")
+    # Also where one is asked for alone, whose name the other has too.
+    assert reason(later, "&exchange=coinbase").startswith("coinbase:BTC-USD klines 1m is counted from ")
 
 
 def test_it_vouches_for_no_more_than_since_the_last_series_began_to_be_counted() -> None:

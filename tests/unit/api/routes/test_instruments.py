@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+from consumers.stores.port import Row
 from shared.errors import StoreUnavailable
-from tests.unit.api.api_parts import T0_MS, bars, client
+from tests.unit.api.api_parts import T0_MS, T0_NS, bars, client
 
 
 def test_instruments_are_those_of_the_settings_and_of_the_store() -> None:
@@ -37,6 +38,69 @@ def test_markets_of_several_exchanges_are_listed_with_their_assets() -> None:
         ("binance", "BTC-USD", "BTC", "USD", False, T0_MS),
         ("okx", "BTC-USD", None, None, False, T0_MS),
     ]
+
+
+def test_whose_prices_they_are_is_said_where_they_are_not_the_exchanges_own() -> None:
+    names = ("BTCUSDC", "kraken:BTC/USD", "coinbase:BTC-USD")
+    asked = client(
+        symbols=names, kraken_ws_url="ws://user:secret@127.0.0.1:9000/x", coinbase_ws_url="ws://[::1]"
+    )
+    answer = asked.get("/api/v1/instruments").json()
+    assert [each["stands_in"] for each in answer["instruments"]] == [None, "127.0.0.1:9000", "[::1]"]
+
+
+TOLD: Row = {
+    "exchange": "binance",
+    "symbol": "BTCUSDC",
+    "base": "BTC",
+    "quote": "USDC",
+    "tick": 0.01,
+    "lot": 1e-5,
+    "status": "BREAK",
+    "bars_from": "native",
+    "book_proved_by": "ids",
+    "quotes_from": "stream",
+}
+
+
+def test_what_an_exchange_says_of_an_instrument_is_null_until_its_producer_has_told_it() -> None:
+    stored: list[Row] = [{**TOLD, "time_ns": T0_NS - 5, "status": "TRADING"}, {**TOLD, "time_ns": T0_NS}]
+    stored.append({"time_ns": T0_NS, "exchange": "coinbase", "symbol": "ABC"})
+    symbols = ("BTCUSDC", "ETHUSDC", "coinbase:ABC-USD")
+    answer = client({"instrument": stored}, symbols=symbols).get("/api/v1/instruments").json()
+    told, untold, other = answer["instruments"]  # the store's "ABC" has no bars: nobody can look at it
+    assert {
+        name: told[name] for name in ("base", "quote", "tick", "lot", "alias", "status", "listed_ms")
+    } == {
+        "base": "BTC",
+        "quote": "USDC",
+        "tick": 0.01,
+        "lot": 1e-5,
+        "alias": None,
+        "status": "BREAK",
+        "listed_ms": T0_MS,
+    }
+    assert told["promises"] == {
+        "trades_repaired_by": None,
+        "bars_from": "native",
+        "book_proved_by": "ids",
+        "quotes_from": "stream",
+    }
+    for each in (untold, other):
+        assert [each[name] for name in ("tick", "lot", "alias", "status", "promises", "listed_ms")] == [
+            None
+        ] * 6
+    assert (untold["base"], untold["quote"]) == ("ETH", "USDC")  # by its name
+
+
+def test_the_assets_are_the_exchanges_where_it_has_said_them() -> None:
+    stored: Row = {"time_ns": T0_NS, "exchange": "binance", "symbol": "ABCXYZ", "base": "ABC", "quote": "XYZ"}
+    (told,) = (
+        client({"instrument": [stored]}, symbols=("ABCXYZ",)).get("/api/v1/instruments").json()["instruments"]
+    )
+    assert (told["base"], told["quote"]) == ("ABC", "XYZ")
+    (untold,) = client(symbols=("ABCXYZ",)).get("/api/v1/instruments").json()["instruments"]
+    assert (untold["base"], untold["quote"]) == (None, None)
 
 
 def test_without_the_store_those_of_the_settings_are_known() -> None:

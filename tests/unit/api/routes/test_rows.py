@@ -48,6 +48,7 @@ def test_the_same_rows_come_as_json_ndjson_and_csv() -> None:
     assert table[1:] == [[str(value) for value in row] for row in rows]
 
 
+@pytest.mark.thorough
 def test_a_long_span_is_pages_and_a_stream_has_it_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     count = 120_000
     api = client({"kline": bars(count)})

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.peers.venv import LOCK, PEERS, PeersUnavailable, peers_python
+from bench.peers.venv import LOCK, NEEDED, PEERS, PeersUnavailable, peers_python
 from tests.conftest import ROOT
 
 
@@ -40,3 +40,33 @@ def test_a_python_that_cannot_make_it_is_one_line(tmp_path: Path, monkeypatch: p
     with pytest.raises(PeersUnavailable, match="no such module: venv"):
         peers_python(str(broken))
     assert not list(tmp_path.rglob(".installed"))
+
+
+@pytest.mark.parametrize("lock", list(NEEDED), ids=lambda lock: lock.name)
+def test_without_a_python_that_is_new_enough_it_is_said_which_one_to_get(
+    lock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    old = tmp_path / "python3"
+    old.write_text("#!/bin/sh\necho False\n")
+    old.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}")
+    wanted = ".".join(map(str, NEEDED[lock]))
+    with pytest.raises(
+        PeersUnavailable, match=re.escape(f"no Python {wanted} or newer was found; put one on")
+    ):
+        peers_python(lock=lock)
+
+
+def test_each_lock_has_an_environment_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    fake = tmp_path / "python"
+    # Makes an environment whose Python takes every command.
+    fake.write_text(
+        '#!/bin/sh\nmkdir -p "$3/bin" && printf "#!/bin/sh\\n" >"$3/bin/python" && chmod +x "$3/bin/python"\n'
+    )
+    fake.chmod(0o755)
+    made = {peers_python(str(fake), lock) for lock in NEEDED}
+    assert len(made) == len(NEEDED) == 2
+    assert {peers_python(None, lock) for lock in NEEDED} == made

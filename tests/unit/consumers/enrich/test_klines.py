@@ -19,7 +19,8 @@ from shared.errors import InvalidMessage
 from shared.messages import encode
 from shared.topics import klines_live_topic, klines_topic
 from tests.builders import NOW_MS, kline
-from tests.consumer_doubles import MemoryStore, SumOfCloses
+from tests.consumer_doubles import SumOfCloses
+from tests.simulation.store import MemoryStore
 
 KEY = b"binance:BTCUSDC"
 
@@ -275,6 +276,7 @@ def logs(draw: st.DrawFn) -> list[Record]:
     return log
 
 
+@pytest.mark.thorough
 @given(
     logs(),
     st.lists(st.integers(1, 9), min_size=1, max_size=4),

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 
 from consumers.enrich.ledger import SNAPSHOT_PERIOD_MS, LedgerEnricher
 from consumers.enrich.ledger_rows import LONGEST_WAIT_MS, QUIET_MS
 from consumers.enrich.port import Known, Record
 from consumers.ledger_snapshot import fingerprint, restart
-from consumers.measurements import Point
+from consumers.measurements import INSTRUMENT, Point, Series
 from shared.errors import InvalidMessage
 from shared.messages import encode
-from shared.topics import LEDGER
+from shared.metrics import ServiceMetrics
+from shared.topics import LEDGER, METRICS
 from tests.builders import NOW_MS, ledger
 
 
@@ -175,6 +177,25 @@ def test_a_stream_that_is_not_carried_is_a_point_of_its_own_and_no_row(detail: s
     )
     assert (point.time_ns, tuple(point.values)) == ((NOW_MS + 60_000) * 1_000_000, (carried, NOW_MS))
     assert enricher.receive([], LONGEST_WAIT_MS).points == []
+
+
+def test_what_is_told_of_instruments_is_a_point_and_changes_no_row() -> None:
+    enricher = fresh()
+    enricher.receive([event("expected", 1, 10), event("stored", 1, 9)], 0)
+    told = {
+        "exchange": "binance",
+        "symbol": "BTCUSDC",
+        "since_ms": NOW_MS,
+        "status": "TRADING",
+        "tick": "0.01",
+    }
+    message = {**ServiceMetrics("producer", "0").message(NOW_MS), "instruments": [told]}
+    record = (3, 17, enricher.decode(METRICS, orjson.dumps(message)))
+    _, instrument = enricher.receive([record], 1).points
+    assert instrument.series == Series(INSTRUMENT, ("binance", "BTCUSDC"))
+    assert instrument.values[2:6] == (0.01, None, None, "TRADING")
+    (row,) = enricher.receive([], QUIET_MS).points
+    assert tuple(row.values) == (10, 9, 0, 0, 1, 0)
 
 
 def test_present_rows_are_those_that_were_written_and_not_those_that_wait() -> None:

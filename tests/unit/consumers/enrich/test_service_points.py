@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from consumers.enrich.service_points import ServicePoints, decode_metrics
+from consumers.measurements import INSTRUMENT
 from shared.errors import InvalidMessage
 from shared.metrics import ServiceMetrics
 from tests.builders import NOW_MS
@@ -28,6 +29,76 @@ def test_a_message_is_a_service_point_and_one_per_hop() -> None:
     assert consumed.series.tags == ("binance", "trades", "consumed", "0")
     assert (consumed.values, stored.values) == ((5.0,) * 3, (-9.5,) * 3)
     assert {point.time_ns for point in (service, consumed, stored)} == {NOW_MS * 1_000_000}
+
+
+TOLD: dict[str, Any] = {
+    "exchange": "coinbase",
+    "symbol": "BTC-USDC",
+    "since_ms": NOW_MS - 5,
+    "base": "BTC",
+    "quote": "USDC",
+    "tick": "0.01",
+    "lot": "0.00000001",
+    "alias": "BTC-USD",
+    "status": "TRADING",
+    "trades_repaired_by": "id",
+    "bars_from": "trades",
+    "book_proved_by": "counter",
+    "quotes_from": "book",
+}
+
+
+def told(*instruments: object) -> Any:
+    return decode_metrics(orjson.dumps({**metrics(), "instruments": list(instruments)}))
+
+
+def test_what_a_producer_tells_of_an_instrument_is_a_point_of_the_exchanges_time() -> None:
+    nothing = dict.fromkeys(TOLD) | {
+        "exchange": "kraken",
+        "symbol": "币安/USD",
+        "since_ms": 0,
+        "new": "field",
+    }
+    points = ServicePoints().points(told(TOLD, nothing))
+    _, coinbase, kraken = points
+    assert (coinbase.series.measurement.name, coinbase.series.tags) == (
+        "instrument",
+        ("coinbase", "BTC-USDC"),
+    )
+    assert coinbase.time_ns == (NOW_MS - 5) * 1_000_000
+    assert dict(zip((column.name for column in INSTRUMENT.columns), coinbase.values, strict=True)) == {
+        **{name: TOLD[name] for name in TOLD if name not in ("exchange", "symbol", "since_ms")},
+        "tick": 0.01,
+        "lot": 1e-8,
+    }
+    assert (kraken.time_ns, set(kraken.values)) == (0, {None})
+    assert [point.series.measurement.name for point in ServicePoints().points(told())] == ["service"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("exchange", ""), ("symbol", None), ("symbol", "a\nb"), ("symbol", "X" * 201)),
+        *(("since_ms", -1), ("since_ms", 2**63), ("since_ms", True), ("since_ms", "1")),
+        *(
+            ("tick", 0.01),
+            ("lot", "1e-8"),
+            ("tick", "nan"),
+            ("base", 5),
+            ("status", "x" * 201),
+            ("alias", "\0"),
+        ),
+    ],
+)
+def test_an_instrument_of_another_form_is_rejected_by_its_field(field: str, value: object) -> None:
+    with pytest.raises(InvalidMessage, match=field):
+        told(TOLD, TOLD | {field: value})
+
+
+@pytest.mark.parametrize("instruments", [None, {}, [1], "x"])
+def test_instruments_that_are_no_list_of_objects_are_rejected(instruments: object) -> None:
+    with pytest.raises(InvalidMessage, match="instruments"):
+        decode_metrics(orjson.dumps({**metrics(), "instruments": instruments}))
 
 
 def test_of_several_services_on_one_hop_the_slowest_is_shown() -> None:

@@ -6,7 +6,9 @@ Slow and simple: what the compiled function of a set is held to, bit for bit.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from math import isnan, nan
+from operator import add
 from typing import Any
 
 from consumers.indicators.bar_inputs import AGE, BEFORE_THE_FIRST_BAR, COUNT, KEPT, bar_inputs
@@ -69,7 +71,7 @@ class PlainWindows:
         values = self._last(bar_input, length - 1)
         total, taken = None, 0
         for n in sorted(asked):
-            piece = sum(values[len(values) - n + 1 : len(values) - taken])
+            piece = reduce(add, values[len(values) - n + 1 : len(values) - taken], 0.0)
             total, taken = (piece if total is None else total + piece), n - 1
         assert total is not None
         return total

@@ -40,6 +40,7 @@ def of(declared: Declaration) -> IndicatorSet:
     return indicator_set(tuple(declared.columns))
 
 
+@pytest.mark.thorough
 @EACH
 def test_an_open_bar_has_the_values_it_would_have_if_it_closed_and_changes_nothing(
     declared: Declaration,
@@ -66,6 +67,7 @@ def test_a_restart_at_any_bar_changes_no_bit(declared: Declaration) -> None:
     assert rows == undisturbed
 
 
+@pytest.mark.thorough
 @EACH
 def test_values_do_not_depend_on_which_other_columns_are_asked_for(declared: Declaration) -> None:
     everything = indicator_set()

@@ -31,6 +31,7 @@ def spot_hours(recordings: Path) -> dict[str, Comparison]:
     return compare(recorded(recordings, SPOT_HOURS)[:HOURS])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("column", ALL_COLUMNS)
 def test_a_column_equals_ta_on_hours(column: str, spot_hours: dict[str, Comparison]) -> None:
     assert_equal_on_a_liquid_market(column, spot_hours[column], HOURS)
@@ -44,6 +45,7 @@ def assert_equal_on_a_liquid_market(column: str, result: Comparison, bars: int) 
     assert result.compared == bars - result.look_ahead - result.undefined
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("pattern", "part"),
     [
@@ -58,6 +60,7 @@ def test_all_columns_equal_ta_on_minutes(recordings: Path, pattern: str, part: s
 
 
 # Without shrinking: an example takes half a second of ta, and the message names column and row anyway.
+@pytest.mark.thorough
 @hypothesis_settings(max_examples=10, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 @given(awkward())
 def test_all_columns_equal_ta_on_awkward_series(bars: list[Bar]) -> None:

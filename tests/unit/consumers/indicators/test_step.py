@@ -15,6 +15,7 @@ from consumers.indicators.step import ewm_step, highest_of, lowest_of, shifted
 SERIES = st.lists(st.one_of(st.just(math.nan), st.floats(-1e6, 1e6)), min_size=1, max_size=60)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("span", [2, 3, 5, 9])  # pandas treats 3 in a way of its own
 @given(values=SERIES)
 def test_holes_keep_the_average_and_fade_the_past(span: int, values: list[float]) -> None:

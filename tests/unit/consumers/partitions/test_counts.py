@@ -20,6 +20,7 @@ from shared.topics import (
     klines_live_topic,
     klines_topic,
 )
+from tests.kafka_doubles import FakeAdmin, clients
 from tests.unit.consumers.partitions.test_assigned import CLOSED, FakeConsumer
 
 KLINES, STATE, LIVE = klines_topic("1m"), indicator_state_topic("1m"), klines_live_topic("1m")
@@ -70,10 +71,9 @@ def test_an_assignment_of_a_raised_topic_is_refused_before_anything_is_read() ->
         stream("klines"),
         cast(Enricher, object()),  # must not be asked
         cast(Consumer, kafka),
-        {},
+        {"bootstrap.servers": ""},
         memory_broker=False,
-        epochs=lambda _config, _partitions: {},
-        counts=lambda _config, _topics: {KLINES: 12, STATE: 6, LIVE: 6},
+        kafka=clients(admin=lambda _config: FakeAdmin(counts={KLINES: 12, STATE: 6, LIVE: 6})),
     )
     with pytest.raises(BrokerError, match=r"has 12 partitions and .* only 6"):
         partitions.assign([TopicPartition(CLOSED, 7)], 0)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, KafkaError
+from confluent_kafka import KafkaError
 
 from consumers.enrich.kline_series import KlineSeries, dump_snapshot
 from consumers.partitions.states import read_states
+from tests.kafka_doubles import clients
 
 TOPIC = "pipeline.indicator-state.1m"
 
@@ -16,9 +17,9 @@ TOPIC = "pipeline.indicator-state.1m"
 class StateLog:
     """A partition of the state topic, given whole, then its end."""
 
-    def __init__(self, *records: tuple[bytes, bytes | None]) -> None:
-        self._given = [StateMessage(offset, *record) for offset, record in enumerate(records)]
-        self._given.append(StateMessage(len(records), b"", None, end=True))
+    def __init__(self, *records: tuple[bytes | None, bytes | None], partition: int = 0) -> None:
+        self._given = [StateMessage(offset, *record, partition) for offset, record in enumerate(records)]
+        self._given.append(StateMessage(len(records), b"", None, partition, end=True))
 
     def assign(self, partitions: Any) -> None:
         """All of it is given at once."""
@@ -31,8 +32,11 @@ class StateLog:
 
 
 class StateMessage:
-    def __init__(self, offset: int, key: bytes, value: bytes | None, *, end: bool = False) -> None:
+    def __init__(
+        self, offset: int, key: bytes | None, value: bytes | None, partition: int, *, end: bool = False
+    ) -> None:
         self._offset, self._key, self._value, self._end = offset, key, value, end
+        self._partition = partition
 
     def error(self) -> KafkaError | None:
         return KafkaError(KafkaError._PARTITION_EOF) if self._end else None
@@ -41,12 +45,12 @@ class StateMessage:
         return TOPIC
 
     def partition(self) -> int:
-        return 0
+        return self._partition
 
     def offset(self) -> int:
         return self._offset
 
-    def key(self) -> bytes:
+    def key(self) -> bytes | None:
         return self._key
 
     def value(self) -> bytes | None:
@@ -59,14 +63,14 @@ def snapshot(offset: int, last_open_ms: int) -> bytes:
     return dump_snapshot(series, b"state")
 
 
-def read(*records: tuple[bytes, bytes | None]) -> tuple[dict[bytes, bytes], list[tuple[int, str]]]:
+def read(*records: tuple[bytes | None, bytes | None]) -> tuple[dict[bytes, bytes], list[tuple[int, str]]]:
     aside: list[tuple[int, str]] = []
     states = read_states(
         {"group.id": "g"},
         TOPIC,
         [0],
-        lambda _config: cast(Consumer, StateLog(*records)),
         reject=lambda message, reason: aside.append((message.offset() or 0, reason)),
+        kafka=clients(consumer=lambda _config: StateLog(*records)),
     )
     return states[0], aside
 
@@ -93,3 +97,61 @@ def test_what_a_later_state_replaces_is_not_put_aside_again() -> None:
 
 def test_a_state_of_another_version_is_no_garbage() -> None:
     assert read((b"k", b'{"schema": 99, "offset": 4}\nx'))[1] == []
+
+
+def test_a_tombstone_deletes_the_state_before_it_and_that_alone() -> None:
+    one, two = snapshot(1, 5_000), snapshot(2, 6_000)
+    assert read((b"k", one), (b"x", two), (b"k", None)) == ({b"x": two}, [])
+    assert read((b"k", None), (b"k", one)) == ({b"k": one}, [])
+    assert read((b"k", one), (b"k", None), (b"k", two)) == ({b"k": two}, [])
+    assert read((b"k", None)) == ({}, [])
+
+
+def test_a_state_older_than_a_deleted_one_counts_again() -> None:
+    assert read((b"k", snapshot(9, 9_000)), (b"k", None), (b"k", snapshot(1, 1_000)))[0][b"k"] == snapshot(
+        1, 1_000
+    )
+
+
+def test_of_two_states_of_one_bar_the_last_one_counts() -> None:
+    first, last = snapshot(1, 5_000), snapshot(2, 5_000)
+    assert read((b"k", first), (b"k", last)) == ({b"k": last}, [])
+
+
+def test_a_record_without_a_key_is_no_series() -> None:
+    assert read((None, snapshot(1, 5_000)), (b"k", snapshot(1, 5_000))) == ({b"k": snapshot(1, 5_000)}, [])
+
+
+def test_without_partitions_nobody_is_asked() -> None:
+    assert read_states({"group.id": "g"}, TOPIC, [], kafka=clients()) == {}
+
+
+def test_what_replaces_what_may_be_decided_by_others_who_check_the_format_themselves() -> None:
+    aside: list[Any] = []
+    log = StateLog((b"k", b"2"), (b"k", b"1"), (b"x", b"1"), (b"x", b"2"))
+    states = read_states(
+        {"group.id": "g"},
+        TOPIC,
+        [0],
+        replaces=lambda value, than: value > than,
+        reject=lambda *record: aside.append(record),
+        kafka=clients(consumer=lambda _config: log),
+    )
+    assert (states, aside) == ({0: {b"k": b"2", b"x": b"2"}}, [])
+
+
+def test_the_restore_reads_beside_the_group_and_to_the_end() -> None:
+    configs: list[dict[str, Any]] = []
+
+    def consumer(config: dict[str, Any]) -> StateLog:
+        configs.append(config)
+        return StateLog()
+
+    read_states({"group.id": "g", "client.id": "c"}, TOPIC, [0], kafka=clients(consumer=consumer))
+    assert configs == [{"group.id": "g.restore", "client.id": "c", "enable.partition.eof": True}]
+
+
+def test_states_belong_to_their_partitions() -> None:
+    log = StateLog((b"k", snapshot(1, 5_000)), partition=3)
+    states = read_states({"group.id": "g"}, TOPIC, [3], kafka=clients(consumer=lambda _config: log))
+    assert states == {3: {b"k": snapshot(1, 5_000)}}

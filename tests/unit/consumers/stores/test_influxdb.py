@@ -8,16 +8,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import cast
+from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
 import orjson
 import pytest
 from pydantic import SecretStr
 
-from consumers.measurements import Point
-from consumers.stores.influxdb import MAX_BYTES, MAX_LINES, InfluxStore
+from consumers.measurements import QUOTE, Point, Series
+from consumers.stores.influxdb import FEW, InfluxStore
 from consumers.stores.influxdb_reader import InfluxReader
+from consumers.stores.influxdb_requests import MAX_BYTES, MAX_LINES
 from shared.errors import PointsRejected, StoreMisconfigured, StoreUnavailable
 from shared.settings import Settings
 from tests.store_contract import BASE_NS, DAY_NS, bar, hour_of_bars, trade
@@ -41,15 +42,19 @@ class Exchange:
     def __init__(self) -> None:
         self.answer: Answering = lambda _: NO_CONTENT
         self.requests: list[tuple[str, list[str]]] = []
+        self.encodings: list[str | None] = []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            # Head and body of an answer are two writes: the second would wait 40 ms for an acknowledgement.
+            disable_nagle_algorithm = True
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 query = parse_qs(urlsplit(self.path).query)
-                if self.headers.get("Content-Encoding") == "gzip":
+                outer.encodings.append(self.headers.get("Content-Encoding"))
+                if outer.encodings[-1] == "gzip":
                     body = gzip.decompress(body)
                 lines = body.decode().split("\n")
                 outer.requests.append((query.get("bucket", [""])[0], lines))
@@ -127,26 +132,139 @@ def test_requests_are_bounded_in_lines_and_bytes(server: Exchange, store: Influx
     assert all(len("\n".join(lines)) <= MAX_BYTES for _, lines in server.requests)
 
 
-def test_requests_go_one_after_another_and_a_failure_ends_the_call(
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    ("count", "requests"), [(FEW, 1), (FEW + 1, 1), (MAX_LINES, 1), (MAX_LINES + 1, 2), (2 * MAX_LINES, 2)]
+)
+def test_threads_send_only_where_there_is_something_to_encode_meanwhile(
+    server: Exchange, store: InfluxStore, count: int, requests: int
+) -> None:
+    before = set(threading.enumerate())
+    store.write(trades(count))
+    senders = [each for each in threading.enumerate() if each.name.startswith("InfluxDB sender")]
+    assert bool(set(senders) - before) == (count > FEW)
+    assert [ids(lines) for _, lines in server.requests] == [
+        list(range(begin, min(begin + MAX_LINES, count))) for begin in range(0, count, MAX_LINES)
+    ]
+    assert len(server.requests) == requests
+
+
+class AtOnce:
+    """Remembers which requests were inside at the same time: the first one waits there for a second.
+
+    Attributes:
+        most: the most requests at once.
+        meetings: the symbols of each request, with those of the requests that were inside when it came.
+        left: when each was answered.
+    """
+
+    def __init__(self, *, patience_s: float = 10.0, failing: int | None = None) -> None:
+        self.most = 0
+        self.meetings: list[tuple[set[str], list[set[str]]]] = []
+        self.left: list[float] = []
+        self._inside: list[set[str]] = []
+        self._patience_s = patience_s
+        self._failing = failing
+        self._changed = threading.Condition()
+
+    def __call__(self, lines: list[str]) -> tuple[int, dict[str, str], bytes]:
+        symbols = {line.partition("symbol=")[2].partition(" ")[0].partition(",")[0] for line in lines}
+        with self._changed:
+            number = len(self.meetings)
+            self.meetings.append((symbols, list(self._inside)))
+            self._inside.append(symbols)
+            self.most = max(self.most, len(self._inside))
+            self._changed.notify_all()
+            if number == 0:
+                self._changed.wait_for(lambda: self.most == 2, self._patience_s)
+        if number != self._failing:
+            time.sleep(0.1)  # the failing one is answered first, while others are on their way
+        with self._changed:
+            self._inside.remove(symbols)
+            self.left.append(time.monotonic())
+        return (503, {}, b"") if number == self._failing else NO_CONTENT
+
+
+def of_symbols(symbols: str, count: int) -> list[Point]:
+    """Trades, one of each symbol after another."""
+    return [trade(symbols[number % len(symbols)], number) for number in range(count)]
+
+
+def test_two_requests_are_on_their_way_at_once_and_never_two_of_a_series(
     server: Exchange, store: InfluxStore
 ) -> None:
-    at_once: list[int] = []
-    inside = 0
+    server.answer = seen = AtOnce()
+    store.write(of_symbols("ABCD", 4 * MAX_LINES))
+    assert seen.most == 2
+    assert len(server.requests) == 4
+    for symbols, others in seen.meetings:
+        assert all(not symbols & other for other in others)
+    lines = [line for _, lines in server.requests for line in lines]
+    assert sorted(ids(lines)) == list(range(4 * MAX_LINES))
+    for symbol in "ABCD":
+        of_symbol = [line for line in lines if f"symbol={symbol} " in line]
+        assert ids(of_symbol) == [ids([line])[0] for line in of_symbol], "in their order"
 
-    def slow(_lines: list[str]) -> tuple[int, dict[str, str], bytes]:
-        nonlocal inside
-        inside += 1
-        at_once.append(inside)
-        time.sleep(0.05)
-        inside -= 1
-        return (503, {}, b"") if len(at_once) == 2 else NO_CONTENT
 
-    server.answer = slow
+def test_requests_of_a_series_go_one_after_another_and_a_failure_ends_the_call(
+    server: Exchange, store: InfluxStore
+) -> None:
+    server.answer = seen = AtOnce(patience_s=0.1, failing=1)
     with pytest.raises(StoreUnavailable):
         store.write(trades(4 * MAX_LINES))
-    assert at_once == [1, 1], "the third and fourth request went out all the same, or two at a time"
+    assert len(seen.meetings) == 2, "the third and fourth request went out all the same"
     store.write(trades(2 * MAX_LINES))
-    assert at_once == [1, 1, 1, 1]
+    assert seen.most == 1
+
+
+def test_a_call_that_fails_ends_when_nothing_is_on_its_way_any_more(
+    server: Exchange, store: InfluxStore
+) -> None:
+    """A late request would overwrite what another owner of the partitions writes next."""
+    server.answer = seen = AtOnce(failing=1)
+    with pytest.raises(StoreUnavailable):
+        store.write(of_symbols("AB", 4 * MAX_LINES))
+    ended_s = time.monotonic()
+    assert seen.most == 2
+    time.sleep(0.15)
+    assert len(seen.left) == len(seen.meetings) < 4
+    assert all(left_s <= ended_s for left_s in seen.left)
+
+
+def test_points_refused_by_two_requests_at_once_are_told_in_their_order(
+    server: Exchange, store: InfluxStore
+) -> None:
+    bad = {3, 4, 7_001, 9_998}
+
+    def answer(lines: list[str]) -> tuple[int, dict[str, str], bytes]:
+        return said(400, "partial write: dropped=1") if bad & set(ids(lines)) else NO_CONTENT
+
+    server.answer = answer
+    with pytest.raises(PointsRejected) as caught:
+        store.write(of_symbols("AB", 2 * MAX_LINES))
+    assert [point.values[0] for point, _ in caught.value.rejected] == sorted(bad)
+    assert set(ids(server.stored())) == set(range(2 * MAX_LINES)) - bad
+
+
+def test_nothing_is_compressed_for_this_machine(server: Exchange, store: InfluxStore) -> None:
+    store.write(trades(2))
+    assert server.encodings == ["identity"]
+
+
+def test_what_leaves_the_machine_is_compressed(server: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = urlsplit(server.url).port
+    resolve = socket.getaddrinfo
+
+    def elsewhere(host: str, *rest: Any, **options: Any) -> Any:
+        return resolve("127.0.0.1" if host == "influxdb.test" else host, *rest, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", elsewhere)
+    store = InfluxStore(settings_for(f"http://influxdb.test:{port}"))
+    store.check()
+    store.write(trades(2))
+    store.close()
+    assert server.encodings == ["gzip", "gzip", "gzip"]
+    assert ids(server.requests[-1][1]) == [0, 1]
 
 
 def test_nothing_is_sent_for_nothing(server: Exchange, store: InfluxStore) -> None:
@@ -201,6 +319,67 @@ def test_points_beyond_retention_are_expired_not_rejected_and_found_quickly(
     assert store.expired == 3000
     assert set(ids(server.stored())) == set(range(3000, 4000))
     assert len(server.requests) < 40
+
+
+def test_points_of_one_time_expire_together_each_once(server: Exchange, store: InfluxStore) -> None:
+    def answer(lines: list[str]) -> tuple[int, dict[str, str], bytes]:
+        if min(int(line.rsplit(" ", 1)[1]) for line in lines) <= BASE_NS:
+            return said(422, "partial write: dropped 5 points outside retention policy of duration 24h0m0s")
+        return NO_CONTENT
+
+    server.answer = answer
+    old = [trade(f"S{number}", number, at_ns=BASE_NS) for number in range(9)]
+    young = [trade("A", number, at_ns=BASE_NS + 1) for number in range(100, 103)]
+    expired = store.write([*old, *young])
+    assert sorted(point.series.tags for point in expired) == [point.series.tags for point in old]
+    assert store.expired == 9
+    assert set(ids(server.stored())) == {100, 101, 102}
+
+
+def test_a_point_as_old_as_its_bucket_keeps_is_sent(server: Exchange, store: InfluxStore) -> None:
+    store.write(hour_of_bars("A"))
+    oldest_ns = store.oldest_kept_ns
+    assert oldest_ns is not None
+    assert store.write([trade("A", 1, at_ns=oldest_ns), trade("A", 2, at_ns=oldest_ns - 1)]) == [
+        trade("A", 2, at_ns=oldest_ns - 1)
+    ]
+    assert ids(server.requests[-1][1]) == [1]
+
+
+def test_what_is_known_to_be_too_old_is_not_sent_again_with_the_next_request(
+    server: Exchange, store: InfluxStore
+) -> None:
+    def answer(lines: list[str]) -> tuple[int, dict[str, str], bytes]:
+        if {7, 8} & set(ids(lines)):
+            return said(422, "partial write: dropped 1 points outside retention policy of duration 24h0m0s")
+        return NO_CONTENT
+
+    server.answer = answer
+    first, second = trade("A", 7, at_ns=BASE_NS - 1), trade("A", 8, at_ns=BASE_NS - 1)
+    others = [trade("A", number) for number in range(10, 10 + MAX_LINES)]
+    expired = store.write([first, *others[:-1], second, others[-1]])
+    assert list(expired) == [first, second]
+    assert ids(server.requests[-1][1]) == [10 + MAX_LINES - 1]
+
+
+def test_points_that_nobody_could_read_back_are_refused_before_they_are_sent(
+    server: Exchange, store: InfluxStore
+) -> None:
+    wrong = [trade("A", number, price="1") for number in (2, 4)]
+    with pytest.raises(PointsRejected) as caught:
+        store.write([trade("A", 1), wrong[0], trade("A", 3), wrong[1]])
+    assert [point for point, _ in caught.value.rejected] == wrong
+    assert ids(server.stored()) == [1, 3]
+
+
+def test_times_of_this_host_say_nothing_of_the_exchanges(store: InfluxStore) -> None:
+    quotes = Series(QUOTE, ("binance", "A"))
+    store.write(
+        [Point(quotes, BASE_NS + minute * 60 * 10**9, (1.0, 1.0, 1.0, 1.0, 1)) for minute in range(90)]
+    )
+    assert store.oldest_kept_ns is None
+    store.write(hour_of_bars("A"))
+    assert store.oldest_kept_ns == BASE_NS - 7 * DAY_NS
 
 
 def test_a_call_that_fails_counts_nothing_as_expired(server: Exchange, store: InfluxStore) -> None:

@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.measurements import INDICATOR, KLINE, LEDGER, MEASUREMENTS, SERVICE, TRADE, Point, Series
+from consumers.measurements import (
+    INDICATOR,
+    INSTRUMENT,
+    KLINE,
+    LEDGER,
+    MEASUREMENTS,
+    SERVICE,
+    TRADE,
+    Point,
+    Series,
+)
 from consumers.stores.line_protocol import LineEncoder, encode
 from shared.errors import PointsRejected
 
@@ -50,6 +60,24 @@ def test_a_point_without_fields_has_no_line() -> None:
 def test_commas_spaces_and_equals_signs_are_escaped_and_a_backslash_stands_for_itself() -> None:
     text = line(Series(LEDGER, ("bi,n", "B=C", "a b", "c\\d")), *range(6))
     assert text.startswith(r"ledger,exchange=bi\,n,symbol=B\=C,stream=a\ b,interval=c\d expected=0i,")
+
+
+INSTRUMENTS = Series(INSTRUMENT, ("coinbase", "BTC-USDC"))
+NO_WORDS = (None,) * 6
+
+
+def test_a_text_is_quoted_and_its_quotes_and_backslashes_are_escaped() -> None:
+    text = line(INSTRUMENTS, "BTC", 'a, "b"=c\\', 0.01, None, "", *NO_WORDS[1:])
+    assert (
+        text
+        == r"""instrument,exchange=coinbase,symbol=BTC-USDC base="BTC",quote="a, \"b\"=c\\",tick=0.01 17"""
+    )
+
+
+@pytest.mark.parametrize("text", [7, b"BTC", "a\nb", "\x7f", "\ud800", "x" * 1_001])
+def test_a_text_that_no_store_can_keep_is_rejected(text: object) -> None:
+    with pytest.raises(PointsRejected, match=r"base: .* is not a text of up to 1,000 characters"):
+        line(INSTRUMENTS, text, None, None, None, *NO_WORDS)
 
 
 def test_empty_tags_are_left_out() -> None:
@@ -135,6 +163,7 @@ def test_every_field_reads_back_as_the_same_value(data: st.DataObject) -> None:
 NAMES = tuple(f"trend_null_one_e_{number}" for number in range(17))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("names", [NAMES, (*NAMES[:16], "Of_other_letters"), (*NAMES[:16], "a b:c")])
 @given(values=st.tuples(*[st.floats() | st.just(math.nan)] * 17))
 def test_wide_points_leave_out_what_is_missing_wherever_it_stands(
@@ -165,8 +194,9 @@ def test_a_series_is_written_alike_whichever_of_its_copies_is_used() -> None:
 
 
 def test_each_measurement_has_a_line() -> None:
+    some = {"float": 1.5, "int": 7, "bool": True, "string": "a"}
     for measurement in MEASUREMENTS.values():
         kind = measurement if measurement.columns else measurement.with_columns(("momentum_rsi",))
-        values = [{"float": 1.5, "int": 7, "bool": True}[column.type] for column in kind.columns]
+        values = [some[column.type] for column in kind.columns]
         text = line(Series(kind, ("1s",) * len(kind.tags)), *values)
         assert set(fields(text)) == {column.name for column in kind.columns}

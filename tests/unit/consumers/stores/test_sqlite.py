@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,16 @@ class SqlitePlace:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "data" / "store ? 100%.db"
+
+
+def test_a_measurement_that_an_older_version_did_not_know_has_no_rows(path: Path) -> None:
+    with closing(SqliteStore(path, ticks_expiry_ns=None)) as store:
+        store.write([trade("BTCUSDC", 1)])
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TABLE instrument")
+    assert list(SqliteReader(path).read("instrument", {}, last=1)) == []
+    assert list(SqliteReader(path).read("instrument", {"exchange": "binance", "symbol": "BTCUSDC"})) == []
+    assert trade_ids(SqliteReader(path).read("trade", {})) == [1]
 
 
 class TestSqliteStore(StoreContract):
@@ -315,6 +326,7 @@ print(refused)
 """
 
 
+@pytest.mark.thorough
 def test_writes_that_the_system_refuses_are_rolled_back_and_go_on_later(path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", FILL_THE_DISK, str(path)],

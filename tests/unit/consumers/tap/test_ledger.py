@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from consumers.measurements import LEDGER, SERVICE, Point, Series
+from consumers.measurements import INSTRUMENT, LEDGER, SERVICE, Point, Series
 from consumers.tap.ledger import RING_ROWS, LedgerRowsSoFar
 from consumers.tap.port import Arrived, Filled
 from consumers.tap.series import LiveSeries
@@ -34,6 +34,20 @@ def test_rows_of_the_past_are_given_as_a_whole_once_it_is_read() -> None:
     assert values(filled[LiveSeries("ledger", LEDGER_TAGS)]) == [5, 2]
     (row,) = filled[LiveSeries("service", SERVICE_TAGS)].rows
     assert row.values == (1.0, 2, None, 0, 0, True) and row.offset == -1
+
+
+def test_of_an_instrument_the_newest_row_is_given_with_its_words() -> None:
+    words = ("BTC", "", 0.01, None, None, "TRADING", "id", "native", "ids", "stream")
+    points = [
+        Point(Series(INSTRUMENT, ("binance", "BTCUSDC")), second, words) for second in (10**9, 2 * 10**9)
+    ]
+    rows = LedgerRowsSoFar()
+    rows.receive(points, NOW_MS, begun=False)
+    *_, filled = rows.receive([], NOW_MS, begun=True)
+    assert isinstance(filled, Filled) and filled.series == LiveSeries("instrument", ("binance", "BTCUSDC"))
+    assert [(row.time_ns, row.values[:3], row.values[5]) for row in filled.rows or ()] == [
+        (2 * 10**9, ("BTC", None, 0.01), "TRADING")
+    ]
 
 
 def test_later_rows_arrive_and_series_that_are_new_appear() -> None:

@@ -34,6 +34,13 @@ def nobody_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv(name, value)
 
 
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A port that refuses does so at once: asked again for some seconds it says nothing else."""
+    monkeypatch.setattr("shared.kafka_reader._CONNECT_S", 0.2)
+    monkeypatch.setattr("cryptostream.doctor.kafka._ANSWER_S", 0.2)
+
+
 def test_with_nothing_running_each_check_fails_with_its_own_line(
     nobody_there: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -50,7 +57,7 @@ def test_with_nothing_running_each_check_fails_with_its_own_line(
     assert "Traceback" not in printed.out + printed.err
 
 
-def test_json_says_the_same(nobody_there: None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_says_the_same(nobody_there: None, soon: None, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["doctor", "--format", "json"]) == 1
     findings = orjson.loads(capsys.readouterr().out)
     kafka = next(finding for finding in findings if finding["check"] == "kafka")
@@ -59,7 +66,7 @@ def test_json_says_the_same(nobody_there: None, capsys: pytest.CaptureFixture[st
 
 
 def test_one_exchange_can_be_checked_alone(
-    nobody_there: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    nobody_there: None, soon: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("KRAKEN_REST_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("KRAKEN_WS_URL", "ws://127.0.0.1:1")
@@ -96,7 +103,7 @@ def test_wrong_settings_are_a_finding(
     monkeypatch.setenv("INTERVALS", "7m")
     assert cli.main(["doctor"]) == 1
     out = capsys.readouterr().out
-    assert out.startswith('fail  settings  INTERVALS: "7m" is not an interval of Binance → choose from 1s')
+    assert out.startswith('fail  settings  INTERVALS: "7m" is not an interval of bars → choose from 1s')
 
 
 def test_indicators_that_no_consumer_would_start_with_are_a_finding(
@@ -109,7 +116,7 @@ def test_indicators_that_no_consumer_would_start_with_are_a_finding(
 
 
 def test_what_the_snapshots_would_refuse_is_a_finding_beside_the_others(
-    nobody_there: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    nobody_there: None, soon: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SNAPSHOT_LANDING", "somewhere")
     assert cli.main(["doctor"]) == 1
@@ -123,7 +130,7 @@ def test_what_the_snapshots_would_refuse_is_a_finding_beside_the_others(
 
 
 def test_no_setting_makes_a_finding_of_any_length(
-    nobody_there: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    nobody_there: None, soon: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("BINANCE_REST_URL", "http://exchange.example")
     for name in ("http_proxy", "https_proxy", "INFLUX_ORG", "INFLUX_BUCKET_MARKET"):

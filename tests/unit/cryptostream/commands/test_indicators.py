@@ -177,6 +177,7 @@ def test_a_warm_up_check_of_too_few_bars_says_how_many_it_needs(ask: Asked, file
     assert "120 bars are too few; name files with 146" in err
 
 
+@pytest.mark.thorough
 def test_the_look_ahead_check_is_a_line_or_a_failure(ask: Asked, file: Path) -> None:
     code, out, _ = ask(file, "--check-lookahead")
     assert code == 0

@@ -282,6 +282,12 @@ def test_freshness_is_of_each_exchange_where_there_are_several(of_several: Ledge
     assert ["trades", "stored", "149", "150", "151"] in [line.split() for line in out.splitlines()]
 
 
+def test_a_misspelt_symbol_is_answered_with_the_one_that_is_meant(ledger: Ledger) -> None:
+    code, _, err = ledger("--symbol", "BTCUSCD")
+    assert code == 1
+    assert err.endswith("nothing of BTCUSCD (minute rows of the store); did you mean BTCUSDC?\n")
+
+
 def test_an_empty_answer_says_what_to_do(ledger: Ledger) -> None:
     code, out, err = ledger("--symbol", "NOPE")
     assert (code, out) == (1, "")
@@ -310,6 +316,8 @@ def test_a_broker_that_does_not_answer_is_missed_aloud_and_the_store_asked(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    # The port refuses at once, and for ever.
+    monkeypatch.setattr("shared.kafka_reader._CONNECT_S", 0.2)
     monkeypatch.setenv("SQLITE_PATH", str(ledger.path))
     assert cli.main(["ledger"]) == 0
     printed = capsys.readouterr()

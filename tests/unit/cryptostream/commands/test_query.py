@@ -20,6 +20,7 @@ from consumers.measurements import (
     BOOK,
     INDICATOR,
     INDICATOR_LIVE,
+    INSTRUMENT,
     KLINE,
     KLINE_LIVE,
     LEDGER,
@@ -144,6 +145,54 @@ def test_trades_of_a_later_numbering_say_so_to_people_and_bear_the_exchanges_id_
     assert " 39 " in table
 
 
+def tell_instruments(directory: Path) -> None:
+    """Two instruments, one of them told twice."""
+    promises = ("id", "native", "ids", "stream")
+    btc, eth = (Series(INSTRUMENT, of) for of in (("binance", "BTCUSDC"), ("kraken", "ETH/USD")))
+    with closing(SqliteStore(directory / data_dir.STORE_FILE, ticks_expiry_ns=None)) as store:
+        store.write(
+            [
+                Point(btc, OPEN_MS * 10**6, ("BTC", "USDC", 0.01, 1e-5, None, "TRADING", *promises)),
+                Point(btc, (OPEN_MS + 7) * 10**6, ("BTC", "USDC", 0.01, 1e-5, None, "BREAK", *promises)),
+                Point(eth, OPEN_MS * 10**6, ("ETH", "USD", 0.1, 1e-8, None, "TRADING", *promises)),
+            ]
+        )
+
+
+NAMES = ["exchange", "symbol", "base", "quote", "tick", "lot", "alias", "status"]
+HEADINGS = ["trades", "repaired", "by", "bars", "from", "book", "proved", "by", "quotes", "from"]
+TRADED = ["–", "TRADING", "id", "native", "ids", "stream"]
+CLOSED = ["–", "BREAK", *TRADED[2:]]
+
+
+def test_instruments_are_all_shown_with_their_newest_row_or_one_with_its_changes(
+    query: Asked, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell_instruments(directory)
+    monkeypatch.setattr(query_output, "screen_width", lambda _: 200)
+    code, table, _ = query("instruments", "all")
+    assert code == 0
+    heading, names, _rule, *rows = (line.split() for line in table.splitlines() if line.strip())
+    assert (heading, names) == (["instrument", "2026-08-03"], ["UTC", *NAMES, *HEADINGS])
+    assert rows == [
+        ["14:25:00.000", *("kraken", "ETH/USD", "ETH", "USD", "0.1", "0.00000001"), *TRADED],
+        ["14:25:00.007", *("binance", "BTCUSDC", "BTC", "USDC", "0.01", "0.00001"), *CLOSED],
+    ]
+    assert [row["status"] for row in query.json("instruments", "BTCUSDC")] == ["TRADING", "BREAK"]
+    assert [row["symbol"] for row in query.json("instruments", "ALL", "--exchange", "Kraken")] == ["ETH/USD"]
+
+
+def test_all_instruments_can_be_asked_for_and_nothing_else_of_all(query: Asked, directory: Path) -> None:
+    assert query("trades", "all")[2] == "error: no trades of ALL; the store holds trades of BTCUSDC\n"
+    assert query("instruments", "all", "--exchange", "mtgox")[0] == 2
+    code, out, err = query("instruments", "all")
+    assert (code, out, err) == (1, "", "error: no instruments: the store holds none of them yet\n")
+
+
+def test_options_may_stand_before_the_symbol(query: Asked) -> None:
+    assert len(query.json("klines", "--last", "3", "BTCUSDC", "1m")) == 3
+
+
 def test_what_a_point_lacks_is_null_and_empty(query: Asked) -> None:
     assert [row["bid"] for row in query.json("book", "BTCUSDC")] == [1.0, None]
     assert [(row["time_ms"], row["bid"], row["synced"]) for row in query.csv("book", "BTCUSDC")] == [
@@ -235,6 +284,8 @@ def test_the_ledger_may_be_asked_for_one_interval(query: Asked) -> None:
             "no klines of NOPE 1m; the store holds klines of BTCUSDC (1m 1d), XRPUSDC (1h)",
         ),
         (["klines", "XRPUSDC", "1m"], "no klines of XRPUSDC 1m; the store holds klines of BTCUSDC (1m 1d)"),
+        (["trades", "BTCUSCD"], "no trades of BTCUSCD; did you mean BTCUSDC? the store holds trades of BTC"),
+        (["quotes", "ETHUSCD"], "the store holds no quotes at all yet; did you mean ETHUSDC?"),
         (["trades", "ETHUSDC"], "no trades of ETHUSDC; the store holds trades of BTCUSDC"),
         (["quotes", "BTCUSDC"], "no quotes of BTCUSDC: the store holds no quotes at all yet"),
         (["klines", "BTCUSDC", "1m", "--to", "2020-01-01"], "to 2020-01-01T00:00:00Z; ask for another time"),
@@ -279,7 +330,7 @@ def test_a_wrong_number_or_time_is_exit_2(query: Asked, words: list[str]) -> Non
 def test_without_a_directory_the_setting_names_the_store_then_the_last_run(
     directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["query", "trades", "BTCUSDC"]) == 2
+    assert cli.main(["query", "trades", "BTCUSDC"]) == 1
     assert "start with `make run`" in capsys.readouterr().err
     data_dir.remember_latest(directory)
     assert cli.main(["query", "trades", "BTCUSDC"]) == 0
@@ -291,6 +342,15 @@ def test_without_a_directory_the_setting_names_the_store_then_the_last_run(
 def test_a_directory_without_a_store_is_exit_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["query", "trades", "BTCUSDC", "--data-dir", str(tmp_path)]) == 2
     assert "holds no cryptostream.db" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["query", "trades", "BTCUSDC"], ["ledger"]])
+def test_a_file_is_no_directory_of_a_run(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert cli.main([*words, "--data-dir", str(tmp_path / "file")]) == 2
+    assert "file is a file; name the directory of a run" in capsys.readouterr().err
 
 
 def test_the_exchange_is_an_option(query: Asked) -> None:

@@ -43,6 +43,7 @@ def test_an_average_forgets_at_the_rate_of_its_weight() -> None:
     assert found["trend_ema_slow"] is not None and 130 < found["trend_ema_slow"] <= 269
 
 
+@pytest.mark.thorough
 def test_what_sums_from_the_first_bar_is_never_stable() -> None:
     sums = ("volume_adi", "volume_obv", "volume_vpt", "volume_nvi", "others_cr")
     assert stable_after(*sums) == dict.fromkeys(sums)
@@ -76,6 +77,7 @@ def test_no_column_of_ours_uses_a_later_bar() -> None:
     assert check_look_ahead(compute, indicators.columns, SHORT) == []
 
 
+@pytest.mark.thorough
 def test_the_columns_in_which_ta_looks_ahead_are_found() -> None:
     def compute(bars: Sequence[Bar]) -> Iterator[Values]:
         return (values for _, values in rows_of_ta(ALL_COLUMNS, bars))

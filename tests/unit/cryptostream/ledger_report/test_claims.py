@@ -156,6 +156,7 @@ def test_an_event_that_makes_no_sense_is_left_out() -> None:
     assert claims_of(ledger(first=9, last=1), ledger(stream="klines", interval="7m")).series == []
 
 
+@pytest.mark.thorough
 def test_more_holes_than_are_kept_are_counted_all_the_same() -> None:
     claims = Claims(Span(), None)
     claims.receive(ledger(kind="expected", first=0, last=400_000))

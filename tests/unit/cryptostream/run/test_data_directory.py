@@ -23,6 +23,15 @@ def data_directory(tmp_path: Path) -> Iterator[DataDirectory]:
     data_directory.close()
 
 
+def test_a_file_is_no_directory_of_a_run(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UsageError, match=r"--data-dir .*/file: is a file; name a directory"):
+        DataDirectory(tmp_path / "file", "simulator")
+    with pytest.raises(UsageError, match=r"--data-dir .*/file/below: cannot be written \(Not a directory\)"):
+        DataDirectory(tmp_path / "file" / "below", "simulator")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 def test_two_runs_cannot_share_a_directory(data_directory: DataDirectory, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=rf"in use by another run \(process {os.getpid()}\)"):
         DataDirectory(tmp_path / "run", "simulator")

@@ -25,7 +25,7 @@ def server(status: int) -> Iterator[str]:
             """Nothing goes to the tests' output."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as listening:
-        thread = threading.Thread(target=listening.serve_forever)
+        thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
             yield f"http://127.0.0.1:{listening.server_port}/api"

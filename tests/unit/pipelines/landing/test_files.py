@@ -79,6 +79,7 @@ def test_a_closed_day_becomes_one_file_with_the_same_rows(files: SnapshotFiles, 
     assert files.compact(CLOSED) == {}
 
 
+@pytest.mark.thorough
 def test_a_day_with_a_hole_waits_until_it_is_filled_or_too_old_for_that(files: SnapshotFiles) -> None:
     slots = list(range(SLOT, CLOSED - 3_600_000, FIVE_MINUTES))
     files.land([row(slot) for slot in slots if slot != slots[3]])
@@ -180,6 +181,7 @@ def test_a_file_that_cannot_be_read_is_named_and_costs_no_row(
             work()
 
 
+@pytest.mark.thorough
 def test_slots_of_another_schedule_fill_no_hole_of_a_day(files: SnapshotFiles) -> None:
     slots = list(range(SLOT, CLOSED - 3_600_000, FIVE_MINUTES))
     files.land([row(slot) for slot in slots if slot != slots[3]])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.exchanges.values import NotJson, decimal_text, decode_exact, is_zero, padded, scaled
+from producers.exchanges.values import ZEROS, NotJson, decimal_text, decode_exact, is_zero, padded, scaled
 from shared.errors import InvalidMessage
 from shared.message_checks import is_decimal
 
@@ -87,3 +87,10 @@ def test_scaled_numbers_are_ordered_as_the_numbers(one: str, other: str) -> None
     assert (scaled(one) < scaled(other)) is (Decimal(one) < Decimal(other))
     assert (scaled(one) == scaled(other)) is (Decimal(one) == Decimal(other))
     assert is_zero(one) is (Decimal(one) == 0)
+    assert (one in ZEROS) is is_zero(one)
+
+
+def test_all_texts_of_zero_are_known() -> None:
+    assert all(is_decimal(text) and is_zero(text) for text in ZEROS)
+    assert {"0", "0.0", "00.00", f"{'0' * 20}.{'0' * 20}"} <= ZEROS
+    assert len(ZEROS) == 20 * 21

@@ -6,12 +6,13 @@ Its frames are lists of `[id, price, quantity, buyer is maker, time in ms]`; "al
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final, Literal, cast
 
 import orjson
 
 from producers.exchanges.frame_types import LATEST_MS, Ignored, Parsed, Rejected, Stream, StreamMessage
+from producers.exchanges.lane_port import NO_LANES, Lanes, Steps
 from producers.exchanges.port import (
     Addresses,
     BarsPromise,
@@ -27,7 +28,16 @@ from producers.exchanges.port import (
     SnapshotCost,
     TradesPromise,
 )
-from producers.exchanges.rest_port import TRADING, Audit, Beside, Enquiry, OptionalRequest, Reject, Rest
+from producers.exchanges.rest_port import (
+    TRADING,
+    Audit,
+    Beside,
+    Enquiry,
+    Listing,
+    OptionalRequest,
+    Reject,
+    Rest,
+)
 from shared.errors import ExchangeRefused, InvalidMessage, UnknownSymbol, UsageError
 from shared.message_checks import CHECKS_OF_FOREIGN
 from shared.messages import Source, TradeMessage
@@ -103,6 +113,10 @@ class ToyRest:
         self.recorded_halts: dict[str, tuple[tuple[int, int], ...]] = {}
         self.budget = self
         self.listed: dict[str, Any] = {}
+
+    def listing(self, symbol: str) -> Listing | None:
+        base, _, quote = symbol.partition("/")
+        return Listing(base, quote, None, None)
 
     def has_spare(self, _request: OptionalRequest) -> bool:
         return True
@@ -240,6 +254,9 @@ class Toy:
 
     def parser(self, _plan: Plan | None = None) -> Parser:
         return ToyParser()
+
+    def lanes(self, plan: Plan, steps: Mapping[str, Steps]) -> Lanes:
+        return NO_LANES
 
     def rest(
         self,

@@ -60,6 +60,7 @@ def contiguous(ids: list[int]) -> bool:
     return all(later == earlier + 1 for earlier, later in pairwise(ids))
 
 
+@pytest.mark.thorough
 @settings(max_examples=8, deadline=None)
 @given(st.integers(0, 2**32))
 def test_every_message_is_one_of_the_reference_and_the_count_leaves_none_out(seed: int) -> None:

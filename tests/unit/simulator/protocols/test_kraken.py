@@ -55,6 +55,7 @@ def test_the_clients_checksum_is_that_of_the_reference() -> None:
     assert crc(asks, bids) == 1_376_268_028
 
 
+@pytest.mark.thorough
 @settings(max_examples=8, deadline=None)
 @given(st.integers(0, 2**32), st.sampled_from(DEPTHS))
 def test_every_message_is_one_of_the_reference_and_every_checksum_verifies(seed: int, depth: int) -> None:

@@ -57,17 +57,20 @@ def bits(value: float) -> bytes:
     return b"nan" if value != value else struct.pack("<d", value)  # noqa: PLR0124
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("bars", [BARS, FLAT, [*BARS[:60], *FLAT, *BARS[60:]]], ids=["walk", "flat", "both"])
 @pytest.mark.parametrize("names", [("all",), ODD_PARAMETERS, ("all", *ODD_PARAMETERS)])
 def test_a_whole_set(names: tuple[str, ...], bars: list[Bar]) -> None:
     assert_compiled_is_plain(names, bars)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", [*ALL_COLUMNS, *ODD_PARAMETERS])
 def test_a_column_alone(name: str) -> None:
     assert_compiled_is_plain((name,), BARS)
 
 
+@pytest.mark.thorough
 @hypothesis_settings(max_examples=8)
 @given(awkward())
 def test_awkward_series(bars: list[Bar]) -> None:

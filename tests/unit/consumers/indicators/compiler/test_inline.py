@@ -11,6 +11,7 @@ from consumers.indicators.bar_inputs import AGE, CLOSE, HIGH, LOW
 from consumers.indicators.bars import Bar
 from consumers.indicators.compiler.build import compile_set
 from consumers.indicators.compiler.source import CannotInlineError
+from consumers.indicators.ieee import added_in_order
 from consumers.indicators.step import Indicator, Memory, Stepped
 from consumers.indicators.windows import Inputs, Windows
 
@@ -49,6 +50,17 @@ def test_early_returns_tuples_and_variables_that_change_come_out_right() -> None
         10.0,
         6.0 * 100.0 + 6.0 * 10.0 + 2.0,
     ]
+
+
+def test_a_function_with_a_loop_stays_a_call() -> None:
+    def adds(_windows: Windows) -> Indicator:
+        def step(_memory: Memory, inputs: Inputs) -> Stepped:
+            total = added_in_order((inputs[CLOSE], inputs[HIGH]))
+            return (total,)
+
+        return Indicator((), step)
+
+    assert first_column(adds, [5.0, 3.0]) == [11.0, 7.0]
 
 
 def test_parameters_of_one_name_in_two_indicators_stay_apart() -> None:

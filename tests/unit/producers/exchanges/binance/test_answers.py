@@ -16,6 +16,7 @@ from producers.exchanges.binance.answers import (
     server_time,
     used_weight,
 )
+from producers.exchanges.rest_port import Listing
 from shared.errors import ExchangeError, ExchangeRefused, ExchangeUnavailable, InvalidMessage, UnknownSymbol
 
 REQUEST = "GET http://host/api/v3/klines"
@@ -94,6 +95,25 @@ def test_the_used_weight_is_read_from_the_header() -> None:
     assert used_weight({"x-mbx-used-weight-1m": "42"}) == 42
     assert used_weight({}) is None
     assert used_weight({"x-mbx-used-weight-1m": "many"}) is None
+
+
+FILTERS: list[Any] = [
+    None,
+    {"filterType": "PRICE_FILTER", "minPrice": "0.02", "tickSize": "0.01000000"},
+    {"filterType": "MARKET_LOT_SIZE", "stepSize": "5"},
+    {"filterType": "LOT_SIZE", "minQty": "0.00010000", "stepSize": "0.00000000"},
+]
+
+
+def test_a_listing_has_assets_and_steps_and_leaves_out_what_is_not_said() -> None:
+    said = {"symbol": "ETHUSDT", "baseAsset": "ETH", "quoteAsset": "USDT", "filters": FILTERS}
+    strange = {"symbol": "X", "baseAsset": 1, "quoteAsset": "a\nb", "filters": [{"tickSize": "-1"}, 7]}
+    listings = exchange_info({"symbols": [said, strange, {"symbol": "Y"}]}).listings
+    assert listings == {
+        "ETHUSDT": Listing("ETH", "USDT", "0.01000000", None),  # a step of 0 is no rule
+        "X": Listing(None, None, None, None),
+        "Y": Listing(None, None, None, None),
+    }
 
 
 def test_the_limit_is_the_one_of_exchange_info() -> None:

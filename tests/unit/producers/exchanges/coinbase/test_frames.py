@@ -167,6 +167,23 @@ def test_a_frame_that_cannot_be_read_is_not_missing_too(parser: CoinbaseFrames, 
     assert parser.parse(book(11), NOW_MS)[0] == BooksBroken(None, "message 10 is missing on the connection")
 
 
+@pytest.mark.parametrize(
+    "order", [(0, 1, 2, 3), (2, 3, 0, 1), (0, 2, 1, 3), (2, 0, 3, 1), (0, 1), (2, 3), ()]
+)
+@pytest.mark.parametrize("asks", ["offer", "ask"])
+def test_each_side_keeps_its_order_whatever_the_order_of_both(
+    parser: CoinbaseFrames, order: tuple[int, ...], asks: str
+) -> None:
+    sides = ("bid", "bid", asks, asks)
+    rows = [
+        {"side": side, "price_level": f"{number}.5", "new_quantity": "1"} for number, side in enumerate(sides)
+    ]
+    (update,) = parser.parse(book(0, updates=[rows[at] for at in order]), NOW_MS)
+    assert isinstance(update, BookUpdate)
+    assert update.message["bids"] == [[f"{at}.5", "1"] for at in order if at < 2]
+    assert update.message["asks"] == [[f"{at}.5", "1"] for at in order if at >= 2]
+
+
 def test_a_book_that_nobody_asked_for_breaks_none(parser: CoinbaseFrames) -> None:
     assert kinds(parser.parse(book(0, product_id="BTC-USD"), NOW_MS)) == [Rejected]
 
@@ -240,6 +257,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.thorough
 @given(JSON, st.sampled_from([trades(0, TRADE), book(0)]), st.data())
 def test_nothing_raises_and_whatever_is_published_keeps_the_contract(
     value: Any, text: str, data: Any

@@ -45,6 +45,12 @@ def test_it_knows_products_their_states_and_the_clock() -> None:
         assert await rest.time_ms() == await rest.latest_ms() == host.now_ms
         assert await rest.statuses([BTC, XRP]) == {BTC: "TRADING", XRP: "TRADING"}
         assert rest.listed[BTC].lot == "0.00001" and list(rest.listed) == [BTC, XRP]
+        told = rest.listing(BTC)
+        assert told is not None and (told.base, told.quote, told.lot) == ("BTC", "USD", "0.00001")
+        assert told.alias is None and rest.listing("NOT-USD") is None
+        rest.listed["BTC-USDC"] = rest.listed[BTC]._replace(symbol="BTC-USDC", streamed_as=BTC)
+        twin = rest.listing("BTC-USDC")
+        assert twin is not None and twin.alias == BTC
         host.market.world.statuses[XRP] = "offline"
         assert await rest.statuses([BTC, XRP]) == {BTC: "TRADING", XRP: "offline, trading_disabled"}
         assert await rest.listed_statuses(["NOT-USD", XRP]) == {XRP: "offline, trading_disabled"}

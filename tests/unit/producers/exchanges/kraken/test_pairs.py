@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from producers.exchanges.kraken.pairs import Pair, pair_of_listing, renamed, resolve
+from producers.exchanges.kraken.pairs import Pair, listing_of, pair_of_listing, renamed, resolve
+from producers.exchanges.rest_port import Listing
 from shared.errors import InvalidMessage, UnknownSymbol
 
 LISTING: dict[str, Any] = {
@@ -33,6 +34,13 @@ def test_a_listed_pair_has_its_present_name_and_that_of_rest() -> None:
     assert found.trading
     assert not pair_of_listing("XBTUSD", LISTING | {"status": "cancel_only"}).trading
     assert (renamed("XDG/XBT"), renamed("ETH/XBT"), renamed("ETH/USD")) == ("DOGE/BTC", "ETH/BTC", "ETH/USD")
+
+
+def test_steps_that_rest_does_not_say_are_the_last_place() -> None:
+    found = pair_of_listing("XBTUSD", LISTING)
+    assert listing_of(found) == Listing("BTC", "USD", "0.1", "0.00000001")
+    assert listing_of(found._replace(lot="0.0005")).lot == "0.0005"
+    assert listing_of(found._replace(quantity_places=0)).lot == "1"
 
 
 def test_a_listing_of_another_form_names_its_field() -> None:

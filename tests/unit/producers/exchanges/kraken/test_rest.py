@@ -63,6 +63,7 @@ def test_a_hole_of_two_pages_is_joined(host: Host) -> None:
     assert ids_of(found) == list(range(150_001, 151_501))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("first", [1, 2, 77_777, 199_000])
 def test_a_trade_is_found_by_its_id_alone(host: Host, first: int) -> None:
     async def ask(rest: KrakenRest) -> Any:
@@ -73,6 +74,7 @@ def test_a_trade_is_found_by_its_id_alone(host: Host, first: int) -> None:
     assert len(host.asked) <= 20
 
 
+@pytest.mark.thorough
 def test_the_pages_of_a_long_hole_do_not_begin_at_its_beginning_again(host: Host) -> None:
     before = Beside(time_ns(1_000) // MS, None)
 
@@ -163,7 +165,11 @@ def test_a_trade_ahead_of_the_exchanges_clock_is_rejected(host: Host) -> None:
 
 def test_statuses_say_which_pairs_are_traded_and_what_parsers_need(host: Host) -> None:
     async def ask(rest: KrakenRest) -> Any:
-        return await rest.statuses((BTC, "ETH/USD")), rest.listed
+        assert rest.listing(BTC) is None
+        found = await rest.statuses((BTC, "ETH/USD"))
+        told = rest.listing(BTC)
+        assert told is not None and (told.base, told.quote, told.alias) == ("BTC", "USD", None)
+        return found, rest.listed
 
     statuses, listed = asked(host, ask)
     assert statuses == {BTC: "TRADING", "ETH/USD": "maintenance"}
