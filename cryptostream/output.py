@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from math import floor, log10
 from typing import Any, Final, Self, TextIO
 
@@ -20,6 +20,8 @@ from shared.shown import shown as visible
 from shared.shown import shown_output
 
 _WIDTH: Final = 100
+# A column of text narrower than this is hard to read.
+_LEAST_TEXT: Final = 24
 # Between two updates of a progress line.
 _PERIOD_S: Final = 0.2
 # Significant digits of computed values: fewer would hide the move of an indicator.
@@ -97,24 +99,89 @@ def screen_width(out: TextIO) -> int:
 
 
 def write_columns(
-    headings: Sequence[str], rows: Sequence[Sequence[str]], out: TextIO, *, right: Iterable[str] = ()
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    out: TextIO,
+    *,
+    right: Iterable[str] = (),
+    leaving: Sequence[str] = (),
+    whole: str = "csv",
 ) -> None:
     """Write aligned columns under their headings, without a frame.
 
+    On a terminal that is narrower, columns leave and are named, then the text of the last one is wrapped.
+
     Args:
         right: headings of right-aligned columns.
+        leaving: headings of columns that leave, the least important first.
+        whole: the format that has all columns.
     """
     numbers = {position for position, heading in enumerate(headings) if heading in set(right)}
-    rows = [[visible(text) for text in row] for row in rows]
-    widths = [max(cell_len(row[position]) for row in (headings, *rows)) for position in range(len(headings))]
-    for row in (headings, *rows) if any(headings) else rows:
-        cells = [
-            (" " * (width - cell_len(text)) + text)
-            if position in numbers
-            else text + " " * (width - cell_len(text))
-            for position, (text, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        out.write("  ".join(cells).rstrip() + "\n")
+    table = [list(headings), *([visible(text) for text in row] for row in rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*table, strict=True)]
+    limit = screen_width(out) if out.isatty() else None
+    shown = list(range(len(headings)))
+    left: list[str] = []
+    for heading in leaving:
+        if limit is None or _least_width([widths[position] for position in shown], shown, numbers) <= limit:
+            break
+        place = max((place for place in shown if headings[place] == heading), default=None)
+        if place is not None and len(shown) > 1:
+            shown.remove(place)
+            left.append(heading)
+    for row in table if any(headings) else table[1:]:
+        cells = [_aligned(row[place], widths[place], right=place in numbers) for place in shown]
+        is_text = bool(shown) and shown[-1] not in numbers
+        for line in _lines(cells, limit) if limit is not None and is_text else ["  ".join(cells)]:
+            out.write(line.rstrip() + "\n")
+    if left:
+        out.write(left_out(left, limit or 0, whole))
+
+
+def left_out(names: Iterable[str], width: int, whole: str = "csv") -> str:
+    """The line that names the columns for which the screen has no room."""
+    shown = ", ".join(name.replace("_", " ") for name in names)
+    return f"left out, the screen has {width} columns: {shown}; --format {whole} has all\n"
+
+
+def _least_width(widths: Sequence[int], places: Sequence[int], numbers: Collection[int]) -> int:
+    """Of a table of these columns; the last one may be wrapped if it is text."""
+    *others, last = widths
+    return sum(others) + 2 * len(others) + (last if places[-1] in numbers else min(last, _LEAST_TEXT))
+
+
+def _aligned(text: str, width: int, *, right: bool) -> str:
+    space = " " * (width - cell_len(text))
+    return space + text if right else text + space
+
+
+def _lines(cells: Sequence[str], limit: int) -> list[str]:
+    """One line, or more if the last cell has to be wrapped: below its begin, or else below all others."""
+    *others, last = cells
+    before = "".join(f"{cell}  " for cell in others)
+    if cell_len(before) + cell_len(last.rstrip()) <= limit:
+        return [before + last]
+    indent = cell_len(before)
+    if limit - indent >= _LEAST_TEXT or not others:
+        first, *more = _wrapped(last, limit - indent)
+        return [before + first, *(" " * indent + line for line in more)]
+    return [before, *(f"    {line}" for line in _wrapped(last, max(limit - 4, 1)))]
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Lines of at most this width, cut between words where one fits."""
+    lines = [""]
+    for word in text.split():
+        if lines[-1] and cell_len(lines[-1]) + 1 + cell_len(word) <= width:
+            lines[-1] += f" {word}"
+            continue
+        if lines[-1]:
+            lines.append("")
+        for character in word:
+            if cell_len(lines[-1]) + cell_len(character) > width and lines[-1]:
+                lines.append("")
+            lines[-1] += character
+    return lines
 
 
 class ProgressLine:

@@ -18,7 +18,14 @@ from rich.table import Table
 
 from consumers.measurements import MEASUREMENTS, Value
 from consumers.stores.port import Row
-from cryptostream.output import PlainConsole, common_decimals, computed, decimals_for, screen_width
+from cryptostream.output import (
+    PlainConsole,
+    common_decimals,
+    computed,
+    decimals_for,
+    left_out,
+    screen_width,
+)
 from shared.shown import shown as visible
 from shared.shown import shown_output
 from shared.trade_ids import shown, split
@@ -39,6 +46,8 @@ _PRICES: Final = frozenset(
     ("open", "high", "low", "close", "price", "bid", "ask", "mid", "spread", "bid_price", "ask_price")
 )
 _OWN_DECIMALS: Final = frozenset(("quantity", "bid_quantity", "ask_quantity"))
+# As the exchange says them, each with its own decimals.
+_STEPS: Final = frozenset(("tick", "lot"))
 # Columns that leave a table wider than the screen, in this order; all others stay.
 LEAVING: Final[dict[str, tuple[str, ...]]] = {
     "kline": ("taker_buy_base_volume", "trade_count", "quote_volume", "base_volume"),
@@ -46,6 +55,10 @@ LEAVING: Final[dict[str, tuple[str, ...]]] = {
     "book": ("ask_depth", "bid_depth", "imbalance", "spread", "spread_bps", "mid"),
     "quote": ("update_id", "ask_quantity", "bid_quantity"),
     "ledger": ("duplicates", "backfilled", "halted"),
+    "instrument": (
+        *("quotes_from", "book_proved_by", "bars_from", "trades_repaired_by"),
+        *("base", "quote", "alias", "lot", "tick"),
+    ),
 }
 # With more fields than this, fields become lines and bars become columns.
 _MOST_COLUMNS: Final = 12
@@ -130,8 +143,7 @@ def write_table(rows: Iterable[Row], selection: Selection, out: TextIO) -> int:
         table = _one_line_per_row(rows, [name for name in fields if name not in left], selection, title)
     console.print(table)
     if left:
-        names = ", ".join(name.replace("_", " ") for name in left)
-        out.write(f"left out, the screen has {width} columns: {names}; --format csv has all\n")
+        out.write(left_out(left, width))
     return len(rows)
 
 
@@ -182,14 +194,16 @@ def _one_line_per_row(rows: Sequence[Row], fields: Sequence[str], selection: Sel
     varying = [name for name in selection.tag_names if name not in selection.tags]
     date, times = _times(rows)
     table = _table(f"{title} {date}")
+    columns = {name: [row.get(name) for row in rows] for name in fields}
     table.add_column("UTC", no_wrap=True)
     for name in varying:
         table.add_column(name)
     for name in fields:
-        table.add_column(_SHORT.get(name, name.replace("_", " ")), justify="right", no_wrap=True)
+        words = any(isinstance(value, str) for value in columns[name])
+        heading = _SHORT.get(name, name.replace("_", " "))
+        table.add_column(heading, justify="left" if words else "right", no_wrap=True)
     if selection.marked:
         table.add_column("")
-    columns = {name: [row.get(name) for row in rows] for name in fields}
     prices = [price for name in fields if name in _PRICES for price in columns[name]]
     cells = [
         _cells(name, values, alike=prices if name in _PRICES else values) for name, values in columns.items()
@@ -247,6 +261,8 @@ def _cells(name: str, values: Sequence[Value | str], *, alike: Sequence[Value | 
         return ["–" if value is None else "sell" if value else "buy" for value in values]
     if name == "trade_id" and any(split(int(value or 0))[0] for value in values):
         return [shown(int(value or 0)) for value in values]
+    if name in _STEPS:
+        return ["–" if value is None else _text(value) for value in values]
     floats = [value for value in alike if isinstance(value, float) and isfinite(value)]
     if name in _PRICES or name in _OWN_DECIMALS:
         decimals = common_decimals(floats)

@@ -30,7 +30,7 @@ from cryptostream.topic_spool import KeptRecord, SpoolPublisher, packed, records
 from cryptostream.topics_admin import ensure_topics
 from shared.errors import BrokerError, BrokerUnavailable, UsageError
 from shared.intervals import INTERVAL_MS
-from shared.kafka import LIBRDKAFKA_LOG, cause, consumer_config, quiet_consumer
+from shared.kafka import KAFKA, admin_config, cause, consumer_config
 from shared.kafka_reader import read_to_end
 from shared.messages import message_key
 from shared.partitioner import partition_of
@@ -80,7 +80,7 @@ def rebuild(bootstrap_servers: str, stream: Stream, partitions: int, directory: 
 
 
 def _rebuild(bootstrap_servers: str, stream: Stream, partitions: int, directory: Path, say: Say) -> int:
-    admin: Any = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0}, logger=LIBRDKAFKA_LOG)
+    admin: Any = KAFKA.admin(admin_config(bootstrap_servers))
     _require_stopped(admin, stream)
     spool = directory / stream.topic
     # 1. All records are in files: from here on no failure loses any.
@@ -134,7 +134,7 @@ def _is_whole(bootstrap_servers: str, stream: Stream, spool: Path) -> bool:
         return False
     kept = int((spool / _COMPLETE).read_text())
     config = consumer_config(bootstrap_servers, f"{stream.group}.rebuild", "cryptostream-rebuild")
-    consumer = quiet_consumer(config)
+    consumer = KAFKA.consumer(config)
     try:
         count = counts_of(config, (stream.topic,)).get(stream.topic, 0)
         bounds = [bounds_of(consumer, stream.topic, number) for number in range(count)]
@@ -147,7 +147,7 @@ def _read(bootstrap_servers: str, stream: Stream, spool: Path) -> None:
     shutil.rmtree(spool, ignore_errors=True)
     spool.mkdir(parents=True)
     config = consumer_config(bootstrap_servers, f"{stream.group}.rebuild", "cryptostream-rebuild")
-    consumer = quiet_consumer(config | {"enable.partition.eof": True})
+    consumer = KAFKA.consumer(config | {"enable.partition.eof": True})
     try:
         count = counts_of(config, (stream.topic,)).get(stream.topic)
         if count is None:

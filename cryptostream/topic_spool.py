@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from confluent_kafka import KafkaError, Producer
+from confluent_kafka import KafkaError
 
 from shared.errors import BrokerError
-from shared.kafka import LIBRDKAFKA_LOG, producer_config
+from shared.kafka import KAFKA, producer_config
 
 # A healthy broker is never silent for so long.
 _PATIENCE_S: Final = 60.0
@@ -50,7 +50,7 @@ class SpoolPublisher:
 
     def __init__(self, bootstrap_servers: str, topic: str, spool: Path) -> None:
         config = producer_config(bootstrap_servers, "cryptostream-rebuild")
-        self._producer = Producer(config, logger=LIBRDKAFKA_LOG)
+        self._producer = KAFKA.producer(config)
         self._topic = topic
         self._spool = spool
         self._count = 0

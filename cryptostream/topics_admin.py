@@ -19,7 +19,7 @@ from confluent_kafka.admin import (
 )
 
 from shared.errors import BrokerError, BrokerUnavailable
-from shared.kafka import LIBRDKAFKA_LOG, cause
+from shared.kafka import KAFKA, admin_config, cause
 from shared.kafka_reader import cluster, no_answer
 from shared.topics import DEFAULT_PARTITIONS, LEDGER, TRADES, Topic, declared_topics
 
@@ -97,7 +97,7 @@ def ensure_topics(
         BrokerUnavailable: no broker at this address.
         BrokerError: the broker refused.
     """
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0}, logger=LIBRDKAFKA_LOG)
+    admin = KAFKA.admin(admin_config(bootstrap_servers))
     present = _partition_counts(admin, bootstrap_servers)
     declared = declared_topics(intervals)
     if report_only:
@@ -130,7 +130,7 @@ def check_topics(
     Raises:
         BrokerUnavailable, BrokerError: as `ensure_topics`.
     """
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0}, logger=LIBRDKAFKA_LOG)
+    admin = KAFKA.admin(admin_config(bootstrap_servers))
     present = _partition_counts(admin, bootstrap_servers, timeout_s)
     declared = declared_topics(intervals)
     configs = _configs(admin, [topic.name for topic in declared if topic.name in present])

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 
 from cryptostream.engines.fetch import fetch_kafka, java
 from cryptostream.processes.server import EngineUnavailable, LocalServer, ServerProcess, free_port
-from shared.kafka import LIBRDKAFKA_LOG
+from shared.kafka import KAFKA, admin_config
 
 # One partition for the offsets, since there is one machine; no rebalance delay, so that the first consumer
 # joins at once instead of after 3 s. Only `cryptostream topics` creates topics.
@@ -97,9 +96,7 @@ class KafkaServer(LocalServer):
         )
 
     def _answers(self) -> bool:
-        client = AdminClient(
-            {"bootstrap.servers": self.bootstrap_servers, "log_level": 0}, logger=LIBRDKAFKA_LOG
-        )
+        client = KAFKA.admin(admin_config(self.bootstrap_servers))
         try:
             return bool(client.list_topics(timeout=2).brokers)
         except KafkaException:

@@ -24,6 +24,7 @@ from shared.ledger import KINDS_OF_TIMES, LedgerSeries
 from shared.times import iso
 
 _COUNTS: Final = ("expected", "stored", "backfilled", "halted", "offline", "lost", "duplicates", "unknown")
+_LEAVING: Final = ("duplicates", "halted", "backfilled", "offline")
 _RECOUNTED: Final = (
     *("agrees", "checked", "missing", "without_indicators", "stored_twice", "unclaimed"),
     *("on_their_way", "expired", "cut_short"),
@@ -36,7 +37,7 @@ def write_table(survey: Survey, out: TextIO) -> None:
     """Series, their faults, and freshness; the conclusion last."""
     several = survey.several
     rows = [_texts(report, several=several) for report in survey.series]
-    write_columns(("symbol", "stream", "interval", *_COUNTS), rows, out, right=_COUNTS)
+    write_columns(("symbol", "stream", "interval", *_COUNTS), rows, out, right=_COUNTS, leaving=_LEAVING)
     for line in (*_lost_lines(survey.series, several=several), *_unknown_lines(survey), *_note_lines(survey)):
         out.write(line + "\n")
     if survey.freshness:

@@ -6,13 +6,12 @@ import time
 from typing import Any, Final
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 
 from consumers.partitions.states import read_states
 from consumers.streams import streams
 from producers.publisher import Publisher
 from shared.errors import BrokerError, BrokerUnavailable
-from shared.kafka import LIBRDKAFKA_LOG, cause, consumer_config
+from shared.kafka import KAFKA, admin_config, cause, consumer_config
 from shared.kafka_reader import TopicReader
 from shared.ledger import LedgerSeries
 from shared.messages import message_key
@@ -57,7 +56,7 @@ def forget_indicators(topics: TopicReader, publisher: Publisher, series: LedgerS
 
 
 def _require_stopped(bootstrap_servers: str, group: str, service: str) -> None:
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0}, logger=LIBRDKAFKA_LOG)
+    admin = KAFKA.admin(admin_config(bootstrap_servers))
     deadline = time.monotonic() + _EMPTY_WITHIN_S
     while True:
         asked: Any = admin.describe_consumer_groups([group], request_timeout=_ANSWER_S)[group]

@@ -37,5 +37,5 @@ def run(args: argparse.Namespace) -> int:
         name = deploy(settings, args.pool, ENTRYPOINT)
     except (httpx.HTTPError, httpx.InvalidURL, RuntimeError) as error:
         raise ServerUnavailable(address, error) from None
-    sys.stdout.write(f"{name}: {settings.snapshot_cron} UTC, {', '.join(settings.snapshot_symbols)}\n")
+    sys.stdout.write(f"{name}: {settings.snapshot_cron} UTC, {', '.join(settings.symbols)}\n")
     return 0

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         writer.writerows(["" if value is None else _text(value, exact=True) for value in row] for row in rows)
     else:
         lines = _lines(names, rows)
-        write_columns(names, lines, sys.stdout, right=_numbers(names, rows))
+        write_columns(names, lines, sys.stdout, right=_numbers(names, rows), leaving=names[:0:-1])
     return 0 if rows else 1
 
 

@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     days = (files.rows_of_day(day) for day in days_between(*span))
     rows = [row for row in merge(*days) if span[0] <= row.slot_ms < span[1]]
     quality, quarantined = _quality(settings, span)
-    text = page(rows, settings.snapshot_symbols, span, settings.interval_ms, quality, quarantined)
+    text = page(rows, settings.symbols, span, settings.interval_ms, quality, quarantined)
     try:
         args.out.write_text(text, encoding="utf-8")
     except OSError as error:

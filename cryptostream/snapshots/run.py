@@ -66,7 +66,8 @@ def show(result: RunResult, form: str, out: TextIO) -> None:
             out.write(_json(row))
         return
     out.write(f"slot {slot_text(result.slot_ms)} UTC, {result.origin}\n")
-    write_columns(HEADINGS, lines_of(result.rows), out, right=RIGHT)
+    leaving = ("mean of 5", "spread %", "24 h %")
+    write_columns(HEADINGS, lines_of(result.rows), out, right=RIGHT, leaving=leaving, whole="json")
     out.write(summary_of(result) + "\n")
 
 
@@ -120,7 +121,7 @@ async def extract() -> int:
     deadline_ms = slot_ms + settings.interval_ms
     failed = False
     async with open_exchange(settings.binance_rest_url, settings.share) as exchange:
-        for symbol in settings.snapshot_symbols:
+        for symbol in settings.symbols:
             row = await _row(exchange, symbol, slot_ms, deadline_ms)
             failed = failed or row.status != "complete"
             sys.stdout.write(_json(row))

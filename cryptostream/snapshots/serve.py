@@ -99,7 +99,7 @@ async def _serve(settings: SnapshotSettings, stop: StopRequest, note: str) -> No
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     serving = asyncio.create_task(runner.start())
     sys.stdout.write(
-        f"every {settings.interval_ms // 60_000} min: {', '.join(settings.snapshot_symbols)}; "
+        f"every {settings.interval_ms // 60_000} min: {', '.join(settings.symbols)}; "
         f"runs at {address.removesuffix('/api')}{note}; Ctrl-C ends it\n"
     )
     sys.stdout.flush()

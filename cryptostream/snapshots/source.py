@@ -11,7 +11,9 @@ from typing import Final
 
 import orjson
 
+from pipelines.snapshots.observation import EXCHANGE
 from pipelines.snapshots.settings import SnapshotSettings, load_snapshot_settings
+from shared.edges import complain
 from simulator.protocols.binance.exchange import WorldExchange
 from simulator.server.app import Simulator, SimulatorOptions
 
@@ -29,12 +31,16 @@ def settings_of(args: argparse.Namespace) -> SnapshotSettings:
     directory = args.dir
     if directory is None and getattr(args, "source", "live") == "simulator":
         directory = _SIMULATED
-    return load_snapshot_settings(
+    settings = load_snapshot_settings(
         snapshot_symbols=getattr(args, "symbols", None),
         snapshot_dir=directory,
         snapshot_landing=args.landing,
         snapshot_cron=getattr(args, "cron", None),
     )
+    if settings.left_out:
+        others = ", ".join(settings.left_out)
+        complain(f"warning: SNAPSHOT_SYMBOLS: {others}: left out, snapshots are taken of {EXCHANGE} alone")
+    return settings
 
 
 @asynccontextmanager
@@ -42,9 +48,7 @@ async def simulated_exchange(settings: SnapshotSettings) -> AsyncIterator[str]:
     """Run an exchange on localhost; yields its REST address. Its market continues from run to run."""
     now_ms = time.time_ns() // 1_000_000
     start_ms = _start_ms(settings.snapshot_dir, now_ms)
-    world = WorldExchange(
-        settings.snapshot_symbols, _SEED, start_ms, 1.0, clock_start_ms=max(start_ms, now_ms)
-    )
+    world = WorldExchange(settings.symbols, _SEED, start_ms, 1.0, clock_start_ms=max(start_ms, now_ms))
     simulator = Simulator(world, SimulatorOptions())
     await simulator.start()
     try:
