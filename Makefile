@@ -7,10 +7,12 @@ ARGS ?=
 # Test files side by side, each whole and in its order; JOBS=0 takes them one after another. Two on two cores:
 # with more, deadlines of real engines are missed on a busy machine.
 JOBS ?= 2
+# Hundreds of processes of tests would compile all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: setup setup-snapshots run web web-if-possible web-test test unit lint bench engines azurite chaos power-cuts week parity oracle sources
-.PHONY: soak frames
+.PHONY: soak frames lanes mutants simulation
 .PHONY: schemas docs dashboards lock clean
 .PHONY: up no-webhook-in-env down logs ps urls password backup restore compose images test-compose
 
@@ -64,8 +66,9 @@ web-test: $(WEB_PACKAGES)
 test: $(STAMP)
 	@$(PYTEST) $(ARGS)
 
+# A quick answer while one works: what takes long is left to `make test`.
 unit: $(STAMP)
-	@$(PYTEST) -m "not integration" $(ARGS)
+	@$(PYTEST) -m "not integration and not thorough" $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -129,34 +132,53 @@ dashboards: $(STAMP)
 # Breaks a whole stack on purpose (docs/faults.md); with ARGS only that: make chaos ARGS="kill-producer --kills 5"
 chaos: $(STAMP)
 	@$(BIN)/cryptostream chaos $(if $(ARGS),$(ARGS),--kills 50 --write docs/faults.md)
+	@$(if $(ARGS),,$(BIN)/python -m scripts.dated_results chaos)
 
 # A hundred power cuts of the broker's machine, in ten markets (docs/faults.md).
 power-cuts: $(STAMP)
 	@$(BIN)/cryptostream chaos power-cut --rounds 10 --kills 10 --write docs/faults.md $(ARGS)
+	@$(if $(ARGS),,$(BIN)/python -m scripts.dated_results power-cuts)
 
 # A week of snapshots under all troubles at once, in virtual time (docs/snapshots.md).
 week: $(SNAPSHOTS_STAMP)
 	@$(BIN)/python -m scripts.make_week
+	@$(if $(ARGS),,$(BIN)/python -m scripts.dated_results week)
 
 # Every column of the indicators against its reference, on months of bars (docs/parity.md).
 parity: $(STAMP)
 	@$(BIN)/python -m scripts.make_parity
+	@$(if $(ARGS),,$(BIN)/python -m scripts.dated_results parity)
 
 # Seeded runs checked against the exchange's log (docs/oracle.md); with ARGS only these: make oracle ARGS="--seed 7"
 oracle: $(STAMP)
 	@$(BIN)/python -m oracle $(if $(ARGS),$(ARGS),--seeds 200 --write docs/oracle.md)
+	@$(if $(ARGS),,$(BIN)/python -m scripts.dated_results oracle)
 
 # Each data source cut in turn, on both brokers and both stores: an hour and a half.
 sources: $(STAMP)
 	@$(PYTEST) --dist load -m long $(ARGS) tests/integration/oracle/test_sources.py
 
+# Seeds of the whole chain in virtual time; a failed one alone: make simulation ARGS="--seed 7 --shrink"
+simulation: $(STAMP)
+	@$(BIN)/python -m tests.simulation $(ARGS)
+
 # Ten million generated frames, answers of REST and records: five minutes on two free cores (docs/security.md).
 frames: $(STAMP)
 	@$(BIN)/python -m tests.frames $(if $(ARGS),$(ARGS),--write docs/security.md)
+	@$(if $(ARGS),,$(BIN)/python -m scripts.dated_results frames)
+
+# Ten million frames and the recordings through lanes and the long way, which must not differ (docs/decisions/lanes.md).
+lanes: $(STAMP)
+	@$(BIN)/python -m tests.lanes $(ARGS)
+
+# Exchanges one operator at a time in the services' code; do the tests notice? (docs/mutants.md)
+mutants: $(STAMP)
+	@$(BIN)/python -m tests.mutants $(if $(ARGS),$(ARGS),--write docs/mutants.md)
 
 # An hour at twenty times the speed (docs/soak.md).
 soak: $(STAMP)
 	@$(BIN)/cryptostream chaos soak --duration 3600 --speed 20 --write docs/soak.md $(ARGS)
+	@$(if $(ARGS),,$(BIN)/python -m scripts.dated_results soak)
 
 # --- Containers (docs/operations.md); these need an engine and a composer, nothing of Python. ---
 # SOURCE=simulator, BROKER=light|three, EXCHANGES=kraken,coinbase, C3=1, SNAPSHOTS=1 choose; the same words go to
