@@ -91,7 +91,9 @@ def _progress(outcome: Outcome, done: int, of: int, seconds: float) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="oracle", description="Checks runs of the command line against the exchange's log."
+        allow_abbrev=False,
+        prog="oracle",
+        description="Checks runs of the command line against the exchange's log.",
     )
     add = parser.add_argument
     add("--seeds", type=int, default=10, metavar="N", help="how many (default: %(default)s)")

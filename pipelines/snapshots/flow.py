@@ -184,7 +184,7 @@ def _recent_prices(
 def parameters_of(settings: SnapshotSettings) -> dict[str, Any]:
     """The flow's parameters that say what the settings say."""
     return {
-        "symbols": list(settings.snapshot_symbols),
+        "symbols": list(settings.symbols),
         "cron": settings.snapshot_cron,
         "landing": settings.snapshot_landing,
         "directory": str(settings.snapshot_dir),

@@ -71,7 +71,7 @@ async def run_slot(
     # 3. Land what earlier runs could not, then find and fill holes.
     before = await steps.deliver(destinations)
     landed = await _landed(destinations, slot_ms, before.failures)
-    symbols = settings.snapshot_symbols
+    symbols = settings.symbols
     # A slot with rows of other symbols only is not handled.
     handled = landed.handled if landed.own.issuperset(symbols) else landed.handled - {slot_ms}
     holes = holes_of(slot_ms, begun_ms, interval_ms, handled, len(symbols), landed.past)
@@ -189,7 +189,7 @@ async def _observe_all(
     settings: SnapshotSettings, exchange: SnapshotExchange, slot_ms: int, steps: Steps
 ) -> list[Observation | Failure]:
     """An observation or a failure for every symbol, independently of each other."""
-    symbols = settings.snapshot_symbols
+    symbols = settings.symbols
     deadline_ms = slot_ms + settings.interval_ms
     try:
         statuses = await exchange.patiently(lambda: exchange.statuses(symbols), deadline_ms)

@@ -8,12 +8,13 @@ from typing import Any, Final, Literal
 
 from pydantic import Field, SecretStr, field_validator
 
+from pipelines.snapshots.observation import EXCHANGE
 from pipelines.snapshots.plan import slot_weight, weight_share
 from pipelines.snapshots.slots import interval_of
 from shared.addresses import checked_url
 from shared.errors import SettingsError
 from shared.files import read_small_file
-from shared.markets import checked_symbols
+from shared.markets import Market, read_markets
 from shared.settings import (
     LONGEST_SECRET,
     MARKET_DATA_REST_URL,
@@ -42,6 +43,7 @@ class SnapshotSettings(EnvironmentSettings):
     """All settings; names are those of environment variables, in lower case.
 
     Attributes:
+        snapshot_symbols: markets, as SYMBOLS has them; see `symbols` and `left_out`.
         snapshot_landing: empty for Parquet files below `snapshot_dir`, or `abfs://container[/prefix]`.
         snowflake_account: empty for no warehouse.
     """
@@ -74,7 +76,13 @@ class SnapshotSettings(EnvironmentSettings):
     @field_validator("snapshot_symbols")
     @classmethod
     def _symbols(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return checked_symbols(value)
+        markets = read_markets(value, EXCHANGE)
+        if all(market.exchange != EXCHANGE for market in markets):
+            raise ValueError(
+                f'"{shortened(",".join(value))}" has no symbol of {EXCHANGE}, and snapshots are taken of no'
+                f" other exchange; name some, like {','.join(DEFAULT_SYMBOLS[:2])}"
+            )
+        return tuple(map(str, markets))
 
     @field_validator("snapshot_landing")
     @classmethod
@@ -128,6 +136,20 @@ class SnapshotSettings(EnvironmentSettings):
         return value
 
     @property
+    def symbols(self) -> tuple[str, ...]:
+        """Symbols that snapshots are taken of."""
+        return tuple(market.symbol for market in self._markets if market.exchange == EXCHANGE)
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Markets of other exchanges: none is taken of them."""
+        return tuple(str(market) for market in self._markets if market.exchange != EXCHANGE)
+
+    @property
+    def _markets(self) -> tuple[Market, ...]:
+        return read_markets(self.snapshot_symbols, EXCHANGE)
+
+    @property
     def interval_ms(self) -> int:
         """Milliseconds between two slots."""
         return interval_of(self.snapshot_cron)
@@ -135,7 +157,7 @@ class SnapshotSettings(EnvironmentSettings):
     @property
     def share(self) -> float:
         """Share of the exchange's weight limit that the pipeline may use."""
-        share = weight_share(len(self.snapshot_symbols), self.interval_ms)
+        share = weight_share(len(self.symbols), self.interval_ms)
         assert share is not None  # checked by load_snapshot_settings
         return share
 
@@ -147,7 +169,7 @@ def load_snapshot_settings(**overrides: Any) -> SnapshotSettings:
         SettingsError: a wrong value, or more symbols than a slot has weight for.
     """
     settings = load_model(SnapshotSettings, SECRETS, overrides)
-    symbols = len(settings.snapshot_symbols)
+    symbols = len(settings.symbols)
     if weight_share(symbols, settings.interval_ms) is None:
         minutes = settings.interval_ms // 60_000
         raise SettingsError(
