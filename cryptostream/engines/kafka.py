@@ -39,7 +39,9 @@ log.cleaner.dedupe.buffer.size=33554432
 """
 _LOG4J: Final = (
     '<Configuration><Appenders><Console name="c"><PatternLayout pattern="%d %p %m (%c)%n"/></Console>'
-    '</Appenders><Loggers><Root level="WARN"><AppenderRef ref="c"/></Root></Loggers></Configuration>'
+    '</Appenders><Loggers><Root level="WARN"><AppenderRef ref="c"/></Root>'
+    # A few lines a rebalance: who joined a group, who left it by itself and who was given up.
+    '<Logger name="org.apache.kafka.coordinator.group" level="INFO"/></Loggers></Configuration>'
 )
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import random
 import socket
 import subprocess
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final, Self
 
@@ -15,6 +17,12 @@ from cryptostream.processes.launcher import start_bound
 from shared.errors import CryptoStreamError
 
 _POLL_S: Final = 0.1
+# Below those that systems give to whoever asks for any port, also to clients: while a server is down, they
+# would sooner or later be given its port, and one that asks for it again and again is connected to itself.
+_PORTS: Final = range(20_000, 32_000)
+_TRIES: Final = 200
+# Two processes of the same seed choose others.
+_CHANCE: Final = random.SystemRandom()
 
 
 class EngineUnavailable(CryptoStreamError):
@@ -30,10 +38,16 @@ def require_engines() -> None:
 
 
 def free_port() -> int:
-    """A TCP port on the loopback address that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port on the loopback address that was free a moment ago; no outgoing connection gets it.
+
+    Raises:
+        EngineUnavailable: none is free.
+    """
+    for port in _CHANCE.sample(_PORTS, _TRIES):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise EngineUnavailable(f"no port between {_PORTS.start} and {_PORTS.stop} is free on 127.0.0.1")
 
 
 class ServerProcess:

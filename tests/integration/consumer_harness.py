@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import orjson
-from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupState, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, ConsumerGroupDescription, MemberDescription
 
+from cryptostream.engines.kafka import KafkaServer
 from shared.kafka import consumer_config, producer_config
 from shared.kafka_reader import passed_over, read_to_end
 from tests.conftest import ROOT
@@ -50,8 +51,8 @@ class ConsumerRun:
         self.process.send_signal(signal.SIGKILL)
         self.process.communicate()
 
-    def stop(self, timeout_s: float = 10.0) -> tuple[int, str]:
-        """SIGTERM; exit code and what it logged. Ten seconds are all a stop may take."""
+    def stop(self, timeout_s: float = DEADLINE_S) -> tuple[int, str]:
+        """SIGTERM; exit code and what it logged."""
         self.process.send_signal(signal.SIGTERM)
         _, errors = self.process.communicate(timeout=timeout_s)
         return self.process.returncode, errors
@@ -125,21 +126,35 @@ def member_ids(bootstrap_servers: str, group: str) -> set[str]:
 
 
 def assignments(bootstrap_servers: str, group: str) -> dict[str, set[tuple[str, int]]]:
-    """Topics and partitions by id of the group's present members."""
+    """Topics and partitions by id of the group's members; nothing of a group amid a rebalance."""
+    described = _described(bootstrap_servers, group)
+    if described is None or described.state != ConsumerGroupState.STABLE:
+        return {}
     return {
         member.member_id: {(at.topic, at.partition) for at in member.assignment.topic_partitions}
-        for member in _members(bootstrap_servers, group)
+        for member in described.members
     }
 
 
+def left(broker: KafkaServer, member: str) -> bool:
+    """Whether a member has left its group by itself, by the broker's log: else it was given up in time."""
+    log = broker.server.log_file.read_text(encoding="utf-8")
+    return f"Member {member} has left group " in log
+
+
 def _members(bootstrap_servers: str, group: str) -> list[MemberDescription]:
+    described = _described(bootstrap_servers, group)
+    return [] if described is None else list(described.members)
+
+
+def _described(bootstrap_servers: str, group: str) -> ConsumerGroupDescription | None:
     admin = AdminClient({"bootstrap.servers": bootstrap_servers})
     described = admin.describe_consumer_groups([group], request_timeout=5)[group]
     try:
         # Its stubs promise the whole mapping.
-        return list(cast(ConsumerGroupDescription, described.result(DEADLINE_S)).members)
+        return cast(ConsumerGroupDescription, described.result(DEADLINE_S))
     except KafkaException:  # a new broker has no coordinator for a while
-        return []
+        return None
 
 
 def rows(path: Path, query: str) -> list[tuple[Any, ...]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -15,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from cryptostream.processes.server import free_port
 from tests.integration.run_command import ROOT, Run, count, rows, until
 from tests.integration.stream_relay import StreamRelay, relaying
 from tests.integration.test_run import start
@@ -23,12 +23,6 @@ __all__ = ["start"]  # the fixture
 
 SYMBOL = "BTCUSDC"
 LIVE = ("--source", "live", "--broker", "memory", "--symbols", SYMBOL, "--intervals", "1s,1m", "--data-dir")
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
 
 
 @pytest.fixture

@@ -113,9 +113,7 @@ def test_a_raised_topic_ends_its_consumer_with_one_line_and_a_rebuild_fixes_it(
     )
     assert [line for line in errors.splitlines() if "error" in line] == [f"error: {said}"]
     # 2. Nor does it start.
-    began = time.monotonic()
     assert ended(broker, path, "--stream", "klines", "--intervals", "1m") == (1, [f"error: {said}"])
-    assert time.monotonic() - began < 30
     # 3. The command makes it whole.
     done = command(broker, "topics", "--rebuild", KLINES, "--spool", str(tmp_path / "spool"))
     assert done.returncode == 0, done.stderr

@@ -214,7 +214,7 @@ def test_a_killed_run_leaves_no_process_behind_and_the_next_one_completes_it(
     assert len(children) == 4  # the exchange, producers, consumers and the page's service
     run.process.kill()
     run.wait()
-    until(lambda: not any(child.is_running() for child in children), "the children are gone", 10)
+    until(lambda: not any(child.is_running() for child in children), "the children are gone")
     again = start(*words, "--duration", "8", WARMUP_BARS="100")
     assert again.wait() == 0, again.said
     assert_nothing_missing_between(database)

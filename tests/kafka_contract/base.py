@@ -13,7 +13,15 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import OffsetSpec
 
-from shared.kafka import Config, KafkaClients, admin_config, cause, consumer_config, producer_config
+from shared.kafka import (
+    HEARTBEAT_MS,
+    Config,
+    KafkaClients,
+    admin_config,
+    cause,
+    consumer_config,
+    producer_config,
+)
 
 # The client's own: it sees a broker's answer within a second, and a member's departure within a few.
 WITHIN_S: Final = 30.0
@@ -168,6 +176,20 @@ class Cases:
                 messages = consumer.consume(1_000, TURN_S)
                 given += messages if errors else records_of(messages)
         return given
+
+    def rest(self, place: Place, calls: Sequence[Calls], *members: Any) -> None:
+        """Poll a group's members until they have been told nothing for longer than a rebalance takes.
+
+        One is often followed by another. Who leaves amid one may stay a member until its session ends: a
+        broker reads a request only when it has answered the one before, and a join when all have joined.
+        """
+        told, since_s = -1, place.now_s()
+        while place.now_s() - since_s < 2.5 * HEARTBEAT_MS / 1_000:
+            for member in members:
+                records_of(member.consume(1_000, TURN_S))
+            now = sum(len(each.told) for each in calls)
+            if now != told:
+                told, since_s = now, place.now_s()
 
     def read(self, place: Place, consumer: Any, count: int, within_s: float = WITHIN_S) -> list[Any]:
         """So many records or errors, ends of partitions among them."""

@@ -107,6 +107,7 @@ class Grouping(Cases):
         first = first_calls.subscribe(self.consumer(place, consumers, wide), wide)
         second = second_calls.subscribe(self.consumer(place, consumers, wide), wide)
         self.until(place, lambda: len(first_calls.held) == len(second_calls.held) == 2, first, second)
+        self.rest(place, (first_calls, second_calls), first, second)
         began_s = place.now_s()
         first.close()
         self.until(place, lambda: len(second_calls.held) == 4, second)
@@ -122,6 +123,7 @@ class Grouping(Cases):
             for name in "ab"
         }
         self.until(place, lambda: all(len(each.held) == 2 for each in calls.values()), *members.values())
+        self.rest(place, tuple(calls.values()), *members.values())
         held, before = calls["a"].held, list(calls["b"].told)
         members["a"].close()
         assert calls["a"].changes[-1][0] == "revoke"
@@ -141,6 +143,7 @@ class Grouping(Cases):
             for name in "ab"
         }
         self.until(place, lambda: all(len(each.held) == 2 for each in calls.values()), *members.values())
+        self.rest(place, tuple(calls.values()), *members.values())
         began_s = place.now_s()
         members["a"].close()
         self.until(place, lambda: len(calls["b"].held) == 4, members["b"])

@@ -59,7 +59,7 @@ class Reading(Cases):
         self.read(place, reader, 1)
         began_s = place.now_s()
         assert len(reader.consume(100, 1.0)) == 2
-        assert 0.9 <= place.now_s() - began_s < 1.5
+        assert 0.9 <= place.now_s() - began_s < WITHIN_S / 2
         assert reader.poll(0.1) is None
         self.write(place, topic, [b"4", b"5"])
         began_s = place.now_s()

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from cryptostream.engines.fetch import engines_dir
+from cryptostream.processes.server import free_port
 from tests.integration.snapshots.prefect_server import Server, prefect_server
 
 # The emulator's published key: the same everywhere, no secret.
@@ -38,9 +39,7 @@ def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     program = _program()
     if program is None:
         pytest.skip("azurite is not in the cache of engines; get it by: make azurite")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     log = (tmp_path_factory.mktemp("azurite") / "log").open("wb")
     command = [
         str(program), "--blobHost", "127.0.0.1", "--blobPort", str(port),

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.snapshots.prefect_server import free_port, wait_for
+from cryptostream.processes.server import free_port
+from tests.integration.snapshots.prefect_server import wait_for
 
 
 def binaries() -> Path:

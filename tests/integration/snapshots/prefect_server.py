@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cryptostream.processes.server import free_port
 from pipelines.snapshots.login import closed_server
 from shared.proxies import direct
 
@@ -31,12 +31,6 @@ LOGIN = "admin:of the tests"
 def authorization(login: str) -> str:
     """The header that says who asks."""
     return f"Basic {base64.b64encode(login.encode()).decode()}"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

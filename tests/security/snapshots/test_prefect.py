@@ -24,10 +24,11 @@ require_snapshot_extras()
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
+from cryptostream.processes.server import free_port
 from cryptostream.snapshots.prefect_server import answers_anybody, login_file
 from cryptostream.snapshots.prefect_server import prefect_server as server_of_serve
 from tests.conftest import ROOT
-from tests.integration.snapshots.prefect_server import BIN, authorization, free_port, process, wait_for
+from tests.integration.snapshots.prefect_server import BIN, authorization, process, wait_for
 from tests.unit.compose.stack import at_defaults, services
 
 pytestmark = pytest.mark.integration
