@@ -108,7 +108,8 @@ class Session:
         self.monitor.poll(0.5)
         self.stack.stop()
         complaints = (*unclean, *((f"not drained: {undrained}",) if undrained else ()))
-        window = Window(self._market.start_ms, frozen_ms, self._market.waits_ms)
+        # Streams begin after this time: a trade at it is history.
+        window = Window(self._market.start_ms + 1, frozen_ms, self._market.waits_ms)
         return Drained(window, seconds, complaints)
 
     def _drain(self, noticed_s: float) -> str | None:

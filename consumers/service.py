@@ -39,6 +39,8 @@ POLL_S: Final = 0.1
 # From a batch's first record to its end: what it waits at most for others (docs/decisions/hot-paths.md).
 GATHER_S: Final = 0.02
 CHECKPOINT_PERIOD_S: Final = 1.0
+# How often partitions without records are asked about: one request, and none while all of them have records.
+GLANCE_PERIOD_S: Final = 30.0
 # A stop takes 10 s at most: a store that is down gets three of them for the pending batch.
 STOP_STORE_S: Final = 3.0
 DRAIN_S: Final = 5.0
@@ -109,6 +111,7 @@ class StreamConsumer:
         self._failure: Exception | None = None  # of a callback
         self._stop_deadline = 0.0
         self._next_checkpoint = 0.0
+        self._next_glance = time.monotonic() + GLANCE_PERIOD_S
         self._last_error: str | None = None
         self._expired = ExpiredIds()
         self._checkpoint = Checkpoint(
@@ -298,6 +301,10 @@ class StreamConsumer:
             if self._checkpoint.run(self._positions, self._now_ms()) and self._parts.upkeep is not None:
                 self._parts.upkeep(self._now_ms())
             self._next_checkpoint = time.monotonic() + CHECKPOINT_PERIOD_S
+        if now >= self._next_glance:
+            if self._again is None and self._partitions.missed_outage():
+                self._again = _BROKER_WAS_DOWN
+            self._next_glance = time.monotonic() + GLANCE_PERIOD_S
 
     def _wind_up(self) -> None:
         """Store the points that were held back, checkpoint, commit; `close` gives the partitions back."""

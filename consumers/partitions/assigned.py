@@ -23,7 +23,7 @@ from consumers.partitions.offsets import Epochs, bounds_of, epochs_of, known_of
 from consumers.partitions.states import States, ledger_restarts, read_states
 from consumers.proof import Prover
 from consumers.streams import Stream
-from shared.errors import BrokerError
+from shared.errors import BrokerError, BrokerUnavailable
 from shared.kafka import KAFKA, KafkaClients
 from shared.topics import LEDGER
 
@@ -33,6 +33,8 @@ log: Final = logging.getLogger(__name__)
 _GONE: Final = frozenset(
     (KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION, KafkaError.OFFSET_OUT_OF_RANGE)
 )
+# How long a broker may take to answer a question that can wait: a stop waits for it.
+_GLANCE_S: Final = 2.0
 
 
 class Partitions:
@@ -75,6 +77,7 @@ class Partitions:
         self._reported: set[tuple[str, int, int]] = set()  # unreadable state records
         self._held: set[tuple[str, int]] = set()  # assigned, the live topic's too
         self._noticed: Epochs = {}  # already reported
+        self._seen: dict[tuple[str, int], int] = {}  # positions at the last call of `missed_outage`
         self.positions: dict[str, dict[int, int]] = {topic: {} for topic in stream.topics}
 
     def assign(self, partitions: Sequence[TopicPartition], now_ms: int) -> None:
@@ -164,6 +167,29 @@ class Partitions:
             return False
         self._last_read[at] = message
         return True
+
+    def missed_outage(self) -> bool:
+        """Whether a partition without records since the last call lies on a broker that has been down.
+
+        The next record would tell (`passed`), and of a bar's topic it may come a day later. False if the
+        broker does not answer now.
+        """
+        quiet = [
+            TopicPartition(topic, partition)
+            for topic, partitions in self.positions.items()
+            for partition, position in partitions.items()
+            if self._seen.get((topic, partition)) == position
+        ]
+        self._seen = {
+            (topic, at): position for topic, of in self.positions.items() for at, position in of.items()
+        }
+        if self._memory_broker or not quiet:
+            return False
+        try:
+            now = epochs_of(self._config, quiet, self._kafka, _GLANCE_S)
+        except BrokerUnavailable:
+            return False
+        return any(epoch > self._epochs.get(at, epoch) for at, epoch in now.items())
 
     @staticmethod
     def gone(error: KafkaError | None) -> bool:

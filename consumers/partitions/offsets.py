@@ -71,7 +71,10 @@ def known_of(
 
 
 def epochs_of(
-    config: dict[str, Any], partitions: Sequence[TopicPartition], kafka: KafkaClients = KAFKA
+    config: dict[str, Any],
+    partitions: Sequence[TopicPartition],
+    kafka: KafkaClients = KAFKA,
+    within_s: float = REQUEST_TIMEOUT_S,
 ) -> Epochs:
     """The leader epochs of partitions, which rise whenever a broker was down.
 
@@ -83,8 +86,8 @@ def epochs_of(
     asked = {TopicPartition(at.topic, at.partition): OffsetSpec.latest() for at in partitions}
     epochs: Epochs = {}
     try:
-        for at, future in admin.list_offsets(asked, request_timeout=REQUEST_TIMEOUT_S).items():
-            epoch = future.result(REQUEST_TIMEOUT_S).leader_epoch
+        for at, future in admin.list_offsets(asked, request_timeout=within_s).items():
+            epoch = future.result(within_s).leader_epoch
             if epoch is not None:
                 epochs[at.topic, at.partition] = epoch
     except (KafkaException, TimeoutError) as error:

@@ -237,7 +237,7 @@ class _Simulation:
     async def _drain(self, frozen_ms: int) -> str | None:
         """None once everything issued has arrived; after the deadline the reason why not."""
         world, monitor = self.world, self._monitor
-        window = Window(self._schedule.start_ms, frozen_ms)
+        window = Window(self._schedule.start_ms + 1, frozen_ms)  # streams begin after that time
         with self._log_path.open("rb") as lines:
             issued = read_exchange_log(lines)
         since_ms = world.now_ms()
@@ -289,7 +289,7 @@ class _Simulation:
             exchange_log.receive(entry)
         self._deployment.database.away = False
         reader = MemoryReader(self._deployment.database)
-        window = Window(schedule.start_ms, frozen_ms, market.waits_ms)
+        window = Window(schedule.start_ms + 1, frozen_ms, market.waits_ms)
         columns = indicator_set(("all",)).columns
         export = read_export(reader, schedule.symbols, INTERVALS, window, columns)
         self.rows = export.rows

@@ -11,6 +11,7 @@ import orjson
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
+from consumers import service
 from consumers.enrich.trades import TradeEnricher
 from consumers.marks import without_marks
 from consumers.measurements import Point
@@ -392,6 +393,29 @@ def test_records_written_where_a_cut_took_others_are_not_skipped_while_running()
         orjson.loads(record["value"])["kind"] for topic, record in bench.producer.sent if topic == LEDGER
     }
     assert kinds == {"stored"}
+
+
+def test_records_lost_in_an_outage_are_read_again_though_no_record_follows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As of a topic with one bar a day."""
+    monkeypatch.setattr(service, "GLANCE_PERIOD_S", 0.0)
+    bench = Bench(LOG[:4])
+    polls = 0
+
+    def cut() -> None:
+        nonlocal polls
+        polls += 1
+        if bench.kafka.position == 4 and bench.kafka.epoch == 0:
+            bench.kafka.log, bench.kafka.epoch = rewritten(LOG, 2, [102, 103]), 1
+            bench.kafka.paused = True  # as if nothing came, until it is assigned anew
+        if polls == 50:
+            bench.stop.set()
+
+    bench.kafka.on_poll = cut
+    bench.service.run()
+    assert bench.store.ids() == [0, 1, 2, 3, 102, 103]
+    assert polls < 50
 
 
 def test_a_broker_that_no_longer_has_the_next_offset_is_read_from_what_it_has() -> None:

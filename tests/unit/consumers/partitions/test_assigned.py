@@ -16,8 +16,10 @@ from consumers.enrich.book import BookEnricher
 from consumers.enrich.klines import KlineEnricher
 from consumers.enrich.port import Enricher, Known
 from consumers.marks import Mark, Spot, Trail, crc_of, with_marks
+from consumers.partitions import assigned
 from consumers.partitions.assigned import Partitions
 from consumers.streams import enricher_of, streams
+from shared.errors import BrokerUnavailable
 from shared.messages import encode
 from shared.topics import (
     BOOK,
@@ -303,6 +305,43 @@ def test_starting_over_asks_for_the_epochs_again() -> None:
     real.partitions.start_over(NOW_MS + 20 * 60_000)
     assert real.read(5, epoch=4)
     assert not real.read(5, epoch=5)
+
+
+def test_an_outage_is_noticed_where_no_record_tells_of_it() -> None:
+    real = Real()
+    real.assign()
+    assert not real.partitions.missed_outage(), "positions are only noted at first"
+    assert not real.partitions.missed_outage(), "the broker was up"
+    real.epoch = 4
+    assert real.partitions.missed_outage()
+    real.partitions.start_over(NOW_MS + 20 * 60_000)
+    assert not real.partitions.missed_outage(), "it has been looked at"
+
+
+def test_a_partition_with_new_records_is_not_asked_about() -> None:
+    real = Real()
+    real.assign()
+    real.partitions.missed_outage()
+    asked = len(real.admins)
+    real.partitions.positions[CLOSED][0] += 1
+    real.epoch = 4
+    assert not real.partitions.missed_outage()
+    assert len(real.admins) == asked
+
+
+def test_a_broker_that_does_not_answer_is_asked_at_the_next_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Real()
+    real.assign()
+    real.partitions.missed_outage()
+    real.epoch = 4
+
+    def silent(*_: Any) -> Any:
+        raise BrokerUnavailable("no answer")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(assigned, "epochs_of", silent)
+        assert not real.partitions.missed_outage()
+    assert real.partitions.missed_outage()
 
 
 def test_with_nothing_assigned_there_is_nothing_to_start_over_nor_to_ask() -> None:
