@@ -38,10 +38,10 @@ def stages_of(path: str, test_files: Sequence[str], seeds: int) -> tuple[Stage, 
     own = mirrors_of(path, test_files)
     stages = [Stage("its own tests", _pytest(own), 180.0)] if own else []
     stages.append(Stage("tests around it", _pytest(_NEIGHBOURS[path.partition("/")[0]]), 900.0))
-    stages.append(Stage("all unit tests", _pytest(("tests",)), 1800.0))
     if seeds:
-        command = ("-m", "tests.simulation", "--seeds", str(seeds), "--jobs", "1")
+        command = ("-m", "tests.simulation", "--seeds", str(seeds), "--jobs", "1", "--fail-fast")
         stages.append(Stage("the simulation", command, 120.0 + 2.0 * seeds))
+    stages.append(Stage("all unit tests", _pytest(("tests",), "not integration and not thorough"), 1800.0))
     return tuple(stages)
 
 
@@ -58,6 +58,6 @@ def mirrors_of(path: str, test_files: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def _pytest(paths: Sequence[str]) -> tuple[str, ...]:
-    quick = ("-q", "-x", "-n", "0", "-p", "no:cacheprovider", "--no-header", "-m", "not integration")
+def _pytest(paths: Sequence[str], marked: str = "not integration") -> tuple[str, ...]:
+    quick = ("-q", "-x", "-n", "0", "-p", "no:cacheprovider", "--no-header", "-m", marked)
     return ("-m", "pytest", *quick, *paths)

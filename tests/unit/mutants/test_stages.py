@@ -21,7 +21,7 @@ def test_tests_that_mirror_the_module_come_first() -> None:
 
 def test_the_stages_go_from_near_to_far() -> None:
     names = [stage.name for stage in stages_of("producers/feed.py", FILES, 10)]
-    assert names == ["its own tests", "tests around it", "all unit tests", "the simulation"]
+    assert names == ["its own tests", "tests around it", "the simulation", "all unit tests"]
 
 
 def test_a_module_without_tests_of_its_own_begins_with_those_around_it() -> None:
