@@ -17,6 +17,7 @@ from producers.exchanges.coinbase.rest import A_SECOND, SHARE, CoinbaseRest
 from producers.exchanges.coinbase.trades import EXCHANGE
 from producers.exchanges.frame_types import LATEST_MS, Stream
 from producers.exchanges.lane_port import NO_LANES, Lanes, Steps
+from producers.exchanges.paced_limits import PacedLimits
 from producers.exchanges.port import (
     Addresses,
     BarsPromise,
@@ -24,7 +25,6 @@ from producers.exchanges.port import (
     Exchange,
     Limits,
     Liveness,
-    Pace,
     Parser,
     Plan,
     Promises,
@@ -94,23 +94,6 @@ def _products_in(frame: bytes) -> dict[str, Product]:
     return {symbol: unlisted(symbol) for symbol in symbols}
 
 
-class _Limits:
-    """Requests at half the pace that the documents name: clients share the address."""
-
-    def start_delay_s(self, position: int, intervals: Sequence[str], warmup_bars: int) -> float:  # noqa: ARG002
-        return position * _STARTING / (A_SECOND * SHARE)
-
-    def share(self, own: int, deployed: int) -> float | None:
-        return SHARE * own / max(own, deployed)
-
-    def status_period_s(self, symbols: int) -> float:  # noqa: ARG002 - one request has all
-        return 60.0
-
-    def probe_pace(self, symbols: int) -> Pace:
-        usual = Pace()
-        return Pace(max(usual.probe_s, symbols * 1.0), max(usual.fill_s, symbols * 1.0))
-
-
 class Coinbase:
     """See `Exchange`."""
 
@@ -118,7 +101,7 @@ class Coinbase:
     title = "Coinbase"
     promises = _PROMISES
     settings = _SETTINGS
-    limits: Limits = _Limits()
+    limits: Limits = PacedLimits(A_SECOND, SHARE, _STARTING, symbol_s=1.0)
     snapshot_cost = SnapshotCost(
         symbol=3, statuses=1, statuses_at_once=100, clock=1, limit=round(A_SECOND * 60), share=SHARE
     )

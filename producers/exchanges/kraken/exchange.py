@@ -15,6 +15,7 @@ from producers.exchanges.kraken.frames import EXCHANGE, KrakenFrames
 from producers.exchanges.kraken.pairs import Pair, renamed, unlisted
 from producers.exchanges.kraken.rest import A_SECOND, SHARE, KrakenRest
 from producers.exchanges.lane_port import NO_LANES, Lanes, Steps
+from producers.exchanges.paced_limits import PacedLimits
 from producers.exchanges.port import (
     Addresses,
     BarsPromise,
@@ -22,7 +23,6 @@ from producers.exchanges.port import (
     Exchange,
     Limits,
     Liveness,
-    Pace,
     Parser,
     Plan,
     Promises,
@@ -96,23 +96,6 @@ def _pairs_in(frame: bytes) -> dict[str, Pair]:
     return {symbol: unlisted(symbol) for symbol in symbols}
 
 
-class _Limits:
-    """A request a second and half of it ours: no page names a figure, and clients share the address."""
-
-    def start_delay_s(self, position: int, intervals: Sequence[str], warmup_bars: int) -> float:  # noqa: ARG002
-        return position * _STARTING / (A_SECOND * SHARE)
-
-    def share(self, own: int, deployed: int) -> float | None:
-        return SHARE * own / max(own, deployed)
-
-    def status_period_s(self, symbols: int) -> float:  # noqa: ARG002 - one request has all
-        return 60.0
-
-    def probe_pace(self, symbols: int) -> Pace:
-        usual = Pace()
-        return Pace(max(usual.probe_s, symbols * 6.0), max(usual.fill_s, symbols * 6.0))
-
-
 class Kraken:
     """See `Exchange`."""
 
@@ -120,7 +103,7 @@ class Kraken:
     title = "Kraken"
     promises = _PROMISES
     settings = _SETTINGS
-    limits: Limits = _Limits()
+    limits: Limits = PacedLimits(A_SECOND, SHARE, _STARTING, symbol_s=6.0)
     snapshot_cost = SnapshotCost(
         symbol=3, statuses=1, statuses_at_once=100, clock=1, limit=round(A_SECOND * 60), share=SHARE
     )
