@@ -192,7 +192,7 @@ class FakeExchange:
         for socket in list(self._sockets):
             await socket.close()
 
-    def _call(self, work: Coroutine[Any, Any, T], timeout_s: float = 10) -> T:
+    def _call(self, work: Coroutine[Any, Any, T], timeout_s: float = 60) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout_s)
 
     async def _serve(self) -> Callable[[], Coroutine[Any, Any, None]]:

@@ -11,8 +11,8 @@ from confluent_kafka import Consumer, TopicPartition
 from shared import kafka_reader
 from shared.kafka_reader import watermarks
 
-# A broker that was just started leads no partition yet: asked again for a minute.
-DEADLINE_S = 60.0
+# A broker that was just started leads no partition yet: asked again for two minutes.
+DEADLINE_S = 120.0
 
 Answer = TypeVar("Answer")
 

@@ -84,7 +84,7 @@ class Run:
         self.process.wait(10)
 
 
-def until(condition: Callable[[], bool], what: str, run: Run | None = None, timeout_s: float = 30.0) -> None:
+def until(condition: Callable[[], bool], what: str, run: Run | None = None, timeout_s: float = 120.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         if run is not None and run.process.poll() is not None:

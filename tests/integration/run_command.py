@@ -42,7 +42,7 @@ class Run:
             self.process.stdin.write(given.encode())
             self.process.stdin.close()
 
-    def wait(self, deadline_s: float = 180.0) -> int:
+    def wait(self, deadline_s: float = 400.0) -> int:
         return self.process.wait(deadline_s)
 
     @property
@@ -66,7 +66,7 @@ class Run:
         self.process.wait()
 
 
-def until(condition: Callable[[], bool], what: str, deadline_s: float = 90.0) -> None:
+def until(condition: Callable[[], bool], what: str, deadline_s: float = 180.0) -> None:
     give_up = time.monotonic() + deadline_s
     while not condition():
         assert time.monotonic() < give_up, f"waited in vain: {what}"

@@ -44,7 +44,7 @@ def exchange(tmp_path: Path) -> Iterator[tuple[int, Path]]:
 def answers(url: str) -> tuple[int, str]:
     """Status and text; status 0 while nobody listens."""
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()

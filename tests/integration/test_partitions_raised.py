@@ -85,7 +85,7 @@ def command(broker: str, *words: str, **more: str) -> subprocess.CompletedProces
 def ended(broker: str, path: Path, *words: str) -> tuple[int, list[str]]:
     """Exit code of a consumer that ends by itself, and its lines."""
     with consuming(broker, path, *words) as run:
-        _, errors = run.process.communicate(timeout=60)
+        _, errors = run.process.communicate(timeout=120)
         return run.process.returncode, errors.splitlines()
 
 
@@ -105,7 +105,7 @@ def test_a_raised_topic_ends_its_consumer_with_one_line_and_a_rebuild_fixes_it(
         admin.create_partitions([NewPartitions(KLINES, 12)])[KLINES].result(30)
         until(lambda: counts(broker, KLINES) == [12], "twelve partitions")
         publish(broker, bars(half, BARS))
-        _, errors = run.process.communicate(timeout=60)
+        _, errors = run.process.communicate(timeout=120)
         assert run.process.returncode == 1
     said = (
         f"topic {KLINES} has 12 partitions and {STATE} only 6: series have been separated from their"

@@ -13,7 +13,7 @@ from producers.publisher import Publisher
 from shared.dead_letters import Origin, dead_letter
 from shared.errors import BrokerError
 
-_DEADLINE_S = 20.0
+_DEADLINE_S = 60.0
 
 
 @pytest.fixture

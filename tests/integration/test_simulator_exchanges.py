@@ -243,7 +243,7 @@ def test_rest_fails_as_the_exchange_fails(exchange: str, fault: str, path: str, 
 )
 def test_wrong_arguments_are_refused_in_one_line(arguments: list[str], said: str) -> None:
     command = [sys.executable, "-m", "simulator", *arguments]
-    refused = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert refused.returncode == 2 and said in refused.stderr and refused.stderr.count("\n") == 1
 
 

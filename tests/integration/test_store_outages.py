@@ -249,7 +249,7 @@ def test_a_refused_token_or_bucket_stops_with_a_clear_line(status: str, line: st
         site.until_stored(5)
         site.proxy.fault = status
         site.send(site.trades(10, first=5))
-        _, errors = run.process.communicate(timeout=30)
+        _, errors = run.process.communicate(timeout=120)
     finally:
         run.process.kill()
     assert run.process.returncode == 1

@@ -120,7 +120,7 @@ def test_an_exchange_that_does_not_answer_at_the_end_leaves_it_unknown(
         )
         until(lambda: count(tmp_path / STORE, "trade") > 0, f"it stores\n{run.said}")
         body = json.dumps({"faults": [{"kind": "rest_5xx", "from": 0, "to": 600}]}).encode()
-        with urllib.request.urlopen(f"http://{host}/simulator/faults", body, timeout=20) as answer:
+        with urllib.request.urlopen(f"http://{host}/simulator/faults", body, timeout=60) as answer:
             assert answer.status == 200
         assert run.wait() == 1, run.said
     assert "BTCUSDC trades: unknown after" in at_the_end(run)

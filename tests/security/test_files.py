@@ -42,7 +42,7 @@ def open_to_others(folder: Path) -> list[str]:
     ]
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(1200)
 def test_a_run_keeps_what_it_stores_and_logs_to_itself(tmp_path: Path) -> None:
     command(
         tmp_path,

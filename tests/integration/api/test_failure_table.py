@@ -65,7 +65,7 @@ def state(viewer: Viewer, number: int) -> str:
     return str(viewer.states.get(number, ("",))[0])
 
 
-def goes_on(world: World, viewer: Viewer, number: int, within_s: float = 30.0) -> None:
+def goes_on(world: World, viewer: Viewer, number: int, within_s: float = 120.0) -> None:
     """Wait for three rows that are newer than all so far."""
     newest = max(viewer.rows[number])
     world.until("newer rows", lambda: sum(at > newest for at in viewer.rows[number]) >= 3, within_s)
@@ -74,20 +74,20 @@ def goes_on(world: World, viewer: Viewer, number: int, within_s: float = 30.0) -
 def ready(world: World) -> bool:
     """Whether it says so; a service that is being started again is not."""
     try:
-        answer = httpx.get(f"{world.metrics_url}/readyz", timeout=5, trust_env=False)
+        answer = httpx.get(f"{world.metrics_url}/readyz", timeout=60, trust_env=False)
     except httpx.TransportError:
         return False
     return bool(answer.is_success)
 
 
 def figure(world: World, name: str) -> float:
-    text = httpx.get(f"{world.metrics_url}/metrics", timeout=5, trust_env=False).text
+    text = httpx.get(f"{world.metrics_url}/metrics", timeout=60, trust_env=False).text
     lines = [line for line in text.splitlines() if line.startswith(f"cryptostream_{name}{{")]
     return float(lines[0].split()[-1])
 
 
 def stored(world: World) -> dict[int, Row]:
-    rows = httpx.get(f"{world.url}{ROWS}", timeout=30, trust_env=False).raise_for_status().json()["rows"]
+    rows = httpx.get(f"{world.url}{ROWS}", timeout=60, trust_env=False).raise_for_status().json()["rows"]
     return {row[0]: row for row in rows}
 
 
@@ -112,7 +112,7 @@ def test_a_bad_record_is_passed_and_counted(world: World, viewer: Viewer) -> Non
 def test_without_a_store_history_is_away_and_what_is_live_goes_on(world: World, viewer: Viewer) -> None:
     world.servers.influx.kill()
     try:
-        answer = httpx.get(f"{world.url}{ROWS}", timeout=30, trust_env=False)
+        answer = httpx.get(f"{world.url}{ROWS}", timeout=60, trust_env=False)
         assert answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
         assert answer.headers["content-type"] == "application/problem+json"
         assert int(answer.headers["retry-after"]) >= 1
@@ -125,7 +125,7 @@ def test_without_a_store_history_is_away_and_what_is_live_goes_on(world: World, 
         world.until("live", lambda: state(viewer, BARS) == state(viewer, TAPE) == "live")
     finally:
         world.servers.influx.restart()
-    world.until("history", lambda: httpx.get(f"{world.url}{ROWS}", trust_env=False).is_success)
+    world.until("history", lambda: httpx.get(f"{world.url}{ROWS}", trust_env=False, timeout=60).is_success)
     world.until("the figure", lambda: figure(world, "history_away") == 0)
 
 

@@ -261,10 +261,10 @@ def test_a_store_that_is_not_there_yet_is_away_and_the_rest_goes_on(tmp_path: Pa
     try:
         assert process.stdout is not None
         url = orjson.loads(process.stdout.readline())["url"]
-        answer = httpx.get(f"{url}/api/v1/rows/kline", trust_env=False)
+        answer = httpx.get(f"{url}/api/v1/rows/kline", trust_env=False, timeout=60)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
         assert "none.db does not exist" in answer.json()["detail"]
-        assert httpx.get(f"{url}/api/v1/instruments", trust_env=False).status_code == 200
+        assert httpx.get(f"{url}/api/v1/instruments", trust_env=False, timeout=60).status_code == 200
         process.terminate()
         assert process.wait(60) == 0
     finally:

@@ -30,13 +30,15 @@ def served(url: str | None) -> bool:
     if url is None:
         return False
     try:
-        return bool(httpx.get(f"{url}/api/v1/instruments", trust_env=False).is_success)
+        return bool(httpx.get(f"{url}/api/v1/instruments", trust_env=False, timeout=60).is_success)
     except httpx.HTTPError:
         return False
 
 
 def stored(url: str | None) -> int:
-    answer = httpx.get(f"{url}/api/v1/rows/kline?symbol=BTCUSDC&interval=1s&last=5", trust_env=False)
+    answer = httpx.get(
+        f"{url}/api/v1/rows/kline?symbol=BTCUSDC&interval=1s&last=5", trust_env=False, timeout=60
+    )
     return len(answer.json()["rows"])
 
 

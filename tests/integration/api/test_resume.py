@@ -200,14 +200,14 @@ def _same_as_stored(outcome: Outcome, kills: int) -> None:
     assert (outcome.missing[:5], outcome.different[:5]) == ([], []), _report(outcome)
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(900)
 def test_viewers_hold_what_is_stored_after_kills_and_outages(servers: Servers, tmp_path: Path) -> None:
     outcome = Run(servers, tmp_path, Troubles(kills=6, broker_away_s=8, store_away_s=8)).run()
     _same_as_stored(outcome, 6)
 
 
 @pytest.mark.long
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_without_cursors_the_same_run_misses_rows(servers: Servers, tmp_path: Path) -> None:
     troubles = Troubles(kills=4, broker_away_s=0, store_away_s=0, resume=False)
     outcome = Run(servers, tmp_path, troubles).run()

@@ -52,7 +52,7 @@ class Viewer:
         while True:
             with suppress(OSError, WebSocketException, InvalidHandshake, asyncio.TimeoutError):
                 async with connect(
-                    self._url, subprotocols=[Subprotocol("cryptostream.v1")], max_size=2**20, open_timeout=10
+                    self._url, subprotocols=[Subprotocol("cryptostream.v1")], max_size=2**20, open_timeout=60
                 ) as socket:
                     await self._view(socket)
             await asyncio.sleep(_AGAIN_S)

@@ -94,7 +94,7 @@ FIRST_VIEW: Final = """() => {
 }"""
 
 
-def open_market(page: Page, url: str, query: str = "", within_s: float = 15.0) -> None:
+def open_market(page: Page, url: str, query: str = "", within_s: float = 60.0) -> None:
     """Open the market screen and wait for the first view."""
     page.goto(f"{url}/{query}")
     page.wait_for_function(FIRST_VIEW, timeout=within_s * 1000)
@@ -142,5 +142,5 @@ def await_movement(page: Page) -> None:
     """Wait until the open bar has changed."""
     page.evaluate("window.seen = JSON.stringify(window.cryptostream.stats().open_bar)")
     page.wait_for_function(
-        "() => JSON.stringify(window.cryptostream.stats().open_bar) !== window.seen", timeout=10_000
+        "() => JSON.stringify(window.cryptostream.stats().open_bar) !== window.seen", timeout=60_000
     )

@@ -67,14 +67,14 @@ class World:
 
     def _answers(self) -> bool:
         with suppress(httpx.HTTPError):
-            return bool(httpx.get(f"{self.url}/api/v1/instruments", timeout=5).is_success)
+            return bool(httpx.get(f"{self.url}/api/v1/instruments", timeout=60).is_success)
         return False
 
     def until(
         self,
         what: str,
         look: Callable[[], Found | None],
-        within_s: float = 30.0,
+        within_s: float = 120.0,
         *,
         doubt: Callable[[], str] = lambda: "",
     ) -> Found:
@@ -98,7 +98,7 @@ class World:
         answer = httpx.post(
             f"{self._session.stack.exchange_url}/simulator/faults",
             content=orjson.dumps({"faults": [fault]}),
-            timeout=10,
+            timeout=60,
         )
         assert answer.status_code == httpx.codes.OK, answer.text
 

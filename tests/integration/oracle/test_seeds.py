@@ -17,7 +17,7 @@ SEEDS = range(1, 5)
 JOBS = 2
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_seeded_runs_keep_what_their_exit_code_says(tmp_path: Path) -> None:
     with ThreadPoolExecutor(JOBS) as pool:
         outcomes = list(pool.map(lambda seed: carry_out(plan(seed), tmp_path, COMMAND), SEEDS))

@@ -58,7 +58,7 @@ def short_runs(tmp_path_factory: pytest.TempPathFactory) -> Mapping[tuple[str, s
         return dict(zip(chosen, cases, strict=True))
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize(("cut", "broker", "store"), [*parameters()])
 def test_a_source_is_cut_and_the_end_says_so(
     cut: Cut, broker: Broker, store: Store, tmp_path: Path, request: pytest.FixtureRequest
@@ -75,7 +75,7 @@ def test_a_source_is_cut_and_the_end_says_so(
         assert not cut.names or any(name in end for name in cut.names), said
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_a_run_that_nothing_is_cut_of_ends_with_exit_code_0(
     short_runs: Mapping[tuple[str, str, str], Case],
 ) -> None:

@@ -68,7 +68,7 @@ def test_what_is_no_connection_string_is_refused_at_once(text: str) -> None:
         AzureLanding(address(), text)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(900)
 def test_an_account_that_is_away_is_given_up_within_a_minute(azurite: str) -> None:
     away = azurite.split("BlobEndpoint", maxsplit=1)[0] + "BlobEndpoint=http://127.0.0.1:9/devstoreaccount1;"
     begun = time.monotonic()

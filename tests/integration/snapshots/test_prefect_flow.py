@@ -74,7 +74,7 @@ class TimedHost(VirtualHost):
         return self.clock.now_ms()
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.usefixtures("at_the_server")
 def test_twenty_slots_through_prefect_end_as_the_exchange_answered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
