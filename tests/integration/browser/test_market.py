@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from playwright.sync_api import Page
 
-from tests.integration.browser.viewing import FIRST_VIEW, color_at, compare_table, open_market, rows, stats
+from tests.integration.browser.viewing import FIRST_VIEW, color_of, compare_table, open_market, rows, stats
 from tests.integration.browser.world import World
 
 FIRST_VIEW_S: Final = 1.5
@@ -47,28 +47,27 @@ def test_the_table_shows_the_rows_of_the_interface(world: World, page: Page) -> 
 
 def test_the_last_closed_candle_has_its_colour_at_its_place(world: World, page: Page) -> None:
     open_market(page, world.url)
-    page.wait_for_timeout(300)  # one more paint after the data
-    place = page.evaluate(
-        """() => {
-          const { rows, priceToCoordinate, timeToCoordinate, colors } = window.cryptostream;
-          const bars = rows("kline");
-          const at = (name) => bars.columns.indexOf(name);
-          const y = (row, name) => priceToCoordinate(row[at(name)]);
-          const body = (row) => Math.abs(y(row, "open") - y(row, "close"));
-          // Of the newest bars the one with the tallest body: its middle is no border.
-          const [row] = bars.rows.slice(-30).sort((one, other) => body(other) - body(one));
-          const [open, close] = [row[at("open")], row[at("close")]];
-          const chart = document.querySelector("[data-chart]").getBoundingClientRect();
-          return {
-            x: chart.left + timeToCoordinate(row[0]), y: chart.top + priceToCoordinate((open + close) / 2),
-            rises: close >= open, colors: { ...colors }, height: body(row),
-          };
-        }"""
-    )
+    place, pixel = color_of(world, page, _TALLEST)
     assert place["height"] > 4, place
-    pixel = color_at(page, place["x"], place["y"])
     wanted = _rgb(place["colors"]["up" if place["rises"] else "down"])
     assert all(abs(one - other) <= 8 for one, other in zip(pixel, wanted, strict=True)), (place, pixel)
+
+
+_TALLEST: Final = """() => {
+  const { rows, priceToCoordinate, timeToCoordinate, colors } = window.cryptostream;
+  const bars = rows("kline");
+  const at = (name) => bars.columns.indexOf(name);
+  const y = (row, name) => priceToCoordinate(row[at(name)]);
+  const body = (row) => Math.abs(y(row, "open") - y(row, "close"));
+  // Of the newest bars the one with the tallest body: its middle is no border.
+  const [row] = bars.rows.slice(-30).sort((one, other) => body(other) - body(one));
+  const [open, close] = [row[at("open")], row[at("close")]];
+  const chart = document.querySelector("[data-chart]").getBoundingClientRect();
+  return {
+    x: chart.left + timeToCoordinate(row[0]), y: chart.top + priceToCoordinate((open + close) / 2),
+    rises: close >= open, colors: { ...colors }, height: body(row),
+  };
+}"""
 
 
 def _rgb(text: str) -> tuple[int, ...]:
@@ -83,9 +82,10 @@ def test_the_open_bar_is_hollow_until_it_is_closed(world: World, page: Page) -> 
     page.mouse.move(x, y)
     for _ in range(20):
         page.mouse.wheel(0, -400)
-    inside = world.until("an open bar tall enough to look into", lambda: page.evaluate(_INSIDE), 120)
+    world.until("an open bar tall enough to look into", lambda: page.evaluate(_INSIDE))
     # Within it there is the chart's ground, or the pale volume behind it: lighter than any candle.
-    assert sum(color_at(page, inside["x"], inside["y"])) > 500
+    _, pixel = color_of(world, page, _INSIDE)
+    assert sum(pixel) > 500
 
 
 _OPEN_BAR: Final = """() => {

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 import httpx
 from playwright.sync_api import ConsoleMessage, Page, Request
 
+from tests.integration.browser.world import World
+
 # Without a network of its own to ask, and as root in containers.
 ARGUMENTS: Final = (
     "--no-sandbox",
@@ -68,7 +70,7 @@ def state_of(page: Page, series: str) -> str | None:
     return str(found[0]["state"]) if found else None
 
 
-def color_at(page: Page, x: float, y: float) -> tuple[int, int, int]:
+def _color_at(page: Page, x: float, y: float) -> tuple[int, int, int]:
     """Red, green and blue of a pixel as it is on the screen, each 0 to 255."""
     clip: Any = {"x": int(x), "y": int(y), "width": 1, "height": 1}
     picture = base64.b64encode(page.screenshot(clip=clip)).decode()
@@ -83,6 +85,27 @@ def color_at(page: Page, x: float, y: float) -> tuple[int, int, int]:
         picture,
     )
     return red, green, blue
+
+
+def color_of(world: World, page: Page, place: str) -> tuple[Any, tuple[int, int, int]]:
+    """What a script says of a place, `x` and `y` of it among it, and the colour there.
+
+    A price that comes between the two may move all candles: then both are looked for again.
+    """
+
+    def seen() -> tuple[Any, tuple[int, int, int]] | None:
+        before = page.evaluate(place)
+        if before is None:
+            return None
+        page.evaluate(_PAINTED)
+        color = _color_at(page, before["x"], before["y"])
+        return (before, color) if page.evaluate(place) == before else None
+
+    found: tuple[Any, tuple[int, int, int]] = world.until("a picture that stands still", seen)
+    return found
+
+
+_PAINTED: Final = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
 # True once there are a moving candle and an RSI line.
