@@ -212,8 +212,15 @@ class CandleAudit:
         since_ms, until_ms = self._away_ms
         return time_ms >= self._earliest_ms and not since_ms <= time_ms < until_ms
 
-    def begin_anew(self) -> None:
-        """The exchange's trade ids begin anew: trades under old ids say nothing about later bars."""
+    def begin_anew(self, newest_id: int) -> None:
+        """The exchange's trade ids begin anew: trades under old ids say nothing about later bars.
+
+        Args:
+            newest_id: known of the new numbering. Bars that name later ones would wait for those.
+        """
+        waiting = [bar for bar in self._bars if (bar["last_trade_id"] or 0) <= newest_id]
+        self.unaudited += len(self._bars) - len(waiting)
+        self._bars = deque(waiting)
         self._recent.clear()
         self._trades.clear()
         self._next_id = None

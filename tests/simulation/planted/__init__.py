@@ -22,7 +22,7 @@ BUGS: Final[Mapping[str, Callable[[], None]]] = {
     "watermark-off-by-one": consumers.watermark_off_by_one,
     "ledger-adds": consumers.ledger_adds,
 }
-# Bugs that no seed of the first thousand meets: a bar has to be wrong within a second of a kill or a power cut.
+# None of the first thousand seeds meets them: a bar has to be wrong shortly before a kill or a power cut.
 SELDOM_MET: Final[Mapping[str, Callable[[], None]]] = {
     "nothing-read-back": producers.nothing_read_back,
 }

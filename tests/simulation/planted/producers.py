@@ -98,7 +98,7 @@ def rollover_drops_a_frame() -> None:
 def nothing_read_back() -> None:
     """A start does not read back what has to be audited."""
 
-    def changed(_self: TopicEnds, _exchange: str, _windows: Windows) -> dict[str, ReadBack]:
+    def changed(self: TopicEnds, exchange: str, windows: Windows) -> dict[str, ReadBack]:
         return {}
 
     TopicEnds.read_back = changed  # type: ignore[method-assign]
