@@ -271,6 +271,7 @@ class CandleAudit:
         open_time, step = kline["open_time_ms"], INTERVAL_MS[kline["interval"]]
         if open_time != self._next_ms:
             self._next_id = self._close = None
+            self._seconds.clear()  # those of another minute would be counted into this one
         candle: Candle | None = None
         if not kline["trade_count"] or kline["first_trade_id"] == -1:
             # Without trades by its count or by its ids; if these disagree, one of them is wrong.

@@ -164,6 +164,16 @@ def test_minutes_are_built_from_seconds_and_longer_bars_from_minutes() -> None:
     ]
 
 
+def test_seconds_before_a_hole_are_not_counted_into_the_minute_after_it() -> None:
+    trades, seconds = market([[(100 + number % 7, 1, True)] for number in range(120)], "1s")
+    ids = sorted(trades)
+    minute = bar(1, {i: trades[i] for i in ids[60:]})
+    # As many as a minute has: five of one and 55 of the next.
+    audit = fed(trades, [*seconds[:5], *seconds[65:], minute], ("1s", "1m"))
+    assert said(audit) == []
+    assert counts(audit) == (60, 0, 1)
+
+
 def test_a_longer_bar_may_come_before_its_last_minute_and_is_unaudited_where_one_is() -> None:
     trades, minutes = market([[(100, 5, True)]] * 6)
     del trades[105]
