@@ -8,9 +8,18 @@ from typing import Final
 import pytest
 
 from tests.simulation import planted
+from tests.simulation.disturbances import ExchangeFault, PowerCut
 from tests.simulation.pool import Worker, run_all
+from tests.simulation.schedule import Schedule
 
 pytestmark = pytest.mark.simulation
+
+
+def _cut(seed: int, start_ms: int, at_s: float, away_s: float) -> Schedule:
+    wrong = ExchangeFault(f"wrong_kline:from={at_s - 2.5:.2f},to={at_s},probability=0.5", 0)
+    symbols = ("XRPUSDC", "SOLUSDC")
+    return Schedule(seed, start_ms, symbols, 10.0, 1.0, 50, (wrong, PowerCut(at_s, away_s)))
+
 
 JOBS: Final = 2
 ENOUGH: Final = 1_000
@@ -32,6 +41,17 @@ FOUND_BY: Final[Mapping[str, Sequence[int]]] = {
     "ledger-adds": (15,),
 }
 
+# Two symbols; bars are sent wrong up to the power cut.
+_CUTS: Final = (
+    (98_418, 1_789_999_975_266, 4.63, 0.5),
+    (26_681, 1_789_999_976_591, 6.56, 0.5),
+    (998_500, 1_789_999_973_643, 3.54, 3.0),
+    (508_480, 1_789_999_977_932, 5.06, 3.0),
+)
+SELDOM_MET_BY: Final[Mapping[str, Sequence[int | Schedule]]] = {
+    "nothing-read-back": (4_709, *(_cut(*each) for each in _CUTS)),
+}
+
 
 @pytest.fixture(scope="module")
 def worker() -> Iterator[Worker]:
@@ -41,12 +61,24 @@ def worker() -> Iterator[Worker]:
 
 def test_every_planted_bug_is_found_within_a_thousand_seeds() -> None:
     assert FOUND_BY.keys() == planted.BUGS.keys()
+    assert SELDOM_MET_BY.keys() == planted.SELDOM_MET.keys()
     assert max(map(max, FOUND_BY.values())) < ENOUGH
 
 
 @pytest.mark.parametrize("name", FOUND_BY)
 def test_a_planted_bug_is_found_where_it_was_found_before(worker: Worker, name: str) -> None:
     assert any(worker.run(seed, planted=name).failures for seed in FOUND_BY[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"), [(name, each) for name, met_by in SELDOM_MET_BY.items() for each in met_by]
+)
+def test_a_bug_that_is_seldom_met_is_found_and_without_it_all_is_kept(
+    worker: Worker, name: str, asked: int | Schedule
+) -> None:
+    assert {"kline different"} == set(worker.run(asked, planted=name).checks)
+
+    assert not worker.run(asked).failures
 
 
 def test_a_planted_bug_is_in_no_other_run_of_its_worker(worker: Worker) -> None:
