@@ -171,6 +171,17 @@ def test_holes_are_a_failure_where_every_connection_brings_everything() -> None:
     assert checks_of(after, SCHEDULE.only((ExchangeFault("drop:at=3", 0),))) == set()
 
 
+def test_a_bar_that_the_ledger_calls_revised_was_sent_wrong_or_again() -> None:
+    after = aftermath()
+    after.found.claims.receive(
+        ledger(stream="klines", interval="1s", kind="revised", first=BEGIN_MS, last=BEGIN_MS, count=1)
+    )
+
+    assert checks_of(after) == {"unfounded revised"}
+    for altering in ("wrong_kline", "revised_kline"):
+        assert checks_of(after, SCHEDULE.only((ExchangeFault(f"{altering}:at=3", 0),))) == set()
+
+
 @pytest.mark.parametrize("beside", [(), (PowerCut(3.0, 0.5),)])
 def test_bars_may_differ_only_where_the_exchange_altered_them_and_the_ledger_says_so(
     beside: tuple[Disturbance, ...],
