@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, Final
 
 from confluent_kafka import Message
@@ -110,7 +111,7 @@ class TopicEnds:
         words = does_not_answer(self._bootstrap_servers)
         begins_ms: dict[PartitionId, int] = {}
         for topic in windows.topics:
-            count = len(answered(lambda topic=topic: partitions_of(self._consumer, topic), words))  # type: ignore[misc]
+            count = len(answered(partial(partitions_of, self._consumer, topic), words))
             for symbol, begin_ms in windows.begins_ms.items():
                 at = topic, partition_of(message_key(exchange, symbol), count)
                 begins_ms[at] = min(begin_ms, begins_ms.get(at, begin_ms))
