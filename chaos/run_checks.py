@@ -39,11 +39,11 @@ def differences_of(found: Found, scenario: Scenario, market: Market, venue: Venu
         found = _with_flat_bars(found)
     export, exchange_log, topics, claims = found.export, found.exchange_log, found.topics, found.claims
     differences = Differences()
+    altered = _altered(scenario, claims, market)
+    differences.update(against_exchange_log(export, exchange_log, altered))
     if scenario.torn:
-        differences.update(against_exchange_log(export, exchange_log))
         differences.update(against_claims(export, claims, expected=False))
         return differences
-    differences.update(against_exchange_log(export, exchange_log, _altered(scenario, claims, market)))
     if venue.streamed_books:
         differences.update(TrueBooks(market, scenario.faults).compare(topics.synced))
     bars = _bars(found, scenario, built=venue.built_bars)

@@ -27,7 +27,8 @@ class Incident(NamedTuple):
 
 class SeriesIncidents:
     """The newest incidents of one series, and how many there were. Unlike sets, counts are not idempotent:
-    an event must be received once.
+    an event must be received once. Only a revised bar counts once, however often the same is said of it, as
+    long as it is among the newest: a producer that starts compares the last bars again.
 
     Attributes:
         late: ids of bars that came after later ones and have no indicators.
@@ -51,6 +52,8 @@ class SeriesIncidents:
             detail[-_DETAIL_LENGTH:] if detail else detail,
         )
         newest = self._newest.setdefault(kind, deque(maxlen=_KEPT))
+        if kind == "revised" and incident in newest:
+            return
         if kind == "uncarried" and newest and newest[-1].first == first:
             newest[-1] = incident  # the same span, longer
         else:

@@ -7,7 +7,7 @@ seconds, longer intervals from minutes. A bar with unknown trades is unaudited. 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from decimal import Context, Decimal, localcontext
 from itertools import compress
 from operator import mul
@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 from producers.effects import LedgerEvent
 from shared.intervals import INTERVAL_MS
 from shared.messages import KlineMessage, TradeMessage
+from shared.trade_ids import split
 
 # Trades kept for bars that are open or wait for a repair: 30 MB.
 MAX_TRADES: Final = 100_000
@@ -29,6 +30,8 @@ _EXACT: Final = Context(prec=60)
 _SMALLEST: Final = Decimal("0.00000001")
 # How far the exchange's clock may be from trade times.
 _CLOCK_MS: Final = 10_000
+# After so long without a process the trades of the time between are not kept: 30 MB are soon full.
+_LONGEST_AWAY_MS: Final = 300_000
 
 
 class Candle(NamedTuple):
@@ -47,6 +50,19 @@ class Candle(NamedTuple):
 
 
 Trade = tuple[str, str, bool]  # price, quantity, whether the buyer is the maker
+
+
+class KnownTrade(NamedTuple):
+    """A trade that an earlier process published."""
+
+    number: int
+    time_ms: int
+    trade: Trade
+
+
+def audited_intervals(intervals: Collection[str]) -> tuple[str, ...]:
+    """The shortest interval if its bars are built from trades, and the minute that is built from it."""
+    return tuple(interval for interval in ("1s", "1m") if interval in intervals)
 
 
 def candle_of(trades: Iterable[Trade]) -> Candle:
@@ -122,7 +138,7 @@ class CandleAudit:
     """
 
     def __init__(self, intervals: Sequence[str]) -> None:
-        self._base = next((interval for interval in ("1s", "1m") if interval in intervals), None)
+        self._base = next(iter(audited_intervals(intervals)), None)
         # Since the last `check`, with their ids.
         self._recent: deque[tuple[int, Trade]] = deque(maxlen=MAX_TRADES)
         self._trades: dict[int, Trade] = {}  # by id, in no bar yet
@@ -137,6 +153,7 @@ class CandleAudit:
         # Filled trades below these belong to no bar to come: those of a long hole would take 30 MB.
         self._lowest_id = 0
         self._earliest_ms = 0
+        self._away_ms = (0, 0)  # nor are those of this time kept: no process ran, for long
         self.audited = self.different = self.unaudited = 0
 
     def begin(self, exchange_ms: int) -> None:
@@ -144,6 +161,29 @@ class CandleAudit:
         if self._base is not None:
             open_ms = exchange_ms - _CLOCK_MS
             self._earliest_ms = open_ms - open_ms % INTERVAL_MS[self._base]
+
+    def resume(self, trades: Sequence[KnownTrade], bars: Sequence[KlineMessage]) -> None:
+        """Take what earlier processes published last, after `begin` and before anything of this one.
+
+        The bars are compared again; the first has no known one before it, so no trade is held against it that
+        is older. Bars to come continue their ids, unless nothing ran for long.
+
+        Args:
+            trades: of the present numbering.
+            bars: each once, in the order of open times.
+        """
+        if self._base is None or not (trades or bars):
+            return
+        for known in trades:
+            self.note_trade(split(known.number)[1], known.trade)
+        for bar in bars:
+            self.receive_bar(bar)
+        times_ms = [known.time_ms for known in trades]
+        begin_ms = min([*times_ms, *(bar["open_time_ms"] for bar in bars)])
+        end_ms = max([*times_ms, *(bar["close_time_ms"] for bar in bars)])
+        if self._earliest_ms - end_ms > _LONGEST_AWAY_MS:
+            self._away_ms = end_ms + _CLOCK_MS, self._earliest_ms
+        self._earliest_ms = min(begin_ms, self._earliest_ms)
 
     def receive_trade(self, trade: TradeMessage) -> None:
         """Take a published trade of the stream, in any order."""
@@ -156,7 +196,7 @@ class CandleAudit:
 
     def receive_filled(self, trade: TradeMessage) -> None:
         """Take a published trade of REST, in any order."""
-        if trade["trade_id"] >= self._lowest_id and trade["trade_time_ms"] >= self._earliest_ms:
+        if trade["trade_id"] >= self._lowest_id and self._keeps(trade["trade_time_ms"]):
             self.receive_trade(trade)
 
     def receive_bar(self, kline: KlineMessage) -> None:
@@ -168,8 +208,19 @@ class CandleAudit:
         waiting = self._bars if interval == self._base else self._longer
         waiting.append(kline)
 
-    def begin_anew(self) -> None:
-        """The exchange's trade ids begin anew: trades under old ids say nothing about later bars."""
+    def _keeps(self, time_ms: int) -> bool:
+        since_ms, until_ms = self._away_ms
+        return time_ms >= self._earliest_ms and not since_ms <= time_ms < until_ms
+
+    def begin_anew(self, newest_id: int) -> None:
+        """The exchange's trade ids begin anew: trades under old ids say nothing about later bars.
+
+        Args:
+            newest_id: known of the new numbering. Bars that name later ones would wait for those.
+        """
+        waiting = [bar for bar in self._bars if (bar["last_trade_id"] or 0) <= newest_id]
+        self.unaudited += len(self._bars) - len(waiting)
+        self._bars = deque(waiting)
         self._recent.clear()
         self._trades.clear()
         self._next_id = None
@@ -206,7 +257,8 @@ class CandleAudit:
         first, last = kline["first_trade_id"], kline["last_trade_id"]
         if first is None or last is None:
             # REST omits trade ids, but they continue those of the previous bar (law 2).
-            if self._next_id is None or kline["open_time_ms"] != self._next_ms:
+            open_ms = kline["open_time_ms"]
+            if self._next_id is None or open_ms != self._next_ms or not self._keeps(open_ms):
                 return None
             first, last = self._next_id, self._next_id + kline["trade_count"] - 1
         return (first, last) if first >= 0 and 0 <= last - first < MAX_TRADES else None
@@ -219,6 +271,7 @@ class CandleAudit:
         open_time, step = kline["open_time_ms"], INTERVAL_MS[kline["interval"]]
         if open_time != self._next_ms:
             self._next_id = self._close = None
+            self._seconds.clear()  # those of another minute would be counted into this one
         candle: Candle | None = None
         if not kline["trade_count"] or kline["first_trade_id"] == -1:
             # Without trades by its count or by its ids; if these disagree, one of them is wrong.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from producers.clock import Clock
@@ -47,7 +47,7 @@ class EffectRunner:
         self.publisher = publisher
         self.progress = progress
         self.rejections = rejections
-        self.repairs = Repairs(rest, clock, room=publisher.room, run=self.run)
+        self.repairs = Repairs(rest, clock, room=publisher.room, run=self._run_answer)
         self._clock = clock
         self._metrics = metrics
         self._sent = progress.sent
@@ -82,6 +82,22 @@ class EffectRunner:
                 continue
             followed_ms[topic] = received_ms
             self.publisher.send(topic, key, encode(message), self._follow(instrument, effect))
+
+    def _run_answer(self, instrument: Instrument, effects: Sequence[Effect]) -> None:
+        """As `run`, of an answer of REST: the last trade of a page is followed, whenever another one was.
+
+        A broker that is gone before the next one is followed may have lost the page, and has to be asked.
+        """
+        filled = (
+            index
+            for index in range(len(effects) - 1, -1, -1)
+            if isinstance(effect := effects[index], Publish) and effect.topic == TRADES
+        )
+        last = next(filled, None)
+        if last is not None:
+            self.run(instrument, effects[:last])
+            self._followed_ms[instrument.symbol][TRADES] = 0
+        self.run(instrument, effects[last or 0 :])
 
     def short_way(self, instrument: Instrument, lane: Lane) -> Take:
         """Run the frames that a lane takes, but for those whose delivery is to be followed."""

@@ -8,6 +8,7 @@ from producers.built_bars import BarEvent, BuiltBars
 from producers.candle_audit import CandleAudit
 from producers.effects import Effect, LedgerEvent, Publish
 from producers.ledger_events import LedgerEvents
+from producers.read_back import ReadBack
 from producers.trade_sequence import TradeSequence
 from shared.messages import KlineMessage, Source, TradeMessage
 from shared.models import LedgerKind, LedgerStream
@@ -48,6 +49,11 @@ class Entries:
     def bars_are_built(self) -> bool:
         """Each trade goes into bars that are built."""
         return self._built is not None
+
+    def resume(self, read: ReadBack, now_ms: int) -> None:
+        """Audit what earlier processes published last; it is entered only where a bar differs."""
+        self.candles.resume(read.trades, read.bars)
+        self.bar_ms = now_ms
 
     def enter(
         self,

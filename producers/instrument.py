@@ -23,6 +23,7 @@ from producers.missing_ids import MissingRange
 from producers.named_trades import NamedTrades
 from producers.newest_messages import NewestMessages
 from producers.next_steps import NextSteps
+from producers.read_back import NOTHING_READ, ReadBack
 from producers.resumption import bars_start, beyond_progress, missing_of
 from producers.silence_probe import GRACE_S, SilenceProbe
 from producers.start_positions import OpenHole, StartPosition, klines_series, trades_series
@@ -33,7 +34,7 @@ from producers.trade_sequence import TradeSequence
 from shared.intervals import interval_ms
 from shared.messages import DepthMessage, KlineMessage, TradeMessage
 from shared.topics import LEDGER, QUOTES
-from shared.trade_ids import in_numbering
+from shared.trade_ids import in_numbering, split
 
 
 class Instrument:
@@ -163,7 +164,12 @@ class Instrument:
         return self._halts.halted
 
     def begin(
-        self, start_positions: Mapping[str, StartPosition], server_time_ms: int, *, now_s: float = 0.0
+        self,
+        start_positions: Mapping[str, StartPosition],
+        server_time_ms: int,
+        *,
+        now_s: float = 0.0,
+        read_back: ReadBack = NOTHING_READ,
     ) -> list[Effect]:
         """Start all series.
 
@@ -171,6 +177,7 @@ class Instrument:
             start_positions: by series name; a series without one is warmed up.
             server_time_ms: the exchange's clock.
             now_s: of a monotonic clock.
+            read_back: what the topics have of the last minutes, for the audit of bars.
         """
         effects: list[Effect] = []
         self._began_ms = server_time_ms
@@ -194,6 +201,8 @@ class Instrument:
             missing = (missing_of(hole, 1, server_time_ms, now_s) for hole in known.missing)
             raised = self._trades.begin(known.last_id, known.later, known.time_ms or 0, missing)
             effects += self._entries.enter(raised, "trades", None, server_time_ms, "backfill")
+        if self._built is None:
+            self._entries.resume(read_back.of_numbering(self._trades.epoch), server_time_ms)
         return effects
 
     @property
@@ -346,7 +355,7 @@ class Instrument:
         raised = self._trades.receive_newest(rows)
         if self._trades.epoch != epoch:
             # Bars name the exchange's ids, which now belong to other trades.
-            self._entries.candles.begin_anew()
+            self._entries.candles.begin_anew(split(self._trades.highest or 0)[1])
             self._named.forget()
         self._report_doubtful(since_ms, now_ms)
         return self._entries.enter(raised, "trades", None, now_ms, self._entries.source)

@@ -14,6 +14,7 @@ from producers.progress import MOST_NOTED_HOLES, MS_A_HOLE, Progress, ProgressLo
 from producers.publisher import Delivered, Publisher
 from producers.start_positions import OpenHole, klines_series, trades_series
 from shared.topics import PROGRESS, TRADES, klines_topic
+from shared.trade_ids import number_of
 
 
 class ProgressWriter:
@@ -53,9 +54,11 @@ class ProgressWriter:
     def follow(self, instrument: Instrument, effect: Publish) -> Delivered | None:
         """What to call when the broker has the record now being sent; None if it is not followed."""
         log, (topic, message, progress_id) = self._log, effect
-        if log is None or progress_id is None:
-            return None
         place = instrument.symbol, topic
+        if log is None or place not in self._series:
+            return None
+        if progress_id is None:
+            return self._seen(log, place, message)
         number = self.sent[place]
         event_time_ms = message.get("trade_time_ms", message["event_time_ms"])
         # The holes of now: repairs follow after this record, where a restart reads.
@@ -76,6 +79,21 @@ class ProgressWriter:
             else:
                 log.reached(self._series[place], reached)
                 self._reached[place] = number
+
+        return delivered
+
+    def _seen(self, log: ProgressLog, place: tuple[str, str], message: Any) -> Delivered:
+        """For a record that advances nothing: an outage of the broker may take it nevertheless."""
+        topic = place[1]
+        filled, time_ms = (
+            (number_of(message), message["trade_time_ms"])
+            if topic == TRADES
+            else (message["open_time_ms"], message["open_time_ms"])
+        )
+
+        def delivered(partition: int, offset: int) -> None:
+            record = Progress(filled, topic, partition, offset, time_ms, self._clock.now_ms())
+            log.seen(self._series[place], record)
 
         return delivered
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, TypeVar, assert_never
 
 from producers.clock import Clock
@@ -67,7 +67,7 @@ class Repairs:
         clock: Clock,
         *,
         room: Callable[[], Awaitable[None]],
-        run: Callable[[Instrument, Iterable[Effect]], None],
+        run: Callable[[Instrument, Sequence[Effect]], None],
     ) -> None:
         self._rest = rest
         self._clock = clock

@@ -25,8 +25,10 @@ from producers.progress import Progress, ProgressLog
 from producers.progress_reader import ProgressReader, StartState
 from producers.progress_writer import ProgressWriter
 from producers.publisher import REASON, Backpressure, Change, Publisher
+from producers.read_back import NOTHING_READ, ReadBack, windows_of
 from producers.start_positions import StartPosition, trades_series
 from producers.telemetry import Telemetry
+from producers.topic_ends import TopicEnds
 from producers.trade_bases import TradeBases
 from shared.background import Background
 from shared.backoff import Backoff
@@ -140,6 +142,7 @@ class ProducerService:
         self._feeds: list[Feed] = []
         # First subscription to symbols whose trade base an earlier process did not find out.
         self._begun_ms: dict[str, int] = {}
+        self._read_back: dict[str, ReadBack] = {}  # by symbol, until its instrument begins
         self._known_errors = 0  # of Kafka
         self._metrics.health.unready("start", "waiting for broker, exchange and start slot")
         self._stop = asyncio.Event()
@@ -199,7 +202,12 @@ class ProducerService:
             self._runner.register(instrument, intervals)
             self._receive_status(instrument, statuses[symbol])
             instrument.receive_recorded_halts(self._rest.recorded_halts.get(symbol, ()))
-            raised = instrument.begin(start_positions, self._clock.exchange_ms(), now_s=time.monotonic())
+            raised = instrument.begin(
+                start_positions,
+                self._clock.exchange_ms(),
+                now_s=time.monotonic(),
+                read_back=self._read_back.pop(symbol, NOTHING_READ),
+            )
             if symbol in self._begun_ms or trades_series(self._exchange.name, symbol) not in start_positions:
                 instrument.await_trade_base()
             self._runner.run(instrument, raised)
@@ -354,6 +362,8 @@ class ProducerService:
                 warmup_bars,
                 stored=self._assignment.stored,
             )
+        if native:
+            self._read_back = self._read_topic_ends(state, server_time_ms)
         for bad in state.bad:
             self._rejections.reject_progress(bad)
         self._progress.forget(state.untrue)
@@ -362,6 +372,21 @@ class ProducerService:
         self._publisher.flush_now(_MARKERS_S)
         self._progress.begin(ProgressLog({**state.progress, **state.markers}, state.seen))
         return state
+
+    def _read_topic_ends(self, state: StartState, server_time_ms: int) -> dict[str, ReadBack]:
+        """Read back what the exchange's bars are compared with. Blocking."""
+        windows = windows_of(
+            self._exchange.name,
+            self._assignment.symbols,
+            self._assignment.intervals,
+            server_time_ms,
+            seen=state.seen,
+            start_positions=state.start_positions,
+        )
+        if not windows.begins_ms:
+            return {}
+        with closing(TopicEnds(self._settings.kafka_bootstrap_servers, self._kafka)) as ends:
+            return ends.read_back(self._exchange.name, windows)
 
     async def _poll(self) -> None:
         while True:

@@ -46,11 +46,18 @@ the simulated exchange; their readers also on recordings; **not against the exch
 nor in the oracle. Without one of the mechanisms that prove sides, books, holes and bars, named cases
 fail, and that is a test.
 
-Known to fall short on Binance: a bar is compared with its trades within a second of its
-publication, and one that differs is entered in the ledger. Where the producer is killed in that
-second, or a power cut takes the entry, the next process does not have those trades: a bar that the
-exchange sent wrong is then stored, and a run that calls itself complete has not looked at it
-([simulation](simulation.md), seeds 2030 and 4709).
+Known to fall short on Binance, where a bar is compared with its trades within a second of its
+publication, and one that differs is entered in the ledger. A start compares the last minute's again,
+since a kill or a power cut may have prevented that
+([how](decisions/ledger.md#bars-that-nobody-compared)). Bars with trades that nobody has are not
+compared; one that the exchange sent wrong is then stored, and a run that calls itself complete has
+not looked at it:
+
+- The minute in which a series begins; longer bars while minutes of theirs are from before a start,
+  and bars of deployments without 1s and 1m.
+- Bars that waited for trades for more than a minute when the producer was killed.
+- The bars of more than five minutes without a producer, which come over REST.
+- Trades beyond the last 100,000 records of their partition.
 
 Known to fall short where bars are built from trades:
 

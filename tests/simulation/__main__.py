@@ -31,7 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--shrink", action="store_true", help="with --seed: the fewest disturbances that fail"
     )
     parser.add_argument("--schedule", help="with --seed: in its place a schedule, as --shrink prints one")
-    parser.add_argument("--planted", choices=tuple(planted.BUGS), help="with a bug that has to be found")
+    parser.add_argument(
+        "--planted", choices=(*planted.BUGS, *planted.SELDOM_MET), help="with a bug that has to be found"
+    )
     parser.add_argument("--fail-fast", action="store_true", help="end at the first failure")
     arguments = parser.parse_args(argv)
     if arguments.seed is None and arguments.schedule is None:

@@ -32,6 +32,8 @@ from tests.simulation.schedule import PRODUCER, Schedule
 # Of a deployment whose connections all bring everything.
 _NEVER: Final = (("trades", "gap"), ("trades", "duplicate"), ("klines", "gap"))
 _HARMLESS_FAULTS: Final = frozenset(("unknown_field",))
+# Faults by which a closed bar is not what its trades say, or comes again as another one.
+_ALTERING_FAULTS: Final = frozenset(("wrong_kline", "revised_kline"))
 
 
 class Failure(NamedTuple):
@@ -106,6 +108,7 @@ def failures_of(schedule: Schedule, market: Market, after: Aftermath) -> tuple[F
         *((Failure("pending", after.pending),) if after.pending else ()),
         *_of_the_ledger(after, torn=scenario_of(schedule).torn),
         *(_needless(after) if all(map(_harmless, schedule.disturbances)) else ()),
+        *(() if schedule.fault_kinds & _ALTERING_FAULTS else _unfounded(after)),
         *_of_chaos(schedule, market, after),
         *_of_the_oracle(schedule, market, after),
     )
@@ -146,6 +149,13 @@ def _needless(after: Aftermath) -> Iterator[Failure]:
     for stream, kind in _NEVER:
         if events[stream, kind]:
             yield Failure(f"needless {kind}", f"the ledger has {events[stream, kind]} {kind} of {stream}")
+
+
+def _unfounded(after: Aftermath) -> Iterator[Failure]:
+    """Bars that the ledger calls revised, though the exchange sent each as its trades have it, and once."""
+    number = after.found.claims.events["klines", "revised"]
+    if number:
+        yield Failure("unfounded revised", f"the ledger has {number} revised of klines")
 
 
 def _of_rows(claims: Claims, rows: Sequence[Mapping[str, Any]]) -> Iterator[Failure]:

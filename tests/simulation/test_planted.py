@@ -8,9 +8,19 @@ from typing import Final
 import pytest
 
 from tests.simulation import planted
+from tests.simulation.disturbances import ExchangeFault, Kill, PowerCut
 from tests.simulation.pool import Worker, run_all
+from tests.simulation.schedule import PRODUCER, Schedule
 
 pytestmark = pytest.mark.simulation
+
+
+def _wrong_until(seed: int, start_ms: int, end: Kill | PowerCut) -> Schedule:
+    """Two symbols, whose bars are often sent wrong until a kill or a power cut."""
+    flag = f"wrong_kline:from={end.at_s - 2.5:.2f},to={end.at_s:.2f},probability=0.5"
+    symbols = ("XRPUSDC", "SOLUSDC")
+    return Schedule(seed, start_ms, symbols, 10.0, 1.0, 50, (ExchangeFault(flag, 0), end))
+
 
 JOBS: Final = 2
 ENOUGH: Final = 1_000
@@ -32,6 +42,18 @@ FOUND_BY: Final[Mapping[str, Sequence[int]]] = {
     "ledger-adds": (15,),
 }
 
+# Runs of which one finds it, with a kill and with a power cut.
+SELDOM_MET_BY: Final[Mapping[str, Sequence[Sequence[int | Schedule]]]] = {
+    "nothing-read-back": (
+        (4_709, _wrong_until(48_463, 1_789_999_971_396, Kill(PRODUCER, 3.99, 56, 0.1, 0.0))),
+        (
+            _wrong_until(98_418, 1_789_999_975_266, PowerCut(4.63, 0.5)),
+            _wrong_until(26_681, 1_789_999_976_591, PowerCut(6.56, 0.5)),
+            _wrong_until(998_500, 1_789_999_973_643, PowerCut(3.54, 3.0)),
+        ),
+    ),
+}
+
 
 @pytest.fixture(scope="module")
 def worker() -> Iterator[Worker]:
@@ -41,12 +63,25 @@ def worker() -> Iterator[Worker]:
 
 def test_every_planted_bug_is_found_within_a_thousand_seeds() -> None:
     assert FOUND_BY.keys() == planted.BUGS.keys()
+    assert SELDOM_MET_BY.keys() == planted.SELDOM_MET.keys()
     assert max(map(max, FOUND_BY.values())) < ENOUGH
 
 
 @pytest.mark.parametrize("name", FOUND_BY)
 def test_a_planted_bug_is_found_where_it_was_found_before(worker: Worker, name: str) -> None:
     assert any(worker.run(seed, planted=name).failures for seed in FOUND_BY[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "runs"), [(name, runs) for name, ways in SELDOM_MET_BY.items() for runs in ways]
+)
+def test_a_bug_that_is_seldom_met_is_found_and_without_it_all_is_kept(
+    worker: Worker, name: str, runs: Sequence[int | Schedule]
+) -> None:
+    found = {check for run in runs for check in worker.run(run, planted=name).checks}
+    assert found == {"kline different"}
+
+    assert not [run for run in runs if worker.run(run).failures]
 
 
 def test_a_planted_bug_is_in_no_other_run_of_its_worker(worker: Worker) -> None:

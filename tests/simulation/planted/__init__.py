@@ -22,8 +22,12 @@ BUGS: Final[Mapping[str, Callable[[], None]]] = {
     "watermark-off-by-one": consumers.watermark_off_by_one,
     "ledger-adds": consumers.ledger_adds,
 }
+# None of the first thousand seeds meets them: a bar has to be wrong shortly before a kill or a power cut.
+SELDOM_MET: Final[Mapping[str, Callable[[], None]]] = {
+    "nothing-read-back": producers.nothing_read_back,
+}
 
 
 def plant(name: str) -> None:
     """Change the product in this process."""
-    BUGS[name]()
+    {**BUGS, **SELDOM_MET}[name]()

@@ -11,7 +11,9 @@ from producers.exchanges.frame_types import StreamMessage
 from producers.instrument import Instrument
 from producers.overlap import StreamMerge
 from producers.progress import Progress, ProgressLog
+from producers.read_back import ReadBack, Windows
 from producers.repairs import Repairs, Request
+from producers.topic_ends import TopicEnds
 from producers.trade_sequence import TradeSequence
 from shared.messages import TradeMessage
 from shared.topics import TRADES
@@ -91,3 +93,12 @@ def rollover_drops_a_frame() -> None:
         return list(passed[1:] if self._stream[1] == "trade" else passed)
 
     StreamMerge.change_source = changed  # type: ignore[method-assign]
+
+
+def nothing_read_back() -> None:
+    """A start does not read back what has to be audited."""
+
+    def changed(self: TopicEnds, exchange: str, windows: Windows) -> dict[str, ReadBack]:
+        return {}
+
+    TopicEnds.read_back = changed  # type: ignore[method-assign]

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from producers.candle_audit import MAX_BARS, MAX_TRADES, CandleAudit, candle_of
 from shared.intervals import INTERVAL_MS
 from tests.builders import NOW_MS, kline, trade
+from tests.unit.producers.bars_of_trades import Made, bar, issued, market, text
 
 MINUTE = 60_000
 FIELDS = (
@@ -29,46 +30,7 @@ FIELDS = (
     "taker_buy_base_volume",
     "taker_buy_quote_volume",
 )
-# (price in cents, quantity in thousandths, whether the buyer is the maker)
-Made = tuple[int, int, bool]
 made = st.tuples(st.integers(1, 10**7), st.integers(1, 10**6), st.booleans())
-
-
-def text(value: Decimal) -> str:
-    return f"{value:.8f}"
-
-
-def issued(trade_id: int, of: Made) -> Any:
-    price, quantity, maker = of
-    return trade(
-        trade_id=trade_id,
-        price=text(Decimal(price) / 100),
-        quantity=text(Decimal(quantity) / 1000),
-        buyer_is_maker=maker,
-    )
-
-
-def bar(number: int, trades: dict[int, Made], close: str = "1.00000000", interval: str = "1m") -> Any:
-    """Bar `number` from NOW_MS on as an exchange makes it, in the plainest way."""
-    step = INTERVAL_MS[interval]
-    open_time_ms = NOW_MS + number * step
-    times = {"interval": interval, "open_time_ms": open_time_ms, "close_time_ms": open_time_ms + step - 1}
-    prices = [Decimal(price) / 100 for price, _, _ in trades.values()]
-    rows = [(Decimal(p) / 100, Decimal(q) / 1000, maker) for p, q, maker in trades.values()]
-    values: dict[str, Any] = {
-        "open": text(prices[0]) if prices else close,
-        "high": text(max(prices)) if prices else close,
-        "low": text(min(prices)) if prices else close,
-        "close": text(prices[-1]) if prices else close,
-        "base_volume": text(sum((q for _, q, _ in rows), Decimal(0))),
-        "quote_volume": text(sum((p * q for p, q, _ in rows), Decimal(0))),
-        "trade_count": len(rows),
-        "taker_buy_base_volume": text(sum((q for _, q, maker in rows if not maker), Decimal(0))),
-        "taker_buy_quote_volume": text(sum((p * q for p, q, maker in rows if not maker), Decimal(0))),
-        "first_trade_id": min(trades, default=-1),
-        "last_trade_id": max(trades, default=-1),
-    }
-    return kline(**times, **values)
 
 
 def complete(_first: int, _last: int) -> bool:
@@ -85,19 +47,6 @@ def said(audit: CandleAudit, awaits: Any = complete) -> list[tuple[str, int, str
 
 def counts(audit: CandleAudit) -> tuple[int, int, int]:
     return audit.audited, audit.different, audit.unaudited
-
-
-def market(sizes: list[list[Made]], interval: str = "1m") -> tuple[dict[int, Made], list[Any]]:
-    """Trades from id 101 on and the bars that hold them."""
-    trades: dict[int, Made] = {}
-    bars = []
-    close = "1.00000000"
-    for number, of_bar in enumerate(sizes):
-        mine = {101 + len(trades) + index: one for index, one in enumerate(of_bar)}
-        trades |= mine
-        bars.append(bar(number, mine, close, interval))
-        close = bars[-1]["close"]
-    return trades, bars
 
 
 def fed(trades: dict[int, Made], bars: list[Any], intervals: tuple[str, ...] = ("1m",)) -> CandleAudit:
@@ -213,6 +162,16 @@ def test_minutes_are_built_from_seconds_and_longer_bars_from_minutes() -> None:
         ("1m", 1, "trades say low 1.00000000"),
         ("3m", 0, "trades say high 1.06000000"),
     ]
+
+
+def test_seconds_before_a_hole_are_not_counted_into_the_minute_after_it() -> None:
+    trades, seconds = market([[(100 + number % 7, 1, True)] for number in range(120)], "1s")
+    ids = sorted(trades)
+    minute = bar(1, {i: trades[i] for i in ids[60:]})
+    # As many as a minute has: five of one and 55 of the next.
+    audit = fed(trades, [*seconds[:5], *seconds[65:], minute], ("1s", "1m"))
+    assert said(audit) == []
+    assert counts(audit) == (60, 0, 1)
 
 
 def test_a_longer_bar_may_come_before_its_last_minute_and_is_unaudited_where_one_is() -> None:
@@ -366,7 +325,7 @@ def test_a_new_numbering_is_kept_from_its_first_trade_on() -> None:
     trades, bars = market([[(100, 5, True)]])
     audit = fed(trades, bars)
     said(audit)
-    audit.begin_anew()
+    audit.begin_anew(1)
     audit.receive_filled(issued(1, (100, 5, True)))
     assert kept(audit) == [1]
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import orjson
 import pytest
 
+from producers.effects import Publish
 from producers.progress import BadProgress
 from producers.start_positions import OpenHole
 from shared.dead_letters import origin_of
-from shared.topics import LEDGER, PROGRESS, TRADES
-from tests.builders import NOW_MS, trade
+from shared.messages import TradeMessage
+from shared.topics import LEDGER, PROGRESS, QUOTES, TRADES, klines_topic
+from tests.builders import NOW_MS, kline, quote, trade
 from tests.unit.producers.shell import SERIES, Shell
 
 
@@ -108,3 +111,46 @@ def test_a_broker_is_asked_for_the_last_record_though_its_holes_were_not_noted(
     shell.take(newest, 200)
     shell.broker.deliver()
     assert shell.log.newest[SERIES].last_id == newest
+
+
+def filled(*numbers: int) -> list[TradeMessage]:
+    return [trade(trade_id=number, source="backfill", event_time_ms=None) for number in numbers]
+
+
+def test_a_broker_is_asked_for_the_last_trade_that_was_filled(shell: Shell) -> None:
+    """A power cut may take a page of them, and nothing else."""
+    shell.take(1, 0)
+    shell.take(9, 200)
+    rows = filled(2, 3, 4, 5, 6, 7)
+    answered = shell.instrument.receive_trade_rows(2, 8, rows, NOW_MS + 201, now_s=0.0)
+    shell.runner.repairs._run(shell.instrument, answered)
+    shell.broker.deliver()
+    newest = shell.log.newest[SERIES]
+    assert (newest.last_id, newest.offset) == (7, 7)
+    # It advances nothing: below it trades are missing.
+    shell.two_seconds()
+    assert shell.broker.progress().last_id == 9
+
+
+def test_what_follows_trades_that_were_filled_keeps_its_order(shell: Shell) -> None:
+    shell.take(1, 0)
+    shell.take(5, 200)
+    answered = shell.instrument.receive_trade_rows(2, 4, filled(2, 3), NOW_MS + 201, now_s=0.0)
+    shell.runner.repairs._run(shell.instrument, answered)
+    sent = [
+        orjson.loads(value or b"")["trade_id"] for topic, _, value in shell.broker.sent if topic == TRADES
+    ]
+    assert sent == [1, 5, 2, 3]
+
+
+def test_a_bar_that_was_passed_over_is_known_to_be_on_its_topic(shell: Shell) -> None:
+    late = Publish(klines_topic("1m"), kline(open_time_ms=NOW_MS, source="backfill"))
+    shell.runner.run(shell.instrument, [late])
+    shell.broker.deliver()
+    assert shell.log.newest["binance:BTCUSDC:klines:1m"].last_id == NOW_MS
+
+
+def test_quotes_have_no_progress(shell: Shell) -> None:
+    shell.runner.run(shell.instrument, [Publish(QUOTES, quote())])
+    shell.broker.deliver()
+    assert shell.log.newest == {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from copy import copy
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -11,13 +12,16 @@ from typing import Any
 import pytest
 
 import producers.service
+from producers.instrument import Instrument
 from producers.progress import BadProgress, Progress
 from producers.progress_reader import StartState
+from producers.read_back import NOTHING_READ, ReadBack, Windows
 from producers.start_positions import FoundRange, StartPosition
 from shared.errors import BrokerError, BrokerUnavailable, ExchangeRefused
 from shared.kafka import KafkaClients
 from shared.topics import TRADES, klines_topic
 from shared.trade_ids import EPOCH_SPAN, number
+from tests.builders import NOW_MS, kline
 from tests.unit.producers.service_bench import Bench, LoopTime, in_service
 
 BARS = klines_topic("1m")
@@ -279,6 +283,79 @@ class TestEnd:
         assert isinstance(calls[-1], BrokerUnavailable)
         assert str(calls[-1]).startswith("3 records were not delivered to broker:9092 in time")
         assert "final" not in calls
+
+
+@pytest.mark.parametrize(
+    ("source", "seen", "read"),
+    [
+        ("native", {"binance:BTCUSDC:klines:1m": Progress(NOW_MS, BARS, 0, 9, NOW_MS, NOW_MS)}, True),
+        ("native", {}, False),  # a first start
+        ("trades", {"binance:BTCUSDC:klines:1m": Progress(NOW_MS, BARS, 0, 9, NOW_MS, NOW_MS)}, False),
+    ],
+)
+def test_what_the_exchange_s_bars_are_compared_with_is_read_back_and_given_to_the_instrument(
+    monkeypatch: pytest.MonkeyPatch, source: str, seen: dict[str, Progress], read: bool
+) -> None:
+    was_read = ReadBack(bars=(kline(open_time_ms=NOW_MS),))
+
+    async def at_once(answer: Any = None) -> Any:
+        return answer
+
+    async def start(bench: Bench) -> None:
+        service, calls = bench.service, bench.calls
+
+        class Ends:
+            def __init__(self, address: str, kafka: KafkaClients) -> None:
+                calls.append((address, kafka is service._kafka))
+
+            def read_back(self, exchange: str, windows: Windows) -> dict[str, ReadBack]:
+                calls.append((exchange, windows))
+                return {"BTCUSDC": was_read}
+
+            def close(self) -> None:
+                calls.append("closed")
+
+        class Reader:
+            def __init__(self, *_: Any) -> None:
+                pass
+
+            def start_state(self, *_: Any, stored: Any) -> StartState:
+                return StartState(bad=(), seen=seen)
+
+            def close(self) -> None:
+                pass
+
+        monkeypatch.setattr(producers.service, "TopicEnds", Ends)
+        monkeypatch.setattr(producers.service, "ProgressReader", Reader)
+        begin = Instrument.begin
+
+        def begun(self: Instrument, *arguments: Any, read_back: ReadBack, **named: Any) -> Any:
+            calls.append(("begun", read_back))
+            return begin(self, *arguments, read_back=read_back, **named)
+
+        monkeypatch.setattr(Instrument, "begin", begun)
+        promises = service._exchange.promises
+        bars = replace(promises.bars, source=source)
+        service._exchange = copy(service._exchange)
+        service._exchange.promises = replace(promises, bars=bars)
+        monkeypatch.setattr(service, "_await_turn", at_once)
+        monkeypatch.setattr(service, "_measure_clock", at_once)
+        service._publisher.start = lambda _topics: None
+        service._publisher.flush_now = lambda _timeout_s: None
+        for name in ("forget", "write", "begin"):
+            setattr(service._progress, name, lambda _: None)
+        bench.rest.statuses = lambda _symbols: at_once({"BTCUSDC": "TRADING"})
+        bench.rest.recorded_halts, bench.rest.listed = {}, {}
+        bench.rest.time_ms = lambda: at_once(NOW_MS + 90_000)
+        service._runner.register = lambda *_: None
+        calls.clear()
+        await service._start()
+        assert service._read_back == {}  # the instrument has what it needs
+
+    found = in_service(monkeypatch, start).calls
+    windows = Windows((TRADES, BARS), {"BTCUSDC": NOW_MS - 60_000}, NOW_MS + 100_000)
+    asked = [("broker:9092", True), ("binance", windows), "closed"] if read else []
+    assert found[: len(asked) + 1] == [*asked, ("begun", was_read if read else NOTHING_READ)]
 
 
 @pytest.mark.parametrize(("source", "warmup_bars"), [("native", 30), ("built", 0)])

@@ -20,7 +20,7 @@ from consumers.indicators.registry import indicator_set
 from shared.topics import TRADES, klines_topic
 from tests.builders import kline, ledger, trade
 from tests.simulation.checks import Aftermath, failures_of, market_of
-from tests.simulation.disturbances import ExchangeFault
+from tests.simulation.disturbances import Disturbance, ExchangeFault, PowerCut
 from tests.simulation.schedule import Schedule
 
 BEGIN_MS = 1_790_000_040_000
@@ -171,8 +171,22 @@ def test_holes_are_a_failure_where_every_connection_brings_everything() -> None:
     assert checks_of(after, SCHEDULE.only((ExchangeFault("drop:at=3", 0),))) == set()
 
 
-def test_bars_may_differ_only_where_the_exchange_altered_them_and_the_ledger_says_so() -> None:
-    wrong = SCHEDULE.only((ExchangeFault("wrong_kline:at=3", 0),))
+def test_a_bar_that_the_ledger_calls_revised_was_sent_wrong_or_again() -> None:
+    after = aftermath()
+    after.found.claims.receive(
+        ledger(stream="klines", interval="1s", kind="revised", first=BEGIN_MS, last=BEGIN_MS, count=1)
+    )
+
+    assert checks_of(after) == {"unfounded revised"}
+    for altering in ("wrong_kline", "revised_kline"):
+        assert checks_of(after, SCHEDULE.only((ExchangeFault(f"{altering}:at=3", 0),))) == set()
+
+
+@pytest.mark.parametrize("beside", [(), (PowerCut(3.0, 0.5),)])
+def test_bars_may_differ_only_where_the_exchange_altered_them_and_the_ledger_says_so(
+    beside: tuple[Disturbance, ...],
+) -> None:
+    wrong = SCHEDULE.only((ExchangeFault("wrong_kline:at=3", 0), *beside))
     after = aftermath()
     series, open_ms = (SYMBOL, "1s"), BEGIN_MS + 2_000
     numbers = (3.0, *after.found.export.bars[series][open_ms][1:])

@@ -1,0 +1,50 @@
+"""What is noted of a series, and how often."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from consumers.ledger_incidents import SeriesIncidents
+from shared.ledger import LedgerSeries
+from tests.builders import NOW_MS, ledger
+
+SERIES = LedgerSeries("binance", "BTCUSDC", "klines", "1s")
+
+
+def noted(*events: tuple[str, int, str]) -> SeriesIncidents:
+    """Of (kind, second, detail)."""
+    incidents = SeriesIncidents()
+    for kind, second, detail in events:
+        at = NOW_MS + second * 1_000
+        message: Any = ledger(
+            stream="klines", interval="1s", kind=kind, first=at, last=at, count=1, detail=detail
+        )
+        incidents.receive(SERIES, message)
+    return incidents
+
+
+def test_a_bar_of_which_a_producer_says_the_same_again_is_revised_once() -> None:
+    said = ("revised", 0, "trades say high 7")
+    incidents = noted(said, ("revised", 1, "trades say high 7"), said)
+    assert incidents.counts == {"revised": 2}
+    assert [(each.first - NOW_MS) // 1_000 for each in incidents.newest()] == [0, 1]
+
+
+def test_a_bar_that_is_revised_otherwise_counts_again() -> None:
+    incidents = noted(("revised", 0, "trades say high 7"), ("revised", 0, "close 1, now 2"))
+    assert incidents.counts == {"revised": 2}
+
+
+def test_other_incidents_count_as_often_as_they_are_entered() -> None:
+    assert noted(("late", 0, "again"), ("late", 0, "again")).counts == {"late": 2}
+
+
+def test_what_is_noted_survives_a_snapshot_and_is_known_again() -> None:
+    said = ("revised", 0, "trades say high 7")
+    incidents = SeriesIncidents.of(noted(said).state())
+    at = NOW_MS
+    message: Any = ledger(
+        stream="klines", interval="1s", kind="revised", first=at, last=at, count=1, detail=said[2]
+    )
+    incidents.receive(SERIES, message)
+    assert incidents.counts == {"revised": 1}
