@@ -18,6 +18,7 @@ from tests.mutants.stages import Stage
 
 # pytest: a test failed, or the collection; ended by a signal, or by an error of its own.
 _NOTHING_COLLECTED: Final = 5
+_NOBODY: Final = ("-c", "user.name=nobody", "-c", "user.email=", "-c", "commit.gpgsign=false")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +48,10 @@ class Workspace:
             target = directory / path
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(root / path, target)
-        # Some tests ask what is under version control.
+        # Some tests ask what is under version control, and how many commits there are.
         _git(directory, "init", "--quiet")
         _git(directory, "add", "--all", "--force")
+        _git(directory, *_NOBODY, "commit", "--quiet", "--message", "The tree")
 
     def try_out(self, mutant: Mutant, stages: Sequence[Stage]) -> Outcome:
         """Run the stages until one notices the mutant; the file is as before then."""
