@@ -147,6 +147,7 @@ class CandleAudit:
         self._seconds: list[Candle | None] = []  # of the minute that is being built
         self._minutes: dict[int, Candle | None] = {}  # by open time
         self._next_id: int | None = None  # first trade id after the bars checked, if known
+        self._certain = False  # the newest of them was equal to its trades, so it ended where it says
         self._next_ms = -1  # open time of the next base bar
         self._close: Decimal | None = None
         self._rounded = False
@@ -212,18 +213,16 @@ class CandleAudit:
         since_ms, until_ms = self._away_ms
         return time_ms >= self._earliest_ms and not since_ms <= time_ms < until_ms
 
-    def begin_anew(self, newest_id: int) -> None:
+    def begin_anew(self) -> None:
         """The exchange's trade ids begin anew: trades under old ids say nothing about later bars.
 
-        Args:
-            newest_id: known of the new numbering. Bars that name later ones would wait for those.
+        Nor do bars say of which numbering their ids are: those that wait stay unaudited.
         """
-        waiting = [bar for bar in self._bars if (bar["last_trade_id"] or 0) <= newest_id]
-        self.unaudited += len(self._bars) - len(waiting)
-        self._bars = deque(waiting)
+        self.unaudited += len(self._bars)
+        self._bars.clear()
         self._recent.clear()
         self._trades.clear()
-        self._next_id = None
+        self._forget_ids()
         self._lowest_id = 0
 
     def check(self, awaits: Callable[[int, int], bool]) -> list[tuple[str, LedgerEvent]]:
@@ -258,8 +257,9 @@ class CandleAudit:
         if first is None or last is None:
             # REST omits trade ids, but they continue those of the previous bar (law 2).
             open_ms = kline["open_time_ms"]
-            if self._next_id is None or open_ms != self._next_ms or not self._keeps(open_ms):
+            if not self._certain or open_ms != self._next_ms or not self._keeps(open_ms):
                 return None
+            assert self._next_id is not None
             first, last = self._next_id, self._next_id + kline["trade_count"] - 1
         return (first, last) if first >= 0 and 0 <= last - first < MAX_TRADES else None
 
@@ -270,15 +270,18 @@ class CandleAudit:
     def _check_base(self, kline: KlineMessage, events: list[tuple[str, LedgerEvent]]) -> None:
         open_time, step = kline["open_time_ms"], INTERVAL_MS[kline["interval"]]
         if open_time != self._next_ms:
-            self._next_id = self._close = None
+            self._forget_ids()
+            self._close = None
             self._seconds.clear()  # those of another minute would be counted into this one
         candle: Candle | None = None
         if not kline["trade_count"] or kline["first_trade_id"] == -1:
             # Without trades by its count or by its ids; if these disagree, one of them is wrong.
             candle = flat_candle(self._close)
-            self._enter(kline, differences(kline, candle), events)
+            found = differences(kline, candle)
+            self._certain = self._certain and not found
+            self._enter(kline, found, events)
         elif (ids := self._ids_of(kline)) is None:
-            self._next_id = None
+            self._forget_ids()
             self.unaudited += 1
         else:
             candle = self._check_trades(kline, *ids, events)
@@ -310,7 +313,13 @@ class CandleAudit:
             self.unaudited += 1
         else:
             self._enter(kline, found, events)
+        self._certain = candle is not None and not found
+        if not self._certain and kline["last_trade_id"] is None:
+            self._forget_ids()  # by its own count it may have ended elsewhere: later bars are not held to it
         return candle
+
+    def _forget_ids(self) -> None:
+        self._next_id, self._certain = None, False
 
     def _drop_before(self, first: int) -> list[int]:
         """Remove and return the trades before `first` that are in no bar."""

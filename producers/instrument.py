@@ -34,7 +34,7 @@ from producers.trade_sequence import TradeSequence
 from shared.intervals import interval_ms
 from shared.messages import DepthMessage, KlineMessage, TradeMessage
 from shared.topics import LEDGER, QUOTES
-from shared.trade_ids import in_numbering, split
+from shared.trade_ids import in_numbering
 
 
 class Instrument:
@@ -355,7 +355,7 @@ class Instrument:
         raised = self._trades.receive_newest(rows)
         if self._trades.epoch != epoch:
             # Bars name the exchange's ids, which now belong to other trades.
-            self._entries.candles.begin_anew(split(self._trades.highest or 0)[1])
+            self._entries.candles.begin_anew()
             self._named.forget()
         self._report_doubtful(since_ms, now_ms)
         return self._entries.enter(raised, "trades", None, now_ms, self._entries.source)

@@ -321,11 +321,73 @@ def test_a_hole_filled_below_the_bars_is_not_held_against_one_that_skips_an_id()
     assert said(audit) == []
 
 
+# Minutes of two trades each; 104 was never issued.
+SKIPPING: dict[int, Made] = {
+    at: (100 + at % 3, 5 + at % 2, at % 2 == 0) for at in (101, 102, 103, 105, 106, 107, 108, 109, 110, 111)
+}
+MINUTES = [
+    bar(number, {at: SKIPPING[at] for at in sorted(SKIPPING)[2 * number : 2 * number + 2]})
+    for number in range(5)
+]
+
+
+def rest(kline: Any, **changes: Any) -> Any:
+    """As REST gives a bar: without ids."""
+    return {**kline, "first_trade_id": None, "last_trade_id": None, "source": "backfill", **changes}
+
+
+@pytest.mark.parametrize(
+    ("bars", "revised"),
+    [
+        pytest.param([MINUTES[0], *map(rest, MINUTES[1:4]), MINUTES[4]], [], id="an id is skipped"),
+        pytest.param(
+            [MINUTES[0], rest(MINUTES[1], trade_count=3), *map(rest, MINUTES[2:4]), MINUTES[4]],
+            [],
+            id="REST counts a trade too many, of which one is unknown",
+        ),
+        pytest.param(
+            [{**MINUTES[0], "last_trade_id": 103, "trade_count": 3}, *map(rest, MINUTES[1:4]), MINUTES[4]],
+            [0],
+            id="the stream counts a trade too many",
+        ),
+        pytest.param(
+            [MINUTES[0], rest(MINUTES[1]), rest(MINUTES[2], high="9.00000000"), *MINUTES[3:]],
+            [],
+            id="a wrong one after one that may have ended elsewhere",
+        ),
+    ],
+)
+def test_bars_without_ids_are_held_to_no_trades_that_may_be_others(bars: Any, revised: list[int]) -> None:
+    audit = fed(SKIPPING, bars)
+    assert [event.first for _, event in audit.check(lambda *_: False)] == [
+        MINUTES[number]["open_time_ms"] for number in revised
+    ]
+
+
+def test_a_bar_without_ids_that_differs_is_told_and_later_ones_are_not_held_to_where_it_ended() -> None:
+    prices = ((100, 2), (101, 2), (102, 2), (99, 1))
+    trades, bars = market([[(price, 5, True)] * count for price, count in prices])
+    audit = fed(trades, [bars[0], rest(bars[1], trade_count=3), rest(bars[2]), bars[3]])
+    assert [event.first for _, event in audit.check(lambda *_: False)] == [bars[1]["open_time_ms"]]
+    assert counts(audit) == (3, 1, 1)
+
+
+def test_bars_that_wait_where_a_numbering_begins_anew_are_compared_with_no_trade_of_it() -> None:
+    trades, bars = market([[(100, 5, True), (101, 5, True)]])
+    audit = fed({101: trades[101]}, bars)
+    assert audit.check(lambda *_: True) == []
+    audit.begin_anew()
+    for at in range(1, 151):
+        audit.receive_trade(issued(at, (200, 1, True)))
+    assert audit.check(lambda *_: False) == []
+    assert counts(audit) == (0, 0, 1)
+
+
 def test_a_new_numbering_is_kept_from_its_first_trade_on() -> None:
     trades, bars = market([[(100, 5, True)]])
     audit = fed(trades, bars)
     said(audit)
-    audit.begin_anew(1)
+    audit.begin_anew()
     audit.receive_filled(issued(1, (100, 5, True)))
     assert kept(audit) == [1]
 
