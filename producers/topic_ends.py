@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, Final
 
-from confluent_kafka import Message
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Message
 
 from producers.read_back import DISORDER_MS, Gathering, ReadBack, Windows, stream_time_ms
 from shared.errors import InvalidMessage
@@ -30,6 +31,8 @@ _BATCH_S: Final = 0.05  # how long a batch that is not full takes
 _FIRST_CHUNK: Final = 2_000
 # Of a partition. They take about a second; what lies before them stays unaudited.
 MOST_RECORDS: Final = 100_000
+# How far this host's clock may be from the broker's.
+_CLOCKS_MS: Final = 60_000
 # Records at the start of a chunk whose times say whether it goes back far enough: some may be filled ones.
 _LOOKED_AT: Final = 100
 
@@ -42,11 +45,12 @@ class PartitionEnd:
 
     Args:
         low, high: first offset that the broker has, and that of the next record.
-        begin_ms: what is wanted came later.
+        begin_ms: what is wanted has later times,
+        appended_ms: and was appended later, by the clock of this host.
     """
 
-    def __init__(self, low: int, high: int, begin_ms: int) -> None:
-        self._low, self._begin_ms = low, begin_ms
+    def __init__(self, low: int, high: int, begin_ms: int, appended_ms: int = 0) -> None:
+        self._begin_ms, self._appended_ms = begin_ms, appended_ms
         self._most = max(low, high - MOST_RECORDS)
         self._size = _FIRST_CHUNK
         self._reached = False
@@ -62,12 +66,14 @@ class PartitionEnd:
         """Whether the time of this record is wanted."""
         return not self._reached and offset < self.start + _LOOKED_AT
 
-    def look(self, time_ms: int | None) -> None:
-        """Take the time of a record of the chunk, None if it says nothing of those before it.
+    def look(self, time_ms: int | None, appended_ms: int | None) -> None:
+        """Take the times of a record of the chunk, None where it says nothing of those before it.
 
-        Whoever's it is: what stands before a record was published before it.
+        Whoever's it is: what stands before a record was published before it. Its own time alone may mislead,
+        for a bar may wait for those before it, and a dead letter is replayed; a clock alone may be wrong.
         """
-        if time_ms is not None and time_ms < self._begin_ms - DISORDER_MS:
+        young = appended_ms is not None and appended_ms >= self._appended_ms
+        if time_ms is not None and time_ms < self._begin_ms - DISORDER_MS and not young:
             self._reached = True
 
     def go_on(self) -> None:
@@ -84,7 +90,10 @@ class TopicEnds:
     def __init__(self, bootstrap_servers: str, kafka: KafkaClients = KAFKA) -> None:
         self._bootstrap_servers = bootstrap_servers
         config = consumer_config(bootstrap_servers, "cryptostream.start-positions", "cryptostream-read-back")
-        self._consumer = kafka.consumer({**config, "enable.partition.eof": True})
+        # Where a chunk is gone meanwhile, nothing is read in its place, least of all the whole partition.
+        self._consumer = kafka.consumer(
+            {**config, "enable.partition.eof": True, "auto.offset.reset": "latest"}
+        )
 
     def close(self) -> None:
         self._consumer.close()
@@ -115,8 +124,13 @@ class TopicEnds:
             for symbol, begin_ms in windows.begins_ms.items():
                 at = topic, partition_of(message_key(exchange, symbol), count)
                 begins_ms[at] = min(begin_ms, begins_ms.get(at, begin_ms))
+        now_ms = time.time_ns() // 1_000_000
         return {
-            at: PartitionEnd(*watermarks(self._consumer, at, words), begin_ms)
+            at: PartitionEnd(
+                *watermarks(self._consumer, at, words),
+                begin_ms,
+                now_ms - (windows.end_ms - begin_ms) - _CLOCKS_MS,
+            )
             for at, begin_ms in begins_ms.items()
         }
 
@@ -152,7 +166,8 @@ def _take(
     if content is None:
         return
     if end.looks_at(offset):
-        end.look(stream_time_ms(topic, content))
+        kind, appended_ms = message.timestamp()
+        end.look(stream_time_ms(topic, content), appended_ms if kind == TIMESTAMP_LOG_APPEND_TIME else None)
     if gathering is not None:
         gathering.receive(topic, offset, content)
 

@@ -9,7 +9,12 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
-from confluent_kafka import KafkaError, TopicPartition
+from confluent_kafka import (
+    TIMESTAMP_LOG_APPEND_TIME,
+    TIMESTAMP_NOT_AVAILABLE,
+    KafkaError,
+    TopicPartition,
+)
 
 from shared.kafka import Config, KafkaClients
 from tests.virtual_time import FakeTime
@@ -64,6 +69,7 @@ class LogRecord:
     key_bytes: bytes = b""
     value_bytes: bytes | None = None
     failure: KafkaError | None = None
+    appended_ms: int | None = None
 
     def error(self) -> KafkaError | None:
         return self.failure
@@ -82,6 +88,11 @@ class LogRecord:
 
     def value(self) -> bytes | None:
         return self.value_bytes
+
+    def timestamp(self) -> tuple[int, int]:
+        if self.appended_ms is None:
+            return TIMESTAMP_NOT_AVAILABLE, 0
+        return TIMESTAMP_LOG_APPEND_TIME, self.appended_ms
 
 
 class Logs:
@@ -105,10 +116,17 @@ class Logs:
         self.errors: list[KafkaError] = []
         self.closed = 0
 
-    def put(self, topic: str, key: bytes, value: bytes | None, partition: int = 0) -> int:
+    def put(
+        self,
+        topic: str,
+        key: bytes,
+        value: bytes | None,
+        partition: int = 0,
+        appended_ms: int | None = None,
+    ) -> int:
         """Append a record; its offset."""
         log = self.records[topic, partition]
-        log.append(LogRecord(TopicPartition(topic, partition, len(log)), key, value))
+        log.append(LogRecord(TopicPartition(topic, partition, len(log)), key, value, None, appended_ms))
         return len(log) - 1
 
     def clients(self) -> KafkaClients:

@@ -14,7 +14,7 @@ from shared.errors import BrokerError, BrokerUnavailable
 from shared.messages import encode
 from shared.topics import TRADES, klines_topic
 from tests.builders import NOW_MS, kline, trade
-from tests.kafka_doubles import LogReader, Logs
+from tests.kafka_doubles import LogReader, Logs, clients
 from tests.virtual_time import FakeTime
 
 BARS = klines_topic("1m")
@@ -28,6 +28,7 @@ class Bench:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.time = FakeTime()
         monkeypatch.setattr("shared.kafka_reader.time", self.time)
+        monkeypatch.setattr("producers.topic_ends.time.time_ns", lambda: NOW_MS * 1_000_000)
         self.logs = Logs(time=self.time)
         self.given = 0
         consume = LogReader.consume
@@ -39,11 +40,20 @@ class Bench:
 
         monkeypatch.setattr(LogReader, "consume", counted)
 
-    def trades(self, symbol: str, *trades: tuple[int, int], source: str = "stream") -> None:
-        """(id, ms after NOW_MS) of each."""
+    def trades(
+        self,
+        symbol: str,
+        *trades: tuple[int, int],
+        source: str = "stream",
+        appended_ms: int | None = None,
+        exchange: str = "binance",
+    ) -> None:
+        """(id, ms after NOW_MS) of each; `appended_ms` is after NOW_MS, too."""
+        by_broker_ms = None if appended_ms is None else NOW_MS + appended_ms
         for ident, at_ms in trades:
             message = trade(trade_id=ident, trade_time_ms=NOW_MS + at_ms, symbol=symbol, source=source)
-            self.logs.put(TRADES, f"binance:{symbol}".encode(), encode(message))
+            key = f"{exchange}:{symbol}".encode()
+            self.logs.put(TRADES, key, encode({**message, "exchange": exchange}), appended_ms=by_broker_ms)
 
     def bars(self, symbol: str, *numbers: int, **fields: Any) -> None:
         for number in numbers:
@@ -114,6 +124,33 @@ def test_a_filled_record_does_not_show_it(bench: Bench) -> None:
     assert ids(bench.read(TRADES)["BTCUSDC"]) == [2, 3]
 
 
+def test_an_old_record_that_was_published_late_does_not_show_it(bench: Bench) -> None:
+    """As from a snapshot of an exchange's last trades, a bar that waited for others, or a replayed letter."""
+    window = [(number, number) for number in range(3_000)]
+    bench.trades("BTCUSDC", *window, appended_ms=0)
+    bench.trades("BTC/USD", (1, -HOUR), exchange="kraken", appended_ms=1_000)
+    bench.trades("BTCUSDC", *((3_000 + number, 3_000 + number) for number in range(1_950)), appended_ms=5_000)
+    assert ids(bench.read(TRADES)["BTCUSDC"]) == list(range(4_950))
+
+
+def test_a_clock_that_is_ahead_of_the_brokers_leaves_it_to_the_records_times(bench: Bench) -> None:
+    bench.trades("BTCUSDC", *((number, -2 * HOUR) for number in range(6_000)), appended_ms=-2 * HOUR)
+    bench.trades("BTCUSDC", *((6_000 + number, number) for number in range(10)), appended_ms=-HOUR)
+    assert ids(bench.read(TRADES)["BTCUSDC"]) == list(range(6_000, 6_010))
+    assert bench.given < 4_000
+
+
+def test_nothing_is_read_in_the_place_of_what_is_gone(bench: Bench) -> None:
+    configs: list[Any] = []
+
+    def consumer(config: Any) -> LogReader:
+        configs.append(config)
+        return LogReader(bench.logs)
+
+    TopicEnds("broker:9092", clients(consumer=consumer))
+    assert configs[0]["auto.offset.reset"] == "latest"
+
+
 def test_no_more_than_a_bound_is_read(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(topic_ends, "MOST_RECORDS", 5_000)
     bench.trades("BTCUSDC", *((number, number) for number in range(12_000)))
@@ -155,8 +192,8 @@ def test_chunks_double_and_only_their_first_records_are_looked_at() -> None:
         spans.append((end.start, end.end))
         assert end.looks_at(end.start + 99)
         assert not end.looks_at(end.start + 100)
-        end.look(NOW_MS - DISORDER_MS - (1 if end.start == 36_000 else 0))
-        end.look(None)
+        end.look(NOW_MS - DISORDER_MS - (1 if end.start == 36_000 else 0), None)
+        end.look(None, None)
         end.go_on()
     assert spans == [(48_000, 50_000), (44_000, 48_000), (36_000, 44_000)]
     assert not end.looks_at(36_000)
