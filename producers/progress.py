@@ -117,8 +117,11 @@ class ProgressLog:
         self._written = dict(known)
 
     def reached(self, series: str, progress: Progress) -> None:
-        """The record of `progress` is delivered."""
-        self._reached[series] = self._newest[series] = progress
+        """The record of `progress` is delivered; a later one may be known to be."""
+        self._reached[series] = progress
+        newest = self._newest.get(series)
+        if newest is None or newest.partition != progress.partition or newest.offset <= progress.offset:
+            self._newest[series] = progress
 
     def seen(self, series: str, record: Progress) -> None:
         """The record is delivered, and the holes below it are not noted."""

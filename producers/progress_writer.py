@@ -12,7 +12,7 @@ from producers.effects import Publish
 from producers.instrument import Instrument
 from producers.progress import MOST_NOTED_HOLES, MS_A_HOLE, Progress, ProgressLog
 from producers.publisher import Delivered, Publisher
-from producers.start_positions import OpenHole, klines_series, trades_series
+from producers.start_positions import FoundRange, OpenHole, klines_series, still_open, trades_series
 from shared.topics import PROGRESS, TRADES, klines_topic
 from shared.trade_ids import number_of
 
@@ -124,12 +124,17 @@ class ProgressWriter:
             self._release(instrument)
 
     def _release(self, instrument: Instrument) -> None:
-        """Once the base is known, note what was held, with the holes of now."""
+        """Once the base is known, note what was held, with the holes of then and of now.
+
+        Those of now are below the first trade; those of then may be filled meanwhile, after the held record.
+        """
         if self._log is None or instrument.symbol not in self._held or instrument.awaits_trade_base:
             return
         reached, number = self._held.pop(instrument.symbol)
         assert reached.last_id is not None
-        holes = self._holes(instrument, None, reached.last_id)
+        now = self._holes(instrument, None, reached.last_id)
+        ranges = [FoundRange(hole.first, hole.last, 0, 0) for hole in now]
+        holes = tuple(sorted([*now, *still_open(reached.missing, ranges)], key=lambda hole: hole.first))
         if len(holes) <= MOST_NOTED_HOLES:
             place = instrument.symbol, TRADES
             self._log.reached(self._series[place], replace(reached, missing=holes))

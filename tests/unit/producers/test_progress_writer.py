@@ -85,6 +85,26 @@ def test_progress_of_trades_waits_until_it_is_known_where_they_begin(
     assert [(hole.first, hole.last) for hole in known.missing] == [(10, 11)]
 
 
+def test_trades_filled_while_the_base_is_awaited_lie_after_the_progress_that_waited(shell: Shell) -> None:
+    shell.instrument.begin({}, NOW_MS)
+    shell.instrument.await_trade_base()
+    shell.take(1, 0)
+    shell.take(9, 200)
+    rows = filled(2, 3, 4, 5, 6, 7, 8)
+    answered = shell.instrument.receive_trade_rows(2, 8, rows, NOW_MS + 201, now_s=0.0)
+    shell.runner.repairs._run(shell.instrument, answered)
+    shell.broker.deliver()
+    filled_last = shell.log.newest[SERIES]
+    assert (filled_last.last_id, filled_last.offset) == (8, 8)
+    shell.runner.run(shell.instrument, shell.instrument.listen_after(0, NOW_MS, NOW_MS))
+    shell.progress.note_trade_base(shell.instrument, 0)
+    assert shell.log.newest[SERIES] == filled_last, "a broker is asked for the last of all"
+    shell.two_seconds()
+    known = shell.broker.progress()
+    assert (known.last_id, known.offset) == (9, 1)
+    assert [(hole.first, hole.last) for hole in known.missing] == [(2, 8)]
+
+
 def test_many_holes_are_noted_no_more_often_than_they_are_written(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
