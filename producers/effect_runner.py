@@ -84,20 +84,19 @@ class EffectRunner:
             self.publisher.send(topic, key, encode(message), self._follow(instrument, effect))
 
     def _run_answer(self, instrument: Instrument, effects: Sequence[Effect]) -> None:
-        """As `run`, of an answer of REST: the last trade of a page is followed, whenever another one was.
+        """As `run`, of an answer of REST: the last record of each series in it is followed in any case.
 
         A broker that is gone before the next one is followed may have lost the page, and has to be asked.
         """
-        filled = (
-            index
-            for index in range(len(effects) - 1, -1, -1)
-            if isinstance(effect := effects[index], Publish) and effect.topic == TRADES
-        )
-        last = next(filled, None)
-        if last is not None:
-            self.run(instrument, effects[:last])
-            self._followed_ms[instrument.symbol][TRADES] = 0
-        self.run(instrument, effects[last or 0 :])
+        symbol = instrument.symbol
+        last = {effect.topic: at for at, effect in enumerate(effects) if isinstance(effect, Publish)}
+        begun = 0
+        for topic, at in sorted(last.items(), key=lambda item: item[1]):
+            if (symbol, topic) in self._sent:
+                self.run(instrument, effects[begun:at])
+                self._followed_ms[symbol][topic] = 0
+                begun = at
+        self.run(instrument, effects[begun:])
 
     def short_way(self, instrument: Instrument, lane: Lane) -> Take:
         """Run the frames that a lane takes, but for those whose delivery is to be followed."""

@@ -152,6 +152,16 @@ def test_a_broker_is_asked_for_the_last_trade_that_was_filled(shell: Shell) -> N
     assert shell.broker.progress().last_id == 9
 
 
+def test_a_broker_is_asked_for_the_last_bar_of_an_answer(shell: Shell) -> None:
+    """Bars that were passed over advance nothing, and those of a page are received in one millisecond."""
+    times_ms = [NOW_MS + number * 60_000 for number in range(3)]
+    bars = [kline(open_time_ms=at, source="backfill", received_time_ms=NOW_MS + 10**6) for at in times_ms]
+    shell.runner.repairs._run(shell.instrument, [Publish(klines_topic("1m"), bar) for bar in bars])
+    shell.broker.deliver()
+    newest = shell.log.newest["binance:BTCUSDC:klines:1m"]
+    assert (newest.last_id, newest.offset) == (bars[-1]["open_time_ms"], 2)
+
+
 def test_what_follows_trades_that_were_filled_keeps_its_order(shell: Shell) -> None:
     shell.take(1, 0)
     shell.take(5, 200)
