@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -13,6 +13,7 @@ from confluent_kafka import (
     TIMESTAMP_LOG_APPEND_TIME,
     TIMESTAMP_NOT_AVAILABLE,
     KafkaError,
+    KafkaException,
     TopicPartition,
 )
 
@@ -40,6 +41,7 @@ class FakeAdmin:
 
     epoch: Callable[[], int] = lambda: 0
     counts: Mapping[str, int] = field(default_factory=dict)
+    leaderless: Collection[int] = ()
 
     def list_topics(self, topic: str | None = None, *, timeout: float) -> Any:
         known = {
@@ -52,7 +54,16 @@ class FakeAdmin:
     def list_offsets(
         self, asked: Mapping[TopicPartition, Any], request_timeout: float
     ) -> dict[TopicPartition, Future[Any]]:
-        return {at: _known(SimpleNamespace(leader_epoch=self.epoch())) for at in asked}
+        return {at: _unknown() if at.partition in self.leaderless else _known(self._answer()) for at in asked}
+
+    def _answer(self) -> Any:
+        return SimpleNamespace(leader_epoch=self.epoch())
+
+
+def _unknown() -> Future[Any]:
+    future: Future[Any] = Future()
+    future.set_exception(KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE)))
+    return future
 
 
 def _known(answer: Any) -> Future[Any]:

@@ -19,11 +19,11 @@ from consumers.enrich.port import Enricher, Known
 from consumers.ledger_snapshot import newer
 from consumers.marks import Mark, Spot, Trail, crc_of_record
 from consumers.partitions.counts import counts_of, grown, misfit
-from consumers.partitions.offsets import Epochs, bounds_of, epochs_of, known_of
+from consumers.partitions.offsets import Epochs, bounds_of, epochs_of, known_of, told_epochs
 from consumers.partitions.states import States, ledger_restarts, read_states
 from consumers.proof import Prover
 from consumers.streams import Stream
-from shared.errors import BrokerError, BrokerUnavailable
+from shared.errors import BrokerError
 from shared.kafka import KAFKA, KafkaClients
 from shared.topics import LEDGER
 
@@ -171,8 +171,8 @@ class Partitions:
     def missed_outage(self) -> bool:
         """Whether a partition without records since the last call lies on a broker that has been down.
 
-        The next record would tell (`passed`), and of a bar's topic it may come a day later. False if the
-        broker does not answer now.
+        The next record would tell (`passed`), and of a bar's topic it may come a day later. Of partitions
+        that no broker tells of now the next call may know.
         """
         quiet = [
             TopicPartition(topic, partition)
@@ -185,10 +185,7 @@ class Partitions:
         }
         if self._memory_broker or not quiet:
             return False
-        try:
-            now = epochs_of(self._config, quiet, self._kafka, _GLANCE_S)
-        except BrokerUnavailable:
-            return False
+        now, _ = told_epochs(self._config, quiet, self._kafka, _GLANCE_S)
         return any(epoch > self._epochs.get(at, epoch) for at, epoch in now.items())
 
     @staticmethod

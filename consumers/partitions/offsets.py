@@ -71,29 +71,39 @@ def known_of(
 
 
 def epochs_of(
-    config: dict[str, Any],
-    partitions: Sequence[TopicPartition],
-    kafka: KafkaClients = KAFKA,
-    within_s: float = REQUEST_TIMEOUT_S,
+    config: dict[str, Any], partitions: Sequence[TopicPartition], kafka: KafkaClients = KAFKA
 ) -> Epochs:
     """The leader epochs of partitions, which rise whenever a broker was down.
 
     Raises:
         BrokerUnavailable: the broker does not answer.
     """
+    epochs, failure = told_epochs(config, partitions, kafka, REQUEST_TIMEOUT_S)
+    if failure is not None:
+        raise BrokerUnavailable(f"Kafka does not tell the epochs of its leaders: {failure}")
+    return epochs
+
+
+def told_epochs(
+    config: dict[str, Any], partitions: Sequence[TopicPartition], kafka: KafkaClients, within_s: float
+) -> tuple[Epochs, str | None]:
+    """Those epochs that are told in time, and why others are not, as of a partition without a leader."""
     # Any: the published types lack the request's time-out and the epoch.
     admin: Any = kafka.admin(admin_config(config["bootstrap.servers"]))
     asked = {TopicPartition(at.topic, at.partition): OffsetSpec.latest() for at in partitions}
     epochs: Epochs = {}
-    try:
-        for at, future in admin.list_offsets(asked, request_timeout=within_s).items():
+    failure: str | None = None
+    for at, future in admin.list_offsets(asked, request_timeout=within_s).items():
+        try:
             epoch = future.result(within_s).leader_epoch
+        except KafkaException as error:
+            failure = cause(error).str()
+        except TimeoutError:
+            failure = "no answer"
+        else:
             if epoch is not None:
                 epochs[at.topic, at.partition] = epoch
-    except (KafkaException, TimeoutError) as error:
-        reason = cause(error).str() if isinstance(error, KafkaException) else "no answer"
-        raise BrokerUnavailable(f"Kafka does not tell the epochs of its leaders: {reason}") from None
-    return epochs
+    return epochs, failure
 
 
 def end_of(consumer: Consumer, topic: str, partition: int) -> int:

@@ -16,10 +16,8 @@ from consumers.enrich.book import BookEnricher
 from consumers.enrich.klines import KlineEnricher
 from consumers.enrich.port import Enricher, Known
 from consumers.marks import Mark, Spot, Trail, crc_of, with_marks
-from consumers.partitions import assigned
 from consumers.partitions.assigned import Partitions
 from consumers.streams import enricher_of, streams
-from shared.errors import BrokerUnavailable
 from shared.messages import encode
 from shared.topics import (
     BOOK,
@@ -181,6 +179,7 @@ class Real:
         for value in BARS:
             self.logs.put(CLOSED, KEY, value)
         self.epoch = 3
+        self.leaderless: set[int] = set()
         self.admins: list[FakeAdmin] = []
         self.letters: list[tuple[int, str]] = []
         self.newest: dict[str, Spot] = {}
@@ -203,7 +202,8 @@ class Real:
         return [TopicPartition(at.topic, at.partition, 5, self.metadata) for at in partitions]
 
     def _admin(self, config: Any) -> FakeAdmin:
-        self.admins.append(FakeAdmin(epoch=lambda: self.epoch, counts={CLOSED: 1, STATE: 1, LIVE: 1}))
+        counts = {CLOSED: 1, STATE: 1, LIVE: 1}
+        self.admins.append(FakeAdmin(epoch=lambda: self.epoch, counts=counts, leaderless=self.leaderless))
         return self.admins[-1]
 
     def assign(self) -> None:
@@ -329,18 +329,24 @@ def test_a_partition_with_new_records_is_not_asked_about() -> None:
     assert len(real.admins) == asked
 
 
-def test_a_broker_that_does_not_answer_is_asked_at_the_next_look(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broker_that_does_not_answer_is_asked_at_the_next_look() -> None:
     real = Real()
     real.assign()
     real.partitions.missed_outage()
     real.epoch = 4
+    real.leaderless.add(0)
+    assert not real.partitions.missed_outage()
+    real.leaderless.clear()
+    assert real.partitions.missed_outage()
 
-    def silent(*_: Any) -> Any:
-        raise BrokerUnavailable("no answer")
 
-    with monkeypatch.context() as broken:
-        broken.setattr(assigned, "epochs_of", silent)
-        assert not real.partitions.missed_outage()
+def test_a_partition_without_a_leader_hides_no_outage_of_another() -> None:
+    real = Real()
+    real.assign()
+    real.partitions.positions[CLOSED][1] = 0  # as if it were assigned, too
+    real.partitions.missed_outage()
+    real.epoch = 4
+    real.leaderless.add(1)
     assert real.partitions.missed_outage()
 
 
