@@ -12,6 +12,7 @@ from shared.messages import LedgerMessage
 INCIDENT_KINDS: Final = frozenset(("gap", "late", "revised", "incomplete", "unsynced", "uncarried"))
 _KEPT: Final = 20
 _DETAIL_LENGTH: Final = 300
+_REVISED: Final = 300  # more than the bars of two minutes
 _MAX_LATE_RANGES: Final = 10_000
 
 
@@ -27,8 +28,8 @@ class Incident(NamedTuple):
 
 class SeriesIncidents:
     """The newest incidents of one series, and how many there were. Unlike sets, counts are not idempotent:
-    an event must be received once. Only a revised bar counts once, however often the same is said of it, as
-    long as it is among the newest: a producer that starts compares the last bars again.
+    an event must be received once. Only a revised bar counts once, however often the same is said of it: a
+    producer that starts compares the bars of the last minutes again. A snapshot knows the newest of them.
 
     Attributes:
         late: ids of bars that came after later ones and have no indicators.
@@ -38,6 +39,7 @@ class SeriesIncidents:
         self.counts: dict[str, int] = {}
         self.late = IdRanges()
         self._newest: dict[str, deque[Incident]] = {}
+        self._revised: deque[Incident] = deque(maxlen=_REVISED)
 
     def receive(self, series: LedgerSeries, message: LedgerMessage) -> None:
         """Enter an event whose kind is one of `INCIDENT_KINDS`."""
@@ -52,8 +54,10 @@ class SeriesIncidents:
             detail[-_DETAIL_LENGTH:] if detail else detail,
         )
         newest = self._newest.setdefault(kind, deque(maxlen=_KEPT))
-        if kind == "revised" and incident in newest:
-            return
+        if kind == "revised":
+            if incident in self._revised:
+                return
+            self._revised.append(incident)
         if kind == "uncarried" and newest and newest[-1].first == first:
             newest[-1] = incident  # the same span, longer
         else:
@@ -86,4 +90,5 @@ class SeriesIncidents:
         for fields in state["newest"]:
             incident = Incident(*fields)
             incidents._newest.setdefault(incident.kind, deque(maxlen=_KEPT)).append(incident)
+        incidents._revised.extend(incidents._newest.get("revised", ()))
         return incidents

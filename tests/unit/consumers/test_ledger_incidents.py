@@ -30,6 +30,11 @@ def test_a_bar_of_which_a_producer_says_the_same_again_is_revised_once() -> None
     assert [(each.first - NOW_MS) // 1_000 for each in incidents.newest()] == [0, 1]
 
 
+def test_many_bars_of_which_a_producer_says_the_same_again_are_revised_once_each() -> None:
+    said = [("revised", second, "trades say high 7") for second in range(120)]
+    assert noted(*said, *said).counts == {"revised": 120}
+
+
 def test_a_bar_that_is_revised_otherwise_counts_again() -> None:
     incidents = noted(("revised", 0, "trades say high 7"), ("revised", 0, "close 1, now 2"))
     assert incidents.counts == {"revised": 2}
