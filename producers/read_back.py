@@ -20,6 +20,8 @@ from shared.topics import TRADES, klines_topic
 from shared.trade_ids import number_of, split
 
 _MINUTE_MS: Final = 60_000
+# Of bars behind the newest: as many seconds as the audit lets wait for trades (`MAX_BARS`).
+_LONGEST_MS: Final = 900_000
 # How far a trade's time may be from its neighbours' on the topic, and a clock from the exchange's.
 DISORDER_MS: Final = 10_000
 
@@ -73,8 +75,8 @@ def windows_of(
     seen: Mapping[str, Progress],
     start_positions: Mapping[str, StartPosition],
 ) -> Windows:
-    """From the minute before the newest bar of each symbol on: whatever has not been compared, or whose entry
-    a power cut may have taken, is younger, since that takes half a minute of a partition.
+    """From the minute before the bar that progress names on, of each symbol: whatever has not been compared,
+    or whose entry a power cut may have taken, is younger, since that takes half a minute of a partition.
 
     Args:
         seen: the last record of each series on its topic.
@@ -93,7 +95,10 @@ def windows_of(
             known = [trades.event_time_ms]
         if known:
             newest_ms = min(max(known), server_time_ms)
-            begins_ms[symbol] = (newest_ms - _MINUTE_MS) // _MINUTE_MS * _MINUTE_MS
+            # Bars of an outage come after it, and progress only once nothing is found lost.
+            proven_ms = start_positions[bars].last_id if bars in start_positions else newest_ms
+            since_ms = max(min(proven_ms, newest_ms), newest_ms - _LONGEST_MS)
+            begins_ms[symbol] = (since_ms - _MINUTE_MS) // _MINUTE_MS * _MINUTE_MS
     topics = (TRADES, *map(klines_topic, audited))
     return Windows(topics, begins_ms, server_time_ms + DISORDER_MS)
 

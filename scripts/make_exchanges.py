@@ -57,7 +57,10 @@ not looked at it:
   and bars of deployments without 1s and 1m.
 - Bars that waited for trades for more than a minute when the producer was killed.
 - The bars of more than five minutes without a producer, which come over REST.
-- Trades beyond the last 100,000 records of their partition.
+- Bars more than a quarter of an hour older than the newest when a producer starts, as after a longer
+  outage; trades beyond the last 100,000 records of their partition.
+- A power cut that takes the entry alone, and no record that makes the producer start again.
+- Starts that read no topics: on the memory broker of `make run`, and by `--bearings`.
 
 Known to fall short where bars are built from trades:
 

@@ -15,11 +15,11 @@ from tests.simulation.schedule import PRODUCER, Schedule
 pytestmark = pytest.mark.simulation
 
 
-def _wrong_until(seed: int, start_ms: int, end: Kill | PowerCut) -> Schedule:
+def _wrong_until(seed: int, start_ms: int, end: Kill | PowerCut, seconds: float = 10.0) -> Schedule:
     """Two symbols, whose bars are often sent wrong until a kill or a power cut."""
     flag = f"wrong_kline:from={end.at_s - 2.5:.2f},to={end.at_s:.2f},probability=0.5"
     symbols = ("XRPUSDC", "SOLUSDC")
-    return Schedule(seed, start_ms, symbols, 10.0, 1.0, 50, (ExchangeFault(flag, 0), end))
+    return Schedule(seed, start_ms, symbols, seconds, 1.0, 50, (ExchangeFault(flag, 0), end))
 
 
 JOBS: Final = 2
@@ -50,6 +50,11 @@ SELDOM_MET_BY: Final[Mapping[str, Sequence[Sequence[int | Schedule]]]] = {
             _wrong_until(98_418, 1_789_999_975_266, PowerCut(4.63, 0.5)),
             _wrong_until(26_681, 1_789_999_976_591, PowerCut(6.56, 0.5)),
             _wrong_until(998_500, 1_789_999_973_643, PowerCut(3.54, 3.0)),
+        ),
+        # Bars of a long outage lie between those to compare and the newest one.
+        (
+            _wrong_until(98_418, 1_789_999_975_266, PowerCut(4.63, 100.0), 125.0),
+            _wrong_until(998_500, 1_789_999_973_643, PowerCut(3.54, 200.0), 230.0),
         ),
     ),
 }

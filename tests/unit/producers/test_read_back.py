@@ -53,6 +53,18 @@ def test_a_bar_that_was_filled_last_is_not_the_newest() -> None:
     assert late.begins_ms == {"BTCUSDC": NOW_MS - 2 * MINUTE}
 
 
+def test_a_window_reaches_back_to_what_progress_names_before_the_bars_of_an_outage() -> None:
+    before = StartPosition(NOW_MS - 300_000)
+    found = windows(start_positions={SECONDS_OF: before}, seconds=NOW_MS - 1_000)
+    assert found.begins_ms == {"BTCUSDC": NOW_MS - 6 * MINUTE}
+
+
+def test_a_window_reaches_back_a_quarter_of_an_hour_at_most() -> None:
+    before = StartPosition(NOW_MS - 3_600_000)
+    found = windows(start_positions={SECONDS_OF: before}, seconds=NOW_MS)
+    assert found.begins_ms == {"BTCUSDC": NOW_MS - 16 * MINUTE}
+
+
 def test_before_the_first_bar_the_newest_trade_counts() -> None:
     assert windows(trades=NOW_MS - 10).begins_ms == {"BTCUSDC": NOW_MS - 2 * MINUTE}
     assert windows().begins_ms == {}
