@@ -29,8 +29,8 @@ from shared.settings import Settings
 log: Final = logging.getLogger(__name__)
 
 # Requests get so long to end after a stop signal; then they are cut.
-_GRACE_S: Final = 2
-_CLOSE_S: Final = 1.5
+GRACE_S: Final = 2
+CLOSE_S: Final = 1.5
 _BACKLOG: Final = 128
 # A head comes whole within it, or the connection's place is for others.
 HEAD_S: Final = 10.0
@@ -116,7 +116,7 @@ def serve(
         server_header=False,
         limit_concurrency=settings.api_clients + _OTHERS,
         timeout_keep_alive=30,
-        timeout_graceful_shutdown=_GRACE_S,
+        timeout_graceful_shutdown=GRACE_S,
         h11_max_incomplete_event_size=HEAD_BYTES,
         ws_max_size=_MESSAGE_BYTES,
         ws_ping_interval=_PING_S,
@@ -155,7 +155,7 @@ async def _end(tasks: Sequence[asyncio.Future[None]]) -> None:
     for task in tasks:
         task.cancel()
     # A broker that does not answer must not keep the process.
-    await asyncio.wait(tasks, timeout=_CLOSE_S)
+    await asyncio.wait(tasks, timeout=CLOSE_S)
     for task in ended:
         task.result()
 

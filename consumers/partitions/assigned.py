@@ -34,7 +34,7 @@ _GONE: Final = frozenset(
     (KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION, KafkaError.OFFSET_OUT_OF_RANGE)
 )
 # How long a broker may take to answer a question that can wait: a stop waits for it.
-_GLANCE_S: Final = 2.0
+GLANCE_S: Final = 2.0
 
 
 class Partitions:
@@ -185,7 +185,7 @@ class Partitions:
         }
         if self._memory_broker or not quiet:
             return False
-        now, _ = told_epochs(self._config, quiet, self._kafka, _GLANCE_S)
+        now, _ = told_epochs(self._config, quiet, self._kafka, GLANCE_S)
         return any(epoch > self._epochs.get(at, epoch) for at, epoch in now.items())
 
     @staticmethod

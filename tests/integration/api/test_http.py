@@ -241,7 +241,7 @@ def test_exact_rows_have_the_exchanges_own_strings(served: Served, kafka_topics:
     ]
 
 
-def test_a_stop_ends_it_within_seconds_and_in_order(served: Served) -> None:
+def test_a_stop_ends_it_in_order(served: Served) -> None:
     """The last test of a store: it ends the API."""
     served.process.send_signal(signal.SIGTERM)
     assert served.process.wait(60) == 0

@@ -14,7 +14,7 @@ from uvicorn.server import ServerState
 
 from api.__main__ import main
 from api.security import HEAD_BYTES, Guarded
-from api.server import HEAD_S, WholeHeads, address_of, listening_socket
+from api.server import CLOSE_S, GRACE_S, HEAD_S, WholeHeads, address_of, listening_socket
 from shared.errors import SettingsError
 from shared.settings import Settings
 from tests.virtual_time import run_virtually
@@ -223,3 +223,7 @@ def test_a_service_that_is_full_says_when_to_ask_again() -> None:
     assert refused.startswith(b"HTTP/1.1 503") and accepted
     for words in (b"application/problem+json", b"retry-after: 1", b"nosniff", b"all places are taken"):
         assert words in refused
+
+
+def test_connections_and_the_broker_get_a_few_seconds_at_a_stop() -> None:
+    assert GRACE_S + CLOSE_S < 5
