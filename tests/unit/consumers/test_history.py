@@ -1,0 +1,116 @@
+"""What the store is asked for when state is missing, and in which form it comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from consumers.enrich.book import BookEnricher
+from consumers.enrich.klines import KlineEnricher
+from consumers.enrich.trades import TradeEnricher
+from consumers.history import StoreHistory
+from tests.builders import NOW_MS
+from tests.consumer_doubles import SumOfCloses
+
+MINUTE_MS = 60_000
+TAGS = {"exchange": "binance", "symbol": "BTCUSDC"}
+Asked = tuple[str, Mapping[str, str], Mapping[str, int | None]]
+
+
+class Rows:
+    """A store's reader."""
+
+    def __init__(self, *rows: dict[str, Any]) -> None:
+        self.rows = rows
+        self.asked: list[Asked] = []
+
+    def read(
+        self, measurement: str, tags: Mapping[str, str], **bounds: int | None
+    ) -> Iterator[dict[str, Any]]:
+        self.asked.append((measurement, tags, bounds))
+        return iter(self.rows)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Trades(TradeEnricher):
+    """Does not know one symbol, whose minutes are whole from one on."""
+
+    def __init__(self, whole_from: int | None) -> None:
+        super().__init__()
+        self.whole_from = whole_from
+        self.seeded: list[Any] = []
+
+    def unknown_symbols(self, _records: Any) -> Any:
+        return {("binance", "BTCUSDC"): (3, self.whole_from)}
+
+    def seed(self, exchange: str, symbol: str, partition: int, first: int, trades: Iterable[Any]) -> None:
+        self.seeded.append((exchange, symbol, partition, first, list(trades)))
+
+
+class Bars(KlineEnricher):
+    def __init__(self) -> None:
+        super().__init__("1m", SumOfCloses(), live_interval_ms=0)
+        self.seeded: list[Any] = []
+
+    def unknown_series(self, _records: Any) -> Any:
+        return {("binance", "BTCUSDC"): 4}
+
+    def seed(self, exchange: str, symbol: str, partition: int, bars: Iterable[Any]) -> None:
+        self.seeded.append((exchange, symbol, partition, list(bars)))
+
+
+def stored_trade(time_ms: int) -> dict[str, Any]:
+    return {
+        "trade_id": 7, "time_ns": time_ms * 1_000_000, "price": 0.1, "quantity": 25.0, "buyer_is_maker": True,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("whole_from", "minutes"), [(None, 0), (-2, 2), (5, 0)])
+def test_trades_are_read_from_the_newest_minute_or_the_first_one_that_is_not_whole(
+    whole_from: int | None, minutes: int
+) -> None:
+    minute = NOW_MS // MINUTE_MS
+    reader = Rows(stored_trade(NOW_MS + 1_500))
+    enricher = Trades(None if whole_from is None else minute + whole_from)
+    StoreHistory(reader).seed(enricher, [])
+    first = minute - minutes
+    assert reader.asked == [
+        ("trade", TAGS, {"last": 1}),
+        ("trade", TAGS, {"from_ns": first * MINUTE_MS * 1_000_000}),
+    ]
+    ((*series, trades),) = enricher.seeded
+    assert series == ["binance", "BTCUSDC", 3, first]
+    assert [tuple(each) for each in trades] == [(7, NOW_MS + 1_500, "0.1", "25.0", True)]
+
+
+def test_a_symbol_without_stored_trades_is_left_to_its_first_ones() -> None:
+    enricher = Trades(None)
+    StoreHistory(Rows()).seed(enricher, [])
+    assert enricher.seeded == []
+
+
+def test_all_bars_of_a_series_are_read() -> None:
+    row = {
+        "time_ns": NOW_MS * 1_000_000,
+        "open": 1.0,
+        "high": 4.0,
+        "low": 0.5,
+        "close": 2.0,
+        "base_volume": 9.0,
+    }
+    reader, enricher = Rows(row), Bars()
+    StoreHistory(reader, "1m").seed(enricher, [])
+    assert reader.asked == [("kline", {**TAGS, "interval": "1m"}, {})]
+    ((*series, bars),) = enricher.seeded
+    assert series == ["binance", "BTCUSDC", 4]
+    assert [tuple(bar) for bar in bars] == [(NOW_MS, 1.0, 4.0, 0.5, 2.0, 9.0)]
+
+
+def test_nothing_is_read_for_what_keeps_no_state_in_the_store() -> None:
+    reader = Rows()
+    StoreHistory(reader).seed(BookEnricher(), [])
+    assert reader.asked == []
