@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import time
 from collections.abc import Iterator, Mapping
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, TopicPartition
@@ -15,8 +18,11 @@ from cryptostream.engines.kafka import KafkaServer
 from shared.kafka import KAFKA, admin_config, consumer_config
 from tests.conftest import real_kafka
 from tests.kafka_contract import KafkaContract
+from tests.kafka_contract.base import Apart, Place
 
 _KNOWN_S = 30.0
+# A rebalance waits for a session at most.
+_TOLD_S = 60.0
 # The broker looks for something to compact every 15 s.
 _COMPACTED_S = 120.0
 
@@ -66,6 +72,23 @@ class RealPlace:
         os.truncate(self._segment(topic), written)
         self._server.restart()
 
+    def apart(self, run: Apart, topic: str, most: int) -> list[Any]:
+        spawning = multiprocessing.get_context("spawn")
+        ours, theirs = spawning.Pipe(duplex=False)
+        process = spawning.Process(target=_run_apart, args=(self.address, run, topic, theirs))
+        process.start()
+        theirs.close()
+        told: list[Any] = []
+        try:
+            while len(told) < most and ours.poll(_TOLD_S):
+                told.append(ours.recv())
+        except EOFError:
+            pass  # it has told all and ended
+        finally:
+            process.kill()
+            process.join()
+        return told
+
     def _segment(self, topic: str) -> Path:
         (segment,) = (self._server.log_dir / f"{topic}-0").glob("*.log")
         return segment
@@ -78,6 +101,22 @@ class RealPlace:
             return int(offsets[0] or 0) or int(offsets[1] or 0)
         finally:
             reader.close()
+
+
+class _Client:
+    """As much of a place as another process needs."""
+
+    clients = KAFKA
+    now_s = staticmethod(time.monotonic)
+    pause = staticmethod(time.sleep)
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+
+def _run_apart(address: str, run: Apart, topic: str, tell: Connection[Any, Any]) -> None:
+    # No more of a place is asked of it.
+    run(cast(Place, _Client(address)), topic, tell.send)
 
 
 @pytest.fixture(scope="module")

@@ -52,9 +52,16 @@ class Place(Protocol):
         """How much partition 0 has, for `lose`."""
         ...
 
+    def apart(self, run: Apart, topic: str, most: int) -> list[Any]:
+        """What `run` tells, up to so many things, in a process that need not come back from it."""
+        ...
+
     def lose(self, topic: str, written: int) -> None:
         """A power cut, after which partition 0 has only so much; the broker is up again."""
         ...
+
+
+Apart = Callable[[Place, str, Callable[[Any], None]], None]
 
 
 class Calls:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
 from tests.kafka_contract import KafkaContract
+from tests.kafka_contract.base import Apart
 from tests.simulation.kafka.broker import Broker
 from tests.simulation.kafka.clients import ProcessClients
 from tests.simulation.kafka.coordinator import Journal
@@ -50,6 +52,11 @@ class SimulatedPlace:
         self.broker.stop()
         self._written(topic).truncate(written)
         self.broker.start()
+
+    def apart(self, run: Apart, topic: str, most: int) -> list[Any]:
+        told: list[Any] = []
+        run(self, topic, told.append)
+        return told[:most]
 
     def _written(self, topic: str) -> Log | Journal:
         offsets = topic == "__consumer_offsets"
