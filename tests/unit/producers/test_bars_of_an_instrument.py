@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from producers.effects import Effect, ProbeResult, ProbeStreams, Publish
+from producers.effects import Effect, ProbeResult, ProbeStreams, Publish, Resubscribe
 from producers.exchanges.kraken.exchange import KRAKEN
 from producers.instrument import Instrument
 from producers.start_positions import FoundRange, StartPosition
@@ -183,3 +183,17 @@ def test_after_a_restart_in_a_later_numbering_missing_trades_hold_their_bars() -
     rows = [trade_at(each, each * 10 - 900, source="backfill", epoch=1) for each in (101, 102)]
     effects = instrument.receive_trade_rows(number(1, 101), number(1, 102), rows, T + 3_000, now_s=3.0)
     assert bars_of(effects) == [(0, 2), (1, 0)]
+
+
+@pytest.mark.parametrize("connected", [True, False])
+def test_a_book_that_does_not_come_is_asked_for_again_while_its_connection_is_read(connected: bool) -> None:
+    market = Market().instrument
+    effects = [
+        effect
+        for second in range(20)
+        for effect in market.watch(
+            second, T + second * SECOND, T, brought_to_ms=T + second * SECOND if connected else None
+        )
+    ]
+    asked = [effect.connection for effect in effects if isinstance(effect, Resubscribe)]
+    assert asked == ([CONNECTION] if connected else [])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from producers.exchanges.binance.rows import kline_of_row
+from producers.exchanges.binance.rows import interval_of_row, kline_of_row
 from shared.errors import InvalidMessage
 
 HOUR_MS = 3_600_000
@@ -35,3 +35,21 @@ def test_any_other_bar_beside_the_grid_is_none(
 ) -> None:
     with pytest.raises(InvalidMessage, match="a multiple of 1h"):
         kline_of_row("BTCUSDT", "1h", row(open_ms, close_ms), 0, spans)
+
+
+def test_a_bars_own_times_tell_its_interval() -> None:
+    assert interval_of_row(row(0, HOUR_MS - 1)) == "1h"
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        pytest.param(row(0, HOUR_MS - 1)[:6], id="cut before its close time"),
+        pytest.param(["0", *row(0, HOUR_MS - 1)[1:]], id="its open time is no number"),
+        pytest.param(row(0, 17), id="no interval is so long"),
+        pytest.param({"0": 0}, id="no row"),
+    ],
+)
+def test_a_row_whose_times_tell_no_interval_is_refused(found: object) -> None:
+    with pytest.raises(InvalidMessage, match="a bar whose close time tells its interval"):
+        interval_of_row(found)
