@@ -38,7 +38,7 @@ def require_engines() -> None:
 
 
 def free_port() -> int:
-    """A TCP port on the loopback address that was free a moment ago; no outgoing connection gets it.
+    """A TCP port on the loopback address that was free a moment ago, below those that clients usually get.
 
     Raises:
         EngineUnavailable: none is free.
