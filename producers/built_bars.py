@@ -44,6 +44,9 @@ class BuiltBars:
     Args:
         exchange, symbol: of the messages.
         intervals: those to publish.
+
+    Attributes:
+        promised_ms: by interval, as `KlineSequence.promised_ms`.
     """
 
     def __init__(self, exchange: str, symbol: str, intervals: Sequence[str]) -> None:
@@ -57,6 +60,7 @@ class BuiltBars:
         self._unread_ms: int | None = None  # not read yet from then on; None after the last page
         self._again_ms = 0  # not read again before
         self._live: dict[str, tuple[str, int]] = {}  # close and count of the newest open bars published
+        self.promised_ms: dict[str, int] = dict.fromkeys(self.intervals, 0)
 
     @property
     def filling(self) -> bool:
@@ -77,6 +81,7 @@ class BuiltBars:
             known = start_positions.get(klines_series(self._exchange, self._symbol, interval))
             step = INTERVAL_MS[interval]
             if known is None or known.last_id > server_time_ms:
+                self.promised_ms[interval] = server_time_ms - server_time_ms % step
                 continue
             # A producer that was killed may have published bars that its progress does not tell of.
             last, holes = bars_start(known, step, server_time_ms, 0.0)
@@ -172,8 +177,9 @@ class BuiltBars:
         events: list[BarEvent] = []
         for interval in self.intervals:
             waiting = self._builder.waiting(interval)
-            if waiting is not None:
-                events.append((interval, LedgerEvent("expected", *waiting)))
+            if waiting is not None and waiting[1] >= self.promised_ms[interval]:
+                first = max(waiting[0], self.promised_ms[interval])
+                events.append((interval, LedgerEvent("expected", first, waiting[1])))
         return events
 
     def _begin_now(self) -> list[BarEvent]:

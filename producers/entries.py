@@ -28,6 +28,7 @@ class Entries:
         ledger: the events that the next `tick` of the instrument gives.
         source: of the newest message.
         bar_ms: when the newest closed bar was received.
+        promised_ms: by interval, as `KlineSequence.promised_ms`.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Entries:
         self.candles = candles
         self.source: Source = "stream"
         self.bar_ms = 0
+        self.promised_ms: dict[str, int] = {}
         self._trades = trades
         self._built = built
 
@@ -78,7 +80,7 @@ class Entries:
                     if self._built is not None:
                         outward += self.enter_built(self._built.receive(effect.message), now_ms)
                 elif stream == "klines" and effect.message["closed"]:
-                    self._enter_bar(effect.message)
+                    self._enter_bar(effect.message, followed=effect.progress_id is not None)
         return outward
 
     def enter_built(self, events: Sequence[BarEvent], now_ms: int) -> list[Effect]:
@@ -102,16 +104,32 @@ class Entries:
                 kind, "trades", None, number, number, event_ms=time_ms, received_ms=received_ms, source=source
             )
 
-    def _enter_bar(self, kline: KlineMessage) -> None:
-        interval, open_ms, source = kline["interval"], kline["open_time_ms"], kline["source"]
-        ids = open_ms, open_ms
-        self.bar_ms = received_ms = kline["received_time_ms"]
+    def _enter_bar(self, kline: KlineMessage, *, followed: bool) -> None:
+        self.bar_ms = kline["received_time_ms"]
         if self._built is None:
             self.candles.receive_bar(kline)
         first, last = kline["first_trade_id"], kline["last_trade_id"]
         if first is not None and last is not None and last - first + 1 == kline["trade_count"] > 0:
             self._trades.counted(first, last)
+        if not (followed and self.awaits_delivery(kline)):
+            self.expect_bar(kline)
+
+    def awaits_delivery(self, kline: KlineMessage) -> bool:
+        """The bar is not promised: it is expected once Kafka has it."""
+        return kline["open_time_ms"] < self.promised_ms.get(kline["interval"], 0)
+
+    def expect_bar(self, kline: KlineMessage) -> None:
+        """Enter a closed bar as expected."""
+        interval, source, received_ms = kline["interval"], kline["source"], kline["received_time_ms"]
+        open_ms = kline["open_time_ms"]
         for kind in ("expected", "repaired") if source == "backfill" else ("expected",):
             self.ledger.add(
-                kind, "klines", interval, *ids, event_ms=open_ms, received_ms=received_ms, source=source
+                kind,
+                "klines",
+                interval,
+                open_ms,
+                open_ms,
+                event_ms=open_ms,
+                received_ms=received_ms,
+                source=source,
             )

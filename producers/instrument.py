@@ -5,6 +5,7 @@ effects. No sockets, clocks or files.
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -82,6 +83,7 @@ class Instrument:
         by_time, by_neighbours = (False, False) if by is None else (by.repair == "time", by.neighbours)
         self._trades = TradeSequence(symbol, self._halts, by_time=by_time, by_neighbours=by_neighbours)
         self._entries = Entries(exchange, symbol, CandleAudit(intervals), self._trades, self._built)
+        self._delivered: deque[KlineMessage] = deque()  # not entered yet
         integrity = "ids" if promises is None else promises.book.integrity
         self._book = BookFeed(symbol, book_interval_ms, uniform, book_audit_ms)
         self._streamed: StreamedBookFeed | None = None
@@ -189,9 +191,11 @@ class Instrument:
             if known is not None:
                 last_open_time_ms, holes = bars_start(known, interval_ms(interval), server_time_ms, now_s)
             raised = klines.begin(last_open_time_ms, server_time_ms, self._warmup_bars, holes)
+            self._entries.promised_ms[interval] = klines.promised_ms
             effects += self._entries.enter(raised, "klines", interval, server_time_ms, "backfill")
         if self._built is not None:
             effects += self._built.begin(start_positions, server_time_ms, warm=self._warmup_bars > 0)
+            self._entries.promised_ms |= self._built.promised_ms
         for stream, of, found in beyond_progress(
             start_positions, self.exchange, self.symbol, self._intervals
         ):
@@ -561,8 +565,19 @@ class Instrument:
         """Number of completeness events that the next `tick` gives."""
         return len(self._entries.ledger)
 
+    def enters_when_delivered(self, effect: Publish) -> bool:
+        """`delivered` is to be told of its delivery."""
+        closed = effect.progress_id is not None and effect.message.get("closed", False)
+        return closed and self._entries.awaits_delivery(effect.message)
+
+    def delivered(self, kline: KlineMessage) -> None:
+        """Kafka has a bar of `enters_when_delivered`. Called from any thread."""
+        self._delivered.append(kline)
+
     def tick(self) -> list[Publish]:
         """The completeness events gathered since the last call; call it about once a second."""
+        while self._delivered:
+            self._entries.expect_bar(self._delivered.popleft())
         for interval, event in self._entries.candles.check(self._trades.awaits):
             self._entries.ledger.enter(event, "klines", interval, self._entries.bar_ms, self._entries.source)
         return [Publish(LEDGER, message) for message in self._entries.ledger.flush()]

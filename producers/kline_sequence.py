@@ -86,11 +86,20 @@ class KlineSequence:
         self._vain = 0  # number of those in a row without a new bar
         self._stream_last = -1  # the newest bar that the stream has shown to be closed
         self._expected_last = -1  # bars up to here are entered as expected
+        self._promised_ms = 0
 
     @property
     def filling(self) -> bool:
         """An answer of REST is awaited."""
         return self._filling
+
+    @property
+    def promised_ms(self) -> int:
+        """Bars from this time on are promised; earlier ones, which warm up a new series, once they are there.
+
+        A producer that is killed before their delivery warms up later ones at its next start.
+        """
+        return self._promised_ms
 
     @property
     def missing(self) -> int:
@@ -135,6 +144,7 @@ class KlineSequence:
             self._offline_last, self._announced = self._known_last, last_open_time_ms
         elif warmup_bars > 0:
             self._warm_up_from = max(0, current - warmup_bars * self._step)
+            self._promised_ms = current
         else:
             self._next = current
         return self._settle()
@@ -210,12 +220,15 @@ class KlineSequence:
         clock suggests and REST does not have.
         """
         effects: list[Effect] = [
-            LedgerEvent("expected", open_time, open_time) for open_time in sorted(self._waiting)
+            LedgerEvent("expected", open_time, open_time)
+            for open_time in sorted(self._waiting)
+            if open_time >= self._promised_ms
         ]
         stream_last = max([self._stream_last, *self._waiting])
         self._expected_last = max(self._expected_last, stream_last)
         for first, end in self._holes_up_to(stream_last):
-            effects += self._unexcused(first, end)
+            if end >= self._promised_ms:
+                effects += self._unexcused(max(first, self._promised_ms), end)
         if self._filling and self._open_since_ms is not None:
             effects += self._expect(self._known_last)
         return effects
@@ -223,7 +236,7 @@ class KlineSequence:
     def _expect(self, last: int) -> list[Effect]:
         """Expect closed bars that REST did not answer for."""
         begin = self._next if self._next is not None else (self._absent_last or 0) + self._step
-        begin = max(begin, self._expected_last + self._step)
+        begin = max(begin, self._expected_last + self._step, self._promised_ms)
         if begin > last:
             return []
         self._expected_last = last

@@ -260,22 +260,29 @@ class ProducerService:
         # 2. Let fills in flight finish.
         await self._last_probe()
         await self._runner.repairs.finish(_FILLS_S)
-        # 3. Enter into the ledger what was issued, what is unknown and that the producer stops; flush.
+        # 3. Enter into the ledger what was issued, and what is unknown; flush.
         for instrument in self._instruments.values():
             instrument.end(self._clock.message_ms(), self._clock.exchange_ms())
+        await self._deliver(deadline - 1.0)
+        # 4. Enter what is entered once it is delivered and, as the last of all, that the producer stops.
+        for instrument in self._instruments.values():
             instrument.stop(self._clock.exchange_ms())
+        await self._deliver(deadline - 0.5)
+        # 5. Only now may progress say that no record follows it.
+        self._progress.write_final()
+        await self._publisher.flush(deadline - time.monotonic())
+        _LOG.info("stopped: %d records delivered", self._publisher.delivered)
+
+    async def _deliver(self, deadline: float) -> None:
+        """Send the ledger events of now, and wait until Kafka has everything."""
         self._write_ledger()
         self._ledger.send_queued(most=self._ledger.undelivered)
-        left = await self._publisher.flush(deadline - time.monotonic() - 1.0)
+        left = await self._publisher.flush(deadline - time.monotonic())
         if left:
             raise BrokerUnavailable(
                 f"{left} records were not delivered to {self._settings.kafka_bootstrap_servers} in time;"
                 " the next start gets them from the exchange again"
             )
-        # 4. Only now may progress say that no record follows it.
-        self._progress.write_final()
-        await self._publisher.flush(deadline - time.monotonic())
-        _LOG.info("stopped: %d records delivered", self._publisher.delivered)
 
     async def _last_probe(self) -> None:
         """Fetch what the exchange has and did not send; a replay has no clock to measure."""

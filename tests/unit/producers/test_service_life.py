@@ -273,7 +273,15 @@ class TestEnd:
         self, monkeypatch: pytest.MonkeyPatch, fills_s: float
     ) -> None:
         calls = self.ended(monkeypatch, fills_s).calls
-        assert calls[-6:-2] == [("finish", 4.0), "_write_ledger", "queued", ("flush", 8.0 - fills_s)]
+        entered = ["_write_ledger", "queued"]
+        # Bars before the first subscription are entered once they are delivered, and then the end.
+        assert calls[-9:-2] == [
+            ("finish", 4.0),
+            *entered,
+            ("flush", 8.0 - fills_s),
+            *entered,
+            ("flush", 8.5 - fills_s),
+        ]
         assert calls[-2:] == ["final", ("flush", 9.0 - fills_s)]
 
     def test_without_all_records_delivered_no_progress_says_that_none_follows(
