@@ -135,6 +135,7 @@ class CandleAudit:
         audited: bars compared with their trades, those that differ included.
         different: bars that differ from their trades.
         unaudited: bars with unknown trades.
+        compared: those of this process that were audited with, for certain, all trades of their time.
     """
 
     def __init__(self, intervals: Sequence[str]) -> None:
@@ -155,7 +156,8 @@ class CandleAudit:
         self._lowest_id = 0
         self._earliest_ms = 0
         self._away_ms = (0, 0)  # nor are those of this time kept: no process ran, for long
-        self.audited = self.different = self.unaudited = 0
+        self._resumed_ms: dict[str, int] = {}  # newest bar of an earlier process, by interval
+        self.audited = self.different = self.unaudited = self.compared = 0
 
     def begin(self, exchange_ms: int) -> None:
         """The streams are subscribed from now on; earlier bars come over REST, without trade ids."""
@@ -178,6 +180,7 @@ class CandleAudit:
         for known in trades:
             self.note_trade(split(known.number)[1], known.trade)
         for bar in bars:
+            self._resumed_ms[bar["interval"]] = bar["open_time_ms"]
             self.receive_bar(bar)
         times_ms = [known.time_ms for known in trades]
         begin_ms = min([*times_ms, *(bar["open_time_ms"] for bar in bars)])
@@ -278,8 +281,10 @@ class CandleAudit:
             # Without trades by its count or by its ids; if these disagree, one of them is wrong.
             candle = flat_candle(self._close)
             found = differences(kline, candle)
+            # Without a known bar before nothing tells that no trade was issued.
+            known = self._next_id is not None
             self._certain = self._certain and not found
-            self._enter(kline, found, events)
+            self._enter(kline, found, events, known=known)
         elif (ids := self._ids_of(kline)) is None:
             self._forget_ids()
             self.unaudited += 1
@@ -358,8 +363,17 @@ class CandleAudit:
                 self._enter(kline, differences(kline, joined(parts), rounded=self._rounded), events)
         self._longer = waiting
 
-    def _enter(self, kline: KlineMessage, found: list[str], events: list[tuple[str, LedgerEvent]]) -> None:
+    def _enter(
+        self,
+        kline: KlineMessage,
+        found: list[str],
+        events: list[tuple[str, LedgerEvent]],
+        *,
+        known: bool = True,
+    ) -> None:
         self.audited += 1
+        if known and kline["open_time_ms"] > self._resumed_ms.get(kline["interval"], -1):
+            self.compared += 1
         if found:
             self.different += 1
             open_time = kline["open_time_ms"]

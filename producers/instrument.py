@@ -153,6 +153,11 @@ class Instrument:
         return self._entries.candles.audited, self._entries.candles.different, self._entries.candles.unaudited
 
     @property
+    def compared_bars(self) -> int:
+        """Closed bars whose values were held to all their trades; see `CandleAudit.compared`."""
+        return self._entries.candles.compared
+
+    @property
     def _intervals(self) -> tuple[str, ...]:
         return (*self._klines, *(self._built.intervals if self._built is not None else ()))
 

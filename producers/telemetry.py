@@ -72,6 +72,7 @@ class Telemetry:
         bars = [instrument.audited_bars for instrument in instruments]
         for index, name in enumerate(("audited_bars", "different_bars", "unaudited_bars")):
             gauge(name, sum(counts[index] for counts in bars))
+        gauge("compared_bars", sum(instrument.compared_bars for instrument in instruments))
         gauge("queue_length", self._publisher.outstanding)
         gauge("dead_letters", self._rejections.count)
         gauge("dead_letters_lost", self._publisher.dead_letters.lost)

@@ -29,10 +29,13 @@ class LatestMetrics:
 
     def __init__(self) -> None:
         self._reports: dict[tuple[str, str], tuple[float, dict[str, Any]]] = {}
+        self._gauges: dict[tuple[str, str, int | None], dict[str, float]] = {}  # by process
 
     def receive(self, metrics: dict[str, Any], received_s: float) -> None:
         """Take a message; `received_s` is of a monotonic clock."""
-        self._reports[metrics["service"], metrics["instance"]] = received_s, metrics
+        service, instance = metrics["service"], metrics["instance"]
+        self._reports[service, instance] = received_s, metrics
+        self._gauges[service, instance, metrics.get("pid")] = metrics.get("gauges", {})
 
     def __iter__(self) -> Iterator[tuple[float, dict[str, Any]]]:
         """Receive time and message of each service."""
@@ -47,6 +50,16 @@ class LatestMetrics:
                 if name == service and instance in (None, number)
             ),
             None,
+        )
+
+    def total(self, gauge: str, service: str, instance: str | None = None) -> int:
+        """Sum over all processes of a service, ended ones included, of what each has counted from 0 on."""
+        return int(
+            sum(
+                gauges.get(gauge, 0)
+                for (name, number, _), gauges in self._gauges.items()
+                if name == service and instance in (None, number)
+            )
         )
 
     def ages_s(self, now_s: float, pid: int | None) -> dict[str, float]:
@@ -107,6 +120,10 @@ class MetricsTail:
     def metrics(self, service: str, instance: str | None = None) -> tuple[float, dict[str, Any]] | None:
         """The latest metrics of a service, and when they arrived (monotonic seconds)."""
         return self._metrics.of(service, instance)
+
+    def total(self, gauge: str, service: str, instance: str | None = None) -> int:
+        """See `LatestMetrics.total`."""
+        return self._metrics.total(gauge, service, instance)
 
     @property
     def ledger(self) -> tuple[LedgerRow, ...]:

@@ -16,7 +16,7 @@ from cryptostream.run.data_directory import DataDirectory
 from cryptostream.run.metrics_tail import MetricsTail
 from cryptostream.run.options import RunOptions
 from cryptostream.run.proof.checks import Result, Status
-from cryptostream.run.proof.inspection import Asked, Inspection
+from cryptostream.run.proof.inspection import Asked, Inspection, Producers
 from cryptostream.run.services import PRODUCERS, SIMULATOR, Wiring, replay_command, simulator_command
 from cryptostream.run.simulator import SimulatorClient
 from cryptostream.run.source import SourceKind
@@ -216,12 +216,17 @@ class Venue:
             bare=self._bare,
             bases=self._bases,
         )
-        reported = partial(self._reported, metrics_tail)
-        self._inspection = Inspection(asked, metrics_tail, open_reader, self.simulator, reported)
+        producers = Producers(
+            partial(self._reported, metrics_tail), partial(self._compared_bars, metrics_tail)
+        )
+        self._inspection = Inspection(asked, metrics_tail, open_reader, self.simulator, producers)
 
     def _reported(self, metrics_tail: MetricsTail) -> dict[str, Any] | None:
         report = self.producer_metrics(metrics_tail)
         return None if report is None else report[1]
+
+    def _compared_bars(self, metrics_tail: MetricsTail) -> int:
+        return metrics_tail.total("compared_bars", _PRODUCER, self.instance if self.several else None)
 
     def producer_metrics(self, metrics_tail: MetricsTail) -> tuple[float, dict[str, Any]] | None:
         """The latest metrics of its producers, and when they arrived (monotonic seconds)."""

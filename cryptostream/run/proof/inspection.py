@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from consumers.enrich.quotes import QUOTE_PERIOD_MS
 from consumers.measurements import BOOK, KLINE, QUOTE, TRADE
@@ -68,6 +68,18 @@ class Asked:
     bases: Mapping[str, int] = field(default_factory=dict)
 
 
+class Producers(NamedTuple):
+    """What the producers of the exchange say of themselves.
+
+    Attributes:
+        metrics: their latest; None before they have begun to listen.
+        compared_bars: bars of this run that they have compared with all their trades.
+    """
+
+    metrics: Callable[[], Mapping[str, Any] | None]
+    compared_bars: Callable[[], int]
+
+
 class Inspection:
     """Asks the exchange when the run begins to listen and when it ends; then makes the checks."""
 
@@ -77,14 +89,11 @@ class Inspection:
         metrics_tail: MetricsTail,
         open_reader: Callable[[], Reader],
         simulator: SimulatorClient,
-        reported: Callable[[], Mapping[str, Any] | None],
+        producers: Producers,
     ) -> None:
-        """Args:
-        reported: the latest metrics of the producers of this exchange; None before they have begun to listen.
-        """
         self._asked = asked
         self._exchange = asked.exchange.name
-        self._reported = reported
+        self._producers = producers
         self._metrics_tail = metrics_tail
         self._open_reader = open_reader
         self._simulator = simulator
@@ -99,7 +108,7 @@ class Inspection:
 
     def tick(self) -> None:
         """Ask once the producers listen: what was issued before is not expected of them."""
-        metrics = self._reported()
+        metrics = self._producers.metrics()
         if metrics is None or self._asked.recording:
             return
         self._heard = self._heard or metrics["messages"] > 0
@@ -382,8 +391,20 @@ class Inspection:
         elif not self._asked.recording:
             # No bar has closed in so short a run.
             parts.append(f"no bar of {self._shortest} to compare the trades with")
+        parts += self._compared_text()
         parts.append(f"{counted.rows:,} of {counted.claimed:,} rows counted in the store")
         return ", ".join([*parts, *prices.in_words()])
+
+    def _compared_text(self) -> list[str]:
+        """How many bars are proved beyond the exchange's word; those that we build are sums of trades."""
+        if self._asked.exchange.promises.bars.source == "trades":
+            return []
+        claims = self._metrics_tail.claims(self._exchange).items()
+        bars = sum(claim.ids.id_count() for series, claim in claims if series.interval)
+        if not bars:
+            return []
+        compared = min(self._producers.compared_bars(), bars)
+        return [f"the values of {compared:,} of {bars:,} bars with those of their trades"]
 
 
 def _time_ms(row: Row) -> int:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.candle_audit import MAX_BARS, MAX_TRADES, CandleAudit, candle_of
+from producers.candle_audit import MAX_BARS, MAX_TRADES, CandleAudit, KnownTrade, candle_of
 from shared.intervals import INTERVAL_MS
 from tests.builders import NOW_MS, kline, trade
 from tests.unit.producers.bars_of_trades import Made, bar, issued, market, text
@@ -130,6 +130,33 @@ def test_a_bar_of_rest_after_nothing_known_is_unaudited() -> None:
     bars[0] |= {"first_trade_id": None, "last_trade_id": None}
     assert said(audit := fed(trades, bars)) == []
     assert counts(audit) == (0, 0, 1)
+
+
+def test_a_bar_without_trades_is_compared_only_where_the_ids_around_it_are_known() -> None:
+    trades, bars = market([[], [(100, 5, True)], [], [(99, 5, True)]])
+    audit = fed(trades, bars)
+    assert said(audit) == []
+    assert (audit.audited, audit.compared) == (4, 3)  # trades before the first known one may exist
+
+
+def test_bars_of_an_earlier_process_are_compared_and_counted_by_that_one() -> None:
+    trades, bars = market([[(100, 5, True)], [(101, 6, False)], [(99, 5, True)]])
+    audit = CandleAudit(("1m",))
+    audit.begin(NOW_MS + 2 * MINUTE)
+    values = [issued(each, one) for each, one in trades.items()]
+    known = [
+        KnownTrade(
+            each["trade_id"],
+            NOW_MS + at * MINUTE,
+            (each["price"], each["quantity"], each["buyer_is_maker"]),
+        )
+        for at, each in enumerate(values)
+    ]
+    audit.resume(known[:2], bars[:2])
+    audit.receive_trade(issued(103, trades[103]))
+    audit.receive_bar(bars[2])
+    assert said(audit) == []
+    assert (audit.audited, audit.compared) == (3, 1)
 
 
 def test_trades_that_no_bar_claims_are_named() -> None:

@@ -34,6 +34,7 @@ def instrument(**fields: Any) -> Any:
         "halted": False,
         "book_audits": (0, 0),
         "audited_bars": (0, 0, 0),
+        "compared_bars": 0,
     }
     return SimpleNamespace(**usual | fields)
 
@@ -107,8 +108,12 @@ def test_a_producer_is_warm_when_nothing_is_to_be_filled_in(bench: Bench) -> Non
 
 def test_figures_of_instruments_are_added_up(bench: Bench) -> None:
     found = bench.publish(
-        instrument(missing_trades=3, book_audits=(2, 7), audited_bars=(10, 1, 2), uncarried=[QUIET]),
-        instrument(missing_trades=4, book_audits=(1, 0), audited_bars=(5, 0, 1), keeps_book=False),
+        instrument(
+            missing_trades=3, book_audits=(2, 7), audited_bars=(10, 1, 2), compared_bars=9, uncarried=[QUIET]
+        ),
+        instrument(
+            missing_trades=4, book_audits=(1, 0), audited_bars=(5, 0, 1), compared_bars=5, keeps_book=False
+        ),
     )
     assert (found["missing_trades"], found["uncarried"], found["books"], found["synced_books"]) == (
         7,
@@ -118,6 +123,7 @@ def test_figures_of_instruments_are_added_up(bench: Bench) -> None:
     )
     assert (found["book_audits"], found["book_drift_levels"]) == (3, 7)
     assert (found["audited_bars"], found["different_bars"], found["unaudited_bars"]) == (15, 1, 3)
+    assert found["compared_bars"] == 14
 
 
 def test_the_exchanges_clock_is_told_by_how_far_it_is_ahead(bench: Bench) -> None:

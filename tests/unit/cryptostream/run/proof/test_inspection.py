@@ -14,8 +14,13 @@ from consumers.stores.sqlite_reader import SqliteReader
 from cryptostream.run.proof import inspection as module
 from cryptostream.run.proof.checks import Series, Status
 from cryptostream.run.proof.exchange_state import ExchangeState
-from cryptostream.run.proof.inspection import Asked, Inspection
+from cryptostream.run.proof.inspection import Asked, Inspection, Producers
+from cryptostream.run.proof.recounting import Claim
 from producers.exchanges.binance.exchange import BINANCE
+from producers.exchanges.kraken.exchange import KRAKEN
+from producers.exchanges.port import Exchange
+from shared.id_ranges import IdRanges
+from shared.ledger import LedgerSeries
 from tests.builders import NOW_MS
 
 SYMBOL = "BTCUSDC"
@@ -31,23 +36,26 @@ class AtOnce:
 class Market:
     """An exchange whose newest trade is `newest`, and producers that report `metrics`."""
 
-    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch, exchange: Exchange = BINANCE) -> None:
         monkeypatch.setattr(module, "query_exchange", self.query)
         monkeypatch.setattr(module, "BackgroundQuery", AtOnce)
         self.newest = 100
         self.entered: dict[Series, int] = {}
         self.metrics: Mapping[str, Any] | None = None
+        self.claims: dict[LedgerSeries, Claim] = {}
+        self.compared_bars = 0
         SqliteStore(path, ticks_expiry_ns=None).close()
         tail: Any = SimpleNamespace(
             newest_ms=lambda _: None,
             entered=lambda _: self.entered,
             first_trades=lambda _: {},
             uncarried=lambda _: (),
-            claims=lambda _: {},
+            claims=lambda _: self.claims,
         )
-        asked = Asked(BINANCE, (SYMBOL,), ("1d",), "http://exchange", recording=False, warm=False)
+        asked = Asked(exchange, (SYMBOL,), ("1d",), "http://exchange", recording=False, warm=False)
         simulator: Any = None
-        self.inspection = Inspection(asked, tail, lambda: SqliteReader(path), simulator, lambda: self.metrics)
+        producers = Producers(lambda: self.metrics, lambda: self.compared_bars)
+        self.inspection = Inspection(asked, tail, lambda: SqliteReader(path), simulator, producers)
 
     def query(self, _audit: Any, _url: str, _symbols: Sequence[str]) -> ExchangeState:
         return ExchangeState(NOW_MS, NOW_MS, {SYMBOL: self.newest}, {})
@@ -97,3 +105,29 @@ def test_streams_over_which_nothing_came_prove_nothing(market: Market) -> None:
     market.inspection.tick()
     market.end()
     assert market.faults() == [("streams", Status.UNKNOWN)]
+
+
+def compared(market: Market) -> list[str]:
+    _, checked = market.inspection.results(8.0)
+    return [part for part in checked.split(", ") if "bars with those" in part]
+
+
+def test_how_many_bars_were_held_to_their_trades_is_said(
+    market: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    market.end()
+    assert compared(market) == []
+    market.claims = {
+        LedgerSeries("binance", SYMBOL, "klines", "1d"): Claim(IdRanges([(1, 300), (302, 311)])),
+        LedgerSeries("binance", SYMBOL, "trades", ""): Claim(IdRanges([(1, 100)])),
+    }
+    market.compared_bars = 12
+    assert compared(market) == ["the values of 12 of 310 bars with those of their trades"]
+    # Another producer on the same broker may have compared more.
+    market.compared_bars = 400
+    assert compared(market) == ["the values of 310 of 310 bars with those of their trades"]
+    # Bars that we build are sums of their trades.
+    sums = Market(tmp_path / "built.db", monkeypatch, KRAKEN)
+    sums.claims = market.claims
+    sums.end()
+    assert compared(sums) == []
