@@ -147,6 +147,8 @@ class CandleAudit:
         self._longer: deque[KlineMessage] = deque()
         self._seconds: list[Candle | None] = []  # of the minute that is being built
         self._minutes: dict[int, Candle | None] = {}  # by open time
+        self._known = True  # all trades of the minute that is being built
+        self._unknown: set[int] = set()  # minutes of which nothing proves that these were all trades
         self._next_id: int | None = None  # first trade id after the bars checked, if known
         self._certain = False  # the newest of them was equal to its trades, so it ended where it says
         self._next_ms = -1  # open time of the next base bar
@@ -281,18 +283,20 @@ class CandleAudit:
             # Without trades by its count or by its ids; if these disagree, one of them is wrong.
             candle = flat_candle(self._close)
             found = differences(kline, candle)
-            # Without a known bar before nothing tells that no trade was issued.
-            known = self._next_id is not None
+            # Without a known bar before nothing tells that no trade was issued, nor at which price.
+            known = self._next_id is not None and self._close is not None
             self._certain = self._certain and not found
             self._enter(kline, found, events, known=known)
         elif (ids := self._ids_of(kline)) is None:
+            known = False
             self._forget_ids()
             self.unaudited += 1
         else:
             candle = self._check_trades(kline, *ids, events)
+            known = candle is not None
         self._close = candle.close if candle is not None else None
         self._next_ms = open_time + step
-        self._gather(open_time, step, candle)
+        self._gather(open_time, step, candle, known=known)
 
     def _check_trades(
         self, kline: KlineMessage, first: int, last: int, events: list[tuple[str, LedgerEvent]]
@@ -317,7 +321,7 @@ class CandleAudit:
         if candle is None and not found:
             self.unaudited += 1
         else:
-            self._enter(kline, found, events)
+            self._enter(kline, found, events, known=candle is not None)
         self._certain = candle is not None and not found
         if not self._certain and kline["last_trade_id"] is None:
             self._forget_ids()  # by its own count it may have ended elsewhere: later bars are not held to it
@@ -335,17 +339,23 @@ class CandleAudit:
             del self._trades[trade_id]
         return stray
 
-    def _gather(self, open_time: int, step: int, candle: Candle | None) -> None:
+    def _gather(self, open_time: int, step: int, candle: Candle | None, *, known: bool) -> None:
         """Keep the candle for the intervals that are built from it."""
         minute = open_time - open_time % _MINUTE_MS
         if open_time == minute:
             self._seconds.clear()
+            self._known = True
         self._seconds.append(candle)
+        self._known = self._known and known
         if self._next_ms % _MINUTE_MS == 0:
             parts = [part for part in self._seconds if part is not None]
             self._minutes[minute] = joined(parts) if len(parts) == _MINUTE_MS // step else None
+            if not self._known:
+                self._unknown.add(minute)
             if len(self._minutes) > _MINUTES:
-                del self._minutes[next(iter(self._minutes))]
+                oldest = next(iter(self._minutes))
+                del self._minutes[oldest]
+                self._unknown.discard(oldest)
 
     def _check_longer(self, events: list[tuple[str, LedgerEvent]]) -> None:
         waiting: deque[KlineMessage] = deque()
@@ -360,7 +370,9 @@ class CandleAudit:
             if len(parts) < len(minutes):
                 self.unaudited += 1
             else:
-                self._enter(kline, differences(kline, joined(parts), rounded=self._rounded), events)
+                known = self._unknown.isdisjoint(range(first, end, _MINUTE_MS))
+                found = differences(kline, joined(parts), rounded=self._rounded)
+                self._enter(kline, found, events, known=known)
         self._longer = waiting
 
     def _enter(
@@ -369,7 +381,7 @@ class CandleAudit:
         found: list[str],
         events: list[tuple[str, LedgerEvent]],
         *,
-        known: bool = True,
+        known: bool,
     ) -> None:
         self.audited += 1
         if known and kline["open_time_ms"] > self._resumed_ms.get(kline["interval"], -1):

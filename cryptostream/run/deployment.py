@@ -284,8 +284,9 @@ class LocalDeployment:
         """
         if self._metrics_tail is not None:
             self._metrics_tail.poll(timeout_s)
+        pids = self.children.pids()
         for venue in self.venues:
-            venue.tick()
+            venue.tick(pids.get(venue.producers_child))
         now_s = time.monotonic()
         if self._broker is not None:
             self._broker.tick(now_s)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import orjson
@@ -29,13 +29,14 @@ class LatestMetrics:
 
     def __init__(self) -> None:
         self._reports: dict[tuple[str, str], tuple[float, dict[str, Any]]] = {}
-        self._gauges: dict[tuple[str, str, int | None], dict[str, float]] = {}  # by process
+        self._gauges: dict[tuple[str, int | None], dict[str, float]] = {}  # by process
 
     def receive(self, metrics: dict[str, Any], received_s: float) -> None:
         """Take a message; `received_s` is of a monotonic clock."""
-        service, instance = metrics["service"], metrics["instance"]
+        service, instance, gauges = metrics["service"], metrics["instance"], metrics.get("gauges") or {}
         self._reports[service, instance] = received_s, metrics
-        self._gauges[service, instance, metrics.get("pid")] = metrics.get("gauges", {})
+        counted = {name: value for name, value in gauges.items() if isinstance(value, int | float)}
+        self._gauges[service, metrics.get("pid")] = counted
 
     def __iter__(self) -> Iterator[tuple[float, dict[str, Any]]]:
         """Receive time and message of each service."""
@@ -52,15 +53,9 @@ class LatestMetrics:
             None,
         )
 
-    def total(self, gauge: str, service: str, instance: str | None = None) -> int:
-        """Sum over all processes of a service, ended ones included, of what each has counted from 0 on."""
-        return int(
-            sum(
-                gauges.get(gauge, 0)
-                for (name, number, _), gauges in self._gauges.items()
-                if name == service and instance in (None, number)
-            )
-        )
+    def total(self, gauge: str, service: str, pids: Iterable[int]) -> int:
+        """Sum over these processes of a service, ended ones included, of what each has counted from 0 on."""
+        return int(sum(self._gauges.get((service, pid), {}).get(gauge, 0) for pid in pids))
 
     def ages_s(self, now_s: float, pid: int | None) -> dict[str, float]:
         """Seconds since each service of this process reported.
@@ -121,9 +116,9 @@ class MetricsTail:
         """The latest metrics of a service, and when they arrived (monotonic seconds)."""
         return self._metrics.of(service, instance)
 
-    def total(self, gauge: str, service: str, instance: str | None = None) -> int:
+    def total(self, gauge: str, service: str, pids: Iterable[int]) -> int:
         """See `LatestMetrics.total`."""
-        return self._metrics.total(gauge, service, instance)
+        return self._metrics.total(gauge, service, pids)
 
     @property
     def ledger(self) -> tuple[LedgerRow, ...]:

@@ -68,6 +68,7 @@ class Venue:
         self._producers_begun = False
         self._bare: frozenset[str] = frozenset()  # symbols without a stored trade when the run began
         self._bases: dict[str, int] = {}  # the trade after which each of these begins
+        self._pids: set[int] = set()  # of all processes of its producers in this run
         self._unplaced: tuple[str, ...] = ()
         self._inspection: Inspection | None = None
 
@@ -226,7 +227,7 @@ class Venue:
         return None if report is None else report[1]
 
     def _compared_bars(self, metrics_tail: MetricsTail) -> int:
-        return metrics_tail.total("compared_bars", _PRODUCER, self.instance if self.several else None)
+        return metrics_tail.total("compared_bars", _PRODUCER, self._pids)
 
     def producer_metrics(self, metrics_tail: MetricsTail) -> tuple[float, dict[str, Any]] | None:
         """The latest metrics of its producers, and when they arrived (monotonic seconds)."""
@@ -239,7 +240,12 @@ class Venue:
             raise RuntimeError("the deployment has not been started")
         return self._inspection
 
-    def tick(self) -> None:
+    def tick(self, producers_pid: int | None) -> None:
+        """Args:
+        producers_pid: of the producers' present process; None without one.
+        """
+        if producers_pid is not None:
+            self._pids.add(producers_pid)
         self.simulator.tick()
         if self._inspection is not None:
             self._inspection.tick()

@@ -139,6 +139,30 @@ def test_a_bar_without_trades_is_compared_only_where_the_ids_around_it_are_known
     assert (audit.audited, audit.compared) == (4, 3)  # trades before the first known one may exist
 
 
+def test_a_longer_bar_is_compared_only_where_all_its_minutes_are() -> None:
+    trades, minutes = market([[], [], [], [], [], [(100, 5, True)], [], [], [], []])
+    quiet, traded = bar(0, {}, interval="5m"), bar(1, trades, interval="5m")
+    audit = fed(trades, [*minutes, quiet, traded], ("1m", "5m"))
+    assert said(audit) == []
+    assert (audit.audited, audit.compared) == (12, 6)
+
+
+def test_a_bar_without_one_of_its_trades_is_not_compared_though_its_ids_are_wrong() -> None:
+    _, bars = market([[(100, 5, True)], [(101, 6, False), (99, 5, True)]])
+    bars[1] |= {"first_trade_id": 101, "last_trade_id": 102}
+    audit = fed({}, bars)
+    assert [number for _, number, _ in said(audit)] == [1]
+    assert (audit.different, audit.compared) == (1, 0)
+
+
+def test_a_bar_without_trades_after_one_of_unknown_trades_is_not_compared() -> None:
+    _, bars = market([[(100, 5, True)], []])
+    bars[1] |= dict.fromkeys(("open", "high", "low", "close"), "777.00000000")
+    audit = fed({}, bars)
+    assert said(audit) == []
+    assert audit.compared == 0
+
+
 def test_bars_of_an_earlier_process_are_compared_and_counted_by_that_one() -> None:
     trades, bars = market([[(100, 5, True)], [(101, 6, False)], [(99, 5, True)]])
     audit = CandleAudit(("1m",))

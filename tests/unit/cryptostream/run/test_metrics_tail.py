@@ -45,12 +45,14 @@ def test_a_process_that_was_started_again_and_has_not_begun_leaves_unknown_what_
 
 def test_what_processes_count_from_0_on_is_added_up_over_those_that_have_ended() -> None:
     metrics = LatestMetrics()
-    for pid, instance, bars in ((41, "0", 3), (41, "0", 10), (42, "0", 2), (43, "kraken", 7)):
-        metrics.receive({**said("producer", pid, instance), "gauges": {"compared_bars": bars}}, 1.0)
-    metrics.receive({**said("consumer", 44), "gauges": {"compared_bars": 100}}, 1.0)
-    assert metrics.total("compared_bars", "producer") == 19
-    assert metrics.total("compared_bars", "producer", "0") == 12
-    assert metrics.total("unheard_of", "producer") == 0
+    for pid, bars in ((41, 3), (41, 10), (42, 2), (43, 700)):
+        metrics.receive({**said("producer", pid), "gauges": {"compared_bars": bars}}, 1.0)
+    metrics.receive({**said("consumer", 42), "gauges": {"compared_bars": 100}}, 1.0)
+    metrics.receive({**said("producer", 44), "gauges": None}, 1.0)
+    metrics.receive({**said("producer", 45), "gauges": {"compared_bars": "many"}}, 1.0)
+    # 43 is another run's, on the same broker.
+    assert metrics.total("compared_bars", "producer", {41, 42, 44, 45, 46}) == 12
+    assert metrics.total("unheard_of", "producer", {41}) == 0
 
 
 class Records:
