@@ -21,8 +21,8 @@ from shared.trade_ids import number_of, split
 
 # Trades read again at a restart, for bars that were open: 50 pages.
 MOST_READ: Final = 50_000
-# Trades read at the first start, so that short bars have some history: so few pages that four symbols have them
-# within half a minute at the pace that Kraken allows.
+# Trades read at the first start, so that short bars have some history. So few pages that four symbols have
+# them within half a minute at the pace that Kraken allows.
 MOST_WARMING: Final = 4_000
 _WARMING_MS: Final = (21_600_000, 3_600_000, 600_000, 60_000)
 # Trades of the stream that wait for the first page of earlier ones: some minutes of a busy market.
@@ -45,9 +45,6 @@ class BuiltBars:
     Args:
         exchange, symbol: of the messages.
         intervals: those to publish.
-
-    Attributes:
-        promised_ms: by interval, as `KlineSequence.promised_ms`.
     """
 
     def __init__(self, exchange: str, symbol: str, intervals: Sequence[str]) -> None:
@@ -61,12 +58,17 @@ class BuiltBars:
         self._unread_ms: int | None = None  # not read yet from then on; None after the last page
         self._again_ms = 0  # not read again before
         self._live: dict[str, tuple[str, int]] = {}  # close and count of the newest open bars published
-        self.promised_ms: dict[str, int] = dict.fromkeys(self.intervals, 0)
+        self._promised_ms: dict[str, int] = dict.fromkeys(self.intervals, 0)
+        self._latest_promise_ms = 0
 
     @property
     def filling(self) -> bool:
         """Earlier trades are read, or bars wait for missing ones."""
         return self._reading or self._unread_ms is not None or bool(self._builder.holes)
+
+    def promised_ms(self, interval: str) -> int:
+        """As `KlineSequence.promised_ms`."""
+        return self._promised_ms[interval]
 
     def begin(
         self, start_positions: Mapping[str, StartPosition], server_time_ms: int, *, warm: bool
@@ -82,12 +84,13 @@ class BuiltBars:
             known = start_positions.get(klines_series(self._exchange, self._symbol, interval))
             step = INTERVAL_MS[interval]
             if known is None or known.last_id > server_time_ms:
-                self.promised_ms[interval] = server_time_ms - server_time_ms % step
+                self._promised_ms[interval] = server_time_ms - server_time_ms % step
                 continue
             # A producer that was killed may have published bars that its progress does not tell of.
             last, holes = bars_start(known, step, server_time_ms, 0.0)
             self._published[interval] = last = min((last, *((hole.first - 1) * step for hole in holes)))
             begins_ms.append(last + step)
+        self._latest_promise_ms = max(self._promised_ms.values(), default=0)
         most = MOST_READ if begins_ms else MOST_WARMING
         if warm and not begins_ms:
             begins_ms += [server_time_ms - span_ms for span_ms in _WARMING_MS]
@@ -137,10 +140,17 @@ class BuiltBars:
 
     def receive(self, trade: TradeMessage) -> list[BarEvent]:
         """Take a trade that is published."""
+        if trade["trade_time_ms"] < self._latest_promise_ms:
+            self._promise_from(trade["trade_time_ms"])
         if self._early is None:
             return self._published_of(self._builder.receive(trade))
         self._early.append(trade)
         return self._begin_now() if len(self._early) > _MOST_EARLY else []
+
+    def _promise_from(self, time_ms: int) -> None:
+        for interval, promised_ms in self._promised_ms.items():
+            self._promised_ms[interval] = min(promised_ms, time_ms - time_ms % INTERVAL_MS[interval])
+        self._latest_promise_ms = max(self._promised_ms.values())
 
     def settle(self, event: LedgerEvent) -> list[BarEvent]:
         """Take an entry about trades: bars wait no longer for those that are given up."""
@@ -178,8 +188,8 @@ class BuiltBars:
         events: list[BarEvent] = []
         for interval in self.intervals:
             waiting = self._builder.waiting(interval)
-            if waiting is not None and waiting[1] >= self.promised_ms[interval]:
-                first = max(waiting[0], self.promised_ms[interval])
+            if waiting is not None and waiting[1] >= self._promised_ms[interval]:
+                first = max(waiting[0], self._promised_ms[interval])
                 events.append((interval, LedgerEvent("expected", first, waiting[1])))
         return events
 

@@ -144,15 +144,15 @@ class EffectRunner:
         received_ms, exchange = message["received_time_ms"], message["exchange"]
         live = message["source"] == "stream"
         note_progress = self.progress.follow(instrument, effect)
-        entered = instrument.enters_when_delivered(effect)
+        bar = instrument.entry_when_delivered(effect)
 
         def delivered(partition: int, offset: int) -> None:
             if live:
                 now_ms = self._clock.now_ms()
                 stream = topic.removeprefix("market.").split(".")[0]
                 self._metrics.latency(exchange, stream, "kafka", now_ms, now_ms - received_ms)
-            if entered:
-                instrument.delivered(message)  # before its progress, which is written after its entry
+            if bar is not None:
+                instrument.delivered(bar)  # before its progress, which is written after its entry
             if note_progress is not None:
                 note_progress(partition, offset)
 

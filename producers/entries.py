@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from producers.built_bars import BarEvent, BuiltBars
 from producers.candle_audit import CandleAudit
 from producers.effects import Effect, LedgerEvent, Publish
+from producers.kline_sequence import KlineSequence
 from producers.ledger_events import LedgerEvents
 from producers.read_back import ReadBack
 from producers.trade_sequence import TradeSequence
@@ -16,19 +18,32 @@ from shared.topics import TRADES
 from shared.trade_ids import number_of
 
 
+class BarEntry(NamedTuple):
+    """What the ledger needs of a bar."""
+
+    interval: str
+    open_ms: int
+    received_ms: int
+    source: Source
+
+
+def entry_of(kline: KlineMessage) -> BarEntry:
+    return BarEntry(kline["interval"], kline["open_time_ms"], kline["received_time_ms"], kline["source"])
+
+
 class Entries:
     """What is entered of a symbol.
 
     Args:
         candles: compares closed bars with the trades.
         trades: is told of the trades that bars count.
+        klines: the series of bars of an exchange that has its own, by interval.
         built: bars that are built of trades; None: the exchange has its own.
 
     Attributes:
         ledger: the events that the next `tick` of the instrument gives.
         source: of the newest message.
         bar_ms: when the newest closed bar was received.
-        promised_ms: by interval, as `KlineSequence.promised_ms`.
     """
 
     def __init__(
@@ -37,14 +52,16 @@ class Entries:
         symbol: str,
         candles: CandleAudit,
         trades: TradeSequence,
+        *,
+        klines: Mapping[str, KlineSequence],
         built: BuiltBars | None,
     ) -> None:
         self.ledger = LedgerEvents(exchange, symbol)
         self.candles = candles
         self.source: Source = "stream"
         self.bar_ms = 0
-        self.promised_ms: dict[str, int] = {}
         self._trades = trades
+        self._klines = klines
         self._built = built
 
     @property
@@ -111,17 +128,21 @@ class Entries:
         first, last = kline["first_trade_id"], kline["last_trade_id"]
         if first is not None and last is not None and last - first + 1 == kline["trade_count"] > 0:
             self._trades.counted(first, last)
-        if not (followed and self.awaits_delivery(kline)):
-            self.expect_bar(kline)
+        # One that is sent again, because it was revised, is expected as it was the first time.
+        again = self._built is not None and not followed
+        if not ((followed or again) and self.awaits_delivery(kline)):
+            self.expect_bar(entry_of(kline))
 
     def awaits_delivery(self, kline: KlineMessage) -> bool:
         """The bar is not promised: it is expected once Kafka has it."""
-        return kline["open_time_ms"] < self.promised_ms.get(kline["interval"], 0)
+        interval = kline["interval"]
+        if self._built is not None:
+            return kline["open_time_ms"] < self._built.promised_ms(interval)
+        return kline["open_time_ms"] < self._klines[interval].promised_ms
 
-    def expect_bar(self, kline: KlineMessage) -> None:
+    def expect_bar(self, bar: BarEntry) -> None:
         """Enter a closed bar as expected."""
-        interval, source, received_ms = kline["interval"], kline["source"], kline["received_time_ms"]
-        open_ms = kline["open_time_ms"]
+        interval, open_ms, received_ms, source = bar
         for kind in ("expected", "repaired") if source == "backfill" else ("expected",):
             self.ledger.add(
                 kind,

@@ -15,7 +15,7 @@ from producers.built_bars import BuiltBars
 from producers.candle_audit import CandleAudit
 from producers.doubt_report import DoubtReport
 from producers.effects import Effect, LedgerEvent, ProbeResult, ProbeStreams, ProveTrades, Publish
-from producers.entries import Entries
+from producers.entries import BarEntry, Entries, entry_of
 from producers.exchanges.port import Pace, Promises
 from producers.exchanges.stream_events import BookUpdate
 from producers.halts import Halts
@@ -82,8 +82,11 @@ class Instrument:
         by = None if promises is None else promises.trades
         by_time, by_neighbours = (False, False) if by is None else (by.repair == "time", by.neighbours)
         self._trades = TradeSequence(symbol, self._halts, by_time=by_time, by_neighbours=by_neighbours)
-        self._entries = Entries(exchange, symbol, CandleAudit(intervals), self._trades, self._built)
-        self._delivered: deque[KlineMessage] = deque()  # not entered yet
+        candles = CandleAudit(intervals)
+        self._entries = Entries(
+            exchange, symbol, candles, self._trades, klines=self._klines, built=self._built
+        )
+        self._delivered: deque[BarEntry] = deque()  # not entered yet
         integrity = "ids" if promises is None else promises.book.integrity
         self._book = BookFeed(symbol, book_interval_ms, uniform, book_audit_ms)
         self._streamed: StreamedBookFeed | None = None
@@ -196,11 +199,9 @@ class Instrument:
             if known is not None:
                 last_open_time_ms, holes = bars_start(known, interval_ms(interval), server_time_ms, now_s)
             raised = klines.begin(last_open_time_ms, server_time_ms, self._warmup_bars, holes)
-            self._entries.promised_ms[interval] = klines.promised_ms
             effects += self._entries.enter(raised, "klines", interval, server_time_ms, "backfill")
         if self._built is not None:
             effects += self._built.begin(start_positions, server_time_ms, warm=self._warmup_bars > 0)
-            self._entries.promised_ms |= self._built.promised_ms
         for stream, of, found in beyond_progress(
             start_positions, self.exchange, self.symbol, self._intervals
         ):
@@ -570,14 +571,15 @@ class Instrument:
         """Number of completeness events that the next `tick` gives."""
         return len(self._entries.ledger)
 
-    def enters_when_delivered(self, effect: Publish) -> bool:
-        """`delivered` is to be told of its delivery."""
-        closed = effect.progress_id is not None and effect.message.get("closed", False)
-        return closed and self._entries.awaits_delivery(effect.message)
+    def entry_when_delivered(self, effect: Publish) -> BarEntry | None:
+        """What `delivered` is to be told once Kafka has the record; None: nothing."""
+        if effect.progress_id is None or not effect.message.get("closed", False):
+            return None
+        return entry_of(effect.message) if self._entries.awaits_delivery(effect.message) else None
 
-    def delivered(self, kline: KlineMessage) -> None:
-        """Kafka has a bar of `enters_when_delivered`. Called from any thread."""
-        self._delivered.append(kline)
+    def delivered(self, bar: BarEntry) -> None:
+        """Kafka has a bar of `entry_when_delivered`. Called from any thread."""
+        self._delivered.append(bar)
 
     def tick(self) -> list[Publish]:
         """The completeness events gathered since the last call; call it about once a second."""

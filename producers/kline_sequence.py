@@ -97,7 +97,8 @@ class KlineSequence:
     def promised_ms(self) -> int:
         """Bars from this time on are promised; earlier ones, which warm up a new series, once they are there.
 
-        A producer that is killed before their delivery warms up later ones at its next start.
+        A producer that is killed before their delivery warms up later ones at its next start. It is the bar
+        of the first subscription, by a clock that may be ahead, or the first one that the stream shows.
         """
         return self._promised_ms
 
@@ -156,6 +157,7 @@ class KlineSequence:
     def receive(self, kline: KlineMessage) -> list[Effect]:
         """Take an event of the stream: a closed bar or an update of the open one."""
         self._named.receive(kline)
+        self._promised_ms = min(self._promised_ms, kline["open_time_ms"])
         if self._next is None:
             self._begin_at(kline["open_time_ms"], recorded=kline["source"] == "replay")
         return self._receive_closed(kline) if kline["closed"] else self._receive_open(kline)
@@ -169,6 +171,7 @@ class KlineSequence:
         awaited = self._filling or self._live is not None or self._known_last >= open_time
         if open_time != self._next or awaited or self._named.wanted:
             return False
+        self._promised_ms = min(self._promised_ms, open_time)
         if event_ms - open_time > FINAL_GRACE_MS:
             # The bar before it is closed, which is known already: it was published.
             before = open_time - self._step
@@ -181,6 +184,7 @@ class KlineSequence:
         due = self._filling or self._waiting or self._beside or self._named.wanted
         if kline["open_time_ms"] != self._next or due:
             return None
+        self._promised_ms = min(self._promised_ms, kline["open_time_ms"])
         return self._receive_closed(kline)
 
     def tick(self, exchange_ms: int) -> list[Effect]:
