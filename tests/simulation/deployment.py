@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from shared.errors import CryptoStreamError
+from shared.errors import CryptoStreamError, UnknownSymbol
 from shared.kafka import KafkaClients
 from shared.topics import DEFAULT_PARTITIONS, declared_topics
 from simulator.server.app import Simulator
@@ -19,6 +19,7 @@ from tests.simulation.disturbances import (
     Away,
     ClockStep,
     Disturbance,
+    ExchangeFault,
     Kill,
     Member,
     PowerCut,
@@ -69,6 +70,8 @@ class Deployment:
         self._away_s: dict[str, float] = {}
         self._supervising: set[asyncio.Task[None]] = set()
         self._outages = 0
+        flags = [fault.flag for fault in schedule.of(ExchangeFault)]
+        self._refuses_symbols = any(flag.startswith("rest_4xx") and "status=400" in flag for flag in flags)
         self._begun_s = world.now_s()
         self.broker = Broker(world)
         self.database = MemoryDatabase(world.random, self._travel)
@@ -157,8 +160,15 @@ class Deployment:
         ]
 
     def _excused(self, process: Process) -> bool:
-        """A broker that lost a client's records takes no more of it: its next may be that of its stop."""
-        return self._outages > 0 and isinstance(process.failure, CryptoStreamError)
+        """A broker that lost a client's records takes no more of it: its next may be that of its stop.
+
+        A producer that starts while the exchange says that it does not list the symbol ends, and is started
+        again by whoever supervises it.
+        """
+        failure = process.failure
+        if isinstance(failure, UnknownSymbol) and self._refuses_symbols:
+            return str(failure).startswith("SYMBOLS: ")
+        return self._outages > 0 and isinstance(failure, CryptoStreamError)
 
     async def stop_services(self) -> list[str]:
         """End the services in data-flow order; one line for each that did not end cleanly."""

@@ -64,6 +64,7 @@ _HISTORY_AGAIN_MS: Final = 300_000
 # A clock read to the second is a second late at most; and servers of an exchange differ a little.
 _DATE_PRECISION_MS: Final = 1_500
 _TICKERS_AT_ONCE: Final = 20  # as many as weigh least
+_NAMES_SYMBOLS: Final = frozenset(("symbol", "symbols"))
 _OPTIONAL: Final[dict[OptionalRequest, int]] = {
     "book": weights.DEPTH_WEIGHT,
     "top of book": weights.SMALL_DEPTH_WEIGHT,
@@ -424,6 +425,12 @@ class BinanceRest:
                 self.budget.finished(weight, self._exchange_ms(), used)
         try:
             return decide(status, headers, body, request, read)
+        except UnknownSymbol:
+            if parameters.keys() & _NAMES_SYMBOLS:
+                raise
+            raise ExchangeRefused(
+                f"{request}: refused ({status}, for a symbol, and none was named)"
+            ) from None
         except ExchangeUnavailable as error:
             if error.retry_after:
                 until_ms = self._exchange_ms() + int(error.retry_after * 1000)

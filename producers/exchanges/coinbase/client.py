@@ -47,7 +47,11 @@ class CoinbaseClient:
 
     async def time_ms(self) -> int:
         """The exchange's clock."""
-        return await self.advanced("time", {}, server_time)
+        try:
+            return await self.advanced("time", {}, server_time)
+        except UnknownSymbol:
+            # So a 404 is read, and no product was named.
+            raise ExchangeRefused(f"GET {self._addresses.rest}{ADVANCED}/time: not found (404)") from None
 
     async def listed(self, symbols: Sequence[str]) -> dict[str, Product]:
         """Those of the products that are listed, by symbol; the others are left out."""

@@ -9,7 +9,7 @@ from producers.exchanges.fields import OF_FOREIGN_VALUES, reason
 from producers.exchanges.kraken.answers import result_of
 from producers.exchanges.paced_client import PacedClient
 from producers.exchanges.pacing import Pacer
-from shared.errors import ExchangeUnreadable
+from shared.errors import ExchangeRefused, ExchangeUnreadable, UnknownSymbol
 
 Answer = TypeVar("Answer")
 
@@ -45,7 +45,12 @@ class KrakenClient:
         """
 
         def decide(status: int, headers: Mapping[str, str], body: bytes, request: str) -> Answer:
-            result = result_of(status, headers, body, request)
+            try:
+                result = result_of(status, headers, body, request)
+            except UnknownSymbol:
+                if "pair" in parameters:
+                    raise
+                raise ExchangeRefused(f"{request}: refused (for a pair, and none was named)") from None
             try:
                 return read(result)
             except OF_FOREIGN_VALUES as error:

@@ -212,6 +212,14 @@ def test_where_its_clock_is_refused_the_date_of_the_refusal_tells_the_time() -> 
     assert run(host, lambda rest: rest.klines("BTCUSDC", "1m", 0, 0, NOW_MS)) == []
 
 
+def test_a_clock_that_is_refused_for_a_symbol_is_no_unknown_symbol() -> None:
+    host = Host()
+    host.answers["time"] = (400, b'{"code":-1121,"msg":"Invalid symbol."}')
+    before_s = int(time.time())
+    told_ms = run(host, lambda rest: rest.time_ms())  # of the Date
+    assert before_s * 1000 <= told_ms <= time.time() * 1000
+
+
 def test_nothing_that_was_answered_is_later_than_what_the_exchange_says_then() -> None:
     host = Host()
     late = NOW_MS + 600_000

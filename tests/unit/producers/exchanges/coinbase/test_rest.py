@@ -329,3 +329,11 @@ def test_the_same_trade_is_the_same_from_both_interfaces() -> None:
         assert same_trade(advanced, exchange)
 
     host.run(work)
+
+
+def test_a_clock_that_is_not_found_is_no_unknown_product() -> None:
+    host = Host()
+    host.made["/api/v3/brokerage/time"] = lambda _body: (404, b'{"message":"NotFound"}')
+    with pytest.raises(ExchangeRefused, match="time: "):
+        host.run(lambda rest: rest.time_ms())
+    assert host.run(lambda rest: rest.latest_ms()) >= host.now_ms

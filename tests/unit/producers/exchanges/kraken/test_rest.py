@@ -210,3 +210,10 @@ def test_what_it_does_not_have_it_refuses(host: Host) -> None:
 
     asked(host, ask)
     assert not host.asked
+
+
+def test_a_clock_that_is_refused_for_a_pair_is_no_unknown_pair(host: Host) -> None:
+    host.answers["Time"] = (200, b'{"error":["EQuery:Unknown asset pair"]}')
+    with pytest.raises(ExchangeRefused, match="Time: refused"):
+        asked(host, lambda rest: rest.time_ms())
+    assert asked(host, lambda rest: rest.latest_ms()) >= NOW_MS
