@@ -110,6 +110,7 @@ class StreamConsumer:
         self._given_up = False  # the pending batch, since partitions were revoked meanwhile
         self._failure: Exception | None = None  # of a callback
         self._stop_deadline = 0.0
+        self._hurried = False  # the store has been tried once more since the stop
         self._next_checkpoint = 0.0
         self._next_glance = time.monotonic() + GLANCE_PERIOD_S
         self._last_error: str | None = None
@@ -435,6 +436,8 @@ class StreamConsumer:
         # our pending points would overwrite.
         while not self._gives_up():
             left = until - time.monotonic()
+            if self._stop.is_set() and not self._hurried:
+                left, self._hurried = 0.0, True  # a store that is back by now is used
             if left <= 0:
                 return True
             # Records that arrive although the partitions are paused were fetched before: kept for the next

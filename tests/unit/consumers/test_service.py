@@ -253,6 +253,15 @@ def test_a_stop_while_the_store_is_down_commits_nothing(monkeypatch: pytest.Monk
     assert bench.kafka.closed
 
 
+def test_a_stop_amid_the_wait_for_a_store_that_is_back_by_now_writes_and_commits_everything() -> None:
+    bench = Bench()
+    bench.store.moods = [down(3_600.0)]  # as long as this it would wait
+    bench.kafka.on_poll = lambda: bench.stop.set() if bench.kafka.paused else None
+    bench.service.run()
+    assert bench.store.ids()
+    assert set(bench.kafka.commits) != {""}
+
+
 @pytest.mark.parametrize("error", [StoreMisconfigured("INFLUX_TOKEN: refused"), ZeroDivisionError()])
 def test_an_error_ends_the_service_and_commits_nothing(error: Exception) -> None:
     bench = Bench()
