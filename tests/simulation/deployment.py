@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from shared.errors import CryptoStreamError, UnknownSymbol
+from shared.errors import CryptoStreamError, ExchangeRefused, UnknownSymbol
 from shared.kafka import KafkaClients
 from shared.topics import DEFAULT_PARTITIONS, declared_topics
 from simulator.server.app import Simulator
@@ -70,8 +70,7 @@ class Deployment:
         self._away_s: dict[str, float] = {}
         self._supervising: set[asyncio.Task[None]] = set()
         self._outages = 0
-        flags = [fault.flag for fault in schedule.of(ExchangeFault)]
-        self._refuses_symbols = any(flag.startswith("rest_4xx") and "status=400" in flag for flag in flags)
+        self._refuses = any(fault.flag.startswith("rest_4xx") for fault in schedule.of(ExchangeFault))
         self._begun_s = world.now_s()
         self.broker = Broker(world)
         self.database = MemoryDatabase(world.random, self._travel)
@@ -162,12 +161,12 @@ class Deployment:
     def _excused(self, process: Process) -> bool:
         """A broker that lost a client's records takes no more of it: its next may be that of its stop.
 
-        A producer that starts while the exchange says that it does not list the symbol ends, and is started
-        again by whoever supervises it.
+        A producer that starts while the exchange refuses to list the symbols, or says that it does not know
+        them, ends, and is started again by whoever supervises it. Later a refusal must end nothing.
         """
         failure = process.failure
-        if isinstance(failure, UnknownSymbol) and self._refuses_symbols:
-            return str(failure).startswith("SYMBOLS: ")
+        if isinstance(failure, UnknownSymbol | ExchangeRefused) and self._refuses:
+            return str(failure).startswith("SYMBOLS: ") or "/exchangeInfo: " in str(failure)
         return self._outages > 0 and isinstance(failure, CryptoStreamError)
 
     async def stop_services(self) -> list[str]:
