@@ -29,14 +29,18 @@ class LatestMetrics:
 
     def __init__(self) -> None:
         self._reports: dict[tuple[str, str], tuple[float, dict[str, Any]]] = {}
-        self._gauges: dict[tuple[str, int | None], dict[str, float]] = {}  # by process
+        self._compared_bars: dict[int, int] = {}  # of each process of producers, by its id
 
     def receive(self, metrics: dict[str, Any], received_s: float) -> None:
         """Take a message; `received_s` is of a monotonic clock."""
-        service, instance, gauges = metrics["service"], metrics["instance"], metrics.get("gauges") or {}
-        self._reports[service, instance] = received_s, metrics
-        counted = {name: value for name, value in gauges.items() if isinstance(value, int | float)}
-        self._gauges[service, metrics.get("pid")] = counted
+        self._reports[metrics["service"], metrics["instance"]] = received_s, metrics
+        match metrics:
+            case {
+                "service": "producer",
+                "pid": int(pid),
+                "gauges": {"compared_bars": int() | float() as count},
+            }:
+                self._compared_bars[pid] = int(count)
 
     def __iter__(self) -> Iterator[tuple[float, dict[str, Any]]]:
         """Receive time and message of each service."""
@@ -53,9 +57,9 @@ class LatestMetrics:
             None,
         )
 
-    def total(self, gauge: str, service: str, pids: Iterable[int]) -> int:
-        """Sum over these processes of a service, ended ones included, of what each has counted from 0 on."""
-        return int(sum(self._gauges.get((service, pid), {}).get(gauge, 0) for pid in pids))
+    def compared_bars(self, pids: Iterable[int]) -> int:
+        """Bars that these producers have compared with their trades, ended processes included."""
+        return sum(self._compared_bars.get(pid, 0) for pid in pids)
 
     def ages_s(self, now_s: float, pid: int | None) -> dict[str, float]:
         """Seconds since each service of this process reported.
@@ -116,9 +120,9 @@ class MetricsTail:
         """The latest metrics of a service, and when they arrived (monotonic seconds)."""
         return self._metrics.of(service, instance)
 
-    def total(self, gauge: str, service: str, pids: Iterable[int]) -> int:
-        """See `LatestMetrics.total`."""
-        return self._metrics.total(gauge, service, pids)
+    def compared_bars(self, pids: Iterable[int]) -> int:
+        """See `LatestMetrics.compared_bars`."""
+        return self._metrics.compared_bars(pids)
 
     @property
     def ledger(self) -> tuple[LedgerRow, ...]:

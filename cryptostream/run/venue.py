@@ -227,7 +227,7 @@ class Venue:
         return None if report is None else report[1]
 
     def _compared_bars(self, metrics_tail: MetricsTail) -> int:
-        return metrics_tail.total("compared_bars", _PRODUCER, self._pids)
+        return metrics_tail.compared_bars(self._pids)
 
     def producer_metrics(self, metrics_tail: MetricsTail) -> tuple[float, dict[str, Any]] | None:
         """The latest metrics of its producers, and when they arrived (monotonic seconds)."""
