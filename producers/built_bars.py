@@ -21,9 +21,8 @@ from shared.trade_ids import number_of, split
 
 # Trades read again at a restart, for bars that were open: 50 pages.
 MOST_READ: Final = 50_000
-# Trades read at the first start, so that short bars have some history. So few pages that four symbols have
-# them within half a minute at the pace that Kraken allows.
-MOST_WARMING: Final = 4_000
+# Trades read at the first start, so that short bars have some history: a few pages.
+MOST_WARMING: Final = 5_000
 _WARMING_MS: Final = (21_600_000, 3_600_000, 600_000, 60_000)
 # Trades of the stream that wait for the first page of earlier ones: some minutes of a busy market.
 _MOST_EARLY: Final = 50_000

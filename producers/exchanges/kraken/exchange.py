@@ -68,7 +68,7 @@ _PROMISES: Final = Promises(
         " takers' volumes included; quiet intervals are flat bars",
         proof="final when a later trade, or the clock and 2 s, has passed the end and no trade below is"
         " missing",
-        warm_up="trades of the last hours, up to 4,000; longer bars begin with the next one",
+        warm_up="trades of the last hours, up to 5,000; longer bars begin with the next one",
     ),
     BookPromise(
         integrity="crc",
