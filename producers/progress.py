@@ -117,15 +117,23 @@ class ProgressLog:
         self._written = dict(known)
 
     def reached(self, series: str, progress: Progress) -> None:
-        """The record of `progress` is delivered; a later one may be known to be."""
+        """The record of `progress` is delivered and was `seen`, and the holes below it are known."""
         self._reached[series] = progress
-        newest = self._newest.get(series)
-        if newest is None or newest.partition != progress.partition or newest.offset <= progress.offset:
-            self._newest[series] = progress
 
-    def seen(self, series: str, record: Progress) -> None:
-        """The record is delivered, and the holes below it are not noted."""
+    def seen(self, series: str, record: Progress) -> bool:
+        """The record is delivered.
+
+        Returns:
+            Whether it stands after the newest known one. If it does not, the broker has lost that one, since
+            it gave its offset away again; it stays the newest, as what has to be proved.
+        """
+        newest = self._newest.get(series)
+        if newest is not None and newest.partition == record.partition:
+            known_from = newest.offset + (newest.last_id is not None)  # a marker notes the next offset
+            if record.offset < known_from:
+                return False
         self._newest[series] = record
+        return True
 
     def based(self, series: str, base: int, now_ms: int) -> None:
         """A series of which nothing has been delivered begins after `base`."""

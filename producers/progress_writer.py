@@ -70,9 +70,10 @@ class ProgressWriter:
             reached = Progress(
                 progress_id, topic, partition, offset, event_time_ms, now_ms, missing=holes or ()
             )
+            self._note(log, place, reached)
             if holes is None:
-                log.seen(self._series[place], reached)
-            elif awaited:
+                return
+            if awaited:
                 # It is not known yet whether trades are missing below.
                 self._held[instrument.symbol] = reached, number
                 self._release(instrument)
@@ -81,6 +82,14 @@ class ProgressWriter:
                 self._reached[place] = number
 
         return delivered
+
+    def _note(self, log: ProgressLog, place: tuple[str, str], record: Progress) -> None:
+        """Note the newest record of a topic: an outage is suspected if another one had its offset before.
+
+        The client says so only at its next poll, when records that follow may be acknowledged already.
+        """
+        if not log.seen(self._series[place], record):
+            self.suspect_loss()
 
     def _seen(self, log: ProgressLog, place: tuple[str, str], message: Any) -> Delivered:
         """For a record that advances nothing: an outage of the broker may take it nevertheless."""
@@ -93,7 +102,7 @@ class ProgressWriter:
 
         def delivered(partition: int, offset: int) -> None:
             record = Progress(filled, topic, partition, offset, time_ms, self._clock.now_ms())
-            log.seen(self._series[place], record)
+            self._note(log, place, record)
 
         return delivered
 

@@ -30,10 +30,11 @@ class Broker:
         self.sent: list[tuple[str, bytes, bytes | None]] = []
         self.letters: list[DeadLetter] = []
         self.reports: list[Any] = []
+        self.before = 0  # records that each topic has already
 
     def send(self, topic: str, key: bytes, value: bytes | None, delivered: Any = None) -> None:
         self.sent.append((topic, key, value))
-        offset = sum(to == topic for to, _, _ in self.sent) - 1
+        offset = self.before + sum(to == topic for to, _, _ in self.sent) - 1
         if delivered is not None:
             self.reports.append(lambda: delivered(3, offset))
 
@@ -94,6 +95,13 @@ class Shell:
         self.instrument.begin({SERIES: StartPosition(newest, missing, time_ms=NOW_MS)}, NOW_MS)
         self.take(newest + 1, 0)
         return newest + 1
+
+    def begin_after(self, found: Progress) -> None:
+        """The start has found this record as the newest of the trades."""
+        self.log = ProgressLog({SERIES: found}, {SERIES: found})
+        self.progress.begin(self.log)
+        assert found.last_id is not None
+        self.instrument.begin({SERIES: StartPosition(found.last_id, (), time_ms=NOW_MS)}, NOW_MS)
 
     def two_seconds(self) -> None:
         for _ in range(2):

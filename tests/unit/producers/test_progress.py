@@ -66,8 +66,21 @@ def test_a_broker_is_asked_for_the_last_record_seen_not_for_the_last_progress() 
     assert log.newest == {SERIES: at(9, 11)}
     log.stage()
     assert log.commit() == {}
-    log.reached(SERIES, at(10, 12))
+    assert log.seen(SERIES, at(10, 12))
     assert log.newest == {SERIES: at(10, 12)}
+
+
+@pytest.mark.parametrize("offset", [10, 11])
+def test_a_record_whose_offset_is_given_away_again_stays_what_has_to_be_proved(offset: int) -> None:
+    log = ProgressLog({SERIES: at(5)}, {SERIES: at(9, 11)})
+    assert not log.seen(SERIES, at(10, offset))
+    assert log.newest == {SERIES: at(9, 11)}
+
+
+def test_the_first_record_of_a_series_may_have_the_offset_that_its_marker_notes() -> None:
+    log = ProgressLog({SERIES: at(None, 4)})
+    assert log.seen(SERIES, at(1, 4))
+    assert log.newest == {SERIES: at(1, 4)}
 
 
 def test_the_last_word_says_how_much_lies_behind() -> None:

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from producers.effects import Publish
-from producers.progress import BadProgress
+from producers.progress import BadProgress, Progress
 from producers.start_positions import OpenHole
 from shared.dead_letters import origin_of
 from shared.messages import TradeMessage
@@ -160,6 +160,31 @@ def test_a_broker_is_asked_for_the_last_bar_of_an_answer(shell: Shell) -> None:
     shell.broker.deliver()
     newest = shell.log.newest["binance:BTCUSDC:klines:1m"]
     assert (newest.last_id, newest.offset) == (bars[-1]["open_time_ms"], 2)
+
+
+@pytest.mark.parametrize("source", ["stream", "backfill"])
+def test_a_loss_that_no_client_has_noticed_yet_is_seen_by_the_offset_that_comes_again(
+    shell: Shell, source: str
+) -> None:
+    """A power cut took what the start had read, before the first record of this run was acknowledged."""
+    found = Progress(4_000, TRADES, 3, 1, NOW_MS, NOW_MS)
+    shell.begin_after(found)
+    if source == "stream":
+        shell.take(4_001, 0)
+    else:
+        shell.runner.repairs._run(shell.instrument, [Publish(TRADES, row) for row in filled(3_999)])
+    shell.two_seconds()
+    assert [reached[SERIES] for reached in shell.progress.unverified] == [found]
+    assert PROGRESS not in [topic for topic, _, _ in shell.broker.sent]
+
+
+def test_trades_that_follow_what_a_start_has_read_raise_no_doubt(shell: Shell) -> None:
+    shell.begin_after(Progress(4_000, TRADES, 3, 1, NOW_MS, NOW_MS))
+    shell.broker.before = 2
+    shell.take(4_001, 0)
+    shell.two_seconds()
+    assert shell.progress.unverified == ()
+    assert shell.broker.progress().last_id == 4_001
 
 
 def test_what_follows_trades_that_were_filled_keeps_its_order(shell: Shell) -> None:
