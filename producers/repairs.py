@@ -191,16 +191,25 @@ class Repairs:
         self._run(instrument, instrument.receive_history(begin_ms or 0, rows, self._clock.message_ms()))
 
     async def _begin_of(self, effect: ReadTrades) -> int:
-        """The first of the times since which there were not too many trades."""
+        """The first of the times since which there were not too many trades.
+
+        The earliest is asked for first, since it usually serves; then each answer halves the others.
+        """
         *earlier, last = effect.begins_ms
         newest = await self._rest.newest_trade_id(effect.symbol) if earlier else None
         if newest is None:
             return last
-        for begin_ms in earlier:
+        low, high = 0, len(earlier)  # all before `low` have too many, `high` has not
+        asked = 0
+        while low < high:
+            begin_ms = earlier[asked]
             first = await self._rest.first_trade(effect.symbol, begin_ms, begin_ms + _DAY_MS)
             if first is None or newest - first < effect.most:
-                return begin_ms
-        return last
+                high = asked
+            else:
+                low = asked + 1
+            asked = (low + high) // 2
+        return effect.begins_ms[high]
 
     async def _prove_trades(self, instrument: Instrument, effect: ProveTrades) -> None:
         async def ask() -> Any:

@@ -335,3 +335,45 @@ def test_trades_that_an_interrupted_reading_leaves_out_are_read_and_are_in_their
     ((_, effect),) = built.events
     assert isinstance(effect, Publish)
     assert (effect.message["open_time_ms"], effect.message["trade_count"]) == (BEGIN_MS, 59)
+
+
+class Steady:
+    """Has had a trade a second until `NOW_MS`; notes since when it was read, and how often it was asked."""
+
+    def __init__(self) -> None:
+        self.read_from: list[int] = []
+        self.asked = 0
+
+    async def newest_trade_id(self, _symbol: str) -> int:
+        return NOW_MS // 1_000
+
+    async def first_trade(self, _symbol: str, begin_ms: int, _end_ms: int) -> int:
+        self.asked += 1
+        return -(-begin_ms // 1_000)
+
+    async def trades_from(self, _symbol: str, begin_ms: int, _received_ms: Any) -> AsyncIterator[list[Any]]:
+        self.read_from.append(begin_ms)
+        yield []
+
+
+@pytest.mark.parametrize("spans_s", [(), (60,), (600, 60), (21_600, 3_600, 600, 60)])
+@pytest.mark.parametrize("most", [0, 59, 60, 61, 600, 601, 3_601, 21_600, 21_601, 50_000])
+def test_trades_are_read_from_the_first_time_since_which_there_are_not_too_many(
+    spans_s: tuple[int, ...], most: int
+) -> None:
+    rest, begins_ms = Steady(), tuple(NOW_MS - span_s * 1_000 for span_s in (*spans_s, 5))
+    built = Built(BuiltBars("binance", "BTCUSDC", ["1m"]))
+
+    async def play() -> None:
+        shell = Shell(rest)
+        shell.has_room.set()
+        shell.repairs.start(built, ReadTrades("BTCUSDC", begins_ms, most))  # type: ignore[arg-type]
+        async with asyncio.timeout(10):
+            while not built.ends:  # noqa: ASYNC110 -- the task is the repairs' own
+                await asyncio.sleep(0.001)
+        shell.repairs.check()
+
+    asyncio.run(play())
+    fit = [at for at in begins_ms[:-1] if NOW_MS // 1_000 - -(-at // 1_000) < most]
+    assert rest.read_from == [fit[0] if fit else begins_ms[-1]]
+    assert rest.asked <= len(spans_s) and rest.asked <= 3, "of an exchange that grants one in two seconds"
