@@ -7,16 +7,16 @@ says `BooksBroken`, and the shell calls `distrust` on every book of that connect
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from producers.book_side import BookSide
 from producers.exchanges.stream_events import BookUpdate
-from producers.exchanges.values import ZEROS, is_zero, scaled
+from producers.exchanges.values import scaled
 from producers.order_book import Apply, BookTop, Resync, Synced, sendable
 from shared.messages import DepthMessage, Levels
 
-# Coinbase's largest snapshot seen has 43,635 levels a side; a level takes about 300 bytes.
+# Coinbase's largest snapshot seen has 43,635 levels a side.
 MOST_LEVELS: Final = 200_000
 # The longest levels (82 characters and 8 of JSON) of a change make 450 kB, which Kafka takes.
 _MOST_CHANGED: Final = 5_000
@@ -26,9 +26,6 @@ _MAX_DELAY_S: Final = 20.0
 _NO_SNAPSHOT: Final = "no snapshot yet"
 # An update id is below 2^53; microseconds reach that in 2255.
 _LATEST_ID: Final = 2**53 - 1
-_DELETED: Final = "0"
-# Prices recur, and a look-up costs a tenth of reading one.
-_REMEMBERED: Final = 1 << 11
 
 Checksum = Callable[[Levels, Levels], int]
 """The exchange's checksum of a book, of which it gets the best ten bids and asks, best first."""
@@ -46,87 +43,6 @@ class Resubscribe(NamedTuple):
 
 
 StreamedEffect = Apply | Synced | Resync | Resubscribe
-
-
-class _Keys(dict[str, int]):
-    """Keys of prices, by their texts: as the numbers are ordered, or the other way round for a sign of -1."""
-
-    def __init__(self, sign: int) -> None:
-        super().__init__()
-        self._sign = sign
-
-    def __missing__(self, price: str) -> int:
-        if len(self) >= _REMEMBERED:
-            self.clear()
-        key = self[price] = self._sign * scaled(price)
-        return key
-
-
-class _Side:
-    """One side of the book. Keys rise towards the best price, so that most changes move few of them."""
-
-    def __init__(self, sign: int) -> None:
-        self._sign = sign  # 1 for bids, -1 for asks
-        self._key_of = _Keys(sign)
-        self._keys: list[int] = []
-        # Those of a snapshot as one text each: most of them stay, in half of the memory.
-        self._levels: dict[int, list[str] | str] = {}
-
-    def __len__(self) -> int:
-        return len(self._keys)
-
-    def replace(self, levels: Levels) -> None:
-        """Take all levels of a snapshot; rows without a quantity are none."""
-        # Most prices of a whole book never come again: none is remembered.
-        found = {self._sign * scaled(level[0]): level for level in levels}
-        self._levels = {key: ",".join(level) for key, level in found.items() if not is_zero(level[1])}
-        self._keys = sorted(self._levels)
-
-    def write(self, levels: Levels) -> None:
-        """Write absolute quantities; zero removes. The last one counts if a price occurs twice."""
-        key_of, keys, known = self._key_of, self._keys, self._levels
-        for level in levels:
-            price, quantity = level
-            key = key_of[price]
-            if quantity in ZEROS:
-                if known.pop(key, None) is not None:
-                    del keys[bisect_left(keys, key)]
-            else:
-                if key not in known:
-                    insort(keys, key)
-                known[key] = level
-
-    def truncate(self, depth: int) -> Levels:
-        """Drop the levels beyond the best `depth`; what was dropped, as deletions."""
-        if len(self._keys) <= depth:
-            return []
-        surplus = self._keys[: len(self._keys) - depth]
-        del self._keys[: len(surplus)]
-        return [[_level(self._levels.pop(key))[0], _DELETED] for key in surplus]
-
-    def best(self, levels: int | None = None) -> Levels:
-        """The best levels, best first; all of them by default."""
-        keys = self._keys if levels is None else self._keys[-levels:] if levels else []
-        kept = [self._levels[key] for key in reversed(keys)]
-        # `_level` inline: a checksum asks for twenty with each message.
-        return [level.split(",") if isinstance(level, str) else level for level in kept]
-
-    @property
-    def best_key(self) -> int | None:
-        """The best price in units of 10^-20, of asks negative; None if the side is empty."""
-        return self._keys[-1] if self._keys else None
-
-    @property
-    def best_level(self) -> list[str] | None:
-        return _level(self._levels[self._keys[-1]]) if self._keys else None
-
-    @property
-    def worst(self) -> float:
-        return float(_level(self._levels[self._keys[0]])[0])
-
-
-def _level(kept: list[str] | str) -> list[str]:
-    return kept.split(",") if isinstance(kept, str) else kept
 
 
 class StreamedBook:
@@ -149,7 +65,7 @@ class StreamedBook:
     def __init__(self, *, depth: int | None = None, checksum: Checksum | None = None) -> None:
         self._depth = depth
         self._checksum = checksum
-        self._bids, self._asks = _Side(1), _Side(-1)
+        self._bids, self._asks = BookSide(1), BookSide(-1)
         self.cause: str | None = _NO_SNAPSHOT
         self.update_id = 0
         self._unproved: DepthMessage | None = None  # a snapshot that came without a checksum
@@ -193,7 +109,7 @@ class StreamedBook:
         """All levels that Kafka takes in one message, the nearest of each side; None while not exact."""
         if not self.synced:
             return None
-        return BookTop(self.update_id, sendable(self._bids.best()), sendable(self._asks.best()))
+        return BookTop(self.update_id, sendable(self._bids.all()), sendable(self._asks.all()))
 
     def level_counts(self) -> tuple[int, int]:
         """Bids and asks that are known, exact or not."""
@@ -321,8 +237,8 @@ class StreamedBook:
             "kind": "snapshot",
             "first_update_id": self.update_id,
             "final_update_id": self.update_id,
-            "bids": sendable(self._bids.best()),
-            "asks": sendable(self._asks.best()),
+            "bids": sendable(self._bids.all()),
+            "asks": sendable(self._asks.all()),
         }
 
     def _break(self, reason: str, last_good_id: int) -> list[StreamedEffect]:

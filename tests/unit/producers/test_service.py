@@ -261,6 +261,17 @@ def test_statuses_are_read_at_the_minute_that_is_next_to_their_period(
     assert bench.times("clock") == pytest.approx([60, 120, 180, 240], abs=0.01)
 
 
+def test_memory_that_was_freed_is_given_back_each_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[float] = []
+    monkeypatch.setattr(producers.service, "give_back", lambda: given.append(LoopTime.monotonic()))
+
+    async def three_minutes(bench: Bench) -> None:
+        await during(190.0, bench.service._watch_exchange())
+
+    in_service(monkeypatch, three_minutes)
+    assert given == pytest.approx([60, 120, 180], abs=0.01)
+
+
 def test_a_clock_that_was_set_is_measured_within_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     async def stepped(bench: Bench) -> None:
         monkeypatch.setattr(bench.service._clock, "stepped", lambda: LoopTime.monotonic() == 7.0)

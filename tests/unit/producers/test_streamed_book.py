@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from producers import streamed_book
+from producers import book_side, streamed_book
 from producers.exchanges.stream_events import BookUpdate
 from producers.order_book import Apply, Resync, Synced
 from producers.streamed_book import Resubscribe, StreamedBook
@@ -255,7 +255,7 @@ def test_a_snapshot_for_kafka_has_the_nearest_levels_that_fit() -> None:
 
 
 def test_a_book_knows_prices_by_their_numbers_also_if_many_have_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streamed_book, "_REMEMBERED", 3)
+    monkeypatch.setattr(book_side, "_REMEMBERED", 3)
     book = counted()
     for number in range(10):
         book.receive(update("diff", [[f"9{number}", "1"]], [[f"11{number}", "1"]]))
