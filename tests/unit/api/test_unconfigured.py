@@ -119,6 +119,7 @@ STEPS = st.tuples(
 )
 
 
+@pytest.mark.thorough
 @given(st.lists(STEPS, min_size=20, max_size=40))
 def test_what_is_watched_is_asked_for_or_has_rows_and_is_counted(
     steps: Sequence[tuple[str, str, int, int]],

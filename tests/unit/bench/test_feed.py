@@ -32,6 +32,7 @@ def test_markets_take_turns() -> None:
     assert list(in_turn([iter([b"a1", b"a2"]), iter([b"b1", b"b2"])])) == [b"a1", b"b1", b"a2", b"b2"]
 
 
+@pytest.mark.thorough
 def test_a_client_has_all_frames_of_all_its_connections_after_the_first_ones() -> None:
     count, symbols, intervals = 100, symbols_of(3), ("1s", "1m")
 

@@ -37,6 +37,7 @@ async def _subscribed(port: int) -> ClientConnection:
     return connection
 
 
+@pytest.mark.thorough
 def test_a_client_that_connects_again_before_the_frames_has_them_all() -> None:
     async def run() -> int:
         feed = Feed("kraken", list(frames("kraken", START_MS, FRAMES)), START_MS, _SETTLE_S)

@@ -42,6 +42,7 @@ def take(symbols: list[str], host: VirtualHost, directory: Path) -> RunResult:
     return run_virtually(run())
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("count", "most_s"), [(3, 5), (500, 200)])
 def test_a_slot_stays_inside_the_weight_budget_and_ends_well_before_the_next(
     tmp_path: Path, count: int, most_s: int
@@ -91,6 +92,7 @@ def test_a_late_run_of_many_symbols_fills_its_own_slot_whatever_else_is_missing(
     assert late[-1] == SLOT and len(late) == MOST_ROWS // 500 + 1
 
 
+@pytest.mark.thorough
 def test_what_has_waited_lands_in_parts_that_fit_into_memory(tmp_path: Path) -> None:
     spool, parts = Spool(tmp_path), list[int]()
     for place in range(3):

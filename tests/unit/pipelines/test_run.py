@@ -244,6 +244,7 @@ def test_a_passed_slot_is_filled_for_the_symbols_that_it_lacks_alone(tmp_path: P
     assert stage.run(SLOT)[0].rows == []
 
 
+@pytest.mark.thorough
 def test_after_more_than_a_week_without_runs_the_last_week_is_filled(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     save_bounds(LocalLanding(tmp_path / "parquet"), date(2026, 7, 20), {})

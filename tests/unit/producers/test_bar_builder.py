@@ -295,6 +295,7 @@ def test_any_order_of_arrival_gives_the_bars_of_the_sorted_trades(found: Any, ra
         assert bar["trade_count"] == len(own)
 
 
+@pytest.mark.thorough
 @given(TRADES, st.randoms(use_true_random=False), st.lists(st.integers(0, 30_000), max_size=6))
 @settings(max_examples=120)
 def test_with_late_trades_the_last_version_of_each_bar_is_exact(found: Any, random: Any, clocks: Any) -> None:

@@ -125,6 +125,7 @@ def test_hundreds_of_records_with_many_holes_do_not_lie_in_memory() -> None:
     assert grown_mb < 24
 
 
+@pytest.mark.thorough
 def test_a_series_that_was_found_is_found_again_by_the_same_reader() -> None:
     """After each return of the broker one reader asks whether the topics still hold what they held."""
     broker = MemoryBroker("", [])

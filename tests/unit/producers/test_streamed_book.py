@@ -243,6 +243,7 @@ def test_a_change_too_long_for_kafka_is_published_as_a_snapshot() -> None:
     assert synced.snapshot["final_update_id"] == book.update_id
 
 
+@pytest.mark.thorough
 def test_a_snapshot_for_kafka_has_the_nearest_levels_that_fit() -> None:
     book = StreamedBook()
     bids = [[f"{10**15 + n}.12345678", "1.00000000"] for n in range(40_000)]

@@ -99,6 +99,7 @@ def test_symbols_of_one_partition_have_each_their_own_window(bench: Bench) -> No
     }
 
 
+@pytest.mark.thorough
 def test_a_window_longer_than_the_first_chunks_is_read_whole_and_each_record_once(bench: Bench) -> None:
     before, within = 9_000, 7_000
     bench.trades("BTCUSDC", *((number, -MINUTE) for number in range(before)))

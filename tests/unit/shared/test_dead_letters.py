@@ -57,6 +57,7 @@ def nested(depth: int, innermost: Any) -> Any:
     return innermost
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("depth", [3, 253, 254, 255, 1_000, 100_000])
 def test_json_of_any_depth_is_written_as_it_was_read(depth: int) -> None:
     text = as_json(nested(depth, {"c": None, "d": [], "e": "\u00e4\n"}))

@@ -55,6 +55,7 @@ consumer.close()
 """
 
 
+@pytest.mark.thorough
 def test_a_client_without_a_broker_writes_nothing_to_the_terminal(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", _ASKS_NOBODY],

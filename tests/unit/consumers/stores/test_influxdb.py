@@ -231,6 +231,7 @@ def test_a_call_that_fails_ends_when_nothing_is_on_its_way_any_more(
     assert all(left_s <= ended_s for left_s in seen.left)
 
 
+@pytest.mark.thorough
 def test_points_refused_by_two_requests_at_once_are_told_in_their_order(
     server: Exchange, store: InfluxStore
 ) -> None:

@@ -258,6 +258,7 @@ def test_several_threads_may_write(path: Path) -> None:
         assert trade_ids(SqliteReader(path).read("trade", {"symbol": name})) == list(range(20))
 
 
+@pytest.mark.thorough
 def test_a_full_disk_is_transient_and_loses_nothing_that_was_stored(path: Path) -> None:
     store = SqliteStore(path)
     store.write([trade("A", 1)])

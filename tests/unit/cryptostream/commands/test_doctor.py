@@ -41,6 +41,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cryptostream.doctor.kafka._ANSWER_S", 0.2)
 
 
+@pytest.mark.thorough
 def test_with_nothing_running_each_check_fails_with_its_own_line(
     nobody_there: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -65,6 +66,7 @@ def test_json_says_the_same(nobody_there: None, soon: None, capsys: pytest.Captu
     assert all(finding["mend"] for finding in findings if finding["status"] == "fail")
 
 
+@pytest.mark.thorough
 def test_one_exchange_can_be_checked_alone(
     nobody_there: None, soon: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -115,6 +117,7 @@ def test_indicators_that_no_consumer_would_start_with_are_a_finding(
     assert out.startswith('fail  settings  INDICATORS: "1e400" is not a window of trend_sma_fast')
 
 
+@pytest.mark.thorough
 def test_what_the_snapshots_would_refuse_is_a_finding_beside_the_others(
     nobody_there: None, soon: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -129,6 +132,7 @@ def test_what_the_snapshots_would_refuse_is_a_finding_beside_the_others(
     assert out.count("BINANCE_REST_URL") == 1 and "SNAPSHOT_LANDING" in out and "exchange rest" not in out
 
 
+@pytest.mark.thorough
 def test_no_setting_makes_a_finding_of_any_length(
     nobody_there: None, soon: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

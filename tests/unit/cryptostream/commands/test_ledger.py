@@ -312,6 +312,7 @@ def test_a_wrong_command_line_is_exit_2_and_one_line(ledger: Ledger, words: list
     assert err.count("\n") == 1
 
 
+@pytest.mark.thorough
 def test_a_broker_that_does_not_answer_is_missed_aloud_and_the_store_asked(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -131,6 +131,7 @@ def test_a_refusal_ends_the_run_with_the_childs_own_line_and_exit_code(
     assert "warming up" in (tmp_path / "logs" / "refuses.log").read_text(encoding="utf-8")
 
 
+@pytest.mark.thorough
 def test_a_child_that_cannot_live_ends_the_run_after_five_restarts(
     children: Supervisor, programs: Programs
 ) -> None:

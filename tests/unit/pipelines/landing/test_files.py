@@ -69,6 +69,7 @@ def test_handled_slots_are_those_with_rows_compacted_or_not(files: SnapshotFiles
     assert files.handled(SLOT, SLOT + 2 * FIVE_MINUTES) == {*slots, SLOT + 2 * FIVE_MINUTES}
 
 
+@pytest.mark.thorough
 def test_a_closed_day_becomes_one_file_with_the_same_rows(files: SnapshotFiles, tmp_path: Path) -> None:
     rows = [row(slot) for slot in range(SLOT, CLOSED - 3_600_000, FIVE_MINUTES)]
     files.land(rows)

@@ -90,6 +90,7 @@ def test_one_bad_row_costs_no_other() -> None:
     assert results == {rule.name: (3, int(rule.name == "bid_below_ask")) for rule in RULES}
 
 
+@pytest.mark.thorough
 def test_ten_thousand_rows_of_any_numbers_are_judged_as_plain_comparisons_would() -> None:
     random_ = random.Random(3)
     numbers = ["0", "1", "99", "100.4", "100.5", "100.6", "102", "98", "-1", "1e19"]
