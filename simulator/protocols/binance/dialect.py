@@ -125,8 +125,10 @@ class BinanceDialect:
             case "far_trade_time":
                 time_ms = payload["T"] + round(fault.options["offset_ms"])
                 return event.changed({**payload, "T": time_ms}, genuine=False)
+            case "wrong_kline":
+                return _with_bar(event, _lied(event.event["k"], draw))
             case _:
-                return _other_bar(event)
+                return _with_bar(event, _one_trade_more(event.event["k"]))
 
     def with_clock(self, event: Outgoing, offset_ms: int) -> Outgoing | None:
         """Only `E` changes, never an identity."""
@@ -143,13 +145,34 @@ def _with_body(kind: str, payload: Mapping[str, Any], change: Change) -> dict[st
     return {**payload, "k": change(payload["k"])} if kind == "kline" else change(payload)
 
 
-def _other_bar(event: Outgoing) -> Outgoing:
+def _with_bar(event: Outgoing, bar: Mapping[str, Any]) -> Outgoing:
+    return event.changed({**event.event, "k": bar}, genuine=False)
+
+
+def _one_trade_more(bar: Mapping[str, Any]) -> dict[str, Any]:
     """The closed bar with one more trade, at a higher price: plausible, but wrong."""
-    bar = event.event["k"]
     top = _shifted(bar["h"])
     more = {field: _doubled(bar[field]) for field in ("v", "q")}
-    kline = {**bar, **more, "h": top, "c": top, "n": bar["n"] + 1}
-    return event.changed({**event.event, "k": kline}, genuine=False)
+    return {**bar, **more, "h": top, "c": top, "n": bar["n"] + 1}
+
+
+def _lied(bar: Mapping[str, Any], draw: int) -> dict[str, Any]:
+    """The closed bar with one more trade, or with a single field wrong, within the bounds of the others."""
+    lowest, highest = sorted((bar["l"], bar["h"]), key=Decimal)
+    ways: Sequence[Mapping[str, Any]] = (
+        {},
+        {"h": _shifted(bar["h"])},
+        {"l": _shifted(bar["l"], "0.999")},
+        {"o": lowest if bar["o"] == highest else highest},
+        {"c": lowest if bar["c"] == highest else highest},
+        {"v": _doubled(bar["v"])},
+        {"q": _doubled(bar["q"])},
+        {"V": "0.00000000" if Decimal(bar["V"]) else bar["v"]},
+        {"Q": "0.00000000" if Decimal(bar["Q"]) else bar["q"]},
+        {"n": bar["n"] + 1},
+    )
+    lied = {**bar, **ways[draw % len(ways)]}
+    return lied if lied != bar else _one_trade_more(bar)
 
 
 def _future_bar(event: Outgoing, ahead_s: float) -> Outgoing:
@@ -161,8 +184,8 @@ def _future_bar(event: Outgoing, ahead_s: float) -> Outgoing:
     return event.changed({**event.event, "k": kline}, genuine=False)
 
 
-def _shifted(price: str) -> str:
-    return str((Decimal(price) * Decimal("1.001")).quantize(_EIGHT_PLACES))
+def _shifted(price: str, factor: str = "1.001") -> str:
+    return str((Decimal(price) * Decimal(factor)).quantize(_EIGHT_PLACES))
 
 
 def _doubled(amount: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
@@ -268,8 +269,20 @@ def test_a_revised_bar_follows_the_right_one_and_a_wrong_one_replaces_it() -> No
     (hit,) = hits(effects := play("wrong_kline:at=10,intervals=1s"))
     assert hit.withheld
     (wrong,) = sent_bars(effects, hit.event.event["k"]["t"])
-    assert {name for name in wrong if wrong[name] != hit.event.event["k"][name]} == {"h", "c", "v", "q", "n"}
-    assert float(wrong["h"]) >= float(wrong["c"]) >= float(wrong["l"]) and float(wrong["v"]) > 0
+    assert wrong != hit.event.event["k"]
+
+
+def test_each_field_of_a_wrong_bar_is_wrong_at_times_and_plausible_always() -> None:
+    wrong_fields = set()
+    for seed in range(20):
+        for hit in hits(effects := play("wrong_kline:from=0,to=40,probability=1,intervals=1s", seed=seed)):
+            right = hit.event.event["k"]
+            (wrong,) = sent_bars(effects, right["t"])
+            wrong_fields.add(frozenset(name for name in wrong if wrong[name] != right[name]))
+            assert Decimal(wrong["l"]) <= min(Decimal(wrong["o"]), Decimal(wrong["c"]))
+            assert Decimal(wrong["h"]) >= max(Decimal(wrong["o"]), Decimal(wrong["c"]))
+    assert frozenset() not in wrong_fields
+    assert wrong_fields == {frozenset(names) for names in ("hcvqn", *"hlocvqVQn")}
 
 
 def test_a_skewed_clock_changes_event_times_and_nothing_else() -> None:
