@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from functools import partial
 from typing import Final
+from zlib import crc32
 
 from producers.effects import Publish
 from producers.instrument import Instrument
+from producers.progress import Entered
 from producers.progress_writer import ProgressWriter
 from producers.publisher import Publisher
 from shared.messages import encode, message_key, to_keep
@@ -51,7 +54,8 @@ class LedgerWriter:
         while self._queue and self._in_flight < most:
             key, event = self._queue.popleft()
             self._in_flight += 1
-            self._publisher.send(LEDGER, key, event, self._delivered)
+            self._publisher.send(LEDGER, key, event, partial(self._delivered, crc32(event, crc32(key))))
 
-    def _delivered(self, _partition: int, _offset: int) -> None:
+    def _delivered(self, crc: int, partition: int, offset: int) -> None:
         self._in_flight -= 1
+        self._progress.entered(partition, Entered(offset, crc))

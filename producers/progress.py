@@ -102,6 +102,25 @@ def _makes_sense(progress: Progress) -> bool:
 _FIELDS: Final = tuple(field.name for field in fields(Progress))
 
 
+class Entered(NamedTuple):
+    """A ledger event that the broker has acknowledged; `crc` of its key and value."""
+
+    offset: int
+    crc: int
+
+
+class Acknowledged(NamedTuple):
+    """What a broker has to have after an outage: its last acknowledged records.
+
+    Attributes:
+        series: the last record of each series.
+        ledger: the last event in each partition of `pipeline.ledger`.
+    """
+
+    series: dict[str, Progress]
+    ledger: dict[int, Entered]
+
+
 class ProgressLog:
     """Decides what is written: only what is delivered, and only after its ledger events are.
 

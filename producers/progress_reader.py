@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Final
+from zlib import crc32
 
 from confluent_kafka import Message
 
-from producers.progress import BadProgress, Progress, decode_progress
+from producers.progress import BadProgress, Entered, Progress, decode_progress
 from producers.series_search import Place, Record, SeriesSearch
 from producers.start_positions import OpenHole, StartPosition, klines_series, trades_series
 from shared.errors import InvalidMessage
@@ -24,11 +25,12 @@ from shared.kafka_reader import (
     fatal_alone,
     partitions_of,
     read_to_end,
+    records_at,
     watermarks,
 )
 from shared.messages import decode, message_key
 from shared.partitioner import partition_of
-from shared.topics import PROGRESS, TRADES, klines_topic
+from shared.topics import LEDGER, PROGRESS, TRADES, klines_topic
 from shared.trade_ids import number_of
 
 _LOG = logging.getLogger(__name__)
@@ -85,44 +87,49 @@ class StartState:
 class ProgressRecords:
     """The newest progress records of each series, decoded only once the topic has been read.
 
-    Compaction leaves hundreds of records of a series, with thousands of holes each.
+    Compaction leaves hundreds of records of a series, with thousands of holes each. Where the topic has got
+    more partitions a series may have records in two: their order is that of their times.
     """
 
     def __init__(self) -> None:
-        self._records: dict[str, deque[tuple[int, int, bytes, bytes]]] = {}
-        self._bytes: dict[str, int] = {}
+        self._records: dict[str, dict[int, deque[tuple[int, int, bytes, bytes]]]] = {}
+        self._bytes: dict[tuple[str, int], int] = {}
 
     def receive(self, message: Message, series: frozenset[str]) -> None:
-        key, value = message.key() or b"", message.value()
+        key, value, partition = message.key() or b"", message.value(), message.partition() or 0
         name = key.decode(errors="replace")
         if name not in series:
             return
+        of_series, at = self._records.setdefault(name, {}), (name, partition)
         if value is None:
-            self._records.pop(name, None)
-            self._bytes.pop(name, None)
+            of_series.pop(partition, None)
+            self._bytes.pop(at, None)
             return
-        records = self._records.setdefault(name, deque())
-        records.appendleft((message.partition() or 0, message.offset() or 0, key, value))
-        self._bytes[name] = self._bytes.get(name, 0) + len(value)
-        while len(records) > 1 and (len(records) > _MOST_CANDIDATES or self._bytes[name] > _MOST_BYTES):
-            self._bytes[name] -= len(records.pop()[3])
+        records = of_series.setdefault(partition, deque())
+        records.appendleft((partition, message.offset() or 0, key, value))
+        self._bytes[at] = self._bytes.get(at, 0) + len(value)
+        while len(records) > 1 and (len(records) > _MOST_CANDIDATES or self._bytes[at] > _MOST_BYTES):
+            self._bytes[at] -= len(records.pop()[3])
 
     def read(self) -> tuple[dict[str, list[Progress]], list[BadProgress]]:
         """Records of each series, the newest first; and unreadable ones that no later one replaces."""
         candidates: dict[str, list[Progress]] = {}
         bad: list[BadProgress] = []
-        for name, records in self._records.items():
+        for name, of_series in self._records.items():
             found: list[Progress] = []
             known: dict[OpenHole, OpenHole] = {}  # most are in all records: shared
-            for at, (partition, offset, key, value) in enumerate(records):
-                try:
-                    progress = decode_progress(value)
-                except InvalidMessage as error:
-                    if at == 0:
-                        bad.append(BadProgress(partition, offset, key, value, str(error)))
-                    continue
-                holes = tuple(known.setdefault(hole, hole) for hole in progress.missing)
-                found.append(replace(progress, missing=holes))
+            for records in of_series.values():
+                for at, (partition, offset, key, value) in enumerate(records):
+                    try:
+                        progress = decode_progress(value)
+                    except InvalidMessage as error:
+                        if at == 0:
+                            bad.append(BadProgress(partition, offset, key, value, str(error)))
+                        continue
+                    holes = tuple(known.setdefault(hole, hole) for hole in progress.missing)
+                    found.append(replace(progress, missing=holes))
+            if len(of_series) > 1:
+                found.sort(key=lambda progress: progress.updated_ms, reverse=True)
             if found:
                 candidates[name] = found
         return candidates, bad
@@ -229,6 +236,21 @@ class ProgressReader:
                 gone.append(series)
         return gone
 
+    def lost_events(self, entered: Mapping[int, Entered]) -> list[int]:
+        """Partitions of the ledger topic that have lost the event named."""
+        lost, left = [], {}
+        for partition, event in entered.items():
+            low, high = self.bounds(LEDGER, partition)
+            if event.offset >= high:
+                lost.append(partition)
+            elif event.offset >= low:  # else it has expired; no cut reaches that far back
+                left[LEDGER, partition] = event.offset
+        found = records_at(self._consumer, left, lambda _: self._silence(LEDGER), within_s=_SILENCE_S)
+        for (_, partition), record in found.items():
+            if record is None or _crc(record) != entered[partition].crc:
+                lost.append(partition)
+        return sorted(lost)
+
     def noted(self, series: frozenset[str]) -> tuple[dict[str, list[Progress]], list[BadProgress]]:
         """Progress records of these series, the newest first, and the unreadable ones."""
         noted = ProgressRecords()
@@ -302,8 +324,7 @@ class ProgressReader:
         yield from read_to_end(
             self._consumer,
             starts,
-            silent=f"KAFKA_BOOTSTRAP_SERVERS: {self._bootstrap_servers} has been silent for "
-            f"{_SILENCE_S:.0f} s while reading {next(iter(starts))[0]}; see whether the broker is well",
+            silent=self._silence(next(iter(starts))[0]),
             unreadable=fatal_alone(f"Kafka at {self._bootstrap_servers}: start positions cannot be read"),
             batch=batch,
             poll_s=_BATCH_S,
@@ -311,6 +332,16 @@ class ProgressReader:
             enough=enough,
         )
         self._consumer.unassign()
+
+    def _silence(self, topic: str) -> str:
+        return (
+            f"KAFKA_BOOTSTRAP_SERVERS: {self._bootstrap_servers} has been silent for "
+            f"{_SILENCE_S:.0f} s while reading {topic}; see whether the broker is well"
+        )
+
+
+def _crc(record: Message) -> int:
+    return crc32(bytes(record.value() or b""), crc32(bytes(record.key() or b"")))
 
 
 def _seen(

@@ -10,7 +10,14 @@ from typing import Any
 from producers.clock import Clock
 from producers.effects import Publish
 from producers.instrument import Instrument
-from producers.progress import MOST_NOTED_HOLES, MS_A_HOLE, Progress, ProgressLog
+from producers.progress import (
+    MOST_NOTED_HOLES,
+    MS_A_HOLE,
+    Acknowledged,
+    Entered,
+    Progress,
+    ProgressLog,
+)
 from producers.publisher import Delivered, Publisher
 from producers.start_positions import FoundRange, OpenHole, klines_series, still_open, trades_series
 from shared.topics import PROGRESS, TRADES, klines_topic
@@ -37,11 +44,16 @@ class ProgressWriter:
         self._held: dict[str, tuple[Progress, int]] = {}
         # When the holes of a series were last noted, and their number.
         self._noted: dict[tuple[str, str], tuple[int, int]] = {}
-        self._unverified: list[dict[str, Progress]] = []
+        # By partition of the ledger topic.
+        self._entered: dict[int, Entered] = {}
+        self._suspected = False  # before there was a log
+        self._unverified: list[Acknowledged] = []
 
     def begin(self, log: ProgressLog) -> None:
         """Note progress from now on; `log` knows what the progress topic has."""
         self._log = log
+        if self._suspected:
+            self.suspect_loss()
 
     def register(self, instrument: Instrument, intervals: Iterable[str]) -> None:
         """Make an instrument's series known."""
@@ -90,6 +102,14 @@ class ProgressWriter:
         """
         if not log.seen(self._series[place], record):
             self.suspect_loss()
+
+    def entered(self, partition: int, event: Entered) -> None:
+        """The ledger topic has an event: a restart would not enter all of them again."""
+        newest = self._entered.get(partition)
+        if newest is not None and event.offset <= newest.offset:
+            self.suspect_loss()  # as in `_note`
+        else:
+            self._entered[partition] = event
 
     def _seen(self, log: ProgressLog, place: tuple[str, str], message: Any) -> Delivered:
         """For a record that advances nothing: an outage of the broker may take it nevertheless."""
@@ -179,14 +199,16 @@ class ProgressWriter:
 
         No progress is written until `verified`: it would hide holes below it.
         """
-        if self._log is not None:
-            reached = self._log.newest
-            if not self._unverified or self._unverified[-1] != reached:
-                self._unverified.append(reached)
+        if self._log is None:
+            self._suspected = True
+            return
+        acknowledged = Acknowledged(self._log.newest, dict(self._entered))
+        if not self._unverified or self._unverified[-1] != acknowledged:
+            self._unverified.append(acknowledged)
 
     @property
-    def unverified(self) -> Sequence[dict[str, Progress]]:
-        """What the series had reached at each outage of the broker, oldest first."""
+    def unverified(self) -> Sequence[Acknowledged]:
+        """What had been acknowledged at each outage of the broker, oldest first."""
         return tuple(self._unverified)
 
     def verified(self, count: int) -> None:

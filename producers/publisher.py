@@ -72,6 +72,8 @@ class Publisher:
         self.failure: BrokerError | None = None
         self.sent = 0
         self.retriable_errors = 0
+        # Called with each error, in its order with the delivery reports: those that follow are of after it.
+        self.doubt: Callable[[], None] = lambda: None
 
     @property
     def held_back(self) -> tuple[Sized, Sized]:
@@ -266,6 +268,7 @@ class Publisher:
         if not self.retriable_errors:
             _LOG.warning("Kafka: %s; librdkafka retries", error.str())
         self.retriable_errors += 1
+        self.doubt()
 
 
 class Change(enum.Enum):

@@ -21,7 +21,7 @@ from producers.feed import Feed
 from producers.instrument import Instrument
 from producers.ledger_writer import MOST_IN_FLIGHT, LedgerWriter
 from producers.listings import Listings
-from producers.progress import Progress, ProgressLog
+from producers.progress import Acknowledged, ProgressLog
 from producers.progress_reader import ProgressReader, StartState
 from producers.progress_writer import ProgressWriter
 from producers.publisher import REASON, Backpressure, Change, Publisher
@@ -44,7 +44,7 @@ from shared.interpreter import freeze_gc, give_back
 from shared.kafka import KAFKA, KafkaClients
 from shared.metrics import METRICS_PERIOD_S, ServiceMetrics
 from shared.settings import Settings
-from shared.topics import LEDGER_SNAPSHOT, declared_topics
+from shared.topics import LEDGER, LEDGER_SNAPSHOT, declared_topics
 from shared.trade_ids import EPOCH_SPAN, split
 
 _LOG = logging.getLogger(__name__)
@@ -119,6 +119,7 @@ class ProducerService:
         self._rest.bounds_ms = self._clock.bounds_ms
         self._clock.ask = self._measure_clock
         self._progress = ProgressWriter(self._publisher, self._clock)
+        self._publisher.doubt = self._progress.suspect_loss
         self._ledger = LedgerWriter(self._publisher, self._progress)
         self._runner = EffectRunner(
             self._publisher,
@@ -143,7 +144,6 @@ class ProducerService:
         # First subscription to symbols whose trade base an earlier process did not find out.
         self._begun_ms: dict[str, int] = {}
         self._read_back: dict[str, ReadBack] = {}  # by symbol, until its instrument begins
-        self._known_errors = 0  # of Kafka
         self._metrics.health.unready("start", "waiting for broker, exchange and start slot")
         self._stop = asyncio.Event()
 
@@ -401,9 +401,6 @@ class ProducerService:
             self._publisher.poll()
             if not self._publisher.congested:
                 self._send_ledger()
-            if self._publisher.retriable_errors != self._known_errors:
-                self._known_errors = self._publisher.retriable_errors
-                self._progress.suspect_loss()
             self._runner.repairs.check()
 
     async def _prove(self) -> None:
@@ -427,14 +424,16 @@ class ProducerService:
             if lost:
                 raise BrokerError(
                     f"Kafka at {self._settings.kafka_bootstrap_servers} has lost records of {', '.join(lost)}"
-                    " that it had acknowledged; the next start gets them from the exchange again"
+                    " that it had acknowledged; the next start brings them again"
                 )
             self._progress.verified(len(unverified))
 
-    def _contradicted(self, unverified: Sequence[Mapping[str, Progress]]) -> list[str]:
-        """Series of which Kafka has lost something. Blocking."""
+    def _contradicted(self, unverified: Sequence[Acknowledged]) -> list[str]:
+        """Series, and partitions of the ledger topic, of which Kafka has lost something. Blocking."""
         with closing(ProgressReader(self._settings.kafka_bootstrap_servers, self._kafka)) as reader:
-            return sorted({series for reached in unverified for series in reader.contradicted(reached)})
+            lost = {series for before in unverified for series in reader.contradicted(before.series)}
+            parts = {part for before in unverified for part in reader.lost_events(before.ledger)}
+            return [*sorted(lost), *(f"{LEDGER} partition {partition}" for partition in sorted(parts))]
 
     async def _each_second(self) -> None:
         while True:

@@ -58,9 +58,6 @@ class _Elsewhere(FakeMessage):
         return "elsewhere"
 
 
-ELSEWHERE = _Elsewhere(0, b"")
-
-
 class FakeConsumer:
     """One partition with a log; gives one record a batch unless paused, stops when it is read."""
 
@@ -173,6 +170,7 @@ class FakeProducer:
     def __init__(self) -> None:
         self.sent: list[tuple[str, dict[str, Any]]] = []
         self._waiting: list[Any] = []
+        self._acknowledged = 0
 
     def produce(self, topic: str, *, on_delivery: Any, **record: Any) -> None:
         self.sent.append((topic, record))
@@ -180,7 +178,8 @@ class FakeProducer:
 
     def poll(self, timeout: float) -> int:
         for on_delivery in self._waiting:
-            on_delivery(None, ELSEWHERE)
+            on_delivery(None, _Elsewhere(self._acknowledged, b""))
+            self._acknowledged += 1
         self._waiting.clear()
         return 0
 
@@ -218,7 +217,7 @@ class Bench:
         self.kafka = FakeConsumer(log, self.stop)
         self.producer = FakeProducer()
         self.store = MoodyStore()
-        kafka_writer = KafkaWriter(cast(Producer, self.producer), "consumer-trades")
+        kafka_writer = self.kafka_writer = KafkaWriter(cast(Producer, self.producer), "consumer-trades")
         metrics = ServiceMetrics("consumer-trades", "0")
         self.health = metrics.health
         parts = Parts(

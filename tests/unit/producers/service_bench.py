@@ -69,13 +69,11 @@ class Bench:
             congested_s=0.0,
             outstanding=0,
             delivered=0,
-            retriable_errors=0,
             poll=lambda: self.calls.append("poll"),
             flush=self._flush,
         )
         service._progress = self.progress = SimpleNamespace(
             unverified=(),
-            suspect_loss=lambda: self.calls.append("suspect"),
             verified=lambda count: self.calls.append(("verified", count)),
             write_final=lambda: self.calls.append("final"),
         )

@@ -49,6 +49,11 @@ class Broker:
             report()
         self.reports.clear()
 
+    def of(self, topic: str) -> list[tuple[int, bytes, bytes | None]]:
+        """Offset, key and value of each record of a topic."""
+        sent = [(key, value) for to, key, value in self.sent if to == topic]
+        return [(self.before + offset, key, value) for offset, (key, value) in enumerate(sent)]
+
     def progress(self) -> Progress:
         return decode_progress(
             next(v for to, _, v in reversed(self.sent) if to == PROGRESS and v is not None)
@@ -83,6 +88,11 @@ class Shell:
             repairs.start = lambda _instrument, request: self.requests.append(request)
         self.instrument = Instrument("binance", "BTCUSDC", ["1m"], book_interval_ms=1_000, warmup_bars=5)
         self.runner.register(self.instrument, ["1m"])
+
+    def new_progress(self) -> ProgressWriter:
+        """Of a process that has not read yet what the topics have."""
+        publisher: Any = self.broker
+        return ProgressWriter(publisher, Clock())
 
     def take(self, trade_id: int, at_ms: int) -> None:
         message = trade(trade_id=trade_id, trade_time_ms=NOW_MS + at_ms, received_time_ms=NOW_MS + at_ms)

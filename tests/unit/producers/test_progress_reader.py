@@ -8,19 +8,20 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
+from zlib import crc32
 
 import pytest
 from confluent_kafka import KafkaError, Producer
 
 from cryptostream.run.broker import MemoryBroker
-from producers.progress import Progress
+from producers.progress import Entered, Progress
 from producers.progress_reader import ProgressReader, ProgressRecords, StartState
 from producers.start_positions import OpenHole, StartPosition
 from shared.errors import BrokerError, BrokerUnavailable
 from shared.kafka import producer_config
 from shared.messages import encode
 from shared.partitioner import partition_of
-from shared.topics import PROGRESS, TRADES, klines_topic
+from shared.topics import LEDGER, PROGRESS, TRADES, klines_topic
 from tests.builders import kline, trade
 from tests.kafka_doubles import Logs
 from tests.virtual_time import FakeTime
@@ -31,8 +32,8 @@ SERIES = "binance:BTCUSDC:trades"
 class Record:
     """A message of Kafka."""
 
-    def __init__(self, offset: int, value: bytes | None, series: str = SERIES) -> None:
-        self._offset, self._value, self._series = offset, value, series
+    def __init__(self, offset: int, value: bytes | None, series: str = SERIES, partition: int = 3) -> None:
+        self._offset, self._value, self._series, self._partition = offset, value, series, partition
 
     def key(self) -> bytes:
         return self._series.encode()
@@ -41,7 +42,7 @@ class Record:
         return self._value
 
     def partition(self) -> int:
-        return 3
+        return self._partition
 
     def offset(self) -> int:
         return self._offset
@@ -74,6 +75,19 @@ def test_of_records_with_many_holes_the_newest_few_are_kept_and_their_holes_once
     assert sum(len(value) for value in written[-len(found) :]) <= 2 * 2**20
     assert len(found) > 3
     assert len({id(hole) for progress in found for hole in progress.missing}) == 4_000
+
+
+@pytest.mark.parametrize("partitions", [(3, 5), (5, 3)])
+def test_of_a_series_that_has_moved_to_another_partition_the_newest_record_is_first(
+    partitions: tuple[int, int],
+) -> None:
+    """Partitions are read in any order, and a stopped record would be taken at its word."""
+    written = {3: replace(at(100), stopped=True, updated_ms=2_000), 5: replace(at(900), updated_ms=9_000)}
+    noted = ProgressRecords()
+    for partition in partitions:
+        message: Any = Record(7, written[partition].encode(), partition=partition)
+        noted.receive(message, frozenset([SERIES]))
+    assert noted.read() == ({SERIES: [written[5], written[3]]}, [])
 
 
 def test_what_nobody_can_read_is_bad_until_a_later_record_replaces_it() -> None:
@@ -367,6 +381,18 @@ def test_a_series_lost_what_it_had_reached_if_its_topic_has_it_no_more(bench: Be
     assert bench.reader.contradicted({TRADES_OF: gone}) == [TRADES_OF]
     assert bench.reader.contradicted({TRADES_OF: trades_at(None, 3)}) == []
     assert bench.reader.contradicted({}) == []
+
+
+def test_the_ledger_lost_an_event_if_its_offset_has_another_one_or_none(bench: Bench) -> None:
+    for number in range(3):
+        bench.logs.put(LEDGER, KEY, b"event %d" % number)
+    there, other = (crc32(value, crc32(KEY)) for value in (b"event 2", b"event 1"))
+    assert bench.reader.lost_events({0: Entered(2, there)}) == []
+    assert bench.reader.lost_events({0: Entered(2, other)}) == [0]
+    assert bench.reader.lost_events({0: Entered(3, there), 2: Entered(0, there)}) == [0, 2]
+    assert bench.reader.lost_events({}) == []
+    bench.logs.lows[LEDGER, 0] = 3
+    assert bench.reader.lost_events({0: Entered(2, there)}) == [], "what has expired was not lost"
 
 
 def test_a_broker_that_falls_silent_is_named_after_half_a_minute(bench: Bench) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from zlib import crc32
 
 import orjson
 import pytest
 
 from producers.effects import Publish
-from producers.progress import BadProgress, Progress
+from producers.progress import Acknowledged, BadProgress, Entered, Progress, ProgressLog
 from producers.start_positions import OpenHole
 from shared.dead_letters import origin_of
 from shared.messages import TradeMessage
@@ -174,7 +175,7 @@ def test_a_loss_that_no_client_has_noticed_yet_is_seen_by_the_offset_that_comes_
     else:
         shell.runner.repairs._run(shell.instrument, [Publish(TRADES, row) for row in filled(3_999)])
     shell.two_seconds()
-    assert [reached[SERIES] for reached in shell.progress.unverified] == [found]
+    assert [before.series[SERIES] for before in shell.progress.unverified] == [found]
     assert PROGRESS not in [topic for topic, _, _ in shell.broker.sent]
 
 
@@ -185,6 +186,35 @@ def test_trades_that_follow_what_a_start_has_read_raise_no_doubt(shell: Shell) -
     shell.two_seconds()
     assert shell.progress.unverified == ()
     assert shell.broker.progress().last_id == 4_001
+
+
+def test_an_outage_before_there_is_a_log_is_a_doubt_about_what_the_start_has_found(shell: Shell) -> None:
+    progress = shell.new_progress()
+    progress.suspect_loss()
+    assert progress.unverified == ()
+    found = Progress(4_000, TRADES, 3, 1, NOW_MS, NOW_MS)
+    progress.begin(ProgressLog({}, {SERIES: found}))
+    assert progress.unverified == (Acknowledged({SERIES: found}, {}),)
+
+
+def test_the_last_ledger_event_of_each_partition_is_what_an_outage_may_have_taken(shell: Shell) -> None:
+    shell.take(1, 0)
+    shell.take(5, 200)
+    shell.two_seconds()
+    shell.progress.suspect_loss()
+    (before,) = shell.progress.unverified
+    offset, (key, value) = [(at, (key, value)) for at, key, value in shell.broker.of(LEDGER)][-1]
+    assert before.ledger == {3: Entered(offset, crc32(value or b"", crc32(key)))}
+
+
+def test_a_ledger_event_whose_offset_is_given_away_again_stays_what_has_to_be_proved(shell: Shell) -> None:
+    for offset, crc in ((4, 1), (7, 2), (7, 3), (2, 4)):
+        shell.progress.entered(3, Entered(offset, crc))
+    shell.progress.entered(5, Entered(0, 5))
+    assert [before.ledger for before in shell.progress.unverified] == [{3: Entered(7, 2)}]
+    shell.progress.entered(3, Entered(8, 6))
+    shell.progress.suspect_loss()
+    assert shell.progress.unverified[-1].ledger == {3: Entered(8, 6), 5: Entered(0, 5)}
 
 
 def test_what_follows_trades_that_were_filled_keeps_its_order(shell: Shell) -> None:

@@ -288,6 +288,20 @@ def test_errors_that_librdkafka_retries_are_counted_and_the_first_is_said(
 TOPICS = frozenset(("market.trades", "market.book", "market.depth"))
 
 
+def test_a_doubt_is_raised_between_the_reports_of_before_an_error_and_those_of_after_it(
+    bench: Bench,
+) -> None:
+    told: list[object] = []
+    bench.publisher.doubt = lambda: told.append("doubt")
+    for value in (b"1", b"2"):
+        bench.publisher.send("t", b"k", value, lambda _partition, offset: told.append(offset))
+    bench.client.answer(count=1, offset=7)
+    bench.client.config["error_cb"](KafkaError(KafkaError._TRANSPORT))
+    bench.client.answer(offset=8)
+    bench.client.config["error_cb"](KafkaError(KafkaError._FATAL))
+    assert told == [7, "doubt", 8], "a fatal error ends the producer"
+
+
 def test_a_start_waits_ten_seconds_for_a_broker(bench: Bench) -> None:
     began_s = bench.time.now_s
     with pytest.raises(BrokerUnavailable, match=r'no broker answers at "broker:9092" \(connection refused\)'):

@@ -24,6 +24,7 @@ from producers.start_positions import OpenHole, StartPosition
 from shared.errors import BrokerError, BrokerUnavailable, ExchangeUnavailable
 from shared.settings import Settings
 from shared.topics import LEDGER, LEDGER_SNAPSHOT, METRICS, TRADES
+from tests.kafka_doubles import clients
 from tests.unit.producers.service_bench import Bench, LoopTime, during, in_service
 from tests.virtual_time import run_virtually
 
@@ -172,20 +173,27 @@ def test_while_the_exchange_is_paused_nobody_wonders_at_its_silence(monkeypatch:
     assert "_retry" in in_service(monkeypatch, paused).calls
 
 
-def test_a_loss_is_suspected_once_for_each_error_of_kafka(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def errors(bench: Bench) -> None:
+def test_a_full_queue_takes_no_ledger_events_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def filling(bench: Bench) -> None:
         polling = asyncio.create_task(bench.service._poll())
-        for count in (0, 1, 1, 2):
-            bench.publisher.retriable_errors = count
-            bench.publisher.congested = count == 2
+        for full in (False, True):
+            bench.publisher.congested = full
             await asyncio.sleep(0.1)
-            bench.calls.append(count)
+            bench.calls.append(full)
         polling.cancel()
 
-    calls = in_service(monkeypatch, errors).calls
-    assert [call for call in calls if call in ("suspect", 0, 1, 2)] == [0, "suspect", 1, 1, "suspect", 2]
-    assert "_send_ledger" in calls[: calls.index(0)]
-    assert "_send_ledger" not in calls[len(calls) - 10 :], "a full queue takes no events either"
+    calls = in_service(monkeypatch, filling).calls
+    assert "_send_ledger" in calls[: calls.index(False)]
+    assert "_send_ledger" not in calls[calls.index(False) :]
+
+
+def test_each_error_of_kafka_raises_a_doubt_about_what_it_has() -> None:
+    service = ProducerService(
+        Settings(kafka_bootstrap_servers="broker:9092"),
+        Assignment(("BTCUSDC",), ("1m",)),
+        kafka=clients(producer=lambda _config: SimpleNamespace()),
+    )
+    assert service._publisher.doubt == service._progress.suspect_loss
 
 
 class TestProof:
