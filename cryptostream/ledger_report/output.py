@@ -31,6 +31,10 @@ _RECOUNTED: Final = (
 )
 _LOST_SHOWN: Final = 5
 _NOTES_SHOWN: Final = 3
+_NO_CARRIAGE: Final = (
+    "carriage: the store has no report that a stream was not carried; a version of before 2026-11-28 wrote"
+    " none, so of its data ask the broker (KAFKA_BOOTSTRAP_SERVERS)"
+)
 
 
 def write_table(survey: Survey, out: TextIO) -> None:
@@ -61,6 +65,8 @@ def write_table(survey: Survey, out: TextIO) -> None:
     for recount in survey.recounts or ():
         for line in disagreements(recount, several=several):
             out.write(line + "\n")
+    if survey.carriage_reported is False:
+        out.write(f"{_NO_CARRIAGE}\n")
     out.write(f"{_conclusion(survey)}\n")
     if survey.as_of_ms is not None:
         out.write(f"as of: {iso(survey.as_of_ms)}, the newest time of the exchange that was heard of\n")
@@ -110,6 +116,7 @@ def write_json(survey: Survey, out: TextIO) -> None:
             {**note.series._asdict(), "since_ms": note.first, "until_ms": note.last, "why": note.detail}
             for note in survey.uncarried
         ],
+        "carriage_reported": survey.carriage_reported,
         "series": [_series_json(report) for report in survey.series],
         "found": [
             {**note.series._asdict(), **{k: v for k, v in note._asdict().items() if k != "series"}}

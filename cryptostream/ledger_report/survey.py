@@ -18,6 +18,7 @@ from consumers.stores.factory import open_reader
 from consumers.stores.port import Reader
 from consumers.stores.storable import TICKS_EXPIRY_NS, oldest_kept_ms
 from cryptostream.data_dir import has_ended
+from cryptostream.ledger_report.carriage import carriage_in_store
 from cryptostream.ledger_report.claims import Claims
 from cryptostream.ledger_report.minutes import (
     is_live,
@@ -56,6 +57,8 @@ class Survey:
         recounts: None if the store was not counted again.
         unknown: times that no report covers.
         uncarried: streams that are not carried now.
+        carriage_reported: whether the store has any report of carriage, without which it may be older than
+            these; None if the topic was asked.
         as_of_ms: the exchange's time of the report; None if the source does not tell it.
     """
 
@@ -68,6 +71,7 @@ class Survey:
     recounts: list[Recount] | None = None
     unknown: list[Unknown] = field(default_factory=list)
     uncarried: list[Note] = field(default_factory=list)
+    carriage_reported: bool | None = None
     as_of_ms: int | None = None
 
     @property
@@ -79,7 +83,7 @@ class Survey:
 
     @property
     def complete(self) -> bool:
-        """Nothing is lost or unknown, and the store agrees if it was counted."""
+        """Nothing is lost or unknown, every stream is carried, and the store agrees if it was counted."""
         return (
             not any(report.lost or report.unknown for report in self.series)
             and not self.unknown
@@ -210,6 +214,12 @@ def _from_store(settings: Settings, reader: Reader, span: Span, *, verify: bool)
     live = not ended and is_live(reader, time.time_ns() // _NS_PER_MS)
     if not live:
         found.unknown = unclaimed_ends(reader, stored, span)
+    # InfluxDB expires by its own clock, SQLite by the exchange's time.
+    expired_at_ms = newest_ms if settings.store == "sqlite" else now_ms
+    kept_from_ms = oldest_kept_ms(expired_at_ms, expiry_ns(settings))
+    carriage = carriage_in_store(reader, span, kept_from_ms=kept_from_ms)
+    found.unknown += carriage.unknown
+    found.uncarried, found.carriage_reported = carriage.uncarried, carriage.reported
     if verify:
         with ProgressLine("counting the store", "points") as line:
             found.recounts = [

@@ -13,7 +13,17 @@ from pathlib import Path
 import orjson
 import pytest
 
-from consumers.measurements import FRESHNESS, INDICATOR, KLINE, LEDGER, SERVICE, TRADE, Point, Series
+from consumers.measurements import (
+    CARRIAGE,
+    FRESHNESS,
+    INDICATOR,
+    KLINE,
+    LEDGER,
+    SERVICE,
+    TRADE,
+    Point,
+    Series,
+)
 from consumers.stores.sqlite import SqliteStore
 from cryptostream import cli, data_dir
 
@@ -37,6 +47,13 @@ def trade(trade_id: int) -> Point:
 def spoken(time_ns: int) -> Point:
     """A service was at work."""
     return Point(Series(SERVICE, ("producer", "1")), time_ns, (1.0, 0, 0.0, 0, 0, True))
+
+
+def carriage(stream: str, minute: int, *, carried: bool) -> Point:
+    """What was reported of a stream that was not carried from minute 2 on."""
+    series = Series(CARRIAGE, ("binance", "BTCUSDC", stream))
+    since_ms = (FIRST_NS + 2 * MINUTE_NS) // 10**6
+    return Point(series, FIRST_NS + minute * MINUTE_NS, (carried, since_ms))
 
 
 def bar(minute: int) -> list[Point]:
@@ -181,6 +198,58 @@ def test_a_series_that_was_stored_minutes_beyond_its_last_claim_is_unknown_since
     assert (code, unknown["since_ms"]) == (1, FIRST_NS // 10**6 + 7 * 60_000)
     ledger.write(spoken(time.time_ns()))
     assert ledger()[0] == 0
+
+
+def test_a_stream_that_the_store_has_as_not_carried_is_named_until_it_is_again(ledger: Ledger) -> None:
+    ledger.write(carriage("klines 1m", 2, carried=False), carriage("klines 1m", 3, carried=False))
+    code, out, _ = ledger()
+    assert code == 1
+    assert "not carried now: BTCUSDC klines 1m since 20" in out
+    assert "NOT COMPLETE: nothing lost, 1 streams not carried now" in out
+    code, out, _ = ledger("--format", "json")
+    content = orjson.loads(out)
+    (note,) = content["not_carried_now"]
+    first_ms = FIRST_NS // 10**6
+    assert (code, content["complete"]) == (1, False)
+    assert (note["stream"], note["interval"], note["since_ms"], note["until_ms"]) == (
+        *("klines", "1m"),
+        *(first_ms + 120_000, first_ms + 180_000),
+    )
+    assert ledger("--stream", "trades")[0] == 0
+    ledger.write(carriage("klines 1m", 4, carried=True))
+    code, out, _ = ledger()
+    assert (code, "carried" in out) == (0, False)
+
+
+def test_a_book_that_was_not_carried_at_the_end_leaves_a_run_incomplete(ledger: Ledger) -> None:
+    ledger.write(carriage("depth", 9, carried=False))
+    code, out, _ = ledger("--verify")
+    assert code == 1
+    assert "not carried now: BTCUSDC depth since 20" in out
+
+
+def test_a_store_without_a_report_of_carriage_says_what_that_proves(ledger: Ledger) -> None:
+    code, out, _ = ledger()
+    assert code == 0
+    (line,) = [line for line in out.splitlines() if line.startswith("carriage: ")]
+    assert "the store has no report that a stream was not carried" in line
+    assert "KAFKA_BOOTSTRAP_SERVERS" in line
+    assert orjson.loads(ledger("--format", "json")[1])["carriage_reported"] is False
+    ledger.write(carriage("trades", 3, carried=True))
+    assert "carriage: " not in ledger()[1]
+    assert orjson.loads(ledger("--format", "json")[1])["carriage_reported"] is True
+
+
+def test_carriage_that_has_expired_is_unknown(ledger: Ledger) -> None:
+    later = ledger_row(8 * 1440, (1, 1, 0, 0, 0, 0))
+    series = Series(LEDGER, ("binance", "ETHUSDC", "trades", ""))
+    ledger.write(later._replace(series=series))
+    code, out, _ = ledger()
+    assert code == 1
+    assert "unknown: BTCUSDC trades, BTCUSDC klines 1m: whether they were carried at their end" in out
+    assert "NOT COMPLETE: nothing lost, not all is known" in out
+    # The other is followed.
+    assert ledger("--symbol", "ETHUSDC")[0] == 0
 
 
 def test_lost_ids_are_named_by_their_minutes(ledger: Ledger) -> None:
