@@ -110,6 +110,24 @@ class LedgerSeries(BaseModel):
     lost_periods_ms: list[int]
 
 
+class NotCarried(BaseModel):
+    """A stream that lacks data which the exchange has.
+
+    Attributes:
+        stream: klines, trades, depth or quotes.
+        interval: of klines; "" of others.
+        since_ms: the exchange's time of the newest data that came.
+        until_ms: when it was said last, by the exchange's time.
+    """
+
+    exchange: str
+    symbol: str
+    stream: str
+    interval: str
+    since_ms: int
+    until_ms: int
+
+
 class Ledger(BaseModel):
     """Attributes:
     lost: of all series in all of the span; null if a part of it was not counted, and `reason` says which.
@@ -118,6 +136,8 @@ class Ledger(BaseModel):
         none is.
     lost_counted: as `lost`, but of what was counted: nothing else is lost since `counted_from_ms`. Null if
         the end of the span was not counted.
+    not_carried: of the streams asked for those that were not carried when the store was told last, whatever
+        the span; it keeps that for 7 days.
     """
 
     from_ms: int
@@ -127,6 +147,7 @@ class Ledger(BaseModel):
     lost_counted: int | None
     reason: str | None
     series: list[LedgerSeries]
+    not_carried: list[NotCarried]
 
 
 class Latest(BaseModel):

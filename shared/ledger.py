@@ -33,6 +33,12 @@ class LedgerSeries(NamedTuple):
         """The series with these tags of the store, which were checked by the ledger's consumer."""
         return cls(exchange, symbol, cast(LedgerStream, stream), interval)
 
+    @classmethod
+    def of_stream(cls, exchange: str, symbol: str, stream: str) -> Self:
+        """The series of a stream that is named with its interval, like "klines 1m"."""
+        name, _, interval = stream.partition(" ")
+        return cls.named(exchange, symbol, name, interval)
+
     @property
     def unit(self) -> int:
         """Distance of neighbouring ids in `first` and `last`, which are open times for klines."""

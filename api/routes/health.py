@@ -10,15 +10,16 @@ from fastapi import APIRouter, Request
 
 from api.encode import RowShape
 from api.history import History
-from api.models import Latest, Ledger, LedgerSeries
+from api.models import Latest, Ledger, LedgerSeries, NotCarried
 from api.problems import wrong
 from api.rows_request import RowsRequest, read_tag, read_time, single_values
 from api.schema import TIME, parameter, problems, tag_parameters
 from api.topics import now_ms
-from consumers.measurements import FRESHNESS, LEDGER, SERVICE
+from consumers.measurements import CARRIAGE, FRESHNESS, LEDGER, SERVICE
 from consumers.stores.port import Row
 from consumers.tap.series import LiveKind
 from shared.intervals import INTERVAL_MS
+from shared.ledger import LedgerSeries as Series
 from shared.markets import Market, names_of
 from shared.settings import Settings
 from shared.times import iso
@@ -63,11 +64,15 @@ def health_router(kinds: dict[str, LiveKind], history: History, settings: Settin
         tags = {tag: read_tag(tag, given[tag]) for tag in ledger_kind.tags if tag in given}
         from_ms, to_ms = _span(given, now_ms())
         counted: dict[tuple[str, ...], _Counted] = {}
+        told: list[Row] = []
         async with history.reading(tags) as reading:
             async for chunk in reading.rows(
                 LEDGER.name, tags, from_ns=from_ms * _NS_PER_MS, to_ns=to_ms * _NS_PER_MS
             ):
                 await reading.work(lambda chunk=chunk: _count(counted, chunk, now_ms()))  # type: ignore[misc]
+            instruments = {name: tags[name] for name in tags if name in CARRIAGE.tags and name != "stream"}
+            async for chunk in reading.rows(CARRIAGE.name, instruments, last=1):
+                told += chunk
         # Trades are not missed by themselves: a minute without one has no row.
         missing = [
             each
@@ -79,7 +84,16 @@ def health_router(kinds: dict[str, LiveKind], history: History, settings: Settin
         asked_trades = not tags.get("interval") and tags.get("stream") in {None, "trades"}
         followed = _followed(counted.values()) if asked_trades else {}
         names = names_of([*settings.markets, *(Market(each.exchange, each.symbol) for each in series)])
-        return summary(from_ms, to_ms, series, followed=followed, missing=missing, names=names, now=now_ms())
+        return summary(
+            from_ms,
+            to_ms,
+            series,
+            followed=followed,
+            missing=missing,
+            not_carried=_not_carried(told, tags),
+            names=names,
+            now=now_ms(),
+        )
 
     for kind, path, what in (
         (kinds[FRESHNESS.name], "freshness", "Ages of data at each hop"),
@@ -177,6 +191,18 @@ def _count(counted: dict[tuple[str, ...], _Counted], rows: Iterable[Row], now: i
         series.add(row, now - _SETTLED_MS)
 
 
+def _not_carried(told: Iterable[Row], tags: Mapping[str, str]) -> list[NotCarried]:
+    """Streams with these tags whose newest row says that they are not carried."""
+    found = []
+    for row in told:
+        series = Series.of_stream(*(str(row[tag]) for tag in CARRIAGE.tags))
+        named = series._asdict()
+        if not row.get("carried") and tags.items() <= named.items():
+            since_ms, until_ms = int(row.get("since_ms") or 0), int(row["time_ns"] or 0) // _NS_PER_MS
+            found.append(NotCarried(**named, since_ms=since_ms, until_ms=until_ms))
+    return sorted(found, key=lambda each: (each.exchange, each.symbol, each.stream, each.interval))
+
+
 def _followed(counted: Iterable[_Counted]) -> dict[_Instrument, int | None]:
     """By instrument of which there are bars: since when they came from its stream.
 
@@ -198,6 +224,7 @@ def summary(
     *,
     followed: Mapping[_Instrument, int | None],
     missing: Sequence[tuple[str, ...]],
+    not_carried: list[NotCarried],
     names: Mapping[Market, str],
     now: int,
 ) -> Ledger:
@@ -218,6 +245,7 @@ def summary(
             lost_counted=None,
             reason=reason,
             series=[],
+            not_carried=not_carried,
         )
     late = _why_not_to_the_end(from_ms, min(to_ms, now - _SETTLED_MS), series, missing, names)
     known_from = [(_name(each, names), _known_from_ms(each, followed, from_ms)) for each in series]
@@ -242,6 +270,7 @@ def summary(
         lost_counted=lost if late is None else lost or None,
         reason=late or early,
         series=series,
+        not_carried=not_carried,
     )
 
 

@@ -105,8 +105,7 @@ def _is_in(reader: Reader, span: Span, series: LedgerSeries) -> bool:
 
 
 def _series_of(row: Row) -> LedgerSeries:
-    stream, _, interval = str(row["stream"]).partition(" ")
-    return LedgerSeries.named(str(row["exchange"]), str(row["symbol"]), stream, interval)
+    return LedgerSeries.of_stream(*(str(row[name]) for name in CARRIAGE.tags))
 
 
 def _since_ms(row: Row) -> int:

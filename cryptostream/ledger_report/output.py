@@ -32,8 +32,8 @@ _RECOUNTED: Final = (
 _LOST_SHOWN: Final = 5
 _NOTES_SHOWN: Final = 3
 _NO_CARRIAGE: Final = (
-    "carriage: the store has no report that a stream was not carried; a version of before 2026-11-28 wrote"
-    " none, so of its data ask the broker (KAFKA_BOOTSTRAP_SERVERS)"
+    "carriage: the store has no report that a stream was not carried; version 0.1.0 never wrote one, which"
+    " proves nothing of its time: ask for what came after it (--from)"
 )
 
 

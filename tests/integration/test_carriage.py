@@ -83,7 +83,14 @@ def test_a_stream_that_never_opens_is_named_and_filled_over_rest(
     for stream in ("klines 1s", "trades", "depth", "quotes"):
         assert f"{SYMBOL} {stream}: not carried since" in run.said
     assert "no connection" in run.said
+    assert "NOT COMPLETE" in run.said
     assert_stored_without_a_hole(database)
+    # The run's broker is gone with it: the store must tell the same.
+    words = (sys.executable, "-m", "cryptostream.cli", "ledger", "--data-dir", str(database.parent))
+    ledger = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert ledger.returncode == 1, ledger.stdout + ledger.stderr
+    for stream in ("klines 1s", "trades", "depth", "quotes"):
+        assert f"not carried now: {SYMBOL} {stream} since" in ledger.stdout
 
 
 @pytest.fixture

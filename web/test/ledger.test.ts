@@ -13,6 +13,7 @@ function ledger(more: Partial<Ledger>): Ledger {
     lost_counted: 0,
     reason: null,
     series: [],
+    not_carried: [],
     ...more,
   };
 }

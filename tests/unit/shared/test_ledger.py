@@ -27,6 +27,11 @@ def test_a_record_counts_ids_or_bars_keeps_its_contract_and_names_its_series(
     assert LedgerSeries.of(record) == series
 
 
+def test_a_stream_named_with_its_interval_is_a_series() -> None:
+    assert LedgerSeries.of_stream("binance", "BTCUSDC", "trades") == TRADES
+    assert LedgerSeries.of_stream("binance", "BTCUSDC", "klines 1m") == MINUTES
+
+
 @pytest.mark.parametrize("kind", ["uncarried", "stopped"])
 def test_a_record_about_a_time_counts_no_ids(kind: LedgerKind) -> None:
     record = ledger_record(

@@ -154,6 +154,47 @@ def test_minutes_without_a_trade_do_not_make_the_whole_unknown() -> None:
     assert (answer["lost"], answer["reason"]) == (0, None)
 
 
+def carriage(stream: str, *carried: bool, symbol: str = "BTCUSDC") -> list[Row]:
+    """What was reported of a stream, a minute after the other."""
+    return [
+        {
+            "time_ns": T0_MS * 10**6 + number * MINUTE_NS,
+            "exchange": "binance",
+            "symbol": symbol,
+            "stream": stream,
+            "carried": each,
+            "since_ms": T0_MS - 5_000,
+        }
+        for number, each in enumerate(carried)
+    ]
+
+
+def test_streams_that_are_not_carried_now_are_named_until_they_are_again() -> None:
+    rows = [
+        *carriage("klines 1m", False, False),
+        *carriage("trades", False, True),
+        *carriage("depth", True, False),
+        *carriage("quotes", False, symbol="ETHUSDC"),
+    ]
+    server = client({"ledger": counted(5), "carriage": rows})
+
+    def named(query: str = "") -> list[str]:
+        answer = server.get(f"/api/v1/ledger{SPAN}{query}").json()
+        return [f"{each['symbol']} {each['stream']} {each['interval']}" for each in answer["not_carried"]]
+
+    assert named() == ["BTCUSDC depth ", "BTCUSDC klines 1m", "ETHUSDC quotes "]
+    assert named("&symbol=BTCUSDC&stream=klines") == ["BTCUSDC klines 1m"]
+    assert named("&interval=1m") == ["BTCUSDC klines 1m"]
+    assert named("&exchange=coinbase") == []
+    (bars,) = server.get(f"/api/v1/ledger{SPAN}&interval=1m").json()["not_carried"]
+    assert (bars["since_ms"], bars["until_ms"]) == (T0_MS - 5_000, T0_MS + 60_000)
+
+
+def test_streams_that_are_not_carried_are_named_also_of_a_span_that_nobody_has_counted() -> None:
+    answer = client({"carriage": carriage("trades", False)}).get(f"/api/v1/ledger{SPAN}").json()
+    assert (answer["lost"], len(answer["not_carried"])) == (None, 1)
+
+
 def test_what_is_on_its_way_is_not_called_lost() -> None:
     begin_ns = now_minute_ns() - 4 * MINUTE_NS
     ledger = counted(5, lost={4: 1}, begin_ns=begin_ns)
