@@ -149,7 +149,8 @@ class LogReader:
 
     def __init__(self, logs: Logs) -> None:
         self._logs = logs
-        self._next: dict[tuple[str, int], int | None] = {}  # None: its end was told
+        self._next: dict[tuple[str, int], int] = {}
+        self._told: dict[tuple[str, int], int] = {}  # the end of which it has told
 
     def list_topics(self, topic: str, timeout: float) -> Any:
         return SimpleNamespace(topics={topic: SimpleNamespace(partitions=range(self._logs.partitions))})
@@ -163,6 +164,7 @@ class LogReader:
             (at.topic, at.partition): max(at.offset, self._logs.lows.get((at.topic, at.partition), 0))
             for at in partitions
         }
+        self._told = {}
 
     def incremental_unassign(self, partitions: Sequence[TopicPartition]) -> None:
         for at in partitions:
@@ -183,7 +185,7 @@ class LogReader:
         found: list[LogRecord] = []
         for place, begin in self._next.items():
             log = self._logs.records[place]
-            if begin is None or len(found) == count:
+            if self._told.get(place) == len(log) or len(found) == count:
                 continue
             given = log[begin : begin + count - len(found)]
             found += given
@@ -191,7 +193,7 @@ class LogReader:
             if begin + len(given) >= len(log) and len(found) < count:
                 end = TopicPartition(*place, len(log))
                 found.append(LogRecord(end, failure=KafkaError(KafkaError._PARTITION_EOF)))
-                self._next[place] = None
+                self._told[place] = len(log)
         return found
 
     def close(self) -> None:

@@ -292,6 +292,20 @@ class LocalDeployment:
             self._broker.tick(now_s)
         self.children.tick(now_s)
 
+    def ask_ends(self) -> None:
+        """Ask the broker where ledger and metrics end now; ticks read up to there."""
+        if self._metrics_tail is not None:
+            self._metrics_tail.ask_ends()
+
+    @property
+    def at_ends(self) -> bool:
+        """Whether ledger and metrics were read to the ends that were asked for last."""
+        return self._metrics_tail is not None and self._metrics_tail.at_end
+
+    def check_read(self) -> list[Result]:
+        """Check, after all who write there have ended, that ledger and metrics were read to their ends."""
+        return [] if self._metrics_tail is None else self._metrics_tail.check_read()
+
     def price_lag(self) -> int:
         """The number of best prices and books on the broker that are not stored yet.
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import orjson
 
 from consumers.completeness import CompletenessLedger
-from cryptostream.run.proof.checks import Series, Uncarried
+from cryptostream.run.proof.checks import Result, Series, Uncarried, check_read
 from cryptostream.run.proof.recounting import Claim
 from cryptostream.run.topic_tail import TopicTail
 from cryptostream.run.view import LedgerRow, ServiceView
@@ -90,6 +90,8 @@ class MetricsTail:
         self._times: dict[LedgerSeries, tuple[int, int]] = {}
         self._entered: set[LedgerSeries] = set()
         self._uncarried: dict[tuple[str, Series], Uncarried] = {}
+        self._refused = 0  # events of the ledger that were not counted
+        self._why_refused = ""  # the first of them
         topics = LEDGER, METRICS
         self._tail = TopicTail(address, topics, "cryptostream.run", from_beginning=memory, memory=memory)
 
@@ -103,6 +105,20 @@ class MetricsTail:
 
     def close(self) -> None:
         self._tail.close()
+
+    def ask_ends(self) -> None:
+        """See `TopicTail.ask_ends`: until all is read, what the ledger lacks may be on its way."""
+        self._tail.ask_ends()
+
+    @property
+    def at_end(self) -> bool:
+        """Whether everything was read up to the ends that were asked for last."""
+        return not self._tail.unread
+
+    def check_read(self) -> list[Result]:
+        """Whether all was read and counted that the verdict rests on."""
+        refused = {LEDGER: (self._refused, self._why_refused)} if self._refused else {}
+        return check_read((LEDGER, METRICS), self._tail.unread, refused)
 
     def services(self, restarts: Mapping[str, int]) -> tuple[ServiceView, ...]:
         """The latest metrics of each service.
@@ -202,9 +218,12 @@ class MetricsTail:
     def _take_ledger(self, value: bytes) -> None:
         try:
             message = messages.decode("ledger", value)
-        except InvalidMessage:
-            return  # the ledger's consumer makes it a dead letter, which is counted
-        if self._ledger.receive(message) is not None:
+        except InvalidMessage as error:
+            self._refuse(str(error))
+            return
+        reason = self._ledger.receive(message)
+        if reason is not None:
+            self._refuse(reason)
             return
         if message["kind"] == "uncarried":
             series = Series(message["symbol"], message["stream"], message["interval"] or "")
@@ -216,6 +235,11 @@ class MetricsTail:
                 self._uncarried[key] = span
         elif message["stream"] in ("klines", "trades"):
             self._date(message)
+
+    def _refuse(self, reason: str) -> None:
+        """Note an event that is not counted; the ledger's consumer makes it a dead letter."""
+        self._refused += 1
+        self._why_refused = self._why_refused or reason
 
     def _date(self, message: LedgerMessage) -> None:
         series = LedgerSeries.of(message)

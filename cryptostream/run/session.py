@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import chain
 from typing import Final
 
 from consumers.indicators.registry import columns_of
@@ -44,6 +45,8 @@ _CAUGHT_UP_DEADLINE_S: Final = 20.0
 # The proof that a halt has left out bars takes 45 s (producers.missing_ids).
 _QUESTIONED_DEADLINE_S: Final = 60.0
 _PRICES_DEADLINE_S: Final = 20.0
+# librdkafka's clients try to come back to their broker every 10 s at least.
+_READ_DEADLINE_S: Final = 30.0
 _LAST_BAR_S: Final = 0.3
 
 
@@ -59,6 +62,7 @@ class Session:
         self._began_s = time.monotonic()
         self._unclean: list[str] = []
         self._results: list[Result] = []
+        self._services: dict[str, tuple[Result, ...]] = {}  # of each exchange's producers
         self._parts: list[Part] = []
         self._uncarried: frozenset[str] = frozenset()
 
@@ -153,8 +157,9 @@ class Session:
         # 1. The exchange tells what it has issued: that must be stored at the end.
         # 2. The source falls silent, and everything it sent is published.
         # 3. The producers send their last reports and end.
-        # 4. The store has all of it.
-        # 5. Only now the consumers end and the store is checked; then the simulator, store and broker end.
+        # 4. The ledger is read to its end, and the store has all of it.
+        # 5. Only now the consumers end, what they entered last is read, and the store is checked; then
+        #    the simulator, store and broker end.
         for phase, step in (
             ("stopping: asking the exchange", self._ask_exchange),
             ("stopping: source", self._silence_source),
@@ -240,16 +245,20 @@ class Session:
 
     def _end_producers(self, deployment: LocalDeployment) -> None:
         for venue in deployment.venues:
-            self._results += venue.named(deployment.check_services(venue.producers_child))
+            results = venue.named(deployment.check_services(venue.producers_child))
+            self._services[venue.name] = tuple(results)
         self._end(deployment, *(venue.producers_child for venue in deployment.venues))
 
     def _drain(self, deployment: LocalDeployment) -> None:
         drain = Drain(time.monotonic())
+        # Silence is no proof: producers enter their last holes when they end.
+        deployment.ask_ends()
 
         def decided() -> bool:
             rows = deployment.ledger
             expected, missing = sum(row.expected for row in rows), sum(row.lost for row in rows)
-            return drain.step(time.monotonic(), expected, missing) is not DrainState.WAITING
+            state = drain.step(time.monotonic(), expected, missing, read=deployment.at_ends)
+            return state is not DrainState.WAITING
 
         self._wait(deployment, decided, float("inf"))
         if not self._stop.hastened:
@@ -274,13 +283,18 @@ class Session:
         self._wait(deployment, lambda: deployment.has_begun(CONSUMERS), _BEGIN_DEADLINE_S)
         self._results += deployment.check_services(CONSUMERS)
         self._end(deployment, CONSUMERS)
+        # All who write there have ended: what is read now is all there is.
+        deployment.ask_ends()
+        self._wait(deployment, lambda: deployment.at_ends, _READ_DEADLINE_S)
+        self._results += deployment.check_read()
 
     def _check_store(self, deployment: LocalDeployment) -> None:
         self._unclean += deployment.store_faults()
         uptime_s = deployment.uptime_s
         for venue in deployment.venues:
             results, checked = venue.results(uptime_s)
-            self._parts.append(Part(venue.name, tuple(results), checked))
+            services = self._services.get(venue.name, ())
+            self._parts.append(Part(venue.name, tuple(results), checked, services))
 
     def _end(self, deployment: LocalDeployment, *names: str) -> None:
         children = deployment.children
@@ -300,9 +314,13 @@ class Session:
     # The end
 
     def _conclude(self, deployment: LocalDeployment) -> int:
-        for line in verdicts(deployment.ledger, self._parts):
+        for line in verdicts(deployment.ledger, self._parts, self._results):
             self._display.conclude(f"  {line}")
-        outcome = conclude(deployment.ledger, self._parts, self._results, self._unclean)
+        results = self._results
+        if not self._parts:
+            # Stopped at once: no part tells of its services.
+            results = [*results, *chain.from_iterable(self._services.values())]
+        outcome = conclude(deployment.ledger, self._parts, results, self._unclean)
         for fault in outcome.faults:
             self._display.conclude(f"  {fault}")
         self._display.conclude(f"{outcome.line} [broker: {deployment.broker_kind}; data: {deployment.root}]")

@@ -104,7 +104,7 @@ class DrainState(enum.Enum):
 class Drain:
     """Decides when a stopping run has waited long enough for the store. Pure.
 
-    It waits until everything expected is stored: 60 s at most, and 15 s without progress.
+    It waits until all that is expected was read and is stored: 60 s at most, and 15 s without progress.
 
     Args:
         now_s: when the last producer ended.
@@ -112,22 +112,24 @@ class Drain:
 
     def __init__(self, now_s: float) -> None:
         self._began_s = self._progress_s = now_s
-        self._seen: tuple[int, int] | None = None
+        self._seen: tuple[int, int, bool] | None = None
 
-    def step(self, now_s: float, expected: int, missing: int) -> DrainState:
+    def step(self, now_s: float, expected: int, missing: int, *, read: bool) -> DrainState:
         """Decide.
 
         Args:
             expected: ids expected so far, of all series.
             missing: how many of them are neither stored nor excused (halted, offline).
+            read: the ledger was read up to where it ended after the producers, without which the counts prove
+                nothing.
         """
-        if (expected, missing) != self._seen:
-            self._seen = (expected, missing)
+        if not read or (expected, missing, read) != self._seen:
+            self._seen = (expected, missing, read)
             self._progress_s = now_s
         still_s = now_s - self._progress_s
         if missing == 0 and still_s >= DRAIN_STABLE_S:
             return DrainState.COMPLETE
         if still_s >= DRAIN_STALL_S or now_s - self._began_s >= DRAIN_DEADLINE_S:
             # Nothing missing at the deadline is complete, however lively.
-            return DrainState.GIVEN_UP if missing else DrainState.COMPLETE
+            return DrainState.GIVEN_UP if missing or not read else DrainState.COMPLETE
         return DrainState.WAITING

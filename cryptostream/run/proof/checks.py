@@ -247,6 +247,35 @@ def check_uncarried(spans: Iterable[Uncarried]) -> list[Result]:
     ]
 
 
+def check_read(
+    topics: Iterable[str], unread: Mapping[str, str], refused: Mapping[str, tuple[int, str]]
+) -> list[Result]:
+    """Whether the topics that tell of the run were read to their ends, after all who write there had ended.
+
+    Args:
+        unread: those that were not, and why.
+        refused: of a topic with events that were not counted, their number, and why the first was not.
+    """
+    results = []
+    for topic in topics:
+        details = []
+        if topic in unread:
+            details.append(
+                f"unknown: not read to its end ({unread[topic]}), so that what was entered last is not"
+                " counted; see the broker's log, and once it answers: cryptostream ledger"
+            )
+        if topic in refused:
+            count, why = refused[topic]
+            details.append(
+                f"unknown: {count:,} of its events cannot be read ({why}) and may tell of a"
+                " loss; see the dead letters"
+            )
+        results += [Result(topic, Status.UNKNOWN, detail) for detail in details]
+        if not details:
+            results.append(Result(topic, Status.OK))
+    return results
+
+
 def check_services(
     expected: Iterable[str], ages_s: Mapping[str, float], *, restarted: bool = False
 ) -> list[Result]:

@@ -25,21 +25,31 @@ class Part:
     Attributes:
         results: they say whose they are, where there are several exchanges.
         checked: what was checked, as text.
+        services: of its producers, which prove nothing of the data.
     """
 
     exchange: str
     results: tuple[Result, ...]
     checked: str
+    services: tuple[Result, ...] = ()
 
 
-def verdicts(ledger: Sequence[LedgerRow], parts: Sequence[Part]) -> tuple[str, ...]:
-    """A line for each exchange, if there are several."""
+def verdicts(
+    ledger: Sequence[LedgerRow], parts: Sequence[Part], results: Sequence[Result]
+) -> tuple[str, ...]:
+    """A line for each exchange, if there are several.
+
+    Args:
+        results: of checks that belong to no exchange, so that each rests on them.
+    """
     if len(parts) < 2:
         return ()
     lines = []
     for part in parts:
         rows = [row for row in ledger if row.exchange == part.exchange]
-        lines.append(f"{part.exchange}: {classify(rows, part.results, (), checked=part.checked).line}")
+        everything = (*part.results, *part.services, *results)
+        unchecked = [] if part.results else ["nothing was checked"]
+        lines.append(f"{part.exchange}: {classify(rows, everything, unchecked, checked=part.checked).line}")
     return tuple(lines)
 
 
@@ -59,7 +69,7 @@ def conclude(
     if not parts:
         # Services that are well prove nothing of the data.
         unchecked = ["nothing of any exchange was checked"]
-    everything = [*results, *(result for part in parts for result in part.results)]
+    everything = [*results, *(result for part in parts for result in (*part.services, *part.results))]
     return classify(ledger, everything, [*unclean, *unchecked], checked=checked)
 
 

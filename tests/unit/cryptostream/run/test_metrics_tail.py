@@ -63,6 +63,8 @@ class Records:
     def __init__(self, *_: Any, **__: Any) -> None:
         self.waiting.clear()
 
+    unread: dict[str, str] = {}  # noqa: RUF012
+
     def poll(self, _timeout_s: float) -> Iterator[tuple[str, bytes]]:
         taken = list(self.waiting)
         self.waiting.clear()
@@ -120,3 +122,21 @@ def test_each_exchanges_producers_report_and_restart_for_themselves(monkeypatch:
     assert both.metrics("producer", "coinbase") is None
     views = both.services({"producers-kraken": 2, "producers-binance": 0})
     assert [view.restarts for view in views] == [0, 2]
+
+
+def test_events_that_are_not_counted_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = tail(monkeypatch, several=False)
+    Records.waiting += [(LEDGER, entry("binance", "lost", range(5, 6)).replace(b'"last":5', b'"last":4'))]
+    Records.waiting += [(LEDGER, b"{"), (METRICS, b"{")]
+    one.poll(0.0)
+    ledger, metrics = one.check_read()
+    assert (ledger.status, metrics.status) == (Status.UNKNOWN, Status.OK)
+    assert "2 of its events" in ledger.detail
+
+
+def test_what_was_not_read_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = tail(monkeypatch, several=False)
+    assert one.at_end
+    monkeypatch.setattr(Records, "unread", {METRICS: "nothing came"})
+    assert not one.at_end
+    assert [each.status for each in one.check_read()] == [Status.OK, Status.UNKNOWN]

@@ -44,28 +44,46 @@ def test_a_live_exchange_never_falls_silent() -> None:
 
 def test_it_is_complete_when_nothing_is_missing_and_nothing_comes_any_more() -> None:
     drain = Drain(100.0)
-    assert drain.step(100.1, expected=10, missing=4) is WAITING
-    assert drain.step(100.5, expected=12, missing=0) is WAITING
-    assert drain.step(101.4, expected=12, missing=0) is WAITING
-    assert drain.step(101.5, expected=12, missing=0) is COMPLETE
+    assert drain.step(100.1, expected=10, missing=4, read=True) is WAITING
+    assert drain.step(100.5, expected=12, missing=0, read=True) is WAITING
+    assert drain.step(101.4, expected=12, missing=0, read=True) is WAITING
+    assert drain.step(101.5, expected=12, missing=0, read=True) is COMPLETE
 
 
 def test_expectations_read_late_are_waited_for() -> None:
     drain = Drain(0.0)
-    drain.step(0.0, expected=10, missing=0)
-    assert drain.step(0.9, expected=11, missing=1) is WAITING
-    assert drain.step(1.5, expected=11, missing=1) is WAITING
+    drain.step(0.0, expected=10, missing=0, read=True)
+    assert drain.step(0.9, expected=11, missing=1, read=True) is WAITING
+    assert drain.step(1.5, expected=11, missing=1, read=True) is WAITING
 
 
 def test_fifteen_seconds_without_progress_give_up() -> None:
     drain = Drain(0.0)
-    drain.step(0.0, expected=10, missing=5)
-    drain.step(10.0, expected=10, missing=4)
-    assert drain.step(24.9, expected=10, missing=4) is WAITING
-    assert drain.step(25.0, expected=10, missing=4) is GIVEN_UP
+    drain.step(0.0, expected=10, missing=5, read=True)
+    drain.step(10.0, expected=10, missing=4, read=True)
+    assert drain.step(24.9, expected=10, missing=4, read=True) is WAITING
+    assert drain.step(25.0, expected=10, missing=4, read=True) is GIVEN_UP
 
 
 def test_slow_progress_is_cut_off_after_a_minute() -> None:
     drain = Drain(0.0)
-    states = [drain.step(float(second), expected=100, missing=100 - second) for second in range(61)]
+    states = [
+        drain.step(float(second), expected=100, missing=100 - second, read=True) for second in range(61)
+    ]
+    assert states == [WAITING] * 60 + [GIVEN_UP]
+
+
+def test_what_was_not_read_proves_nothing() -> None:
+    drain = Drain(0.0)
+    assert drain.step(0.0, expected=10, missing=0, read=False) is WAITING
+    assert drain.step(20.0, expected=10, missing=0, read=False) is WAITING
+    # Read at last, it is waited for as usual.
+    assert drain.step(20.1, expected=12, missing=2, read=True) is WAITING
+    assert drain.step(35.0, expected=12, missing=0, read=True) is WAITING
+    assert drain.step(36.0, expected=12, missing=0, read=True) is COMPLETE
+
+
+def test_what_is_never_read_is_given_up_after_a_minute() -> None:
+    drain = Drain(0.0)
+    states = [drain.step(float(second), expected=10, missing=0, read=False) for second in range(61)]
     assert states == [WAITING] * 60 + [GIVEN_UP]

@@ -14,6 +14,7 @@ from cryptostream.run.proof.checks import (
     Uncarried,
     check_bars,
     check_prices,
+    check_read,
     check_recorded_prices,
     check_services,
     check_trades,
@@ -180,3 +181,24 @@ def test_a_symbol_without_any_book_is_named_and_not_left_out() -> None:
         "book 1.2 s old at most",
         "no book of XRPUSDC, SOLUSDC in the store yet",
     ]
+
+
+def test_topics_that_were_not_read_to_their_ends_leave_the_run_unknown() -> None:
+    topics = ("pipeline.ledger", "pipeline.metrics")
+    assert [each.status for each in check_read(topics, {}, {})] == [Status.OK] * 2
+    unread, metrics = check_read(topics, {"pipeline.ledger": "broker down"}, {})
+    assert (unread.status, metrics.status) == (Status.UNKNOWN, Status.OK)
+    assert str(unread) == (
+        "pipeline.ledger: unknown: not read to its end (broker down), so that what was entered last is not"
+        " counted; see the broker's log, and once it answers: cryptostream ledger"
+    )
+
+
+def test_events_that_cannot_be_read_may_tell_of_a_loss() -> None:
+    refused = {"pipeline.ledger": (2, "first: 3 is after last")}
+    (result,) = check_read(("pipeline.ledger",), {}, refused)
+    assert result.status is Status.UNKNOWN
+    assert result.detail == (
+        "unknown: 2 of its events cannot be read (first: 3 is after last) and may tell of a loss;"
+        " see the dead letters"
+    )

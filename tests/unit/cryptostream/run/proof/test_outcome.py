@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -87,12 +88,29 @@ def of(exchange: str, **counts: int) -> LedgerRow:
 def test_each_exchange_has_a_verdict_of_its_own() -> None:
     ledger = [of("binance", expected=5, stored=5), of("kraken", expected=3, stored=2, lost=1)]
     parts = [part("binance"), part("kraken"), part("coinbase", Status.UNKNOWN)]
-    assert verdicts(ledger, parts) == (
+    assert verdicts(ledger, parts, [SEEN]) == (
         "binance: complete: 5 trades and bars expected, nothing lost; checked: ids of binance",
         "kraken: NOT COMPLETE",
         "coinbase: NOT COMPLETE",
     )
-    assert verdicts(ledger, parts[:1]) == ()
+    assert verdicts(ledger, parts[:1], [SEEN]) == ()
+
+
+def test_what_an_exchange_rests_on_besides_is_part_of_its_verdict() -> None:
+    ledger = [of("binance", expected=5, stored=5), of("kraken", expected=3, stored=3)]
+    silent = (Result("kraken: producer", Status.UNKNOWN, "never reported"),)
+    parts = [part("binance"), replace(part("kraken"), services=silent)]
+    assert [line.partition(":")[2][:10] for line in verdicts(ledger, parts, [SEEN])] == [
+        " complete:",
+        " NOT COMPL",
+    ]
+    assert conclude(ledger, parts, [SEEN], []).faults == ("kraken: producer: never reported",)
+    unread = Result("pipeline.ledger", Status.UNKNOWN, "not read to its end")
+    assert verdicts(ledger, parts, [unread]) == ("binance: NOT COMPLETE", "kraken: NOT COMPLETE")
+    # Services that are well prove nothing of the data.
+    parts[1] = Part("kraken", (), "", services=(SEEN,))
+    assert verdicts(ledger, parts, [SEEN])[1] == "kraken: NOT COMPLETE"
+    assert conclude(ledger, parts, [SEEN], []).faults == ("kraken: nothing was checked",)
 
 
 def test_a_run_is_complete_if_each_of_its_exchanges_is() -> None:
