@@ -65,9 +65,7 @@ def test_the_last_record_that_a_partition_acknowledged_is_known_by_its_content()
 
 
 @pytest.mark.parametrize(("next_offset", "overwritten"), [(1, True), (0, True), (2, False), (9, False)])
-def test_an_offset_that_is_given_away_again_tells_of_a_loss_once(
-    next_offset: int, overwritten: bool
-) -> None:
+def test_an_offset_that_is_given_away_again_tells_of_a_loss_once(next_offset: int, overwritten: bool) -> None:
     """The ledger or the state may lie on another broker than what is read, which saw no outage."""
     client = Client()
     kafka_writer = KafkaWriter(cast(Producer, client), "consumer-trades")
