@@ -191,7 +191,6 @@ def test_trades_that_follow_what_a_start_has_read_raise_no_doubt(shell: Shell) -
 def test_an_outage_before_there_is_a_log_is_a_doubt_about_what_the_start_has_found(shell: Shell) -> None:
     progress = shell.new_progress()
     progress.suspect_loss()
-    assert progress.unverified == ()
     found = Progress(4_000, TRADES, 3, 1, NOW_MS, NOW_MS)
     progress.begin(ProgressLog({}, {SERIES: found}))
     assert progress.unverified == (Acknowledged({SERIES: found}, {}),)
