@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
 from typing import Final
 
-from producers.bar_builder import BarBuilder, BarEffect, FinalBar, RevisedBar
+from producers.bar_builder import BarBuilder, BarEffect, FinalBar, Hole, RevisedBar
 from producers.effects import Effect, LedgerEvent, Publish, ReadTrades
 from producers.resumption import bars_start
 from producers.start_positions import StartPosition, klines_series
@@ -30,9 +30,13 @@ _MOST_EARLY: Final = 50_000
 _CLOCK_MS: Final = 5_000
 # Between two attempts to read trades that nobody brings.
 _PAUSE_MS: Final = 5_000
+# Calls of `tick`, a quarter of an hour, in which reading brings nothing new; then bars go on without. At
+# Kraken's pace these are 450 requests: the first pages of some 80 symbols.
+MOST_WAITS: Final = 900
 _LOST: Final = "trades that it may have had are lost"
 _WITHOUT: Final = "it was published without trades that it has or may have had"
-_NOT_READ: Final = "its trades are too many to be read again after a restart"
+_TOO_MANY: Final = "its trades are too many to be read again after a restart"
+_NOT_READ: Final = "its trades could not be read: the exchange did not serve them, or not with proof"
 
 BarEvent = tuple[str, Effect]
 Awaits = Callable[[int, int], bool]
@@ -52,6 +56,12 @@ class BuiltBars:
         self._published: dict[str, int] = {}  # open time of the newest bar, by interval
         self._early: list[TradeMessage] | None = []  # until the first page of earlier trades has come
         self._reading = False
+        self._forsaken = False  # bars went on without the reading under way: its pages come too late
+        self._owed = False  # a series has begun without the trades from its promise on
+        self._asked_from_ms = 0
+        self._too_many = False  # to be read from there
+        self._waits = 0  # calls of `tick` since reading has brought something new
+        self._highest_read = -1
         self._read: tuple[int, int] | None = None  # first and last number of the pages that join
         self._read_from_ms = 0  # the begin of these pages
         self._unread_ms: int | None = None  # not read yet from then on; None after the last page
@@ -94,7 +104,7 @@ class BuiltBars:
         if warm and not begins_ms:
             begins_ms += [server_time_ms - span_ms for span_ms in _WARMING_MS]
         begins_ms.append(server_time_ms - _CLOCK_MS)
-        self._reading = True
+        self._reading, self._asked_from_ms = True, min(begins_ms)
         return [ReadTrades(self._symbol, tuple(sorted(set(begins_ms))), most)]
 
     def receive_history(self, begin_ms: int, rows: Sequence[TradeMessage] | None) -> list[BarEvent]:
@@ -103,13 +113,21 @@ class BuiltBars:
         Args:
             begin_ms: all trades from then on are among the pages.
         """
+        if self._forsaken:
+            self._forsaken = bool(rows)
+            return []
         if not rows:
             self._reading = False
             if rows is not None:
                 self._unread_ms = None
+            elif self._early is not None:
+                self._owed = True
             return [*self._begin_now(), *self._settle_absent()]
         events: list[BarEvent] = []
         numbers = [number_of(row) for row in rows]
+        self._too_many = self._too_many or begin_ms > self._asked_from_ms
+        if numbers[-1] > self._highest_read:
+            self._highest_read, self._waits = numbers[-1], 0
         if self._early is not None:
             # Times may be out of the order of ids: all after the first trade of the bars is received.
             before = tuple(takewhile(lambda row: row["trade_time_ms"] < begin_ms, rows))
@@ -144,7 +162,7 @@ class BuiltBars:
         if self._early is None:
             return self._published_of(self._builder.receive(trade))
         self._early.append(trade)
-        return self._begin_now() if len(self._early) > _MOST_EARLY else []
+        return self._begin_without() if len(self._early) > _MOST_EARLY else []
 
     def _promise_from(self, time_ms: int) -> None:
         for interval, promised_ms in self._promised_ms.items():
@@ -171,12 +189,16 @@ class BuiltBars:
                 None if that is not known.
             awaits: whether some of a range of the exchange's ids may still be published.
         """
-        if self._early is not None or self._reading:
-            return []  # trades that the next page may have are missing, and nothing shows it
+        waits = self._reading or self._unread_ms is not None or bool(self._unawaited(awaits))
+        self._waits = self._waits + 1 if waits else 0
         events: list[BarEvent] = []
+        if self._waits > MOST_WAITS:
+            events += self._go_on_without(awaits)
+        if self._early is not None or self._reading:
+            return events  # trades that the next page may have are missing, and nothing shows it
         if carried_ms is not None and self._unread_ms is None:
             events += self._published_of(self._builder.tick(carried_ms, now_ms))
-        if now_ms >= self._again_ms:
+        if now_ms >= self._again_ms and not self._forsaken:
             events += self._read_again(awaits, now_ms)
         if not self._builder.holes:
             events += self._open_bars(now_ms)
@@ -186,11 +208,43 @@ class BuiltBars:
         """The stream has ended: bars that wait for trades are expected nevertheless."""
         events: list[BarEvent] = []
         for interval in self.intervals:
-            waiting = self._builder.waiting(interval)
+            waiting = self._waiting(interval)
             if waiting is not None and waiting[1] >= self._promised_ms[interval]:
                 first = max(waiting[0], self._promised_ms[interval])
                 events.append((interval, LedgerEvent("expected", first, waiting[1])))
         return events
+
+    def _waiting(self, interval: str) -> tuple[int, int] | None:
+        """As `BarBuilder.waiting`, which has no trade yet while earlier ones are awaited."""
+        if not self._early:
+            return self._builder.waiting(interval)
+        step = INTERVAL_MS[interval]
+        newest_ms = max(trade["trade_time_ms"] for trade in self._early)
+        first = self._published.get(interval, self._promised_ms[interval] - step) + step
+        last = newest_ms - newest_ms % step - step
+        return (first, last) if first <= last else None
+
+    def _begin_without(self) -> list[BarEvent]:
+        """Begin with the trades of the stream: those before them are awaited no longer."""
+        self._owed, self._forsaken, self._reading = True, self._reading, False
+        self._waits = 0
+        return self._begin_now()
+
+    def _go_on_without(self, awaits: Awaits) -> list[BarEvent]:
+        """REST has brought nothing new for too long: without proof a hole is lost."""
+        if self._early is not None:
+            return self._begin_without()
+        self._forsaken, self._reading = self._forsaken or self._reading, False
+        events = self._settle_absent()
+        for hole in self._unawaited(awaits):
+            if hole.first > self._highest_read:
+                self._unread_ms = None  # a trade above shows how many were not read
+            events += self._published_of(self._builder.lost(hole.first, hole.last))
+        return events
+
+    def _unawaited(self, awaits: Awaits) -> list[Hole]:
+        """Missing trades that nobody will publish."""
+        return [hole for hole in self._builder.holes if not awaits(split(hole.first)[1], split(hole.last)[1])]
 
     def _begin_now(self) -> list[BarEvent]:
         """Take the trades that have waited."""
@@ -203,14 +257,11 @@ class BuiltBars:
     def _read_again(self, awaits: Awaits, now_ms: int) -> list[BarEvent]:
         """Read trades that nobody else will bring: those between what was read and what is published."""
         begins_ms = [] if self._unread_ms is None else [self._unread_ms]
-        begins_ms += [
-            hole.before_ms
-            for hole in self._builder.holes
-            if not awaits(split(hole.first)[1], split(hole.last)[1])
-        ]
+        begins_ms += [hole.before_ms for hole in self._unawaited(awaits)]
         if not begins_ms:
             return []
         self._reading, self._read, self._again_ms = True, None, now_ms + _PAUSE_MS
+        self._asked_from_ms = min(begins_ms)
         return [("", ReadTrades(self._symbol, (min(begins_ms),), MOST_READ))]
 
     def _settle_absent(self) -> list[BarEvent]:
@@ -259,9 +310,12 @@ class BuiltBars:
     def _skipped(self, interval: str, open_ms: int) -> list[BarEvent]:
         """Bars between the newest one published and this one were not built."""
         before, step = self._published.get(interval), INTERVAL_MS[interval]
+        if before is None and self._owed:
+            before = self._promised_ms[interval] - step
         if before is None or open_ms <= before + step:
             return []
-        return [(interval, LedgerEvent("lost", before + step, open_ms - step, detail=_NOT_READ))]
+        detail = _TOO_MANY if self._too_many else _NOT_READ
+        return [(interval, LedgerEvent("lost", before + step, open_ms - step, detail=detail))]
 
     def _open_bars(self, now_ms: int) -> list[BarEvent]:
         """The open bars that have changed; those of a second are over before they are read."""

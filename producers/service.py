@@ -38,6 +38,7 @@ from shared.errors import (
     BrokerUnavailable,
     ExchangeRefused,
     ExchangeUnavailable,
+    ExchangeUnreadable,
     UnknownSymbol,
 )
 from shared.interpreter import freeze_gc, give_back
@@ -348,8 +349,15 @@ class ProducerService:
         """The first trade since the first subscription to a symbol; None if REST does not say now."""
         if base is not None:
             return base + 1
+
+        async def ask() -> int | None:
+            try:
+                return await self._rest.first_trade(symbol, begun_ms, server_time_ms + _DAY_MS)
+            except ExchangeUnreadable as error:
+                # It may stay so, and the streams can be read meanwhile.
+                raise ExchangeRefused(str(error)) from error
+
         try:
-            ask = partial(self._rest.first_trade, symbol, begun_ms, server_time_ms + _DAY_MS)
             return await self._retrying(ask)
         except ExchangeRefused as refusal:
             _LOG.warning("%s: the trade base is not known yet: %s", symbol, refusal)

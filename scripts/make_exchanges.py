@@ -66,6 +66,9 @@ Known to fall short where bars are built from trades:
 
 - A restart reads up to 50,000 trades again; a long bar with more since its begin is `lost`, the
   next one whole.
+- A start whose earlier trades REST does not serve, or not with proof, waits up to a quarter of an hour;
+  then bars begin with the stream, and those before are `lost`.
+- The bar of the first trade that a pair ever has is left out, without an entry.
 - One lost trade marks every bar since the trade before it `incomplete`: nobody knows in which it
   was.
 - No bar is held beside the exchange's own candles.

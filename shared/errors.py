@@ -12,7 +12,7 @@
     │   ├── UnknownSymbol            exit 2
     │   ├── ExchangeUnavailable      transient: try again after ``retry_after`` seconds
     │   │   ├── ExchangeBlocked      by one host's firewall; other hosts may answer
-    │   │   └── ExchangeUnreadable   the answer has rows, and all break their contract
+    │   │   └── ExchangeUnreadable   all rows of the answer break their contract, or contradict what is known
     │   ├── ExchangeRefused          permanent: location, ban, wrong request
     │   └── SlotOver                 not requested: the answer would belong to a later snapshot slot
     ├── ExchangeFailed               the simulated exchange of a command did not start
@@ -116,7 +116,7 @@ class ExchangeBlocked(ExchangeUnavailable):
 
 
 class ExchangeUnreadable(ExchangeUnavailable):
-    """The answer has rows, and all break their contract."""
+    """The answer has rows, and all break their contract, or contradict what is known: it may stay so."""
 
 
 class ExchangeRefused(ExchangeError):

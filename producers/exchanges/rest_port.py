@@ -158,8 +158,9 @@ class Rest(Protocol):
     ) -> AsyncIterator[list[TradeMessage]]:
         """All trades from a time on, ascending, page by page; each page follows on the one before by proof.
 
-        It begins with a trade before that time, if there is one within a day, and ends with the newest one.
-        For bars that are built from trades.
+        It begins with a trade before that time, if there is one within a day or the newest page has it, and
+        ends with the newest one. For bars that are built from trades. What contradicts pages before, or
+        trades known otherwise, is ExchangeUnreadable.
         """
 
     async def newest_trades(self, symbol: str, limit: int, received_ms: int) -> list[TradeMessage]:

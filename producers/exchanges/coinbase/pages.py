@@ -151,12 +151,16 @@ def following(symbol: str, known: TradeMessage, page: list[TradeMessage]) -> lis
     """The known trade of a page, and all that follow.
 
     Raises:
-        ExchangeUnavailable: the page does not have it as it is known.
-        ExchangeUnreadable: ids are absent, of which nobody knows whether they were issued.
+        ExchangeUnavailable: the page trails the known trade.
+        ExchangeUnreadable: it contradicts it, or ids are absent, of which nobody knows whether they were
+            issued. Asking again seldom helps.
     """
     rows = [row for row in page if row["trade_id"] >= known["trade_id"]]
+    newest_ms = max((row["trade_time_ms"] for row in page), default=0)
+    if not rows and newest_ms < known["trade_time_ms"]:
+        raise ExchangeUnavailable(f"trades of {symbol}: a page ends before trade {known['trade_id']}")
     if not rows or not same_trade(rows[0], known):
-        raise ExchangeUnavailable(
+        raise ExchangeUnreadable(
             f"trades of {symbol}: a page does not have trade {known['trade_id']} as it was given before"
         )
     for one, other in pairwise(rows):

@@ -151,6 +151,11 @@ class KrakenRest:
             page = await self._page(symbol, received_ms(), since_ns=since_ns)
             if page.trades and page.trades[0]["trade_time_ms"] < begin_ms:
                 break
+        else:
+            # There was none for a day: those since then are few, and flat bars need the price before them.
+            last_ones = await self._page(symbol, received_ms())
+            if last_ones.trades and last_ones.trades[0]["trade_time_ms"] < begin_ms:
+                page = last_ones
         newest: TradeMessage | None = None
         while True:
             if not page.whole:
@@ -164,7 +169,7 @@ class KrakenRest:
             if page.rows < PAGE:
                 return
             if not rows:
-                raise ExchangeUnavailable(f"Trades of {symbol}: a full page has nothing new")
+                raise ExchangeUnreadable(f"Trades of {symbol}: a full page has nothing new")
             # Just before its newest trade, so that this one comes again.
             page = await self._page(symbol, received_ms(), since_ns=page.end_ns - 1)
 
@@ -266,7 +271,7 @@ def _joined(symbol: str, newest: TradeMessage, rows: list[TradeMessage]) -> list
     """The rows after the newest one known, which must be among them."""
     again = next((row for row in rows if row["trade_id"] == newest["trade_id"]), None)
     if again is None or not same_trade(again, newest):
-        raise ExchangeUnavailable(
+        raise ExchangeUnreadable(
             f"Trades of {symbol}: a page does not overlap the one before it, which ends with"
             f" {newest['trade_id']}"
         )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from producers.bar_builder import REMEMBERED_MS
-from producers.built_bars import MOST_READ, MOST_WARMING, BarEvent, BuiltBars
+from producers.built_bars import MOST_READ, MOST_WAITS, MOST_WARMING, BarEvent, BuiltBars
 from producers.effects import LedgerEvent, Publish, ReadTrades
 from producers.start_positions import FoundRange, OpenHole, StartPosition
 from shared.messages import TradeMessage
@@ -314,4 +314,118 @@ def test_bars_that_the_clock_has_closed_are_incomplete_if_a_lost_trade_may_be_of
         ("1s", "incomplete", 0, 6_000),
         *(("1s", "lost", second, second) for second in (7_000, 8_000, 9_000, 10_000)),
         ("1m", "lost", 0, 0),
+    ]
+
+
+# --- Trades that cannot be read. ---
+
+
+def reasons_of(events: Sequence[BarEvent]) -> list[str]:
+    return [effect.detail or "" for _, effect in events if isinstance(effect, LedgerEvent)]
+
+
+def second_by_second(bars: BuiltBars, first: int, last: int) -> list[BarEvent]:
+    """What comes of a trade each second, with ids from 200 on, and of the clock."""
+    events: list[BarEvent] = []
+    for second in range(first, last + 1):
+        events += bars.receive(trade_at(200 + second, second * SECOND + 500))
+        events += bars.tick(T + second * SECOND + 600, T + second * SECOND + 600, never)
+    return events
+
+
+@pytest.mark.parametrize("restarted", [True, False])
+def test_without_an_answer_bars_begin_with_the_stream_after_a_while_and_those_before_are_lost(
+    restarted: bool,
+) -> None:
+    """A series that begins promises bars from the one on that was open then."""
+    known = {"kraken:BTC/USD:klines:1m": StartPosition(T - 3 * MINUTE)} if restarted else {}
+    bars = BuiltBars("kraken", "BTC/USD", ["1m"])
+    bars.begin(known, T + 5 * SECOND, warm=True)
+    assert second_by_second(bars, 10, MOST_WAITS + 9) == []
+    assert bars.filling
+    events = second_by_second(bars, MOST_WAITS + 10, MOST_WAITS + 10)
+    assert not bars.filling
+    assert bars_of(events, "1m")[0] == (MINUTE, 60)
+    assert entries_of(events) == [("1m", "lost", -2 * MINUTE if restarted else 0, 0)]
+    assert "not serve them, or not with proof" in reasons_of(events)[0]
+    # The clock closes bars again, though the request is still under way.
+    quiet_ms = T + (MOST_WAITS + 130) * SECOND
+    assert bars_of(bars.tick(quiet_ms, quiet_ms, never), "1m")[-1] == ((MOST_WAITS // 60 + 1) * MINUTE, 0)
+
+
+def test_an_answer_that_comes_too_late_changes_nothing_and_later_ones_count_again() -> None:
+    bars = BuiltBars("kraken", "BTC/USD", ["1s"])
+    bars.begin({}, T, warm=False)
+    second_by_second(bars, 0, MOST_WAITS)
+    at = MOST_WAITS * SECOND + 2_000
+    bars.receive(trade_at(300 + MOST_WAITS, at))  # those between are on the topic
+    assert [e for _, e in bars.tick(None, T + at, never) if isinstance(e, ReadTrades)] == []
+    assert bars.receive_history(T, [trade_at(100, -5), trade_at(101, 2_000)]) == []
+    assert bars.receive_history(T, ()) == []
+    (asked,) = [e for _, e in bars.tick(None, T + at, never) if isinstance(e, ReadTrades)]
+    assert asked.begins_ms == (T + MOST_WAITS * SECOND + 500,)
+    rows = [trade_at(200 + MOST_WAITS + each, asked.begins_ms[0] - T + each) for each in range(100)]
+    assert bars_of(bars.receive_history(asked.begins_ms[0], rows))[0] == (MOST_WAITS * SECOND, 100)
+
+
+@pytest.mark.parametrize("answer", ["none", "refusals", "the same page"])
+def test_trades_between_pages_and_the_stream_that_cannot_be_had_are_lost_after_a_while(answer: str) -> None:
+    bars = BuiltBars("kraken", "BTC/USD", ["1m"])
+    bars.begin({"kraken:BTC/USD:klines:1m": StartPosition(T - MINUTE)}, T + 5 * SECOND, warm=True)
+    page = [trade_at(100, -5), trade_at(101, 1_000)]
+    bars.receive_history(T, page)
+    events: list[BarEvent] = []
+    for second in range(10, MOST_WAITS + 12):
+        asked = [e for _, e in events[-1:] if isinstance(e, ReadTrades)]
+        if answer != "none" and (asked or second == 10):
+            if answer == "the same page":
+                bars.receive_history(T, page)
+            bars.receive_history(0, None)
+        events += second_by_second(bars, second, second)
+    assert entries_of(events) == [("1m", "lost", 0, 0)]
+    assert reasons_of(events) == ["trades that it may have had are lost"]
+    assert bars_of(events, "1m")[0] == (MINUTE, 60)
+
+
+def test_pages_that_come_slowly_are_waited_for() -> None:
+    bars = BuiltBars("kraken", "BTC/USD", ["1m"])
+    bars.begin({"kraken:BTC/USD:klines:1m": StartPosition(T - MINUTE)}, T + 5 * SECOND, warm=True)
+    for page in range(3):
+        for _ in range(MOST_WAITS):
+            assert bars.tick(T + 10 * SECOND, T + 10 * SECOND, never) == []
+        bars.receive_history(T, [trade_at(100 + page, -5 if page == 0 else page * SECOND)])
+    events = [*bars.receive_history(T, ()), *bars.receive(trade_at(103, MINUTE))]
+    assert bars_of(events, "1m") == [(0, 2)] and entries_of(events) == []
+
+
+def test_what_pages_leave_unseen_closes_no_bar_though_no_further_page_comes() -> None:
+    bars = BuiltBars("kraken", "BTC/USD", ["1s"])
+    bars.begin({}, T, warm=False)
+    # 102 was never issued; of those after 103 nobody knows.
+    bars.receive_history(T, [trade_at(100, -5), trade_at(101, 200), trade_at(103, 300)])
+    events = [e for _ in range(2 * MOST_WAITS) for e in bars.tick(T + MINUTE, T + MINUTE, never)]
+    assert events == [] and bars.filling
+    events = [*bars.receive(trade_at(109, 9_500)), *bars.tick(T + MINUTE, T + MINUTE, never)]
+    assert entries_of(events)[0] == ("1s", "lost", 0, 0)
+    assert bars_of(events)[0] == (10_000, 0) and not bars.filling
+
+
+@pytest.mark.parametrize(("begin_ms", "said"), [(0, "too many to be read"), (-9 * MINUTE, "not with proof")])
+def test_that_trades_were_too_many_is_said_only_where_they_were(begin_ms: int, said: str) -> None:
+    bars = BuiltBars("kraken", "BTC/USD", ["1m"])
+    bars.begin({"kraken:BTC/USD:klines:1m": StartPosition(T - 10 * MINUTE)}, T, warm=True)
+    # The first trades of the pair, or as far as is known: there is no price for bars before them.
+    bars.receive_history(T + begin_ms, [trade_at(100, 500)])
+    (reason,) = reasons_of(bars.receive(trade_at(101, MINUTE)))
+    assert said in reason
+
+
+def test_bars_that_wait_for_earlier_trades_at_the_end_are_expected() -> None:
+    bars = BuiltBars("kraken", "BTC/USD", ["1s", "1m"])
+    bars.begin({"kraken:BTC/USD:klines:1m": StartPosition(T - 2 * MINUTE)}, T + 5 * SECOND, warm=True)
+    assert bars.conclude() == []
+    bars.receive(trade_at(200, 65_000))
+    assert entries_of(bars.conclude()) == [
+        ("1s", "expected", 5 * SECOND, 64 * SECOND),
+        ("1m", "expected", -MINUTE, 0),
     ]

@@ -17,7 +17,7 @@ from producers.progress import BadProgress, Progress
 from producers.progress_reader import StartState
 from producers.read_back import NOTHING_READ, ReadBack, Windows
 from producers.start_positions import FoundRange, StartPosition
-from shared.errors import BrokerError, BrokerUnavailable, ExchangeRefused
+from shared.errors import BrokerError, BrokerUnavailable, ExchangeRefused, ExchangeUnreadable
 from shared.kafka import KafkaClients
 from shared.topics import TRADES, klines_topic
 from shared.trade_ids import EPOCH_SPAN, number
@@ -200,11 +200,14 @@ class TestStartPositions:
         assert (positions, begun) == ({self.SERIES: StartPosition(99)}, {})
         assert asked == [("first", "BTCUSDC", 500, 1 + 86_400_000)]
 
-    def test_an_exchange_that_refuses_is_asked_again_beside_the_streams(
-        self, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize(
+        "answer", [ExchangeRefused("too old"), ExchangeUnreadable("a page lacks those after 7")]
+    )
+    def test_an_exchange_that_refuses_or_contradicts_itself_is_asked_again_beside_the_streams(
+        self, monkeypatch: pytest.MonkeyPatch, answer: Exception
     ) -> None:
         state = StartState(bad=(), begun_ms={"BTCUSDC": 500})
-        positions, begun, _ = self.positions(monkeypatch, state, ExchangeRefused("too old"))
+        positions, begun, _ = self.positions(monkeypatch, state, answer)
         assert (positions, begun) == ({}, {"BTCUSDC": 500})
 
     @pytest.mark.parametrize(("first", "last_id"), [(50, 49), (90, 79)])

@@ -122,6 +122,43 @@ def test_trades_that_advanced_trade_counts_otherwise_are_not_believed() -> None:
     host.run(work)
 
 
+async def read_from(rest: CoinbaseRest, host: Host, begin_ms: int) -> None:
+    async for _ in rest.trades_from(BTC, begin_ms, lambda: host.now_ms):
+        pass
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+@pytest.mark.parametrize(
+    "change",
+    [{"trade_id": 1}, {"trade_id": -1}, {"side": None}, {"size": "77"}],
+    ids=["one higher", "one lower", "the other side", "another size"],
+)
+def test_a_history_that_contradicts_advanced_trade_is_not_asked_for_without_end(
+    change: dict[str, Any], quiet: bool
+) -> None:
+    host = Host()
+
+    def changed(row: Any) -> Any:
+        made = {**row, **change, "trade_id": row["trade_id"] + change.get("trade_id", 0)}
+        if "side" in change:
+            made["side"] = "sell" if row["side"] == "buy" else "buy"
+        return made
+
+    host.made[TRADES] = lambda rows: [changed(row) for row in rows]
+    # Of a quiet product the trade before the time is the newest one.
+    begin_ms = host.now_ms + 2_000 if quiet else host.now_ms - 10_000
+    with pytest.raises(ExchangeUnreadable, match="as it was given before"):
+        host.run(lambda rest: read_from(rest, host, begin_ms))
+
+
+def test_a_history_that_only_trails_advanced_trade_is_waited_for() -> None:
+    host = Host()
+    host.made[TRADES] = lambda rows: rows[200:]
+    with pytest.raises(ExchangeUnavailable, match="a page ends before trade") as trailing:
+        host.run(lambda rest: read_from(rest, host, host.now_ms - 10_000))
+    assert not isinstance(trailing.value, ExchangeUnreadable)
+
+
 # --- Repair beside trades that we hold. ---
 
 

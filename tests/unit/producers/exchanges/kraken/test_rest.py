@@ -134,6 +134,45 @@ def test_all_trades_since_a_time_begin_with_the_one_before_it_and_end_with_the_n
     assert len(pages) == 2
 
 
+@pytest.mark.parametrize("traded", [0, 3])
+def test_of_a_pair_without_a_trade_for_days_the_one_before_the_time_comes_too(
+    host: Host, traded: int
+) -> None:
+    """Its price is that of the flat bars."""
+    days_ms, first = 90_000_000, LAST - traded
+    host.gone = set(range(LAST - 90_000, first + 1)) if traded else set()
+    begin_ms = time_ns(first) // MS + (1 if traded else days_ms)
+
+    async def ask(rest: KrakenRest) -> list[list[int]]:
+        return [ids_of(page) async for page in rest.trades_from(BTC, begin_ms, lambda: 5)]
+
+    ids = [each for page in asked(host, ask) for each in page]
+    assert ids[-1] == LAST and ids[-1 - traded] == (LAST - 90_001 if traded else LAST)
+
+
+@pytest.mark.parametrize("gap", [0, 7])
+def test_a_history_whose_pages_do_not_join_is_not_asked_for_without_end(
+    host: Host, monkeypatch: pytest.MonkeyPatch, gap: int
+) -> None:
+    """One page comes again and again, or the next one begins later."""
+    begin_ms, asked_for = NOW_MS - 10_000_000, KrakenRest._page
+
+    async def paged(rest: KrakenRest, *known: Any, since_ns: int | None = None, **rest_of: Any) -> Any:
+        pages.append(since_ns)
+        later_ns = begin_ms * MS if gap == 0 else (since_ns or 0) + gap * 10**9
+        return await asked_for(rest, *known, since_ns=later_ns if len(pages) > 1 else since_ns, **rest_of)
+
+    pages: list[int | None] = []
+    monkeypatch.setattr(KrakenRest, "_page", paged)
+
+    async def ask(rest: KrakenRest) -> None:
+        async for _ in rest.trades_from(BTC, begin_ms, lambda: 5):
+            pass
+
+    with pytest.raises(ExchangeUnreadable, match=r"has nothing new|does not overlap"):
+        asked(host, ask)
+
+
 def test_pages_with_unreadable_rows_are_no_history(host: Host) -> None:
     host.bad = {LAST - 3}
 
