@@ -12,6 +12,7 @@ from producers.exchanges.kraken.client import KrakenClient
 from producers.exchanges.kraken.listing import all_listed, listed, time_ms
 from producers.exchanges.kraken.pairs import Pair, listing_of, resolve, unlisted
 from producers.exchanges.kraken.trade_index import TradeIndex
+from producers.exchanges.kraken.trade_search import TradeSearch
 from producers.exchanges.pacing import Pacer
 from producers.exchanges.rest_port import (
     SNAPSHOT_LEVELS,
@@ -40,10 +41,6 @@ _BURST: Final = 10
 _NS: Final = 1_000_000
 # The clock is said to the second.
 _PRECISION_MS: Final = 1_000
-# Pages that are read until the time of an id is known.
-_MOST_GUESSES: Final = 24
-# From a known trade so many pages before a hole, the hole is reached page by page.
-_NEAR: Final = 3
 # How far before a time the trade before it is looked for.
 _STEPS_BACK_MS: Final = (10_000, 600_000, 86_400_000)
 
@@ -219,19 +216,14 @@ class KrakenRest:
     async def _time_before(self, symbol: str, first: int, received_ms: int, beside: Beside) -> int:
         """Time of a trade some pages before an id."""
         index = self._indices.setdefault(symbol, TradeIndex())
-        beside_ms = beside.before_ms or 0
-        if beside_ms and index.before(first) is None:
-            return beside_ms
-        for step in range(_MOST_GUESSES):
-            known = index.before(first)
-            if known is not None and first - known[0] <= _NEAR * PAGE:
-                # Both are times of trades below it: the later one is nearer.
-                return max(known[1], beside_ms)
-            guess_ms = index.guess_ms(first, PAGE, self._exchange_ms(), step)
-            page = await self._page(symbol, received_ms, since_ns=guess_ms * _NS)
-            if not guess_ms and not (page.trades and page.trades[0]["trade_id"] < first):
-                return 0  # there is none before it
-        raise ExchangeUnavailable(f"Trades of {symbol}: trade {first} is not found by time")
+        search = TradeSearch(
+            index, first, PAGE, before_ms=beside.before_ms or 0, now_ms=self._exchange_ms() + AHEAD_MS
+        )
+        while search.found_ms is None:
+            since_ms = search.guess_ms()
+            page = await self._page(symbol, received_ms, since_ns=since_ms * _NS)
+            search.receive(since_ms, page.trades, page.rows)
+        return search.found_ms
 
     async def _page(
         self, symbol: str, received_ms: int, *, since_ns: int | None = None, count: int = PAGE

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from bisect import bisect_right
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -23,8 +24,8 @@ def time_ns(trade_id: int) -> int:
     return (NOW_MS - (LAST - trade_id) * 1_000) * 1_000_000 + 123
 
 
-def row(trade_id: int) -> list[Any]:
-    seconds, fraction = divmod(time_ns(trade_id), 10**9)
+def row(trade_id: int, at_ns: int | None = None) -> list[Any]:
+    seconds, fraction = divmod(time_ns(trade_id) if at_ns is None else at_ns, 10**9)
     return ["105433.60000", "0.5", float(f"{seconds}.{fraction:09}"), "b", "l", "", trade_id]
 
 
@@ -32,12 +33,14 @@ class Host:
     """Attributes:
     gone: ids that were never issued.
     bad: ids whose rows cannot be read.
+    times: by id, time in nanoseconds of all trades, in place of the usual ones.
     answers: by path, status and body in place of the usual answer.
     """
 
     def __init__(self) -> None:
         self.gone: set[int] = set()
         self.bad: set[int] = set()
+        self.times: dict[int, int] = {}
         self.answers: dict[str, tuple[int, bytes]] = {}
         self.asked: list[tuple[str, dict[str, str]]] = []
         self.url = ""
@@ -93,16 +96,19 @@ class Host:
 
     def _trades(self, query: Mapping[str, str]) -> Any:
         count = int(query["count"])
-        ids = [each for each in range(FIRST, LAST + 1) if each not in self.gone]
-        if "since" in query:
-            since = int(query["since"])
-            after = LAST - (time_ns(LAST) - since) // 10**9
-            ids = [each for each in ids if each >= after - 1 and time_ns(each) > since][:count]
-        else:
-            ids = ids[-count:]
-        rows = [row(each) for each in ids]
+        since = int(query["since"]) if "since" in query else None
+        ids: Sequence[int] = range(FIRST, LAST + 1)
+        if self.times:
+            ids = sorted(self.times, key=self.time_ns)
+        begin = len(ids) - count if since is None else bisect_right(ids, since, key=self.time_ns)
+        ids = [each for each in ids[begin : begin + count + len(self.gone)] if each not in self.gone]
+        ids = ids[-count:] if since is None else ids[:count]
+        rows = [row(each, self.time_ns(each)) for each in ids]
         for each in rows:
             if each[6] in self.bad:
                 each[3] = "?"
-        last = time_ns(ids[-1]) if ids else int(query.get("since", 0))
+        last = self.time_ns(ids[-1]) if ids else since or 0
         return {"XXBTZUSD": rows, "last": str(last)}
+
+    def time_ns(self, trade_id: int) -> int:
+        return self.times[trade_id] if self.times else time_ns(trade_id)

@@ -87,6 +87,15 @@ def test_the_pages_of_a_long_hole_do_not_begin_at_its_beginning_again(host: Host
     assert asked(host, ask) <= 3 * 8
 
 
+def test_a_trade_before_a_long_quiet_is_found_too(host: Host) -> None:
+    burst = {each: (NOW_MS - 18_000_000 + each * 12) * MS for each in range(1, 5_001)}
+    host.times = burst | {each: (NOW_MS - 9_600_000 + each * 1_200) * MS for each in range(5_001, 8_001)}
+    found, _ = asked(host, lambda rest: rest.trades(BTC, 4_500, 4_510, 5))
+    assert set(range(4_500, 4_511)) <= set(ids_of(found))
+    requests = [query["since"] for _, query in host.asked]
+    assert len(set(requests)) == len(requests) <= 12
+
+
 def test_ids_that_whole_pages_leave_out_were_never_issued(host: Host) -> None:
     host.gone = {150_003, 150_004}
     begin_ms, end_ms = time_ns(150_002) // MS, time_ns(150_010) // MS + 1

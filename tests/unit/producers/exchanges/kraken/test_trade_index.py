@@ -27,19 +27,17 @@ def test_the_ends_of_a_page_are_remembered(index: TradeIndex) -> None:
     assert index.before(2_000) == (1_000, NOW_MS - 100_000)
 
 
-def test_between_two_known_trades_the_pace_decides(index: TradeIndex) -> None:
-    assert index.guess_ms(1_600, 200, NOW_MS, 0) == NOW_MS - 100_000 + 25_000
+def test_the_nearest_trade_from_an_id_on_is_known_too(index: TradeIndex) -> None:
+    assert index.after(1_000) == (1_000, NOW_MS - 100_000)
+    assert index.after(1_001) == (2_000, NOW_MS - 50_000)
+    assert index.after(2_001) is None
 
 
-def test_before_all_known_ones_it_looks_back_farther_each_time(index: TradeIndex) -> None:
-    back = [NOW_MS - 100_000 - index.guess_ms(5, 1_000, NOW_MS, step) for step in range(3)]
-    assert back[1] == 4 * back[0] and back[2] == 16 * back[0]
-    assert index.guess_ms(5, 1_000, NOW_MS, 30) == 0
-
-
-def test_after_all_known_ones_it_looks_at_the_last_hour(index: TradeIndex) -> None:
-    assert index.guess_ms(99_999, 1_000, NOW_MS, 0) == NOW_MS - 50_000
-    assert index.guess_ms(99_999, 1_000, NOW_MS + 86_400_000, 0) == NOW_MS + 82_800_000
+def test_what_a_page_contradicts_is_of_a_numbering_that_has_ended(index: TradeIndex) -> None:
+    index.note(page((1, NOW_MS - 9_000), (700, NOW_MS - 8_000)))
+    assert index.after(701) is None
+    index.note(page((701, NOW_MS - 8_500)))  # times of neighbours may be out of order
+    assert index.before(701) == (700, NOW_MS - 8_000)
 
 
 def test_the_oldest_points_are_forgotten() -> None:
