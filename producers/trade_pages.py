@@ -10,10 +10,13 @@ missing id means: see `Rules`.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from producers.doubtful_trades import DISORDER_MS
 from producers.exchanges.values import scaled
 from shared.id_ranges import IdRanges
 from shared.messages import TradeMessage
@@ -22,9 +25,11 @@ from shared.messages import TradeMessage
 MOST_PAGES: Final = 64
 # REST rounds times that the stream cuts off.
 _ROUNDED_MS: Final = 1
-# How far before the hole the first page begins, growing while the trade before the hole is not on it: times
-# of neighbouring trades may be out of order.
-_STEPS_BACK_MS: Final = (1, 1_000, 60_000, 600_000)
+# How far before a trade a page must begin that has all after it: its time may be rounded, and that of a later
+# one be out of order. A second of trades is less than a page.
+EARLIER_MS: Final = DISORDER_MS + 2 * _ROUNDED_MS
+# How far before the trade before the hole the first page begins, growing while this trade is not on it.
+_STEPS_BACK_MS: Final = (EARLIER_MS, 60_000, 600_000)
 _NS: Final = 1_000_000
 _SECOND: Final = 1_000
 
@@ -34,8 +39,8 @@ class Rules(NamedTuple):
 
     Attributes:
         page: rows of a full page; one with fewer has all there are.
-        absent_was_never_issued: ids are consecutive as far as they were issued, so that an id that a whole
-            page leaves out belongs to no trade. Otherwise it contradicts, and proves nothing.
+        absent_was_never_issued: ids are consecutive as far as they were issued, so that an id that whole
+            pages leave out belongs to no trade. Otherwise it contradicts, and proves nothing.
         needs_neighbours: it is not stated that REST counts as the stream does: held trades on both sides of
             the hole must prove it each time.
     """
@@ -128,18 +133,21 @@ class TradePages:
             missing.remove(trade["trade_id"], trade["trade_id"])
         absent = list(missing.within(self._lowest, self._highest)) if self._found else []
         unproved = IdRanges(missing)
-        if self._rules.absent_was_never_issued:
-            for first, last in absent:
-                unproved.remove(first, last)
+        never = self._never_among(absent) if self._rules.absent_was_never_issued else []
+        for first, last in never:
+            unproved.remove(first, last)
         reason = self._reason
         if unproved and not reason:
             reason = (
                 "ids are absent though pages are whole"
-                if absent
+                if len(never) < len(absent)
                 else "the exchange's pages do not reach them"
             )
-        never = absent if self._rules.absent_was_never_issued else []
         return Repair(trades, never, list(unproved), reason if unproved else "")
+
+    def _never_among(self, absent: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Those of the absent ids that no further page could have."""
+        return absent
 
     def _contradiction(self) -> str:
         for trade_id, held in self._held.items():
@@ -203,44 +211,72 @@ class SincePages(TradePages):
         super().__init__(first, last, held, rules)
         self._before_ms = before_ms
         self._back = iter(_STEPS_BACK_MS)
-        self._since_ns = max(0, before_ms - next(self._back)) * _NS
+        self._begin_ms = self._end_ms = max(0, before_ms - next(self._back))
+        self._since_ns = self._begin_ms * _NS
+        self._whole = True
 
     def request(self) -> Since:
         """The page that is wanted; only while not `done`."""
         return Since(self._since_ns)
 
-    def receive(self, rows: Sequence[TradeMessage], end_ns: int) -> None:
+    def receive(self, rows: Sequence[TradeMessage], end_ns: int, count: int) -> None:
         """Take the page that was asked for.
 
         Args:
             end_ns: the exchange's `last`, the time of the newest row.
+            count: number of rows, those that could not be read included.
         """
         edge = self._highest if self._found else None
+        self._whole = self._whole and count == len(rows)
         if not self._take(rows, edge):
             return
+        self._end_ms = end_ns // _NS
         if edge is None and not self._reaches_below():
             return
-        full = len(rows) >= self._rules.page
-        if self._highest > self.last or not full:
+        if count < self._rules.page or self._has_all() or self._reaches_above():
             # A page that is not full ends with the newest trade of all.
             self._done = True
         elif self._highest == edge:
             self._stop(f"a full page has no trade after {edge}")
         else:
-            # Just before its newest trade, so that this one comes again.
-            self._since_ns = max(0, end_ns - 1)
+            # Just before its highest trade, so that this one comes again. Times may be out of order: it need
+            # not be the newest, which `end_ns` is of. But of trades of one millisecond some may be done with.
+            highest_ns = self._found[self._highest]["trade_time_ms"] * _NS if self._found else 0
+            self._since_ns = max(0, (highest_ns if highest_ns > self._since_ns + 1 else end_ns) - 1)
             self._go_on()
 
+    def _never_among(self, absent: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """None if a row could not be read: it may be of any of them."""
+        trades = [self._found[each] for each in sorted(self._found)]
+        return never_issued(absent, trades, self._begin_ms, self._end_ms) if self._whole else []
+
+    def _has_all(self) -> bool:
+        """Whether it goes beyond the hole and nothing is missing, or could be proved to be no trade."""
+        if self._highest <= self.last:
+            return False
+        return not self._whole or all(each in self._found for each in range(self.first, self.last + 1))
+
+    def _reaches_above(self) -> bool:
+        """Whether the pages end late enough to prove what is absent."""
+        above = (row["trade_time_ms"] for trade_id, row in self._found.items() if trade_id > self.last)
+        above_ms = min(above, default=None)
+        return above_ms is not None and above_ms + DISORDER_MS < self._end_ms
+
     def _reaches_below(self) -> bool:
-        """Whether the first page begins before the hole; otherwise an earlier one is asked for."""
-        if self._found and self._lowest < self.first:
+        """Whether the first page begins early enough; otherwise an earlier one is asked for."""
+        below = (row["trade_time_ms"] for trade_id, row in self._found.items() if trade_id < self.first)
+        below_ms = max(below, default=None)
+        if below_ms is not None and (
+            self._begin_ms + DISORDER_MS < below_ms or not self._whole or self._has_all()
+        ):
             return True
         back_ms = next(self._back, None)
         if back_ms is None or not self._since_ns:
             # The pair's first trades, or none that is known: what was found is genuine nevertheless.
             return True
         self._found.clear()
-        self._since_ns = max(0, self._before_ms - back_ms) * _NS
+        self._begin_ms = max(0, self._before_ms - back_ms)
+        self._since_ns = self._begin_ms * _NS
         return False
 
 
@@ -320,6 +356,33 @@ class BeforePages(TradePages):
         else:
             self._before_id = self._lowest + 1
             self._go_on()
+
+
+def never_issued(
+    absent: Iterable[tuple[int, int]], trades: Sequence[TradeMessage], begin_ms: int, end_ms: int
+) -> list[tuple[int, int]]:
+    """Those of absent ids that would be among the trades of a span of time if they belonged to any.
+
+    Ids rise with time, but for `DISORDER_MS`: the span must go beyond the trades on both sides by as much.
+
+    Args:
+        absent: ranges of ids, both inclusive, of which no trade is.
+        trades: all later than `begin_ms` and before `end_ms`, with ascending ids.
+    """
+    ids = [trade["trade_id"] for trade in trades]
+    times = [trade["trade_time_ms"] for trade in trades]
+    latest_below = list(accumulate(times, max))
+    earliest_above = list(accumulate(reversed(times), min))[::-1]
+    found: list[tuple[int, int]] = []
+    for low, high in absent:
+        at = bisect_left(ids, low)
+        if (
+            0 < at < len(ids)
+            and begin_ms + DISORDER_MS < latest_below[at - 1]
+            and earliest_above[at] + DISORDER_MS < end_ms
+        ):
+            found.append((low, high))
+    return found
 
 
 def same_trade(one: TradeMessage, other: TradeMessage) -> bool:

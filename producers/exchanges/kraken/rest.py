@@ -23,7 +23,7 @@ from producers.exchanges.rest_port import (
     OptionalRequest,
     Reject,
 )
-from producers.trade_pages import SincePages, same_trade
+from producers.trade_pages import EARLIER_MS, SincePages, never_issued, same_trade
 from shared.dead_letters import as_json
 from shared.errors import (
     ExchangeRefused,
@@ -129,14 +129,11 @@ class KrakenRest:
         self._never.pop(symbol, None)
         before_ms = await self._time_before(symbol, first, received_ms, beside)
         pages = SincePages(first, last, beside.held, before_ms=before_ms)
-        whole = True
         while not pages.done:
             page = await self._page(symbol, received_ms, since_ns=pages.request().since_ns)
-            pages.receive(page.trades, page.end_ns)
-            whole = whole and page.whole
+            pages.receive(page.trades, page.end_ns, page.rows)
         found = pages.repair()
-        if whole:
-            self._never[symbol] = IdRanges(found.never)
+        self._never[symbol] = IdRanges(found.never)
         return found.trades
 
     async def trades_from(
@@ -193,14 +190,20 @@ class KrakenRest:
     async def issued_trades(
         self, symbol: str, begin_ms: int, end_ms: int
     ) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-        """Ids are consecutive as far as they were issued: what lies between those of a page never was."""
-        page = await self._page(symbol, self._exchange_ms(), since_ns=max(0, begin_ms * _NS - 1))
-        ids = [row["trade_id"] for row in page.trades if row["trade_time_ms"] <= end_ms]
-        issued, never = IdRanges((each, each) for each in ids), IdRanges(self._never.get(symbol, ()))
+        """Ids are consecutive as far as they were issued: what lies between those of a page never was.
+
+        Times may be out of order: the page begins earlier, and all of it counts as proof.
+        """
+        since_ms = max(0, begin_ms - EARLIER_MS)
+        page = await self._page(symbol, self._exchange_ms(), since_ns=since_ms * _NS)
+        ids = [row["trade_id"] for row in page.trades]
+        issued = [row["trade_id"] for row in page.trades if begin_ms <= row["trade_time_ms"] <= end_ms]
+        never = IdRanges(self._never.get(symbol, ()))
         if ids and page.whole:
-            for low, high in IdRanges([(ids[0], ids[-1])]).difference(issued):
+            absent = IdRanges([(ids[0], ids[-1])]).difference(IdRanges((each, each) for each in ids))
+            for low, high in never_issued(absent, page.trades, since_ms, page.end_ns // _NS):
                 never.add(low, high)
-        return list(issued), list(never)
+        return list(IdRanges((each, each) for each in issued)), list(never)
 
     async def depth(
         self,

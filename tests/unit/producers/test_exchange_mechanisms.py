@@ -129,8 +129,10 @@ def check_checksum() -> None:
 
 def check_overlap() -> None:
     pages = SincePages(3, 8, [], before_ms=NOW_MS, rules=KRAKEN._replace(page=3))
-    pages.receive([trade(trade_id=each) for each in (2, 3, 4)], NOW_MS * 1_000_000)
-    pages.receive([trade(trade_id=each) for each in (7, 8, 9)], NOW_MS * 1_000_000)
+    pages.receive([trade(trade_id=each) for each in (2, 3, 4)], NOW_MS * 1_000_000, 3)
+    later_ms = NOW_MS + 5_000
+    later = [trade(trade_id=each, trade_time_ms=later_ms) for each in (8, 9)]
+    pages.receive([trade(trade_id=7), *later], later_ms * 1_000_000, 3)
     assert pages.repair().never == []
 
 

@@ -104,6 +104,32 @@ def test_ids_that_whole_pages_leave_out_were_never_issued(host: Host) -> None:
     assert issued == [(150_002, 150_002), (150_005, 150_010)]
 
 
+def test_a_trade_that_is_earlier_than_the_one_before_it_is_not_called_never_issued(host: Host) -> None:
+    begin_ms = NOW_MS - 20_000
+    host.times = {each: (begin_ms + each * 1_000) * MS for each in range(1, 11)}
+    host.times[5] -= 1_005 * MS
+    before, after = Beside(begin_ms + 4_000, None), begin_ms + 6_000
+
+    async def ask(rest: KrakenRest) -> Any:
+        found = ids_of(await rest.trades_beside(BTC, 5, 5, 5, before))
+        return 5 in found, (await rest.issued_trades(BTC, begin_ms + 4_000, after))
+
+    assert asked(host, ask) == (True, ([(4, 4), (6, 6)], []))
+
+
+def test_an_id_is_not_called_never_issued_before_there_are_trades_a_second_later(host: Host) -> None:
+    begin_ms = NOW_MS - 20_000
+    host.times = {each: (begin_ms + each * 900) * MS for each in (1, 2, 3, 4, 6, 7)}
+
+    async def ask(rest: KrakenRest) -> Any:
+        await rest.trades_beside(BTC, 5, 5, 5, Beside(begin_ms + 3_600, None))
+        return (await rest.issued_trades(BTC, begin_ms + 3_600, begin_ms + 5_400))[1]
+
+    assert asked(host, ask) == []
+    host.times[8] = (begin_ms + 7_200) * MS
+    assert asked(host, ask) == [(5, 5)]
+
+
 def test_ids_left_out_are_excused_to_who_asked_for_them_and_not_in_a_later_numbering(host: Host) -> None:
     host.gone = {150_003}
 
