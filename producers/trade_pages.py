@@ -239,10 +239,8 @@ class SincePages(TradePages):
         elif self._highest == edge:
             self._stop(f"a full page has no trade after {edge}")
         else:
-            # Just before its highest trade, so that this one comes again. Times may be out of order: it need
-            # not be the newest, which `end_ns` is of. But of trades of one millisecond some may be done with.
-            highest_ns = self._found[self._highest]["trade_time_ms"] * _NS if self._found else 0
-            self._since_ns = max(0, (highest_ns if highest_ns > self._since_ns + 1 else end_ns) - 1)
+            highest = self._found.get(self._highest)
+            self._since_ns = again_ns(highest, self._since_ns, end_ns)
             self._go_on()
 
     def _never_among(self, absent: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -356,6 +354,28 @@ class BeforePages(TradePages):
         else:
             self._before_id = self._lowest + 1
             self._go_on()
+
+
+def again_ns(trade: TradeMessage | None, since_ns: int, end_ns: int) -> int:
+    """Since when a page begins with a trade that was on the page since `since_ns`, which ended at `end_ns`.
+
+    Times may be out of order: the trade with the highest id need not be the newest.
+    """
+    at_ns = 0 if trade is None else trade["trade_time_ms"] * _NS
+    # Trades have milliseconds only: a page that lies within one would come again.
+    return (at_ns if at_ns > since_ns + 1 else max(1, end_ns)) - 1
+
+
+def settled(trades: Sequence[TradeMessage], end_ms: int) -> Sequence[TradeMessage]:
+    """The trades of a page between which no later page can have another, though times be out of order.
+
+    Args:
+        trades: with ascending ids, up to the page's end.
+    """
+    last = max(
+        (at for at, trade in enumerate(trades) if trade["trade_time_ms"] + DISORDER_MS < end_ms), default=-1
+    )
+    return trades[: last + 1]
 
 
 def never_issued(

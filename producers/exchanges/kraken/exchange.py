@@ -60,8 +60,8 @@ _PROMISES: Final = Promises(
     TradesPromise(
         repair="time",
         guarantee="every id once; what is missing is repaired over REST by time, back to the first trade",
-        proof="ids rise by 1; pages of REST that overlap, and go a second beyond: what they leave out was never"
-        " issued",
+        proof="ids rise by 1; pages of REST that overlap, and go a second beyond: what they leave out was"
+        " never issued",
     ),
     BarsPromise(
         source="trades",

@@ -23,7 +23,7 @@ from producers.exchanges.rest_port import (
     OptionalRequest,
     Reject,
 )
-from producers.trade_pages import EARLIER_MS, SincePages, never_issued, same_trade
+from producers.trade_pages import EARLIER_MS, SincePages, again_ns, never_issued, same_trade, settled
 from shared.dead_letters import as_json
 from shared.errors import (
     ExchangeRefused,
@@ -139,7 +139,7 @@ class KrakenRest:
     async def trades_from(
         self, symbol: str, begin_ms: int, received_ms: Callable[[], int]
     ) -> AsyncIterator[list[TradeMessage]]:
-        page = TradesPage([], 0, 0)
+        page, since_ns = TradesPage([], 0, 0), 0
         for back_ms in _STEPS_BACK_MS:
             since_ns = max(0, begin_ms - back_ms) * _NS
             page = await self._page(symbol, received_ms(), since_ns=since_ns)
@@ -149,7 +149,7 @@ class KrakenRest:
             # There was none for a day: those since then are few, and flat bars need the price before them.
             last_ones = await self._page(symbol, received_ms())
             if last_ones.trades and last_ones.trades[0]["trade_time_ms"] < begin_ms:
-                page = last_ones
+                page, since_ns = last_ones, 0
         newest: TradeMessage | None = None
         while True:
             if not page.whole:
@@ -157,15 +157,19 @@ class KrakenRest:
             rows = page.trades
             if newest is not None:
                 rows = _joined(symbol, newest, rows)
-            if rows:
-                yield rows
-                newest = rows[-1]
             if page.rows < PAGE:
+                if rows:
+                    yield rows
                 return
             if not rows:
                 raise ExchangeUnreadable(f"Trades of {symbol}: a full page has nothing new")
-            # Just before its newest trade, so that this one comes again.
-            page = await self._page(symbol, received_ms(), since_ns=page.end_ns - 1)
+            certain = list(settled(rows, page.end_ns // _NS))
+            # With pages of a second or two it would hardly go on. Then a trade may be left out, whose id tells.
+            rows = certain if 2 * len(certain) >= len(rows) else rows
+            yield rows
+            newest = rows[-1]
+            since_ns = again_ns(newest, since_ns, page.end_ns)
+            page = await self._page(symbol, received_ms(), since_ns=since_ns)
 
     async def newest_trades(self, symbol: str, limit: int, received_ms: int) -> list[TradeMessage]:
         return (await self._page(symbol, received_ms, count=limit)).trades

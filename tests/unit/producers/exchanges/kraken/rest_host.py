@@ -100,7 +100,9 @@ class Host:
         ids: Sequence[int] = range(FIRST, LAST + 1)
         if self.times:
             ids = sorted(self.times, key=self.time_ns)
-        begin = len(ids) - count if since is None else bisect_right(ids, since, key=self.time_ns)
+        begin = max(0, len(ids) - count - len(self.gone))
+        if since is not None:
+            begin = bisect_right(ids, since, key=self.time_ns)
         ids = [each for each in ids[begin : begin + count + len(self.gone)] if each not in self.gone]
         ids = ids[-count:] if since is None else ids[:count]
         rows = [row(each, self.time_ns(each)) for each in ids]

@@ -208,6 +208,30 @@ def test_a_history_whose_pages_do_not_join_is_not_asked_for_without_end(
         asked(host, ask)
 
 
+@pytest.mark.parametrize("earlier", [999, 1_000, 1_001])
+def test_trades_out_of_order_at_the_end_of_a_page_are_all_in_the_history(host: Host, earlier: int) -> None:
+    host.times = {each: (NOW_MS - 20_000 + each * 10) * MS for each in range(1, 1_501)}
+    host.times[earlier + 1] -= 15 * MS
+
+    async def ask(rest: KrakenRest) -> list[int]:
+        begin_ms = NOW_MS - 20_000 + 15
+        return [each async for page in rest.trades_from(BTC, begin_ms, lambda: 5) for each in ids_of(page)]
+
+    assert asked(host, ask) == list(range(1, 1_501))
+    assert len(host.asked) == 2
+
+
+def test_the_history_of_a_market_with_a_page_a_second_needs_few_pages_more(host: Host) -> None:
+    host.times = {each: (NOW_MS - 20_000 + each) * MS for each in range(1, 10_001)}
+
+    async def ask(rest: KrakenRest) -> list[int]:
+        begin_ms = NOW_MS - 20_000 + 2
+        return [each async for page in rest.trades_from(BTC, begin_ms, lambda: 5) for each in ids_of(page)]
+
+    assert asked(host, ask) == list(range(1, 10_001))
+    assert len(host.asked) <= 12
+
+
 def test_pages_with_unreadable_rows_are_no_history(host: Host) -> None:
     host.bad = {LAST - 3}
 
