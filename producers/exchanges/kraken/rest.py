@@ -23,7 +23,8 @@ from producers.exchanges.rest_port import (
     OptionalRequest,
     Reject,
 )
-from producers.trade_pages import EARLIER_MS, SincePages, again_ns, never_issued, same_trade, settled
+from producers.since_pages import EARLIER_MS, SincePages, again_ns, never_issued, settled
+from producers.trade_pages import same_trade
 from shared.dead_letters import as_json
 from shared.errors import (
     ExchangeRefused,
@@ -164,7 +165,7 @@ class KrakenRest:
             if not rows:
                 raise ExchangeUnreadable(f"Trades of {symbol}: a full page has nothing new")
             certain = list(settled(rows, page.end_ns // _NS))
-            # With pages of a second or two it would hardly go on. Then a trade may be left out, whose id tells.
+            # With pages of a second or two it would hardly go on: a trade may be left out, whose id tells.
             rows = certain if 2 * len(certain) >= len(rows) else rows
             yield rows
             newest = rows[-1]

@@ -22,8 +22,9 @@ from producers.exchanges.kraken import frames as kraken_frames
 from producers.exchanges.stream_events import BooksBroken, BookUpdate, TradingStatus
 from producers.gaps import Continuity
 from producers.order_book import BookSync
+from producers.since_pages import SincePages
 from producers.streamed_book import StreamedBook
-from producers.trade_pages import KRAKEN, SincePages, TradePages
+from producers.trade_pages import KRAKEN, TradePages
 from tests.builders import NOW_MS, depth, trade
 from tests.unit.producers.kraken_stream import KrakenStream, Subscriber
 

@@ -62,7 +62,7 @@ def markets(draw: st.DrawFn) -> Market:
     return Market([each for each in times if each < NOW_MS])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(markets(), st.data())
 def test_any_trade_is_found_in_few_pages_on_any_market(market: Market, data: st.DataObject) -> None:
     trade_id = data.draw(st.integers(1, len(market.times)))
