@@ -201,6 +201,10 @@ class KrakenRest:
         """
         since_ms = max(0, begin_ms - EARLIER_MS)
         page = await self._page(symbol, self._exchange_ms(), since_ns=since_ms * _NS)
+        if page.rows >= PAGE and page.end_ns < begin_ms * _NS:
+            # More than a page in the second before: what was issued since is asked for, and little is proved.
+            since_ms = begin_ms - 1
+            page = await self._page(symbol, self._exchange_ms(), since_ns=since_ms * _NS)
         ids = [row["trade_id"] for row in page.trades]
         issued = [row["trade_id"] for row in page.trades if begin_ms <= row["trade_time_ms"] <= end_ms]
         never = IdRanges(self._never.get(symbol, ()))

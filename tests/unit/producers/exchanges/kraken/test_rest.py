@@ -130,6 +130,14 @@ def test_an_id_is_not_called_never_issued_before_there_are_trades_a_second_later
     assert asked(host, ask) == [(5, 5)]
 
 
+def test_trades_issued_since_a_burst_are_seen(host: Host) -> None:
+    begin_ms = NOW_MS - 20_000
+    host.times = {each: (begin_ms - 600) * MS + each * 100_000 for each in range(1, 5_001)}
+    host.times |= {each: (begin_ms + each) * MS for each in (5_001, 5_002)}
+    issued, never = asked(host, lambda rest: rest.issued_trades(BTC, begin_ms, begin_ms + 9_000))
+    assert (issued, never) == ([(5_001, 5_002)], [])
+
+
 def test_ids_left_out_are_excused_to_who_asked_for_them_and_not_in_a_later_numbering(host: Host) -> None:
     host.gone = {150_003}
 
