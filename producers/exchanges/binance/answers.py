@@ -65,7 +65,7 @@ def decide(
                 f"{request}: sends on to {target(headers.get('location'))} ({status}), which is not followed;"
                 " give the exchange's own address by BINANCE_REST_URL or BINANCE_HISTORY_URL"
             )
-        case _ if status >= 500:
+        case _ if status == 408 or status >= 500:
             raise ExchangeUnavailable(f"{request}: the exchange failed ({status} {_text(body)})")
         case _:
             raise ExchangeRefused(f"{request}: refused by the exchange ({status} {_text(body)})")

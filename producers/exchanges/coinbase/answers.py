@@ -70,7 +70,7 @@ def decide(
             raise ExchangeRefused(
                 f"{request}: sends on to {target(headers.get('location'))} ({status}), which is not followed"
             )
-        case _ if status >= 500:
+        case _ if status == 408 or status >= 500:
             raise ExchangeUnavailable(f"{request}: the exchange does not answer now ({status})")
         case _:
             raise ExchangeRefused(f"{request}: refused by the exchange ({status} {_said(body)})")

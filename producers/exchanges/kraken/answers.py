@@ -1,10 +1,12 @@
 """Kraken's REST answers: the envelope with its errors, Trades, OHLC and AssetPairs. Pure.
 
-Every answer has status 200; what went wrong stands in `error`, as `E<category>:<words>`.
+Every answer has status 200; what went wrong stands in `error`, as `<severity><category>:<words>`: E for an
+error, W for a warning beside a result that holds.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -28,6 +30,9 @@ from shared.shortened import shortened
 
 PAGE: Final = 1_000
 _LIMIT_S: Final = 10.0
+# About as long as a lockout lasts, by Kraken's page on API errors; requests in it count against it.
+_LOCKOUT_S: Final = 900.0
+_WARNING: Final = re.compile("W[A-Z][A-Za-z ]*:")
 _OK: Final = 200
 _BUYER_IS_MAKER: Final[Mapping[Any, bool]] = {"s": True, "b": False}
 _LATEST_NS: Final = 2**63 - 1
@@ -67,7 +72,7 @@ class Candle(NamedTuple):
 
 
 def result_of(status: int, headers: Mapping[str, str], body: bytes, request: str) -> dict[str, Any]:
-    """The content of a good answer, decoded by `decode_exact`.
+    """The content of a good answer, decoded by `decode_exact`; also of one with nothing but warnings.
 
     Args:
         headers: with names in lower case.
@@ -82,17 +87,20 @@ def result_of(status: int, headers: Mapping[str, str], body: bytes, request: str
         raise ExchangeRefused(
             f"{request}: sends on to {target(headers.get('location'))} ({status}), which is not followed"
         )
+    if status == 408:  # a time-out of the server's, not a limit
+        raise ExchangeUnavailable(f"{request}: the exchange does not answer now ({status})")
     if status == 429 or status >= 500:
         raise ExchangeUnavailable(f"{request}: the exchange does not answer now ({status})", _LIMIT_S)
     try:
         answer = object_of("answer", decode_exact(body))
-        errors = list_of("error", answer.get("error"))
+        said = list_of("error", answer.get("error"))
     except NotJson:
         if status == _OK:
             raise ExchangeUnavailable(f"{request}: the answer is not JSON") from None
         raise ExchangeRefused(f"{request}: refused by the exchange ({status})") from None
     except InvalidMessage as error:
         raise ExchangeUnavailable(f"{request}: unexpected answer: {error}") from None
+    errors = [each for each in said if not (type(each) is str and _WARNING.match(each))]
     if errors:
         raise _error_of(errors[0], request)
     if status != _OK:
@@ -111,6 +119,10 @@ def _error_of(said: Any, request: str) -> ExchangeError:
         return UnknownSymbol(f"{request}: the exchange does not know this pair; see its AssetPairs")
     if "rate limit" in words or "too many requests" in words or "throttled" in words:
         return ExchangeUnavailable(f"{request}: too many requests ({text}), wait {_LIMIT_S:.0f} s", _LIMIT_S)
+    if "temporary lockout" in words:
+        return ExchangeUnavailable(
+            f"{request}: locked out for a while ({text}), wait {_LOCKOUT_S:.0f} s", _LOCKOUT_S
+        )
     if text.startswith("EService") or "internal error" in words:
         return ExchangeUnavailable(f"{request}: the exchange does not answer now ({text})")
     return ExchangeRefused(f"{request}: refused by the exchange ({text})")

@@ -58,7 +58,7 @@ def test_a_firewall_that_speaks_html_is_waited_for() -> None:
     assert error.retry_after == 300.0
 
 
-@pytest.mark.parametrize("status", [500, 502, 503])
+@pytest.mark.parametrize("status", [408, 500, 502, 503])
 def test_failures_of_the_exchange_are_transient(status: int) -> None:
     error = error_of(status, b"<html>\nBad gateway")
     assert isinstance(error, ExchangeUnavailable)

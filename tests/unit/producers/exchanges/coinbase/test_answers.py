@@ -84,6 +84,7 @@ def test_products_that_cannot_be_read_do_not_cost_the_others() -> None:
         (404, {}, b'{"error":"NOT_FOUND"}', UnknownSymbol, "does not know this product"),
         (429, {"retry-after": "3"}, b"", ExchangeUnavailable, "wait 3 s"),
         (429, {"retry-after": "soon"}, b"", ExchangeUnavailable, "wait 1 s"),
+        (408, {}, b"", ExchangeUnavailable, "does not answer now"),
         (503, {}, b"", ExchangeUnavailable, "does not answer now"),
         (302, {"location": "https://example.org"}, b"", ExchangeRefused, "not followed"),
         (403, {}, b"<html>", ExchangeRefused, "refused by the exchange"),

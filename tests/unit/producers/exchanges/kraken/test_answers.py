@@ -94,6 +94,7 @@ def test_pairs_that_cannot_be_read_do_not_cost_the_others() -> None:
         ("EQuery:Unknown asset pair", UnknownSymbol, "does not know this pair"),
         ("EGeneral:Too many requests", ExchangeUnavailable, "wait 10 s"),
         ("EAPI:Rate limit exceeded", ExchangeUnavailable, "wait 10 s"),
+        ("EGeneral:Temporary lockout", ExchangeUnavailable, "wait 900 s"),
         ("EService:Unavailable", ExchangeUnavailable, "does not answer now"),
         ("EGeneral:Internal error", ExchangeUnavailable, "does not answer now"),
         ("EGeneral:Invalid arguments", ExchangeRefused, "refused by the exchange"),
@@ -104,9 +105,29 @@ def test_errors_are_told_apart(said: str, error: type[Exception], words: str) ->
         result({"error": [said]})
 
 
+def test_a_warning_beside_a_result_costs_nothing() -> None:
+    warned = {"error": ["WGeneral:Deprecated"], "result": {"unixtime": 1}}
+    assert result(warned) == {"unixtime": 1}
+    with pytest.raises(ExchangeUnavailable, match="result: .*is not a JSON object"):
+        result({"error": ["WGeneral:Deprecated"]})
+
+
+@pytest.mark.parametrize("said", ["EService:Busy", "EService:Unavailable"])
+def test_an_error_behind_a_warning_is_an_error(said: str) -> None:
+    with pytest.raises(ExchangeUnavailable, match=said):
+        result({"error": ["WGeneral:Deprecated", said], "result": {"unixtime": 1}})
+
+
+@pytest.mark.parametrize("said", ["Whatever", "W:", 5, None])
+def test_what_is_not_of_a_warnings_form_is_an_error(said: Any) -> None:
+    with pytest.raises(ExchangeRefused):
+        result({"error": [said], "result": {"unixtime": 1}})
+
+
 @pytest.mark.parametrize(
     ("status", "body", "error"),
     [
+        (408, b"<html>", ExchangeUnavailable),
         (503, b"busy", ExchangeUnavailable),
         (429, b"", ExchangeUnavailable),
         (301, b"", ExchangeRefused),
