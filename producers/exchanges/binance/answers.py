@@ -127,7 +127,7 @@ def _listing(symbol: Mapping[str, Any]) -> Listing:
     steps = {
         each.get("filterType"): each.get(name)
         for each in (filters if type(filters) is list else ())
-        if type(each) is dict
+        if type(each) is dict and type(each.get("filterType")) is str
         for name in ("tickSize", "stepSize")
         if name in each
     }

@@ -37,7 +37,7 @@ from shared.errors import InvalidMessage
 from shared.message_checks import are_levels
 from shared.messages import DepthMessage, Levels
 from shared.models import SCHEMA_VERSION
-from shared.shortened import OF_NAME, shortened
+from shared.shortened import OF_NAME, quoted, shortened
 
 _LATEST_MS: Final = 2**63 // 1_000_000 - 1
 # The documents show `bid` only; the wire calls the other side `offer` (§2.3).
@@ -154,10 +154,15 @@ class CoinbaseFrames:
         rejected: list[StreamEvent] = []
         trades: list[StreamMessage] = []
         for each in list_of("events", field_of(message, "events")):
-            event = object_of("event", each)
+            try:
+                event = object_of("event", each)
+                rows = list_of("trades", field_of(event, "trades"))
+            except InvalidMessage as error:
+                rejected.append(Rejected("market_trades", str(error)))
+                continue
             # A subscription begins with earlier trades: when these were sent says nothing about the stream.
             event_ms = None if event.get("type") == "snapshot" else sent_ms
-            for fields in list_of("trades", field_of(event, "trades")):
+            for fields in rows:
                 # One that cannot be read must not cost the others.
                 try:
                     trades += self._of_one(object_of("trade", fields), now_ms, event_ms, latest_ms)
@@ -220,14 +225,21 @@ class CoinbaseFrames:
     def _subscriptions(self, message: dict[str, Any], now_ms: int, latest_ms: int) -> list[StreamEvent]:  # noqa: ARG002
         """The channels that are carried now; each reply names all of them again."""
         carried: set[tuple[str, str]] = set()
+        rejected: list[StreamEvent] = []
         for event in list_of("events", field_of(message, "events")):
             listed = object_of("subscriptions", field_of(object_of("event", event), "subscriptions"))
-            for channel, products in listed.items():
-                for product in list_of(shortened(channel, OF_NAME), products):
+            for name, products in listed.items():
+                channel = shortened(name, OF_NAME)
+                # Of a channel that cannot be read nothing new is known.
+                if type(products) is not list:
+                    rejected.append(Rejected("subscriptions", f"{channel}: {quoted(products)} is not a list"))
+                    carried |= {pair for pair in self._carried if pair[0] == channel}
+                    continue
+                for product in products:
                     symbols = self._symbols.get(product, [product]) if type(product) is str else []
-                    carried |= {(shortened(channel, OF_NAME), shortened(each, OF_NAME)) for each in symbols}
+                    carried |= {(channel, shortened(each, OF_NAME)) for each in symbols}
         new, self._carried = carried - self._carried, carried
-        return [Subscribed(channel, symbol) for channel, symbol in sorted(new)]
+        return [*rejected, *(Subscribed(channel, symbol) for channel, symbol in sorted(new))]
 
     def _symbols_of(self, fields: dict[str, Any]) -> list[str]:
         product = name_of(fields, "product_id")

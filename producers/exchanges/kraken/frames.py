@@ -166,10 +166,14 @@ class KrakenFrames:
     def _quotes(self, message: dict[str, Any], now_ms: int, latest_ms: int) -> list[StreamEvent]:  # noqa: ARG002
         events: list[StreamEvent] = []
         for fields in list_of("data", field_of(message, "data")):
-            symbol = name_of(object_of("ticker", fields), "symbol")
-            pair = self._pair_of(symbol)
-            bid, ask = _best(pair, fields, "bid"), _best(pair, fields, "ask")
-            events.append(self._quote(Ticker(symbol, *bid, *ask), now_ms))
+            try:
+                symbol = name_of(object_of("ticker", fields), "symbol")
+                pair = self._pair_of(symbol)
+                bid, ask = _best(pair, fields, "bid"), _best(pair, fields, "ask")
+            except OF_FOREIGN_VALUES as error:
+                events.append(Rejected("ticker", reason(error)))
+            else:
+                events.append(self._quote(Ticker(symbol, *bid, *ask), now_ms))
         return events
 
     def _quote(self, said: Ticker, now_ms: int) -> StreamMessage:
@@ -192,21 +196,29 @@ class KrakenFrames:
     def _instruments(self, message: dict[str, Any], now_ms: int, latest_ms: int) -> list[StreamEvent]:  # noqa: ARG002
         events: list[StreamEvent] = []
         for fields in pairs_of_instruments(field_of(message, "data")):
-            symbol = name_of(object_of("pair", fields), "symbol")
-            known = self._pairs.get(symbol)
+            symbol = fields.get("symbol") if type(fields) is dict else None
+            known = self._pairs.get(symbol) if type(symbol) is str else None
             if known is None:
-                continue  # one of a thousand that nobody asked for
-            pair = pair_of_instrument(fields)._replace(rest_name=known.rest_name)
-            self._pairs[symbol] = pair
-            events += [Listed(symbol, pair), TradingStatus(symbol, pair.status, pair.trading)]
+                continue  # one of a thousand that nobody asked for, in whatever form
+            try:
+                pair = pair_of_instrument(fields)._replace(rest_name=known.rest_name)
+            except OF_FOREIGN_VALUES as error:
+                events.append(Rejected("instrument", reason(error), symbol=known.symbol))
+                continue
+            self._pairs[known.symbol] = pair
+            events += [Listed(pair.symbol, pair), TradingStatus(pair.symbol, pair.status, pair.trading)]
         return events
 
     def _status(self, message: dict[str, Any], now_ms: int, latest_ms: int) -> list[StreamEvent]:  # noqa: ARG002
-        systems = (
-            name_of(object_of("status", each), "system")
-            for each in list_of("data", field_of(message, "data"))
-        )
-        return [TradingStatus(None, system, system == _TRADING) for system in systems]
+        events: list[StreamEvent] = []
+        for each in list_of("data", field_of(message, "data")):
+            try:
+                system = name_of(object_of("status", each), "system")
+            except OF_FOREIGN_VALUES as error:
+                events.append(Rejected("status", reason(error)))
+            else:
+                events.append(TradingStatus(None, system, system == _TRADING))
+        return events
 
     def _pair_of(self, symbol: str) -> Pair:
         pair = self._pairs.get(symbol)

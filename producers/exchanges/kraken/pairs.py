@@ -109,8 +109,14 @@ def pair_of_instrument(fields: Any) -> Pair:
 
 
 def pairs_of_instruments(snapshot: Any) -> list[Any]:
-    """The pairs of a message of that channel, whose `data` is one object; not yet read one by one."""
-    return list_of("pairs", field_of(object_of("data", snapshot), "pairs"))
+    """The pairs of a message of that channel, whose `data` is one object; not yet read one by one.
+
+    A message about nothing but assets has none.
+    """
+    content = object_of("data", snapshot)
+    return (
+        [] if "assets" in content and "pairs" not in content else list_of("pairs", field_of(content, "pairs"))
+    )
 
 
 def listing_of(pair: Pair) -> Listing:

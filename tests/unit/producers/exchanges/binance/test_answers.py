@@ -107,7 +107,8 @@ FILTERS: list[Any] = [
 
 def test_a_listing_has_assets_and_steps_and_leaves_out_what_is_not_said() -> None:
     said = {"symbol": "ETHUSDT", "baseAsset": "ETH", "quoteAsset": "USDT", "filters": FILTERS}
-    strange = {"symbol": "X", "baseAsset": 1, "quoteAsset": "a\nb", "filters": [{"tickSize": "-1"}, 7]}
+    filters: list[object] = [{"tickSize": "-1"}, {"filterType": {}, "tickSize": "1"}, 7]
+    strange = {"symbol": "X", "baseAsset": 1, "quoteAsset": "a\nb", "filters": filters}
     listings = exchange_info({"symbols": [said, strange, {"symbol": "Y"}]}).listings
     assert listings == {
         "ETHUSDT": Listing("ETH", "USDT", "0.01000000", None),  # a step of 0 is no rule

@@ -106,6 +106,12 @@ def test_a_trade_that_cannot_be_read_does_not_cost_the_others(parser: CoinbaseFr
     assert kinds(parser.parse(trades(0, *bad, TRADE), NOW_MS)) == [Rejected] * 4 + [StreamMessage]
 
 
+@pytest.mark.parametrize("odd", [5, {"type": "update"}, {"type": "update", "trades": None}])
+def test_an_event_of_another_form_does_not_cost_the_others(parser: CoinbaseFrames, odd: Any) -> None:
+    text = frame("market_trades", 0, odd, {"type": "update", "trades": [TRADE]})
+    assert kinds(parser.parse(text, NOW_MS)) == [Rejected, StreamMessage]
+
+
 def test_a_trade_ahead_of_the_exchanges_clock_is_rejected_as_such(parser: CoinbaseFrames) -> None:
     (event,) = parser.parse(trades(0, TRADE), NOW_MS, latest_ms=1785767103119)
     assert isinstance(event, Rejected)
@@ -237,6 +243,21 @@ def test_each_subscription_is_told_once(parser: CoinbaseFrames) -> None:
     )
     assert parser.parse(first, NOW_MS) == [Subscribed("level2", "ETH-USD")]
     assert parser.parse(second, NOW_MS) == [Subscribed("heartbeats", "heartbeats")]
+
+
+def test_a_channel_that_cannot_be_read_costs_no_other_subscription(parser: CoinbaseFrames) -> None:
+    said = {"level2": ["ETH-USD"], "market_trades": ["ETH-USD"]}
+    odd = Rejected("subscriptions", "market_trades: 'None' is not a list")
+    texts = [
+        frame("subscriptions", number, {"subscriptions": said | change})
+        for number, change in enumerate(({"market_trades": None}, {}, {"market_trades": None}, {}))
+    ]
+    assert [parser.parse(text, NOW_MS) for text in texts] == [
+        [odd, Subscribed("level2", "ETH-USD")],
+        [Subscribed("market_trades", "ETH-USD")],
+        [odd],
+        [],
+    ]
 
 
 def test_other_frames(parser: CoinbaseFrames) -> None:

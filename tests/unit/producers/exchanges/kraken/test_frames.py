@@ -158,6 +158,57 @@ def test_statuses_of_the_exchange_and_of_pairs_and_their_precisions() -> None:
     assert trade.message["price"] == "3120.400"
 
 
+INSTRUMENT = {
+    "symbol": "ETH/USD",
+    "base": "ETH",
+    "quote": "USD",
+    "status": "cancel_only",
+    "price_precision": 2,
+    "qty_precision": 8,
+    "price_increment": "0.01",
+    "qty_increment": "0.00000001",
+}
+HALTED = TradingStatus("ETH/USD", "cancel_only", False)
+
+
+def instruments(**content: Any) -> list[StreamEvent]:
+    two = KrakenFrames({symbol: ETH._replace(symbol=symbol) for symbol in ("ETH/USD", "XRP/USD")})
+    return list(two.parse(json.dumps({"channel": "instrument", "type": "update", "data": content}), NOW_MS))
+
+
+@pytest.mark.parametrize(
+    "foreign", [{"symbol": "X" * 70}, {"symbol": "OTHER/USD"}, {"symbol": []}, {}, 5, None]
+)
+def test_a_foreign_pair_in_whatever_form_costs_nothing(foreign: Any) -> None:
+    listed, halted = instruments(assets=[], pairs=[foreign, INSTRUMENT])
+    assert isinstance(listed, Listed)
+    assert halted == HALTED
+
+
+def test_a_pair_of_ours_that_cannot_be_read_costs_no_other() -> None:
+    bad = {name: INSTRUMENT[name] for name in INSTRUMENT if name != "price_increment"} | {"symbol": "XRP/USD"}
+    rejected, listed, halted = instruments(assets=[], pairs=[bad, INSTRUMENT])
+    assert rejected == Rejected("instrument", "price_increment: missing", symbol="XRP/USD")
+    assert isinstance(listed, Listed)
+    assert halted == HALTED
+
+
+def test_a_message_about_assets_alone_says_nothing_of_pairs() -> None:
+    assert instruments(assets=[{"id": "ETH"}]) == []
+    assert instruments() == [Rejected("instrument", "pairs: missing")]
+
+
+def test_a_quote_or_a_status_that_cannot_be_read_costs_no_other() -> None:
+    quote = {"symbol": "ETH/USD", "bid": 3120.4, "bid_qty": 1.2, "ask": 3120.41, "ask_qty": 1}
+    message = {"channel": "ticker", "type": "update", "data": [5, {"symbol": "ETH/USD"}, quote]}
+    assert [type(event) for event in parse(json.dumps(message))] == [Rejected, Rejected, StreamMessage]
+    message = {"channel": "status", "type": "update", "data": [{}, {"system": "maintenance"}]}
+    assert parse(json.dumps(message)) == [
+        Rejected("status", "system: missing"),
+        TradingStatus(None, "maintenance", False),
+    ]
+
+
 @pytest.mark.parametrize(
     ("frame", "event"),
     [
