@@ -100,30 +100,46 @@ def read_markets(names: Iterable[str], exchange: str) -> tuple[Market, ...]:
 def _read_market(text: str, exchange: str) -> Market:
     prefix, name = split_market(text)
     named = prefix or exchange
-    notation = NOTATIONS[named]
-    symbol = _checked(name, text, notation)
-    if notation.sign:
-        base, sign, quote = symbol.partition(notation.sign)
-        if not sign or not base.isalnum() or not quote.isalnum():
-            raise ValueError(
-                f'"{shortened(text, _SHOWN)}" is not {notation.noun}; write base and quote with a'
-                f" {_SIGN_NAMES[notation.sign]}, like {notation.usual[0]}"
-            )
-    return Market(named, symbol)
+    if not _is_symbol(name, NOTATIONS[named]):
+        raise ValueError(
+            f'"{shortened(text, _SHOWN)}" {_fault(name, named)}{"" if prefix else _elsewhere(name)}'
+        )
+    return Market(named, name.upper())
 
 
-def _checked(symbol: str, text: str, notation: Notation) -> str:
+def _is_symbol(name: str, notation: Notation) -> bool:
     # A slash between base and quote belongs to some exchanges' symbols alone.
-    signs = "_-./" if notation.sign == "/" else "_-."
+    if not _is_name(name, "_-./" if notation.sign == "/" else "_-."):
+        return False
+    if not notation.sign:
+        return True
+    base, sign, quote = name.partition(notation.sign)
+    return bool(sign) and base.isalnum() and quote.isalnum()
+
+
+def _is_name(name: str, signs: str) -> bool:
     # Letters of any script: Binance lists symbols beyond A–Z (BINANCE_SPOT.md §2.1).
-    letters = symbol.translate({ord(sign): None for sign in signs})
-    if (
-        len(symbol) > _LONGEST_SYMBOL
-        or not letters
-        or not all(sign.isalpha() or sign.isdecimal() for sign in letters)
-    ):
-        raise ValueError(f'"{shortened(text, _SHOWN)}" is not a symbol; write them like {notation.example}')
-    return symbol.upper()
+    letters = name.translate({ord(sign): None for sign in signs})
+    return 0 < len(letters) <= len(name) <= _LONGEST_SYMBOL and all(
+        letter.isalpha() or letter.isdecimal() for letter in letters
+    )
+
+
+def _fault(name: str, exchange: str) -> str:
+    notation = NOTATIONS[exchange]
+    if notation.sign and _is_name(name, "_-./"):
+        form = f"write base and quote with a {_SIGN_NAMES[notation.sign]}, like {notation.usual[0]}"
+        return f"is not {notation.noun}; {form}"
+    return f"is not a symbol; write them like {notation.example}"
+
+
+def _elsewhere(name: str) -> str:
+    """The exchanges that write symbols as this one is written, in brackets; "" if none divides so."""
+    return "".join(
+        f" ({notation.noun} is named like {exchange}:{notation.usual[0]})"
+        for exchange, notation in NOTATIONS.items()
+        if notation.sign and _is_symbol(name, notation)
+    )
 
 
 def assets_of(market: Market) -> tuple[str, str] | tuple[None, None]:

@@ -52,14 +52,33 @@ def test_the_same_letters_on_two_exchanges_are_two_markets() -> None:
         ("kraken:BTC/", '"kraken:BTC/" is not a pair of Kraken'),
         ("kraken:BTC/USD/EUR", '"kraken:BTC/USD/EUR" is not a pair of Kraken'),
         ("coinbase:BTCUSD", '"coinbase:BTCUSD" is not a product of Coinbase; write base and quote with'),
-        ("coinbase:BTC/USD", '"coinbase:BTC/USD" is not a symbol; write them like BTC-USD,ETH-USD'),
-        ("BTC/USD", '"BTC/USD" is not a symbol; write them like BTCUSDC,ETHUSDC'),
+        ("coinbase:BTC/USD", "is not a product of Coinbase; write base and quote with a hyphen, like BTC"),
+        ("coinbase:BTC$USD", '"coinbase:BTC$USD" is not a symbol; write them like BTC-USD,ETH-USD'),
+        (f"kraken:{'X' * 40}/USD", "is not a symbol; write them like BTC/USD,ETH/USD"),
+        ("BTC/USD/EUR", '"BTC/USD/EUR" is not a symbol; write them like BTCUSDC,ETHUSDC'),
+        (
+            "XBT/USD",
+            '"XBT/USD" is not a symbol; write them like BTCUSDC,ETHUSDC'
+            " (a pair of Kraken is named like kraken:BTC/USD)",
+        ),
     ],
 )  # fmt: skip
 def test_a_wrong_name_is_shown_as_written_with_the_way_out(name: str, message: str) -> None:
     with pytest.raises(ValueError) as caught:
         read_markets((name,), "binance")
     assert message in str(caught.value)
+
+
+def test_a_name_of_another_exchange_says_how_that_one_is_named() -> None:
+    with pytest.raises(ValueError) as caught:
+        read_markets(("BTC-USD",), "kraken")
+    assert str(caught.value) == (
+        '"BTC-USD" is not a pair of Kraken; write base and quote with a slash, like BTC/USD'
+        " (a product of Coinbase is named like coinbase:BTC-USD)"
+    )
+    with pytest.raises(ValueError) as caught:
+        read_markets(("kraken:BTC-USD",), "kraken")
+    assert str(caught.value).endswith("with a slash, like BTC/USD")
 
 
 def test_a_name_is_split_at_its_first_colon() -> None:
