@@ -28,6 +28,7 @@ from consumers.tap.port import OnEvents, Taps
 from consumers.tap.series import LiveKind, live_kinds
 from consumers.tap.taps import open_taps
 from shared.addresses import is_loopback
+from shared.arguments import named
 from shared.errors import SettingsError, UsageError
 from shared.interpreter import freeze_gc
 from shared.logs import set_up_logging
@@ -42,7 +43,7 @@ STATIC: Final = Path(__file__).resolve().parents[1] / "web" / "out"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `api`, here and under `cryptostream`."""
-    parser.add_argument("--symbols", help="symbols, like BTCUSDC,ETHUSDC (default: SYMBOLS)")
+    parser.add_argument("--symbols", type=named, help="symbols, like BTCUSDC,ETHUSDC (default: SYMBOLS)")
     parser.add_argument("--intervals", help="kline intervals, like 1s,1m (default: INTERVALS)")
     parser.add_argument(
         "--memory-broker", action="store_true", help="the broker is librdkafka's in-memory one"

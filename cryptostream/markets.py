@@ -10,6 +10,7 @@ from shared.arguments import nearest
 from shared.errors import UsageError
 from shared.markets import Market, split_market
 from shared.settings import Settings
+from shared.shortened import quoted
 
 # Two symbols with the same quote are alike by that alone: BTCUSDC and ETHUSDC by 0.71, two slips by 0.86.
 _NEAR: Final = 0.8
@@ -25,7 +26,8 @@ def chosen_market(text: str, settings: Settings, exchange: str | None = None) ->
         exchange: that the user has named otherwise.
 
     Raises:
-        UsageError: two of the deployment have it, no exchange has this name, or it cannot be a symbol.
+        UsageError: two of the deployment have it, no exchange has this name, or it is empty or otherwise no
+            symbol.
     """
     prefix, symbol = _split(text)
     asked = None if exchange is None else exchange.lower()
@@ -53,9 +55,12 @@ def meant(symbol: str, symbols: Iterable[str]) -> str | None:
 
 def _split(text: str) -> tuple[str | None, str]:
     try:
-        return split_market(text)
+        prefix, symbol = split_market(text.strip())
     except ValueError as error:
         raise UsageError(str(error)) from None
+    if not symbol:
+        raise UsageError(f"{quoted(text)} names no symbol; write one like BTCUSDC or kraken:BTC/USD")
+    return prefix, symbol
 
 
 def _of_deployment(symbol: str, settings: Settings) -> str | None:

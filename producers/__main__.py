@@ -12,7 +12,7 @@ import uvloop
 from producers.exchanges.registry import exchange_named
 from producers.service import Assignment, ProducerService
 from producers.start_positions import read_start_positions_file
-from shared.arguments import finite
+from shared.arguments import finite, named
 from shared.command import main_of
 from shared.errors import SettingsError, UsageError
 from shared.interpreter import share_one_heap
@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument(
         "--symbols",
+        type=named,
         help="symbols of this process, of one exchange, like BTCUSDC or kraken:BTC/USD (default: SYMBOLS)",
     )
     parser.add_argument("--intervals", help="kline intervals, like 1s,1m (default: INTERVALS)")

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable
 from typing import Any, Final, NoReturn
 
+from shared.errors import UsageError
 from shared.shortened import quoted, sanitized
 
 # Enough for every count, port, time, size, id and seed.
@@ -49,6 +50,17 @@ def nearest(text: str, names: Iterable[str], near: float = 0.65) -> str | None:
     by_case = {name.casefold(): name for name in names}
     found = difflib.get_close_matches(text[:_MOST_LETTERS].casefold(), by_case, n=1, cutoff=near)
     return by_case[found[0]] if found else None
+
+
+def named(text: str) -> str:
+    """A symbol, or several with commas: not none, which is what a script's empty variable gives.
+
+    Raises:
+        UsageError: none is named.
+    """
+    if not text.strip():
+        raise UsageError(f"{quoted(text)} names no symbol; write one like BTCUSDC or kraken:BTC/USD")
+    return text
 
 
 def finite(text: str) -> float:

@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 import uvloop
 
-from shared.arguments import finite, whole
+from shared.arguments import finite, named, whole
 from shared.command import main_of, stop_signals
 from shared.errors import UsageError
 from shared.logs import set_up_logging
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     add("--port", type=whole, default=0, help="port to listen on; 0 takes a free one (default)")
-    add("--symbols", help="comma-separated, as the exchange writes them (default: the settings')")
+    add("--symbols", type=named, help="comma-separated, as the exchange writes them (default: the settings')")
     add("--seed", type=whole, default=1, help="another seed, another market (default: %(default)s)")
     add(
         "--start",

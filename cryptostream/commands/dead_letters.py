@@ -18,6 +18,7 @@ from cryptostream.dead_letters.output import outcome_text, show_letter, write_cs
 from cryptostream.dead_letters.replay import Done, Replay
 from cryptostream.markets import filtered_market
 from producers.publisher import Publisher
+from shared.arguments import named
 from shared.errors import NothingFound, UsageError
 from shared.id_ranges import IdRanges
 from shared.kafka_reader import TopicReader, broker_address
@@ -56,7 +57,9 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
         metavar="SOURCE",
         help="only those from there: a topic, websocket, rest, or one stream like websocket:btcusdc@trade",
     )
-    parser.add_argument("--symbol", metavar="SYMBOL", help="only this one's, like BTCUSDC or kraken:BTC/USD")
+    parser.add_argument(
+        "--symbol", type=named, metavar="SYMBOL", help="only this one's, like BTCUSDC or kraken:BTC/USD"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -69,7 +72,8 @@ def run(args: argparse.Namespace) -> int:
                 "replay: say which letters: PARTITION@OFFSET…, --all, --topic SOURCE or --symbol SYMBOL"
             )
     settings = load_settings()
-    market = filtered_market(args.symbol, settings) if getattr(args, "symbol", None) else (None, None)
+    asked = getattr(args, "symbol", None)
+    market = (None, None) if asked is None else filtered_market(asked, settings)
     with closing(TopicReader(broker_address(settings))) as topics:
         dead_letters = DeadLetterTopic(topics)
         match args.action:

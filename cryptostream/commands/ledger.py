@@ -13,6 +13,7 @@ from cryptostream.ledger_report.output import write_csv, write_json, write_table
 from cryptostream.ledger_report.report import Span
 from cryptostream.ledger_report.survey import survey
 from cryptostream.markets import filtered_market, meant
+from shared.arguments import named
 from shared.errors import NothingFound, UsageError
 from shared.settings import Settings, load_settings
 
@@ -21,7 +22,9 @@ _WRITERS: Final = {"table": write_table, "csv": write_csv, "json": write_json}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
-    parser.add_argument("--symbol", metavar="SYMBOL", help="only this one, like BTCUSDC or kraken:BTC/USD")
+    parser.add_argument(
+        "--symbol", type=named, metavar="SYMBOL", help="only this one, like BTCUSDC or kraken:BTC/USD"
+    )
     parser.add_argument("--stream", choices=("klines", "trades"), help="only this one")
     parser.add_argument("--interval", metavar="INTERVAL", help="only klines of this one, like 1m")
     add_times(parser)
@@ -67,7 +70,7 @@ def _check_usage(args: argparse.Namespace) -> None:
 
 
 def _span(args: argparse.Namespace, settings: Settings) -> Span:
-    exchange, symbol = filtered_market(args.symbol, settings) if args.symbol else (None, None)
+    exchange, symbol = (None, None) if args.symbol is None else filtered_market(args.symbol, settings)
     return Span.of(
         symbol, args.stream, args.interval, exchange=exchange, from_ns=args.from_ns, to_ns=args.to_ns
     )

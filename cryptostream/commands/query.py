@@ -24,6 +24,7 @@ from cryptostream.arguments import (
 from cryptostream.data_dir import STORE_FILE, influx_of_run, latest_data_dir, latest_store_path
 from cryptostream.markets import chosen_market, meant
 from cryptostream.query_output import Selection, write_csv, write_json, write_table
+from shared.arguments import named
 from shared.errors import NothingFound, UsageError
 from shared.intervals import INTERVAL_MS
 from shared.markets import known_exchange
@@ -63,7 +64,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument("kind", choices=KINDS, help="what to read")
     parser.add_argument(
-        "symbol", metavar="SYMBOL", help=f"like BTCUSDC or kraken:BTC/USD; of instruments also {ALL!r}"
+        "symbol",
+        type=named,
+        metavar="SYMBOL",
+        help=f"like BTCUSDC or kraken:BTC/USD; of instruments also {ALL!r}",
     )
     parser.add_argument(
         "interval",

@@ -22,6 +22,7 @@ from cryptostream.output import ProgressLine
 from cryptostream.repair.fetch import Known, Repair, missing
 from cryptostream.repair.indicators import forget_indicators
 from producers.publisher import Publisher
+from shared.arguments import named
 from shared.errors import CryptoStreamError, StoreError, UsageError
 from shared.id_ranges import IdRanges
 from shared.kafka_reader import TopicReader, broker_address
@@ -45,7 +46,7 @@ class Asked:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
-    parser.add_argument("symbol", metavar="SYMBOL", help="like BTCUSDC or kraken:BTC/USD")
+    parser.add_argument("symbol", type=named, metavar="SYMBOL", help="like BTCUSDC or kraken:BTC/USD")
     parser.add_argument("stream", choices=("klines", "trades"))
     parser.add_argument("interval", metavar="INTERVAL", nargs="?", help="of klines, like 1m")
     parser.add_argument(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from cryptostream.arguments import TIME_HELP, time_ns
+from shared.arguments import named
 from shared.errors import UsageError
 
 # What the parts need; a message names those missing in this order.
@@ -92,7 +93,7 @@ def _add_source(parser: argparse.ArgumentParser, simulator: str = "simulator: st
 
 
 def _add_symbols(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--symbols", help="comma-separated (default: SNAPSHOT_SYMBOLS)")
+    parser.add_argument("--symbols", type=named, help="comma-separated (default: SNAPSHOT_SYMBOLS)")
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from shared.arguments import finite, whole
+from shared.arguments import finite, named, whole
 from shared.errors import RecordingError, UsageError
 
 SourceWord = Literal["auto", "live", "simulator", "replay"]
@@ -67,6 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--store", choices=("sqlite", "influxdb"), help="default: STORE, else sqlite")
     parser.add_argument(
         "--symbols",
+        type=named,
         metavar="A,B,…",
         help="like BTCUSDC,kraken:BTC/USD (default: SYMBOLS; in a replay those recorded)",
     )

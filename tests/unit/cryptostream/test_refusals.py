@@ -92,6 +92,34 @@ def test_a_file_without_end_is_not_read_to_its_end(
     assert said.startswith(f"error: {words[1]}") and "/dev/zero cannot be read (it is longer than " in said
 
 
+@pytest.mark.parametrize("symbol", ["", " ", "kraken:"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["query", "trades", "SYMBOL"],
+        ["query", "instruments", "SYMBOL"],
+        ["ledger", "--symbol", "SYMBOL"],
+        ["repair", "SYMBOL", "trades", "--from", "1", "--to", "2"],
+        ["dead-letters", "list", "--symbol", "SYMBOL"],
+        ["dead-letters", "replay", "--symbol", "SYMBOL"],
+        ["run", "--symbols", "SYMBOL", "--source", "simulator", "--broker", "memory", "--no-ui"],
+        ["produce", "--symbols", "SYMBOL"],
+        ["simulate", "--symbols", "SYMBOL", "--exchange", "kraken", "--seed", "1"],
+        ["snapshots", "run", "--symbols", "SYMBOL"],
+        ["api", "--symbols", "SYMBOL"],
+    ],
+)
+def test_a_symbol_that_is_empty_is_one_line(
+    words: list[str], symbol: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    monkeypatch.setenv("SQLITE_PATH", "none.sqlite")
+    assert main([symbol if word == "SYMBOL" else word for word in words]) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith("error: ") and said.err.count("\n") == 1 and said.out == ""
+    assert ("write one like BTCUSDC" in said.err) or symbol == "kraken:"
+
+
 LONG = "x" * 90_000
 
 
