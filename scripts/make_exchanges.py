@@ -28,7 +28,8 @@ _TAIL: Final = """\
 the exchange's name before it; without one it belongs to `EXCHANGE`. A producer process carries one
 exchange (`cryptostream produce --symbols kraken:BTC/USD`); consumers, topics, stores and the page are
 the same for all. Records, points and ledger are by exchange and symbol, so that the same name on two
-exchanges is never mixed.
+exchanges is never mixed. Symbols are in upper case everywhere: Kraken's pairs with lower-case letters,
+such as `AAPLx/USD`, are not supported.
 
 `query`, `ledger` and `repair` take `kraken:BTC/USD`; a symbol alone is that of the exchange in
 `SYMBOLS` that has it, and has to be named in full if two have. `run` ends with a verdict on each

@@ -139,14 +139,14 @@ def candles(answer: Any) -> list[Candle]:
     return sorted(found)
 
 
-def products(answer: Any) -> tuple[dict[str, Product], list[str]]:
-    """Spot products of `/market/products` by symbol, and a line for each that cannot be read.
+def products(answer: Any) -> tuple[dict[str, Product], dict[str, str]]:
+    """Spot products of `/market/products` by symbol, and what is wrong with each that cannot be read.
 
     Raises:
         InvalidMessage: it is of another form.
     """
     found: dict[str, Product] = {}
-    faults: list[str] = []
+    faults: dict[str, str] = {}
     for row in list_of("products", field_of(object_of("answer", answer), "products")):
         if type(row) is dict and row.get("product_type", "SPOT") != "SPOT":
             continue
@@ -154,7 +154,7 @@ def products(answer: Any) -> tuple[dict[str, Product], list[str]]:
             product = product_of_row(row)
         except OF_FOREIGN_VALUES as error:
             name = row.get("product_id") if type(row) is dict else row
-            faults.append(f"{shortened(name, OF_NAME)}: {reason(error)}")
+            faults[shortened(name, OF_NAME)] = reason(error)
         else:
             found[product.symbol] = product
     return found, faults

@@ -16,6 +16,7 @@ from shared.errors import ExchangeRefused, ExchangeUnreadable, UnknownSymbol
 Answer = TypeVar("Answer")
 
 ADVANCED: Final = "/api/v3/brokerage"
+_ALL: Final = (("product_type", "SPOT"),)
 
 
 class CoinbaseClient:
@@ -54,25 +55,36 @@ class CoinbaseClient:
             raise ExchangeRefused(f"GET {self._addresses.rest}{ADVANCED}/time: not found (404)") from None
 
     async def listed(self, symbols: Sequence[str]) -> dict[str, Product]:
-        """Those of the products that are listed, by symbol; the others are left out."""
+        """Those of the products that are listed, by symbol; the others are left out.
+
+        Raises:
+            ExchangeUnreadable: one is listed, but cannot be read; left out, it would look like delisted.
+        """
         if not symbols:
             return {}
         try:
-            found = await self._products([("product_ids", symbol) for symbol in symbols])
+            found, faults = await self._products([("product_ids", symbol) for symbol in symbols])
         except (ExchangeRefused, UnknownSymbol):
             # It is not stated whether one unknown product refuses all of them.
-            found = await self.all_listed()
+            found, faults = await self._products(_ALL)
+        for symbol in symbols:
+            if symbol in faults and symbol not in found:
+                raise ExchangeUnreadable(
+                    f"coinbase: its listing of {symbol} cannot be read ({faults[symbol]})"
+                )
         return {symbol: found[symbol] for symbol in symbols if symbol in found}
 
     async def all_listed(self) -> dict[str, Product]:
         """All spot products, by symbol."""
-        return await self._products([("product_type", "SPOT")])
+        found, _ = await self._products(_ALL)
+        return found
 
-    async def _products(self, parameters: Parameters) -> dict[str, Product]:
+    async def _products(self, parameters: Parameters) -> tuple[dict[str, Product], dict[str, str]]:
         found, faults = await self.advanced("market/products", parameters, products)
         if faults and not found:
-            raise ExchangeUnreadable(f"coinbase: none of its products can be read ({faults[0]})")
-        return found
+            name, fault = next(iter(faults.items()))
+            raise ExchangeUnreadable(f"coinbase: none of its products can be read ({name}: {fault})")
+        return found, faults
 
     async def _get(self, url: str, parameters: Parameters, read: Callable[[Any], Answer]) -> Answer:
         def answered(status: int, headers: Mapping[str, str], body: bytes, request: str) -> Answer:

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from producers.exchanges.fields import OF_FOREIGN_VALUES, list_of, object_of, reason, row_of, whole
 from producers.exchanges.kraken.frames import EXCHANGE
-from producers.exchanges.kraken.pairs import Pair, pair_of_listing
+from producers.exchanges.kraken.pairs import Pair, pair_of_listing, renamed
 from producers.exchanges.values import NotJson, decimal_text, decode_exact, padded
 from shared.errors import (
     ExchangeError,
@@ -197,17 +197,21 @@ def candles(interval: str, result: dict[str, Any]) -> list[Candle]:
     return found
 
 
-def asset_pairs(result: dict[str, Any]) -> tuple[dict[str, Pair], list[str]]:
-    """The answer of AssetPairs: the pairs by symbol, and a line for each that cannot be read."""
+def asset_pairs(result: dict[str, Any]) -> tuple[dict[str, Pair], dict[str, str]]:
+    """The answer of AssetPairs: the pairs by symbol, and what is wrong with each that cannot be read.
+
+    One without a readable symbol goes by REST's name.
+    """
     pairs: dict[str, Pair] = {}
-    faults: list[str] = []
+    faults: dict[str, str] = {}
     for name, fields in result.items():
         if name.endswith(".d"):
             continue  # a dark pool, which has no public data
         try:
             pair = pair_of_listing(shortened(fields.get("altname", name)), fields)
         except OF_FOREIGN_VALUES as error:
-            faults.append(f"{shortened(name)}: {reason(error)}")
+            symbol = fields.get("wsname") if type(fields) is dict else None
+            faults[shortened(renamed(symbol) if type(symbol) is str else name)] = reason(error)
         else:
             pairs[pair.symbol] = pair
     return pairs, faults

@@ -8,7 +8,7 @@ from typing import Final
 from producers.exchanges.kraken.answers import trades_page
 from producers.exchanges.kraken.client import KrakenClient
 from producers.exchanges.kraken.listing import all_listed, listed, time_ms
-from producers.exchanges.kraken.pairs import unlisted
+from producers.exchanges.kraken.pairs import carried, unlisted
 from producers.exchanges.pacing import Pacer
 from producers.exchanges.port import Addresses
 from producers.exchanges.rest_port import TRADING
@@ -35,7 +35,7 @@ class KrakenEnquiry:
         return {symbol: TRADING if pair.trading else pair.status for symbol, pair in found.items()}
 
     async def names(self) -> list[str]:
-        return list(await all_listed(self._client))
+        return [name for name in await all_listed(self._client) if carried(name)]
 
     async def old_trades(self, symbol: str) -> None:
         pair = unlisted(symbol)

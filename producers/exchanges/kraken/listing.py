@@ -8,7 +8,7 @@ from typing import Any
 from producers.exchanges.kraken.answers import asset_pairs
 from producers.exchanges.kraken.client import KrakenClient
 from producers.exchanges.kraken.pairs import Pair, rest_name
-from shared.errors import InvalidMessage, UnknownSymbol
+from shared.errors import ExchangeUnreadable, InvalidMessage, UnknownSymbol
 
 
 async def time_ms(client: KrakenClient) -> int:
@@ -17,27 +17,32 @@ async def time_ms(client: KrakenClient) -> int:
 
 
 async def listed(client: KrakenClient, symbols: Sequence[str]) -> dict[str, Pair]:
-    """Those of the pairs that are listed, by symbol; the others are left out."""
+    """Those of the pairs that are listed, by symbol; the others are left out.
+
+    Raises:
+        ExchangeUnreadable: one is listed, but cannot be read; left out, it would look like delisted.
+    """
     if not symbols:
         return {}
     try:
         names = ",".join(rest_name(symbol) for symbol in symbols)
-        found = await _pairs(client, {"pair": names})
+        found, faults = await client.get("AssetPairs", {"pair": names}, asset_pairs)
     except UnknownSymbol:
         # One unknown name refuses all of them.
-        found = await all_listed(client)
+        found, faults = await client.get("AssetPairs", {}, asset_pairs)
+        faults = {symbol: faults[symbol] for symbol in symbols if symbol in faults}
+    if faults and not all(symbol in found for symbol in symbols):
+        name, fault = next(iter(faults.items()))
+        raise ExchangeUnreadable(f"kraken: its listing of {name} cannot be read ({fault})")
     return {symbol: found[symbol] for symbol in symbols if symbol in found}
 
 
 async def all_listed(client: KrakenClient) -> dict[str, Pair]:
     """All pairs, by symbol."""
-    return await _pairs(client, {})
-
-
-async def _pairs(client: KrakenClient, parameters: dict[str, str]) -> dict[str, Pair]:
-    pairs, faults = await client.get("AssetPairs", parameters, asset_pairs)
+    pairs, faults = await client.get("AssetPairs", {}, asset_pairs)
     if faults and not pairs:
-        raise UnknownSymbol(f"kraken: none of its pairs can be read ({faults[0]})")
+        name, fault = next(iter(faults.items()))
+        raise ExchangeUnreadable(f"kraken: none of its pairs can be read ({name}: {fault})")
     return pairs
 
 

@@ -125,6 +125,11 @@ def listing_of(pair: Pair) -> Listing:
     return Listing(pair.base, pair.quote, pair.tick, pair.lot or f"{Decimal(1).scaleb(-places):f}")
 
 
+def carried(symbol: str) -> bool:
+    """Whether a pair of this name can be named here: symbols of settings are in upper case."""
+    return symbol == symbol.upper()
+
+
 def resolve(symbol: str, pairs: Mapping[str, Pair]) -> Pair:
     """The pair that a user means.
 
@@ -139,7 +144,13 @@ def resolve(symbol: str, pairs: Mapping[str, Pair]) -> Pair:
         return pair
     meant = _meant(symbol, pairs)
     if meant is None:
-        near = difflib.get_close_matches(symbol.upper(), pairs, n=3)
+        mixed = next((name for name in pairs if name.upper() == symbol.upper()), None)
+        if mixed is not None:
+            raise UnknownSymbol(
+                f"kraken: {mixed} cannot be carried; names with lower-case letters, as tokenized stocks have,"
+                " are not supported"
+            )
+        near = difflib.get_close_matches(symbol.upper(), filter(carried, pairs), n=3)
         hint = f"nearest: {', '.join(near)}" if near else "see the pairs of its AssetPairs"
         raise UnknownSymbol(f"kraken: {quoted(symbol)} is not a pair of Kraken; {hint}")
     old = sorted(asset for asset in symbol.upper().split("/") if asset in ALIASES)

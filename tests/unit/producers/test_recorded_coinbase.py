@@ -37,7 +37,7 @@ def lines(recordings: Path) -> list[Line]:
 def listed(lines: list[Line]) -> dict[str, Product]:
     (answer,) = (line for line in lines if isinstance(line, RecordedAnswer))
     found, faults = decide(200, {}, answer.body, "GET /market/products", products)
-    assert (len(found), faults) == (920, [])
+    assert (len(found), faults) == (920, {})
     return found
 
 

@@ -34,7 +34,7 @@ def read(recordings: Path, name: str) -> Iterator[RecordedFrame | RecordedPairs]
 def pairs(recordings: Path) -> dict[str, Pair]:
     (listing,) = (item for item in read(recordings, "0_AssetPairs") if isinstance(item, RecordedPairs))
     found, faults = asset_pairs(dict(listing.answer))
-    assert faults == []
+    assert faults == {}
     return found
 
 

@@ -75,7 +75,7 @@ def test_products_that_cannot_be_read_do_not_cost_the_others() -> None:
     future = good | {"product_id": "BIP", "product_type": "FUTURE"}
     found, faults = products({"products": [good, future, {"product_id": "BAD"}, 5]})
     assert list(found) == ["BTC-USD"]
-    assert [fault.partition(":")[0] for fault in faults] == ["BAD", "5"]
+    assert list(faults) == ["BAD", "5"]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 from typing import Any
 
 import pytest
@@ -67,6 +68,25 @@ def test_products_are_all_read_if_some_are_refused() -> None:
         (400, b'{"error":"INVALID_ARGUMENT"}') if "product_ids" in host.asked[-1] else body
     )
     assert host.run(lambda rest: rest.listed_statuses(["NOT-USD", BTC])) == {BTC: "TRADING"}
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_product_of_ours_that_cannot_be_read_is_not_called_unlisted(refused: bool) -> None:
+    host = Host()
+
+    def made(body: Any) -> Any:
+        if refused and "product_ids" in host.asked[-1]:
+            return 400, b'{"error":"INVALID_ARGUMENT"}'
+        rows = [
+            row | {"base_increment": None} if row["product_id"] == BTC else row for row in body["products"]
+        ]
+        return {"products": rows}
+
+    host.made[f"{MARKET}products"] = made
+    for symbols in ([BTC, XRP], [BTC, "NOT-USD"]):
+        with pytest.raises(ExchangeUnreadable, match="base_increment"):
+            host.run(partial(CoinbaseRest.listed_statuses, symbols=symbols))
+    assert host.run(lambda rest: rest.listed_statuses([XRP])) == {XRP: "TRADING"}
 
 
 def test_an_alias_is_asked_for_by_the_product_that_is_served_and_published_as_asked() -> None:

@@ -52,6 +52,20 @@ def test_a_pair_is_found_by_its_name() -> None:
     assert resolve("BTC/USD", PAIRS) is PAIRS["BTC/USD"]
 
 
+def test_a_pair_with_lower_case_letters_is_one_line_that_says_so() -> None:
+    with pytest.raises(UnknownSymbol) as raised:
+        resolve("AAPLX/USD", PAIRS | {"AAPLx/USD": pair("AAPLx/USD")})
+    assert str(raised.value) == (
+        "kraken: AAPLx/USD cannot be carried; names with lower-case letters, as tokenized stocks have,"
+        " are not supported"
+    )
+
+
+def test_what_cannot_be_carried_is_not_suggested() -> None:
+    with pytest.raises(UnknownSymbol, match="see the pairs of its AssetPairs"):
+        resolve("AAPL/EURO", {"AAPLx/EUR": pair("AAPLx/EUR")})
+
+
 SLASH = "write BTC/USD (base and quote are separated by a slash)"
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
+import orjson
 import pytest
 
 from producers.exchanges.kraken.rest import KrakenRest
@@ -290,6 +291,20 @@ def test_an_unknown_pair_is_named_with_the_one_that_is_meant(host: Host, symbol:
 
 def test_of_listed_pairs_an_unknown_one_is_left_out(host: Host) -> None:
     assert asked(host, lambda rest: rest.listed_statuses((BTC, "FOO/BAR"))) == {BTC: "TRADING"}
+
+
+@pytest.mark.parametrize("odd", [{"wsname": "XBT/USD"}, {}, 5])
+@pytest.mark.parametrize("symbols", [(BTC,), (BTC, "ETH/USD")])
+def test_a_pair_of_ours_that_cannot_be_read_is_not_called_unlisted(
+    host: Host, odd: Any, symbols: tuple[str, ...]
+) -> None:
+    ether = {"altname": "ETHUSD", "wsname": "ETH/USD", "pair_decimals": 1, "lot_decimals": 8}
+    body = orjson.dumps({"error": [], "result": {"XXBTZUSD": odd, "XETHZUSD": ether}})
+    host.answers["AssetPairs"] = (200, body)
+    for ask in (KrakenRest.statuses, KrakenRest.listed_statuses):
+        with pytest.raises(ExchangeUnreadable, match="kraken: its listing of"):
+            asked(host, lambda rest, ask=ask: ask(rest, symbols))  # type: ignore[misc]
+    assert asked(host, lambda rest: rest.listed_statuses(("ETH/USD",))) == {"ETH/USD": "TRADING"}
 
 
 def test_one_request_too_many_closes_the_client_for_a_while(host: Host) -> None:
