@@ -13,6 +13,7 @@ from cryptostream.output import PlainConsole
 from cryptostream.run.data_directory import DataDirectory
 from cryptostream.run.deployment import LocalDeployment
 from cryptostream.run.display import Display
+from cryptostream.run.listings import require_listed
 from cryptostream.run.options import RunOptions
 from cryptostream.run.proof.checks import Result, Status
 from cryptostream.run.proof.outcome import Part, conclude, verdicts
@@ -81,6 +82,8 @@ class Session:
             if source.kind == "replay":
                 settings = of_recordings(settings, options.symbols)
             self._display.say(f"source: {source.kind} ({source.reason})")
+            if source.kind == "live":
+                require_listed(settings)  # broker and store take seconds to start
             data_directory = DataDirectory(options.data_dir, source.kind)
             deployment = LocalDeployment(options, settings, source, data_directory, self._display.say)
             try:
