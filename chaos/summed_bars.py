@@ -15,17 +15,17 @@ def summed(trades: Mapping[int, ExactTrade], unit: int, first_ms: int, end_ms: i
     """The bars that open from `first_ms` on and before `end_ms`, flat where there was no trade.
 
     Args:
-        trades: by number, all of these bars' and one before them.
+        trades: by number, all of these bars', and of the last one before them.
         unit: length of the bars in ms.
     """
     within: dict[int, list[ExactTrade]] = {}
-    close: str | None = None
     for trade_number in sorted(trades):
         trade = trades[trade_number]
-        if trade.time_ms < first_ms:
-            close = trade.price
-        elif trade.time_ms < end_ms:
+        if trade.time_ms < end_ms:
             within.setdefault(trade.time_ms // unit * unit, []).append(trade)
+    # Of the last bar before, which need not have the highest number: times may be out of their order.
+    before = max((open_ms for open_ms in within if open_ms < first_ms), default=None)
+    close = None if before is None else within[before][-1].price
     bars: dict[int, Numbers] = {}
     for open_ms in range(first_ms, end_ms, unit):
         if open_ms in within:

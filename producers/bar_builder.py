@@ -11,11 +11,11 @@ issued is missed by no bar; what is lost leaves the bars that it may have belong
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Context, Decimal
+from collections.abc import Sequence
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final, NamedTuple
 
+from producers.bar_sums import EXACT, Series, Sum, sum_of
 from shared.intervals import INTERVAL_MS
 from shared.messages import KlineMessage, Source, TradeMessage
 from shared.models import SCHEMA_VERSION
@@ -26,15 +26,11 @@ GRACE_MS: Final = 2_000
 # Bars wait for holes that long, about 10 MB; then the oldest hole counts as lost.
 MOST_SECONDS: Final = 21_600
 MOST_HOLES: Final = 1_000
-# Final bars that a late trade may still correct, in each interval.
-REMEMBERED_MS: Final = 120_000
 # Bars of one call: after a night the first trade would give a bar for each second of it at once.
 MOST_PASSED_MS: Final = 3_600_000
 
 _SECOND: Final = 1_000
 _MINUTE: Final = 60_000
-# 20 digits before and behind the point each, and a day of additions.
-_EXACT: Final = Context(prec=60)
 _PLACES: Final = 20
 _SMALLEST: Final = Decimal(1).scaleb(-_PLACES)
 
@@ -55,6 +51,7 @@ class RevisedBar(NamedTuple):
 class Unproved(NamedTuple):
     """Bars, given as final or not, that have or may have trades which are not in them.
 
+    Or that are flat, and have or may have the price of such a trade. They are not given again.
     Open times `first` to `last`, both inclusive.
     """
 
@@ -75,76 +72,6 @@ class Hole(NamedTuple):
     after_ms: int
 
 
-@dataclass(slots=True)
-class _Sum:
-    """Trades of one bar, or of a part of it."""
-
-    first_id: int
-    last_id: int
-    open: str
-    close: str
-    high: str
-    low: str
-    highest: Decimal
-    lowest: Decimal
-    base: Decimal
-    quote: Decimal
-    taker_base: Decimal
-    taker_quote: Decimal
-    count: int
-
-    def add(self, other: _Sum) -> None:
-        if other.first_id < self.first_id:
-            self.first_id, self.open = other.first_id, other.open
-        if other.last_id > self.last_id:
-            self.last_id, self.close = other.last_id, other.close
-        if other.highest > self.highest:
-            self.high, self.highest = other.high, other.highest
-        if other.lowest < self.lowest:
-            self.low, self.lowest = other.low, other.lowest
-        self.base = _EXACT.add(self.base, other.base)
-        self.quote = _EXACT.add(self.quote, other.quote)
-        self.taker_base = _EXACT.add(self.taker_base, other.taker_base)
-        self.taker_quote = _EXACT.add(self.taker_quote, other.taker_quote)
-        self.count += other.count
-
-    def copy(self) -> _Sum:
-        return _Sum(*(getattr(self, name) for name in self.__slots__))
-
-
-def _sum_of(trade: TradeMessage, number: int) -> _Sum:
-    text = trade["price"]
-    price, quantity = Decimal(text), Decimal(trade["quantity"])
-    quote = _EXACT.multiply(price, quantity)
-    zero = Decimal(0)
-    # The taker bought if the buyer was not the maker.
-    taker = (zero, zero) if trade["buyer_is_maker"] else (quantity, quote)
-    return _Sum(number, number, text, text, text, text, price, price, quantity, quote, *taker, 1)
-
-
-class _Series:
-    """Sums of one interval by open time: those still open, and final ones that may be corrected."""
-
-    def __init__(self, interval: str) -> None:
-        self.interval = interval
-        self.step = INTERVAL_MS[interval]
-        self.begin = 0  # open time of the first bar of which all trades are known
-        self.next = 0  # open time of the first bar that is not final
-        self.sums: dict[int, _Sum] = {}
-        self.final: dict[int, _Sum] = {}
-        self.doubtful: list[tuple[int, int]] = []  # open times of bars that may lack lost trades
-        self.close: str | None = None  # closing price of the final bars, for flat ones
-        self.before_id = -1  # the newest trade before `begin`: its price is that of the first flat bars
-
-    def add(self, time_ms: int, part: _Sum) -> None:
-        open_ms = time_ms - time_ms % self.step
-        known = self.sums.get(open_ms)
-        if known is None:
-            self.sums[open_ms] = part.copy()
-        else:
-            known.add(part)
-
-
 class BarBuilder:
     """The bars of one symbol, of all intervals.
 
@@ -162,8 +89,8 @@ class BarBuilder:
         longer = sorted(
             (name for name in self._wanted if INTERVAL_MS[name] > _MINUTE), key=INTERVAL_MS.__getitem__
         )
-        self._seconds, self._minutes = _Series("1s"), _Series("1m")
-        self._longer = [_Series(name) for name in longer]
+        self._seconds, self._minutes = Series("1s"), Series("1m")
+        self._longer = [Series(name) for name in longer]
         self._all = [self._seconds, self._minutes, *self._longer]
         self._newest: int | None = None  # highest number known
         self._newest_ms = 0
@@ -203,13 +130,23 @@ class BarBuilder:
             last_price: its price; without one, bars before the first trade are left out.
         """
         self._newest, self._newest_ms = last_id, last_ms
-        self._begin_at(complete_from_ms, last_id, last_price)
+        self._begin_at(complete_from_ms)
+        if last_price is not None:
+            self.precede(last_id, last_ms, last_price)
 
-    def _begin_at(self, time_ms: int, before_id: int, price: str | None) -> None:
+    def precede(self, number: int, time_ms: int, price: str) -> None:
+        """Take the price of a trade from before `begin`, which may be that of the first flat bars.
+
+        Times may be out of the order of ids: it need not be that of the newest one.
+        """
+        self._newest_ms = max(self._newest_ms, time_ms)
+        for series in self._all:
+            series.precede(series.bar_of(time_ms), number, price)
+
+    def _begin_at(self, time_ms: int) -> None:
         self._passed_ms = -(-time_ms // _SECOND) * _SECOND
         for series in self._all:
             series.begin = series.next = -(-time_ms // series.step) * series.step
-            series.close, series.before_id = price, before_id
 
     def receive(self, trade: TradeMessage) -> list[BarEffect]:
         """Take a trade that is published, in any order; one that is known changes nothing."""
@@ -217,8 +154,7 @@ class BarBuilder:
         self._source, self._received_ms = trade["source"], trade["received_time_ms"]
         if self._newest is None:
             # Without `begin` nobody knows what came before in its second.
-            self._begin_at(time_ms + 1, number, trade["price"])
-            self._newest, self._newest_ms = number, time_ms
+            self.begin(number, time_ms, time_ms + 1, trade["price"])
             return []
         if number > self._newest:
             # The end of a numbering is unknown: what follows on it begins anew.
@@ -228,7 +164,7 @@ class BarBuilder:
             self._newest, self._newest_ms = number, max(time_ms, self._newest_ms)
         elif not self._fill(number, time_ms):
             return []
-        part = _sum_of(trade, number)
+        part = sum_of(trade, number)
         effects: list[BarEffect] = []
         if time_ms < self._passed_ms:
             effects += self._take_late(time_ms, part)
@@ -257,13 +193,8 @@ class BarBuilder:
         effects: list[BarEffect] = []
         for hole in self._settle(first, last):
             for series in self._all:
-                begin = max(series.begin, hole.before_ms - hole.before_ms % series.step)
-                end = hole.after_ms - hole.after_ms % series.step
-                if begin <= end:
-                    series.doubtful.append((begin, end))
-                final = min(end, series.next - series.step)
-                if begin <= final and series.interval in self._wanted:
-                    effects.append(Unproved(series.interval, begin, final))
+                between = series.bar_of(hole.before_ms), series.bar_of(hole.after_ms)
+                effects += self._unproved(series, *series.doubt(*between, hole.last))
         return effects + self._advance()
 
     def running(self, interval: str, received_ms: int) -> KlineMessage | None:
@@ -335,40 +266,45 @@ class BarBuilder:
             return self._holes[0].before_ms
         return max(self._newest_ms, self._clock_ms - self._grace_ms)
 
-    def _finish(self, series: _Series, into: Sequence[_Series], passed_ms: int) -> list[BarEffect]:
+    def _finish(self, series: Series, into: Sequence[Series], passed_ms: int) -> list[BarEffect]:
         """Make the bars of a series final that end by `passed_ms`, and add them to the longer ones."""
         end_ms = passed_ms - passed_ms % series.step
         done = sorted(open_ms for open_ms in series.sums if open_ms + series.step <= end_ms)
-        for open_ms in done:
+        parts = {open_ms: series.sums.pop(open_ms) for open_ms in done}
+        for open_ms, part in parts.items():
             for longer in into:
-                longer.add(open_ms, series.sums[open_ms])
+                longer.add(open_ms, part)
+            if open_ms < series.begin:
+                # Not built, but the flat bars after it have its price: before any of them is given.
+                series.precede(open_ms, part.last_id, part.close)
         effects: list[BarEffect] = []
-        if series.interval in self._wanted:
-            effects += self._published(series, end_ms)
-        for open_ms in done:
-            part = series.sums.pop(open_ms)
-            series.final[open_ms] = part
-            series.close = part.close
-        series.next = max(series.next, end_ms)
-        series.doubtful = [span for span in series.doubtful if span[1] >= series.next]
-        while series.final and min(series.final) < self._oldest_remembered(series):
-            del series.final[min(series.final)]
+        wanted = series.interval in self._wanted
+        for open_ms in range(series.next, end_ms, series.step) if wanted else done:
+            whole = parts.get(open_ms) if open_ms >= series.begin else None
+            if whole is not None:
+                series.finish(open_ms, whole)
+            if wanted:
+                effects += self._published(series, open_ms, whole)
+        series.advance(end_ms)
         return effects
 
-    def _published(self, series: _Series, end_ms: int) -> Iterator[BarEffect]:
-        """Final bars in order, a flat one for each interval without trades."""
-        close = series.close
-        for open_ms in range(series.next, end_ms, series.step):
-            part = series.sums.get(open_ms)
-            close = close if part is None else part.close
-            if any(first <= open_ms <= last for first, last in series.doubtful):
-                yield Unproved(series.interval, open_ms, open_ms)
-            elif part is not None:
-                yield FinalBar(self._message(series, open_ms, part, closed=True))
-            elif close is not None:
-                yield FinalBar(self._message(series, open_ms, None, closed=True, close=close))
+    def _published(self, series: Series, open_ms: int, part: Sum | None) -> list[BarEffect]:
+        """A bar that becomes final, a flat one without trades."""
+        if series.doubts(open_ms, flat=part is None):
+            return self._unproved(series, open_ms, open_ms)
+        if part is not None:
+            return [FinalBar(self._message(series, open_ms, part, closed=True))]
+        if series.close is None:
+            return []
+        return [FinalBar(self._message(series, open_ms, None, closed=True, close=series.close))]
 
-    def _take_late(self, time_ms: int, part: _Sum) -> list[BarEffect]:
+    def _unproved(self, series: Series, first_ms: int, last_ms: int) -> list[BarEffect]:
+        """These bars, as far as they are wanted and not known to be unproved."""
+        if series.interval not in self._wanted:
+            return []
+        return [Unproved(series.interval, *span) for span in series.disprove(first_ms, last_ms)]
+
+    def _take_late(self, time_ms: int, part: Sum) -> list[BarEffect]:
         """Add a late trade to the bars that are final, and to the first longer ones that are not."""
         effects: list[BarEffect] = []
         for series in self._all:
@@ -381,44 +317,59 @@ class BarBuilder:
                 break  # longer ones get it from this one
         return effects
 
-    def _revise(self, series: _Series, open_ms: int, part: _Sum) -> Iterator[BarEffect]:
+    def _revise(self, series: Series, open_ms: int, part: Sum) -> list[BarEffect]:
         """The bar with a late trade, and the flat ones after it, which repeat its closing price."""
+        number = part.last_id
+        was = series.close
         if open_ms < series.begin:
             # Not built, but flat bars after it have its price.
-            if part.last_id > series.before_id and series.begin >= self._oldest_remembered(series):
-                series.before_id = part.last_id
-                yield from self._flatten(series, series.begin, part.close, part.last_id)
-            return
-        wanted = series.interval in self._wanted
-        if open_ms < self._oldest_remembered(series):
-            if wanted:
-                yield Unproved(series.interval, open_ms, open_ms)
-            return
-        known = series.final.get(open_ms)
-        if known is None:
-            known = series.final[open_ms] = part.copy()
+            if not series.precede(open_ms, number, part.close):
+                return []
+            return self._flatten(series, series.begin, part, was)
+        effects: list[BarEffect] = []
+        if open_ms < series.oldest_remembered:
+            effects += self._unproved(series, open_ms, open_ms)
+            # Its highest number is known of the newest bar with trades only; a late trade has a higher one.
+            closes = not (series.closed_after(open_ms, number) and series.closed_in(open_ms))
         else:
-            known.add(part)
-        if wanted:
-            yield RevisedBar(self._message(series, open_ms, known, closed=True), part.last_id)
-        yield from self._flatten(series, open_ms + series.step, known.close, part.last_id)
+            known = series.final.get(open_ms)
+            if known is None:
+                known = series.final[open_ms] = part.copy()
+            else:
+                known.add(part)
+            closes = known.last_id == number
+            if series.interval in self._wanted and series.proved(open_ms):
+                effects.append(RevisedBar(self._message(series, open_ms, known, closed=True), number))
+        series.trade_in(open_ms)
+        if closes:
+            effects += self._flatten(series, open_ms + series.step, part, was)
+            series.close_with(open_ms, number, part.close)
+        return effects
 
-    def _flatten(self, series: _Series, first_ms: int, close: str, late_id: int) -> Iterator[BarEffect]:
-        """Give the price before them to final bars without trades, up to the first with some."""
-        for flat_ms in range(first_ms, series.next, series.step):
-            if flat_ms in series.final:
-                return
-            if series.interval in self._wanted:
-                flat = self._message(series, flat_ms, None, closed=True, close=close)
-                yield RevisedBar(flat, late_id)
-        series.close = close
+    def _flatten(self, series: Series, first_ms: int, late: Sum, was: str | None) -> list[BarEffect]:
+        """Give the price before them to final bars without trades, up to the first with some.
 
-    @staticmethod
-    def _oldest_remembered(series: _Series) -> int:
-        return series.next - max(REMEMBERED_MS, series.step)
+        Those that are too old to be corrected are unproved.
+
+        Args:
+            late: the trade with that price.
+            was: the price that flat bars had so far if there is none with trades after them.
+        """
+        end_ms = series.flat_to(first_ms)
+        if end_ms == series.next and was == late.close:
+            return []
+        oldest_ms = min(series.oldest_remembered, end_ms)
+        effects = self._unproved(series, first_ms, oldest_ms - series.step)
+        if series.interval not in self._wanted:
+            return effects
+        for flat_ms in range(max(first_ms, oldest_ms), end_ms, series.step):
+            if series.proved(flat_ms):
+                flat = self._message(series, flat_ms, None, closed=True, close=late.close)
+                effects.append(RevisedBar(flat, late.last_id))
+        return effects
 
     def _message(
-        self, series: _Series, open_ms: int, part: _Sum | None, *, closed: bool, close: str = ""
+        self, series: Series, open_ms: int, part: Sum | None, *, closed: bool, close: str = ""
     ) -> KlineMessage:
         ids = (-1, -1) if part is None else (split(part.first_id)[1], split(part.last_id)[1])
         zero = Decimal(0)
@@ -455,5 +406,5 @@ def _text(value: Decimal) -> str:
     """A sum as the contract has it, rounded only beyond the twentieth place."""
     exponent = value.as_tuple().exponent
     if isinstance(exponent, int) and exponent < -_PLACES:
-        value = value.quantize(_SMALLEST, ROUND_HALF_EVEN, _EXACT)
+        value = value.quantize(_SMALLEST, ROUND_HALF_EVEN, EXACT)
     return format(value, "f")

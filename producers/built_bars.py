@@ -34,7 +34,7 @@ _PAUSE_MS: Final = 5_000
 # Kraken's pace these are 450 requests: the first pages of some 80 symbols.
 MOST_WAITS: Final = 900
 _LOST: Final = "trades that it may have had are lost"
-_WITHOUT: Final = "it was published without trades that it has or may have had"
+_WITHOUT: Final = "it was published without trades that it, or the bar before it, has or may have had"
 _TOO_MANY: Final = "its trades are too many to be read again after a restart"
 _NOT_READ: Final = "its trades could not be read: the exchange did not serve them, or not with proof"
 
@@ -138,6 +138,8 @@ class BuiltBars:
                 begin_ms,
                 None if last is None else last["price"],
             )
+            for row in before[:-1]:
+                self._builder.precede(number_of(row), row["trade_time_ms"], row["price"])
         self._join(begin_ms, numbers)
         self._unread_ms = rows[-1]["trade_time_ms"]
         for row in rows:

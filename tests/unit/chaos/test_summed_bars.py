@@ -42,6 +42,18 @@ def test_a_bar_before_any_trade_is_left_out() -> None:
     }
 
 
+def test_a_flat_bar_repeats_the_bar_before_it_though_an_earlier_one_has_a_higher_number() -> None:
+    trades = {
+        1: ExactTrade(2_900, "2.0", "1", True),
+        2: ExactTrade(3_100, "3.0", "1", True),
+        3: ExactTrade(2_950, "4.0", "1", True),
+    }
+    flat = (3.0, 3.0, 3.0, 3.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    assert summed(trades, 1_000, 4_000, 5_000) == {4_000: flat}
+    # The same bar, whether the sums begin with it or before.
+    assert summed(trades, 1_000, 2_000, 5_000)[4_000] == flat
+
+
 def test_an_interval_that_the_log_leaves_out_is_flat_at_the_price_before_it() -> None:
     bars = {
         5_000: (2.0, 4.0, 1.0, 3.0, 3.0, 6.0, 0.0, 0.0, 1.0),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from producers import bar_builder
 from producers.bar_builder import BarBuilder, BarEffect, FinalBar, RevisedBar, Unproved
+from producers.bar_sums import REMEMBERED_MS
 from shared.messages import KlineMessage, check
 from shared.trade_ids import number
 from tests.builders import NOW_MS, trade
@@ -169,7 +170,7 @@ def test_a_late_trade_revises_its_bars_and_the_flat_ones_after_it() -> None:
 def test_a_trade_too_late_to_revise_leaves_its_bar_unproved() -> None:
     bars = builder()
     bars.receive(at(1, 100))
-    bars.tick(HOUR_MS + bar_builder.REMEMBERED_MS + 10_000, 0)
+    bars.tick(HOUR_MS + REMEMBERED_MS + 10_000, 0)
     assert bars.receive(at(2, 200)) == [Unproved("1s", HOUR_MS, HOUR_MS)]
 
 

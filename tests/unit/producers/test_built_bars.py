@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from producers.bar_builder import REMEMBERED_MS
+from producers.bar_sums import REMEMBERED_MS
 from producers.built_bars import MOST_READ, MOST_WAITS, MOST_WARMING, BarEvent, BuiltBars
 from producers.effects import LedgerEvent, Publish, ReadTrades
 from producers.start_positions import FoundRange, OpenHole, StartPosition
