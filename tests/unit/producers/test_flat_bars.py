@@ -168,7 +168,7 @@ def test_flat_bars_are_unproved_while_their_price_may_be_that_of_a_lost_trade() 
     bars.receive(at(1, 1_500, "101"))
     # The trade after the lost one is of an earlier second: it does not close the bar.
     bars.receive(at(3, 900, "102"))
-    effects = bars.lost(2, 2) + bars.tick(T + 5_000, 0)
+    effects = bars.lost(2, 2) + bars.tick(T + 4_000, 0) + bars.tick(T + 5_000, 0)
     assert shown(effects, "1s") == [("Unproved", 1, "1"), ("Unproved", 2, "2")]
     effects = bars.receive(at(4, 3_500, "103")) + bars.tick(T + 7_000, 0)
     assert shown(effects, "1s") == [("FinalBar", 3, "103"), ("FinalBar", 4, "103")]
@@ -180,6 +180,26 @@ def test_flat_bars_that_are_final_are_unproved_if_their_price_may_be_that_of_a_l
     bars.tick(T + 6_000, 0)
     bars.receive(at(3, 900, "102"))
     assert shown(bars.lost(2, 2), "1s") == [("Unproved", 1, "3")]
+
+
+def test_a_bar_that_a_late_trade_was_of_is_no_flat_one() -> None:
+    bars = begun(0, "1s")
+    bars.tick(T + 7_000, 0)
+    effects = bars.receive(at(1, 3_500, "101"))
+    assert shown(effects, "1s") == [("RevisedBar", 3, "101"), ("RevisedBar", 4, "101")]
+    effects = bars.receive(at(2, 1_500, "102"))
+    assert shown(effects, "1s") == [("RevisedBar", 1, "102"), ("RevisedBar", 2, "102")]
+
+
+def test_a_flat_bar_that_may_have_had_a_lost_trade_is_not_given_when_its_price_is_known() -> None:
+    bars = begun(0, "1s")
+    bars.receive(at(1, 1_500, "101"))
+    bars.receive(at(3, 3_500, "103"))
+    assert shown(bars.lost(2, 2) + bars.tick(T + 7_000, 0), "1s") == [
+        *(("Unproved", second, f"{second}") for second in (1, 2, 3)),
+        ("FinalBar", 4, "103"),
+    ]
+    assert bars.receive(at(4, 1_700, "102")) == []
 
 
 def test_bars_with_trades_that_nobody_remembers_are_taken_for_flat(monkeypatch: pytest.MonkeyPatch) -> None:
