@@ -62,6 +62,8 @@ class BuiltBars:
         self._too_many = False  # to be read from there
         self._waits = 0  # calls of `tick` since reading has brought something new
         self._highest_read = -1
+        self._untraded_from_ms: int | None = None  # reading has shown that there was no trade ever
+        self._base: int | None = None  # number of the newest trade before the stream, 0 if it has the first
         self._read: tuple[int, int] | None = None  # first and last number of the pages that join
         self._read_from_ms = 0  # the begin of these pages
         self._unread_ms: int | None = None  # not read yet from then on; None after the last page
@@ -118,6 +120,9 @@ class BuiltBars:
             return []
         if not rows:
             self._reading = False
+            if rows is not None and self._early is not None:
+                self._untraded_from_ms = begin_ms
+                return self._begin_with_the_first()
             if rows is not None:
                 self._unread_ms = None
             elif self._early is not None:
@@ -145,6 +150,19 @@ class BuiltBars:
         for row in rows:
             events += self._published_of(self._builder.receive(row))
         return events + self._begin_now()
+
+    def listen_after(self, base: int) -> list[BarEvent]:
+        """Take the number of the newest trade that the stream does not bring."""
+        self._base = base
+        return self._begin_with_the_first()
+
+    def _begin_with_the_first(self) -> list[BarEvent]:
+        """Of a pair that was never traded all trades are known: the bar of the first one is whole."""
+        if self._early is None or self._untraded_from_ms is None or self._base is None:
+            return []
+        begin_ms = self._untraded_from_ms
+        self._builder.begin(self._base, begin_ms - 1, begin_ms)
+        return self._begin_now()
 
     def _join(self, begin_ms: int, numbers: Sequence[int]) -> None:
         """Note what has been read without a break.

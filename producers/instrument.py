@@ -35,7 +35,7 @@ from producers.trade_sequence import TradeSequence
 from shared.intervals import interval_ms
 from shared.messages import DepthMessage, KlineMessage, TradeMessage
 from shared.topics import LEDGER, QUOTES
-from shared.trade_ids import in_numbering
+from shared.trade_ids import EPOCH_SPAN, in_numbering
 
 
 class Instrument:
@@ -236,7 +236,11 @@ class Instrument:
         if self._probe is not None:
             self._probe.trade_base = trade_id
         raised = self._trades.listen_after(trade_id, exchange_ms)
-        return self._entries.enter(raised, "trades", None, now_ms, "backfill")
+        effects = self._entries.enter(raised, "trades", None, now_ms, "backfill")
+        if self._built is not None:
+            begun = self._built.listen_after(trade_id + self._trades.epoch * EPOCH_SPAN)
+            effects += self._entries.enter_built(begun, now_ms)
+        return effects
 
     def open_holes(self, interval: str | None, now_ms: int, now_s: float) -> Iterator[OpenHole]:
         """Missing trades, or missing bars of an interval, in order.

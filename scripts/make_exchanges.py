@@ -69,9 +69,10 @@ Known to fall short where bars are built from trades:
   next one whole.
 - A start whose earlier trades REST does not serve, or not with proof, waits up to a quarter of an hour;
   then bars begin with the stream, and those before are `lost`.
-- The bar of the first trade that a pair ever has is left out, without an entry.
 - One lost trade marks every bar since the trade before it `incomplete`: nobody knows in which it
   was.
+- A trade that comes after a restart, and is of a bar that the producer before it had closed by the
+  clock and published: the bar stays without it, and nothing says so.
 - No bar is held beside the exchange's own candles.
 - Coinbase: of 50 kills of the producer, each within seconds of its start, some made it publish bars
   again that were on their topics ([faults.md](faults.md#results-on-coinbase)); stored bars are right.

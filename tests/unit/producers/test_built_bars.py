@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -96,6 +96,33 @@ def test_without_earlier_trades_bars_begin_with_the_first_ones_received() -> Non
     bars.receive(trade_at(103, 1_500))
     assert bars.receive_history(T, None) == []
     assert bars_of(bars.receive(trade_at(104, 3_100))) == [(2_000, 0)]
+
+
+@pytest.mark.parametrize("base_first", [True, False])
+def test_the_first_bar_of_a_pair_that_was_never_traded_has_its_first_trade(base_first: bool) -> None:
+    bars = BuiltBars("kraken", "BTC/USD", ["1s", "1m"])
+    bars.begin({}, T, warm=True)
+    steps: list[Callable[[], list[BarEvent]]]
+    steps = [lambda: bars.listen_after(0), lambda: bars.receive_history(T - 5_000, ())]
+    first, second = steps if base_first else steps[::-1]
+    events = [*first(), *bars.receive(trade_at(1, 61_500)), *second()]
+    events += bars.tick(T + 62_200, T + 62_200, never)
+    events += bars.receive(trade_at(2, 121_000))
+    assert bars_of(events)[:3] == [(61_000, 1), (62_000, 0), (63_000, 0)]
+    assert bars_of(events, "1m") == [(MINUTE, 1)]
+    assert ("1s", "lost") not in [(interval, kind) for interval, kind, *_ in entries_of(events)]
+
+
+def test_trades_of_a_new_pair_that_the_stream_missed_are_in_its_first_bar_too() -> None:
+    bars = BuiltBars("kraken", "BTC/USD", ["1s"])
+    bars.begin({}, T, warm=True)
+    bars.receive_history(T - 5_000, ())
+    bars.listen_after(0)
+    events = bars.receive(trade_at(3, 1_500))
+    assert bars.tick(T + 1_600, T + 1_600, lambda *_: True) == []
+    for missed in (1, 2):
+        events += bars.receive(trade_at(missed, 1_100 + missed))
+    assert bars_of(events + bars.receive(trade_at(4, 2_500))) == [(1_000, 3)]
 
 
 def test_bars_that_are_published_already_are_only_read_for_the_longer_ones() -> None:
