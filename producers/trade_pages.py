@@ -113,8 +113,18 @@ class TradePages:
         """No further page is wanted."""
         return self._done
 
-    def repair(self) -> Repair:
-        """What is known so far; final once `done`."""
+    def found(self, trade_id: int) -> TradeMessage | None:
+        """A trade of the pages."""
+        return self._found.get(trade_id)
+
+    def repair(self, beside: TradeMessage | None = None) -> Repair:
+        """What is known so far; final once `done`.
+
+        Args:
+            beside: the last trade asked for, as the stream's own numbering has it, if nothing above is held.
+        """
+        if beside is not None:
+            self._held[beside["trade_id"]] = beside
         doubt = self._contradiction() or self._unproved_numbering()
         if doubt:
             return Repair([], [], [(self.first, self.last)], doubt)
@@ -154,7 +164,7 @@ class TradePages:
         marked = (trade_id for trade_id, time_ms in self._marks.items() if self._is_at(trade_id, time_ms))
         if not any(trade_id < self.first for trade_id in (*proven, *marked)):
             return f"no trade below {self.first} that we hold proves that REST counts as the stream does"
-        if not any(trade_id > self.last for trade_id in proven):
+        if not any(trade_id >= self.last for trade_id in proven):
             return f"no trade above {self.last} that we hold proves that REST counts as the stream does"
         return ""
 

@@ -77,12 +77,16 @@ class CoinbasePages:
         Raises:
             ExchangeUnavailable: it does not, or does not have it now.
         """
-        second = row["trade_time_ms"] // 1000
-        rows = await self.ticker(symbol, received_ms, start_s=second, end_s=second + 1)
-        if not any(same_trade(row, each) for each in rows if each["trade_id"] == row["trade_id"]):
+        if await self.shown(symbol, row, received_ms) is None:
             raise ExchangeUnavailable(
                 f"trades of {symbol}: Advanced Trade does not show trade {row['trade_id']} as Exchange does"
             )
+
+    async def shown(self, symbol: str, row: TradeMessage, received_ms: int) -> TradeMessage | None:
+        """A trade of Exchange as Advanced Trade shows it, if it is the same one there."""
+        second = row["trade_time_ms"] // 1000
+        rows = await self.ticker(symbol, received_ms, start_s=second, end_s=second + 1)
+        return next((each for each in rows if same_trade(row, each)), None)
 
     async def page(self, symbol: str, received_ms: int, *, after: int | None = None) -> list[TradeMessage]:
         """A page of Exchange, ascending: the newest with ids below `after`."""

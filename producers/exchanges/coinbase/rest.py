@@ -141,7 +141,11 @@ class CoinbaseRest:
     async def trades_beside(
         self, symbol: str, first: int, last: int, received_ms: int, beside: Beside
     ) -> list[TradeMessage]:
-        """All between the nearest trades that we hold on both sides, also beyond those asked for."""
+        """All between the nearest trades that we hold on both sides, also beyond those asked for.
+
+        While no stream comes we hold none above them: then the other interface, which counts as the stream
+        does, has to show the last one.
+        """
         known = [row["trade_id"] for row in beside.held] + [trade_id for trade_id, _ in beside.marks]
         begin = max((each for each in known if each < first), default=first - 1)
         end = min((each for each in known if each > last), default=last + 1)
@@ -149,6 +153,10 @@ class CoinbaseRest:
         while not pages.done:
             pages.receive(await self._pages.page(symbol, received_ms, after=pages.request().trade_id))
         repair = pages.repair()
+        newest = pages.found(end - 1)
+        if repair.unproved and newest is not None and not any(each > last for each in known):
+            shown = await self._pages.shown(symbol, newest, received_ms)
+            repair = pages.repair() if shown is None else pages.repair(beside=shown)
         if repair.unproved:
             _LOG.warning("%s: trades %d to %d: %s", symbol, first, last, repair.reason)
         return repair.trades

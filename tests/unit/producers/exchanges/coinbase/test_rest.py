@@ -214,7 +214,25 @@ def test_after_a_restart_id_and_time_of_the_trade_before_prove_the_numbering_bel
     assert len(host.run(work)) == found
 
 
-@pytest.mark.parametrize("side", ["below", "above", "neither", "another trade"])
+@pytest.mark.parametrize(("last_after", "differs", "found"), [(5, False, 4), (0, False, 9), (5, True, 0)])
+def test_while_no_stream_brings_a_trade_above_the_other_interface_proves_the_last_one(
+    last_after: int, differs: bool, found: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    host = Host()
+
+    async def work(rest: CoinbaseRest) -> Any:
+        last = await newest(rest, host)
+        (below,) = await held(rest, host, last - 9)
+        if differs:
+            host.made[TICKER] = lambda body: {"trades": [{**row, "size": "9.5"} for row in body["trades"]]}
+        beside = Beside(None, None, (below,))
+        return await rest.trades_beside(BTC, last - 8, last - last_after, host.now_ms, beside)
+
+    assert len(host.run(work)) == found
+    assert ("no trade above" in caplog.text) == (found == 0)
+
+
+@pytest.mark.parametrize("side", ["above", "neither", "another trade"])
 def test_without_proof_on_both_sides_nothing_is_taken(side: str, caplog: pytest.LogCaptureFixture) -> None:
     host = Host()
 
@@ -222,7 +240,6 @@ def test_without_proof_on_both_sides_nothing_is_taken(side: str, caplog: pytest.
         last = await newest(rest, host)
         below, above = await held(rest, host, last - 9, last)
         trades = {
-            "below": (below,),
             "above": (above,),
             "neither": (),
             "another trade": (below, {**above, "buyer_is_maker": not above["buyer_is_maker"]}),
