@@ -296,6 +296,7 @@ class BarBuilder:
             return [FinalBar(self._message(series, open_ms, part, closed=True))]
         if series.close is None:
             return []
+        series.price_flat(open_ms, series.close)
         return [FinalBar(self._message(series, open_ms, None, closed=True, close=series.close))]
 
     def _unproved(self, series: Series, first_ms: int, last_ms: int) -> list[BarEffect]:
@@ -329,8 +330,9 @@ class BarBuilder:
         effects: list[BarEffect] = []
         if open_ms < series.oldest_remembered:
             effects += self._unproved(series, open_ms, open_ms)
-            # Its highest number is known of the newest bar with trades only; a late trade has a higher one.
-            closes = not (series.closed_after(open_ms, number) and series.closed_in(open_ms))
+            # Bars wait for missing trades: a late one has a higher number than those it was closed with.
+            closed = series.closed_in(open_ms) and series.closed_after(open_ms, number)
+            closes = not closed and number > series.late_in(open_ms)
         else:
             known = series.final.get(open_ms)
             if known is None:
@@ -341,6 +343,7 @@ class BarBuilder:
             if series.interval in self._wanted and series.proved(open_ms):
                 effects.append(RevisedBar(self._message(series, open_ms, known, closed=True), number))
         series.trade_in(open_ms)
+        series.note_late(open_ms, number)
         if closes:
             effects += self._flatten(series, open_ms + series.step, part, was)
             series.close_with(open_ms, number, part.close)
@@ -363,7 +366,7 @@ class BarBuilder:
         if series.interval not in self._wanted:
             return effects
         for flat_ms in range(max(first_ms, oldest_ms), end_ms, series.step):
-            if series.proved(flat_ms):
+            if series.price_flat(flat_ms, late.close) and series.proved(flat_ms):
                 flat = self._message(series, flat_ms, None, closed=True, close=late.close)
                 effects.append(RevisedBar(flat, late.last_id))
         return effects

@@ -89,9 +89,12 @@ class Series:
         self.sums: dict[int, Sum] = {}
         self.final: dict[int, Sum] = {}
         self.close: str | None = None
+        # By open time, the price that a flat bar was given with last; as long as it may be corrected.
+        self._flat: dict[int, str] = {}
         # Bar and number of the trades that `close` is of, and that the first bars have their price of if they
         # are flat. A later bar counts more than a higher number: a flat bar repeats the one before it.
         self._closing = self._before = (-1, -1)
+        self._late: dict[int, int] = {}  # of final bars, the highest number of late trades; the newest ones
         self._traded: list[int] = []  # final bars with trades, in order; the newest `MOST_TRADED`
         self._doubtful: list[
             tuple[int, int, int]
@@ -150,6 +153,22 @@ class Series:
             insort(self._traded, open_ms)
             del self._traded[:-MOST_TRADED]
 
+    def note_late(self, open_ms: int, number: int) -> None:
+        """Note that a final bar got a late trade."""
+        self._late[open_ms] = max(number, self.late_in(open_ms))
+        if len(self._late) > MOST_TRADED:
+            del self._late[next(iter(self._late))]
+
+    def late_in(self, open_ms: int) -> int:
+        """The highest number of the late trades of a final bar; -1 without any."""
+        return self._late.get(open_ms, -1)
+
+    def price_flat(self, open_ms: int, price: str) -> bool:
+        """Note the price that a flat bar is given with; False if it was given with that one last."""
+        before = self._flat.get(open_ms)
+        self._flat[open_ms] = price
+        return price != before
+
     def flat_to(self, first_ms: int) -> int:
         """The first final bar from `first_ms` on that has trades, or else `next`.
 
@@ -187,6 +206,9 @@ class Series:
         ]
         while self.final and (oldest := min(self.final)) < self.oldest_remembered:
             del self.final[oldest]
+        # They were noted in their order.
+        while self._flat and (oldest := next(iter(self._flat))) < self.oldest_remembered:
+            del self._flat[oldest]
 
     def disprove(self, first_ms: int, last_ms: int) -> list[tuple[int, int]]:
         """Count bars as unproved; those that were not so before, as first and last ones."""

@@ -160,7 +160,9 @@ class BuiltBars:
         """Of a pair that was never traded all trades are known: the bar of the first one is whole."""
         if self._early is None or self._untraded_from_ms is None or self._base is None:
             return []
+        # Long bars that were open at the start are whole as well.
         begin_ms = self._untraded_from_ms
+        begin_ms -= begin_ms % max(INTERVAL_MS[interval] for interval in self.intervals)
         self._builder.begin(self._base, begin_ms - 1, begin_ms)
         return self._begin_now()
 

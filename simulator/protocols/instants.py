@@ -9,13 +9,18 @@ from typing import Final
 from simulator.world.hashing import hash_key, hash_one
 
 _NS_A_MS: Final = 1_000_000
+_NS_A_US: Final = 1_000
 _NS_A_S: Final = 1_000_000_000
 _KEY: Final = hash_key("below the millisecond")
 
 
 def trade_ns(time_ms: int) -> int:
-    """The time of a trade in ns: trades of one millisecond are of one taker and share it."""
-    return time_ms * _NS_A_MS + hash_one(_KEY, time_ms) % _NS_A_MS
+    """The time of a trade in ns: trades of one millisecond are of one taker and share it.
+
+    Whole microseconds, as the streams show them: Kraken's REST gives seconds as a number that has no room for
+    more, so that a time just below a millisecond would be another one there.
+    """
+    return time_ms * _NS_A_MS + hash_one(_KEY, time_ms) % (_NS_A_MS // _NS_A_US) * _NS_A_US
 
 
 def rfc3339(time_ns: int, places: int = 6) -> str:

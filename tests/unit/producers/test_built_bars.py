@@ -100,16 +100,17 @@ def test_without_earlier_trades_bars_begin_with_the_first_ones_received() -> Non
 
 @pytest.mark.parametrize("base_first", [True, False])
 def test_the_first_bar_of_a_pair_that_was_never_traded_has_its_first_trade(base_first: bool) -> None:
-    bars = BuiltBars("kraken", "BTC/USD", ["1s", "1m"])
-    bars.begin({}, T, warm=True)
+    bars = BuiltBars("kraken", "BTC/USD", ["1s", "1m", "1h"])
+    bars.begin({}, T + 30_000, warm=True)
     steps: list[Callable[[], list[BarEvent]]]
-    steps = [lambda: bars.listen_after(0), lambda: bars.receive_history(T - 5_000, ())]
+    steps = [lambda: bars.listen_after(0), lambda: bars.receive_history(T + 25_000, ())]
     first, second = steps if base_first else steps[::-1]
-    events = [*first(), *bars.receive(trade_at(1, 61_500)), *second()]
-    events += bars.tick(T + 62_200, T + 62_200, never)
-    events += bars.receive(trade_at(2, 121_000))
-    assert bars_of(events)[:3] == [(61_000, 1), (62_000, 0), (63_000, 0)]
-    assert bars_of(events, "1m") == [(MINUTE, 1)]
+    events = [*first(), *bars.receive(trade_at(1, 41_500)), *second()]
+    events += bars.tick(T + 42_200, T + 42_200, never)
+    events += bars.receive(trade_at(2, 60 * MINUTE))
+    assert bars_of(events)[:3] == [(41_000, 1), (42_000, 0), (43_000, 0)]
+    assert bars_of(events, "1m")[0] == (0, 1), "it was open when the process began"
+    assert bars_of(events, "1h") == [(0, 1)]
     assert ("1s", "lost") not in [(interval, kind) for interval, kind, *_ in entries_of(events)]
 
 

@@ -237,3 +237,31 @@ def test_a_late_trade_is_in_the_bars_of_each_interval_once() -> None:
     effects = bars.receive(at(2, 4 * MINUTE + 59_500, "102"))
     revised = [each.bar for each in effects if isinstance(each, RevisedBar)]
     assert [(bar["interval"], bar["trade_count"]) for bar in revised] == [("1s", 2), ("1m", 2), ("5m", 2)]
+
+
+@pytest.mark.parametrize("prices", ["aaaa", "abab", "aabb", "abba"])
+def test_no_version_of_a_bar_is_given_twice_in_a_row(prices: str) -> None:
+    """Trades of a silent stream come over REST one by one, under the flat bars that the clock has closed."""
+    price_of = {"a": "100", "b": "101"}
+    bars = begun(0, "1s")
+    effects = bars.tick(T + 40 * SECOND, T + 40 * SECOND)
+    effects += bars.receive(at(6, 22_500, "100"))  # the next connection's, which shows the hole
+    for number, letter in enumerate(prices, 1):
+        effects += bars.receive(at(number, number * 3_000 + 500, price_of[letter]))
+    given: dict[int, tuple[str, int]] = {}
+    for each in effects:
+        if isinstance(each, Unproved):
+            continue
+        version = each.bar["close"], each.bar["trade_count"]
+        assert given.get(each.bar["open_time_ms"]) != version
+        given[each.bar["open_time_ms"]] = version
+    wanted = [price_of[letter] for letter in "a" + prices]
+    assert [given[T + second * SECOND][0] for second in (1, 4, 7, 10, 13)] == wanted
+
+
+def test_of_two_trades_that_come_too_late_the_one_with_the_higher_number_closes_their_bar() -> None:
+    bars = begun(0, "1s")
+    bars.receive(at(1, 400_000, "98"))
+    bars.receive(at(3, 100_500, "98"))
+    effects = bars.receive(at(2, 100_400, "99"))
+    assert [each for each in effects if isinstance(each, RevisedBar)] == []
