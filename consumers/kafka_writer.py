@@ -43,7 +43,6 @@ class KafkaWriter:
         self.lost_letters = 0
         self._lost_said_s = -_SAY_AGAIN_S
         self._newest: dict[tuple[str, int], Message] = {}
-        self._overwritten = False
         self._acknowledged_s = time.monotonic()
 
     @property
@@ -137,15 +136,6 @@ class KafkaWriter:
             record = self._newest.get((topic, partition))
         return None if record is None else Spot(_or_unknown(record.offset()), crc_of_record(record))
 
-    def take_overwritten(self) -> bool:
-        """Whether, since the last call, a broker gave the offset of one of our records away again.
-
-        It has lost the end of that partition. The one that is read may be whole, or lie on another broker.
-        """
-        with self._lock:
-            overwritten, self._overwritten = self._overwritten, False
-        return overwritten
-
     def flush(self, timeout_s: float) -> bool:
         """Wait up to `timeout_s` seconds; whether all records sent so far are acknowledged.
 
@@ -175,11 +165,7 @@ class KafkaWriter:
             self._on_its_way -= 1
             if error is None:
                 self._acknowledged_s = time.monotonic()
-                at = message.topic() or "", _or_unknown(message.partition())
-                before = self._newest.get(at)
-                if before is not None and _or_unknown(message.offset()) <= _or_unknown(before.offset()):
-                    self._overwritten = True
-                self._newest[at] = message
+                self._newest[message.topic() or "", _or_unknown(message.partition())] = message
             else:
                 self._failure = f"topic {message.topic()} refused a record: {error.str()}"
 

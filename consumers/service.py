@@ -302,8 +302,6 @@ class StreamConsumer:
             if self._checkpoint.run(self._positions, self._now_ms()) and self._parts.upkeep is not None:
                 self._parts.upkeep(self._now_ms())
             self._next_checkpoint = time.monotonic() + CHECKPOINT_PERIOD_S
-        if self._parts.kafka_writer.take_overwritten():
-            self._again = self._again or _BROKER_WAS_DOWN
         if now >= self._next_glance:
             if self._again is None and self._partitions.missed_outage():
                 self._again = _BROKER_WAS_DOWN

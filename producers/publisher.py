@@ -66,6 +66,7 @@ class Publisher:
         self._producer = kafka.producer(config)
         self._overflow: deque[tuple[str, bytes, bytes | None, Delivered | None]] = deque()
         self._congested_since_s: float | None = None
+        self._flushing = False  # in another thread, which takes the reports: they keep their order
         self.dead_letters = DeadLetterProducer(
             bootstrap_servers, lambda: self.delivered, memory_broker=memory_broker, kafka=kafka
         )
@@ -184,7 +185,8 @@ class Publisher:
         Raises:
             BrokerError: a delivery failed for good.
         """
-        self._serve(self._producer.poll, 0.0)
+        if not self._flushing:
+            self._serve(self._producer.poll, 0.0)
         while self._overflow and self._produce(*self._overflow[0]):
             self._overflow.popleft()
             self._congested_since_s = time.monotonic() if self._overflow else None
@@ -227,7 +229,11 @@ class Publisher:
         deadline = time.monotonic() + timeout_s
         self.poll()
         while self.outstanding and time.monotonic() < deadline:
-            await asyncio.to_thread(self._serve, self._producer.flush, _FLUSH_SLICE_S)
+            self._flushing = True
+            try:
+                await asyncio.to_thread(self._serve, self._producer.flush, _FLUSH_SLICE_S)
+            finally:
+                self._flushing = False
             self.poll()
         deadline = min(deadline, time.monotonic() + _DEAD_LETTERS_S)
         while self.dead_letters.outstanding and time.monotonic() < deadline:

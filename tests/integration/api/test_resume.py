@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from operator import gt
 from pathlib import Path
 from typing import Any, Final
 
@@ -133,13 +134,14 @@ class Run:
 
     def _disturb(self) -> None:
         plan = KillPlan(self._troubles.kills, seed=1)
-        seen = -1
+        seen = [-1] * len(self.viewers)
         while not plan.finished:
             self._session.tick()
-            # At work again when every viewer has been connected since the last kill.
-            connected = min(viewer.connections for viewer in self.viewers)
-            if plan.step(time.monotonic(), at_work=connected > seen):
-                seen = max(viewer.connections for viewer in self.viewers)
+            # At work again when every viewer has been connected since the last kill. That may have come while
+            # some were connected already.
+            connected = [viewer.connections for viewer in self.viewers]
+            if plan.step(time.monotonic(), at_work=all(map(gt, connected, seen))):
+                seen = connected
                 self._session.stack.processes.kill(API)
                 self._session.stack.restart_policy.forget()
                 self.outcome.kills += 1

@@ -217,7 +217,7 @@ class Bench:
         self.kafka = FakeConsumer(log, self.stop)
         self.producer = FakeProducer()
         self.store = MoodyStore()
-        kafka_writer = self.kafka_writer = KafkaWriter(cast(Producer, self.producer), "consumer-trades")
+        kafka_writer = KafkaWriter(cast(Producer, self.producer), "consumer-trades")
         metrics = ServiceMetrics("consumer-trades", "0")
         self.health = metrics.health
         parts = Parts(

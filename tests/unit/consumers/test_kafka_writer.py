@@ -39,11 +39,11 @@ class Client:
     def __init__(self) -> None:
         self.failed = False
         self._waiting: list[tuple[Any, Acknowledged]] = []
-        self.count = 0
+        self._count = 0
 
     def produce(self, topic: str, *, on_delivery: Any, **record: Any) -> None:
-        self._waiting.append((on_delivery, Acknowledged(topic, 2, self.count, record)))
-        self.count += 1
+        self._waiting.append((on_delivery, Acknowledged(topic, 2, self._count, record)))
+        self._count += 1
 
     def poll(self, timeout: float) -> int:
         if self.failed:
@@ -62,23 +62,6 @@ def test_the_last_record_that_a_partition_acknowledged_is_known_by_its_content()
     assert kafka_writer.flush(1.0)
     assert kafka_writer.newest(LEDGER, 2) == Spot(1, crc_of(b"k", b"two"))
     assert kafka_writer.newest(LEDGER, 3) is None
-
-
-@pytest.mark.parametrize(("next_offset", "overwritten"), [(1, True), (0, True), (2, False), (9, False)])
-def test_an_offset_that_is_given_away_again_tells_of_a_loss_once(next_offset: int, overwritten: bool) -> None:
-    """The ledger or the state may lie on another broker than what is read, which saw no outage."""
-    client = Client()
-    kafka_writer = KafkaWriter(cast(Producer, client), "consumer-trades")
-    for value in (b"one", b"two"):
-        kafka_writer.send(LEDGER, b"k", value)
-    assert kafka_writer.flush(1.0)
-    assert not kafka_writer.take_overwritten()
-    client.count = next_offset
-    kafka_writer.send(LEDGER, b"k", b"three")
-    kafka_writer.send("pipeline.metrics", b"k", b"others' offsets say nothing")
-    assert kafka_writer.flush(1.0)
-    assert kafka_writer.newest(LEDGER, 2) == Spot(next_offset, crc_of(b"k", b"three"))
-    assert [kafka_writer.take_overwritten() for _ in range(2)] == [overwritten, False]
 
 
 def test_a_client_that_has_failed_for_good_is_one_clear_line() -> None:

@@ -427,19 +427,6 @@ def test_records_lost_in_an_outage_are_read_again_though_no_record_follows(
     assert polls < 50
 
 
-def test_a_loss_of_what_was_written_is_looked_into_though_nothing_that_is_read_was_lost(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    bench = Bench()
-    told = [False, True]
-    bench.kafka_writer.take_overwritten = lambda: bool(told) and told.pop(0)  # type: ignore[method-assign]
-    bench.service.run()
-    assert [text for text in caplog.messages if "a broker was down; checking" in text] == [
-        "trades: a broker was down; checking whether it lost records already read"
-    ]
-    assert bench.store.ids() == [0, 1, 2, 3, 4]
-
-
 def test_a_broker_that_no_longer_has_the_next_offset_is_read_from_what_it_has() -> None:
     bench = Bench(LOG[:4])
     gone = FakeMessage(4, b"truncated", KafkaError(KafkaError._AUTO_OFFSET_RESET))

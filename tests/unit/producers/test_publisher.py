@@ -302,6 +302,23 @@ def test_a_doubt_is_raised_between_the_reports_of_before_an_error_and_those_of_a
     assert told == [7, "doubt", 8], "a fatal error ends the producer"
 
 
+def test_reports_are_taken_by_one_thread_at_a_time(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two would tell of them in any order, and an offset that comes again means a loss."""
+    served: list[str] = []
+
+    def flush(timeout: float) -> int:
+        bench.publisher.poll()  # of the event loop, while the other thread is here
+        served.append("flush")
+        bench.client.answer()
+        return 0
+
+    monkeypatch.setattr(bench.client, "flush", flush)
+    monkeypatch.setattr(bench.client, "poll", lambda _timeout: served.append("poll"))
+    bench.send(b"1")
+    assert asyncio.run(bench.publisher.flush(5.0)) == 0
+    assert served == ["poll", "flush", "poll"]
+
+
 def test_a_start_waits_ten_seconds_for_a_broker(bench: Bench) -> None:
     began_s = bench.time.now_s
     with pytest.raises(BrokerUnavailable, match=r'no broker answers at "broker:9092" \(connection refused\)'):
