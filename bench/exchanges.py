@@ -139,15 +139,17 @@ def _show(result: dict[str, Any]) -> None:
         footprint = result["footprint"]
         report.show(
             "Three exchanges, four symbols each",
-            ["", "messages/s", "cores", "resident MB", "started after s"],
+            ["", "messages/s", "cores", "resident MB", "of its own", "started after s"],
             [
                 [
                     exchange,
                     f"{footprint['messages_per_s'][exchange]:.0f}",
                     f"{footprint['cores'][exchange]:.3f}",
                     f"{footprint['resident_mb'][exchange]:.0f}",
+                    f"{footprint['own_mb'][exchange]:.0f}",
                     ", ".join(f"{seconds:.0f}" for seconds in footprint["started_s"][exchange].values()),
                 ]
                 for exchange in footprint["cores"]
             ],
         )
+        print(f"together, their libraries once: {venue_footprint.together_mb(footprint):.0f} MB")

@@ -66,6 +66,11 @@ def resident_bytes(process: subprocess.Popen[bytes]) -> int:
     return int(psutil.Process(process.pid).memory_info().rss)
 
 
+def own_bytes(process: subprocess.Popen[bytes]) -> int:
+    """What is resident for this process alone: without the pages of libraries that others have mapped too."""
+    return int(psutil.Process(process.pid).memory_full_info().uss)
+
+
 def peak_mb(process: subprocess.Popen[bytes]) -> float:
     """The most that a process has had resident so far, by its `/proc/…/status`."""
     status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")

@@ -20,7 +20,7 @@ from typing import Any, Final
 import orjson
 
 from bench.peers.runs import our_settings
-from bench.processes import cpu_s, page, resident_bytes, running
+from bench.processes import cpu_s, own_bytes, page, resident_bytes, running
 from bench.simulators import NotListening, simulator
 from cryptostream.processes.server import free_port
 from shared.kafka_reader import TopicReader
@@ -91,6 +91,7 @@ def measure(bootstrap_servers: str, seconds: float) -> dict[str, Any]:
             "resident_mb": {
                 name: resident_bytes(producer.process) / 1e6 for name, producer in producers.items()
             },
+            "own_mb": {name: own_bytes(producer.process) / 1e6 for name, producer in producers.items()},
             "messages_per_s": {
                 name: (_messages(producer.port) - count[name]) / took_s
                 for name, producer in producers.items()
@@ -98,6 +99,12 @@ def measure(bootstrap_servers: str, seconds: float) -> dict[str, Any]:
             "started_s": started.seconds,
             "paces": {name: " ".join(pace) for name, pace in PACE.items()},
         }
+
+
+def together_mb(footprint: Mapping[str, Any]) -> float:
+    """What all of them take: what each has for itself, and once the libraries that they share."""
+    own, resident = footprint["own_mb"], footprint["resident_mb"]
+    return float(sum(own.values()) + max(resident[name] - own[name] for name in own))
 
 
 class Started:

@@ -33,6 +33,7 @@ def costs(kraken: float = 460.0, checksum_us: float = 9.0, coinbase_mb: float = 
         "footprint": {
             "cores": dict.fromkeys(names, 0.1),
             "resident_mb": {"binance": 70.0, "kraken": 70.0, "coinbase": coinbase_mb},
+            "own_mb": {"binance": 50.0, "kraken": 60.0, "coinbase": coinbase_mb - 20.0},
             "messages_per_s": dict.fromkeys(names, 60.0),
             "started_s": {name: {"A": 5.0, "B": 12.0} for name in names} | {"kraken": {"A": 31.0}},
         },
@@ -49,7 +50,7 @@ def test_each_target_of_the_exchanges_stands_beside_its_figure() -> None:
     assert target(lines, "Coinbase: 90 %").endswith("| 20% (10%) | **no** |")
     assert target(lines, "Kraken's checksum").endswith("| 9.0 µs | yes |")
     assert target(lines, "three exchanges").endswith("| 0.30 | yes |")
-    assert target(lines, "… 220 MB").endswith("| 215 MB | yes |")
+    assert target(lines, "… 220 MB").endswith("| 185 MB | yes |")
     assert target(lines, "each symbol starts").endswith("| the last one after 31 s | **no** |")
     assert "Load average of the machine: 0.5 to 2.0; it is shared." in lines
 
@@ -59,7 +60,7 @@ def test_each_target_of_the_exchanges_stands_beside_its_figure() -> None:
     [
         (costs(kraken=440.0), "Kraken: 90 %"),
         (costs(checksum_us=12.1), "Kraken's checksum"),
-        (costs(coinbase_mb=81.0), "… 220 MB"),
+        (costs(coinbase_mb=111.0), "… 220 MB"),
     ],
 )
 def test_what_is_missed_is_said_to_be_missed(result: dict[str, Any], begin: str) -> None:
