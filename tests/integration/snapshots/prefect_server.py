@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cryptostream.processes.server import free_port
 from pipelines.snapshots.login import closed_server
@@ -27,10 +27,29 @@ BIN = Path(sys.executable).parent
 
 LOGIN = "admin:of the tests"
 
+Answered = TypeVar("Answered")
+
 
 def authorization(login: str) -> str:
     """The header that says who asks."""
     return f"Basic {base64.b64encode(login.encode()).decode()}"
+
+
+def when_free(ask: Callable[[], Answered]) -> Answered:
+    """What the server answers. It says 503 while SQLite is written to: Prefect's own clients ask again, too.
+
+    Raises:
+        urllib.error.HTTPError: another status that is none of success, or a minute of 503.
+    """
+    given_up = time.monotonic() + 60
+    while True:
+        try:
+            return ask()
+        except urllib.error.HTTPError as error:
+            if error.code != 503 or time.monotonic() > given_up:
+                raise
+            error.close()
+            time.sleep(1)
 
 
 @dataclass
@@ -60,15 +79,8 @@ class Server:
             token = self.ask("csrf-token?client=tests")["token"]
             headers |= {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": "tests"}
         request = urllib.request.Request(f"{self.url}/api/{path}", content, headers)
-        for _ in range(10):
-            try:
-                with direct().open(request, timeout=60) as answer:
-                    return json.load(answer)
-            except urllib.error.HTTPError as error:
-                if error.code != 503:
-                    raise
-                time.sleep(1)  # SQLite is being written to: Prefect's own client waits, too
-        raise AssertionError(f"{path}: the server stays busy")
+        with when_free(lambda: direct().open(request, timeout=60)) as answer:
+            return json.load(answer)
 
     def run(self, *command: str, timeout_s: float = 120) -> str:
         """A command to its end; its output."""

@@ -28,7 +28,7 @@ from cryptostream.processes.server import free_port
 from cryptostream.snapshots.prefect_server import answers_anybody, login_file
 from cryptostream.snapshots.prefect_server import prefect_server as server_of_serve
 from tests.conftest import ROOT
-from tests.integration.snapshots.prefect_server import BIN, authorization, process, wait_for
+from tests.integration.snapshots.prefect_server import BIN, authorization, process, wait_for, when_free
 from tests.unit.compose.stack import at_defaults, services
 
 pytestmark = pytest.mark.integration
@@ -72,7 +72,7 @@ class Target:
         given |= {name.replace("_", "-"): value for name, value in headers.items()}
         request = urllib.request.Request(self.url + path, content, given, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with when_free(lambda: urllib.request.urlopen(request, timeout=60)) as answer:
                 return Answer(answer.status, answer.headers, answer.read())
         except urllib.error.HTTPError as error:
             return Answer(error.code, error.headers, error.read())
