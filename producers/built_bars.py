@@ -64,6 +64,7 @@ class BuiltBars:
         self._highest_read = -1
         self._untraded_from_ms: int | None = None  # reading has shown that there was no trade ever
         self._base: int | None = None  # number of the newest trade before the stream, 0 if it has the first
+        self._asked_twice = False  # the first reading had no trade, though one was before the stream
         self._read: tuple[int, int] | None = None  # first and last number of the pages that join
         self._read_from_ms = 0  # the begin of these pages
         self._unread_ms: int | None = None  # not read yet from then on; None after the last page
@@ -140,7 +141,7 @@ class BuiltBars:
             self._builder.begin(
                 numbers[0] - 1 if last is None else number_of(last),
                 begin_ms - 1 if last is None else last["trade_time_ms"],
-                begin_ms,
+                self._whole_from(begin_ms) if self._asked_twice else begin_ms,
                 None if last is None else last["price"],
             )
             for row in before[:-1]:
@@ -158,13 +159,24 @@ class BuiltBars:
 
     def _begin_with_the_first(self) -> list[BarEvent]:
         """Of a pair that was never traded all trades are known: the bar of the first one is whole."""
-        if self._early is None or self._untraded_from_ms is None or self._base is None:
+        begin_ms, base = self._untraded_from_ms, self._base
+        if self._early is None or begin_ms is None or base is None:
             return []
-        # Long bars that were open at the start are whole as well.
-        begin_ms = self._untraded_from_ms
-        begin_ms -= begin_ms % max(INTERVAL_MS[interval] for interval in self.intervals)
-        self._builder.begin(self._base, begin_ms - 1, begin_ms)
+        if split(base)[1] > 0:
+            # It was traded after the reading, and before the stream.
+            self._untraded_from_ms = None
+            return self._begin_without() if self._asked_twice else self._ask_twice(begin_ms)
+        self._builder.begin(base, begin_ms - 1, self._whole_from(begin_ms))
         return self._begin_now()
+
+    def _whole_from(self, untraded_from_ms: int) -> int:
+        """Long bars that were open at the start are whole as well."""
+        return untraded_from_ms - untraded_from_ms % max(INTERVAL_MS[each] for each in self.intervals)
+
+    def _ask_twice(self, begin_ms: int) -> list[BarEvent]:
+        self._asked_twice = self._reading = True
+        self._asked_from_ms = begin_ms
+        return [("", ReadTrades(self._symbol, (begin_ms,), MOST_READ))]
 
     def _join(self, begin_ms: int, numbers: Sequence[int]) -> None:
         """Note what has been read without a break.
@@ -211,7 +223,8 @@ class BuiltBars:
                 None if that is not known.
             awaits: whether some of a range of the exchange's ids may still be published.
         """
-        waits = self._reading or self._unread_ms is not None or bool(self._unawaited(awaits))
+        baseless = bool(self._early) and self._untraded_from_ms is not None
+        waits = self._reading or baseless or self._unread_ms is not None or bool(self._unawaited(awaits))
         self._waits = self._waits + 1 if waits else 0
         events: list[BarEvent] = []
         if self._waits > MOST_WAITS:

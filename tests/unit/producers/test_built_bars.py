@@ -126,6 +126,51 @@ def test_trades_of_a_new_pair_that_the_stream_missed_are_in_its_first_bar_too() 
     assert bars_of(events + bars.receive(trade_at(4, 2_500))) == [(1_000, 3)]
 
 
+@pytest.mark.parametrize("base_first", [True, False])
+def test_a_first_trade_between_the_reading_of_nothing_and_the_stream_is_in_its_bars(base_first: bool) -> None:
+    bars = BuiltBars("kraken", "BTC/USD", ["1s", "1m"])
+    bars.begin({}, T + 30_000, warm=True)
+    steps: list[Callable[[], list[BarEvent]]]
+    steps = [lambda: bars.listen_after(2), lambda: bars.receive_history(T + 25_000, ())]
+    first, second = steps if base_first else steps[::-1]
+    events = [*first(), *bars.receive(trade_at(3, 31_500)), *second()]
+    assert events == [("", ReadTrades("BTC/USD", (T + 25_000,), MOST_READ))]
+    assert bars.tick(T + 40_000, T + 40_000, never) == []
+    events = bars.receive_history(T + 25_000, [trade_at(each, 31_000 + each) for each in (1, 2, 3)])
+    events += bars.receive_history(T + 25_000, ())
+    events += bars.receive(trade_at(4, 61_000))
+    assert bars_of(events)[:2] == [(31_000, 3), (32_000, 0)]
+    assert bars_of(events, "1m") == [(0, 3)], "it was open when the process began"
+    assert entries_of(events) == []
+
+
+def test_bars_begin_without_trades_that_are_twice_not_among_those_that_rest_has() -> None:
+    bars = BuiltBars("kraken", "BTC/USD", ["1s"])
+    bars.begin({}, T, warm=True)
+    bars.receive_history(T - 5_000, ())
+    bars.listen_after(2)
+    bars.receive(trade_at(3, 1_500))
+    bars.receive_history(T - 5_000, ())
+    events = bars.receive(trade_at(4, 3_500))
+    assert bars_of(events) == [(2_000, 0)]
+    assert entries_of(events) == [("1s", "lost", 0, 1_000)]
+
+
+def test_bars_of_a_pair_that_rest_knows_nothing_of_begin_after_a_while_with_what_the_stream_brings() -> None:
+    """A producer that goes on after trades of its topic, of which the exchange shows none."""
+    bars = BuiltBars("kraken", "BTC/USD", ["1s"])
+    bars.begin({}, T, warm=True)
+    bars.receive_history(T - 5_000, ())
+    for _ in range(MOST_WAITS):
+        bars.tick(T, T, never)
+    bars.receive(trade_at(900, 1_500))
+    for _ in range(MOST_WAITS):
+        assert bars.tick(T + 60_000, T + 60_000, never) == []
+    events = [*bars.tick(T + 60_000, T + 60_000, never), *bars.receive(trade_at(901, 63_500))]
+    assert bars_of(events)[0] == (2_000, 0)
+    assert entries_of(events) == [("1s", "lost", 0, 1_000)]
+
+
 def test_bars_that_are_published_already_are_only_read_for_the_longer_ones() -> None:
     known = {
         "kraken:BTC/USD:klines:1s": StartPosition(T + 29 * SECOND),
