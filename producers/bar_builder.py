@@ -110,6 +110,10 @@ class BarBuilder:
         """All bars that end here or before are final."""
         return self._passed_ms
 
+    def begin_ms(self, interval: str) -> int:
+        """The first bar of which all trades are known."""
+        return next(each.begin for each in self._all if each.interval == interval)
+
     def waiting(self, interval: str) -> tuple[int, int] | None:
         """Open times, both inclusive, of bars that are over and wait for missing trades; None without any."""
         if not self._holes:

@@ -11,11 +11,12 @@ from itertools import takewhile
 from typing import Final
 
 from producers.bar_builder import BarBuilder, BarEffect, FinalBar, Hole, RevisedBar
+from producers.earlier_bars import EarlierBars
 from producers.effects import Effect, LedgerEvent, Publish, ReadTrades
 from producers.resumption import bars_start
 from producers.start_positions import StartPosition, klines_series
 from shared.intervals import INTERVAL_MS
-from shared.messages import TradeMessage
+from shared.messages import KlineMessage, TradeMessage
 from shared.topics import klines_live_topic, klines_topic
 from shared.trade_ids import number_of, split
 
@@ -28,6 +29,8 @@ _WARMING_MS: Final = (21_600_000, 3_600_000, 600_000, 60_000)
 _MOST_EARLY: Final = 50_000
 # How far our idea of the exchange's clock may be ahead: all trades from a time on are only known of the past.
 _CLOCK_MS: Final = 5_000
+# How late a trade may be whose bar, closed by the clock of an earlier process, is built again.
+_LATE_MS: Final = 60_000
 # Between two attempts to read trades that nobody brings.
 _PAUSE_MS: Final = 5_000
 # Calls of `tick`, a quarter of an hour, in which reading brings nothing new; then bars go on without. At
@@ -35,6 +38,7 @@ _PAUSE_MS: Final = 5_000
 MOST_WAITS: Final = 900
 _LOST: Final = "trades that it may have had are lost"
 _WITHOUT: Final = "it was published without trades that it, or the bar before it, has or may have had"
+_BEFORE_RESTART: Final = "it was published before a restart, and without all of its trades"
 _TOO_MANY: Final = "its trades are too many to be read again after a restart"
 _NOT_READ: Final = "its trades could not be read: the exchange did not serve them, or not with proof"
 
@@ -53,6 +57,7 @@ class BuiltBars:
     def __init__(self, exchange: str, symbol: str, intervals: Sequence[str]) -> None:
         self._exchange, self._symbol, self.intervals = exchange, symbol, tuple(intervals)
         self._builder = BarBuilder(exchange, symbol, intervals)
+        self._earlier = EarlierBars(min(intervals, key=INTERVAL_MS.__getitem__, default="1s"))
         self._published: dict[str, int] = {}  # open time of the newest bar, by interval
         self._early: list[TradeMessage] | None = []  # until the first page of earlier trades has come
         self._reading = False
@@ -108,7 +113,13 @@ class BuiltBars:
             begins_ms += [server_time_ms - span_ms for span_ms in _WARMING_MS]
         begins_ms.append(server_time_ms - _CLOCK_MS)
         self._reading, self._asked_from_ms = True, min(begins_ms)
+        if self._earlier.interval in self._published:
+            begins_ms.append(self._published[self._earlier.interval] - _LATE_MS)
         return [ReadTrades(self._symbol, tuple(sorted(set(begins_ms))), most)]
+
+    def compare_with(self, bars: Sequence[KlineMessage]) -> None:
+        """Take bars of the topic, which may lack trades that came later; call it after `begin`."""
+        self._earlier.begin(bars, self._published)
 
     def receive_history(self, begin_ms: int, rows: Sequence[TradeMessage] | None) -> list[BarEvent]:
         """Take a page of trades, ascending; an empty one after the last, None if there are none to be had.
@@ -171,7 +182,9 @@ class BuiltBars:
 
     def _whole_from(self, untraded_from_ms: int) -> int:
         """Long bars that were open at the start are whole as well."""
-        return untraded_from_ms - untraded_from_ms % max(INTERVAL_MS[each] for each in self.intervals)
+        return untraded_from_ms - untraded_from_ms % max(
+            (INTERVAL_MS[each] for each in self.intervals), default=1
+        )
 
     def _ask_twice(self, begin_ms: int) -> list[BarEvent]:
         self._asked_twice = self._reading = True
@@ -194,9 +207,15 @@ class BuiltBars:
         if trade["trade_time_ms"] < self._latest_promise_ms:
             self._promise_from(trade["trade_time_ms"])
         if self._early is None:
-            return self._published_of(self._builder.receive(trade))
+            return self._take(trade)
         self._early.append(trade)
         return self._begin_without() if len(self._early) > _MOST_EARLY else []
+
+    def _take(self, trade: TradeMessage) -> list[BarEvent]:
+        events = self._published_of(self._builder.receive(trade))
+        if self._earlier.without(trade):
+            events += self._stay_without(trade["trade_time_ms"])
+        return events
 
     def _promise_from(self, time_ms: int) -> None:
         for interval, promised_ms in self._promised_ms.items():
@@ -286,7 +305,7 @@ class BuiltBars:
         early, self._early = self._early, None
         events: list[BarEvent] = []
         for trade in sorted(early or (), key=number_of):
-            events += self._published_of(self._builder.receive(trade))
+            events += self._take(trade)
         return events
 
     def _read_again(self, awaits: Awaits, now_ms: int) -> list[BarEvent]:
@@ -315,18 +334,34 @@ class BuiltBars:
                     interval, open_ms = bar["interval"], bar["open_time_ms"]
                     before = self._published.get(interval)
                     if before is not None and open_ms <= before:
-                        continue  # read again for longer ones
+                        # Read again for longer ones, and those that lack a trade.
+                        events += self._revised(bar, _BEFORE_RESTART) if self._earlier.lacks(bar) else ()
+                        continue
                     events += self._skipped(interval, open_ms)
                     self._published[interval] = open_ms
                     events.append((interval, Publish(klines_topic(interval), bar, open_ms)))
                 case RevisedBar(bar, trade_id):
-                    interval, open_ms = bar["interval"], bar["open_time_ms"]
-                    detail = f"trade {trade_id} came after its end"
-                    events.append((interval, Publish(klines_topic(interval), bar)))
-                    events.append((interval, LedgerEvent("revised", open_ms, open_ms, detail=detail)))
+                    events += self._revised(bar, f"trade {trade_id} came after its end")
                 case _:
                     events += self._unproved(*effect)
         return events
+
+    def _revised(self, bar: KlineMessage, detail: str) -> list[BarEvent]:
+        interval, open_ms = bar["interval"], bar["open_time_ms"]
+        event = LedgerEvent("revised", open_ms, open_ms, detail=detail)
+        return [
+            (interval, Publish(klines_topic(interval), bar)),
+            (interval, event),
+            *(self._stay_without(open_ms) if interval == self._earlier.interval else ()),
+        ]
+
+    def _stay_without(self, time_ms: int) -> list[BarEvent]:
+        """Bars of earlier processes that have this time, and are not built again, lack a trade."""
+        begins_ms = {interval: self._builder.begin_ms(interval) for interval in self.intervals}
+        return [
+            (interval, LedgerEvent("incomplete", open_ms, open_ms, detail=_BEFORE_RESTART))
+            for interval, open_ms in self._earlier.not_built_again(time_ms, begins_ms)
+        ]
 
     def _unproved(self, interval: str, first: int, last: int) -> list[BarEvent]:
         """What is published stays as it is, and counts as incomplete; the others are not published."""

@@ -211,8 +211,11 @@ class Instrument:
             missing = (missing_of(hole, 1, server_time_ms, now_s) for hole in known.missing)
             raised = self._trades.begin(known.last_id, known.later, known.time_ms or 0, missing)
             effects += self._entries.enter(raised, "trades", None, server_time_ms, "backfill")
+        was_read = read_back.of_numbering(self._trades.epoch)
         if self._built is None:
-            self._entries.resume(read_back.of_numbering(self._trades.epoch), server_time_ms)
+            self._entries.resume(was_read, server_time_ms)
+        else:
+            self._built.compare_with(was_read.bars)
         return effects
 
     @property

@@ -25,7 +25,7 @@ from producers.progress import Acknowledged, ProgressLog
 from producers.progress_reader import ProgressReader, StartState
 from producers.progress_writer import ProgressWriter
 from producers.publisher import REASON, Backpressure, Change, Publisher
-from producers.read_back import NOTHING_READ, ReadBack, windows_of
+from producers.read_back import NOTHING_READ, ReadBack, windows_of, windows_of_built
 from producers.start_positions import StartPosition, trades_series
 from producers.telemetry import Telemetry
 from producers.topic_ends import TopicEnds
@@ -377,8 +377,7 @@ class ProducerService:
                 warmup_bars,
                 stored=self._assignment.stored,
             )
-        if native:
-            self._read_back = self._read_topic_ends(state, server_time_ms)
+        self._read_back = self._read_topic_ends(state, server_time_ms, native=native)
         for bad in state.bad:
             self._rejections.reject_progress(bad)
         self._progress.forget(state.untrue)
@@ -388,15 +387,16 @@ class ProducerService:
         self._progress.begin(ProgressLog({**state.progress, **state.markers}, state.seen))
         return state
 
-    def _read_topic_ends(self, state: StartState, server_time_ms: int) -> dict[str, ReadBack]:
-        """Read back what the exchange's bars are compared with. Blocking."""
-        windows = windows_of(
-            self._exchange.name,
-            self._assignment.symbols,
-            self._assignment.intervals,
-            server_time_ms,
-            seen=state.seen,
-            start_positions=state.start_positions,
+    def _read_topic_ends(
+        self, state: StartState, server_time_ms: int, *, native: bool
+    ) -> dict[str, ReadBack]:
+        """Read back bars, and what the exchange's own are compared with. Blocking."""
+        of = self._exchange.name, self._assignment.symbols, self._assignment.intervals, server_time_ms
+        positions = state.start_positions
+        windows = (
+            windows_of(*of, seen=state.seen, start_positions=positions)
+            if native
+            else windows_of_built(*of, start_positions=positions)
         )
         if not windows.begins_ms:
             return {}

@@ -77,7 +77,7 @@ def test_a_restart_asks_for_the_trades_of_every_bar_that_is_open() -> None:
     }
     bars = BuiltBars("kraken", "BTC/USD", ["1s", "1m", "1h"])
     (asked,) = bars.begin(known, T + 30 * SECOND, warm=True)
-    assert asked == ReadTrades("BTC/USD", (T - 5 * MINUTE, T, T + 25 * SECOND), MOST_READ)
+    assert asked == ReadTrades("BTC/USD", (T - 5 * MINUTE, T - 61 * SECOND, T, T + 25 * SECOND), MOST_READ)
 
 
 def test_trades_wait_for_the_first_page_of_earlier_ones_and_bars_have_both() -> None:
@@ -197,7 +197,7 @@ def test_bars_on_the_topic_beyond_the_progress_are_not_published_again() -> None
     }
     bars = BuiltBars("kraken", "BTC/USD", ["1s", "1m"])
     (asked,) = bars.begin(known, T + 6 * SECOND, warm=True)
-    assert asked == ReadTrades("BTC/USD", (T, T + SECOND, T + 5 * SECOND), MOST_READ)
+    assert asked == ReadTrades("BTC/USD", (T - 56 * SECOND, T, T + SECOND, T + 5 * SECOND), MOST_READ)
     rows = [trade_at(100, -5), *(trade_at(101 + second, second * SECOND) for second in range(8))]
     events = bars.receive_history(T, rows)
     assert bars_of(events) == [(5_000, 1), (6_000, 1)] and bars_of(events, "1m") == []

@@ -7,8 +7,16 @@ from typing import Any
 import pytest
 
 from producers.progress import Progress
-from producers.read_back import DISORDER_MS, Gathering, ReadBack, Windows, stream_time_ms, windows_of
-from producers.start_positions import FoundRange, StartPosition
+from producers.read_back import (
+    DISORDER_MS,
+    Gathering,
+    ReadBack,
+    Windows,
+    stream_time_ms,
+    windows_of,
+    windows_of_built,
+)
+from producers.start_positions import FoundRange, StartPosition, klines_series
 from shared import trade_ids
 from shared.topics import TRADES, klines_topic
 from tests.builders import NOW_MS, kline, trade
@@ -44,6 +52,17 @@ def test_a_window_begins_with_the_minute_before_the_newest_bar_however_long_ago_
     assert found.topics == (TRADES, klines_topic("1s"), BARS)
     assert windows(("1m", "1h"), minutes=hour_ago).topics == (TRADES, BARS)
     assert windows(("1m", "1h"), minutes=hour_ago).begins_ms == {"BTCUSDC": hour_ago - MINUTE}
+
+
+def test_of_built_bars_the_shortest_ones_of_the_last_minutes_are_read_back() -> None:
+    days = {klines_series("kraken", "BTC/USD", "1d"): StartPosition(NOW_MS - 86_400_000)}
+    found = windows_of_built("kraken", ("BTC/USD", "NEW/USD"), ("1d",), NOW_MS, start_positions=days)
+    assert found == Windows((klines_topic("1d"),), {"BTC/USD": NOW_MS - 3 * 86_400_000}, NOW_MS + DISORDER_MS)
+    both = {**days, klines_series("kraken", "BTC/USD", "1s"): StartPosition(NOW_MS - 1_000)}
+    found = windows_of_built("kraken", ("BTC/USD",), ("1d", "1s"), NOW_MS, start_positions=both)
+    assert (found.topics, found.begins_ms) == ((klines_topic("1s"),), {"BTC/USD": NOW_MS - 301_000})
+    ahead = {klines_series("kraken", "BTC/USD", "1d"): StartPosition(NOW_MS + 1)}
+    assert not windows_of_built("kraken", ("BTC/USD",), ("1d",), NOW_MS, start_positions=ahead).begins_ms
 
 
 def test_a_bar_that_was_filled_last_is_not_the_newest() -> None:

@@ -297,16 +297,20 @@ class TestEnd:
 
 
 @pytest.mark.parametrize(
-    ("source", "seen", "read"),
+    ("source", "known", "windows"),
     [
-        ("native", {"binance:BTCUSDC:klines:1m": Progress(NOW_MS, BARS, 0, 9, NOW_MS, NOW_MS)}, True),
-        ("native", {}, False),  # a first start
-        ("trades", {"binance:BTCUSDC:klines:1m": Progress(NOW_MS, BARS, 0, 9, NOW_MS, NOW_MS)}, False),
+        ("native", True, Windows((TRADES, BARS), {"BTCUSDC": NOW_MS - 60_000}, NOW_MS + 100_000)),
+        ("native", False, None),  # a first start
+        ("trades", True, Windows((BARS,), {"BTCUSDC": NOW_MS - 300_000}, NOW_MS + 100_000)),
+        ("trades", False, None),
     ],
 )
-def test_what_the_exchange_s_bars_are_compared_with_is_read_back_and_given_to_the_instrument(
-    monkeypatch: pytest.MonkeyPatch, source: str, seen: dict[str, Progress], read: bool
+def test_bars_and_what_they_are_compared_with_are_read_back_and_given_to_the_instrument(
+    monkeypatch: pytest.MonkeyPatch, source: str, known: bool, windows: Windows | None
 ) -> None:
+    series = "binance:BTCUSDC:klines:1m"
+    seen = {series: Progress(NOW_MS, BARS, 0, 9, NOW_MS, NOW_MS)} if known else {}
+    positions = {series: StartPosition(NOW_MS)} if known else {}
     was_read = ReadBack(bars=(kline(open_time_ms=NOW_MS),))
 
     async def at_once(answer: Any = None) -> Any:
@@ -331,7 +335,7 @@ def test_what_the_exchange_s_bars_are_compared_with_is_read_back_and_given_to_th
                 pass
 
             def start_state(self, *_: Any, stored: Any) -> StartState:
-                return StartState(bad=(), seen=seen)
+                return StartState(bad=(), seen=seen, start_positions=positions)
 
             def close(self) -> None:
                 pass
@@ -364,9 +368,8 @@ def test_what_the_exchange_s_bars_are_compared_with_is_read_back_and_given_to_th
         assert service._read_back == {}  # the instrument has what it needs
 
     found = in_service(monkeypatch, start).calls
-    windows = Windows((TRADES, BARS), {"BTCUSDC": NOW_MS - 60_000}, NOW_MS + 100_000)
-    asked = [("broker:9092", True), ("binance", windows), "closed"] if read else []
-    assert found[: len(asked) + 1] == [*asked, ("begun", was_read if read else NOTHING_READ)]
+    asked = [("broker:9092", True), ("binance", windows), "closed"] if windows is not None else []
+    assert found[: len(asked) + 1] == [*asked, ("begun", was_read if windows is not None else NOTHING_READ)]
 
 
 @pytest.mark.parametrize(("source", "warmup_bars"), [("native", 30), ("built", 0)])
