@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
-# Test files side by side, each whole and in its order; JOBS=0 takes them one after another. Two on two cores:
-# with more, deadlines of real engines are missed on a busy machine.
+# Test files side by side, each whole and in its order; JOBS=0 takes them one after another. Two on two cores;
+# three where tests mostly wait (.ci/run).
 JOBS ?= 2
 # Hundreds of processes of tests would compile all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -84,7 +84,7 @@ bench: $(STAMP)
 
 # Real Kafka and real InfluxDB, for tests and benchmarks (docs/engines.md).
 engines: $(STAMP)
-	@$(BIN)/python -m cryptostream.engines.fetch $(ARGS)
+	@$(BIN)/python -m cryptostream.engines $(ARGS)
 
 # An emulated Azure Blob Storage for tests, into the cache of engines; nothing in this tree needs it to run.
 AZURITE_VERSION := 3.37.0

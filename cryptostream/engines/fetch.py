@@ -1,7 +1,4 @@
-"""Fetches the engines' programs once per machine: jars by Maven, influxd compiled by Go.
-
-`python -m cryptostream.engines.fetch [kafka] [influxd]` does so and prints their paths (`make engines`).
-"""
+"""Fetches the engines' programs once per machine: jars by Maven, influxd compiled by Go."""
 
 from __future__ import annotations
 
@@ -10,16 +7,13 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from cryptostream.processes.server import EngineUnavailable
-from shared.arguments import Parser
-from shared.command import run_command
 
 KAFKA_VERSION: Final = "4.1.1"
 LOG4J_VERSION: Final = "2.24.3"
@@ -77,8 +71,18 @@ def _alone(say: Say) -> Iterator[None]:
         yield
 
 
-def java() -> str:
-    """Path of a Java that can run Kafka.
+class Java(NamedTuple):
+    """Attributes:
+    program: its path.
+    version: as it says it, like 17.0.15.
+    """
+
+    program: str
+    version: str
+
+
+def java() -> Java:
+    """The Java that runs Kafka.
 
     Raises:
         EngineUnavailable: none on the PATH, or too old.
@@ -88,12 +92,12 @@ def java() -> str:
         raise EngineUnavailable(f"java: not on the PATH; Kafka needs a JRE {_MINIMUM_JAVA} or newer")
     asked = subprocess.run([program, "-version"], capture_output=True, check=False)
     answer = asked.stderr.decode(errors="replace")
-    version = re.search(r'version "(\d+)', answer)
-    if version is None or int(version[1]) < _MINIMUM_JAVA:
+    version = re.search(r'version "((\d+)[\w.+-]*)"', answer)
+    if version is None or int(version[2]) < _MINIMUM_JAVA:
         raise EngineUnavailable(
             f"java: {answer.splitlines()[:1]} is too old; Kafka needs {_MINIMUM_JAVA} or newer"
         )
-    return program
+    return Java(program, version[1])
 
 
 def find_kafka() -> Path | None:
@@ -249,22 +253,3 @@ def _pom() -> str:
         "<project><modelVersion>4.0.0</modelVersion><groupId>cryptostream</groupId><artifactId>kafka</artifactId>"
         f"<version>1</version><packaging>pom</packaging><dependencies>{dependencies}</dependencies></project>"
     )
-
-
-_FETCHERS = {"kafka": fetch_kafka, "influxd": fetch_influxd}
-
-
-def main() -> int:
-    """Fetch those that are asked for."""
-    parser = Parser(prog="cryptostream.engines.fetch", description="Get real Kafka and InfluxDB.")
-    parser.add_argument("engines", nargs="*", metavar="kafka|influxd", help="default: both")
-    asked = parser.parse_args().engines or list(_FETCHERS)
-    for name in asked:
-        if name not in _FETCHERS:
-            parser.error(f"{name}: no such engine; choose from {', '.join(_FETCHERS)}")
-        print(f"{name:8}{_FETCHERS[name](print)}", flush=True)  # noqa: T201
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(run_command(main))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import subprocess
+import tempfile
 import uuid
 from pathlib import Path
 from typing import Final
 
 from confluent_kafka import KafkaException
 
-from cryptostream.engines.fetch import fetch_kafka, java
+from cryptostream.engines.fetch import Java, Say, fetch_kafka, java
 from cryptostream.processes.server import EngineUnavailable, LocalServer, ServerProcess, free_port
 from shared.kafka import KAFKA, admin_config
 
@@ -48,13 +49,19 @@ _LOG4J: Final = (
 class KafkaServer(LocalServer):
     """A running broker."""
 
-    def __init__(self, directory: Path, port: int | None = None, *, heap_mb: int = 512) -> None:
+    def __init__(
+        self, directory: Path, port: int | None = None, *, heap_mb: int = 512, archive: Path | None = None
+    ) -> None:
         """Fetch the jars if need be, format the directory if it is new, and start.
+
+        Args:
+            archive: where the JVM archives the classes that it has loaded, when it is stopped.
 
         Raises:
             EngineUnavailable: no Java, no jars, or the broker does not come up.
         """
         self.heap_mb = heap_mb
+        self._archive = archive
         super().__init__(directory, port)
 
     @property
@@ -67,8 +74,7 @@ class KafkaServer(LocalServer):
         return self.directory / "log"
 
     def _start(self) -> ServerProcess:
-        libs = fetch_kafka()
-        program = java()
+        libs, jvm = fetch_kafka(), java()
         log_dir = self.log_dir
         self.directory.mkdir(parents=True, exist_ok=True)
         properties = self.directory / "server.properties"
@@ -77,17 +83,17 @@ class KafkaServer(LocalServer):
         )
         log4j = self.directory / "log4j2.xml"
         log4j.write_text(_LOG4J, encoding="utf-8")
-        classpath = ["-cp", f"{libs}/*"]
+        program = [jvm.program, *_loaded_from(_class_archive(libs, jvm)), "-cp", f"{libs}/*"]
         if not (log_dir / "meta.properties").exists():
-            _format(program, classpath, properties)
+            _format(program, properties)
         return ServerProcess(
             "Kafka",
             [
-                program,
+                *program,
                 f"-Xmx{self.heap_mb}m",
+                *([] if self._archive is None else [f"-XX:ArchiveClassesAtExit={self._archive}"]),
                 "-Djava.awt.headless=true",
                 f"-Dlog4j2.configurationFile={log4j}",
-                *classpath,
                 "kafka.Kafka",
                 str(properties),
             ],
@@ -105,8 +111,40 @@ class KafkaServer(LocalServer):
             return False
 
 
-def _format(program: str, classpath: list[str], properties: Path) -> None:
-    tool = [program, *classpath, "kafka.tools.StorageTool"]
+def prepare_kafka(say: Say = print) -> Path:
+    """Directory of Kafka's jars, fetched if need be, beside which Java finds their classes as it loads them.
+
+    With these a broker starts in half of the time; each version of Java needs its own.
+
+    Raises:
+        EngineUnavailable: no Java or no jars.
+    """
+    libs, jvm = fetch_kafka(say), java()
+    archive = _class_archive(libs, jvm)
+    if archive.exists():
+        return libs
+    say("archiving Kafka's classes (50 MB, once for a version of Java)")
+    with tempfile.TemporaryDirectory(dir=archive.parent, prefix="new-") as new:
+        written = Path(new) / archive.name
+        try:
+            KafkaServer(Path(new) / "data", archive=written).stop()
+            # Written beside the target and renamed, so that the target is always whole.
+            written.rename(archive)
+        except (EngineUnavailable, OSError) as error:
+            say(f"they could not be archived, and brokers start without: {error}")
+    return libs
+
+
+def _class_archive(libs: Path, jvm: Java) -> Path:
+    return libs.parent / f"classes-{jvm.version}.jsa"
+
+
+def _loaded_from(archive: Path) -> list[str]:
+    return [f"-XX:SharedArchiveFile={archive}"] if archive.exists() else []
+
+
+def _format(program: list[str], properties: Path) -> None:
+    tool = [*program, "kafka.tools.StorageTool"]
     done = subprocess.run(
         [*tool, "format", "-t", _cluster_id(), "-c", str(properties)],
         capture_output=True,
