@@ -47,6 +47,24 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# Files of more than a minute on real engines, the longest first: the last one to begin is the last one to end.
+LONGEST: Final = (
+    "tests/integration/test_kafka_contract.py",
+    "tests/integration/test_run_exchanges.py",
+    "tests/integration/test_store_outages.py",
+    "tests/integration/test_run.py",
+    "tests/integration/chaos/test_outages.py",
+    "tests/integration/api/test_taps.py",
+    "tests/integration/api/test_resume.py",
+    "tests/integration/test_producers.py",
+    "tests/integration/chaos/test_faults.py",
+    "tests/integration/chaos/test_kills.py",
+    "tests/integration/test_run_several.py",
+    "tests/integration/test_scaling.py",
+    "tests/integration/test_consumers.py",
+    "tests/integration/test_broker_outage_producer.py",
+    "tests/integration/chaos/test_power_cut.py",
+)
 # Folders that test no unit, and need no engine.
 _WHOLE: Final = ("exchange_contract", "frames", "security")
 
@@ -64,7 +82,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.integration)
         elif parts[1] in _WHOLE:
             item.add_marker(pytest.mark.thorough)
-    items.sort(key=lambda item: item.get_closest_marker("integration") is not None)
+    order = {name: at for at, name in enumerate(LONGEST)}
+    items.sort(
+        key=lambda item: (
+            item.get_closest_marker("integration") is not None,
+            order.get(item.nodeid.partition("::")[0], len(order)),
+        )
+    )
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scripts.make_indicators import PAGE, page
-from tests.conftest import ROOT, tracked_files
+from tests.conftest import LONGEST, ROOT, tracked_files
 
 
 def test_the_page_of_indicators_is_that_of_the_registry() -> None:
@@ -23,6 +23,10 @@ def test_the_example_of_generated_source_is_what_the_compiler_gives() -> None:
     with contextlib.redirect_stdout(printed):
         exec(found[1])
     assert printed.getvalue().strip() == found[2].strip()
+
+
+def test_the_files_of_tests_that_go_first_are_there() -> None:
+    assert set(LONGEST) <= tracked_files()
 
 
 _TRACKED = tracked_files()
