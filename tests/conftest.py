@@ -47,7 +47,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# Files of more than a minute on real engines, the longest first: the last one to begin is the last one to end.
+# Files of more than a minute on real engines, the longest first: they end about when the others do.
 LONGEST: Final = (
     "tests/integration/test_kafka_contract.py",
     "tests/integration/test_run_exchanges.py",
