@@ -9,8 +9,9 @@ from pathlib import Path
 
 import uvloop
 
+from producers.assignment import Assignment
 from producers.exchanges.registry import exchange_named
-from producers.service import Assignment, ProducerService
+from producers.service import ProducerService
 from producers.start_positions import read_start_positions_file
 from shared.arguments import finite, named
 from shared.command import main_of

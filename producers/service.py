@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Final, TypeVar
 
+from producers.assignment import Assignment
 from producers.clock import Clock
 from producers.connection import pacer_of
 from producers.dead_letters import SERVICE, Rejections
@@ -21,24 +21,22 @@ from producers.feed import Feed
 from producers.instrument import Instrument
 from producers.ledger_writer import MOST_IN_FLIGHT, LedgerWriter
 from producers.listings import Listings
-from producers.progress import Acknowledged, ProgressLog
-from producers.progress_reader import ProgressReader, StartState
+from producers.progress import Acknowledged
+from producers.progress_reader import ProgressReader
 from producers.progress_writer import ProgressWriter
 from producers.publisher import REASON, Backpressure, Change, Publisher
-from producers.read_back import NOTHING_READ, ReadBack, windows_of, windows_of_built
-from producers.start_positions import StartPosition, trades_series
+from producers.read_back import NOTHING_READ
+from producers.start import StartReader, retrying
+from producers.start_positions import trades_series
 from producers.telemetry import Telemetry
-from producers.topic_ends import TopicEnds
 from producers.trade_bases import TradeBases
 from shared.background import Background
-from shared.backoff import Backoff
 from shared.command import stop_signals
 from shared.errors import (
     BrokerError,
     BrokerUnavailable,
     ExchangeRefused,
     ExchangeUnavailable,
-    ExchangeUnreadable,
     UnknownSymbol,
 )
 from shared.interpreter import freeze_gc, give_back
@@ -46,7 +44,6 @@ from shared.kafka import KAFKA, KafkaClients
 from shared.metrics import METRICS_PERIOD_S, ServiceMetrics
 from shared.settings import Settings
 from shared.topics import LEDGER, LEDGER_SNAPSHOT, declared_topics
-from shared.trade_ids import EPOCH_SPAN, split
 
 _LOG = logging.getLogger(__name__)
 
@@ -61,26 +58,6 @@ _LAST_CLOCK_S: Final = 1.0
 # Brokers that have just come up are slow to take a first record on all partitions.
 _MARKERS_S: Final = 30.0
 _DAY_MS: Final = 86_400_000
-
-
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """What a producer process carries, and how.
-
-    Attributes:
-        start_positions: by series, in place of the progress topic; None to use that.
-        stored: the same by the store, for series of which Kafka has nothing.
-        queue_messages: bound of the queue to Kafka; None for the default.
-        connection_age_s: after how long a connection is replaced; None: as the exchange has it.
-    """
-
-    symbols: Sequence[str]
-    intervals: Sequence[str]
-    start_positions: Mapping[str, StartPosition] | None = None
-    memory_broker: bool = False
-    stored: Mapping[str, StartPosition] = field(default_factory=dict)
-    queue_messages: int | None = None
-    connection_age_s: float | None = None
 
 
 class ProducerService:
@@ -143,8 +120,7 @@ class ProducerService:
         self._instruments: dict[str, Instrument] = {}
         self._feeds: list[Feed] = []
         # First subscription to symbols whose trade base an earlier process did not find out.
-        self._begun_ms: dict[str, int] = {}
-        self._read_back: dict[str, ReadBack] = {}  # by symbol, until its instrument begins
+        self._begun_ms: Mapping[str, int] = {}
         self._metrics.health.unready("start", "waiting for broker, exchange and start slot")
         self._stop = asyncio.Event()
 
@@ -183,11 +159,22 @@ class ProducerService:
         await self._await_turn()
         # 3. The symbols' status, and the exchange's clock.
         symbols, promises = self._assignment.symbols, self._exchange.promises
-        statuses = await self._retrying(lambda: self._rest.statuses(symbols))
+        statuses = await retrying(lambda: self._rest.statuses(symbols))
         # 4. Start positions.
-        start_positions = await self._start_positions()
+        start = await StartReader(
+            self._settings,
+            self._assignment,
+            self._exchange,
+            self._rest,
+            kafka=self._kafka,
+            publisher=self._publisher,
+            progress=self._progress,
+            rejections=self._rejections,
+            broker=self._blocking,
+        ).read()
+        self._begun_ms = start.begun_ms
         give_back()
-        await self._retrying(self._measure_clock)
+        await retrying(self._measure_clock)
         # 5. The cores begin; gaps are requested while the streams are opened.
         for symbol in symbols:
             instrument = Instrument(
@@ -204,12 +191,12 @@ class ProducerService:
             self._receive_status(instrument, statuses[symbol])
             instrument.receive_recorded_halts(self._rest.recorded_halts.get(symbol, ()))
             raised = instrument.begin(
-                start_positions,
+                start.positions,
                 self._clock.exchange_ms(),
                 now_s=time.monotonic(),
-                read_back=self._read_back.pop(symbol, NOTHING_READ),
+                read_back=start.read_back.get(symbol, NOTHING_READ),
             )
-            if symbol in self._begun_ms or trades_series(self._exchange.name, symbol) not in start_positions:
+            if symbol in self._begun_ms or trades_series(self._exchange.name, symbol) not in start.positions:
                 instrument.await_trade_base()
             self._runner.run(instrument, raised)
             # Gaps known now: encoded, thousands of events take less memory than with the instrument.
@@ -304,104 +291,9 @@ class ProducerService:
             _LOG.info("starting in %.1f s, after the symbols before %s", delay_s, first)
             await asyncio.sleep(delay_s)
 
-    async def _retrying(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Retry until the exchange answers: a transient error ends no service."""
-        backoff = Backoff(random.random)
-        while True:
-            try:
-                return await ask()
-            except ExchangeUnavailable as error:
-                delay_s = backoff.failed(error.retry_after)
-                _LOG.warning("%s; trying again in %.1f s", error, delay_s)
-                await asyncio.sleep(delay_s)
-
-    async def _start_positions(self) -> Mapping[str, StartPosition]:
-        """The start position of each series."""
-        if self._assignment.start_positions is not None or self._assignment.memory_broker:
-            return self._assignment.start_positions or {}
-        # By the exchange's clock: no trade received from now on can be older.
-        server_time_ms = await self._retrying(self._rest.time_ms)
-        state = await self._at_broker(lambda: self._read_start_state(server_time_ms))
-        start_positions = dict(state.start_positions)
-        for symbol, begun_ms in state.begun_ms.items():
-            # The earlier process was killed before its first trades were delivered: REST still has them.
-            first = await self._first_since(symbol, begun_ms, server_time_ms, state.bases.get(symbol))
-            series = trades_series(self._exchange.name, symbol)
-            if first is None:
-                self._begun_ms[symbol] = begun_ms  # asked again while the streams are read
-                continue
-            known = start_positions.get(series, StartPosition(first - 1))
-            epoch, _ = split(known.last_id)
-            if known.later and split(known.later[-1].last)[0] != epoch:
-                continue  # ids have begun anew since: REST no longer knows the first one before
-            start_positions[series] = replace(
-                known, last_id=min(known.last_id, epoch * EPOCH_SPAN + first - 1)
-            )
-        return start_positions
-
     async def _at_broker(self, ask: Callable[[], Answer]) -> Answer:
         """Run a blocking call in a thread of its own; a stop does not wait for it."""
         return await asyncio.wrap_future(self._blocking.submit(ask))
-
-    async def _first_since(
-        self, symbol: str, begun_ms: int, server_time_ms: int, base: int | None
-    ) -> int | None:
-        """The first trade since the first subscription to a symbol; None if REST does not say now."""
-        if base is not None:
-            return base + 1
-
-        async def ask() -> int | None:
-            try:
-                return await self._rest.first_trade(symbol, begun_ms, server_time_ms + _DAY_MS)
-            except ExchangeUnreadable as error:
-                # It may stay so, and the streams can be read meanwhile.
-                raise ExchangeRefused(str(error)) from error
-
-        try:
-            return await self._retrying(ask)
-        except ExchangeRefused as refusal:
-            _LOG.warning("%s: the trade base is not known yet: %s", symbol, refusal)
-            return None
-
-    def _read_start_state(self, server_time_ms: int) -> StartState:
-        """Read what Kafka has of our series, and write markers. Blocking."""
-        # Bars that are built are not warmed up by earlier ones: a series goes on where it began.
-        native = self._exchange.promises.bars.source == "native"
-        warmup_bars = self._settings.warmup_bars if native else 0
-        with closing(ProgressReader(self._settings.kafka_bootstrap_servers, self._kafka)) as reader:
-            state = reader.start_state(
-                self._exchange.name,
-                self._assignment.symbols,
-                self._assignment.intervals,
-                server_time_ms,
-                warmup_bars,
-                stored=self._assignment.stored,
-            )
-        self._read_back = self._read_topic_ends(state, server_time_ms, native=native)
-        for bad in state.bad:
-            self._rejections.reject_progress(bad)
-        self._progress.forget(state.untrue)
-        # Records may follow from now on: no reader may assume that the progress is the end.
-        self._progress.write(state.markers)
-        self._publisher.flush_now(_MARKERS_S)
-        self._progress.begin(ProgressLog({**state.progress, **state.markers}, state.seen))
-        return state
-
-    def _read_topic_ends(
-        self, state: StartState, server_time_ms: int, *, native: bool
-    ) -> dict[str, ReadBack]:
-        """Read back bars, and what the exchange's own are compared with. Blocking."""
-        of = self._exchange.name, self._assignment.symbols, self._assignment.intervals, server_time_ms
-        positions = state.start_positions
-        windows = (
-            windows_of(*of, seen=state.seen, start_positions=positions)
-            if native
-            else windows_of_built(*of, start_positions=positions)
-        )
-        if not windows.begins_ms:
-            return {}
-        with closing(TopicEnds(self._settings.kafka_bootstrap_servers, self._kafka)) as ends:
-            return ends.read_back(self._exchange.name, windows)
 
     async def _poll(self) -> None:
         while True:

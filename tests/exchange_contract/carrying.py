@@ -13,8 +13,9 @@ from unittest import mock
 
 import orjson
 
+from producers.assignment import Assignment
 from producers.exchanges.registry import EXCHANGES
-from producers.service import Assignment, ProducerService
+from producers.service import ProducerService
 from shared.dead_letters import DeadLetter
 from shared.settings import load_settings
 from simulator.server.app import Simulator, SimulatorOptions

@@ -8,10 +8,11 @@ import sys
 from unittest import mock
 
 from producers import book_feed, rollover, trade_bases
+from producers.assignment import Assignment
 from producers.book_audit import BookAudit
 from producers.exchanges.frame_types import StreamMessage
 from producers.overlap import Overlap, Side, StreamId
-from producers.service import Assignment, ProducerService
+from producers.service import ProducerService
 from shared.command import run_command
 from shared.logs import set_up_logging
 from shared.settings import load_settings

@@ -21,7 +21,8 @@ from typing import Any  # noqa: E402
 
 import orjson  # noqa: E402
 
-from producers.service import Assignment, ProducerService  # noqa: E402
+from producers.assignment import Assignment  # noqa: E402
+from producers.service import ProducerService  # noqa: E402
 from shared.kafka import KafkaClients  # noqa: E402
 from shared.settings import Settings  # noqa: E402
 from simulator.protocols.registry import EXCHANGES  # noqa: E402

@@ -16,7 +16,8 @@ from consumers.assembly import Assembly
 from consumers.indicators.registry import indicator_set
 from consumers.rejoin import consume
 from consumers.streams import Stream, streams
-from producers.service import Assignment, ProducerService
+from producers.assignment import Assignment
+from producers.service import ProducerService
 from shared.kafka import KafkaClients
 from shared.metrics import ServiceMetrics
 from shared.settings import Settings

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 import producers.service
-from producers.service import Assignment, ProducerService
+from producers.assignment import Assignment
+from producers.service import ProducerService
 from shared.settings import Settings
 from tests.kafka_doubles import clients
 from tests.virtual_time import run_virtually

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -14,14 +13,15 @@ import orjson
 import pytest
 
 import producers.service
+from producers.assignment import Assignment
 from producers.effects import Effect
 from producers.exchanges.rest_port import Listing
 from producers.instrument import Instrument
 from producers.ledger_writer import MOST_IN_FLIGHT
 from producers.publisher import Publisher
-from producers.service import Assignment, ProducerService, _topics
+from producers.service import ProducerService, _topics
 from producers.start_positions import OpenHole, StartPosition
-from shared.errors import BrokerError, BrokerUnavailable, ExchangeUnavailable
+from shared.errors import BrokerError, BrokerUnavailable
 from shared.settings import Settings
 from shared.topics import LEDGER, LEDGER_SNAPSHOT, METRICS, TRADES
 from tests.kafka_doubles import clients
@@ -30,33 +30,6 @@ from tests.virtual_time import run_virtually
 
 # A test that is red ends, too.
 PATIENCE_S = 10
-
-
-def test_a_broker_that_does_not_answer_cannot_hold_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked, answer, in_vain = threading.Event(), threading.Event(), threading.Event()
-
-    def never(*_: object) -> Sequence[str]:
-        asked.set()
-        if not answer.wait(PATIENCE_S):
-            in_vain.set()
-        return []
-
-    monkeypatch.setattr(ProducerService, "_read_start_state", never)
-
-    async def stopped_meanwhile() -> None:
-        settings = Settings(kafka_bootstrap_servers="127.0.0.1:9")
-        service = ProducerService(settings, Assignment(("BTCUSDC",), ("1m",)))
-        monkeypatch.setattr(service._rest, "time_ms", _one)
-        reading = asyncio.create_task(service._start_positions())
-        await asyncio.to_thread(asked.wait, PATIENCE_S)
-        reading.cancel()
-        with suppress(asyncio.CancelledError):
-            await reading
-
-    asyncio.run(stopped_meanwhile())
-    held = in_vain.is_set()
-    answer.set()
-    assert not held
 
 
 def test_thousands_of_ledger_events_are_sent_before_the_second_is_over(
@@ -342,25 +315,6 @@ def test_a_silent_connection_has_brought_everything_up_to_where_it_fell_silent(
 
     run_virtually(watch())
     assert watched == [(100.0, 95_000, 96_000, "slow", brought_to_ms)]
-
-
-def test_an_exchange_that_does_not_answer_is_asked_until_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers: list[Any] = [ExchangeUnavailable("no", 3.0), ExchangeUnavailable("no", 2.0), 5]
-    found: list[Any] = []
-
-    async def ask() -> int:
-        answer = answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return int(answer)
-
-    async def asked(bench: Bench) -> None:
-        found.append(await bench.service._retrying(ask))
-        found.append(LoopTime.monotonic())
-
-    in_service(monkeypatch, asked)
-    assert found[0] == 5
-    assert 5.0 <= found[1] <= 6.5, "the waits that were asked for, and a random part of half a second and one"
 
 
 @pytest.mark.parametrize(

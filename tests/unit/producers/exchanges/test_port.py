@@ -18,8 +18,9 @@ from cryptostream.dead_letters.classify import Classifier, Republish, StillBroke
 from cryptostream.dead_letters.dead_letter_topic import DeadLetter, Position
 from cryptostream.doctor.exchange import checks
 from cryptostream.run.broker import MemoryBroker
+from producers.assignment import Assignment
 from producers.exchanges.registry import EXCHANGES
-from producers.service import Assignment, ProducerService
+from producers.service import ProducerService
 from shared.dead_letters import Origin
 from shared.kafka import consumer_config
 from shared.markets import NOTATIONS, Notation
