@@ -69,6 +69,8 @@ class KrakenRest:
         self.recorded_halts: dict[str, tuple[tuple[int, int], ...]] = {}
         self.listed: dict[str, Pair] = {}
         self._indices: dict[str, TradeIndex] = {}
+        # Begin of the page that `first_trade` read last, and the page: `trades_from` begins with it.
+        self._begins: dict[str, tuple[int, TradesPage]] = {}
         # What the newest answer leaves out, of whole pages. Of an earlier one nothing is kept: its ids may
         # have begun anew, and belong to trades that exist.
         self._never: dict[str, IdRanges] = {}
@@ -141,9 +143,12 @@ class KrakenRest:
         self, symbol: str, begin_ms: int, received_ms: Callable[[], int]
     ) -> AsyncIterator[list[TradeMessage]]:
         page, since_ns = TradesPage([], 0, 0), 0
+        known_ns, known = self._begins.pop(symbol, (None, page))
         for back_ms in _STEPS_BACK_MS:
             since_ns = max(0, begin_ms - back_ms) * _NS
-            page = await self._page(symbol, received_ms(), since_ns=since_ns)
+            page = known
+            if since_ns != known_ns:
+                page = await self._page(symbol, received_ms(), since_ns=since_ns)
             if page.trades and page.trades[0]["trade_time_ms"] < begin_ms:
                 break
         else:
@@ -188,9 +193,16 @@ class KrakenRest:
         return {symbol: trade_id for symbol, trade_id in found.items() if trade_id is not None}
 
     async def first_trade(self, symbol: str, begin_ms: int, end_ms: int) -> int | None:
-        page = await self._page(symbol, self._exchange_ms(), since_ns=max(0, begin_ms * _NS - 1), count=1)
-        found = [row["trade_id"] for row in page.trades if row["trade_time_ms"] <= end_ms]
-        return found[0] if found else None
+        """Reads the page that `trades_from` begins with: each symbol's start needs one request less."""
+        since_ns = max(0, begin_ms - _STEPS_BACK_MS[0]) * _NS
+        page = await self._page(symbol, self._exchange_ms(), since_ns=since_ns)
+        self._begins[symbol] = since_ns, page
+        found = [row for row in page.trades if row["trade_time_ms"] >= begin_ms]
+        if not found and page.rows >= PAGE:
+            # More than a page in these seconds.
+            page = await self._page(symbol, self._exchange_ms(), since_ns=max(0, begin_ms * _NS - 1), count=1)
+            found = page.trades
+        return next((row["trade_id"] for row in found if row["trade_time_ms"] <= end_ms), None)
 
     async def issued_trades(
         self, symbol: str, begin_ms: int, end_ms: int

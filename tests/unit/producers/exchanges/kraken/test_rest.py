@@ -261,6 +261,44 @@ def test_the_newest_trades_and_the_first_one_since_a_time(host: Host) -> None:
     assert asked(host, ask) == ([LAST - 2, LAST - 1, LAST], {BTC: LAST}, LAST - 10)
 
 
+@pytest.mark.parametrize(("begin_ms", "requests"), [(time_ns(198_500) // MS + 1, 2), (NOW_MS - 5_000, 1)])
+def test_the_first_trade_and_all_since_the_same_time_need_one_page_less(
+    host: Host, begin_ms: int, requests: int
+) -> None:
+    async def ask(rest: KrakenRest) -> tuple[int | None, list[list[int]], list[list[int]]]:
+        alone = [ids_of(page) async for page in rest.trades_from(BTC, begin_ms, lambda: 5)]
+        host.asked.clear()
+        first = await rest.first_trade(BTC, begin_ms, NOW_MS)
+        return first, alone, [ids_of(page) async for page in rest.trades_from(BTC, begin_ms, lambda: 5)]
+
+    first, alone, after = asked(host, ask)
+    assert after == alone and first in alone[0]
+    assert len(host.asked) == requests
+
+
+def test_a_page_read_for_the_first_trade_since_another_time_begins_no_history(host: Host) -> None:
+    async def ask(rest: KrakenRest) -> list[list[int]]:
+        await rest.first_trade(BTC, NOW_MS - 5_000, NOW_MS)
+        begin_ms = NOW_MS - 100_000
+        pages = [ids_of(page) async for page in rest.trades_from(BTC, begin_ms, lambda: 5)]
+        # Nor does it begin another one later: it would be old.
+        host.times = {each: time_ns(each) for each in range(LAST - 50, LAST + 1)}
+        return [*pages, *[ids_of(page) async for page in rest.trades_from(BTC, NOW_MS - 5_000, lambda: 5)]]
+
+    older, newer = asked(host, ask)
+    assert older[0] < LAST - 99 and older[-1] == newer[-1] == LAST
+    assert len(host.asked) == 3
+
+
+@pytest.mark.parametrize("first", [3_000, 999, 1_000, 1_001])
+def test_the_first_trade_is_found_behind_a_page_of_the_seconds_before_it(host: Host, first: int) -> None:
+    begin_ms = NOW_MS - 20_000
+    host.times = {
+        each: (begin_ms - 10_000 + (1 if each < first else 10_001)) * MS for each in range(1, 4_000)
+    }
+    assert asked(host, lambda rest: rest.first_trade(BTC, begin_ms, NOW_MS)) == first
+
+
 def test_a_trade_ahead_of_the_exchanges_clock_is_rejected(host: Host) -> None:
     async def ask(rest: KrakenRest) -> Any:
         rest._exchange_ms = lambda: NOW_MS - 60_000  # our estimate is old: the exchange is asked
