@@ -19,7 +19,7 @@ from producers.bar_sums import EXACT, Series, Sum, sum_of
 from shared.intervals import INTERVAL_MS
 from shared.messages import KlineMessage, Source, TradeMessage
 from shared.models import SCHEMA_VERSION
-from shared.trade_ids import number_of, split
+from shared.trade_ids import EPOCH_SPAN, number_of, split
 
 # A trade of the stream comes within a second: Coinbase sends batches of 250 ms.
 GRACE_MS: Final = 2_000
@@ -161,10 +161,7 @@ class BarBuilder:
             self.begin(number, time_ms, time_ms + 1, trade["price"])
             return []
         if number > self._newest:
-            # The end of a numbering is unknown: what follows on it begins anew.
-            if number > self._newest + 1 and split(number)[0] == split(self._newest)[0]:
-                hole = Hole(self._newest + 1, number - 1, self._newest_ms, max(time_ms, self._newest_ms))
-                self._holes.append(hole)
+            self._pass_over(number - 1, max(time_ms, self._newest_ms))
             self._newest, self._newest_ms = number, max(time_ms, self._newest_ms)
         elif not self._fill(number, time_ms):
             return []
@@ -177,6 +174,20 @@ class BarBuilder:
         while len(self._holes) > MOST_HOLES or (self._holes and len(self._seconds.sums) > MOST_SECONDS):
             effects += self.lost(self._holes[0].first, self._holes[0].last)
         return effects + self._advance()
+
+    def issued(self, number: int, time_ms: int) -> None:
+        """There are trades up to this number, issued by `time_ms`: those that are not known are missing."""
+        if self._newest is not None and number > self._newest:
+            self._pass_over(number, max(time_ms, self._newest_ms))
+            self._newest = number
+
+    def _pass_over(self, last: int, after_ms: int) -> None:
+        """Note what is missing up to a number."""
+        newest, (epoch, _) = self._newest or 0, split(last)
+        # The end of a numbering is unknown; the next one counts from 1, as exchanges do.
+        first = newest + 1 if split(newest)[0] == epoch else epoch * EPOCH_SPAN + 1
+        if first <= last:
+            self._holes.append(Hole(first, last, self._newest_ms, after_ms))
 
     def tick(self, exchange_ms: int, received_ms: int) -> list[BarEffect]:
         """The exchange's clock has come to `exchange_ms`, and the stream is known to be carried."""

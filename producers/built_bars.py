@@ -13,6 +13,7 @@ from typing import Final
 from producers.bar_builder import BarBuilder, BarEffect, FinalBar, Hole, RevisedBar
 from producers.earlier_bars import EarlierBars
 from producers.effects import Effect, LedgerEvent, Publish, ReadTrades
+from producers.read_back import BUILT_MS
 from producers.resumption import bars_start
 from producers.start_positions import StartPosition, klines_series
 from shared.intervals import INTERVAL_MS
@@ -29,8 +30,9 @@ _WARMING_MS: Final = (21_600_000, 3_600_000, 600_000, 60_000)
 _MOST_EARLY: Final = 50_000
 # How far our idea of the exchange's clock may be ahead: all trades from a time on are only known of the past.
 _CLOCK_MS: Final = 5_000
-# How late a trade may be whose bar, closed by the clock of an earlier process, is built again.
-_LATE_MS: Final = 60_000
+# How late a trade may be whose bar, closed by the clock of an earlier process, is built again: as far back as
+# bars are read back (`read_back`).
+_LATE_MS: Final = BUILT_MS
 # Between two attempts to read trades that nobody brings.
 _PAUSE_MS: Final = 5_000
 # Calls of `tick`, a quarter of an hour, in which reading brings nothing new; then bars go on without. At
@@ -57,7 +59,9 @@ class BuiltBars:
     def __init__(self, exchange: str, symbol: str, intervals: Sequence[str]) -> None:
         self._exchange, self._symbol, self.intervals = exchange, symbol, tuple(intervals)
         self._builder = BarBuilder(exchange, symbol, intervals)
-        self._earlier = EarlierBars(min(intervals, key=INTERVAL_MS.__getitem__, default="1s"))
+        self._earlier = EarlierBars()
+        self._latest_earlier_ms = -1  # when the last one of them ended
+        self._building_again = True  # bars that are published already, as long as the first reading goes on
         self._published: dict[str, int] = {}  # open time of the newest bar, by interval
         self._early: list[TradeMessage] | None = []  # until the first page of earlier trades has come
         self._reading = False
@@ -113,19 +117,26 @@ class BuiltBars:
             begins_ms += [server_time_ms - span_ms for span_ms in _WARMING_MS]
         begins_ms.append(server_time_ms - _CLOCK_MS)
         self._reading, self._asked_from_ms = True, min(begins_ms)
-        if self._earlier.interval in self._published:
-            begins_ms.append(self._published[self._earlier.interval] - _LATE_MS)
+        if self._published:
+            # Of the shortest interval.
+            begins_ms.append(max(self._published.values()) - _LATE_MS)
         return [ReadTrades(self._symbol, tuple(sorted(set(begins_ms))), most)]
 
     def compare_with(self, bars: Sequence[KlineMessage]) -> None:
-        """Take bars of the topic, which may lack trades that came later; call it after `begin`."""
+        """Take bars of the topics, which may lack trades that came later; call it after `begin`."""
         self._earlier.begin(bars, self._published)
+        ends_ms = (last_ms + INTERVAL_MS[interval] for interval, last_ms in self._published.items())
+        self._latest_earlier_ms = max(ends_ms, default=-1)
 
-    def receive_history(self, begin_ms: int, rows: Sequence[TradeMessage] | None) -> list[BarEvent]:
+    def receive_history(
+        self, begin_ms: int, rows: Sequence[TradeMessage] | None, issued: tuple[int, int] = (0, 0)
+    ) -> list[BarEvent]:
         """Take a page of trades, ascending; an empty one after the last, None if there are none to be had.
 
         Args:
             begin_ms: all trades from then on are among the pages.
+            issued: number of a trade that the topic may have already, and the time; REST trails the streams,
+                and the pages may end before it.
         """
         if self._forsaken:
             self._forsaken = bool(rows)
@@ -139,8 +150,10 @@ class BuiltBars:
                 self._unread_ms = None
             elif self._early is not None:
                 self._owed = True
-            return [*self._begin_now(), *self._settle_absent()]
-        events: list[BarEvent] = []
+            events = [*self._begin_now(), *self._settle_absent(), *self._settle_earlier()]
+            self._builder.issued(*issued)
+            return events
+        events = []
         numbers = [number_of(row) for row in rows]
         self._too_many = self._too_many or begin_ms > self._asked_from_ms
         if numbers[-1] > self._highest_read:
@@ -152,7 +165,7 @@ class BuiltBars:
             self._builder.begin(
                 numbers[0] - 1 if last is None else number_of(last),
                 begin_ms - 1 if last is None else last["trade_time_ms"],
-                self._whole_from(begin_ms) if self._asked_twice else begin_ms,
+                self._whole_from(begin_ms) if self._asked_twice and split(numbers[0])[1] == 1 else begin_ms,
                 None if last is None else last["price"],
             )
             for row in before[:-1]:
@@ -213,9 +226,7 @@ class BuiltBars:
 
     def _take(self, trade: TradeMessage) -> list[BarEvent]:
         events = self._published_of(self._builder.receive(trade))
-        if self._earlier.without(trade):
-            events += self._stay_without(trade["trade_time_ms"])
-        return events
+        return events + self._stay_without(trade["trade_time_ms"], trade["trade_id"])
 
     def _promise_from(self, time_ms: int) -> None:
         for interval, promised_ms in self._promised_ms.items():
@@ -282,14 +293,14 @@ class BuiltBars:
         """Begin with the trades of the stream: those before them are awaited no longer."""
         self._owed, self._forsaken, self._reading = True, self._reading, False
         self._waits = 0
-        return self._begin_now()
+        return [*self._begin_now(), *self._settle_earlier()]
 
     def _go_on_without(self, awaits: Awaits) -> list[BarEvent]:
         """REST has brought nothing new for too long: without proof a hole is lost."""
         if self._early is not None:
             return self._begin_without()
         self._forsaken, self._reading = self._forsaken or self._reading, False
-        events = self._settle_absent()
+        events = [*self._settle_absent(), *self._settle_earlier()]
         for hole in self._unawaited(awaits):
             if hole.first > self._highest_read:
                 self._unread_ms = None  # a trade above shows how many were not read
@@ -334,12 +345,13 @@ class BuiltBars:
                     interval, open_ms = bar["interval"], bar["open_time_ms"]
                     before = self._published.get(interval)
                     if before is not None and open_ms <= before:
-                        # Read again for longer ones, and those that lack a trade.
-                        events += self._revised(bar, _BEFORE_RESTART) if self._earlier.lacks(bar) else ()
+                        events += self._again(bar)  # read again for longer ones
                         continue
                     events += self._skipped(interval, open_ms)
                     self._published[interval] = open_ms
                     events.append((interval, Publish(klines_topic(interval), bar, open_ms)))
+                case RevisedBar(bar, trade_id) if self._earlier.has(bar):
+                    events += self._again(bar, unknown=True)
                 case RevisedBar(bar, trade_id):
                     events += self._revised(bar, f"trade {trade_id} came after its end")
                 case _:
@@ -349,18 +361,41 @@ class BuiltBars:
     def _revised(self, bar: KlineMessage, detail: str) -> list[BarEvent]:
         interval, open_ms = bar["interval"], bar["open_time_ms"]
         event = LedgerEvent("revised", open_ms, open_ms, detail=detail)
-        return [
-            (interval, Publish(klines_topic(interval), bar)),
-            (interval, event),
-            *(self._stay_without(open_ms) if interval == self._earlier.interval else ()),
-        ]
+        return [(interval, Publish(klines_topic(interval), bar)), (interval, event)]
 
-    def _stay_without(self, time_ms: int) -> list[BarEvent]:
-        """Bars of earlier processes that have this time, and are not built again, lack a trade."""
+    def _again(self, bar: KlineMessage, *, unknown: bool = False) -> list[BarEvent]:
+        """A bar of an earlier process is built again, and published if the one on the topic lacks a trade.
+
+        While earlier trades are read, which may be out of the order of time, it need not be whole yet.
+        """
+        if self._building_again:
+            self._earlier.note(bar)
+            return []
+        if not self._earlier.lacks(bar, unknown=unknown):
+            return []
+        events = self._revised(bar, _BEFORE_RESTART)
+        return events + self._stay_without(bar["open_time_ms"], bar["last_trade_id"] or 0)
+
+    def _settle_earlier(self) -> list[BarEvent]:
+        """The reading is over: what was built again is whole, as far as no trade is missing."""
+        if not self._building_again:
+            return []
+        self._building_again = False
+        events: list[BarEvent] = []
+        for bar in self._earlier.settle():
+            events += self._revised(bar, _BEFORE_RESTART)
+            events += self._stay_without(bar["open_time_ms"], bar["last_trade_id"] or 0)
+        return events
+
+    def _stay_without(self, time_ms: int, trade_id: int) -> list[BarEvent]:
+        """Bars of earlier processes that lack a trade of this time, and are not built again."""
+        if time_ms > self._latest_earlier_ms:
+            return []
         begins_ms = {interval: self._builder.begin_ms(interval) for interval in self.intervals}
+        found = self._earlier.without(time_ms, trade_id, begins_ms)
         return [
-            (interval, LedgerEvent("incomplete", open_ms, open_ms, detail=_BEFORE_RESTART))
-            for interval, open_ms in self._earlier.not_built_again(time_ms, begins_ms)
+            (each.interval, LedgerEvent("incomplete", each.first, each.last, detail=_BEFORE_RESTART))
+            for each in found
         ]
 
     def _unproved(self, interval: str, first: int, last: int) -> list[BarEvent]:

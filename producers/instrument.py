@@ -211,11 +211,10 @@ class Instrument:
             missing = (missing_of(hole, 1, server_time_ms, now_s) for hole in known.missing)
             raised = self._trades.begin(known.last_id, known.later, known.time_ms or 0, missing)
             effects += self._entries.enter(raised, "trades", None, server_time_ms, "backfill")
-        was_read = read_back.of_numbering(self._trades.epoch)
         if self._built is None:
-            self._entries.resume(was_read, server_time_ms)
+            self._entries.resume(read_back.of_numbering(self._trades.epoch), server_time_ms)
         else:
-            self._built.compare_with(was_read.bars)
+            self._built.compare_with(read_back.bars)
         return effects
 
     @property
@@ -337,7 +336,8 @@ class Instrument:
         # Ids in the numbering that the series is in: the bars see holes to the trades of the stream.
         numbered: list[Any] = in_numbering(self._trades.epoch, list[Any](rows or ()))
         history = None if rows is None else numbered
-        return self._entries.enter_built(self._built.receive_history(begin_ms, history), now_ms)
+        events = self._built.receive_history(begin_ms, history, (self._trades.highest or 0, now_ms))
+        return self._entries.enter_built(events, now_ms)
 
     def receive_book(self, update: BookUpdate, connection: object) -> list[Effect]:
         """Take a snapshot or a change of a book that the stream brings whole, on this connection."""

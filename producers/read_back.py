@@ -3,7 +3,7 @@
 A closed bar is compared with its trades about a second after both were published. Where the process was
 killed before that, or its entry in the ledger was lost in a power cut, only the topics still have them.
 Nothing of what is read back is published or expected again: it is for the audit alone. Of bars that we build
-of trades the shortest ones are read back: one that an earlier process closed by its clock may lack a trade.
+of trades only bars are read back: one that an earlier process closed by its clock may lack a trade.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MINUTE_MS: Final = 60_000
 # Of bars behind the newest: as many seconds as the audit lets wait for trades (`MAX_BARS`).
 _LONGEST_MS: Final = 900_000
 # Of bars that we built: trades that come later make them incomplete anyway (`bar_sums.REMEMBERED_MS`).
-_BUILT_MS: Final = 300_000
+BUILT_MS: Final = 300_000
 # How far a trade's time may be from its neighbours' on the topic, and a clock from the exchange's.
 DISORDER_MS: Final = 10_000
 
@@ -113,16 +113,19 @@ def windows_of_built(
     server_time_ms: int,
     *,
     start_positions: Mapping[str, StartPosition],
-) -> Windows:
-    """The newest bars of the shortest interval of each symbol, where bars are built of trades."""
-    shortest = min(intervals, key=INTERVAL_MS.__getitem__, default="1s")
-    span_ms = max(_BUILT_MS, 2 * INTERVAL_MS[shortest])
-    begins_ms: dict[str, int] = {}
-    for symbol in symbols:
-        known = start_positions.get(klines_series(exchange, symbol, shortest))
-        if known is not None and known.last_id <= server_time_ms:
-            begins_ms[symbol] = known.last_id - span_ms
-    return Windows((klines_topic(shortest),), begins_ms, server_time_ms + DISORDER_MS)
+) -> list[Windows]:
+    """The newest bars of each interval, where bars are built of trades."""
+    found: list[Windows] = []
+    for interval in intervals:
+        span_ms = max(BUILT_MS, 2 * INTERVAL_MS[interval])
+        begins_ms: dict[str, int] = {}
+        for symbol in symbols:
+            known = start_positions.get(klines_series(exchange, symbol, interval))
+            if known is not None and known.last_id <= server_time_ms:
+                begins_ms[symbol] = known.last_id - span_ms
+        if begins_ms:
+            found.append(Windows((klines_topic(interval),), begins_ms, server_time_ms + DISORDER_MS))
+    return found
 
 
 class Gathering:

@@ -18,7 +18,7 @@ from producers.progress import ProgressLog
 from producers.progress_reader import ProgressReader, StartState
 from producers.progress_writer import ProgressWriter
 from producers.publisher import Publisher
-from producers.read_back import ReadBack, windows_of, windows_of_built
+from producers.read_back import NOTHING_READ, ReadBack, windows_of, windows_of_built
 from producers.start_positions import StartPosition, trades_series
 from producers.topic_ends import TopicEnds
 from shared.background import Background
@@ -159,15 +159,21 @@ class StartReader:
         """Read back bars, and what the exchange's own are compared with. Blocking."""
         of = self._exchange.name, self._assignment.symbols, self._assignment.intervals, server_time_ms
         positions = state.start_positions
-        windows = (
-            windows_of(*of, seen=state.seen, start_positions=positions)
+        every = (
+            [windows_of(*of, seen=state.seen, start_positions=positions)]
             if native
             else windows_of_built(*of, start_positions=positions)
         )
-        if not windows.begins_ms:
+        every = [windows for windows in every if windows.begins_ms]
+        if not every:
             return {}
+        found: dict[str, ReadBack] = {}
         with closing(TopicEnds(self._settings.kafka_bootstrap_servers, self._kafka)) as ends:
-            return ends.read_back(self._exchange.name, windows)
+            for windows in every:
+                for symbol, read in ends.read_back(self._exchange.name, windows).items():
+                    before = found.get(symbol, NOTHING_READ)
+                    found[symbol] = ReadBack(before.trades + read.trades, before.bars + read.bars)
+        return found
 
 
 async def retrying(ask: Callable[[], Awaitable[Answer]]) -> Answer:

@@ -72,8 +72,9 @@ Known to fall short where bars are built from trades:
 - One lost trade marks every bar since the trade before it `incomplete`: nobody knows in which it
   was.
 - A trade that comes after a restart, and is of a bar that the producer before it had closed by the
-  clock and published: up to a minute later its bars are `revised`, else `incomplete`. Nothing says so
-  of bars over five minutes older than the newest, and at starts that read no topics (as above).
+  clock and published: the bar is `revised`, or `incomplete` where there are too many trades to build
+  it again. Nothing says so of bars over five minutes older than the newest, and at starts that read
+  no topics (as above).
 - No bar is held beside the exchange's own candles.
 - Coinbase: of 50 kills of the producer, each within seconds of its start, some made it publish bars
   again that were on their topics ([faults.md](faults.md#results-on-coinbase)); stored bars are right.

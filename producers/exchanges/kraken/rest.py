@@ -198,8 +198,8 @@ class KrakenRest:
         page = await self._page(symbol, self._exchange_ms(), since_ns=since_ns)
         self._begins[symbol] = since_ns, page
         found = [row for row in page.trades if row["trade_time_ms"] >= begin_ms]
-        if not found and page.rows >= PAGE:
-            # More than a page in these seconds.
+        if not page.whole or (not found and page.rows >= PAGE):
+            # It may be a row that cannot be read, or there is more than a page in these seconds.
             page = await self._page(symbol, self._exchange_ms(), since_ns=max(0, begin_ms * _NS - 1), count=1)
             found = page.trades
         return next((row["trade_id"] for row in found if row["trade_time_ms"] <= end_ms), None)

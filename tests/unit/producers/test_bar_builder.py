@@ -215,13 +215,34 @@ def test_flat_bars_begin_with_the_newest_trade_before_the_first_bar() -> None:
     assert fixed.bar["close"] == "102"
 
 
-def test_a_numbering_that_begins_anew_is_no_hole() -> None:
+def test_a_numbering_that_begins_anew_lacks_what_lies_below_its_first_trade() -> None:
     bars = builder()
     bars.receive(at(1, 10))
-    assert opened(bars.receive(at(7, 1_500, epoch=1))) == [0]
-    assert bars.holes == ()
-    assert opened(bars.receive(at(8, 2_500, epoch=1))) == [1_000]
+    assert bars.receive(at(3, 1_500, epoch=1)) == []
+    assert [hole[:2] for hole in bars.holes] == [(number(1, 1), number(1, 2))]
+    bars.receive(at(2, 1_400, epoch=1))
+    assert opened(bars.receive(at(1, 1_300, epoch=1))) == [0]
+    assert opened(bars.receive(at(4, 2_500, epoch=1))) == [1_000]
     assert number(1, 7) > number(0, 1)
+
+
+def test_a_numbering_that_begins_anew_with_its_first_trade_lacks_none() -> None:
+    bars = builder()
+    bars.receive(at(1, 10))
+    assert opened(bars.receive(at(1, 1_500, epoch=1))) == [0]
+    assert bars.holes == ()
+
+
+def test_trades_that_are_issued_and_not_known_are_missing() -> None:
+    bars = builder()
+    bars.receive(at(1, 10))
+    bars.issued(1, 5_000)
+    assert bars.holes == ()
+    bars.issued(3, 5_000)
+    assert bars.tick(HOUR_MS + 60_000, HOUR_MS + 60_000) == []
+    assert bars.receive(at(2, 20)) == []
+    bars_of = final(bars.receive(at(3, 1_500)), "1s")
+    assert [bar["trade_count"] for bar in bars_of][:3] == [2, 1, 0]
 
 
 def test_the_running_bar_has_all_trades_up_to_now() -> None:

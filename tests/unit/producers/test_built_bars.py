@@ -77,7 +77,9 @@ def test_a_restart_asks_for_the_trades_of_every_bar_that_is_open() -> None:
     }
     bars = BuiltBars("kraken", "BTC/USD", ["1s", "1m", "1h"])
     (asked,) = bars.begin(known, T + 30 * SECOND, warm=True)
-    assert asked == ReadTrades("BTC/USD", (T - 5 * MINUTE, T - 61 * SECOND, T, T + 25 * SECOND), MOST_READ)
+    assert asked == ReadTrades(
+        "BTC/USD", (T - 5 * MINUTE - SECOND, T - 5 * MINUTE, T, T + 25 * SECOND), MOST_READ
+    )
 
 
 def test_trades_wait_for_the_first_page_of_earlier_ones_and_bars_have_both() -> None:
@@ -144,6 +146,18 @@ def test_a_first_trade_between_the_reading_of_nothing_and_the_stream_is_in_its_b
     assert entries_of(events) == []
 
 
+def test_only_of_a_pair_without_earlier_trades_long_bars_are_whole() -> None:
+    """The first reading was empty by mistake: the second one has trades from before."""
+    for rows in ([trade_at(7, 29_000), trade_at(8, 31_000)], [trade_at(8, 31_000)]):
+        bars = BuiltBars("kraken", "BTC/USD", ["1s", "1m"])
+        bars.begin({}, T + 30_000, warm=True)
+        bars.receive_history(T + 30_000, ())
+        bars.listen_after(8)
+        events = [*bars.receive_history(T + 30_000, rows), *bars.receive_history(T + 30_000, ())]
+        events += bars.receive(trade_at(9, 61_000))
+        assert bars_of(events, "1m") == [] and (31_000, 1) in bars_of(events)
+
+
 def test_bars_begin_without_trades_that_are_twice_not_among_those_that_rest_has() -> None:
     bars = BuiltBars("kraken", "BTC/USD", ["1s"])
     bars.begin({}, T, warm=True)
@@ -197,7 +211,7 @@ def test_bars_on_the_topic_beyond_the_progress_are_not_published_again() -> None
     }
     bars = BuiltBars("kraken", "BTC/USD", ["1s", "1m"])
     (asked,) = bars.begin(known, T + 6 * SECOND, warm=True)
-    assert asked == ReadTrades("BTC/USD", (T - 56 * SECOND, T, T + SECOND, T + 5 * SECOND), MOST_READ)
+    assert asked == ReadTrades("BTC/USD", (T - 296 * SECOND, T, T + SECOND, T + 5 * SECOND), MOST_READ)
     rows = [trade_at(100, -5), *(trade_at(101 + second, second * SECOND) for second in range(8))]
     events = bars.receive_history(T, rows)
     assert bars_of(events) == [(5_000, 1), (6_000, 1)] and bars_of(events, "1m") == []

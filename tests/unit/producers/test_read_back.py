@@ -54,15 +54,19 @@ def test_a_window_begins_with_the_minute_before_the_newest_bar_however_long_ago_
     assert windows(("1m", "1h"), minutes=hour_ago).begins_ms == {"BTCUSDC": hour_ago - MINUTE}
 
 
-def test_of_built_bars_the_shortest_ones_of_the_last_minutes_are_read_back() -> None:
-    days = {klines_series("kraken", "BTC/USD", "1d"): StartPosition(NOW_MS - 86_400_000)}
-    found = windows_of_built("kraken", ("BTC/USD", "NEW/USD"), ("1d",), NOW_MS, start_positions=days)
-    assert found == Windows((klines_topic("1d"),), {"BTC/USD": NOW_MS - 3 * 86_400_000}, NOW_MS + DISORDER_MS)
-    both = {**days, klines_series("kraken", "BTC/USD", "1s"): StartPosition(NOW_MS - 1_000)}
-    found = windows_of_built("kraken", ("BTC/USD",), ("1d", "1s"), NOW_MS, start_positions=both)
-    assert (found.topics, found.begins_ms) == ((klines_topic("1s"),), {"BTC/USD": NOW_MS - 301_000})
-    ahead = {klines_series("kraken", "BTC/USD", "1d"): StartPosition(NOW_MS + 1)}
-    assert not windows_of_built("kraken", ("BTC/USD",), ("1d",), NOW_MS, start_positions=ahead).begins_ms
+def test_of_built_bars_those_of_the_last_minutes_and_the_last_two_are_read_back() -> None:
+    positions = {
+        klines_series("kraken", "BTC/USD", "1d"): StartPosition(NOW_MS - 86_400_000),
+        klines_series("kraken", "BTC/USD", "1s"): StartPosition(NOW_MS - 1_000),
+        klines_series("kraken", "BTC/USD", "1m"): StartPosition(NOW_MS + 1),  # none of ours
+    }
+    found = windows_of_built(
+        "kraken", ("BTC/USD", "NEW/USD"), ("1d", "1s", "1m"), NOW_MS, start_positions=positions
+    )
+    assert found == [
+        Windows((klines_topic("1d"),), {"BTC/USD": NOW_MS - 3 * 86_400_000}, NOW_MS + DISORDER_MS),
+        Windows((klines_topic("1s"),), {"BTC/USD": NOW_MS - 301_000}, NOW_MS + DISORDER_MS),
+    ]
 
 
 def test_a_bar_that_was_filled_last_is_not_the_newest() -> None:

@@ -290,6 +290,12 @@ def test_a_page_read_for_the_first_trade_since_another_time_begins_no_history(ho
     assert len(host.asked) == 3
 
 
+def test_a_first_trade_that_cannot_be_read_is_not_passed_over(host: Host) -> None:
+    host.bad = {LAST - 10}
+    with pytest.raises(ExchangeUnreadable):
+        asked(host, lambda rest: rest.first_trade(BTC, NOW_MS - 10_000, NOW_MS), [])
+
+
 @pytest.mark.parametrize("first", [3_000, 999, 1_000, 1_001])
 def test_the_first_trade_is_found_behind_a_page_of_the_seconds_before_it(host: Host, first: int) -> None:
     begin_ms = NOW_MS - 20_000
