@@ -75,6 +75,8 @@ Known to fall short where bars are built from trades:
   clock and published: the bar is `revised`, or `incomplete` where there are too many trades to build
   it again. Nothing says so of bars over five minutes older than the newest, and at starts that read
   no topics (as above).
+- Kraken: where one pair has some 500 trades a second when a producer starts, pages of two seconds may
+  leave out trades whose times are out of order, and bars built at that start count them as never issued.
 - No bar is held beside the exchange's own candles.
 - Coinbase: of 50 kills of the producer, each within seconds of its start, some made it publish bars
   again that were on their topics ([faults.md](faults.md#results-on-coinbase)); stored bars are right.
