@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import orjson
 
@@ -101,13 +101,36 @@ def with_bases(positions: StartPositions, exchange: str, bases: Mapping[str, int
     return replace(positions, last_ids={**begun, **positions.last_ids})
 
 
-def _lossy_slots(reader: Reader, tags: Mapping[str, str], newest_ns: int) -> dict[int, int]:
-    """Begin of each minute or bar of the last days with lost ids, and how many.
+class _Counted(NamedTuple):
+    """What a ledger row counts.
+
+    Attributes:
+        lost: lost ids.
+        not_stored: expected ids that were not stored, excused ones among them.
+    """
+
+    lost: int
+    not_stored: int
+
+    @classmethod
+    def of(cls, row: Row) -> _Counted:
+        expected, stored, lost = (int(row.get(name) or 0) for name in ("expected", "stored", "lost"))
+        return cls(lost, expected - stored)
+
+    @property
+    def incomplete(self) -> int:
+        """Ids that are lost although they are stored."""
+        return max(0, self.lost - self.not_stored)
+
+
+def _lossy_slots(reader: Reader, tags: Mapping[str, str], newest_ns: int) -> dict[int, _Counted]:
+    """Begin of each minute or bar of the last days with lost ids, and its counts.
 
     The rows show losses that neighbouring ids do not, like a bar that the exchange has.
     """
     rows = reader.read("ledger", tags, from_ns=newest_ns - _REMEMBERED_NS, to_ns=newest_ns + 1)
-    return {int(row["time_ns"] or 0): lost for row in rows if (lost := int(row.get("lost") or 0)) > 0}
+    counted = {int(row["time_ns"] or 0): _Counted.of(row) for row in rows}
+    return {begin_ns: counts for begin_ns, counts in counted.items() if counts.lost > 0}
 
 
 def _read_trades(
@@ -143,7 +166,7 @@ def _read_trades(
         current = newest - newest % _MINUTE_NS
         told = end if begins and base is None and opening == current else min(end, current)
         if not before:
-            told_of = {minute: lost for minute, lost in lossy.items() if begin <= minute < told}
+            told_of = {minute: counts.lost for minute, counts in lossy.items() if begin <= minute < told}
             positions.unplaced.extend(_unplaced(symbol, told_of, between))
     latest = max(split(item)[0] for item in trades)
     last_id = max(item for item in trades if split(item)[0] == latest)
@@ -238,26 +261,70 @@ def _read_klines(
     name, step = f"{exchange}:{symbol}:klines:{interval}", INTERVAL_MS[interval]
     positions.last_ids[name] = newest // _MS
     slot_ns = max(step * _MS, _MINUTE_NS)
-    slots = sorted(
-        {newest - newest % _MINUTE_NS, *_lossy_slots(reader, {**tags, "stream": "klines"}, newest)}
-    )
-    for slot in slots:
+    lossy = _lossy_slots(reader, {**tags, "stream": "klines"}, newest)
+    for slot in sorted({newest - newest % _MINUTE_NS, *lossy}):
         rows = reader.read("kline", tags, from_ns=slot, to_ns=min(slot + slot_ns, newest + 1))
         opened = [int(row["time_ns"] or 0) // _MS for row in rows]
-        first = slot // _MS
-        if slot == slots[-1] and opened:
-            first = min(opened)  # the row of the newest minute is incomplete
-        last = min(first + slot_ns // _MS - step, newest // _MS)
+        last = min((slot + slot_ns) // _MS - step, newest // _MS)
+        first_there = min(opened, default=last + step)
+        first = first_there - step * _bars_before(reader, tags, slot, (first_there, last), lossy.get(slot))
         gone = [time_ms for time_ms in range(first, last + 1, step) if time_ms not in opened]
         for time_ms in gone:
             hole = OpenHole(time_ms, time_ms, after_ms=time_ms + step)
             positions.missing.setdefault(name, []).append(hole)
-        event_ms = max([first, *opened])
-        ledger_series = LedgerSeries(exchange, symbol, "klines", interval)
+        incomplete = lossy[slot].incomplete if slot in lossy else 0
+        all_incomplete = 0 < len(opened) <= incomplete
+        # In a minute that went on after its row was written, some were perhaps not expected yet.
+        if incomplete and not all_incomplete and slot + slot_ns <= newest:
+            positions.unplaced.append(_unplaced_bars(f"{symbol} klines {interval}", incomplete, slot))
         items = sorted({*opened, *gone})
+        if not items:
+            continue
+        ledger_series = LedgerSeries(exchange, symbol, "klines", interval)
+        span = {"first": items[0], "last": items[-1]}
+        event_ms = max([slot // _MS, *opened])
         positions.ledger.extend(
-            ledger_events(ledger_series, opened, event_ms, now_ms, first=items[0], last=items[-1])
+            ledger_events(
+                ledger_series, opened, event_ms, now_ms, **span, incomplete=opened if all_incomplete else ()
+            )
         )
+
+
+def _bars_before(
+    reader: Reader, tags: Mapping[str, str], slot: int, found: tuple[int, int], counts: _Counted | None
+) -> int:
+    """How many bars before a slot's first stored one were issued and are missing.
+
+    Args:
+        slot: its begin, in ns.
+        found: open time of its first stored bar and of the last one that is looked at, in ms.
+        counts: of its ledger row, if that has lost ids.
+    """
+    first_there, last = found
+    step = INTERVAL_MS[tags["interval"]]
+    room = (first_there - slot // _MS) // step
+    if room <= 0:
+        return 0
+    if counts is not None:
+        if any(True for _ in reader.read("kline", tags, to_ns=slot, last=1)):
+            return min(room, counts.not_stored)
+        # The series may have begun in this slot: only those that are missing nowhere else.
+        rows = reader.read("kline", tags, from_ns=first_there * _MS, to_ns=last * _MS + 1)
+        between = (last - first_there) // step + 1 - sum(1 for _ in rows)
+        return min(room, max(0, counts.not_stored - between))
+    # A row without lost ids excuses them all; a killed run has perhaps not written any yet.
+    if any(True for _ in reader.read("ledger", {**tags, "stream": "klines"}, from_ns=slot, to_ns=slot + 1)):
+        return 0
+    continues = any(True for _ in reader.read("kline", tags, from_ns=slot - _MINUTE_NS, to_ns=slot))
+    return room if continues else 0
+
+
+def _unplaced_bars(series: str, incomplete: int, slot: int) -> str:
+    minute = f"{datetime.fromtimestamp(slot // 10**9, UTC):%Y-%m-%d %H:%M}Z"
+    return (
+        f"{series}: {incomplete:,} incomplete in the minute of {minute}, by an earlier run's ledger;"
+        " which ones, the store no longer tells"
+    )
 
 
 def ledger_events(
@@ -268,12 +335,14 @@ def ledger_events(
     *,
     first: int | None = None,
     last: int | None = None,
+    incomplete: Sequence[int] = (),
 ) -> list[LedgerMessage]:
     """`expected` from the first to the last id, and `stored` for each run of stored ids.
 
     Args:
         ids: stored trade ids, or open times.
         first, last: expected ids, if more than from the first to the last stored one.
+        incomplete: those of the stored ids that are lost in part.
     """
     runs: list[list[int]] = []
     for item in sorted(set(ids)):
@@ -288,6 +357,7 @@ def ledger_events(
     spans: list[tuple[LedgerKind, int, int]] = [
         ("expected", first, last),
         *(("stored", begin, end) for begin, end in runs),
+        *(("incomplete", item, item) for item in incomplete),
     ]
     return [
         ledger_record(

@@ -38,7 +38,8 @@ class Rows:
             "trade": [{**ROW, "trade_id": id_, "time_ns": ms * 1_000_000 + id_ % 1000} for id_, ms in trades],
             "kline": [{**ROW, "interval": interval, "time_ns": ms * 1_000_000} for interval, ms in bars],
             "ledger": [
-                {**ROW, "stream": stream, "interval": interval, "time_ns": ms * 1_000_000, "lost": lost}
+                {**ROW, "stream": stream, "interval": interval, "time_ns": ms * 1_000_000}
+                | {"expected": lost, "stored": 0, "lost": lost}
                 for stream, interval, ms, lost in ledger
             ],
         }
