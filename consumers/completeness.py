@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from consumers.ledger_account import MAX_RANGES, SETS, Account, MinuteRow, Totals, period_ms
+from consumers.arrival import MAX_TIME_MS
+from consumers.ledger_account import ISSUED, MAX_RANGES, SETS, Account, MinuteRow, Totals, period_ms
 from shared.id_ranges import IdRanges
 from shared.intervals import INTERVAL_MS
 from shared.ledger import LedgerSeries
@@ -47,6 +48,9 @@ class CompletenessLedger:
         if account is None:
             account = self._accounts[series] = Account(series, self._max_ranges)
         first, last = message["first"] // series.unit, message["last"] // series.unit
+        undated = message["stream"] == "trades" and message["event_time_ms"] is None
+        if undated and message["kind"] in ISSUED:
+            account.dates.hear(min(message["received_time_ms"], MAX_TIME_MS))
         self._change(series, account.enter(message["kind"], first, last, message["event_time_ms"]))
         return None
 

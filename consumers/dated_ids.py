@@ -9,6 +9,7 @@ from typing import Final
 from shared.trade_ids import EPOCH_SPAN
 
 Dated = tuple[int, int, int]  # first id, last id, begin of the step in ms
+IdRange = tuple[int, int]  # first and last id, both inclusive
 
 _NO_ID: Final = -1
 
@@ -17,7 +18,8 @@ class DatedIds:
     """Sorted, disjoint ranges: every id lies in one step, so that no two steps count it.
 
     The earliest date of an id holds, whatever the order of arrival: missing ids are dated by the ids after
-    them until they arrive. An undated id is dated likewise, within its numbering.
+    them until they arrive. An undated id is dated likewise, within its numbering; if none after it is dated,
+    by the one before it, until that changes.
     """
 
     def __init__(self, step_ms: int) -> None:
@@ -93,32 +95,61 @@ class DatedIds:
             self._replace(index, index + 1, [])
         return taken
 
-    def ids_of(self, begin_ms: int, above: int = _NO_ID) -> list[tuple[int, int]]:
+    def ids_of(self, begin_ms: int, above: int = _NO_ID, issued: IdRange | None = None) -> list[IdRange]:
         """The ids of a step, undated ones included.
 
         Args:
-            above: ids up to this one are dated elsewhere.
+            above: undated ids up to this one are dated elsewhere.
+            issued: undated ids before the first and after the last dated one are included, if they lie in it;
+                if None, only those between.
         """
         indexes = (bisect_left(self._firsts, first) for first in self._firsts_of.get(begin_ms, ()))
-        return [(self._floor(index, above), self._lasts[index]) for index in sorted(indexes)]
+        return [part for index in sorted(indexes) for part in self._parts(index, above, issued)]
 
-    def steps_of(self, first: int, last: int) -> Iterator[int]:
-        """Begins of the steps that hold some of these ids; may repeat."""
-        for index in range(bisect_left(self._lasts, first), len(self._firsts)):
-            if self._floor(index, _NO_ID) > last:
+    def steps_of(self, first: int, last: int, issued: IdRange | None = None) -> Iterator[int]:
+        """Begins of the steps that hold some of these ids, as in `ids_of`; may repeat."""
+        # The range before them has those that nobody after them has dated.
+        for index in range(max(0, bisect_left(self._lasts, first) - 1), len(self._firsts)):
+            low, high = self._reach(index, issued)
+            if low > last:
                 break
-            yield self._begins[index]
+            if high >= first:
+                yield self._begins[index]
 
-    def spans(self, above: int = _NO_ID) -> Iterator[tuple[int, int, int, int]]:
+    def spans(
+        self, above: int = _NO_ID, issued: IdRange | None = None
+    ) -> Iterator[tuple[int, int, int, int]]:
         """All ids as in `ids_of`: first, last, begin and end of their step."""
-        for index, (last, begin_ms) in enumerate(zip(self._lasts, self._begins, strict=True)):
-            yield self._floor(index, above), last, begin_ms, begin_ms + self._step_ms
+        for index, begin_ms in enumerate(self._begins):
+            for first, last in self._parts(index, above, issued):
+                yield first, last, begin_ms, begin_ms + self._step_ms
 
-    def _floor(self, index: int, above: int) -> int:
-        """The lowest id that belongs to a range, undated ones included."""
-        first = self._firsts[index]
-        below = max(self._lasts[index - 1] if index else first - 1, first - first % EPOCH_SPAN - 1)
-        return max(below, min(above, first - 1)) + 1
+    def _parts(self, index: int, above: int, issued: IdRange | None) -> Iterator[IdRange]:
+        """The ids that belong to a range, without the undated ones up to `above`."""
+        first, last = self._firsts[index], self._lasts[index]
+        low, high = self._reach(index, issued)
+        low = max(low, min(above + 1, first))
+        if above <= last:
+            yield low, high
+            return
+        yield low, last
+        if above < high:
+            yield above + 1, high
+
+    def _reach(self, index: int, issued: IdRange | None) -> IdRange:
+        """The lowest and the highest id that belong to a range, undated ones included."""
+        first, last = self._firsts[index], self._lasts[index]
+        numbering = first - first % EPOCH_SPAN
+        if index:
+            low = max(self._lasts[index - 1] + 1, numbering)
+        else:
+            low = first if issued is None else min(first, issued[0])
+        if issued is None:
+            return low, last
+        if index + 1 == len(self._firsts):
+            return low, max(last, issued[1])
+        after = self._firsts[index + 1]
+        return low, max(last, after - after % EPOCH_SPAN - 1) if after >= numbering + EPOCH_SPAN else last
 
     def _replace(self, left: int, right: int, pieces: Sequence[Dated]) -> None:
         for first, begin_ms in zip(self._firsts[left:right], self._begins[left:right], strict=True):

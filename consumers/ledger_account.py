@@ -11,6 +11,8 @@ from shared.ledger import LedgerSeries
 
 _INT64_MIN: Final = -(2**63)
 _INT64_MAX: Final = 2**63 - 1
+# Rows count every id of the sets, also those that nobody has dated.
+_ANY_ID: Final = (0, _INT64_MAX)
 _LOST_RANGES_SHOWN: Final = 1_000
 # Rows that one event may change, the newest ones: the minutes of ten weeks.
 _MAX_ROWS: Final = 100_000
@@ -32,6 +34,8 @@ _ENTERED: Final[dict[str, tuple[str, ...]]] = {
     "offline": ("offline", "_accounted"),
     "duplicate": ("duplicates",),
 }
+# Kinds of ids that were issued.
+ISSUED: Final = frozenset(kind for kind, names in _ENTERED.items() if "expected" in names)
 SETS: Final = ("expected", "stored", "repaired", "halted", "offline", "duplicates")
 
 
@@ -109,15 +113,19 @@ class Account:
         entered = [getattr(self, name) for name in _ENTERED.get(kind, ())]
         if not entered:
             return IdRanges()
+        trades = self.series.stream == "trades"
+        # As nearly always: no id after the dated ones is known, so that none leaves their last minute.
+        follows = trades and first > self.dates.last >= max(ids.last or 0 for ids in self._sets())
         for ids in entered:
             ids.add(first, last)
         self._excuse_no_stored(first, last)
         self._accept_no_incomplete(first, last)
-        periods = self._periods(first, last)
-        if kind == "expected" and event_time_ms is not None and self.series.stream == "trades":
-            # Ids dated by their successors leave that minute, and undated ids up to the next dated one get a
+        time_ms = event_time_ms if trades and kind in ISSUED else None
+        periods = IdRanges() if follows and time_ms is not None else self._periods(first, last)
+        if time_ms is not None:
+            # Ids dated by their neighbours leave that minute, and undated ids up to the next dated one get a
             # minute: all of these rows change.
-            self.dates.add(first, last, event_time_ms)
+            self.dates.add(first, last, time_ms)
             periods.update(self._periods(first, last + 1))
         if max(ids.range_count() for ids in entered) > self.max_ranges:
             self._roll_up()
@@ -153,11 +161,24 @@ class Account:
         """Those of these ids that are neither stored whole nor excused."""
         return ids.difference(self._accounted)
 
+    def issued_between(self, from_ms: int | None, to_ms: int | None) -> IdRanges:
+        """Trades of a time, `to_ms` excluded; undated ones as in the rows."""
+        return self.dates.between(from_ms, to_ms, self._issued())
+
+    def times_of(self, first: int, last: int) -> tuple[int, int] | None:
+        """Begin and end of the known time of these trades, undated ones as in the rows."""
+        return self.dates.times_of(first, last, self._issued())
+
+    def _issued(self) -> tuple[int, int] | None:
+        """The lowest and the highest expected id."""
+        first = next(self.expected.within(_INT64_MIN, _INT64_MAX), None)
+        return None if first is None or self.expected.last is None else (first[0], self.expected.last)
+
     def row(self, period: int) -> tuple[int, MinuteRow] | None:
         """Begin of a period (ms) and its counts; None if no id is known to have been in it."""
         step_ms = period_ms(self.series)
         if self.series.stream == "trades":
-            ids = self.dates.ids_of(period * step_ms)
+            ids = self.dates.ids_of(period * step_ms, _ANY_ID)
         else:
             unit = self.series.unit
             ids = [(period * step_ms // unit, ((period + 1) * step_ms - 1) // unit)]
@@ -192,7 +213,8 @@ class Account:
     def _periods(self, first: int, last: int) -> IdRanges:
         step_ms = period_ms(self.series)
         if self.series.stream == "trades":
-            return IdRanges((minute_ms // step_ms,) * 2 for minute_ms in self.dates.minutes_of(first, last))
+            minutes = self.dates.minutes_of(first, last, _ANY_ID)
+            return IdRanges((minute_ms // step_ms,) * 2 for minute_ms in minutes)
         unit = self.series.unit
         last_period = last * unit // step_ms
         return IdRanges([(max(first * unit // step_ms, last_period - _MAX_ROWS + 1), last_period)])

@@ -23,9 +23,9 @@ _ISSUED_UNSEEN: Final = frozenset(("lost", "halted", "offline"))
 class LedgerEvents:
     """Joins neighbouring ids of the same kind until `flush`.
 
-    A range of trades never crosses a minute of trade time, so that each minute has its own ids;
-    `event_time_ms` is the trade time of its last id. Ranges of bars hold open times and `event_time_ms` is
-    the last of them.
+    A range of trades never crosses a minute of trade time, so that each minute has its own ids, nor joins ids
+    whose time is unknown to others; `event_time_ms` is the trade time of its last id. Ranges of bars hold
+    open times and `event_time_ms` is the last of them.
     """
 
     def __init__(self, exchange: str, symbol: str) -> None:
@@ -54,12 +54,7 @@ class LedgerEvents:
             before = self._open.get(series)
             if before is not None and before["last"] + step == first and before["source"] == source:
                 before_ms = before["event_time_ms"]
-                same_minute = (
-                    stream != "trades"
-                    or before_ms is None
-                    or event_ms is None
-                    or before_ms // _MINUTE_MS == event_ms // _MINUTE_MS
-                )
+                same_minute = stream != "trades" or _minute(before_ms) == _minute(event_ms)
                 if same_minute:
                     before["last"] = last
                     before["count"] += (last - first) // step + 1
@@ -148,3 +143,7 @@ class LedgerEvents:
         events.sort(key=lambda event: event["kind"] == "stopped")
         self._complete, self._open = [], {}
         return events
+
+
+def _minute(time_ms: int | None) -> int | None:
+    return None if time_ms is None else time_ms // _MINUTE_MS

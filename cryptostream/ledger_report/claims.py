@@ -125,7 +125,7 @@ class Claims:
         )
         if self._watched_ids is None:
             return span
-        times = self._ledger.account(series).dates.times_of(*self._watched_ids)
+        times = self._ledger.account(series).times_of(*self._watched_ids)
         return span if times is None else replace(span, from_ms=times[0], to_ms=times[1])
 
     def without_indicators(self, series: LedgerSeries) -> IdRanges:
@@ -223,7 +223,7 @@ class Claims:
         young = IdRanges(self._reported.get(series, ()))
         now_ms = self._book.time.now_ms
         if now_ms is not None and series.stream == "trades":
-            young.update(self._ledger.account(series).dates.between(now_ms - _YOUNG_MS, None))
+            young.update(self._ledger.account(series).issued_between(now_ms - _YOUNG_MS, None))
         elif now_ms is not None:
             young.add((now_ms - _YOUNG_MS) // series.unit - 1, now_ms // series.unit)
         return young.difference(self._unheard(series))
@@ -243,7 +243,7 @@ class Claims:
         if not span.timed:
             return [(_EVER[0], end)]
         if series.stream == "trades":
-            dated = self._ledger.account(series).dates.between(span.from_ms, span.to_ms)
+            dated = self._ledger.account(series).issued_between(span.from_ms, span.to_ms)
             return [(first, min(last, end)) for first, last in dated if first <= end]
         first = _EVER[0] if span.from_ms is None else -(-span.from_ms // unit)
         last = _EVER[1] if span.to_ms is None else (span.to_ms - 1) // unit

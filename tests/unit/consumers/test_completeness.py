@@ -359,3 +359,105 @@ def test_rows_change_only_where_they_say_so(messages: list[LedgerMessage]) -> No
         written |= changed_rows(completeness)
     period = NOW_MS // period_ms(TRADES)
     assert [((TRADES, at), row) for at, row in completeness.rows(TRADES, [period])] == list(written.items())
+
+
+def sums(completeness: CompletenessLedger) -> tuple[int, int, int]:
+    """Expected, stored and lost trades of all rows together."""
+    rows = [row for (series, _), row in changed_rows(completeness).items() if series == TRADES]
+    return sum(row.expected for row in rows), sum(row.stored for row in rows), sum(row.lost for row in rows)
+
+
+def undated(kind: str, first: int, last: int) -> LedgerMessage:
+    return event(kind, first, last, event_time_ms=None)
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        pytest.param(
+            [event("expected", 1, 100), undated("stored", 1, 100), undated("expected", 101, 120)],
+            id="after the last dated one",
+        ),
+        pytest.param(
+            [undated("expected", 1, 20), event("expected", 21, 120), undated("stored", 21, 120)],
+            id="before the first dated one",
+        ),
+        pytest.param([undated("expected", 1, 120), undated("stored", 1, 100)], id="none is dated"),
+        pytest.param(
+            [
+                event("expected", 1, 100),
+                undated("stored", 1, 100),
+                undated("expected", EPOCH_SPAN + 1, EPOCH_SPAN + 20),
+            ],
+            id="of a later numbering",
+        ),
+        pytest.param(
+            [
+                event("expected", 1, 90),
+                undated("expected", 91, 100),
+                event("expected", EPOCH_SPAN + 1, EPOCH_SPAN + 20),
+                undated("stored", 1, 100),
+            ],
+            id="the last ones of an earlier numbering",
+        ),
+    ],
+)
+def test_undated_trades_are_in_a_row_too(events: list[LedgerMessage]) -> None:
+    assert sums(entered(*events)) == (120, 100, 20)
+
+
+def test_undated_trades_leave_the_minute_before_them_for_that_of_what_follows() -> None:
+    later_ms = NOW_MS + 60_000
+    completeness = entered(event("expected", 1, 10), undated("expected", 11, 20))
+    changed_rows(completeness)
+    completeness.receive(event("expected", 15, 15, event_time_ms=later_ms))
+    rows = {minute_ms - NOW_MS: row.expected for (_, minute_ms), row in changed_rows(completeness).items()}
+    assert rows == {0: 10, 60_000: 10}
+
+
+def test_undated_trades_leave_the_minute_that_they_were_heard_of_when_one_is_dated() -> None:
+    later_ms = NOW_MS + 60_000
+    completeness = entered(undated("expected", 1, 20))
+    changed_rows(completeness)
+    completeness.receive(event("expected", 21, 21, event_time_ms=later_ms))
+    rows = {minute_ms - NOW_MS: row.expected for (_, minute_ms), row in changed_rows(completeness).items()}
+    assert rows == {0: 0, 60_000: 21}
+
+
+def test_a_new_minute_changes_no_row_of_the_one_before() -> None:
+    completeness = entered(event("expected", 1, 10), undated("stored", 1, 10))
+    changed_rows(completeness)
+    completeness.receive(event("expected", 11, 20, event_time_ms=NOW_MS + 60_000))
+    assert list(changed_rows(completeness)) == [(TRADES, NOW_MS + 60_000)]
+
+
+MINUTES = st.none() | st.integers(0, 4).map(lambda minute: NOW_MS + minute * 60_000)
+TOLD = st.tuples(
+    st.sampled_from(("expected", "stored", "lost", "halted", "offline", "repaired")),
+    st.sampled_from((0, EPOCH_SPAN, 2 * EPOCH_SPAN)),
+    st.integers(0, 40),
+    st.integers(0, 12),
+    MINUTES,
+)
+
+
+@given(st.lists(TOLD, max_size=25))
+def test_the_rows_that_were_written_sum_up_to_the_totals(
+    told: list[tuple[str, int, int, int, int | None]],
+) -> None:
+    completeness = CompletenessLedger()
+    written: dict[tuple[LedgerSeries, int], MinuteRow] = {}
+    for kind, numbering, first, length, time_ms in told:
+        ids = numbering + first, numbering + first + length
+        completeness.receive(event(kind, *ids, event_time_ms=time_ms))
+        written |= changed_rows(completeness)
+        totals = completeness.totals()[TRADES]
+        if totals.expected:
+            assert sum(row.expected for row in written.values()) == totals.expected
+            assert sum(row.stored for row in written.values()) == totals.stored
+            assert sum(row.lost for row in written.values()) == totals.lost
+    if TRADES in completeness:
+        account = completeness.account(TRADES)
+        assert account.issued_between(None, None).id_count() >= account.expected.id_count()
+        again = Account.of(TRADES, account.state())
+        assert again.state() == account.state()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from producers.effects import LedgerEvent
 from producers.ledger_events import LedgerEvents
 from shared.ledger import LedgerSeries, PendingEvents, ledger_record
 from shared.messages import decode, encode
@@ -67,3 +68,13 @@ def test_a_point_that_the_store_refused_is_taken_back() -> None:
     assert [(event["first"], event["last"]) for event in pending.messages(0)] == [(1, 2), (4, 5)]
     pending.clear()
     assert not pending
+
+
+def test_trades_of_a_known_time_keep_it_when_others_without_one_follow() -> None:
+    events = LedgerEvents("binance", "BTCUSDC")
+    for number in range(1, 4):
+        events.expect_trade(number, 60_000 + number, 5)
+    events.enter(LedgerEvent("expected", 4, 9), "trades", None, 5, "stream")
+    events.enter(LedgerEvent("expected", 10, 12), "trades", None, 5, "stream")
+    ranges = [(event["first"], event["last"], event["event_time_ms"]) for event in events.flush()]
+    assert ranges == [(1, 3, 60_003), (4, 12, None)]
