@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, Protocol
 
+from consumers.enrich.kline_series import RECENT_BARS
 from consumers.enrich.klines import KlineEnricher
 from consumers.enrich.port import Enricher, Record
 from consumers.enrich.trade_windows import MINUTE_MS
 from consumers.enrich.trades import StoredTrade, TradeEnricher
 from consumers.indicators.bars import Bar
-from consumers.stores.port import Reader
+from consumers.measurements import KLINE
+from consumers.stores.port import Reader, Row
 
 log: Final = logging.getLogger(__name__)
 
@@ -45,7 +48,9 @@ class StoreHistory:
     def _seed_klines(self, enricher: KlineEnricher, records: Sequence[Record]) -> None:
         for (exchange, symbol), partition in enricher.unknown_series(records).items():
             tags = {"exchange": exchange, "symbol": symbol, "interval": str(self._interval)}
-            enricher.seed(exchange, symbol, partition, map(_bar, self._reader.read("kline", tags)))
+            newest: deque[Row] = deque(maxlen=RECENT_BARS)
+            enricher.seed(exchange, symbol, partition, _bars(self._reader.read("kline", tags), newest))
+            enricher.recall(exchange, symbol, filter(_is_whole, map(_stored, newest)))
             log.info("%s %s: indicators rebuilt from the store", symbol, self._interval)
 
     def _seed_trades(self, enricher: TradeEnricher, records: Sequence[Record]) -> None:
@@ -58,6 +63,23 @@ class StoreHistory:
             first = minute if whole_from is None else min(minute, whole_from)
             trades = map(_trade, self._reader.read("trade", tags, from_ns=first * MINUTE_MS * 1_000_000))
             enricher.seed(exchange, symbol, partition, first, trades)
+
+
+def _bars(rows: Iterable[Row], newest: deque[Row]) -> Iterator[Bar]:
+    """The rows' bars; the last rows stay in `newest`."""
+    for row in rows:
+        newest.append(row)
+        yield _bar(row)
+
+
+def _stored(row: Any) -> tuple[int, tuple[Any, ...]]:
+    """Open time in ms, and the values in the order of the measurement's columns."""
+    return row["time_ns"] // 1_000_000, tuple(row.get(column.name) for column in KLINE.columns)
+
+
+def _is_whole(stored: tuple[int, tuple[Any, ...]]) -> bool:
+    """Whether a bar has all its values: what is no finite number is not stored."""
+    return None not in stored[1]
 
 
 def _bar(row: Any) -> Bar:

@@ -67,6 +67,7 @@ class KlineSeries:
         # Origin of an unusable state: if the rebuilt one begins elsewhere, the ledger reports it.
         self.superseded_origin_ms: int | None = None
         # Bars up to here are in the state: before this offset they are re-read, not repeated by the producer.
+        # With `ANY_OFFSET` some may be others than those that were read.
         self.reread_until_ms = -1
         self.reread_before = 0
 
@@ -74,6 +75,18 @@ class KlineSeries:
         """Whether a bar was read and stored before the restart."""
         before = open_time_ms <= self.reread_until_ms and offset < self.reread_before
         return before and number not in self.holes
+
+    def replaces(self, open_time_ms: int, checksum: int) -> bool:
+        """Whether a bar in the state came with other values, and is not read a second time."""
+        known = self.recent.get(open_time_ms)
+        return self.reread_before == ANY_OFFSET and known is not None and known != checksum
+
+    def replaced(self, offset: int, open_time_ms: int, checksum: int) -> None:
+        """Other values of a bar in the state have been read: only what is remembered of it changes."""
+        self.recent[open_time_ms] = checksum
+        self.dirty_bars += 1
+        if self.dirty_from is None:
+            self.dirty_from = offset
 
     def remember(self, open_time_ms: int, checksum: int) -> None:
         self.recent[open_time_ms] = checksum

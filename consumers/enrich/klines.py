@@ -30,6 +30,7 @@ SNAPSHOT_BARS: Final = 60
 # reason to rebuild; the tolerance of single bars is `AHEAD_MS`.
 _STATE_AHEAD_MS: Final = 86_400_000 + AHEAD_MS
 _TOO_LATE: Final = "too late for the indicators, which continued without it; the bar itself is stored"
+_REVISED: Final = "the bar arrived again with other values"
 _TOO_OLD: Final = "the bar arrived again so late that its first values are no longer known; it is stored"
 
 
@@ -166,6 +167,16 @@ class KlineEnricher:
             series.reread_until_ms = bar.open_time_ms
             series.reread_before = ANY_OFFSET
 
+    def recall(self, exchange: str, symbol: str, bars: Iterable[tuple[int, tuple[Value, ...]]]) -> None:
+        """Know the newest of a seeded series' bars again, should they come with other values.
+
+        Args:
+            bars: open time in ms, and the values in the order of the measurement's columns.
+        """
+        series = self._series[message_key(exchange, symbol)]
+        for open_time_ms, values in bars:
+            series.remember(open_time_ms, checksum(values))
+
     def state_due(self, now_ms: int, *, everything: bool) -> list[StateRecord]:
         if not self._keeps_state:
             return []
@@ -237,6 +248,9 @@ class KlineEnricher:
         time_ns = open_time_ms * 1_000_000
         if series.has_read(offset, number, open_time_ms):
             # Written and reported again: whether the ledger has the event is unknown.
+            if series.replaces(open_time_ms, crc := checksum(values)):
+                events.add(counted, "revised", number, number, _REVISED)
+                series.replaced(offset, open_time_ms, crc)
             points.append(Point(klines, time_ns, values))
             events.add(counted, "stored", number, number)
             return
@@ -272,7 +286,7 @@ class KlineEnricher:
         elif before == checksum(values):
             events.add(counted, "duplicate", number, number)
         else:
-            events.add(counted, "revised", number, number, "the bar arrived again with other values")
+            events.add(counted, "revised", number, number, _REVISED)
 
     def _first(
         self, series: KlineSeries, counted: LedgerSeries, open_time_ms: int, events: PendingEvents

@@ -60,8 +60,9 @@ class Known:
 
     @property
     def read_before(self) -> int:
-        """Records before this offset may have been read; after a cut, records of any offset."""
-        if self.cut or self.committed is None:
+        """Records before this offset may have been read; records of any offset after a cut, or if the
+        partition is shorter than what was read of it."""
+        if self.cut or self.committed is None or self.committed > self.high:
             return _ANY
         return self.trail.marks[0].position if self.trail.marks else 0
 

@@ -9,9 +9,10 @@ import pytest
 
 from consumers.enrich.book import BookEnricher
 from consumers.enrich.klines import KlineEnricher
+from consumers.enrich.port import Known
 from consumers.enrich.trades import TradeEnricher
 from consumers.history import StoreHistory
-from tests.builders import NOW_MS
+from tests.builders import NOW_MS, kline
 from tests.consumer_doubles import SumOfCloses
 
 MINUTE_MS = 60_000
@@ -61,6 +62,7 @@ class Bars(KlineEnricher):
 
     def seed(self, exchange: str, symbol: str, partition: int, bars: Iterable[Any]) -> None:
         self.seeded.append((exchange, symbol, partition, list(bars)))
+        super().seed(exchange, symbol, partition, ())
 
 
 def stored_trade(time_ms: int) -> dict[str, Any]:
@@ -108,6 +110,43 @@ def test_all_bars_of_a_series_are_read() -> None:
     ((*series, bars),) = enricher.seeded
     assert series == ["binance", "BTCUSDC", 4]
     assert [tuple(bar) for bar in bars] == [(NOW_MS, 1.0, 4.0, 0.5, 2.0, 9.0)]
+
+
+def stored_bar(open_time_ms: int) -> dict[str, Any]:
+    return {
+        "time_ns": open_time_ms * 1_000_000,
+        "open": 100.0,
+        "high": 102.0,
+        "low": 99.0,
+        "close": 101.0,
+        "base_volume": 10.0,
+        "quote_volume": 1005.0,
+        "taker_buy_base_volume": 6.0,
+        "taker_buy_quote_volume": 603.0,
+        "trade_count": 12,
+    }
+
+
+@pytest.mark.parametrize(("close", "kinds"), [("101.0", {"stored"}), ("101.5", {"stored", "revised"})])
+def test_a_bar_that_comes_with_other_values_than_the_stored_ones_is_revised(
+    close: str, kinds: set[str]
+) -> None:
+    enricher = KlineEnricher(
+        "1m", SumOfCloses(), live_interval_ms=0, keeps_state=False, rebuilt_from_store=True
+    )
+    enricher.assign(0, Known(0, 0))
+    rows = [stored_bar(NOW_MS + number * MINUTE_MS) for number in range(40)]
+    records = [(0, 0, kline(open_time_ms=NOW_MS + 39 * MINUTE_MS, close=close))]
+    StoreHistory(Rows(*rows), "1m").seed(enricher, records)
+    assert {event["kind"] for event in enricher.receive(records, 0).events.messages(0)} == kinds
+
+
+def test_a_stored_bar_that_lacks_a_value_is_compared_with_none() -> None:
+    enricher = KlineEnricher("1m", SumOfCloses(), live_interval_ms=0, keeps_state=False)
+    row = {name: value for name, value in stored_bar(NOW_MS).items() if name != "quote_volume"}
+    records = [(0, 0, kline(open_time_ms=NOW_MS))]
+    StoreHistory(Rows(row), "1m").seed(enricher, records)
+    assert {event["kind"] for event in enricher.receive(records, 0).events.messages(0)} == {"stored"}
 
 
 def test_nothing_is_read_for_what_keeps_no_state_in_the_store() -> None:

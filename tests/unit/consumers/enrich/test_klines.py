@@ -337,6 +337,29 @@ def test_bars_that_come_again_after_a_cut_are_no_duplicates_and_move_no_indicato
     assert events(enriched) == [("stored", 2, 4)]
 
 
+@pytest.mark.parametrize(
+    "known",
+    [
+        pytest.param(Known(0, 1), id="nothing committed yet"),
+        pytest.param(Known(0, 3, committed=4), id="a topic made anew, shorter than what was read"),
+        pytest.param(
+            Known(0, 6, committed=4, trail=Trail([Mark(4, 1), Mark(2, 2)]), proved=2), id="after a cut"
+        ),
+    ],
+)
+def test_a_bar_that_comes_with_other_values_where_any_may_have_been_read_is_revised(known: Known) -> None:
+    before = fresh()
+    before.receive([bar(n, n) for n in range(4)], 0)
+    after = restarted(before, known)
+    enriched = after.receive([bar(0, 2), bar(1, 3, "7")], 0)
+    assert [row[3] for row in values(enriched, "kline")] == [100.0, 7.0]
+    assert events(enriched) == [("stored", 2, 3), ("revised", 3, 3)]
+    # Its new values are remembered, also over another restart, before which nothing is committed.
+    assert after.committable(0, 2).offset == 1
+    assert events(after.receive([bar(2, 3, "7")], 0)) == [("stored", 3, 3)]
+    assert events(restarted(after, known).receive([bar(2, 3, "7")], 0)) == [("stored", 3, 3)]
+
+
 def test_without_a_cut_a_bar_that_comes_again_is_a_duplicate() -> None:
     before = fresh()
     before.receive([bar(n, n) for n in range(4)], 0)
