@@ -105,17 +105,23 @@ class _Counted(NamedTuple):
     """What a ledger row counts.
 
     Attributes:
+        expected: all ids.
+        stored: those of them that were stored.
         lost: lost ids.
-        not_stored: expected ids that were not stored, excused ones among them.
     """
 
+    expected: int
+    stored: int
     lost: int
-    not_stored: int
 
     @classmethod
     def of(cls, row: Row) -> _Counted:
-        expected, stored, lost = (int(row.get(name) or 0) for name in ("expected", "stored", "lost"))
-        return cls(lost, expected - stored)
+        return cls(*(int(row.get(name) or 0) for name in cls._fields))
+
+    @property
+    def not_stored(self) -> int:
+        """Expected ids that were not stored, excused ones among them."""
+        return self.expected - self.stored
 
     @property
     def incomplete(self) -> int:
@@ -146,6 +152,7 @@ def _read_trades(
     minutes = {newest - newest % _MINUTE_NS, *lossy}
     trades: dict[int, int] = {}
     holes: dict[int, OpenHole] = {}
+    said: set[int] = set()
     for begin, end in _spans([*lossy, newest - _HOLES_NS], newest):
         # The neighbours show what is missing at the edges.
         before = _trades(reader.read("trade", tags, from_ns=newest - _REMEMBERED_NS, to_ns=begin, last=1))
@@ -168,6 +175,7 @@ def _read_trades(
         if not before:
             told_of = {minute: counts.lost for minute, counts in lossy.items() if begin <= minute < told}
             positions.unplaced.extend(_unplaced(symbol, told_of, between))
+            said.update(told_of)
     latest = max(split(item)[0] for item in trades)
     last_id = max(item for item in trades if split(item)[0] == latest)
     series_name = f"{exchange}:{symbol}:trades"
@@ -179,6 +187,15 @@ def _read_trades(
     for minute in sorted(minutes):
         there = _trades(reader.read("trade", tags, from_ns=minute, to_ns=minute + _MINUTE_NS))
         gone = [hole for hole in holes.values() if minute <= hole.after_ms * _MS < minute + _MINUTE_NS]
+        if minute in lossy and minute not in said and minute < newest - newest % _MINUTE_NS:
+            # As at the end of a numbering, which no neighbour shows.
+            beside = [hole for hole in holes.values() if minute in _minutes_beside([hole])]
+            shown = len(there) + sum(hole.last - hole.first + 1 for hole in beside)
+            not_shown = min(lossy[minute].lost, lossy[minute].expected - shown)
+            if not_shown > 0:
+                positions.unplaced.extend(_unplaced(symbol, {minute: not_shown}, ()))
+                if not gone:
+                    continue  # the row stays as it is
         positions.ledger.extend(_events_of_minute(ledger_series, there, gone, now_ms))
 
 

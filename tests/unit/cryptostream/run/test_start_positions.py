@@ -32,15 +32,15 @@ class Rows:
         self,
         trades: Iterable[tuple[int, int]],
         bars: Iterable[tuple[str, int]],
-        ledger: Iterable[tuple[str, str, int, int]] = (),
+        ledger: Iterable[tuple[Any, ...]] = (),
     ) -> None:
         self.rows: dict[str, list[dict[str, Any]]] = {
             "trade": [{**ROW, "trade_id": id_, "time_ns": ms * 1_000_000 + id_ % 1000} for id_, ms in trades],
             "kline": [{**ROW, "interval": interval, "time_ns": ms * 1_000_000} for interval, ms in bars],
             "ledger": [
                 {**ROW, "stream": stream, "interval": interval, "time_ns": ms * 1_000_000}
-                | {"expected": lost, "stored": 0, "lost": lost}
-                for stream, interval, ms, lost in ledger
+                | {"expected": lost + sum(stored), "stored": sum(stored), "lost": lost}
+                for stream, interval, ms, lost, *stored in ledger
             ],
         }
 
@@ -66,7 +66,7 @@ def positions(
     trades: Iterable[tuple[int, int]] = (),
     bars: Iterable[tuple[str, int]] = (),
     intervals: tuple[str, ...] = ("1s", "1m"),
-    ledger: Iterable[tuple[str, str, int, int]] = (),
+    ledger: Iterable[tuple[Any, ...]] = (),
     base: int | None = None,
 ) -> StartPositions:
     bases = {} if base is None else {"BTCUSDC": base}
@@ -143,6 +143,17 @@ def test_what_the_ledger_calls_lost_and_nothing_gives_the_place_of_is_said() -> 
     read = positions(trades=long_ago(), ledger=[("trades", "", START_MS, 3)])
     assert read.missing == {}
     assert len(read.unplaced) == 1 and read.unplaced[0].startswith("BTCUSDC trades: 3 missing")
+
+
+def test_what_an_earlier_numbering_lost_at_its_end_is_said_and_stays_lost() -> None:
+    old = [(1, START_MS - 20 * MINUTE_MS), *((item, START_MS + item) for item in range(2, 12))]
+    new = [(number(1, item), START_MS + 2 * MINUTE_MS + item) for item in range(1, 6)]
+    read = positions(trades=[*old, *new], ledger=[("trades", "", START_MS, 3, 10)])
+    assert read.missing == {}
+    assert len(read.unplaced) == 1 and read.unplaced[0].startswith("BTCUSDC trades: 3 missing in the minute")
+    # Without events of that minute its row stays.
+    newest = number(1, 1), number(1, 5)
+    assert said(read.ledger) == [("expected", *newest), ("stored", *newest)]
 
 
 def test_what_is_missing_before_the_first_trade_is_handed_over_from_where_the_series_begins() -> None:
