@@ -87,7 +87,7 @@ class LedgerSeries(BaseModel):
 
     Attributes:
         interval: "" for trades.
-        lost: neither stored nor excused, of periods that are over for two minutes.
+        lost: neither stored nor excused, or stored and wrong, of periods that are over for two minutes.
         in_flight: the same of newer periods: most are on their way.
         counted_from_ms: begin of the oldest period of the span from which on none is left out.
         counted_to_ms: end of the newest period that is counted.

@@ -14,7 +14,7 @@ from consumers.ledger_account import ISSUED, MAX_RANGES, SETS, Account, MinuteRo
 from shared.id_ranges import IdRanges
 from shared.intervals import INTERVAL_MS
 from shared.ledger import LedgerSeries
-from shared.messages import LedgerMessage
+from shared.messages import AS_TRADES_SAY, TRADES_SAY, LedgerMessage
 
 __all__ = ["MAX_RANGES", "CompletenessLedger", "MinuteRow", "Totals", "period_ms", "refusal"]
 
@@ -51,7 +51,7 @@ class CompletenessLedger:
         undated = message["stream"] == "trades" and message["event_time_ms"] is None
         if undated and message["kind"] in ISSUED:
             account.dates.hear(min(message["received_time_ms"], MAX_TIME_MS))
-        self._change(series, account.enter(message["kind"], first, last, message["event_time_ms"]))
+        self._change(series, account.enter(_entry(message), first, last, message["event_time_ms"]))
         return None
 
     def expect_by_clock(self, now_ms: int) -> list[LedgerSeries]:
@@ -142,6 +142,20 @@ class CompletenessLedger:
     def _change(self, series: LedgerSeries, periods: IdRanges) -> None:
         if periods:
             self._changed.setdefault(series, IdRanges()).update(periods)
+
+
+def _entry(message: LedgerMessage) -> str:
+    """What an account makes of an event: its kind, but for a bar that its trades contradict, or no more.
+
+    Other revised bars are right as they are stored: a late trade went into one that we build.
+    """
+    detail = message["detail"] or ""
+    if message["kind"] == "revised" and message["stream"] == "klines":
+        if detail.startswith(TRADES_SAY):
+            return "different"
+        if detail.startswith(AS_TRADES_SAY):
+            return "corrected"
+    return message["kind"]
 
 
 def refusal(message: LedgerMessage) -> str | None:

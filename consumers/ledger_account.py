@@ -19,15 +19,18 @@ _MAX_ROWS: Final = 100_000
 # Kinds by which a producer reports the exchange's progress.
 _HEARD: Final = frozenset(("expected", "halted", "offline", "lost", "incomplete", "gap"))
 
-# A range is two integers of some 36 bytes: eight sets of this size stay under 7 MB a series.
+# A range is two integers of some 36 bytes: ten sets of this size stay under 8 MB a series.
 MAX_RANGES: Final = 10_000
 # The sets that ids are added to, by the kind of the event. Lost ids were issued, whether or not they were
-# expected before; incomplete ones count as lost although they are stored. Other kinds (gap, late, revised,
-# unsynced) change no set; their outcome is reported apart.
+# expected before; incomplete ones, and bars whose values their trades contradict (`different`), count as lost
+# although they are stored. Other kinds (gap, late, unsynced) and other revised bars change no set; their
+# outcome is reported apart.
 _ENTERED: Final[dict[str, tuple[str, ...]]] = {
     "expected": ("expected",),
     "lost": ("expected",),
     "incomplete": ("expected", "incomplete"),
+    "different": ("expected", "different"),
+    "corrected": ("corrected",),
     "stored": ("stored", "_accounted"),
     "repaired": ("repaired",),
     "halted": ("halted", "_accounted"),
@@ -36,6 +39,7 @@ _ENTERED: Final[dict[str, tuple[str, ...]]] = {
 }
 # Kinds of ids that were issued.
 ISSUED: Final = frozenset(kind for kind, names in _ENTERED.items() if "expected" in names)
+_WRONG: Final = ("incomplete", "different", "corrected")
 SETS: Final = ("expected", "stored", "repaired", "halted", "offline", "duplicates")
 
 
@@ -79,6 +83,8 @@ class Account:
             holds bars that were issued by the exchange's clock alone.
         heard: the newest id that a producer has reported; None before the first.
         incomplete: ids that are lost in part: nothing accounts for them, also if they are stored.
+        different: bars whose values their trades contradict: nothing accounts for them either, unless they
+            are `corrected`, whichever is known first.
         stopped_ms: when the producer was stopped; None while it carries the series, or is dead.
         dates: of trades.
     """
@@ -93,7 +99,9 @@ class Account:
         self.offline = IdRanges()
         self.duplicates = IdRanges()
         self.incomplete = IdRanges()
-        self._accounted = IdRanges()  # stored, halted or offline, and not incomplete
+        self.different = IdRanges()
+        self.corrected = IdRanges()
+        self._accounted = IdRanges()  # stored, halted or offline, and neither incomplete nor wrong
         self._floor = _INT64_MIN  # ids below are rolled up
         self._rolled_up = Totals(0, 0, 0, 0, 0, 0, 0)
         self.heard: int | None = None
@@ -119,7 +127,11 @@ class Account:
         for ids in entered:
             ids.add(first, last)
         self._excuse_no_stored(first, last)
-        self._accept_no_incomplete(first, last)
+        if kind == "corrected":
+            # As if they were stored now; the next line takes back what is still incomplete.
+            for ids in (self.stored, self.halted, self.offline):
+                self._accounted.update(IdRanges(ids.within(first, last)))
+        self._accept_no_wrong(first, last)
         time_ms = event_time_ms if trades and kind in ISSUED else None
         periods = IdRanges() if follows and time_ms is not None else self._periods(first, last)
         if time_ms is not None:
@@ -137,10 +149,15 @@ class Account:
             self.halted.remove(begin, end)
             self.offline.remove(begin, end)
 
-    def _accept_no_incomplete(self, first: int, last: int) -> None:
-        """Nothing accounts for incomplete ids, whichever event came first."""
-        for begin, end in self.incomplete.within(first, last):
+    def _accept_no_wrong(self, first: int, last: int) -> None:
+        """Nothing accounts for incomplete ids and wrong bars, whichever event came first."""
+        for begin, end in (*self.incomplete.within(first, last), *self.wrong(first, last)):
             self._accounted.remove(begin, end)
+
+    def wrong(self, first: int = _INT64_MIN, last: int = _INT64_MAX) -> IdRanges:
+        """Bars whose values their trades contradict, and that are not corrected; of these ids."""
+        different = IdRanges(self.different.within(first, last))
+        return different.difference(IdRanges(self.corrected.within(first, last))) if different else different
 
     def expect_to(self, last: int) -> IdRanges:
         """Expect bars up to `last`, closed by the exchange's clock; the periods whose rows change."""
@@ -221,7 +238,7 @@ class Account:
 
     def _sets(self) -> Iterator[IdRanges]:
         yield self._accounted
-        yield self.incomplete
+        yield from (self.incomplete, self.different, self.corrected)
         for name in SETS:
             yield getattr(self, name)
 
@@ -241,7 +258,7 @@ class Account:
         """The state as JSON values; `settled` are the totals that were rolled up."""
         return {
             "sets": {name: getattr(self, name).distances() for name in SETS},
-            "incomplete": self.incomplete.distances(),
+            **{name: getattr(self, name).distances() for name in _WRONG},
             "floor": self._floor,
             "settled": self._rolled_up[:-1],
             "heard": self.heard,
@@ -257,9 +274,10 @@ class Account:
             setattr(account, name, IdRanges.of_distances(state["sets"][name]))
         for ids in (account.stored, account.halted, account.offline):
             account._accounted.update(ids)
-        # Snapshots of earlier versions have none.
-        account.incomplete = IdRanges.of_distances(state.get("incomplete", ()))
-        account._accept_no_incomplete(_INT64_MIN, _INT64_MAX)
+        for name in _WRONG:
+            # Snapshots of earlier versions have none.
+            setattr(account, name, IdRanges.of_distances(state.get(name, ())))
+        account._accept_no_wrong(_INT64_MIN, _INT64_MAX)
         account._floor = state["floor"]
         account._rolled_up = Totals(*state["settled"])
         account.heard, account.stopped_ms = state["heard"], state["stopped_ms"]

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from shared.id_ranges import IdRanges
 from shared.ledger import LedgerSeries
-from shared.messages import LedgerMessage
+from shared.messages import TRADES_SAY, LedgerMessage
 
 INCIDENT_KINDS: Final = frozenset(("gap", "late", "revised", "incomplete", "unsynced", "uncarried"))
 _KEPT: Final = 20
@@ -33,11 +33,13 @@ class SeriesIncidents:
 
     Attributes:
         late: ids of bars that came after later ones and have no indicators.
+        trades_say: by open time, what the trades of the newest bars that they contradict say.
     """
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
         self.late = IdRanges()
+        self.trades_say: dict[int, str] = {}
         self._newest: dict[str, deque[Incident]] = {}
         self._revised: deque[Incident] = deque(maxlen=_REVISED)
 
@@ -58,6 +60,10 @@ class SeriesIncidents:
             if incident in self._revised:
                 return
             self._revised.append(incident)
+            if detail and detail.startswith(TRADES_SAY):
+                self.trades_say[first] = detail
+                if len(self.trades_say) > _REVISED:
+                    del self.trades_say[next(iter(self.trades_say))]
         if kind == "uncarried" and newest and newest[-1].first == first:
             newest[-1] = incident  # the same span, longer
         else:
@@ -78,6 +84,7 @@ class SeriesIncidents:
         return {
             "counts": self.counts,
             "late": self.late.distances(),
+            "trades_say": list(self.trades_say.items()),
             "newest": [list(incident) for incident in self.newest()],
         }
 
@@ -87,6 +94,8 @@ class SeriesIncidents:
         incidents = cls()
         incidents.counts = dict(state["counts"])
         incidents.late = IdRanges.of_distances(state["late"])
+        # Snapshots of earlier versions have none.
+        incidents.trades_say = {int(open_ms): str(detail) for open_ms, detail in state.get("trades_say", ())}
         for fields in state["newest"]:
             incident = Incident(*fields)
             incidents._newest.setdefault(incident.kind, deque(maxlen=_KEPT)).append(incident)

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from producers.effects import LedgerEvent
 from shared.intervals import INTERVAL_MS
-from shared.messages import KlineMessage, TradeMessage
+from shared.messages import TRADES_SAY, KlineMessage, TradeMessage
 from shared.trade_ids import split
 
 # Trades kept for bars that are open or wait for a repair: 30 MB.
@@ -126,6 +126,23 @@ def differences(kline: KlineMessage, candle: Candle, *, rounded: bool = False) -
         if deviation > allowed:
             found.append(f"{name} {value:f}" if type(value) is Decimal else f"{name} {value}")
     return found
+
+
+def is_as_said(kline: KlineMessage, detail: str) -> bool:
+    """Whether a bar has the values of its trades, by the detail of the event that named those that differed.
+
+    What is said of ids, as of trades that are in no bar, no values can settle.
+    """
+    bar: Any = kline
+    for said in detail.removeprefix(TRADES_SAY).split("; "):
+        name, _, value = said.partition(" ")
+        if name not in Candle._fields:
+            return False
+        # The exchange may round each product.
+        allowed = kline["trade_count"] * _SMALLEST if "quote" in name else 0
+        if abs(Decimal(bar[name]) - Decimal(value)) > allowed:
+            return False
+    return True
 
 
 class CandleAudit:
@@ -389,7 +406,7 @@ class CandleAudit:
         if found:
             self.different += 1
             open_time = kline["open_time_ms"]
-            detail = f"trades say {'; '.join(found)}"
+            detail = f"{TRADES_SAY}{'; '.join(found)}"
             events.append((kline["interval"], LedgerEvent("revised", open_time, open_time, detail=detail)))
 
 

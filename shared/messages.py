@@ -92,6 +92,10 @@ class LedgerMessage(_Message):
 
 # How the detail of the last `uncarried` event of a span ends.
 CARRIED_AGAIN: Final = "; carried again"
+# How the detail of a `revised` event begins that names what the trades of a closed bar contradict, and of one
+# that says that the bar was published again as its trades have it.
+TRADES_SAY: Final = "trades say "
+AS_TRADES_SAY: Final = "published again, as its trades say"
 
 AnyMessage = KlineMessage | TradeMessage | DepthMessage | BookMessage | QuoteMessage | LedgerMessage
 

@@ -141,8 +141,9 @@ class Ledger(Message):
 
     `uncarried` is about a time: from when to when (ms) the exchange had data that the stream did not carry;
     it counts 0, and `detail` says why. `incomplete` bars are published, and trades that they have or may have
-    are not in them, or are not the one whose price they repeat. `stopped` is a producer's last event of a
-    series at an orderly stop, with the time of the stop.
+    are not in them, or are not the one whose price they repeat. `revised` bars are right as published last,
+    unless `detail` begins with "trades say": their values are not those of their trades. `stopped` is a
+    producer's last event of a series at an orderly stop, with the time of the stop.
     """
 
     stream: Annotated[LedgerStream, Expected("a stream that the ledger knows")]

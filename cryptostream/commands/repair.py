@@ -1,12 +1,14 @@
-"""`cryptostream repair`: fetches missing bars and trades of a series over REST (DESIGN §4.5, §5)."""
+"""`cryptostream repair`: fetches missing bars and trades, and wrong bars, over REST (DESIGN §4.5, §5)."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import sys
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 from consumers.stores.factory import open_reader
@@ -77,14 +79,23 @@ def run(args: argparse.Namespace) -> int:
     series = _series(claims, asked.span)
     first, last = _range(claims, series, asked)
     ids = missing(first, last, _known(claims, series))
+    wrong = _wrong(claims, series, ids)
     count = max(last - first + 1, 0)
-    text = f"{count:,} looked at, {ids.id_count():,} missing{_ranges(series, ids)}"
+    aside = f" ({len(wrong):,} of them stored, and not as their trades say)" if wrong else ""
+    text = f"{count:,} looked at, {ids.id_count():,} missing{aside}{_ranges(series, ids)}"
     sys.stdout.write(f"{name_of(series)}: {text}\n")
     if args.dry_run:
         return 0
     if args.indicators:
         _forget_indicators(settings, series)
-    return asyncio.run(_repair(settings, series, ids)) if ids else 0
+    return asyncio.run(_repair(settings, series, ids, wrong)) if ids else 0
+
+
+def _wrong(claims: Claims, series: LedgerSeries, ids: IdRanges) -> dict[int, str | None]:
+    """The wrong bars among them, with what their trades say where that is known."""
+    said = claims.trades_say(series)
+    bars = (range(first, last + 1) for first, last in claims.wrong(series))
+    return {number: said.get(number) for number in chain.from_iterable(bars) if number in ids}
 
 
 def _forget_indicators(settings: Settings, series: LedgerSeries) -> None:
@@ -99,11 +110,13 @@ def _forget_indicators(settings: Settings, series: LedgerSeries) -> None:
     )
 
 
-async def _repair(settings: Settings, series: LedgerSeries, ids: IdRanges) -> int:
+async def _repair(
+    settings: Settings, series: LedgerSeries, ids: IdRanges, wrong: Mapping[int, str | None]
+) -> int:
     publisher = Publisher(broker_address(settings))
     topic = TRADES if series.stream == "trades" else klines_topic(series.interval)
     publisher.start(frozenset((topic, LEDGER, DEAD_LETTERS)))
-    repair = Repair(settings, series, publisher)
+    repair = Repair(settings, series, publisher, wrong=wrong)
     failure: CryptoStreamError | None = None
     try:
         await repair.run(ids)
@@ -122,7 +135,8 @@ async def _repair(settings: Settings, series: LedgerSeries, ids: IdRanges) -> in
     if failure is not None:
         raise failure
     if left:
-        sys.stdout.write(f"REST cannot give: {left.id_count():,}{_ranges(series, left)}\n")
+        aside = " (or not as the trades say)" if any(number in left for number in wrong) else ""
+        sys.stdout.write(f"REST cannot give{aside}: {left.id_count():,}{_ranges(series, left)}\n")
     return 1 if left else 0
 
 
@@ -197,7 +211,13 @@ def _known(claims: Claims, series: LedgerSeries) -> Known:
             ).ids
     except (StoreError, UsageError) as error:
         sys.stderr.write(f"warning: {error}; going by the ledger alone\n")
-    return Known(claims.ever_stored(series), claims.halted(series), found, claims.expired(series))
+    return Known(
+        claims.ever_stored(series),
+        claims.halted(series),
+        found,
+        claims.expired(series),
+        claims.wrong(series),
+    )
 
 
 def _ranges(series: LedgerSeries, ids: IdRanges) -> str:

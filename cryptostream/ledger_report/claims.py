@@ -105,6 +105,15 @@ class Claims:
         """Bars that do not exist, since the exchange was closed; read-only."""
         return self._ledger.ranges(series)["halted"]
 
+    def wrong(self, series: LedgerSeries) -> IdRanges:
+        """Stored bars whose values their trades contradict, and that are not corrected."""
+        return self._ledger.account(series).wrong()
+
+    def trades_say(self, series: LedgerSeries) -> dict[int, str]:
+        """What the trades of the newest of them say, by id."""
+        said = self._book.incidents_of(series).trades_say
+        return {open_ms // series.unit: detail for open_ms, detail in said.items()}
+
     def last_expected(self, series: LedgerSeries) -> int:
         """The highest id expected at the end of the topic."""
         return self._ends[series]
@@ -216,6 +225,7 @@ class Claims:
             duplicates=counted["duplicates"],
             lost_ranges=tuple((first * series.unit, last * series.unit) for first, last in lost),
             unknown=unheard.id_count(),
+            different=IdRanges(_cut(self.wrong(series), windows)).id_count(),
         )
 
     def _young(self, series: LedgerSeries) -> IdRanges:

@@ -172,7 +172,8 @@ def _lost_lines(reports: Sequence[SeriesReport], *, several: bool) -> Iterator[s
             )
             more = len(report.lost_ranges) - _LOST_SHOWN
             newest = f", the newest of {len(report.lost_ranges):,} ranges" if more > 0 else ""
-            yield f"lost: {name}: {report.lost:,}: {shown}{newest}"
+            wrong = f" ({report.different:,} stored, and not as their trades say)" if report.different else ""
+            yield f"lost: {name}: {report.lost:,}{wrong}: {shown}{newest}"
         if report.on_their_way:
             yield f"on their way: {name}: {report.on_their_way:,} of the last two minutes"
 

@@ -101,6 +101,8 @@ class SeriesReport:
         on_their_way: expected a moment ago and not stored yet; no loss.
         unknown: issued by the exchange's clock, and not reported by any producer. None if the source does
             not tell it.
+        different: how many of the lost are stored bars whose values their trades contradict; minute rows do
+            not tell them apart.
         lost_ranges: trade ids, or open times in ms; from minute rows the minutes of the lost ids.
         by_minutes: `lost_ranges` are minutes.
     """
@@ -117,6 +119,7 @@ class SeriesReport:
     on_their_way: int = 0
     by_minutes: bool = False
     unknown: int | None = None
+    different: int = 0
 
     @staticmethod
     def order(series: LedgerSeries) -> tuple[str, str, int, str]:

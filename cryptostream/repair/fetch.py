@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final
 
 from cryptostream.output import ProgressLine
+from producers.candle_audit import is_as_said
 from producers.clock import Clock
 from producers.exchanges.registry import exchange_named
 from producers.exchanges.rest_port import PAGE
@@ -15,8 +17,8 @@ from producers.ledger_events import LedgerEvents
 from producers.publisher import Publisher
 from shared.dead_letters import Origin, dead_letter
 from shared.id_ranges import IdRanges
-from shared.ledger import LedgerSeries
-from shared.messages import LedgerMessage, encode, message_key
+from shared.ledger import LedgerSeries, ledger_record
+from shared.messages import AS_TRADES_SAY, LedgerMessage, encode, message_key
 from shared.settings import Settings
 from shared.topics import LEDGER, TRADES, klines_topic
 from shared.trade_ids import in_numbering, number_of, split
@@ -34,22 +36,25 @@ class Known:
         halted: bars that do not exist, since the exchange was closed.
         found: ids in the store; None if it could not be read.
         expired: points up to this id may have expired: there the ledger's claims count.
+        wrong: stored bars whose values their trades contradict.
     """
 
     stored: IdRanges
     halted: IdRanges
     found: IdRanges | None
     expired: int
+    wrong: IdRanges = field(default_factory=IdRanges)
 
 
 def missing(first: int, last: int, known: Known) -> IdRanges:
-    """The ids from `first` to `last` that are not in the store."""
+    """The ids from `first` to `last` that are not in the store, or wrong there."""
     stored = known.stored
     if known.found is not None:
         stored = IdRanges(known.stored.within(-(2**63), known.expired))
         stored.update(known.found)
     ids = IdRanges([(first, last)]) if first <= last else IdRanges()
-    return ids.difference(stored).difference(known.halted)
+    wrong = IdRanges(known.wrong.within(known.expired + 1, 2**63 - 1))
+    return ids.difference(stored.difference(wrong)).difference(known.halted)
 
 
 def pages(ids: IdRanges) -> Iterator[tuple[int, int]]:
@@ -67,10 +72,22 @@ class Repair:
     """Repairs one series; `repaired` has the delivered pages even if a later one fails.
 
     Use and `close` it in one event loop.
+
+    Args:
+        wrong: stored bars whose values their trades contradict, with what these say where it is known. REST's
+            bar takes the place of one only if it is as they say.
     """
 
-    def __init__(self, settings: Settings, series: LedgerSeries, publisher: Publisher) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        series: LedgerSeries,
+        publisher: Publisher,
+        *,
+        wrong: Mapping[int, str | None] = MappingProxyType({}),
+    ) -> None:
         self._series = series
+        self._wrong = wrong
         self._publisher = publisher
         self._key = message_key(series.exchange, series.symbol)
         self._topic = TRADES if series.stream == "trades" else klines_topic(series.interval)
@@ -97,7 +114,8 @@ class Repair:
             for first, last in pages(ids):
                 if last >= oldest_available:
                     rows, oldest_available = await self._fetch(first, last)
-                    self._publish([row for row in rows if self._id_of(row) in ids])
+                    wanted = (row for row in rows if self._id_of(row) in ids)
+                    self._publish([row for row in wanted if may_replace(row, self._id_of(row), self._wrong)])
                 line.advance(ids.intersection_count(first, last))
 
     async def _fetch(self, first: int, last: int) -> tuple[Sequence[Any], int]:
@@ -118,7 +136,8 @@ class Repair:
             self._publisher.send(self._topic, self._key, encode(row))
         # The ledger's events follow only when the rows are on their topic.
         self._publisher.flush_now(_DELIVERY_S)
-        for event in backfill_events(rows):
+        corrected = [row for row in rows if self._id_of(row) in self._wrong]
+        for event in (*backfill_events(rows), *correction_events(self._series, corrected)):
             self._publisher.send(LEDGER, self._key, encode(event))
         self._publisher.flush_now(_DELIVERY_S)
         for row in rows:
@@ -133,6 +152,31 @@ class Repair:
         self.rejected += 1
         key = message_key(self._series.exchange, symbol)
         self._publisher.send_dead_letter(dead_letter(Origin(reason, source, -1, -1, SERVICE), key, value))
+
+
+def may_replace(row: Any, ident: int, wrong: Mapping[int, str | None]) -> bool:
+    """Whether REST's row is what is missing, or what the trades of a wrong bar say."""
+    if ident not in wrong:
+        return True
+    said = wrong[ident]
+    return said is not None and is_as_said(row, said)
+
+
+def correction_events(series: LedgerSeries, bars: Iterable[Any]) -> list[LedgerMessage]:
+    """Ledger events of bars that were wrong, and were published again as their trades have them."""
+    return [
+        ledger_record(
+            series,
+            "revised",
+            bar["open_time_ms"],
+            bar["open_time_ms"],
+            event_time_ms=bar["open_time_ms"],
+            received_time_ms=bar["received_time_ms"],
+            source="backfill",
+            detail=AS_TRADES_SAY,
+        )
+        for bar in bars
+    ]
 
 
 def backfill_events(messages: Iterable[Any]) -> list[LedgerMessage]:

@@ -152,6 +152,7 @@ class MetricsTail:
                 series.interval,
                 *totals._replace(stored=min(totals.stored, totals.expected - totals.lost)),
                 exchange=series.exchange,
+                different=_open_times(series, self._ledger.account(series).wrong()),
             )
             for series, totals in self._ledger.totals().items()
         ]
@@ -252,6 +253,10 @@ class MetricsTail:
             first_ms = last_ms = time_ms
         before = self._times.get(series, (first_ms, last_ms))
         self._times[series] = min(before[0], first_ms), max(before[1], last_ms)
+
+
+def _open_times(series: LedgerSeries, bars: IdRanges) -> tuple[tuple[int, int], ...]:
+    return tuple((first * series.unit, last * series.unit) for first, last in bars)
 
 
 def _restarts_of(metrics: dict[str, Any], restarts: Mapping[str, int]) -> int:

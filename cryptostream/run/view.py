@@ -72,6 +72,8 @@ class LedgerRow:
 
     Attributes:
         symbol: with its exchange before it where a run has several.
+        lost: bars that their trades contradict included.
+        different: of these bars, the ranges of open times.
     """
 
     symbol: str
@@ -86,6 +88,7 @@ class LedgerRow:
     duplicates: int = 0
     lost_ranges: tuple[tuple[int, int], ...] = ()
     exchange: str = ""
+    different: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

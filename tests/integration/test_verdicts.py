@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import subprocess
 import sys
 import urllib.request
@@ -136,6 +137,22 @@ def test_an_undisturbed_run_says_what_it_has_looked_at(start: Callable[..., Run]
         assert run.wait() == 0, run.said
     assert "trades up to the exchange's newest ids, bars up to " in run.said
     assert "rows counted in the store" in run.said
+
+
+def test_bars_that_differ_from_their_trades_are_told_and_stay_known_without_a_broker(
+    start: Callable[..., Run], tmp_path: Path
+) -> None:
+    with exchange("--fault", "wrong_kline:from=0,to=600,probability=0.5,intervals=1s") as host:
+        run = start(
+            *("--source", "live", "--symbols", "BTCUSDC", "--intervals", "1s,1m"),
+            *("--broker", "memory", "--data-dir", "data", "--duration", "10"),
+            **live(host, host),
+        )
+        assert run.wait() == 1, run.said
+    assert re.search(r"BTCUSDC klines 1s: \d+ differ from their trades: open times ", at_the_end(run))
+    assert "NOT COMPLETE" in run.said and "nothing lost" not in at_the_end(run)
+    (row,) = rows(tmp_path / STORE, "SELECT sum(lost) AS lost FROM ledger WHERE interval = '1s'")
+    assert row["lost"] > 0
 
 
 def test_a_directory_of_the_broker_in_memory_is_refused_to_another_one(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from cryptostream.run.proof.checks import Result, Status, ranges_text
 from cryptostream.run.view import LEDGER_COUNTS, LedgerRow
+from shared.id_ranges import IdRanges
+from shared.intervals import INTERVAL_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ def classify(
         checked: what was checked, for the last line of a complete run.
     """
     faults = [
-        *map(_missing, filter(lambda row: row.lost, ledger)),
+        *(line for row in ledger for line in _faults(row)),
         *(str(result) for result in results if result.status is not Status.OK),
         *unclean,
     ]
@@ -110,6 +112,19 @@ def merged_by_stream(ledger: Sequence[LedgerRow]) -> tuple[LedgerRow, ...]:
     return tuple(sums.values())
 
 
-def _missing(row: LedgerRow) -> str:
+def _faults(row: LedgerRow) -> Iterator[str]:
+    """What a series lacks, and which of its bars are wrong."""
     name = " ".join(filter(None, (row.symbol, row.stream, row.interval)))
-    return f"{name}: {row.lost:,} missing: {ranges_text(row.stream, row.lost_ranges)}"
+    unit = INTERVAL_MS.get(row.interval, 1)
+    different = _numbers(row.different, unit)
+    if missing := row.lost - different.id_count():
+        left = _numbers(row.lost_ranges, unit).difference(different)
+        shown = [(first * unit, last * unit) for first, last in left]
+        yield f"{name}: {missing:,} missing: {ranges_text(row.stream, shown)}"
+    if different:
+        shown = list(row.different)
+        yield f"{name}: {different.id_count():,} differ from their trades: {ranges_text(row.stream, shown)}"
+
+
+def _numbers(ranges: Iterable[tuple[int, int]], unit: int) -> IdRanges:
+    return IdRanges((first // unit, last // unit) for first, last in ranges)

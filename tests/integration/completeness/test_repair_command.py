@@ -22,7 +22,7 @@ from tests.integration.completeness.place import (
     said_of,
     times_of,
 )
-from tests.integration.fake_exchange import MINUTE_MS, FakeExchange, fake_exchange
+from tests.integration.fake_exchange import MINUTE_MS, FakeExchange, bar_row, fake_exchange
 
 
 @pytest.fixture
@@ -104,6 +104,40 @@ def test_bars_are_repaired_and_what_rest_cannot_give_is_named(
     assert "repaired: 7: open times" in out
     assert "REST cannot give: 5: open times" in out
     place.consume([], bars=25, trades=0)
+
+
+def test_a_bar_that_differs_from_its_trades_is_lost_until_rest_has_it_as_they_say(
+    on_sqlite: Place, exchange: FakeExchange
+) -> None:
+    place = on_sqlite
+    symbol, key = place.symbol, place.key
+    right, never = START_MS + 3 * MINUTE_MS, START_MS + 4 * MINUTE_MS
+    close = bar_row(right)[4]
+    series = {"symbol": symbol, "stream": "klines", "interval": "1m"}
+    last_ms = START_MS + (BARS - 1) * MINUTE_MS
+    said = [ledger(**series, first=START_MS, last=last_ms, count=BARS, event_time_ms=last_ms)]
+    said += [
+        ledger(**series, kind="revised", first=at, last=at, count=1, detail=f"trades say close {price}")
+        for at, price in ((right, close), (never, "7"))
+    ]
+    records = [(KLINES, key, bar(symbol, number)) for number in range(BARS)]
+    place.consume([*records, *((LEDGER, key, event) for event in said)], bars=BARS, trades=0)
+    code, out, _ = place.command("ledger", "--symbol", symbol)
+    assert code == 1 and "NOT COMPLETE: 2 lost" in out
+    assert f"lost: {symbol} klines 1m: 2 (2 stored, and not as their trades say): open times" in out
+
+    span = ("--from", str(START_MS), "--to", str(START_MS + BARS * MINUTE_MS))
+    code, out, _ = place.command("repair", symbol, "klines", "1m", *span)
+    assert code == 1
+    assert "20 looked at, 2 missing (2 of them stored, and not as their trades say): open times" in out
+    assert "repaired: 1: open times" in out
+    assert "REST cannot give (or not as the trades say): 1: open times" in out
+    # One bar more, so that it is known when those before it are stored.
+    place.consume([(KLINES, key, bar(symbol, BARS))], bars=BARS + 1, trades=0)
+    closes = {row["time_ns"] // 10**6: row["close"] for row in place.rows("kline", interval="1m")}
+    assert (closes[right], closes[never]) == (float(close), float(bar(symbol, 4)["close"]))
+    code, out, _ = place.command("ledger", "--symbol", symbol)
+    assert code == 1 and "NOT COMPLETE: 1 lost" in out
 
 
 def test_indicators_that_a_restored_store_lacks_are_computed_again(on_sqlite: Place, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from consumers.completeness import CompletenessLedger, MinuteRow, Totals, period_ms
 from consumers.ledger_account import Account
 from shared.ledger import LedgerSeries
-from shared.messages import LedgerMessage
+from shared.messages import AS_TRADES_SAY, LedgerMessage
 from shared.trade_ids import EPOCH_SPAN
 from tests.builders import NOW_MS, ledger
 
@@ -78,10 +79,62 @@ def test_what_is_known_to_be_incomplete_is_lost_although_it_is_stored(kind: str)
         assert Account.of(SECONDS, account.state()).totals() == totals
 
 
-def test_an_account_of_a_version_that_knew_no_incomplete_ids_is_read() -> None:
+def test_an_account_of_a_version_that_knew_neither_incomplete_ids_nor_wrong_bars_is_read() -> None:
     state = entered(bars("expected", 0, 9_000, "1s")).account(SECONDS).state()
-    del state["incomplete"]
+    for later in ("incomplete", "different", "corrected"):
+        del state[later]
     assert Account.of(SECONDS, state).totals().lost == 10
+
+
+def revised(first_ms: int, last_ms: int, detail: str | None) -> LedgerMessage:
+    return bars("revised", first_ms, last_ms, "1s") | {"detail": detail}
+
+
+def test_bars_that_their_trades_contradict_are_lost_although_stored_until_they_are_corrected() -> None:
+    whole = [bars("expected", 0, 9_000, "1s"), bars("stored", 0, 9_000, "1s")]
+    wrong, right = revised(3_000, 5_000, "trades say close 1"), revised(4_000, 4_000, AS_TRADES_SAY)
+    for order in ([*whole, wrong], [wrong, *whole], [*whole, wrong, *whole]):
+        completeness = entered(*order)
+        totals = completeness.totals()[SECONDS]
+        assert (totals.expected, totals.lost, totals.lost_ranges) == (10, 3, ((3_000, 5_000),))
+        assert changed_rows(completeness)[SECONDS, 0].lost == 3
+        assert completeness.receive(right) is None
+        assert completeness.totals()[SECONDS].lost_ranges == ((3_000, 3_000), (5_000, 5_000))
+        assert changed_rows(completeness)[SECONDS, 0].lost == 2
+        account = completeness.account(SECONDS)
+        assert list(account.wrong()) == [(3, 3), (5, 5)]
+        assert Account.of(SECONDS, account.state()).totals() == completeness.totals()[SECONDS]
+        assert list(Account.of(SECONDS, account.state()).wrong()) == [(3, 3), (5, 5)]
+
+
+def test_a_bar_that_was_corrected_is_still_lost_in_part_if_it_is_incomplete() -> None:
+    entries = [
+        bars("expected", 0, 0, "1s"),
+        bars("stored", 0, 0, "1s"),
+        bars("incomplete", 0, 0, "1s"),
+        revised(0, 0, "trades say close 1"),
+        revised(0, 0, AS_TRADES_SAY),
+    ]
+    for order in permutations(entries):
+        assert entered(*order).totals()[SECONDS].lost == 1
+
+
+@pytest.mark.parametrize(
+    "detail",
+    [
+        None,
+        "trade 7 came after its end",
+        "it was published before a restart, and without all of its trades",
+        "the bar arrived again with other values",
+        "indicators were rebuilt and sum from 1 instead of 2",
+        "close 1, now 2",
+    ],
+)
+def test_bars_that_are_revised_otherwise_are_right_as_they_are_stored(detail: str | None) -> None:
+    completeness = entered(
+        bars("expected", 0, 9_000, "1s"), bars("stored", 0, 9_000, "1s"), revised(3_000, 3_000, detail)
+    )
+    assert completeness.totals()[SECONDS].lost == 0 and not completeness.account(SECONDS).wrong()
 
 
 def test_a_minute_of_trades_has_the_ids_that_were_expected_in_it() -> None:
@@ -293,6 +346,28 @@ EVENTS = st.lists(
     ),
     max_size=25,
 )
+
+
+BAR_EVENTS = st.lists(
+    st.builds(
+        lambda kind, first, length, detail: event(
+            kind, first * 1_000, (first + length) * 1_000, stream="klines", interval="1s", detail=detail
+        ),
+        st.sampled_from((*KINDS, "revised")),
+        st.integers(0, 60),
+        st.integers(0, 15),
+        st.sampled_from((None, "trades say high 7", AS_TRADES_SAY)),
+    ),
+    max_size=25,
+)
+
+
+@given(BAR_EVENTS, st.randoms())
+def test_order_and_repetition_change_nothing_of_bars(messages: list[LedgerMessage], chance: Any) -> None:
+    once = entered(*messages)
+    shuffled = messages * 2
+    chance.shuffle(shuffled)
+    assert entered(*shuffled).totals() == once.totals()
 
 
 @given(EVENTS, st.randoms())

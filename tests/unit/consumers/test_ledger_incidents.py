@@ -44,6 +44,17 @@ def test_other_incidents_count_as_often_as_they_are_entered() -> None:
     assert noted(("late", 0, "again"), ("late", 0, "again")).counts == {"late": 2}
 
 
+def test_what_the_trades_of_the_newest_wrong_bars_say_is_kept_and_survives_a_snapshot() -> None:
+    said = [("revised", second, f"trades say high {second}") for second in range(301)]
+    other = ("revised", 7, "close 1, now 2")
+    incidents = noted(*said, other, said[300])
+    kept = {NOW_MS + second * 1_000: f"trades say high {second}" for second in range(1, 301)}
+    assert incidents.trades_say == kept == SeriesIncidents.of(incidents.state()).trades_say
+    state = incidents.state()
+    del state["trades_say"]
+    assert SeriesIncidents.of(state).trades_say == {}, "of a version that kept none"
+
+
 def test_what_is_noted_survives_a_snapshot_and_is_known_again() -> None:
     said = ("revised", 0, "trades say high 7")
     incidents = SeriesIncidents.of(noted(said).state())

@@ -1,19 +1,30 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consumers.completeness import CompletenessLedger
 from cryptostream import cli
 from cryptostream.commands import repair
-from cryptostream.repair.fetch import Known, missing, pages
+from cryptostream.repair.fetch import (
+    Known,
+    backfill_events,
+    correction_events,
+    may_replace,
+    missing,
+    pages,
+)
 from producers.exchanges.rest_port import PAGE
 from shared.id_ranges import IdRanges
 from shared.ledger import LedgerSeries
+from shared.messages import check
 from shared.settings import load_settings
+from tests.builders import kline, ledger
 
 NEVER = -(2**63)
 
@@ -48,6 +59,42 @@ def test_pages_cover_all_ids_in_order_and_are_never_longer_than_an_answer(ids: s
     assert ids <= {number for first, last in asked for number in range(first, last + 1)}
     # No request begins or ends with what nobody misses.
     assert {edge for page in asked for edge in page} <= ids
+
+
+def test_a_stored_bar_that_is_wrong_is_fetched_again() -> None:
+    stored = replace(known((1, 89), found=[(1, 89)]), wrong=IdRanges([(7, 8)]))
+    assert missing(1, 89, stored) == IdRanges([(7, 8)])
+    assert missing(1, 89, replace(stored, expired=7)) == IdRanges([(8, 8)]), "the store no longer has it"
+
+
+def test_what_rest_has_takes_the_place_of_a_wrong_bar_only_if_its_trades_say_so() -> None:
+    bar = kline(close="100.0", quote_volume="5.00000001", trade_count=1)
+    assert may_replace(bar, 6, {7: None})
+    assert may_replace(bar, 7, {7: "trades say close 100; quote_volume 5"}), "it may round each product"
+    for said in (None, "trades say close 101", "trades say close 100; trades 4 to 5 are in no bar"):
+        assert not may_replace(bar, 7, {7: said})
+
+
+def test_a_bar_that_was_published_again_as_its_trades_have_it_is_entered_as_corrected() -> None:
+    bar, series = kline(), LedgerSeries("binance", "BTCUSDC", "klines", "1m")
+    open_ms = bar["open_time_ms"]
+    completeness = CompletenessLedger()
+    wrong = ledger(
+        stream="klines",
+        interval="1m",
+        kind="revised",
+        first=open_ms,
+        last=open_ms,
+        count=1,
+        detail="trades say close 1",
+    )
+    for event in (*backfill_events([bar]), wrong):
+        completeness.receive(event)
+    assert completeness.account(series).wrong()
+    for event in correction_events(series, [bar]):
+        check("ledger", event)
+        completeness.receive(event)
+    assert not completeness.account(series).wrong()
 
 
 def test_near_holes_share_a_request_and_a_long_one_has_several() -> None:

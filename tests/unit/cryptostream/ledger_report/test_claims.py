@@ -9,7 +9,7 @@ from consumers.ledger_snapshot import PartitionSnapshot, Restart
 from cryptostream.ledger_report.claims import Claims
 from cryptostream.ledger_report.report import SeriesReport, Span
 from shared.ledger import LedgerSeries
-from shared.messages import LedgerMessage
+from shared.messages import AS_TRADES_SAY, LedgerMessage
 from tests.builders import NOW_MS, ledger
 
 MINUTE_MS = 60_000
@@ -71,6 +71,23 @@ def test_a_stored_bar_without_all_of_its_trades_is_lost_and_a_note_says_why() ->
     assert [(note.kind, note.first, note.last, note.detail) for note in claims.notes()] == [
         ("incomplete", begin, end, "published without trades")
     ]
+
+
+def test_a_stored_bar_that_its_trades_contradict_is_lost_and_what_they_say_is_kept() -> None:
+    claims = claims_of(
+        bars("expected", 0, 9),
+        bars("stored", 0, 9),
+        bars("revised", 3, 3, detail="trades say close 1"),
+        bars("revised", 5, 5, detail="trades say close 2"),
+        bars("revised", 5, 5, detail=AS_TRADES_SAY),
+        bars("revised", 7, 7, detail="trade 7 came after its end"),
+    )
+    report = only(claims)
+    at = FIRST_MS + 3 * MINUTE_MS
+    assert (report.stored, report.lost, report.different, report.lost_ranges) == (10, 1, 1, ((at, at),))
+    (number,) = (first for first, _ in claims.wrong(report.series))
+    assert number == at // MINUTE_MS
+    assert claims.trades_say(report.series)[number] == "trades say close 1"
 
 
 def test_what_is_expected_after_the_end_of_the_topic_is_not_asked_for() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import orjson
@@ -10,10 +10,13 @@ import pytest
 
 from cryptostream.run import metrics_tail
 from cryptostream.run.metrics_tail import LatestMetrics, MetricsTail
-from cryptostream.run.proof.checks import Series, Status, check_services
+from cryptostream.run.proof.checks import Result, Series, Status, check_services
+from cryptostream.run.proof.outcome import classify
+from producers.candle_audit import CandleAudit
 from shared.ledger import LedgerSeries, ledger_record
-from shared.messages import encode
+from shared.messages import AS_TRADES_SAY, encode
 from shared.topics import LEDGER, METRICS
+from tests.builders import NOW_MS, kline
 
 
 def said(service: str, pid: int, instance: str = "0") -> dict[str, Any]:
@@ -111,6 +114,78 @@ def test_one_exchange_is_not_named_in_the_rows(monkeypatch: pytest.MonkeyPatch) 
     Records.waiting.append((LEDGER, entry("binance", "expected", range(1, 3))))
     one.poll(0.0)
     assert [row.symbol for row in one.ledger] == ["BTC-USD"]
+
+
+class Audited:
+    """Seconds of one trade each at 100, whose bars close at other prices than that, but for the last."""
+
+    def __init__(self, closes: Sequence[str]) -> None:
+        audit = CandleAudit(("1s",))
+        audit.begin(NOW_MS)
+        for number, close in enumerate(closes):
+            open_ms = NOW_MS + number * 1_000
+            audit.note_trade(number, ("100", "1", True))
+            audit.receive_bar(
+                kline(
+                    interval="1s",
+                    open_time_ms=open_ms,
+                    close_time_ms=open_ms + 999,
+                    **dict.fromkeys(("open", "high", "low"), "100"),
+                    close=close,
+                    base_volume="1",
+                    quote_volume="100",
+                    trade_count=1,
+                    taker_buy_base_volume="0",
+                    taker_buy_quote_volume="0",
+                    first_trade_id=number,
+                    last_trade_id=number,
+                )
+            )
+        self.last_ms = NOW_MS + (len(closes) - 1) * 1_000
+        self.events = [event for _, event in audit.check(lambda *_: False)]
+        self.compared = audit.compared
+
+    def entries(self, *, corrected: bool = False) -> list[tuple[str, bytes]]:
+        """What is on the topic, of bars that were all stored."""
+        ranges: list[tuple[Any, int, int, str | None]] = [
+            ("expected", NOW_MS, self.last_ms, None),
+            ("stored", NOW_MS, self.last_ms, None),
+            *((event.kind, event.first, event.last, event.detail) for event in self.events),
+        ]
+        if corrected:
+            ranges += [("revised", event.first, event.last, AS_TRADES_SAY) for event in self.events]
+        series = LedgerSeries("binance", "BTC-USD", "klines", "1s")
+        times: dict[str, Any] = {"event_time_ms": 1, "received_time_ms": 1, "source": "stream"}
+        return [
+            (LEDGER, encode(ledger_record(series, kind, first, last, detail=detail, **times)))
+            for kind, first, last, detail in ranges
+        ]
+
+
+def test_bars_that_their_trades_contradict_are_a_fault_of_the_run_by_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    audited = Audited(["777"] * 5)
+    assert (audited.compared, len(audited.events)) == (5, 5)
+    one = tail(monkeypatch, several=False)
+    Records.waiting.extend(audited.entries())
+    one.poll(0.0)
+    outcome = classify(one.ledger, [Result("BTC-USD klines 1s", Status.OK)], [], checked="5 of 5 bars")
+    assert (outcome.exit_code, outcome.line) == (1, "NOT COMPLETE")
+    assert outcome.faults == (
+        f"BTC-USD klines 1s: 5 differ from their trades: open times {NOW_MS}–{audited.last_ms}",
+    )
+
+
+@pytest.mark.parametrize(("closes", "corrected"), [(["100"] * 5, False), (["777"] * 5, True)])
+def test_bars_that_were_right_or_are_corrected_are_no_fault_of_the_run(
+    monkeypatch: pytest.MonkeyPatch, closes: list[str], *, corrected: bool
+) -> None:
+    one = tail(monkeypatch, several=False)
+    Records.waiting.extend(Audited(closes).entries(corrected=corrected))
+    one.poll(0.0)
+    outcome = classify(one.ledger, [Result("BTC-USD klines 1s", Status.OK)], [], checked="5 of 5 bars")
+    assert (outcome.exit_code, outcome.faults) == (0, ())
 
 
 def test_each_exchanges_producers_report_and_restart_for_themselves(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,6 +45,22 @@ def test_missing_ids_are_named() -> None:
     assert outcome.faults == ("ETHUSDC trades: 14 missing: trade ids 7, 20–29, 40–41 and 1 more ranges",)
 
 
+def test_bars_that_differ_from_their_trades_are_told_apart_from_missing_ones() -> None:
+    lost = ((0, 3_000), (9_000, 9_000), (20_000, 22_000))
+    row = LedgerRow("BTCUSDC", "klines", "1s", expected=30, stored=22, lost=8, lost_ranges=lost)
+    mixed = replace(row, different=((2_000, 3_000), (21_000, 21_000)))
+    outcome = classify([WHOLE, mixed], [SEEN], [], checked="the values of 30 of 30 bars")
+    assert (outcome.exit_code, outcome.line) == (1, "NOT COMPLETE")
+    assert outcome.faults == (
+        "BTCUSDC klines 1s: 5 missing: open times 0–1000, 9000, 20000 and 1 more ranges",
+        "BTCUSDC klines 1s: 3 differ from their trades: open times 2000–3000, 21000",
+    )
+    wrong = replace(row, lost=8, different=lost)
+    assert classify([wrong], [SEEN], []).faults == (
+        "BTCUSDC klines 1s: 8 differ from their trades: open times 0–3000, 9000, 20000–22000",
+    )
+
+
 def test_ids_of_a_later_numbering_are_shown_as_the_exchange_has_them() -> None:
     span = (number(1, 5), number(1, 6))
     lost = LedgerRow("ETHUSDC", "trades", "", expected=2, lost=2, lost_ranges=(span,))
