@@ -13,14 +13,20 @@ from consumers.stores.factory import open_store
 from cryptostream.arguments import add_format, add_times, count
 from cryptostream.commands.query import store_settings
 from cryptostream.dead_letters.classify import Classifier, Obsolete, StillBroken
-from cryptostream.dead_letters.dead_letter_topic import DeadLetter, DeadLetterTopic, Filter, Position
+from cryptostream.dead_letters.dead_letter_topic import (
+    DeadLetter,
+    DeadLetterTopic,
+    Filter,
+    Position,
+    Replayed,
+    was_replayed,
+)
 from cryptostream.dead_letters.output import outcome_text, show_letter, write_csv, write_json, write_table
 from cryptostream.dead_letters.replay import Done, Replay
 from cryptostream.markets import filtered_market
 from producers.publisher import Publisher
 from shared.arguments import named
 from shared.errors import NothingFound, UsageError
-from shared.id_ranges import IdRanges
 from shared.kafka_reader import TopicReader, broker_address
 from shared.settings import Settings, load_settings
 from shared.topics import LEDGER, PROGRESS
@@ -128,12 +134,10 @@ def _replay(
         return _report(replay.run(fresh), before, dry_run=False)
 
 
-def _fresh(
-    letters: Iterable[DeadLetter], replayed: dict[int, IdRanges], before: Counter[str]
-) -> Iterator[DeadLetter]:
+def _fresh(letters: Iterable[DeadLetter], replayed: Replayed, before: Counter[str]) -> Iterator[DeadLetter]:
     """Dead letters that were not replayed before; the others are counted."""
     for letter in letters:
-        if letter.position.offset in replayed.get(letter.position.partition, IdRanges()):
+        if was_replayed(letter, replayed):
             before["replayed"] += 1
         else:
             yield letter

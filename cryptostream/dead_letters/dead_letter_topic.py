@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from confluent_kafka import Message
 
-from cryptostream.dead_letters.replay_marks import decode_mark, partition_of_mark
+from cryptostream.dead_letters.replay_marks import ReplayMark, decode_mark, partition_of_mark
 from cryptostream.output import ProgressLine
 from shared.dead_letters import Origin, origin_of
 from shared.errors import NothingFound, UsageError
-from shared.id_ranges import IdRanges
 from shared.kafka_reader import TopicReader
 from shared.topics import DEAD_LETTERS, PROGRESS
 
@@ -76,6 +75,15 @@ class DeadLetter(NamedTuple):
         return self.key_text.partition(":")[2]
 
 
+Replayed = Mapping[int, ReplayMark]  # by partition
+
+
+def was_replayed(letter: DeadLetter, replayed: Replayed) -> bool:
+    """Whether this letter was replayed before, and not another one that had its position."""
+    mark = replayed.get(letter.position.partition)
+    return mark is not None and mark.has(letter.position.offset, letter.time_ms)
+
+
 @dataclass(frozen=True, slots=True)
 class Filter:
     """Selects dead letters; an attribute of None selects all.
@@ -119,9 +127,9 @@ class DeadLetterTopic:
         self._bounds = {number: ends for (_, number), ends in topics.bounds(DEAD_LETTERS).items()}
         self.first_readable = {number: low for number, (low, _) in self._bounds.items()}
 
-    def replayed(self) -> dict[int, IdRanges]:
-        """Offsets of the dead letters that were replayed, by partition."""
-        found: dict[int, IdRanges] = {}
+    def replayed(self) -> dict[int, ReplayMark]:
+        """The dead letters that were replayed, by partition."""
+        found: dict[int, ReplayMark] = {}
         for message in self._topics.whole(PROGRESS):
             partition, value = partition_of_mark(_as_bytes(message.key())), message.value()
             if partition is not None and value is not None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, TextIO
 
 import orjson
 
 from cryptostream.dead_letters.classify import Obsolete, Outcome, Republish, StillBroken, StorePoint
-from cryptostream.dead_letters.dead_letter_topic import DeadLetter
+from cryptostream.dead_letters.dead_letter_topic import DeadLetter, Replayed, was_replayed
 from cryptostream.output import write_columns
-from shared.id_ranges import IdRanges
 from shared.shown import shown, shown_output
 from shared.times import iso
 
@@ -25,8 +24,6 @@ _COLUMNS: Final = (
     *("service", "key", "bytes", "replayed", "reason"),
 )
 
-Replayed = Mapping[int, IdRanges]
-
 
 def write_table(letters: Sequence[DeadLetter], replayed: Replayed, out: TextIO) -> None:
     """One line per dead letter; the reason last, since it may be long."""
@@ -37,7 +34,7 @@ def write_table(letters: Sequence[DeadLetter], replayed: Replayed, out: TextIO) 
             letter.origin.source,
             letter.key_text,
             f"{len(letter.value or b''):,}",
-            "replayed" if _is_replayed(letter, replayed) else "",
+            "replayed" if was_replayed(letter, replayed) else "",
             letter.origin.reason,
         )
         for letter in letters
@@ -115,11 +112,7 @@ def _record(letter: DeadLetter, replayed: Replayed) -> dict[str, Any]:
     origin = letter.origin
     values = (
         *(*letter.position, letter.time_ms, origin.source, origin.partition, origin.offset),
-        *(origin.service, letter.key_text, len(letter.value or b""), _is_replayed(letter, replayed)),
+        *(origin.service, letter.key_text, len(letter.value or b""), was_replayed(letter, replayed)),
         origin.reason,
     )
     return dict(zip(_COLUMNS, values, strict=True))
-
-
-def _is_replayed(letter: DeadLetter, replayed: Replayed) -> bool:
-    return letter.position.offset in replayed.get(letter.position.partition, IdRanges())

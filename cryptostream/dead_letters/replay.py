@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import groupby, islice
 from typing import Final, NamedTuple
 
 from consumers.stores.port import Store
@@ -16,11 +16,10 @@ from cryptostream.dead_letters.classify import (
     StillBroken,
     StorePoint,
 )
-from cryptostream.dead_letters.dead_letter_topic import DeadLetter
-from cryptostream.dead_letters.replay_marks import encode_mark, mark_key
+from cryptostream.dead_letters.dead_letter_topic import DeadLetter, Replayed
+from cryptostream.dead_letters.replay_marks import ReplayMark, encode_mark, mark_key
 from producers.publisher import Publisher
 from shared.errors import PointsRejected
-from shared.id_ranges import IdRanges
 from shared.messages import LedgerMessage, encode, message_key
 from shared.topics import LEDGER, PROGRESS
 
@@ -40,7 +39,7 @@ class Replay:
     """Classifies dead letters and publishes or stores those that pass.
 
     Args:
-        replayed: by partition, offsets that were replayed before.
+        replayed: by partition, letters that were replayed before.
         first_readable: by partition, the offset of its oldest dead letter.
         open_store: called when the first point is to be stored.
     """
@@ -48,12 +47,12 @@ class Replay:
     def __init__(
         self,
         publisher: Publisher,
-        replayed: Mapping[int, IdRanges],
+        replayed: Replayed,
         first_readable: Mapping[int, int],
         open_store: Callable[[], Store],
     ) -> None:
         self._publisher = publisher
-        self._replayed = {partition: IdRanges(offsets) for partition, offsets in replayed.items()}
+        self._replayed = dict(replayed)
         self._first_readable = first_readable
         self._open_store = open_store
         self._store: Store | None = None
@@ -111,10 +110,12 @@ class Replay:
         self._publisher.flush_now(_DELIVERY_S)
 
     def _mark(self, letters: Sequence[DeadLetter], now_ms: int) -> None:
-        for letter in letters:
-            partition, offset = letter.position
-            self._replayed.setdefault(partition, IdRanges()).add(offset, offset)
-        for partition in sorted({letter.position.partition for letter in letters}):
-            mark = encode_mark(self._replayed[partition], self._first_readable.get(partition, 0), now_ms)
-            self._publisher.send(PROGRESS, mark_key(partition), mark)
+        for partition, those in groupby(
+            sorted(letters, key=lambda letter: letter.position), lambda letter: letter.position.partition
+        ):
+            known = self._replayed.get(partition, ReplayMark())
+            mark = known.including((letter.position.offset, letter.time_ms) for letter in those)
+            self._replayed[partition] = mark
+            value = encode_mark(mark, self._first_readable.get(partition, 0), now_ms)
+            self._publisher.send(PROGRESS, mark_key(partition), value)
         self._publisher.flush_now(_DELIVERY_S)

@@ -9,8 +9,8 @@ from confluent_kafka.admin import AdminClient
 from cryptostream import cli
 from cryptostream.dead_letters.dead_letter_topic import DeadLetter, Position
 from cryptostream.dead_letters.output import show_letter, write_csv, write_table
+from cryptostream.dead_letters.replay_marks import ReplayMark
 from shared.dead_letters import Origin
-from shared.id_ranges import IdRanges
 from tests.builders import NOW_MS
 
 
@@ -41,7 +41,7 @@ def test_long_letters_are_cut_and_say_so() -> None:
 
 def test_a_table_marks_what_was_replayed_and_lets_no_letter_move_the_cursor() -> None:
     out = io.StringIO()
-    write_table([letter(b"x", "bad \x1b[2J\n")], {1: IdRanges([(7, 7)])}, out)
+    write_table([letter(b"x", "bad \x1b[2J\n")], {1: ReplayMark().including([(7, NOW_MS)])}, out)
     assert "replayed" in out.getvalue()
     assert "\x1b" not in out.getvalue()
     assert out.getvalue().count("\n") == 2
