@@ -181,21 +181,30 @@ class Rejections:
 
     Args:
         send: takes the dead letter; never raises.
+        newest_trade: the highest trade number known of a symbol, None if there is none or it is in doubt.
 
     Attributes:
         count: number of rejections.
     """
 
-    def __init__(self, exchange: str, send: Callable[[DeadLetter], None]) -> None:
+    def __init__(
+        self,
+        exchange: str,
+        send: Callable[[DeadLetter], None],
+        newest_trade: Callable[[str], int | None] = lambda _symbol: None,
+    ) -> None:
         self._exchange = exchange
         self._send = send
+        self._newest_trade = newest_trade
         self.count = 0
 
     def reject(self, source: str, symbol: str, reason: str, value: bytes) -> None:
         """Send bytes that break the contract; `source` is `websocket:<stream>` or `rest:<path>`."""
         self.count += 1
         key = message_key(self._exchange, symbol)
-        self._send(dead_letter(Origin(reason, source, -1, -1, SERVICE), key, value))
+        newest = self._newest_trade(symbol)
+        origin = Origin(reason, source, -1, -1, SERVICE, newest_trade=-1 if newest is None else newest)
+        self._send(dead_letter(origin, key, value))
 
     def reject_progress(self, bad: BadProgress) -> None:
         """Send a record of `pipeline.progress` that breaks its contract."""

@@ -146,6 +146,12 @@ class Instrument:
         return self._trades.doubtful
 
     @property
+    def newest_trade(self) -> int | None:
+        """The highest number of a trade known; None before the first, and while its numbering is in doubt."""
+        doubted = self._trades.suspects or self._trades.doubtful_since_ms is not None
+        return None if doubted else self._trades.highest
+
+    @property
     def book_audits(self) -> tuple[int, int]:
         """Number of comparisons with a fresh snapshot, and levels that differed the last time."""
         return self._book.audits, self._book.drift_levels
@@ -288,9 +294,8 @@ class Instrument:
         if klines is None:
             return []
         self._newest[self._bar_keys[message["interval"]]] = message
-        return self._entries.enter(
-            klines.receive(message), "klines", message["interval"], received_ms, source
-        )
+        raised = klines.receive(message)
+        return self._entries.enter(raised, "klines", message["interval"], received_ms, source)
 
     def receive_kline_rows(
         self,
@@ -334,8 +339,7 @@ class Instrument:
         if self._built is None:
             return []
         # Ids in the numbering that the series is in: the bars see holes to the trades of the stream.
-        numbered: list[Any] = in_numbering(self._trades.epoch, list[Any](rows or ()))
-        history = None if rows is None else numbered
+        history = None if rows is None else in_numbering(self._trades.epoch, list[Any](rows))
         events = self._built.receive_history(begin_ms, history, (self._trades.highest or 0, now_ms))
         return self._entries.enter_built(events, now_ms)
 
@@ -413,15 +417,13 @@ class Instrument:
 
     def receive_audit_snapshot(self, snapshot: DepthMessage | None, now_ms: int) -> list[Effect]:
         """Take the answer to `AuditBook`; None without one."""
-        return self._entries.enter(
-            self._book.receive_audit_snapshot(snapshot), "depth", None, now_ms, self._entries.source
-        )
+        effects = self._book.receive_audit_snapshot(snapshot)
+        return self._entries.enter(effects, "depth", None, now_ms, self._entries.source)
 
     def receive_snapshot(self, snapshot: DepthMessage | None, now_ms: int) -> list[Effect]:
         """Take the answer to `FetchSnapshot`; None without one."""
-        return self._entries.enter(
-            self._book.receive_snapshot(snapshot), "depth", None, now_ms, self._entries.source
-        )
+        effects = self._book.receive_snapshot(snapshot)
+        return self._entries.enter(effects, "depth", None, now_ms, self._entries.source)
 
     def receive_status(self, status: str, now_ms: int) -> None:
         """Take the symbol's status of exchangeInfo."""
@@ -492,9 +494,8 @@ class Instrument:
         effects = probe.tick(now_s, exchange_ms, self._book.best, closed=self.halted, trouble=trouble)
         for interval, klines in self._klines.items():
             if probe.health.silence_s(self._bar_keys[interval], now_s) >= GRACE_S:
-                effects += self._entries.enter(
-                    klines.tick(exchange_ms), "klines", interval, now_ms, "backfill"
-                )
+                raised = klines.tick(exchange_ms)
+                effects += self._entries.enter(raised, "klines", interval, now_ms, "backfill")
         if self._streamed is not None and brought_to_ms is not None:
             effects += self._entries.enter(
                 self._streamed.tick(now_s), "depth", None, now_ms, self._entries.source
@@ -552,9 +553,8 @@ class Instrument:
             return []
         effects: list[Effect] = []
         for interval, klines in self._klines.items():
-            effects += self._entries.enter(
-                klines.last_tick(exchange_ms), "klines", interval, now_ms, "backfill"
-            )
+            raised = klines.last_tick(exchange_ms)
+            effects += self._entries.enter(raised, "klines", interval, now_ms, "backfill")
         effects += self._probe.last_probe(now_s)
         return effects + self._act_on(self._probe, now_ms)
 

@@ -89,7 +89,9 @@ class ProducerService:
         )
         self._blocking = background("broker")
         self._backpressure = Backpressure(self._publisher.queue_messages)
-        self._rejections = Rejections(self._exchange.name, self._publisher.send_dead_letter)
+        self._rejections = Rejections(
+            self._exchange.name, self._publisher.send_dead_letter, self._newest_trade
+        )
         share = self._exchange.limits.share(len(assignment.symbols), len(settings.symbols))
         self._rest = self._exchange.rest(
             self._addresses, self._clock.exchange_ms, self._rejections.reject, share
@@ -425,6 +427,10 @@ class ProducerService:
                     "this host's clock was set, or the host has slept; measuring the exchange's clock"
                 )
                 return
+
+    def _newest_trade(self, symbol: str) -> int | None:
+        instrument = self._instruments.get(symbol)
+        return None if instrument is None else instrument.newest_trade
 
     def _receive_status(self, instrument: Instrument, status: str) -> None:
         was_halted = instrument.halted

@@ -89,7 +89,7 @@ class TradeSequence:
         self._begun_with: Mark | None = None
         self._first: Mark | None = None  # the lowest one received or known, while the base is awaited
         self._doubtful = DoubtfulTrades()
-        self._suspects = False  # REST is asked whether ids have begun anew, though no trade is held
+        self.suspects = False  # REST is asked whether ids have begun anew, though no trade is held
         self._missing = MissingIds()
         # Missing ids that were entered as expected, and those that aggTrades prove to be trades.
         self._expected = IdRanges()
@@ -350,7 +350,7 @@ class TradeSequence:
 
     def receive_newest(self, rows: Sequence[TradeMessage]) -> list[Effect]:
         """Take REST's newest trades, none if it does not answer, and classify the doubtful ones by them."""
-        suspects, self._suspects = self._suspects and not self._doubtful, False
+        suspects, self.suspects = self.suspects and not self._doubtful, False
         if not (self._doubtful or suspects) or self._last is None:
             return []
         base = self._base
@@ -388,7 +388,7 @@ class TradeSequence:
         first = bar.first + self._base
         if first > self._last or bar.open_ms <= self._last_ms + DISORDER_MS or first in self._missing:
             return self.issued(bar.last, bar.time_ms)
-        self._suspects = True
+        self.suspects = True
         return [AskNewestTrades(self._symbol, 0.0)]
 
     def counted(self, first: int, last: int) -> None:

@@ -25,7 +25,7 @@ MOST_BYTES: Final = 900_000
 # `exchange:symbol` of 129 characters is our longest key.
 _MOST_KEY: Final = 1_024
 _REASON: Final = 2 * OF_WORDS
-_LONGEST_NUMBER: Final = 18
+_LONGEST_NUMBER: Final = 19  # of int64
 
 
 class Origin(NamedTuple):
@@ -38,6 +38,9 @@ class Origin(NamedTuple):
         service: the sender.
         whole_bytes: original length of bytes that were cut; -1 if they were not.
         sha256: of the original bytes, in hexadecimal digits; "" if they were not cut.
+        newest_trade: for bytes of an exchange, the highest trade number (`shared.trade_ids`) of the key's
+            symbol that was known when they were rejected: it tells the numbering of the trades in them. -1 if
+            there was none, or it was in doubt.
     """
 
     reason: str
@@ -47,6 +50,7 @@ class Origin(NamedTuple):
     service: str
     whole_bytes: int = -1
     sha256: str = ""
+    newest_trade: int = -1
 
     @property
     def from_exchange(self) -> bool:
@@ -79,6 +83,8 @@ def dead_letter(origin: Origin, key: bytes | None, value: bytes | None) -> DeadL
         ("source_offset", str(origin.offset).encode()),
         ("service", shortened(origin.service, OF_NAME).encode()),
     ]
+    if origin.newest_trade >= 0:
+        headers.append(("newest_trade", str(origin.newest_trade).encode()))
     if value is not None and len(value) > MOST_BYTES:
         headers += [
             ("value_bytes", str(len(value)).encode()),
@@ -102,6 +108,7 @@ def origin_of(headers: Iterable[tuple[str, str | bytes | None]] | None) -> Origi
         texts.get("service", ""),
         _number(texts.get("value_bytes", "")),
         texts.get("value_sha256", ""),
+        _number(texts.get("newest_trade", "")),
     )
 
 

@@ -100,7 +100,7 @@ def _list(dead_letters: DeadLetterTopic, args: argparse.Namespace, market: _Mark
     wanted = Filter(args.topic, args.reason, from_ms, to_ms, *market)
     letters = dead_letters.newest(args.last, wanted)
     if letters or args.format != "table":
-        _WRITERS[args.format](letters, dead_letters.replayed(), sys.stdout)
+        _WRITERS[args.format](letters, dead_letters.known().replayed, sys.stdout)
     if not letters:
         raise NothingFound(f"no dead letters{' of that kind' if wanted != Filter() else ''}")
     return 0
@@ -113,7 +113,7 @@ def _replay(
     settings: Settings,
     market: _Market,
 ) -> int:
-    replayed = dead_letters.replayed()
+    known = dead_letters.known()
     exchange, symbol = market
     letters: Iterable[DeadLetter] = (
         dead_letters.at(positions)
@@ -121,15 +121,15 @@ def _replay(
         else dead_letters.read(Filter(source=args.topic, exchange=exchange, symbol=symbol))
     )
     before: Counter[str] = Counter()
-    fresh = _fresh(letters, replayed, before)
+    fresh = _fresh(letters, known.replayed, before)
     if args.dry_run:
-        classifier = Classifier()
+        classifier = Classifier(known.numberings)
         done: Iterable[Done] = (Done(letter, classifier.classify(letter, letter.time_ms)) for letter in fresh)
         return _report(done, before, dry_run=True)
     publisher = Publisher(broker_address(settings))
     publisher.start(frozenset((LEDGER, PROGRESS)))
     with closing(
-        Replay(publisher, replayed, dead_letters.first_readable, lambda: open_store(store_settings(None)))
+        Replay(publisher, known, dead_letters.first_readable, lambda: open_store(store_settings(None)))
     ) as replay:
         return _report(replay.run(fresh), before, dry_run=False)
 

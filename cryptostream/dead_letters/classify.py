@@ -7,6 +7,7 @@ towards freshness (DESIGN §4.3).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -16,7 +17,8 @@ from consumers.indicators.registry import indicator_set
 from consumers.measurements import INDICATOR, INDICATOR_LIVE, MEASUREMENTS, Point, Series
 from consumers.stores.storable import storable_values
 from consumers.streams import STREAMS, enricher_of, streams
-from cryptostream.dead_letters.dead_letter_topic import DeadLetter
+from cryptostream.dead_letters.dead_letter_topic import DeadLetter, Numberings
+from cryptostream.dead_letters.numbering import set_numbering
 from cryptostream.repair.fetch import backfill_events
 from producers.clock import AHEAD_MS
 from producers.exchanges.frame_types import Rejected, StreamMessage
@@ -72,9 +74,14 @@ _LATE_OPEN_BAR: Final = "an update of an open bar, which has been overtaken"
 
 
 class Classifier:
-    """Classifies by the contracts of this version."""
+    """Classifies by the contracts of this version.
 
-    def __init__(self) -> None:
+    Args:
+        numberings: the newest numbering of trade ids, by key; a symbol that is not in it has the first alone.
+    """
+
+    def __init__(self, numberings: Numberings = MappingProxyType({})) -> None:
+        self._numberings = numberings
         # Only the contracts are used, which do not depend on the indicators: one is enough.
         indicators = indicator_set(("momentum_rsi",))
         self._enrichers: dict[str, Enricher] = {
@@ -98,7 +105,7 @@ class Classifier:
                 return self._point(letter, now_ms)
             if not letter.origin.from_exchange:
                 return self._record(letter)
-            return _of_exchange(letter)
+            return _of_exchange(letter, self._numberings)
         except InvalidMessage as error:
             return StillBroken(str(error))
 
@@ -131,21 +138,25 @@ class Classifier:
         return StorePoint(point, tuple(events.messages(now_ms)))
 
 
-def _of_exchange(letter: DeadLetter) -> Outcome:
+def _of_exchange(letter: DeadLetter, numberings: Numberings) -> Outcome:
     exchange = EXCHANGES.get(letter.exchange)
     if exchange is None:
         return StillBroken(f"its key names no exchange that is known here: {shown(letter.key_text)}")
     if letter.origin.source.startswith(WEBSOCKET):
-        return _frame(exchange, letter)
-    return _rest_row(exchange, letter)
+        return _frame(exchange, letter, numberings)
+    return _rest_row(exchange, letter, numberings)
 
 
-def _frame(exchange: Exchange, letter: DeadLetter) -> Outcome:
+def _frame(exchange: Exchange, letter: DeadLetter, numberings: Numberings) -> Outcome:
     events = exchange.parser()(letter.value or b"", letter.time_ms, letter.time_ms + AHEAD_MS)
     for event in events:
         if isinstance(event, Rejected):
             return StillBroken(event.reason)
-    outcomes = [_of_event(event.kind, event.message) for event in events if isinstance(event, StreamMessage)]
+    messages = [event for event in events if isinstance(event, StreamMessage)]
+    for kind, message in messages:
+        if kind == "trade":
+            set_numbering(message, letter, numberings)
+    outcomes = [_of_event(kind, message) for kind, message in messages]
     passing = [outcome for outcome in outcomes if isinstance(outcome, Republish)]
     if not passing:
         return outcomes[0] if outcomes else Obsolete("it is no market data")
@@ -172,7 +183,7 @@ def _of_event(kind: str, message: Any) -> Outcome:
             return Obsolete(_LATE_DEPTH)
 
 
-def _rest_row(exchange: Exchange, letter: DeadLetter) -> Outcome:
+def _rest_row(exchange: Exchange, letter: DeadLetter, numberings: Numberings) -> Outcome:
     path = letter.origin.source.partition(":")[2]
     try:
         row = orjson.loads(letter.value or b"")
@@ -180,7 +191,12 @@ def _rest_row(exchange: Exchange, letter: DeadLetter) -> Outcome:
         return StillBroken(f"not JSON: {error}")
     latest_ms = letter.time_ms + AHEAD_MS
     read = exchange.read_row(path, letter.symbol, row, letter.time_ms, latest_ms)
-    return Obsolete(_LATE_DEPTH) if read is None else _of_event(*read)
+    if read is None:
+        return Obsolete(_LATE_DEPTH)
+    kind, message = read
+    if kind == "trade":
+        set_numbering(message, letter, numberings)
+    return _of_event(kind, message)
 
 
 def _republish(topic: str, message: Any, events: Sequence[LedgerMessage] = ()) -> Republish:

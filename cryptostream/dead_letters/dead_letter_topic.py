@@ -5,16 +5,20 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from confluent_kafka import Message
 
 from cryptostream.dead_letters.replay_marks import ReplayMark, decode_mark, partition_of_mark
 from cryptostream.output import ProgressLine
+from producers.progress import decode_progress
 from shared.dead_letters import Origin, origin_of
-from shared.errors import NothingFound, UsageError
+from shared.errors import InvalidMessage, NothingFound, UsageError
 from shared.kafka_reader import TopicReader
 from shared.topics import DEAD_LETTERS, PROGRESS
+from shared.trade_ids import split
+
+_TRADES: Final = b":trades"  # the end of the key of a series of trades
 
 
 class Position(NamedTuple):
@@ -76,6 +80,14 @@ class DeadLetter(NamedTuple):
 
 
 Replayed = Mapping[int, ReplayMark]  # by partition
+Numberings = Mapping[bytes, int]  # the newest numbering of trade ids, by key like binance:BTCUSDC
+
+
+class Known(NamedTuple):
+    """What is known of letters and symbols beside the letters themselves."""
+
+    replayed: dict[int, ReplayMark]
+    numberings: dict[bytes, int]
 
 
 def was_replayed(letter: DeadLetter, replayed: Replayed) -> bool:
@@ -127,14 +139,20 @@ class DeadLetterTopic:
         self._bounds = {number: ends for (_, number), ends in topics.bounds(DEAD_LETTERS).items()}
         self.first_readable = {number: low for number, (low, _) in self._bounds.items()}
 
-    def replayed(self) -> dict[int, ReplayMark]:
-        """The dead letters that were replayed, by partition."""
-        found: dict[int, ReplayMark] = {}
+    def known(self) -> Known:
+        """What `pipeline.progress` has of replays and of trade ids."""
+        known = Known({}, {})
         for message in self._topics.whole(PROGRESS):
-            partition, value = partition_of_mark(_as_bytes(message.key())), message.value()
-            if partition is not None and value is not None:
-                found[partition] = decode_mark(value)
-        return found
+            key, value = _as_bytes(message.key()), message.value()
+            partition = partition_of_mark(key)
+            if value is None:
+                continue
+            if partition is not None:
+                known.replayed[partition] = decode_mark(value)
+            elif key is not None and key.endswith(_TRADES):
+                market = key.removesuffix(_TRADES)
+                known.numberings[market] = max(known.numberings.get(market, 0), _numbering_of(value))
+        return known
 
     def read(self, wanted: Filter) -> Iterator[DeadLetter]:
         """All that match, partition by partition."""
@@ -185,6 +203,14 @@ class DeadLetterTopic:
                 before = letter.position.offset < self._bounds[letter.position.partition][1]
                 if before and wanted.matches(letter):
                     yield letter
+
+
+def _numbering_of(progress: bytes) -> int:
+    """The numbering that a series of trades has reached; 0 if that cannot be read."""
+    try:
+        return max(0, split(decode_progress(progress).last_id or 0)[0])
+    except InvalidMessage:
+        return 0  # a producer's start names it
 
 
 def _age(letter: DeadLetter) -> tuple[int, Position]:

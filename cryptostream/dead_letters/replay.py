@@ -16,7 +16,7 @@ from cryptostream.dead_letters.classify import (
     StillBroken,
     StorePoint,
 )
-from cryptostream.dead_letters.dead_letter_topic import DeadLetter, Replayed
+from cryptostream.dead_letters.dead_letter_topic import DeadLetter, Known
 from cryptostream.dead_letters.replay_marks import ReplayMark, encode_mark, mark_key
 from producers.publisher import Publisher
 from shared.errors import PointsRejected
@@ -39,7 +39,7 @@ class Replay:
     """Classifies dead letters and publishes or stores those that pass.
 
     Args:
-        replayed: by partition, letters that were replayed before.
+        known: letters that were replayed before, and the numberings of trade ids.
         first_readable: by partition, the offset of its oldest dead letter.
         open_store: called when the first point is to be stored.
     """
@@ -47,16 +47,16 @@ class Replay:
     def __init__(
         self,
         publisher: Publisher,
-        replayed: Replayed,
+        known: Known,
         first_readable: Mapping[int, int],
         open_store: Callable[[], Store],
     ) -> None:
         self._publisher = publisher
-        self._replayed = dict(replayed)
+        self._replayed = dict(known.replayed)
         self._first_readable = first_readable
         self._open_store = open_store
         self._store: Store | None = None
-        self._classifier = Classifier()
+        self._classifier = Classifier(known.numberings)
 
     def close(self) -> None:
         if self._store is not None:

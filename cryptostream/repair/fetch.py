@@ -96,6 +96,7 @@ class Repair:
         self.rest = exchange.rest(exchange.addresses(settings), self._clock.exchange_ms, self._reject)
         self.repaired = IdRanges()
         self.rejected = 0
+        self._asked = -1  # the newest trade of the page that is asked for
 
     async def close(self) -> None:
         await self.rest.close()
@@ -122,7 +123,7 @@ class Repair:
         """The rows, and the lowest id that REST has."""
         unit, now_ms = self._series.unit, time.time_ns() // 1_000_000
         if self._series.stream == "trades":
-            base = first - split(first)[1]
+            base, self._asked = first - split(first)[1], last
             rows, oldest = await self.rest.trades(self._series.symbol, first - base, last - base, now_ms)
             return in_numbering(split(first)[0], rows), oldest + base
         bars = await self.rest.klines(
@@ -151,7 +152,8 @@ class Repair:
     def _reject(self, source: str, symbol: str, reason: str, value: bytes) -> None:
         self.rejected += 1
         key = message_key(self._series.exchange, symbol)
-        self._publisher.send_dead_letter(dead_letter(Origin(reason, source, -1, -1, SERVICE), key, value))
+        origin = Origin(reason, source, -1, -1, SERVICE, newest_trade=self._asked)
+        self._publisher.send_dead_letter(dead_letter(origin, key, value))
 
 
 def may_replace(row: Any, ident: int, wrong: Mapping[int, str | None]) -> bool:

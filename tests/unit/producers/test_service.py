@@ -21,9 +21,12 @@ from producers.ledger_writer import MOST_IN_FLIGHT
 from producers.publisher import Publisher
 from producers.service import ProducerService, _topics
 from producers.start_positions import OpenHole, StartPosition
+from shared.dead_letters import origin_of
 from shared.errors import BrokerError, BrokerUnavailable
 from shared.settings import Settings
 from shared.topics import LEDGER, LEDGER_SNAPSHOT, METRICS, TRADES
+from shared.trade_ids import number
+from tests.builders import NOW_MS, trade
 from tests.kafka_doubles import clients
 from tests.unit.producers.service_bench import Bench, LoopTime, during, in_service
 from tests.virtual_time import run_virtually
@@ -280,6 +283,36 @@ def test_a_symbol_that_stops_trading_or_is_listed_no_more_is_said(
 
     in_service(monkeypatch, two_minutes)
     assert caplog.messages == ([f"BTCUSDC: the exchange says {said}"] if said else [])
+
+
+def test_a_dead_letter_says_the_numbering_of_its_symbol_unless_that_is_in_doubt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def sold(trade_id: int, at_ms: int) -> Any:
+        return trade(trade_id=trade_id, trade_time_ms=NOW_MS + at_ms, received_time_ms=NOW_MS + at_ms)
+
+    letters: list[Any] = []
+    service = Bench(monkeypatch).service
+    rejections = service._rejections
+    rejections._send = letters.append
+
+    def rejected() -> int:
+        rejections.reject("websocket:btcusdc@trade", "BTCUSDC", "why", b"{}")
+        return origin_of(letters[-1].headers).newest_trade
+
+    assert rejected() == -1  # no instrument yet
+    instrument = service._instruments["BTCUSDC"] = Instrument(
+        "binance", "BTCUSDC", ("1m",), book_interval_ms=1_000, warmup_bars=0
+    )
+    assert rejected() == -1
+    instrument.receive("trade", sold(5_000, 0))
+    assert rejected() == 5_000
+    instrument.receive("trade", sold(1, 60_000))
+    assert rejected() == -1
+    instrument.receive_newest_trades([sold(1, 60_000)], NOW_MS + 61_000)
+    assert rejected() == number(1, 1)
+    rejections.reject("rest:trades", "ETHUSDC", "why", b"{}")
+    assert origin_of(letters[-1].headers).newest_trade == -1
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from shared.dead_letters import MOST_BYTES, Origin, as_json, dead_letter, origin_of
+from shared.trade_ids import EPOCH_SPAN, MAX_EPOCH, number
 
 
 def test_headers_say_where_a_letter_came_from() -> None:
@@ -18,6 +19,14 @@ def test_headers_say_where_a_letter_came_from() -> None:
     origin = origin_of(headers)
     assert origin == put_aside
     assert (origin.from_exchange, origin.is_point) == (False, False)
+
+
+@pytest.mark.parametrize("newest_trade", [-1, 0, 8, number(MAX_EPOCH, EPOCH_SPAN - 1)])
+def test_a_letter_says_the_numbering_of_its_trades_if_it_is_known(newest_trade: int) -> None:
+    origin = Origin("why", "rest:trades", -1, -1, "producer", newest_trade=newest_trade)
+    headers = dead_letter(origin, b"binance:BTCUSDC", b"{}").headers
+    assert origin_of(headers) == origin
+    assert (newest_trade >= 0) == ("newest_trade" in dict(headers))
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,10 @@ from cryptostream.dead_letters.classify import (
     StorePoint,
 )
 from cryptostream.dead_letters.dead_letter_topic import DeadLetter, Filter, Position
-from shared.dead_letters import Origin
+from shared.dead_letters import WEBSOCKET, Origin
 from shared.errors import UsageError
 from shared.topics import QUOTES, TRADES, klines_live_topic, klines_topic
+from shared.trade_ids import number
 from tests.builders import BUILDERS, NOW_MS, kline, quote, trade
 
 NOON_MS = 1_785_758_400_000
@@ -25,7 +26,12 @@ CLASSIFIER = Classifier()
 
 
 def letter(
-    value: Any, source: str, *, offset: int = -1, key: bytes | None = b"binance:BTCUSDC"
+    value: Any,
+    source: str,
+    *,
+    offset: int = -1,
+    key: bytes | None = b"binance:BTCUSDC",
+    newest_trade: int = -1,
 ) -> DeadLetter:
     content = value if isinstance(value, bytes) or value is None else orjson.dumps(value)
     return DeadLetter(
@@ -33,7 +39,7 @@ def letter(
         NOW_MS + 99,
         key,
         content,
-        Origin("why", source, 0 if offset >= 0 else -1, offset, "x"),
+        Origin("why", source, 0 if offset >= 0 else -1, offset, "x", newest_trade=newest_trade),
     )
 
 
@@ -135,6 +141,51 @@ def test_rows_of_rest_find_their_interval_and_topic() -> None:
     assert outcome.topic == TRADES
     for value, source in ((row[:5], "rest:klines"), ([1, 2], "rest:trades"), (b"<html>", "rest:trades")):
         assert isinstance(outcome_of(value, source), StillBroken)
+
+
+SOLD_ROW = {"id": 9, "price": "1.5", "qty": "2.0", "quoteQty": "3", "time": NOW_MS, "isBuyerMaker": True}
+OF_EXCHANGE = [(frame(TRADE_EVENT), "websocket:btcusdc@trade"), (SOLD_ROW, "rest:trades")]
+
+
+@pytest.mark.parametrize(("value", "source"), OF_EXCHANGE)
+@pytest.mark.parametrize(("newest_trade", "epoch"), [(8, None), (number(1, 8), 1), (number(2, 0), 2)])
+def test_a_trade_keeps_the_numbering_in_which_it_was_rejected(
+    value: Any, source: str, newest_trade: int, epoch: int | None
+) -> None:
+    """Whatever numbering its symbol has come to since."""
+    classifier = Classifier({b"binance:BTCUSDC": 2})
+    outcome = classifier.classify(letter(value, source, newest_trade=newest_trade), NOW_MS)
+    assert isinstance(outcome, Republish)
+    assert orjson.loads(outcome.value).get("epoch") == epoch
+    counted = [(event["kind"], event["first"]) for event in outcome.events]
+    assert counted == [("expected", number(epoch or 0, 9)), ("repaired", number(epoch or 0, 9))]
+
+
+@pytest.mark.parametrize(("value", "source"), OF_EXCHANGE)
+def test_a_trade_of_one_of_several_numberings_is_not_guessed(value: Any, source: str) -> None:
+    unsaid = [letter(value, source)]
+    if source.startswith(WEBSOCKET):  # its key is by the stream's name, which was not checked
+        unsaid.append(letter(value, source, key=b"binance:ETHUSDC", newest_trade=number(1, 8)))
+    for each in unsaid:
+        outcome = Classifier({b"binance:BTCUSDC": 1}).classify(each, NOW_MS)
+        assert isinstance(outcome, StillBroken)
+        assert "ids of BTCUSDC have begun anew" in outcome.reason
+        assert "cryptostream repair binance:BTCUSDC trades" in outcome.reason
+        for alone in ({}, {b"binance:BTCUSDC": 0}, {b"binance:ETHUSDC": 3}):
+            assert isinstance(Classifier(alone).classify(each, NOW_MS), Republish)
+
+
+def test_a_frame_of_before_the_producer_knew_that_ids_began_anew_is_not_of_the_former_numbering() -> None:
+    """The frames of a reset are rejected from the first one on: the next id is 9 where 5,000 were."""
+    first = letter(frame(TRADE_EVENT), "websocket:btcusdc@trade", newest_trade=5_000)
+    outcome = Classifier({b"binance:BTCUSDC": 1}).classify(first, NOW_MS)
+    assert isinstance(outcome, StillBroken)
+    assert "this one came after 5000, so it may be of a later one" in outcome.reason
+
+
+def test_a_number_beyond_all_numberings_is_none() -> None:
+    beyond = letter(SOLD_ROW, "rest:trades", newest_trade=10**19 - 1)
+    assert isinstance(CLASSIFIER.classify(beyond, NOW_MS), StillBroken)
 
 
 def description(**changes: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Replays between a broker that notes what it is sent and a real store."""
+"""Replays between a broker that keeps what it is sent and a real store."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import orjson
 
 from consumers.stores.port import Store
 from cryptostream.dead_letters.classify import Outcome
-from cryptostream.dead_letters.dead_letter_topic import DeadLetter, Position, was_replayed
+from cryptostream.dead_letters.dead_letter_topic import DeadLetter, Known, Position, was_replayed
 from cryptostream.dead_letters.replay import Replay
 from cryptostream.dead_letters.replay_marks import ReplayMark, decode_mark, partition_of_mark
 from producers.publisher import Publisher
@@ -47,7 +47,7 @@ def no_store() -> Store:
 
 
 def replayed(letters: Sequence[DeadLetter], broker: Broker, known: Mapping[int, ReplayMark]) -> list[Outcome]:
-    replay = Replay(cast(Publisher, broker), known, {}, no_store)
+    replay = Replay(cast(Publisher, broker), Known(dict(known), {}), {}, no_store)
     fresh = [letter for letter in letters if not was_replayed(letter, known)]
     return [done.outcome for done in replay.run(fresh)]
 
