@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from typing import Final
 
-from consumers.stores.factory import open_store
+from consumers.stores.factory import open_reader, open_store
 from cryptostream.arguments import add_format, add_times, count
 from cryptostream.commands.query import store_settings
-from cryptostream.dead_letters.classify import Classifier, Obsolete, StillBroken
+from cryptostream.dead_letters.classify import Classifier
 from cryptostream.dead_letters.dead_letter_topic import (
     DeadLetter,
     DeadLetterTopic,
@@ -21,6 +21,7 @@ from cryptostream.dead_letters.dead_letter_topic import (
     Replayed,
     was_replayed,
 )
+from cryptostream.dead_letters.outcomes import Obsolete, StillBroken
 from cryptostream.dead_letters.output import outcome_text, show_letter, write_csv, write_json, write_table
 from cryptostream.dead_letters.replay import Done, Replay
 from cryptostream.markets import filtered_market
@@ -128,9 +129,14 @@ def _replay(
         return _report(done, before, dry_run=True)
     publisher = Publisher(broker_address(settings))
     publisher.start(frozenset((LEDGER, PROGRESS)))
-    with closing(
-        Replay(publisher, known, dead_letters.first_readable, lambda: open_store(store_settings(None)))
-    ) as replay:
+    replay = Replay(
+        publisher,
+        known,
+        dead_letters.first_readable,
+        open_store=lambda: open_store(store_settings(None)),
+        open_reader=lambda: open_reader(store_settings(None)),
+    )
+    with closing(replay):
         return _report(replay.run(fresh), before, dry_run=False)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import orjson
 
@@ -19,6 +19,15 @@ from consumers.stores.storable import storable_values
 from consumers.streams import STREAMS, enricher_of, streams
 from cryptostream.dead_letters.dead_letter_topic import DeadLetter, Numberings
 from cryptostream.dead_letters.numbering import set_numbering
+from cryptostream.dead_letters.outcomes import (
+    LATE_OPEN_BAR,
+    Obsolete,
+    Outcome,
+    Republish,
+    StillBroken,
+    StorePoint,
+)
+from cryptostream.dead_letters.stored_versions import of_no_use
 from cryptostream.repair.fetch import backfill_events
 from producers.clock import AHEAD_MS
 from producers.exchanges.frame_types import Rejected, StreamMessage
@@ -33,44 +42,7 @@ from shared.shortened import shortened
 from shared.shown import shown
 from shared.topics import QUOTES, TRADES, klines_topic
 
-
-class Republish(NamedTuple):
-    """The message passes: publish it on `topic`, then these events on the ledger.
-
-    Attributes:
-        more: further messages of the same frame, each with its topic and key.
-    """
-
-    topic: str
-    key: bytes
-    value: bytes
-    events: Sequence[LedgerMessage] = ()
-    more: Sequence[tuple[str, bytes, bytes]] = ()
-
-
-class StorePoint(NamedTuple):
-    """The point can be stored: write it, then publish these events on the ledger."""
-
-    point: Point
-    events: Sequence[LedgerMessage]
-
-
-class Obsolete(NamedTuple):
-    """The message has no use any more; it counts as replayed."""
-
-    reason: str
-
-
-class StillBroken(NamedTuple):
-    """The message still breaks the contract and stays a dead letter."""
-
-    reason: str
-
-
-Outcome = Republish | StorePoint | Obsolete | StillBroken
-
 _LATE_DEPTH: Final = "a change of the order book is worth nothing late; the book has been read again since"
-_LATE_OPEN_BAR: Final = "an update of an open bar, which has been overtaken"
 
 
 class Classifier:
@@ -116,7 +88,7 @@ class Classifier:
             return StillBroken(f"it came from {topic or 'nowhere known'}, which no consumer reads")
         message = enricher.decode(topic, letter.value)
         if topic in self._live_topics:
-            return Obsolete(_LATE_OPEN_BAR)
+            return Obsolete(LATE_OPEN_BAR)
         if message.get("source") == "stream":
             message["source"] = "backfill"
         # A record without a key is not from our producers; the instrument's key keeps the order.
@@ -129,6 +101,9 @@ class Classifier:
             storable_values(point)
         except PointsRejected as error:
             return StillBroken(error.rejected[0][1])
+        useless = of_no_use(point.series.measurement)
+        if useless is not None:
+            return useless
         enricher = self._enrichers.get(letter.origin.source)
         counted = enricher.ledger_id(point) if enricher is not None else None
         events = PendingEvents()
@@ -174,7 +149,7 @@ def _of_event(kind: str, message: Any) -> Outcome:
         case "kline" if message["closed"]:
             return _republish(klines_topic(message["interval"]), message, backfill_events([message]))
         case "kline":
-            return Obsolete(_LATE_OPEN_BAR)
+            return Obsolete(LATE_OPEN_BAR)
         case "trade":
             return _republish(TRADES, message, backfill_events([message]))
         case "quote":

@@ -8,8 +8,9 @@ from typing import Any, Final, TextIO
 
 import orjson
 
-from cryptostream.dead_letters.classify import Obsolete, Outcome, Republish, StillBroken, StorePoint
 from cryptostream.dead_letters.dead_letter_topic import DeadLetter, Replayed, was_replayed
+from cryptostream.dead_letters.outcomes import Obsolete, Outcome, Republish, StillBroken, StorePoint
+from cryptostream.dead_letters.stored_versions import never_changes
 from cryptostream.output import write_columns
 from shared.shown import shown, shown_output
 from shared.times import iso
@@ -81,7 +82,8 @@ def outcome_text(outcome: Outcome) -> str:
         case Republish(topic, _, _, _):
             return f"to {shown(topic)}"
         case StorePoint(point, _):
-            return f"to the store, as a point of {point.series.measurement.name}"
+            unless = "" if never_changes(point) else ", unless it has a newer one"
+            return f"to the store, as a point of {point.series.measurement.name}{unless}"
         case Obsolete(reason):
             return f"nothing: {shown(reason)}"
         case StillBroken(reason):

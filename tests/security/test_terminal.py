@@ -19,8 +19,8 @@ from websockets.exceptions import ConnectionClosedError
 from websockets.frames import Close
 
 from cryptostream.dead_letters import output as letters
-from cryptostream.dead_letters.classify import Obsolete, StillBroken
 from cryptostream.dead_letters.dead_letter_topic import DeadLetter, Position
+from cryptostream.dead_letters.outcomes import Obsolete, StillBroken
 from cryptostream.output import PlainConsole, write_columns
 from cryptostream.query_output import Selection, write_csv, write_json, write_table
 from cryptostream.run.display import Display

@@ -6,15 +6,9 @@ import orjson
 import pytest
 
 from consumers.measurements import INDICATOR, TRADE
-from cryptostream.dead_letters.classify import (
-    Classifier,
-    Obsolete,
-    Outcome,
-    Republish,
-    StillBroken,
-    StorePoint,
-)
+from cryptostream.dead_letters.classify import Classifier
 from cryptostream.dead_letters.dead_letter_topic import DeadLetter, Filter, Position
+from cryptostream.dead_letters.outcomes import Obsolete, Outcome, Republish, StillBroken, StorePoint
 from shared.dead_letters import WEBSOCKET, Origin
 from shared.errors import UsageError
 from shared.topics import QUOTES, TRADES, klines_live_topic, klines_topic

@@ -14,8 +14,9 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from cryptostream.dead_letters.classify import Classifier, Republish, StillBroken
+from cryptostream.dead_letters.classify import Classifier
 from cryptostream.dead_letters.dead_letter_topic import DeadLetter, Position
+from cryptostream.dead_letters.outcomes import Republish, StillBroken
 from cryptostream.doctor.exchange import checks
 from cryptostream.run.broker import MemoryBroker
 from producers.assignment import Assignment
