@@ -14,10 +14,10 @@ import orjson
 
 from consumers.enrich.port import Enricher
 from consumers.indicators.registry import indicator_set
-from consumers.measurements import INDICATOR, INDICATOR_LIVE, MEASUREMENTS, Point, Series
 from consumers.stores.storable import storable_values
 from consumers.streams import STREAMS, enricher_of, streams
 from cryptostream.dead_letters.dead_letter_topic import DeadLetter, Numberings
+from cryptostream.dead_letters.described_point import read_point
 from cryptostream.dead_letters.numbering import set_numbering
 from cryptostream.dead_letters.outcomes import (
     LATE_OPEN_BAR,
@@ -38,7 +38,6 @@ from shared.errors import InvalidMessage, PointsRejected
 from shared.intervals import INTERVAL_MS
 from shared.ledger import PendingEvents
 from shared.messages import LedgerMessage, encode, message_key
-from shared.shortened import shortened
 from shared.shown import shown
 from shared.topics import QUOTES, TRADES, klines_topic
 
@@ -96,7 +95,7 @@ class Classifier:
         return Republish(topic, key, as_json(message))
 
     def _point(self, letter: DeadLetter, now_ms: int) -> Outcome:
-        point = _described(letter.value)
+        point = read_point(letter.value)
         try:
             storable_values(point)
         except PointsRejected as error:
@@ -109,6 +108,10 @@ class Classifier:
         events = PendingEvents()
         if counted is not None:
             series, number = counted
+            if number < 0:
+                raise InvalidMessage("trade_id", number, "a trade's number")
+            if series.interval and letter.origin.source != klines_topic(series.interval):
+                raise InvalidMessage("interval", series.interval, f"that of {letter.origin.source}")
             events.add(series, "stored", number, number)
         return StorePoint(point, tuple(events.messages(now_ms)))
 
@@ -176,25 +179,3 @@ def _rest_row(exchange: Exchange, letter: DeadLetter, numberings: Numberings) ->
 
 def _republish(topic: str, message: Any, events: Sequence[LedgerMessage] = ()) -> Republish:
     return Republish(topic, message_key(message["exchange"], message["symbol"]), encode(message), events)
-
-
-def _described(value: bytes | None) -> Point:
-    """The point that a consumer wrote as JSON.
-
-    Raises:
-        InvalidMessage: the value is not such a point.
-    """
-    try:
-        content = orjson.loads(value or b"")
-        measurement = MEASUREMENTS[content["measurement"]]
-        fields: dict[str, Any] = dict(content["fields"])
-        if measurement in (INDICATOR, INDICATOR_LIVE):
-            measurement = measurement.with_columns(tuple(fields))
-        tags = tuple(content["tags"][name] for name in measurement.tags)
-        values = tuple(fields.pop(column.name) for column in measurement.columns)
-        time_ns = content["time_ns"]
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-        raise InvalidMessage("point", value, f"the description of a point ({shortened(error)})") from None
-    if fields:
-        raise InvalidMessage("point", next(iter(fields)), f"a column of {measurement.name}")
-    return Point(Series(measurement, tags), time_ns, values)

@@ -4,11 +4,14 @@ from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from consumers.measurements import INDICATOR, TRADE
+from consumers.measurements import INDICATOR, KLINE, MEASUREMENTS, TRADE
 from cryptostream.dead_letters.classify import Classifier
 from cryptostream.dead_letters.dead_letter_topic import DeadLetter, Filter, Position
 from cryptostream.dead_letters.outcomes import Obsolete, Outcome, Republish, StillBroken, StorePoint
+from cryptostream.dead_letters.output import outcome_text
 from shared.dead_letters import WEBSOCKET, Origin
 from shared.errors import UsageError
 from shared.topics import QUOTES, TRADES, klines_live_topic, klines_topic
@@ -219,10 +222,91 @@ def test_a_point_of_indicators_has_the_columns_that_it_names() -> None:
         {"fields": {"trade_id": 4, "price": 1.5, "quantity": 2.0, "buyer_is_maker": True, "more": 1}},
         {"time_ns": -1},
         {"time_ns": None},
+        {"tags": {"exchange": "binance", "symbol": ["BTCUSDC"]}},
+        {"tags": {"exchange": "", "symbol": "BTCUSDC"}},
+        {"tags": {"exchange": "binance", "symbol": "B" * 65}},
+        {"tags": {"exchange": "binance", "symbol": "BTC\n"}},
+        {"fields": {"trade_id": None, "price": 1.5, "quantity": 2.0, "buyer_is_maker": True}},
+        {"fields": {"trade_id": -1, "price": 1.5, "quantity": 2.0, "buyer_is_maker": True}},
     ],
 )
 def test_a_point_that_can_not_be_stored_stays(changes: dict[str, Any]) -> None:
     assert isinstance(outcome_of(description(**changes), TRADES, key=None), StillBroken)
+
+
+BAR_FIELDS = dict.fromkeys((column.name for column in KLINE.columns), 1)
+
+
+@pytest.mark.parametrize(
+    ("interval", "source", "reason"),
+    [
+        ("7m", "market.klines.1m", "interval: '7m' is not one of 1s, "),
+        ("", "market.klines.1m", "interval: '' is not one of 1s, "),
+        (["1m"], "market.klines.1m", "tag interval: ['1m'] is not text"),
+        ("1h", "market.klines.1m", "interval: '1h' is not that of market.klines.1m"),
+        ("1m", "market.klines-live.1m", "interval: '1m' is not that of market.klines-live.1m"),
+    ],
+)
+def test_a_bar_of_an_interval_that_its_topic_does_not_have_stays(
+    interval: Any, source: str, reason: str
+) -> None:
+    tags = {"exchange": "binance", "symbol": "BTCUSDC", "interval": interval}
+    point = description(measurement="kline", tags=tags, fields=BAR_FIELDS)
+    outcome = outcome_of(point, source, key=None)
+    assert isinstance(outcome, StillBroken)
+    assert reason in outcome.reason
+
+
+@pytest.mark.parametrize(
+    "name", ["time_ns", "interval", "TIME_NS", "a\0b", "", "rsi" * 400, "nonsense", "_21"]
+)
+def test_a_store_makes_no_column_of_a_name_that_is_no_indicators(name: str) -> None:
+    tags = {"exchange": "binance", "symbol": "BTCUSDC", "interval": "1m"}
+    for fields in ({name: 1.0}, [[name, 1.0]], [[7, 1.0]]):
+        point = description(measurement="indicator", tags=tags, fields=fields)
+        assert isinstance(outcome_of(point, klines_topic("1m"), key=None), StillBroken)
+    other = description(measurement="indicator", tags=tags, fields={"momentum_rsi_21": 50.5})
+    assert isinstance(outcome_of(other, klines_topic("1m"), key=None), StorePoint)
+
+
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False)
+    | st.text(st.characters(codec="utf-8"), max_size=8)
+    | st.sampled_from(["7m", "1m", "binance", "BTCUSDC", "momentum_rsi", "1.5"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@st.composite
+def forged(draw: st.DrawFn) -> dict[str, Any]:
+    """The description of a point of any measurement, with anything at some places."""
+    measurement = draw(st.sampled_from(list(MEASUREMENTS.values())))
+    known = {"exchange": "binance", "symbol": "BTCUSDC", "interval": "1m"}
+    columns = [column.name for column in measurement.columns] or ["momentum_rsi"]
+    content: dict[str, Any] = {
+        "measurement": measurement.name,
+        "tags": {name: known.get(name, "x") for name in measurement.tags},
+        "time_ns": NOON_MS * 10**6,
+        "fields": dict.fromkeys(columns, 1),
+    }
+    inner = content[draw(st.sampled_from(["tags", "fields"]))]
+    inner[draw(st.sampled_from([*inner, "time_ns"]))] = draw(ANYTHING)
+    if draw(st.booleans()):
+        content[draw(st.sampled_from(list(content)))] = draw(ANYTHING)
+    return content
+
+
+SOURCES = [TRADES, klines_topic("1m"), klines_live_topic("1m"), "market.book", "pipeline.ledger", "", "x"]
+
+
+@given(forged() | ANYTHING, st.sampled_from(SOURCES))
+def test_no_point_ends_a_replay(content: Any, source: str) -> None:
+    outcome = outcome_of(content, source, key=None)
+    assert outcome_text(outcome)
 
 
 @pytest.mark.parametrize("text", ["", "3", "3@", "@3", "a@1", "-1@2", "1@2@3", "1@" + "9" * 30])
