@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 from argparse import Namespace
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,6 +17,7 @@ from cryptostream import cli
 from cryptostream.commands import repair
 from cryptostream.repair.fetch import (
     Known,
+    Repair,
     backfill_events,
     correction_events,
     may_replace,
@@ -20,11 +25,13 @@ from cryptostream.repair.fetch import (
     pages,
 )
 from producers.exchanges.rest_port import PAGE
+from shared.dead_letters import DeadLetter, origin_of
 from shared.id_ranges import IdRanges
 from shared.ledger import LedgerSeries
 from shared.messages import check
 from shared.settings import load_settings
-from tests.builders import kline, ledger
+from shared.trade_ids import number
+from tests.builders import NOW_MS, kline, ledger
 
 NEVER = -(2**63)
 
@@ -151,3 +158,49 @@ def test_a_series_is_that_of_one_exchange(symbols: str, name: str, expected: tup
         assert (span.exchange, span.symbol) == expected
         assert span.holds(LedgerSeries(*expected, "trades"))
         assert not span.holds(LedgerSeries("coinbase", expected[1], "trades"))
+
+
+class Rejecting:
+    """An exchange all of whose rows break the contract."""
+
+    def __init__(self, reject: Callable[[str, str, str, bytes], None]) -> None:
+        self._reject = reject
+
+    async def time_ms(self) -> int:
+        return NOW_MS
+
+    async def statuses(self, _symbols: Sequence[str]) -> dict[str, str]:
+        return {}
+
+    async def trades(self, symbol: str, _first: int, _last: int, _now_ms: int) -> tuple[list[Any], int]:
+        self._reject("rest:trades", symbol, "why", b"{}")
+        return [], 0
+
+    async def klines(self, symbol: str, *_asked: Any) -> list[Any]:
+        self._reject("rest:klines", symbol, "why", b"[]")
+        return []
+
+
+@pytest.mark.parametrize(
+    ("series", "ids", "newest_trade"),
+    [
+        (LedgerSeries("binance", "BTCUSDC", "trades"), (3, 9), 9),
+        (LedgerSeries("binance", "BTCUSDC", "trades"), (number(2, 3), number(2, 9)), number(2, 9)),
+        (LedgerSeries("binance", "BTCUSDC", "klines", "1m"), (3, 9), -1),
+    ],
+)
+def test_rejected_rows_keep_the_numbering_that_was_asked_for(
+    series: LedgerSeries, ids: tuple[int, int], newest_trade: int
+) -> None:
+    letters: list[DeadLetter] = []
+    publisher: Any = SimpleNamespace(send_dead_letter=letters.append, flush_now=lambda _within_s: None)
+
+    async def run() -> None:
+        repairing = Repair(load_settings(), series, publisher)
+        await repairing.close()
+        rest: Any = Rejecting(repairing._reject)
+        repairing.rest = rest
+        await repairing.run(IdRanges([ids]))
+
+    asyncio.run(run())
+    assert [origin_of(letter.headers).newest_trade for letter in letters] == [newest_trade]
