@@ -70,7 +70,7 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Exit code 0; 1 if there is no such letter, or one chosen for replay still breaks the contract."""
+    """Exit code 0; 1 if there is no such letter, or one chosen for replay stays."""
     positions = [Position.parse(text) for text in getattr(args, "positions", ())]
     if args.action == "replay":
         selected = args.topic is not None or args.symbol is not None
@@ -166,6 +166,6 @@ def _report(done: Iterable[Done], before: Counter[str], *, dry_run: bool) -> int
     if before["replayed"]:
         parts.append(f"{before['replayed']:,} had been replayed before")
     if counts["broken"]:
-        parts.append(f"{counts['broken']:,} still break the contract and stay")
+        parts.append(f"{counts['broken']:,} cannot be replayed and stay")
     sys.stdout.write(", ".join(parts) + "\n")
     return 1 if counts["broken"] else 0

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 
 import orjson
 import pytest
 from confluent_kafka.admin import AdminClient
 
 from cryptostream import cli
+from cryptostream.commands.dead_letters import _report
 from cryptostream.dead_letters.dead_letter_topic import DeadLetter, Position
+from cryptostream.dead_letters.outcomes import Obsolete, StillBroken
 from cryptostream.dead_letters.output import show_letter, write_csv, write_table
+from cryptostream.dead_letters.replay import Done
 from cryptostream.dead_letters.replay_marks import ReplayMark
 from shared.dead_letters import Origin
 from tests.builders import NOW_MS
@@ -45,6 +49,19 @@ def test_a_table_marks_what_was_replayed_and_lets_no_letter_move_the_cursor() ->
     assert "replayed" in out.getvalue()
     assert "\x1b" not in out.getvalue()
     assert out.getvalue().count("\n") == 2
+
+
+def test_letters_that_stay_are_named_and_said_to_be_no_others(capsys: pytest.CaptureFixture[str]) -> None:
+    """An earlier version of a point breaks no contract; neither is it replayed."""
+    done = [
+        Done(letter(b"x"), StillBroken("the store has another kline")),
+        Done(letter(b"y"), Obsolete("the store has its window with 500 trades")),
+    ]
+    assert _report(done, Counter({"replayed": 3}), dry_run=False) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "1@7: stays: the store has another kline",
+        "0 replayed, 1 not needed any more, 3 had been replayed before, 1 cannot be replayed and stay",
+    ]
 
 
 def test_csv_has_every_header() -> None:
