@@ -65,11 +65,15 @@ def health_router(kinds: dict[str, LiveKind], history: History, settings: Settin
         from_ms, to_ms = _span(given, now_ms())
         counted: dict[tuple[str, ...], _Counted] = {}
         told: list[Row] = []
+        now = now_ms()
         async with history.reading(tags) as reading:
+            # Our clock may be behind the exchange's, and must not show lost ids as on their way.
+            async for chunk in reading.rows(LEDGER.name, {}, last=1):
+                now = max(now, *(int(row["time_ns"] or 0) // _NS_PER_MS for row in chunk))
             async for chunk in reading.rows(
                 LEDGER.name, tags, from_ns=from_ms * _NS_PER_MS, to_ns=to_ms * _NS_PER_MS
             ):
-                await reading.work(lambda chunk=chunk: _count(counted, chunk, now_ms()))  # type: ignore[misc]
+                await reading.work(lambda chunk=chunk: _count(counted, chunk, now))  # type: ignore[misc]
             instruments = {name: tags[name] for name in tags if name in CARRIAGE.tags and name != "stream"}
             async for chunk in reading.rows(CARRIAGE.name, instruments, last=1):
                 told += chunk
@@ -92,7 +96,7 @@ def health_router(kinds: dict[str, LiveKind], history: History, settings: Settin
             missing=missing,
             not_carried=_not_carried(told, tags),
             names=names,
-            now=now_ms(),
+            now=now,
         )
 
     for kind, path, what in (

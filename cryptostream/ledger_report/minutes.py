@@ -78,12 +78,13 @@ def unclaimed_ends(reader: Reader, stored: Iterable[LedgerSeries], span: Span) -
     return found
 
 
-def reports_from_minutes(reader: Reader, span: Span, now_ms: int) -> list[SeriesReport]:
+def reports_from_minutes(reader: Reader, span: Span, now_ms: int, *, live: bool) -> list[SeriesReport]:
     """Completeness of each series by the rows of the store.
 
     Args:
-        now_ms: ids lost in rows of the last two minutes may still be on their way.
+        live: services are running, so that ids lost in the last two minutes may still be on their way.
     """
+    on_their_way_from_ms = now_ms - _ROW_DELAY_MS + 1 if live else None
     tags = {
         "exchange": span.exchange,
         "symbol": span.symbol,
@@ -94,7 +95,7 @@ def reports_from_minutes(reader: Reader, span: Span, now_ms: int) -> list[Series
     sums: dict[LedgerSeries, _Sums] = {}
     for row in reader.read(LEDGER.name, wanted, from_ns=span.from_ns, to_ns=span.to_ns):
         series = LedgerSeries.named(*(str(row[name] or "") for name in LEDGER.tags))
-        _add(sums.setdefault(series, _Sums()), row, now_ms)
+        _add(sums.setdefault(series, _Sums()), row, on_their_way_from_ms)
     return [
         SeriesReport(
             series,
@@ -109,13 +110,13 @@ def reports_from_minutes(reader: Reader, span: Span, now_ms: int) -> list[Series
     ]
 
 
-def _add(sums: _Sums, row: Row, now_ms: int) -> None:
+def _add(sums: _Sums, row: Row, on_their_way_from_ms: int | None) -> None:
     for name in _SUMMED:
         setattr(sums, name, getattr(sums, name) + int(row.get(name) or 0))
     lost, minute_ms = int(row.get("lost") or 0), _minute_ms(row)
     if not lost:
         return
-    if minute_ms > now_ms - _ROW_DELAY_MS:
+    if on_their_way_from_ms is not None and minute_ms >= on_their_way_from_ms:
         sums.on_their_way += lost
         return
     sums.lost += lost

@@ -206,12 +206,12 @@ def _from_store(settings: Settings, reader: Reader, span: Span, *, verify: bool)
     newest_ms = newest_minute_ms(reader)
     # Our clock may be behind, and must not show lost ids as on their way.
     now_ms = max(time.time_ns() // _NS_PER_MS, newest_ms or 0)
-    reports = reports_from_minutes(reader, span, now_ms)
-    found = Survey("minute rows of the store", reports, [], {}, newest_freshness(reader, span))
-    stored = _to_count(reader, span, [report.series for report in reports])
     path = settings.sqlite_path
     ended = settings.store == "sqlite" and path is not None and has_ended(path.parent)
     live = not ended and is_live(reader, time.time_ns() // _NS_PER_MS)
+    reports = reports_from_minutes(reader, span, now_ms, live=live)
+    found = Survey("minute rows of the store", reports, [], {}, newest_freshness(reader, span))
+    stored = _to_count(reader, span, [report.series for report in reports])
     if not live:
         found.unknown = unclaimed_ends(reader, stored, span)
     # InfluxDB expires by its own clock, SQLite by the exchange's time.

@@ -202,6 +202,14 @@ def test_what_is_on_its_way_is_not_called_lost() -> None:
     assert (answer["lost"], answer["series"][0]["in_flight"]) == (0, 1)
 
 
+def test_what_is_on_its_way_goes_by_the_exchanges_clock_where_that_is_ahead() -> None:
+    begin_ns = now_minute_ns() + 120 * MINUTE_NS
+    ledger = counted(5, lost={1: 1, 4: 1}, begin_ns=begin_ns)
+    span = f"?from={begin_ns // 10**6}&to={begin_ns // 10**6 + 600_000}"
+    answer = client({"ledger": ledger}).get(f"/api/v1/ledger{span}").json()
+    assert (answer["lost"], answer["series"][0]["in_flight"]) == (1, 1)
+
+
 def test_a_span_of_a_ledger_is_bounded() -> None:
     answer = client().get(f"/api/v1/ledger?from=2020-01-01&to={T0_MS}")
     assert answer.status_code == 422

@@ -80,6 +80,12 @@ class Ledger:
         store.write(points)
         store.close()
 
+    def end(self) -> None:
+        """The run in this directory ends."""
+        child = subprocess.Popen(["true"])
+        child.wait()
+        self.path.with_name(data_dir.LOCK_FILE).write_text(str(child.pid))
+
     def execute(self, statement: str) -> None:
         connection = sqlite3.connect(self.path)
         with connection:
@@ -172,9 +178,7 @@ def test_of_a_run_that_has_ended_nothing_is_on_its_way(ledger: Ledger) -> None:
     lock = ledger.path.with_name(data_dir.LOCK_FILE)
     lock.write_text(str(os.getpid()))
     assert ledger("--verify")[0] == 0
-    child = subprocess.Popen(["true"])
-    child.wait()
-    lock.write_text(str(child.pid))
+    ledger.end()
     code, out, _ = ledger("--verify")
     assert code == 1
     assert "BTCUSDC trades: 3 in the store are in no claim" in out
@@ -265,12 +269,37 @@ def test_lost_ids_are_named_by_their_minutes(ledger: Ledger) -> None:
     assert (code, content["complete"]) == (1, False)
 
 
-def test_what_is_lost_in_the_last_two_minutes_may_still_come(ledger: Ledger) -> None:
-    now = time.time_ns() // MINUTE_NS - FIRST_NS // MINUTE_NS
-    ledger.write(ledger_row(now, (9, 6, 0, 0, 3, 0)))
+def minutes_until_now() -> int:
+    return time.time_ns() // MINUTE_NS - FIRST_NS // MINUTE_NS
+
+
+def test_what_is_lost_in_the_last_two_minutes_may_still_come_while_services_are_at_work(
+    ledger: Ledger,
+) -> None:
+    ledger.write(ledger_row(minutes_until_now(), (9, 6, 0, 0, 3, 0)), spoken(time.time_ns()))
     code, out, _ = ledger()
     assert code == 0
     assert "on their way: BTCUSDC trades: 3" in out
+
+
+@pytest.mark.parametrize("ahead", [0, 120], ids=("in step", "the exchange's clock is ahead"))
+def test_what_a_run_that_has_ended_lost_in_its_last_two_minutes_is_lost(ledger: Ledger, ahead: int) -> None:
+    newest = minutes_until_now() + ahead
+    ledger.write(ledger_row(newest - 1, (9, 5, 0, 0, 4, 0)), ledger_row(newest, (9, 6, 0, 0, 3, 0)))
+    ledger.write(spoken(time.time_ns()))
+    assert ledger()[0] == 0
+    ledger.end()
+    code, out, _ = ledger()
+    assert (code, "on their way" in out) == (1, False)
+    assert "lost: BTCUSDC trades: 7: minutes 20" in out
+    assert "NOT COMPLETE: 7 lost" in out
+
+
+def test_of_services_that_have_been_silent_for_minutes_nothing_is_on_its_way(ledger: Ledger) -> None:
+    ledger.write(ledger_row(minutes_until_now(), (9, 6, 0, 0, 3, 0)), spoken(time.time_ns() - 5 * MINUTE_NS))
+    code, out, _ = ledger()
+    assert code == 1
+    assert "NOT COMPLETE: 3 lost" in out
 
 
 def test_csv_has_a_line_a_series_and_leaves_out_what_is_not_known(ledger: Ledger) -> None:
