@@ -39,9 +39,9 @@ _COUNTS: Final = ("expected", "stored", "backfilled", "halted", "duplicates")
 def health_router(kinds: dict[str, LiveKind], history: History, settings: Settings) -> APIRouter:
     """The routes of what is complete, fresh and running."""
     configured = [
-        (market.exchange, market.symbol, "klines", interval)
+        (market.exchange, market.symbol, *stream)
         for market in settings.markets
-        for interval in settings.intervals
+        for stream in (*(("klines", interval) for interval in settings.intervals), ("trades", ""))
     ]
     router = APIRouter(tags=["health"])
     ledger_kind = kinds[LEDGER.name]
@@ -77,11 +77,13 @@ def health_router(kinds: dict[str, LiveKind], history: History, settings: Settin
             instruments = {name: tags[name] for name in tags if name in CARRIAGE.tags and name != "stream"}
             async for chunk in reading.rows(CARRIAGE.name, instruments, last=1):
                 told += chunk
-        # Trades are not missed by themselves: a minute without one has no row.
+        # A minute without a trade has no row: bars of the instrument show that its trades were followed.
+        with_bars = {each.instrument for each in counted.values() if each.bars}
         missing = [
             each
             for each in configured
             if each not in counted
+            and (each[-1] or each[:2] not in with_bars)
             and all(tags.get(name, value) == value for name, value in zip(LEDGER.tags, each, strict=True))
         ]
         series = [each.series() for _, each in sorted(counted.items())]
@@ -294,7 +296,8 @@ def _why_not_to_the_end(
     for exchange, symbol, stream, interval in missing:
         if from_ms < known_to_ms - _period_ms(interval):
             name = names[Market(exchange, symbol)]
-            return f"{name} {stream} {interval} is not counted in this span; of it nothing is known"
+            what = f"{name} {stream} {interval}".rstrip()
+            return f"{what} is not counted in this span; of it nothing is known"
     return None
 
 

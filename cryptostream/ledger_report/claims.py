@@ -15,7 +15,8 @@ from consumers.ledger_book import LedgerBook
 from consumers.ledger_snapshot import Restart
 from consumers.measurements import KLINE
 from consumers.stores.storable import oldest_kept_ms
-from cryptostream.ledger_report.report import Note, SeriesReport, Span, Unknown
+from cryptostream.ledger_report.followed import Followed, followed
+from cryptostream.ledger_report.report import Note, SeriesReport, Span, Unknown, unfollowed
 from shared.id_ranges import IdRanges
 from shared.ledger import LedgerSeries
 from shared.messages import LedgerMessage
@@ -46,6 +47,7 @@ class Claims:
         self._book = LedgerBook(_MAX_RANGES)
         self._ledger = self._book.ledger
         self._ends: dict[LedgerSeries, int] = {}
+        self._followed: dict[LedgerSeries, Followed] = {}
         self._next = 0
         self._reported: dict[LedgerSeries, IdRanges] = {}  # expected ids in the events, without the snapshots
 
@@ -69,6 +71,8 @@ class Claims:
     def end(self) -> None:
         """The end of the topic: ids expected later are not part of the report."""
         self._book.expect_by_clock()
+        if self._span.timed:
+            self._followed = followed(self._ledger, self.as_of_ms)
         for series in self.series:
             newest = self._ledger.ranges(series)["expected"].last
             self._ends[series] = _EVER[0] if newest is None else newest
@@ -86,6 +90,20 @@ class Claims:
     def series(self) -> list[LedgerSeries]:
         """The counted series."""
         return [series for series in self._ledger.series() if self._span.holds(series)]
+
+    @property
+    def begun(self) -> list[LedgerSeries]:
+        """Those that had begun before the queried time ended, whether or not they went on into it."""
+        begins = {
+            series: self._followed[series].from_ms for series in self.series if series in self._followed
+        }
+        return [series for series in self.series if self._span.overlaps(begins.get(series), None)]
+
+    @property
+    def looked_at(self) -> bool:
+        """Whether any of the series was followed in the queried time: if not, no count says anything."""
+        spans = (self._followed[series] for series in self.series if series in self._followed)
+        return not self._span.timed or any(self._span.overlaps(*span) for span in spans)
 
     @property
     def as_of_ms(self) -> int | None:
@@ -154,16 +172,21 @@ class Claims:
         return kept_from_ms // series.unit
 
     def reports(self) -> list[SeriesReport]:
-        """The report of each series."""
-        return [self._report(series) for series in sorted(self.series, key=SeriesReport.order)]
+        """The report of each series that had begun."""
+        return [self._report(series) for series in sorted(self.begun, key=SeriesReport.order)]
 
     def unknown(self) -> list[Unknown]:
-        """What is unknown: series of silent producers, and events that were deleted uncounted."""
+        """What is unknown: series of silent producers, a time that nobody followed, and events that were
+        deleted uncounted."""
+        silent = self._ledger.silent_since()
         found = [
             Unknown((series,), since_ms, None, "its producer has not reported since, nor that it stopped")
-            for series, since_ms in self._ledger.silent_since().items()
+            for series, since_ms in silent.items()
             if self._span.holds(series) and self._span.overlaps(since_ms, None)
         ]
+        if not self.looked_at:
+            ends = {series: span.to_ms for series, span in self._followed.items()}
+            found += unfollowed({series: ends.get(series) for series in self.begun if series not in silent})
         for partition, from_ms, to_ms in self._book.uncovered():
             series = [one for one in self._book.series_of(partition) if self._span.holds(one)]
             if self._span.overlaps(from_ms, to_ms):

@@ -78,7 +78,22 @@ def unclaimed_ends(reader: Reader, stored: Iterable[LedgerSeries], span: Span) -
     return found
 
 
-def reports_from_minutes(reader: Reader, span: Span, now_ms: int, *, live: bool) -> list[SeriesReport]:
+@dataclass(frozen=True, slots=True)
+class Minutes:
+    """The series of a store by their rows.
+
+    Attributes:
+        reports: also of series that have rows before the queried time alone.
+        ended: of these, until when there are rows, ms.
+        looked_at: whether anything of what is asked for was followed in the queried time.
+    """
+
+    reports: list[SeriesReport]
+    ended: dict[LedgerSeries, int]
+    looked_at: bool
+
+
+def minutes_of(reader: Reader, span: Span, now_ms: int, *, live: bool) -> Minutes:
     """Completeness of each series by the rows of the store.
 
     Args:
@@ -94,9 +109,14 @@ def reports_from_minutes(reader: Reader, span: Span, now_ms: int, *, live: bool)
     wanted = {name: value for name, value in tags.items() if value is not None}
     sums: dict[LedgerSeries, _Sums] = {}
     for row in reader.read(LEDGER.name, wanted, from_ns=span.from_ns, to_ns=span.to_ns):
-        series = LedgerSeries.named(*(str(row[name] or "") for name in LEDGER.tags))
-        _add(sums.setdefault(series, _Sums()), row, on_their_way_from_ms)
-    return [
+        _add(sums.setdefault(_series_of(row), _Sums()), row, on_their_way_from_ms)
+    ended: dict[LedgerSeries, int] = {}
+    if span.from_ns is not None:
+        before = reader.read(LEDGER.name, wanted, to_ns=span.from_ns, last=1)
+        ended = {series: end_ms for series, end_ms in map(_end_of, before) if series not in sums}
+    looked_at = bool(sums) or _are_followed(reader, span, ended)
+    sums.update((series, _Sums()) for series in ended)
+    reports = [
         SeriesReport(
             series,
             offline=None,
@@ -108,6 +128,24 @@ def reports_from_minutes(reader: Reader, span: Span, now_ms: int, *, live: bool)
         )
         for series, of in sorted(sums.items(), key=lambda item: SeriesReport.order(item[0]))
     ]
+    return Minutes(reports, ended, looked_at)
+
+
+def _are_followed(reader: Reader, span: Span, series: Iterable[LedgerSeries]) -> bool:
+    """Whether bars of the span show that trades of some of these were followed: a minute without a trade has
+    no row."""
+    instruments = {(each.exchange, each.symbol) for each in series if each.stream == "trades"}
+    bars = reader.read(LEDGER.name, {"stream": "klines"}, from_ns=span.from_ns, to_ns=span.to_ns, last=1)
+    return any((row["exchange"], row["symbol"]) in instruments for row in bars)
+
+
+def _end_of(row: Row) -> tuple[LedgerSeries, int]:
+    series = _series_of(row)
+    return series, _minute_ms(row) + max(series.unit, MINUTE_MS)
+
+
+def _series_of(row: Row) -> LedgerSeries:
+    return LedgerSeries.named(*(str(row[name] or "") for name in LEDGER.tags))
 
 
 def _add(sums: _Sums, row: Row, on_their_way_from_ms: int | None) -> None:

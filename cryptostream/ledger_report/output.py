@@ -215,9 +215,10 @@ def _note_text(note: Note) -> str:
 def _conclusion(survey: Survey) -> str:
     lost = sum(report.lost for report in survey.series)
     wrong = [recount for recount in survey.recounts or () if not recount.agrees]
-    parts = [f"{lost:,} lost" if lost else "nothing lost"]
+    nothing = "nothing lost" if survey.looked_at else "nothing is known of the time asked for"
+    parts = [f"{lost:,} lost" if lost else nothing]
     bars = sum(report.unknown or 0 for report in survey.series)
-    if bars or survey.unknown:
+    if bars or (survey.unknown and survey.looked_at):
         parts.append(f"{bars:,} bars unknown" if bars else "not all is known")
     if survey.uncarried:
         parts.append(f"{len(survey.uncarried)} streams not carried now")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -11,6 +12,7 @@ from shared.messages import CARRIED_AGAIN
 
 MINUTE_MS: Final = 60_000
 _MS: Final = 10**6
+_UNFOLLOWED: Final = "nothing was expected or reported since, also not in the time asked for"
 
 Range = tuple[int, int]
 
@@ -140,6 +142,21 @@ class Unknown:
     since_ms: int | None
     until_ms: int | None
     why: str
+
+
+def unfollowed(ends: Mapping[LedgerSeries, int | None]) -> list[Unknown]:
+    """What is unknown of a time that begins after all of its series end, by instrument.
+
+    Args:
+        ends: until when each series was followed, ms; None if that is not known.
+    """
+    found: dict[tuple[str, str], list[LedgerSeries]] = {}
+    for series in sorted(ends, key=SeriesReport.order):
+        found.setdefault((series.exchange, series.symbol), []).append(series)
+    return [
+        Unknown(tuple(of), max(filter(None, map(ends.get, of)), default=None), None, _UNFOLLOWED)
+        for of in found.values()
+    ]
 
 
 class Note(NamedTuple):

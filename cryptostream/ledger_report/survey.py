@@ -22,13 +22,21 @@ from cryptostream.ledger_report.carriage import carriage_in_store
 from cryptostream.ledger_report.claims import Claims
 from cryptostream.ledger_report.minutes import (
     is_live,
+    minutes_of,
     newest_minute_ms,
     recount_minutes,
-    reports_from_minutes,
     unclaimed_ends,
 )
 from cryptostream.ledger_report.recount import NOTHING_CLAIMED, Claimed, Found, compare, count_points
-from cryptostream.ledger_report.report import Freshness, Note, Recount, SeriesReport, Span, Unknown
+from cryptostream.ledger_report.report import (
+    Freshness,
+    Note,
+    Recount,
+    SeriesReport,
+    Span,
+    Unknown,
+    unfollowed,
+)
 from cryptostream.output import ProgressLine
 from shared.errors import BrokerError, InvalidMessage, SettingsError, StoreError
 from shared.kafka_reader import TopicReader
@@ -60,6 +68,7 @@ class Survey:
         carriage_reported: whether the store has any report of carriage, without which it may be older than
             these; None if the topic was asked.
         as_of_ms: the exchange's time of the report; None if the source does not tell it.
+        looked_at: whether any series was followed in the time asked for.
     """
 
     source: str
@@ -73,6 +82,7 @@ class Survey:
     uncarried: list[Note] = field(default_factory=list)
     carriage_reported: bool | None = None
     as_of_ms: int | None = None
+    looked_at: bool = True
 
     @property
     def several(self) -> bool:
@@ -83,9 +93,11 @@ class Survey:
 
     @property
     def complete(self) -> bool:
-        """Nothing is lost or unknown, every stream is carried, and the store agrees if it was counted."""
+        """Something was looked at, nothing is lost or unknown, every stream is carried, and the store agrees
+        if it was counted."""
         return (
-            not any(report.lost or report.unknown for report in self.series)
+            self.looked_at
+            and not any(report.lost or report.unknown for report in self.series)
             and not self.unknown
             and not self.uncarried
             and all(recount.agrees for recount in self.recounts or ())
@@ -117,7 +129,7 @@ def survey(settings: Settings, span: Span, *, use_broker: bool, verify: bool) ->
             found.store_error = str(error)
         found.notes, found.note_counts = claims.notes(), claims.note_counts()
         found.unknown, found.uncarried = claims.unknown(), claims.uncarried_now()
-        found.as_of_ms = claims.as_of_ms
+        found.as_of_ms, found.looked_at = claims.as_of_ms, claims.looked_at
         return found
 
 
@@ -209,11 +221,14 @@ def _from_store(settings: Settings, reader: Reader, span: Span, *, verify: bool)
     path = settings.sqlite_path
     ended = settings.store == "sqlite" and path is not None and has_ended(path.parent)
     live = not ended and is_live(reader, time.time_ns() // _NS_PER_MS)
-    reports = reports_from_minutes(reader, span, now_ms, live=live)
-    found = Survey("minute rows of the store", reports, [], {}, newest_freshness(reader, span))
-    stored = _to_count(reader, span, [report.series for report in reports])
+    minutes = minutes_of(reader, span, now_ms, live=live)
+    found = Survey("minute rows of the store", minutes.reports, [], {}, newest_freshness(reader, span))
+    found.looked_at = minutes.looked_at
+    if not minutes.looked_at:
+        found.unknown = unfollowed(minutes.ended)
+    stored = _to_count(reader, span, [report.series for report in minutes.reports])
     if not live:
-        found.unknown = unclaimed_ends(reader, stored, span)
+        found.unknown += unclaimed_ends(reader, stored, span)
     # InfluxDB expires by its own clock, SQLite by the exchange's time.
     expired_at_ms = newest_ms if settings.store == "sqlite" else now_ms
     kept_from_ms = oldest_kept_ms(expired_at_ms, expiry_ns(settings))
@@ -245,7 +260,7 @@ def _recounts(
         series: Claimed(claims.stored(series), claims.without_indicators(series), claims.expired(series))
         if series in claims.series
         else NOTHING_CLAIMED
-        for series in _to_count(reader, span, claims.series)
+        for series in _to_count(reader, span, claims.begun)
     }
     # 2. Count the store.
     with ProgressLine("counting the store", "points") as line:

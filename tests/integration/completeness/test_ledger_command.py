@@ -94,6 +94,11 @@ def test_times_choose_the_trades_of_their_minutes(on_sqlite: Place) -> None:
         ("trades", 60, 60),
     }
     assert {row["checked"] for row in found["verification"]} == {2, 60}
+    # Of a time after the newest report nothing is known, and before the first one there is nothing.
+    code, found = place.verify("--from", "2099-01-01")
+    assert (code, found["complete"], bool(found["unknown"])) == (1, False, True)
+    code, out, _ = place.command("ledger", "--symbol", place.symbol, "--to", "2010-01-01")
+    assert (code, out) == (1, "")
 
 
 def test_points_deleted_in_influxdb_are_found(

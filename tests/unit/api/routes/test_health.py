@@ -50,6 +50,20 @@ def test_a_configured_series_that_was_never_counted_leaves_the_whole_unknown() -
     assert days.get(f"/api/v1/ledger{SPAN}").json()["lost"] == 0
 
 
+def test_trades_of_a_configured_symbol_that_nobody_counted_leave_the_whole_unknown() -> None:
+    trades = counted(5, stream="trades", interval="")
+    both = [*trades, *counted(5, stream="trades", interval="", symbol="ETHUSDC")]
+
+    def asked(ledger: list[Row]) -> Any:
+        server = client({"ledger": ledger}, symbols=("BTCUSDC", "ETHUSDC"))
+        return server.get(f"/api/v1/ledger{SPAN}&stream=trades").json()
+
+    answer = asked(trades)
+    assert answer["lost"] is None
+    assert answer["reason"] == "ETHUSDC trades is not counted in this span; of it nothing is known"
+    assert (asked(both)["lost"], asked(both)["reason"]) == (0, None)
+
+
 def test_each_exchange_of_the_settings_has_to_be_counted() -> None:
     parts: dict[str, Any] = {"symbols": ("BTC-USD", "coinbase:BTC-USD"), "intervals": ("1m",)}
     ours = counted(5, symbol="BTC-USD")

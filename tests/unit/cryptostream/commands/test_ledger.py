@@ -8,6 +8,7 @@ import os
 import sqlite3
 import subprocess
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
@@ -300,6 +301,52 @@ def test_of_services_that_have_been_silent_for_minutes_nothing_is_on_its_way(led
     code, out, _ = ledger()
     assert code == 1
     assert "NOT COMPLETE: 3 lost" in out
+
+
+def at(minute: int) -> str:
+    return datetime.fromtimestamp((FIRST_NS + minute * MINUTE_NS) // 10**9, UTC).isoformat()
+
+
+def test_a_time_after_all_that_was_counted_is_unknown_and_not_complete(ledger: Ledger) -> None:
+    code, out, _ = ledger("--from", at(MINUTES))
+    assert code == 1
+    assert out.splitlines()[1].split()[:4] == ["BTCUSDC", "trades", "0", "0"]
+    assert "unknown: BTCUSDC trades, BTCUSDC klines 1m since 20" in out
+    assert "NOT COMPLETE: nothing is known of the time asked for\n" in out
+    code, out, _ = ledger("--from", at(MINUTES), "--format", "json")
+    content = orjson.loads(out)
+    assert (code, content["complete"]) == (1, False)
+    assert content["unknown"][0]["since_ms"] == FIRST_NS // 10**6 + MINUTES * 60_000
+    assert ledger("--from", at(MINUTES), "--verify")[0] == 1
+
+
+def test_a_time_before_all_that_was_counted_has_nothing(ledger: Ledger) -> None:
+    code, out, err = ledger("--to", at(0))
+    assert (code, out) == (1, "")
+    assert "the ledger has nothing in that time" in err
+
+
+def test_a_series_that_ended_before_the_time_asked_for_is_shown_beside_those_that_went_on(
+    ledger: Ledger,
+) -> None:
+    ended = Series(LEDGER, ("binance", "ETHUSDC", "klines", "1m"))
+    ledger.write(ledger_row(2, (1, 1, 0, 0, 0, 0))._replace(series=ended))
+    code, out, _ = ledger("--from", at(5))
+    assert code == 0
+    assert ["ETHUSDC", "klines", "1m", "0", "0", "0", "0", "–", "0", "0", "–"] in [
+        line.split() for line in out.splitlines()
+    ]
+
+
+def test_minutes_without_a_trade_were_looked_at_if_bars_went_on(ledger: Ledger) -> None:
+    begin_ns = FIRST_NS + 5 * MINUTE_NS
+    ledger.execute(f"delete from ledger where stream = 'trades' and time_ns >= {begin_ns}")
+    ledger.execute(f"delete from trade where time_ns >= {begin_ns}")
+    code, out, _ = ledger("--stream", "trades", "--from", at(6))
+    assert (code, out.splitlines()[1].split()[:3]) == (0, ["BTCUSDC", "trades", "0"])
+    ledger.execute(f"delete from ledger where time_ns >= {begin_ns}")
+    code, out, _ = ledger("--stream", "trades", "--from", at(6))
+    assert (code, "nothing lost" in out) == (1, False)
 
 
 def test_csv_has_a_line_a_series_and_leaves_out_what_is_not_known(ledger: Ledger) -> None:

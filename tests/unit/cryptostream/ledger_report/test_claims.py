@@ -5,9 +5,12 @@ from typing import Any
 
 import pytest
 
-from consumers.ledger_snapshot import PartitionSnapshot, Restart
+from consumers.ledger_account import Account
+from consumers.ledger_incidents import SeriesIncidents
+from consumers.ledger_snapshot import PartitionSnapshot, Restart, SeriesSnapshot
 from cryptostream.ledger_report.claims import Claims
 from cryptostream.ledger_report.report import SeriesReport, Span
+from shared.id_ranges import IdRanges
 from shared.ledger import LedgerSeries
 from shared.messages import AS_TRADES_SAY, LedgerMessage
 from tests.builders import NOW_MS, ledger
@@ -245,4 +248,81 @@ def test_events_that_were_deleted_uncounted_are_unknown_for_the_time_they_were_o
     later = Claims(Span.of(from_ns=(FIRST_MS + MINUTE_MS) * 10**6), None)
     later.take(0, Restart(5, PartitionSnapshot(offset=3, heard_ms=FIRST_MS), uncovered=True))
     later.receive(ledger(first=1, last=9, received_time_ms=FIRST_MS + 77), 0, 5)
+    later.receive(ledger(first=10, last=19, event_time_ms=FIRST_MS + 2 * MINUTE_MS), 0, 6)
+    later.end()
     assert later.unknown() == []
+
+
+def a_minute(minute: int, symbol: str = "BTCUSDC") -> list[LedgerMessage]:
+    """A bar and ten trades of a minute, all stored."""
+    fields: dict[str, Any] = {"symbol": symbol, "first": minute * 10, "last": minute * 10 + 9}
+    return [
+        bars("expected", minute, minute, symbol=symbol),
+        bars("stored", minute, minute, symbol=symbol),
+        ledger(**fields, event_time_ms=FIRST_MS + minute * MINUTE_MS + 30),
+        ledger(**fields, kind="stored"),
+    ]
+
+
+def since(minute: int, **names: Any) -> Span:
+    return Span.of(from_ns=(FIRST_MS + minute * MINUTE_MS) * 10**6, **names)
+
+
+def test_a_time_after_the_newest_report_is_unknown_and_its_series_are_shown() -> None:
+    claims = claims_of(*a_minute(0), *a_minute(1), span=since(60))
+    assert not claims.looked_at
+    assert [(report.series, report.expected) for report in claims.reports()] == [(TRADES, 0), (BARS, 0)]
+    (unknown,) = claims.unknown()
+    assert (unknown.series, unknown.since_ms) == ((TRADES, BARS), FIRST_MS + 2 * MINUTE_MS)
+
+
+def test_a_time_before_a_series_began_has_nothing_of_it() -> None:
+    before = Span.of(to_ns=FIRST_MS * 10**6)
+    claims = claims_of(*a_minute(0), span=before)
+    assert (claims.reports(), claims.unknown(), claims.looked_at) == ([], [], False)
+    # One that began later is not shown beside one that was there.
+    other = claims_of(
+        *a_minute(0), *a_minute(5, "ETHUSDC"), span=Span.of(to_ns=(FIRST_MS + MINUTE_MS) * 10**6)
+    )
+    assert [(report.series, report.expected) for report in other.reports()] == [(TRADES, 10), (BARS, 1)]
+    assert other.looked_at
+
+
+def test_of_a_series_that_stopped_before_the_time_asked_for_nothing_is_known_there() -> None:
+    stop_ms = FIRST_MS + MINUTE_MS
+    stopped = [
+        *a_minute(0),
+        bars("stopped", 1, 1),
+        ledger(kind="stopped", first=stop_ms, last=stop_ms, count=0),
+    ]
+    goes_on = [event for minute in range(10) for event in a_minute(minute, "ETHUSDC")]
+    alone = claims_of(*stopped, *goes_on, span=since(5, symbol="BTCUSDC"))
+    (unknown,) = alone.unknown()
+    assert (alone.looked_at, unknown.series, unknown.since_ms) == (False, (TRADES, BARS), stop_ms)
+    # It is shown beside those that go on, and is no fault: nothing was expected of it.
+    of_all = claims_of(*stopped, *goes_on, span=since(5))
+    assert (of_all.looked_at, of_all.unknown()) == (True, [])
+    assert {report.series.symbol for report in of_all.reports()} == {"BTCUSDC", "ETHUSDC"}
+
+
+def test_a_time_without_a_trade_in_which_bars_went_on_was_looked_at() -> None:
+    events = [*a_minute(0), bars("expected", 1, 9), bars("stored", 1, 9)]
+    claims = claims_of(*events, span=since(5, stream="trades"))
+    assert (only(claims).expected, claims.looked_at, claims.unknown()) == (0, True, [])
+
+
+def test_trades_without_a_date_are_shown_and_prove_nothing_of_a_time() -> None:
+    claims = claims_of(ledger(event_time_ms=None), span=since(5))
+    (unknown,) = claims.unknown()
+    assert (claims.looked_at, unknown.series, unknown.since_ms) == (False, (TRADES,), None)
+
+
+def test_bars_whose_first_ids_were_rolled_up_began_at_an_unknown_time() -> None:
+    account = Account(BARS, 4)
+    for number in range(0, 20, 2):
+        account.enter("expected", number + 10**8, number + 10**8, None)
+    claims = Claims(Span.of(to_ns=FIRST_MS * 10**6), None)
+    snapshot = SeriesSnapshot(BARS, 0, 0, account, SeriesIncidents(), IdRanges())
+    claims.take(0, Restart(0, PartitionSnapshot(), series=(snapshot,)))
+    claims.end()
+    assert claims.begun == [BARS]
