@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 from producers.effects import Effect, LedgerEvent, Publish
 from producers.order_book import Apply, BookTop, Resync, Synced
-from shared.messages import BookMessage, DepthMessage
+from shared.messages import SYNCED_AGAIN, BookMessage, DepthMessage
 from shared.models import SCHEMA_VERSION
 from shared.topics import BOOK, DEPTH
 
@@ -166,7 +166,7 @@ class BookMessages(ABC):
         if lost_ms is None or self._lost_ids is None:
             return []
         after_ms = max(0, cause["received_time_ms"] - lost_ms)
-        detail = f"synced again after {after_ms} ms"
+        detail = f"{SYNCED_AGAIN} after {after_ms} ms"
         return [LedgerEvent("unsynced", *self._lost_ids, cause["event_time_ms"], detail)]
 
     def _lost(self, resync: Resync, diff: DepthMessage | None) -> list[Effect]:

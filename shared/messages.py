@@ -96,6 +96,8 @@ CARRIED_AGAIN: Final = "; carried again"
 # that says that the bar was published again as its trades have it.
 TRADES_SAY: Final = "trades say "
 AS_TRADES_SAY: Final = "published again, as its trades say"
+# How the detail of the `unsynced` event begins that ends a span.
+SYNCED_AGAIN: Final = "synced again"
 
 AnyMessage = KlineMessage | TradeMessage | DepthMessage | BookMessage | QuoteMessage | LedgerMessage
 

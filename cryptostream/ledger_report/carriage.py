@@ -12,7 +12,7 @@ from typing import Final
 
 from consumers.measurements import CARRIAGE, LEDGER
 from consumers.stores.port import Reader, Row
-from cryptostream.ledger_report.report import MINUTE_MS, Note, SeriesReport, Span, Unknown
+from cryptostream.ledger_report.report import MINUTE_MS, Note, SeriesReport, Span, Unknown, uncarried_to_ms
 from shared.intervals import INTERVAL_MS
 from shared.ledger import LedgerSeries
 
@@ -39,34 +39,28 @@ class Carriage:
     reported: bool
 
 
-def carriage_in_store(reader: Reader, span: Span, *, kept_from_ms: int | None) -> Carriage:
-    """Read carriage; as with a broker, a time span selects by when a stream began not to be carried, and what
-    was not carried at its end stays so, however long ago that was.
+def carriage_in_store(
+    reader: Reader, span: Span, *, as_of_ms: int | None = None, kept_from_ms: int | None
+) -> Carriage:
+    """Read carriage; as with a broker, what was not carried at its end stays so, however long ago that was. A
+    time span selects what overlaps it.
 
     Args:
+        as_of_ms: the newest time of the exchange in the store; None if there is none.
         kept_from_ms: older rows of the bucket `ticks` may have expired; None if it keeps everything.
     """
     rows = {_series_of(row): row for row in reader.read(CARRIAGE.name, {}, last=1)}
-    newest = _newest_within(reader, span) if span.timed else rows
     return Carriage(
         uncarried=[
             Note(series, "uncarried", _since_ms(row), _time_ms(row), _since_ms(row), None)
-            for series, row in sorted(newest.items(), key=lambda item: SeriesReport.order(item[0]))
-            if span.holds(series) and not row.get("carried")
+            for series, row in sorted(rows.items(), key=lambda item: SeriesReport.order(item[0]))
+            if span.holds(series)
+            and not row.get("carried")
+            and span.overlaps(_since_ms(row), uncarried_to_ms(_time_ms(row), as_of_ms))
         ],
         unknown=[] if kept_from_ms is None else _expired(reader, span, kept_from_ms, rows.keys()),
         reported=bool(rows),
     )
-
-
-def _newest_within(reader: Reader, span: Span) -> dict[LedgerSeries, Row]:
-    """The newest row of each stream about a time that began in the span."""
-    # A row comes at the begin of what it is about or later, also after the span.
-    return {
-        _series_of(row): row
-        for row in reader.read(CARRIAGE.name, {}, from_ns=span.from_ns)
-        if span.holds_time(_since_ms(row))
-    }
 
 
 def _expired(

@@ -7,6 +7,7 @@ the end of the topic: later ids are no loss.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -16,6 +17,7 @@ from consumers.ledger_snapshot import Restart
 from consumers.measurements import KLINE
 from consumers.stores.storable import oldest_kept_ms
 from cryptostream.ledger_report.followed import Followed, followed
+from cryptostream.ledger_report.notes import notes_of
 from cryptostream.ledger_report.report import Note, SeriesReport, Span, Unknown, unfollowed
 from shared.id_ranges import IdRanges
 from shared.ledger import LedgerSeries
@@ -195,19 +197,23 @@ class Claims:
         return found
 
     def uncarried_now(self) -> list[Note]:
-        """Streams that are not carried now."""
-        newest = {note.series: note for note in self.notes() if note.kind == "uncarried"}
-        return [note for note in newest.values() if note.uncarried_now]
+        """Streams that are not carried now, and were not in some of the queried time."""
+        uncarried = (each for each in self._all_notes() if each[0].kind == "uncarried")
+        newest = {note.series: (note, end_ms) for note, end_ms in uncarried}
+        return [
+            note
+            for note, end_ms in newest.values()
+            if note.goes_on and self._span.overlaps(note.begin_ms, end_ms)
+        ]
 
     def notes(self) -> list[Note]:
-        """The newest gaps, revised records, unsynced and uncarried spans."""
-        return [
-            Note(series, note.kind, note.first, note.last, note.time_ms, note.detail)
-            for series, notes in self._book.incidents()
-            if self._span.holds(series)
-            for note in notes.newest()
-            if note.kind != "late" and (note.time_ms is None or self._span.holds_time(note.time_ms))
-        ]
+        """The newest gaps, revised records, unsynced and uncarried spans that overlap the queried time."""
+        return [note for note, end_ms in self._all_notes() if self._span.overlaps(note.begin_ms, end_ms)]
+
+    def _all_notes(self) -> Iterator[tuple[Note, int | None]]:
+        for series, incidents in self._book.incidents():
+            if self._span.holds(series):
+                yield from notes_of(series, incidents, self.as_of_ms)
 
     def note_counts(self) -> dict[tuple[LedgerSeries, str], int]:
         """The number of notes by series and kind; for a span of time, of the notes that are kept."""

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from shared.intervals import INTERVAL_MS
-from shared.ledger import LedgerSeries
-from shared.messages import CARRIED_AGAIN
+from shared.ledger import KINDS_OF_TIMES, LedgerSeries
+from shared.messages import CARRIED_AGAIN, SYNCED_AGAIN
 
 MINUTE_MS: Final = 60_000
 _MS: Final = 10**6
+# A producer says once a minute what is not carried; one that was killed does not say that it is again.
+_SAID_AGAIN_MS: Final = 3 * MINUTE_MS
 _UNFOLLOWED: Final = "nothing was expected or reported since, also not in the time asked for"
 
 Range = tuple[int, int]
@@ -84,10 +86,6 @@ class Span:
             and self.interval in (None, series.interval)
         )
 
-    def holds_time(self, time_ms: int) -> bool:
-        after = self.from_ms is None or time_ms >= self.from_ms
-        return after and (self.to_ms is None or time_ms < self.to_ms)
-
     def overlaps(self, from_ms: int | None, to_ms: int | None) -> bool:
         """Whether a time overlaps this one; None for an open end."""
         begins = to_ms is None or self.from_ms is None or to_ms > self.from_ms
@@ -159,6 +157,17 @@ def unfollowed(ends: Mapping[LedgerSeries, int | None]) -> list[Unknown]:
     ]
 
 
+def uncarried_to_ms(last_ms: int, as_of_ms: int | None) -> int | None:
+    """The end, itself not included, of a time in which a stream was not carried; None if it goes on.
+
+    Args:
+        last_ms: when it was said last that the stream is not carried.
+        as_of_ms: the exchange's time of the report; None if it is not known.
+    """
+    has_gone_on = as_of_ms is None or last_ms >= as_of_ms - _SAID_AGAIN_MS
+    return None if has_gone_on else last_ms + 1
+
+
 class Note(NamedTuple):
     """A finding in the ledger; ids as in the event, time in ms if it has one."""
 
@@ -170,9 +179,26 @@ class Note(NamedTuple):
     detail: str | None
 
     @property
-    def uncarried_now(self) -> bool:
-        """The stream was not carried, and is not carried again by any event."""
-        return self.kind == "uncarried" and not (self.detail or "").endswith(CARRIED_AGAIN)
+    def begin_ms(self) -> int | None:
+        """The exchange's time at which it begins; None if that is not known."""
+        return self.first if self._is_of_times else self.time_ms
+
+    @property
+    def end_ms(self) -> int | None:
+        """The end of that time, as far as this event tells it; itself not included."""
+        last_ms = self.last if self._is_of_times else self.time_ms
+        return None if last_ms is None else last_ms + 1
+
+    @property
+    def _is_of_times(self) -> bool:
+        return self.kind in KINDS_OF_TIMES or self.series.interval != ""
+
+    @property
+    def goes_on(self) -> bool:
+        """The stream was not carried, or the book not synced, and this event does not end that."""
+        if self.kind == "uncarried":
+            return not (self.detail or "").endswith(CARRIED_AGAIN)
+        return self.kind == "unsynced" and not (self.detail or "").startswith(SYNCED_AGAIN)
 
 
 @dataclass(frozen=True, slots=True)

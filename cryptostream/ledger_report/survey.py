@@ -232,7 +232,7 @@ def _from_store(settings: Settings, reader: Reader, span: Span, *, verify: bool)
     # InfluxDB expires by its own clock, SQLite by the exchange's time.
     expired_at_ms = newest_ms if settings.store == "sqlite" else now_ms
     kept_from_ms = oldest_kept_ms(expired_at_ms, expiry_ns(settings))
-    carriage = carriage_in_store(reader, span, kept_from_ms=kept_from_ms)
+    carriage = carriage_in_store(reader, span, as_of_ms=newest_ms, kept_from_ms=kept_from_ms)
     found.unknown += carriage.unknown
     found.uncarried, found.carriage_reported = carriage.uncarried, carriage.reported
     if verify:

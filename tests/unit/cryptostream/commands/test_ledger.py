@@ -65,6 +65,10 @@ def bar(minute: int) -> list[Point]:
     ]
 
 
+def at(minute: int) -> str:
+    return datetime.fromtimestamp((FIRST_NS + minute * MINUTE_NS) // 10**9, UTC).isoformat()
+
+
 class Ledger:
     def __init__(self, directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.path = directory / data_dir.STORE_FILE
@@ -226,6 +230,14 @@ def test_a_stream_that_the_store_has_as_not_carried_is_named_until_it_is_again(l
     assert (code, "carried" in out) == (0, False)
 
 
+def test_a_stream_that_has_not_been_carried_since_before_a_time_is_not_carried_in_it(ledger: Ledger) -> None:
+    ledger.write(*(carriage("depth", minute, carried=False) for minute in range(2, MINUTES)))
+    code, out, _ = ledger("--from", at(8))
+    assert code == 1
+    assert "not carried now: BTCUSDC depth since 20" in out
+    assert "NOT COMPLETE: nothing lost, 1 streams not carried now" in out
+
+
 def test_a_book_that_was_not_carried_at_the_end_leaves_a_run_incomplete(ledger: Ledger) -> None:
     ledger.write(carriage("depth", 9, carried=False))
     code, out, _ = ledger("--verify")
@@ -301,10 +313,6 @@ def test_of_services_that_have_been_silent_for_minutes_nothing_is_on_its_way(led
     code, out, _ = ledger()
     assert code == 1
     assert "NOT COMPLETE: 3 lost" in out
-
-
-def at(minute: int) -> str:
-    return datetime.fromtimestamp((FIRST_NS + minute * MINUTE_NS) // 10**9, UTC).isoformat()
 
 
 def test_a_time_after_all_that_was_counted_is_unknown_and_not_complete(ledger: Ledger) -> None:

@@ -113,6 +113,23 @@ def test_streams_are_not_carried_as_the_topic_has_it(
     assert len(carriage_in_store(stored.reader, Span(), kept_from_ms=None).uncarried) == open_now
 
 
+def test_what_has_not_been_carried_since_before_a_time_is_not_carried_in_it(stored: Stored) -> None:
+    stored.report(*OPEN)
+    for minute in (1, 2, 300):
+        span = Span.of(from_ns=(FIRST_MS + minute * MINUTE_MS) * 10**6)
+        found = carriage_in_store(stored.reader, span, kept_from_ms=None)
+        assert [(note.series, note.first) for note in found.uncarried] == [(TRADES, FIRST_MS)]
+    # An hour later nobody has said it again: the producer was killed, and another carries the stream.
+    later = Span.of(from_ns=(FIRST_MS + 30 * MINUTE_MS) * 10**6)
+    for as_of, seen in ((2, 1), (5, 1), (60, 0)):
+        found = carriage_in_store(
+            stored.reader, later, as_of_ms=FIRST_MS + as_of * MINUTE_MS, kept_from_ms=None
+        )
+        assert len(found.uncarried) == seen
+    before = Span.of(to_ns=FIRST_MS * 10**6)
+    assert carriage_in_store(stored.reader, before, kept_from_ms=None).uncarried == []
+
+
 def test_what_was_not_carried_at_its_end_is_not_carried_however_long_ago_that_was(stored: Stored) -> None:
     stored.report(*OPEN)
     stored.count(TRADES, FIRST_MS)

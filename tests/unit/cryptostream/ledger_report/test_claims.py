@@ -9,7 +9,7 @@ from consumers.ledger_account import Account
 from consumers.ledger_incidents import SeriesIncidents
 from consumers.ledger_snapshot import PartitionSnapshot, Restart, SeriesSnapshot
 from cryptostream.ledger_report.claims import Claims
-from cryptostream.ledger_report.report import SeriesReport, Span
+from cryptostream.ledger_report.report import Note, SeriesReport, Span
 from shared.id_ranges import IdRanges
 from shared.ledger import LedgerSeries
 from shared.messages import AS_TRADES_SAY, LedgerMessage
@@ -44,6 +44,21 @@ def bars(kind: str, first: int, last: int, **fields: Any) -> LedgerMessage:
 def only(claims: Claims) -> SeriesReport:
     (report,) = claims.reports()
     return report
+
+
+def a_minute(minute: int, symbol: str = "BTCUSDC") -> list[LedgerMessage]:
+    """A bar and ten trades of a minute, all stored."""
+    fields: dict[str, Any] = {"symbol": symbol, "first": minute * 10, "last": minute * 10 + 9}
+    return [
+        bars("expected", minute, minute, symbol=symbol),
+        bars("stored", minute, minute, symbol=symbol),
+        ledger(**fields, event_time_ms=FIRST_MS + minute * MINUTE_MS + 30),
+        ledger(**fields, kind="stored"),
+    ]
+
+
+def since(minute: int, **names: Any) -> Span:
+    return Span.of(from_ns=(FIRST_MS + minute * MINUTE_MS) * 10**6, **names)
 
 
 def test_what_is_neither_stored_nor_excused_is_lost() -> None:
@@ -238,6 +253,83 @@ def test_a_stream_that_is_not_carried_is_named_until_it_is_again() -> None:
     assert over.note_counts()[TRADES, "uncarried"] == 1
 
 
+def not_carried(first: int, last: int, detail: str) -> LedgerMessage:
+    """A report of minutes, counted from FIRST_MS, in which trades were not carried."""
+    begin_ms, end_ms = FIRST_MS + first * MINUTE_MS, FIRST_MS + last * MINUTE_MS
+    return ledger(kind="uncarried", first=begin_ms, last=end_ms, count=0, detail=detail)
+
+
+def until(minute: int) -> Span:
+    return Span.of(to_ns=(FIRST_MS + minute * MINUTE_MS) * 10**6)
+
+
+def test_a_stream_that_has_not_been_carried_since_before_a_time_is_not_carried_in_it() -> None:
+    events = [not_carried(0, minute, "no trade") for minute in range(120)]
+    for span in (since(60), since(300), until(60), until(1)):
+        claims = claims_of(*events, span=span)
+        assert [note.first for note in claims.uncarried_now()] == [FIRST_MS], span
+        assert [note.kind for note in claims.notes()] == ["uncarried"]
+        assert claims.note_counts() == {(TRADES, "uncarried"): 1}
+    before = claims_of(*events, span=until(0))
+    assert (before.uncarried_now(), before.notes()) == ([], [])
+
+
+def test_a_stream_that_is_carried_again_was_not_carried_in_each_time_that_overlaps() -> None:
+    over = not_carried(0, 90, "no trade; carried again")
+    for span, seen in ((since(60), 1), (since(90), 1), (since(91), 0), (until(1), 1), (until(0), 0)):
+        claims = claims_of(over, span=span)
+        assert (len(claims.notes()), claims.uncarried_now()) == (seen, []), span
+
+
+def test_a_stream_that_a_killed_producer_left_uncarried_is_carried_by_a_later_word() -> None:
+    claims = claims_of(
+        not_carried(0, 2, "no trade"), not_carried(50, 60, "no trade; carried again"), span=until(5)
+    )
+    assert ([note.last for note in claims.notes()], claims.uncarried_now()) == (
+        [FIRST_MS + 2 * MINUTE_MS],
+        [],
+    )
+    assert claims_of(not_carried(0, 2, "no trade"), not_carried(50, 60, "no"), span=since(10)).notes() == [
+        Note(
+            TRADES,
+            "uncarried",
+            FIRST_MS + 50 * MINUTE_MS,
+            FIRST_MS + 60 * MINUTE_MS,
+            FIRST_MS + 50 * MINUTE_MS,
+            "no",
+        )
+    ]
+
+
+def test_a_stream_of_which_nobody_says_any_more_that_it_is_not_carried_was_not_until_that_was_said() -> None:
+    # The producer was killed, and started again: the stream is carried, and nothing had to be said.
+    said = [not_carried(0, minute, "no trade") for minute in range(6)]
+    killed = [*said, bars("expected", 0, 59), bars("stored", 0, 59)]
+    for span, seen in ((Span(), 1), (since(5), 1), (since(30), 0)):
+        assert len(claims_of(*killed, span=span).uncarried_now()) == seen, span
+    # A minute between two words is no end.
+    goes_on = [*said, bars("expected", 0, 6), bars("stored", 0, 6)]
+    assert len(claims_of(*goes_on, span=since(6)).uncarried_now()) == 1
+
+
+def test_a_book_is_unsynced_in_each_time_from_its_first_word_to_that_which_ends_it() -> None:
+    def word(minute: int, detail: str) -> LedgerMessage:
+        at_ms = FIRST_MS + minute * MINUTE_MS
+        return ledger(stream="depth", kind="unsynced", first=7, last=9, event_time_ms=at_ms, detail=detail)
+
+    lost, found = word(0, "update id 8 is missing"), word(90, "synced again after 5400000 ms")
+    for span, seen in ((since(60), 1), (until(1), 1), (until(0), 0)):
+        assert [note.detail for note in claims_of(lost, span=span).notes()] == [lost["detail"]] * seen, span
+    for span, seen in ((since(60), 2), (since(91), 0), (until(60), 1), (until(0), 0)):
+        assert len(claims_of(lost, found, span=span).notes()) == seen, span
+
+
+def test_a_gap_of_bars_is_noted_in_each_time_that_it_reaches_into() -> None:
+    gap = bars("gap", 0, 9, detail="no connection")
+    for span, seen in ((since(5), 1), (since(9), 1), (since(10), 0), (until(1), 1), (until(0), 0)):
+        assert len(claims_of(gap, span=span).notes()) == seen, span
+
+
 def test_events_that_were_deleted_uncounted_are_unknown_for_the_time_they_were_of() -> None:
     claims = Claims(Span(), None)
     claims.take(0, Restart(5, PartitionSnapshot(offset=3, heard_ms=FIRST_MS), uncovered=True))
@@ -251,21 +343,6 @@ def test_events_that_were_deleted_uncounted_are_unknown_for_the_time_they_were_o
     later.receive(ledger(first=10, last=19, event_time_ms=FIRST_MS + 2 * MINUTE_MS), 0, 6)
     later.end()
     assert later.unknown() == []
-
-
-def a_minute(minute: int, symbol: str = "BTCUSDC") -> list[LedgerMessage]:
-    """A bar and ten trades of a minute, all stored."""
-    fields: dict[str, Any] = {"symbol": symbol, "first": minute * 10, "last": minute * 10 + 9}
-    return [
-        bars("expected", minute, minute, symbol=symbol),
-        bars("stored", minute, minute, symbol=symbol),
-        ledger(**fields, event_time_ms=FIRST_MS + minute * MINUTE_MS + 30),
-        ledger(**fields, kind="stored"),
-    ]
-
-
-def since(minute: int, **names: Any) -> Span:
-    return Span.of(from_ns=(FIRST_MS + minute * MINUTE_MS) * 10**6, **names)
 
 
 def test_a_time_after_the_newest_report_is_unknown_and_its_series_are_shown() -> None:
