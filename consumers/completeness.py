@@ -130,13 +130,17 @@ class CompletenessLedger:
         return {series: account.totals() for series, account in self._accounts.items()}
 
     def restore(self, account: Account, changed: IdRanges) -> None:
-        """Resume a series from its snapshot.
+        """Resume a series from its snapshot; what is known of it already is kept.
 
         Args:
             changed: periods whose rows were not written yet.
         """
-        account.max_ranges = self._max_ranges
-        self._accounts[account.series] = account
+        known = self._accounts.get(account.series)
+        if known is not None:
+            self._change(account.series, known.merge(account))
+        else:
+            account.max_ranges = self._max_ranges
+            self._accounts[account.series] = account
         self._change(account.series, changed)
 
     def _change(self, series: LedgerSeries, periods: IdRanges) -> None:

@@ -252,6 +252,48 @@ class Account:
             ids.remove(*below)
         self._floor = floor
 
+    def merge(self, other: Account) -> IdRanges:
+        """Add what another reader has counted of this series; the periods whose rows are then others.
+
+        As if one account had received the events of both, in an unknown order, but for ids that either has
+        rolled up: those may count as lost although the other has them as stored. A series counts as stopped
+        only if it is by the account that heard of newer ids.
+        """
+        ours, theirs = self._all_periods(), other._all_periods()
+        floors = (self._floor, self._rolled_up) == (other._floor, other._rolled_up)
+        if not floors:
+            self._rolled_up = self._rolled_up.plus(other._rolled_up[:-1])
+        lower, upper = sorted((self, other), key=lambda account: account._floor)
+        below = lower._floor, upper._floor - 1
+        self._rolled_up = self._rolled_up.plus(lower._counts(*below))
+        for ids, more in zip(self._sets(), other._sets(), strict=True):
+            ids.update(more)
+            ids.remove(_INT64_MIN, upper._floor - 1)
+        self._floor = upper._floor
+        for first, last in self.stored:
+            self._excuse_no_stored(first, last)
+        self._accept_no_incomplete(_INT64_MIN, _INT64_MAX)
+        if self.heard == other.heard and None in (self.stopped_ms, other.stopped_ms):
+            self.stopped_ms = None
+        elif other.heard is not None and (self.heard is None or other.heard > self.heard):
+            self.heard, self.stopped_ms = other.heard, other.stopped_ms
+        self.dates.merge(other.dates)
+        while max(ids.range_count() for ids in self._sets()) > self.max_ranges:
+            self._roll_up()
+        if self.series.stream != "trades":
+            return IdRanges(part for first, last in ours for part in theirs.within(first, last))
+        # Undated ids may have moved from any minute to any other.
+        for periods in (theirs, self._all_periods()):
+            ours.update(periods)
+        return ours
+
+    def _all_periods(self) -> IdRanges:
+        periods = IdRanges()
+        for ids in self._sets():
+            for first, last in ids:
+                periods.update(self._periods(first, last))
+        return periods
+
     # -- snapshots -------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:

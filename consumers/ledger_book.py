@@ -37,6 +37,7 @@ class _Partition:
         newest: the newest event and its offset.
         uncovered: events between the snapshot and the next event were deleted uncounted.
         changed: series that differ from their snapshots.
+        known_to: by series, the offset before which this partition's events are in the sets.
     """
 
     snapshot: PartitionSnapshot
@@ -44,11 +45,15 @@ class _Partition:
     newest: tuple[int, LedgerMessage] | None = None
     uncovered: bool = False
     changed: set[LedgerSeries] = field(default_factory=set)
+    known_to: dict[LedgerSeries, int] = field(default_factory=dict)
     series: dict[LedgerSeries, None] = field(default_factory=dict)
 
 
 class LedgerBook:
     """Takes partitions and their events in order; makes snapshots.
+
+    A series lies on one partition, until an admin adds partitions. Then its sets are those of both: a
+    snapshot says nothing of the events of another partition (docs/decisions/partitions.md).
 
     Attributes:
         ledger: the sets.
@@ -60,33 +65,34 @@ class LedgerBook:
         self.time = ExchangeTime()
         self._incidents: defaultdict[LedgerSeries, SeriesIncidents] = defaultdict(SeriesIncidents)
         self._partitions: dict[int, _Partition] = {}
-        self._known_to: dict[LedgerSeries, int] = {}
         self._expected_to_ms = 0
 
     def assign(self, partition: int, restart: Restart) -> None:
         """Begin a partition from its snapshots."""
         of = _Partition(restart.snapshot, restart.offset, uncovered=restart.uncovered)
+        of.known_to.update(restart.known_to)
         self._partitions[partition] = of
         for known in restart.series:
             of.series[known.series] = None
-            if known.incidents:
+            if known.incidents and known.series in self._incidents:
+                self._incidents[known.series].merge(known.incidents)
+            elif known.incidents:
                 self._incidents[known.series] = known.incidents
             if known.account is not None:
                 self.ledger.restore(known.account, known.waiting)
         if not restart.known_to:
             of.changed.update(of.series)  # offsets of a new generation: all snapshots are rewritten
-        self._known_to.update(restart.known_to)
         if restart.snapshot.exchange_ms is not None:
             self.time.now_ms = max(restart.snapshot.exchange_ms, self.time.now_ms or 0)
 
     def revoke(self, partition: int) -> list[LedgerSeries]:
-        """Forget a partition; returns its series."""
+        """Forget a partition; returns its series, without those that another partition has too."""
         of = self._partitions.pop(partition, None)
-        series = list(of.series) if of is not None else []
+        others = {one for other in self._partitions.values() for one in other.series}
+        series = [one for one in of.series if one not in others] if of is not None else []
         for one in series:
             self.ledger.forget(one)
             self._incidents.pop(one, None)
-            self._known_to.pop(one, None)
         return series
 
     def receive(self, partition: int, offset: int, message: LedgerMessage) -> None:
@@ -102,7 +108,7 @@ class LedgerBook:
         if refusal(message) is not None:
             return
         series = LedgerSeries.of(message)
-        if offset < self._known_to.get(series, 0):
+        if offset < of.known_to.get(series, 0):
             return
         of.series[series] = None
         of.changed.add(series)
@@ -141,6 +147,19 @@ class LedgerBook:
             if of.uncovered:
                 found.append((number, of.snapshot.heard_ms, None))
         return found
+
+    def separated(self) -> dict[tuple[int, ...], list[LedgerSeries]]:
+        """Series with events or snapshots on several partitions, by these: nothing tells the order of their
+        events."""
+        places: defaultdict[LedgerSeries, list[int]] = defaultdict(list)
+        for number, of in self._partitions.items():
+            for series in of.series:
+                places[series].append(number)
+        found: defaultdict[tuple[int, ...], list[LedgerSeries]] = defaultdict(list)
+        for series, numbers in places.items():
+            if len(numbers) > 1:
+                found[tuple(sorted(numbers))].append(series)
+        return dict(found)
 
     def series_of(self, partition: int) -> list[LedgerSeries]:
         return list(self._partitions[partition].series)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from shared.id_ranges import IdRanges
@@ -68,11 +69,26 @@ class SeriesIncidents:
             newest[-1] = incident  # the same span, longer
         else:
             newest.append(incident)
+            if kind == "uncarried" and len(newest) > 1 and newest[-2].last > last:
+                # Of another partition. The newest span says whether the stream is carried.
+                self._newest[kind] = _by_time(newest)
             self.counts[kind] = self.counts.get(kind, 0) + 1
         if kind == "late" and series.stream == "klines":
             self.late.add(first // series.unit, last // series.unit)
             if self.late.range_count() > _MAX_LATE_RANGES:
                 self.late.remove(*next(iter(self.late)))
+
+    def merge(self, other: SeriesIncidents) -> None:
+        """Add those of another partition, in the order of their times, since neither is known to be the
+        first; one that both have counts once."""
+        for kind, theirs in other._newest.items():
+            ours = self._newest.setdefault(kind, deque(maxlen=_KEPT))
+            new = [incident for incident in theirs if incident not in ours]
+            known_to_both = len(theirs) - len(new)
+            self.counts[kind] = self.counts.get(kind, 0) + other.counts.get(kind, 0) - known_to_both
+            self._newest[kind] = _by_time((*ours, *new))
+        self._revised.extend(each for each in other._revised if each not in self._revised)
+        self.late.update(other.late)
 
     def __bool__(self) -> bool:
         return bool(self.counts)
@@ -101,3 +117,7 @@ class SeriesIncidents:
             incidents._newest.setdefault(incident.kind, deque(maxlen=_KEPT)).append(incident)
         incidents._revised.extend(incidents._newest.get("revised", ()))
         return incidents
+
+
+def _by_time(incidents: Iterable[Incident]) -> deque[Incident]:
+    return deque(sorted(incidents, key=lambda each: (each.time_ms or 0, each.last)), maxlen=_KEPT)

@@ -24,7 +24,7 @@ from consumers.ledger_account import Account
 from consumers.ledger_incidents import SeriesIncidents
 from shared.id_ranges import IdRanges
 from shared.ledger import LedgerSeries
-from shared.messages import LedgerMessage
+from shared.messages import LedgerMessage, message_key
 
 SCHEMA: Final = 1
 PARTITION_KEY: Final = b"partition"
@@ -75,6 +75,20 @@ class SeriesSnapshot:
                 "body": base64.b64encode(zlib.compress(body)).decode(),
             }
         )
+
+    def joined(self, other: SeriesSnapshot) -> SeriesSnapshot:
+        """What both say, whose events lie on different partitions; with this one's offset.
+
+        Rows of periods that both know are to be written again: each had counted its own part.
+        """
+        account, incidents, waiting = self.account, SeriesIncidents.of(self.incidents.state()), IdRanges()
+        incidents.merge(other.incidents)
+        for periods in (self.waiting, other.waiting):
+            waiting.update(periods)
+        if self.account is not None and other.account is not None:
+            account = Account.of(self.series, self.account.state())
+            waiting.update(account.merge(other.account))
+        return replace(self, account=account or other.account, incidents=incidents, waiting=waiting)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +251,18 @@ def decode_series(value: bytes | None) -> SeriesSnapshot | None:
         )
     except (LookupError, TypeError, ValueError, zlib.error):
         return None
+
+
+def instrument_of(key: bytes, value: bytes) -> bytes | None:
+    """The message key of the events that a record is about; None if it is of no series."""
+    content = _content(value)
+    if key == PARTITION_KEY or content is None:
+        return None
+    try:
+        exchange, symbol, _, _ = content["series"]
+    except (KeyError, TypeError, ValueError):
+        return None
+    return message_key(str(exchange), str(symbol))
 
 
 def _content(value: bytes | None) -> dict[str, Any] | None:

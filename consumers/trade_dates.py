@@ -119,6 +119,15 @@ class TradeDates:
 
     # -- snapshots -------------------------------------------------------------------------------------
 
+    def merge(self, other: TradeDates) -> None:
+        """Add the dates of another snapshot; of an id's two dates the earlier one holds."""
+        for first, last, day_ms in other._days:
+            self._days.add(first, last, day_ms)
+        for first, last, minute_ms in other._minutes:
+            self.add(first, last, minute_ms)
+        written = {*other._emptied, *(minute_ms for *_, minute_ms in other._minutes)}
+        self._emptied.update((at, None) for at in sorted(written) if at not in self._minutes)
+
     def state(self) -> dict[str, Any]:
         """The state as small integers."""
         return {

@@ -21,7 +21,14 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from confluent_kafka.admin import AdminClient
 
 from consumers.enrich.port import StateRecord
-from consumers.ledger_snapshot import PARTITION_KEY, PartitionSnapshot, decode_partition, decode_series, newer
+from consumers.ledger_snapshot import (
+    PARTITION_KEY,
+    PartitionSnapshot,
+    SeriesSnapshot,
+    decode_partition,
+    decode_series,
+    newer,
+)
 from consumers.partitions.counts import counts_of
 from consumers.partitions.offsets import bounds_of
 from consumers.partitions.states import read_states
@@ -248,26 +255,25 @@ def repartitioned(states: Iterable[Mapping[bytes, bytes]], partitions: int) -> I
     """Records of the ledger's snapshot topic for a new number of partitions. Pure.
 
     Each series goes to the partition of its events, to be read from the first one. What the snapshots say
-    stays true, and events that are read again change nothing; the newest snapshot may cover events that were
-    deleted since, so it must not be lost (docs/decisions/ledger.md).
+    stays true, and events that are read again change nothing. Each may cover events that were deleted since,
+    so none must be lost: those of a series that lay on two partitions are joined (docs/decisions/ledger.md).
 
     Args:
         states: the records of the old partitions, by key.
         partitions: how many there are now.
     """
-    newest: dict[bytes, bytes] = {}
+    series: dict[bytes, SeriesSnapshot] = {}
     states = list(states)
     before = [decode_partition(state.get(PARTITION_KEY)) or PartitionSnapshot() for state in states]
     for state in states:
         for key, value in state.items():
-            if key != PARTITION_KEY and (key not in newest or newer(value, newest[key])):
-                newest[key] = value
-    for key, value in newest.items():
-        snapshot = decode_series(value)
-        if snapshot is not None:
-            instrument = message_key(snapshot.series.exchange, snapshot.series.symbol)
-            record = replace(snapshot, offset=0, generation=0).encode()
-            yield StateRecord(partition_of(instrument, partitions), key, record)
+            snapshot = decode_series(value) if key != PARTITION_KEY else None
+            if snapshot is not None:
+                series[key] = series[key].joined(snapshot) if key in series else snapshot
+    for key, snapshot in series.items():
+        instrument = message_key(snapshot.series.exchange, snapshot.series.symbol)
+        record = replace(snapshot, offset=0, generation=0).encode()
+        yield StateRecord(partition_of(instrument, partitions), key, record)
     whole = PartitionSnapshot(
         # Another generation than the series': their offsets are of the old topic.
         generation=1,

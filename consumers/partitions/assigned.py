@@ -18,7 +18,7 @@ from confluent_kafka import OFFSET_END, Consumer, KafkaError, Message, TopicPart
 from consumers.enrich.port import Enricher, Known
 from consumers.ledger_snapshot import newer
 from consumers.marks import Mark, Spot, Trail, crc_of_record
-from consumers.partitions.counts import counts_of, grown, misfit
+from consumers.partitions.counts import counts_of, grown, misfit, outgrown, separated
 from consumers.partitions.offsets import Epochs, bounds_of, epochs_of, known_of, told_epochs
 from consumers.partitions.states import States, ledger_restarts, read_states
 from consumers.proof import Prover
@@ -85,7 +85,7 @@ class Partitions:
 
         Raises:
             BrokerUnavailable: the broker does not answer.
-            BrokerError: the state topic has fewer partitions than the source.
+            BrokerError: the source was given more partitions, so that its series left their state.
         """
         assigned: list[TopicPartition] = []
         if not self._memory_broker and any(at.topic == self._stream.topic for at in partitions):
@@ -116,10 +116,10 @@ class Partitions:
 
     def _check_counts(self) -> None:
         counts = counts_of(self._config, self._stream.all_topics, self._kafka)
-        fault = misfit(self._stream, counts)
+        now = counts.get(self._stream.topic)
+        fault = misfit(self._stream, counts) or outgrown(self._stream, self._count, now)
         if fault is not None:
             raise BrokerError(fault)
-        now = counts.get(self._stream.topic)
         if said := grown(self._stream, self._count, now):
             log.warning("%s", said)
         self._count = now
@@ -254,6 +254,9 @@ class Partitions:
                 reject=self._reject_state,
                 kafka=self._kafka,
             )
+            fault = separated(self._stream, self._count, states)
+            if fault is not None:
+                raise BrokerError(fault)
         known = known_of(
             self._consumer,
             partitions,

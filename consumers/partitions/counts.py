@@ -12,9 +12,13 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaException
 
+from consumers.enrich.kline_series import is_snapshot
+from consumers.ledger_snapshot import instrument_of
+from consumers.partitions.states import States
 from consumers.streams import Stream
 from shared.errors import BrokerUnavailable
 from shared.kafka import KAFKA, KafkaClients, admin_config, cause
+from shared.partitioner import partition_of
 
 _REQUEST_TIMEOUT_S: Final = 10.0
 
@@ -51,12 +55,53 @@ def misfit(stream: Stream, counts: Mapping[str, int]) -> str | None:
     for topic in (stream.state_topic, stream.live_topic):
         other = counts.get(topic) if topic else None
         if count is not None and other is not None and other < count:
-            return (
-                f"topic {stream.topic} has {count} partitions and {topic} only {other}: series have been"
-                " separated from their order and state; stop producers and consumers, then run: "
-                f"cryptostream topics --rebuild {stream.topic}"
-            )
+            return _way_out(stream, f"topic {stream.topic} has {count} partitions and {topic} only {other}")
     return None
+
+
+def outgrown(stream: Stream, before: int | None, now: int | None) -> str | None:
+    """An error line about a topic with state that got more partitions, although its state topic got them too;
+    None if it did not."""
+    if before is None or now is None or now <= before or stream.state_topic is None:
+        return None
+    return _way_out(
+        stream, f"topic {stream.topic} has {now} partitions, and had {before} when this consumer started"
+    )
+
+
+def separated(stream: Stream, count: int | None, states: States) -> str | None:
+    """An error line about a series whose state lies on another partition than its records do now; None if
+    there is none.
+
+    Args:
+        count: partitions of the source; None if it is not known.
+        states: by partition of the state topic.
+    """
+    if count is None:
+        return None
+    for number, state in states.items():
+        for instrument in filter(None, (_instrument(stream, *record) for record in state.items())):
+            home = partition_of(instrument, count)
+            if home != number:
+                return _way_out(
+                    stream,
+                    f"topic {stream.topic} has {count} partitions, and records of"
+                    f" {instrument.decode(errors='replace')} go to {home}, but its state is on {number}",
+                )
+    return None
+
+
+def _instrument(stream: Stream, key: bytes, value: bytes) -> bytes | None:
+    if stream.name == "ledger":
+        return instrument_of(key, value)
+    return key if is_snapshot(value) else None
+
+
+def _way_out(stream: Stream, found: str) -> str:
+    return (
+        f"{found}: series have been separated from their order and state; stop producers and consumers, then"
+        f" run: cryptostream topics --rebuild {stream.topic}"
+    )
 
 
 def grown(stream: Stream, before: int | None, now: int | None) -> str | None:

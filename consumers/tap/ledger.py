@@ -17,6 +17,7 @@ from consumers.enrich.port import Known, Record
 from consumers.ledger_snapshot import newer
 from consumers.marks import as_bytes
 from consumers.measurements import CARRIAGE, FRESHNESS, INSTRUMENT, LEDGER, SERVICE, Measurement, Point
+from consumers.partitions.counts import counts_of
 from consumers.partitions.states import ledger_restarts, read_states
 from consumers.tap.kafka import ANSWER_S, Incarnations
 from consumers.tap.port import Arrived, Event, Filled, LiveRow
@@ -151,7 +152,10 @@ class LedgerWork:
 
     def _restart(self, bounds: Mapping[int, tuple[int, int]]) -> dict[PartitionId, int]:
         """Where to read the ledger on, by its snapshots."""
-        states = read_states(self._config, topics.LEDGER_SNAPSHOT, list(bounds), replaces=newer)
+        # An admin may have given the ledger more partitions than its snapshots have.
+        count = counts_of(self._config, (topics.LEDGER_SNAPSHOT,)).get(topics.LEDGER_SNAPSHOT, 0)
+        with_snapshots = [number for number in bounds if number < count]
+        states = read_states(self._config, topics.LEDGER_SNAPSHOT, with_snapshots, replaces=newer)
         known = {number: Known(low, high) for number, (low, high) in bounds.items()}
         found = ledger_restarts(self._config, states, known)
         return {

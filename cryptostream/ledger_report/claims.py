@@ -22,6 +22,7 @@ from cryptostream.ledger_report.report import Note, SeriesReport, Span, Unknown,
 from shared.id_ranges import IdRanges
 from shared.ledger import LedgerSeries
 from shared.messages import LedgerMessage
+from shared.topics import LEDGER
 
 # 100,000 holes per set and series take some 7 MB.
 _MAX_RANGES: Final = 100_000
@@ -194,6 +195,10 @@ class Claims:
             if self._span.overlaps(from_ms, to_ms):
                 why = f"events of partition {partition} were deleted before they were counted"
                 found.append(Unknown(tuple(series), from_ms, to_ms, why))
+        for partitions, separated in self._book.separated().items():
+            series = [one for one in separated if self._span.holds(one)]
+            if series:
+                found.append(Unknown(tuple(series), None, None, _out_of_order(partitions)))
         return found
 
     def uncarried_now(self) -> list[Note]:
@@ -287,6 +292,15 @@ class Claims:
         first = _EVER[0] if span.from_ms is None else -(-span.from_ms // unit)
         last = _EVER[1] if span.to_ms is None else (span.to_ms - 1) // unit
         return [(first, min(last, end))]
+
+
+def _out_of_order(partitions: tuple[int, ...]) -> str:
+    """Why not all is known of series with events on several partitions, although all are counted."""
+    numbers = ", ".join(map(str, partitions[:-1]))
+    return (
+        f"events are on partitions {numbers} and {partitions[-1]}, and which were first is not known; stop"
+        f" producers and consumers, then run: cryptostream topics --rebuild {LEDGER}"
+    )
 
 
 def _cut(ids: IdRanges, windows: Ranges) -> Ranges:

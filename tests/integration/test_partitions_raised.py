@@ -214,11 +214,15 @@ def test_a_raised_ledger_keeps_what_only_its_snapshots_know(empty_broker: str, t
     code, lines = ended(broker, path, *words)
     assert (code, len(lines)) == (1, 1)
     assert f"topic {LEDGER} has 12 partitions and {LEDGER_SNAPSHOT} only 6" in lines[0]
+    whole = sorted((symbol, 150, 150, 0) for symbol in SYMBOLS)
+    assert claimed(broker, path) == whole
+    said = command(broker, "ledger", STORE="sqlite", SQLITE_PATH=str(path))
+    assert said.returncode == 1
+    assert "which were first is not known; stop producers and consumers, then run: " in said.stdout
     done = command(broker, "topics", "--rebuild", LEDGER, "--partitions", "12", "--spool", str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert f"{LEDGER}: 24 records on 12 partitions" in done.stderr
     assert counts(broker, LEDGER, LEDGER_SNAPSHOT) == [12, 12]
-    whole = sorted((symbol, 150, 150, 0) for symbol in SYMBOLS)
     assert claimed(broker, path) == whole
     with consuming(broker, path, *words) as run:
         publish(broker, events(151, 160))

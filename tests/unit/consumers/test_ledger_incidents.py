@@ -64,3 +64,12 @@ def test_what_is_noted_survives_a_snapshot_and_is_known_again() -> None:
     )
     incidents.receive(SERIES, message)
     assert incidents.counts == {"revised": 1}
+
+
+def test_what_two_readers_noted_is_in_the_order_of_its_time_and_what_both_noted_counts_once() -> None:
+    both = ("late", 2, "again")
+    ours, theirs = noted(("late", 5, "b"), both), noted(("late", 1, "a"), both, ("revised", 9, "low 1"))
+    ours.merge(theirs)
+    assert ours.counts == {"late": 3, "revised": 1}
+    assert [(each.first - NOW_MS) // 1_000 for each in ours.newest()] == [1, 2, 5, 9]
+    assert ours.late.id_count() == 3

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from consumers.ledger_account import Account
 from consumers.ledger_incidents import SeriesIncidents
-from consumers.ledger_snapshot import PARTITION_KEY, PartitionSnapshot, SeriesSnapshot, restart
+from consumers.ledger_snapshot import (
+    PARTITION_KEY,
+    PartitionSnapshot,
+    SeriesSnapshot,
+    decode_series,
+    restart,
+)
 from cryptostream.topic_rebuild import repartitioned
 from shared.id_ranges import IdRanges
 from shared.ledger import LedgerSeries
 from shared.partitioner import partition_of
+from tests.builders import NOW_MS, ledger
 
 
 def snapshot(symbol: str, offset: int) -> SeriesSnapshot:
@@ -37,3 +44,20 @@ def test_each_series_lies_where_its_events_are_and_all_of_them_are_read_again() 
         assert (start.offset, start.known_to, start.uncovered, start.note) == (0, {}, False, None)
         assert len(start.series) == len(records) - 1
         assert (start.snapshot.heard_ms, start.snapshot.uncovered) == (5, ((None, 2),))
+
+
+def test_two_snapshots_of_a_series_that_had_moved_are_joined() -> None:
+    def counted(offset: int, first: int, last: int) -> SeriesSnapshot:
+        known = snapshot("BTCUSDC", offset)
+        assert known.account is not None
+        known.account.enter("expected", first, last, NOW_MS)
+        known.incidents.receive(known.series, ledger(kind="gap", first=first, last=last))
+        return known
+
+    # The one with the higher offset would hide the other, whose events were deleted.
+    states = [{of.key: of.encode()} for of in (counted(900, 1, 50), counted(20, 51, 60))]
+    (record,) = [record for record in repartitioned(states, 12) if record.key != PARTITION_KEY]
+    joined = decode_series(record.value)
+    assert joined is not None and joined.account is not None
+    assert (list(joined.account.expected), joined.incidents.counts) == ([(1, 60)], {"gap": 2})
+    assert list(joined.waiting) == [(NOW_MS // 60_000, NOW_MS // 60_000)]

@@ -1,11 +1,19 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
+import pytest
+from confluent_kafka import Consumer
+
+from consumers.ledger_snapshot import PartitionSnapshot, Restart
 from consumers.measurements import INSTRUMENT, LEDGER, SERVICE, Point, Series
-from consumers.tap.ledger import RING_ROWS, LedgerRowsSoFar
+from consumers.tap import ledger as ledger_tap
+from consumers.tap.kafka import Incarnation
+from consumers.tap.ledger import RING_ROWS, LedgerRowsSoFar, LedgerWork
 from consumers.tap.port import Arrived, Filled
+from consumers.tap.records import BadRecords
 from consumers.tap.series import LiveSeries
+from shared import topics
 
 LEDGER_TAGS = ("binance", "BTCUSDC", "trades", "")
 SERVICE_TAGS = ("consumer-trades", "1")
@@ -64,3 +72,26 @@ def test_no_more_than_a_days_rows_of_a_series_are_kept() -> None:
     rows.receive([ledger(minute, minute) for minute in range(3 * RING_ROWS)], NOW_MS, begun=False)
     *_, filled = rows.receive([], NOW_MS, begun=True)
     assert values(filled) == list(range(2 * RING_ROWS, 3 * RING_ROWS))
+
+
+def test_snapshots_are_read_of_the_partitions_that_have_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def no_states(_config: Any, _topic: str, numbers: list[int], **_options: Any) -> Any:
+        asked.extend(numbers)
+        return {number: {} for number in numbers}
+
+    def from_the_first(_config: Any, _states: Any, known: Any) -> Any:
+        return {number: Restart(of.low, PartitionSnapshot()) for number, of in known.items()}
+
+    monkeypatch.setattr(ledger_tap, "counts_of", lambda _config, asked: dict.fromkeys(asked, 2))
+    monkeypatch.setattr(ledger_tap, "read_states", no_states)
+    monkeypatch.setattr(ledger_tap, "ledger_restarts", from_the_first)
+    monkeypatch.setattr(ledger_tap, "watermarks", lambda *_at, **_options: (0, 9))
+    work = LedgerWork({"group.id": "g"}, BadRecords(), memory_broker=False)
+    incarnations = {topics.LEDGER: Incarnation("a", 4), topics.METRICS: Incarnation("b", 1)}
+    starts = work.begin(cast(Consumer, object()), incarnations)
+    assert asked == [0, 1]
+    assert {at: starts[at] for at in starts if at[0] == topics.LEDGER} == {
+        (topics.LEDGER, number): 0 for number in range(4)
+    }

@@ -235,6 +235,36 @@ def test_a_producer_that_stopped_in_good_order_leaves_nothing_unknown() -> None:
     assert (only(claims).expected, only(claims).unknown, claims.unknown()) == (2, 0, [])
 
 
+def test_series_on_two_partitions_are_counted_and_not_called_complete() -> None:
+    claims = Claims(Span("BTCUSDC"), None)
+    for partition, symbol, first, last in (
+        (1, "BTCUSDC", 1, 9),
+        (1, "ETHUSDC", 1, 9),
+        (7, "BTCUSDC", 10, 12),
+    ):
+        for offset, kind in enumerate(("expected", "stored")):
+            claims.receive(ledger(symbol=symbol, kind=kind, first=first, last=last), partition, offset)
+    claims.end()
+    assert (only(claims).expected, only(claims).lost) == (12, 0)
+    (unknown,) = claims.unknown()
+    assert (unknown.series, unknown.since_ms, unknown.until_ms) == ((TRADES,), None, None)
+    assert unknown.why == (
+        "events are on partitions 1 and 7, and which were first is not known; stop producers and consumers,"
+        " then run: cryptostream topics --rebuild pipeline.ledger"
+    )
+
+
+def test_of_two_partitions_the_later_word_says_what_is_not_carried_now() -> None:
+    def said(first: int, last: int, detail: str) -> LedgerMessage:
+        return ledger(kind="uncarried", first=FIRST_MS + first, last=FIRST_MS + last, count=0, detail=detail)
+
+    claims = Claims(Span(), None)
+    claims.receive(said(50, 60, "no trade"), 7, 0)
+    claims.receive(said(1, 9, "no trade; carried again"), 1, 0)
+    (note,) = claims.uncarried_now()
+    assert note.first == FIRST_MS + 50
+
+
 def test_a_stream_that_is_not_carried_is_named_until_it_is_again() -> None:
     def span_of(last: int, detail: str) -> LedgerMessage:
         return ledger(
