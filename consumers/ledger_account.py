@@ -129,8 +129,7 @@ class Account:
         self._excuse_no_stored(first, last)
         if kind == "corrected":
             # As if they were stored now; the next line takes back what is still incomplete.
-            for ids in (self.stored, self.halted, self.offline):
-                self._accounted.update(IdRanges(ids.within(first, last)))
+            self._account_for(first, last)
         self._accept_no_wrong(first, last)
         time_ms = event_time_ms if trades and kind in ISSUED else None
         periods = IdRanges() if follows and time_ms is not None else self._periods(first, last)
@@ -148,6 +147,10 @@ class Account:
         for begin, end in list(self.stored.within(first, last)):
             self.halted.remove(begin, end)
             self.offline.remove(begin, end)
+
+    def _account_for(self, first: int, last: int) -> None:
+        for ids in (self.stored, self.halted, self.offline):
+            self._accounted.update(IdRanges(ids.within(first, last)))
 
     def _accept_no_wrong(self, first: int, last: int) -> None:
         """Nothing accounts for incomplete ids and wrong bars, whichever event came first."""
@@ -272,7 +275,9 @@ class Account:
         self._floor = upper._floor
         for first, last in self.stored:
             self._excuse_no_stored(first, last)
-        self._accept_no_incomplete(_INT64_MIN, _INT64_MAX)
+        for first, last in self.corrected:
+            self._account_for(first, last)
+        self._accept_no_wrong(_INT64_MIN, _INT64_MAX)
         if self.heard == other.heard and None in (self.stopped_ms, other.stopped_ms):
             self.stopped_ms = None
         elif other.heard is not None and (self.heard is None or other.heard > self.heard):

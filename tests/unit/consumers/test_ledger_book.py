@@ -195,3 +195,43 @@ def test_what_was_rolled_up_counts_for_one_account_and_is_no_smaller_loss(turned
     again.merge(filled(0, 40, 10))
     assert again.totals()[:6] == (80, 40, 0, 0, 0, 40)
     assert IdRanges(again.expected.within(0, again._floor - 1)) == IdRanges()
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_bar_that_the_other_account_saw_corrected_is_no_loss_and_one_that_it_saw_differ_is(
+    turned: bool,
+) -> None:
+    bars = LedgerSeries("binance", "BTCUSDC", "klines", "1m")
+
+    def account(*kinds: str) -> Account:
+        found = Account(bars, 1_000)
+        for kind in kinds:
+            found.enter(kind, 5, 5, None)
+        return found
+
+    for kinds, lost in ((("corrected",), 0), (("expected",), 1)):
+        pair = account("expected", "stored", "different"), account(*kinds)
+        one, other = reversed(pair) if turned else pair
+        one.merge(other)
+        assert one.totals().lost == lost
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_undated_trades_of_one_account_move_to_the_dates_of_the_other(turned: bool) -> None:
+    minute_ms = NOW_MS - NOW_MS % 60_000
+
+    def account(dated: bool) -> Account:
+        found = Account(TRADES, 1_000)
+        if not dated:
+            found.dates.hear(minute_ms)
+        found.enter("expected", 1, 5, minute_ms + 60_000 if dated else None)
+        return found
+
+    pair = account(dated=False), account(dated=True)
+    one, other = reversed(pair) if turned else pair
+    one.enter("expected", 6, 9, None)
+    changed = one.merge(other)
+    rows = {
+        at: found[1] for first, last in changed for at in range(first, last + 1) if (found := one.row(at))
+    }
+    assert {at - minute_ms // 60_000: row.expected for at, row in rows.items()} == {0: 0, 1: 9}
