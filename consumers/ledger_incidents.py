@@ -89,6 +89,7 @@ class SeriesIncidents:
             self._newest[kind] = _by_time((*ours, *new))
         self._revised.extend(each for each in other._revised if each not in self._revised)
         self.late.update(other.late)
+        self.trades_say = {**other.trades_say, **self.trades_say}
 
     def __bool__(self) -> bool:
         return bool(self.counts)

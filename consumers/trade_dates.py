@@ -121,6 +121,7 @@ class TradeDates:
 
     def merge(self, other: TradeDates) -> None:
         """Add the dates of another snapshot; of an id's two dates the earlier one holds."""
+        heard = [at for at in (self._heard_ms, other._heard_ms) if at is not None]
         for first, last, day_ms in other._days:
             self._days.add(first, last, day_ms)
         for first, last, minute_ms in other._minutes:
