@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from decimal import Decimal
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -17,13 +16,13 @@ from producers.start_positions import StartPosition, klines_series
 from shared.intervals import INTERVAL_MS
 from shared.messages import KlineMessage, TradeMessage
 from tests.builders import NOW_MS, trade
+from tests.unit.producers.exact_bars import exact, numbers_of
 
 # Half past an hour and some: bars of all intervals are open at the begin.
 BEGIN_MS: Final = NOW_MS - NOW_MS % 3_600_000 + 1_830_500
 MINUTE: Final = 60_000
 INTERVALS: Final = ("1s", "1m", "5m", "15m")
 Key = tuple[str, int]
-Numbers = tuple[Any, ...]
 
 
 class Draft(NamedTuple):
@@ -64,52 +63,6 @@ def issue(plan: Iterable[Draft], first_ms: int) -> list[Issued]:
         )
         issued.append(Issued(message, at_ms, at_ms + draft.delay_ms))
     return issued
-
-
-def exact(trades: Sequence[TradeMessage], interval: str, first_ms: int, last_ms: int) -> dict[int, Numbers]:
-    """The bars that open from `first_ms` to `last_ms`, as the trades have them."""
-    step = INTERVAL_MS[interval]
-    within: dict[int, list[TradeMessage]] = {}
-    for each in sorted(trades, key=lambda each: each["trade_id"]):
-        within.setdefault(each["trade_time_ms"] // step * step, []).append(each)
-    before = [open_ms for open_ms in within if open_ms < first_ms]
-    close = within[max(before)][-1]["price"] if before else None
-    bars: dict[int, Numbers] = {}
-    for open_ms in range(first_ms, last_ms + 1, step):
-        own = within.get(open_ms, [])
-        if own:
-            close = own[-1]["price"]
-            bars[open_ms] = summed(own)
-        elif close is not None:
-            bars[open_ms] = (*[close] * 4, *[Decimal(0)] * 4, 0, -1, -1)
-    return bars
-
-
-def summed(own: Sequence[TradeMessage]) -> Numbers:
-    prices = [each["price"] for each in own]
-    bought = [each for each in own if not each["buyer_is_maker"]]
-    return (
-        prices[0],
-        max(prices, key=Decimal),
-        min(prices, key=Decimal),
-        prices[-1],
-        sum((Decimal(each["quantity"]) for each in own), Decimal(0)),
-        sum((Decimal(each["quantity"]) * Decimal(each["price"]) for each in own), Decimal(0)),
-        sum((Decimal(each["quantity"]) for each in bought), Decimal(0)),
-        sum((Decimal(each["quantity"]) * Decimal(each["price"]) for each in bought), Decimal(0)),
-        len(own),
-        own[0]["trade_id"],
-        own[-1]["trade_id"],
-    )
-
-
-def numbers_of(bar: KlineMessage) -> Numbers:
-    volumes = ("base_volume", "quote_volume", "taker_buy_base_volume", "taker_buy_quote_volume")
-    return (
-        *(bar[name] for name in ("open", "high", "low", "close")),
-        *(Decimal(bar[name]) for name in volumes),  # type: ignore[literal-required]
-        *(bar["trade_count"], bar["first_trade_id"], bar["last_trade_id"]),
-    )
 
 
 class Shown:
