@@ -127,7 +127,6 @@ class TradeDates:
         for first, last, minute_ms in other._minutes:
             self.add(first, last, minute_ms)
         written = {*other._emptied, *(minute_ms for *_, minute_ms in other._minutes)}
-        heard = [at for at in (self._heard_ms, other._heard_ms) if at is not None]
         self._heard_ms = min(heard) if heard and self.last < 0 else None
         written.update(at for at in heard if at != self._heard_ms)
         self._emptied.update((at, None) for at in sorted(written) if at not in self._minutes)
