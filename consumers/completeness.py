@@ -27,8 +27,9 @@ COUNTED_STREAMS: Final = frozenset(("klines", "trades"))
 class CompletenessLedger:
     """All series of a deployment.
 
-    Bounded: where a set of a series has more than `max_ranges` ranges, its older half is rolled up: counted
-    into the totals and dropped. Later events about those ids are ignored.
+    Bounded: where the sets of a series have more than `max_ranges` ranges together, older ids are counted
+    into the totals and dropped, the missing ones last (`consumers.rolled_up`). Later events about dropped ids
+    are ignored, unless they tell a loss.
     """
 
     def __init__(self, max_ranges: int = MAX_RANGES) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
+from consumers.rolled_up import NOTED, REASONS, RolledUp
 from consumers.trade_dates import MINUTE_MS, TradeDates
 from shared.id_ranges import IdRanges
 from shared.ledger import LedgerSeries
@@ -19,8 +20,8 @@ _MAX_ROWS: Final = 100_000
 # Kinds by which a producer reports the exchange's progress.
 _HEARD: Final = frozenset(("expected", "halted", "offline", "lost", "incomplete", "gap"))
 
-# A range is two integers of some 36 bytes: ten sets of this size stay under 8 MB a series.
-MAX_RANGES: Final = 10_000
+# Of all sets of a series together: a range is two integers of some 36 bytes, so they stay under 7 MB.
+MAX_RANGES: Final = 80_000
 # The sets that ids are added to, by the kind of the event. Lost ids were issued, whether or not they were
 # expected before; incomplete ones, and bars whose values their trades contradict (`different`), count as lost
 # although they are stored. Other kinds (gap, late, unsynced) and other revised bars change no set; their
@@ -40,6 +41,8 @@ _ENTERED: Final[dict[str, tuple[str, ...]]] = {
 # Kinds of ids that were issued.
 ISSUED: Final = frozenset(kind for kind, names in _ENTERED.items() if "expected" in names)
 _WRONG: Final = ("incomplete", "different", "corrected")
+# Kinds that tell a loss of ids whatever settled them before.
+_REOPENING: Final = ("incomplete", "different")
 SETS: Final = ("expected", "stored", "repaired", "halted", "offline", "duplicates")
 
 
@@ -56,7 +59,7 @@ class Totals(NamedTuple):
     lost_ranges: tuple[tuple[int, int], ...] = ()
 
     def plus(self, counts: Sequence[int]) -> Totals:
-        return Totals._make((*map(int.__add__, self[:-1], counts), ()))
+        return Totals._make((*map(int.__add__, self[:-1], counts), self.lost_ranges))
 
 
 class MinuteRow(NamedTuple):
@@ -87,6 +90,7 @@ class Account:
             are `corrected`, whichever is known first.
         stopped_ms: when the producer was stopped; None while it carries the series, or is dead.
         dates: of trades.
+        rolled_up: what is known only by counts, once the sets have more than `max_ranges` ranges together.
     """
 
     def __init__(self, series: LedgerSeries, max_ranges: int) -> None:
@@ -102,8 +106,8 @@ class Account:
         self.different = IdRanges()
         self.corrected = IdRanges()
         self._accounted = IdRanges()  # stored, halted or offline, and neither incomplete nor wrong
-        self._floor = _INT64_MIN  # ids below are rolled up
-        self._rolled_up = Totals(0, 0, 0, 0, 0, 0, 0)
+        self._sets = self._by_name()
+        self.rolled_up = RolledUp()
         self.heard: int | None = None
         self.stopped_ms: int | None = None
         self.dates = TradeDates()
@@ -115,32 +119,53 @@ class Account:
             return IdRanges()
         if kind in _HEARD and (self.heard is None or last > self.heard):
             self.heard, self.stopped_ms = last, None
-        first = max(first, self._floor)
-        if first > last:
-            return IdRanges()
-        entered = [getattr(self, name) for name in _ENTERED.get(kind, ())]
-        if not entered:
-            return IdRanges()
+        if kind in _REOPENING:
+            self.rolled_up.reopen(self.expected, first, last)
+        names = _ENTERED.get(kind, ())
+        kept = self._kept(names, first, last) if names else ()
         trades = self.series.stream == "trades"
-        # As nearly always: no id after the dated ones is known, so that none leaves their last minute.
-        follows = trades and first > self.dates.last >= max(ids.last or 0 for ids in self._sets())
-        for ids in entered:
-            ids.add(first, last)
-        self._excuse_no_stored(first, last)
-        if kind == "corrected":
-            # As if they were stored now; the next line takes back what is still incomplete.
-            self._account_for(first, last)
-        self._accept_no_wrong(first, last)
         time_ms = event_time_ms if trades and kind in ISSUED else None
-        periods = IdRanges() if follows and time_ms is not None else self._periods(first, last)
-        if time_ms is not None:
-            # Ids dated by their neighbours leave that minute, and undated ids up to the next dated one get a
-            # minute: all of these rows change.
-            self.dates.add(first, last, time_ms)
-            periods.update(self._periods(first, last + 1))
-        if max(ids.range_count() for ids in entered) > self.max_ranges:
-            self._roll_up()
+        # As nearly always: no id after the dated ones is known, so that none leaves their last minute.
+        follows = time_ms is not None and first > self.dates.last >= self._last()
+        periods = IdRanges()
+        for begin, end in kept:
+            for name in names:
+                self._sets[name].add(begin, end)
+            self._excuse_no_stored(begin, end)
+            if kind == "corrected":
+                # As if they were stored now; the next line takes back what is still incomplete.
+                self._account_for(begin, end)
+            self._accept_no_wrong(begin, end)
+            if not follows:
+                periods.update(self._periods(begin, end))
+            if time_ms is not None:
+                # Ids dated by their neighbours leave that minute, and undated ids up to the next dated one
+                # get a minute: all of these rows change.
+                self.dates.add(begin, end, time_ms)
+                periods.update(self._periods(begin, end + 1))
+        self.rolled_up.bound(self._sets, self.max_ranges)
         return periods
+
+    def _kept(self, names: Sequence[str], first: int, last: int) -> list[tuple[int, int]]:
+        """Those of the ids that may be added to these sets: all that are not counted without a range."""
+        rolled = self.rolled_up
+        if not rolled:
+            return [(first, last)]
+        kept = IdRanges([(first, last)])
+        if first < self._floor:
+            kept.remove(first, self._floor - 1)
+            kept.update(IdRanges(self.expected.within(first, min(last, self._floor - 1))))
+        for name in NOTED:
+            end = rolled.noted_from[name]
+            if name in names and first < end:
+                kept.remove(first, end - 1)
+                begin, end = max(first, rolled.noted_to[name]), min(last, end - 1)
+                if begin <= end:
+                    kept.update(self.unaccounted(IdRanges(self.expected.within(begin, end))))
+        if any(name in REASONS for name in names):
+            for begin, end in rolled.settled.within(first, last):
+                kept.remove(begin, end)
+        return list(kept)
 
     def _excuse_no_stored(self, first: int, last: int) -> None:
         """Stored ids are neither halted nor offline, whichever event came first."""
@@ -149,7 +174,7 @@ class Account:
             self.offline.remove(begin, end)
 
     def _account_for(self, first: int, last: int) -> None:
-        for ids in (self.stored, self.halted, self.offline):
+        for ids in (self.stored, self.halted, self.offline, self.rolled_up.settled):
             self._accounted.update(IdRanges(ids.within(first, last)))
 
     def _accept_no_wrong(self, first: int, last: int) -> None:
@@ -194,15 +219,31 @@ class Account:
         first = next(self.expected.within(_INT64_MIN, _INT64_MAX), None)
         return None if first is None or self.expected.last is None else (first[0], self.expected.last)
 
+    def _last(self) -> int:
+        """The highest known id, 0 if there is none."""
+        return max(ids.last or 0 for ids in self._sets.values())
+
+    @property
+    def _floor(self) -> int:
+        return self.rolled_up.floor
+
+    def only_counted(self) -> IdRanges:
+        """See `RolledUp.only_counted`."""
+        return self.rolled_up.only_counted(self.expected)
+
     def row(self, period: int) -> tuple[int, MinuteRow] | None:
-        """Begin of a period (ms) and its counts; None if no id is known to have been in it."""
+        """Begin of a period (ms) and its counts; None if no id is known to have been in it, or if it is only
+        counted whether some are stored: the row that was written stays."""
         step_ms = period_ms(self.series)
         if self.series.stream == "trades":
             ids = self.dates.ids_of(period * step_ms, _ANY_ID)
         else:
             unit = self.series.unit
             ids = [(period * step_ms // unit, ((period + 1) * step_ms - 1) // unit)]
-        if ids is None:
+        rolled = self.rolled_up
+        if ids is None or any(
+            first < self._floor or rolled.settled.intersection_count(first, last) for first, last in ids
+        ):
             return None
         counts = [self._counts(*part) for part in ids] or [self._counts(0, -1)]
         expected, stored, backfilled, halted, _, lost, duplicates = map(sum, zip(*counts, strict=True))
@@ -228,7 +269,8 @@ class Account:
         unit, lost = self.series.unit, self.unaccounted(self.expected)
         sets = self.expected, self.stored, self.repaired, self.halted, self.offline, lost, self.duplicates
         shown = tuple((first * unit, last * unit) for first, last in list(lost)[-_LOST_RANGES_SHOWN:])
-        return self._rolled_up.plus([ids.id_count() for ids in sets])._replace(lost_ranges=shown)
+        rolled = Totals._make((*self.rolled_up.counts.values(), shown))
+        return rolled.plus([ids.id_count() for ids in sets])
 
     def _periods(self, first: int, last: int) -> IdRanges:
         step_ms = period_ms(self.series)
@@ -239,21 +281,15 @@ class Account:
         last_period = last * unit // step_ms
         return IdRanges([(max(first * unit // step_ms, last_period - _MAX_ROWS + 1), last_period)])
 
-    def _sets(self) -> Iterator[IdRanges]:
-        yield self._accounted
-        yield from (self.incomplete, self.different, self.corrected)
-        for name in SETS:
-            yield getattr(self, name)
+    def _by_name(self) -> dict[str, IdRanges]:
+        sets = {name: getattr(self, name) for name in (*SETS, *_WRONG)}
+        return {**sets, "_accounted": self._accounted}
 
-    def _roll_up(self) -> None:
-        """Count the older half of the ids into the totals and drop their ranges."""
-        largest = max(self._sets(), key=IdRanges.range_count)
-        floor = list(largest)[largest.range_count() // 2][0]
-        below = (self._floor, floor - 1)
-        self._rolled_up = self._rolled_up.plus(self._counts(*below))
-        for ids in self._sets():
-            ids.remove(*below)
-        self._floor = floor
+    def _account_again(self) -> None:
+        """Derive the accounted ids from the other sets."""
+        self._accounted.remove(_INT64_MIN, _INT64_MAX)
+        self._account_for(_INT64_MIN, _INT64_MAX)
+        self._accept_no_wrong(_INT64_MIN, _INT64_MAX)
 
     def merge(self, other: Account) -> IdRanges:
         """Add what another reader has counted of this series; the periods whose rows are then others.
@@ -263,28 +299,19 @@ class Account:
         only if it is by the account that heard of newer ids.
         """
         ours, theirs = self._all_periods(), other._all_periods()
-        floors = (self._floor, self._rolled_up) == (other._floor, other._rolled_up)
-        if not floors:
-            self._rolled_up = self._rolled_up.plus(other._rolled_up[:-1])
-        lower, upper = sorted((self, other), key=lambda account: account._floor)
-        below = lower._floor, upper._floor - 1
-        self._rolled_up = self._rolled_up.plus(lower._counts(*below))
-        for ids, more in zip(self._sets(), other._sets(), strict=True):
-            ids.update(more)
-            ids.remove(_INT64_MIN, upper._floor - 1)
-        self._floor = upper._floor
+        for name in (*SETS, *_WRONG):
+            self._sets[name].update(other._sets[name])
+        self.rolled_up.add(other.rolled_up, self._sets)
         for first, last in self.stored:
             self._excuse_no_stored(first, last)
-        for first, last in self.corrected:
-            self._account_for(first, last)
-        self._accept_no_wrong(_INT64_MIN, _INT64_MAX)
+        self._account_again()
+        self.rolled_up.cut(self._sets)
         if self.heard == other.heard and None in (self.stopped_ms, other.stopped_ms):
             self.stopped_ms = None
         elif other.heard is not None and (self.heard is None or other.heard > self.heard):
             self.heard, self.stopped_ms = other.heard, other.stopped_ms
         self.dates.merge(other.dates)
-        while max(ids.range_count() for ids in self._sets()) > self.max_ranges:
-            self._roll_up()
+        self.rolled_up.bound(self._sets, self.max_ranges)
         if self.series.stream != "trades":
             return IdRanges(part for first, last in ours for part in theirs.within(first, last))
         # Undated ids may have moved from any minute to any other.
@@ -294,7 +321,7 @@ class Account:
 
     def _all_periods(self) -> IdRanges:
         periods = IdRanges()
-        for ids in self._sets():
+        for ids in self._sets.values():
             for first, last in ids:
                 periods.update(self._periods(first, last))
         return periods
@@ -302,12 +329,11 @@ class Account:
     # -- snapshots -------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
-        """The state as JSON values; `settled` are the totals that were rolled up."""
+        """The state as JSON values."""
         return {
             "sets": {name: getattr(self, name).distances() for name in SETS},
             **{name: getattr(self, name).distances() for name in _WRONG},
-            "floor": self._floor,
-            "settled": self._rolled_up[:-1],
+            **self.rolled_up.state(),
             "heard": self.heard,
             "stopped_ms": self.stopped_ms,
             "dates": self.dates.state(),
@@ -319,14 +345,12 @@ class Account:
         account = cls(series, MAX_RANGES)
         for name in SETS:
             setattr(account, name, IdRanges.of_distances(state["sets"][name]))
-        for ids in (account.stored, account.halted, account.offline):
-            account._accounted.update(ids)
+        account.rolled_up = RolledUp.of(state)
         for name in _WRONG:
             # Snapshots of earlier versions have none.
             setattr(account, name, IdRanges.of_distances(state.get(name, ())))
-        account._accept_no_wrong(_INT64_MIN, _INT64_MAX)
-        account._floor = state["floor"]
-        account._rolled_up = Totals(*state["settled"])
+        account._account_again()
+        account._sets = account._by_name()
         account.heard, account.stopped_ms = state["heard"], state["stopped_ms"]
         account.dates = TradeDates.of(state["dates"])
         return account

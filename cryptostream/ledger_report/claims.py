@@ -18,14 +18,16 @@ from consumers.measurements import KLINE
 from consumers.stores.storable import oldest_kept_ms
 from cryptostream.ledger_report.followed import Followed, followed
 from cryptostream.ledger_report.notes import notes_of
+from cryptostream.ledger_report.only_counted import claimed_by_number, counts_of_time, older_than_kept
+from cryptostream.ledger_report.recount import Claimed
 from cryptostream.ledger_report.report import Note, SeriesReport, Span, Unknown, unfollowed
 from shared.id_ranges import IdRanges
 from shared.ledger import LedgerSeries
 from shared.messages import LedgerMessage
 from shared.topics import LEDGER
 
-# 100,000 holes per set and series take some 7 MB.
-_MAX_RANGES: Final = 100_000
+# Of all sets of a series together: some 70 MB.
+_MAX_RANGES: Final = 800_000
 # `stored` follows `expected` within seconds: older ids are not on their way any more.
 _YOUNG_MS: Final = 2 * 60_000
 _EVER: Final = (-(2**63), 2**63 - 1)
@@ -114,9 +116,24 @@ class Claims:
         return self._book.time.now_ms
 
     def stored(self, series: LedgerSeries) -> IdRanges:
-        """Ids whose points the store has acknowledged, including the newest."""
+        """Ids whose points the store has acknowledged, including the newest; without `only_counted`."""
         windows = self._windows(series, _EVER[1])
         return IdRanges(_cut(self._ledger.ranges(series)["stored"], windows))
+
+    def claimed(self, series: LedgerSeries) -> Claimed:
+        """What a recount of the store must find."""
+        windows = self._windows(series, _EVER[1])
+        return Claimed(
+            self.stored(series),
+            self.without_indicators(series),
+            self.expired(series),
+            IdRanges(_cut(self.only_counted(series), windows)),
+            None if self._span.timed else claimed_by_number(self._ledger.account(series)),
+        )
+
+    def only_counted(self, series: LedgerSeries) -> IdRanges:
+        """Ids of which only the number of stored ones is known, for all time."""
+        return self._ledger.account(series).only_counted() if series in self._ledger else IdRanges()
 
     def ever_stored(self, series: LedgerSeries) -> IdRanges:
         """The same for all time; read-only."""
@@ -199,7 +216,8 @@ class Claims:
             series = [one for one in separated if self._span.holds(one)]
             if series:
                 found.append(Unknown(tuple(series), None, None, _out_of_order(partitions)))
-        return found
+        older = (older_than_kept(self._ledger.account(one), self._span) for one in self.series)
+        return found + [unknown for unknown in older if unknown is not None]
 
     def uncarried_now(self) -> list[Note]:
         """Streams that are not carried now, and were not in some of the queried time."""
@@ -238,6 +256,9 @@ class Claims:
             kind: sum(ids.intersection_count(first, last) for first, last in windows if first <= last)
             for kind, ids in sets.items()
         }
+        told: dict[str, int | None] = dict(counted)
+        if self._span.timed:
+            told = counts_of_time(self._ledger.account(series), windows, counted)
         unheard = IdRanges(_cut(self._unheard(series), windows))
         lost = list(self._lost(series).difference(unheard))
         final_lost = 0
@@ -246,17 +267,17 @@ class Claims:
             totals = self._ledger.account(series).totals()
             for kind, ids in sets.items():
                 name = "backfilled" if kind == "repaired" else kind
-                counted[kind] += getattr(totals, name) - ids.id_count()
+                told[kind] = counted[kind] + getattr(totals, name) - ids.id_count()
             final_lost = totals.lost - self._ledger.account(series).unaccounted(sets["expected"]).id_count()
         return SeriesReport(
             series,
-            expected=counted["expected"],
-            stored=counted["stored"],
-            backfilled=counted["repaired"],
-            halted=counted["halted"],
-            offline=counted["offline"],
+            expected=told["expected"] or 0,
+            stored=told["stored"],
+            backfilled=told["repaired"],
+            halted=told["halted"],
+            offline=told["offline"],
             lost=final_lost + sum(last - first + 1 for first, last in lost),
-            duplicates=counted["duplicates"],
+            duplicates=told["duplicates"],
             lost_ranges=tuple((first * series.unit, last * series.unit) for first, last in lost),
             unknown=unheard.id_count(),
             different=IdRanges(_cut(self.wrong(series), windows)).id_count(),

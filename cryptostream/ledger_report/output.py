@@ -27,7 +27,7 @@ _COUNTS: Final = ("expected", "stored", "backfilled", "halted", "offline", "lost
 _LEAVING: Final = ("duplicates", "halted", "backfilled", "offline")
 _RECOUNTED: Final = (
     *("agrees", "checked", "missing", "without_indicators", "stored_twice", "unclaimed"),
-    *("on_their_way", "expired", "cut_short"),
+    *("on_their_way", "expired", "cut_short", "by_number", "fewer", "more", "uncompared"),
 )
 _LOST_SHOWN: Final = 5
 _NOTES_SHOWN: Final = 3
@@ -91,7 +91,11 @@ def write_csv(survey: Survey, out: TextIO) -> None:
         counted = (
             ("", "", "")
             if recount is None
-            else (recount.missing.count, recount.without_indicators.count, recount.unclaimed.count)
+            else (
+                recount.missing.count + recount.fewer,
+                recount.without_indicators.count,
+                recount.unclaimed.count + recount.more,
+            )
         )
         counts = (getattr(report, name) for name in _COUNTS)
         writer.writerow((*report.series, *("" if count is None else count for count in counts), *counted))
@@ -147,6 +151,14 @@ def disagreements(recount: Recount, *, several: bool = False) -> Iterator[str]:
         yield f"{name}: {recount.stored_twice:,} points have an id that another point has too"
     if recount.cut_short:
         yield f"{name}: the store has too many holes to count them all; counted up to the last one named"
+    if recount.fewer:
+        yield f"{name}: {recount.fewer:,} claimed by number alone are not in the store"
+    if recount.more:
+        yield f"{name}: {recount.more:,} in the store are more than were claimed by number alone"
+    if recount.uncompared:
+        yield f"{name}: {recount.by_number:,} in the store are of claims that are not kept by time"
+    elif recount.by_number:
+        yield f"{name}: {recount.by_number:,} in the store were compared by their number alone"
     if recount.expired:
         yield f"{name}: {recount.expired:,} claimed are older than the store keeps, and not counted"
     if recount.on_their_way:
@@ -222,6 +234,8 @@ def _conclusion(survey: Survey) -> str:
         parts.append(f"{bars:,} bars unknown" if bars else "not all is known")
     if survey.uncarried:
         parts.append(f"{len(survey.uncarried)} streams not carried now")
+    if any(recount.uncompared for recount in survey.recounts or ()):
+        parts.append("not all of the store could be compared")
     if survey.recounts is not None:
         checked = sum(recount.checked for recount in survey.recounts)
         parts.append(

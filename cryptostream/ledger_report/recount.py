@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from consumers.measurements import INDICATOR, KLINE, TRADE
 from consumers.stores.port import Reader, Row
@@ -45,11 +45,16 @@ class Claimed:
         stored: ids within the queried time.
         without_indicators: bars for which none are computed.
         expired: points up to this id may have expired.
+        only_counted: ids of which the ledger knows only how many are stored.
+        counted: so many of them are stored, so many more may be; None if it is not known for the queried
+            time.
     """
 
     stored: IdRanges
     without_indicators: IdRanges
     expired: int
+    only_counted: IdRanges = field(default_factory=IdRanges)
+    counted: tuple[int, int] | None = (0, 0)
 
 
 NOTHING_CLAIMED: Final = Claimed(IdRanges(), IdRanges(), -(2**63))
@@ -102,16 +107,49 @@ def compare(
         if leading_bare and found.with_indicators:
             first_id = next(iter(found.with_indicators))[0]
             bare.remove(-(2**63), first_id - 1)
+    unclaimed = found.ids.difference(known).difference(claimed.stored)
+    by_claims = unclaimed.difference(claimed.only_counted)
+    by_number = _by_number(claimed, found, unclaimed.id_count() - by_claims.id_count())
     return Recount(
         series,
-        checked=stored.id_count(),
+        checked=stored.id_count() + (claimed.counted or (0,))[0],
         missing=shortfall(missing.difference(expired), series.unit),
         without_indicators=shortfall(bare, series.unit),
         stored_twice=found.repeated,
-        unclaimed=shortfall(found.ids.difference(known), series.unit),
-        expired=expired.id_count(),
+        unclaimed=shortfall(by_claims, series.unit),
+        expired=expired.id_count() + by_number.expired,
         cut_short=found.read_up_to is not None,
+        by_number=by_number.points,
+        fewer=by_number.fewer,
+        more=by_number.more,
+        uncompared=by_number.uncompared,
     )
+
+
+class _ByNumber(NamedTuple):
+    """See `Recount`."""
+
+    points: int
+    fewer: int = 0
+    more: int = 0
+    uncompared: bool = False
+    expired: int = 0
+
+
+def _by_number(claimed: Claimed, found: Found, points: int) -> _ByNumber:
+    """Compare the points of ids that are only counted with their number."""
+    ids = claimed.only_counted
+    if claimed.counted is None:
+        return _ByNumber(points, uncompared=bool(ids))
+    stored, perhaps = claimed.counted
+    fewer, more = max(stored - points, 0), max(points - stored - perhaps, 0)
+    if not fewer or found.read_up_to is not None:
+        return _ByNumber(points, more=more)
+    first = next(iter(ids))[0] if ids else claimed.expired + 1
+    if first > claimed.expired:
+        return _ByNumber(points, fewer=fewer)
+    # They may have expired, if all of these ids may have.
+    return _ByNumber(points, uncompared=(ids.last or 0) > claimed.expired, expired=fewer)
 
 
 def shortfall(ids: IdRanges, unit: int) -> Shortfall:

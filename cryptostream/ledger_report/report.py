@@ -97,7 +97,8 @@ class SeriesReport:
     """Completeness of one series.
 
     Attributes:
-        offline: None if the source does not tell it (minute rows).
+        stored, backfilled, halted, offline, duplicates: None if it is not known for this time; minute rows
+            never tell `offline`.
         on_their_way: expected a moment ago and not stored yet; no loss.
         unknown: issued by the exchange's clock, and not reported by any producer. None if the source does
             not tell it.
@@ -109,12 +110,12 @@ class SeriesReport:
 
     series: LedgerSeries
     expected: int
-    stored: int
-    backfilled: int
-    halted: int
+    stored: int | None
+    backfilled: int | None
+    halted: int | None
     offline: int | None
     lost: int
-    duplicates: int
+    duplicates: int | None
     lost_ranges: tuple[Range, ...] = ()
     on_their_way: int = 0
     by_minutes: bool = False
@@ -222,6 +223,10 @@ class Recount:
         on_their_way: unclaimed, but so new that the claim may still come.
         expired: claimed, but older than the bucket's retention.
         cut_short: the store has more holes than are counted; later ids were not compared.
+        by_number: points of ids that the ledger has only counted.
+        fewer: so many of these the store lacks at least, by the number that was counted.
+        more: so many the store has too many at least.
+        uncompared: for the queried time there is no such number.
     """
 
     series: LedgerSeries
@@ -234,11 +239,15 @@ class Recount:
     expired: int = 0
     by_minutes: bool = False
     cut_short: bool = False
+    by_number: int = 0
+    fewer: int = 0
+    more: int = 0
+    uncompared: bool = False
 
     @property
     def agrees(self) -> bool:
         wrong = (self.missing.count, self.without_indicators.count, self.stored_twice, self.unclaimed.count)
-        return not any(wrong) and not self.cut_short
+        return not any((*wrong, self.fewer, self.more)) and not self.cut_short
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from cryptostream.ledger_report.minutes import (
     recount_minutes,
     unclaimed_ends,
 )
-from cryptostream.ledger_report.recount import NOTHING_CLAIMED, Claimed, Found, compare, count_points
+from cryptostream.ledger_report.recount import NOTHING_CLAIMED, Found, compare, count_points
 from cryptostream.ledger_report.report import (
     Freshness,
     Note,
@@ -93,14 +93,14 @@ class Survey:
 
     @property
     def complete(self) -> bool:
-        """Something was looked at, nothing is lost or unknown, every stream is carried, and the store agrees
-        if it was counted."""
+        """Something was looked at, nothing is lost or unknown, every stream is carried, and all of the store
+        agrees if it was counted."""
         return (
             self.looked_at
             and not any(report.lost or report.unknown for report in self.series)
             and not self.unknown
             and not self.uncarried
-            and all(recount.agrees for recount in self.recounts or ())
+            and all(recount.agrees and not recount.uncompared for recount in self.recounts or ())
         )
 
 
@@ -257,9 +257,7 @@ def _recounts(
 ) -> list[Recount]:
     # 1. What is claimed now must be found.
     claimed = {
-        series: Claimed(claims.stored(series), claims.without_indicators(series), claims.expired(series))
-        if series in claims.series
-        else NOTHING_CLAIMED
+        series: claims.claimed(series) if series in claims.series else NOTHING_CLAIMED
         for series in _to_count(reader, span, claims.begun)
     }
     # 2. Count the store.
@@ -301,7 +299,8 @@ def _await_claims(topics: TopicReader, claims: Claims, found: dict[LedgerSeries,
         come = topics.more()
         _receive(claims, come)
         if not come and not any(
-            points.ids.difference(claims.ever_stored(series)) for series, points in found.items()
+            points.ids.difference(claims.ever_stored(series)).difference(claims.only_counted(series))
+            for series, points in found.items()
         ):
             return
 
