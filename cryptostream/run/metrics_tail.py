@@ -189,10 +189,12 @@ class MetricsTail:
 
     def claims(self, exchange: str) -> dict[LedgerSeries, Claim]:
         """What the store must have, by the ledger."""
-        return {
-            series: Claim(self._ledger.ranges(series)["stored"], *self._times.get(series, (None, None)))
-            for series in self._of(exchange)
-        }
+        return {series: self._claim(series) for series in self._of(exchange)}
+
+    def _claim(self, series: LedgerSeries) -> Claim:
+        from_ms, to_ms = self._times.get(series, (None, None))
+        counted = self._ledger.account(series).rolled_up.counts["stored"]
+        return Claim(self._ledger.ranges(series)["stored"], from_ms, to_ms, counted)
 
     def newest_ms(self, exchange: str) -> int | None:
         """Time of the newest trade, or end of the newest stored bar, that was entered in this run."""

@@ -28,11 +28,13 @@ _EXPIRING_S: Final = TICKS_EXPIRY_NS / 10**9 - 86_400
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Ids whose rows the store must have, and their time, if known."""
+    """Ids whose rows the store must have, and their time, if known; `counted` rows more are known by number
+    alone, and not looked for."""
 
     ids: IdRanges
     from_ms: int | None = None
     to_ms: int | None = None
+    counted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def recount(
     results: list[Result] = []
     counted, deadline_s = 0, clock_s() + _BUDGET_S
     claimed = {series: claim for series, claim in claims.items() if claim.ids}
-    total = sum(claim.ids.id_count() for claim in claimed.values())
+    total = sum(claim.ids.id_count() + claim.counted for claim in claims.values())
     try:
         reader = open_reader()
     except StoreError as error:

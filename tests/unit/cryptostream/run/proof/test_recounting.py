@@ -55,6 +55,11 @@ def test_what_is_said_to_be_stored_and_is_not_there_is_named(database: Path) -> 
     assert str(result) == "BTCUSDC trades: 2 said to be stored are not in the store: trade ids 4, 6"
 
 
+def test_rows_that_are_known_by_number_alone_are_told_as_not_looked_for(database: Path) -> None:
+    counted = results(database, {TRADES: Claim(IdRanges([(1, 3)]), counted=5)})
+    assert (counted.rows, counted.claimed) == (3, 8)
+
+
 def test_an_empty_store_has_nothing_of_what_is_claimed(tmp_path: Path) -> None:
     SqliteStore(tmp_path / "new.db", ticks_expiry_ns=None).close()
     (result,) = results(tmp_path / "new.db", claim((1, 4))).results
