@@ -35,12 +35,14 @@ class SeriesIncidents:
     Attributes:
         late: ids of bars that came after later ones and have no indicators.
         trades_say: by open time, what the trades of the newest bars that they contradict say.
+        late_from: of ids below it only some are in `late`; None if none was dropped.
     """
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
         self.late = IdRanges()
         self.trades_say: dict[int, str] = {}
+        self.late_from: int | None = None
         self._newest: dict[str, deque[Incident]] = {}
         self._revised: deque[Incident] = deque(maxlen=_REVISED)
 
@@ -75,8 +77,13 @@ class SeriesIncidents:
             self.counts[kind] = self.counts.get(kind, 0) + 1
         if kind == "late" and series.stream == "klines":
             self.late.add(first // series.unit, last // series.unit)
-            if self.late.range_count() > _MAX_LATE_RANGES:
-                self.late.remove(*next(iter(self.late)))
+            self._bound_late()
+
+    def _bound_late(self) -> None:
+        while self.late.range_count() > _MAX_LATE_RANGES:
+            first, last = next(iter(self.late))
+            self.late.remove(first, last)
+            self.late_from = max(last + 1, self.late_from or 0)
 
     def merge(self, other: SeriesIncidents) -> None:
         """Add those of another partition, in the order of their times, since neither is known to be the
@@ -90,6 +97,9 @@ class SeriesIncidents:
         self._revised.extend(each for each in other._revised if each not in self._revised)
         self.late.update(other.late)
         self.trades_say = {**other.trades_say, **self.trades_say}
+        froms = [at for at in (self.late_from, other.late_from) if at is not None]
+        self.late_from = max(froms, default=None)
+        self._bound_late()
 
     def __bool__(self) -> bool:
         return bool(self.counts)
@@ -102,6 +112,7 @@ class SeriesIncidents:
             "counts": self.counts,
             "late": self.late.distances(),
             "trades_say": list(self.trades_say.items()),
+            "late_from": self.late_from,
             "newest": [list(incident) for incident in self.newest()],
         }
 
@@ -113,6 +124,9 @@ class SeriesIncidents:
         incidents.late = IdRanges.of_distances(state["late"])
         # Snapshots of earlier versions have none.
         incidents.trades_say = {int(open_ms): str(detail) for open_ms, detail in state.get("trades_say", ())}
+        incidents.late_from = state.get("late_from")  # older snapshots lack it
+        if "late_from" not in state and incidents.late.range_count() >= _MAX_LATE_RANGES:
+            incidents.late_from = next(iter(incidents.late))[0]
         for fields in state["newest"]:
             incident = Incident(*fields)
             incidents._newest.setdefault(incident.kind, deque(maxlen=_KEPT)).append(incident)

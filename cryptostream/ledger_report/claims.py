@@ -129,6 +129,7 @@ class Claims:
             self.expired(series),
             IdRanges(_cut(self.only_counted(series), windows)),
             None if self._span.timed else claimed_by_number(self._ledger.account(series)),
+            self._book.incidents_of(series).late_from,
         )
 
     def only_counted(self, series: LedgerSeries) -> IdRanges:

@@ -28,6 +28,7 @@ _LEAVING: Final = ("duplicates", "halted", "backfilled", "offline")
 _RECOUNTED: Final = (
     *("agrees", "checked", "missing", "without_indicators", "stored_twice", "unclaimed"),
     *("on_their_way", "expired", "cut_short", "by_number", "fewer", "more", "uncompared"),
+    "perhaps_late",
 )
 _LOST_SHOWN: Final = 5
 _NOTES_SHOWN: Final = 3
@@ -159,6 +160,8 @@ def disagreements(recount: Recount, *, several: bool = False) -> Iterator[str]:
         yield f"{name}: {recount.by_number:,} in the store are of claims that are not kept by time"
     elif recount.by_number:
         yield f"{name}: {recount.by_number:,} in the store were compared by their number alone"
+    if recount.perhaps_late:
+        yield f"{name}: {recount.perhaps_late:,} have no indicator point; whether they came late is not known"
     if recount.expired:
         yield f"{name}: {recount.expired:,} claimed are older than the store keeps, and not counted"
     if recount.on_their_way:

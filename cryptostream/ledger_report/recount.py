@@ -48,6 +48,7 @@ class Claimed:
         only_counted: ids of which the ledger knows only how many are stored.
         counted: so many of them are stored, so many more may be; None if it is not known for the queried
             time.
+        late_from: below this id `without_indicators` lacks some.
     """
 
     stored: IdRanges
@@ -55,6 +56,7 @@ class Claimed:
     expired: int
     only_counted: IdRanges = field(default_factory=IdRanges)
     counted: tuple[int, int] | None = (0, 0)
+    late_from: int | None = None
 
 
 NOTHING_CLAIMED: Final = Claimed(IdRanges(), IdRanges(), -(2**63))
@@ -110,11 +112,12 @@ def compare(
     unclaimed = found.ids.difference(known).difference(claimed.stored)
     by_claims = unclaimed.difference(claimed.only_counted)
     by_number = _by_number(claimed, found, unclaimed.id_count() - by_claims.id_count())
+    old = IdRanges(bare.within(-(2**63), claimed.late_from - 1) if claimed.late_from is not None else ())
     return Recount(
         series,
         checked=stored.id_count() + (claimed.counted or (0,))[0],
         missing=shortfall(missing.difference(expired), series.unit),
-        without_indicators=shortfall(bare, series.unit),
+        without_indicators=shortfall(bare.difference(old), series.unit),
         stored_twice=found.repeated,
         unclaimed=shortfall(by_claims, series.unit),
         expired=expired.id_count() + by_number.expired,
@@ -123,6 +126,7 @@ def compare(
         fewer=by_number.fewer,
         more=by_number.more,
         uncompared=by_number.uncompared,
+        perhaps_late=old.id_count(),
     )
 
 

@@ -227,6 +227,7 @@ class Recount:
         fewer: so many of these the store lacks at least, by the number that was counted.
         more: so many the store has too many at least.
         uncompared: for the queried time there is no such number.
+        perhaps_late: bars without indicators that are so old that it is not known whether they were late.
     """
 
     series: LedgerSeries
@@ -243,6 +244,7 @@ class Recount:
     fewer: int = 0
     more: int = 0
     uncompared: bool = False
+    perhaps_late: int = 0
 
     @property
     def agrees(self) -> bool:

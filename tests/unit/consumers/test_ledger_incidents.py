@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from consumers import ledger_incidents
 from consumers.ledger_incidents import SeriesIncidents
 from shared.ledger import LedgerSeries
 from tests.builders import NOW_MS, ledger
@@ -73,3 +76,27 @@ def test_what_two_readers_noted_is_in_the_order_of_its_time_and_what_both_noted_
     assert ours.counts == {"late": 3, "revised": 1}
     assert [(each.first - NOW_MS) // 1_000 for each in ours.newest()] == [1, 2, 5, 9]
     assert ours.late.id_count() == 3
+
+
+def test_which_bars_were_late_is_known_from_an_id_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger_incidents, "_MAX_LATE_RANGES", 10)
+    incidents = noted(*(("late", 2 * second, "again") for second in range(12)))
+    assert incidents.late_from == NOW_MS // 1_000 + 3
+    state = incidents.state()
+    assert SeriesIncidents.of(state).late_from == incidents.late_from
+    del state["late_from"]  # as an earlier version wrote it: perhaps all that it knew, perhaps not
+    assert SeriesIncidents.of(state).late_from == NOW_MS // 1_000 + 4
+    few = noted(("late", 0, "again"))
+    assert few.late_from is None and SeriesIncidents.of(few.state()).late_from is None
+
+
+def test_two_readers_know_together_of_as_few_late_bars_as_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ledger_incidents, "_MAX_LATE_RANGES", 10)
+    many, few = noted(*(("late", 2 * second, "again") for second in range(12))), noted(("late", -9, "again"))
+    for ours, theirs in ((many, few), (few, many)):
+        joined = SeriesIncidents.of(ours.state())
+        joined.merge(theirs)
+        assert joined.late_from == NOW_MS // 1_000 + 3
+        assert joined.late.range_count() == 10

@@ -5,6 +5,7 @@ from typing import Any
 
 from consumers.stores.port import Row
 from cryptostream.ledger_report import recount
+from cryptostream.ledger_report.output import disagreements
 from cryptostream.ledger_report.recount import Claimed, Found, compare, count_points
 from cryptostream.ledger_report.report import Span
 from shared.id_ranges import IdRanges
@@ -102,3 +103,13 @@ def test_too_many_holes_end_the_count_and_are_said(monkeypatch: Any) -> None:
     assert outcome.cut_short
     assert not outcome.agrees
     assert outcome.checked < 30
+
+
+def test_a_bar_so_old_that_late_ones_are_forgotten_is_said_and_no_fault() -> None:
+    claim = Claimed(IdRanges([(1, 9)]), IdRanges([(6, 6)]), NEVER, late_from=4)
+    found = counted(BARS, kline=bars(*range(1, 10)), indicator=bars(1, 4, 5, 7, 8, 9))
+    outcome = compare(BARS, claim, found, claim.stored, leading_bare=False)
+    assert (outcome.agrees, outcome.perhaps_late, outcome.without_indicators.count) == (True, 2, 0)
+    assert list(disagreements(outcome)) == [
+        "BTCUSDC klines 1m: 2 have no indicator point; whether they came late is not known"
+    ]
