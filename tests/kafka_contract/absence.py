@@ -115,10 +115,10 @@ class Absence(Cases):
         reader.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
         (first,) = self.until_records(place, reader, 1)
         place.stop()
-        self.nothing(reader, 1.0)
+        self.nothing(reader, 1.0, away=True)
         place.start()
         self.write(place, topic, [b"2"])
-        (second,) = self.until_records(place, reader, 1)
+        (second,) = self.until_records(place, reader, 1, away=True)
         assert (first.leader_epoch(), second.offset()) == (before, 1)
         assert second.leader_epoch() == self.ends(place, topic).leader_epoch > before
 
@@ -158,10 +158,10 @@ class Absence(Cases):
         calls.subscribe(member, wide)
         self.until(place, lambda: len(calls.held) == 4, member)
         place.stop()
-        self.nothing(member, 1.0)
+        self.nothing(member, 1.0, away=True)
         place.start()
         reports = self.write(place, wide, [b"1"])
-        (record,) = self.until_records(place, member, 1)
+        (record,) = self.until_records(place, member, 1, away=True)
         assert [record.offset()] == reports.offsets
         commit = [TopicPartition(wide, record.partition(), 1)]
         assert member.commit(offsets=commit, asynchronous=False)
@@ -175,10 +175,10 @@ class Absence(Cases):
         self.until(place, lambda: len(calls.held) == 4, member)
         place.stop()
         try:
-            self.until(place, lambda: "lost" in dict(calls.told), member)
+            self.until(place, lambda: "lost" in dict(calls.told), member, away=True)
         finally:
             place.start()
-        self.until(place, lambda: len(calls.held) == 4, member, within_s=60)
+        self.until(place, lambda: len(calls.held) == 4, member, within_s=60, away=True)
         assert calls.changes == [("assign", [0, 1, 2, 3]), ("lost", [0, 1, 2, 3]), ("assign", [0, 1, 2, 3])]
 
     def test_95_a_commit_waits_for_the_broker(self, place: Place, topic: str, consumers: list[Any]) -> None:
@@ -270,9 +270,9 @@ class Absence(Cases):
         member = calls.subscribe(self.consumer(place, consumers, topic), topic)
         producer = self.producer(place)
         producer.produce(topic, b"value", b"key", on_delivery=reports)
-        self.nothing(member, 1.0)
+        self.nothing(member, 1.0, away=True)
         place.start()
-        self.until(place, lambda: calls.held, member, within_s=60)
+        self.until(place, lambda: calls.held, member, within_s=60, away=True)
         assert producer.flush(60) == 0
         assert reports.told == [(None, 0, 0)]
         (at,) = member.committed([TopicPartition(topic, 0)], timeout=10)

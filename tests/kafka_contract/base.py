@@ -167,11 +167,13 @@ class Cases:
         *consumers: Any,
         within_s: float = WITHIN_S,
         errors: bool = False,
+        away: bool = False,
     ) -> list[Any]:
         """Poll all consumers until `done`; what they gave, without ends of partitions.
 
         Args:
             errors: whether others are expected.
+            away: as in `records_of`.
         """
         deadline_s = place.now_s() + within_s
         given: list[Any] = []
@@ -181,7 +183,7 @@ class Cases:
                 place.pause(TURN_S)
             for consumer in consumers:
                 messages = consumer.consume(1_000, TURN_S)
-                given += messages if errors else records_of(messages)
+                given += messages if errors else records_of(messages, away=away)
         return given
 
     def rest(self, place: Place, calls: Sequence[Calls], *members: Any) -> None:
@@ -207,15 +209,15 @@ class Cases:
             given += consumer.consume(count - len(given), TURN_S)
         return given
 
-    def nothing(self, consumer: Any, seconds: float) -> None:
-        assert records_of(consumer.consume(10, seconds)) == []
+    def nothing(self, consumer: Any, seconds: float, *, away: bool = False) -> None:
+        assert records_of(consumer.consume(10, seconds), away=away) == []
 
-    def until_records(self, place: Place, reader: Any, count: int) -> list[Any]:
+    def until_records(self, place: Place, reader: Any, count: int, *, away: bool = False) -> list[Any]:
         given: list[Any] = []
         deadline_s = place.now_s() + WITHIN_S
         while len(given) < count:
             assert place.now_s() < deadline_s, f"{len(given)} of {count} records"
-            given += records_of(reader.consume(count, TURN_S))
+            given += records_of(reader.consume(count, TURN_S), away=away)
         return given
 
     def ends(self, place: Place, topic: str, **how: float) -> Any:
@@ -230,10 +232,14 @@ def dotted(config: Mapping[str, Any]) -> Config:
     return {name.replace("_", ".") if name != "error_cb" else name: value for name, value in config.items()}
 
 
-def records_of(messages: Iterable[Any]) -> list[Any]:
-    """Without ends of partitions; other errors fail the test."""
+def records_of(messages: Iterable[Any], *, away: bool = False) -> list[Any]:
+    """Without ends of partitions; other errors fail the test.
+
+    Args:
+        away: the broker is, or was: librdkafka may say so of a request that it repeats by itself.
+    """
     codes = {message.error().code() for message in messages if message.error() is not None}
-    assert codes <= {KafkaError._PARTITION_EOF}, codes
+    assert codes <= {KafkaError._PARTITION_EOF, *((KafkaError._TRANSPORT,) if away else ())}, codes
     return [message for message in messages if message.error() is None]
 
 
