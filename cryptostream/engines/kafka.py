@@ -124,14 +124,14 @@ def prepare_kafka(say: Say = print) -> Path:
     if archive.exists():
         return libs
     say("archiving Kafka's classes (50 MB, once for a version of Java)")
-    with tempfile.TemporaryDirectory(dir=archive.parent, prefix="new-") as new:
-        written = Path(new) / archive.name
-        try:
+    try:
+        with tempfile.TemporaryDirectory(dir=archive.parent, prefix="new-") as new:
+            written = Path(new) / archive.name
             KafkaServer(Path(new) / "data", archive=written).stop()
             # Written beside the target and renamed, so that the target is always whole.
             written.rename(archive)
-        except (EngineUnavailable, OSError) as error:
-            say(f"they could not be archived, and brokers start without: {error}")
+    except (EngineUnavailable, OSError) as error:
+        say(f"they could not be archived, and brokers start without: {error}")
     return libs
 
 

@@ -44,3 +44,15 @@ def test_a_broker_starts_without_an_archive_that_is_none(engines: Path, tmp_path
     archive.write_bytes(b"none")
     with KafkaServer(tmp_path / "kafka") as server:
         assert str(archive) not in mapped(server)
+
+
+def test_a_cache_that_takes_no_archive_is_used_without(
+    engines: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(**_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(engines))
+
+    monkeypatch.setattr("cryptostream.engines.kafka.tempfile.TemporaryDirectory", refused)
+    said: list[str] = []
+    assert prepare_kafka(said.append) == engines / "libs"
+    assert "brokers start without" in said[-1] and "Permission denied" in said[-1]
