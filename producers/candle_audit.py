@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
-from decimal import Context, Decimal, localcontext
+from decimal import Context, Decimal, InvalidOperation, localcontext
 from itertools import compress
 from operator import mul
 from typing import Any, Final, NamedTuple
@@ -140,8 +140,11 @@ def is_as_said(kline: KlineMessage, detail: str) -> bool:
             return False
         # The exchange may round each product.
         allowed = kline["trade_count"] * _SMALLEST if "quote" in name else 0
-        if abs(Decimal(bar[name]) - Decimal(value)) > allowed:
-            return False
+        try:
+            if abs(Decimal(bar[name]) - Decimal(value)) > allowed:
+                return False
+        except InvalidOperation:
+            return False  # a detail that is none of ours proves nothing
     return True
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.candle_audit import MAX_BARS, MAX_TRADES, CandleAudit, KnownTrade, candle_of
+from producers.candle_audit import MAX_BARS, MAX_TRADES, CandleAudit, KnownTrade, candle_of, is_as_said
 from shared.intervals import INTERVAL_MS
 from tests.builders import NOW_MS, kline, trade
 from tests.unit.producers.bars_of_trades import Made, bar, issued, market, text
@@ -446,3 +446,22 @@ def test_a_new_numbering_is_kept_from_its_first_trade_on() -> None:
 def test_without_a_short_interval_no_trade_is_kept() -> None:
     trades, _ = market([[(100, 5, True)]])
     assert kept(fed(trades, [], ("15m", "1h"))) == []
+
+
+@pytest.mark.parametrize(
+    ("detail", "settles"),
+    [
+        ("trades say close 105.50; trade_count 3", True),
+        ("trades say close 105.51; trade_count 3", False),
+        ("trades say close 105.50; trade_count 4", False),
+        ("trades say quote_volume 250.000000002", True),  # the exchange rounds each of its products
+        ("trades say 2 trades in no bar", False),
+        ("trades say close", False),
+        ("trades say close nan", False),
+        ("trades say close 105.50…", False),
+        ("", False),
+    ],
+)
+def test_a_bar_is_as_its_trades_say_only_if_each_value_that_is_named_is(detail: str, settles: bool) -> None:
+    bar = kline(close="105.5", trade_count=3, quote_volume="250")
+    assert is_as_said(bar, detail) is settles
