@@ -8,9 +8,9 @@ from typing import Final
 
 from consumers.measurements import SERVICE, BucketRole, Point, Series
 from consumers.stores.influxdb_answers import Answer, misconfigured, unavailable
-from consumers.stores.influxdb_requests import Filling, Request, in_turn, request_of, shares
+from consumers.stores.influxdb_requests import Filling, Request, in_turn, request_of, runs, shares
 from consumers.stores.influxdb_session import InfluxSession
-from consumers.stores.line_protocol import LineEncoder
+from consumers.stores.line_protocol import Encoding, LineEncoder
 from consumers.stores.senders import Senders
 from consumers.stores.storable import EXCHANGE_TIMED, TICKS_EXPIRY_NS, ExpiryClock
 from shared.errors import PointsRejected
@@ -36,6 +36,13 @@ class _Outcome:
         self.rejected: list[tuple[Point, str]] = []
         self.expired: list[Point] = []
         self._found_too_old_ns: dict[BucketRole, int] = {}
+
+    def since(self, oldest_ns: int, points: Sequence[Point]) -> Sequence[Point]:
+        """The points from a time on; the others are expired."""
+        kept = [point for point in points if point[1] >= oldest_ns]
+        if len(kept) < len(points):
+            self.expired += [point for point in points if point[1] < oldest_ns]
+        return kept
 
     def without_expired(self, role: BucketRole, points: Sequence[Point]) -> Sequence[Point]:
         """The points newer than the newest that the bucket rejected as too old; the others are expired."""
@@ -92,7 +99,8 @@ class InfluxStore:
         outcomes = [_Outcome() for _ in range(1 + SENDERS)]
         encoded, *sent = outcomes
         if len(points) <= FEW:
-            for request in self._requests(points, encoded):
+            (together,) = shares(points, 1)
+            for request in self._requests(together, encoded):
                 self._send(request, encoded)
         else:
             split = [self._requests(share, encoded) for share in shares(points, SENDERS)]
@@ -127,29 +135,18 @@ class InfluxStore:
         """Full requests as soon as they are encoded; points that are not to be sent go to `outcome`."""
         oldest_ns, newest_ns = self.oldest_kept_ns, self._clock.newest_ns or 0
         newer: list[int] = []
-        timed = False
         fillings = {role: Filling(role, self._compressed) for role in self._buckets}
-        encoder, series = self._encoder, None
-        for point in points:
-            if point[0] is not series:  # points of one series are mostly contiguous
-                series = point[0]
-                encoding = encoder.encoding(series)
-                kept_ns = oldest_ns if encoding.role == "ticks" else None
-                add = fillings[encoding.role].add
-                timed = series.measurement.name in EXCHANGE_TIMED
-            if kept_ns is not None and point[1] < kept_ns:
-                outcome.expired.append(point)
-                continue
-            try:
-                text = encoding.line(point)
-            except PointsRejected as error:
-                outcome.rejected += error.rejected
-                continue
-            if text:
-                if (full := add(point, text)) is not None:
-                    yield full
-                if timed and point[1] > newest_ns:
-                    newer.append(point[1])
+        for of_series in runs(points):  # mostly many: points of one series are contiguous
+            series = of_series[0][0]
+            encoding = self._encoder.encoding(series)
+            expires = oldest_ns is not None and encoding.role == "ticks"
+            kept = outcome.since(oldest_ns or 0, of_series) if expires else of_series
+            lines = encoding.lines(kept)
+            if lines is None:
+                kept, lines = _one_by_one(encoding, kept, outcome)
+            yield from fillings[encoding.role].add_all(kept, lines)
+            if series.measurement.name in EXCHANGE_TIMED:
+                newer += [point[1] for point in kept if point[1] > newest_ns]
         self._clock.receive(newer)
         for filling in fillings.values():
             if (rest := filling.take()) is not None:
@@ -178,6 +175,23 @@ class InfluxStore:
                 raise misconfigured(answer, self._settings, _BUCKET_SETTING[role], "write")
             case _:  # 429, 5xx, and unknown answers; a 400 that is not InfluxDB's own rejects no point
                 raise unavailable(answer, self._settings)
+
+
+def _one_by_one(
+    encoding: Encoding, points: Sequence[Point], outcome: _Outcome
+) -> tuple[list[Point], list[bytes]]:
+    """Those points that have lines, and these; those that can never be stored go to `outcome`."""
+    kept, lines = [], []
+    for point in points:
+        try:
+            line = encoding.line(point)
+        except PointsRejected as error:
+            outcome.rejected += error.rejected
+            continue
+        if line:
+            kept.append(point)
+            lines.append(line)
+    return kept, lines
 
 
 def _halves(points: Sequence[Point]) -> tuple[Sequence[Point], Sequence[Point]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import Final, NamedTuple
 
 from consumers.measurements import BucketRole, Point
@@ -11,6 +12,8 @@ from consumers.stores.line_protocol import LineEncoder
 # InfluxDB's manual names 5,000 lines as the best batch. 1 MB keeps a wide request within a second.
 MAX_LINES: Final = 5_000
 MAX_BYTES: Final = 1_000_000
+# Points encoded at once: a part of a request, so that few of them straddle two.
+PIECE: Final = 1_000
 
 
 class Request(NamedTuple):
@@ -51,6 +54,17 @@ class Filling:
         self._size += size
         return full
 
+    def add_all(self, points: Sequence[Point], lines: Sequence[bytes]) -> Sequence[Request]:
+        """As `add` for each; the requests that became full."""
+        size = sum(map(len, lines)) + len(lines)
+        if len(self._points) + len(points) <= MAX_LINES and self._size + size <= MAX_BYTES:
+            self._points += points
+            self._lines += lines
+            self._size += size
+            return ()
+        entered = [self.add(point, line) for point, line in zip(points, lines, strict=True)]
+        return [request for request in entered if request is not None]
+
     def take(self) -> Request | None:
         """The request with what has been entered since the last one; None if that is nothing."""
         if not self._points:
@@ -67,28 +81,42 @@ def request_of(
     return Request(role, points, compressed(b"\n".join(map(encoder.line, points))))
 
 
+def runs(points: Sequence[Point]) -> Iterator[Sequence[Point]]:
+    """The points in their order, cut where another series begins, and into pieces of at most `PIECE`."""
+    begin = 0
+    while begin < len(points):
+        series, end = points[begin][0], begin + 1
+        last = min(begin + PIECE, len(points))
+        while end < last and points[end][0] is series:
+            end += 1
+        yield points[begin:end]
+        begin = end
+
+
 def shares(points: Sequence[Point], count: int) -> list[list[Point]]:
-    """The points in their order, split by series: of one identity, the last written wins.
+    """The points split by series, those of each together and in their order: of one identity, the last
+    written wins.
 
     Series go to the share with the fewest columns so far, for an even split.
     """
-    split: list[list[Point]] = [[] for _ in range(count)]
+    split: list[list[list[Point]]] = [[] for _ in range(count)]
     columns = [0] * count
     chosen: dict[tuple[str, tuple[str, ...]], list[Point]] = {}
     known: dict[int, list[Point]] = {}  # by the series' object, which the points keep alive
     for point in points:
-        share = known.get(id(point[0]))
-        if share is None:
+        of_series = known.get(id(point[0]))
+        if of_series is None:
             measurement, tags = point[0].measurement, point[0].tags
             # By name and tags: series of one name may declare different columns.
-            share = chosen.get((measurement.name, tags))
-            if share is None:
+            of_series = chosen.get((measurement.name, tags))
+            if of_series is None:
+                of_series = chosen[measurement.name, tags] = []
                 least = columns.index(min(columns))
                 columns[least] += len(measurement.columns)
-                share = chosen[measurement.name, tags] = split[least]
-            known[id(point[0])] = share
-        share.append(point)
-    return split
+                split[least].append(of_series)
+            known[id(point[0])] = of_series
+        of_series.append(point)
+    return [list(chain.from_iterable(share)) for share in split]
 
 
 def in_turn(requests: Sequence[Iterator[Request]]) -> Iterator[tuple[int, Request]]:

@@ -8,7 +8,7 @@ points (a missing value, a wrong type) take a slow path, checked value by value.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import countOf
@@ -34,6 +34,7 @@ _NARROW_COLUMNS: Final = 16
 _TEMPLATES: Final = 64
 
 _Fill = Callable[["Encoding", Point], bytes | None]
+_FillAll = Callable[["Encoding", Sequence[Point]], list[bytes] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +43,20 @@ class Encoding:
 
     Attributes:
         role: the bucket of the series' points.
+        fill_all: makes the lines of many points, or None where one of them needs the slow path.
     """
 
     role: BucketRole
     prefix: bytes
     template: bytes
     fill: _Fill
+    fill_all: _FillAll
     refused: str | None
+
+    def lines(self, points: Sequence[Point]) -> list[bytes] | None:
+        """The lines of points of this series, as `line` makes them; None if one has to be looked at by
+        itself."""
+        return self.fill_all(self, points)
 
     def line(self, point: Point) -> bytes:
         """The point's line without a line end, in nanoseconds; empty if it has no field to store.
@@ -93,14 +101,14 @@ def _encoding(series: Series) -> Encoding:
     measurement, role = series.measurement, series.measurement.bucket(series.tags)
     refused = why_tags_are_refused(series)
     if refused is not None:
-        return Encoding(role, b"", b"", _never, refused)
+        return Encoding(role, b"", b"", _never, _never, refused)
     prefix = _prefix(series)
     fields = b",".join(
         _escaped(column.name).replace(b"%", b"%%") + (b"=%bi" if column.type == "int" else b"=%b")
         for column in measurement.columns
     )
     template = prefix.replace(b"%", b"%%") + fields + b" %d"
-    return Encoding(role, prefix, template, _fill(measurement), None)
+    return Encoding(role, prefix, template, *_fills(measurement), None)
 
 
 def _prefix(series: Series) -> bytes:
@@ -120,24 +128,25 @@ def _escaped(text: str) -> bytes:
     return text.replace(",", r"\,").replace("=", r"\=").replace(" ", r"\ ").encode()
 
 
-def _fill(measurement: Measurement) -> _Fill:
+def _fills(measurement: Measurement) -> tuple[_Fill, _FillAll]:
     columns = measurement.columns
     if not columns or any(column.type == "string" for column in columns):
-        return _never  # texts are rare, and checked one by one
+        return _never, _never  # texts are rare, and checked one by one
     if len(columns) <= _NARROW_COLUMNS:
         return _compiled(columns)
     if all(column.type == "float" for column in columns):
-        return _fill_floats(tuple(column.name for column in columns))
-    return _never
+        return _fill_floats(tuple(column.name for column in columns)), _never
+    return _never, _never
 
 
-def _never(_encoding: Encoding, _point: Point) -> None:
+def _never(_encoding: Encoding, _points: object) -> None:
     return None
 
 
 @lru_cache(maxsize=64)
-def _compiled(columns: tuple[Column, ...]) -> _Fill:
-    """One function for these columns, with an unrolled loop and inline type checks.
+def _compiled(columns: tuple[Column, ...]) -> tuple[_Fill, _FillAll]:
+    """A function of a point with these columns, with an unrolled loop and inline type checks, and one of many
+    points, which saves half of the time.
 
     Compiled from source because a loop with a dispatch per field takes twice as long; the source has only
     positions and types, no names or values from outside.
@@ -150,22 +159,32 @@ def _compiled(columns: tuple[Column, ...]) -> _Fill:
         if column.type == "int"
     ]
     checks.append(f"time_ns.__class__ is int and {TIME_MIN_NS} <= time_ns <= {TIME_MAX_NS}")
+    sound, values = " and ".join(checks), ", ".join(names)
+    filled = f"template % ({', '.join(f'dumps({name})' for name in names)}, time_ns)"
     source = f"""
 def fill(encoding, point):
     _, time_ns, values = point
     if len(values) != {len(columns)}:
         return None
-    {", ".join(names)}, = values
-    if {" and ".join(checks)}:
-        line = encoding.template % ({", ".join(f"dumps({name})" for name in names)}, time_ns)
+    {values}, = values
+    if {sound}:
+        template = encoding.template
+        line = {filled}
         if b"=null" not in line:
             return line
     return None
+
+def fill_all(encoding, points):
+    template = encoding.template
+    try:
+        lines = [{filled} for _, time_ns, ({values},) in points if {sound}]
+    except ValueError:
+        return None  # one has another number of values
+    return lines if len(lines) == len(points) and not any([b"=null" in line for line in lines]) else None
 """
     scope: dict[str, Any] = {"dumps": orjson.dumps}
     exec(compile(source, "<line protocol>", "exec"), scope)
-    fill: _Fill = scope["fill"]
-    return fill
+    return scope["fill"], scope["fill_all"]
 
 
 @lru_cache(maxsize=64)

@@ -11,10 +11,12 @@ from consumers.measurements import INDICATOR, KLINE, TRADE, Point, Series
 from consumers.stores.influxdb_requests import (
     MAX_BYTES,
     MAX_LINES,
+    PIECE,
     Filling,
     Request,
     in_turn,
     request_of,
+    runs,
     shares,
 )
 from consumers.stores.line_protocol import LineEncoder
@@ -60,6 +62,27 @@ def test_a_request_of_points_is_what_filling_one_makes() -> None:
     assert filling.take() == request_of("ticks", points, encoder, lambda body: b"<" + body)
 
 
+@given(st.lists(st.lists(st.sampled_from([1, 2, MAX_BYTES // 4, MAX_BYTES + 1]), max_size=4), max_size=6))
+def test_many_lines_at_once_fill_the_requests_that_they_fill_one_by_one(lengths: list[list[int]]) -> None:
+    at_once, by_one = Filling("ticks", lambda body: body), Filling("ticks", lambda body: body)
+    made: list[Request | None] = []
+    same: list[Request | None] = []
+    for number, of in enumerate(lengths):
+        points = [trade("A", 10 * number + each) for each in range(len(of))]
+        lines = [b"x" * length for length in of]
+        made += at_once.add_all(points, lines)
+        same += [by_one.add(point, line) for point, line in zip(points, lines, strict=True)]
+    assert [*made, at_once.take()] == [request for request in same if request is not None] + [by_one.take()]
+
+
+def test_runs_are_of_one_series_and_of_bounded_length() -> None:
+    one, other = (Point(Series(TRADE, ("binance", symbol)), 1, (1, 1.0, 1.0, True)) for symbol in "AB")
+    points = [*[one] * (2 * PIECE + 1), other, one]
+    assert [len(run) for run in runs(points)] == [PIECE, PIECE, 1, 1, 1]
+    assert [point for run in runs(points) for point in run] == points
+    assert list(runs([])) == []
+
+
 SERIES = [Series(TRADE, ("binance", symbol)) for symbol in "ABCDE"]
 
 
@@ -71,7 +94,8 @@ def test_shares_keep_each_series_together_and_in_its_order(drawn: list[tuple[Ser
     split = shares(points, 2)
     assert sorted(point.values[0] for share in split for point in share) == list(range(len(points)))  # type: ignore[type-var]
     for share in split:
-        assert share == [point for point in points if point.series in {each.series for each in share}]
+        in_it = dict.fromkeys(point.series for point in share)
+        assert share == [point for series in in_it for point in points if point.series == series]
 
 
 def test_shares_go_by_name_and_tags_not_by_columns_or_object() -> None:

@@ -18,6 +18,7 @@ from consumers.measurements import (
     MEASUREMENTS,
     SERVICE,
     TRADE,
+    Measurement,
     Point,
     Series,
 )
@@ -158,6 +159,33 @@ def test_every_field_reads_back_as_the_same_value(data: st.DataObject) -> None:
     types = {column.name: column.type for column in measurement.columns}
     found = {name: read[types[name]](text) for name, text in fields(text).items()} if text else {}
     assert found == stored
+
+
+ODD = st.sampled_from(
+    [None, math.nan, math.inf, True, 7, 2.5, 2**63, -(2**63) - 1, 10**400, "a", "=null", b"a", ()]
+)
+
+
+@given(
+    st.sampled_from([TRADE, KLINE, LEDGER]),
+    st.lists(st.tuples(st.integers(-1, 2**63), st.lists(ODD, max_size=2), st.integers(0, 12)), max_size=6),
+    st.integers(0, 3),
+)
+def test_many_points_have_the_lines_that_each_has_by_itself(
+    measurement: Measurement, drawn: list[tuple[int, list[Any], int]], usual: int
+) -> None:
+    """Or none at once, where one of them has to be looked at."""
+    some: dict[str, Any] = {"float": 1.5, "int": 7, "bool": True, "string": "a"}
+    sound = tuple(some[column.type] for column in measurement.columns)
+    series = Series(measurement, ("t",) * len(measurement.tags))
+    points = [Point(series, 17 + number, sound) for number in range(usual)]
+    points += [Point(series, time_ns, (*sound[:at], *odd, *sound[at + 1 :])) for time_ns, odd, at in drawn]
+    encoding = LineEncoder().encoding(series)
+    lines = encoding.lines(points)
+    if lines is None:
+        assert drawn, "usual points need no second look"
+    else:
+        assert lines == [encoding.line(point) for point in points]
 
 
 NAMES = tuple(f"trend_null_one_e_{number}" for number in range(17))
