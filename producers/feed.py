@@ -303,6 +303,9 @@ class Feed:
             self._runner.run(instrument, instrument.follow(connection, now_ms))
 
     def _ended(self, connection: Connection, cut: bool) -> None:
+        """One of two connections has ended; on orderly shutdown both do, and books stay as they are."""
+        if self._stopping.is_set():
+            return
         now_ms = self._clock.message_ms()
         for symbol in self.symbols:
             instrument = self._instruments[symbol]

@@ -225,6 +225,28 @@ def test_a_connection_is_replaced_before_it_is_too_old() -> None:
     run_with_clock(play())
 
 
+def test_a_stop_while_a_connection_is_replaced_leaves_books_as_they_are() -> None:
+    told: list[bool] = []
+
+    class Told(Instrument):
+        def ended(self, connection: object, now_ms: int, *, cut: bool) -> list[Effect]:
+            told.append(cut)
+            return super().ended(connection, now_ms, cut=cut)
+
+    async def play() -> None:
+        async with stage(instrument=Told) as running:
+            await running.until_carried()
+            running.exchange.muting = True
+            await running.exchange.announce_shutdown()
+            await running.until(lambda: len(running.exchange.connections) == 2)
+            await running.until_carried()
+        assert running.feed.rollovers == 0
+        # Of a streamed book it would say that the other connection's, which has ended too, differs.
+        assert told == []
+
+    run_with_clock(play())
+
+
 def test_an_announced_end_without_any_notice_costs_no_reconnect() -> None:
     async def play() -> None:
         async with stage() as running:
