@@ -26,6 +26,8 @@ MOST_READ: Final = 50_000
 # Trades read at the first start, so that short bars have some history: a few pages.
 MOST_WARMING: Final = 5_000
 _WARMING_MS: Final = (21_600_000, 3_600_000, 600_000, 60_000)
+# An hour: it halves the question, and most pairs have less than `MOST_WARMING` in one, or in ten minutes.
+_LIKELY_WARMING: Final = 1
 # Trades of the stream that wait for the first page of earlier ones: some minutes of a busy market.
 _MOST_EARLY: Final = 50_000
 # How far our idea of the exchange's clock may be ahead: all trades from a time on are only known of the past.
@@ -113,14 +115,16 @@ class BuiltBars:
             begins_ms.append(last + step)
         self._latest_promise_ms = max(self._promised_ms.values(), default=0)
         most = MOST_READ if begins_ms else MOST_WARMING
+        likely = 0
         if warm and not begins_ms:
+            likely = _LIKELY_WARMING
             begins_ms += [server_time_ms - span_ms for span_ms in _WARMING_MS]
         begins_ms.append(server_time_ms - _CLOCK_MS)
         self._reading, self._asked_from_ms = True, min(begins_ms)
         if self._published:
             # Of the shortest interval.
             begins_ms.append(max(self._published.values()) - _LATE_MS)
-        return [ReadTrades(self._symbol, tuple(sorted(set(begins_ms))), most)]
+        return [ReadTrades(self._symbol, tuple(sorted(set(begins_ms))), most, likely)]
 
     def compare_with(self, bars: Sequence[KlineMessage]) -> None:
         """Take bars of the topics, which may lack trades that came later; call it after `begin`."""

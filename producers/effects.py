@@ -81,11 +81,15 @@ class ReadTrades(NamedTuple):
     Attributes:
         begins_ms: times from which on they are wanted, ascending: the first that is not too long ago counts.
         most: of trades, where a later time would do.
+        likely: which of the times, by its place, is asked about first.
+        newest: the exchange's id of the newest trade, if it has just said it.
     """
 
     symbol: str
     begins_ms: tuple[int, ...]
     most: int
+    likely: int = 0
+    newest: int | None = None
 
 
 class ProveTrades(NamedTuple):

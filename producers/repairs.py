@@ -178,9 +178,13 @@ class Repairs:
 
     async def _read_trades(self, instrument: Instrument, effect: ReadTrades) -> None:
         """Give the pages to the instrument; what an outage interrupts is read again from its begin."""
+        newest = effect.newest
 
         async def ask() -> int:
-            begin_ms = await self._begin_of(effect)
+            nonlocal newest
+            # It is old after an outage: trades since may be too many.
+            known, newest = newest, None
+            begin_ms = await self._begin_of(effect, known)
             async for rows in self._rest.trades_from(effect.symbol, begin_ms, self._clock.message_ms):
                 await self._room()
                 self._run(instrument, instrument.receive_history(begin_ms, rows, self._clock.message_ms()))
@@ -190,25 +194,34 @@ class Repairs:
         rows = None if begin_ms is None else ()
         self._run(instrument, instrument.receive_history(begin_ms or 0, rows, self._clock.message_ms()))
 
-    async def _begin_of(self, effect: ReadTrades) -> int:
+    async def _begin_of(self, effect: ReadTrades, newest: int | None) -> int:
         """The first of the times since which there were not too many trades.
 
-        The earliest is asked for first, since it usually serves; then each answer halves the others.
+        The likely one is asked about first, then the earliest of the others if it serves at the pace of the
+        last answer; else each answer halves them.
+
+        Args:
+            newest: id of the newest trade; None: it is asked for.
         """
         *earlier, last = effect.begins_ms
-        newest = await self._rest.newest_trade_id(effect.symbol) if earlier else None
+        if earlier and newest is None:
+            newest = await self._rest.newest_trade_id(effect.symbol)
         if newest is None:
             return last
+        now_ms = self._clock.exchange_ms()
         low, high = 0, len(earlier)  # all before `low` have too many, `high` has not
-        asked = 0
+        asked = min(effect.likely, high - 1)
         while low < high:
             begin_ms = earlier[asked]
             first = await self._rest.first_trade(effect.symbol, begin_ms, begin_ms + _DAY_MS)
-            if first is None or newest - first < effect.most:
+            since = 0 if first is None else newest - first
+            if first is None or since < effect.most:
                 high = asked
             else:
                 low = asked + 1
             asked = (low + high) // 2
+            if low < high and since * (now_ms - earlier[low]) < effect.most * (now_ms - begin_ms):
+                asked = low
         return effect.begins_ms[high]
 
     async def _prove_trades(self, instrument: Instrument, effect: ProveTrades) -> None:

@@ -16,6 +16,7 @@ from producers.clock import Clock
 from producers.connection import pacer_of
 from producers.dead_letters import SERVICE, Rejections
 from producers.effect_runner import EffectRunner
+from producers.effects import Effect, ReadTrades
 from producers.exchanges.registry import exchange_named
 from producers.feed import Feed
 from producers.instrument import Instrument
@@ -120,6 +121,8 @@ class ProducerService:
             listings=Listings(self._exchange.name, self._exchange.promises),
         )
         self._instruments: dict[str, Instrument] = {}
+        # Earlier trades to be read for bars, once all symbols' newest ones have been asked for.
+        self._readings: list[tuple[Instrument, ReadTrades]] = []
         self._feeds: list[Feed] = []
         # First subscription to symbols whose trade base an earlier process did not find out.
         self._begun_ms: Mapping[str, int] = {}
@@ -200,7 +203,7 @@ class ProducerService:
             )
             if symbol in self._begun_ms or trades_series(self._exchange.name, symbol) not in start.positions:
                 instrument.await_trade_base()
-            self._runner.run(instrument, raised)
+            self._runner.run(instrument, self._put_off(instrument, raised))
             # Gaps known now: encoded, thousands of events take less memory than with the instrument.
             self._ledger.write(((instrument, instrument.tick()),))
         plans = self._exchange.connections(self._addresses, symbols, intervals)
@@ -222,7 +225,14 @@ class ProducerService:
     async def _carry(self, stopped: asyncio.Task[bool]) -> None:
         """Run until stopped, or until a part fails for good."""
         feeds = [asyncio.create_task(feed.run()) for feed in self._feeds]
-        bases = TradeBases(self._rest, self._runner, self._clock, self._instruments, self._begun_ms)
+        bases = TradeBases(
+            self._rest,
+            self._runner,
+            self._clock,
+            self._instruments,
+            self._begun_ms,
+            asked=self._read_earlier,
+        )
         finding = asyncio.create_task(bases.find(lambda: all(feed.carrying for feed in self._feeds)))
         others = [
             asyncio.create_task(work)
@@ -239,6 +249,21 @@ class ProducerService:
             for task in (*feeds, *others, finding):
                 task.cancel()
             await asyncio.gather(*feeds, *others, finding, return_exceptions=True)
+
+    def _put_off(self, instrument: Instrument, effects: Sequence[Effect]) -> list[Effect]:
+        """The effects but for readings of earlier trades, which `_read_earlier` starts.
+
+        An exchange that grants a request in two seconds would otherwise say one symbol's newest trade after
+        pages of another, and each newest trade twice.
+        """
+        self._readings += [(instrument, effect) for effect in effects if isinstance(effect, ReadTrades)]
+        return [effect for effect in effects if not isinstance(effect, ReadTrades)]
+
+    def _read_earlier(self, newest: Mapping[str, int]) -> None:
+        """Start what was put off, with the newest trades that REST has just said."""
+        readings, self._readings = self._readings, []
+        for instrument, reading in readings:
+            self._runner.run(instrument, [reading._replace(newest=newest.get(instrument.symbol))])
 
     async def _end(self, feeds: Sequence[asyncio.Task[None]], timers: Sequence[asyncio.Task[None]]) -> None:
         deadline = time.monotonic() + _STOP_S

@@ -37,6 +37,7 @@ class TradeBases:
 
     Args:
         begun_ms: by symbol, first subscription of an earlier process, by the exchange's clock.
+        asked: called once, when all newest trades have been asked for, with the ids that REST has said.
     """
 
     def __init__(
@@ -47,8 +48,10 @@ class TradeBases:
         instruments: Mapping[str, Instrument],
         begun_ms: Mapping[str, int],
         *,
+        asked: Callable[[Mapping[str, int]], None] = lambda _newest: None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        self._asked = asked
         self._sleep = sleep
         self._rest = rest
         self._runner = runner
@@ -68,16 +71,19 @@ class TradeBases:
                 break
             await self._sleep(_LOOK_S)
         asked_s = time.monotonic()
-        newest = await self._newest(tuple(self._instruments)) or {}
+        known = await self._newest(tuple(self._instruments))
         at_once = time.monotonic() - asked_s < _AT_ONCE_S
-        latest_ms = await self._rest.latest_ms() if newest else 0
-        for symbol, base in newest.items():
+        self._asked(known or {})
+        latest_ms = await self._rest.latest_ms() if known else 0
+        for symbol, base in (known or {}).items():
             instrument = self._instruments[symbol]
             if not instrument.awaits_trade_base or (at_once and symbol not in self._begun_ms):
                 await self._begin_after(instrument, base, latest_ms)
-        backoff = Backoff(random.random, first_s=2.0)
+        backoff, just_asked = Backoff(random.random, first_s=2.0), True
         while awaiting := [each for each in self._instruments.values() if each.awaits_trade_base]:
-            known = await self._newest(tuple(each.symbol for each in awaiting))
+            if not just_asked:
+                known = await self._newest(tuple(each.symbol for each in awaiting))
+            just_asked = False
             for instrument in awaiting:
                 symbol = instrument.symbol
                 if known is not None and symbol not in known:

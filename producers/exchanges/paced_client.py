@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 import aiohttp
@@ -25,6 +25,21 @@ Decide = Callable[[int, Mapping[str, str], bytes, str], Answer]
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=15, connect=5)
 # All pairs of Kraken are about 1.3 MB, all products of Coinbase as much.
 _MOST_BYTES: Final = 4 * 2**20
+
+
+async def of_each(symbols: Sequence[str], ask: Callable[[str], Awaitable[Answer]]) -> dict[str, Answer]:
+    """The answer about each symbol; all take their turn now, before what is asked later.
+
+    Raises:
+        Exception: the first that `ask` raises, when all have been asked.
+    """
+    answers = await asyncio.gather(*(ask(symbol) for symbol in symbols), return_exceptions=True)
+    found: dict[str, Answer] = {}
+    for symbol, answer in zip(symbols, answers, strict=True):
+        if isinstance(answer, BaseException):
+            raise answer
+        found[symbol] = answer
+    return found
 
 
 class PacedClient:

@@ -15,6 +15,7 @@ from producers.exchanges.coinbase.answers import PAGE, book
 from producers.exchanges.coinbase.client import CoinbaseClient
 from producers.exchanges.coinbase.pages import CoinbasePages, following
 from producers.exchanges.coinbase.products import fault_of
+from producers.exchanges.paced_client import of_each
 from producers.exchanges.pacing import Pacer
 from producers.exchanges.port import Addresses
 from producers.exchanges.rest_port import (
@@ -173,7 +174,7 @@ class CoinbaseRest:
         return None if newest is None else newest["trade_id"]
 
     async def newest_trade_ids(self, symbols: Sequence[str]) -> dict[str, int]:
-        found = {symbol: await self.newest_trade_id(symbol) for symbol in symbols}
+        found = await of_each(symbols, self.newest_trade_id)
         return {symbol: trade_id for symbol, trade_id in found.items() if trade_id is not None}
 
     # --- Trades by time. ---

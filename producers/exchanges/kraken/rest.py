@@ -13,6 +13,7 @@ from producers.exchanges.kraken.listing import all_listed, listed, time_ms
 from producers.exchanges.kraken.pairs import Pair, listing_of, resolve, unlisted
 from producers.exchanges.kraken.trade_index import TradeIndex
 from producers.exchanges.kraken.trade_search import TradeSearch
+from producers.exchanges.paced_client import of_each
 from producers.exchanges.pacing import Pacer
 from producers.exchanges.rest_port import (
     SNAPSHOT_LEVELS,
@@ -44,6 +45,8 @@ _NS: Final = 1_000_000
 _PRECISION_MS: Final = 1_000
 # How far before a time the trade before it is looked for.
 _STEPS_BACK_MS: Final = (10_000, 600_000, 86_400_000)
+# Pages, about 1 MB each, of which a reading begins with one.
+_MOST_BEGINS: Final = 3
 
 
 class KrakenRest:
@@ -69,8 +72,8 @@ class KrakenRest:
         self.recorded_halts: dict[str, tuple[tuple[int, int], ...]] = {}
         self.listed: dict[str, Pair] = {}
         self._indices: dict[str, TradeIndex] = {}
-        # Begin of the page that `first_trade` read last, and the page: `trades_from` begins with it.
-        self._begins: dict[str, tuple[int, TradesPage]] = {}
+        # Pages that `first_trade` has read, by their begins: `trades_from` begins with one of them.
+        self._begins: dict[str, dict[int, TradesPage]] = {}
         # What the newest answer leaves out, of whole pages. Of an earlier one nothing is kept: its ids may
         # have begun anew, and belong to trades that exist.
         self._never: dict[str, IdRanges] = {}
@@ -143,12 +146,10 @@ class KrakenRest:
         self, symbol: str, begin_ms: int, received_ms: Callable[[], int]
     ) -> AsyncIterator[list[TradeMessage]]:
         page, since_ns = TradesPage([], 0, 0), 0
-        known_ns, known = self._begins.pop(symbol, (None, page))
+        begins = self._begins.pop(symbol, {})
         for back_ms in _STEPS_BACK_MS:
             since_ns = max(0, begin_ms - back_ms) * _NS
-            page = known
-            if since_ns != known_ns:
-                page = await self._page(symbol, received_ms(), since_ns=since_ns)
+            page = begins.get(since_ns) or await self._page(symbol, received_ms(), since_ns=since_ns)
             if page.trades and page.trades[0]["trade_time_ms"] < begin_ms:
                 break
         else:
@@ -156,6 +157,7 @@ class KrakenRest:
             last_ones = await self._page(symbol, received_ms())
             if last_ones.trades and last_ones.trades[0]["trade_time_ms"] < begin_ms:
                 page, since_ns = last_ones, 0
+        begins.clear()
         newest: TradeMessage | None = None
         while True:
             if not page.whole:
@@ -189,20 +191,30 @@ class KrakenRest:
         return None if newest is None else newest["trade_id"]
 
     async def newest_trade_ids(self, symbols: Sequence[str]) -> dict[str, int]:
-        found = {symbol: await self.newest_trade_id(symbol) for symbol in symbols}
+        found = await of_each(symbols, self.newest_trade_id)
         return {symbol: trade_id for symbol, trade_id in found.items() if trade_id is not None}
 
     async def first_trade(self, symbol: str, begin_ms: int, end_ms: int) -> int | None:
-        """Reads the page that `trades_from` begins with: each symbol's start needs one request less."""
+        """Reads a page that `trades_from` may begin with: each symbol's start needs one request less."""
         since_ns = max(0, begin_ms - _STEPS_BACK_MS[0]) * _NS
         page = await self._page(symbol, self._exchange_ms(), since_ns=since_ns)
-        self._begins[symbol] = since_ns, page
+        self._keep(symbol, since_ns, page)
         found = [row for row in page.trades if row["trade_time_ms"] >= begin_ms]
         if not page.whole or (not found and page.rows >= PAGE):
             # It may be a row that cannot be read, or there is more than a page in these seconds.
             page = await self._page(symbol, self._exchange_ms(), since_ns=max(0, begin_ms * _NS - 1), count=1)
             found = page.trades
         return next((row["trade_id"] for row in found if row["trade_time_ms"] <= end_ms), None)
+
+    def _keep(self, symbol: str, since_ns: int, page: TradesPage) -> None:
+        """Keep what a reading may begin with: it does not begin earlier where a later time is asked about.
+
+        A page that is not full may be of another question, as after the trades since the subscription.
+        """
+        begins = self._begins.setdefault(symbol, {})
+        full = page.rows >= PAGE
+        kept = {begin: each for begin, each in begins.items() if begin > since_ns or not full}
+        self._begins[symbol] = dict([*kept.items(), (since_ns, page)][-_MOST_BEGINS:])
 
     async def issued_trades(
         self, symbol: str, begin_ms: int, end_ms: int

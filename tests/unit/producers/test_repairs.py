@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
@@ -343,8 +344,11 @@ class Steady:
     def __init__(self) -> None:
         self.read_from: list[int] = []
         self.asked = 0
+        self.asked_newest = 0
+        self.cut = False  # the first reading
 
     async def newest_trade_id(self, _symbol: str) -> int:
+        self.asked_newest += 1
         return NOW_MS // 1_000
 
     async def first_trade(self, _symbol: str, begin_ms: int, _end_ms: int) -> int:
@@ -353,27 +357,58 @@ class Steady:
 
     async def trades_from(self, _symbol: str, begin_ms: int, _received_ms: Any) -> AsyncIterator[list[Any]]:
         self.read_from.append(begin_ms)
+        if self.cut and len(self.read_from) == 1:
+            raise ExchangeUnavailable("Trades: Rate limit exceeded")
         yield []
+
+
+async def read_of(rest: Steady, asked: ReadTrades) -> None:
+    built, shell = Built(BuiltBars("binance", "BTCUSDC", ["1m"])), Shell(rest)
+    shell.has_room.set()
+    shell.repairs.start(built, asked)  # type: ignore[arg-type]
+    async with asyncio.timeout(10):
+        while not built.ends:  # noqa: ASYNC110 -- the task is the repairs' own
+            await asyncio.sleep(0.001)
+    shell.repairs.check()
 
 
 @pytest.mark.parametrize("spans_s", [(), (60,), (600, 60), (21_600, 3_600, 600, 60)])
 @pytest.mark.parametrize("most", [0, 59, 60, 61, 600, 601, 3_601, 21_600, 21_601, 50_000])
+@pytest.mark.parametrize("likely", [0, 1])
 def test_trades_are_read_from_the_first_time_since_which_there_are_not_too_many(
-    spans_s: tuple[int, ...], most: int
+    spans_s: tuple[int, ...], most: int, likely: int
 ) -> None:
     rest, begins_ms = Steady(), tuple(NOW_MS - span_s * 1_000 for span_s in (*spans_s, 5))
-    built = Built(BuiltBars("binance", "BTCUSDC", ["1m"]))
-
-    async def play() -> None:
-        shell = Shell(rest)
-        shell.has_room.set()
-        shell.repairs.start(built, ReadTrades("BTCUSDC", begins_ms, most))  # type: ignore[arg-type]
-        async with asyncio.timeout(10):
-            while not built.ends:  # noqa: ASYNC110 -- the task is the repairs' own
-                await asyncio.sleep(0.001)
-        shell.repairs.check()
-
-    asyncio.run(play())
+    asyncio.run(read_of(rest, ReadTrades("BTCUSDC", begins_ms, most, likely)))
     fit = [at for at in begins_ms[:-1] if NOW_MS // 1_000 - -(-at // 1_000) < most]
     assert rest.read_from == [fit[0] if fit else begins_ms[-1]]
     assert rest.asked <= len(spans_s) and rest.asked <= 3, "of an exchange that grants one in two seconds"
+
+
+@pytest.mark.parametrize(("a_second", "answers"), [(0.1, 2), (1, 2), (2, 2), (10, 3)])
+def test_two_answers_tell_how_much_of_a_steady_market_is_read_at_a_first_start(
+    a_second: float, answers: int
+) -> None:
+    class Paced(Steady):
+        async def first_trade(self, _symbol: str, begin_ms: int, _end_ms: int) -> int:
+            self.asked += 1
+            return round(1_000_000 - (now_ms - begin_ms) / 1_000 * a_second)
+
+    now_ms = time.time_ns() // 1_000_000
+    (asked,) = BuiltBars("kraken", "BTC/USD", ["1m"]).begin({}, now_ms, warm=True)
+    assert isinstance(asked, ReadTrades)
+    rest = Paced()
+    asyncio.run(read_of(rest, asked._replace(newest=1_000_000)))
+    assert rest.read_from == [
+        next(at for at in asked.begins_ms if (now_ms - at) / 1_000 * a_second < asked.most)
+    ]
+    assert (rest.asked, rest.asked_newest) == (answers, 0)
+
+
+def test_a_newest_trade_that_is_told_counts_only_until_an_outage() -> None:
+    rest, begins_ms = Steady(), (NOW_MS - 600_000, NOW_MS - 5_000)
+    rest.cut = True
+    # The trades since are told to be few; after the outage they are too many.
+    told = ReadTrades("BTCUSDC", begins_ms, 60, newest=NOW_MS // 1_000 - 590)
+    asyncio.run(read_of(rest, told))
+    assert rest.read_from == list(begins_ms) and rest.asked_newest == 1

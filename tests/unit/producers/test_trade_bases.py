@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+import producers.trade_bases
 from producers.clock import Clock
 from producers.effect_runner import EffectRunner
 from producers.effects import Effect, FillTrades, Publish
@@ -174,14 +175,16 @@ class Shell:
             raise asyncio.CancelledError
 
 
-def found(rest: Rest, shell: Shell, *, begun_ms: int | None = None, last_id: int | None = None) -> Instrument:
+def found(
+    rest: Rest, shell: Shell, *, begun_ms: int | None = None, last_id: int | None = None, **options: Any
+) -> Instrument:
     instrument = Instrument("binance", QUIET, [], book_interval_ms=1_000, warmup_bars=0)
     instrument.begin({} if last_id is None else {SERIES: StartPosition(last_id)}, NOW_MS)
     if last_id is None:
         instrument.await_trade_base()
     begun = {} if begun_ms is None else {QUIET: begun_ms}
-    asked, runner = cast(BinanceRest, rest), cast(EffectRunner, shell)
-    bases = TradeBases(asked, runner, Clock(), {QUIET: instrument}, begun, sleep=shell.sleep)
+    host, runner = cast(BinanceRest, rest), cast(EffectRunner, shell)
+    bases = TradeBases(host, runner, Clock(), {QUIET: instrument}, begun, sleep=shell.sleep, **options)
     with suppress(asyncio.CancelledError):
         asyncio.run(bases.find(lambda: True))
     return instrument
@@ -213,6 +216,20 @@ def test_that_aggregates_have_nothing_yet_may_mean_that_they_trail(trade_ms: int
     found(rest, shell, begun_ms=1_000)
     assert set(rest.since_ms) == {1_000}, "when an earlier process began"
     assert shell.noted == noted
+
+
+def test_an_answer_that_comes_late_is_not_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(producers.trade_bases, "_AT_ONCE_S", 0.0)
+    rest, shell = Rest(newest={QUIET: 1_024}, first=1_020), Shell()
+    found(rest, shell)
+    assert shell.noted == [1_019] and rest.asked == ["ticker", "aggregates"]
+
+
+@pytest.mark.parametrize("newest", [{QUIET: 1_019}, {}, ExchangeUnavailable("503")])
+def test_it_says_once_when_the_newest_trades_have_been_asked_for(newest: Any) -> None:
+    told: list[Any] = []
+    found(Rest(newest=newest), Shell(), asked=lambda ids: told.append(dict(ids)))
+    assert told == [newest if isinstance(newest, dict) else {}]
 
 
 def test_a_symbol_without_any_trade_costs_no_more_than_the_ticker() -> None:

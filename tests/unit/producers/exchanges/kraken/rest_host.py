@@ -31,6 +31,7 @@ def row(trade_id: int, at_ns: int | None = None) -> list[Any]:
 
 class Host:
     """Attributes:
+    pairs: by REST's key, both names, places of the price, and status.
     gone: ids that were never issued.
     bad: ids whose rows cannot be read.
     times: by id, time in nanoseconds of all trades, in place of the usual ones.
@@ -38,6 +39,7 @@ class Host:
     """
 
     def __init__(self) -> None:
+        self.pairs = dict(PAIRS)
         self.gone: set[int] = set()
         self.bad: set[int] = set()
         self.times: dict[int, int] = {}
@@ -71,13 +73,16 @@ class Host:
                 return {"error": [], "result": {"unixtime": NOW_MS // 1_000}}
             case "AssetPairs":
                 return self._pairs(query)
-            case "Trades" if query["pair"] in ("XBTUSD", "ETHUSD"):
+            case "Trades" if query["pair"] in self._names():
                 return {"error": [], "result": self._trades(query)}
         return {"error": ["EQuery:Unknown asset pair"]}
 
+    def _names(self) -> list[str]:
+        return [pair[0] for pair in self.pairs.values()]
+
     def _pairs(self, query: Mapping[str, str]) -> Any:
-        wanted = query["pair"].split(",") if "pair" in query else [pair[0] for pair in PAIRS.values()]
-        found = {key: pair for key, pair in PAIRS.items() if pair[0] in wanted}
+        wanted = query["pair"].split(",") if "pair" in query else self._names()
+        found = {key: pair for key, pair in self.pairs.items() if pair[0] in wanted}
         if len(found) < len(wanted):
             return {"error": ["EQuery:Unknown asset pair"]}
         return {

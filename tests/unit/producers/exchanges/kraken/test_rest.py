@@ -290,6 +290,52 @@ def test_a_page_read_for_the_first_trade_since_another_time_begins_no_history(ho
     assert len(host.asked) == 3
 
 
+@pytest.mark.parametrize("others_s", [(7_000, 2), (7_000, 7_500), (4_000, 2)])
+def test_all_since_a_time_begin_with_its_page_whatever_was_asked_about_beside(
+    host: Host, others_s: tuple[int, ...]
+) -> None:
+    begin_ms = NOW_MS - 3_000_000
+
+    async def ask(rest: KrakenRest) -> list[list[int]]:
+        alone = [ids_of(page) async for page in rest.trades_from(BTC, begin_ms, lambda: 5)]
+        for at_ms in (begin_ms, *(NOW_MS - each_s * 1_000 for each_s in others_s)):
+            await rest.first_trade(BTC, at_ms, NOW_MS)
+        host.asked.clear()
+        assert [ids_of(page) async for page in rest.trades_from(BTC, begin_ms, lambda: 5)] == alone
+        assert not rest._begins, "pages are large"
+        return alone
+
+    pages = asked(host, ask)
+    assert len(host.asked) == len(pages) - 1
+
+
+def test_a_page_with_too_many_trades_after_it_is_not_kept(host: Host) -> None:
+    async def ask(rest: KrakenRest) -> int:
+        for ago_s in (20_000, 10_000, 5_000):
+            await rest.first_trade(BTC, NOW_MS - ago_s * 1_000, NOW_MS)
+        return len(rest._begins[BTC])
+
+    assert asked(host, ask) == 1
+
+
+@pytest.mark.parametrize("path", ["Trades", "nothing"])
+def test_the_newest_trades_of_all_are_asked_for_side_by_side(host: Host, path: str) -> None:
+    host.answers[path] = 200, b'{"error":["EGeneral:Invalid arguments"]}'
+
+    async def ask(rest: KrakenRest) -> Any:
+        asking = asyncio.ensure_future(rest.newest_trade_ids((BTC, "ETH/USD")))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        reserved = rest.budget.used
+        try:
+            return reserved, await asking
+        except ExchangeRefused:
+            return reserved, None
+
+    assert asked(host, ask) == (2, None if path == "Trades" else {BTC: LAST, "ETH/USD": LAST})
+    assert len(host.asked) == 2
+
+
 def test_a_first_trade_that_cannot_be_read_is_not_passed_over(host: Host) -> None:
     host.bad = {LAST - 10}
     with pytest.raises(ExchangeUnreadable):
