@@ -280,7 +280,7 @@ class Instrument:
         received_ms, source = message["received_time_ms"], message["source"]
         self._entries.source = source
         if kind == "trade":
-            self._newest[TRADE] = message
+            self._newest.put_trade(message, self._trades.highest)
             if source == "replay" and not self._forgone:
                 self._forgone = True
                 self._trades.forgo_base()

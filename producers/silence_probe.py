@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 from producers.doubtful_trades import DISORDER_MS
 from producers.effects import Effect, ProbeResult, ProbeStreams
 from producers.exchanges.port import Pace
+from producers.newest_messages import NewestMessages
 from producers.stream_health import DEPTH, QUOTE, TRADE, StreamHealth, StreamKey, Uncarried
 
 # A stream is checked after so long without a message; with the grace below, and checks once a second, a dead
@@ -83,7 +84,7 @@ class SilenceProbe:
 
     def __init__(
         self,
-        newest: dict[StreamKey, Any],
+        newest: NewestMessages,
         now_s: float,
         began_ms: int,
         pace: Pace | None = None,
@@ -108,10 +109,10 @@ class SilenceProbe:
         self._trade_lead = _Lead()
         self._fill_again_s = now_s
         # When a connection was opened after the proof, and the newest trade known shortly after: the new one
-        # may carry the stream. `_fetched`: the newest trade of the stream then, and of REST.
+        # may carry the stream. `_fetched`: all trades up to this one were then, by this time.
         self._reopened_s: float | None = None
         self._known_then: int | None = None
-        self._fetched: tuple[Any, int] | None = None
+        self._fetched: tuple[int, int] | None = None
         # The book: the newest update of another source.
         self._update: tuple[int, str] | None = None
         self._update_base: int | None = None
@@ -173,7 +174,7 @@ class SilenceProbe:
         elif known[0] != self._known_then:
             self._reopened_s = None  # this connection does not bring new trades either
         elif now_s - reopened_s >= GRACE_S + SILENT_S and complete_to is not None and complete_to >= known[0]:
-            self._fetched = self.newest[TRADE], complete_to
+            self._fetched = complete_to, now_ms
             self.health.trust(TRADE, now_ms, "fetched, and nothing has been issued since")
 
     def receive_bars(self, interval: str, newest_close_ms: int, now_s: float, now_ms: int) -> None:
@@ -227,9 +228,13 @@ class SilenceProbe:
             self._known = trade_id, time_ms, source
 
     def _seen_trade(self) -> int | None:
-        newest = self.newest[TRADE]
-        if self._fetched is not None and self._fetched[0] is newest:
-            return self._fetched[1]
+        newest, fetched = self.newest.highest_trade, self._fetched
+        if fetched is not None:
+            to, time_ms = fetched
+            if newest is None or (
+                newest["trade_id"] < to and newest["trade_time_ms"] <= time_ms + DISORDER_MS
+            ):
+                return to
         return self.trade_base if newest is None else newest["trade_id"]
 
     def _hear_bars(self) -> None:
@@ -243,7 +248,7 @@ class SilenceProbe:
                 self._know(last, time_ms, "a bar")
             if self.trade_base is None:
                 self.trade_base = bar["last_trade_id"]
-        heard, known = self.newest[TRADE], self._known
+        heard, known = self.newest.highest_trade, self._known
         if known is None or heard is None or heard["trade_id"] >= known[0]:
             return
         if heard["trade_time_ms"] > known[1] + DISORDER_MS:
@@ -251,7 +256,7 @@ class SilenceProbe:
 
     def _bar_of_another_numbering(self) -> LaterBar | None:
         """A bar after the newest trade received that names no higher ids: ids rise with time."""
-        heard, bar = self.newest[TRADE], self._bar
+        heard, bar = self.newest.highest_trade, self._bar
         if heard is None or bar is None or bar["first_trade_id"] > heard["trade_id"]:
             return None
         if bar["open_time_ms"] <= heard["trade_time_ms"] + DISORDER_MS:

@@ -21,7 +21,8 @@ def state_of(value: Any) -> Any:  # noqa: PLR0911 - a table
     if isinstance(value, _LEFT_OUT):
         return None
     if isinstance(value, NewestMessages):
-        return {key: state_of(value[key]) for key in value}
+        decoded = {key: state_of(value[key]) for key in value}
+        return decoded, state_of(value.highest_trade)
     if isinstance(value, dict):
         return {key: state_of(each) for key, each in value.items()}
     if isinstance(value, list | tuple | deque):

@@ -457,6 +457,18 @@ def test_a_book_that_is_not_carried_is_not_in_step(instrument: Instrument) -> No
     assert details[-1].startswith("the stream is not carried: a quote has book update")
 
 
+def test_a_market_that_falls_quiet_after_two_trades_in_the_wrong_order_is_carried(
+    instrument: Instrument,
+) -> None:
+    for trade_id in (5, 7, 6):
+        instrument.receive("trade", trade(trade_id=trade_id))
+    bar = kline(trade_count=3, first_trade_id=5, last_trade_id=7, closed=False, event_time_ms=NOW_MS)
+    instrument.receive("kline", bar)
+    watched(instrument, range(1, 30), lambda _second: None)
+    assert "trades" not in map(str, instrument.uncarried)
+    assert not [event for event in ledger(instrument) if event["kind"] == "uncarried"]
+
+
 def test_a_recording_may_be_silent(instrument: Instrument) -> None:
     instrument.receive("trade", trade(source="replay"))
     assert watched(instrument, range(1, 200)) == []

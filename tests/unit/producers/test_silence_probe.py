@@ -6,6 +6,7 @@ from typing import Any
 
 from producers.effects import ProbeResult, ProbeStreams
 from producers.exchanges.port import Pace
+from producers.newest_messages import NewestMessages
 from producers.silence_probe import SilenceProbe
 from producers.stream_health import DEPTH, QUOTE, TRADE, StreamKey
 from shared.messages import CARRIED_AGAIN
@@ -21,7 +22,7 @@ class Stage:
 
     def __init__(self, *intervals: str, pace: Pace | None = None) -> None:
         keys = [*(("kline", interval) for interval in intervals), TRADE, DEPTH, QUOTE]
-        self.newest: dict[StreamKey, Any] = dict.fromkeys(keys)
+        self.newest = NewestMessages(dict.fromkeys(keys))
         self.now_s = 0.0
         self.probe = SilenceProbe(self.newest, 0.0, NOW_MS, pace)
         self.best: Any = BEST
@@ -364,3 +365,22 @@ def test_trades_after_a_return_are_held_to_other_sources_again() -> None:
     stage.probe.reopened(stage.now_s)
     assert returns(stage, stage.trade_id)
     assert TRADE in stage.seconds(NOTICED_S, SECOND, DEPTH, QUOTE)
+
+
+def test_a_late_trade_after_a_return_is_none_that_the_stream_has_stopped_at() -> None:
+    stage = fetched_while_away()
+    stage.probe.reopened(stage.now_s)
+    assert returns(stage, stage.trade_id)
+    stage.newest.put_trade(trade(trade_id=stage.trade_id - 1), stage.trade_id)
+    assert TRADE not in stage.seconds(NOTICED_S)
+
+
+def test_two_trades_in_the_wrong_order_before_a_quiet_time_prove_nothing() -> None:
+    stage = Stage("1s")
+    stage.seconds(20, SECOND, TRADE, DEPTH, QUOTE)
+    stage.bring(SECOND, DEPTH, QUOTE)
+    stage.newest.put_trade(trade(trade_id=stage.trade_id), stage.trade_id - 1)
+    stage.newest.put_trade(trade(trade_id=stage.trade_id - 1), stage.trade_id)
+    assert TRADE not in stage.seconds(60)
+    assert (stage.probe.issued, stage.probe.health.take_entries()) == (None, [])
+    assert TRADE in stage.seconds(NOTICED_S, SECOND, DEPTH, QUOTE), "and later trades are missed as ever"
