@@ -28,7 +28,7 @@ from producers.read_back import NOTHING_READ, ReadBack
 from producers.resumption import bars_start, beyond_progress, missing_of
 from producers.silence_probe import GRACE_S, SilenceProbe
 from producers.start_positions import OpenHole, StartPosition, klines_series, trades_series
-from producers.stream_health import DEPTH, LEDGER_STREAMS, QUOTE, TRADE, StreamKey, Uncarried
+from producers.stream_health import DEPTH, LEDGER_STREAMS, QUOTE, TRADE, Entry, StreamKey, Uncarried
 from producers.streamed_book_feed import StreamedBookFeed
 from producers.trade_doubt import TradeDoubt
 from producers.trade_sequence import TradeSequence
@@ -53,6 +53,7 @@ class Instrument:
 
     Attributes:
         next_steps: what lanes may do, in place of `receive`.
+        uncarried_before: what an earlier process entered last, see `StreamHealth`; to be set before `watch`.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class Instrument:
         self._began_ms: int | None = None
         self._trade_base: int | None = None
         self._forgone = False
+        self.uncarried_before: Sequence[Entry] = ()
         self._probe: SilenceProbe | None = None  # from the first `watch` on
 
     @property
@@ -208,9 +210,8 @@ class Instrument:
             effects += self._entries.enter(raised, "klines", interval, server_time_ms, "backfill")
         if self._built is not None:
             effects += self._built.begin(start_positions, server_time_ms, warm=self._warmup_bars > 0)
-        for stream, of, found in beyond_progress(
-            start_positions, self.exchange, self.symbol, self._intervals
-        ):
+        beyond = beyond_progress(start_positions, self.exchange, self.symbol, self._intervals)
+        for stream, of, found in beyond:
             self._entries.ledger.expect(stream, of, found, server_time_ms)
         known = start_positions.get(trades_series(self.exchange, self.symbol))
         if known is not None:
@@ -478,18 +479,18 @@ class Instrument:
             now_s: of a monotonic clock.
             exchange_ms: the exchange's clock.
             trouble: the connection's last error.
-            brought_to_ms: by the exchange's clock, up to when the stream has brought all that there was; None
-                while no connection is read.
+            brought_to_ms: the exchange's time up to which the stream has brought all; None: it is not read.
         """
         if self._entries.source == "replay":
             return []
         probe = self._probe
         if probe is None:
             began_ms = exchange_ms if self._began_ms is None else self._began_ms
-            probe = self._probe = SilenceProbe(
-                self._newest, now_s, began_ms, self._pace, book_ids=self._by_ids
-            )
+            of = self._newest, now_s, began_ms, self._pace
+            probe = self._probe = SilenceProbe(*of, book_ids=self._by_ids, before=self.uncarried_before)
             probe.trade_base = self._trade_base
+            if brought_to_ms is not None:
+                probe.reopened(now_s)  # not the connection of which an earlier process had the proof
         probe.check_return(self._trades.complete_to, now_s, exchange_ms)
         effects = probe.tick(now_s, exchange_ms, self._book.best, closed=self.halted, trouble=trouble)
         for interval, klines in self._klines.items():
@@ -497,9 +498,8 @@ class Instrument:
                 raised = klines.tick(exchange_ms)
                 effects += self._entries.enter(raised, "klines", interval, now_ms, "backfill")
         if self._streamed is not None and brought_to_ms is not None:
-            effects += self._entries.enter(
-                self._streamed.tick(now_s), "depth", None, now_ms, self._entries.source
-            )
+            ticked = self._streamed.tick(now_s)
+            effects += self._entries.enter(ticked, "depth", None, now_ms, self._entries.source)
         if any(type(effect) is ProbeStreams and effect.trades for effect in effects):
             self._trade_doubt.asks(now_s)
         return effects + self._act_on(probe, now_ms) + self._tick_built(brought_to_ms, now_ms, now_s)

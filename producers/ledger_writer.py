@@ -41,6 +41,7 @@ class LedgerWriter:
             self._progress.commit()
         # 2. Queue the events of what was staged just now.
         for instrument, events in ledger:
+            self._progress.note_uncarried(instrument, (event.message for event in events))
             key = message_key(instrument.exchange, instrument.symbol)
             self._queue.extend((key, to_keep(encode(event.message))) for event in events)
         self.send_queued()

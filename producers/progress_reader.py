@@ -16,6 +16,8 @@ from confluent_kafka import Message
 from producers.progress import BadProgress, Entered, Progress, decode_progress
 from producers.series_search import Place, Record, SeriesSearch
 from producers.start_positions import OpenHole, StartPosition, klines_series, trades_series
+from producers.stream_health import Entry
+from producers.uncarried_spans import SpanRecords
 from shared.errors import InvalidMessage
 from shared.intervals import interval_ms
 from shared.kafka import KAFKA, KafkaClients, consumer_config
@@ -66,11 +68,13 @@ class StartState:
         progress: true records of the progress topic.
         start_positions: what the data topics hold.
         markers: progress to be written before the first record of this run.
-        untrue: series whose progress their topics contradict, and that no marker replaces: to be deleted.
+        untrue: series whose progress their topics contradict, and that no marker replaces, and spans that
+            nobody can read: to be deleted.
         begun_ms: by symbol without trades on the topic, time of the first subscription, by the exchange's
             clock.
         bases: by symbol, the newest trade issued before the first subscription, where known.
         seen: the last record of each series on its topic.
+        uncarried: by symbol, spans of its streams that an earlier process left open or has just ended.
         bad: for the dead letters.
     """
 
@@ -82,6 +86,7 @@ class StartState:
     begun_ms: dict[str, int] = field(default_factory=dict)
     bases: dict[str, int] = field(default_factory=dict)
     seen: dict[str, Progress] = field(default_factory=dict)
+    uncarried: dict[str, Sequence[Entry]] = field(default_factory=dict)
 
 
 class ProgressRecords:
@@ -166,7 +171,8 @@ class ProgressReader:
         for symbol, interval in product(symbols, intervals):
             name = klines_series(exchange, symbol, interval)
             topics[name] = symbol, klines_topic(interval), interval_ms(interval)
-        noted, bad = self.noted(frozenset(topics))
+        records = SpanRecords(exchange, symbols)
+        noted, bad = self.noted(frozenset(topics), records)
         unreadable = {each.key.decode(errors="replace") for each in bad}
         places = {
             series: self._place(topic, message_key(exchange, symbol), step)
@@ -179,7 +185,14 @@ class ProgressReader:
             for symbol in symbols
             if (base := _base_of(noted.get(trades_series(exchange, symbol), ()))) is not None
         }
-        state = StartState(bad=tuple(bad), bases=bases, seen=_seen(places, searches, now_ms))
+        uncarried, bad_spans = records.read(server_time_ms)
+        state = StartState(
+            bad=(*bad, *bad_spans),
+            bases=bases,
+            seen=_seen(places, searches, now_ms),
+            untrue=[each.key.decode() for each in bad_spans],
+            uncarried=uncarried,
+        )
         for series, search in searches.items():
             candidates: Sequence[Progress] = noted.get(series, ())
             place = places[series]
@@ -251,12 +264,18 @@ class ProgressReader:
                 lost.append(partition)
         return sorted(lost)
 
-    def noted(self, series: frozenset[str]) -> tuple[dict[str, list[Progress]], list[BadProgress]]:
-        """Progress records of these series, the newest first, and the unreadable ones."""
+    def noted(
+        self, series: frozenset[str], spans: SpanRecords | None = None
+    ) -> tuple[dict[str, list[Progress]], list[BadProgress]]:
+        """Progress records of these series, the newest first, and the unreadable ones; `spans` takes its own
+        of the same reading."""
         noted = ProgressRecords()
         starts = {(PROGRESS, at): 0 for at in self._partitions(PROGRESS)}
         for message in self._records(starts, batch=_PROGRESS_BATCH):
             noted.receive(message, series)
+            if spans is not None:
+                at = message.partition() or 0, message.offset() or 0
+                spans.receive(message.key() or b"", *at, message.value())
         return noted.read()
 
     def searched(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from producers.clock import Clock
 from producers.effects import Publish
@@ -20,8 +20,13 @@ from producers.progress import (
 )
 from producers.publisher import Delivered, Publisher
 from producers.start_positions import FoundRange, OpenHole, klines_series, still_open, trades_series
+from producers.stream_health import Entry
+from producers.uncarried_spans import UncarriedSpans, spans_series
+from shared.messages import LedgerMessage
 from shared.topics import PROGRESS, TRADES, klines_topic
 from shared.trade_ids import number_of
+
+_NONE: Final[Mapping[str, Sequence[Entry]]] = {}
 
 
 class ProgressWriter:
@@ -46,12 +51,14 @@ class ProgressWriter:
         self._noted: dict[tuple[str, str], tuple[int, int]] = {}
         # By partition of the ledger topic.
         self._entered: dict[int, Entered] = {}
+        self._spans: dict[str, UncarriedSpans] = {}  # by symbol
         self._suspected = False  # before there was a log
         self._unverified: list[Acknowledged] = []
 
-    def begin(self, log: ProgressLog) -> None:
-        """Note progress from now on; `log` knows what the progress topic has."""
+    def begin(self, log: ProgressLog, uncarried: Mapping[str, Sequence[Entry]] = _NONE) -> None:
+        """Note progress from now on; `log` and `uncarried`, spans by symbol, are what the topic has."""
         self._log = log
+        self._spans = {symbol: UncarriedSpans(entries) for symbol, entries in uncarried.items()}
         if self._suspected:
             self.suspect_loss()
 
@@ -177,6 +184,14 @@ class ProgressWriter:
         if self._log is not None and not self._unverified:
             self.write(self._log.commit())
             self._log.stage()
+
+    def note_uncarried(self, instrument: Instrument, events: Iterable[LedgerMessage]) -> None:
+        """Note where streams begin or end not to be carried. Call it before these events are sent: what is
+        noted here and lost to the ledger is entered by the next start, but not the other way round."""
+        spans = self._spans.setdefault(instrument.symbol, UncarriedSpans())
+        if spans.receive(events) and self._log is not None:
+            key = spans_series(instrument.exchange, instrument.symbol).encode()
+            self._publisher.send(PROGRESS, key, spans.encode(self._clock.now_ms()))
 
     def write(self, progress: Mapping[str, Progress]) -> None:
         """Send records of progress, by series."""

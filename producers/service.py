@@ -192,6 +192,7 @@ class ProducerService:
                 promises=promises,
             )
             self._instruments[symbol] = instrument
+            instrument.uncarried_before = start.uncarried.get(symbol, ())
             self._runner.register(instrument, intervals)
             self._receive_status(instrument, statuses[symbol])
             instrument.receive_recorded_halts(self._rest.recorded_halts.get(symbol, ()))

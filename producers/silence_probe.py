@@ -9,13 +9,14 @@ Source of the rules: BINANCE_SPOT.md §4.5 (`f`, `L` and `n` of bars), §4.8 (`u
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from producers.doubtful_trades import DISORDER_MS
 from producers.effects import Effect, ProbeResult, ProbeStreams
 from producers.exchanges.port import Pace
 from producers.newest_messages import NewestMessages
-from producers.stream_health import DEPTH, QUOTE, TRADE, StreamHealth, StreamKey, Uncarried
+from producers.stream_health import DEPTH, QUOTE, TRADE, Entry, StreamHealth, StreamKey, Uncarried
 
 # A stream is checked after so long without a message; with the grace below, and checks once a second, a dead
 # stream is noticed within 15 s.
@@ -71,6 +72,7 @@ class SilenceProbe:
         pace: how often REST may be asked for a silent symbol.
         book_ids: diffs, quotes and REST's books are numbered alike; without that only trades and bars are
             checked.
+        before: see `StreamHealth`.
 
     Attributes:
         health: which streams are not carried.
@@ -90,9 +92,10 @@ class SilenceProbe:
         pace: Pace | None = None,
         *,
         book_ids: bool = True,
+        before: Iterable[Entry] = (),
     ) -> None:
         self._klines: list[StreamKey] = [stream for stream in newest if stream[0] == "kline"]
-        self.health = StreamHealth(newest, now_s, began_ms)
+        self.health = StreamHealth(newest, now_s, began_ms, before)
         self.newest = newest
         self.issued: tuple[int, int] | None = None
         self.later_bar: LaterBar | None = None
@@ -166,14 +169,19 @@ class SilenceProbe:
         Args:
             complete_to: up to this trade none is missing; None if one is.
         """
-        known, reopened_s = self._known, self._reopened_s
+        # After a restart no source may name a trade but REST, when the series went on.
+        known = self.trade_base if self._known is None else self._known[0]
+        reopened_s = self._reopened_s
         if known is None or reopened_s is None or not self.health.is_uncarried(TRADE):
             return
-        if now_s - reopened_s < GRACE_S:
-            self._known_then = known[0]
-        elif known[0] != self._known_then:
+        if self._known_then is None:
+            self._reopened_s = now_s  # what was issued before is known only now
+            self._known_then = known
+        elif now_s - reopened_s < GRACE_S:
+            self._known_then = known
+        elif known != self._known_then:
             self._reopened_s = None  # this connection does not bring new trades either
-        elif now_s - reopened_s >= GRACE_S + SILENT_S and complete_to is not None and complete_to >= known[0]:
+        elif now_s - reopened_s >= GRACE_S + SILENT_S and complete_to is not None and complete_to >= known:
             self._fetched = complete_to, now_ms
             self.health.trust(TRADE, now_ms, "fetched, and nothing has been issued since")
 

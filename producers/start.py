@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import Final, NamedTuple, TypeVar
@@ -20,6 +20,7 @@ from producers.progress_writer import ProgressWriter
 from producers.publisher import Publisher
 from producers.read_back import NOTHING_READ, ReadBack, windows_of, windows_of_built
 from producers.start_positions import StartPosition, trades_series
+from producers.stream_health import Entry
 from producers.topic_ends import TopicEnds
 from shared.background import Background
 from shared.backoff import Backoff
@@ -42,11 +43,13 @@ class Start(NamedTuple):
     positions: where each series goes on; one without an entry begins.
     begun_ms: by symbol whose trade base an earlier process did not find out, its first subscription.
     read_back: by symbol, what the topics have of the last minutes.
+    uncarried: by symbol, spans of its streams that an earlier process left open or has just ended.
     """
 
     positions: Mapping[str, StartPosition]
     begun_ms: Mapping[str, int] = {}
     read_back: Mapping[str, ReadBack] = {}
+    uncarried: Mapping[str, Sequence[Entry]] = {}
 
 
 class StartReader:
@@ -107,7 +110,7 @@ class StartReader:
             start_positions[series] = replace(
                 known, last_id=min(known.last_id, epoch * EPOCH_SPAN + first - 1)
             )
-        return Start(start_positions, begun_ms, read_back)
+        return Start(start_positions, begun_ms, read_back, state.uncarried)
 
     async def _first_since(
         self, symbol: str, begun_ms: int, server_time_ms: int, base: int | None
@@ -150,7 +153,7 @@ class StartReader:
         # Records may follow from now on: no reader may assume that the progress is the end.
         self._progress.write(state.markers)
         self._publisher.flush_now(_MARKERS_S)
-        self._progress.begin(ProgressLog({**state.progress, **state.markers}, state.seen))
+        self._progress.begin(ProgressLog({**state.progress, **state.markers}, state.seen), state.uncarried)
         return state, read_back
 
     def _read_topic_ends(

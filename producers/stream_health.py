@@ -53,6 +53,11 @@ class Entry(NamedTuple):
     until_ms: int
     detail: str
 
+    @property
+    def over(self) -> bool:
+        """The stream is carried again."""
+        return self.detail.endswith(CARRIED_AGAIN)
+
 
 @dataclass(slots=True)
 class _Stream:
@@ -63,11 +68,24 @@ class _Stream:
 
 
 class StreamHealth:
-    """All streams of a symbol; times in seconds of a monotonic clock, and in ms of the exchange's."""
+    """All streams of a symbol; times in seconds of a monotonic clock, and in ms of the exchange's.
 
-    def __init__(self, streams: Iterable[StreamKey], now_s: float, now_ms: int) -> None:
+    Args:
+        before: what an earlier process entered last: what it proved holds until the stream is carried here,
+            and an end that the ledger may lack is entered again.
+    """
+
+    def __init__(
+        self, streams: Iterable[StreamKey], now_s: float, now_ms: int, before: Iterable[Entry] = ()
+    ) -> None:
         self._streams = {stream: _Stream(now_s, now_ms) for stream in streams}
         self._entries: list[Entry] = []
+        for entry in before:
+            of = self._streams.get(entry.stream)
+            if entry.over:
+                self._entries.append(entry)
+            elif of is not None:
+                of.uncarried, of.entered_s = Uncarried(entry.stream, entry.since_ms, entry.detail), now_s
 
     @property
     def uncarried(self) -> list[Uncarried]:

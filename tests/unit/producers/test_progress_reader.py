@@ -17,6 +17,8 @@ from cryptostream.run.broker import MemoryBroker
 from producers.progress import Entered, Progress
 from producers.progress_reader import ProgressReader, ProgressRecords, StartState
 from producers.start_positions import OpenHole, StartPosition
+from producers.stream_health import DEPTH, Entry
+from producers.uncarried_spans import UncarriedSpans, spans_series
 from shared.errors import BrokerError, BrokerUnavailable
 from shared.kafka import producer_config
 from shared.messages import encode
@@ -232,6 +234,18 @@ def test_what_is_true_needs_no_marker_and_what_lies_behind_it_counts(
     assert (state.markers, state.untrue, state.begun_ms, state.bases) == ({}, [], {}, {})
     assert state.seen == {TRADES_OF: Progress(12, TRADES, 0, 2, 12, bench.now_ms)}
     assert caplog.messages == []
+
+
+def test_spans_of_streams_are_read_with_the_progress_and_unreadable_ones_deleted(bench: Bench) -> None:
+    spans = UncarriedSpans([Entry(DEPTH, 1, 2, "REST knows more")])
+    key = spans_series("binance", "BTCUSDC")
+    bench.note(key, spans.encode(5))
+    state = bench.state()
+    assert state.uncarried == {"BTCUSDC": [Entry(DEPTH, 1, 2, "REST knows more")]}
+    assert (state.bad, state.untrue) == ((), [])
+    bench.note(key, b"garbage")
+    state = bench.state()
+    assert (state.uncarried, [each.value for each in state.bad], state.untrue) == ({}, [b"garbage"], [key])
 
 
 def test_a_series_that_was_stopped_is_marked_as_running_again(bench: Bench) -> None:

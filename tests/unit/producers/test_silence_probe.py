@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from producers.effects import ProbeResult, ProbeStreams
 from producers.exchanges.port import Pace
 from producers.newest_messages import NewestMessages
 from producers.silence_probe import SilenceProbe
-from producers.stream_health import DEPTH, QUOTE, TRADE, StreamKey
+from producers.stream_health import DEPTH, QUOTE, TRADE, Entry, StreamKey
 from shared.messages import CARRIED_AGAIN
 from tests.builders import NOW_MS, depth, kline, quote, trade
 
@@ -20,11 +21,11 @@ NOTICED_S = 15
 class Stage:
     """A probe and its seconds; what its streams bring is said by the tests."""
 
-    def __init__(self, *intervals: str, pace: Pace | None = None) -> None:
+    def __init__(self, *intervals: str, pace: Pace | None = None, before: Sequence[Entry] = ()) -> None:
         keys = [*(("kline", interval) for interval in intervals), TRADE, DEPTH, QUOTE]
         self.newest = NewestMessages(dict.fromkeys(keys))
         self.now_s = 0.0
-        self.probe = SilenceProbe(self.newest, 0.0, NOW_MS, pace)
+        self.probe = SilenceProbe(self.newest, 0.0, NOW_MS, pace, before=before)
         self.best: Any = BEST
         self.probes: list[tuple[float, ProbeStreams]] = []
         self.trade_id = 100
@@ -384,3 +385,70 @@ def test_two_trades_in_the_wrong_order_before_a_quiet_time_prove_nothing() -> No
     assert TRADE not in stage.seconds(60)
     assert (stage.probe.issued, stage.probe.health.take_entries()) == (None, [])
     assert TRADE in stage.seconds(NOTICED_S, SECOND, DEPTH, QUOTE), "and later trades are missed as ever"
+
+
+# -- what an earlier process has left open
+
+LEFT_MS = NOW_MS - 100_000
+
+
+def left_open(stream: StreamKey = TRADE) -> Stage:
+    return Stage("1s", before=[Entry(stream, LEFT_MS, LEFT_MS + 9_000, "a bar has trade 5")])
+
+
+def test_a_span_left_open_ends_with_the_first_message_of_its_stream() -> None:
+    stage = left_open()
+    assert stage.seconds(3, SECOND, DEPTH, QUOTE) == {TRADE}
+    assert stage.probe.health.take_entries() == []
+    stage.second(SECOND, TRADE, DEPTH, QUOTE)
+    until_ms = stage.now_ms
+    stage.seconds(90, SECOND, TRADE, DEPTH, QUOTE)
+    assert stage.probe.health.take_entries() == [
+        Entry(TRADE, LEFT_MS, until_ms, f"a bar has trade 5{CARRIED_AGAIN}")
+    ]
+
+
+def test_a_span_left_open_goes_on_as_long_as_nothing_proves_otherwise() -> None:
+    stage = left_open(QUOTE)
+    assert QUOTE in stage.seconds(125, SECOND, TRADE, DEPTH)
+    entries = [entry for entry in stage.probe.health.take_entries() if entry.stream == QUOTE]
+    assert [(entry.since_ms, entry.over) for entry in entries] == [(LEFT_MS, False)] * 2
+
+
+def test_a_span_of_a_stream_that_is_not_read_any_more_stays_as_it_is() -> None:
+    stage = left_open(("kline", "5m"))
+    assert stage.seconds(125, SECOND, TRADE, DEPTH, QUOTE) == set()
+    assert stage.probe.health.take_entries() == []
+
+
+def test_an_end_that_the_ledger_may_lack_is_entered_again() -> None:
+    over = Entry(DEPTH, LEFT_MS, NOW_MS - 500, f"a quote has update 5{CARRIED_AGAIN}")
+    stage = Stage("1s", before=[over])
+    assert stage.probe.uncarried == []
+    assert stage.probe.health.take_entries() == [over]
+
+
+def test_a_quiet_stream_is_carried_again_after_a_restart_where_rest_has_no_trade_to_fetch() -> None:
+    stage = left_open()
+    stage.probe.reopened(stage.now_s)
+    assert not returns(stage, 100, 30), "nobody has said which trade is the newest"
+    stage.probe.trade_base = 100
+    assert not returns(stage, 99, 30)
+    assert not returns(stage, None, 1)
+    assert returns(stage, 100, 1)
+    assert stage.probe.health.take_entries()[-1].since_ms == LEFT_MS
+
+
+def test_a_restart_whose_connection_withholds_the_next_trade_too_is_no_return() -> None:
+    stage = left_open()
+    stage.probe.trade_base = 100
+    stage.probe.reopened(stage.now_s)
+    assert not returns(stage, 100, 8)
+    stage.bring(SECOND)
+    assert not returns(stage, stage.trade_id, 30)
+
+
+def test_a_restart_without_a_connection_proves_no_return() -> None:
+    stage = left_open()
+    stage.probe.trade_base = 100
+    assert not returns(stage, 100, 60)

@@ -21,6 +21,7 @@ from producers.progress_reader import StartState
 from producers.read_back import ReadBack, Windows
 from producers.start import Start, StartReader, retrying
 from producers.start_positions import FoundRange, StartPosition
+from producers.stream_health import Entry
 from shared.background import Background
 from shared.errors import ExchangeRefused, ExchangeUnavailable, ExchangeUnreadable
 from shared.kafka import KAFKA, KafkaClients
@@ -58,7 +59,7 @@ class Asked:
         progress: Any = SimpleNamespace(
             forget=lambda series: self.calls.append(("forgotten", series)),
             write=lambda written: self.calls.append(("written", written)),
-            begin=lambda log: self.calls.append(("begun", log.newest)),
+            begin=lambda log, uncarried: self.calls.append(("begun", log.newest, uncarried)),
         )
         rejections: Any = SimpleNamespace(reject_progress=lambda bad: self.calls.append(("bad", bad.offset)))
         broker: Any = AtOnce("broker")
@@ -222,10 +223,11 @@ def test_what_kafka_has_is_read_once_and_marked_before_the_first_record(
         markers={"bars": marker},
         untrue=["gone"],
         seen={"trades": seen},
+        uncarried={"BTCUSDC": [Entry(("depth", None), 1, 2, "REST knows more")]},
     )
     stored = {"trades": StartPosition(5)}
     asked = Asked(source=source, stored=stored)
-    of_topics(monkeypatch, asked, state, {})
+    assert of_topics(monkeypatch, asked, state, {}).uncarried == state.uncarried
     assert asked.calls == [
         ("progress", "broker:9092", True),
         ("binance", ("BTCUSDC",), ("1m",), NOW_MS, warmup_bars, stored),
@@ -234,7 +236,7 @@ def test_what_kafka_has_is_read_once_and_marked_before_the_first_record(
         ("forgotten", ["gone"]),
         ("written", {"bars": marker}),
         ("flushed", 30.0),
-        ("begun", {"trades": seen, "bars": marker}),
+        ("begun", {"trades": seen, "bars": marker}, state.uncarried),
     ]
 
 
