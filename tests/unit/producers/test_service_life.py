@@ -14,6 +14,7 @@ from producers.instrument import Instrument
 from producers.read_back import ReadBack
 from producers.start import Start, StartReader
 from producers.start_positions import StartPosition
+from producers.stream_health import TRADE, Entry
 from shared.errors import BrokerError, BrokerUnavailable, ExchangeRefused
 from shared.topics import klines_topic
 from tests.builders import NOW_MS, kline
@@ -95,7 +96,8 @@ def test_a_series_has_what_was_read_of_it_and_awaits_its_base_unless_that_is_kno
         monkeypatch.setattr(service, "_await_turn", at_once)
         monkeypatch.setattr(service, "_measure_clock", at_once)
         was_read = ReadBack(bars=(kline(open_time_ms=NOW_MS),))
-        start = Start(positions, begun, {"BTCUSDC": was_read})
+        left_open = [Entry(TRADE, NOW_MS - 2, NOW_MS - 1, "a bar has trade 5")]
+        start = Start(positions, begun, {"BTCUSDC": was_read}, {"BTCUSDC": left_open})
         monkeypatch.setattr(StartReader, "read", lambda _reader: at_once(start))
         monkeypatch.setattr(Instrument, "begin", begin_of(bench.calls))
         bench.rest.statuses = lambda _symbols: at_once({"BTCUSDC": "TRADING"})
@@ -104,6 +106,7 @@ def test_a_series_has_what_was_read_of_it_and_awaits_its_base_unless_that_is_kno
         await service._start()
         bench.calls.append(service._instruments["BTCUSDC"].awaits_trade_base)
         assert ("begun", was_read) in bench.calls
+        assert service._instruments["BTCUSDC"].uncarried_before == left_open
 
     assert in_service(monkeypatch, start).calls[-1] is awaits
 
