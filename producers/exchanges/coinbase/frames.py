@@ -87,7 +87,7 @@ class CoinbaseFrames:
         except InvalidMessage as error:
             return self._uncounted("", str(error))
         if message.get("type") == "error":
-            return [_refusal(message)]
+            return [*self._count_error(message), _refusal(message)]
         events = self._read(message, now_ms, latest_ms)
         return self._with_broken(message, events)
 
@@ -122,6 +122,20 @@ class CoinbaseFrames:
             if channel == _BOOK:
                 return _unreadable(_BOOK, said)
             return [*broken, Rejected(shortened(channel, OF_NAME), said)]
+
+    def _count_error(self, message: dict[str, Any]) -> list[StreamEvent]:
+        """What an error's number shows to be missing. One without a number is not among those counted; an
+        old one is a refusal nevertheless."""
+        if "sequence_num" not in message:
+            return []
+        try:
+            # It may have no time; then it leaves that of the message before it.
+            sent = message.get("timestamp") or self._newest
+            broken, _ = self._count(whole_of(message, "sequence_num"), sent)
+        except InvalidMessage as error:
+            told = self._uncounted if error.field == "sequence_num" else _unreadable
+            return told("error", str(error))
+        return broken
 
     def _uncounted(self, stream: str, said: str) -> list[StreamEvent]:
         """A frame without a readable number: it was the next one, and is not missing a second time."""

@@ -203,6 +203,31 @@ def test_a_jump_of_the_counter_breaks_all_books_before_the_frame_is_read(parser:
     assert broken == BooksBroken(None, "messages 7–9 are missing on the connection")
 
 
+def refusal(**fields: Any) -> str:
+    return json.dumps({"type": "error", "message": "Failed to subscribe", **fields})
+
+
+def test_an_error_is_counted_if_it_has_a_number(parser: CoinbaseFrames) -> None:
+    parser.parse(frame("heartbeats", 4, {}), NOW_MS)
+    assert kinds(parser.parse(refusal(sequence_num=5), NOW_MS)) == [SubscriptionRefused]
+    assert kinds(parser.parse(refusal(), NOW_MS)) == [SubscriptionRefused]
+    assert kinds(parser.parse(book(6), NOW_MS)) == [BookUpdate]
+    broken, refused = parser.parse(refusal(sequence_num=8), NOW_MS)
+    assert broken == BooksBroken(None, "message 7 is missing on the connection")
+    assert isinstance(refused, SubscriptionRefused)
+
+
+def test_an_error_whose_number_or_time_cannot_be_read_is_a_refusal_nevertheless(
+    parser: CoinbaseFrames,
+) -> None:
+    parser.parse(frame("heartbeats", 4, {}), NOW_MS)
+    unread = [BooksBroken, Rejected, SubscriptionRefused]
+    assert kinds(parser.parse(refusal(sequence_num="five"), NOW_MS)) == unread
+    assert kinds(parser.parse(refusal(sequence_num=2, timestamp="now"), NOW_MS)) == unread
+    assert kinds(parser.parse(refusal(sequence_num=2), NOW_MS)) == [SubscriptionRefused]
+    assert kinds(parser.parse(book(6), NOW_MS)) == [BookUpdate], "the first of them was the fifth message"
+
+
 def test_the_counter_runs_over_all_channels_from_any_number_on(parser: CoinbaseFrames) -> None:
     parser.parse(frame("subscriptions", 41, {"subscriptions": {}}), NOW_MS)
     parser.parse(frame("ticker", 42), NOW_MS)
