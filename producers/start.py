@@ -22,6 +22,7 @@ from producers.read_back import NOTHING_READ, ReadBack, windows_of, windows_of_b
 from producers.start_positions import StartPosition, trades_series
 from producers.stream_health import Entry
 from producers.topic_ends import TopicEnds
+from producers.uncarried_spans import stored_spans
 from shared.background import Background
 from shared.backoff import Backoff
 from shared.errors import ExchangeRefused, ExchangeUnavailable, ExchangeUnreadable
@@ -89,7 +90,9 @@ class StartReader:
             BrokerError: they cannot be read.
         """
         if self._assignment.start_positions is not None or self._assignment.memory_broker:
-            return Start(self._assignment.start_positions or {})
+            positions = self._assignment.start_positions or {}
+            open_spans = stored_spans(positions, self._exchange.name, self._assignment.symbols)
+            return Start(positions, uncarried=open_spans)
         # By the exchange's clock: no trade received from now on can be older.
         server_time_ms = await retrying(self._rest.time_ms)
         state, read_back = await asyncio.wrap_future(

@@ -12,6 +12,7 @@ from typing import Any, Final
 import orjson
 
 from producers.progress import BadProgress
+from producers.start_positions import StartPosition
 from producers.stream_health import LEDGER_STREAMS, Entry, StreamKey
 from shared.errors import InvalidMessage
 from shared.messages import LedgerMessage
@@ -19,6 +20,7 @@ from shared.shortened import shortened
 
 _SCHEMA: Final = 1
 _SERIES: Final = ":uncarried"
+_STORED: Final = "an earlier run ended before it was carried again"
 _KINDS: Final = {stream: kind for kind, stream in LEDGER_STREAMS.items()}
 # The end of a span may be noted here and lost to the ledger, by a kill in the moment between them or a power
 # cut, which takes half a minute at most. So it is entered again, which changes nothing if it is there.
@@ -103,6 +105,31 @@ class SpanRecords:
 def spans_series(exchange: str, symbol: str) -> str:
     """Key of a symbol's spans on `pipeline.progress`."""
     return f"{exchange}:{symbol}{_SERIES}"
+
+
+def stored_series(exchange: str, symbol: str, stream: str) -> str:
+    """Key of the span of a stream, named as in the store like "klines 1m", in a file of start positions: its
+    "last id" is when the span began, and its time when it was last said to go on."""
+    return f"{spans_series(exchange, symbol)}:{stream}"
+
+
+def stored_spans(
+    positions: Mapping[str, StartPosition], exchange: str, symbols: Iterable[str]
+) -> dict[str, Sequence[Entry]]:
+    """By symbol, the spans that are open by the store: an in-memory broker keeps no progress."""
+    found: dict[str, Sequence[Entry]] = {}
+    for symbol in symbols:
+        prefix = stored_series(exchange, symbol, "")
+        entries = [
+            Entry((_KINDS[stream], interval or None), since.last_id, since.time_ms or since.last_id, _STORED)
+            for series, since in positions.items()
+            if series.startswith(prefix)
+            for stream, _, interval in [series.removeprefix(prefix).partition(" ")]
+            if stream in _KINDS
+        ]
+        if entries:
+            found[symbol] = entries
+    return found
 
 
 def decode_spans(value: bytes) -> tuple[int, list[Entry]]:

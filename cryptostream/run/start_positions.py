@@ -18,9 +18,11 @@ from typing import Final, NamedTuple
 
 import orjson
 
+from consumers.measurements import CARRIAGE
 from consumers.stores.port import Reader, Row
 from consumers.stores.storable import TICKS_EXPIRY_NS
 from producers.start_positions import OpenHole
+from producers.uncarried_spans import stored_series
 from shared.errors import BrokerUnavailable
 from shared.intervals import INTERVAL_MS
 from shared.kafka import KAFKA, producer_config
@@ -53,6 +55,8 @@ class StartPositions:
             `binance:BTCUSDC:klines:1m` → open time of the newest closed bar, in ms.
         times_ms: trade times of the newest trades.
         missing: holes below them that earlier runs have left open.
+        uncarried: `binance:BTCUSDC:uncarried:klines 1m` → since when the stream is not carried, and when that
+            was said last, both in ms.
         ledger: `expected` and `stored` events of the newest minute of each series, and of those with holes.
         unplaced: lines about ids that the store's ledger calls lost and whose place its rows do not show.
     """
@@ -60,6 +64,7 @@ class StartPositions:
     last_ids: dict[str, int] = field(default_factory=dict)
     times_ms: dict[str, int] = field(default_factory=dict)
     missing: dict[str, list[OpenHole]] = field(default_factory=dict)
+    uncarried: dict[str, tuple[int, int]] = field(default_factory=dict)
     ledger: list[LedgerMessage] = field(default_factory=list)
     unplaced: list[str] = field(default_factory=list)
 
@@ -84,10 +89,19 @@ def read_start_positions(
     """
     positions = StartPositions()
     for symbol in symbols:
+        _read_carriage(reader, positions, exchange, symbol)
         _read_trades(reader, positions, (exchange, symbol), now_ms, (bases or {}).get(symbol))
         for interval in intervals:
             _read_klines(reader, positions, (exchange, symbol, interval), now_ms)
     return positions
+
+
+def _read_carriage(reader: Reader, positions: StartPositions, exchange: str, symbol: str) -> None:
+    for row in reader.read(CARRIAGE.name, {"exchange": exchange, "symbol": symbol}, last=1):
+        if not row.get("carried"):
+            series = stored_series(exchange, symbol, str(row["stream"]))
+            said_ms = int(row["time_ns"] or 0) // _MS
+            positions.uncarried[series] = int(row.get("since_ms") or said_ms), said_ms
 
 
 def bare_symbols(positions: StartPositions, exchange: str, symbols: Sequence[str]) -> frozenset[str]:
@@ -393,7 +407,7 @@ def ledger_events(
 
 def write_start_positions(path: Path, positions: StartPositions) -> Path:
     """Write the file that producers read (`--bearings`); returns its path."""
-    entries: dict[str, object] = {}
+    entries: dict[str, object] = {series: list(span) for series, span in positions.uncarried.items()}
     for series, last_id in positions.last_ids.items():
         time_ms, holes = positions.times_ms.get(series), positions.missing.get(series)
         entries[series] = last_id if time_ms is None else [last_id, time_ms]

@@ -177,6 +177,8 @@ class Venue:
         if not (replay and first):
             with closing(open_reader()) as reader:
                 positions = self._start_positions(reader, wiring)
+        if replay:
+            positions = replace(positions, uncarried={})  # a recording may pause: nothing is said of it
         positions = with_bases(positions, self.name, self._bases)
         # A file each: another exchange's producers may be reading theirs.
         path = write_start_positions(self._own(self._data_directory.start_positions_path), positions)

@@ -240,6 +240,13 @@ def test_what_kafka_has_is_read_once_and_marked_before_the_first_record(
     ]
 
 
+def test_without_a_progress_topic_the_store_says_which_streams_were_not_carried() -> None:
+    known = {SERIES: StartPosition(5), "binance:BTCUSDC:uncarried:depth": StartPosition(70, time_ms=90)}
+    start = Asked(start_positions=known, memory_broker=True).read()
+    assert [entry[:3] for entry in start.uncarried["BTCUSDC"]] == [(("depth", None), 70, 90)]
+    assert Asked(memory_broker=True).read().uncarried == {}
+
+
 def test_a_broker_that_does_not_answer_cannot_hold_a_stop() -> None:
     asked, answer, in_vain = threading.Event(), threading.Event(), threading.Event()
 

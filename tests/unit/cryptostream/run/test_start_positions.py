@@ -16,6 +16,7 @@ from cryptostream.run.start_positions import (
     write_start_positions,
 )
 from producers.start_positions import OpenHole, StartPosition, read_start_positions_file
+from producers.uncarried_spans import stored_spans
 from shared.ledger import LedgerSeries
 from shared.trade_ids import number
 
@@ -42,6 +43,7 @@ class Rows:
                 | {"expected": lost + sum(stored), "stored": sum(stored), "lost": lost}
                 for stream, interval, ms, lost, *stored in ledger
             ],
+            "carriage": [],
         }
 
     def read(
@@ -56,6 +58,8 @@ class Rows:
         found = [row for row in self.rows[measurement] if tags.items() <= row.items()]
         found = [row for row in found if from_ns is None or row["time_ns"] >= from_ns]
         found = [row for row in found if to_ns is None or row["time_ns"] < to_ns]
+        if measurement == "carriage":
+            return iter({row["stream"]: row for row in found}.values())  # the last one of each series
         return iter(found[-last:] if last else found)
 
     def close(self) -> None:
@@ -257,3 +261,27 @@ def test_a_series_without_rows_goes_on_after_what_was_issued_when_it_was_first_l
     assert bare_symbols(stored, "binance", ["BTCUSDC", "QUIETUSDC"]) == {"QUIETUSDC"}
     known = with_bases(stored, "binance", {"BTCUSDC": 1, "QUIETUSDC": 1_019})
     assert known.last_ids == {"binance:BTCUSDC:trades": 5, "binance:QUIETUSDC:trades": 1_019}
+
+
+def test_streams_that_were_not_carried_when_a_run_ended_are_so_at_the_next_start(tmp_path: Path) -> None:
+    rows = Rows([(100, START_MS)], [])
+    rows.rows["carriage"] = [
+        {**ROW, "stream": stream, "time_ns": at_ms * 1_000_000, "carried": carried, "since_ms": START_MS}
+        for stream, at_ms, carried in [
+            ("klines 1m", START_MS + 9, False),
+            ("trades", START_MS + 9, False),
+            ("trades", START_MS + 99, False),
+            ("depth", START_MS + 9, False),
+            ("depth", START_MS + 99, True),
+        ]
+    ]
+    found = read_start_positions(rows, "binance", ["BTCUSDC"], ("1m",), 5)
+    read = read_start_positions_file(write_start_positions(tmp_path / "bearings.json", found))
+    assert read[TRADES].last_id == 100
+    spans = stored_spans(read, "binance", ["BTCUSDC", "ETHUSDC"])
+    assert [entry[:3] for entry in spans.pop("BTCUSDC")] == [
+        (("kline", "1m"), START_MS, START_MS + 9),
+        (("trade", None), START_MS, START_MS + 99),
+    ]
+    assert spans == {}
+    assert stored_spans(read, "kraken", ["BTCUSDC"]) == {}

@@ -84,6 +84,20 @@ def test_a_real_broker_has_positions_of_its_own(directory: DataDirectory) -> Non
     assert file.name == "bearings.json"
 
 
+@pytest.mark.parametrize(("kind", "told"), [("live", True), ("simulator", True), ("replay", False)])
+def test_producers_are_told_what_was_not_carried_unless_a_recording_is_played(
+    directory: DataDirectory, kind: SourceKind, told: bool
+) -> None:
+    rows = Rows([], [], [])
+    row = {"exchange": "binance", "symbol": "BTCUSDC", "stream": "depth"}
+    rows.rows["carriage"] = [row | {"time_ns": 9_000_000, "carried": False, "since_ms": 5}]
+    alone = venue(directory, "binance", "BTCUSDC", kind)
+    for _ in range(2):  # a recording's first producers are given nothing at all
+        command = alone.producers_command(wiring("BTCUSDC"), lambda: rows, None)
+    file = Path(command.arguments[command.arguments.index("--bearings") + 1])
+    assert orjson.loads(file.read_bytes()) == ({"binance:BTCUSDC:uncarried:depth": [5, 9]} if told else {})
+
+
 def test_each_simulator_writes_a_log_of_its_own(directory: DataDirectory, tmp_path: Path) -> None:
     asked = options("--source", "simulator", "--issued-log", str(tmp_path / "issued.log"))
     command = venue(directory, "coinbase").source_command(asked, 3, 1_000)
