@@ -95,8 +95,10 @@ class KlineSeries:
 
     def advance(self, open_time_ms: int, interval_ms: int) -> None:
         """Go on to a later bar; ids between it and the last one become holes."""
-        if 0 <= self.last_open_time_ms < open_time_ms - interval_ms:
-            self.holes.add(self.last_open_time_ms // interval_ms + 1, open_time_ms // interval_ms - 1)
+        first, last = self.last_open_time_ms // interval_ms + 1, open_time_ms // interval_ms - 1
+        # Between bars of two grids there may be more than an interval and no id.
+        if self.last_open_time_ms >= 0 and first <= last:
+            self.holes.add(first, last)
             if self.holes.range_count() > MAX_HOLES:
                 first, last = next(iter(self.holes))
                 self.holes.remove(first, last)

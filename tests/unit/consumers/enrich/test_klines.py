@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.enrich.kline_series import MAX_HOLES, RECENT_BARS
+from consumers.enrich.kline_series import MAX_HOLES, RECENT_BARS, load_snapshot
 from consumers.enrich.klines import SNAPSHOT_BARS, SNAPSHOT_PERIOD_MS, KlineEnricher
 from consumers.enrich.port import Enriched, Known, Record
 from consumers.indicators.bars import Bar
@@ -416,3 +416,18 @@ def test_a_bar_beside_the_grid_is_one_that_was_filled_in(fields: dict[str, Any],
     else:
         with pytest.raises(InvalidMessage, match="open_time_ms"):
             fresh().decode(klines_topic("1m"), encode(message))
+
+
+@pytest.mark.parametrize("sixths", [1, 5, 6, 7, 9, 11, 12, 13, 18, 25])
+def test_a_bar_beside_the_grid_leaves_only_whole_ids_open(sixths: int) -> None:
+    """Between bars of two grids there may be more than an interval and no id."""
+    enricher = fresh()
+    beside_ms = NOW_MS + sixths * 10_000
+    beside = kline(open_time_ms=beside_ms, close="100", source="backfill")
+    enriched = enricher.receive([bar(0, 0), (0, 1, beside)], 0)
+    assert values(enriched, "indicator") == [(100.0,), (200.0,)]
+    (record,) = enricher.state_due(0, everything=True)
+    number = NOW_MS // 60_000
+    assert list(load_snapshot(record.value).holes) == (
+        [(number + 1, number + sixths // 6 - 1)] if sixths >= 12 else []
+    )
