@@ -165,6 +165,12 @@ class Windows:
         self._minutes[number] = minute
         return minute
 
+    @property
+    def kept_from(self) -> int:
+        """The first minute above all evicted ones: of these the first offsets are not known any more."""
+        last = self._gone.last
+        return 0 if last is None else last + 1
+
     def items(self) -> Iterator[tuple[int, Minute]]:
         return iter(self._minutes.items())
 

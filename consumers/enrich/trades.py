@@ -138,11 +138,14 @@ class TradeEnricher(StatelessEnricher):
         next one, so that an idle symbol does not block commits.
         """
         symbols = [symbol for symbol in self._symbols.values() if symbol.partition == partition]
-        newest = max((symbol.newest_minute for symbol in symbols), default=-1)
-        if newest < 0:
-            whole_from = self._whole_from.get(partition)
-            return Commit(position, "" if whole_from is None else _Metadata(whole_from, position).text())
-        oldest_open = max(newest - 1, self._whole_from.get(partition) or 0)
+        whole_from = self._whole_from.get(partition)
+        read_before = max(position, self._read_before.get(partition, 0))
+        if not symbols:
+            return Commit(position, "" if whole_from is None else _Metadata(whole_from, read_before).text())
+        newest = max(symbol.newest_minute for symbol in symbols)
+        # A minute that made room to a long repair would be read again in part.
+        kept_from = max(symbol.windows.kept_from for symbol in symbols)
+        oldest_open = max(newest - 1, kept_from, whole_from or 0)
         offset = min(
             (
                 minute.first_offset
@@ -152,7 +155,7 @@ class TradeEnricher(StatelessEnricher):
             ),
             default=position,
         )
-        return Commit(min(offset, position), _Metadata(oldest_open, position).text())
+        return Commit(min(offset, position), _Metadata(oldest_open, read_before).text())
 
     # -- seeding from the store (memory broker) --------------------------------------------------------
 
