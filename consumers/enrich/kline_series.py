@@ -15,6 +15,8 @@ SNAPSHOT_SCHEMA: Final = 1
 # Enough to distinguish repeated bars (a producer's retries and restarts) from revised ones.
 RECENT_BARS: Final = 16
 ANY_OFFSET: Final = 2**63 - 1
+# Of a state whose first bar cannot be known any more.
+UNKNOWN_ORIGIN: Final = -2
 # Holes are rare, since producers fill them before later bars; beyond this number the oldest are dropped.
 MAX_HOLES: Final = 100
 
@@ -76,10 +78,10 @@ class KlineSeries:
         before = open_time_ms <= self.reread_until_ms and offset < self.reread_before
         return before and number not in self.holes
 
-    def replaces(self, open_time_ms: int, checksum: int) -> bool:
-        """Whether a bar in the state came with other values, and is not read a second time."""
+    def differs(self, open_time_ms: int, checksum: int) -> bool:
+        """Whether a bar in the state came with other values than those that are remembered."""
         known = self.recent.get(open_time_ms)
-        return self.reread_before == ANY_OFFSET and known is not None and known != checksum
+        return known is not None and known != checksum
 
     def replaced(self, offset: int, open_time_ms: int, checksum: int) -> None:
         """Other values of a bar in the state have been read: only what is remembered of it changes."""

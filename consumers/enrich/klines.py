@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 from consumers.arrival import AHEAD_MS, require_arrived, require_time
 from consumers.enrich.kline_series import (
     ANY_OFFSET,
+    UNKNOWN_ORIGIN,
     KlineSeries,
     Snapshot,
     checksum,
@@ -72,7 +73,10 @@ class KlineEnricher:
         self._keeps_state = keeps_state
         self._rebuilt_from_store = rebuilt_from_store
         self._series: dict[bytes, KlineSeries] = {}
+        # Of states that could not be used: the open time of the first bar in them.
         self._superseded: dict[bytes, int] = {}
+        # Series that begin before this offset of their partition had a state, which is gone.
+        self._rebuilt_before: dict[int, int] = {}
         self._tags: dict[bytes, tuple[Series, Series, Series, Series, LedgerSeries]] = {}
         self._live: dict[bytes, tuple[int, int]] = {}  # open time and time of the last live point
         self._indicator = INDICATOR.with_columns(indicators.columns)
@@ -110,6 +114,8 @@ class KlineEnricher:
             for key, value in known.snapshots.items()
             if (reason := self._restore(partition, key, value, known)) is not None
         ]
+        if resume > known.low > 0 and not known.snapshots:
+            self._rebuilt_before[partition] = resume
         if unusable and resume > known.low:
             return Start(known.low, f"rebuilding indicators from the topic ({'; '.join(unusable[:3])})")
         if not known.snapshots and resume > known.low:
@@ -117,6 +123,7 @@ class KlineEnricher:
         return Start(resume, known.note)
 
     def revoke(self, partition: int) -> None:
+        self._rebuilt_before.pop(partition, None)
         for key in [key for key, series in self._series.items() if series.partition == partition]:
             del self._series[key]
             self._live.pop(key, None)
@@ -127,9 +134,12 @@ class KlineEnricher:
         try:
             snapshot: Snapshot = load_snapshot(value)
         except ValueError as error:
+            if known.low > 0:  # else all bars are there
+                self._superseded[key] = UNKNOWN_ORIGIN
             return str(error)
         closed_ms = snapshot.last_open_time_ms + self._interval_ms
         if known.now_ms and closed_ms > known.now_ms + _STATE_AHEAD_MS:
+            self._superseded[key] = snapshot.first_open_time_ms
             return f"its last bar, of {snapshot.last_open_time_ms}, is of the future"
         try:
             state = self._indicators.load(snapshot.state)
@@ -158,7 +168,7 @@ class KlineEnricher:
 
     def seed(self, exchange: str, symbol: str, partition: int, bars: Iterable[Bar]) -> None:
         """Begin a series with the store's bars, in order."""
-        series = self._begin(message_key(exchange, symbol), partition)
+        series = self._begin(message_key(exchange, symbol), partition, 0)
         for bar in bars:
             series.state, _ = self._indicators.step(series.state, bar)
             if series.first_open_time_ms < 0:
@@ -240,7 +250,7 @@ class KlineEnricher:
         self, key: bytes, record: tuple[int, int, KlineMessage], points: list[Point], events: PendingEvents
     ) -> None:
         partition, offset, message = record
-        series = self._series.get(key) or self._begin(key, partition)
+        series = self._series.get(key) or self._begin(key, partition, offset)
         klines, indicators, _, _, counted = self._tags.get(key) or self._tag(key, message)
         open_time_ms = message["open_time_ms"]
         number = open_time_ms // self._interval_ms
@@ -248,8 +258,9 @@ class KlineEnricher:
         time_ns = open_time_ms * 1_000_000
         if series.has_read(offset, number, open_time_ms):
             # Written and reported again: whether the ledger has the event is unknown.
-            if series.replaces(open_time_ms, crc := checksum(values)):
-                events.add(counted, "revised", number, number, _REVISED)
+            if series.differs(open_time_ms, crc := checksum(values)):
+                if series.reread_before == ANY_OFFSET:  # it may not be the one that was told of
+                    events.add(counted, "revised", number, number, _REVISED)
                 series.replaced(offset, open_time_ms, crc)
             points.append(Point(klines, time_ns, values))
             events.add(counted, "stored", number, number)
@@ -295,7 +306,8 @@ class KlineEnricher:
         origin_ms = series.superseded_origin_ms
         if origin_ms is not None and origin_ms != open_time_ms:
             number = open_time_ms // self._interval_ms
-            detail = f"indicators were rebuilt and sum from {open_time_ms} instead of {origin_ms}"
+            before = "an unknown time" if origin_ms == UNKNOWN_ORIGIN else origin_ms
+            detail = f"indicators were rebuilt and sum from {open_time_ms} instead of {before}"
             events.add(counted, "revised", number, number, detail)
 
     def _open(self, key: bytes, message: KlineMessage, points: list[Point]) -> None:
@@ -316,9 +328,10 @@ class KlineEnricher:
                 Point(indicators, open_time_ms * 1_000_000, self._indicators.values(series.state, bar))
             )
 
-    def _begin(self, key: bytes, partition: int) -> KlineSeries:
+    def _begin(self, key: bytes, partition: int, offset: int) -> KlineSeries:
         series = self._series[key] = KlineSeries(key, partition, self._indicators.initial())
-        series.superseded_origin_ms = self._superseded.pop(key, None)
+        is_rebuilt = offset < self._rebuilt_before.get(partition, 0)
+        series.superseded_origin_ms = self._superseded.pop(key, UNKNOWN_ORIGIN if is_rebuilt else None)
         return series
 
     def _tag(self, key: bytes, message: KlineMessage) -> tuple[Series, Series, Series, Series, LedgerSeries]:

@@ -431,3 +431,47 @@ def test_a_bar_beside_the_grid_leaves_only_whole_ids_open(sixths: int) -> None:
     assert list(load_snapshot(record.value).holes) == (
         [(number + 1, number + sixths // 6 - 1)] if sixths >= 12 else []
     )
+
+
+def details_of(enriched: Enriched) -> list[str]:
+    return [event["detail"] or "" for event in enriched.events.messages(0) if event["kind"] == "revised"]
+
+
+@pytest.mark.parametrize("lost", ["gone", "unreadable", "of the future"])
+@pytest.mark.parametrize("low", [0, 2])
+def test_indicators_that_sum_from_elsewhere_after_a_rebuild_are_told(lost: str, low: int) -> None:
+    """Where the topic has all bars they are the same again, and nothing is told."""
+    before = fresh()
+    before.receive([bar(n, n) for n in range(4)], 0)
+    (state,) = before.state_due(0, everything=True)
+    snapshots = {
+        "gone": {},
+        "unreadable": {KEY: b"{}\n"},
+        "of the future": {KEY: state.value},
+    }[lost]
+    now_ms = NOW_MS - 10 * 86_400_000 if lost == "of the future" else 0
+    enricher = fresh(Known(low, 4, committed=4, snapshots=snapshots, now_ms=now_ms))
+    enriched = enricher.receive([bar(n, n) for n in range(low, 4)], 0)
+    origin = NOW_MS if lost == "of the future" else "an unknown time"
+    from_ms = NOW_MS + low * 60_000
+    assert details_of(enriched) == (
+        [f"indicators were rebuilt and sum from {from_ms} instead of {origin}"] if low else []
+    )
+
+
+def test_a_series_that_begins_after_a_rebuild_is_none_that_was_rebuilt() -> None:
+    enricher = fresh(Known(2, 4, committed=4))
+    enriched = enricher.receive([bar(4, 4, symbol="NEWUSDC")], 0)
+    assert details_of(enriched) == []
+
+
+def test_a_bar_that_goes_back_to_its_first_values_after_a_restart_is_told() -> None:
+    before = fresh()
+    before.receive([bar(0, 0, "101")], 0)
+    (state,) = before.state_due(0, everything=True)
+    # Other values were read, told of and committed; the state has the first ones.
+    trail = Trail([Mark(2, 0)])
+    known = Known(0, 2, committed=1, trail=trail, proved=2, snapshots={KEY: state.value})
+    enricher = fresh(known)
+    assert details_of(enricher.receive([bar(1, 0, "101.5")], 0)) == []
+    assert len(details_of(enricher.receive([bar(2, 0, "101")], 0))) == 1
