@@ -114,12 +114,15 @@ class TradeEnricher(StatelessEnricher):
 
     def assign(self, partition: int, known: Known) -> Start:
         start = known.resume
+        committed = known.committed or 0
+        # Of a topic that was made anew: sums of trades that it does not have are stored.
+        anew = committed > known.high or known.proved == 0
         # It holds from any earlier offset too.
-        metadata = _Metadata.parse(known.metadata) if start <= (known.committed or 0) else None
+        metadata = None if anew or start > committed else _Metadata.parse(known.metadata)
         self._unknown.discard(partition)
         self._whole_from[partition] = metadata.whole_from if metadata else None
         self._read_before[partition] = metadata.read_before if metadata else 0
-        if metadata is None and start > 0:
+        if metadata is None and (start > 0 or anew):
             # Earlier records are gone or unknown: the first minute that is read may be incomplete.
             self._unknown.add(partition)
         return Start(start, known.note)

@@ -11,6 +11,7 @@ import pytest
 from consumers.enrich.port import Commit, Known, Record
 from consumers.enrich.trade_windows import KEPT_MINUTES
 from consumers.enrich.trades import TradeEnricher
+from consumers.marks import Mark, Trail
 from tests.builders import NOW_MS, trade
 
 MINUTE = NOW_MS // 60_000
@@ -66,6 +67,20 @@ def test_what_was_read_before_stays_known_to_one_who_reads_nothing() -> None:
     enricher = started(Known(0, 100, committed=0, metadata=f"minute={MINUTE + 1} read=7"))
     following = after(enricher.committable(0, 0))
     assert told(following, record(6, 6, 0), record(7, 7, 0)) == ({}, [(7, 7)])
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        Known(0, 20, committed=30, metadata=f"minute={MINUTE} read=30"),  # fewer records than were read
+        Known(0, 50, committed=5, metadata=f"minute={MINUTE} read=30", trail=Trail([Mark(30, 7)]), proved=0),
+    ],
+)
+def test_a_topic_that_was_made_anew_leaves_sums_of_its_former_trades_alone(known: Known) -> None:
+    """The minutes that it begins with may have trades that it lacks; what is not added is told."""
+    enricher = started(known)
+    assert told(enricher, record(0, 31, 0), record(1, 32, 0)) == ({}, [(31, 32)])
+    assert told(enricher, record(2, 33, 2)) == ({2: 1}, [])
 
 
 class World(NamedTuple):
