@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from heapq import nlargest
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -136,16 +137,19 @@ class Ring:
             self.gone = number + 1
 
     def first_of_newest(self, last: int) -> int:
-        """Number from which on the ring has the newest `last` rows."""
-        if last == 0:
+        """Number from which on the ring has the newest `last` rows, and those that came among them."""
+        if last == 0 or not self._rows:
             return self.next_number
-        kept = next(islice(reversed(self._rows.values()), last - 1, None), None)
-        if kept is None:
-            kept = next(iter(self._rows.values()), None)
-        return self.next_number if kept is None else kept.number
+        if last >= len(self._rows):
+            return next(iter(self._rows.values())).number
+        if self.kind.delivery == "latest":
+            return next(islice(reversed(self._rows.values()), last - 1, None)).number
+        # By time: after a repair, what came last is old, and who asks for the newest row wants none of it.
+        newest = nlargest(last, self._rows.values(), key=lambda kept: kept.row.time_ns)
+        return min(kept.number for kept in newest)
 
     def first_from(self, offset: int) -> int:
-        """Number of the first row of the records from `offset` on."""
+        """Number of the first row of the records from `offset` on; rows are in the order of their records."""
         first = self.next_number
         for kept in reversed(self._rows.values()):
             if 0 <= kept.row.offset < offset:
@@ -159,8 +163,8 @@ class Ring:
 
     def snapshot(self, last: int) -> list[LiveRow]:
         """The newest `last` rows, by time."""
-        first = self.first_of_newest(last)
-        return sorted((kept.row for kept in self.rows(first, self.next_number)), key=lambda row: row.time_ns)
+        rows = (kept.row for kept in self.rows(self.first_of_newest(last), self.next_number))
+        return sorted(rows, key=lambda row: row.time_ns)[-last:] if last else []
 
     def _keep(self, row: LiveRow) -> None:
         former = self._rows.pop(row.time_ns, None)

@@ -8,7 +8,7 @@ from typing import Final
 
 from consumers.measurements import INDICATOR, KLINE, TRADE
 from consumers.tap.bars import BarTap, NoIndicators
-from consumers.tap.fill import batches
+from consumers.tap.fill import batches, last_changes
 from consumers.tap.fill_bars import BarSources, stored_indicators
 from consumers.tap.port import Fetched, LiveRow
 from consumers.tap.reading import MAX_BYTES, MAX_RECORDS, PartitionReader
@@ -95,8 +95,9 @@ def _steps(
 
 
 def _indicators(request: int, series: LiveSeries, bars: list[LiveRow], sources: BarSources) -> Fetched:
-    found, cause = stored_indicators(sources, series, {row.time_ns: row for row in bars})
-    missing = {row.time_ns for row in bars} - found.keys()
+    last = last_changes(bars)
+    found, cause = stored_indicators(sources, series, {row.time_ns: row for row in last})
+    missing = {row.time_ns for row in last} - found.keys()
     if missing:
         return Fetched(request, series, None, f"{len(missing)} bars lack indicators: {cause}")
-    return Fetched(request, series, tuple(found[time_ns] for time_ns in sorted(found)))
+    return Fetched(request, series, tuple(found[row.time_ns] for row in last))

@@ -94,6 +94,15 @@ def fill_newest(
     return Filling(tap, tuple(rows.filled(one, at, (start, end)) for one in series), {at: end})
 
 
+def last_changes(rows: Iterable[LiveRow]) -> tuple[LiveRow, ...]:
+    """The last row of each time, in the order in which they came: viewers go on by offsets, not by times."""
+    last: dict[int, LiveRow] = {}
+    for row in rows:
+        last.pop(row.time_ns, None)
+        last[row.time_ns] = row
+    return tuple(last.values())
+
+
 def batches(records: Iterable[RawRecord], size: int = 1_000) -> Iterable[list[RawRecord]]:
     """Records in lists of this size."""
     batch: list[RawRecord] = []

@@ -217,8 +217,12 @@ def _with_stored(
     times = sorted(missing)
     found, cause = stored_indicators(sources, computed.series, missing)
     gone = [time_ns for time_ns in times if time_ns not in found]
-    rows = sorted((*found.values(), *computed.rows), key=lambda row: row.time_ns)[-RING_BARS:]
+    by_time = sorted((*found.values(), *computed.rows), key=lambda row: row.time_ns)
+    dropped, kept = by_time[:-RING_BARS], by_time[-RING_BARS:]
     low = max(klines.low, from_offset) if gone else klines.low
+    # A bar that was repaired lies behind later ones on its topic.
+    low = max((low, *(row.offset + 1 for row in dropped)))
+    rows = sorted(kept, key=lambda row: row.offset)
     return computed._replace(rows=tuple(rows), low=low, holes=_holes(gone, step_ms, cause))
 
 

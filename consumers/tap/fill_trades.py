@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import orjson
 
 from consumers.measurements import TRADE, TRADE_SUMMARY
-from consumers.tap.fill import RING_TRADES, SUMMARY_MS, Filling, Rows, batches
+from consumers.tap.fill import RING_TRADES, SUMMARY_MS, Filling, Rows, batches, last_changes
 from consumers.tap.reading import PartitionReader, newest
 from consumers.tap.records import BadRecords, RawRecord
 from consumers.tap.series import LiveSeries
@@ -34,8 +34,7 @@ def fill_trades(
     for interval in ("1s", "1m"):
         filled = rows.filled(LiveSeries(TRADE_SUMMARY.name, (*tags, interval)), at, (from_offset, end))
         # Of a window that several batches changed, only the last row counts.
-        last = {row.time_ns: row for row in filled.rows}
-        summaries.append(filled._replace(rows=tuple(last[time_ns] for time_ns in sorted(last))))
+        summaries.append(filled._replace(rows=last_changes(filled.rows)))
     return Filling(tap, (trades, *summaries), {at: end})
 
 

@@ -49,6 +49,7 @@ class Filled:
 
     Attributes:
         source: of the series' records; None for series that are not made of one partition's records.
+        rows: in the order of their records, whatever their times: a cursor is a place in this order.
         low: rows of records from this offset on are all among `rows`, or became rows of no series.
         end: offset of the next record to come.
     """
@@ -79,7 +80,7 @@ class Fetched:
     """The answer to `fetch`: rows of the records from the offset asked on, up to the place that was the end.
 
     Attributes:
-        rows: None if they cannot be given; `reason` says why.
+        rows: in the order of their records; None if they cannot be given, and `reason` says why.
     """
 
     request: int

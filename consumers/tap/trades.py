@@ -19,8 +19,9 @@ class TradeTap:
     """The rows that the consumer stores, by its own enricher.
 
     Attributes:
-        summaries_from: offset of the first trade of a minute whose summary is complete; None before there is
-            one.
+        summaries_from: offset from which on all trades are in summaries: of the first trade of a minute whose
+            summary is complete, and after the last repaired one of an earlier minute, whose summary the
+            consumer may have changed; None before there is one.
 
     Args:
         whole: the first record given is the instrument's first ever; otherwise the minute that it lies in is
@@ -78,11 +79,15 @@ class TradeTap:
         self._enricher.seed(*self._tags, record.partition, self._first_minute, ())
 
     def _note_whole(self, decoded: Sequence[tuple[RawRecord, TradeMessage]]) -> None:
-        if self.summaries_from is None and self._first_minute is not None:
-            begin_ms = self._first_minute * MINUTE_MS
-            self.summaries_from = next(
-                (at.offset for at, message in decoded if message["trade_time_ms"] >= begin_ms), None
-            )
+        if not self._first_minute:
+            return
+        begin_ms = self._first_minute * MINUTE_MS
+        for at, message in decoded:
+            if message["trade_time_ms"] < begin_ms:
+                if self.summaries_from is not None:
+                    self.summaries_from = at.offset + 1
+            elif self.summaries_from is None:
+                self.summaries_from = at.offset
 
 
 def event_ms_of(message: TradeMessage) -> int:

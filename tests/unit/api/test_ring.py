@@ -68,6 +68,15 @@ def test_the_newest_rows_and_the_rows_from_an_offset_on() -> None:
     assert offsets(ring.first_from(0)) == [3, 5, 8]
 
 
+def test_the_newest_rows_are_those_of_the_newest_times_though_repairs_came_after_them() -> None:
+    ring = ring_of(bar(1, 1), bar(2, 2), bar(3, 3))
+    ring.add([bar(1, 4, 9.0), bar(2, 5, 9.0)], 6)
+    assert [row.offset for row in ring.snapshot(1)] == [3]
+    assert [row.offset for row in ring.snapshot(2)] == [5, 3]
+    first = ring.first_of_newest(1)
+    assert [row.offset for _, row in ring.rows(first, ring.next_number)] == [3, 4, 5]
+
+
 def test_a_forgotten_ring_is_read_again_without_a_seam() -> None:
     ring = ring_of(*(bar(minute, minute) for minute in range(4)))
     ring.forget()

@@ -61,6 +61,15 @@ def test_indicators_are_the_stores_or_none_at_all() -> None:
         assert answer.rows is None and "store" in answer.reason
 
 
+def test_indicators_of_bars_that_came_again_are_in_the_order_of_their_records() -> None:
+    partitions = bars()
+    partitions.add(CLOSED, KEY, [bar(42), bar(50)])
+    _, _, indicators = consumed([*BARS, bar(42), bar(50)], 0)
+    answer = asked(partitions, "indicator", 40, {"indicator": stored_rows(indicators)})
+    assert answer.rows is not None
+    assert [row.offset for row in answer.rows] == [40, 41, *range(43, 52)]
+
+
 def test_trades_from_an_offset_to_the_end() -> None:
     partitions = FakePartitions()
     partitions.add(TRADES, KEY, [trade(trade_id=number) for number in range(9)])

@@ -132,6 +132,26 @@ def test_a_long_topic_is_continued_from_the_state_with_earlier_indicators_of_the
     assert [row.offset for row in series["indicator"].rows] == list(range(200))
 
 
+def in_the_order_of_records(series: FilledSeries) -> bool:
+    offsets = [row.offset for row in series.rows]
+    return offsets == sorted(offsets)
+
+
+@pytest.mark.usefixtures("long")
+def test_stored_indicators_of_bars_that_came_again_are_in_the_order_of_their_records() -> None:
+    # Bars 3 and 4 come a second time behind bar 29; the state is of bar 39.
+    bars = [*map(bar, range(30)), bar(3), bar(4), *map(bar, range(30, 50))]
+    state, _, indicators = consumed(bars, 41)
+    partitions = FakePartitions()
+    partitions.add(CLOSED, KEY, bars)
+    partitions.add(STATE, KEY, [state])
+    _, series = filled(partitions, FakeStore({"indicator": stored_rows(indicators)}))
+    assert values(series["indicator"]) == indicators
+    assert in_the_order_of_records(series["kline"]) and in_the_order_of_records(series["indicator"])
+    came_again = {row.time_ns // 60_000_000_000 for row in series["indicator"].rows if row.offset in (30, 31)}
+    assert came_again == {START_MS // 60_000 + 3, START_MS // 60_000 + 4}
+
+
 @pytest.mark.usefixtures("long")
 @pytest.mark.parametrize(("store", "cause"), [(None, "does not answer"), ({}, "does not have them")])
 def test_indicators_that_nobody_has_are_a_hole_with_its_cause(store: Any, cause: str) -> None:

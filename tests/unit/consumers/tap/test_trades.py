@@ -102,6 +102,35 @@ def test_rows_after_the_fill_continue_it_whatever_the_batches(size: int) -> None
     assert rows == consumed(messages) and told == messages
 
 
+def test_sums_are_in_the_order_of_their_last_change_for_viewers_who_come_back() -> None:
+    messages = trades(1_200)
+    # The repair of ten trades of the first minute is read behind the second minute.
+    repaired, others = messages[10:20], [*messages[:10], *messages[20:]]
+    partitions = FakePartitions()
+    partitions.add(TRADES, KEY, [*others, *(message | {"source": "backfill"} for message in repaired)])
+    _, series = filled(partitions)
+    for interval in ("1s", "1m"):
+        rows = series["trade_summary", interval].rows
+        assert values(rows) == consumed(messages)["trade_summary", interval]
+        assert [row.offset for row in rows] == sorted(row.offset for row in rows)
+        since = {row.time_ns // 10**6 - START_MS for row in rows if row.offset >= 1_190}
+        assert since >= {0 if interval == "1m" else 1_000}
+
+
+def test_no_viewer_goes_on_across_the_repair_of_a_minute_whose_sums_are_not_known() -> None:
+    messages = trades(9_000)
+    partitions = FakePartitions()
+    partitions.low[TRADES] = 1_000  # in the second minute
+    repaired = [message | {"source": "backfill", "received_time_ms": START_MS + 900_500}
+                for message in messages[500:510]]  # fmt: skip
+    partitions.add(TRADES, KEY, [*messages[:500], *messages[510:8_000], *repaired, *messages[8_000:]])
+    _, series = filled(partitions)
+    for interval in ("1s", "1m"):
+        assert series["trade_summary", interval].low == 8_000
+        assert values(series["trade_summary", interval].rows).keys()
+    assert series["trade",].low < 8_000
+
+
 def test_without_trades_there_are_no_rows() -> None:
     filling, series = filled(FakePartitions())
     assert all(one.rows == () for one in series.values())
