@@ -8,20 +8,26 @@ from typing import Final
 
 from consumers.arrival import require_arrived
 from consumers.enrich.port import Enriched, Record, StatelessEnricher
-from consumers.measurements import BOOK, Point, SeriesByTags, Value
+from consumers.measurements import BOOK, Point, Series, SeriesByTags, Value
 from shared.ledger import PendingEvents
 from shared.messages import BookMessage, Levels, decode
 
 # Prices and quantities have at most 40 digits (shared.models.DecimalString): sums and differences are exact.
 _EXACT: Final = Context(prec=60)
+_NS_PER_MS: Final = 1_000_000
 _NOT_SYNCED: Final[tuple[Value, ...]] = (None,) * 8 + (False,)
 
 
 class BookEnricher(StatelessEnricher):
-    """Every book message is one point; while the book is not synced, `synced` is its only value."""
+    """Every book message is one point; while the book is not synced, `synced` is its only value.
+
+    A store keeps a field that a second write of the same point omits: a book that lacks a value which the
+    point of its millisecond has, of an empty side or of no sync, becomes a point one nanosecond later.
+    """
 
     def __init__(self) -> None:
         self._series = SeriesByTags(BOOK)
+        self._newest: dict[Series, Point] = {}
 
     def decode(self, topic: str, value: bytes | None) -> BookMessage:  # noqa: ARG002
         message: BookMessage = decode("book", value)
@@ -34,7 +40,16 @@ class BookEnricher(StatelessEnricher):
     def _point(self, message: BookMessage) -> Point:
         series = self._series[message["exchange"], message["symbol"]]
         values = book_values(message["bids"], message["asks"]) if message["synced"] else _NOT_SYNCED
-        return Point(series, _time_ms(message) * 1_000_000, values)
+        time_ns = _time_ms(message) * _NS_PER_MS
+        newest = self._newest.get(series)
+        if newest is not None and newest.time_ns // _NS_PER_MS * _NS_PER_MS == time_ns:
+            time_ns = newest.time_ns + _lacks(values, newest.values)
+        point = self._newest[series] = Point(series, time_ns, values)
+        return point
+
+
+def _lacks(values: tuple[Value, ...], before: tuple[Value, ...]) -> bool:
+    return any(value is None and other is not None for value, other in zip(values, before, strict=True))
 
 
 def book_values(bids: Levels, asks: Levels) -> tuple[Value, ...]:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from consumers.enrich.book import BookEnricher, book_values
+from consumers.measurements import BOOK as MEASURED
 from consumers.measurements import Point
+from consumers.stores.sqlite import SqliteStore
+from consumers.stores.sqlite_reader import SqliteReader
 from shared.errors import InvalidMessage
 from shared.messages import encode
 from shared.topics import BOOK
@@ -41,6 +48,37 @@ def test_a_book_out_of_sync_says_only_that() -> None:
     unsynced = point(synced=False, bids=[], asks=[])
     assert unsynced.values == (None,) * 8 + (False,)
     assert unsynced.time_ns == NOW_MS * 1_000_000
+
+
+@pytest.mark.parametrize(
+    "lacking",
+    [{"asks": []}, {"bids": []}, {"bids": [], "asks": []}, {"synced": False, "bids": [], "asks": []}],
+)
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_book_of_the_same_millisecond_that_lacks_values_is_stored_without_them(
+    tmp_path: Path, lacking: dict[str, Any], at_once: bool
+) -> None:
+    # A store keeps a field that the same point was written with before.
+    enricher, path = BookEnricher(), tmp_path / "store.db"
+    messages = [book(), book(**lacking), book(symbol="OTHER"), book(**lacking, event_time_ms=NOW_MS + 1)]
+    records = [(0, offset, message) for offset, message in enumerate(messages)]
+    with closing(SqliteStore(path, ticks_expiry_ns=None)) as store:
+        for batch in [records] if at_once else [[record] for record in records]:
+            store.write(enricher.receive(batch, 0).points)
+    with closing(SqliteReader(path)) as reader:
+        rows = list(reader.read("book", {"symbol": "BTCUSDC"}))
+    names = [column.name for column in MEASURED.columns]
+    told = [tuple(row.get(name) for name in names) for row in rows]
+    assert told == [point().values, point(**lacking).values, point(**lacking).values]
+    times = [int(row["time_ns"] or 0) - NOW_MS * 1_000_000 for row in rows]
+    assert times == [0, 1, 1_000_000]
+
+
+def test_books_of_one_millisecond_are_one_point_as_long_as_none_lacks_a_value() -> None:
+    enricher = BookEnricher()
+    messages = [book(synced=False, bids=[], asks=[]), book(asks=[]), book(), book(asks=[]), book()]
+    points = enricher.receive([(0, offset, told) for offset, told in enumerate(messages)], 0).points
+    assert [point.time_ns - NOW_MS * 1_000_000 for point in points] == [0, 0, 0, 1, 1]
 
 
 def test_a_book_that_saw_no_event_has_the_time_of_its_arrival() -> None:
