@@ -16,7 +16,11 @@ _NUMBERS: Final = ("messages_per_s", "lag_messages", "lag_seconds", "dead_letter
 _QUANTILES: Final = ("p50", "p95", "p99")
 _INT64_MAX: Final = 2**63 - 1
 
+# Services report every second: as many hosts may have clocks of their own, or be read late after a restart.
+_MOST_PERIODS: Final = 30
+
 Quantiles = tuple[float, float, float]
+_Hops = dict[tuple[str, ...], dict[str, Quantiles]]  # by hop and service
 
 
 def decode_metrics(value: bytes | None) -> dict[str, Any]:
@@ -65,21 +69,19 @@ class ServicePoints:
     """Points of services every 10 s; within a period the last message of a service wins.
 
     Several services may report the same hop (one consumer per interval): the slowest one is shown, since
-    quantiles cannot be added.
+    quantiles cannot be added. Each period has its own reports: a host whose clock is wrong, however far, or
+    whose report comes late, makes nothing of others forgotten.
     """
 
     def __init__(self) -> None:
         self._services, self._freshness = SeriesByTags(SERVICE), SeriesByTags(FRESHNESS)
         self._instruments = SeriesByTags(INSTRUMENT)
-        # Of the newest period only: hop → service → quantiles.
-        self._hops: dict[tuple[str, ...], dict[str, Quantiles]] = {}
-        self._period_ms = -1
+        # Of the periods that were reported last, by their begin; the last used is the last.
+        self._periods: dict[int, _Hops] = {}
 
     def points(self, message: dict[str, Any]) -> list[Point]:
         period_ms = message["time_ms"] - message["time_ms"] % PERIOD_MS
-        if period_ms > self._period_ms:
-            self._period_ms = period_ms
-            self._hops.clear()
+        hops = self._hops_of(period_ms)
         time_ns = period_ms * 1_000_000
         service, instance = message["service"], message["instance"]
         points = [
@@ -99,9 +101,14 @@ class ServicePoints:
         for hop in message["freshness"]:
             tags = (hop["exchange"], hop["stream"], hop["hop"], instance)
             quantiles = (float(hop["p50"]), float(hop["p95"]), float(hop["p99"]))
-            if period_ms == self._period_ms:
-                reported = self._hops.setdefault(tags, {})
-                reported[service] = quantiles
-                quantiles = max(reported.values(), key=lambda of: of[1])
-            points.append(Point(self._freshness[tags], time_ns, quantiles))
+            reported = hops.setdefault(tags, {})
+            reported[service] = quantiles
+            slowest = max(reported.values(), key=lambda of: of[1])
+            points.append(Point(self._freshness[tags], time_ns, slowest))
         return points + instrument_points(message.get("instruments", ()), self._instruments)
+
+    def _hops_of(self, period_ms: int) -> _Hops:
+        hops = self._periods[period_ms] = self._periods.pop(period_ms, {})
+        if len(self._periods) > _MOST_PERIODS:
+            del self._periods[next(iter(self._periods))]
+        return hops

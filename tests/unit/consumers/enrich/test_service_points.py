@@ -101,6 +101,46 @@ def test_instruments_that_are_no_list_of_objects_are_rejected(instruments: objec
         decode_metrics(orjson.dumps({**metrics(), "instruments": instruments}))
 
 
+def slowest(points: ServicePoints, now_ms: int) -> Any:
+    """What is stored last of a period with a slow and a fast service."""
+    points.points(metrics("consumer-klines-1s", now_ms, stored=900))
+    return points.points(metrics("consumer-klines-1m", now_ms + 100, stored=1))[1].values
+
+
+@pytest.mark.parametrize("wrong_by_ms", [-3_600_000, -10_000, 10_000, 3_600_000])
+def test_a_host_whose_clock_is_wrong_does_not_hide_the_slowest(wrong_by_ms: int) -> None:
+    points = ServicePoints()
+    for period in range(3):
+        now_ms = NOW_MS + period * 10_000
+        points.points(metrics("consumer-klines-1s", now_ms, stored=900))
+        other = points.points(metrics("consumer-book", now_ms + wrong_by_ms, stored=5))[1]
+        assert other.time_ns == (now_ms + wrong_by_ms) * 1_000_000
+        assert points.points(metrics("consumer-klines-1m", now_ms + 100, stored=1))[1].values == (900.0,) * 3
+
+
+def test_one_report_of_another_time_does_not_hide_the_slowest_of_later_periods() -> None:
+    points = ServicePoints()
+    points.points(metrics("consumer-book", NOW_MS + 3_600_000, stored=5))
+    for late_ms in (10_000, 600_000, 3_590_000, 3_610_000):
+        assert slowest(points, NOW_MS + late_ms) == (900.0,) * 3
+
+
+def test_reports_that_come_late_do_not_replace_the_slowest_of_their_period() -> None:
+    points = ServicePoints()
+    points.points(metrics("consumer-klines-1s", NOW_MS, stored=900))
+    points.points(metrics("consumer-klines-1s", NOW_MS + 10_000, stored=2))
+    late = points.points(metrics("consumer-klines-1m", NOW_MS + 9_999, stored=1))[1]
+    assert (late.time_ns, late.values) == (NOW_MS * 1_000_000, (900.0,) * 3)
+
+
+def test_however_many_periods_are_reported_few_are_remembered() -> None:
+    points = ServicePoints()
+    points.points(metrics("consumer-klines-1s", NOW_MS, stored=900))
+    for period in range(1, 31):
+        points.points(metrics("consumer-klines-1m", NOW_MS + period * 10_000, stored=1))
+    assert points.points(metrics("consumer-klines-1m", NOW_MS, stored=1))[1].values == (1.0,) * 3
+
+
 def test_of_several_services_on_one_hop_the_slowest_is_shown() -> None:
     points = ServicePoints()
     points.points(metrics("consumer-klines-1s", consumed=5))
