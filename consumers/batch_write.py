@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from consumers.enrich.port import Enriched, Record
 from consumers.measurements import Point
@@ -57,3 +57,14 @@ class BatchWrite:
                 self.expired += error.expired
             self._written += WRITE_POINTS
         self.stored_ms = self._now_ms()
+
+
+def described(point: Point) -> dict[str, Any]:
+    """A point as a dead letter tells it."""
+    measurement = point.series.measurement
+    return {
+        "measurement": measurement.name,
+        "tags": dict(zip(measurement.tags, point.series.tags, strict=True)),
+        "time_ns": point.time_ns,
+        "fields": dict(zip((column.name for column in measurement.columns), point.values, strict=False)),
+    }

@@ -22,7 +22,12 @@ log: Final = logging.getLogger(__name__)
 class History(Protocol):
     """Seeds an enricher with stored data of series that are new to it."""
 
-    def seed(self, enricher: Enricher, records: Sequence[Record]) -> None: ...
+    def seed(self, enricher: Enricher, records: Sequence[Record]) -> None:
+        """Before the enricher gets these records.
+
+        Raises:
+            StoreUnavailable: no series is known in part; call it again.
+        """
 
 
 class NoHistory:

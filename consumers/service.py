@@ -9,18 +9,18 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from consumers.arrival import REMEMBERED, Arrivals, TimeAhead
-from consumers.batch_write import BatchWrite
+from consumers.batch_write import BatchWrite, described
 from consumers.checkpoint import Checkpoint, GroupOffsets
 from consumers.enrich.port import Enriched, Enricher, Record
 from consumers.expired_ids import ExpiredIds
 from consumers.history import History
 from consumers.kafka_writer import KafkaWriter
-from consumers.measurements import Point
 from consumers.membership import fenced
 from consumers.partitions.assigned import Partitions
 from consumers.partitions.offsets import end_of
@@ -103,7 +103,7 @@ class StreamConsumer:
         self._carried: list[Message] = []  # read, and not yet in a batch
         self._writer = parts.background(f"{parts.stream.label} writer")
         self._writing: tuple[BatchWrite, Future[None]] | None = None  # the pending write
-        self._retrying = False  # the pending write is being retried
+        self._retrying = False  # the store is being waited for, with records or points in hand
         self._again: str | None = None  # why records that were read are to be read again
         self._begun: set[tuple[str, int]] = set()  # partitions assigned by the last call of librdkafka
         self._closing = False
@@ -213,20 +213,25 @@ class StreamConsumer:
     def _turn(self) -> None:
         # Messages are let go once they are decoded, and all records but a few once their points are made.
         records = self._records(self._next_batch())
-        self._parts.history.seed(self._enricher, records)
+        if not self._seeded(records):
+            self._read_again()
+            return
         now_ms = self._now_ms()
         self._telemetry.consumed(records, now_ms)
         enriched = self._enricher.receive(records, now_ms)
         sample = self._telemetry.sample(records)
         del records
         if not self._write_pending():
-            if not self._stop.is_set():
-                # The enricher is ahead of the store, also for the partitions that we still hold.
-                self._carried.clear()
-                self._partitions.start_over(self._now_ms())
+            self._read_again()
             return
         self._begin(enriched, sample)
         self._periodically()
+
+    def _read_again(self) -> None:
+        """Records were given up: positions and enricher are ahead of the store, of what we still hold too."""
+        if not self._given_up:  # else it is for a stop, which commits nothing
+            self._carried.clear()
+            self._partitions.start_over(self._now_ms())
 
     def _records(self, messages: Sequence[Message]) -> list[Record]:
         """Decode a batch; records that break their contract go to the dead letters."""
@@ -371,39 +376,51 @@ class StreamConsumer:
         (batch, written), self._writing = self._writing, None
         error = written.exception()
         assert isinstance(error, StoreUnavailable)
-        self._retrying = True
-        try:
-            arrived = self._try_again(batch, error)
-        finally:
-            self._retrying = False
+        arrived = self._try_again(batch.run, error, lambda: f"{batch.left} points")
         if arrived:
             self._arrived(batch)
         return arrived
 
-    def _try_again(self, batch: BatchWrite, error: StoreUnavailable) -> bool:
+    def _seeded(self, records: Sequence[Record]) -> bool:
+        """Begin new series with what is stored of them, however long it takes; False if it was given up."""
+        try:
+            self._parts.history.seed(self._enricher, records)
+        except StoreUnavailable as error:
+            # The batch before goes first: partitions that are taken away meanwhile may have another writer.
+            seed = partial(self._parts.history.seed, self._enricher, records)
+            return self._write_pending() and self._try_again(seed, error, lambda: f"{len(records)} records")
+        return True
+
+    def _try_again(self, run: Callable[[], None], error: StoreUnavailable, left: Callable[[], str]) -> bool:
+        """Until the store is back; False if what is `left` in hand must be given up."""
         log.warning("%s: %s; paused, nothing is lost", self._stream.label, error)
         self._telemetry.health.unready("store", f"{error}; paused, nothing is lost")
         self._partitions.pause()
-        while self._wait(self._backoff.failed(error.retry_after)):
-            try:
-                batch.run()
-            except StoreUnavailable as again:
-                error = again
-                continue
+        back, self._retrying = False, True
+        try:
+            while not back and self._wait(self._backoff.failed(error.retry_after)):
+                try:
+                    run()
+                    back = True
+                except StoreUnavailable as again:
+                    error = again
+        finally:
+            self._retrying = False
+        # Given up too, it is not waited for any more: if it is still away, the next write says so.
+        self._telemetry.health.ready("store")
+        if back:
             log.info("%s: the store is back", self._stream.label)
-            self._telemetry.health.ready("store")
-            self._partitions.resume()
-            return True
-        log.warning("%s: gave up %d points; they will be read again", self._stream.label, batch.left)
+        else:
+            log.warning("%s: gave up %s; they will be read again", self._stream.label, left())
         self._partitions.resume()
-        return False
+        return back
 
     def _arrived(self, batch: BatchWrite) -> None:
         """A batch is durable, except points that can never be stored."""
         self._backoff.succeeded()
         events = batch.enriched.events
         for point, reason in batch.rejected:
-            self._kafka_writer.dead_point(self._stream.topic, _described(point), reason)
+            self._kafka_writer.dead_point(self._stream.topic, described(point), reason)
             counted = self._enricher.ledger_id(point)
             if counted is not None:
                 events.remove(counted[0], "stored", counted[1])
@@ -440,8 +457,7 @@ class StreamConsumer:
                 left, self._hurried = 0.0, True  # a store that is back by now is used
             if left <= 0:
                 return True
-            # Records that arrive although the partitions are paused were fetched before: kept for the next
-            # batch.
+            # Records that arrive although partitions are paused were fetched before: for the next batch.
             fetched = self._consume(1, min(left, POLL_S))
             self._carried += fetched  # which a callback of that call may have replaced
             self._telemetry.report(self._consumer, self._positions, self._now_ms())
@@ -503,13 +519,3 @@ class StreamConsumer:
 
     def _now_ms(self) -> int:
         return int(self._parts.clock() * 1000)
-
-
-def _described(point: Point) -> dict[str, Any]:
-    measurement = point.series.measurement
-    return {
-        "measurement": measurement.name,
-        "tags": dict(zip(measurement.tags, point.series.tags, strict=True)),
-        "time_ns": point.time_ns,
-        "fields": dict(zip((column.name for column in measurement.columns), point.values, strict=False)),
-    }

@@ -167,8 +167,8 @@ class KlineEnricher:
         }
 
     def seed(self, exchange: str, symbol: str, partition: int, bars: Iterable[Bar]) -> None:
-        """Begin a series with the store's bars, in order."""
-        series = self._begin(message_key(exchange, symbol), partition, 0)
+        """Begin a series with the store's bars, in order; not at all if to read them fails."""
+        series = KlineSeries(message_key(exchange, symbol), partition, self._indicators.initial())
         for bar in bars:
             series.state, _ = self._indicators.step(series.state, bar)
             if series.first_open_time_ms < 0:
@@ -176,6 +176,7 @@ class KlineEnricher:
             series.advance(bar.open_time_ms, self._interval_ms)
             series.reread_until_ms = bar.open_time_ms
             series.reread_before = ANY_OFFSET
+        self._series[series.key] = series
 
     def recall(self, exchange: str, symbol: str, bars: Iterable[tuple[int, tuple[Value, ...]]]) -> None:
         """Know the newest of a seeded series' bars again, should they come with other values.

@@ -173,8 +173,8 @@ class TradeEnricher(StatelessEnricher):
     def seed(
         self, exchange: str, symbol: str, partition: int, first_minute: int, trades: Iterable[StoredTrade]
     ) -> None:
-        """Begin a symbol with the store's trades from `first_minute` on."""
-        state = self._symbols[exchange, symbol] = _Symbol(exchange, symbol, partition, first_minute)
+        """Begin a symbol with the store's trades from `first_minute` on; not at all if to read them fails."""
+        state = _Symbol(exchange, symbol, partition, first_minute)
         for trade in trades:
             number, second = divmod(trade.trade_time_ms // SECOND_MS, 60)
             minute = state.windows.minute(number, -1)
@@ -184,6 +184,7 @@ class TradeEnricher(StatelessEnricher):
                 )
                 minute.take_touched()
             state.seeded.add(trade.trade_id, trade.trade_id)
+        self._symbols[exchange, symbol] = state
 
     # -- the batch -------------------------------------------------------------------------------------
 

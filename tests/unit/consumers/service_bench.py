@@ -9,7 +9,7 @@ from typing import Any, cast
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
 from consumers.enrich.trades import TradeEnricher
-from consumers.history import NoHistory
+from consumers.history import History, NoHistory
 from consumers.kafka_writer import KafkaWriter
 from consumers.measurements import Point, Value
 from consumers.service import Parts, StreamConsumer
@@ -212,7 +212,12 @@ LOG = [FakeMessage(n, encode(trade(trade_id=n))) for n in range(5)]
 
 
 class Bench:
-    def __init__(self, log: Sequence[FakeMessage] = LOG, config: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        log: Sequence[FakeMessage] = LOG,
+        config: dict[str, Any] | None = None,
+        history: History | None = None,
+    ) -> None:
         self.stop = threading.Event()
         self.kafka = FakeConsumer(log, self.stop)
         self.producer = FakeProducer()
@@ -227,7 +232,7 @@ class Bench:
             config={"group.id": "cryptostream.trades", "bootstrap.servers": ""} | (config or {}),
             store=self.store,
             kafka_writer=kafka_writer,
-            history=NoHistory(),
+            history=history or NoHistory(),
             telemetry=Telemetry(metrics, kafka_writer, self.store, "trades"),
             kafka=clients(
                 consumer=lambda _config: FakeReader(self.kafka),

@@ -12,7 +12,8 @@ from consumers.enrich.klines import KlineEnricher
 from consumers.enrich.port import Known
 from consumers.enrich.trades import TradeEnricher
 from consumers.history import StoreHistory
-from tests.builders import NOW_MS, kline
+from shared.errors import StoreUnavailable
+from tests.builders import NOW_MS, kline, trade
 from tests.consumer_doubles import SumOfCloses
 
 MINUTE_MS = 60_000
@@ -147,6 +148,49 @@ def test_a_stored_bar_that_lacks_a_value_is_compared_with_none() -> None:
     records = [(0, 0, kline(open_time_ms=NOW_MS))]
     StoreHistory(Rows(row), "1m").seed(enricher, records)
     assert {event["kind"] for event in enricher.receive(records, 0).events.messages(0)} == {"stored"}
+
+
+class Breaking(Rows):
+    """The store goes away amid the answer, once."""
+
+    def read(
+        self, measurement: str, tags: Mapping[str, str], **bounds: int | None
+    ) -> Iterator[dict[str, Any]]:
+        first = len(self.asked) == 0 if measurement == "kline" else len(self.asked) == 1
+        rows = super().read(measurement, tags, **bounds)
+        return self._broken(rows) if first else rows
+
+    @staticmethod
+    def _broken(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        yield next(rows)
+        raise StoreUnavailable("INFLUX_URL: nothing answers")
+
+
+def test_bars_of_which_the_store_gave_a_part_are_read_again_as_a_whole() -> None:
+    rows = [stored_bar(NOW_MS + number * MINUTE_MS) for number in range(5)]
+    records = [(0, 0, kline(open_time_ms=NOW_MS + 5 * MINUTE_MS))]
+
+    def seeded(reader: Rows, tries: int) -> list[Any]:
+        enricher = KlineEnricher("1m", SumOfCloses(), live_interval_ms=0, keeps_state=False)
+        history = StoreHistory(reader, "1m")
+        for _ in range(tries - 1):
+            with pytest.raises(StoreUnavailable):
+                history.seed(enricher, records)
+        history.seed(enricher, records)
+        return enricher.receive(records, 0).points
+
+    assert seeded(Breaking(*rows), 2) == seeded(Rows(*rows), 1)
+
+
+def test_trades_of_which_the_store_gave_a_part_are_read_again_as_a_whole() -> None:
+    rows = [stored_trade(NOW_MS + number) | {"trade_id": number} for number in range(5)]
+    records = [(0, 0, trade(trade_id=5, trade_time_ms=NOW_MS + 9, received_time_ms=NOW_MS + 9))]
+    enricher, history = TradeEnricher(), StoreHistory(Breaking(*rows))
+    with pytest.raises(StoreUnavailable):
+        history.seed(enricher, records)
+    history.seed(enricher, records)
+    (*_, minute) = enricher.receive(records, 0).points
+    assert (minute.series.tags[2], minute.values[0]) == ("1m", 6)
 
 
 def test_nothing_is_read_for_what_keeps_no_state_in_the_store() -> None:

@@ -12,9 +12,10 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from consumers import service
+from consumers.enrich.port import Enricher, Record
 from consumers.enrich.trades import TradeEnricher
 from consumers.marks import without_marks
-from consumers.measurements import Point
+from consumers.measurements import Point, Value
 from shared.errors import BrokerError, BrokerUnavailable, PointsRejected, StoreMisconfigured
 from shared.messages import encode
 from shared.topics import DEAD_LETTERS, LEDGER, TRADES
@@ -219,8 +220,9 @@ def test_partitions_taken_away_while_the_store_is_down_are_not_committed() -> No
 
     bench.kafka.on_poll = taken
     bench.service.run()
-    # They came back, and were read again from the beginning.
+    # They came back, and were read again from the beginning; nothing is waited for.
     assert bench.store.ids() == [0, 1, 2, 3, 4]
+    assert bench.health.troubles() == []
 
 
 def test_points_in_hand_are_not_written_after_their_partitions_were_taken_away() -> None:
@@ -260,6 +262,76 @@ def test_a_stop_amid_the_wait_for_a_store_that_is_back_by_now_writes_and_commits
     bench.service.run()
     assert bench.store.ids()
     assert set(bench.kafka.commits) != {""}
+
+
+class MoodyHistory:
+    """Raises what it is told to; remembers what the store had at each reading."""
+
+    def __init__(self, *moods: Exception) -> None:
+        self.moods = list(moods)
+        self.asked: list[list[int]] = []
+
+    def seed(self, _enricher: Enricher, records: Sequence[Record]) -> None:
+        if records:
+            self.asked.append([message["trade_id"] for _, _, message in records])
+            if self.moods:
+                raise self.moods.pop(0)
+
+
+def test_a_store_that_cannot_be_read_pauses_and_the_same_records_begin_their_series() -> None:
+    history = MoodyHistory(down(), down(0.01))
+    bench = Bench(history=history)
+    seen: list[tuple[bool, list[str]]] = []
+    bench.kafka.on_poll = lambda: seen.append((bench.kafka.paused, bench.health.troubles()))
+    bench.service.run()
+    paused = [troubles for away, troubles in seen if away]
+    assert paused
+    assert all(troubles[0].startswith("store: INFLUX_URL: ") for troubles in paused)
+    assert not bench.kafka.paused and bench.health.troubles() == []
+    assert history.asked == [[0], [0], [0], [1], [2], [3], [4]]
+    assert bench.store.ids() == [0, 1, 2, 3, 4]
+
+
+def test_what_was_computed_before_is_stored_while_the_next_series_waits() -> None:
+    history = MoodyHistory()
+    bench = Bench(history=history)
+    stored: list[list[Value]] = []
+
+    def told() -> None:
+        if bench.kafka.position == 2 and not history.moods and not stored:
+            history.moods = [down(0.01)]
+        if bench.kafka.paused:
+            stored.append(bench.store.ids())
+
+    bench.kafka.on_poll = told
+    bench.service.run()
+    assert stored and all(ids == [0, 1] for ids in stored)
+    assert bench.store.ids() == [0, 1, 2, 3, 4]
+
+
+def test_partitions_taken_away_while_the_store_cannot_be_read_are_not_committed() -> None:
+    bench = Bench(history=MoodyHistory(down(5.0)))
+
+    def taken() -> None:
+        if bench.kafka.paused:
+            bench.kafka.on_poll = lambda: None
+            bench.kafka.revoke()
+            assert set(bench.kafka.commits) <= {""}
+
+    bench.kafka.on_poll = taken
+    bench.service.run()
+    # They came back, and were read again from the beginning.
+    assert bench.store.ids() == [0, 1, 2, 3, 4]
+    assert bench.health.troubles() == []
+
+
+def test_a_stop_while_the_store_cannot_be_read_commits_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("consumers.service.STOP_STORE_S", 0.05)
+    bench = Bench(history=MoodyHistory(*(down(0.02) for _ in range(1000))))
+    bench.kafka.on_poll = lambda: bench.stop.set() if bench.kafka.paused else None
+    bench.service.run()
+    assert set(bench.kafka.commits) <= {""}
+    assert bench.store.ids() == [] and bench.kafka.closed
 
 
 @pytest.mark.parametrize("error", [StoreMisconfigured("INFLUX_TOKEN: refused"), ZeroDivisionError()])

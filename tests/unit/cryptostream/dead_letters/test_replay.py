@@ -12,6 +12,7 @@ from typing import Any, cast
 import orjson
 import pytest
 
+from consumers.batch_write import described
 from consumers.measurements import (
     BOOK,
     INDICATOR,
@@ -26,7 +27,6 @@ from consumers.measurements import (
     Series,
     Value,
 )
-from consumers.service import _described as described
 from consumers.stores.port import Reader, Row, Store
 from consumers.stores.sqlite import SqliteStore
 from consumers.stores.sqlite_reader import SqliteReader
