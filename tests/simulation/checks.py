@@ -31,6 +31,7 @@ from tests.simulation.schedule import PRODUCER, Schedule
 
 # Of a deployment whose connections all bring everything.
 _NEVER: Final = (("trades", "gap"), ("trades", "duplicate"), ("klines", "gap"))
+_ANY: Final = 2**63 - 1
 _HARMLESS_FAULTS: Final = frozenset(("unknown_field",))
 # Faults by which a closed bar is not what its trades say, or comes again as another one.
 _ALTERING_FAULTS: Final = frozenset(("wrong_kline", "revised_kline"))
@@ -63,6 +64,7 @@ class Aftermath:
         exits: ends of services that nobody asked for, one line each.
         errors: what services logged as errors, and exceptions that nobody handled.
         bad_events: events of the ledger that break the contract.
+        stopped_ms: the market's last instant.
     """
 
     found: Found
@@ -72,6 +74,7 @@ class Aftermath:
     exits: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
     bad_events: int = 0
+    stopped_ms: int = _ANY
     dead_letters: Counter[str] = field(default_factory=Counter)
 
 
@@ -145,10 +148,16 @@ def _harmless(disturbance: Disturbance) -> bool:
 
 def _needless(after: Aftermath) -> Iterator[Failure]:
     """Holes and repeated trades where every connection brings everything."""
-    events = after.found.claims.events
-    for stream, kind in _NEVER:
-        if events[stream, kind]:
-            yield Failure(f"needless {kind}", f"the ledger has {events[stream, kind]} {kind} of {stream}")
+    claims = after.found.claims
+    for series in claims.series():
+        for stream, kind in _NEVER:
+            if series.stream != stream:
+                continue
+            # A bar that is open when the market stops closes by the clock, and no message says so.
+            end = _ANY if series.interval == "" else after.stopped_ms // series.unit - 1
+            count = sum(last - first + 1 for first, last in claims.ids(series, kind).within(0, end))
+            if count:
+                yield Failure(f"needless {kind}", f"{' '.join(series)}: the ledger has {kind} of {count}")
 
 
 def _unfounded(after: Aftermath) -> Iterator[Failure]:

@@ -310,6 +310,7 @@ class _Simulation:
             exits=(*self._deployment.exits, *unclean),
             errors=tuple(self._log.errors),
             bad_events=self._monitor.bad,
+            stopped_ms=frozen_ms,
         )
         return failures_of(schedule, market, after)
 

@@ -171,6 +171,16 @@ def test_holes_are_a_failure_where_every_connection_brings_everything() -> None:
     assert checks_of(after, SCHEDULE.only((ExchangeFault("drop:at=3", 0),))) == set()
 
 
+def test_of_the_bar_in_which_the_market_stops_no_message_can_come() -> None:
+    after = replace(aftermath(), stopped_ms=BEGIN_MS + 4_500)
+    for second, found in ((4, set()), (3, {"needless gap"})):
+        open_ms = BEGIN_MS + second * 1_000
+        after.found.claims.receive(
+            ledger(stream="klines", interval="1s", kind="gap", first=open_ms, last=open_ms, count=1)
+        )
+        assert checks_of(after) == found
+
+
 def test_a_bar_that_the_ledger_calls_revised_was_sent_wrong_or_again() -> None:
     after = aftermath()
     after.found.claims.receive(
