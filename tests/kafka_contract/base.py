@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 import pytest
@@ -26,6 +27,8 @@ from shared.kafka import (
 # The client's own: it sees a broker's answer within a second, and a member's departure within a few.
 WITHIN_S: Final = 30.0
 TURN_S: Final = 0.05
+# Members learn of one by their heartbeats.
+_REBALANCE_S: Final = 2.5 * HEARTBEAT_MS / 1_000
 # The shortest that brokers allow.
 SESSION_MS: Final = 6_000
 
@@ -129,12 +132,22 @@ class Cases:
         return self.create(place, f"wide-{unique}", 4)
 
     @pytest.fixture
-    def consumers(self) -> Iterator[list[Any]]:
-        """Closed at the end of the test."""
+    def consumers(self, place: Place) -> Iterator[list[Any]]:
+        """Closed at the end of the test, one after another.
+
+        Each when those that are left have been polled for longer than a rebalance takes: librdkafka may never
+        come back from closing a member amid one, and then holds the interpreter's lock.
+        """
         made: list[Any] = []
         yield made
-        for consumer in made:
-            consumer.close()
+        while made:
+            until_s = place.now_s() + (_REBALANCE_S if len(made) > 1 else 0.0)
+            while place.now_s() < until_s:
+                for consumer in made:
+                    with suppress(RuntimeError, KafkaException):  # closed by the test, or fenced
+                        consumer.consume(1_000, TURN_S)
+                place.pause(TURN_S)
+            made.pop(0).close()
 
     def create(self, place: Place, name: str, partitions: int, **config: str) -> str:
         settings = {key.replace("_", "."): value for key, value in config.items()}
@@ -193,7 +206,7 @@ class Cases:
         broker reads a request only when it has answered the one before, and a join when all have joined.
         """
         told, since_s = -1, place.now_s()
-        while place.now_s() - since_s < 2.5 * HEARTBEAT_MS / 1_000:
+        while place.now_s() - since_s < _REBALANCE_S:
             for member in members:
                 records_of(member.consume(1_000, TURN_S))
             now = sum(len(each.told) for each in calls)
