@@ -23,12 +23,14 @@ from shared.kafka import (
     consumer_config,
     producer_config,
 )
+from shared.last_resort import ended_after
 
 # The client's own: it sees a broker's answer within a second, and a member's departure within a few.
 WITHIN_S: Final = 30.0
 TURN_S: Final = 0.05
 # Members learn of one by their heartbeats.
 _REBALANCE_S: Final = 2.5 * HEARTBEAT_MS / 1_000
+_CLOSED_S: Final = 60.0
 # The shortest that brokers allow.
 SESSION_MS: Final = 6_000
 
@@ -136,7 +138,8 @@ class Cases:
         """Closed at the end of the test, one after another.
 
         Each when those that are left have been polled for longer than a rebalance takes: librdkafka may never
-        come back from closing a member amid one, and then holds the interpreter's lock.
+        come back from closing a member amid one. It holds the interpreter's lock then, which no time-out of a
+        test could end.
         """
         made: list[Any] = []
         yield made
@@ -147,7 +150,8 @@ class Cases:
                     with suppress(RuntimeError, KafkaException):  # closed by the test, or fenced
                         consumer.consume(1_000, TURN_S)
                 place.pause(TURN_S)
-            made.pop(0).close()
+            with ended_after(_CLOSED_S):
+                made.pop(0).close()
 
     def create(self, place: Place, name: str, partitions: int, **config: str) -> str:
         settings = {key.replace("_", "."): value for key, value in config.items()}
