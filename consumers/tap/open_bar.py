@@ -161,12 +161,13 @@ class OpenBar:
             self._fold()
 
     def take(self) -> list[BarRow]:
-        """Bars that changed since the last call, the open one last."""
+        """Bars that changed since the last call, the open one last: also where only earlier ones did, since
+        what is given last counts as the open one."""
         bars = [*self._ended, *([self._bar] if self._bar is not None else [])]
         self._ended.clear()
         rows = [bar.row() for bar in bars]
-        if rows and rows[-1] == self._shown:
-            rows.pop()
+        if rows == [self._shown]:
+            return []
         if rows:
             self._shown = rows[-1]
         return rows

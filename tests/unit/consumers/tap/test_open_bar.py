@@ -172,6 +172,16 @@ def markets(draw: st.DrawFn) -> tuple[list[TradeMessage], list[tuple[str, int]]]
     return trades, steps
 
 
+def test_a_late_update_of_an_ended_bar_leaves_the_open_one_last() -> None:
+    trades = [trade_at(0, 0), trade_at(1, 1), trade_at(2, 60_000)]
+    bar = bar_with(*trades, bar_of(trades[:1], 0))
+    opened = row_of(bar_of(trades[2:], 60_000))
+    assert shown(bar.take())[-1] == opened
+    bar.update(bar_of(trades[:2], 0))
+    assert shown(bar.take()) == [row_of(bar_of(trades[:2], 0)), opened]
+    assert bar.take() == []
+
+
 def exchange_bar(trades: list[TradeMessage]) -> KlineMessage:
     """The exchange's open bar after these trades."""
     newest_ms = trades[-1]["trade_time_ms"]
